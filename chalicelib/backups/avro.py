@@ -1,0 +1,138 @@
+"""Avro files of a dataset: their schema, how they are written, and how anybody's are read.
+
+fastavro writes the files. Reading, it decodes records only (`container` opens the file), and under a
+schema without logical types, so that instants stay integers of microseconds: datetime objects would
+cost more than all the rest.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from operator import itemgetter
+from typing import Any, Protocol
+
+from chalicelib.backups.container import Container, damaged
+from chalicelib.datasets import Dataset, Kind
+from chalicelib.errors import LoadError
+from chalicelib.storage import Readable
+
+CONTENT_TYPE = "application/avro"
+_ROWS = 4096  # rows handed out at a time
+_SYNC_INTERVAL = 64 * 1024  # bytes of records in a block we write
+_TYPES: dict[Kind, Any] = {
+    Kind.ID: "int",
+    Kind.TEXT: "string",
+    Kind.INSTANT: {"type": "long", "logicalType": "timestamp-micros"},
+}
+_PLAIN = {Kind.ID: "int", Kind.TEXT: "string", Kind.INSTANT: "long"}
+
+
+class Writable(Protocol):
+    """Where an Avro file goes."""
+
+    def write(self, data: bytes, /) -> Any: ...
+
+
+def schema(dataset: Dataset) -> dict[str, Any]:
+    """The Avro schema of a dataset: ids are int, texts string, instants long timestamp-micros (UTC)."""
+    fields = [{"name": c.name, "type": _TYPES[c.kind], "doc": c.about} for c in dataset.columns]
+    return {"type": "record", "name": dataset.name, "namespace": "hireflow", "fields": fields}
+
+
+def fingerprint(datasets: Iterable[Dataset]) -> str:
+    """16 hexadecimal digits that change with the name or type of any column, not with documentation.
+
+    Not Avro's own fingerprint: its canonical form leaves logical types out.
+    """
+    shape = [[d.name, [[c.name, _TYPES[c.kind]] for c in d.columns]] for d in datasets]
+    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write(dataset: Dataset, rows: Iterable[tuple[Any, ...]], target: Writable) -> None:
+    """Write rows (int, str, int microseconds since 1970 UTC; in column order) as a deflated Avro file."""
+    import fastavro
+
+    names = dataset.column_names
+    records = (dict(zip(names, row, strict=False)) for row in rows)
+    fastavro.writer(_Sink(target), schema(dataset), records, codec="deflate", sync_interval=_SYNC_INTERVAL)
+
+
+def records(dataset: Dataset, stream: Readable) -> Iterator[list[tuple[Any, ...]]]:
+    """Read an Avro file of this dataset: lists of at most 4096 rows, in column order.
+
+    Rows are int ids, str texts (bytes that are not UTF-8 become lone surrogates, for the rules to
+    reject that row only) and int microseconds since 1970 UTC. The stream is read once, to its end;
+    memory stays bounded whatever the file says. Fields may come in any order.
+    Raises LoadError for a file that is not Avro, cut short, damaged or of another schema; what the
+    stream raises passes through.
+    """
+    container = Container(stream)
+    plain = _plain_schema(dataset, container.schema)
+    for count, block in container.blocks():
+        yield from _decoded(dataset, plain, count, block)
+
+
+def _decoded(dataset: Dataset, plain: Any, count: int, block: bytes) -> Iterator[list[tuple[Any, ...]]]:
+    from fastavro import schemaless_reader
+
+    row = itemgetter(*dataset.column_names)
+    body = BytesIO(block)
+    while count:
+        size = min(count, _ROWS)
+        try:
+            rows = [
+                row(schemaless_reader(body, plain, None, handle_unicode_errors="surrogateescape")) for _ in range(size)
+            ]
+        except Exception as error:  # fastavro raises whatever its parser trips over
+            raise damaged() from error
+        count -= size
+        yield rows
+    if body.tell() != len(block):
+        raise damaged()
+
+
+def _plain_schema(dataset: Dataset, text: bytes) -> Any:
+    """The file's schema as fastavro wants it, without logical types; LoadError unless it is ours."""
+    from fastavro import parse_schema
+
+    try:
+        fields = [(field["name"], _bare(field["type"])) for field in json.loads(text)["fields"]]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise LoadError(f"the Avro schema is not that of {dataset.name}") from error
+    expected = [(column.name, _TYPES[column.kind]) for column in dataset.columns]
+    if len(fields) != len(expected) or any(field not in fields for field in expected):
+        shown = ", ".join(f"{c.name} {_shown(_TYPES[c.kind])}" for c in dataset.columns)
+        raise LoadError(f"the Avro schema is not that of {dataset.name} ({shown})")
+    kinds = {column.name: _PLAIN[column.kind] for column in dataset.columns}
+    ordered = [{"name": name, "type": kinds[name]} for name, _ in fields]
+    return parse_schema({"type": "record", "name": "row", "fields": ordered})
+
+
+def _bare(kind: Any) -> Any:
+    """A field's type without the properties that do not change what is stored."""
+    if not isinstance(kind, dict):
+        return kind
+    kept = {key: kind[key] for key in ("type", "logicalType") if key in kind}
+    return kept["type"] if list(kept) == ["type"] else kept
+
+
+def _shown(kind: Any) -> str:
+    return f"{kind['type']} {kind['logicalType']}" if isinstance(kind, dict) else str(kind)
+
+
+class _Sink:
+    """A target as the file fastavro writes to; saying that it cannot seek means that it is new."""
+
+    def __init__(self, target: Writable) -> None:
+        self._target = target
+
+    def write(self, data: bytes) -> int:
+        self._target.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """The target decides when to send."""
+
+    def seekable(self) -> bool:
+        return False

@@ -1,0 +1,169 @@
+"""Restore points: where their files lie, and the manifest that makes one exist.
+
+A restore point is a folder `backups/<name>/` whose `manifest.json` was written last. Its name is the
+UTC time before which every committed change is in it, so names sort by age.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.errors import NotFound
+from chalicelib.storage import Bucket
+
+ROOT = "backups/"
+_FORMAT = 1  # of the manifest itself
+_NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z", re.ASCII)
+_PATTERN = "%Y%m%dT%H%M%S.%fZ"
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One Avro file: rows, size in bytes, SHA-256 in hexadecimal, and the dataset's version it holds."""
+
+    rows: int
+    bytes: int
+    sha256: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a restore point holds; `origin` tells databases apart whose versions happen to be equal."""
+
+    restore_point: str
+    origin: str
+    schema_version: str
+    tables: Mapping[str, TableFile]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {name: table.version for name, table in self.tables.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """As the API shows it: {"restore_point", "created_at", "tables": {name: {"rows", "bytes", "sha256"}}}."""
+        tables = {n: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for n, t in self.tables.items()}
+        return {
+            "restore_point": self.restore_point,
+            "created_at": instant(self.restore_point).isoformat(),
+            "tables": tables,
+        }
+
+    def to_json(self) -> bytes:
+        document = {
+            "format": _FORMAT,
+            "restore_point": self.restore_point,
+            "created_at": instant(self.restore_point).isoformat(),
+            "origin": self.origin,
+            "schema_version": self.schema_version,
+            "tables": {name: asdict(table) for name, table in self.tables.items()},
+        }
+        return json.dumps(document, indent=2).encode()
+
+    @classmethod
+    def parse(cls, name: str, body: bytes) -> "Manifest":
+        """Read the manifest of the restore point `name`; ValueError for anything `to_json` would not write."""
+        try:
+            document = json.loads(body)
+            tables = {table: _table(entry) for table, entry in document["tables"].items()}
+            found = cls(document["restore_point"], document["origin"], document["schema_version"], tables)
+            if document["format"] != _FORMAT or datetime.fromisoformat(document["created_at"]) != instant(name):
+                raise ValueError("of another format or time")
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError("not a manifest") from error
+        if (
+            found.restore_point != name
+            or not isinstance(found.origin, str)
+            or not isinstance(found.schema_version, str)
+        ):
+            raise ValueError("not the manifest of this restore point")
+        return found
+
+
+def _table(entry: Mapping[str, Any]) -> TableFile:
+    table = TableFile(**entry)
+    counts = (table.rows, table.bytes, table.version)
+    if any(type(count) is not int or count < 0 for count in counts) or not _SHA256.fullmatch(table.sha256):
+        raise ValueError("not the entry of a table")
+    return table
+
+
+def key(restore_point: str, table: str) -> str:
+    """Where the Avro file of a table lies."""
+    return f"{ROOT}{restore_point}/{table}.avro"
+
+
+def manifest_key(restore_point: str) -> str:
+    return f"{ROOT}{restore_point}/manifest.json"
+
+
+def instant(name: str) -> datetime:
+    """The time a restore point is named by; ValueError for a malformed name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("not the name of a restore point")
+    return datetime.strptime(name, _PATTERN).replace(tzinfo=UTC)
+
+
+def is_name(text: str) -> bool:
+    try:
+        instant(text)
+    except ValueError:
+        return False
+    return True
+
+
+def name_after(newest: str | None, now: datetime) -> str:
+    """A new name for `now`, or the earliest one later than `newest` where a clock ran backwards."""
+    at = now if newest is None else max(now, instant(newest) + timedelta(microseconds=1))
+    return at.astimezone(UTC).strftime(_PATTERN)
+
+
+def names(bucket: Bucket) -> list[str]:
+    """Names of all folders shaped like a restore point, newest first; some may lack their manifest."""
+    return sorted(filter(is_name, bucket.folders(ROOT)), reverse=True)
+
+
+def read(bucket: Bucket, name: str) -> Manifest | None:
+    """The manifest of a restore point, or None where it is missing or broken."""
+    try:
+        return Manifest.parse(name, bucket.get(manifest_key(name)))
+    except (NotFound, ValueError):
+        return None
+
+
+def get(bucket: Bucket, name: str) -> Manifest:
+    """The restore point of that name. Raises NotFound for an unknown, malformed or unusable one."""
+    if not is_name(name):
+        raise NotFound("a restore point is named like 20210727T160208.123456Z")
+    try:
+        return Manifest.parse(name, bucket.get(manifest_key(name)))
+    except NotFound as error:
+        raise NotFound(f"there is no restore point {name}") from error
+    except ValueError as error:
+        raise NotFound(f"the manifest of restore point {name} is broken: it cannot be restored") from error
+
+
+def newest(bucket: Bucket, among: list[str] | None = None) -> Manifest | None:
+    """The newest complete restore point, of the given names (newest first) or of all there are."""
+    found = (read(bucket, name) for name in (names(bucket) if among is None else among))
+    return next(filter(None, found), None)
+
+
+def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Manifest], str | None]:
+    """At most `limit` complete restore points older than `before`, newest first, and the next `before`.
+
+    Only manifests of this page are read. The cursor is None after the last page.
+    """
+    found: list[Manifest] = []
+    older = [name for name in names(bucket) if before is None or name < before]
+    for index, name in enumerate(older, 1):
+        manifest = read(bucket, name)
+        if manifest is not None:
+            found.append(manifest)
+        if len(found) == limit:
+            return found, name if index < len(older) else None
+    return found, None

@@ -1,0 +1,133 @@
+"""All dataset tables as of one instant, as rows, at the speed of COPY.
+
+One row of COPY holds a block of pages, column by column: `string_agg(int4send(id), '')` and the like.
+The driver handles a message per block and not per row, and `array` turns a column of binary integers
+into Python ones at C speed.
+"""
+
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+from chalicelib.database import Database, Session
+from chalicelib.datasets import Dataset, Kind
+
+BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+LOCK_TIMEOUT = 30_000  # ms to wait for a migration that holds a table
+_WINDOW = 64  # pages asked for at a time: half a MiB, some 6000 rows
+_MAX_TEXT = 4 * 1024 * 1024  # bytes of text in one message; compressed text makes a page much larger than 8 KiB
+_SLOTS = 1 << 16  # row positions in a page: ctid's second half has 16 bits
+_EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count
+_HEADER = 19  # bytes: signature, flags, length of the extension (COPY's binary format)
+
+_SEND = {
+    Kind.ID: "string_agg(int4send({0}), '')",
+    Kind.TEXT: "string_agg(textsend({0}), '\\x00')",  # no text in Postgres holds a NUL
+    Kind.INSTANT: "string_agg(timestamptz_send({0}), '')",
+}
+
+
+@contextmanager
+def snapshot(session: Session, datasets: Sequence[Dataset]) -> Iterator[dict[str, int]]:
+    """A transaction that sees one instant of all datasets; yields the version of each.
+
+    The tables are locked (against changes of their shape and TRUNCATE only) before the snapshot is
+    taken: TRUNCATE is not transactional for older snapshots, and one table would look empty.
+    Raises LockTimeout after 30 s.
+    """
+    with session.transaction(BEGIN):
+        tables = ", ".join(f'"{dataset.name}"' for dataset in datasets)
+        session.run(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}; LOCK TABLE {tables} IN ACCESS SHARE MODE")
+        # The TID range scan is what makes a block cheap; parallel workers would hand rows out in any order.
+        session.run("SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0")
+        versions = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
+        yield {dataset.name: versions.get(dataset.name, 0) for dataset in datasets}
+
+
+def origin(session: Session) -> str:
+    """Tells this database from any other, also from one rebuilt under the same name."""
+    return str(
+        session.scalar(
+            "SELECT system_identifier || '-' || (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " FROM pg_control_system()"
+        )
+    )
+
+
+def rows(session: Session, dataset: Dataset) -> Iterator[tuple[Any, ...]]:
+    """Every row the transaction sees, in column order: int, str, int microseconds since 1970 UTC."""
+    pages = session.scalar(
+        f"SELECT pg_relation_size('\"{dataset.name}\"') / current_setting('block_size')::int",
+    )
+    for start in range(0, pages, _WINDOW):
+        for low, high in _fitting(session, dataset, start * _SLOTS, (start + _WINDOW) * _SLOTS):
+            yield from _block(session, dataset, low, high)
+
+
+def _fitting(session: Session, dataset: Dataset, low: int, high: int) -> Iterator[tuple[int, int]]:
+    """The range, or smaller ones in order, none with more text than one message may hold.
+
+    Lengths are read from the rows' headers, without decompressing or fetching any text.
+    """
+    sizes = [f'octet_length("{column.name}")' for column in dataset.columns if column.kind is Kind.TEXT]
+    size = session.scalar(f"SELECT sum({' + '.join(sizes or ['0'])}) {_source(dataset, low, high)}")
+    if size is None:  # no rows at all
+        return
+    if size <= _MAX_TEXT or high - low == 1:
+        yield low, high
+        return
+    middle = (low + high) // 2
+    yield from _fitting(session, dataset, low, middle)
+    yield from _fitting(session, dataset, middle, high)
+
+
+def _block(session: Session, dataset: Dataset, low: int, high: int) -> Iterator[tuple[Any, ...]]:
+    columns = ", ".join(_SEND[column.kind].format(f'"{column.name}"') for column in dataset.columns)
+    message = BytesIO()
+    session.copy_out(f"COPY (SELECT {columns} {_source(dataset, low, high)}) TO STDOUT (FORMAT binary)", message)
+    decoded = [
+        _DECODE[column.kind](field) for column, field in zip(dataset.columns, _fields(message.getvalue()), strict=True)
+    ]
+    yield from zip(*decoded, strict=True)  # strict: a NULL, which no column may hold, would shift a column
+
+
+def _source(dataset: Dataset, low: int, high: int) -> str:
+    first, last = ("'({},{})'".format(*divmod(position, _SLOTS)) for position in (low, high))
+    return f'FROM "{dataset.name}" WHERE ctid >= {first} AND ctid < {last}'
+
+
+def _fields(message: bytes) -> Iterator[memoryview]:
+    """The fields of the only row of a binary COPY."""
+    view = memoryview(message)
+    count = int.from_bytes(view[_HEADER : _HEADER + 2], "big")
+    at = _HEADER + 2
+    for _ in range(count):
+        size = int.from_bytes(view[at : at + 4], "big", signed=True)
+        yield view[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def _integers(typecode: str, field: memoryview) -> "array[int]":
+    values = array(typecode)
+    values.frombytes(field)
+    if sys.byteorder == "little":
+        values.byteswap()
+    return values
+
+
+def _ids(field: memoryview) -> Sequence[int]:
+    return _integers("i", field)
+
+
+def _texts(field: memoryview) -> Sequence[str]:
+    return str(field, "utf-8").split("\0")
+
+
+def _instants(field: memoryview) -> Sequence[int]:
+    return [value + _EPOCH for value in _integers("q", field)]
+
+
+_DECODE = {Kind.ID: _ids, Kind.TEXT: _texts, Kind.INSTANT: _instants}

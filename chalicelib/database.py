@@ -1,0 +1,193 @@
+"""The one Postgres connection of a function, and what can go wrong on it.
+
+pg8000 is used directly: a Lambda serves one event at a time, so it needs one connection and no pool,
+and SQLAlchemy's import would triple the API's cold start (it stays what it is best at here, schema
+and migrations). Only this module knows the driver.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import pg8000.native
+from pg8000.exceptions import DatabaseError, InterfaceError
+
+from chalicelib.errors import ConfigurationError, Conflict, DatabaseUnavailable, HireflowError, LockTimeout
+
+CONNECT_TIMEOUT = 5.0  # seconds, TCP and start-up messages together
+_AWAY = ("08", "53", "57P", "58", "XX")  # SQLSTATE classes of a server that cannot serve us now
+
+
+class SupportsWrite(Protocol):
+    """What `COPY … TO STDOUT` is written to: one call per row."""
+
+    def write(self, data: bytes, /) -> Any: ...
+
+
+class Session:
+    """One open connection. Statements take `:name` parameters."""
+
+    def __init__(self, connection: pg8000.native.Connection) -> None:
+        self._connection = connection
+        self.broken = False
+
+    def run(self, sql: str, **params: Any) -> list[list[Any]]:
+        """Run SQL and return its rows. Without parameters several statements may be joined by `;`.
+
+        Raises DatabaseUnavailable, LockTimeout or Conflict; any other server error as the driver's.
+        """
+        return self._guarded(lambda: self._connection.run(sql, **params)) or []
+
+    def scalar(self, sql: str, **params: Any) -> Any:
+        """First column of the first row, or None."""
+        rows = self.run(sql, **params)
+        return rows[0][0] if rows else None
+
+    def records(self, sql: str, **params: Any) -> list[dict[str, Any]]:
+        """Rows as dictionaries by column name."""
+        rows = self.run(sql, **params)
+        names = [column["name"] for column in self._connection.columns or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def affected(self, sql: str, **params: Any) -> int:
+        """Run one INSERT, UPDATE or DELETE and return the number of rows it touched."""
+        self.run(sql, **params)
+        return int(self._connection.row_count)
+
+    def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
+        """`COPY … FROM STDIN`, one message per block (64 KiB to 1 MiB is fastest). Returns the rows.
+
+        An exception from `blocks` breaks the connection (the protocol is left in mid-copy), and is
+        raised as it is.
+        """
+        self._guarded(lambda: self._connection.run(sql, stream=iter(blocks)))
+        return int(self._connection.row_count)
+
+    def copy_out(self, sql: str, target: SupportsWrite) -> None:
+        """`COPY … TO STDOUT`, unbuffered."""
+        self._guarded(lambda: self._connection.run(sql, stream=target))
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except DatabaseError as error:
+            raise self._translate(error) from error
+        except (InterfaceError, OSError) as error:  # the driver lets OSError of a first read through
+            self.broken = True
+            raise DatabaseUnavailable("the database connection was lost") from error
+        except BaseException:  # raised by a stream of ours: the protocol is in mid-statement
+            self.broken = True
+            raise
+
+    def _translate(self, error: Exception) -> Exception:
+        state = sqlstate(error)
+        if state in ("55P03", "57014"):
+            return LockTimeout("the table is busy with another load")
+        if state in ("40001", "40P01"):
+            return Conflict("the change met a concurrent one")
+        if state.startswith(_AWAY):
+            self.broken = True
+            return DatabaseUnavailable("the database cannot serve requests now")
+        return error  # a bug of ours or a broken rule: not for retrying
+
+    @contextmanager
+    def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
+        """Commit at the end, roll back on any exception."""
+        self.run(begin)
+        try:
+            yield
+        except BaseException:
+            self.rollback()
+            raise
+        self.run("COMMIT")
+
+    def rollback(self) -> None:
+        """Leave the transaction; a connection that cannot do even that is given up."""
+        if not self.broken:
+            with suppress(HireflowError, DatabaseError):
+                self.run("ROLLBACK")
+
+    def close(self) -> None:
+        with suppress(InterfaceError, OSError, DatabaseError):
+            self._connection.close()
+
+
+class Database:
+    """Where the database is; opens the connection when first needed and keeps it while it works."""
+
+    def __init__(self, url: str, *, tls: str = "verify-full", application: str = "hireflow") -> None:
+        parts = urlsplit(url)
+        if not parts.hostname or not parts.username:
+            raise ConfigurationError("DATABASE_URL names no host or user")
+        self._host, self._port = parts.hostname, parts.port or 5432
+        self._user, self._password = unquote(parts.username), unquote(parts.password or "")
+        self._name = parts.path.lstrip("/") or self._user
+        self._tls, self._application = tls, application
+        self._session: Session | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """The process's connection, for one caller at a time.
+
+        A broken connection is not used again, and one that died while idle is replaced before it is
+        handed out.
+        """
+        session = self._alive()
+        try:
+            yield session
+        finally:
+            if session.broken:
+                self.close()
+
+    @contextmanager
+    def transaction(self, begin: str = "BEGIN") -> Iterator[Session]:
+        with self.session() as session, session.transaction(begin):
+            yield session
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _alive(self) -> Session:
+        if self._session is not None:
+            with suppress(DatabaseUnavailable):
+                self._session.run("")  # an empty query: the cheapest round trip there is
+            if self._session.broken:
+                self.close()
+        if self._session is None:
+            self._session = Session(self._connect())
+        return self._session
+
+    def _connect(self) -> pg8000.native.Connection:
+        try:
+            sock = socket.create_connection((self._host, self._port), CONNECT_TIMEOUT)
+        except OSError as error:
+            raise DatabaseUnavailable("the database cannot be reached") from error
+        try:
+            connection = pg8000.native.Connection(
+                self._user,
+                host=self._host,
+                port=self._port,
+                database=self._name,
+                password=self._password,
+                sock=sock,
+                ssl_context=ssl.create_default_context() if self._tls == "verify-full" else False,
+                application_name=self._application,
+                startup_params={"TimeZone": "UTC", "client_encoding": "UTF8", "DateStyle": "ISO"},
+            )
+        except (DatabaseError, InterfaceError, OSError) as error:
+            sock.close()
+            raise DatabaseUnavailable("the database refused the connection") from error
+        if self._tls == "disable":
+            sock.settimeout(None)  # statements have timeouts of their own; keep-alive finds dead peers
+        return connection
+
+
+def sqlstate(error: Exception) -> str:
+    """The five-character SQLSTATE of a driver error, or an empty string."""
+    info = error.args[0] if error.args else None
+    return str(info.get("C", "")) if isinstance(info, dict) else ""

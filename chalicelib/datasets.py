@@ -1,0 +1,99 @@
+"""The one declaration of what Hireflow stores.
+
+Everything that depends on a table's shape is made from `DATASETS`: CSV and API rules, the fast path's
+pattern, the staging table, SQLAlchemy metadata, the Avro schema, routes and documentation. A new
+dataset costs one entry here and one migration.
+
+Order matters: parents come before their children, which is also the order of backups.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+MAX_ID = 2_147_483_647
+MAX_TEXT = 10_000
+
+
+class Kind(Enum):
+    """What a column holds, with its Postgres type."""
+
+    ID = "integer"
+    TEXT = "text"
+    INSTANT = "timestamptz"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A mandatory column; `parent` names the dataset whose `id` it refers to."""
+
+    name: str
+    kind: Kind
+    parent: str | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table and everything the outside world calls it.
+
+    `name` is the table and the prefix of its files, `route` the singular used in URLs. The first
+    column is always the `id`, the primary key.
+    """
+
+    name: str
+    route: str
+    columns: tuple[Column, ...]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def values(self) -> tuple[Column, ...]:
+        """The columns besides the primary key."""
+        return self.columns[1:]
+
+    @property
+    def references(self) -> tuple[tuple[Column, str], ...]:
+        """(column, parent dataset) of every foreign key."""
+        return tuple((c, c.parent) for c in self.columns if c.parent is not None)
+
+
+_ID = Column("id", Kind.ID, about="primary key")
+
+_DECLARED = (
+    Dataset("departments", "department", (_ID, Column("department", Kind.TEXT, about="name of the department"))),
+    Dataset("jobs", "job", (_ID, Column("job", Kind.TEXT, about="name of the job"))),
+    Dataset(
+        "hired_employees",
+        "hired_employee",
+        (
+            _ID,
+            Column("name", Kind.TEXT, about="name and surname of the employee"),
+            Column("datetime", Kind.INSTANT, about="when they were hired, ISO 8601, UTC unless it has an offset"),
+            Column("department_id", Kind.ID, parent="departments", about="the department hired for"),
+            Column("job_id", Kind.ID, parent="jobs", about="the job hired for"),
+        ),
+    ),
+)
+
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _DECLARED}
+
+
+def children(parent: Dataset) -> Iterator[Dataset]:
+    """Datasets with a foreign key to `parent`."""
+    for dataset in DATASETS.values():
+        if any(name == parent.name for _, name in dataset.references):
+            yield dataset
+
+
+def by_route(route: str) -> Dataset | None:
+    """The dataset of a URL segment, singular (`job`) or plural (`jobs`)."""
+    return next((d for d in DATASETS.values() if route in (d.route, d.name)), None)
+
+
+def by_file_name(base_name: str) -> Dataset | None:
+    """The dataset whose name a file's base name starts with; the longest such name wins."""
+    matching = [d for d in DATASETS.values() if base_name.startswith(d.name)]
+    return max(matching, key=lambda d: len(d.name), default=None)

@@ -1,0 +1,113 @@
+"""Every exception Hireflow raises on purpose, and the HTTP status each one becomes.
+
+    HireflowError
+    ├── ConfigurationError          500  a setting is missing or malformed
+    ├── MalformedRequest            400  the body is not JSON
+    ├── NotFound                    404  no such load, restore point, route
+    ├── TooLarge                    413  more rows than one batch may hold
+    ├── UnsupportedMedia            415  the content type is not JSON
+    ├── Unprocessable               422  well-formed, but breaks a rule
+    ├── Unavailable                 503  try again: carries Retry-After
+    │   ├── DatabaseUnavailable          Postgres is away, or broke the connection
+    │   ├── LockTimeout                  another writer held the table for too long
+    │   ├── Conflict                     deadlock or serialisation failure; nothing was written
+    │   └── StorageUnavailable           S3 is away
+    ├── LoadError                        an object can never load: final, not retried
+    └── RetryLater                       the trigger should deliver the event again
+        ├── LoadBusy                         another worker is on this load
+        └── ClaimLost                        the load was taken over while we worked
+
+`status` and `title` are all the API needs to answer in RFC 9457 form; `detail` is written for the
+caller and never holds SQL, credentials or a traceback.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class HireflowError(Exception):
+    """Base class. `detail` is safe to show to a client."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, Any]] = (),
+        extension: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = list(errors)
+        self.extension = dict(extension or {})
+
+
+class ConfigurationError(HireflowError):
+    title = "Misconfigured"
+
+
+class MalformedRequest(HireflowError):
+    status = 400
+    title = "Malformed request"
+
+
+class NotFound(HireflowError):
+    status = 404
+    title = "Not found"
+
+
+class TooLarge(HireflowError):
+    status = 413
+    title = "Too large"
+
+
+class UnsupportedMedia(HireflowError):
+    status = 415
+    title = "Unsupported media type"
+
+
+class Unprocessable(HireflowError):
+    status = 422
+    title = "Unprocessable content"
+
+
+class Unavailable(HireflowError):
+    """A passing condition; `retry_after` is in seconds."""
+
+    status = 503
+    title = "Temporarily unavailable"
+    retry_after: ClassVar[int] = 5
+
+
+class DatabaseUnavailable(Unavailable):
+    pass
+
+
+class LockTimeout(Unavailable):
+    pass
+
+
+class Conflict(Unavailable):
+    retry_after = 1
+
+
+class StorageUnavailable(Unavailable):
+    pass
+
+
+class LoadError(HireflowError):
+    title = "Load failed"
+
+
+class RetryLater(HireflowError):
+    title = "Retry later"
+
+
+class LoadBusy(RetryLater):
+    pass
+
+
+class ClaimLost(RetryLater):
+    pass

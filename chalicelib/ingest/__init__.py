@@ -1,0 +1,1 @@
+"""From bytes or JSON to rows in Postgres: read, check, stage, merge, report what was refused."""

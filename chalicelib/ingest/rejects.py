@@ -1,0 +1,115 @@
+"""Rejected rows: what is reported about each, and the file they are collected in.
+
+One JSON object a line, in the shape BigQuery (NEWLINE_DELIMITED_JSON, autodetect) and DuckDB load as
+is: the same keys with the same types on every line.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.datasets import Dataset
+from chalicelib.ingest.rules import Problem
+from chalicelib.storage import Bucket, Writer
+
+_UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # JSON readers stumble over these even when escaped
+_TYPE = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A refused row. `place` is its first physical line from 1, or its index from 0 in a request.
+
+    `row` is None where the record could not be split into columns.
+    """
+
+    place: int
+    problems: tuple[Problem, ...]
+    raw: bytes
+    row: Mapping[str, str | None] | None
+
+    @property
+    def reasons(self) -> list[str]:
+        return [problem.text for problem in self.problems]
+
+    @property
+    def fields(self) -> list[str]:
+        """Names of the columns at fault, each once, in order of their problems."""
+        return list(dict.fromkeys(p.field for p in self.problems if p.field is not None))
+
+
+def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | None]:
+    """The fields of a CSV record by column, as they were sent."""
+    return {name: field.decode("utf-8", "replace") for name, field in zip(dataset.column_names, fields, strict=True)}
+
+
+def row_of_object(dataset: Dataset, sent: Any) -> dict[str, str | None] | None:
+    """The columns of a JSON row as strings; other keys are left to `raw`, where they do no harm."""
+    if not isinstance(sent, Mapping):
+        return None
+    return {name: _as_text(sent.get(name)) for name in dataset.column_names}
+
+
+def _as_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _loadable(text: str | None) -> str | None:
+    return None if text is None else _UNLOADABLE.sub("\ufffd", text)
+
+
+class RejectFile:
+    """The rejects of one load, streamed to the errored bucket; no rejects, no file.
+
+    The key is made of the time of the load's first attempt and its id, so that a later attempt
+    overwrites what an earlier one left.
+    """
+
+    def __init__(
+        self, bucket: Bucket, dataset: Dataset, load_id: int, source: str, started_at: datetime, *, place: str = "line"
+    ) -> None:
+        stamp = started_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        self.key = f"{dataset.name}/{stamp}-{load_id}.ndjson"
+        self.count = 0
+        self._bucket, self._place = bucket, place
+        self._head = {"load_id": load_id, "dataset": dataset.name, "source": source}
+        self._writer: Writer | None = None
+
+    def add(self, reject: Reject) -> None:
+        if self._writer is None:
+            self._writer = self._bucket.writer(self.key, _TYPE)
+        self._writer.write(self._line(reject))
+        self.count += 1
+
+    def complete(self) -> str | None:
+        """Store the file; returns its key, or None where there was nothing to report."""
+        if self._writer is None:
+            return None
+        self._writer.complete()
+        return self.key
+
+    def discard(self) -> None:
+        """Leave nothing behind, of this attempt or an earlier one."""
+        if self._writer is not None:
+            self._writer.abort()
+            self._writer = None
+        self._bucket.delete(self.key)
+
+    def _line(self, reject: Reject) -> bytes:
+        raw = reject.raw.decode("utf-8", "replace")
+        document: dict[str, Any] = {
+            **self._head,
+            self._place: reject.place,
+            "reasons": [_loadable(reason) for reason in reject.reasons],
+            "fields": reject.fields,
+            "raw": _loadable(raw),
+            "row": reject.row and {name: _loadable(text) for name, text in reject.row.items()},
+            "rejected_at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        }
+        if document["raw"].encode() != reject.raw:
+            document["raw_base64"] = base64.b64encode(reject.raw).decode("ascii")
+        return json.dumps(document, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,131 @@
+"""Records -> the staging table: COPY blocks in, rejects out.
+
+The staging table has one row per physical line, in order, so that its sequence number *is* the line
+number and clean lines need no number of their own: a line that carries no valid row (a reject, the
+header, a blank line, the second line of a quoted field) leaves a row of NULLs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from chalicelib.database import Session
+from chalicelib.datasets import Dataset
+from chalicelib.ingest.reader import Clean, Record, Token
+from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
+from chalicelib.ingest.rules import Checked, Problem, Value, check_fields, missing_parent
+
+ROWS_PER_COPY = 250_000  # staged lines between two signs of life in the load's history
+BLOCK = 256 * 1024  # bytes of one COPY message
+PENDING_REJECTS = 4 * 1024 * 1024  # bytes of rejects held while a COPY runs
+_ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+def create(session: Session, dataset: Dataset) -> None:
+    """An empty staging table of this connection, whatever an earlier load left."""
+    columns = ", ".join(f"{c.name} {c.kind.value}" for c in dataset.columns)
+    session.run(
+        "DROP TABLE IF EXISTS staging;"
+        f"CREATE TEMP TABLE staging (seq integer GENERATED ALWAYS AS IDENTITY (CACHE 1000), {columns})"
+    )
+
+
+def copy_sql(dataset: Dataset) -> str:
+    return f"COPY staging ({', '.join(dataset.column_names)}) FROM STDIN (FORMAT text, DELIMITER ',')"
+
+
+def copy_line(values: tuple[Value | None, ...]) -> bytes:
+    """One row in COPY's text format with `,` as delimiter."""
+    return (",".join(_escaped(value) for value in values) + "\n").encode()
+
+
+def _escaped(value: Value | None) -> str:
+    if value is None:
+        return "\\N"
+    return value.translate(_ESCAPES) if isinstance(value, str) else str(value)
+
+
+@dataclass
+class Stager:
+    """Feeds one load's tokens to COPY in portions, counting and setting rejects aside.
+
+    A row that breaks a rule is also checked for missing parents, so that its report is complete:
+    its parents' ids are looked up when the COPY that was under way has ended.
+    """
+
+    dataset: Dataset
+    tokens: Iterator[Token]
+    rejects: RejectFile
+    received: int = 0
+    rejected: int = 0
+    exhausted: bool = False
+    _pending: list[tuple[Reject, Checked | None]] = field(default_factory=list)
+    _pending_bytes: int = 0
+
+    def run(self, session: Session) -> Iterator[int]:
+        """Stage everything, yielding the rows received so far after every COPY."""
+        nothing = copy_line((None,) * len(self.dataset.columns))
+        while not self.exhausted:
+            session.copy_in(copy_sql(self.dataset), self._portion(nothing))
+            self._report(session)
+            yield self.received
+
+    def _portion(self, nothing: bytes) -> Iterator[bytes]:
+        """COPY blocks of the next lines; ends early when many rejects are waiting."""
+        block, size, lines = [], 0, 0
+        for token in self.tokens:
+            data = self._copy_data(token, nothing)
+            block.append(data)
+            size += len(data)
+            lines += token.lines
+            if size >= BLOCK:
+                yield b"".join(block)
+                block, size = [], 0
+            if lines >= ROWS_PER_COPY or self._pending_bytes >= PENDING_REJECTS:
+                break
+        else:
+            self.exhausted = True
+        if block:
+            yield b"".join(block)
+
+    def _copy_data(self, token: Token, nothing: bytes) -> bytes:
+        if isinstance(token, Clean):
+            self.received += token.lines
+            return token.for_copy()
+        if isinstance(token, Record):
+            self.received += 1
+            checked = check_fields(self.dataset, token.fields) if token.fields is not None else None
+            if checked is not None and checked.valid:
+                return copy_line(checked.values) + nothing * (token.lines - 1)
+            self._set_aside(token, checked)
+        return nothing * token.lines
+
+    def _set_aside(self, record: Record, checked: Checked | None) -> None:
+        self.rejected += 1
+        row = row_of_fields(self.dataset, record.fields) if record.fields is not None else None
+        problems = checked.problems if checked else (Problem(None, record.problem or ""),)
+        self._pending.append((Reject(record.line, problems, record.raw, row), checked))
+        self._pending_bytes += 1000 + 3 * len(record.raw)
+
+    def _report(self, session: Session) -> None:
+        """Write the rejects set aside, each with the parents it lacks on top of its own problems."""
+        known = []
+        for column, parent in self.dataset.references:
+            position = self.dataset.columns.index(column)
+            ids = [checked.values[position] for _, checked in self._pending if checked]
+            known.append((position, column.name, _existing(session, parent, ids)))
+        for reject, checked in self._pending:
+            lacking = [
+                missing_parent(name, value)
+                for position, name, ids in known
+                if checked is not None and (value := checked.values[position]) is not None and value not in ids
+            ]
+            self.rejects.add(Reject(reject.place, (*reject.problems, *lacking), reject.raw, reject.row))
+        self._pending.clear()
+        self._pending_bytes = 0
+
+
+def _existing(session: Session, parent: str, ids: list[Value | None]) -> set[Value]:
+    wanted = sorted({i for i in ids if i is not None})
+    if not wanted:
+        return set()
+    return {row[0] for row in session.run(f"SELECT id FROM {parent} WHERE id = ANY(:ids)", ids=wanted)}

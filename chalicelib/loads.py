@@ -1,0 +1,261 @@
+"""The history of loads: who may work on one (claims), how each one ended, and how it is shown.
+
+A load is one object version, one API request or one ordered restore. Working on an object takes a
+*session advisory lock* on the load's id: it ends with the connection, so a dead worker blocks nobody
+and needs no timeout, while a live one is never doubled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.database import Session
+from chalicelib.datasets import Dataset
+from chalicelib.errors import ClaimLost, LoadBusy
+
+MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
+FINAL = ("succeeded", "failed", "skipped")
+GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
+
+
+@dataclass(frozen=True)
+class ObjectCreated:
+    """An object version in the landing bucket; `version` is unique among the versions of its key."""
+
+    key: str
+    source: str
+    version: str
+    version_id: str | None
+    sequencer: str | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on a load, until the connection that took it ends."""
+
+    load_id: int
+    attempt: int
+    started_at: datetime
+    sha256: str | None
+
+    @property
+    def is_last_attempt(self) -> bool:
+        return self.attempt >= MAX_ATTEMPTS
+
+
+@dataclass(frozen=True)
+class Counts:
+    received: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    rejected: int = 0
+
+
+def claim(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> Claim | None:
+    """Take the load of an object version; None where it has already come to its end.
+
+    Raises LoadBusy where another worker is on it.
+    """
+    load_id = _register(session, created, dataset, kind)
+    if not session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
+        raise LoadBusy(f"load {load_id} is being worked on")
+    rows = session.run(
+        "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
+        " started_at = coalesce(started_at, now())"
+        " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
+        " RETURNING attempts, started_at, sha256",
+        id=load_id,
+        most=MAX_ATTEMPTS,
+    )
+    if rows:
+        return Claim(load_id, *rows[0])
+    give_up(session, load_id)
+    release(session, load_id)
+    return None
+
+
+def _register(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> int:
+    """The load of this object version, made where there is none yet."""
+    known = {"source": created.source, "version": created.version}
+    find = "SELECT id FROM loads WHERE source = :source AND version = :version"
+    adopt = (  # an ordered restore has its load before its object has a version
+        "UPDATE loads SET version = :version, sequencer = :sequencer"
+        " WHERE source = :source AND version IS NULL AND status = 'queued' RETURNING id"
+    )
+    create = (
+        "INSERT INTO loads (dataset, source, version, sequencer, kind, status)"
+        " VALUES (:dataset, :source, :version, :sequencer, :kind, 'queued')"
+        " ON CONFLICT (source, version) DO NOTHING RETURNING id"
+    )
+    new = {**known, "sequencer": created.sequencer}
+    load_id = (
+        session.scalar(find, **known)
+        or session.scalar(adopt, **new)
+        or session.scalar(create, **new, dataset=dataset and dataset.name, kind=kind)
+        or session.scalar(find, **known)
+    )
+    return int(load_id)
+
+
+def release(session: Session, load_id: int) -> None:
+    if not session.broken:
+        session.run("SELECT pg_advisory_unlock(:id)", id=load_id)
+
+
+def progress(session: Session, claim: Claim, received: int) -> None:
+    """Show how far a running load has read. Raises ClaimLost."""
+    _update_mine(session, claim, "received = :received", received=received)
+
+
+def succeed(session: Session, claim: Claim, counts: Counts, errored_key: str | None) -> None:
+    """Finish a load, in the transaction that wrote its rows. Raises ClaimLost."""
+    _update_mine(
+        session,
+        claim,
+        "status = 'succeeded', finished_at = now(), error = NULL, errored_key = :errored_key,"
+        " received = :received, inserted = :inserted, updated = :updated, unchanged = :unchanged,"
+        " superseded = :superseded, rejected = :rejected",
+        errored_key=errored_key,
+        **vars(counts),
+    )
+
+
+def skip(session: Session, claim: Claim, reason: str) -> None:
+    _update_mine(session, claim, "status = 'skipped', received = 0, finished_at = now(), error = :r", r=reason)
+
+
+def requeue(session: Session, claim: Claim) -> None:
+    """Hand the load back for its next attempt."""
+    _update_mine(session, claim, "status = 'queued', received = 0")
+
+
+def fail(session: Session, load_id: int, error: str) -> None:
+    """End an unfinished load for good; nothing where it has already ended."""
+    session.run(
+        "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, finished_at = now()"
+        " WHERE id = :id AND status IN ('queued', 'running')",
+        id=load_id,
+        error=error[:2000],
+    )
+
+
+def give_up(session: Session, load_id: int) -> None:
+    """Fail a load whose attempts are used up."""
+    session.run(
+        "UPDATE loads SET status = 'failed', received = 0, error = :error, finished_at = now()"
+        " WHERE id = :id AND status IN ('queued', 'running') AND attempts >= :most",
+        id=load_id,
+        error=GAVE_UP,
+        most=MAX_ATTEMPTS,
+    )
+
+
+def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any) -> None:
+    changed = session.affected(
+        f"UPDATE loads SET {assignments} WHERE id = :id AND attempts = :attempt AND status = 'running'",
+        id=claim.load_id,
+        attempt=claim.attempt,
+        **params,
+    )
+    if not changed:
+        raise ClaimLost(f"load {claim.load_id} was taken over")
+
+
+def newest_loaded(session: Session, created: ObjectCreated) -> tuple[str, str | None] | None:
+    """(version, sequencer) of the newest version of this key that was loaded, other than this one."""
+    rows = session.run(
+        "SELECT version, sequencer FROM loads WHERE source = :source AND version <> :version AND status = 'succeeded'"
+        " ORDER BY rpad(sequencer, 64, '0') COLLATE \"C\" DESC NULLS LAST, id DESC LIMIT 1",
+        source=created.source,
+        version=created.version,
+    )
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+def compare_sequencers(one: str | None, other: str | None) -> int:
+    """Negative, zero or positive as `one` is older, unknown or newer.
+
+    S3 compares them as strings after padding the shorter one with zeros on the right.
+    """
+    if not one or not other:
+        return 0
+    width = max(len(one), len(other))
+    a, b = one.upper().ljust(width, "0"), other.upper().ljust(width, "0")
+    return (a > b) - (a < b)
+
+
+def record_request(session: Session, dataset: Dataset, source: str, counts: Counts) -> tuple[int, datetime]:
+    """The finished load of an API request: its id and time. Part of the request's transaction."""
+    [[load_id, at]] = session.run(
+        "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
+        " rejected, attempts, started_at, finished_at)"
+        " VALUES (:dataset, :source, 'api', 'succeeded', :received, :inserted, :updated, :unchanged, :superseded,"
+        " :rejected, 1, now(), clock_timestamp()) RETURNING id, started_at",
+        dataset=dataset.name,
+        source=source,
+        **vars(counts),
+    )
+    return load_id, at
+
+
+def set_errored_key(session: Session, load_id: int, key: str) -> None:
+    session.run("UPDATE loads SET errored_key = :key WHERE id = :id", id=load_id, key=key)
+
+
+def queue_restore(
+    session: Session, dataset: Dataset, landing_bucket: str, restore_point: str, sha256: str
+) -> tuple[int, str]:
+    """Announce a restore before its object is copied; returns the load's id and the object's key."""
+    load_id = int(session.scalar("SELECT nextval(pg_get_serial_sequence('loads', 'id'))"))
+    key = f"restores/{load_id}/{dataset.name}.avro"
+    session.run(
+        "INSERT INTO loads (id, dataset, source, kind, status, restore_point, sha256) OVERRIDING SYSTEM VALUE"
+        " VALUES (:id, :dataset, :source, 'restore', 'queued', :restore_point, :sha256)",
+        id=load_id,
+        dataset=dataset.name,
+        source=f"s3://{landing_bucket}/{key}",
+        restore_point=restore_point,
+        sha256=sha256,
+    )
+    return load_id, key
+
+
+def sweep(session: Session, *, unclaimed_for: timedelta) -> int:
+    """Fail what nobody works on any more: loads out of attempts, and restores whose copy never came."""
+    rows = session.run(
+        "SELECT id, attempts FROM loads WHERE status IN ('queued', 'running')"
+        " AND (attempts >= :most OR (attempts = 0 AND created_at < now() - CAST(:age AS interval)))",
+        most=MAX_ATTEMPTS,
+        age=f"{unclaimed_for.total_seconds()} seconds",
+    )
+    swept = 0
+    for load_id, attempts in rows:
+        if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
+            fail(session, load_id, GAVE_UP if attempts else "was never started")
+            release(session, load_id)
+            swept += 1
+    return swept
+
+
+_SHOWN = (
+    "id, dataset, source, kind, status, received, inserted, updated, unchanged, superseded, rejected, resolved,"
+    " attempts, errored_key, restore_point, created_at, started_at, finished_at, error"
+)
+
+
+def listed(session: Session, filters: Mapping[str, str], *, limit: int, before: int | None) -> list[dict[str, Any]]:
+    """Loads, newest first, whose columns equal `filters`, with ids below `before`."""
+    conditions = [f"{column} = :{column}" for column in filters]
+    if before is not None:
+        conditions.append("id < :before")
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    params: dict[str, Any] = {**filters, "limit": limit} | ({"before": before} if before is not None else {})
+    return session.records(f"SELECT {_SHOWN} FROM loads{where} ORDER BY id DESC LIMIT :limit", **params)
+
+
+def get(session: Session, load_id: int) -> dict[str, Any] | None:
+    rows = session.records(f"SELECT {_SHOWN} FROM loads WHERE id = :id", id=load_id)
+    return rows[0] if rows else None

@@ -1,0 +1,58 @@
+"""The environment, read and checked once per process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from chalicelib.errors import ConfigurationError
+
+_REQUIRED = ("DATABASE_URL", "LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a deployed function may know about its surroundings.
+
+    `database_url` is a SQLAlchemy URL; `database_tls` is `verify-full` or `disable`;
+    `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore
+    point is kept.
+    """
+
+    database_url: str = field(repr=False)  # holds a password
+    landing_bucket: str
+    errored_bucket: str
+    backup_bucket: str
+    database_tls: str = "verify-full"
+    orphan_grace: timedelta = timedelta(minutes=15)
+    backup_retention: timedelta = timedelta(days=30)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """Read the settings, or raise ConfigurationError naming every one that is wrong."""
+        wrong = [f"{name} is not set" for name in _REQUIRED if not env.get(name)]
+        tls = env.get("DATABASE_TLS", "verify-full")
+        if tls not in ("verify-full", "disable"):
+            wrong.append("DATABASE_TLS is neither verify-full nor disable")
+        grace = _positive(env, "ORPHAN_GRACE_MINUTES", 15, wrong)
+        retention = _positive(env, "BACKUP_RETENTION_DAYS", 30, wrong)
+        if wrong:
+            raise ConfigurationError("; ".join(wrong))
+        return cls(
+            database_url=env["DATABASE_URL"],
+            landing_bucket=env["LANDING_BUCKET"],
+            errored_bucket=env["ERRORED_BUCKET"],
+            backup_bucket=env["BACKUP_BUCKET"],
+            database_tls=tls,
+            orphan_grace=timedelta(minutes=grace),
+            backup_retention=timedelta(days=retention),
+        )
+
+
+def _positive(env: Mapping[str, str], name: str, default: float, wrong: list[str]) -> float:
+    try:
+        value = float(env.get(name) or default)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 36_500_000:
+        wrong.append(f"{name} is not a positive number")
+    return value

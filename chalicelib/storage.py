@@ -1,0 +1,218 @@
+"""The three buckets: landing (read), errored (written), backup (both). Only this module knows boto3.
+
+boto3 is imported when a client is first needed: most API requests never touch S3, and its import is
+the largest part of a cold start.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from chalicelib.errors import NotFound, StorageUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PART_SIZE = 8 * 1024 * 1024  # bytes; S3 takes no multipart part below 5 MiB but the last
+_MISSING = ("NoSuchKey", "NoSuchVersion", "404", "NoSuchBucket")
+
+
+class Readable(Protocol):
+    """A forward-only stream of bytes; `read` returns b"" at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@contextmanager
+def _s3_errors(what: str) -> Iterator[None]:
+    """Turn botocore's exceptions into ours: NotFound, or StorageUnavailable for anything else."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _MISSING:
+            raise NotFound(f"{what} does not exist") from error
+        raise StorageUnavailable(f"{what} cannot be reached") from error
+    except (BotoCoreError, HTTPError, OSError) as error:
+        raise StorageUnavailable(f"{what} cannot be reached") from error
+
+
+class ObjectStream:
+    """The body of an object as a forward-only file."""
+
+    def __init__(self, body: Any, what: str) -> None:
+        self._body, self._what = body, what
+
+    def read(self, size: int = -1, /) -> bytes:
+        with _s3_errors(self._what):
+            return bytes(self._body.read(size if size >= 0 else None))
+
+    def close(self) -> None:
+        self._body.close()
+
+
+@dataclass(frozen=True)
+class Listed:
+    key: str
+    size: int
+
+
+class Bucket:
+    """One bucket and the few things Hireflow does with it."""
+
+    def __init__(self, name: str, client: "Callable[[], S3Client]") -> None:
+        self.name = name
+        self._client = client
+
+    def url(self, key: str) -> str:
+        return f"s3://{self.name}/{key}"
+
+    def open(self, key: str, version: str | None = None) -> ObjectStream:
+        """Start reading an object. Raises NotFound, StorageUnavailable."""
+        what = self.url(key)
+        at: dict[str, Any] = {"VersionId": version} if version else {}
+        with _s3_errors(what):
+            return ObjectStream(self._client().get_object(Bucket=self.name, Key=key, **at)["Body"], what)
+
+    def get(self, key: str) -> bytes:
+        """A small object, whole. Raises NotFound, StorageUnavailable."""
+        return self.open(key).read()
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        with _s3_errors(self.url(key)):
+            self._client().put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
+
+    def delete(self, *keys: str) -> None:
+        """Delete objects; those that do not exist count as deleted."""
+        with _s3_errors(f"s3://{self.name}"):
+            for start in range(0, len(keys), 1000):
+                batch: list[Any] = [{"Key": key} for key in keys[start : start + 1000]]
+                self._client().delete_objects(Bucket=self.name, Delete={"Objects": batch, "Quiet": True})
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names directly below `prefix` (which ends in `/`), in byte order."""
+        found: list[str] = []
+        with _s3_errors(f"s3://{self.name}"):
+            pages = self._client().get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
+                found += [p["Prefix"][len(prefix) : -1] for p in page.get("CommonPrefixes", ())]
+        return found
+
+    def versions(self, key: str) -> list[str]:
+        """Version ids of one key, newest first."""
+        found: list[str] = []
+        with _s3_errors(self.url(key)):
+            pages = self._client().get_paginator("list_object_versions")
+            for page in pages.paginate(Bucket=self.name, Prefix=key):
+                found += [v["VersionId"] for v in page.get("Versions", ()) if v["Key"] == key]
+        return found
+
+    def objects(self, prefix: str) -> Iterator[Listed]:
+        """Objects whose key starts with `prefix`, in byte order."""
+        with _s3_errors(f"s3://{self.name}"):
+            pages = self._client().get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+                for item in page.get("Contents", ()):
+                    yield Listed(item["Key"], item["Size"])
+
+    def copy_from(self, source: "Bucket", source_key: str, key: str) -> None:
+        """Server-side copy, in parts where the object is large. Raises NotFound, StorageUnavailable."""
+        from boto3.s3.transfer import TransferConfig
+
+        with _s3_errors(source.url(source_key)):
+            self._client().copy(
+                {"Bucket": source.name, "Key": source_key}, self.name, key, Config=TransferConfig(use_threads=False)
+            )
+
+    def reachable(self) -> bool:
+        try:
+            with _s3_errors(f"s3://{self.name}"):
+                self._client().head_bucket(Bucket=self.name)
+        except (NotFound, StorageUnavailable):
+            return False
+        return True
+
+    def writer(self, key: str, content_type: str) -> "Writer":
+        return Writer(self.name, key, content_type, self._client)
+
+
+class Writer:
+    """A write-only object that exists only once `complete` returns.
+
+    At most one part (8 MiB) is held in memory; an object smaller than that is one PUT. What was
+    sent before `abort` leaves nothing behind.
+    """
+
+    def __init__(self, bucket: str, key: str, content_type: str, client: "Callable[[], S3Client]") -> None:
+        self.key = key
+        self.size = 0
+        self._at: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        self._content_type, self._client = content_type, client
+        self._what = f"s3://{bucket}/{key}"
+        self._pending = bytearray()
+        self._upload: str | None = None
+        self._etags: list[str] = []
+
+    def write(self, data: bytes) -> int:
+        self._pending += data
+        self.size += len(data)
+        while len(self._pending) >= PART_SIZE:
+            self._send(bytes(self._pending[:PART_SIZE]))
+            del self._pending[:PART_SIZE]
+        return len(data)
+
+    def flush(self) -> None:
+        """Parts are sent as they fill; nothing to do."""
+
+    def complete(self) -> None:
+        with _s3_errors(self._what):
+            if self._upload is None:
+                body = bytes(self._pending)
+                self._client().put_object(**self._at, Body=body, ContentType=self._content_type)
+                return
+            if self._pending:
+                self._send(bytes(self._pending))
+            parts: list[Any] = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(self._etags, 1)]
+            self._client().complete_multipart_upload(
+                **self._at, UploadId=self._upload, MultipartUpload={"Parts": parts}
+            )
+
+    def abort(self) -> None:
+        if self._upload is not None:
+            with _s3_errors(self._what):
+                self._client().abort_multipart_upload(**self._at, UploadId=self._upload)
+            self._upload = None
+
+    def _send(self, part: bytes) -> None:
+        with _s3_errors(self._what):
+            if self._upload is None:
+                created = self._client().create_multipart_upload(**self._at, ContentType=self._content_type)
+                self._upload = created["UploadId"]
+            sent = self._client().upload_part(
+                **self._at, UploadId=self._upload, PartNumber=len(self._etags) + 1, Body=part
+            )
+            self._etags.append(sent["ETag"])
+
+
+class Storage:
+    """The three buckets over one lazily made client."""
+
+    def __init__(self, landing: str, errored: str, backup: str, client: "Callable[[], S3Client] | None" = None) -> None:
+        self._made: S3Client | None = None
+        self._lock = threading.Lock()
+        make = client or self._default_client
+        self.landing, self.errored, self.backup = (Bucket(name, make) for name in (landing, errored, backup))
+
+    def _default_client(self) -> "S3Client":
+        with self._lock:
+            if self._made is None:
+                import boto3
+                from botocore.config import Config
+
+                retries = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 4})
+                self._made = boto3.client("s3", config=retries)
+        return self._made

@@ -1,0 +1,134 @@
+"""The embedded AWS as a background process: its own virtual environment, start, stop, health."""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from infra.errors import CloudError
+from infra.local.daemons import Daemon, locked, wait_until
+from infra.local.ports import HOST
+
+ROOT = Path(__file__).resolve().parents[2]
+_HERE = Path(__file__).parent
+_REQUIREMENTS = _HERE / "requirements-aws.txt"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+class EmbeddedAws:
+    """One instance, with its state below `home`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._daemon = Daemon(home, "aws")
+        self._started = home / "started.json"  # what the running process was started with
+
+    def port(self) -> int | None:
+        """The port of the running instance, or None."""
+        port = self._started_with().get("port")
+        return int(port) if port and self._daemon.alive() else None
+
+    def healthy(self) -> bool:
+        """Whether it answers, and runs the code that is on disk."""
+        port = self.port()
+        return port is not None and self._started_with().get("code") == _code() and _answers(port)
+
+    def start(self, port: int, report: Callable[[str], None], timeout: float = 30) -> None:
+        """Start it on `port` unless a healthy one runs there."""
+        if self.healthy() and self.port() == port:
+            return
+        python = environment(report)
+        self.stop()
+        with self._daemon.claim() as claim:
+            if claim is None:
+                raise CloudError("the embedded AWS is being started by another process: try again")
+            self._started.write_text(json.dumps({"port": port, "code": _code()}))
+            # Not -P nor PYTHONPATH: the working folder finds this module, and functions do not inherit it.
+            self._daemon.start(claim, [python, "-m", "infra.local.front"], env=self._environment(port), cwd=ROOT)
+        deadline = time.monotonic() + timeout
+        wait_until(lambda: _answers(port) or not self._daemon.alive(), timeout, "the embedded AWS does not answer")
+        if not self._daemon.alive() or time.monotonic() > deadline:
+            raise CloudError(f"the embedded AWS did not start: {self._daemon.last_words()}")
+
+    def stop(self) -> None:
+        """End it; what it holds is written to its folder."""
+        if self._daemon.alive():
+            self._daemon.stop(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would, for tests."""
+        self._daemon.stop(signal.SIGKILL)
+
+    def _environment(self, port: int) -> dict[str, str]:
+        """A clean one: functions inherit all of it."""
+        temporary = self.home / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)  # unpacked functions of an instance that was killed
+        temporary.mkdir(parents=True)
+        return CREDENTIALS | {
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "TMPDIR": str(temporary),
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": HOST,
+            "AUTH": "true",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self.home / "state"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self.home / "s3"),
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+        }
+
+    def _started_with(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self._started.read_text()))
+        except (OSError, ValueError):
+            return {}
+
+
+def environment(report: Callable[[str], None]) -> Path:
+    """The Python of the embedded AWS's virtual environment, made when missing or outdated.
+
+    Of the same minor version as ours: it runs the wheels that we package. Shared by all state folders.
+    """
+    key = sha256(_REQUIREMENTS.read_bytes() + sys.base_prefix.encode()).hexdigest()[:12]
+    home = ROOT / ".venv-aws" / f"py{platform.python_version()}-{key}"
+    python, done = home / "bin" / "python", home / "installed"
+    with locked(home.parent / "lock", 600, "another process is installing the embedded AWS"):
+        if not (done.exists() and python.exists()):
+            report("installing the embedded AWS (once)")
+            shutil.rmtree(home, ignore_errors=True)
+            _run([sys.executable, "-m", "venv", str(home)])
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            _run([*pip, "--requirement", str(_REQUIREMENTS)])
+            done.touch()
+    return python
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CloudError("the embedded AWS cannot be installed: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
+
+
+def _code() -> str:
+    """Changes when a running instance is not the one that would be started now."""
+    files = [_REQUIREMENTS, *(_HERE / name for name in ("front.py", "apigateway.py", "aws.py"))]
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/ready", timeout=5) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False

@@ -1,0 +1,145 @@
+"""Background processes that outlive the command that started them, and are found again later.
+
+A daemon inherits an open, locked file: the lock is taken exactly as long as a process of the daemon
+lives, however it ends, so a stale record or a reused pid fools nobody. Only a process whose pid and
+start time are the recorded ones is ever sent a signal.
+"""
+
+import fcntl
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from infra.errors import CloudError
+from infra.local import launch
+
+_children: list[subprocess.Popen[bytes]] = []  # kept, so that those we started are reaped when they end
+
+
+def wait_until(check: Callable[[], bool], timeout: float, what: str, pause: float = 0.02) -> None:
+    """Poll `check` until it holds. Raises CloudError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not check():
+        if time.monotonic() > deadline:
+            raise CloudError(f"{what} (waited {timeout:.0f} s)")
+        time.sleep(pause)
+
+
+@contextmanager
+def locked(path: Path, timeout: float, what: str) -> Iterator[None]:
+    """Hold an exclusive lock on a file; the system frees it if we are killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        wait_until(lambda: _try_lock(file.fileno(), fcntl.LOCK_EX), timeout, what)
+        yield
+
+
+def _try_lock(fd: int, mode: int) -> bool:
+    try:
+        fcntl.flock(fd, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class Daemon:
+    """One background process, known by `<folder>/<name>.lock`, `.pid` (pid and start time) and `.log`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self._lock, self._record, self.log = (folder / f"{name}.{kind}" for kind in ("lock", "pid", "log"))
+
+    def alive(self) -> bool:
+        """Whether any process of it lives."""
+        _reap()
+        try:
+            with self._lock.open() as file:
+                return not _try_lock(file.fileno(), fcntl.LOCK_SH)
+        except FileNotFoundError:
+            return False
+
+    @contextmanager
+    def claim(self) -> Iterator[int | None]:
+        """The lock, to prepare and start the daemon under, or None while somebody else has it.
+
+        Pass it to every helper process as well: a helper that outlives a killed starter keeps others out.
+        """
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("a") as file:
+            yield file.fileno() if _try_lock(file.fileno(), fcntl.LOCK_EX) else None
+
+    def start(
+        self,
+        claim: int,
+        command: Sequence[str | Path],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        user: pwd.struct_passwd | None = None,
+        die_with_parent: bool = False,
+    ) -> None:
+        """Start it, in a session of its own: Ctrl-C in our terminal is not for it."""
+        options: list[str | Path] = ["--record", self._record]
+        if user is not None:
+            options += ["--uid", str(user.pw_uid), "--gid", str(user.pw_gid)]
+        if die_with_parent:
+            options += ["--parent", str(os.getpid())]
+        with self.log.open("ab") as log:
+            _children.append(
+                subprocess.Popen(
+                    [sys.executable, "-I", "-S", launch.__file__, *options, "--", *command],
+                    env=dict(env),
+                    cwd=cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[claim],
+                    start_new_session=True,
+                )
+            )
+
+    def stop(self, sig: signal.Signals, timeout: float = 30) -> None:
+        """Ask it to end with `sig`, insist with SIGKILL, and return when no process of it is left."""
+        self.signal(sig)
+        try:
+            wait_until(lambda: not self.alive(), timeout, f"{self.name} does not stop")
+        except CloudError:
+            self.signal(signal.SIGKILL)
+            wait_until(lambda: not self.alive(), timeout, f"{self.name} does not stop")
+        self._record.unlink(missing_ok=True)
+
+    def signal(self, sig: signal.Signals) -> None:
+        """Send a signal, if the recorded process is still the one that we started."""
+        pid = self.pid()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, sig)
+
+    def pid(self) -> int | None:
+        """Its pid, or None when it does not run."""
+        try:
+            record = json.loads(self._record.read_text())
+            pid, started = int(record["pid"]), str(record["started"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return pid if self.alive() and launch.started(pid) == started else None
+
+    def last_words(self, lines: int = 5) -> str:
+        """The end of its log, for error messages."""
+        try:
+            return " | ".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return "no log"
+
+
+def _reap() -> None:
+    for child in list(_children):
+        if child.poll() is not None:
+            _children.remove(child)

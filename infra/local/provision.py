@@ -1,0 +1,83 @@
+"""What a new Postgres server needs before Hireflow can use it: an unprivileged role and its database."""
+
+import re
+import secrets
+from contextlib import closing
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit
+
+import pg8000.native
+from pg8000.exceptions import DatabaseError, InterfaceError
+from pg8000.native import Connection, identifier, literal
+
+from infra.errors import CloudError
+
+DATABASE = "hireflow"
+
+
+@dataclass(frozen=True)
+class Role:
+    """A database login."""
+
+    user: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def generated(cls, user: str = "", password: str = "") -> "Role":
+        """A role; what is not given is made up."""
+        if user == "postgres" or user.startswith("pg_"):
+            raise CloudError(f"HIREFLOW_PG_USER={user} is a name that Postgres keeps for itself")
+        if len(user.encode()) > 63 or re.search(r"[\x00-\x1f]", user + password):
+            raise CloudError("HIREFLOW_PG_USER or HIREFLOW_PG_PASSWORD is not usable: too long or control characters")
+        return cls(user or "hireflow", password or secrets.token_urlsafe(24))
+
+    def url(self, host: str, port: int, database: str = DATABASE) -> str:
+        return f"postgresql+pg8000://{quote(self.user, safe='')}:{quote(self.password, safe='')}@{host}:{port}/{database}"
+
+
+def connect(url: str) -> Connection:
+    """A plain connection to a server of this machine."""
+    parts = urlsplit(url)
+    return pg8000.native.Connection(
+        unquote(parts.username or ""),
+        host=parts.hostname or "",
+        port=parts.port or 5432,
+        database=parts.path.lstrip("/"),
+        password=unquote(parts.password or ""),
+        ssl_context=False,
+        timeout=30,
+    )
+
+
+def accepts(url: str) -> bool:
+    """Whether the URL's role can log in."""
+    try:
+        connect(url).close()
+    except (DatabaseError, InterfaceError, OSError):
+        return False
+    return True
+
+
+def create(superuser_url: str, role: Role) -> None:
+    """Create or adapt role and database. Safe to repeat; being able to log in means that all was done."""
+    user = identifier(role.user)
+    with closing(connect(superuser_url)) as server:
+        if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=role.user):
+            server.run(f"CREATE ROLE {user} NOLOGIN")
+        owner = server.run("SELECT datdba::regrole::text FROM pg_database WHERE datname = :name", name=DATABASE)
+        if not owner:
+            server.run(f"CREATE DATABASE {DATABASE} OWNER {user}")
+        elif owner[0][0] != user:  # regrole quotes as identifier() does
+            _hand_over(superuser_url, owner[0][0], user)
+        # Lets a bulk load check its foreign keys as a set instead of row by row; grantable since Postgres 15.
+        server.run(f"GRANT SET ON PARAMETER session_replication_role TO {user}")
+        server.run(f"ALTER ROLE {user} LOGIN NOSUPERUSER PASSWORD {literal(role.password)}")
+
+
+def _hand_over(superuser_url: str, old: str, new: str) -> None:
+    """Give the database and all in it to another role."""
+    with closing(connect(superuser_url.rpartition("/")[0] + f"/{DATABASE}")) as server:
+        if old == "postgres":  # a superuser owns system objects too, which cannot be reassigned
+            server.run(f"ALTER DATABASE {DATABASE} OWNER TO {new}")
+        else:
+            server.run(f"REASSIGN OWNED BY {old} TO {new}")
