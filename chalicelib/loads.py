@@ -132,14 +132,15 @@ def requeue(session: Session, claim: Claim) -> None:
     _update_mine(session, claim, "status = 'queued', received = 0")
 
 
-def fail(session: Session, load_id: int, error: str) -> None:
-    """End an unfinished load for good; nothing where it has already ended."""
-    session.run(
+def fail(session: Session, load_id: int, error: str) -> bool:
+    """End an unfinished load for good; False where it had already ended."""
+    failed = session.affected(
         "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, finished_at = now()"
         " WHERE id = :id AND status IN ('queued', 'running')",
         id=load_id,
         error=error[:2000],
     )
+    return failed == 1
 
 
 def give_up(session: Session, load_id: int) -> None:
@@ -223,20 +224,23 @@ def queue_restore(
     return load_id, key
 
 
-def sweep(session: Session, *, unclaimed_for: timedelta) -> int:
-    """Fail what nobody works on any more: loads out of attempts, and restores whose copy never came."""
+def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -> int:
+    """Fail what nobody works on and nobody will: loads out of attempts, restores whose object never
+    came, and loads whose next attempt never did. Returns how many."""
     rows = session.run(
-        "SELECT id, attempts FROM loads WHERE status IN ('queued', 'running')"
-        " AND (attempts >= :most OR (attempts = 0 AND created_at < now() - CAST(:age AS interval)))",
+        "SELECT id, attempts FROM loads WHERE status IN ('queued', 'running') AND (attempts >= :most"
+        " OR (kind = 'restore' AND attempts = 0 AND created_at < now() - CAST(:restore_wait AS interval))"
+        " OR created_at < now() - CAST(:retry_wait AS interval))",
         most=MAX_ATTEMPTS,
-        age=f"{unclaimed_for.total_seconds()} seconds",
+        restore_wait=f"{restore_wait.total_seconds()} seconds",
+        retry_wait=f"{retry_wait.total_seconds()} seconds",
     )
     swept = 0
     for load_id, attempts in rows:
         if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
-            fail(session, load_id, GAVE_UP if attempts else "was never started")
+            error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"no attempt followed the first {attempts}"
+            swept += fail(session, load_id, error)
             release(session, load_id)
-            swept += 1
     return swept
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
-from chalicelib.database import Database, Session
+from chalicelib.database import Session
 from chalicelib.datasets import Dataset, Kind
 
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

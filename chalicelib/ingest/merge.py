@@ -10,11 +10,12 @@ whose parents that statement *returned* may be written; a parent merely seen by 
 deleted by then. Where the role may not skip the triggers they run as well.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from chalicelib.database import Session
 from chalicelib.datasets import MAX_ID, Dataset
+from chalicelib.ingest.rules import Value
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,12 @@ def _lowest_free(session: Session, dataset: Dataset, count: int, top: int, taken
         enough=count + len(taken),
     )
     return [free for [free] in rows if free not in taken][:count]
+
+
+def lock_ids(session: Session, parent: str, ids: Iterable[Value | None]) -> set[Value]:
+    """Those of `ids` that exist in `parent`, locked against deletion until the transaction ends."""
+    wanted = sorted({i for i in ids if isinstance(i, int)})
+    if not wanted:
+        return set()
+    found = session.run(f"SELECT id FROM {parent} WHERE id = ANY(:ids) ORDER BY id FOR KEY SHARE", ids=wanted)
+    return {row[0] for row in found}

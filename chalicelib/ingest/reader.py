@@ -8,7 +8,9 @@ at the following line.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
+from typing import Protocol
 
 from chalicelib.datasets import Dataset
 from chalicelib.ingest.patterns import FIELD, RECORD, UNFINISHED, clean_lines
@@ -23,7 +25,7 @@ NEVER_CLOSED = "a quote is never closed (or not within 1 MiB)"
 BAD_QUOTING = "a quote stands inside an unquoted field or text follows a closing quote"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Clean:
     """A run of valid lines; `line` is the number of the first, from 1."""
 
@@ -38,8 +40,12 @@ class Clean:
 
     def record(self, line: int) -> "Record":
         """The record on one of the run's lines."""
-        raw = self.data.splitlines()[line - self.line]
+        raw = self._split_lines[line - self.line]
         return Record(line, 1, raw, split(raw))
+
+    @cached_property
+    def _split_lines(self) -> list[bytes]:
+        return self.data.splitlines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,10 @@ class Record:
     fields: tuple[bytes, ...] | None = None
     problem: str | None = None
 
-    def record(self, line: int) -> "Record":
+    def for_copy(self) -> None:
+        return None  # it has to be checked first
+
+    def record(self, _line: int) -> "Record":
         return self
 
 
@@ -63,8 +72,25 @@ class Skipped:
     line: int
     lines: int
 
+    def for_copy(self) -> None:
+        return None
 
-Token = Clean | Record | Skipped
+    def record(self, line: int) -> Record:
+        raise LookupError(f"line {line} holds no record")
+
+
+class Token(Protocol):
+    """A stretch of `lines` physical lines that starts at `line`."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def lines(self) -> int: ...
+    def for_copy(self) -> bytes | None:
+        """Valid rows, one a line, in COPY's text format; None where there is nothing to copy as it is."""
+
+    def record(self, line: int, /) -> Record:
+        """The record that starts on `line`."""
 
 
 def split(raw: bytes) -> tuple[bytes, ...]:
@@ -72,15 +98,17 @@ def split(raw: bytes) -> tuple[bytes, ...]:
     return tuple(_unquoted(field) for field in FIELD.findall(raw + b"\n"))
 
 
-def records_at(tokens: Iterable[Clean | Record | Skipped], lines: Iterable[int]) -> Iterator[Record]:
-    """The records that start on `lines` (ascending, each known to hold one)."""
-    stream = iter(tokens)
-    token = next(stream)
-    for line in lines:
-        while line >= token.line + token.lines:
-            token = next(stream)
-        if not isinstance(token, Skipped):
-            yield token.record(line)
+class Seeker:
+    """Second reading of a file, for the records on given lines (ascending, each known to hold one)."""
+
+    def __init__(self, tokens: "Iterable[Token]") -> None:
+        self._tokens = iter(tokens)
+        self._token: Token | None = None
+
+    def record(self, line: int) -> Record:
+        while self._token is None or line >= self._token.line + self._token.lines:
+            self._token = next(self._tokens)
+        return self._token.record(line)
 
 
 class Reader:
@@ -141,7 +169,7 @@ class Reader:
                 if decodable:
                     yield self._taken(b"".join(lines))
                 else:
-                    yield from filter(None, (self._record() for _ in lines))
+                    yield from (token for _ in lines if (token := self._record()))
 
     def _taken(self, run: bytes) -> Clean:
         lines = run.count(b"\n")

@@ -92,11 +92,14 @@ class RejectFile:
         self._writer.complete()
         return self.key
 
-    def discard(self) -> None:
-        """Leave nothing behind, of this attempt or an earlier one."""
+    def abort(self) -> None:
+        """Give up what has been sent so far. A file that was completed stays: its load may have been
+        committed although nobody heard of it, and another attempt overwrites or removes it."""
         if self._writer is not None:
             self._writer.abort()
-            self._writer = None
+
+    def remove(self) -> None:
+        """Delete the file that this or an earlier attempt stored."""
         self._bucket.delete(self.key)
 
     def _line(self, reject: Reject) -> bytes:

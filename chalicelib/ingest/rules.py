@@ -7,12 +7,13 @@ database takes as text: `int` for ids, `str` for texts, ISO 8601 in UTC for inst
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.datasets import MAX_ID, MAX_TEXT, Column, Dataset, Kind
 
 Value = int | str
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -57,6 +58,24 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     unknown = [Problem(None, f"{_shown(name)} is not a column") for name in row if name not in dataset.column_names]
     checked = _check(dataset.columns, sent, optional=("id",) if id_optional else ())
     return Checked(checked.values, checked.problems + tuple(unknown))
+
+
+def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
+    """Check one row of a backup: ids as int, texts as str, instants as microseconds since 1970 UTC."""
+    return _check(dataset.columns, shown_stored(dataset, row))
+
+
+def shown_stored(dataset: Dataset, row: Sequence[Any]) -> list[Any]:
+    """A row of a backup with its instants in ISO 8601."""
+    return [_instant_text(v) if c.kind is Kind.INSTANT else v for c, v in zip(dataset.columns, row, strict=True)]
+
+
+def _instant_text(microseconds: int) -> str:
+    """ISO 8601, or the bare number where it lies outside the years 1 to 9999 (no rule lets it pass)."""
+    try:
+        return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
+    except OverflowError:
+        return str(microseconds)
 
 
 def missing_parent(field: str, parent_id: Value) -> Problem:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from chalicelib.database import Session
 from chalicelib.datasets import Dataset
-from chalicelib.ingest.reader import Clean, Record, Token
+from chalicelib.ingest.reader import Record, Token
 from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
 from chalicelib.ingest.rules import Checked, Problem, Value, check_fields, missing_parent
 
@@ -88,9 +88,9 @@ class Stager:
             yield b"".join(block)
 
     def _copy_data(self, token: Token, nothing: bytes) -> bytes:
-        if isinstance(token, Clean):
+        if (clean := token.for_copy()) is not None:
             self.received += token.lines
-            return token.for_copy()
+            return clean
         if isinstance(token, Record):
             self.received += 1
             checked = check_fields(self.dataset, token.fields) if token.fields is not None else None

@@ -5,29 +5,29 @@ import os
 import platform
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+from infra import venv
 from infra.errors import CloudError
-from infra.local.daemons import Daemon, locked, wait_until
+from infra.local.daemons import Daemon
 from infra.local.ports import HOST
+from infra.locks import wait_until
+from infra.venv import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).parent
 _REQUIREMENTS = _HERE / "requirements-aws.txt"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 class EmbeddedAws:
-    """One instance, with its state below `home`."""
+    """One instance, with its state below `home`; `report` is told of what takes long."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, report: Callable[[str], None] = lambda _: None) -> None:
+        self.home, self._report = home, report
         self._daemon = Daemon(home, "aws")
         self._started = home / "started.json"  # what the running process was started with
 
@@ -41,11 +41,11 @@ class EmbeddedAws:
         port = self.port()
         return port is not None and self._started_with().get("code") == _code() and _answers(port)
 
-    def start(self, port: int, report: Callable[[str], None], timeout: float = 30) -> None:
+    def start(self, port: int, timeout: float = 30) -> None:
         """Start it on `port` unless a healthy one runs there."""
         if self.healthy() and self.port() == port:
             return
-        python = environment(report)
+        python = environment(self._report)
         self.stop()
         with self._daemon.claim() as claim:
             if claim is None:
@@ -69,6 +69,7 @@ class EmbeddedAws:
 
     def _environment(self, port: int) -> dict[str, str]:
         """A clean one: functions inherit all of it."""
+        self.home.chmod(0o700)  # functions, with their passwords, are stored in there
         temporary = self.home / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # unpacked functions of an instance that was killed
         temporary.mkdir(parents=True)
@@ -96,28 +97,13 @@ class EmbeddedAws:
 
 
 def environment(report: Callable[[str], None]) -> Path:
-    """The Python of the embedded AWS's virtual environment, made when missing or outdated.
+    """The Python of the embedded AWS's virtual environment, made when missing.
 
-    Of the same minor version as ours: it runs the wheels that we package. Shared by all state folders.
+    Of the same version as ours: it runs the wheels that we package. State folders share it; another
+    version of the requirements gets a folder of its own, since a running instance needs its own files.
     """
-    key = sha256(_REQUIREMENTS.read_bytes() + sys.base_prefix.encode()).hexdigest()[:12]
-    home = ROOT / ".venv-aws" / f"py{platform.python_version()}-{key}"
-    python, done = home / "bin" / "python", home / "installed"
-    with locked(home.parent / "lock", 600, "another process is installing the embedded AWS"):
-        if not (done.exists() and python.exists()):
-            report("installing the embedded AWS (once)")
-            shutil.rmtree(home, ignore_errors=True)
-            _run([sys.executable, "-m", "venv", str(home)])
-            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            _run([*pip, "--requirement", str(_REQUIREMENTS)])
-            done.touch()
-    return python
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CloudError("the embedded AWS cannot be installed: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
+    home = ROOT / ".venv-aws" / f"py{platform.python_version()}-{venv.key([_REQUIREMENTS])}"
+    return venv.ensure(home, [_REQUIREMENTS], report, "the embedded AWS (once)")
 
 
 def _code() -> str:
@@ -128,7 +114,7 @@ def _code() -> str:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/ready", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/ready", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -5,48 +5,21 @@ lives, however it ends, so a stale record or a reused pid fools nobody. Only a p
 start time are the recorded ones is ever sent a signal.
 """
 
-import fcntl
 import json
 import os
 import pwd
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.errors import CloudError
 from infra.local import launch
+from infra.locks import try_lock, wait_until
 
 _children: list[subprocess.Popen[bytes]] = []  # kept, so that those we started are reaped when they end
-
-
-def wait_until(check: Callable[[], bool], timeout: float, what: str, pause: float = 0.02) -> None:
-    """Poll `check` until it holds. Raises CloudError after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not check():
-        if time.monotonic() > deadline:
-            raise CloudError(f"{what} (waited {timeout:.0f} s)")
-        time.sleep(pause)
-
-
-@contextmanager
-def locked(path: Path, timeout: float, what: str) -> Iterator[None]:
-    """Hold an exclusive lock on a file; the system frees it if we are killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        wait_until(lambda: _try_lock(file.fileno(), fcntl.LOCK_EX), timeout, what)
-        yield
-
-
-def _try_lock(fd: int, mode: int) -> bool:
-    try:
-        fcntl.flock(fd, mode | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 class Daemon:
@@ -61,7 +34,7 @@ class Daemon:
         _reap()
         try:
             with self._lock.open() as file:
-                return not _try_lock(file.fileno(), fcntl.LOCK_SH)
+                return not try_lock(file.fileno(), shared=True)
         except FileNotFoundError:
             return False
 
@@ -73,7 +46,7 @@ class Daemon:
         """
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         with self._lock.open("a") as file:
-            yield file.fileno() if _try_lock(file.fileno(), fcntl.LOCK_EX) else None
+            yield file.fileno() if try_lock(file.fileno()) else None
 
     def start(
         self,

@@ -1,10 +1,9 @@
 """The embedded Postgres: real server programs, TCP on 127.0.0.1 only, safe against any kill.
 
-    with temporary() as postgres:
-        connect(postgres.url)
+with temporary() as postgres:
+    connect(postgres.url)
 """
 
-import json
 import os
 import pwd
 import secrets
@@ -124,7 +123,16 @@ class Postgres:
         if self._user is not None:
             for path in (unfinished, password):
                 os.chown(path, self._user.pw_uid, self._user.pw_gid)
-        command = [programs / "initdb", "-D", unfinished, "-U", "postgres", "-E", "UTF8", "--locale=C"]
+        command: list[str | Path] = [
+            programs / "initdb",
+            "-D",
+            unfinished,
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        ]
         command += ["-A", "scram-sha-256", f"--pwfile={password}", *(["--no-sync"] if self.fast else [])]
         done = subprocess.run(
             command,

@@ -32,7 +32,9 @@ class Role:
         return cls(user or "hireflow", password or secrets.token_urlsafe(24))
 
     def url(self, host: str, port: int, database: str = DATABASE) -> str:
-        return f"postgresql+pg8000://{quote(self.user, safe='')}:{quote(self.password, safe='')}@{host}:{port}/{database}"
+        return (
+            f"postgresql+pg8000://{quote(self.user, safe='')}:{quote(self.password, safe='')}@{host}:{port}/{database}"
+        )
 
 
 def connect(url: str) -> Connection:
@@ -62,6 +64,7 @@ def create(superuser_url: str, role: Role) -> None:
     """Create or adapt role and database. Safe to repeat; being able to log in means that all was done."""
     user = identifier(role.user)
     with closing(connect(superuser_url)) as server:
+        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # one at a time, until we disconnect
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=role.user):
             server.run(f"CREATE ROLE {user} NOLOGIN")
         owner = server.run("SELECT datdba::regrole::text FROM pg_database WHERE datname = :name", name=DATABASE)

@@ -1,0 +1,44 @@
+# Everything runs in .venv, which `make` keeps up to date with requirements*.txt.
+PYTHON ?= python3
+STAGE  ?= local
+export STAGE
+
+python := .venv/bin/python
+cloud  := $(python) -m infra.local
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo up down clean status backup test check
+
+help: ## list these commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+venv: .venv/installed
+
+.venv/installed: requirements.txt requirements-dev.txt
+	@$(PYTHON) -m infra.venv
+
+demo: venv ## from nothing to loaded data, reports and a restore
+	@$(python) -m infra.demo
+
+up: venv ## start the cloud of this checkout and deploy to it
+	@$(cloud) up
+
+down: venv ## stop it; its state stays
+	@$(cloud) down
+
+clean: venv ## stop it and delete its state
+	@$(cloud) clean
+
+status: venv ## what runs, and where
+	@$(cloud) status
+
+backup: venv ## back up now
+	@$(cloud) invoke backup
+
+test: venv ## all tests
+	@$(python) -m pytest
+
+check: venv ## what guards the code: ruff and mypy
+	@$(python) -m ruff check
+	@$(python) -m ruff format --check
+	@$(python) -m mypy

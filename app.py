@@ -1,0 +1,58 @@
+"""Hireflow's table of contents: every route, trigger and schedule, each a line or two."""
+
+import logging
+import os
+from datetime import timedelta
+from typing import Any
+
+from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
+
+from chalicelib.api import health, history, problems, reports, restores, uploads
+from chalicelib.services import services
+
+app = Chalice(app_name="hireflow")
+logging.getLogger("hireflow").setLevel(os.environ.get("LOG_LEVEL", "INFO"))
+
+app.register_middleware(problems.middleware, "http")
+app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
+app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
+app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}/{year}
+app.register_blueprint(history.routes)  # GET /loads, /loads/{id}
+app.register_blueprint(health.routes)  # GET /health
+
+
+@app.on_s3_event(bucket=os.environ.get("LANDING_BUCKET", "landing"), events=["s3:ObjectCreated:*"], name="ingest")
+def ingest(event: S3Event) -> None:
+    from chalicelib.ingest.objects import ingest_object
+    from chalicelib.ingest.sources import created_objects
+
+    parts = services()
+    for created in created_objects(event.to_dict()):
+        ingest_object(parts.database, parts.storage, created, grace=parts.settings.orphan_grace)
+
+
+@app.schedule(Rate(3, unit=Rate.MINUTES), name="backup")
+def backup(_event: CloudWatchEvent) -> dict[str, Any]:
+    from chalicelib.backups.run import run_backup
+
+    parts = services()
+    return run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
+
+
+@app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")
+def sweep(_event: CloudWatchEvent) -> dict[str, int]:
+    """Finish what a crash or a race left: orphans whose parents are there, loads nobody works on."""
+    from chalicelib import loads
+    from chalicelib.ingest import healing
+
+    parts = services()
+    with parts.database.session() as session:
+        failed = loads.sweep(session, restore_wait=timedelta(minutes=15), retry_wait=timedelta(hours=6))
+        return {"failed": failed, "healed": healing.heal_all(session, parts.settings.orphan_grace)}
+
+
+@app.lambda_function(name="migrate")
+def migrate(_event: Any, _context: Any) -> dict[str, str]:
+    from chalicelib.migrations import upgrade
+
+    return {"revision": upgrade(services().settings.database_url)}

@@ -1,0 +1,1 @@
+"""HTTP: Chalice blueprints, thin over the rest of the package."""

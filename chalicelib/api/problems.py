@@ -1,0 +1,61 @@
+"""Errors as `application/problem+json` (RFC 9457), whoever raised them."""
+
+import json
+import logging
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from chalice.app import Response
+
+from chalicelib.errors import HireflowError, Unavailable
+
+TYPE = "application/problem+json"
+_log = logging.getLogger("hireflow.api")
+
+View = Callable[..., Any]
+
+
+def problem(status: int, title: str, detail: str, **members: Any) -> Response:
+    """A problem response; `members` are further members of the document."""
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
+    return Response(json.dumps(document), status_code=status, headers={"Content-Type": TYPE})
+
+
+def of_error(error: HireflowError) -> Response:
+    members = {"errors": error.errors} if error.errors else {}
+    response = problem(error.status, error.title, error.detail, **members, **error.extension)
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def endpoint(view: View) -> View:
+    """A view whose exceptions become problems; what was not foreseen tells the client nothing."""
+
+    @wraps(view)
+    def answering(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return view(*args, **kwargs)
+        except HireflowError as error:
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                _log.warning("%s: %s", type(error).__name__, error.detail, exc_info=True)
+            return of_error(error)
+        except Exception:
+            _log.exception("unforeseen error")
+            return problem(500, "Internal error", "Something went wrong on our side; nothing was stored.")
+
+    return answering
+
+
+def middleware(event: Any, get_response: Callable[[Any], Response]) -> Response:
+    """Give the errors that Chalice itself answers (415, 405, …) the same form."""
+    response = get_response(event)
+    body = response.body
+    if response.status_code < HTTPStatus.BAD_REQUEST or not (isinstance(body, dict) and "Code" in body):
+        return response
+    title = HTTPStatus(response.status_code).phrase
+    converted = problem(response.status_code, title, str(body.get("Message", title)))
+    converted.headers = {**response.headers, **converted.headers}
+    return converted

@@ -1,0 +1,54 @@
+"""Ordering a restore: a queued load, and a copy of the backup's file into the landing bucket."""
+
+from contextlib import suppress
+from typing import Any
+
+from chalicelib import loads
+from chalicelib.backups import manifest
+from chalicelib.backups.manifest import Manifest
+from chalicelib.database import Database
+from chalicelib.datasets import Dataset
+from chalicelib.errors import HireflowError, NotFound
+from chalicelib.storage import Bucket, Storage
+
+
+def order_restore(
+    database: Database, storage: Storage, dataset: Dataset, restore_point: str | None = None
+) -> dict[str, Any]:
+    """Order the restore of one dataset from a restore point, or from the newest complete one.
+
+    Returns {"load_id": int, "restore_point": str, "status_url": "/loads/<id>"}. The object's arrival
+    triggers the load. Raises NotFound for no, an unknown, malformed or incomplete restore point, and
+    Unavailable when the database or S3 is away; a load whose copy failed is marked failed.
+    """
+    source = _chosen(storage.backup, restore_point)
+    file = source.tables.get(dataset.name)
+    if file is None:
+        raise NotFound(f"restore point {source.restore_point} does not hold {dataset.name}")
+    with database.transaction() as session:  # committed before the copy: its event must find the load
+        load_id, key = loads.queue_restore(session, dataset, storage.landing.name, source.restore_point, file.sha256)
+    try:
+        storage.landing.copy_from(storage.backup, manifest.key(source.restore_point, dataset.name), key)
+    except Exception as error:
+        failure = _explained(error, source.restore_point, dataset)
+        with suppress(HireflowError), database.transaction() as session:
+            loads.fail(session, load_id, failure.detail)
+        raise failure from error
+    return {"load_id": load_id, "restore_point": source.restore_point, "status_url": f"/loads/{load_id}"}
+
+
+def _chosen(bucket: Bucket, restore_point: str | None) -> Manifest:
+    if restore_point is not None:
+        return manifest.get(bucket, restore_point)
+    newest = manifest.newest(bucket)
+    if newest is None:
+        raise NotFound("there is no backup yet")
+    return newest
+
+
+def _explained(error: Exception, restore_point: str, dataset: Dataset) -> HireflowError:
+    if isinstance(error, NotFound):
+        return NotFound(f"restore point {restore_point} has lost its file of {dataset.name}")
+    if isinstance(error, HireflowError):
+        return error
+    return HireflowError("the backup could not be copied")

@@ -1,0 +1,123 @@
+"""One backup run: a restore point if anything changed, then the deletion of expired ones."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.backups import avro, manifest
+from chalicelib.backups import retention as retained
+from chalicelib.backups.manifest import Manifest, TableFile
+from chalicelib.backups.snapshot import origin, rows, snapshot
+from chalicelib.database import Database, Session
+from chalicelib.datasets import DATASETS, Dataset
+from chalicelib.errors import HireflowError
+from chalicelib.storage import Bucket, Storage, Writer
+
+LOCK = (0x68697265, 0)  # advisory lock of the database: one backup at a time
+Clock = Callable[[], datetime]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def run_backup(database: Database, storage: Storage, *, retention: timedelta, now: Clock = _utc_now) -> dict[str, Any]:
+    """Back up all datasets from one snapshot, unless nothing changed or another run is at it.
+
+    Returns {"outcome": "created" | "unchanged" | "busy", "restore_point": str | None, "tables": {name:
+    {"rows", "bytes", "sha256"}}, "deleted": [restore points]}, JSON-able. The restore point holds every
+    change committed before the time it is named by. A failure leaves none, and is raised:
+    Unavailable for one that may pass.
+    """
+    with database.session() as session:
+        if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
+            return {"outcome": "busy", "restore_point": None, "tables": {}, "deleted": []}
+        try:
+            return _run(session, storage.backup, retention, now)
+        finally:
+            if not session.broken:  # the lock of a broken connection is gone with it
+                with suppress(HireflowError):
+                    session.run("SELECT pg_advisory_unlock({}, {})".format(*LOCK))
+
+
+def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> dict[str, Any]:
+    existing = manifest.names(bucket)
+    newest = manifest.newest(bucket, existing)
+    name = manifest.name_after(existing[0] if existing else None, now())
+    created = _create(session, bucket, name, newest)
+    current = created or newest
+    assert current is not None
+    deleted = retained.expire(bucket, existing, current.restore_point, now(), retention)
+    return {
+        "outcome": "created" if created else "unchanged",
+        "restore_point": current.restore_point,
+        "tables": current.summary()["tables"],
+        "deleted": deleted,
+    }
+
+
+def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None) -> Manifest | None:
+    """Write the restore point `name`; None if `newest` holds the same and still has all its files."""
+    datasets = tuple(DATASETS.values())
+    try:
+        with snapshot(session, datasets) as versions:
+            identity = origin(session), avro.fingerprint(datasets)
+            if newest and _same(newest, identity, versions) and _whole(bucket, newest):
+                return None
+            tables = {d.name: _table(session, bucket, name, d, versions[d.name]) for d in datasets}
+        # The commit went through: the connection lives, and with it the lock. No other run is at it.
+        made = Manifest(name, *identity, tables)
+        bucket.put(manifest.manifest_key(name), made.to_json(), "application/json")
+    except BaseException:
+        with suppress(HireflowError):  # what remains is swept after a day
+            retained.delete(bucket, name)
+        raise
+    return made
+
+
+def _table(session: Session, bucket: Bucket, name: str, dataset: Dataset, version: int) -> TableFile:
+    file = _Hashed(bucket.writer(manifest.key(name, dataset.name), avro.CONTENT_TYPE))
+    counted = _Counted(rows(session, dataset))
+    try:
+        avro.write(dataset, counted, file)
+        file.writer.complete()
+    except BaseException:
+        with suppress(HireflowError):
+            file.writer.abort()
+        raise
+    return TableFile(counted.count, file.writer.size, file.sha256.hexdigest(), version)
+
+
+def _same(newest: Manifest, identity: tuple[str, str], versions: dict[str, int]) -> bool:
+    return (newest.origin, newest.schema_version) == identity and newest.versions == versions
+
+
+def _whole(bucket: Bucket, newest: Manifest) -> bool:
+    """Whether every file is still there: a restore point that lost one is no reason to write none."""
+    sizes = {found.key: found.size for found in bucket.objects(f"{manifest.ROOT}{newest.restore_point}/")}
+    return all(sizes.get(manifest.key(newest.restore_point, n)) == t.bytes for n, t in newest.tables.items())
+
+
+class _Hashed:
+    """A writer that keeps the SHA-256 of what passes."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer, self.sha256 = writer, hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self.sha256.update(data)
+        self.writer.write(data)
+
+
+class _Counted:
+    """An iterable that counts what it yields."""
+
+    def __init__(self, source: Iterator[tuple[Any, ...]]) -> None:
+        self._source, self.count = source, 0
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for row in self._source:
+            self.count += 1
+            yield row

@@ -1,0 +1,202 @@
+"""One object of the landing bucket, from its event to the end of its load.
+
+Everything before the merge is repeatable and invisible; the merge, the counts and the history commit
+in one transaction, after the reject file is safely stored. Whatever goes wrong, the load ends either
+whole or not at all, and its claim tells the next attempt that there was one.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+from chalicelib import loads
+from chalicelib.database import Database, Session
+from chalicelib.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
+from chalicelib.ingest import healing, merge, staging
+from chalicelib.ingest.reader import Seeker, Token
+from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
+from chalicelib.ingest.rules import missing_parent
+from chalicelib.ingest.sources import Hashed, Source, unrecognised
+from chalicelib.loads import Claim, Counts, ObjectCreated
+from chalicelib.storage import Readable, Storage
+
+LOCK_TIMEOUT = "120s"  # how long a load waits for another one of its dataset before it tries again
+MERGE_TRIES = 4
+_log = logging.getLogger("hireflow.ingest")
+
+
+def ingest_object(database: Database, storage: Storage, created: ObjectCreated, *, grace: timedelta) -> None:
+    """Load an object version once. Raises what calls for another delivery of the event; an object that
+    can never load ends as a failed load and raises nothing."""
+    source = Source.of(created.key)
+    with database.session() as session:
+        dataset, kind = (source.dataset, source.kind) if source else (None, "csv")
+        claim = loads.claim(session, created, dataset, kind)
+        if claim is None:
+            return
+        try:
+            with _ending(database, storage, claim, source):
+                if source is None:
+                    raise unrecognised(created.key)
+                _ObjectLoad(session, storage, claim, created, source).run()
+        finally:
+            loads.release(session, claim.load_id)
+        if source is not None:
+            _heal(session, source, grace)
+
+
+@contextmanager
+def _ending(database: Database, storage: Storage, claim: Claim, source: Source | None) -> Iterator[None]:
+    """See that a load which did not succeed is failed or handed back."""
+    try:
+        yield
+    except LoadError as error:
+        _log.warning("load %s failed: %s", claim.load_id, error.detail)
+        _fail(database, storage, claim, source, error.detail)
+    except Exception as error:
+        _log.warning("attempt %s of load %s failed", claim.attempt, claim.load_id, exc_info=True)
+        with suppress(HireflowError):  # the database may be what is away; the claim is enough then
+            if claim.is_last_attempt:
+                reason = error.detail if isinstance(error, HireflowError) else "an internal error"
+                _fail(database, storage, claim, source, f"{loads.GAVE_UP}: {reason}")
+            else:
+                with database.session() as session:
+                    loads.requeue(session, claim)
+        raise
+
+
+def _fail(database: Database, storage: Storage, claim: Claim, source: Source | None, error: str) -> None:
+    with database.session() as session:
+        failed = loads.fail(session, claim.load_id, error)
+    if failed and source is not None:
+        _reject_file(storage, claim, source, "").remove()
+
+
+def _reject_file(storage: Storage, claim: Claim, source: Source, url: str) -> RejectFile:
+    return RejectFile(storage.errored, source.dataset, claim.load_id, url, claim.started_at)
+
+
+def _heal(session: Session, source: Source, grace: timedelta) -> None:
+    """Load what waited for these rows, and what of these was waiting while its parents came in."""
+    try:
+        if source.dataset.references:
+            healing.heal(session, source.dataset, grace)
+        healing.heal_children(session, source.dataset, grace)
+    except Unavailable:  # this load is done; the schedule heals later
+        _log.warning("healing after a load of %s was put off", source.dataset.name, exc_info=True)
+
+
+class _ObjectLoad:
+    """The work of one attempt, on the connection that holds its claim."""
+
+    def __init__(
+        self, session: Session, storage: Storage, claim: Claim, created: ObjectCreated, source: Source
+    ) -> None:
+        self._session, self._storage, self._claim = session, storage, claim
+        self._created, self._source, self._dataset = created, source, source.dataset
+        self._rejects = _reject_file(storage, claim, source, created.source)
+
+    def run(self) -> None:
+        try:
+            self._merge(self._stage())
+        except BaseException:
+            with suppress(HireflowError):
+                self._rejects.abort()
+            raise
+        if not self._rejects.count and self._claim.attempt > 1:
+            self._rejects.remove()  # an earlier attempt may have reported what is no longer wrong
+        self._session.run("DROP TABLE IF EXISTS staging")
+
+    def _stage(self) -> staging.Stager:
+        staging.create(self._session, self._dataset)
+        with self._opened() as stream:
+            stager = staging.Stager(self._dataset, self._source.tokens(stream), self._rejects)
+            for received in stager.run(self._session):
+                loads.progress(self._session, self._claim, received)
+            if isinstance(stream, Hashed) and stream.hexdigest() != self._claim.sha256:
+                raise LoadError("the backup file does not have the checksum its manifest gives: it is damaged")
+        self._session.run("ANALYZE staging")
+        return stager
+
+    @contextmanager
+    def _opened(self) -> Iterator[Readable]:
+        try:
+            body = self._storage.landing.open(self._created.key, self._created.version_id)
+        except NotFound as error:
+            raise LoadError("the object no longer exists") from error
+        try:
+            yield Hashed(body) if self._claim.sha256 else body
+        finally:
+            body.close()
+
+    def _merge(self, stager: staging.Stager) -> None:
+        for attempt in range(1, MERGE_TRIES + 1):
+            try:
+                with self._session.transaction():
+                    self._merge_once(stager)
+                return
+            except (Conflict, LockTimeout):
+                if attempt == MERGE_TRIES or self._session.broken:
+                    raise
+
+    def _merge_once(self, stager: staging.Stager) -> None:
+        session, dataset = self._session, self._dataset
+        merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
+        if self._is_stale():
+            loads.skip(session, self._claim, "a newer version of the object has been loaded")
+            self._rejects.abort()
+            self._rejects.count = 0
+            return
+        missing = merge.set_orphans_apart(session, dataset, "staging")
+        valid = stager.received - stager.rejected - missing
+        merged = merge.upsert(session, dataset, "staging")
+        healing.forget(session, dataset, "staging")
+        if missing:
+            healing.remember(session, dataset, self._claim.load_id)
+            self._report_missing()
+        counts = Counts(
+            received=stager.received,
+            inserted=merged.inserted,
+            updated=merged.updated,
+            unchanged=merged.unchanged,
+            superseded=valid - merged.distinct,
+            rejected=stager.rejected + missing,
+        )
+        loads.succeed(session, self._claim, counts, self._rejects.complete())
+
+    def _is_stale(self) -> bool:
+        newest = loads.newest_loaded(self._session, self._created)
+        if newest is None:
+            return False
+        version, sequencer = newest
+        order = loads.compare_sequencers(self._created.sequencer, sequencer)
+        if order:
+            return order < 0
+        versions = self._storage.landing.versions(self._created.key)  # newest first
+        if version not in versions or self._created.version not in versions:
+            return False
+        return versions.index(self._created.version) > versions.index(version)
+
+    def _report_missing(self) -> None:
+        """Report the rows without parents as they were sent: the file is read once more for them."""
+        columns = [column.name for column, _ in self._dataset.references]
+        lacking = ", ".join(f"CASE WHEN no_{name} THEN {name} END" for name in columns)
+        with self._opened() as stream:
+            report = _MissingReport(self._source, self._source.tokens(stream), columns, self._rejects)
+            self._session.copy_out(f"COPY (SELECT seq, {lacking} FROM missing ORDER BY seq) TO STDOUT", report)
+
+
+class _MissingReport:
+    """Where `COPY … TO STDOUT` tells of rows without parents: line, then a parent id or NULL each."""
+
+    def __init__(self, source: Source, tokens: Iterator[Token], columns: list[str], rejects: RejectFile) -> None:
+        self._source, self._columns, self._rejects = source, columns, rejects
+        self._seeker = Seeker(tokens)
+
+    def write(self, data: bytes) -> None:
+        line, *parents = data.decode().rstrip("\n").split("\t")
+        record = self._seeker.record(int(line))
+        problems = [missing_parent(c, p) for c, p in zip(self._columns, parents, strict=True) if p != "\\N"]
+        row = row_of_fields(self._source.dataset, record.fields or ())
+        self._rejects.add(Reject(record.line, tuple(problems), record.raw, row))

@@ -1,0 +1,167 @@
+"""Rows sent over HTTP: the same rules and the same merge as files, in one transaction per request."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from chalicelib import loads
+from chalicelib.database import Database, Session
+from chalicelib.datasets import Dataset
+from chalicelib.errors import Conflict, Unavailable
+from chalicelib.ingest import healing, merge
+from chalicelib.ingest.rejects import Reject, RejectFile, row_of_object
+from chalicelib.ingest.rules import Checked, Problem, check_object, missing_parent
+from chalicelib.loads import Counts
+from chalicelib.storage import Storage
+
+LOCK_TIMEOUT = "10s"
+TRIES = 4
+
+
+@dataclass
+class Upload:
+    """What became of a request's rows; `ids` has the id of every accepted row, None of a rejected one."""
+
+    sent: Sequence[Any]
+    ids: list[int | None] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    load_id: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """Of a single accepted row."""
+        return next(name for name in ("inserted", "updated", "unchanged") if getattr(self.counts, name))
+
+    def summary(self) -> dict[str, Any]:
+        """The answer to a batch."""
+        counts = {name: count for name, count in vars(self.counts).items() if name != "rejected"}
+        rejected = [
+            {"index": r.place, "reasons": r.reasons, "fields": r.fields, "row": self.sent[r.place]}
+            for r in self.rejects
+        ]
+        return {"load_id": self.load_id, **counts, "rejected": rejected}
+
+
+def upload(
+    database: Database, storage: Storage, dataset: Dataset, rows: Sequence[Any], source: str, *, grace: timedelta
+) -> Upload:
+    """Check, merge and record the rows of one request, whole or not at all.
+
+    Raises LockTimeout when another load holds the table for over 10 s, DatabaseUnavailable,
+    StorageUnavailable when the rejects cannot be stored; nothing has been written then.
+    """
+    checked = [check_object(dataset, row, id_optional=True) for row in rows]
+    with database.session() as session:
+        result = _with_retries(session, storage, dataset, rows, checked, source)
+        if result.counts.inserted:
+            _heal(session, dataset, grace)
+    return result
+
+
+def _with_retries(
+    session: Session, storage: Storage, dataset: Dataset, rows: Sequence[Any], checked: list[Checked], source: str
+) -> Upload:
+    for attempt in range(1, TRIES + 1):
+        try:
+            with session.transaction():
+                return _upload(session, storage, dataset, rows, checked, source)
+        except Conflict:
+            if attempt == TRIES:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _heal(session: Session, dataset: Dataset, grace: timedelta) -> None:
+    with suppress(Unavailable):  # the rows of this request are in; the schedule heals later
+        healing.heal_children(session, dataset, grace, at_most=healing.REQUEST_LIMIT)
+
+
+def _upload(
+    session: Session, storage: Storage, dataset: Dataset, rows: Sequence[Any], checked: list[Checked], source: str
+) -> Upload:
+    result = Upload(rows)
+    merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
+    problems = _with_missing_parents(session, dataset, checked)
+    result.ids = _with_new_ids(session, dataset, checked, problems)
+    result.rejects = [
+        Reject(i, found, _raw(rows[i]), row_of_object(dataset, rows[i])) for i, found in enumerate(problems) if found
+    ]
+    accepted = [
+        dict(zip(("seq", *dataset.column_names), (i, row_id, *checked[i].values[1:]), strict=True))
+        for i, row_id in enumerate(result.ids)
+        if row_id is not None
+    ]
+    result.counts = _merged(session, dataset, accepted, received=len(rows))
+    result.load_id = _record(session, storage, dataset, source, result)
+    return result
+
+
+def _with_missing_parents(session: Session, dataset: Dataset, checked: list[Checked]) -> list[tuple[Problem, ...]]:
+    """The problems of each row, missing parents included; the parents that exist are locked."""
+    problems = [row.problems for row in checked]
+    for column, parent in dataset.references:
+        position = dataset.columns.index(column)
+        wanted = [row.values[position] for row in checked]
+        known = merge.lock_ids(session, parent, wanted)
+        for i, parent_id in enumerate(wanted):
+            if parent_id is not None and parent_id not in known:
+                problems[i] = (*problems[i], missing_parent(column.name, parent_id))
+    return problems
+
+
+def _with_new_ids(
+    session: Session, dataset: Dataset, checked: list[Checked], problems: list[tuple[Problem, ...]]
+) -> list[int | None]:
+    """The id of each acceptable row, a new one where it was left out."""
+    ids: list[int | None] = [None] * len(checked)
+    nameless = []
+    for i, row in enumerate(checked):
+        if not problems[i]:
+            ids[i] = int(row.values[0]) if row.values[0] is not None else None
+            if ids[i] is None:
+                nameless.append(i)
+    if nameless:
+        explicit = {row_id for row_id in ids if row_id is not None}
+        for i, row_id in zip(nameless, merge.next_ids(session, dataset, len(nameless), explicit), strict=False):
+            ids[i] = row_id
+    for i in nameless:
+        if ids[i] is None:
+            problems[i] = (Problem("id", "cannot be given: all ids are in use"),)
+    return ids
+
+
+def _merged(session: Session, dataset: Dataset, accepted: list[dict[str, Any]], *, received: int) -> Counts:
+    if not accepted:
+        return Counts(received=received, rejected=received)
+    columns = ", ".join(f"{c.name} {c.kind.value}" for c in dataset.columns)
+    source = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
+    merged = merge.upsert(session, dataset, source, rows=json.dumps(accepted))
+    healing.forget_ids(session, dataset, [row["id"] for row in accepted])
+    return Counts(
+        received=received,
+        inserted=merged.inserted,
+        updated=merged.updated,
+        unchanged=merged.unchanged,
+        superseded=len(accepted) - merged.distinct,
+        rejected=received - len(accepted),
+    )
+
+
+def _record(session: Session, storage: Storage, dataset: Dataset, source: str, result: Upload) -> int:
+    """The load of this request, its reject file stored before the transaction commits."""
+    load_id, at = loads.record_request(session, dataset, source, result.counts)
+    if result.rejects:
+        file = RejectFile(storage.errored, dataset, load_id, source, at, place="index")
+        for reject in result.rejects:
+            file.add(reject)
+        loads.set_errored_key(session, load_id, file.complete() or "")
+    return load_id
+
+
+def _raw(row: Any) -> bytes:
+    kept = {str(k): v for k, v in row.items()} if isinstance(row, Mapping) else row
+    return json.dumps(kept, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -1,0 +1,151 @@
+"""What an object holds, by its name: a dataset, a format, and how to read its records."""
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from chalicelib.datasets import DATASETS, Dataset, by_file_name
+from chalicelib.errors import LoadError
+from chalicelib.ingest.reader import Reader, Record, Token
+from chalicelib.ingest.rules import check_stored, shown_stored
+from chalicelib.ingest.staging import copy_line
+from chalicelib.loads import ObjectCreated
+from chalicelib.storage import Readable
+
+SUFFIXES = (".csv", ".csv.gz", ".avro")
+
+
+def created_objects(event: dict[str, Any]) -> Iterator[ObjectCreated]:
+    """The object versions an S3 notification tells of; keys of folders (ending in `/`) are left out.
+
+    Without bucket versioning the ETag and the event's sequencer stand for the version.
+    """
+    for record in event["Records"]:
+        bucket, item = record["s3"]["bucket"]["name"], record["s3"]["object"]
+        key, version_id, sequencer = unquote_plus(item["key"]), item.get("versionId"), item.get("sequencer")
+        if key.endswith("/"):
+            continue
+        version = version_id or f"{item.get('eTag', '')}:{sequencer or ''}"
+        yield ObjectCreated(key, f"s3://{bucket}/{key}", version, version_id, sequencer)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recognised object: its dataset and the suffix that names its format."""
+
+    dataset: Dataset
+    suffix: str
+
+    @classmethod
+    def of(cls, key: str) -> "Source | None":
+        """What `key` holds by its base name, or None where it is nothing we load."""
+        name = key.rsplit("/", 1)[-1]
+        dataset = by_file_name(name)
+        suffix = next((s for s in SUFFIXES if name.endswith(s)), None)
+        return cls(dataset, suffix) if dataset and suffix else None
+
+    @property
+    def kind(self) -> str:
+        return "restore" if self.suffix == ".avro" else "csv"
+
+    def tokens(self, stream: Readable) -> Iterator[Token]:
+        """The records of the object. Raises LoadError where it is not what its name says."""
+        if self.suffix == ".avro":
+            return _stored_rows(self.dataset, stream)
+        return iter(Reader(self.dataset, Unzipped(stream) if self.suffix == ".csv.gz" else stream))
+
+
+def unrecognised(key: str) -> LoadError:
+    names = ", ".join(DATASETS)
+    return LoadError(
+        f"{key.rsplit('/', 1)[-1]!r} is not a file Hireflow loads: its name must start with one of {names}"
+        f" and end in one of {', '.join(SUFFIXES)}"
+    )
+
+
+class Unzipped:
+    """A gzip stream, unpacked as it is read."""
+
+    def __init__(self, stream: Readable) -> None:
+        source: Any = stream  # GzipFile is typed to seek, but only reads
+        self._file = gzip.GzipFile(fileobj=source, mode="rb")
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return bytes(self._file.read(size))
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise LoadError(f"the object is not a complete gzip file: {error}") from error
+
+
+class Hashed:
+    """A stream whose SHA-256 is taken as it is read."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream, self._hash = stream, hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._hash.update(data)
+        return data
+
+    def hexdigest(self) -> str:
+        """Of everything, including what the reader had no use for."""
+        while self.read(1024 * 1024):
+            pass
+        return self._hash.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """A run of valid rows from a backup; a line is a row."""
+
+    line: int
+    dataset: Dataset
+    rows: list[tuple[Any, ...]]
+    data: list[bytes]
+
+    @property
+    def lines(self) -> int:
+        return len(self.rows)
+
+    def for_copy(self) -> bytes:
+        return b"".join(self.data)
+
+    def record(self, line: int) -> Record:
+        return _stored_record(self.dataset, line, self.rows[line - self.line])
+
+
+def _stored_rows(dataset: Dataset, stream: Readable) -> Iterator[Token]:
+    from chalicelib.backups.avro import records
+
+    line = 1
+    for batch in records(dataset, stream):
+        run = StoredRows(line, dataset, [], [])
+        for row in batch:
+            checked = check_stored(dataset, row)
+            if checked.valid:
+                run.rows.append(row)
+                run.data.append(copy_line(checked.values))
+            else:
+                if run.rows:
+                    yield run
+                yield _stored_record(dataset, line, row)
+                run = StoredRows(line + 1, dataset, [], [])
+            line += 1
+        if run.rows:
+            yield run
+
+
+def _stored_record(dataset: Dataset, line: int, row: tuple[Any, ...]) -> Record:
+    """A stored row as the CSV record it would have come from."""
+    shown = [str(value) for value in shown_stored(dataset, row)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(shown)
+    raw, *fields = (value.encode("utf-8", "surrogateescape") for value in (text.getvalue(), *shown))
+    return Record(line, 1, raw, tuple(fields))

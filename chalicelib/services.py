@@ -1,0 +1,27 @@
+"""The composition root: what a deployed function works with, made from its environment once."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+from chalicelib.database import Database
+from chalicelib.settings import Settings
+from chalicelib.storage import Storage
+
+
+@dataclass(frozen=True)
+class Services:
+    settings: Settings
+    database: Database
+    storage: Storage
+
+
+@cache
+def services() -> Services:
+    """Made on first use, not at import: a package is imported where there is neither database nor S3."""
+    settings = Settings.from_env(os.environ)
+    return Services(
+        settings,
+        Database(settings.database_url, tls=settings.database_tls),
+        Storage(settings.landing_bucket, settings.errored_bucket, settings.backup_bucket),
+    )

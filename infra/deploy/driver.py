@@ -1,0 +1,172 @@
+"""Deploying: a list of steps, each safe to repeat."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.deploy import project
+from infra.deploy.target import Target
+from infra.errors import CloudError
+from infra.locks import locked
+
+Report = Callable[[str], None]
+_LOG_DAYS = 14
+_ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
+
+
+def deploy(target: Target, report: Report) -> None:
+    """Bring the stage to the code and settings of now. Raises CloudError."""
+    for name, step in STEPS:
+        report(name)
+        try:
+            step(target)
+        except (BotoCoreError, ClientError) as error:
+            raise CloudError(f"{name} failed: {error}") from error
+    (target.work / "release").write_text(project.release(target))
+
+
+def is_current(target: Target) -> bool:
+    """Whether the last deployment finished, is of the same release, and is still there.
+
+    The account is asked as well: an emulator that was killed may have come back empty, or as it was
+    before the last deployment.
+    """
+    release = project.release(target)
+    try:
+        if (target.work / "release").read_text() != release:
+            return False
+        target.client("apigateway").get_rest_api(restApiId=project.api_id(target) or "")
+        functions, s3 = target.client("lambda"), target.client("s3")
+        for name in project.function_names(target):
+            found = functions.get_function_configuration(FunctionName=name)
+            if found["Environment"]["Variables"][project.RELEASE] != release:
+                return False
+        for bucket in target.buckets:
+            s3.head_bucket(Bucket=bucket)
+    except (OSError, KeyError, BotoCoreError, ClientError):
+        return False
+    return True
+
+
+def api_url(target: Target) -> str:
+    """Where the API answers."""
+    found, endpoint = project.api_id(target), target.aws.get("AWS_ENDPOINT_URL")
+    if found is None:
+        raise CloudError(f"stage {target.stage} is not deployed")
+    if endpoint:
+        return f"{endpoint}/_aws/execute-api/{found}/api"
+    return f"https://{found}.execute-api.{target.aws['AWS_DEFAULT_REGION']}.amazonaws.com/api"
+
+
+def invoke(target: Target, function: str, payload: Any) -> Any:
+    """Call a function, wait for its result. Raises CloudError when it fails."""
+    try:
+        answer = target.client("lambda").invoke(FunctionName=target.function(function), Payload=json.dumps(payload))
+        result = json.loads(answer["Payload"].read() or b"null")
+    except (BotoCoreError, ClientError) as error:
+        raise CloudError(f"{function} cannot be invoked: {error}") from error
+    if "FunctionError" in answer:
+        details = result if isinstance(result, dict) else {}
+        raise CloudError(f"{function} failed: {details.get('errorType')}: {details.get('errorMessage')}")
+    return result
+
+
+def make_buckets(target: Target) -> None:
+    s3 = target.client("s3")
+    for bucket in target.buckets:
+        if not _exists(s3, bucket):
+            region = target.aws.get("AWS_DEFAULT_REGION")
+            place: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            s3.create_bucket(Bucket=bucket, **({} if region in (None, "us-east-1") else place))
+        _best_effort(s3.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration=_ABANDONED_UPLOADS)
+    # Versions tell a new object under an old key from the same event delivered twice.
+    s3.put_bucket_versioning(Bucket=target.landing, VersioningConfiguration={"Status": "Enabled"})
+
+
+def run_chalice(target: Target) -> None:
+    log = target.work / "chalice.log"
+    busy = "another chalice deploy is still running"
+    with locked(target.work / "chalice.lock", 600, busy) as lock, log.open("w") as output:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("chalice"), "deploy", "--stage", target.stage],
+            cwd=target.project,
+            env=_chalice_environment(target),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[lock],
+            check=False,
+        )
+    if done.returncode != 0:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        raise CloudError(f"chalice deploy failed: {' | '.join(lines[-3:])} (all of it: {log})")
+
+
+def migrate(target: Target) -> None:
+    invoke(target, "migrate", {})
+
+
+def configure_retries(target: Target) -> None:
+    # Chalice has no setting for it. These are the defaults of AWS, made explicit: loads rely on them.
+    functions = target.client("lambda")
+    functions.put_function_event_invoke_config(FunctionName=target.function("ingest"), **_ASYNC_RETRIES)
+
+
+def limit_logs(target: Target) -> None:
+    logs = target.client("logs")
+    for name in project.function_names(target):
+        _best_effort(logs.create_log_group, logGroupName=f"/aws/lambda/{name}")
+        _best_effort(logs.put_retention_policy, logGroupName=f"/aws/lambda/{name}", retentionInDays=_LOG_DAYS)
+
+
+STEPS: tuple[tuple[str, Callable[[Target], None]], ...] = (
+    ("buckets", make_buckets),  # before Chalice, which attaches its trigger to one of them
+    ("project", project.assemble),
+    ("chalice deploy", run_chalice),
+    ("migrations", migrate),
+    ("retries", configure_retries),
+    ("log retention", limit_logs),
+)
+
+_ABANDONED_UPLOADS = {
+    "Rules": [
+        {
+            "ID": "abandoned-uploads",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+        }
+    ]
+}
+
+
+def _exists(s3: Any, bucket: str) -> bool:
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
+            raise
+        return False
+    return True
+
+
+def _best_effort(call: Callable[..., Any], **arguments: Any) -> None:
+    """For what is good to have and not every emulator knows."""
+    try:
+        call(**arguments)
+    except ClientError:
+        return
+
+
+def _chalice_environment(target: Target) -> dict[str, str]:
+    """Ours without what could lead Chalice to another account or another Python path."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHON")) or not target.aws}
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # bytecode would be shipped
+    files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    return ours | quiet | dict(target.aws) | (files if "AWS_ENDPOINT_URL" in target.aws else {})

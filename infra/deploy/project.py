@@ -1,0 +1,95 @@
+"""The Chalice project that is deployed: the repository's code, and the stage's generated configuration.
+
+It is put together outside the source tree, where no password or account-specific value can be
+committed, and where an editor saving a file does not meddle with a running deployment.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from infra.deploy.target import Target
+
+_TREES = ("chalicelib", "vendor")
+_FILES = ("app.py", "requirements.txt")
+_DRIVER = Path(__file__).parent
+RELEASE = "RELEASE"  # a variable of every function: which release it belongs to
+
+
+def release(target: Target) -> str:
+    """A hash of all that a deployment depends on. Equal hashes need no deployment."""
+    digest = sha256()
+    for path in [*_sources(target.source), *sorted(_DRIVER.glob("*.py"))]:
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    settings = {**target.functions, "python": sys.version_info[:2], "chalice": version("chalice")}
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def assemble(target: Target) -> None:
+    """Lay out the project folder. What Chalice keeps in it (.chalice/deployed, packages) stays."""
+    project, config_folder = target.project, target.project / ".chalice"
+    config_folder.mkdir(parents=True, exist_ok=True)
+    project.chmod(0o700)  # the configuration holds the database password
+    for name in _TREES:
+        shutil.rmtree(project / name, ignore_errors=True)
+        if (target.source / name).is_dir():
+            shutil.copytree(target.source / name, project / name, ignore=_ignored)
+    for name in _FILES:
+        shutil.copyfile(target.source / name, project / name)
+    for policy in (target.source / ".chalice").glob("policy-*.json"):
+        shutil.copyfile(policy, config_folder / policy.name)
+    config = json.loads((target.source / ".chalice" / "config.json").read_text())
+    stage = config["stages"][target.stage]
+    stage["environment_variables"] = {
+        **stage.get("environment_variables", {}),
+        **target.functions,
+        RELEASE: release(target),
+    }
+    (config_folder / "config.json").write_text(json.dumps(config, indent=2))
+    _prune(config_folder / "deployments")
+
+
+def deployed(target: Target) -> list[dict[str, str]]:
+    """The resources that Chalice has recorded for the stage."""
+    try:
+        record = json.loads((target.project / ".chalice" / "deployed" / f"{target.stage}.json").read_text())
+    except (OSError, ValueError):
+        return []
+    return list(record["resources"])
+
+
+def api_id(target: Target) -> str | None:
+    return next((r["rest_api_id"] for r in deployed(target) if r["resource_type"] == "rest_api"), None)
+
+
+def function_names(target: Target) -> list[str]:
+    """The deployed names of all functions."""
+    return [r["lambda_arn"].rpartition(":")[2] for r in deployed(target) if r["resource_type"] == "lambda_function"]
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    yield from (root / name for name in _FILES)
+    for tree in _TREES:
+        yield from sorted(path for path in (root / tree).rglob("*") if path.is_file() and _ships(path))
+    yield from sorted((root / ".chalice").glob("*.json"))
+
+
+def _ships(path: Path) -> bool:
+    return not ({"__pycache__"} & set(path.parts) or path.suffix == ".pyc" or path.name.startswith("."))
+
+
+def _ignored(folder: str, names: list[str]) -> set[str]:
+    return {name for name in names if not _ships(Path(folder, name))}
+
+
+def _prune(packages: Path, keep: int = 2) -> None:
+    """Chalice never deletes a package; every change of the code makes another."""
+    made = sorted(packages.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in made[keep:]:
+        old.unlink()

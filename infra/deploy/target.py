@@ -1,0 +1,65 @@
+"""Where a deployment goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+APP = "hireflow"
+_PATIENCE = 330  # seconds; the longest function that is invoked and waited for has 300
+
+
+@dataclass(frozen=True)
+class Target:
+    """One stage in one account.
+
+    `source` holds app.py; `work` is a folder of ours for this stage, kept from one deployment to the
+    next; `functions` are the environment variables of the functions; `aws` are the AWS_* variables
+    that lead to the account.
+    """
+
+    stage: str
+    source: Path
+    work: Path
+    functions: Mapping[str, str] = field(repr=False)
+    aws: Mapping[str, str] = field(repr=False)
+
+    @property
+    def landing(self) -> str:
+        return self.functions["LANDING_BUCKET"]
+
+    @property
+    def buckets(self) -> tuple[str, str, str]:
+        return self.landing, self.functions["ERRORED_BUCKET"], self.functions["BACKUP_BUCKET"]
+
+    @property
+    def project(self) -> Path:
+        """The Chalice project that is deployed, made of `source` and what is generated."""
+        return self.work / "project"
+
+    def function(self, name: str) -> str:
+        """The deployed name of a function of app.py."""
+        return f"{APP}-{self.stage}-{name}"
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the target's account."""
+        path_style: Any = {"addressing_style": "path"} if "AWS_ENDPOINT_URL" in self.aws else {}
+        config = Config(connect_timeout=5, read_timeout=_PATIENCE, retries={"total_max_attempts": 3}, s3=path_style)
+        return self._session.client(service, endpoint_url=self.aws.get("AWS_ENDPOINT_URL"), config=config)
+
+    @cached_property
+    def _session(self) -> Any:
+        return boto3.session.Session(
+            aws_access_key_id=self.aws.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=self.aws.get("AWS_SECRET_ACCESS_KEY"),
+            region_name=self.aws.get("AWS_DEFAULT_REGION"),
+        )
+
+
+def bucket_names(stage: str) -> dict[str, str]:
+    """The buckets of a stage, as the functions' environment names them (policy-<stage>.json repeats them)."""
+    return {f"{use.upper()}_BUCKET": f"{APP}-{stage}-{use}" for use in ("landing", "errored", "backup")}

@@ -1,0 +1,57 @@
+"""python -m infra.local up|down|clean|status|env|invoke NAME [--stage STAGE]"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from infra.errors import CloudError
+from infra.local.commands import STAGES, Commands, commands
+from infra.venv import ROOT
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
+    parser.add_argument("command", choices=["up", "down", "clean", "status", "env", "invoke"])
+    parser.add_argument("function", nargs="?", help="of `invoke`: a scheduled function of app.py")
+    parser.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(STAGES)}")
+    parser.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
+    args = parser.parse_args(arguments)
+    if (args.command == "invoke") != (args.function is not None):
+        parser.error("`invoke` takes the name of a function, the others take none")
+    try:
+        _run(commands(args.stage, args.source, _report), args.command, args.function)
+    except CloudError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(cloud: Commands, command: str, function: str | None) -> None:
+    if command == "up":
+        cloud.up()
+    elif command == "down":
+        cloud.down()
+    elif command == "clean":
+        cloud.clean()
+    elif command == "status":
+        for name, value in cloud.status().items():
+            print(f"{name:<10} {value}")
+    elif command == "env":
+        cloud.state.read_env()
+        print(cloud.state.env_file.read_text(), end="")
+    elif function is not None:
+        result = cloud.invoke(function)
+        print(result["restore_point"] if isinstance(result, dict) and "restore_point" in result else json.dumps(result))
+
+
+def _report(message: str) -> None:
+    print(f"  {message}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

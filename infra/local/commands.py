@@ -1,0 +1,126 @@
+"""What `make up`, `down`, `clean` and their like do."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from infra.deploy import driver
+from infra.deploy.target import Target, bucket_names
+from infra.errors import CloudError
+from infra.local import compose
+from infra.local.cloud import Cloud, Embedded, Given, Report, Services
+from infra.local.state import State
+
+STAGES = ("local", "localstack")
+_PASSED_THROUGH = ("ORPHAN_GRACE_MINUTES", "BACKUP_RETENTION_DAYS")
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands of one stage: `source` holds app.py, `report` shows progress."""
+
+    stage: str
+    source: Path
+    state: State
+    report: Report
+
+    def up(self) -> None:
+        """Start what is not running, deploy what has changed, write the env file."""
+        with self.state.turn():
+            kind = self._kind_to_start()
+            self.state.note(cloud=kind)
+            services = self._cloud(kind).up(self.report)
+            target = self._target(services)
+            if not driver.is_current(target):
+                self.state.env_file.unlink(missing_ok=True)  # what it says is not true while we deploy
+                driver.deploy(target, self.report)
+            self.state.write_env(self._env(services, target))
+        self.report(f"ready: {self.state.read_env()['API_URL']}")
+
+    def down(self) -> None:
+        """Stop everything; its state stays."""
+        if not self.state.exists():
+            return
+        with self.state.turn():
+            self._cloud(self._kind_started()).down(self.report)
+
+    def clean(self) -> None:
+        """Stop everything and delete its state."""
+        if not self.state.exists():
+            return
+        with self.state.turn():
+            self._cloud(self._kind_started()).clean(self.report)
+            self.state.delete()
+
+    def status(self) -> dict[str, str]:
+        """What runs, and where."""
+        if not self.state.exists():
+            return {"state": "nothing here yet: make up"}
+        shown = self._cloud(self._kind_started()).status()
+        if self.state.env_file.exists():
+            shown["API"] = self.state.read_env()["API_URL"]
+        return shown
+
+    def invoke(self, function: str) -> Any:
+        """Call a scheduled function as its schedule would."""
+        env = self.state.read_env()
+        target = self._target(Services(env, env["DATABASE_URL"], env["DATABASE_URL"]))
+        return driver.invoke(target, function, _scheduled_event(env["AWS_DEFAULT_REGION"]))
+
+    def _kind_to_start(self) -> str:
+        if self.stage == "local":
+            return "embedded"
+        given = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("DATABASE_URL")
+        return "given" if given or not compose.available() else "compose"
+
+    def _kind_started(self) -> str:
+        return str(self.state.notes().get("cloud", "embedded" if self.stage == "local" else "given"))
+
+    def _cloud(self, kind: str) -> Cloud:
+        if kind == "embedded":
+            return Embedded(self.state)
+        return compose.Compose(self.state) if kind == "compose" else Given()
+
+    def _target(self, services: Services) -> Target:
+        functions = {
+            **bucket_names(self.stage),
+            "DATABASE_URL": services.functions_database_url,
+            "DATABASE_TLS": "disable",
+            **{name: os.environ[name] for name in _PASSED_THROUGH if os.environ.get(name)},
+        }
+        aws = {name: value for name, value in services.aws.items() if name.startswith("AWS_")}
+        work = self.state.folder / "build" / self.stage
+        return Target(self.stage, self.source, work, functions, aws)
+
+    def _env(self, services: Services, target: Target) -> Mapping[str, str]:
+        return {
+            "API_URL": driver.api_url(target),
+            "DATABASE_URL": services.database_url,
+            "API_TOKEN": "",  # these stages ask for none
+            **bucket_names(self.stage),
+            **services.aws,
+        }
+
+
+def commands(stage: str, source: Path, report: Report) -> Commands:
+    if stage not in STAGES:
+        raise CloudError(f"unknown stage {stage}: one of {', '.join(STAGES)}")
+    return Commands(stage, source, State.of(stage), report)
+
+
+def _scheduled_event(region: str) -> dict[str, Any]:
+    """What EventBridge sends."""
+    return {
+        "version": "0",
+        "id": "00000000-0000-0000-0000-000000000000",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": region,
+        "resources": [],
+        "detail": {},
+    }

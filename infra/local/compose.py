@@ -1,0 +1,88 @@
+"""LocalStack and Postgres in Docker, from docker-compose.localstack.yml."""
+
+import os
+import shutil
+import subprocess
+from hashlib import sha256
+
+from infra.errors import CloudError
+from infra.local import ports, provision
+from infra.local.aws import CREDENTIALS
+from infra.local.cloud import Report, Services
+from infra.local.provision import Role
+from infra.local.state import State
+from infra.venv import ROOT
+
+_FILE = ROOT / "docker-compose.localstack.yml"
+_CONTAINER = ("postgres", 5432)  # where the functions, containers of the same network, find the database
+
+
+def available() -> bool:
+    """Whether Docker can be used here: the client, its compose command, and a daemon that answers."""
+    if shutil.which("docker") is None:
+        return False
+    checks = (["docker", "compose", "version"], ["docker", "info"])
+    return all(subprocess.run(c, capture_output=True, check=False).returncode == 0 for c in checks)
+
+
+class Compose:
+    """One compose project per state folder."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._project = f"hireflow-{sha256(str(state.folder).encode()).hexdigest()[:8]}"
+
+    def up(self, report: Report) -> Services:
+        notes, env = self._state.notes(), os.environ
+        running = self._running()
+        port = notes["port"] if running else ports.choose("HIREFLOW_PORT", notes.get("port", 4566))
+        pg_port = notes["pg_port"] if running else ports.choose("HIREFLOW_PG_PORT", notes.get("pg_port", 5432))
+        superuser = Role.generated("", notes.get("superuser_password", ""))
+        role = Role.generated(
+            env.get("HIREFLOW_PG_USER") or notes.get("pg_user", ""),
+            env.get("HIREFLOW_PG_PASSWORD") or notes.get("pg_password", ""),
+        )
+        self._state.note(
+            port=port,
+            pg_port=pg_port,
+            superuser_password=superuser.password,
+            pg_user=role.user,
+            pg_password=role.password,
+        )
+        report("starting LocalStack and Postgres in Docker (the first time it downloads them)")
+        self._compose("up", "--detach", "--wait")
+        url = role.url(ports.HOST, pg_port)
+        if not provision.accepts(url):
+            admin = Role("postgres", superuser.password).url(ports.HOST, pg_port, "postgres")
+            provision.create(admin, role)
+        aws = {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{ports.HOST}:{port}"}
+        return Services(aws, url, role.url(*_CONTAINER))
+
+    def down(self, report: Report) -> None:
+        report("stopping the containers")
+        self._compose("stop")
+
+    def clean(self, report: Report) -> None:
+        report("removing the containers and their volumes")
+        self._compose("down", "--volumes", "--remove-orphans")
+
+    def status(self) -> dict[str, str]:
+        return {"containers": "running" if self._running() else "stopped"}
+
+    def _running(self) -> bool:
+        return bool(self._compose("ps", "--quiet", "--status", "running").strip())
+
+    def _compose(self, *arguments: str) -> str:
+        """Run docker compose with the ports and passwords of this state folder."""
+        notes = self._state.notes()
+        env = os.environ | {
+            "HIREFLOW_PORT": str(notes.get("port", 4566)),
+            "HIREFLOW_PG_PORT": str(notes.get("pg_port", 5432)),
+            "HIREFLOW_SUPERUSER_PASSWORD": notes.get("superuser_password", ""),
+            "HIREFLOW_NETWORK": self._project,
+        }
+        command = ["docker", "compose", "--project-name", self._project, "--file", str(_FILE), *arguments]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise CloudError("docker compose failed: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
+        return done.stdout

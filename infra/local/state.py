@@ -1,0 +1,91 @@
+"""The state folder: everything that one embedded cloud remembers, and the lock that commands take turns on."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from infra.errors import CloudError
+from infra.locks import locked
+from infra.venv import ROOT
+
+ENV_KEYS = (
+    "API_URL",
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_DEFAULT_REGION",
+    "LANDING_BUCKET",
+    "ERRORED_BUCKET",
+    "BACKUP_BUCKET",
+    "DATABASE_URL",
+    "API_TOKEN",
+)
+_TURN = 600  # seconds; the slowest command that another may have to wait for
+
+
+class State:
+    """One state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.env_file = self.folder / "env"
+        self._notes = self.folder / "cloud.json"
+
+    @classmethod
+    def of(cls, stage: str) -> "State":
+        """The folder named by HIREFLOW_STATE_DIR, else the stage's own in this checkout."""
+        chosen = os.environ.get("HIREFLOW_STATE_DIR")
+        return cls(Path(chosen) if chosen else ROOT / (".local" if stage == "local" else f".local-{stage}"))
+
+    def exists(self) -> bool:
+        return self._lock.exists()
+
+    @property
+    def _lock(self) -> Path:
+        return self.folder / "hireflow.lock"
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until no other command works on this folder."""
+        with locked(self._lock, _TURN, f"another command has been working on {self.folder} for too long"):
+            yield
+
+    def notes(self) -> dict[str, Any]:
+        """What earlier commands remembered."""
+        try:
+            return dict(json.loads(self._notes.read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    def note(self, **changes: Any) -> None:
+        """Remember; a value of None forgets."""
+        notes = {k: v for k, v in {**self.notes(), **changes}.items() if v is not None}
+        _replace(self._notes, json.dumps(notes, indent=2))
+
+    def write_env(self, values: Mapping[str, str]) -> None:
+        """What programs need to talk to this cloud, as KEY=VALUE lines."""
+        _replace(self.env_file, "".join(f"{key}={values[key]}\n" for key in ENV_KEYS))
+
+    def read_env(self) -> dict[str, str]:
+        try:
+            lines = self.env_file.read_text().splitlines()
+        except OSError:
+            raise CloudError("nothing is deployed here yet: make up") from None
+        return dict(line.split("=", 1) for line in lines)
+
+    def delete(self) -> None:
+        """Remove the folder. Only one with our lock in it: a mistyped HIREFLOW_STATE_DIR must not cost a home."""
+        if self.exists():
+            shutil.rmtree(self.folder)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a private file in one step: readers see the old or the new one."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    unfinished.replace(path)

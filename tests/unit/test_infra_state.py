@@ -1,0 +1,91 @@
+"""The state folder: its env file, its notes, its lock."""
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from infra.errors import CloudError
+from infra.local.state import ENV_KEYS, State
+from infra.locks import locked
+
+VALUES = {key: f"value of {key}" for key in ENV_KEYS}
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    made = State(tmp_path / "state")
+    with made.turn():
+        pass
+    return made
+
+
+def test_the_env_file_has_the_documented_keys_and_is_private(state: State) -> None:
+    state.write_env(VALUES)
+    lines = state.env_file.read_text().splitlines()
+    assert [line.partition("=")[0] for line in lines] == [
+        "API_URL",
+        "AWS_ENDPOINT_URL",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_DEFAULT_REGION",
+        "LANDING_BUCKET",
+        "ERRORED_BUCKET",
+        "BACKUP_BUCKET",
+        "DATABASE_URL",
+        "API_TOKEN",
+    ]
+    assert stat.S_IMODE(state.env_file.stat().st_mode) == 0o600
+    assert state.read_env() == VALUES
+
+
+def test_without_a_deployment_the_env_file_is_a_clear_error(state: State) -> None:
+    with pytest.raises(CloudError, match="make up"):
+        state.read_env()
+
+
+def test_notes_are_merged_forgotten_and_private(state: State) -> None:
+    state.note(port=1, pg_password="secret")
+    state.note(port=None, cloud="embedded")
+    assert State(state.folder).notes() == {"pg_password": "secret", "cloud": "embedded"}
+    assert stat.S_IMODE((state.folder / "cloud.json").stat().st_mode) == 0o600
+
+
+def test_delete_leaves_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    State(tmp_path).delete()
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_delete_removes_our_folder(state: State) -> None:
+    state.delete()
+    assert not state.folder.exists()
+
+
+def test_a_lock_keeps_the_second_one_out(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with locked(path, 1, "busy"), pytest.raises(CloudError, match="busy"), locked(path, 0.05, "busy"):
+        pytest.fail("two held the lock")
+
+
+def test_a_lock_file_that_its_holder_deleted_locks_nothing(tmp_path: Path) -> None:
+    """As when `make clean` deletes the state folder while a `make up` waits for it."""
+    path, opened, entered = tmp_path / "state" / "lock", threading.Event(), threading.Event()
+
+    def wait_for_it() -> None:
+        opened.set()
+        with locked(path, 10, "busy"):
+            assert path.exists()
+            entered.set()
+
+    with locked(path, 1, "busy"):
+        waiter = threading.Thread(target=wait_for_it)
+        waiter.start()
+        assert opened.wait(5)
+        assert not entered.wait(0.1)
+        State(path.parent)  # the folder of a state is deleted by hand here: its lock has another name
+        path.unlink()
+        path.parent.rmdir()
+    waiter.join(10)
+    assert entered.is_set()

@@ -1,0 +1,205 @@
+import csv
+import io
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.datasets import DATASETS
+from chalicelib.ingest.reader import (
+    BAD_QUOTING,
+    MAX_RECORD,
+    NEVER_CLOSED,
+    TOO_LONG,
+    Clean,
+    Reader,
+    Record,
+    Seeker,
+    split,
+)
+from chalicelib.ingest.rules import check_fields
+
+DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
+Seen = tuple[int, str, object]
+
+
+class Drip:
+    """A source that hands out at most `size` bytes at a time and records how much was asked for."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._file, self._size = io.BytesIO(data), size
+
+    def read(self, size: int, /) -> bytes:
+        return self._file.read(min(self._size, size))
+
+
+def seen(data: bytes, *, dataset: str = "departments", drip: int = 1 << 20, fast: bool = True) -> list[Seen]:
+    """(line, kind, what) of every row, whichever path took it."""
+    declared = DATASETS[dataset]
+    found: list[Seen] = []
+    line = 1
+    for token in Reader(declared, Drip(data, drip), fast=fast):
+        assert token.line == line, "the tokens leave a gap or overlap"
+        line += token.lines
+        for record in _records(token):
+            if record.fields is None:
+                found.append((record.line, "problem", record.problem))
+                continue
+            checked = check_fields(declared, record.fields)
+            found.append((record.line, "row", checked.values) if checked.valid else (record.line, "bad", record.raw))
+            assert checked.valid or not isinstance(token, Clean), "the fast path let a bad row through"
+    return found
+
+
+def _records(token: object) -> Iterator[Record]:
+    if isinstance(token, Record):
+        yield token
+    if isinstance(token, Clean):
+        for line in range(token.line, token.line + token.lines):
+            yield token.record(line)
+
+
+def rows(*departments: tuple[int, int, str]) -> list[Seen]:
+    return [(line, "row", (number, name)) for line, number, name in departments]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"1,Sales\n2,Ops\n",
+        b"1,Sales\r\n2,Ops\r\n",
+        b"1,Sales\n2,Ops",
+        b"\xef\xbb\xbf1,Sales\n2,Ops\n",
+        b'"1","Sales"\n2,"Ops"\n',
+        b" 1 ,\tSales\n2,Ops \n",
+    ],
+)
+def test_dialects(data: bytes) -> None:
+    assert seen(data) == rows((1, 1, "Sales"), (2, 2, "Ops"))
+
+
+@pytest.mark.parametrize(
+    "header", [b"id,department\n", b'\xef\xbb\xbf"ID","Department"\r\n', b"\n\n Id , DEPARTMENT \n"]
+)
+def test_a_header_is_skipped(header: bytes) -> None:
+    lines = header.count(b"\n")
+    assert seen(header + b"1,Sales\n") == rows((lines + 1, 1, "Sales"))
+
+
+def test_a_header_is_only_a_header_at_the_top() -> None:
+    assert seen(b"1,Sales\nid,department\n") == [*rows((1, 1, "Sales")), (2, "bad", b"id,department")]
+
+
+def test_blank_lines_are_skipped_and_counted() -> None:
+    assert seen(b"\n1,Sales\n  \r\n\n2,Ops\n\n") == rows((2, 1, "Sales"), (5, 2, "Ops"))
+
+
+def test_quoting() -> None:
+    data = b'1,"Sales, ""North"""\n2,"two\nlines"\n3,"a\r\nb"\r\n4,\\.\n'
+    assert seen(data) == rows((1, 1, 'Sales, "North"'), (2, 2, "two\nlines"), (4, 3, "a\r\nb"), (6, 4, "\\."))
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"9", "expected 2 fields, found 1"),
+        (b"9,a,b", "expected 2 fields, found 3"),
+        (b'9,a"b', NEVER_CLOSED),
+        (b'9,a"b"', BAD_QUOTING),
+        (b'9,"a"b', BAD_QUOTING),
+        (b'9,"a', NEVER_CLOSED),
+        (b'9, "a"', BAD_QUOTING),
+        (b"9," + b"x" * MAX_RECORD, TOO_LONG),
+    ],
+)
+@pytest.mark.parametrize("drip", [1 << 20, 100_003])
+def test_a_bad_line_costs_no_good_one(line: bytes, problem: str, drip: int) -> None:
+    data = b"1,Sales\n" + line + b"\n2,Ops\n3,IT\n"
+    assert seen(data, drip=drip) == [
+        *rows((1, 1, "Sales")),
+        (2, "problem", problem),
+        *rows((3, 2, "Ops"), (4, 3, "IT")),
+    ]
+
+
+def test_an_open_quote_does_not_swallow_up_to_the_next_one() -> None:
+    data = b'1,"Sales\n2,Ops\n3,"IT"\n'
+    assert seen(data) == [(1, "problem", NEVER_CLOSED), *rows((2, 2, "Ops"), (3, 3, "IT"))]
+
+
+def test_a_quoted_record_over_the_limit_gives_up_its_first_line() -> None:
+    lines = 150_000
+    data = b'1,"a\n' + b"2,Ops ops\n" * lines + b'"\n3,IT\n'
+    found = seen(data)
+    assert found[0] == (1, "problem", NEVER_CLOSED)
+    assert found[1:-2] == [(n, "row", (2, "Ops ops")) for n in range(2, lines + 2)]
+    assert found[-1] == (lines + 3, "row", (3, "IT"))
+
+
+def test_a_line_of_any_length_is_read_in_bounded_memory() -> None:
+    class Endless:
+        left, held = 400, 0
+
+        def read(self, size: int, /) -> bytes:
+            self.left -= 1
+            return b"x" * size if self.left > 0 else b"\n1,Sales\n" if self.left == 0 else b""
+
+    tokens = list(Reader(DEPARTMENTS, Endless()))
+    assert [(t.line, t.problem, len(t.raw)) for t in tokens if isinstance(t, Record)] == [(1, TOO_LONG, MAX_RECORD)]
+    assert isinstance(tokens[1], Clean)
+
+
+def test_undecodable_lines_among_clean_ones() -> None:
+    data = b"1,Caf\xc3\xa9\n2,Caf\xe9\n3,\xff\n4,Zo\xc3\xab\n"
+    assert seen(data) == [*rows((1, 1, "Café")), (2, "bad", b"2,Caf\xe9"), (3, "bad", b"3,\xff"), *rows((4, 4, "Zoë"))]
+
+
+PIECES = st.sampled_from(
+    [
+        *(b"1", b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"Ann", b"Jos\xc3\xa9", b"\xff", b"\0", b" ", b"\xc2\xa0"),
+        *(b"\\", b"\\.", b"\xe3\x80\x80", b"\xef\xbb\xbf", b"id,name,datetime,department_id,job_id\n"),
+        *(b"2021-07-27T16:02:08Z", b"2021-02-29T00:00:00", b"0001-01-01T00:00:00+01:00"),
+        *(b"1,Ann,2021-07-27T16:02:08Z,1,2\n", b'2,"Bob",2021-07-27 16:02:08.5+02:00,"1",2\r\n'),
+        *(b"0,x,2021-07-27T16:02:08Z,1,1\n", b"1,Ann ,2021-07-27T16:02:08Z,01,2\n"),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=30).map(b"".join), st.sampled_from([1, 2, 3, 7, 64]))
+def test_paths_and_chunks_do_not_matter(data: bytes, drip: int) -> None:
+    """The fast path agrees with the slow one, wherever the input happens to be cut."""
+    expected = seen(data, dataset="hired_employees", fast=False)
+    assert seen(data, dataset="hired_employees") == expected
+    assert seen(data, dataset="hired_employees", drip=drip) == expected
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=8), st.sampled_from(["\n", "\r\n"]), st.integers(1, 50))
+def test_what_a_csv_writer_writes_is_read(table: list[tuple[str, str]], end: str, drip: int) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([("1", "first"), *table])
+    records = [
+        t for t in Reader(DEPARTMENTS, Drip(text.getvalue().encode(), drip), fast=False) if isinstance(t, Record)
+    ]
+    found = [tuple(field.decode() for field in record.fields or ()) for record in records]
+    assert found == [("1", "first"), *table]
+
+
+def test_records_are_found_again_by_line() -> None:
+    data = b'1,Sales\n\n2,"a\nb"\n3,IT\n4,x,y\n5,"Q"\n'
+    again = Seeker(Reader(DEPARTMENTS, Drip(data, 5)))
+    assert [again.record(line).raw for line in (1, 3, 6, 7)] == [b"1,Sales", b'2,"a\nb"', b"4,x,y", b'5,"Q"']
+
+
+def test_split_undoes_quoting() -> None:
+    assert split(b'"a ""b""",c,,"d,e"') == (b'a "b"', b"c", b"", b"d,e")
+
+
+def test_every_dataset_has_a_fast_path() -> None:
+    line = b'1,"Ann",2021-07-27T16:02:08Z,1,2\n'
+    [token] = Reader(EMPLOYEES, Drip(line * 3, 1 << 20))
+    assert isinstance(token, Clean)
+    assert token.for_copy() == line.replace(b'"', b"") * 3
