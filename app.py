@@ -55,4 +55,5 @@ def sweep(_event: CloudWatchEvent) -> dict[str, int]:
 def migrate(_event: Any, _context: Any) -> dict[str, str]:
     from chalicelib.migrations import upgrade
 
-    return {"revision": upgrade(services().settings.database_url)}
+    settings = services().settings
+    return {"revision": upgrade(settings.database_url, tls=settings.database_tls)}

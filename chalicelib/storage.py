@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PART_SIZE = 8 * 1024 * 1024  # bytes; S3 takes no multipart part below 5 MiB but the last
-_MISSING = ("NoSuchKey", "NoSuchVersion", "404", "NoSuchBucket")
+_MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
 
 class Readable(Protocol):
@@ -91,7 +91,9 @@ class Bucket:
         with _s3_errors(f"s3://{self.name}"):
             for start in range(0, len(keys), 1000):
                 batch: list[Any] = [{"Key": key} for key in keys[start : start + 1000]]
-                self._client().delete_objects(Bucket=self.name, Delete={"Objects": batch, "Quiet": True})
+                answer = self._client().delete_objects(Bucket=self.name, Delete={"Objects": batch, "Quiet": True})
+                if answer.get("Errors"):  # S3 answers 200 all the same
+                    raise StorageUnavailable(f"objects of s3://{self.name} could not be deleted")
 
     def folders(self, prefix: str) -> list[str]:
         """Names directly below `prefix` (which ends in `/`), in byte order."""

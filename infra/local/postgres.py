@@ -175,14 +175,23 @@ class Postgres:
 @contextmanager
 def temporary() -> Iterator[Postgres]:
     """A fresh, fast server that is gone afterwards, even if this process is killed (but for a folder)."""
+    with temporary_home() as home:
+        postgres = Postgres(home, Role.generated(), fast=True, die_with_parent=True)
+        try:
+            postgres.start(free_port())
+            yield postgres
+        finally:
+            postgres.stop()
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A folder that the server's user can reach: the data folder in it is private all the same."""
     folder = Path(tempfile.mkdtemp(prefix="hireflow-"))
-    folder.chmod(0o755)  # its data folder is 0700; the server's own user must reach it
-    postgres = Postgres(folder, Role.generated(), fast=True, die_with_parent=True)
+    folder.chmod(0o755)
     try:
-        postgres.start(free_port())
-        yield postgres
+        yield folder
     finally:
-        postgres.stop()
         shutil.rmtree(folder)
 
 

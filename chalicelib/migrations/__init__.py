@@ -1,0 +1,29 @@
+"""Alembic migrations, run by code: a Lambda function in the cloud, the tests on their databases."""
+
+from pathlib import Path
+
+LOCK = 0x68697265  # advisory lock: one migration of a database at a time
+
+
+def upgrade(database_url: str, *, tls: str = "verify-full", revision: str = "head") -> str:
+    """Bring the database to `revision`; returns the revision it is at. Harmless when it is there already.
+
+    `database_url` is that of the schema's owner, `tls` as in the settings.
+    """
+    import ssl
+
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.pool import NullPool
+
+    context = ssl.create_default_context() if tls == "verify-full" else False
+    engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": context})
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        return MigrationContext.configure(connection).get_current_revision() or "base"

@@ -1,0 +1,125 @@
+"""SQLAlchemy Core metadata: dataset tables made from the declaration, and the tables that serve them.
+
+Used by migrations and their test only; statements at run time are plain SQL (see `database`).
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+from chalicelib import datasets
+from chalicelib.datasets import DATASETS, Dataset, Kind
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+_TYPES: dict[Kind, TypeEngine[Any]] = {
+    Kind.ID: Integer(),
+    Kind.TEXT: Text(),
+    Kind.INSTANT: DateTime(timezone=True),
+}
+
+
+def _column(declared: datasets.Column) -> Column[object]:
+    # No index on foreign keys: each would cost a bulk load about as much as the primary key does, for
+    # the sake of deletions of parents, which are rare.
+    foreign = [ForeignKey(f"{declared.parent}.id")] if declared.parent else []
+    is_id = declared.name == "id"
+    return Column(
+        declared.name, _TYPES[declared.kind], *foreign, primary_key=is_id, nullable=False, autoincrement=False
+    )
+
+
+def dataset_table(dataset: Dataset) -> Table:
+    return Table(dataset.name, metadata, *(_column(column) for column in dataset.columns))
+
+
+DATASET_TABLES = {name: dataset_table(dataset) for name, dataset in DATASETS.items()}
+
+_COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected", "resolved")
+
+
+def _instant(name: str, *, default: bool = False) -> Column[object]:
+    """A timestamptz, mandatory where it has a default."""
+    return Column(name, DateTime(timezone=True), nullable=not default, server_default=func.now() if default else None)
+
+
+loads = Table(
+    "loads",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("dataset", Text),  # unknown for an object that is none of ours
+    Column("source", Text, nullable=False),
+    Column("version", Text),
+    Column("sequencer", Text),
+    Column("kind", Text, CheckConstraint("kind IN ('csv', 'api', 'restore')", name="kind"), nullable=False),
+    Column(
+        "status",
+        Text,
+        CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed', 'skipped')", name="status"),
+        nullable=False,
+    ),
+    *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in _COUNTS),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("errored_key", Text),
+    Column("sha256", Text),
+    Column("restore_point", Text),
+    Column("error", Text),
+    _instant("created_at", default=True),
+    _instant("started_at"),
+    _instant("finished_at"),
+    UniqueConstraint("source", "version"),
+    Index("loads_dataset_id_idx", "dataset", "id"),
+    Index("loads_status_id_idx", "status", "id"),
+)
+
+orphans = Table(
+    "orphans",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), nullable=False),
+    Column("row", JSON, nullable=False),
+    _instant("rejected_at", default=True),
+)
+
+dataset_state = Table(
+    "dataset_state",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),  # grows with every change; kept by triggers
+    Column("last_id", Integer, nullable=False, server_default=text("0")),  # largest id ever given out
+)
+
+quarterly_hires = Table(
+    "quarterly_hires",
+    metadata,
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    Column("department_id", Integer, primary_key=True, autoincrement=False),
+    Column("job_id", Integer, primary_key=True, autoincrement=False),
+    *(Column(f"q{quarter}", Integer, nullable=False, server_default=text("0")) for quarter in range(1, 5)),
+)

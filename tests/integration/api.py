@@ -1,0 +1,58 @@
+"""The API in this process, on a real Postgres and the S3 of the test."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from chalice.test import Client
+
+from chalicelib.services import services
+from tests.integration.s3_fixtures import BACKUP, ERRORED, LANDING, S3
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class Api:
+    client: Client
+
+    def get(self, path: str) -> Answer:
+        return self.send("GET", path)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+        """POST `body` as JSON, or as it is where it is bytes."""
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        return self.send("POST", path, data, {"Content-Type": "application/json", **headers})
+
+    def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+        answer = self.client.http.request(method, path, headers=headers or {}, body=body)
+        text = answer.body.decode()
+        return Answer(answer.status_code, answer.headers, json.loads(text) if text else None)
+
+
+@pytest.fixture
+def api(database_url: str, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    settings = {
+        "DATABASE_URL": database_url,
+        "DATABASE_TLS": "disable",
+        "LANDING_BUCKET": LANDING,
+        "ERRORED_BUCKET": ERRORED,
+        "BACKUP_BUCKET": BACKUP,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    services.cache_clear()
+    from app import app
+
+    with Client(app) as client:
+        yield Api(client)
+    services().database.close()
+    services.cache_clear()

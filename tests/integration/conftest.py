@@ -1,0 +1,40 @@
+"""A real Postgres for the session; a migrated, empty database for every test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from chalicelib.database import Database
+from chalicelib.datasets import DATASETS
+from chalicelib.migrations import upgrade
+from infra.local.postgres import Postgres, temporary
+from tests.integration.api import api
+from tests.integration.landing import landing
+from tests.integration.s3_fixtures import s3, storage
+
+__all__ = ["api", "landing", "s3", "storage"]  # fixtures that every test here may ask for
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with temporary() as server:
+        upgrade(server.url, tls="disable")
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> str:
+    """The owner's URL of a database with all tables and no rows."""
+    database = Database(postgres.url, tls="disable")
+    with database.session() as session:
+        session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans RESTART IDENTITY CASCADE")
+        session.run("UPDATE dataset_state SET last_id = 0")
+    database.close()
+    return postgres.url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url, tls="disable")
+    yield opened
+    opened.close()

@@ -1,0 +1,94 @@
+"""Uploads to the landing bucket as the trigger tells of them, without a cloud around."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+
+from chalicelib import loads
+from chalicelib.database import Database
+from chalicelib.ingest.objects import ingest_object
+from chalicelib.ingest.sources import created_objects
+from tests.integration.s3_fixtures import ERRORED, LANDING, S3
+
+GRACE = timedelta(minutes=15)
+Row = dict[str, Any]
+
+
+@dataclass
+class Landing:
+    """Puts objects and delivers their events; keeps the events for a second delivery."""
+
+    database: Database
+    s3: S3
+    events: list[Row] = field(default_factory=list)
+    _sequence: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def put(self, key: str, body: bytes | str) -> Row:
+        """Store an object version; returns its event, undelivered."""
+        data = body.encode() if isinstance(body, str) else body
+        if key.endswith(".gz"):
+            data = gzip.compress(data)
+        answer = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
+        item = {
+            "key": quote_plus(key),
+            "versionId": answer["VersionId"],
+            "eTag": answer["ETag"].strip('"'),
+            "sequencer": f"{next(self._sequence):016X}",
+        }
+        return {"Records": [{"s3": {"bucket": {"name": LANDING}, "object": item}}]}
+
+    def deliver(self, event: Row, *, grace: timedelta = GRACE) -> None:
+        self.events.append(event)
+        for created in created_objects(event):
+            ingest_object(self.database, self.s3.storage, created, grace=grace)
+
+    def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE) -> Row:
+        """Put, deliver, and return the newest load."""
+        self.deliver(self.put(key, body), grace=grace)
+        return self.load()
+
+    def load(self, load_id: int | None = None) -> Row:
+        with self.database.session() as session:
+            if load_id is None:
+                return loads.listed(session, {}, limit=1, before=None)[0]
+            found = loads.get(session, load_id)
+            assert found is not None
+            return found
+
+    def loads(self) -> int:
+        return int(self.scalar("SELECT count(*) FROM loads"))
+
+    def scalar(self, sql: str) -> Any:
+        with self.database.session() as session:
+            return session.scalar(sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.database.session() as session:
+            return [tuple(row) for row in session.run(sql)]
+
+    def rejects(self, load: Row) -> list[Row]:
+        if load["errored_key"] is None:
+            return []
+        body = self.s3.client.get_object(Bucket=ERRORED, Key=load["errored_key"])["Body"].read()
+        return [json.loads(line) for line in body.splitlines()]
+
+
+@pytest.fixture
+def landing(database: Database, s3: S3) -> Landing:
+    s3.client.put_bucket_versioning(Bucket=LANDING, VersioningConfiguration={"Status": "Enabled"})
+    return Landing(database, s3)
+
+
+def counts(load: Row) -> tuple[int, ...]:
+    """(received, inserted, updated, unchanged, superseded, rejected), known to add up."""
+    names = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
+    found = tuple(load[name] for name in names)
+    assert found[0] == sum(found[1:])
+    return found

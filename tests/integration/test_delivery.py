@@ -1,0 +1,207 @@
+"""Events come more than once and in any order; loads crash and are tried again."""
+
+from datetime import timedelta
+
+import pytest
+
+from chalicelib import loads
+from chalicelib.database import Database
+from chalicelib.errors import LoadBusy, StorageUnavailable
+from chalicelib.ingest import healing
+from tests.integration.landing import Landing, counts
+
+
+class Struck(Exception):
+    """What a fault raises inside S3."""
+
+
+def test_the_same_event_twice_is_one_load(landing: Landing) -> None:
+    event = landing.put("departments.csv", "1,Sales\n")
+    landing.deliver(event)
+    first = landing.load()
+    landing.deliver(event)
+    assert landing.loads() == 1
+    assert landing.load() == first
+
+
+def test_a_new_version_is_a_new_load(landing: Landing) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    landing.upload("departments.csv", "1,Sales and more\n")
+    assert landing.loads() == 2
+    assert landing.rows("SELECT * FROM departments") == [(1, "Sales and more")]
+
+
+@pytest.mark.parametrize("sequencers", ["those of S3", "all the same"])
+def test_an_older_version_that_comes_late_is_skipped(landing: Landing, sequencers: str) -> None:
+    older, newer = landing.put("departments.csv", "1,Old\nx,y\n"), landing.put("departments.csv", "1,New\n")
+    if sequencers == "all the same":  # some S3s send a constant; the bucket's own order decides then
+        for event in (older, newer):
+            event["Records"][0]["s3"]["object"]["sequencer"] = "0055AED6DCD90281E5"
+    landing.deliver(newer)
+    landing.deliver(older)
+    load = landing.load()
+    assert (load["status"], load["error"]) == ("skipped", "a newer version of the object has been loaded")
+    assert counts(load) == (0, 0, 0, 0, 0, 0)
+    assert landing.rows("SELECT * FROM departments") == [(1, "New")]
+    assert landing.s3.keys("test-errored") == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "order"),
+    [("0A", "0B", -1), ("0B", "0A", 1), ("0A", "0a", 0), ("0A", "0A1", -1), ("0A", "0A00", 0), (None, "0A", 0)],
+)
+def test_sequencers_compare_padded(one: str | None, other: str | None, order: int) -> None:
+    assert loads.compare_sequencers(one, other) == order
+
+
+def test_a_load_in_other_hands_is_left_for_later(landing: Landing, database_url: str) -> None:
+    event = landing.put("departments.csv", "1,Sales\n")
+    landing.deliver(event)
+    load = landing.load()
+    other = Database(database_url, tls="disable")
+    with other.session() as session:
+        session.run("UPDATE loads SET status = 'running'")
+        session.run("SELECT pg_advisory_lock(:id)", id=load["id"])
+        with pytest.raises(LoadBusy):
+            landing.deliver(event)
+    assert landing.load()["attempts"] == 1
+    other.close()  # as if it had died: its lock is gone with it
+    landing.deliver(event)
+    assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
+
+
+def test_a_failed_attempt_leaves_only_its_count(landing: Landing) -> None:
+    event = landing.put("departments.csv", "1,Sales\nx,y\n")
+
+    def fail_writes(operation: str, _key: str) -> None:
+        if operation == "PutObject":
+            raise Struck
+
+    landing.s3.before = fail_writes
+    with pytest.raises(Struck):
+        landing.deliver(event)
+    load = landing.load()
+    assert (load["status"], load["attempts"], load["received"]) == ("queued", 1, 0)
+    assert landing.scalar("SELECT count(*) FROM departments") == 0
+    landing.s3.before = None
+    landing.deliver(event)
+    assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
+    assert landing.s3.keys("test-errored") == [landing.load()["errored_key"]]
+
+
+def test_the_third_failure_is_final(landing: Landing) -> None:
+    event = landing.put("departments.csv", "1,Sales\n")
+
+    def away(operation: str, _key: str) -> None:
+        if operation == "GetObject":
+            raise ConnectionResetError
+
+    landing.s3.before = away
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            landing.deliver(event)
+    load = landing.load()
+    assert (load["status"], load["attempts"]) == ("failed", 3)
+    assert load["error"].startswith("gave up after 3 attempts: ")
+    landing.s3.before = None
+    landing.deliver(event)
+    assert landing.load() == load
+
+
+def test_an_attempt_without_rejects_removes_the_file_of_an_earlier_one(landing: Landing, database: Database) -> None:
+    """The first attempt stored its file and then died before its commit."""
+    event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+
+    def die_after_the_file(operation: str, key: str) -> None:
+        if operation == "PutObject" and key.startswith("hired_employees/"):
+            landing.s3.before = None
+            landing.s3.client.put_object(Bucket="test-errored", Key=key, Body=b"stale")
+            raise Struck
+
+    landing.s3.before = die_after_the_file
+    with pytest.raises(Struck):
+        landing.deliver(event)
+    assert len(landing.s3.keys("test-errored")) == 1
+    with database.session() as session:
+        session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+    landing.deliver(event)
+    assert counts(landing.load()) == (1, 1, 0, 0, 0, 0)
+    assert landing.s3.keys("test-errored") == []
+
+
+def test_a_version_that_is_gone_fails(landing: Landing) -> None:
+    event = landing.put("departments.csv", "1,Sales\n")
+    version = event["Records"][0]["s3"]["object"]["versionId"]
+    landing.s3.client.delete_object(Bucket="test-landing", Key="departments.csv", VersionId=version)
+    landing.deliver(event)
+    assert (landing.load()["status"], landing.load()["error"]) == ("failed", "the object no longer exists")
+
+
+def test_the_sweep_fails_what_nobody_will_finish(landing: Landing, database: Database) -> None:
+    landing.deliver(landing.put("departments.csv", "1,Sales\n"))
+    wait = {"restore_wait": timedelta(minutes=15), "retry_wait": timedelta(hours=6)}
+    with database.session() as session:
+        assert loads.sweep(session, **wait) == 0
+        session.run("UPDATE loads SET status = 'running', attempts = 3")
+        assert loads.sweep(session, **wait) == 1
+        session.run("UPDATE loads SET status = 'queued', attempts = 1")
+        assert loads.sweep(session, **wait) == 0
+        session.run("UPDATE loads SET created_at = now() - interval '7 hours'")
+        assert loads.sweep(session, **wait) == 1
+    assert landing.load()["status"] == "failed"
+
+
+EMPLOYEES = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-07-28,1,9\n3,Cy,2021-07-29,2,1\n3,Cyd,2021-07-29,1,1\n"
+
+
+def test_files_load_in_any_order(landing: Landing) -> None:
+    first = landing.upload("hired_employees.csv", EMPLOYEES)
+    assert counts(first) == (4, 0, 0, 0, 0, 4)
+    landing.upload("jobs.csv", "1,Clerk\n")
+    assert landing.scalar("SELECT count(*) FROM hired_employees") == 0
+    landing.upload("departments.csv", "1,Sales\n")
+    assert landing.rows("SELECT id, name FROM hired_employees ORDER BY id") == [(1, "Ann"), (3, "Cyd")]
+    assert landing.load(first["id"])["resolved"] == 2
+    landing.upload("jobs_2.csv", "9,Smith\n")
+    assert landing.scalar("SELECT name FROM hired_employees WHERE id = 2") == "Bo"
+    assert landing.load(first["id"])["resolved"] == 3
+    assert landing.scalar("SELECT count(*) FROM orphans") == 0
+
+
+def test_a_later_load_of_the_id_outdates_an_orphan(landing: Landing) -> None:
+    landing.upload("jobs.csv", "1,Clerk\n")
+    landing.upload("departments.csv", "1,Sales\n")
+    orphaned = landing.upload("hired_employees_1.csv", "7,Old,2021-07-27,5,1\n")
+    landing.upload("hired_employees_2.csv", "7,New,2021-07-27,1,1\n")
+    landing.upload("departments_2.csv", "5,Late\n")
+    assert landing.scalar("SELECT name FROM hired_employees") == "New"
+    assert landing.load(orphaned["id"])["resolved"] == 0
+
+
+def test_the_newest_orphan_of_an_id_wins(landing: Landing) -> None:
+    landing.upload("jobs.csv", "1,Clerk\n")
+    first = landing.upload("hired_employees_1.csv", "7,Old,2021-07-27,5,1\n")
+    second = landing.upload("hired_employees_2.csv", "7,New,2021-07-27,5,1\n7,Newest,2021-07-27,5,1\n")
+    landing.upload("departments.csv", "5,Late\n")
+    assert landing.scalar("SELECT name FROM hired_employees") == "Newest"
+    assert [landing.load(load["id"])["resolved"] for load in (first, second)] == [0, 1]
+
+
+def test_orphans_do_not_outlive_their_grace(landing: Landing, database: Database) -> None:
+    landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    landing.upload("jobs.csv", "1,Clerk\n")
+    with database.session() as session:
+        session.run("UPDATE orphans SET rejected_at = now() - interval '20 minutes'")
+    landing.upload("departments.csv", "1,Sales\n")
+    assert landing.scalar("SELECT count(*) FROM hired_employees") == 0
+    with database.session() as session:
+        healing.heal_all(session, timedelta(minutes=15))
+    assert landing.scalar("SELECT count(*) FROM orphans") == 0
+
+
+def test_the_schedule_heals_what_a_crash_left(landing: Landing, database: Database) -> None:
+    load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    with database.session() as session:  # parents that came in without anybody looking for orphans
+        session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+        assert healing.heal_all(session, timedelta(minutes=15)) == 1
+    assert landing.load(load["id"])["resolved"] == 1
