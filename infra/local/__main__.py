@@ -46,7 +46,8 @@ def _run(cloud: Commands, command: str, function: str | None) -> None:
         print(cloud.state.env_file.read_text(), end="")
     elif function is not None:
         result = cloud.invoke(function)
-        print(result["restore_point"] if isinstance(result, dict) and "restore_point" in result else json.dumps(result))
+        point = result.get("restore_point") if isinstance(result, dict) else None
+        print(point or json.dumps(result))
 
 
 def _report(message: str) -> None:

@@ -66,7 +66,8 @@ def test_a_report_over_5_mb_says_how_to_narrow_it(api: Api, landing: Landing) ->
         session.run(
             "INSERT INTO departments SELECT g, repeat('d', 9000) || g FROM generate_series(1, 30) g;"
             "INSERT INTO jobs SELECT g, 'j' || g FROM generate_series(1, 30) g;"
-            "INSERT INTO hired_employees SELECT g, 'x', '2021-01-01', 1 + g % 30, 1 + g / 30 FROM generate_series(1, 899) g"
+            "INSERT INTO hired_employees"
+            " SELECT g, 'x', '2021-01-01', 1 + g % 30, 1 + g / 30 FROM generate_series(1, 899) g"
         )
     answer = api.get("/department/hires/quarterly/2021")
     assert answer.status == 422

@@ -8,8 +8,8 @@ import pytest
 
 from chalicelib.database import Database
 from chalicelib.datasets import DATASETS, MAX_ID
-from tests.integration.api import Api
-from tests.integration.landing import GRACE, Landing
+from tests.integration.api import Answer, Api
+from tests.integration.landing import GRACE, Landing, Row
 from tests.integration.s3_fixtures import S3
 
 ANN = {"id": 1, "name": "Ann", "datetime": "2021-07-27T16:02:08Z", "department_id": 1, "job_id": 1}
@@ -47,7 +47,9 @@ def test_a_missing_row_id_is_given(api: Api, dataset: Any) -> None:
 
 
 def test_new_ids_are_larger_than_any_in_use(api: Api, database: Database) -> None:
-    post = lambda row: api.post("/department/upload", row).body["id"]  # noqa: E731
+    def post(row: Row) -> Any:
+        return api.post("/department/upload", row).body["id"]
+
     post({"id": 41, "department": "a"})
     assert post({"department": "b"}) == 42
     assert rows(database, "DELETE FROM departments WHERE id = 42") == []
@@ -58,7 +60,9 @@ def test_new_ids_are_larger_than_any_in_use(api: Api, database: Database) -> Non
 
 
 def test_the_largest_id_does_not_break_new_ones(api: Api, database: Database) -> None:
-    post = lambda row: api.post("/department/upload", row)  # noqa: E731
+    def post(row: Row) -> Answer:
+        return api.post("/department/upload", row)
+
     assert post({"id": MAX_ID, "department": "top"}).status == 201
     assert [post({"department": "x"}).body["id"] for _ in range(2)] == [1, 2]
     batch = {"data": [{"id": 3, "department": "y"}, {"department": "z"}]}
