@@ -17,6 +17,7 @@ from chalicelib.ingest.rules import Problem
 from chalicelib.storage import Bucket, Writer
 
 _UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # JSON readers stumble over these even when escaped
+_LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # to some readers these end a line, too
 _TYPE = "application/x-ndjson"
 
 
@@ -115,4 +116,4 @@ class RejectFile:
         }
         if document["raw"].encode() != reject.raw:
             document["raw_base64"] = base64.b64encode(reject.raw).decode("ascii")
-        return json.dumps(document, ensure_ascii=False).encode() + b"\n"
+        return json.dumps(document, ensure_ascii=False).translate(_LINE_BREAKS).encode() + b"\n"

@@ -1,0 +1,46 @@
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.errors import ConfigurationError
+from chalicelib.settings import Settings
+
+COMPLETE = {
+    "DATABASE_URL": "postgresql+pg8000://user:pass%40word@localhost:5432/hireflow",
+    "LANDING_BUCKET": "landing",
+    "ERRORED_BUCKET": "errored",
+    "BACKUP_BUCKET": "backup",
+}
+
+
+def test_defaults() -> None:
+    settings = Settings.from_env(COMPLETE)
+    assert settings.database_tls == "verify-full"
+    assert settings.orphan_grace == timedelta(minutes=15)
+    assert settings.backup_retention == timedelta(days=30)
+
+
+def test_what_is_set_counts() -> None:
+    more = {"DATABASE_TLS": "disable", "ORPHAN_GRACE_MINUTES": "0.5", "BACKUP_RETENTION_DAYS": "7"}
+    settings = Settings.from_env(COMPLETE | more)
+    assert settings.database_tls == "disable"
+    assert settings.orphan_grace == timedelta(seconds=30)
+    assert settings.backup_retention == timedelta(days=7)
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    wrong = {"DATABASE_TLS": "maybe", "ORPHAN_GRACE_MINUTES": "soon", "BACKUP_RETENTION_DAYS": "-1"}
+    with pytest.raises(ConfigurationError) as raised:
+        Settings.from_env(wrong)
+    for name in (*COMPLETE, *wrong):
+        assert name in raised.value.detail
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e99", "0"])
+def test_a_duration_is_a_usable_number(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="ORPHAN_GRACE_MINUTES"):
+        Settings.from_env(COMPLETE | {"ORPHAN_GRACE_MINUTES": value})
+
+
+def test_the_password_is_not_shown() -> None:
+    assert "pass" not in repr(Settings.from_env(COMPLETE))

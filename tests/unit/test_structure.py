@@ -1,0 +1,69 @@
+"""The layers hold: who may import what, and what a cold start has to load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "chalicelib"
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def imports(module: str) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def importers(name: str) -> set[str]:
+    return {m for m in MODULES if any(found == name or found.startswith(name + ".") for found in imports(m))}
+
+
+def test_only_the_api_knows_chalice() -> None:
+    assert importers("chalice") == {m for m in importers("chalice") if m.startswith("api/")} != set()
+
+
+def test_only_storage_knows_boto3() -> None:
+    assert importers("boto3") | importers("botocore") == {"storage.py"}
+
+
+def test_only_database_knows_the_driver() -> None:
+    assert importers("pg8000") == {"database.py"}
+
+
+def test_only_schema_code_knows_sqlalchemy() -> None:
+    assert importers("sqlalchemy") | importers("alembic") == {
+        "tables.py",
+        "migrations/__init__.py",
+        "migrations/env.py",
+        "migrations/versions/0001_initial.py",
+    }
+
+
+@pytest.mark.parametrize(
+    ("lower", "higher"),
+    [
+        ("datasets.py", {"database", "storage", "ingest", "api", "loads"}),
+        ("database.py", {"ingest", "backups", "reports", "api", "storage", "loads"}),
+        ("storage.py", {"ingest", "backups", "reports", "api", "database", "loads"}),
+        ("ingest/rules.py", {"database", "storage", "api", "backups"}),
+        ("ingest/reader.py", {"database", "api", "backups"}),
+        ("reports/__init__.py", {"ingest", "backups", "api", "storage"}),
+    ],
+)
+def test_data_flows_one_way(lower: str, higher: set[str]) -> None:
+    assert {name.split(".")[1] for name in imports(lower) if name.startswith("chalicelib.")} & higher == set()
+
+
+def test_a_cold_start_of_the_api_loads_only_what_it_needs() -> None:
+    heavy = ["boto3", "botocore", "fastavro", "sqlalchemy", "alembic", "gzip"]
+    code = f"import sys, app; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
