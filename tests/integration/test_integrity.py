@@ -135,7 +135,7 @@ def test_staging_takes_bounded_memory(database: Database) -> None:
             assert rejects.count == stager.rejected == received[-1] // 20
         return highest
 
-    small, large = peak(4_000_000), peak(32_000_000)
+    small, large = peak(4_000_000), peak(14_000_000)
     assert large < 12_000_000
     assert large < small * 1.6
 
