@@ -1,8 +1,10 @@
-"""The sample data: what it says of its lines is what the reader and the rules make of them."""
+"""The sample data: what it says of its lines is what the reader and the rules make of them. And how the
+demo shows what came of them."""
 
 import gzip
 import io
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,9 @@ from chalicelib.datasets import DATASETS, Dataset, Kind
 from chalicelib.ingest.reader import Clean, Reader, Record
 from chalicelib.ingest.rules import check_fields
 from chalicelib.ingest.sources import Source
+from infra.demo.__main__ import check
+from infra.demo.show import Progress, rejects_by_reason, table
+from infra.errors import CloudError
 from infra.sample import DEPARTMENTS, EARLY, EMPLOYEES, JOBS, File, Stored, main, sample
 
 FILES = sample().files
@@ -17,7 +22,9 @@ FILES = sample().files
 
 def read(file: File) -> tuple[dict[int, tuple[str, ...]], list[Stored]]:
     """The file through the reader and the rules: reasons by line, and the valid rows in their order."""
-    dataset, rejects, rows = DATASETS[file.dataset], {}, []
+    dataset = DATASETS[file.dataset]
+    rejects: dict[int, tuple[str, ...]] = {}
+    rows = []
     for token in Reader(dataset, io.BytesIO(file.text)):
         if not isinstance(token, Clean | Record):
             continue
@@ -122,7 +129,70 @@ def test_one_file_has_mark_header_and_crlf_and_one_is_compressed() -> None:
     assert gzip.decompress(compressed.body) == compressed.text
 
 
-def test_they_can_be_written_to_a_folder(tmp_path, capsys) -> None:
+def test_they_can_be_written_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(tmp_path)])
     assert capsys.readouterr().out.split() == [str(tmp_path / file.key) for file in FILES]
     assert [(tmp_path / file.key).read_bytes() for file in FILES] == [file.body for file in FILES]
+
+
+def test_a_table_is_aligned_and_shows_control_characters_and_long_texts_on_one_line() -> None:
+    shown = table(("id", "name"), [(7, "two\nlines"), (12, None), (3, "x" * 500)]).splitlines()
+    assert shown[:4] == ["  id  name", f"  --  {'-' * 64}", "   7  two\\nlines", "  12"]
+    assert shown[4] == "   3  " + "x" * 61 + "..."
+
+
+def test_rejects_are_grouped_whatever_id_their_reason_names() -> None:
+    rejects = [
+        {"line": line, "reasons": reasons}
+        for line, reasons in enumerate(
+            [
+                ["job_id 8 does not exist"],
+                ["id is missing", "job_id 9 does not exist"],
+                ["job_id 9 does not exist"],
+                ["id is not a whole number from 1 to 2147483647"],
+            ]
+        )
+    ]
+    groups = rejects_by_reason(rejects)
+    assert [(count, reason) for count, reason, _ in groups] == [
+        (3, "job_id N does not exist"),
+        (1, "id is missing"),
+        (1, "id is not a whole number from 1 to 2147483647"),
+    ]
+    assert [example["line"] for example in groups[0][2]] == [0, 1]
+
+
+def test_progress_into_a_file_is_a_line_for_each_change() -> None:
+    out = io.StringIO()
+    progress = Progress(out)
+    for state, detail in (("running", "1 row "), ("running", "2 rows "), ("succeeded", "3 rows ")):
+        progress.show(state, detail)
+    progress.end()
+    assert out.getvalue() == "  running\n  succeeded\n"
+
+
+def test_progress_on_a_terminal_rewrites_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "30")
+    out = Terminal()
+    progress = Progress(out)
+    progress.show("running", "1 row ")
+    progress.show("a state longer than the terminal is wide")
+    progress.end()
+    first, second = out.getvalue().split("\r\x1b[2K")[1:]
+    assert "1 row" in first
+    assert len(second.removesuffix("\n")) == 29
+    assert out.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "changed", [{"received": 119}, {"rejected": 5, "resolved": 4}, {"status": "failed", "error": "why"}]
+)
+def test_the_demo_fails_when_a_load_is_not_what_was_planted(changed: dict[str, object]) -> None:
+    load = {"id": 1, "status": "succeeded", "received": EARLY, "rejected": EARLY, "resolved": EARLY, "error": None}
+    check(sample().early, load)
+    with pytest.raises(CloudError, match="load 1 of sample/early"):
+        check(sample().early, load | changed)

@@ -1,0 +1,103 @@
+"""Hireflow as its users see it: the REST API, the buckets, and `make backup`."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.errors import CloudError
+from infra.local.commands import Commands
+from infra.sample import File
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Row = dict[str, Any]
+_PATIENCE = 60  # seconds that an API which says "try again" is asked again
+
+
+class Platform:
+    """A deployed stage, by the values of its env file."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self.env_file = commands.state.env_file
+        self.env: Mapping[str, str] = commands.state.read_env()
+        self._s3: S3Client = boto3.session.Session(
+            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.env["AWS_DEFAULT_REGION"],
+        ).client(
+            "s3",
+            endpoint_url=self.env["AWS_ENDPOINT_URL"],
+            config=Config(s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=60),
+        )
+
+    def get(self, path: str) -> Any:
+        return self._call("GET", path)
+
+    def post(self, path: str, body: Any) -> Any:
+        return self._call("POST", path, body)
+
+    def upload(self, file: File) -> str:
+        """Put a file into the landing bucket; returns the source that its load will name."""
+        bucket = self.env["LANDING_BUCKET"]
+        try:
+            self._s3.put_object(Bucket=bucket, Key=file.key, Body=file.body)
+        except (BotoCoreError, ClientError) as error:
+            raise CloudError(f"{file.key} cannot be uploaded: {error}") from error
+        return f"s3://{bucket}/{file.key}"
+
+    def rejects(self, key: str) -> list[Row]:
+        """The lines of a reject file."""
+        try:
+            body = self._s3.get_object(Bucket=self.env["ERRORED_BUCKET"], Key=key)["Body"].read()
+        except (BotoCoreError, ClientError) as error:
+            raise CloudError(f"{key} cannot be read from the errored bucket: {error}") from error
+        return [json.loads(line) for line in body.splitlines()]
+
+    def backup(self) -> str:
+        """Back up now; returns the newest restore point, which is an older one if nothing has changed."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            result = self._commands.invoke("backup")
+            if result["restore_point"]:
+                return str(result["restore_point"])
+            time.sleep(1)  # the schedule is at it just now
+        raise CloudError(f"no backup was made within {_PATIENCE} seconds")
+
+    def newest_load(self) -> int:
+        """The id of the newest load; 0 where there is none."""
+        return max((int(load["id"]) for load in self.get("/loads?limit=1")["loads"]), default=0)
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            request = urllib.request.Request(  # noqa: S310 - the URL is our own
+                self.env["API_URL"] + path,
+                method=method,
+                data=None if body is None else json.dumps(body).encode(),
+                headers={"Content-Type": "application/json"},
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or time.monotonic() > deadline:
+                    raise CloudError(f"{method} {path} was answered with {error.code}: {_detail(error)}") from error
+                time.sleep(2)
+            except (OSError, ValueError) as error:
+                raise CloudError(f"{method} {path} failed: {error}") from error
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["detail"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return str(error.reason)
