@@ -1,0 +1,187 @@
+"""A deployed Hireflow from outside: HTTP, the three buckets, its functions, and SQL to arrange and to look."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+from botocore.config import Config
+from localstack_client.session import Session
+
+from infra.deploy.target import APP
+from infra.local.commands import Commands
+from infra.local.provision import connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Row = dict[str, Any]
+Found = TypeVar("Found")
+PATIENCE = 90  # seconds that anything may take: the first call of a function on a busy machine included
+FINAL = ("succeeded", "failed", "skipped")
+COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
+
+
+@dataclass
+class Answer:
+    """`body` is the parsed JSON, None for an empty one."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass
+class Cloud:
+    """One deployed stage; `backups` are the restore points that were asked for through it."""
+
+    commands: Commands
+    env: Mapping[str, str]
+    backups: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:  # localstack-client takes the endpoint from here, when it is made
+            patch.setenv("AWS_ENDPOINT_URL", self.env["AWS_ENDPOINT_URL"])
+            session = Session(
+                aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+                region_name=self.env["AWS_DEFAULT_REGION"],
+            )
+        patient = Config(read_timeout=PATIENCE, s3={"addressing_style": "path"})
+        self.s3: S3Client = session.client("s3", config=patient)
+        self._functions = session.client("lambda", config=patient)
+        self._events = session.client("events", config=patient)
+
+    # --- HTTP
+
+    def get(self, path: str) -> Answer:
+        return self.send("GET", path)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+        """POST `body` as JSON, or as it is where it is bytes."""
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        return self.send("POST", path, data, {"Content-Type": "application/json", **headers})
+
+    def send(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        request = urllib.request.Request(self.env["API_URL"] + path, body, dict(headers or {}), method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return _answer(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return _answer(error)
+
+    # --- landing and errored bucket
+
+    def put(self, key: str, body: bytes | str) -> str:
+        """Upload a file; returns the source that its load will name."""
+        data = body.encode() if isinstance(body, str) else body
+        self.s3.put_object(Bucket=self.env["LANDING_BUCKET"], Key=key, Body=data)
+        return f"s3://{self.env['LANDING_BUCKET']}/{key}"
+
+    def upload(self, key: str, body: bytes | str) -> Row:
+        """Upload a file and wait for the end of its load."""
+        before = self.newest_load()
+        return self.ended(self.put(key, body), before)
+
+    def ended(self, source: str, before: int) -> Row:
+        """The load of a source, newer than the load `before`, once it has come to its end."""
+        return until(
+            lambda: next((load for load in self.loads(source, before) if load["status"] in FINAL), None), source
+        )
+
+    def loads(self, source: str, after: int) -> list[Row]:
+        """Loads of a source with larger ids than `after`, newest first."""
+        recent = self.get("/loads?limit=100").body["loads"]
+        return [load for load in recent if load["source"] == source and load["id"] > after]
+
+    def load(self, load_id: int) -> Row:
+        answer = self.get(f"/loads/{load_id}")
+        assert answer.status == 200
+        return dict(answer.body)
+
+    def newest_load(self) -> int:
+        return max((load["id"] for load in self.get("/loads?limit=1").body["loads"]), default=0)
+
+    def reject_file(self, load: Row) -> bytes:
+        """The NDJSON of a load; empty where there is none."""
+        if load["errored_key"] is None:
+            return b""
+        return self.s3.get_object(Bucket=self.env["ERRORED_BUCKET"], Key=load["errored_key"])["Body"].read()
+
+    def rejects(self, load: Row) -> list[Row]:
+        return [json.loads(line) for line in self.reject_file(load).splitlines()]
+
+    # --- backups and restores
+
+    def backup(self) -> str:
+        """Back up now, as `make backup` does; returns the restore point."""
+        point = until(lambda: self.commands.invoke("backup")["restore_point"], "a backup")
+        self.backups.append(point)
+        return str(point)
+
+    def restore(self, route: str, restore_point: str | None = None) -> Row:
+        """Order a restore and wait for the end of its load."""
+        answer = self.post(f"/{route}/backup/restore", {"restore_point": restore_point} if restore_point else None)
+        assert answer.status == 202, answer.body
+        return self.followed(answer.body["status_url"])
+
+    def followed(self, status_url: str) -> Row:
+        def ended() -> Row | None:
+            load: Row = self.get(status_url).body
+            return load if load["status"] in FINAL else None
+
+        return until(ended, status_url)
+
+    def restore_points(self) -> list[str]:
+        return [backup["restore_point"] for backup in self.get("/backups").body["backups"]]
+
+    # --- functions and tables
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """Call a deployed function with an event of ours."""
+        stage = self.commands.stage
+        answer = self._functions.invoke(FunctionName=f"{APP}-{stage}-{function}", Payload=json.dumps(event).encode())
+        body = answer["Payload"].read()
+        assert "FunctionError" not in answer, body
+        return json.loads(body or b"null")
+
+    def rules(self) -> list[Row]:
+        """The schedules of the stage."""
+        return list(self._events.list_rules(NamePrefix=f"{APP}-{self.commands.stage}-")["Rules"])
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        with closing(connect(self.env["DATABASE_URL"])) as connection:
+            return [tuple(row) for row in connection.run(statement) or ()]
+
+    def table(self, name: str) -> list[tuple[Any, ...]]:
+        """All rows in order of their ids."""
+        return self.sql(f"SELECT * FROM {name} ORDER BY id")
+
+
+def _answer(answer: Any) -> Answer:
+    text = answer.read()
+    return Answer(answer.status, answer.headers, json.loads(text) if text else None)
+
+
+def until(look: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
+    """Look again and again until there is something to see."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds} seconds"
+        time.sleep(0.05)
+    return found
+
+
+def counts(load: Row) -> tuple[int, ...]:
+    """The counts of a load in the order of COUNTS, known to add up."""
+    found = tuple(load[name] for name in COUNTS)
+    assert found[0] == sum(found[1:]), load
+    return found

@@ -1,0 +1,221 @@
+"""CSV files dropped into the landing bucket of a deployed stage."""
+
+import gzip
+import json
+import os
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from chalicelib.datasets import DATASETS
+from infra.sample import File, Sample, sample
+from tests.e2e.cloud import Cloud, Row, counts, until
+
+SAMPLE = sample()
+REAL = Path(os.environ.get("HIREFLOW_CHALLENGE_DATA", "/nonexistent"))
+
+
+def upload_all(cloud: Cloud, files: Sample) -> list[Row]:
+    """All files in their order; each one waited for, and what waited for its parents as well."""
+    loads = [cloud.upload(file.key, file.body) for file in files.files]
+    early = loads[0]["id"]
+    loads[0] = until(lambda: (load := cloud.load(early)) and load["resolved"] == load["rejected"] and load, "healing")
+    return loads
+
+
+def reasons_by_line(rejects: list[Row]) -> dict[int, tuple[str, ...]]:
+    return {reject["line"]: tuple(reject["reasons"]) for reject in rejects}
+
+
+def test_the_sample_becomes_what_was_planted_in_it(cloud: Cloud) -> None:
+    loads = upload_all(cloud, SAMPLE)
+    for name in ("departments", "jobs", "hired_employees"):
+        assert cloud.table(name) == sorted(SAMPLE.rows(name).values(), key=lambda row: str(row[0]).zfill(10))
+    for file, load in zip(SAMPLE.files[1:], loads[1:], strict=True):
+        assert load["status"] == "succeeded"
+        assert (load["dataset"], load["kind"], load["attempts"]) == (file.dataset, "csv", 1)
+        planted = (file.received, len(file.rows), 0, 0, file.superseded, len(file.rejects))
+        assert counts(load) == planted
+        assert reasons_by_line(cloud.rejects(load)) == file.rejects
+    assert counts(loads[0]) == (len(SAMPLE.early.rows), 0, 0, 0, 0, len(SAMPLE.early.rows))
+
+
+def _with_bom(text: bytes) -> bytes:
+    return b"\xef\xbb\xbf" + text
+
+
+def _with_header(text: bytes) -> bytes:
+    return b"ID,Name,DateTime,Department_ID,Job_ID\n" + text
+
+
+def _quoted(text: bytes) -> bytes:
+    return b"".join(b",".join(b'"%s"' % field for field in line.split(b",")) + b"\n" for line in text.splitlines())
+
+
+VARIANTS: dict[str, tuple[str, Any]] = {
+    "bom": ("x.csv", _with_bom),
+    "crlf": ("x.csv", lambda text: text.replace(b"\n", b"\r\n")),
+    "header": ("x.csv", _with_header),
+    "quotes": ("x.csv", _quoted),
+    "gzip": ("x.csv.gz", gzip.compress),
+    "no last newline": ("x.csv", lambda text: text.rstrip(b"\n")),
+    "all of it": (
+        "x.csv.gz",
+        lambda text: gzip.compress(_with_bom(_with_header(_quoted(text)).replace(b"\n", b"\r\n"))),
+    ),
+}
+
+
+def test_the_same_content_in_another_dress_is_the_same(cloud: Cloud) -> None:
+    """Plain first, then every variant: all of it unchanged, and nothing written."""
+    rows = [(i, f"Ann {i}", f"2021-0{1 + i % 9}-15T10:00:00Z", 1 + i % 2, 1) for i in range(1, 301)]
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows).encode() + b"301,,2021-01-01T00:00:00Z,1,\n"
+    cloud.upload("departments.csv", "1,Sales\n2,Ops\n")
+    cloud.upload("jobs.csv", "1,Clerk\n")
+    first = cloud.upload("hired_employees.csv", text)
+    assert counts(first) == (301, 300, 0, 0, 0, 1)
+    stored = cloud.sql("SELECT ctid, xmin, * FROM hired_employees ORDER BY id")
+    for name, (suffix, dress) in VARIANTS.items():
+        load = cloud.upload(f"dressed/{name}/hired_employees_{suffix}", dress(text))
+        assert (name, counts(load)) == (name, (301, 0, 0, 300, 0, 1))
+        [reject] = cloud.rejects(load)
+        assert reject["reasons"] == ["name is missing", "job_id is missing"]
+    assert cloud.sql("SELECT ctid, xmin, * FROM hired_employees ORDER BY id") == stored
+
+
+@pytest.mark.parametrize("key", ["a/b c/departments+é (1)&=%25.csv", "departments 2021.csv"])
+def test_keys_of_any_characters(cloud: Cloud, key: str) -> None:
+    load = cloud.upload(key, "1,Sales\n,x\n")
+    assert (load["status"], load["source"]) == ("succeeded", f"s3://{cloud.env['LANDING_BUCKET']}/{key}")
+    [reject] = cloud.rejects(load)
+    assert reject["source"] == load["source"]
+
+
+@pytest.mark.parametrize("key", ["salaries.csv", "departments.xlsx"])
+def test_any_other_object_is_a_failed_load_and_stays(cloud: Cloud, key: str) -> None:
+    load = cloud.upload(key, "1,Sales\n")
+    assert (load["status"], load["dataset"] in (None, "departments")) == ("failed", True)
+    assert "is not a file Hireflow loads" in load["error"]
+    assert cloud.s3.get_object(Bucket=cloud.env["LANDING_BUCKET"], Key=key)["Body"].read() == b"1,Sales\n"
+
+
+def test_a_folder_is_nothing(cloud: Cloud) -> None:
+    before = cloud.newest_load()
+    cloud.put("departments.csv/", "")
+    last = cloud.upload("departments_after.csv", "")
+    assert [load["id"] for load in cloud.get("/loads").body["loads"] if load["id"] > before] == [last["id"]]
+
+
+def test_files_uploaded_together_load_in_any_order(cloud: Cloud) -> None:
+    before = cloud.newest_load()
+    employees = "".join(f"{i},Ann,2021-01-01T00:00:00Z,{1 + i % 50},{1 + i % 40}\n" for i in range(1, 1001))
+    sources = [
+        cloud.put("together/hired_employees.csv", employees),
+        cloud.put("together/jobs.csv", "".join(f"{i},Job {i}\n" for i in range(1, 41))),
+        cloud.put("together/departments.csv", "".join(f"{i},Department {i}\n" for i in range(1, 51))),
+    ]
+    loads = [cloud.ended(source, before) for source in sources]
+    assert [load["status"] for load in loads] == ["succeeded"] * 3
+    until(lambda: cloud.sql("SELECT count(*) FROM hired_employees") == [(1000,)], "all employees")
+    employees_load = cloud.load(loads[0]["id"])
+    assert employees_load["inserted"] + employees_load["resolved"] == 1000
+
+
+def test_the_same_event_twice_is_one_load_and_a_new_version_another(cloud: Cloud) -> None:
+    load = cloud.upload("departments.csv", "1,Sales\n")
+    bucket = cloud.env["LANDING_BUCKET"]
+    head = cloud.s3.head_object(Bucket=bucket, Key="departments.csv")
+    item = {"key": "departments.csv", "versionId": head["VersionId"], "eTag": head["ETag"].strip('"')}
+    event = {"Records": [{"s3": {"bucket": {"name": bucket}, "object": item}}]}
+    cloud.sql("UPDATE departments SET department = 'Changed since'")
+    cloud.invoke("ingest", event)
+    assert cloud.newest_load() == load["id"]
+    assert cloud.table("departments") == [(1, "Changed since")]
+    again = cloud.upload("departments.csv", "1,Sales\n")
+    assert counts(again) == (1, 0, 1, 0, 0, 0)
+    cloud.invoke("ingest", event)
+    assert cloud.newest_load() == again["id"]
+
+
+def test_rejects_load_into_duckdb_as_they_are(cloud: Cloud, tmp_path: Path) -> None:
+    for parent in SAMPLE.parents:
+        cloud.upload(parent.key, parent.body)
+    planted: File = next(file for file in SAMPLE.files if file.key.endswith("2021.csv"))
+    load = cloud.upload(planted.key, planted.body)
+    path = tmp_path / "rejects.ndjson"
+    path.write_bytes(cloud.reject_file(load))
+    with duckdb.connect() as connection:
+        table = connection.read_json(str(path), format="newline_delimited")
+        columns = dict(zip(table.columns, table.types, strict=True))
+        found = table.select("line, reasons").fetchall()
+    types = {name: str(kind) for name, kind in columns.items()}
+    row = {name: str(kind) for name, kind in columns["row"].children}
+    assert row == dict.fromkeys(DATASETS["hired_employees"].column_names, "VARCHAR")
+    assert (types["load_id"], types["line"], types["raw"]) == ("BIGINT", "BIGINT", "VARCHAR")
+    assert (types["reasons"], types["fields"]) == ("VARCHAR[]", "VARCHAR[]")
+    assert types["rejected_at"] == "TIMESTAMP WITH TIME ZONE"
+    assert len(found) == load["rejected"]
+    assert {line: tuple(reasons) for line, reasons in found} == planted.rejects
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="HIREFLOW_CHALLENGE_DATA names no folder with the files of the challenge")
+def test_the_files_of_the_challenge(cloud: Cloud) -> None:
+    """The public data-engineering challenge that this data model comes from; its files are not ours to ship."""
+    loads = {
+        name: cloud.upload(f"challenge/{name}.csv", (REAL / f"{name}.csv").read_bytes())
+        for name in ("hired_employees", "jobs", "departments")
+    }
+    sizes = {"departments": 12, "jobs": 183, "hired_employees": 1929}
+    for name, rows in sizes.items():
+        until(lambda name=name, rows=rows: cloud.sql(f"SELECT count(*) FROM {name}") == [(rows,)], name)  # type: ignore[misc]
+    load = cloud.load(loads["hired_employees"]["id"])
+    assert load["rejected"] - load["resolved"] == 70
+    again = cloud.upload("challenge/hired_employees_again.csv", (REAL / "hired_employees.csv").read_bytes())
+    assert counts(again) == (1999, 0, 0, 1929, 0, 70)
+    fields = Counter(field for reject in cloud.rejects(again) for field in reject["fields"])
+    assert fields == {"name": 19, "datetime": 14, "department_id": 21, "job_id": 16}
+    top = cloud.get("/department/hires/top/2021").body
+    assert [(row["department"], row["hired"]) for row in top] == [
+        ("Support", 216),
+        ("Engineering", 205),
+        ("Human Resources", 201),
+        ("Services", 200),
+        ("Business Development", 185),
+        ("Research and Development", 148),
+        ("Marketing", 142),
+    ]
+    quarterly = cloud.get("/department/hires/quarterly/2021").body
+    assert len(quarterly) == 933
+    assert [sum(row[quarter] for row in quarterly) for quarter in ("q1", "q2", "q3", "q4")] == [249, 454, 453, 487]
+
+
+def test_reports_count_quarters_in_utc(cloud: Cloud) -> None:
+    upload_all(cloud, SAMPLE)
+    expected: Counter[tuple[str, str, int]] = Counter()
+    names = {row[0]: str(row[1]) for row in SAMPLE.rows("departments").values()}
+    jobs = {row[0]: str(row[1]) for row in SAMPLE.rows("jobs").values()}
+    for _, _, at, department, job in SAMPLE.rows("hired_employees").values():
+        assert isinstance(at, datetime)
+        if at.year == 2021:
+            expected[(names[department], jobs[job], (at.month + 2) // 3)] += 1
+    report = cloud.get("/department/hires/quarterly/2021").body
+    found = {(row["department"], row["job"], q): row[f"q{q}"] for row in report for q in range(1, 5) if row[f"q{q}"]}
+    assert found == dict(expected)
+    assert [(row["department"], row["job"]) for row in report] == sorted({key[:2] for key in expected})
+    hired = Counter({name: sum(n for (d, _, _), n in expected.items() if d == name) for name in names.values()})
+    active = [n for n in hired.values() if n]
+    above = {name: n for name, n in hired.items() if n > sum(active) / len(active)}
+    top = cloud.get("/department/hires/top/2021").body
+    assert {row["department"]: row["hired"] for row in top} == above
+    assert [(-row["hired"], row["id"]) for row in top] == sorted((-row["hired"], row["id"]) for row in top)
+
+
+def test_a_refused_file_leaves_nothing_behind(cloud: Cloud) -> None:
+    load = cloud.upload("departments.csv.gz", gzip.compress(b"1,Sales\nx,y\n")[:-4])
+    assert (load["status"], load["attempts"], load["errored_key"]) == ("failed", 1, None)
+    assert cloud.table("departments") == []
+    assert json.dumps(cloud.rejects(load)) == "[]"

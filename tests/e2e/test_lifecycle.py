@@ -1,0 +1,56 @@
+"""The embedded cloud as it is started, stopped, killed and started again."""
+
+import stat
+
+import pytest
+
+from infra.local.aws import EmbeddedAws
+from infra.local.postgres import Postgres, home_of
+from infra.local.provision import Role
+from infra.local.state import ENV_KEYS
+from tests.e2e.cloud import Cloud, counts
+
+
+@pytest.fixture(autouse=True)
+def ours(stage: str | None) -> None:
+    if stage is not None:
+        pytest.skip("the stage belongs to somebody else: it is not stopped here")
+
+
+def test_the_env_file(cloud: Cloud) -> None:
+    path = cloud.commands.state.env_file
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert tuple(cloud.env) == ENV_KEYS
+    assert all(cloud.env[key] for key in ENV_KEYS if key != "API_TOKEN")
+    for key in ("API_URL", "AWS_ENDPOINT_URL", "DATABASE_URL"):
+        assert "127.0.0.1" in cloud.env[key]
+
+
+def test_up_again_changes_nothing(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.commands.up()
+    assert capsys.readouterr().out.split() == ["ready:", cloud.env["API_URL"]]
+    assert cloud.commands.state.read_env() == cloud.env
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_state_survives(cloud: Cloud, how: str) -> None:
+    cloud.upload("departments.csv", "1,Sales\n")
+    point = cloud.backup()
+    folder = cloud.commands.state.folder
+    if how == "stopped":
+        cloud.commands.down()
+        assert list(cloud.commands.status().values())[:2] == ["stopped", "stopped"]
+    else:
+        EmbeddedAws(folder / "aws").kill()
+        Postgres(home_of(folder), Role("", "")).kill()
+    cloud.commands.up()
+    now = cloud.commands.state.read_env()
+    changes = {key for key in now if now[key] != cloud.env[key]}
+    assert changes <= ({"API_URL"} if how == "killed" else set())  # an API that was never saved is deployed anew
+    cloud.env = now
+    assert cloud.table("departments") == [(1, "Sales")]
+    assert point in cloud.restore_points()
+    assert counts(cloud.upload("departments_2.csv", "2,Ops\n")) == (1, 1, 0, 0, 0, 0)  # the trigger fires
+    cloud.sql("DELETE FROM departments")
+    cloud.restore("department", point)
+    assert cloud.table("departments") == [(1, "Sales")]

@@ -1,0 +1,177 @@
+"""The REST API of a deployed stage, through API Gateway."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from chalicelib.datasets import DATASETS, MAX_ID
+from tests.e2e.cloud import Answer, Cloud
+
+TYPE = "application/problem+json"
+
+
+def problem(answer: Answer, status: int) -> Any:
+    """The members of a problem document, checked for its form."""
+    assert (answer.status, answer.headers["Content-Type"]) == (status, TYPE), answer.body
+    assert answer.body["status"] == status
+    assert {"type", "title", "detail"} <= set(answer.body)
+    return answer.body
+
+
+def parents(cloud: Cloud) -> None:
+    for route, name in (("department", "Sales"), ("job", "Clerk")):
+        assert cloud.post(f"/{route}/upload", {"id": 1, route: name}).status == 201
+
+
+def test_everything_answers_on_an_empty_database(cloud: Cloud) -> None:
+    assert cloud.get("/health").status == 200
+    for path in ("/department/hires/quarterly/2021", "/department/hires/top/2021"):
+        answer = cloud.get(path)
+        assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, "application/json", [])
+    assert cloud.get("/backups").status == 200
+    first = cloud.post("/department/upload", {"department": "First of all"})
+    assert (first.status, first.body["outcome"]) == (201, "inserted")
+
+
+def test_a_row_of_every_dataset_is_inserted_updated_and_left_alone(cloud: Cloud) -> None:
+    employee = {"id": 5, "name": "Ann", "datetime": "2021-07-27T16:02:08Z", "department_id": 1, "job_id": "1"}
+    rows = {
+        "department": {"id": 1, "department": "Sales"},
+        "job": {"id": 1, "job": "Clerk"},
+        "hired_employee": employee,
+    }
+    text = {"department": "department", "job": "job", "hired_employee": "name"}
+    for route, row in rows.items():
+        path = f"/{route}/upload"
+        for changed, status, outcome in ((row, 201, "inserted"), (row, 200, "unchanged")):
+            answer = cloud.post(path, changed)
+            assert (answer.status, answer.body["id"], answer.body["outcome"]) == (status, row["id"], outcome)
+        answer = cloud.post(path, {**row, text[route]: "New"})
+        assert (answer.status, answer.body["outcome"]) == (200, "updated")
+        load = cloud.load(answer.body["load_id"])
+        assert (load["kind"], load["status"], load["received"], load["updated"]) == ("api", "succeeded", 1, 1)
+
+
+def test_a_broken_row_is_refused_with_every_reason_and_logged(cloud: Cloud) -> None:
+    parents(cloud)
+    sent = {"id": "1.0", "name": " ", "datetime": "yesterday", "department_id": 99, "job_id": True}
+    answer = problem(cloud.post("/hired_employee/upload", sent), 422)
+    reasons = {error["field"]: error["reason"] for error in answer["errors"]}
+    assert list(reasons) == ["id", "name", "datetime", "job_id", "department_id"]
+    assert reasons["department_id"] == "department_id 99 does not exist"
+    [reject] = cloud.rejects(cloud.load(answer["load_id"]))
+    assert (reject["index"], reject["reasons"]) == (0, list(reasons.values()))
+    assert cloud.table("hired_employees") == []
+
+
+def employees(count: int) -> list[dict[str, Any]]:
+    return [
+        {"id": i, "name": f"Ann {i}", "datetime": "2021-07-27", "department_id": 1, "job_id": 1}
+        for i in range(1, count + 1)
+    ]
+
+
+def test_a_batch_of_1000_with_three_bad_rows(cloud: Cloud) -> None:
+    parents(cloud)
+    rows = employees(1000)
+    rows[0]["name"], rows[500]["job_id"], rows[999]["datetime"] = None, 7, "2021-02-30"
+    answer = cloud.post("/hired_employee/upload/batch", {"data": rows})
+    assert answer.status == 200
+    assert {name: answer.body[name] for name in ("received", "inserted", "updated", "unchanged", "superseded")} == {
+        "received": 1000, "inserted": 997, "updated": 0, "unchanged": 0, "superseded": 0,
+    }  # fmt: skip
+    assert [(r["index"], r["reasons"], r["fields"]) for r in answer.body["rejected"]] == [
+        (0, ["name is missing"], ["name"]),
+        (500, ["job_id 7 does not exist"], ["job_id"]),
+        (999, ["datetime is not an ISO 8601 date-time"], ["datetime"]),
+    ]
+    assert [r["row"] for r in answer.body["rejected"]] == [rows[0], rows[500], rows[999]]
+    assert cloud.sql("SELECT count(*) FROM hired_employees") == [(997,)]
+    assert [r["index"] for r in cloud.rejects(cloud.load(answer.body["load_id"]))] == [0, 500, 999]
+
+
+def test_a_batch_of_1001_stores_nothing(cloud: Cloud) -> None:
+    parents(cloud)
+    before = cloud.newest_load()
+    problem(cloud.post("/hired_employee/upload/batch", {"data": employees(1001)}), 413)
+    assert (cloud.table("hired_employees"), cloud.newest_load()) == ([], before)
+
+
+def test_a_batch_without_a_good_row_says_so_with_the_same_members(cloud: Cloud) -> None:
+    answer = problem(cloud.post("/job/upload/batch", {"data": [{"job": ""}, 5]}), 422)
+    assert (answer["received"], answer["inserted"], len(answer["rejected"])) == (2, 0, 2)
+
+
+@pytest.mark.parametrize("body", [{}, {"data": []}, {"data": {}}, {"rows": [{"job": "x"}]}, [], "text", 5, None])
+def test_any_other_shape_of_a_batch_is_refused(cloud: Cloud, body: Any) -> None:
+    problem(cloud.post("/job/upload/batch", b"null" if body is None else body), 422)
+
+
+@pytest.mark.parametrize("path", [f"/{d.route}/{end}" for d in DATASETS.values() for end in ("upload", "upload/batch")])
+def test_what_is_not_json(cloud: Cloud, path: str) -> None:
+    problem(cloud.post(path, b"{not json"), 400)
+    problem(cloud.post(path, b"{}", **{"Content-Type": "text/csv"}), 415)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/department/hires/top/0", 422),
+        ("/department/hires/top/10000", 422),
+        ("/department/hires/quarterly/2021x", 422),
+        ("/department/hires/quarterly/2021?department_id=x", 422),
+        ("/loads?limit=101", 422),
+        ("/loads?status=lost", 422),
+        ("/loads/999999999", 404),
+        ("/loads/x", 404),
+        ("/backups?cursor=x", 422),
+    ],
+)
+def test_a_wrong_question(cloud: Cloud, path: str, status: int) -> None:
+    problem(cloud.get(path), status)
+
+
+def test_unknown_routes(cloud: Cloud) -> None:
+    assert cloud.get("/nowhere").status in (403, 404)  # API Gateway's own answer, which differs among emulators
+    assert cloud.send("DELETE", "/loads").status in (403, 404, 405)
+
+
+@pytest.mark.parametrize("name", ["20210727T160208.123456Z", "../secret", "yesterday", 5])
+def test_no_such_restore_point(cloud: Cloud, name: Any) -> None:
+    problem(cloud.post("/department/backup/restore", {"restore_point": name}), 404)
+
+
+def test_eight_callers_without_ids_while_explicit_ids_come(cloud: Cloud) -> None:
+    def nameless(caller: int) -> list[Answer]:
+        return [cloud.post("/job/upload", {"job": f"Job {caller}.{i}"}) for i in range(10)]
+
+    def explicit(_: int) -> list[Answer]:
+        return [cloud.post("/job/upload", {"id": 5 * i, "job": f"Explicit {i}"}) for i in range(1, 21)]
+
+    with ThreadPoolExecutor(9) as pool:
+        others = pool.submit(explicit, 0)
+        answers = [answer for found in pool.map(nameless, range(8)) for answer in found]
+        answers_explicit = others.result()
+    assert {answer.status for answer in answers} == {201}
+    assert {answer.status for answer in answers_explicit} <= {200, 201}
+    given = [answer.body["id"] for answer in answers]
+    assert len(set(given)) == 80
+    # an explicit id may meet a row that was given the same id a moment before: then it is an update of it
+    expected = {answer.body["id"] for answer in answers + answers_explicit}
+    assert {row[0] for row in cloud.table("jobs")} == expected
+
+
+def test_the_largest_id_does_not_break_new_ones(cloud: Cloud) -> None:
+    assert cloud.post("/job/upload", {"id": MAX_ID, "job": "Last"}).status == 201
+    answer = cloud.post("/job/upload/batch", {"data": [{"job": "a"}, {"job": "b"}]})
+    assert (answer.status, answer.body["inserted"]) == (200, 2)
+    assert len({row[0] for row in cloud.table("jobs")}) == 3
+
+
+def test_the_history_is_paged_and_filtered(cloud: Cloud) -> None:
+    ids = [cloud.post("/job/upload", {"id": i, "job": "Clerk"}).body["load_id"] for i in range(1, 6)]
+    first = cloud.get("/loads?dataset=jobs&limit=2&status=succeeded").body
+    assert [load["id"] for load in first["loads"]] == ids[:-3:-1]
+    second = cloud.get(f"/loads?dataset=jobs&limit=2&cursor={first['next_cursor']}").body
+    assert [load["id"] for load in second["loads"]] == ids[-3:-5:-1]

@@ -1,0 +1,23 @@
+"""What happens by itself. Run last: a schedule takes its time."""
+
+from tests.e2e.cloud import Cloud, until
+
+EVERY = 180  # seconds
+LATEST = EVERY + 90
+
+
+def test_a_backup_comes_by_itself(cloud: Cloud) -> None:
+    """A restore point that nobody asked for: since the cloud is up, or else with the next turn."""
+    cloud.post("/department/upload", {"department": "Changed"})
+
+    def unasked() -> set[str]:
+        return set(cloud.restore_points()) - set(cloud.backups)
+
+    until(unasked, "a scheduled backup", LATEST)
+
+
+def test_the_schedule_is_every_three_minutes(cloud: Cloud) -> None:
+    rules = {rule["Name"]: rule for rule in cloud.rules()}
+    for function in ("backup", "sweep"):
+        [rule] = [rule for name, rule in rules.items() if function in name]
+        assert (rule["ScheduleExpression"], rule["State"]) == ("rate(3 minutes)", "ENABLED")
