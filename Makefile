@@ -7,10 +7,10 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup test check
+.PHONY: help venv demo up down clean status backup test test-localstack check
 
 help: ## list these commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 venv: .venv/installed
 
@@ -37,6 +37,10 @@ backup: venv ## back up now
 
 test: venv ## all tests
 	@$(python) -m pytest
+
+test-localstack: STAGE = localstack
+test-localstack: up ## the end-to-end tests against STAGE=localstack; they empty its tables
+	@$(python) -m pytest tests/e2e --stage localstack
 
 check: venv ## what guards the code: ruff and mypy
 	@$(python) -m ruff check

@@ -1,0 +1,40 @@
+"""The README's examples, pasted into a shell."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.venv import ROOT
+from tests.e2e.cloud import Cloud, until
+
+BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+EXAMPLES = [block for block in BLOCKS if "make demo" not in block]
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README's examples want curl")
+
+
+def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
+    (tmp_path / ".local").symlink_to(cloud.commands.state.folder)
+    (tmp_path / "Makefile").write_text(f"backup:\n\t@echo {cloud.backup()}\n")  # of the stage under test
+    pasted = f"set -eu\ncd {tmp_path}\n" + "\n".join(_marked(block) for block in EXAMPLES)
+    done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
+    assert len(answers) == sum(line.lstrip().startswith("curl") for block in EXAMPLES for line in block.splitlines())
+    assert not [answer for answer in answers if isinstance(answer, dict) and "title" in answer]
+    until(lambda: (102, "Maintenance") in cloud.table("departments"), "the example's file")
+    quarterly, narrowed, top = (answer for answer in answers if isinstance(answer, list))
+    assert quarterly == narrowed == [{"department": "Staff", "job": "Analyst", "q1": 0, "q2": 0, "q3": 1, "q4": 0}]
+    assert top == []
+    for answer in answers:
+        if isinstance(answer, dict) and "status_url" in answer:
+            assert cloud.followed(answer["status_url"])["status"] == "succeeded"
+
+
+def _marked(block: str) -> str:
+    """Every command's output on lines of its own."""
+    return re.sub(r"^(?=curl)", "echo; ", block, flags=re.MULTILINE) + "\necho"

@@ -1,0 +1,73 @@
+"""The README keeps up with the code: no route, command, setting, status or dependency goes unmentioned."""
+
+import re
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from app import app
+from chalicelib import errors
+from infra.venv import ROOT
+
+README = (ROOT / "README.md").read_text()
+PLURAL = re.compile(r"/(departments|jobs|hired_employees)/")  # said once for all three
+
+
+def commands() -> list[str]:
+    return re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def settings() -> set[str]:
+    sources = [*(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "infra").rglob("*.py"), ROOT / "app.py"]
+    text = "\n".join(path.read_text() for path in sources)
+    ours = {"DATABASE_URL", "DATABASE_TLS", "LOG_LEVEL", "ORPHAN_GRACE_MINUTES", "BACKUP_RETENTION_DAYS"}
+    compose_only = {"HIREFLOW_NETWORK", "HIREFLOW_SUPERUSER_PASSWORD"}  # set by us for docker compose
+    return ours | set(re.findall(r"\bHIREFLOW_[A-Z_]+\b", text)) - compose_only
+
+
+def dependencies() -> set[str]:
+    files = ("requirements.txt", "requirements-dev.txt", "infra/local/requirements-aws.txt")
+    lines = "\n".join((ROOT / name).read_text() for name in files)
+    return set(re.findall(r"^([a-z0-9_-]+)(?:\[.*\])?==", lines, re.MULTILINE | re.IGNORECASE))
+
+
+@pytest.mark.parametrize("path", sorted(app.routes))
+def test_every_route_is_there(path: str) -> None:
+    assert f"{PLURAL.match(path)[0]}…" in README if PLURAL.match(path) else f"{path}`" in README  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_is_there(name: str) -> None:
+    assert name == "help" or f"`make {name}`" in README or f"make {name} " in README
+
+
+@pytest.mark.parametrize("name", sorted(settings()))
+def test_every_setting_is_there(name: str) -> None:
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", sorted(dependencies()))
+def test_every_dependency_has_its_reason(name: str) -> None:
+    table = [row.split("|")[1] for row in README.splitlines() if row.startswith("| ")]
+    assert any(name in re.split(r"[\s,]+", cell) for cell in table)
+
+
+def test_every_status_is_there() -> None:
+    raised = {
+        found.status
+        for found in vars(errors).values()
+        if isinstance(found, type) and issubclass(found, errors.HireflowError)
+    }
+    for status in raised - {HTTPStatus.INTERNAL_SERVER_ERROR}:
+        assert f"| {int(status)} |" in README
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_links_lead_somewhere(target: str) -> None:
+    assert Path(ROOT, target).exists()
+
+
+def test_the_two_commands_come_first() -> None:
+    first = README.split("```")[1]
+    assert [line.split("#")[0].strip() for line in first.splitlines()[1:]] == ["make demo", "make test"]
