@@ -111,11 +111,14 @@ def progress(session: Session, claim: Claim, received: int) -> None:
 
 
 def succeed(session: Session, claim: Claim, counts: Counts, errored_key: str | None) -> None:
-    """Finish a load, in the transaction that wrote its rows. Raises ClaimLost."""
+    """Finish a load, in the transaction that wrote its rows. Raises ClaimLost.
+
+    `finished_at` is taken under the table's lock, unlike now(): it orders the loads of a key.
+    """
     _update_mine(
         session,
         claim,
-        "status = 'succeeded', finished_at = now(), error = NULL, errored_key = :errored_key,"
+        "status = 'succeeded', finished_at = clock_timestamp(), error = NULL, errored_key = :errored_key,"
         " received = :received, inserted = :inserted, updated = :updated, unchanged = :unchanged,"
         " superseded = :superseded, rejected = :rejected",
         errored_key=errored_key,
@@ -166,10 +169,13 @@ def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any
 
 
 def newest_loaded(session: Session, created: ObjectCreated) -> tuple[str, str | None] | None:
-    """(version, sequencer) of the newest version of this key that was loaded, other than this one."""
+    """(version, sequencer) of the newest version of this key that was loaded, other than this one.
+
+    Where sequencers tell nothing it is the last one loaded: those that came after a newer one were skipped.
+    """
     rows = session.run(
         "SELECT version, sequencer FROM loads WHERE source = :source AND version <> :version AND status = 'succeeded'"
-        " ORDER BY rpad(sequencer, 64, '0') COLLATE \"C\" DESC NULLS LAST, id DESC LIMIT 1",
+        " ORDER BY rpad(sequencer, 64, '0') COLLATE \"C\" DESC NULLS LAST, finished_at DESC, id DESC LIMIT 1",
         source=created.source,
         version=created.version,
     )

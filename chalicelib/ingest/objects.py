@@ -42,7 +42,7 @@ def ingest_object(database: Database, storage: Storage, created: ObjectCreated, 
                 _ObjectLoad(session, storage, claim, created, source).run()
         finally:
             loads.release(session, claim.load_id)
-        if source is not None:
+        if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
             _heal(session, source, grace)
 
 

@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass
 class Cloud:
-    """One deployed stage; `backups` are the restore points that were asked for through it."""
+    """One deployed stage; `backups` are the restore points that were there or were asked for."""
 
     commands: Commands
     env: Mapping[str, str]

@@ -8,7 +8,7 @@ from chalicelib import loads
 from chalicelib.database import Database
 from chalicelib.errors import LoadBusy, StorageUnavailable
 from chalicelib.ingest import healing
-from tests.integration.landing import Landing, counts
+from tests.integration.landing import Landing, Row, counts
 
 
 class Struck(Exception):
@@ -31,12 +31,17 @@ def test_a_new_version_is_a_new_load(landing: Landing) -> None:
     assert landing.rows("SELECT * FROM departments") == [(1, "Sales and more")]
 
 
+def sequencers_all_the_same(*events: Row) -> None:
+    """Some S3s send a constant; the bucket's own order decides then."""
+    for event in events:
+        event["Records"][0]["s3"]["object"]["sequencer"] = "0055AED6DCD90281E5"
+
+
 @pytest.mark.parametrize("sequencers", ["those of S3", "all the same"])
 def test_an_older_version_that_comes_late_is_skipped(landing: Landing, sequencers: str) -> None:
     older, newer = landing.put("departments.csv", "1,Old\nx,y\n"), landing.put("departments.csv", "1,New\n")
-    if sequencers == "all the same":  # some S3s send a constant; the bucket's own order decides then
-        for event in (older, newer):
-            event["Records"][0]["s3"]["object"]["sequencer"] = "0055AED6DCD90281E5"
+    if sequencers == "all the same":
+        sequencers_all_the_same(older, newer)
     landing.deliver(newer)
     landing.deliver(older)
     load = landing.load()
@@ -44,6 +49,27 @@ def test_an_older_version_that_comes_late_is_skipped(landing: Landing, sequencer
     assert counts(load) == (0, 0, 0, 0, 0, 0)
     assert landing.rows("SELECT * FROM departments") == [(1, "New")]
     assert landing.s3.keys("test-errored") == []
+
+
+@pytest.mark.parametrize("sequencers", ["those of S3", "all the same"])
+def test_the_newest_version_is_not_the_one_that_was_seen_last(landing: Landing, sequencers: str) -> None:
+    """The newest version is seen first, and loaded only when tried again."""
+    oldest, middle, newest = (landing.put("departments.csv", f"1,{name}\n") for name in ("Oldest", "Middle", "Newest"))
+    if sequencers == "all the same":
+        sequencers_all_the_same(oldest, middle, newest)
+
+    def fail_reads(operation: str, _key: str) -> None:
+        if operation == "GetObject":
+            raise Struck
+
+    landing.s3.before = fail_reads
+    with pytest.raises(Struck):
+        landing.deliver(newest)
+    landing.s3.before = None
+    for event in (oldest, newest, middle):
+        landing.deliver(event)
+    assert landing.rows("SELECT status FROM loads ORDER BY id") == [("succeeded",), ("succeeded",), ("skipped",)]
+    assert landing.rows("SELECT * FROM departments") == [(1, "Newest")]
 
 
 @pytest.mark.parametrize(

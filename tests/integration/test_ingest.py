@@ -132,7 +132,7 @@ def test_the_shape_of_a_reject(landing: Landing) -> None:
     assert fourth["row"]["department_id"] == " 7 "
 
 
-def test_a_gzip_file_cut_short_fails_whole(landing: Landing) -> None:
+def test_a_gzip_file_cut_short_fails_whole(landing: Landing, caplog: pytest.LogCaptureFixture) -> None:
     event = landing.put("departments.csv.gz", "".join(f"{n},Department {n}\n" for n in range(1, 50_000)))
     whole = landing.s3.client.get_object(Bucket="test-landing", Key="departments.csv.gz")["Body"].read()
     assert len(whole) > 1000
@@ -143,6 +143,8 @@ def test_a_gzip_file_cut_short_fails_whole(landing: Landing) -> None:
     assert (load["status"], load["rejected"]) == ("failed", 0)
     assert "not a complete gzip file" in load["error"]
     assert landing.scalar("SELECT count(*) FROM departments") == 0
+    [logged] = caplog.messages  # not also of what could not be done on the connection that this broke
+    assert load["error"] in logged
 
 
 def test_foreign_keys_are_real(landing: Landing) -> None:
