@@ -211,7 +211,8 @@ def say_where_to_look(platform: Platform) -> None:
     say(f"  curl -s '{url}/job/upload' -H 'Content-Type: application/json' -d '{{\"job\": \"Clock Winder\"}}'")
     say("")
     say(f"  {os.path.relpath(platform.env_file)}: the API, the buckets and the database, as KEY=VALUE lines")
-    say("  make test: all tests     make down: stop (the state stays)     make clean: delete all of it")
+    stage = "" if platform.stage == "local" else f" STAGE={platform.stage}"
+    say(f"  make test: all tests     make down{stage}: stop (the state stays)     make clean{stage}: delete all of it")
 
 
 if __name__ == "__main__":

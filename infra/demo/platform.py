@@ -27,6 +27,7 @@ class Platform:
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
+        self.stage = commands.stage
         self.env_file = commands.state.env_file
         self.env: Mapping[str, str] = commands.state.read_env()
         self._s3: S3Client = boto3.session.Session(
