@@ -2,7 +2,6 @@
 
 import logging
 import os
-from datetime import timedelta
 from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
@@ -41,14 +40,10 @@ def backup(_event: CloudWatchEvent) -> dict[str, Any]:
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")
 def sweep(_event: CloudWatchEvent) -> dict[str, int]:
-    """Finish what a crash or a race left: orphans whose parents are there, loads nobody works on."""
-    from chalicelib import loads
-    from chalicelib.ingest import healing
+    from chalicelib.ingest import upkeep
 
     parts = services()
-    with parts.database.session() as session:
-        failed = loads.sweep(session, restore_wait=timedelta(minutes=15), retry_wait=timedelta(hours=6))
-        return {"failed": failed, "healed": healing.heal_all(session, parts.settings.orphan_grace)}
+    return upkeep.sweep(parts.database, parts.storage, grace=parts.settings.orphan_grace)
 
 
 @app.lambda_function(name="migrate")

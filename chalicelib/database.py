@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -17,8 +18,16 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.errors import ConfigurationError, Conflict, DatabaseUnavailable, HireflowError, LockTimeout
 
-CONNECT_TIMEOUT = 5.0  # seconds, TCP and start-up messages together
-_AWAY = ("08", "53", "57P", "58", "XX")  # SQLSTATE classes of a server that cannot serve us now
+CONNECT_TIMEOUT = 5.0  # seconds, of every read and write until a connection is ready, and of every ping
+# SQLSTATE classes of a server that cannot serve us now; 25006 is a primary that has become a read-only standby
+_AWAY = ("08", "53", "57P", "58", "XX", "25006")
+_KEEP_ALIVE = (  # finds a peer that has vanished within half a minute, where the system knows the options
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 10),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 4),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 30_000),
+)
 
 
 class SupportsWrite(Protocol):
@@ -27,12 +36,50 @@ class SupportsWrite(Protocol):
     def write(self, data: bytes, /) -> Any: ...
 
 
+class _Wire:
+    """The socket under a connection.
+
+    It stands in for the SSL context towards the driver, in order to keep hold of the socket that TLS
+    makes of the first one: timeouts are for connecting and for pings, not for statements, which may
+    wait for locks or merge for minutes.
+    """
+
+    def __init__(self, host: str, port: int, patience: float) -> None:
+        self.patience = patience
+        self.socket = socket.create_connection((host, port), patience)
+        for level, name, value in _KEEP_ALIVE:
+            if hasattr(socket, name):
+                self.socket.setsockopt(level, getattr(socket, name), value)
+
+    def wrap_socket(self, sock: socket.socket, server_hostname: str) -> ssl.SSLSocket:
+        wrapped = _verifying_tls().wrap_socket(sock, server_hostname=server_hostname)
+        self.socket = wrapped
+        return wrapped
+
+
+@cache
+def _verifying_tls() -> ssl.SSLContext:
+    """Reading the certificates of authorities takes 40 ms: once is enough."""
+    return ssl.create_default_context()
+
+
 class Session:
     """One open connection. Statements take `:name` parameters."""
 
-    def __init__(self, connection: pg8000.native.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: pg8000.native.Connection, wire: _Wire) -> None:
+        self._connection, self._wire = connection, wire
         self.broken = False
+        wire.socket.settimeout(None)
+
+    def alive(self) -> bool:
+        """Whether the server answers, at once."""
+        self._wire.socket.settimeout(self._wire.patience)
+        with suppress(HireflowError, DatabaseError):
+            self.run("")  # an empty query: the cheapest round trip there is
+            self._wire.socket.settimeout(None)
+            return not self.broken
+        self.broken = True
+        return False
 
     def run(self, sql: str, **params: Any) -> list[list[Any]]:
         """Run SQL and return its rows. Without parameters several statements may be joined by `;`.
@@ -118,14 +165,21 @@ class Session:
 class Database:
     """Where the database is; opens the connection when first needed and keeps it while it works."""
 
-    def __init__(self, url: str, *, tls: str = "verify-full", application: str = "hireflow") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        tls: str = "verify-full",
+        application: str = "hireflow",
+        connect_timeout: float = CONNECT_TIMEOUT,
+    ) -> None:
         parts = urlsplit(url)
         if not parts.hostname or not parts.username:
             raise ConfigurationError("DATABASE_URL names no host or user")
         self._host, self._port = parts.hostname, parts.port or 5432
         self._user, self._password = unquote(parts.username), unquote(parts.password or "")
         self._name = parts.path.lstrip("/") or self._user
-        self._tls, self._application = tls, application
+        self._tls, self._application, self._connect_timeout = tls, application, connect_timeout
         self._session: Session | None = None
 
     @contextmanager
@@ -153,18 +207,15 @@ class Database:
             self._session = None
 
     def _alive(self) -> Session:
-        if self._session is not None:
-            with suppress(DatabaseUnavailable):
-                self._session.run("")  # an empty query: the cheapest round trip there is
-            if self._session.broken:
-                self.close()
+        if self._session is not None and not self._session.alive():
+            self.close()
         if self._session is None:
-            self._session = Session(self._connect())
+            self._session = self._connect()
         return self._session
 
-    def _connect(self) -> pg8000.native.Connection:
+    def _connect(self) -> Session:
         try:
-            sock = socket.create_connection((self._host, self._port), CONNECT_TIMEOUT)
+            wire = _Wire(self._host, self._port, self._connect_timeout)
         except OSError as error:
             raise DatabaseUnavailable("the database cannot be reached") from error
         try:
@@ -174,17 +225,15 @@ class Database:
                 port=self._port,
                 database=self._name,
                 password=self._password,
-                sock=sock,
-                ssl_context=ssl.create_default_context() if self._tls == "verify-full" else False,
+                sock=wire.socket,
+                ssl_context=wire if self._tls == "verify-full" else False,
                 application_name=self._application,
                 startup_params={"TimeZone": "UTC", "client_encoding": "UTF8", "DateStyle": "ISO"},
             )
         except (DatabaseError, InterfaceError, OSError) as error:
-            sock.close()
+            wire.socket.close()
             raise DatabaseUnavailable("the database refused the connection") from error
-        if self._tls == "disable":
-            sock.settimeout(None)  # statements have timeouts of their own; keep-alive finds dead peers
-        return connection
+        return Session(connection, wire)
 
 
 def sqlstate(error: Exception) -> str:

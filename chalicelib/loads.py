@@ -55,35 +55,36 @@ class Counts:
 
 
 def claim(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> Claim | None:
-    """Take the load of an object version; None where it has already come to its end.
+    """Take the load of an object version; None where it has come to its end, or has no attempt left.
 
     Raises LoadBusy where another worker is on it.
     """
     load_id = _register(session, created, dataset, kind)
     if not session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
         raise LoadBusy(f"load {load_id} is being worked on")
-    rows = session.run(
-        "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
-        " started_at = coalesce(started_at, now())"
-        " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
-        " RETURNING attempts, started_at, sha256",
-        id=load_id,
-        most=MAX_ATTEMPTS,
-    )
-    if rows:
-        return Claim(load_id, *rows[0])
-    give_up(session, load_id)
-    release(session, load_id)
-    return None
+    rows: list[list[Any]] = []
+    try:
+        rows = session.run(
+            "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
+            " started_at = coalesce(started_at, now())"
+            " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
+            " RETURNING attempts, started_at, sha256",
+            id=load_id,
+            most=MAX_ATTEMPTS,
+        )
+    finally:
+        if not rows:
+            release(session, load_id)
+    return Claim(load_id, *rows[0]) if rows else None
 
 
 def _register(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> int:
     """The load of this object version, made where there is none yet."""
     known = {"source": created.source, "version": created.version}
     find = "SELECT id FROM loads WHERE source = :source AND version = :version"
-    adopt = (  # an ordered restore has its load before its object has a version
+    adopt = (  # an ordered restore has its load before its object has a version, and may have been given up by now
         "UPDATE loads SET version = :version, sequencer = :sequencer"
-        " WHERE source = :source AND version IS NULL AND status = 'queued' RETURNING id"
+        " WHERE source = :source AND version IS NULL AND kind = 'restore' RETURNING id"
     )
     create = (
         "INSERT INTO loads (dataset, source, version, sequencer, kind, status)"
@@ -144,17 +145,6 @@ def fail(session: Session, load_id: int, error: str) -> bool:
         error=error[:2000],
     )
     return failed == 1
-
-
-def give_up(session: Session, load_id: int) -> None:
-    """Fail a load whose attempts are used up."""
-    session.run(
-        "UPDATE loads SET status = 'failed', received = 0, error = :error, finished_at = now()"
-        " WHERE id = :id AND status IN ('queued', 'running') AND attempts >= :most",
-        id=load_id,
-        error=GAVE_UP,
-        most=MAX_ATTEMPTS,
-    )
 
 
 def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any) -> None:
@@ -230,22 +220,33 @@ def queue_restore(
     return load_id, key
 
 
-def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -> int:
+@dataclass(frozen=True)
+class Failed:
+    """A load that was given up; an attempt may have left its reject file behind."""
+
+    load_id: int
+    dataset: str | None
+    started_at: datetime | None
+
+
+def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -> list[Failed]:
     """Fail what nobody works on and nobody will: loads out of attempts, restores whose object never
-    came, and loads whose next attempt never did. Returns how many."""
+    came, and loads whose next attempt never did."""
     rows = session.run(
-        "SELECT id, attempts FROM loads WHERE status IN ('queued', 'running') AND (attempts >= :most"
+        "SELECT id, attempts, dataset, started_at FROM loads"
+        " WHERE status IN ('queued', 'running') AND (attempts >= :most"
         " OR (kind = 'restore' AND attempts = 0 AND created_at < now() - CAST(:restore_wait AS interval))"
         " OR created_at < now() - CAST(:retry_wait AS interval))",
         most=MAX_ATTEMPTS,
         restore_wait=f"{restore_wait.total_seconds()} seconds",
         retry_wait=f"{retry_wait.total_seconds()} seconds",
     )
-    swept = 0
-    for load_id, attempts in rows:
+    swept = []
+    for load_id, attempts, dataset, started_at in rows:
         if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
             error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"no attempt followed the first {attempts}"
-            swept += fail(session, load_id, error)
+            if fail(session, load_id, error):
+                swept.append(Failed(load_id, dataset, started_at))
             release(session, load_id)
     return swept
 

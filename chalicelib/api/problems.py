@@ -9,7 +9,8 @@ from typing import Any
 
 from chalice.app import Response
 
-from chalicelib.errors import HireflowError, Unavailable
+from chalicelib.api.requests import TOO_DEEP
+from chalicelib.errors import HireflowError, MalformedRequest, Unavailable
 
 TYPE = "application/problem+json"
 _log = logging.getLogger("hireflow.api")
@@ -38,6 +39,8 @@ def endpoint(view: View) -> View:
     def answering(*args: Any, **kwargs: Any) -> Any:
         try:
             return view(*args, **kwargs)
+        except RecursionError:  # JSON that was just shallow enough to be read; it is all that recurses here
+            return of_error(MalformedRequest(TOO_DEEP))
         except HireflowError as error:
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 _log.warning("%s: %s", type(error).__name__, error.detail, exc_info=True)

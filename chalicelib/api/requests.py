@@ -1,11 +1,15 @@
 """What a request carries, checked: JSON bodies and query parameters."""
 
 import json
-from typing import Any, NoReturn
+import sys
+from typing import Any, Final, NoReturn
 
 from chalice.app import Request
 
 from chalicelib.errors import MalformedRequest, Unprocessable, UnsupportedMedia
+
+TOO_DEEP: Final = "the body is nested too deeply"
+_MOST_DIGITS = 300  # of an int that a float can hold as well
 
 
 def json_body(request: Request, *, optional: bool = False) -> Any:
@@ -14,18 +18,35 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     Raises UnsupportedMedia, MalformedRequest (also for what Python's parser tolerates and JSON does
     not: NaN, Infinity).
     """
-    raw = request.raw_body
+    raw = _raw_body(request)
     if optional and not raw.strip():
         return None
     media_type = str(request.headers.get("content-type", "application/json")).partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMedia(f"the body must be application/json, not {media_type[:60] or 'nothing'}")
     try:
-        return json.loads(raw, parse_constant=_not_json)
+        return json.loads(raw, parse_constant=_not_json, parse_float=_number, parse_int=_whole)
     except RecursionError as error:
-        raise MalformedRequest("the body is nested too deeply") from error
+        raise MalformedRequest(TOO_DEEP) from error
     except ValueError as error:
         raise MalformedRequest(f"the body is not JSON: {_reason(error)}") from error
+
+
+def _raw_body(request: Request) -> bytes | str:
+    try:
+        return request.raw_body
+    except ValueError as error:  # text that cannot be encoded, base64 that is none
+        raise MalformedRequest("the body is not readable") from error
+
+
+def _number(text: str) -> float:
+    """A JSON number; one that no float can hold becomes the largest: no rule lets it pass, and it can be
+    shown to the sender, which infinity cannot."""
+    return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
+
+
+def _whole(text: str) -> float:
+    return int(text) if len(text) <= _MOST_DIGITS else _number(text)
 
 
 def _not_json(constant: str) -> NoReturn:

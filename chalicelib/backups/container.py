@@ -12,7 +12,7 @@ from chalicelib.errors import LoadError
 from chalicelib.storage import Readable
 
 MAX_BLOCK = 64 * 1024 * 1024  # bytes of one block, decompressed; writers default to 16-64 KiB
-_MAX_HEADER = 1024 * 1024  # bytes of one header entry
+_MAX_HEADER = 1024 * 1024  # bytes of all header entries
 _MAX_ENTRIES = 1000
 _CHUNK = 256 * 1024  # bytes read from the stream at a time
 _MAGIC = b"Obj\x01"
@@ -59,14 +59,17 @@ def _header(source: "_Source") -> tuple[dict[str, bytes], bytes]:
     if source.exactly(len(_MAGIC), short="the file is not an Avro file") != _MAGIC:
         raise LoadError("the file is not an Avro file")
     metadata: dict[str, bytes] = {}
+    room = _MAX_HEADER
     while count := source.long():
         if count < 0:  # a negative count is followed by the size of the block, which only a skipping reader needs
             source.long()
         if len(metadata) + abs(count) > _MAX_ENTRIES:
             raise damaged()
         for _ in range(abs(count)):
-            key = source.exactly(source.length(_MAX_HEADER)).decode("utf-8", "replace")
-            metadata[key] = source.exactly(source.length(_MAX_HEADER))
+            name = source.exactly(source.length(room))
+            value = source.exactly(source.length(room - len(name)))
+            room -= len(name) + len(value)
+            metadata[name.decode("utf-8", "replace")] = value
     return metadata, source.exactly(16)
 
 

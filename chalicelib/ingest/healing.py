@@ -12,8 +12,9 @@ from chalicelib.database import Session
 from chalicelib.datasets import DATASETS, Dataset, children
 from chalicelib.ingest.merge import lock_table, set_orphans_apart, upsert
 
-LOCK_TIMEOUT = "60s"
+LOCK_TIMEOUT = 60.0  # seconds
 REQUEST_LIMIT = 20_000  # orphans that an API request heals itself; more are left to the schedule
+REQUEST_LOCK_TIMEOUT = 0.5  # seconds that it waits for their table
 
 
 def remember(session: Session, dataset: Dataset, load_id: int) -> None:
@@ -63,7 +64,7 @@ def heal(session: Session, dataset: Dataset, grace: timedelta, *, at_most: int |
     if not count or (at_most is not None and count > at_most):
         return 0
     with session.transaction():
-        lock_table(session, dataset, timeout=LOCK_TIMEOUT)
+        lock_table(session, dataset, timeout=LOCK_TIMEOUT if at_most is None else REQUEST_LOCK_TIMEOUT)
         healed = _heal_locked(session, dataset, waiting)
     if healed:
         heal_children(session, dataset, grace, at_most=at_most)

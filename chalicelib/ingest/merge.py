@@ -31,9 +31,18 @@ class Merged:
         return self.distinct - self.inserted - self.updated
 
 
-def lock_table(session: Session, dataset: Dataset, *, timeout: str) -> None:
-    """Wait up to `timeout` (a Postgres interval) to be the one writer. Raises LockTimeout."""
-    session.run(f"SET LOCAL lock_timeout = '{timeout}'; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE")
+def lock_table(session: Session, dataset: Dataset, *, timeout: float) -> None:
+    """Wait up to `timeout` seconds to be the one writer. Raises LockTimeout."""
+    session.run(f"{_lock_timeout(timeout)}; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE")
+
+
+def wait_at_most(session: Session, timeout: float) -> None:
+    """Bound the wait for every further lock of the transaction, in seconds."""
+    session.run(_lock_timeout(timeout))
+
+
+def _lock_timeout(seconds: float) -> str:
+    return f"SET LOCAL lock_timeout = {max(1, round(seconds * 1000))}"
 
 
 def upsert(session: Session, dataset: Dataset, source: str, **params: object) -> Merged:

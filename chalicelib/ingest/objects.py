@@ -21,7 +21,7 @@ from chalicelib.ingest.sources import Hashed, Source, unrecognised
 from chalicelib.loads import Claim, Counts, ObjectCreated
 from chalicelib.storage import Readable, Storage
 
-LOCK_TIMEOUT = "120s"  # how long a load waits for another one of its dataset before it tries again
+LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
 MERGE_TRIES = 4
 _log = logging.getLogger("hireflow.ingest")
 
@@ -96,6 +96,7 @@ class _ObjectLoad:
         self._session, self._storage, self._claim = session, storage, claim
         self._created, self._source, self._dataset = created, source, source.dataset
         self._rejects = _reject_file(storage, claim, source, created.source)
+        self._reported = False  # rows without parents are in the reject file: the merge cannot be tried again
 
     def run(self) -> None:
         try:
@@ -137,7 +138,7 @@ class _ObjectLoad:
                     self._merge_once(stager)
                 return
             except (Conflict, LockTimeout):
-                if attempt == MERGE_TRIES or self._session.broken:
+                if attempt == MERGE_TRIES or self._session.broken or self._reported:
                     raise
 
     def _merge_once(self, stager: staging.Stager) -> None:
@@ -180,6 +181,7 @@ class _ObjectLoad:
 
     def _report_missing(self) -> None:
         """Report the rows without parents as they were sent: the file is read once more for them."""
+        self._reported = True
         columns = [column.name for column, _ in self._dataset.references]
         lacking = ", ".join(f"CASE WHEN no_{name} THEN {name} END" for name in columns)
         with self._opened() as stream:

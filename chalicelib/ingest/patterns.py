@@ -38,6 +38,8 @@ _FIELD = rb"(?:" + _QUOTED + rb"|" + _BARE + rb")"
 
 FIELD = re.compile(rb"(" + _QUOTED + rb"|" + _BARE + rb")[,\n]")
 RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+\r?\n")
+# A line on which a quote is opened, where a field begins, and not closed.
+OPEN_QUOTE = re.compile(rb"(?:" + _FIELD + rb",)*+\"(?:[^\"]++|\"\")*+\Z")
 # The beginning of a record that more input could complete.
 UNFINISHED = re.compile(rb"(?:" + _FIELD + rb",)*+(?:\"(?:[^\"]++|\"\")*+(?:\"\r?)?|" + _BARE + rb")\Z")
 
@@ -47,4 +49,6 @@ def clean_lines(dataset: Dataset) -> re.Pattern[bytes]:
     """The longest run of lines of `dataset` that are clean, each field bare or wholly in quotes."""
     fields = [_CLEAN_FIELD[column.kind] for column in dataset.columns]
     line = rb",".join(rb"(?:" + field + rb"|\"" + field + rb"\")" for field in fields)
-    return re.compile(rb"(?:" + line + rb"\r?\n)*+")
+    # The atomic group is for early Pythons 3.11 (CPython issue 106052): after a failed repetition they leave a
+    # possessive repeat inside the line that did not match.
+    return re.compile(rb"(?:(?>" + line + rb"\r?\n))*+")

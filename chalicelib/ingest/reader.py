@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Protocol
 
 from chalicelib.datasets import Dataset
-from chalicelib.ingest.patterns import FIELD, RECORD, UNFINISHED, clean_lines
+from chalicelib.ingest.patterns import FIELD, OPEN_QUOTE, RECORD, UNFINISHED, clean_lines
 from chalicelib.storage import Readable
 
 CHUNK = 256 * 1024  # bytes asked of the source at a time
@@ -214,7 +214,7 @@ class Reader:
         self._advance(end + 1, 1)
         if len(raw) > MAX_RECORD:
             return Record(self._line - 1, 1, raw[:MAX_RECORD], problem=TOO_LONG)
-        return Record(self._line - 1, 1, raw, problem=NEVER_CLOSED if raw.count(b'"') % 2 else BAD_QUOTING)
+        return Record(self._line - 1, 1, raw, problem=NEVER_CLOSED if OPEN_QUOTE.match(raw) else BAD_QUOTING)
 
     def _endless_line(self) -> Record:
         """Drop a line longer than a record may be, keeping only its beginning."""

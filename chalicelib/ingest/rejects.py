@@ -63,18 +63,19 @@ def _loadable(text: str | None) -> str | None:
     return None if text is None else _UNLOADABLE.sub("\ufffd", text)
 
 
-class RejectFile:
-    """The rejects of one load, streamed to the errored bucket; no rejects, no file.
+def file_key(dataset: str, started_at: datetime, load_id: int) -> str:
+    """Where the rejects of a load are kept; made of the time of its first attempt, so that a later
+    attempt overwrites what an earlier one left."""
+    return f"{dataset}/{started_at.astimezone(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-{load_id}.ndjson"
 
-    The key is made of the time of the load's first attempt and its id, so that a later attempt
-    overwrites what an earlier one left.
-    """
+
+class RejectFile:
+    """The rejects of one load, streamed to the errored bucket; no rejects, no file."""
 
     def __init__(
         self, bucket: Bucket, dataset: Dataset, load_id: int, source: str, started_at: datetime, *, place: str = "line"
     ) -> None:
-        stamp = started_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        self.key = f"{dataset.name}/{stamp}-{load_id}.ndjson"
+        self.key = file_key(dataset.name, started_at, load_id)
         self.count = 0
         self._bucket, self._place = bucket, place
         self._head = {"load_id": load_id, "dataset": dataset.name, "source": source}

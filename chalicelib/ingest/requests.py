@@ -1,6 +1,7 @@
 """Rows sent over HTTP: the same rules and the same merge as files, in one transaction per request."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,14 +11,14 @@ from typing import Any
 from chalicelib import loads
 from chalicelib.database import Database, Session
 from chalicelib.datasets import Dataset
-from chalicelib.errors import Conflict, Unavailable
+from chalicelib.errors import Conflict, LockTimeout, Unavailable
 from chalicelib.ingest import healing, merge
 from chalicelib.ingest.rejects import Reject, RejectFile, row_of_object
 from chalicelib.ingest.rules import Checked, Problem, check_object, missing_parent
 from chalicelib.loads import Counts
 from chalicelib.storage import Storage
 
-LOCK_TIMEOUT = "10s"
+LOCK_TIMEOUT = 10.0  # seconds that a request waits for locks, all of them together
 TRIES = 4
 
 
@@ -47,28 +48,61 @@ class Upload:
 
 
 def upload(
-    database: Database, storage: Storage, dataset: Dataset, rows: Sequence[Any], source: str, *, grace: timedelta
+    database: Database,
+    storage: Storage,
+    dataset: Dataset,
+    rows: Sequence[Any],
+    source: str,
+    *,
+    grace: timedelta,
+    lock_timeout: float = LOCK_TIMEOUT,
 ) -> Upload:
     """Check, merge and record the rows of one request, whole or not at all.
 
-    Raises LockTimeout when another load holds the table for over 10 s, DatabaseUnavailable,
+    Raises LockTimeout when others hold the tables for over `lock_timeout` seconds, DatabaseUnavailable,
     StorageUnavailable when the rejects cannot be stored; nothing has been written then.
     """
     checked = [check_object(dataset, row, id_optional=True) for row in rows]
     with database.session() as session:
-        result = _with_retries(session, storage, dataset, rows, checked, source)
+        result = _with_retries(session, storage, dataset, rows, checked, source, Patience(lock_timeout))
         if result.counts.inserted:
             _heal(session, dataset, grace)
     return result
 
 
+class Patience:
+    """Time that may be spent on waiting for locks. Postgres bounds the wait of each statement only."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._allowed = seconds
+
+    def left(self) -> float:
+        """Seconds, for the next lock. Raises LockTimeout when there are none."""
+        self._allowed = self._deadline - time.monotonic()
+        if self._allowed <= 0:
+            raise LockTimeout("the tables are busy with other loads")
+        return self._allowed
+
+    def shrunk(self) -> bool:
+        """Whether what was last allowed is by now too much, by more than a fifth of a second."""
+        return self._deadline - time.monotonic() < self._allowed - 0.2
+
+
 def _with_retries(
-    session: Session, storage: Storage, dataset: Dataset, rows: Sequence[Any], checked: list[Checked], source: str
+    session: Session,
+    storage: Storage,
+    dataset: Dataset,
+    rows: Sequence[Any],
+    checked: list[Checked],
+    source: str,
+    patience: Patience,
 ) -> Upload:
     for attempt in range(1, TRIES + 1):
         try:
             with session.transaction():
-                return _upload(session, storage, dataset, rows, checked, source)
+                merge.lock_table(session, dataset, timeout=patience.left())
+                return _upload(session, storage, dataset, rows, checked, source, patience)
         except Conflict:
             if attempt == TRIES:
                 raise
@@ -81,11 +115,16 @@ def _heal(session: Session, dataset: Dataset, grace: timedelta) -> None:
 
 
 def _upload(
-    session: Session, storage: Storage, dataset: Dataset, rows: Sequence[Any], checked: list[Checked], source: str
+    session: Session,
+    storage: Storage,
+    dataset: Dataset,
+    rows: Sequence[Any],
+    checked: list[Checked],
+    source: str,
+    patience: Patience,
 ) -> Upload:
     result = Upload(rows)
-    merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
-    problems = _with_missing_parents(session, dataset, checked)
+    problems = _with_missing_parents(session, dataset, checked, patience)
     result.ids = _with_new_ids(session, dataset, checked, problems)
     result.rejects = [
         Reject(i, found, _raw(rows[i]), row_of_object(dataset, rows[i])) for i, found in enumerate(problems) if found
@@ -100,12 +139,16 @@ def _upload(
     return result
 
 
-def _with_missing_parents(session: Session, dataset: Dataset, checked: list[Checked]) -> list[tuple[Problem, ...]]:
+def _with_missing_parents(
+    session: Session, dataset: Dataset, checked: list[Checked], patience: Patience
+) -> list[tuple[Problem, ...]]:
     """The problems of each row, missing parents included; the parents that exist are locked."""
     problems = [row.problems for row in checked]
     for column, parent in dataset.references:
         position = dataset.columns.index(column)
         wanted = [row.values[position] for row in checked]
+        if patience.shrunk():
+            merge.wait_at_most(session, patience.left())
         known = merge.lock_ids(session, parent, wanted)
         for i, parent_id in enumerate(wanted):
             if parent_id is not None and parent_id not in known:

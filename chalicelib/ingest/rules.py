@@ -14,6 +14,7 @@ from chalicelib.datasets import MAX_ID, MAX_TEXT, Column, Dataset, Kind
 
 Value = int | str
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR_24 = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d(?:-?\d)?).24", re.ASCII | re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -48,6 +49,16 @@ class _Broken(ValueError):
 def check_fields(dataset: Dataset, fields: Sequence[bytes]) -> Checked:
     """Check one CSV record that was split into as many fields as the dataset has columns."""
     return _check(dataset.columns, [_decoded(field) for field in fields])
+
+
+def check_unsplit(raw: bytes, problem: str) -> tuple[Problem, ...]:
+    """All that is wrong with a record that could not be split into columns for `problem`."""
+    found = [problem]
+    if isinstance(_decoded(raw), _Broken):
+        found.append("the record is not valid UTF-8")
+    if b"\0" in raw:
+        found.append("the record contains a NUL character")
+    return tuple(Problem(None, reason) for reason in found)
 
 
 def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Checked:
@@ -146,6 +157,8 @@ def check_instant(value: Any) -> str:
     if not isinstance(value, str):
         raise _Broken("is not an ISO 8601 date-time")
     try:
+        if _HOUR_24.match(value):  # Python 3.14 reads it as midnight, earlier ones do not
+            raise ValueError
         instant = datetime.fromisoformat(value)
     except ValueError:
         raise _Broken("is not an ISO 8601 date-time") from None

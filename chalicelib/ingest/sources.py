@@ -29,6 +29,8 @@ def created_objects(event: dict[str, Any]) -> Iterator[ObjectCreated]:
     for record in event["Records"]:
         bucket, item = record["s3"]["bucket"]["name"], record["s3"]["object"]
         key, version_id, sequencer = unquote_plus(item["key"]), item.get("versionId"), item.get("sequencer")
+        if version_id == "null":  # versioning is suspended: every new object has this one
+            version_id = None
         if key.endswith("/"):
             continue
         version = version_id or f"{item.get('eTag', '')}:{sequencer or ''}"

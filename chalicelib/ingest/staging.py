@@ -12,7 +12,7 @@ from chalicelib.database import Session
 from chalicelib.datasets import Dataset
 from chalicelib.ingest.reader import Record, Token
 from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
-from chalicelib.ingest.rules import Checked, Problem, Value, check_fields, missing_parent
+from chalicelib.ingest.rules import Checked, Value, check_fields, check_unsplit, missing_parent
 
 ROWS_PER_COPY = 250_000  # staged lines between two signs of life in the load's history
 BLOCK = 256 * 1024  # bytes of one COPY message
@@ -102,7 +102,7 @@ class Stager:
     def _set_aside(self, record: Record, checked: Checked | None) -> None:
         self.rejected += 1
         row = row_of_fields(self.dataset, record.fields) if record.fields is not None else None
-        problems = checked.problems if checked else (Problem(None, record.problem or ""),)
+        problems = checked.problems if checked else check_unsplit(record.raw, record.problem or "")
         self._pending.append((Reject(record.line, problems, record.raw, row), checked))
         self._pending_bytes += 1000 + 3 * len(record.raw)
 

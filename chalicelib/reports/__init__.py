@@ -15,7 +15,7 @@ _QUARTERLY = """
     WHERE h.year = :year AND (h.q1 > 0 OR h.q2 > 0 OR h.q3 > 0 OR h.q4 > 0) {narrowed}
     ORDER BY d.department COLLATE "C", j.job COLLATE "C", d.id, j.id
 """
-_BYTES_BESIDE_NAMES = 60  # a row's keys, quotes and counts, at the least
+_BYTES_BESIDE_NAMES = 57  # a row's keys, quotes and counts, at the least
 
 _TOP = """
     WITH hired AS (

@@ -26,7 +26,7 @@ def cloud(stage: str | None) -> Iterator[Cloud]:
     if stage is not None:
         deployed = commands(stage, ROOT, print)
         found = Cloud(deployed, deployed.state.read_env())
-        found.backups += found.restore_points()  # what was there before is no work of ours, nor of a schedule in our time
+        found.backups += found.restore_points()  # nothing that was there before came in our time
         yield found
         return
     own = Commands("local", ROOT, State(_OWN), print)

@@ -2,12 +2,14 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from app import app
 from chalicelib.datasets import DATASETS
 from chalicelib.services import services
+from infra.local.provision import connect
 from tests.integration.api import Api
 from tests.integration.landing import Landing
 from tests.integration.s3_fixtures import S3
@@ -142,6 +144,22 @@ def test_a_database_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
         assert "secret" not in json.dumps(answer.body)
     assert api.get("/health").body["database"] == "unavailable"
     assert api.get("/health").status == 503
+
+
+def test_a_server_that_has_become_a_standby_is_away(api: Api, database_url: str) -> None:
+    """After a failover the old connection still answers, but cannot write."""
+    api.get("/loads")
+    owner = urlsplit(database_url).username
+    with connect(database_url) as admin:
+        admin.run(f"ALTER ROLE {owner} SET default_transaction_read_only = on")
+        admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hireflow'")
+        try:
+            answer = api.post("/job/upload", {"job": "Clerk"})
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        finally:
+            admin.run("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
+            admin.run(f"ALTER ROLE {owner} RESET default_transaction_read_only")
+    assert api.post("/job/upload", {"job": "Clerk"}).status == 201  # over a new connection
 
 
 def test_a_bucket_that_is_away(api: Api, s3: S3) -> None:

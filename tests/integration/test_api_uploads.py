@@ -1,13 +1,18 @@
 """POST /<dataset>/upload and /upload/batch."""
 
 import json
+import math
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from chalicelib.database import Database
 from chalicelib.datasets import DATASETS, MAX_ID
+from chalicelib.errors import LockTimeout
+from chalicelib.ingest import healing
+from chalicelib.ingest.requests import upload
 from tests.integration.api import Answer, Api
 from tests.integration.landing import GRACE, Landing, Row
 from tests.integration.s3_fixtures import S3
@@ -150,13 +155,61 @@ def test_a_single_row_must_be_an_object(api: Api, body: Any) -> None:
     assert api.post("/department/upload", json.dumps(body).encode()).status == 422
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b'{"id": NaN}', b"\xff", b"[" * 100_000, b'{"id": ' + b"1" * 5000 + b"}", b"{'id': 1}"]
-)
+@pytest.mark.parametrize("body", [b"", b"{", b'{"id": NaN}', b"\xff", b"[" * 100_000, b"{'id': 1}"])
 @pytest.mark.parametrize("path", ["/department/upload", "/department/upload/batch"])
 def test_malformed_json(api: Api, path: str, body: bytes) -> None:
     answer = api.post(path, body)
     assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
+
+
+def test_numbers_too_large_cost_no_other_row_and_are_shown_as_json(api: Api, s3: S3) -> None:
+    body = b'{"data": [{"id": 1e400, "department": -1e999}, {"id": ' + b"1" * 5000 + b"}, " + b'{"department": "ok"}]}'
+    answer = api.post("/department/upload/batch", body)
+    assert (answer.status, answer.body["inserted"]) == (200, 1)
+    assert [r["fields"] for r in answer.body["rejected"]] == [["id", "department"], ["id", "department"]]
+    assert math.isfinite(answer.body["rejected"][0]["row"]["id"])
+    [key] = s3.keys("test-errored")
+    assert b"Infinity" not in s3.client.get_object(Bucket="test-errored", Key=key)["Body"].read()
+
+
+@pytest.mark.parametrize("depth", range(960, 985))
+def test_any_depth_is_read_or_refused(api: Api, depth: int) -> None:
+    """Between what the parser and what the writer of JSON can take in, too."""
+    answer = api.post("/department/upload", b'{"department": ' + b"[" * depth + b"]" * depth + b"}")
+    assert answer.status in (400, 422)
+
+
+def test_a_request_waits_for_all_its_locks_no_longer_than_for_one(
+    database: Database, database_url: str, s3: S3
+) -> None:
+    with database.session() as session:
+        session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+    first, second = (Database(database_url, tls="disable") for _ in range(2))
+    with second.transaction() as row, first.session() as table:
+        row.run("SELECT FROM jobs WHERE id = 1 FOR UPDATE")
+        table.run("BEGIN; LOCK TABLE hired_employees IN SHARE ROW EXCLUSIVE MODE")
+        release = threading.Timer(0.8, table.run, ("COMMIT",))
+        release.start()
+        start = time.monotonic()
+        with pytest.raises(LockTimeout):
+            upload(database, s3.storage, DATASETS["hired_employees"], [ANN], "api", grace=GRACE, lock_timeout=1.2)
+        assert 0.8 < time.monotonic() - start < 1.8
+        release.join()
+    first.close()
+    second.close()
+
+
+def test_healing_does_not_keep_a_request_waiting(api: Api, landing: Landing, database_url: str) -> None:
+    landing.upload("jobs.csv", "1,Clerk\n")
+    load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    other = Database(database_url, tls="disable")
+    with other.transaction() as blocker:
+        blocker.run("LOCK TABLE hired_employees IN SHARE ROW EXCLUSIVE MODE")
+        assert api.post("/department/upload", {"id": 1, "department": "Sales"}).status == 201
+    other.close()
+    assert landing.load(load["id"])["resolved"] == 0
+    with landing.database.session() as session:
+        assert healing.heal_all(session, GRACE) == 1
 
 
 @pytest.mark.parametrize("media_type", ["text/csv", "application/x-www-form-urlencoded", "application/jsonx"])

@@ -6,9 +6,9 @@ import pytest
 
 from chalicelib import loads
 from chalicelib.database import Database
-from chalicelib.errors import LoadBusy, StorageUnavailable
-from chalicelib.ingest import healing
-from tests.integration.landing import Landing, Row, counts
+from chalicelib.errors import Conflict, LoadBusy, StorageUnavailable
+from chalicelib.ingest import healing, upkeep
+from tests.integration.landing import GRACE, Landing, Row, counts
 
 
 class Struck(Exception):
@@ -165,16 +165,54 @@ def test_a_version_that_is_gone_fails(landing: Landing) -> None:
 
 def test_the_sweep_fails_what_nobody_will_finish(landing: Landing, database: Database) -> None:
     landing.deliver(landing.put("departments.csv", "1,Sales\n"))
-    wait = {"restore_wait": timedelta(minutes=15), "retry_wait": timedelta(hours=6)}
-    with database.session() as session:
-        assert loads.sweep(session, **wait) == 0
-        session.run("UPDATE loads SET status = 'running', attempts = 3")
-        assert loads.sweep(session, **wait) == 1
-        session.run("UPDATE loads SET status = 'queued', attempts = 1")
-        assert loads.sweep(session, **wait) == 0
-        session.run("UPDATE loads SET created_at = now() - interval '7 hours'")
-        assert loads.sweep(session, **wait) == 1
+
+    def failed(change: str) -> int:
+        with database.session() as session:
+            session.run(change)
+        return upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"]
+
+    assert failed("") == 0
+    assert failed("UPDATE loads SET status = 'running', attempts = 3") == 1
+    assert failed("UPDATE loads SET status = 'queued', attempts = 1") == 0
+    assert failed("UPDATE loads SET created_at = now() - interval '7 hours'") == 1
     assert landing.load()["status"] == "failed"
+
+
+def test_a_load_given_up_leaves_no_reject_file_behind(landing: Landing, database: Database) -> None:
+    """Three times it died between storing the file and its commit."""
+    landing.upload("departments.csv", "1,Sales\nx,y\n")
+    assert len(landing.s3.keys("test-errored")) == 1
+    with database.session() as session:
+        session.run("UPDATE loads SET status = 'running', attempts = 3")
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"] == 1
+    assert landing.s3.keys("test-errored") == []
+
+
+def test_a_merge_that_was_reported_is_not_tried_again_on_the_same_file(landing: Landing, database_url: str) -> None:
+    """Something cancels the last statement of the transaction; the next delivery starts over."""
+    event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    struck: list[str] = []
+
+    def cancel(operation: str, key: str) -> None:
+        if operation == "PutObject" and key.startswith("hired_employees/") and not struck:
+            struck.append(key)
+            raise Conflict("as if Postgres had chosen us to end a deadlock")
+
+    landing.s3.before = cancel
+    with pytest.raises(Conflict):
+        landing.deliver(event)
+    landing.deliver(event)
+    assert counts(landing.load()) == (1, 0, 0, 0, 0, 1)
+    assert len(landing.rejects(landing.load())) == 1
+
+
+def test_objects_of_a_bucket_whose_versioning_is_suspended_are_told_apart(landing: Landing) -> None:
+    for name in ("First", "Second"):
+        event = landing.put("departments.csv", f"1,{name}\n")
+        event["Records"][0]["s3"]["object"]["versionId"] = "null"
+        landing.deliver(event)
+    assert landing.loads() == 2
+    assert landing.scalar("SELECT department FROM departments") == "Second"
 
 
 EMPLOYEES = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-07-28,1,9\n3,Cy,2021-07-29,2,1\n3,Cyd,2021-07-29,1,1\n"

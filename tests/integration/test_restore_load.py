@@ -102,6 +102,18 @@ def test_the_copy_delivered_twice_is_one_load(filled: Landing) -> None:
     assert filled.load(answer["load_id"])["attempts"] == 1
 
 
+def test_an_order_given_up_stays_given_up_when_its_object_comes_all_the_same(filled: Landing) -> None:
+    back_up(filled)
+    answer, event = order(filled, "departments")
+    run(filled, f"UPDATE loads SET status = 'failed' WHERE id = {answer['load_id']}; DELETE FROM hired_employees")
+    run(filled, "DELETE FROM departments")
+    before = filled.loads()
+    filled.deliver(event)
+    assert filled.loads() == before
+    assert filled.load(answer["load_id"])["status"] == "failed"
+    assert filled.scalar("SELECT count(*) FROM departments") == 0
+
+
 @pytest.mark.parametrize("damage", ["flipped", "swapped"])
 def test_a_file_that_is_not_the_one_of_the_manifest_changes_nothing(filled: Landing, damage: str) -> None:
     point = back_up(filled)
