@@ -57,9 +57,7 @@ def upsert(session: Session, dataset: Dataset, source: str, **params: object) ->
     old, new = (", ".join(f"{alias}.{name}" for name in values) for alias in "tw")
     [[distinct, updated, inserted]] = session.run(
         f"""
-        WITH winner AS MATERIALIZED (
-            SELECT DISTINCT ON (id) {names} FROM {source} WHERE id IS NOT NULL ORDER BY id, seq DESC
-        ), changed AS (
+        WITH winner AS MATERIALIZED ({_last_rows(dataset, source)}), changed AS (
             UPDATE {dataset.name} t SET {assignments} FROM winner w
             WHERE t.id = w.id AND ({old}) IS DISTINCT FROM ({new}) RETURNING 1
         ), added AS (
@@ -73,6 +71,27 @@ def upsert(session: Session, dataset: Dataset, source: str, **params: object) ->
     return Merged(distinct, inserted, updated)
 
 
+def load(session: Session, dataset: Dataset, source: str) -> Merged:
+    """`upsert` for many rows in a temporary table.
+
+    Where every id is larger than all in use, as in a first load and in most later ones, there is nothing
+    to update or to leave alone: a plain INSERT does without the joins and without keeping the rows twice.
+    """
+    session.run("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")  # compiling costs more than these few plans do
+    largest = session.scalar(f"SELECT max(id) FROM {dataset.name}")
+    if largest is not None and (session.scalar(f"SELECT min(id) FROM {source}") or 0) <= largest:
+        return upsert(session, dataset, source)
+    _skip_foreign_key_triggers(session)
+    inserted = session.affected(f"INSERT INTO {dataset.name} {_last_rows(dataset, source)}")
+    return Merged(inserted, inserted, 0)
+
+
+def _last_rows(dataset: Dataset, source: str) -> str:
+    """A query for the last row of every id."""
+    names = ", ".join(dataset.column_names)
+    return f"SELECT DISTINCT ON (id) {names} FROM {source} WHERE id IS NOT NULL ORDER BY id, seq DESC"
+
+
 def _skip_foreign_key_triggers(session: Session) -> None:
     # The change-tracking and summary triggers are ENABLE ALWAYS and fire all the same.
     session.run(
@@ -81,14 +100,17 @@ def _skip_foreign_key_triggers(session: Session) -> None:
     )
 
 
-def lock_parents(session: Session, dataset: Dataset, source: str) -> None:
-    """Make a temporary table `known_<column>` of the parents that `source` refers to, and lock them."""
-    for column, parent in dataset.references:
-        session.run(
-            f"CREATE TEMP TABLE known_{column.name} ON COMMIT DROP AS"
-            f" SELECT id FROM {parent} WHERE id IN (SELECT {column.name} FROM {source} WHERE id IS NOT NULL)"
-            f" FOR KEY SHARE; ANALYZE known_{column.name}"
+def lock_parents(session: Session, parent: str, column: str, source: str) -> str:
+    """Lock the rows of `parent` that `column` of `source` refers to; returns their ids as an array literal.
+
+    An array of constants is searched by hash, which takes half the time of a join.
+    """
+    return str(
+        session.scalar(
+            f"SELECT CAST(coalesce(array_agg(id), '{{}}') AS text) FROM (SELECT id FROM {parent}"
+            f" WHERE id IN (SELECT {column} FROM {source} WHERE id IS NOT NULL) FOR KEY SHARE) locked"
         )
+    )
 
 
 def set_orphans_apart(session: Session, dataset: Dataset, source: str) -> int:
@@ -96,17 +118,17 @@ def set_orphans_apart(session: Session, dataset: Dataset, source: str) -> int:
     `missing`, which also has `no_<column>`; returns how many there are."""
     if not dataset.references:
         return 0
-    lock_parents(session, dataset, source)
-    columns = [column.name for column, _ in dataset.references]
-    joins = " ".join(f"LEFT JOIN known_{c} ON known_{c}.id = s.{c}" for c in columns)
-    flags = ", ".join(f"known_{c}.id IS NULL AS no_{c}" for c in columns)
-    absent = " OR ".join(f"known_{c}.id IS NULL" for c in columns)
+    absent = {
+        column.name: f"s.{column.name} <> ALL ('{lock_parents(session, parent, column.name, source)}'::integer[])"
+        for column, parent in dataset.references
+    }
+    flags = ", ".join(f"{condition} AS no_{name}" for name, condition in absent.items())
     count = session.affected(
-        f"CREATE TEMP TABLE missing ON COMMIT DROP AS"
-        f" SELECT s.*, {flags} FROM {source} s {joins} WHERE s.id IS NOT NULL AND ({absent})"
+        f"CREATE TEMP TABLE missing ON COMMIT DROP AS SELECT s.ctid AS place, s.*, {flags} FROM {source} s"
+        f" WHERE s.id IS NOT NULL AND ({' OR '.join(absent.values())})"
     )
     if count:
-        session.run(f"ANALYZE missing; DELETE FROM {source} s USING missing m WHERE s.seq = m.seq")
+        session.run(f"ANALYZE missing; DELETE FROM {source} s USING missing m WHERE s.ctid = m.place")
     return count
 
 

@@ -12,12 +12,13 @@ from datetime import timedelta
 
 from chalicelib import loads
 from chalicelib.database import Database, Session
+from chalicelib.datasets import Dataset
 from chalicelib.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
 from chalicelib.ingest import healing, merge, staging
-from chalicelib.ingest.reader import Seeker, Token
+from chalicelib.ingest.reader import Seeker
 from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
 from chalicelib.ingest.rules import missing_parent
-from chalicelib.ingest.sources import Hashed, Source, unrecognised
+from chalicelib.ingest.sources import Hashed, Source, StoredSeeker, unrecognised
 from chalicelib.loads import Claim, Counts, ObjectCreated
 from chalicelib.storage import Readable, Storage
 
@@ -117,7 +118,7 @@ class _ObjectLoad:
                 loads.progress(self._session, self._claim, received)
             if isinstance(stream, Hashed) and stream.hexdigest() != self._claim.sha256:
                 raise LoadError("the backup file does not have the checksum its manifest gives: it is damaged")
-        self._session.run("ANALYZE staging")
+        staging.analyze(self._session)
         return stager
 
     @contextmanager
@@ -151,7 +152,7 @@ class _ObjectLoad:
             return
         missing = merge.set_orphans_apart(session, dataset, "staging")
         valid = stager.received - stager.rejected - missing
-        merged = merge.upsert(session, dataset, "staging")
+        merged = merge.load(session, dataset, "staging")
         healing.forget(session, dataset, "staging")
         if missing:
             healing.remember(session, dataset, self._claim.load_id)
@@ -185,20 +186,21 @@ class _ObjectLoad:
         columns = [column.name for column, _ in self._dataset.references]
         lacking = ", ".join(f"CASE WHEN no_{name} THEN {name} END" for name in columns)
         with self._opened() as stream:
-            report = _MissingReport(self._source, self._source.tokens(stream), columns, self._rejects)
+            report = _MissingReport(self._dataset, self._source.seeker(stream), columns, self._rejects)
             self._session.copy_out(f"COPY (SELECT seq, {lacking} FROM missing ORDER BY seq) TO STDOUT", report)
 
 
 class _MissingReport:
     """Where `COPY … TO STDOUT` tells of rows without parents: line, then a parent id or NULL each."""
 
-    def __init__(self, source: Source, tokens: Iterator[Token], columns: list[str], rejects: RejectFile) -> None:
-        self._source, self._columns, self._rejects = source, columns, rejects
-        self._seeker = Seeker(tokens)
+    def __init__(
+        self, dataset: Dataset, seeker: Seeker | StoredSeeker, columns: list[str], rejects: RejectFile
+    ) -> None:
+        self._dataset, self._seeker, self._columns, self._rejects = dataset, seeker, columns, rejects
 
     def write(self, data: bytes) -> None:
         line, *parents = data.decode().rstrip("\n").split("\t")
         record = self._seeker.record(int(line))
         problems = [missing_parent(c, p) for c, p in zip(self._columns, parents, strict=True) if p != "\\N"]
-        row = row_of_fields(self._source.dataset, record.fields or ())
+        row = row_of_fields(self._dataset, record.fields or ())
         self._rejects.add(Reject(record.line, tuple(problems), record.raw, row))

@@ -6,9 +6,8 @@ on over lines that do not fit together, only its first physical line is given up
 at the following line.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from typing import Protocol
 
@@ -38,15 +37,6 @@ class Clean:
         data = self.data.replace(b'"', b"") if b'"' in self.data else self.data
         return data.replace(b"\r\n", b"\n") if b"\r" in data else data
 
-    def record(self, line: int) -> "Record":
-        """The record on one of the run's lines."""
-        raw = self._split_lines[line - self.line]
-        return Record(line, 1, raw, split(raw))
-
-    @cached_property
-    def _split_lines(self) -> list[bytes]:
-        return self.data.splitlines()
-
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -61,9 +51,6 @@ class Record:
     def for_copy(self) -> None:
         return None  # it has to be checked first
 
-    def record(self, _line: int) -> "Record":
-        return self
-
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
@@ -74,9 +61,6 @@ class Skipped:
 
     def for_copy(self) -> None:
         return None
-
-    def record(self, line: int) -> Record:
-        raise LookupError(f"line {line} holds no record")
 
 
 class Token(Protocol):
@@ -89,9 +73,6 @@ class Token(Protocol):
     def for_copy(self) -> bytes | None:
         """Valid rows, one a line, in COPY's text format; None where there is nothing to copy as it is."""
 
-    def record(self, line: int, /) -> Record:
-        """The record that starts on `line`."""
-
 
 def split(raw: bytes) -> tuple[bytes, ...]:
     """The fields of a well-formed record, without its line terminator."""
@@ -99,16 +80,51 @@ def split(raw: bytes) -> tuple[bytes, ...]:
 
 
 class Seeker:
-    """Second reading of a file, for the records on given lines (ascending, each known to hold one)."""
+    """Second reading of a file, for the records on given lines (ascending, each known to be well-formed).
 
-    def __init__(self, tokens: "Iterable[Token]") -> None:
-        self._tokens = iter(tokens)
-        self._token: Token | None = None
+    Lines are only counted, which is several times faster than finding out once more what is on them.
+    """
+
+    def __init__(self, source: Readable, *, chunk: int = CHUNK) -> None:
+        self._source, self._chunk = source, chunk
+        self._first = 1  # number of the first of `_lines`
+        self._lines = [b""]  # the last one is unfinished
+        self._started = False
 
     def record(self, line: int) -> Record:
-        while self._token is None or line >= self._token.line + self._token.lines:
-            self._token = next(self._tokens)
-        return self._token.record(line)
+        while line - self._first >= len(self._lines) - 1:
+            self._next_lines()
+        raw = self._lines[line - self._first]
+        if b'"' in raw:
+            raw = self._quoted(line)
+        raw = raw.removesuffix(b"\r")
+        return Record(line, raw.count(b"\n") + 1, raw, split(raw))
+
+    def _quoted(self, line: int) -> bytes:
+        """The record from `line` on, over as many lines as its quotes make it."""
+        count = 1
+        while True:
+            start = line - self._first
+            while start + count >= len(self._lines):
+                self._next_lines(keep=line)
+                start = 0
+            if match := RECORD.match(b"\n".join(self._lines[start : start + count]) + b"\n"):
+                return match.group()[:-1]
+            count *= 2
+
+    def _next_lines(self, keep: int | None = None) -> None:
+        """Read on; drop the lines before `keep`, or all that are complete."""
+        data = self._source.read(self._chunk)
+        if not data and not self._lines[-1]:
+            raise LookupError("the file has become shorter")
+        kept = len(self._lines) - 1 if keep is None else keep - self._first
+        self._first += kept
+        del self._lines[:kept]
+        self._lines[-1:] = (self._lines[-1] + (data or b"\n")).split(b"\n")
+        if not self._started and (len(self._lines[0]) >= len(_BOM) or len(self._lines) > 1):
+            self._started = True
+            self._lines[0] = self._lines[0].removeprefix(_BOM)
+        self._lines[-1] = self._lines[-1][: MAX_RECORD + 3]  # what is longer is not a record
 
 
 class Reader:

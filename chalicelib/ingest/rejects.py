@@ -18,6 +18,7 @@ from chalicelib.storage import Bucket, Writer
 
 _UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # JSON readers stumble over these even when escaped
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # to some readers these end a line, too
+_JSON = json.JSONEncoder(ensure_ascii=False)  # json.dumps would make a new one for every line
 _TYPE = "application/x-ndjson"
 
 
@@ -117,4 +118,4 @@ class RejectFile:
         }
         if document["raw"].encode() != reject.raw:
             document["raw_base64"] = base64.b64encode(reject.raw).decode("ascii")
-        return json.dumps(document, ensure_ascii=False).translate(_LINE_BREAKS).encode() + b"\n"
+        return _JSON.encode(document).translate(_LINE_BREAKS).encode() + b"\n"

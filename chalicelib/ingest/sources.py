@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 
 from chalicelib.datasets import DATASETS, Dataset, by_file_name
 from chalicelib.errors import LoadError
-from chalicelib.ingest.reader import Reader, Record, Token
+from chalicelib.ingest.reader import Reader, Record, Seeker, Token
 from chalicelib.ingest.rules import check_stored, shown_stored
 from chalicelib.ingest.staging import copy_line
 from chalicelib.loads import ObjectCreated
@@ -61,6 +61,12 @@ class Source:
         if self.suffix == ".avro":
             return _stored_rows(self.dataset, stream)
         return iter(Reader(self.dataset, Unzipped(stream) if self.suffix == ".csv.gz" else stream))
+
+    def seeker(self, stream: Readable) -> "Seeker | StoredSeeker":
+        """For a second reading, of the records on some lines."""
+        if self.suffix == ".avro":
+            return StoredSeeker(_stored_rows(self.dataset, stream))
+        return Seeker(Unzipped(stream) if self.suffix == ".csv.gz" else stream)
 
 
 def unrecognised(key: str) -> LoadError:
@@ -119,8 +125,18 @@ class StoredRows:
     def for_copy(self) -> bytes:
         return b"".join(self.data)
 
+
+class StoredSeeker:
+    """Second reading of a backup, for its rows on given lines (ascending, each known to be valid)."""
+
+    def __init__(self, tokens: Iterator[Token]) -> None:
+        self._runs = (token for token in tokens if isinstance(token, StoredRows))
+        self._run = next(self._runs)
+
     def record(self, line: int) -> Record:
-        return _stored_record(self.dataset, line, self.rows[line - self.line])
+        while line >= self._run.line + self._run.lines:
+            self._run = next(self._runs)
+        return _stored_record(self._run.dataset, line, self._run.rows[line - self._run.line])
 
 
 def _stored_rows(dataset: Dataset, stream: Readable) -> Iterator[Token]:

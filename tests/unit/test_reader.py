@@ -1,5 +1,6 @@
 import csv
 import io
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -57,8 +58,8 @@ def _records(token: object) -> Iterator[Record]:
     if isinstance(token, Record):
         yield token
     if isinstance(token, Clean):
-        for line in range(token.line, token.line + token.lines):
-            yield token.record(line)
+        for line, raw in enumerate(token.data.splitlines(), token.line):
+            yield Record(line, 1, raw, split(raw))
 
 
 def rows(*departments: tuple[int, int, str]) -> list[Seen]:
@@ -189,10 +190,26 @@ def test_what_a_csv_writer_writes_is_read(table: list[tuple[str, str]], end: str
     assert found == [("1", "first"), *table]
 
 
-def test_records_are_found_again_by_line() -> None:
-    data = b'1,Sales\n\n2,"a\nb"\n3,IT\n4,x,y\n5,"Q"\n'
-    again = Seeker(Reader(DEPARTMENTS, Drip(data, 5)))
-    assert [again.record(line).raw for line in (1, 3, 6, 7)] == [b"1,Sales", b'2,"a\nb"', b"4,x,y", b'5,"Q"']
+@given(st.lists(PIECES, max_size=30).map(b"".join), st.integers(1, 40), st.integers(1, 3))
+def test_records_are_found_again_by_line(data: bytes, drip: int, step: int) -> None:
+    wanted = [t for t in Reader(EMPLOYEES, io.BytesIO(data), fast=False) if isinstance(t, Record) and t.fields]
+    again = Seeker(Drip(data, drip))
+    for record in wanted[::step]:
+        assert again.record(record.line) == record
+
+
+def test_a_line_too_long_to_be_a_record_is_passed_in_bounded_memory() -> None:
+    again = Seeker(Drip(b"1,x\n" + b"y" * (5 * MAX_RECORD) + b'\n2,"z\n"\n', 1 << 18))
+    assert again.record(1).fields == (b"1", b"x")
+    tracemalloc.start()
+    assert again.record(3) == Record(3, 2, b'2,"z\n"', (b"2", b"z\n"))
+    assert tracemalloc.get_traced_memory()[1] < 4 * MAX_RECORD
+    tracemalloc.stop()
+
+
+def test_a_file_that_has_become_shorter_is_said_so() -> None:
+    with pytest.raises(LookupError):
+        Seeker(io.BytesIO(b"1,x\n")).record(2)
 
 
 def test_split_undoes_quoting() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.datasets import DATASETS, Dataset, Kind
-from chalicelib.ingest.reader import Clean, Reader, Record
+from chalicelib.ingest.reader import Clean, Reader, Record, Seeker
 from chalicelib.ingest.rules import check_fields
 from chalicelib.ingest.sources import Source
 from infra.demo.__main__ import check
@@ -25,11 +25,12 @@ def read(file: File) -> tuple[dict[int, tuple[str, ...]], list[Stored]]:
     dataset = DATASETS[file.dataset]
     rejects: dict[int, tuple[str, ...]] = {}
     rows = []
+    again = Seeker(io.BytesIO(file.text))
     for token in Reader(dataset, io.BytesIO(file.text)):
         if not isinstance(token, Clean | Record):
             continue
         for line in range(token.line, token.line + (token.lines if isinstance(token, Clean) else 1)):
-            record = token.record(line)
+            record = token if isinstance(token, Record) else again.record(line)
             if record.fields is None:
                 rejects[line] = (record.problem or "",)
                 continue

@@ -1,0 +1,1 @@
+"""Hireflow measured against named physical limits, interleaved with them in one run (`make bench`)."""

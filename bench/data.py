@@ -1,0 +1,118 @@
+"""Synthetic hired employees: one per cent broken in mixed ways, five per cent of the ids repeated.
+
+Everything is made from a seed. Next to the file stand its valid rows, the last of every id, for the
+limits to load: what a perfect loader would be left with.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+SEED = 20_210_101
+_START = datetime(2021, 1, 1, tzinfo=UTC)
+_SECONDS = 2 * 365 * 86_400  # two years
+_FIRST = ("Ada", "Bem", "Cleo", "Dario", "Edda", "Fenn", "Gita", "Hugo", "Ines", "Juno", "Kofi", "Lune", "Mirza", "Noë")
+_LAST = ("Albek", "Brencombe", "Cordottir", "Dalerro", "Eldfell", "Fargaard", "Grenhurst", "Holini", "Istkamp", "Lund")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the rows are written, and what they refer to."""
+
+    departments: int = 12
+    jobs: int = 183
+    style: str = "plain"  # plain, quoted, crlf, offset
+
+
+@dataclass(frozen=True)
+class Employees:
+    """A CSV file, its valid rows (unique ids, in the file's order), and how many of its rows are broken."""
+
+    file: bytes
+    valid: bytes
+    rows: int
+    rejected: int
+
+
+def parents(count: int, word: str) -> bytes:
+    """A file of departments or jobs."""
+    return "".join(f"{i},{word} {i}\n" for i in range(1, count + 1)).encode()
+
+
+def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1) -> Employees:
+    """`rows` rows with new ids from `first_id` on; every twentieth repeats one, every hundredth is broken."""
+    shape = shape or Shape()
+    random = Random(SEED + first_id)  # noqa: S311 - no secret is made of it
+    write, stored = _STYLES[shape.style], dict[int, str]()
+    lines, rejected, next_id = [], 0, first_id
+    for number, broken in zip(range(rows), _broken(), strict=False):
+        repeats = number % 20 == 19
+        row_id = random.randrange(first_id, next_id) if repeats else next_id
+        row = _row(random, row_id, shape)
+        if number % 100 == 50:
+            lines.append(write(broken(row)))
+            rejected += 1
+            continue
+        next_id += not repeats
+        lines.append(write(row))
+        stored.pop(row_id, None)  # the last one wins, and stands where it was read
+        stored[row_id] = ",".join(row)
+    valid = "\n".join(stored.values()) + "\n"
+    return Employees("".join(lines).encode(), valid.encode(), rows, rejected)
+
+
+Row = tuple[str, str, str, str, str]
+
+
+def _row(random: Random, row_id: int, shape: Shape) -> Row:
+    drawn = random.getrandbits(60)
+    at = _START + timedelta(seconds=drawn % _SECONDS)
+    name = f"{_FIRST[drawn % 14]} {_LAST[(drawn >> 8) % 10]}"
+    department, job = (drawn >> 20) % shape.departments + 1, (drawn >> 40) % shape.jobs + 1
+    return str(row_id), name, at.strftime("%Y-%m-%dT%H:%M:%SZ"), str(department), str(job)
+
+
+def _broken() -> Iterator[Callable[[Row], Row]]:
+    """The ways to break a row, in turn."""
+    ways: list[Callable[[Row], Row]] = [
+        lambda r: ("", *r[1:]),
+        lambda r: (r[0], "", *r[2:]),
+        lambda r: (*r[:2], "", *r[3:]),
+        lambda r: (*r[:3], "", r[4]),
+        lambda r: (*r[:4], ""),
+        lambda r: (f"{r[0]}.0", *r[1:]),
+        lambda r: (*r[:2], r[2].replace("-", "/"), *r[3:]),
+        lambda r: (*r[:3], "2000000001", r[4]),
+        lambda r: (*r[:4], "2000000001"),
+        lambda r: (*r[:2], "2021-02-30T10:00:00Z", *r[3:]),
+    ]
+    turn = 0
+    while True:
+        for _ in range(100):
+            yield ways[turn % len(ways)]
+        turn += 1
+
+
+def _plain(row: Row) -> str:
+    return ",".join(row) + "\n"
+
+
+def _quoted(row: Row) -> str:
+    return '"' + '","'.join(row) + '"\n'
+
+
+def _crlf(row: Row) -> str:
+    return ",".join(row) + "\r\n"
+
+
+def _offset(row: Row) -> str:
+    """The same instant, written with an offset."""
+    try:
+        at = datetime.fromisoformat(row[2]) + timedelta(hours=2)
+    except ValueError:
+        return _plain(row)
+    return ",".join((*row[:2], at.strftime("%Y-%m-%dT%H:%M:%S+02:00"), *row[3:])) + "\n"
+
+
+_STYLES: dict[str, Callable[[Row], str]] = {"plain": _plain, "quoted": _quoted, "crlf": _crlf, "offset": _offset}

@@ -1,0 +1,243 @@
+"""What is measured on: one Postgres and one S3, the product's functions in a worker, and psql beside them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import boto3
+
+from bench.data import Employees, Shape, parents
+from chalicelib.migrations import upgrade
+from infra.deploy.target import bucket_names
+from infra.local import binaries
+from infra.local.cloud import Embedded, Services
+from infra.local.postgres import Postgres, home_of
+from infra.local.provision import Role, connect
+from infra.local.state import State
+from infra.venv import ROOT
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_BUCKETS = bucket_names("bench")  # without a trigger: only the worker works
+_LIMITS = """
+    DROP SCHEMA IF EXISTS limits CASCADE; CREATE SCHEMA limits;
+    CREATE TABLE limits.departments (LIKE public.departments INCLUDING ALL);
+    CREATE TABLE limits.jobs (LIKE public.jobs INCLUDING ALL);
+    CREATE TABLE limits.pk (LIKE public.hired_employees INCLUDING ALL);
+    CREATE TABLE limits.pk_fk (LIKE public.hired_employees INCLUDING ALL,
+        FOREIGN KEY (department_id) REFERENCES limits.departments (id),
+        FOREIGN KEY (job_id) REFERENCES limits.jobs (id));
+"""
+
+
+class Worker:
+    """A process of its own that runs the functions."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker"],
+            cwd=ROOT,
+            env={**os.environ, **env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def call(self, function: str, event: Any) -> dict[str, Any]:
+        """{"seconds", "peak", "result"} of one event."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"function": function, "event": event}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{function} broke the worker")
+        return dict(json.loads(answer))
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@dataclass
+class Rig:
+    """`folder` is for files of psql and pg_dump."""
+
+    services: Services
+    superuser_url: str
+    folder: Path
+    _sequence: int = 0
+    _worker: Worker | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.url = self.services.database_url
+        self.s3: S3Client = boto3.client(
+            "s3",
+            endpoint_url=self.services.aws["AWS_ENDPOINT_URL"],
+            region_name=self.services.aws["AWS_DEFAULT_REGION"],
+            aws_access_key_id=self.services.aws["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.services.aws["AWS_SECRET_ACCESS_KEY"],
+        )
+        self.programs = binaries.find()
+        self._url = urlsplit(self.url)
+
+    # --- the database
+
+    def sql(self, statement: str, url: str | None = None) -> list[list[Any]]:
+        with closing(connect(url or self.url)) as connection:
+            connection.sock_timeout = None
+            return connection.run(statement) or []
+
+    def scalar(self, statement: str) -> Any:
+        return self.sql(statement)[0][0]
+
+    def psql(self, *commands: str) -> float:
+        """Seconds that psql takes for the commands, its own start included."""
+        words = [word for command in commands for word in ("-c", command)]
+        return self.run("psql", "-qX", "-v", "ON_ERROR_STOP=1", *words)
+
+    def run(self, program: str, *arguments: str) -> float:
+        """Seconds that one of Postgres's programs takes on the product's database."""
+        env = {
+            "PATH": os.defpath,
+            "PGHOST": self._url.hostname or "",
+            "PGPORT": str(self._url.port),
+            "PGUSER": unquote(self._url.username or ""),
+            "PGPASSWORD": unquote(self._url.password or ""),
+            "PGDATABASE": self._url.path.lstrip("/"),
+        }
+        start = time.perf_counter()
+        subprocess.run([self.programs / program, *arguments], env=env, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    def settle(self) -> None:
+        """Let no run pay for what the one before it left to do."""
+        self.sql("CHECKPOINT", self.superuser_url)
+
+    def checksum(self, table: str) -> tuple[int, int]:
+        """Rows and a sum over them that no order changes."""
+        [[rows, total]] = self.sql(f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {table} t")
+        return int(rows), int(total)
+
+    def reset(self, shape: Shape) -> None:
+        """Empty tables but for departments and jobs, in the product's and in the limits' schema."""
+        self.sql("TRUNCATE departments, jobs, hired_employees, orphans CASCADE")
+        self.sql("TRUNCATE limits.departments, limits.jobs, limits.pk, limits.pk_fk")
+        for table, count, word in (("departments", shape.departments, "Department"), ("jobs", shape.jobs, "Job")):
+            path = self.folder / f"{table}.csv"
+            path.write_bytes(parents(count, word))
+            self.psql(f"\\copy {table} FROM '{path}' CSV", f"\\copy limits.{table} FROM '{path}' CSV")
+        self.sql("VACUUM ANALYZE departments, jobs, limits.departments, limits.jobs")
+
+    # --- the product's functions
+
+    @property
+    def environment(self) -> dict[str, str]:
+        settings = {"DATABASE_URL": self.url, "DATABASE_TLS": "disable", "LOG_LEVEL": "ERROR"}
+        return {**self.services.aws, **_BUCKETS, **settings}
+
+    @property
+    def worker(self) -> Worker:
+        """The warm worker that most runs share."""
+        if self._worker is None:
+            self._worker = Worker(self.environment)
+        return self._worker
+
+    def put(self, key: str, body: bytes) -> dict[str, Any]:
+        """A new object in the landing bucket; its event, undelivered."""
+        bucket = _BUCKETS["LANDING_BUCKET"]
+        self._sequence += 1
+        answer = self.s3.put_object(Bucket=bucket, Key=key, Body=body)
+        return self.event(key, answer["VersionId"])
+
+    def event(self, key: str, version: str) -> dict[str, Any]:
+        self._sequence += 1
+        item = {"key": key, "versionId": version, "sequencer": f"{self._sequence:016X}"}
+        return {"Records": [{"s3": {"bucket": {"name": _BUCKETS["LANDING_BUCKET"]}, "object": item}}]}
+
+    def arrived(self, key: str) -> dict[str, Any]:
+        """The event of an object that the product put there itself."""
+        head = self.s3.head_object(Bucket=_BUCKETS["LANDING_BUCKET"], Key=key)
+        return self.event(key, head["VersionId"])
+
+    def ingest(self, body: bytes, key: str = "hired_employees.csv", worker: Worker | None = None) -> dict[str, Any]:
+        """Load a file by the product's own function; its times, and its load as `load`."""
+        event = self.put(key, body)
+        self.settle()
+        answer = (worker or self.worker).call("ingest", event)
+        return {**answer, "load": self.newest_load()}
+
+    def newest_load(self) -> dict[str, Any]:
+        names = ("status", "received", "inserted", "updated", "unchanged", "superseded", "rejected", "error")
+        [row] = self.sql(f"SELECT {', '.join(names)} FROM loads ORDER BY id DESC LIMIT 1")
+        return dict(zip(names, row, strict=True))
+
+    def copy(self, table: str, data: Employees) -> float:
+        """The limit: `\\copy` of the valid rows into an empty table."""
+        path = self.folder / "valid.csv"
+        path.write_bytes(data.valid)
+        self.sql(f"TRUNCATE {table}")
+        self.settle()
+        return self.psql(f"\\copy {table} FROM '{path}' CSV")
+
+    def api(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """A request to the API's function as API Gateway would pass it on."""
+        resource, parameters = path, {}
+        for route, name in (("/department/hires/quarterly/", "year"), ("/department/hires/top/", "year")):
+            if path.startswith(route):
+                resource, parameters = f"{route}{{{name}}}", {name: path.removeprefix(route)}
+        event = {
+            "resource": resource,
+            "path": path,
+            "httpMethod": method,
+            "headers": {"content-type": "application/json"},
+            "multiValueQueryStringParameters": None,
+            "pathParameters": parameters,
+            "stageVariables": None,
+            "requestContext": {"httpMethod": method, "resourcePath": resource, "path": path},
+            "body": None if body is None else json.dumps(body),
+            "isBase64Encoded": False,
+        }
+        return self.worker.call("api_handler", event)
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+@contextmanager
+def rig() -> Iterator[Rig]:
+    """A rig of its own in `.local-bench`, gone afterwards."""
+    state = State(ROOT / ".local-bench")
+    with state.turn():
+        cloud = Embedded(state)
+        try:
+            services = cloud.up(lambda _: None)
+            postgres = Postgres(home_of(state.folder), Role("", ""))
+            upgrade(services.database_url, tls="disable")
+            made = Rig(services, postgres.superuser_url, state.folder)
+            for bucket in _BUCKETS.values():
+                made.s3.create_bucket(Bucket=bucket)
+            versioned: Any = {"Status": "Enabled"}
+            made.s3.put_bucket_versioning(Bucket=_BUCKETS["LANDING_BUCKET"], VersioningConfiguration=versioned)
+            made.sql(_LIMITS)
+            try:
+                yield made
+            finally:
+                made.close()
+        finally:
+            cloud.clean(lambda _: None)
+            state.delete()

@@ -1,0 +1,37 @@
+"""python -m bench.worker: runs the functions of app.py as Lambda does, one event at a time.
+
+A JSON line in ({"function", "event"}), a JSON line out ({"seconds", "peak", "result"}): the time of
+the handler alone, and the largest resident size of this process so far, in MB.
+"""
+
+import json
+import resource
+import sys
+import time
+from typing import Any
+
+
+def main() -> None:
+    import app
+
+    answers, sys.stdout = sys.stdout, sys.stderr  # what a handler prints is not an answer
+    for line in sys.stdin:
+        call = json.loads(line)
+        handler: Any = app.app if call["function"] == "api_handler" else getattr(app, call["function"])
+        start = time.perf_counter()
+        result = handler(call["event"], _Context())
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        answers.write(json.dumps({"seconds": seconds, "peak": peak, "result": result}) + "\n")
+        answers.flush()
+
+
+class _Context:
+    aws_request_id = "bench"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
+
+
+if __name__ == "__main__":
+    main()
