@@ -179,6 +179,22 @@ class Rig:
         answer = (worker or self.worker).call("ingest", event)
         return {**answer, "load": self.newest_load()}
 
+    def scheduled(self, function: str) -> dict[str, Any]:
+        """Run a function as its schedule does."""
+        names = ("version", "account", "region", "detail", "detail-type", "source", "time", "id")
+        return self.worker.call(function, dict.fromkeys(names, "") | {"detail": {}, "resources": []})
+
+    @contextmanager
+    def without_right(self) -> Iterator[None]:
+        """While the role may not switch off foreign-key triggers."""
+        user = unquote(self._url.username or "")
+        right = "SET ON PARAMETER session_replication_role"
+        self.sql(f"REVOKE {right} FROM {user}", self.superuser_url)
+        try:
+            yield
+        finally:
+            self.sql(f"GRANT {right} TO {user}", self.superuser_url)
+
     def newest_load(self) -> dict[str, Any]:
         names = ("status", "received", "inserted", "updated", "unchanged", "superseded", "rejected", "error")
         [row] = self.sql(f"SELECT {', '.join(names)} FROM loads ORDER BY id DESC LIMIT 1")

@@ -48,23 +48,19 @@ def _lock_timeout(seconds: float) -> str:
 def upsert(session: Session, dataset: Dataset, source: str, **params: object) -> Merged:
     """Insert unknown ids, update rows that differ, leave identical ones alone; the last of an id wins.
 
-    Every row's parents must be locked (`lock_parents`).
+    One statement, for a request's few rows. Every row's parents must be locked (`lock_parents`).
     """
     _skip_foreign_key_triggers(session)
-    names = ", ".join(dataset.column_names)
-    values = [column.name for column in dataset.values]
-    assignments = ", ".join(f"{name} = w.{name}" for name in values)
-    old, new = (", ".join(f"{alias}.{name}" for name in values) for alias in "tw")
+    names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     [[distinct, updated, inserted]] = session.run(
         f"""
-        WITH winner AS MATERIALIZED ({_last_rows(dataset, source)}), changed AS (
-            UPDATE {dataset.name} t SET {assignments} FROM winner w
-            WHERE t.id = w.id AND ({old}) IS DISTINCT FROM ({new}) RETURNING 1
+        WITH w AS MATERIALIZED ({_last_rows(dataset, source)}), changed AS (
+            UPDATE {dataset.name} t SET {columns.assignments} FROM w WHERE t.id = w.id AND {columns.differ} RETURNING 1
         ), added AS (
-            INSERT INTO {dataset.name} ({names}) SELECT {names} FROM winner w
+            INSERT INTO {dataset.name} ({names}) SELECT {names} FROM w
             WHERE NOT EXISTS (SELECT FROM {dataset.name} t WHERE t.id = w.id) RETURNING 1
         )
-        SELECT (SELECT count(*) FROM winner), (SELECT count(*) FROM changed), (SELECT count(*) FROM added)
+        SELECT (SELECT count(*) FROM w), (SELECT count(*) FROM changed), (SELECT count(*) FROM added)
         """,
         **params,
     )
@@ -72,18 +68,46 @@ def upsert(session: Session, dataset: Dataset, source: str, **params: object) ->
 
 
 def load(session: Session, dataset: Dataset, source: str) -> Merged:
-    """`upsert` for many rows in a temporary table.
+    """`upsert` for the many rows of a temporary table, which looks first and then does only what is needed.
 
-    Where every id is larger than all in use, as in a first load and in most later ones, there is nothing
-    to update or to leave alone: a plain INSERT does without the joins and without keeping the rows twice.
+    Where every id is larger than all in use, as in a first load and in most later ones, there is
+    nothing to join. Otherwise one join counts; a file that brings nothing new costs no more than that.
     """
     session.run("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")  # compiling costs more than these few plans do
-    largest = session.scalar(f"SELECT max(id) FROM {dataset.name}")
-    if largest is not None and (session.scalar(f"SELECT min(id) FROM {source}") or 0) <= largest:
-        return upsert(session, dataset, source)
     _skip_foreign_key_triggers(session)
-    inserted = session.affected(f"INSERT INTO {dataset.name} {_last_rows(dataset, source)}")
-    return Merged(inserted, inserted, 0)
+    names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
+    rows = _last_rows(dataset, source)
+    insert = f"INSERT INTO {dataset.name} ({names}) SELECT {names} FROM ({rows}) w"
+    largest = session.scalar(f"SELECT max(id) FROM {dataset.name}")
+    if largest is None or (session.scalar(f"SELECT min(id) FROM {source}") or 0) > largest:
+        inserted = session.affected(insert)
+        return Merged(inserted, inserted, 0)
+    [[distinct, new, different]] = session.run(
+        "SELECT count(*), count(*) FILTER (WHERE t.id IS NULL),"
+        f" count(*) FILTER (WHERE t.id = w.id AND {columns.differ})"
+        f" FROM ({rows}) w LEFT JOIN {dataset.name} t ON t.id = w.id"
+    )
+    if different:
+        session.run(
+            f"UPDATE {dataset.name} t SET {columns.assignments} FROM ({rows}) w WHERE t.id = w.id AND {columns.differ}"
+        )
+    if new:
+        session.run(f"{insert} WHERE NOT EXISTS (SELECT FROM {dataset.name} t WHERE t.id = w.id)")
+    return Merged(distinct, new, different)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Fragments about the columns besides the key, with `t` for the table and `w` for the new rows."""
+
+    assignments: str
+    differ: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "_Columns":
+        values = [column.name for column in dataset.values]
+        old, new = (", ".join(f"{alias}.{name}" for name in values) for alias in "tw")
+        return cls(", ".join(f"{name} = w.{name}" for name in values), f"({old}) IS DISTINCT FROM ({new})")
 
 
 def _last_rows(dataset: Dataset, source: str) -> str:

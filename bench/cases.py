@@ -1,0 +1,294 @@
+"""The measurements: each takes the rig and yields results, work and limit in turn, checked before they count."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bench.data import Employees, Shape, employees
+from bench.results import Result
+from bench.rig import Rig, Worker
+from chalicelib.database import Database
+from chalicelib.reports import quarterly, top
+from infra.venv import ROOT
+
+FK, PK = "\\copy, PK and FKs", "\\copy, PK only"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How many rows, and how often."""
+
+    rows: int
+    large: int
+    rounds: int
+
+    def name(self, rows: int) -> str:
+        return f"{rows // 1_000_000}M" if rows % 1_000_000 == 0 else f"{rows // 1000}k"
+
+
+Case = Callable[[Rig, Scale], Iterator[Result]]
+
+
+def check(rig: Rig, load: dict[str, Any], data: Employees, table: str = "limits.pk_fk") -> None:
+    """A load counts when its rejects are those planted and its rows those of the limit's table."""
+    assert (load["status"], load["received"], load["rejected"]) == ("succeeded", data.rows, data.rejected), load
+    assert rig.checksum("hired_employees") == rig.checksum(table), "the tables differ"
+
+
+def first_load(rig: Rig, scale: Scale) -> Iterator[Result]:
+    data = employees(scale.rows)
+    pk, fk, first, again = [], [], [], []
+    for _ in range(scale.rounds):
+        rig.reset(Shape())
+        pk.append(rig.copy("limits.pk", data))
+        fk.append(rig.copy("limits.pk_fk", data))
+        done = rig.ingest(data.file)
+        check(rig, done["load"], data)
+        first.append(done["seconds"])
+        done = rig.ingest(data.file)
+        assert (done["load"]["inserted"], done["load"]["updated"]) == (0, 0), done["load"]
+        again.append(done["seconds"])
+    size = scale.name(scale.rows)
+    yield Result(f"ingest, first load, {size}", FK, first, fk, 0.40)
+    yield Result(f"ingest, first load, {size}", PK, first, pk, 2.3)
+    yield Result("ingest, the same file again", "first load", again, first, 1.0)
+
+
+def _load_of(rig: Rig, scale: Scale, work: str, goal: float, shape: Shape) -> Iterator[Result]:
+    data = employees(scale.rows, shape)
+    limit, seconds = [], []
+    for _ in range(scale.rounds):
+        rig.reset(shape)
+        limit.append(rig.copy("limits.pk_fk", data))
+        done = rig.ingest(data.file)
+        check(rig, done["load"], data)
+        seconds.append(done["seconds"])
+    yield Result(work, FK, seconds, limit, goal)
+
+
+def without_right(rig: Rig, scale: Scale) -> Iterator[Result]:
+    with rig.without_right():
+        yield from _load_of(rig, scale, "ingest, foreign keys by trigger", 1.2, Shape())
+
+
+def many_groups(rig: Rig, scale: Scale) -> Iterator[Result]:
+    shape = Shape(departments=1000, jobs=1000)
+    yield from _load_of(rig, scale, "ingest, 1000 departments x 1000 jobs", 1.1, shape)
+    yield from _reports(rig, "1000 x 1000 groups", None)
+
+
+def styles(rig: Rig, scale: Scale) -> Iterator[Result]:
+    for style in ("quoted", "crlf", "offset"):
+        yield from _load_of(rig, scale, f"ingest, {style} file", 0.6, Shape(style=style))
+
+
+def memory(rig: Rig, scale: Scale) -> Iterator[Result]:
+    peaks = []
+    for rows in (scale.rows, scale.large):
+        data = employees(rows)
+        rig.reset(Shape())
+        worker = Worker(rig.environment)  # its own process: the peak is of this load alone
+        done = rig.ingest(data.file, worker=worker)
+        assert done["load"]["received"] == rows, done["load"]
+        peaks.append(done["peak"])
+        worker.close()
+    small, large = (scale.name(rows) for rows in (scale.rows, scale.large))
+    yield Result(f"peak memory of an ingest, {large}", "110 MB", peaks[1:], [110.0], 1.0, unit="MB")
+    yield Result(f"peak memory of an ingest, {large}", f"of {small}", peaks[1:], peaks[:1], 1.1, unit="MB")
+
+
+def backup(rig: Rig, scale: Scale) -> Iterator[Result]:
+    _fill(rig, scale.rows)
+    seconds, limit = [], []
+    for _ in range(scale.rounds):
+        path = str(rig.folder / "dump")
+        rig.settle()
+        limit.append(rig.run("pg_dump", "-Fc", "-t", "public.hired_employees", "-f", path))
+        rig.sql("UPDATE dataset_state SET version = version + 1")
+        rig.settle()
+        done = rig.scheduled("backup")
+        assert done["result"]["outcome"] == "created", done
+        assert done["result"]["tables"]["hired_employees"]["rows"] == rig.checksum("hired_employees")[0]
+        seconds.append(done["seconds"])
+    yield Result(f"backup to Avro, {scale.name(scale.rows)}", "pg_dump -Fc", seconds, limit, 1.3)
+
+
+def restore(rig: Rig, scale: Scale) -> Iterator[Result]:
+    """After `backup`: the newest restore point holds the rows."""
+    data = employees(scale.rows)
+    rig.reset(Shape())
+    rig.copy("limits.pk_fk", data)
+    rig.ingest(data.file)
+    rig.scheduled("backup")
+    wanted, dump = rig.checksum("hired_employees"), str(rig.folder / "dump")
+    rig.run("pg_dump", "-Fc", "-t", "limits.pk_fk", "-f", dump)
+    seconds, limit = [], []
+    for _ in range(scale.rounds):
+        rig.sql("DROP TABLE limits.pk_fk")
+        rig.settle()
+        limit.append(rig.run("pg_restore", "-d", "hireflow", dump))
+        rig.sql("TRUNCATE hired_employees")
+        rig.settle()
+        order = rig.api("POST", "/hired_employee/backup/restore")
+        assert order["result"]["statusCode"] == 202, order
+        load_id = json.loads(order["result"]["body"])["load_id"]
+        done = rig.worker.call("ingest", rig.arrived(f"restores/{load_id}/hired_employees.avro"))
+        assert rig.checksum("hired_employees") == wanted == rig.checksum("limits.pk_fk"), rig.newest_load()
+        seconds.append(order["seconds"] + done["seconds"])
+    yield Result(f"restore, {scale.name(scale.rows)}", "pg_restore", seconds, limit, 3.2)
+
+
+_BARE = """
+    WITH sent AS (
+        SELECT * FROM json_to_recordset(CAST(:rows AS json))
+            AS s (seq integer, id integer, name text, datetime timestamptz, department_id integer, job_id integer)
+    ), valid AS (
+        SELECT DISTINCT ON (s.id) s.* FROM sent s
+        JOIN departments d ON d.id = s.department_id JOIN jobs j ON j.id = s.job_id ORDER BY s.id, seq DESC
+    ), written AS (
+        INSERT INTO hired_employees AS h (id, name, datetime, department_id, job_id)
+        SELECT id, name, datetime, department_id, job_id FROM valid
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, datetime = excluded.datetime,
+            department_id = excluded.department_id, job_id = excluded.job_id
+        WHERE (h.name, h.datetime, h.department_id, h.job_id)
+            IS DISTINCT FROM (excluded.name, excluded.datetime, excluded.department_id, excluded.job_id)
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM valid)
+"""
+
+
+def batch(rig: Rig, scale: Scale) -> Iterator[Result]:
+    """Half of the rows are new, half change what is there."""
+    _fill(rig, scale.rows)
+    database = Database(rig.url, tls="disable")
+    seconds, limit = [], []
+    largest = int(rig.scalar("SELECT max(id) FROM hired_employees"))
+    for turn in range(24):
+        rows = [_sent(i, largest + turn * 1000) for i in range(1000)]
+        bare = [{**_sent(i, largest + turn * 1000 + 500), "seq": i} for i in range(1000)]
+        text = json.dumps(bare)
+        start = time.perf_counter()
+        with database.transaction() as session:
+            [[written, _]] = session.run(_BARE, rows=text)
+        limit.append(time.perf_counter() - start)
+        done = rig.api("POST", "/hired_employee/upload/batch", {"data": rows})
+        body = json.loads(done["result"]["body"])
+        assert written == body["inserted"] + body["updated"] == 1000, body
+        seconds.append(done["seconds"])
+    database.close()
+    yield Result("batch of 1000, view function", "bare upsert statement", seconds[4:], limit[4:], 1.4)
+
+
+def _sent(number: int, largest: int) -> dict[str, Any]:
+    row_id = largest + number // 2 + 1 if number % 2 else largest % 1000 * 100 + number + 1
+    at = f"2021-{1 + number % 12:02}-15T10:00:00Z"
+    return {"id": row_id, "name": f"Ann {largest}", "datetime": at, "department_id": 1 + number % 12, "job_id": 1}
+
+
+def reports(rig: Rig, scale: Scale) -> Iterator[Result]:
+    found = []
+    for rows in (10_000, scale.rows, scale.large):
+        _fill(rig, rows)
+        found.append(list(_reports(rig, scale.name(rows), 1.0)))
+        yield from found[-1]
+    for report in range(2):
+        small, *_, large = (results[report] for results in found)
+        yield Result(large.work, f"over {scale.name(10_000)} rows", large.samples, small.samples, 1.5)
+
+
+def _reports(rig: Rig, over: str, goal: float | None) -> Iterator[Result]:
+    rig.sql("VACUUM ANALYZE quarterly_hires")
+    database = Database(rig.url, tls="disable")
+    views: tuple[tuple[str, Callable[..., Any]], ...] = (("quarterly", partial(_tolerant, quarterly)), ("top", top))
+    for name, view in views:
+        seconds = []
+        with database.session() as session:
+            for _ in range(30):
+                start = time.perf_counter()
+                view(session, 2021)
+                seconds.append(time.perf_counter() - start)
+        yield Result(f"report {name}, {over}", "10 ms", seconds[5:], [0.010], goal)
+    database.close()
+
+
+def _tolerant(view: Callable[..., Any], *arguments: Any) -> None:
+    from chalicelib.errors import Unprocessable
+
+    try:
+        view(*arguments)
+    except Unprocessable:  # larger than an answer may be: the time it takes to say so
+        return
+
+
+def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
+    """The same number of new rows, into a table and into one five times as large."""
+    seconds: list[list[float]] = []
+    added = scale.rows // 10
+    for rows in (scale.rows, scale.large):
+        _fill(rig, rows)
+        first = int(rig.scalar("SELECT max(id) FROM hired_employees")) + 1
+        seconds.append([])
+        for turn in range(scale.rounds):
+            data = employees(added, first_id=first + turn * added)
+            done = rig.ingest(data.file)
+            assert done["load"]["inserted"] > 0.9 * added, done["load"]
+            seconds[-1].append(done["seconds"])
+    large, small = scale.name(scale.large), scale.name(scale.rows)
+    yield Result(f"ingest of {scale.name(added)} new rows into {large}", f"into {small}", seconds[1], seconds[0], 1.3)
+
+
+_API = "import chalicelib.api, app; app.app"
+_INGEST = (
+    "import app; from chalicelib.ingest import objects, sources; from chalicelib.services import services;"
+    "services().storage.landing._client()"
+)
+_EAGER = "import chalice.app, pg8000.native, boto3; boto3.client('s3')"
+
+
+def cold_start(rig: Rig, scale: Scale) -> Iterator[Result]:
+    seconds: dict[str, list[float]] = {_API: [], _INGEST: [], _EAGER: []}
+    for turn in range(2 + 3 * scale.rounds):
+        for code, found in seconds.items():
+            took = _import_seconds(rig, code)
+            if turn >= 2:  # the first two leave compiled files and a warm page cache
+                found.append(took)
+    yield Result("cold start, api", "chalice + pg8000 + boto3 s3", seconds[_API], seconds[_EAGER], 0.6)
+    yield Result("cold start, ingest", "chalice + pg8000 + boto3 s3", seconds[_INGEST], seconds[_EAGER], 1.1)
+
+
+def _import_seconds(rig: Rig, code: str) -> float:
+    timed = f"import time; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
+    environment = {**rig.environment, "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", timed], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def _fill(rig: Rig, rows: int) -> None:
+    rig.reset(Shape())
+    data = employees(rows)
+    rig.copy("limits.pk", data)
+    check(rig, rig.ingest(data.file)["load"], data, "limits.pk")
+    rig.sql("VACUUM ANALYZE hired_employees")
+
+
+CASES: Sequence[Case] = (
+    cold_start,
+    first_load,
+    without_right,
+    many_groups,
+    styles,
+    memory,
+    backup,
+    restore,
+    batch,
+    reports,
+    growth,
+)

@@ -1,0 +1,115 @@
+"""Requests per second through the deployed API, beside the same function answering with a constant."""
+
+import http.client
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.cases import Scale, _fill
+from bench.results import Result
+from bench.rig import Rig
+from infra.deploy import driver
+from infra.deploy.target import Target, bucket_names
+from infra.venv import ROOT
+
+CALLERS = 8
+SECONDS = 4.0  # of every sample
+Request = Callable[[], tuple[str, str, bytes | None]]
+
+_CONSTANT = """
+
+@app.route("/constant/{size}")
+def constant(size: str) -> Any:
+    from chalice.app import Response
+
+    return Response("[" + " " * (int(size) - 2) + "]", headers={"Content-Type": "application/json"})
+"""
+
+
+def requests_per_second(rig: Rig, scale: Scale) -> Iterator[Result]:
+    _fill(rig, scale.rows)
+    url = _deploy(rig)
+    ids = count(1)
+
+    def upload() -> tuple[str, str, bytes | None]:
+        row = {"id": next(ids), "department": "Bench"}
+        return "POST", "/department/upload", json.dumps(row).encode()
+
+    works: tuple[tuple[str, Request, int], ...] = (
+        ("report quarterly", lambda: ("GET", "/department/hires/quarterly/2021", None), 200),
+        ("report top", lambda: ("GET", "/department/hires/top/2021", None), 200),
+        ("single upload", upload, 201),
+    )
+    for name, request, _ in works:
+        size = len(_once(url, *request()))
+        rates: list[float] = []
+        constants: list[float] = []
+        for turn in range(1 + scale.rounds):
+            constant = _rate(url, lambda size=size: ("GET", f"/constant/{size}", None))  # type: ignore[misc]
+            rate = _rate(url, request)
+            if turn:  # the first one starts the functions
+                constants.append(constant)
+                rates.append(rate)
+        yield Result(f"requests per second, {name}", "a constant of its size", rates, constants, 0.7, True, "/s")
+
+
+def _deploy(rig: Rig) -> str:
+    """The product with one route more; its URL."""
+    source = rig.folder / "source"
+    shutil.copytree(ROOT / "chalicelib", source / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / ".chalice", source / ".chalice")
+    shutil.copyfile(ROOT / "requirements.txt", source / "requirements.txt")
+    Path(source, "app.py").write_text((ROOT / "app.py").read_text() + _CONSTANT)
+    functions = {**bucket_names("local"), "DATABASE_URL": rig.url, "DATABASE_TLS": "disable", "LOG_LEVEL": "ERROR"}
+    target = Target("local", source, rig.folder / "build", functions, rig.services.aws)
+    target.work.mkdir()
+    driver.deploy(target, lambda _: None)
+    return driver.api_url(target)
+
+
+def _once(url: str, method: str, path: str, body: bytes | None) -> bytes:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    answer = _send(connection, url, method, path, body)
+    connection.close()
+    return answer
+
+
+def _send(connection: http.client.HTTPConnection, url: str, method: str, path: str, body: bytes | None) -> bytes:
+    headers = {"Content-Type": "application/json"} if body else {}
+    connection.request(method, urlsplit(url).path + path, body, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    assert answer.status in (200, 201), text
+    return text
+
+
+def _rate(url: str, request: Request) -> float:
+    """Answers per second to callers who ask again at once."""
+    done, failed = [0] * CALLERS, list[BaseException]()
+    end = time.monotonic() + SECONDS
+
+    def call(caller: int) -> None:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+        try:
+            while time.monotonic() < end:
+                _send(connection, url, *request())
+                done[caller] += 1
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    start = time.monotonic()
+    callers = [threading.Thread(target=call, args=(caller,)) for caller in range(CALLERS)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    if failed:
+        raise failed[0]
+    return sum(done) / (time.monotonic() - start)
