@@ -10,6 +10,7 @@ Order matters: parents come before their children, which is also the order of ba
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 MAX_ID = 2_147_483_647
 MAX_TEXT = 10_000
@@ -33,7 +34,7 @@ class Column:
     about: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: what is made from a dataset is cached, and looked up for every row
 class Dataset:
     """A table and everything the outside world calls it.
 
@@ -45,7 +46,7 @@ class Dataset:
     route: str
     columns: tuple[Column, ...]
 
-    @property
+    @cached_property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
+from itertools import islice
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from chalicelib.storage import Readable
 
 CONTENT_TYPE = "application/avro"
 _ROWS = 4096  # rows handed out at a time
+_SYNC = b"hireflow's blocks"[:16]
 _TYPES: dict[Kind, Any] = {
     Kind.ID: "int",
     Kind.TEXT: "string",
@@ -74,22 +76,52 @@ def records(dataset: Dataset, stream: Readable) -> Iterator[list[tuple[Any, ...]
 
 
 def _decoded(dataset: Dataset, plain: Any, count: int, block: bytes) -> Iterator[list[tuple[Any, ...]]]:
-    from fastavro import schemaless_reader
+    """The rows of a block: as a file of its own, which fastavro reads several times faster than single
+    records. A row of ours after the last one tells whether the block was read to its very end."""
+    from fastavro import reader
 
+    head, sentinel = _framing(dataset, plain)
+    body = BytesIO(b"".join((head, _long(count + 1), _long(len(block) + len(sentinel)), block, sentinel, _SYNC)))
     row: Callable[[Any], tuple[Any, ...]] = itemgetter(*dataset.column_names)
-    body = BytesIO(block)
-    while count:
-        size = min(count, _ROWS)
-        try:
-            rows = [
-                row(schemaless_reader(body, plain, None, handle_unicode_errors="surrogateescape")) for _ in range(size)
-            ]
-        except Exception as error:  # fastavro raises whatever its parser trips over
-            raise damaged() from error
-        count -= size
-        yield rows
-    if body.tell() != len(block):
-        raise damaged()
+    try:
+        rows = map(row, reader(body, handle_unicode_errors="surrogateescape"))
+        while count:
+            batch = list(islice(rows, min(count, _ROWS)))
+            if len(batch) != min(count, _ROWS):
+                raise damaged()
+            count -= len(batch)
+            yield batch
+        if next(rows) != _sentinel(dataset):
+            raise damaged()
+    except LoadError:
+        raise
+    except Exception as error:  # fastavro raises whatever its parser trips over
+        raise damaged() from error
+
+
+def _framing(dataset: Dataset, plain: Any) -> tuple[bytes, bytes]:
+    """The head of an uncompressed file of that schema, and a row that no block ends with by chance."""
+    from fastavro import schemaless_writer, writer
+
+    head, row = BytesIO(), BytesIO()
+    writer(head, plain, [], sync_marker=_SYNC)
+    schemaless_writer(row, plain, dict(zip(dataset.column_names, _sentinel(dataset), strict=True)))
+    return head.getvalue(), row.getvalue()
+
+
+def _sentinel(dataset: Dataset) -> tuple[Any, ...]:
+    values = {Kind.ID: -20_210_727, Kind.TEXT: "\0 end of the block \0", Kind.INSTANT: -(2**62)}
+    return tuple(values[column.kind] for column in dataset.columns)
+
+
+def _long(value: int) -> bytes:
+    """A zig-zag varint, of a value that is not negative."""
+    value <<= 1
+    coded = bytearray()
+    while value >= 0x80:
+        coded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*coded, value))
 
 
 def _plain_schema(dataset: Dataset, text: bytes) -> Any:

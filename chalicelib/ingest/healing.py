@@ -39,11 +39,6 @@ def forget(session: Session, dataset: Dataset, source: str) -> None:
         session.run(f"DELETE FROM orphans o USING {source} s WHERE o.dataset = '{dataset.name}' AND o.id = s.id")
 
 
-def forget_ids(session: Session, dataset: Dataset, ids: list[int]) -> None:
-    if dataset.references:
-        session.run("DELETE FROM orphans WHERE dataset = :name AND id = ANY(:ids)", name=dataset.name, ids=ids)
-
-
 def heal_children(session: Session, parent: Dataset, grace: timedelta, *, at_most: int | None = None) -> int:
     """Load the orphans that were waiting for `parent`; returns how many."""
     return sum(heal(session, child, grace, at_most=at_most) for child in children(parent))

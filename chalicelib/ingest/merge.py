@@ -48,10 +48,16 @@ def _lock_timeout(seconds: float) -> str:
 def upsert(session: Session, dataset: Dataset, source: str, **params: object) -> Merged:
     """Insert unknown ids, update rows that differ, leave identical ones alone; the last of an id wins.
 
-    One statement, for a request's few rows. Every row's parents must be locked (`lock_parents`).
+    One statement, for a request's few rows; it also drops the orphans that they outdate. Every row's
+    parents must be locked.
     """
     _skip_foreign_key_triggers(session)
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
+    forgotten = (
+        f", forgotten AS (DELETE FROM orphans o USING w WHERE o.dataset = '{dataset.name}' AND o.id = w.id)"
+        if dataset.references
+        else ""
+    )
     [[distinct, updated, inserted]] = session.run(
         f"""
         WITH w AS MATERIALIZED ({_last_rows(dataset, source)}), changed AS (
@@ -59,7 +65,7 @@ def upsert(session: Session, dataset: Dataset, source: str, **params: object) ->
         ), added AS (
             INSERT INTO {dataset.name} ({names}) SELECT {names} FROM w
             WHERE NOT EXISTS (SELECT FROM {dataset.name} t WHERE t.id = w.id) RETURNING 1
-        )
+        ){forgotten}
         SELECT (SELECT count(*) FROM w), (SELECT count(*) FROM changed), (SELECT count(*) FROM added)
         """,
         **params,

@@ -113,7 +113,7 @@ class _ObjectLoad:
     def _stage(self) -> staging.Stager:
         staging.create(self._session, self._dataset)
         with self._opened() as stream:
-            stager = staging.Stager(self._dataset, self._source.tokens(stream), self._rejects)
+            stager = staging.Stager(self._dataset, self._source.tokens(stream), self._rejects, self._source.form)
             for received in stager.run(self._session):
                 loads.progress(self._session, self._claim, received)
             if isinstance(stream, Hashed) and stream.hexdigest() != self._claim.sha256:

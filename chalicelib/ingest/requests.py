@@ -129,8 +129,9 @@ def _upload(
     result.rejects = [
         Reject(i, found, _raw(rows[i]), row_of_object(dataset, rows[i])) for i, found in enumerate(problems) if found
     ]
+    names = ("seq", *dataset.column_names)
     accepted = [
-        dict(zip(("seq", *dataset.column_names), (i, row_id, *checked[i].values[1:]), strict=True))
+        dict(zip(names, (i, row_id, *checked[i].values[1:]), strict=True))
         for i, row_id in enumerate(result.ids)
         if row_id is not None
     ]
@@ -183,7 +184,6 @@ def _merged(session: Session, dataset: Dataset, accepted: list[dict[str, Any]], 
     columns = ", ".join(f"{c.name} {c.kind.value}" for c in dataset.columns)
     source = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
     merged = merge.upsert(session, dataset, source, rows=json.dumps(accepted))
-    healing.forget_ids(session, dataset, [row["id"] for row in accepted])
     return Counts(
         received=received,
         inserted=merged.inserted,

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from chalicelib.datasets import DATASETS, Dataset, by_file_name
+from chalicelib.datasets import DATASETS, Dataset, Kind, by_file_name
 from chalicelib.errors import LoadError
+from chalicelib.ingest.copying import BINARY, TEXT, Form, binary_rows
 from chalicelib.ingest.reader import Reader, Record, Seeker, Token
-from chalicelib.ingest.rules import check_stored, shown_stored
-from chalicelib.ingest.staging import copy_line
+from chalicelib.ingest.rules import all_stored_are_valid, check_stored, shown_stored
 from chalicelib.loads import ObjectCreated
 from chalicelib.storage import Readable
 
@@ -55,6 +55,11 @@ class Source:
     @property
     def kind(self) -> str:
         return "restore" if self.suffix == ".avro" else "csv"
+
+    @property
+    def form(self) -> Form:
+        """How its valid rows go to COPY."""
+        return BINARY if self.suffix == ".avro" else TEXT
 
     def tokens(self, stream: Readable) -> Iterator[Token]:
         """The records of the object. Raises LoadError where it is not what its name says."""
@@ -111,19 +116,19 @@ class Hashed:
 
 @dataclass(frozen=True, slots=True)
 class StoredRows:
-    """A run of valid rows from a backup; a line is a row."""
+    """A run of valid rows from a backup; a line is a row. `data` is for COPY, `rows` as the file has them."""
 
     line: int
     dataset: Dataset
     rows: list[tuple[Any, ...]]
-    data: list[bytes]
+    data: bytes
 
     @property
     def lines(self) -> int:
         return len(self.rows)
 
     def for_copy(self) -> bytes:
-        return b"".join(self.data)
+        return self.data
 
 
 class StoredSeeker:
@@ -144,20 +149,26 @@ def _stored_rows(dataset: Dataset, stream: Readable) -> Iterator[Token]:
 
     line = 1
     for batch in records(dataset, stream):
-        run = StoredRows(line, dataset, [], [])
-        for row in batch:
-            checked = check_stored(dataset, row)
-            if checked.valid:
-                run.rows.append(row)
-                run.data.append(copy_line(checked.values))
-            else:
-                if run.rows:
-                    yield run
-                yield _stored_record(dataset, line, row)
-                run = StoredRows(line + 1, dataset, [], [])
-            line += 1
-        if run.rows:
-            yield run
+        columns = tuple(zip(*batch, strict=True))
+        if all_stored_are_valid(dataset, columns):
+            yield StoredRows(line, dataset, batch, binary_rows(dataset, columns))
+        else:
+            yield from _mixed_rows(dataset, line, batch)
+        line += len(batch)
+
+
+def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
+    """Row by row; a valid one may yet have to lose white space."""
+    instants = [column.kind is Kind.INSTANT for column in dataset.columns]
+    for number, row in enumerate(batch, line):
+        checked = check_stored(dataset, row)
+        if checked.valid:
+            values = [
+                (sent if is_instant else v,) for sent, v, is_instant in zip(row, checked.values, instants, strict=True)
+            ]
+            yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
+        else:
+            yield _stored_record(dataset, number, row)
 
 
 def _stored_record(dataset: Dataset, line: int, row: tuple[Any, ...]) -> Record:

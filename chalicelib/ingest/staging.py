@@ -7,9 +7,11 @@ header, a blank line, the second line of a quoted field) leaves a row of NULLs.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from chalicelib.database import Session
 from chalicelib.datasets import Dataset
+from chalicelib.ingest.copying import TEXT, Form, copy_line
 from chalicelib.ingest.reader import Record, Token
 from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
 from chalicelib.ingest.rules import Checked, Value, check_fields, check_unsplit, missing_parent
@@ -17,7 +19,6 @@ from chalicelib.ingest.rules import Checked, Value, check_fields, check_unsplit,
 ROWS_PER_COPY = 250_000  # staged lines between two signs of life in the load's history
 BLOCK = 256 * 1024  # bytes of one COPY message
 PENDING_REJECTS = 4 * 1024 * 1024  # bytes of rejects held while a COPY runs
-_ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def create(session: Session, dataset: Dataset) -> None:
@@ -34,19 +35,8 @@ def analyze(session: Session) -> None:
     session.run("SET default_statistics_target = 10; ANALYZE staging; RESET default_statistics_target")
 
 
-def copy_sql(dataset: Dataset) -> str:
-    return f"COPY staging ({', '.join(dataset.column_names)}) FROM STDIN (FORMAT text, DELIMITER ',')"
-
-
-def copy_line(values: tuple[Value | None, ...]) -> bytes:
-    """One row in COPY's text format with `,` as delimiter."""
-    return (",".join(_escaped(value) for value in values) + "\n").encode()
-
-
-def _escaped(value: Value | None) -> str:
-    if value is None:
-        return "\\N"
-    return value.translate(_ESCAPES) if isinstance(value, str) else str(value)
+def copy_sql(dataset: Dataset, form: Form) -> str:
+    return f"COPY staging ({', '.join(dataset.column_names)}) FROM STDIN ({form.options})"
 
 
 @dataclass
@@ -60,6 +50,7 @@ class Stager:
     dataset: Dataset
     tokens: Iterator[Token]
     rejects: RejectFile
+    form: Form = TEXT
     received: int = 0
     rejected: int = 0
     exhausted: bool = False
@@ -68,9 +59,9 @@ class Stager:
 
     def run(self, session: Session) -> Iterator[int]:
         """Stage everything, yielding the rows received so far after every COPY."""
-        nothing = copy_line((None,) * len(self.dataset.columns))
+        nothing, sql = self.form.nothing(self.dataset), copy_sql(self.dataset, self.form)
         while not self.exhausted:
-            session.copy_in(copy_sql(self.dataset), self._portion(nothing))
+            session.copy_in(sql, chain((self.form.head,), self._portion(nothing), (self.form.tail,)))
             self._report(session)
             yield self.received
 

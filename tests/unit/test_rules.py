@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT
-from chalicelib.ingest.rules import check_fields, check_object
+from chalicelib.ingest.rules import all_stored_are_valid, check_fields, check_object, check_stored
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 GOOD = {"id": 7, "name": "Ann Lee", "datetime": "2021-07-27T16:02:08Z", "department_id": 2, "job_id": 3}
@@ -137,3 +137,34 @@ def test_a_row_must_be_an_object(row: object) -> None:
 def test_fields_are_decoded_one_by_one() -> None:
     checked = check_fields(DEPARTMENTS, (b"\xff", b"Sales\xe9"))
     assert [p.text for p in checked.problems] == ["id is not valid UTF-8", "department is not valid UTF-8"]
+
+
+STORED_TEXT = st.text(st.characters(codec=None), max_size=4) | st.sampled_from(
+    ["", " x", "x\u3000", "a b", "\x1c", "a\0b"]
+)
+STORED = st.tuples(
+    st.sampled_from([1, 7, MAX_ID, MAX_ID + 1, 0, -1]) | st.integers(1, 99),
+    STORED_TEXT,
+    st.sampled_from(
+        [-62_135_596_800_000_000, 253_402_300_799_999_999, 253_402_300_800_000_000, -(2**63), 2**63 - 1, 0]
+    ),
+    st.integers(1, 9),
+    st.integers(1, 9),
+)
+
+
+@given(st.lists(STORED, min_size=1, max_size=6))
+def test_whole_columns_are_judged_as_their_rows_are(rows: list[tuple[int, str, int, int, int]]) -> None:
+    """Valid as a whole means: every row is valid, and stored as it stands."""
+
+    def stands(row: tuple[int, str, int, int, int]) -> bool:
+        checked = check_stored(EMPLOYEES, row)
+        return checked.valid and checked.values[1] == row[1]
+
+    assert all_stored_are_valid(EMPLOYEES, tuple(zip(*rows, strict=True))) == all(map(stands, rows))
+
+
+def test_a_text_of_any_length_is_judged_in_a_column() -> None:
+    departments = DATASETS["departments"]
+    assert all_stored_are_valid(departments, ((1, 2), ("a" * MAX_TEXT, "b")))
+    assert not all_stored_are_valid(departments, ((1, 2), ("a" * (MAX_TEXT + 1), "b")))
