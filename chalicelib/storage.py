@@ -15,7 +15,7 @@ from chalicelib.errors import NotFound, StorageUnavailable
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PART_SIZE = 8 * 1024 * 1024  # bytes; S3 takes no multipart part below 5 MiB but the last
+PART_SIZE = 5 * 1024 * 1024  # bytes; S3 takes no multipart part below 5 MiB but the last
 _MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
 
@@ -145,7 +145,7 @@ class Bucket:
 class Writer:
     """A write-only object that exists only once `complete` returns.
 
-    At most one part (8 MiB) is held in memory; an object smaller than that is one PUT. What was
+    At most one part (5 MiB) is held in memory; an object smaller than that is one PUT. What was
     sent before `abort` leaves nothing behind.
     """
 
@@ -162,9 +162,8 @@ class Writer:
     def write(self, data: bytes) -> int:
         self._pending += data
         self.size += len(data)
-        while len(self._pending) >= PART_SIZE:
-            self._send(bytes(self._pending[:PART_SIZE]))
-            del self._pending[:PART_SIZE]
+        if len(self._pending) >= PART_SIZE:
+            self._send_pending()
         return len(data)
 
     def flush(self) -> None:
@@ -177,7 +176,7 @@ class Writer:
                 self._client().put_object(**self._at, Body=body, ContentType=self._content_type)
                 return
             if self._pending:
-                self._send(bytes(self._pending))
+                self._send_pending()
             parts: list[Any] = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(self._etags, 1)]
             self._client().complete_multipart_upload(
                 **self._at, UploadId=self._upload, MultipartUpload={"Parts": parts}
@@ -189,7 +188,9 @@ class Writer:
                 self._client().abort_multipart_upload(**self._at, UploadId=self._upload)
             self._upload = None
 
-    def _send(self, part: bytes) -> None:
+    def _send_pending(self) -> None:
+        part: Any = self._pending  # handed over, not copied; the stubs know no bytearray
+        self._pending = bytearray()
         with _s3_errors(self._what):
             if self._upload is None:
                 created = self._client().create_multipart_upload(**self._at, ContentType=self._content_type)

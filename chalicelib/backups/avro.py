@@ -7,9 +7,9 @@ cost more than all the rest.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
-from itertools import islice
+from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -50,12 +50,14 @@ def fingerprint(datasets: Iterable[Dataset]) -> str:
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def write(dataset: Dataset, rows: Iterable[tuple[Any, ...]], target: Writable) -> None:
-    """Write rows (int, str, int microseconds since 1970 UTC; in column order) as a deflated Avro file."""
+def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: Writable) -> None:
+    """Write blocks of rows, given by column (int, str, int microseconds since 1970 UTC), as a deflated Avro file."""
     import fastavro
 
-    names = dataset.column_names
-    records = (dict(zip(names, row, strict=False)) for row in rows)
+    # Loops in C: a generator's frame for every row would be a tenth of the time.
+    records = chain.from_iterable(
+        map(dict, map(zip, repeat(dataset.column_names), zip(*columns, strict=True))) for columns in blocks
+    )
     sink: Any = _Sink(target)  # all of a file that fastavro needs
     fastavro.writer(sink, schema(dataset), records, codec="deflate")  # larger blocks are slower, and save 1 %
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from chalicelib.backups import avro, manifest
 from chalicelib.backups import retention as retained
+from chalicelib.backups.ahead import ahead
 from chalicelib.backups.manifest import Manifest, TableFile
-from chalicelib.backups.snapshot import origin, rows, snapshot
+from chalicelib.backups.snapshot import Columns, blocks, origin, snapshot
 from chalicelib.database import Database, Session
 from chalicelib.datasets import DATASETS, Dataset
 from chalicelib.errors import HireflowError
@@ -79,9 +80,10 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
 
 def _table(session: Session, bucket: Bucket, name: str, dataset: Dataset, version: int) -> TableFile:
     file = _Hashed(bucket.writer(manifest.key(name, dataset.name), avro.CONTENT_TYPE))
-    counted = _Counted(rows(session, dataset))
+    counted = _Counted(blocks(session, dataset))
     try:
-        avro.write(dataset, counted, file)
+        with ahead(counted) as read:  # Postgres works while we encode, and we while it does
+            avro.write(dataset, read, file)
         file.writer.complete()
     except BaseException:
         with suppress(HireflowError):
@@ -112,12 +114,12 @@ class _Hashed:
 
 
 class _Counted:
-    """An iterable that counts what it yields."""
+    """An iterable of blocks that counts the rows in what it yields."""
 
-    def __init__(self, source: Iterator[tuple[Any, ...]]) -> None:
+    def __init__(self, source: Iterator[Columns]) -> None:
         self._source, self.count = source, 0
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        for row in self._source:
-            self.count += 1
-            yield row
+    def __iter__(self) -> Iterator[Columns]:
+        for columns in self._source:
+            self.count += len(columns[0])
+            yield columns

@@ -57,14 +57,17 @@ def origin(session: Session) -> str:
     )
 
 
-def rows(session: Session, dataset: Dataset) -> Iterator[tuple[Any, ...]]:
-    """Every row the transaction sees, in column order: int, str, int microseconds since 1970 UTC."""
+Columns = tuple[Sequence[Any], ...]
+
+
+def blocks(session: Session, dataset: Dataset) -> Iterator[Columns]:
+    """Every row the transaction sees, in blocks given by column: int, str, int microseconds since 1970 UTC."""
     pages = session.scalar(
         f"SELECT pg_relation_size('\"{dataset.name}\"') / current_setting('block_size')::int",
     )
     for start in range(0, pages, _WINDOW):
         for low, high in _fitting(session, dataset, start * _SLOTS, (start + _WINDOW) * _SLOTS):
-            yield from _block(session, dataset, low, high)
+            yield _block(session, dataset, low, high)
 
 
 def _fitting(session: Session, dataset: Dataset, low: int, high: int) -> Iterator[tuple[int, int]]:
@@ -84,14 +87,13 @@ def _fitting(session: Session, dataset: Dataset, low: int, high: int) -> Iterato
     yield from _fitting(session, dataset, middle, high)
 
 
-def _block(session: Session, dataset: Dataset, low: int, high: int) -> Iterator[tuple[Any, ...]]:
+def _block(session: Session, dataset: Dataset, low: int, high: int) -> Columns:
     columns = ", ".join(_SEND[column.kind].format(f'"{column.name}"') for column in dataset.columns)
     message = BytesIO()
     session.copy_out(f"COPY (SELECT {columns} {_source(dataset, low, high)}) TO STDOUT (FORMAT binary)", message)
-    decoded = [
+    return tuple(
         _DECODE[column.kind](field) for column, field in zip(dataset.columns, _fields(message.getvalue()), strict=True)
-    ]
-    yield from zip(*decoded, strict=True)  # strict: a NULL, which no column may hold, would shift a column
+    )
 
 
 def _source(dataset: Dataset, low: int, high: int) -> str:

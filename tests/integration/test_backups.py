@@ -17,7 +17,7 @@ import pytest
 from chalicelib.backups import avro as avro_files
 from chalicelib.backups import manifest
 from chalicelib.backups.run import LOCK, run_backup
-from chalicelib.backups.snapshot import rows, snapshot
+from chalicelib.backups.snapshot import blocks, snapshot
 from chalicelib.database import Database
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import DatabaseUnavailable, LockTimeout, StorageUnavailable
@@ -136,7 +136,7 @@ def test_memory_is_bounded_where_the_text_of_a_few_pages_is_huge(database: Datab
         pages = session.scalar("SELECT pg_relation_size('jobs') / 8192")
         tracemalloc.start()
         try:
-            count = sum(len(job) == 10_000 for _, job in rows(session, DATASETS["jobs"]))
+            count = sum(len(job) == 10_000 for _, texts in blocks(session, DATASETS["jobs"]) for job in texts)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -35,7 +35,7 @@ employees = st.lists(st.tuples(int4, texts, micros, int4, int4), max_size=30)
 
 def written(rows: list[tuple[Any, ...]], dataset: Dataset = EMPLOYEES) -> bytes:
     file = io.BytesIO()
-    ours.write(dataset, rows, file)
+    ours.write(dataset, [tuple(zip(*rows[i : i + 7], strict=True)) for i in range(0, len(rows), 7)], file)
     return file.getvalue()
 
 
