@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup test test-localstack check
+.PHONY: help venv demo up down clean status backup test test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -46,3 +46,9 @@ check: venv ## what guards the code: ruff and mypy
 	@$(python) -m ruff check
 	@$(python) -m ruff format --check
 	@$(python) -m mypy
+
+bench: venv ## the benchmarks, as ratios to named limits (3 minutes)
+	@$(python) -m bench
+
+bench-full: venv ## the same with 1M and 5M rows, and the picture in docs (20 minutes)
+	@$(python) -m bench --full

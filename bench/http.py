@@ -18,7 +18,7 @@ from infra.deploy.target import Target, bucket_names
 from infra.venv import ROOT
 
 CALLERS = 8
-SECONDS = 4.0  # of every sample
+SECONDS = 2.0  # of every sample
 Request = Callable[[], tuple[str, str, bytes | None]]
 
 _CONSTANT = """

@@ -142,9 +142,9 @@ class Session:
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
-        """Commit at the end, roll back on any exception."""
-        self.run(begin)
+        """Commit at the end, roll back on any exception; `begin` may do more than begin."""
         try:
+            self.run(begin)
             yield
         except BaseException:
             self.rollback()

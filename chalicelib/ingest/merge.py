@@ -32,8 +32,19 @@ class Merged:
 
 
 def lock_table(session: Session, dataset: Dataset, *, timeout: float) -> None:
-    """Wait up to `timeout` seconds to be the one writer. Raises LockTimeout."""
-    session.run(f"{_lock_timeout(timeout)}; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE")
+    """Wait up to `timeout` seconds to be the one writer, without row triggers where the role may switch
+    them off. Raises LockTimeout."""
+    session.run(locking(dataset, timeout))
+
+
+def locking(dataset: Dataset, timeout: float) -> str:
+    """The statements of `lock_table`, to be sent together with others."""
+    # The change-tracking and summary triggers are ENABLE ALWAYS and fire all the same.
+    return (
+        f"{_lock_timeout(timeout)}; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE;"
+        "SELECT set_config('session_replication_role', 'replica', true)"
+        " WHERE has_parameter_privilege('session_replication_role', 'SET')"
+    )
 
 
 def wait_at_most(session: Session, timeout: float) -> None:
@@ -51,7 +62,6 @@ def upsert(session: Session, dataset: Dataset, source: str, **params: object) ->
     One statement, for a request's few rows; it also drops the orphans that they outdate. Every row's
     parents must be locked.
     """
-    _skip_foreign_key_triggers(session)
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     forgotten = (
         f", forgotten AS (DELETE FROM orphans o USING w WHERE o.dataset = '{dataset.name}' AND o.id = w.id)"
@@ -80,7 +90,6 @@ def load(session: Session, dataset: Dataset, source: str) -> Merged:
     nothing to join. Otherwise one join counts; a file that brings nothing new costs no more than that.
     """
     session.run("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")  # compiling costs more than these few plans do
-    _skip_foreign_key_triggers(session)
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     rows = _last_rows(dataset, source)
     insert = f"INSERT INTO {dataset.name} ({names}) SELECT {names} FROM ({rows}) w"
@@ -120,14 +129,6 @@ def _last_rows(dataset: Dataset, source: str) -> str:
     """A query for the last row of every id."""
     names = ", ".join(dataset.column_names)
     return f"SELECT DISTINCT ON (id) {names} FROM {source} WHERE id IS NOT NULL ORDER BY id, seq DESC"
-
-
-def _skip_foreign_key_triggers(session: Session) -> None:
-    # The change-tracking and summary triggers are ENABLE ALWAYS and fire all the same.
-    session.run(
-        "SELECT set_config('session_replication_role', 'replica', true)"
-        " WHERE has_parameter_privilege('session_replication_role', 'SET')"
-    )
 
 
 def lock_parents(session: Session, parent: str, column: str, source: str) -> str:

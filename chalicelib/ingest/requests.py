@@ -14,7 +14,7 @@ from chalicelib.datasets import Dataset
 from chalicelib.errors import Conflict, LockTimeout, Unavailable
 from chalicelib.ingest import healing, merge
 from chalicelib.ingest.rejects import Reject, RejectFile, row_of_object
-from chalicelib.ingest.rules import Checked, Problem, check_object, missing_parent
+from chalicelib.ingest.rules import Checked, Problem, check_objects, missing_parent
 from chalicelib.loads import Counts
 from chalicelib.storage import Storage
 
@@ -62,7 +62,7 @@ def upload(
     Raises LockTimeout when others hold the tables for over `lock_timeout` seconds, DatabaseUnavailable,
     StorageUnavailable when the rejects cannot be stored; nothing has been written then.
     """
-    checked = [check_object(dataset, row, id_optional=True) for row in rows]
+    checked = check_objects(dataset, rows)
     with database.session() as session:
         result = _with_retries(session, storage, dataset, rows, checked, source, Patience(lock_timeout))
         if result.counts.inserted:
@@ -100,8 +100,7 @@ def _with_retries(
 ) -> Upload:
     for attempt in range(1, TRIES + 1):
         try:
-            with session.transaction():
-                merge.lock_table(session, dataset, timeout=patience.left())
+            with session.transaction(f"BEGIN; {merge.locking(dataset, patience.left())}"):
                 return _upload(session, storage, dataset, rows, checked, source, patience)
         except Conflict:
             if attempt == TRIES:

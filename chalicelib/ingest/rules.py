@@ -6,10 +6,11 @@ database takes as text: `int` for ids, `str` for texts, ISO 8601 in UTC for inst
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from chalicelib.datasets import MAX_ID, MAX_TEXT, Dataset, Kind
 
@@ -20,8 +21,7 @@ _HOUR_24 = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d(?:-?\d)?).24", re.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One reason to reject a row; `field` is None where the row as a whole is at fault."""
 
     field: str | None
@@ -32,8 +32,7 @@ class Problem:
         return f"{self.field} {self.reason}" if self.field else self.reason
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """The outcome for one row: a value per column (None where it is bad or absent) and all problems."""
 
     values: tuple[Value | None, ...]
@@ -51,6 +50,39 @@ class _Broken(ValueError):
 def check_fields(dataset: Dataset, fields: Sequence[bytes]) -> Checked:
     """Check one CSV record that was split into as many fields as the dataset has columns."""
     return _check(dataset, map(_decoded, fields))
+
+
+def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
+    """`check_object` for the rows of a request, whose ids may be left out.
+
+    Where all of them are complete, clean and usual, which is judged column by column in C, none is
+    looked at by itself.
+    """
+    width, columns = len(dataset.columns), itemgetter(*dataset.column_names)
+    if all(type(row) is dict and len(row) == width for row in rows):
+        with suppress(KeyError):
+            whole = list(map(columns, rows))
+            if all(_USUAL[c.kind](values) for c, values in zip(dataset.columns, zip(*whole, strict=True), strict=True)):
+                return [Checked(values, ()) for values in whole]
+    return [check_object(dataset, row, id_optional=True) for row in rows]
+
+
+def _usual_ids(values: Sequence[Any]) -> bool:
+    return set(map(type, values)) == {int} and _ids_are_valid(values)
+
+
+def _usual_texts(values: Sequence[Any]) -> bool:
+    return set(map(type, values)) == {str} and _texts_are_valid(values)
+
+
+def _usual_instants(values: Sequence[Any]) -> bool:
+    """Written as nearly everybody does, which Postgres (in UTC) reads as Python does."""
+    if set(map(type, values)) != {str} or not all(map(_USUAL_INSTANT.fullmatch, values)):
+        return False
+    try:
+        return all(map(datetime.fromisoformat, values))
+    except ValueError:
+        return False
 
 
 def check_unsplit(raw: bytes, problem: str) -> tuple[Problem, ...]:
@@ -111,6 +143,11 @@ _FIRST_INSTANT, _LAST_INSTANT = (
     (at - _EPOCH) // timedelta(microseconds=1)
     for at in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 )
+_USUAL: dict[Kind, Callable[[Any], bool]] = {
+    Kind.ID: _usual_ids,
+    Kind.TEXT: _usual_texts,
+    Kind.INSTANT: _usual_instants,
+}
 _WHOLE_COLUMN: dict[Kind, Callable[[Any], bool]] = {
     Kind.ID: _ids_are_valid,
     Kind.TEXT: _texts_are_valid,

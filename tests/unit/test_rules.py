@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT
-from chalicelib.ingest.rules import all_stored_are_valid, check_fields, check_object, check_stored
+from chalicelib.ingest.rules import (
+    all_stored_are_valid,
+    check_fields,
+    check_object,
+    check_objects,
+    check_stored,
+)
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 GOOD = {"id": 7, "name": "Ann Lee", "datetime": "2021-07-27T16:02:08Z", "department_id": 2, "job_id": 3}
@@ -168,3 +174,37 @@ def test_a_text_of_any_length_is_judged_in_a_column() -> None:
     departments = DATASETS["departments"]
     assert all_stored_are_valid(departments, ((1, 2), ("a" * MAX_TEXT, "b")))
     assert not all_stored_are_valid(departments, ((1, 2), ("a" * (MAX_TEXT + 1), "b")))
+
+
+SENT = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from([1, 7, MAX_ID, 0, "5", True, 1.0]) | st.integers(1, 9),
+        "name": STORED_TEXT | st.sampled_from(["Ann", 5, None]),
+        "datetime": st.sampled_from(
+            ["2021-07-27T16:02:08Z", "2021-07-27 16:02:08", "2021-02-30T00:00:00", "2021-07-27", 5]
+        ),
+        "department_id": st.integers(1, 3),
+        "job_id": st.integers(1, 3),
+    },
+    optional={"colour": st.just("red")},
+)
+
+
+@given(st.lists(SENT, min_size=1, max_size=4), st.sampled_from([None, "id", "name"]))
+def test_rows_of_a_request_are_judged_together_as_they_are_alone(
+    rows: list[dict[str, object]], left_out: str | None
+) -> None:
+    if left_out:
+        rows[0].pop(left_out)
+    alone = [check_object(EMPLOYEES, row, id_optional=True) for row in rows]
+    together = check_objects(EMPLOYEES, rows)
+    assert [checked.problems for checked in together] == [checked.problems for checked in alone]
+    for one, other in zip(together, alone, strict=True):
+        if one.valid:
+            assert (*one.values[:2], *one.values[3:]) == (*other.values[:2], *other.values[3:])
+            assert at_utc(one.values[2]) == at_utc(other.values[2])
+
+
+def at_utc(value: object) -> datetime:
+    at = datetime.fromisoformat(str(value))
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

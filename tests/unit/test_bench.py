@@ -1,0 +1,44 @@
+"""The benchmarks' own arithmetic, and what their data is said to be."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.data import Shape, employees
+from bench.results import Result, line, write_json, write_svg
+
+
+@pytest.mark.parametrize("style", ["plain", "quoted", "crlf", "offset"])
+def test_the_file_holds_what_it_is_said_to_hold(style: str) -> None:
+    data = employees(4000, Shape(style=style), first_id=1)
+    assert data.file.count(b"\n") == data.rows == 4000
+    assert data.rejected == 40
+    ids = [int(row.partition(b",")[0]) for row in data.valid.splitlines()]
+    assert len(ids) == len(set(ids)) == max(ids)
+    assert 4000 - data.rejected - len(ids) == 200  # repeated
+
+
+def test_later_files_bring_ids_of_their_own() -> None:
+    ids = [int(row.partition(b",")[0]) for row in employees(100, first_id=5000).valid.splitlines()]
+    assert min(ids) == 5000
+
+
+def test_a_goal_is_a_bound_on_the_ratio_of_medians(tmp_path: Path) -> None:
+    slow = Result("work", "limit", [3.0, 2.0, 10.0], [1.0, 1.0, 2.0], 2.9)
+    assert (slow.ratio, slow.met, slow.spread) == (3.0, False, (2.0, 5.0))
+    fast = Result("rate", "limit", [8.0], [10.0], 0.7, at_least=True, unit="/s")
+    assert fast.met
+    free = Result("a < b", "limit", [1.0], [1.0])
+    assert free.met is None
+    assert "MISSED" in line(slow)
+    write_json(tmp_path / "r.json", {"cores": 2}, [slow, fast, free])
+    written = json.loads((tmp_path / "r.json").read_text())
+    assert written["results"][0] == {
+        "work": "work", "limit": "limit", "unit": "s", "seconds": 3.0, "limit_seconds": 1.0, "ratio": 3.0,
+        "spread": [2.0, 5.0], "goal": "<= 2.9", "met": False,
+    }  # fmt: skip
+    write_svg(tmp_path / "r.svg", "All & more", [slow, fast, free])
+    text = (tmp_path / "r.svg").read_text()
+    assert "a &lt; b" in text
+    assert text.count("<rect") == 3
