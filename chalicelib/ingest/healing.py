@@ -51,9 +51,14 @@ def heal_all(session: Session, grace: timedelta) -> int:
     return healed
 
 
-def heal(session: Session, dataset: Dataset, grace: timedelta, *, at_most: int | None = None) -> int:
-    """Load the orphans of `dataset` whose parents all exist, in a transaction of its own."""
+def heal(
+    session: Session, dataset: Dataset, grace: timedelta, *, load_id: int | None = None, at_most: int | None = None
+) -> int:
+    """Load the orphans of `dataset`, or those that one load has left, whose parents all exist; in a
+    transaction of its own."""
     waiting = f"FROM orphans WHERE dataset = '{dataset.name}' AND rejected_at > now() - {_interval(grace)}"
+    if load_id is not None:
+        waiting += f" AND load_id = {load_id}"
     limit = "" if at_most is None else f" LIMIT {at_most + 1}"
     count = session.scalar(f"SELECT count(*) FROM (SELECT {waiting}{limit}) w")
     if not count or (at_most is not None and count > at_most):

@@ -44,7 +44,7 @@ def ingest_object(database: Database, storage: Storage, created: ObjectCreated, 
         finally:
             loads.release(session, claim.load_id)
         if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
-            _heal(session, source, grace)
+            _heal(session, source, claim.load_id, grace)
 
 
 @contextmanager
@@ -78,11 +78,11 @@ def _reject_file(storage: Storage, claim: Claim, source: Source, url: str) -> Re
     return RejectFile(storage.errored, source.dataset, claim.load_id, url, claim.started_at)
 
 
-def _heal(session: Session, source: Source, grace: timedelta) -> None:
+def _heal(session: Session, source: Source, load_id: int, grace: timedelta) -> None:
     """Load what waited for these rows, and what of these was waiting while its parents came in."""
     try:
         if source.dataset.references:
-            healing.heal(session, source.dataset, grace)
+            healing.heal(session, source.dataset, grace, load_id=load_id)
         healing.heal_children(session, source.dataset, grace)
     except Unavailable:  # this load is done; the schedule heals later
         _log.warning("healing after a load of %s was put off", source.dataset.name, exc_info=True)

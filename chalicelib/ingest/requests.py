@@ -64,7 +64,7 @@ def upload(
     """
     checked = check_objects(dataset, rows)
     with database.session() as session:
-        result = _with_retries(session, storage, dataset, rows, checked, source, Patience(lock_timeout))
+        result = _Request(session, storage, dataset, rows, checked, source, Patience(lock_timeout)).upload()
         if result.counts.inserted:
             _heal(session, dataset, grace)
     return result
@@ -89,119 +89,111 @@ class Patience:
         return self._deadline - time.monotonic() < self._allowed - 0.2
 
 
-def _with_retries(
-    session: Session,
-    storage: Storage,
-    dataset: Dataset,
-    rows: Sequence[Any],
-    checked: list[Checked],
-    source: str,
-    patience: Patience,
-) -> Upload:
-    for attempt in range(1, TRIES + 1):
-        try:
-            with session.transaction(f"BEGIN; {merge.locking(dataset, patience.left())}"):
-                return _upload(session, storage, dataset, rows, checked, source, patience)
-        except Conflict:
-            if attempt == TRIES:
-                raise
-    raise AssertionError("unreachable")
-
-
 def _heal(session: Session, dataset: Dataset, grace: timedelta) -> None:
     with suppress(Unavailable):  # the rows of this request are in; the schedule heals later
         healing.heal_children(session, dataset, grace, at_most=healing.REQUEST_LIMIT)
 
 
-def _upload(
-    session: Session,
-    storage: Storage,
-    dataset: Dataset,
-    rows: Sequence[Any],
-    checked: list[Checked],
-    source: str,
-    patience: Patience,
-) -> Upload:
-    result = Upload(rows)
-    problems = _with_missing_parents(session, dataset, checked, patience)
-    result.ids = _with_new_ids(session, dataset, checked, problems)
-    result.rejects = [
-        Reject(i, found, _raw(rows[i]), row_of_object(dataset, rows[i])) for i, found in enumerate(problems) if found
-    ]
-    names = ("seq", *dataset.column_names)
-    accepted = [
-        dict(zip(names, (i, row_id, *checked[i].values[1:]), strict=True))
-        for i, row_id in enumerate(result.ids)
-        if row_id is not None
-    ]
-    result.counts = _merged(session, dataset, accepted, received=len(rows))
-    result.load_id = _record(session, storage, dataset, source, result)
-    return result
+@dataclass(frozen=True)
+class _Request:
+    """The rows of one request on their way into the database."""
 
+    session: Session
+    storage: Storage
+    dataset: Dataset
+    rows: Sequence[Any]
+    checked: list[Checked]
+    source: str
+    patience: Patience
 
-def _with_missing_parents(
-    session: Session, dataset: Dataset, checked: list[Checked], patience: Patience
-) -> list[tuple[Problem, ...]]:
-    """The problems of each row, missing parents included; the parents that exist are locked."""
-    problems = [row.problems for row in checked]
-    for column, parent in dataset.references:
-        position = dataset.columns.index(column)
-        wanted = [row.values[position] for row in checked]
-        if patience.shrunk():
-            merge.wait_at_most(session, patience.left())
-        known = merge.lock_ids(session, parent, wanted)
-        for i, parent_id in enumerate(wanted):
-            if parent_id is not None and parent_id not in known:
-                problems[i] = (*problems[i], missing_parent(column.name, parent_id))
-    return problems
+    def upload(self) -> Upload:
+        """Whole or not at all; tried again where a concurrent change came between."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self.session.transaction(f"BEGIN; {merge.locking(self.dataset, self.patience.left())}"):
+                    return self._upload_once()
+            except Conflict:
+                if attempt == TRIES:
+                    raise
+        raise AssertionError("unreachable")
 
+    def _upload_once(self) -> Upload:
+        result = Upload(self.rows)
+        problems = self._with_missing_parents()
+        result.ids = self._with_new_ids(problems)
+        result.rejects = [
+            Reject(i, found, _raw(self.rows[i]), row_of_object(self.dataset, self.rows[i]))
+            for i, found in enumerate(problems)
+            if found
+        ]
+        names = ("seq", *self.dataset.column_names)
+        accepted = [
+            dict(zip(names, (i, row_id, *self.checked[i].values[1:]), strict=True))
+            for i, row_id in enumerate(result.ids)
+            if row_id is not None
+        ]
+        result.counts = self._merged(accepted)
+        result.load_id = self._record(result)
+        return result
 
-def _with_new_ids(
-    session: Session, dataset: Dataset, checked: list[Checked], problems: list[tuple[Problem, ...]]
-) -> list[int | None]:
-    """The id of each acceptable row, a new one where it was left out."""
-    ids: list[int | None] = [None] * len(checked)
-    nameless = []
-    for i, row in enumerate(checked):
-        if not problems[i]:
-            ids[i] = int(row.values[0]) if row.values[0] is not None else None
+    def _with_missing_parents(self) -> list[tuple[Problem, ...]]:
+        """The problems of each row, missing parents included; the parents that exist are locked."""
+        problems = [row.problems for row in self.checked]
+        for column, parent in self.dataset.references:
+            position = self.dataset.columns.index(column)
+            wanted = [row.values[position] for row in self.checked]
+            if self.patience.shrunk():
+                merge.wait_at_most(self.session, self.patience.left())
+            known = merge.lock_ids(self.session, parent, wanted)
+            for i, parent_id in enumerate(wanted):
+                if parent_id is not None and parent_id not in known:
+                    problems[i] = (*problems[i], missing_parent(column.name, parent_id))
+        return problems
+
+    def _with_new_ids(self, problems: list[tuple[Problem, ...]]) -> list[int | None]:
+        """The id of each acceptable row, a new one where it was left out."""
+        ids: list[int | None] = [None] * len(self.checked)
+        nameless = []
+        for i, row in enumerate(self.checked):
+            if not problems[i]:
+                ids[i] = int(row.values[0]) if row.values[0] is not None else None
+                if ids[i] is None:
+                    nameless.append(i)
+        if nameless:
+            explicit = {row_id for row_id in ids if row_id is not None}
+            new = merge.next_ids(self.session, self.dataset, len(nameless), explicit)
+            for i, row_id in zip(nameless, new, strict=False):
+                ids[i] = row_id
+        for i in nameless:
             if ids[i] is None:
-                nameless.append(i)
-    if nameless:
-        explicit = {row_id for row_id in ids if row_id is not None}
-        for i, row_id in zip(nameless, merge.next_ids(session, dataset, len(nameless), explicit), strict=False):
-            ids[i] = row_id
-    for i in nameless:
-        if ids[i] is None:
-            problems[i] = (Problem("id", "cannot be given: all ids are in use"),)
-    return ids
+                problems[i] = (Problem("id", "cannot be given: all ids are in use"),)
+        return ids
 
+    def _merged(self, accepted: list[dict[str, Any]]) -> Counts:
+        received = len(self.rows)
+        if not accepted:
+            return Counts(received=received, rejected=received)
+        columns = ", ".join(f"{c.name} {c.kind.value}" for c in self.dataset.columns)
+        source = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
+        merged = merge.upsert(self.session, self.dataset, source, rows=json.dumps(accepted))
+        return Counts(
+            received=received,
+            inserted=merged.inserted,
+            updated=merged.updated,
+            unchanged=merged.unchanged,
+            superseded=len(accepted) - merged.distinct,
+            rejected=received - len(accepted),
+        )
 
-def _merged(session: Session, dataset: Dataset, accepted: list[dict[str, Any]], *, received: int) -> Counts:
-    if not accepted:
-        return Counts(received=received, rejected=received)
-    columns = ", ".join(f"{c.name} {c.kind.value}" for c in dataset.columns)
-    source = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
-    merged = merge.upsert(session, dataset, source, rows=json.dumps(accepted))
-    return Counts(
-        received=received,
-        inserted=merged.inserted,
-        updated=merged.updated,
-        unchanged=merged.unchanged,
-        superseded=len(accepted) - merged.distinct,
-        rejected=received - len(accepted),
-    )
-
-
-def _record(session: Session, storage: Storage, dataset: Dataset, source: str, result: Upload) -> int:
-    """The load of this request, its reject file stored before the transaction commits."""
-    load_id, at = loads.record_request(session, dataset, source, result.counts)
-    if result.rejects:
-        file = RejectFile(storage.errored, dataset, load_id, source, at, place="index")
-        for reject in result.rejects:
-            file.add(reject)
-        loads.set_errored_key(session, load_id, file.complete() or "")
-    return load_id
+    def _record(self, result: Upload) -> int:
+        """The load of this request, its reject file stored before the transaction commits."""
+        load_id, at = loads.record_request(self.session, self.dataset, self.source, result.counts)
+        if result.rejects:
+            file = RejectFile(self.storage.errored, self.dataset, load_id, self.source, at, place="index")
+            for reject in result.rejects:
+                file.add(reject)
+            loads.set_errored_key(self.session, load_id, file.complete() or "")
+        return load_id
 
 
 def _raw(row: Any) -> bytes:

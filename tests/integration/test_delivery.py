@@ -269,3 +269,15 @@ def test_the_schedule_heals_what_a_crash_left(landing: Landing, database: Databa
         session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
         assert healing.heal_all(session, timedelta(minutes=15)) == 1
     assert landing.load(load["id"])["resolved"] == 1
+
+
+def test_a_load_looks_again_for_the_parents_of_its_own_rows_only(landing: Landing, database: Database) -> None:
+    """What others left behind would make every load dearer; the schedule sees to that."""
+    landing.upload("jobs.csv", "1,Clerk\n")
+    first = landing.upload("hired_employees_1.csv", "1,Ann,2021-07-27,5,1\n")
+    with database.session() as session:
+        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # no load that would heal
+    landing.upload("hired_employees_2.csv", "2,Bo,2021-07-27,5,1\n3,Cy,2021-07-27,6,1\n")
+    assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(2,)]
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["healed"] == 1
+    assert landing.load(first["id"])["resolved"] == 1
