@@ -98,7 +98,7 @@ def write_json(path: Path, about: dict[str, Any], results: Sequence[Result]) -> 
     path.write_text(json.dumps({"machine": about, "results": [r.to_dict() for r in results]}, indent=2) + "\n")
 
 
-_ROW, _LEFT, _WIDTH, _SCALE = 24, 420, 900, 160  # pixels; the last one for a ratio of 1
+_ROW, _LEFT, _WIDTH, _SCALE = 24, 430, 900, 80  # pixels; the last one for a ratio of 1
 
 
 def write_svg(path: Path, title: str, results: Sequence[Result]) -> None:
@@ -107,7 +107,9 @@ def write_svg(path: Path, title: str, results: Sequence[Result]) -> None:
     for number, result in enumerate(results):
         y = 50 + number * _ROW
         length = min(result.ratio * _SCALE, _WIDTH - _LEFT - 60)
-        rows.append(f'<text x="{_LEFT - 8}" y="{y + 13}" text-anchor="end">{escape(result.work)}</text>')
+        rows.append(
+            f'<text x="{_LEFT - 8}" y="{y + 13}" text-anchor="end">{escape(result.work)} / {escape(result.limit)}</text>'
+        )
         rows.append(f'<rect x="{_LEFT}" y="{y + 2}" width="{length:.0f}" height="14" class="{_class(result)}"/>')
         rows.append(f'<text x="{_LEFT + length + 5:.0f}" y="{y + 13}">{result.ratio:.2f}</text>')
         if result.goal is not None:
