@@ -107,11 +107,10 @@ def write_svg(path: Path, title: str, results: Sequence[Result]) -> None:
     for number, result in enumerate(results):
         y = 50 + number * _ROW
         length = min(result.ratio * _SCALE, _WIDTH - _LEFT - 60)
-        rows.append(
-            f'<text x="{_LEFT - 8}" y="{y + 13}" text-anchor="end">{escape(result.work)} / {escape(result.limit)}</text>'
-        )
+        name = escape(f"{result.work} / {result.limit}")
+        rows.append(f'<text x="{_LEFT - 8}" y="{y + 13}" text-anchor="end">{name}</text>')
         rows.append(f'<rect x="{_LEFT}" y="{y + 2}" width="{length:.0f}" height="14" class="{_class(result)}"/>')
-        rows.append(f'<text x="{_LEFT + length + 5:.0f}" y="{y + 13}">{result.ratio:.2f}</text>')
+        rows.append(f'<text x="{_WIDTH - 10}" y="{y + 13}" text-anchor="end">{result.ratio:.2f}</text>')
         if result.goal is not None:
             x = _LEFT + min(result.goal * _SCALE, _WIDTH - _LEFT - 60)
             rows.append(f'<path d="M{x:.0f} {y}v18"/>')
