@@ -245,6 +245,9 @@ def rig() -> Iterator[Rig]:
             postgres = Postgres(home_of(state.folder), Role("", ""))
             upgrade(services.database_url, tls="disable")
             made = Rig(services, postgres.superuser_url, state.folder)
+            # Tables are filled and emptied all the time: vacuums of them would run at anybody's cost, at random.
+            made.sql("ALTER SYSTEM SET autovacuum = off", made.superuser_url)
+            made.sql("SELECT pg_reload_conf()", made.superuser_url)
             for bucket in _BUCKETS.values():
                 made.s3.create_bucket(Bucket=bucket)
             versioned: Any = {"Status": "Enabled"}
