@@ -103,7 +103,7 @@ def memory(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 
 def backup(rig: Rig, scale: Scale) -> Iterator[Result]:
-    _fill(rig, scale.rows)
+    fill(rig, scale.rows)
     seconds, limit = [], []
     for _ in range(scale.rounds):
         path = str(rig.folder / "dump")
@@ -165,7 +165,7 @@ _BARE = """
 
 def batch(rig: Rig, scale: Scale) -> Iterator[Result]:
     """Half of the rows are new, half change what is there."""
-    _fill(rig, scale.rows)
+    fill(rig, scale.rows)
     database = Database(rig.url, tls="disable")
     seconds, limit = [], []
     largest = int(rig.scalar("SELECT max(id) FROM hired_employees"))
@@ -194,7 +194,7 @@ def _sent(number: int, largest: int) -> dict[str, Any]:
 def reports(rig: Rig, scale: Scale) -> Iterator[Result]:
     found = []
     for rows in (10_000, scale.rows, scale.large):
-        _fill(rig, rows)
+        fill(rig, rows)
         found.append(list(_reports(rig, scale.name(rows), 1.0)))
         yield from found[-1]
     for report in range(2):
@@ -231,7 +231,7 @@ def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
     seconds: list[list[float]] = []
     added = scale.rows // 10
     for rows in (scale.rows, scale.large):
-        _fill(rig, rows)
+        fill(rig, rows)
         first = int(rig.scalar("SELECT max(id) FROM hired_employees")) + 1
         seconds.append([])
         for turn in range(2 + 2 * scale.rounds):
@@ -272,7 +272,7 @@ def _import_seconds(rig: Rig, code: str) -> float:
     return float(done.stdout)
 
 
-def _fill(rig: Rig, rows: int) -> None:
+def fill(rig: Rig, rows: int) -> None:
     rig.reset(Shape())
     data = employees(rows)
     rig.copy("limits.pk", data)

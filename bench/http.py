@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.cases import Scale, _fill
+from bench.cases import Scale, fill
 from bench.results import Result
 from bench.rig import Rig
 from infra.deploy import driver
@@ -32,7 +32,7 @@ def constant(size: str) -> Any:
 
 
 def requests_per_second(rig: Rig, scale: Scale) -> Iterator[Result]:
-    _fill(rig, scale.rows)
+    fill(rig, scale.rows)
     url = _deploy(rig)
     ids = count(1)
 

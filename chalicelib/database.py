@@ -18,6 +18,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.errors import ConfigurationError, Conflict, DatabaseUnavailable, HireflowError, LockTimeout
 
+EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count (binary formats)
 CONNECT_TIMEOUT = 5.0  # seconds, of every read and write until a connection is ready, and of every ping
 # SQLSTATE classes of a server that cannot serve us now; 25006 is a primary that has become a read-only standby
 _AWAY = ("08", "53", "57P", "58", "XX", "25006")

@@ -76,17 +76,18 @@ def records(dataset: Dataset, stream: Readable) -> Iterator[list[tuple[Any, ...]
     stream raises passes through.
     """
     container = Container(stream)
-    plain = _plain_schema(dataset, container.schema)
+    head, sentinel = _framing(dataset, _plain_schema(dataset, container.schema))
     for count, block in container.blocks():
-        yield from _decoded(dataset, plain, count, block)
+        yield from _decoded(dataset, head, sentinel, count, block)
 
 
-def _decoded(dataset: Dataset, plain: Any, count: int, block: bytes) -> Iterator[list[tuple[Any, ...]]]:
+def _decoded(
+    dataset: Dataset, head: bytes, sentinel: bytes, count: int, block: bytes
+) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a block: as a file of its own, which fastavro reads several times faster than single
     records. A row of ours after the last one tells whether the block was read to its very end."""
     from fastavro import reader
 
-    head, sentinel = _framing(dataset, plain)
     body = BytesIO(b"".join((head, _long(count + 1), _long(len(block) + len(sentinel)), block, sentinel, _SYNC)))
     row: Callable[[Any], tuple[Any, ...]] = itemgetter(*dataset.column_names)
     try:

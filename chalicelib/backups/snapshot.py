@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
-from chalicelib.database import Session
+from chalicelib.database import EPOCH, Session
 from chalicelib.datasets import Dataset, Kind
 
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -20,7 +20,6 @@ LOCK_TIMEOUT = 30_000  # ms to wait for a migration that holds a table
 _WINDOW = 64  # pages asked for at a time: half a MiB, some 6000 rows
 _MAX_TEXT = 4 * 1024 * 1024  # bytes of text in one message; compressed text makes a page much larger than 8 KiB
 _SLOTS = 1 << 16  # row positions in a page: ctid's second half has 16 bits
-_EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count
 _HEADER = 19  # bytes: signature, flags, length of the extension (COPY's binary format)
 
 _SEND = {
@@ -129,7 +128,7 @@ def _texts(field: memoryview) -> Sequence[str]:
 
 
 def _instants(field: memoryview) -> Sequence[int]:
-    return [value + _EPOCH for value in _integers("q", field)]
+    return [value + EPOCH for value in _integers("q", field)]
 
 
 _DECODE = {Kind.ID: _ids, Kind.TEXT: _texts, Kind.INSTANT: _instants}

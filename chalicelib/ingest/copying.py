@@ -9,10 +9,10 @@ from itertools import chain, repeat
 from struct import Struct
 from typing import Any
 
+from chalicelib.database import EPOCH
 from chalicelib.datasets import Dataset, Kind
 from chalicelib.ingest.rules import Value
 
-EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count
 _ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 

@@ -80,13 +80,12 @@ def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
         "ANALYZE healing"
     )
     set_orphans_apart(session, dataset, "healing")
-    merged = upsert(session, dataset, "healing")
+    merged = upsert(session, dataset, "healing")  # drops the orphans it loads
     if merged.distinct:
         session.run(
             "UPDATE loads l SET resolved = l.resolved + h.healed"
             " FROM (SELECT load_id, count(*) AS healed FROM healing GROUP BY load_id) h WHERE l.id = h.load_id"
         )
-        session.run(f"DELETE FROM orphans o USING healing h WHERE o.dataset = '{dataset.name}' AND o.id = h.id")
     return merged.distinct
 
 
