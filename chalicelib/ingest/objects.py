@@ -6,11 +6,12 @@ whole or not at all, and its claim tells the next attempt that there was one.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
-from chalicelib import deadline, loads
+from chalicelib import deadline, loads, logs
 from chalicelib.database import Database, Session
 from chalicelib.datasets import Dataset
 from chalicelib.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
@@ -49,7 +50,7 @@ def _ingest(database: Database, storage: Storage, created: ObjectCreated, grace:
         if claim is None:
             return
         try:
-            with _ending(database, storage, claim, source):
+            with logs.about(load_id=claim.load_id), _ending(database, storage, claim, source):
                 if source is None:
                     raise unrecognised(created.key)
                 _ObjectLoad(session, storage, claim, created, source).run()
@@ -66,10 +67,10 @@ def _ending(database: Database, storage: Storage, claim: Claim, source: Source |
     try:
         yield
     except LoadError as error:
-        _log.warning("load %s failed: %s", claim.load_id, error.detail)
+        _log.warning("load failed: %s", error.detail)
         _fail(database, storage, claim, source, error.detail)
     except Exception as error:
-        _log.warning("attempt %s of load %s failed", claim.attempt, claim.load_id, exc_info=True)
+        _log.warning("attempt %s of the load failed", claim.attempt, exc_info=True)
         reason = error.detail if isinstance(error, HireflowError) else "an internal error"
         # The database may be what is away: the claim is enough then.
         with suppress(HireflowError), deadline.within(ENDING):
@@ -111,9 +112,11 @@ class _ObjectLoad:
         self._session, self._storage, self._claim = session, storage, claim
         self._created, self._source, self._dataset = created, source, source.dataset
         self._rejects = _reject_file(storage, claim, source, created.source)
+        self._counts: Counts | None = None
         self._reported = False  # rows without parents are in the reject file: the merge cannot be tried again
 
     def run(self) -> None:
+        began = time.monotonic()
         try:
             self._merge(self._stage())
         except BaseException:
@@ -123,6 +126,8 @@ class _ObjectLoad:
         if not self._rejects.count and self._claim.attempt > 1:
             self._rejects.remove()  # an earlier attempt may have reported what is no longer wrong
         self._session.run("DROP TABLE IF EXISTS staging")
+        took = {"attempt": self._claim.attempt, "seconds": round(time.monotonic() - began, 3)}
+        _log.info("load succeeded" if self._counts else "load skipped", extra=took | vars(self._counts or Counts()))
 
     def _stage(self) -> staging.Stager:
         staging.create(self._session, self._dataset)
@@ -180,6 +185,7 @@ class _ObjectLoad:
             rejected=stager.rejected + missing,
         )
         loads.succeed(session, self._claim, counts, self._rejects.complete())
+        self._counts = counts
 
     def _is_stale(self) -> bool:
         newest = loads.newest_loaded(self._session, self._created)
