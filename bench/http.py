@@ -14,7 +14,7 @@ from bench.cases import Scale, fill
 from bench.results import Result
 from bench.rig import Rig
 from infra.deploy import driver
-from infra.deploy.target import Target, bucket_names
+from infra.deploy.target import Target, bucket_names, queue_names
 from infra.venv import ROOT
 
 CALLERS = 8
@@ -65,7 +65,8 @@ def _deploy(rig: Rig) -> str:
     shutil.copytree(ROOT / ".chalice", source / ".chalice")
     shutil.copyfile(ROOT / "requirements.txt", source / "requirements.txt")
     Path(source, "app.py").write_text((ROOT / "app.py").read_text() + _CONSTANT)
-    functions = {**bucket_names("local"), "DATABASE_URL": rig.url, "DATABASE_TLS": "disable", "LOG_LEVEL": "ERROR"}
+    names = {**bucket_names("local"), **queue_names("local")}
+    functions = {**names, "DATABASE_URL": rig.url, "DATABASE_TLS": "disable", "LOG_LEVEL": "ERROR"}
     target = Target("local", source, rig.folder / "build", functions, rig.services.aws)
     target.work.mkdir()
     driver.deploy(target, lambda _: None)

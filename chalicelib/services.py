@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from chalicelib.database import Database
+from chalicelib.delivery import DeadLetters, Functions
 from chalicelib.settings import Settings
 from chalicelib.storage import Storage
 
@@ -14,6 +15,8 @@ class Services:
     settings: Settings
     database: Database
     storage: Storage
+    dead_letters: DeadLetters
+    functions: Functions
 
 
 @cache
@@ -24,4 +27,6 @@ def services() -> Services:
         settings,
         Database(settings.database_url, tls=settings.database_tls),
         Storage(settings.landing_bucket, settings.errored_bucket, settings.backup_bucket),
+        DeadLetters(settings.dead_letter_queue),
+        Functions(),
     )

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 from chalicelib.errors import ConfigurationError
 
-_REQUIRED = ("DATABASE_URL", "LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET")
+_REQUIRED = ("DATABASE_URL", "LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET", "DEAD_LETTER_QUEUE")
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a deployed function may know about its surroundings.
 
-    `database_url` is a SQLAlchemy URL; `database_tls` is `verify-full` or `disable`;
+    `database_url` is a SQLAlchemy URL; `database_tls` is `verify-full` or `disable`; buckets and queue are names;
     `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore
     point is kept.
     """
@@ -22,6 +22,7 @@ class Settings:
     landing_bucket: str
     errored_bucket: str
     backup_bucket: str
+    dead_letter_queue: str
     database_tls: str = "verify-full"
     orphan_grace: timedelta = timedelta(minutes=15)
     backup_retention: timedelta = timedelta(days=30)
@@ -42,6 +43,7 @@ class Settings:
             landing_bucket=env["LANDING_BUCKET"],
             errored_bucket=env["ERRORED_BUCKET"],
             backup_bucket=env["BACKUP_BUCKET"],
+            dead_letter_queue=env["DEAD_LETTER_QUEUE"],
             database_tls=tls,
             orphan_grace=timedelta(minutes=grace),
             backup_retention=timedelta(days=retention),

@@ -106,7 +106,7 @@ class _ObjectLoad:
             with suppress(HireflowError):
                 self._rejects.abort()
             raise
-        if not self._rejects.count and self._claim.attempt > 1:
+        if not self._rejects.count and self._claim.tried_before:
             self._rejects.remove()  # an earlier attempt may have reported what is no longer wrong
         self._session.run("DROP TABLE IF EXISTS staging")
 

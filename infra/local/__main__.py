@@ -14,7 +14,7 @@ from infra.venv import ROOT
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
     parser.add_argument("command", choices=["up", "down", "clean", "status", "env", "invoke"])
-    parser.add_argument("function", nargs="?", help="of `invoke`: a scheduled function of app.py")
+    parser.add_argument("function", nargs="?", help="of `invoke`: a function of app.py that needs no event of its own")
     parser.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(STAGES)}")
     parser.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
     args = parser.parse_args(arguments)

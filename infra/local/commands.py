@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.deploy import driver
-from infra.deploy.target import Target, bucket_names
+from infra.deploy.target import Target, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local import compose
 from infra.local.cloud import Cloud, Embedded, Given, Report, Services
@@ -65,7 +65,7 @@ class Commands:
         return shown
 
     def invoke(self, function: str) -> Any:
-        """Call a scheduled function as its schedule would."""
+        """Call a function as its schedule would, or as if it had one."""
         env = self.state.read_env()
         target = self._target(Services(env, env["DATABASE_URL"], env["DATABASE_URL"]))
         return driver.invoke(target, function, _scheduled_event(env["AWS_DEFAULT_REGION"]))
@@ -87,6 +87,7 @@ class Commands:
     def _target(self, services: Services) -> Target:
         functions = {
             **bucket_names(self.stage),
+            **queue_names(self.stage),
             "DATABASE_URL": services.functions_database_url,
             "DATABASE_TLS": "disable",
             **{name: os.environ[name] for name in _PASSED_THROUGH if os.environ.get(name)},

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README
 
 def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / ".local").symlink_to(cloud.commands.state.folder)
-    (tmp_path / "Makefile").write_text(f"backup:\n\t@echo {cloud.backup()}\n")  # of the stage under test
+    commands = f"backup:\n\t@echo {cloud.backup()}\nredrive:\n\t@echo {cloud.redrive()['left']} left\n"
+    (tmp_path / "Makefile").write_text(commands)  # of the stage under test
     pasted = f"set -eu\ncd {tmp_path}\n" + "\n".join(_marked(block) for block in EXAMPLES)
     done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -48,8 +48,8 @@ def test_two_migrations_at_once_and_one_again(postgres: Postgres) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert revisions == ["0001", "0001"]
-    assert upgrade(url, tls="disable") == "0001"
+    assert revisions == ["0002", "0002"]
+    assert upgrade(url, tls="disable") == "0002"
 
 
 def test_every_dataset_is_tracked_even_by_a_bulk_load(database: Database) -> None:
