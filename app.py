@@ -27,7 +27,12 @@ def ingest(event: S3Event) -> None:
 
     parts = services()
     for created in created_objects(event.to_dict()):
-        ingest_object(parts.database, parts.storage, created, grace=parts.settings.orphan_grace)
+        seconds = _seconds_left(event)
+        ingest_object(parts.database, parts.storage, created, grace=parts.settings.orphan_grace, seconds=seconds)
+
+
+def _seconds_left(event: Any) -> float:
+    return float(event.context.get_remaining_time_in_millis()) / 1000
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="backup")
