@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -186,23 +187,43 @@ class Session:
         self._wire.socket.close()  # which the driver forgets where the farewell cannot be sent
 
 
+@dataclass(frozen=True)
+class _Address:
+    """A SQLAlchemy URL taken apart."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+    @classmethod
+    def of(cls, url: str) -> "_Address":
+        parts = urlsplit(url)
+        if not parts.hostname or not parts.username:
+            raise ConfigurationError("DATABASE_URL names no host or user")
+        user = unquote(parts.username)
+        database = parts.path.lstrip("/") or user
+        return cls(parts.hostname, parts.port or 5432, user, unquote(parts.password or ""), database)
+
+
 class Database:
-    """Where the database is; opens the connection when first needed and keeps it while it works."""
+    """Where the database is; opens the connection when first needed and keeps it while it works.
+
+    `url` is a SQLAlchemy URL, or tells it anew for every connection.
+    """
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         *,
         tls: str = "verify-full",
         application: str = "hireflow",
         connect_timeout: float = CONNECT_TIMEOUT,
     ) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname or not parts.username:
-            raise ConfigurationError("DATABASE_URL names no host or user")
-        self._host, self._port = parts.hostname, parts.port or 5432
-        self._user, self._password = unquote(parts.username), unquote(parts.password or "")
-        self._name = parts.path.lstrip("/") or self._user
+        if isinstance(url, str):
+            _Address.of(url)  # a wrong one is known at once
+        self._url = url
         self._tls, self._application, self._connect_timeout = tls, application, connect_timeout
         self._session: Session | None = None
 
@@ -242,17 +263,18 @@ class Database:
         return self._session
 
     def _connect(self) -> Session:
+        address = _Address.of(self._url if isinstance(self._url, str) else self._url())
         try:
-            wire = _Wire(self._host, self._port, self._connect_timeout)
+            wire = _Wire(address.host, address.port, self._connect_timeout)
         except OSError as error:
             raise DatabaseUnavailable("the database cannot be reached") from error
         try:
             connection = pg8000.native.Connection(
-                self._user,
-                host=self._host,
-                port=self._port,
-                database=self._name,
-                password=self._password,
+                address.user,
+                host=address.host,
+                port=address.port,
+                database=address.database,
+                password=address.password,
                 sock=wire.socket,
                 ssl_context=wire if self._tls == "verify-full" else False,
                 application_name=self._application,

@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from infra.locks import locked
 
 Report = Callable[[str], None]
 _LOG_DAYS = 14
+_PATIENCE = 60  # seconds for an answer of the API
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
 _DEAD_LETTERS = {
     "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest there is
@@ -70,6 +74,21 @@ def api_url(target: Target) -> str:
     return f"https://{found}.execute-api.{target.aws['AWS_DEFAULT_REGION']}.amazonaws.com/api"
 
 
+def accepts_token(target: Target, token: str) -> bool:
+    """Whether the API knows a token. Raises CloudError when it cannot be asked."""
+    request = urllib.request.Request(f"{api_url(target)}/loads?limit=1", headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            return False
+        raise CloudError(f"the API answers {error.code}") from error
+    except OSError as error:
+        raise CloudError(f"the API cannot be reached: {error}") from error
+
+
 def invoke(target: Target, function: str, payload: Any) -> Any:
     """Call a function, wait for its result. Raises CloudError when it fails."""
     try:
@@ -99,6 +118,16 @@ def make_queue(target: Target) -> None:
     sqs = target.client("sqs")
     url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # with attributes it would refuse changed ones
     sqs.set_queue_attributes(QueueUrl=url, Attributes=_DEAD_LETTERS)
+
+
+def keep_secrets(target: Target) -> None:
+    manager = target.client("secretsmanager")
+    for name, value in target.secrets.items():
+        try:
+            if manager.get_secret_value(SecretId=name)["SecretString"] != value:
+                manager.put_secret_value(SecretId=name, SecretString=value)
+        except manager.exceptions.ResourceNotFoundException:
+            manager.create_secret(Name=name, SecretString=value)
 
 
 def run_chalice(target: Target) -> None:
@@ -146,6 +175,7 @@ def limit_logs(target: Target) -> None:
 STEPS: tuple[tuple[str, Callable[[Target], None]], ...] = (
     ("buckets", make_buckets),  # before Chalice, which attaches its trigger to one of them
     ("dead-letter queue", make_queue),
+    ("secrets", keep_secrets),
     ("project", project.assemble),
     ("chalice deploy", run_chalice),
     ("migrations", migrate),
