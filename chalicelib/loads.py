@@ -251,6 +251,17 @@ def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -
     return swept
 
 
+def reported(session: Session, files: Mapping[str, int]) -> set[str]:
+    """Those of the reject files (load ids by key) that their loads name, or yet may."""
+    rows = session.run(
+        "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
+        " ON l.id = f.id AND (l.errored_key = f.key OR l.status IN ('queued', 'running'))",
+        keys=list(files),
+        ids=list(files.values()),
+    )
+    return {row[0] for row in rows}
+
+
 _SHOWN = (
     "id, dataset, source, kind, status, received, inserted, updated, unchanged, superseded, rejected, resolved,"
     " attempts, errored_key, restore_point, created_at, started_at, finished_at, error"

@@ -6,8 +6,12 @@ import pytest
 
 from chalicelib import loads
 from chalicelib.database import Database
-from chalicelib.errors import Conflict, LoadBusy, StorageUnavailable
+from chalicelib.datasets import DATASETS
+from chalicelib.errors import Conflict, DatabaseUnavailable, LoadBusy, StorageUnavailable
 from chalicelib.ingest import healing, upkeep
+from chalicelib.ingest.requests import upload
+from infra.local.postgres import Postgres
+from infra.local.provision import connect
 from tests.integration.landing import GRACE, Landing, Row, counts
 
 
@@ -186,6 +190,33 @@ def test_a_load_given_up_leaves_no_reject_file_behind(landing: Landing, database
         session.run("UPDATE loads SET status = 'running', attempts = 3")
     assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"] == 1
     assert landing.s3.keys("test-errored") == []
+
+
+def test_the_sweep_removes_reject_files_that_no_load_names(
+    landing: Landing, database: Database, postgres: Postgres
+) -> None:
+    """A request's commit fails after its file was stored; a failed load's file could not be deleted."""
+    kept = landing.upload("departments.csv", "1,Sales\nx,y\n")["errored_key"]
+    departments, storage = DATASETS["departments"], landing.s3.storage
+
+    def lose_the_connection(operation: str, _key: str) -> None:
+        if operation == "PutObject":
+            with connect(postgres.superuser_url) as admin:
+                admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hireflow'")
+
+    landing.s3.before = lose_the_connection
+    with pytest.raises(DatabaseUnavailable):
+        upload(database, storage, departments, [{"id": 2, "department": ""}], "api", grace=GRACE)
+    landing.s3.before = None
+    failed = landing.upload("departments_2.csv", "2,Ops\nx,y\n")
+    running = landing.upload("departments_3.csv", "3,Law\nx,y\n")
+    with database.session() as session:
+        session.run("UPDATE loads SET status = 'failed', errored_key = NULL WHERE id = :id", id=failed["id"])
+        session.run("UPDATE loads SET status = 'running', errored_key = NULL WHERE id = :id", id=running["id"])
+    assert len(landing.s3.keys("test-errored")) == 4
+    assert upkeep.sweep(database, storage, grace=GRACE)["removed"] == 0  # a commit may yet come
+    assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0))["removed"] == 2
+    assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
 
 
 def test_a_merge_that_was_reported_is_not_tried_again_on_the_same_file(landing: Landing, database_url: str) -> None:
