@@ -43,7 +43,7 @@ def sweep(
 
 def _remove_strays(session: Session, storage: Storage, since: datetime, until: datetime) -> int:
     """Delete the reject files of loads begun in this time that no load names or will name."""
-    strays = []
+    strays: list[str] = []
     for dataset in DATASETS:
         files = files_between(storage.errored, dataset, since, until)
         if files:
