@@ -27,13 +27,20 @@ MERGE_TRIES = 4
 _log = logging.getLogger("hireflow.ingest")
 
 
-def ingest_object(database: Database, storage: Storage, created: ObjectCreated, *, grace: timedelta) -> None:
+def ingest_object(
+    database: Database,
+    storage: Storage,
+    created: ObjectCreated,
+    *,
+    grace: timedelta,
+    busy_wait: float = loads.BUSY_WAIT,
+) -> None:
     """Load an object version once. Raises what calls for another delivery of the event; an object that
     can never load ends as a failed load and raises nothing."""
     source = Source.of(created.key)
     with database.session() as session:
         dataset, kind = (source.dataset, source.kind) if source else (None, "csv")
-        claim = loads.claim(session, created, dataset, kind)
+        claim = loads.claim(session, created, dataset, kind, busy_wait=busy_wait)
         if claim is None:
             return
         try:
