@@ -31,22 +31,28 @@ _log = logging.getLogger("hireflow.ingest")
 
 
 def ingest_object(
-    database: Database, storage: Storage, created: ObjectCreated, *, grace: timedelta, seconds: float | None = None
+    database: Database,
+    storage: Storage,
+    created: ObjectCreated,
+    *,
+    grace: timedelta,
+    seconds: float | None = None,
+    busy_wait: float = loads.BUSY_WAIT,
 ) -> None:
     """Load an object version once, within `seconds` where time is limited. Raises what calls for another
     delivery of the event; an object that can never load ends as a failed load and raises nothing."""
     if seconds is None:
-        _ingest(database, storage, created, grace)
+        _ingest(database, storage, created, grace, busy_wait)
     else:
         with deadline.within(seconds - min(RESERVE, seconds / 5)):
-            _ingest(database, storage, created, grace)
+            _ingest(database, storage, created, grace, busy_wait)
 
 
-def _ingest(database: Database, storage: Storage, created: ObjectCreated, grace: timedelta) -> None:
+def _ingest(database: Database, storage: Storage, created: ObjectCreated, grace: timedelta, busy_wait: float) -> None:
     source = Source.of(created.key)
     with database.session() as session:
         dataset, kind = (source.dataset, source.kind) if source else (None, "csv")
-        claim = loads.claim(session, created, dataset, kind)
+        claim = loads.claim(session, created, dataset, kind, busy_wait=busy_wait)
         if claim is None:
             return
         try:
