@@ -68,7 +68,7 @@ class Target:
 
 
 def bucket_names(stage: str) -> dict[str, str]:
-    """The buckets of a stage, as the functions' environment names them (policy-<stage>.json repeats them)."""
+    """The buckets of a stage, as the functions' environment names them."""
     return {f"{use.upper()}_BUCKET": f"{APP}-{stage}-{use}" for use in ("landing", "errored", "backup")}
 
 
