@@ -36,8 +36,12 @@ class Target:
         return self.functions["LANDING_BUCKET"]
 
     @property
+    def backup(self) -> str:
+        return self.functions["BACKUP_BUCKET"]
+
+    @property
     def buckets(self) -> tuple[str, str, str]:
-        return self.landing, self.functions["ERRORED_BUCKET"], self.functions["BACKUP_BUCKET"]
+        return self.landing, self.functions["ERRORED_BUCKET"], self.backup
 
     @property
     def dead_letters(self) -> str:
