@@ -1,16 +1,16 @@
 """Hireflow's table of contents: every route, trigger and schedule, each a line or two."""
 
-import logging
 import os
 from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
+from chalicelib import logs
 from chalicelib.api import access, health, history, problems, reports, restores, uploads
 from chalicelib.services import services
 
-app = Chalice(app_name="hireflow")
-logging.getLogger("hireflow").setLevel(os.environ.get("LOG_LEVEL", "INFO"))
+app = Chalice(app_name="hireflow", configure_logs=False)
+logs.configure(os.environ.get("LOG_LEVEL") or "INFO")
 
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(access.middleware, "http")

@@ -156,7 +156,7 @@ class Session:
         if state.startswith(_AWAY):
             self.broken = True
             return DatabaseUnavailable("the database cannot serve requests now")
-        return error  # a bug of ours or a broken rule: not for retrying
+        return _without_values(error)  # a bug of ours or a broken rule: not for retrying
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
@@ -284,6 +284,15 @@ class Database:
             wire.socket.close()
             raise DatabaseUnavailable("the database refused the connection") from error
         return Session(connection, wire)
+
+
+def _without_values(error: Exception) -> Exception:
+    """What Postgres says of an error without the rows it quotes: whoever ends a function logs it."""
+    told = error.args[0] if error.args else None
+    if isinstance(told, dict):
+        quoting = {"D", "W", "H", "q"} | ({"M"} if sqlstate(error).startswith(("22", "23")) else set())
+        error.args = ({name: text for name, text in told.items() if name not in quoting},)
+    return error
 
 
 def _statement_timeout() -> int:

@@ -3,6 +3,11 @@
 A load is one object version, one API request or one ordered restore. Working on an object takes a
 *session advisory lock* on the load's id: it ends with the connection, so a dead worker blocks nobody
 and needs no timeout, while a live one is never doubled.
+
+The connection of a dead worker ends when the server notices: a claim asks it to look every few seconds
+(by default it looks only when it has something to say, which may be after minutes, or never). A second
+worker waits for longer than that. Both must be: Lambda's last retry comes minutes after the first try,
+and a load whose last retry was sent away would have nobody left.
 """
 
 from collections.abc import Mapping
@@ -12,12 +17,17 @@ from typing import Any
 
 from chalicelib.database import Session
 from chalicelib.datasets import Dataset
-from chalicelib.errors import ClaimLost, LoadBusy, LoadGivenUp
+from chalicelib.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 
 MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 FINAL = ("succeeded", "failed", "skipped")
+BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
 GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
 _NOT_DONE = "(status IN ('queued', 'running') OR (status = 'failed' AND starts_with(error, 'gave up')))"
+_NOTICE_A_DEAD_CLIENT = (  # in the midst of a statement, and where nothing tells the server that it has gone
+    "SET client_connection_check_interval = '2s';"
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
+)
 
 
 @dataclass(frozen=True)
@@ -60,15 +70,18 @@ class Counts:
     rejected: int = 0
 
 
-def claim(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> Claim | None:
+def claim(
+    session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str, *, busy_wait: float = BUSY_WAIT
+) -> Claim | None:
     """Take the load of an object version; None where it has come to its end.
 
-    Raises LoadBusy where another worker is on it, and LoadGivenUp where it has no attempt left: had another
-    delivery used them up, this one must not count as a success, or its event would be no dead letter.
+    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds, and LoadGivenUp where
+    it has no attempt left: had another delivery used them up, this one must not count as a success, or its
+    event would be no dead letter.
     """
+    session.run(_NOTICE_A_DEAD_CLIENT)
     load_id = _register(session, created, dataset, kind)
-    if not session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
-        raise LoadBusy(f"load {load_id} is being worked on")
+    _lock(session, load_id, busy_wait)
     rows: list[list[Any]] = []
     try:
         rows = session.run(
@@ -108,6 +121,16 @@ def _register(session: Session, created: ObjectCreated, dataset: Dataset | None,
         or session.scalar(find, **known)
     )
     return int(load_id)
+
+
+def _lock(session: Session, load_id: int, wait: float) -> None:
+    if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
+        return
+    try:
+        with session.transaction(f"BEGIN; SET LOCAL lock_timeout = {max(1, round(wait * 1000))}"):
+            session.run("SELECT pg_advisory_lock(:id)", id=load_id)  # for the session: it outlives the transaction
+    except LockTimeout as error:
+        raise LoadBusy(f"load {load_id} is being worked on") from error
 
 
 def release(session: Session, load_id: int) -> None:
@@ -284,6 +307,17 @@ def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -
                 swept.append(Failed(load_id, dataset, started_at))
             release(session, load_id)
     return swept
+
+
+def reported(session: Session, files: Mapping[str, int]) -> set[str]:
+    """Those of the reject files (load ids by key) that their loads name, or yet may."""
+    rows = session.run(
+        "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
+        " ON l.id = f.id AND (l.errored_key = f.key OR l.status IN ('queued', 'running'))",
+        keys=list(files),
+        ids=list(files.values()),
+    )
+    return {row[0] for row in rows}
 
 
 _SHOWN = (

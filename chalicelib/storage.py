@@ -115,11 +115,11 @@ class Bucket:
                 found += [v["VersionId"] for v in page.get("Versions", ()) if v["Key"] == key]
         return found
 
-    def objects(self, prefix: str) -> Iterator[Listed]:
-        """Objects whose key starts with `prefix`, in byte order."""
+    def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """Objects whose key starts with `prefix` and is greater than `after`, in byte order."""
         with _s3_errors(f"s3://{self.name}"):
             pages = self._client().get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, StartAfter=after):
                 for item in page.get("Contents", ()):
                     yield Listed(item["Key"], item["Size"])
 
