@@ -63,3 +63,14 @@ def test_a_backup_that_was_deleted_can_be_brought_back(cloud: Cloud) -> None:
         cloud.s3.get_object(Bucket=bucket, Key=key)
     cloud.s3.delete_object(Bucket=bucket, Key=key, VersionId=marker["VersionId"])
     assert cloud.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
+
+
+def test_the_sweep_ends_a_load_that_nobody_will_and_removes_its_rejects(cloud: Cloud) -> None:
+    load = cloud.upload("jobs_swept.csv", "1,Clerk\n,\n")
+    assert cloud.rejects(load)
+    cloud.sql(f"UPDATE loads SET status = 'running', attempts = 3 WHERE id = {load['id']}")
+    cloud.commands.invoke("sweep")
+    swept = cloud.load(load["id"])
+    assert (swept["status"], swept["error"], swept["errored_key"]) == ("failed", "gave up after 3 attempts", None)
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        cloud.reject_file(load)
