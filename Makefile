@@ -54,10 +54,13 @@ test-localstack: STAGE = localstack
 test-localstack: up ## the end-to-end tests against STAGE=localstack; they empty its tables
 	@$(python) -m pytest tests/e2e --stage localstack
 
-check: venv ## what guards the code: ruff and mypy
+check: venv ## what guards the code: ruff, mypy, bandit and pip-audit
 	@$(python) -m ruff check
 	@$(python) -m ruff format --check
 	@$(python) -m mypy
+	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --recursive app.py chalicelib
+	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --severity-level medium --recursive infra
+	@$(python) -m infra.audit
 
 bench: venv ## the benchmarks, as ratios to named limits (3 minutes)
 	@$(python) -m bench
