@@ -64,11 +64,11 @@ class Commands:
             shown["API"] = self.state.read_env()["API_URL"]
         return shown
 
-    def invoke(self, function: str) -> Any:
-        """Call a scheduled function as its schedule would."""
+    def invoke(self, function: str, event: Mapping[str, Any] | None = None) -> Any:
+        """Call a function with `event`, or a scheduled one as its schedule would."""
         env = self.state.read_env()
         target = self._target(Services(env, env["DATABASE_URL"], env["DATABASE_URL"]))
-        return driver.invoke(target, function, _scheduled_event(env["AWS_DEFAULT_REGION"]))
+        return driver.invoke(target, function, event or _scheduled_event(env["AWS_DEFAULT_REGION"]))
 
     def _kind_to_start(self) -> str:
         if self.stage == "local":
