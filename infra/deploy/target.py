@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 
 APP = "hireflow"
-_PATIENCE = 330  # seconds; the longest function that is invoked and waited for has 300
+_PATIENCE = 930  # seconds; the longest function that is invoked and waited for has 900
 
 
 @dataclass(frozen=True)

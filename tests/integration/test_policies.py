@@ -111,6 +111,13 @@ def run_backup(stage: Stage, landing: Landing, queue: Queue) -> None:
     assert stage.invoke("backup")["outcome"] == "unchanged"
 
 
+def run_verify(stage: Stage, landing: Landing, queue: Queue) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    stage.invoke("backup")
+    stage.heard.clear()
+    assert stage.invoke("verify", {"restore_point": None})["faults"] == []
+
+
 def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n2,\n")
     with landing.database.session() as session:

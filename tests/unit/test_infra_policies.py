@@ -95,7 +95,7 @@ SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:hireflow-local-da
         ("s3:GetObject", f"{ERRORED}/jobs/x.ndjson", set()),
         ("s3:PutObject", f"{ERRORED}/jobs/x.ndjson", {"api_handler", "ingest"}),
         ("s3:DeleteObject", f"{ERRORED}/jobs/x.ndjson", {"ingest", "sweep"}),
-        ("s3:GetObject", f"{BACKUP}/backups/x/jobs.avro", {"api_handler", "backup"}),
+        ("s3:GetObject", f"{BACKUP}/backups/x/jobs.avro", {"api_handler", "backup", "verify"}),
         ("s3:PutObject", f"{BACKUP}/backups/x/jobs.avro", {"backup"}),
         ("s3:DeleteObject", f"{BACKUP}/backups/x/jobs.avro", {"backup"}),
         ("s3:DeleteObjectVersion", f"{BACKUP}/backups/x/jobs.avro", set()),
