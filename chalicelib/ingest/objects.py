@@ -6,11 +6,12 @@ whole or not at all, and its claim tells the next attempt that there was one.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
-from chalicelib import loads
+from chalicelib import deadline, loads, logs
 from chalicelib.database import Database, Session
 from chalicelib.datasets import Dataset
 from chalicelib.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
@@ -24,6 +25,8 @@ from chalicelib.storage import Readable, Storage
 
 LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
 MERGE_TRIES = 4
+RESERVE = 15.0  # seconds of a function's time that are kept for ending a load in order
+ENDING = 10.0  # seconds that this may take
 _log = logging.getLogger("hireflow.ingest")
 
 
@@ -33,10 +36,19 @@ def ingest_object(
     created: ObjectCreated,
     *,
     grace: timedelta,
+    seconds: float | None = None,
     busy_wait: float = loads.BUSY_WAIT,
 ) -> None:
-    """Load an object version once. Raises what calls for another delivery of the event; an object that
-    can never load ends as a failed load and raises nothing."""
+    """Load an object version once, within `seconds` where time is limited. Raises what calls for another
+    delivery of the event; an object that can never load ends as a failed load and raises nothing."""
+    if seconds is None:
+        _ingest(database, storage, created, grace, busy_wait)
+    else:
+        with deadline.within(seconds - min(RESERVE, seconds / 5)):
+            _ingest(database, storage, created, grace, busy_wait)
+
+
+def _ingest(database: Database, storage: Storage, created: ObjectCreated, grace: timedelta, busy_wait: float) -> None:
     source = Source.of(created.key)
     with database.session() as session:
         dataset, kind = (source.dataset, source.kind) if source else (None, "csv")
@@ -44,12 +56,13 @@ def ingest_object(
         if claim is None:
             return
         try:
-            with _ending(database, storage, claim, source):
+            with logs.about(load_id=claim.load_id), _ending(database, storage, claim, source):
                 if source is None:
                     raise unrecognised(created.key)
                 _ObjectLoad(session, storage, claim, created, source).run()
         finally:
-            loads.release(session, claim.load_id)
+            with deadline.within(ENDING):
+                loads.release(session, claim.load_id)
         if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
             _heal(session, source, claim.load_id, grace)
 
@@ -60,17 +73,18 @@ def _ending(database: Database, storage: Storage, claim: Claim, source: Source |
     try:
         yield
     except LoadError as error:
-        _log.warning("load %s failed: %s", claim.load_id, error.detail)
+        _log.warning("load failed: %s", error.detail)
         _fail(database, storage, claim, source, error.detail)
     except Exception as error:
-        _log.warning("attempt %s of load %s failed", claim.attempt, claim.load_id, exc_info=True)
-        with suppress(HireflowError):  # the database may be what is away; the claim is enough then
+        _log.warning("attempt %s of the load failed", claim.attempt, exc_info=True)
+        reason = error.detail if isinstance(error, HireflowError) else "an internal error"
+        # The database may be what is away: the claim is enough then.
+        with suppress(HireflowError), deadline.within(ENDING):
             if claim.is_last_attempt:
-                reason = error.detail if isinstance(error, HireflowError) else "an internal error"
                 _fail(database, storage, claim, source, f"{loads.GAVE_UP}: {reason}")
             else:
                 with database.session() as session:
-                    loads.requeue(session, claim)
+                    loads.requeue(session, claim, f"attempt {claim.attempt}: {reason}")
         raise
 
 
@@ -104,18 +118,22 @@ class _ObjectLoad:
         self._session, self._storage, self._claim = session, storage, claim
         self._created, self._source, self._dataset = created, source, source.dataset
         self._rejects = _reject_file(storage, claim, source, created.source)
+        self._counts: Counts | None = None
         self._reported = False  # rows without parents are in the reject file: the merge cannot be tried again
 
     def run(self) -> None:
+        began = time.monotonic()
         try:
             self._merge(self._stage())
         except BaseException:
-            with suppress(HireflowError):
+            with suppress(HireflowError), deadline.within(ENDING):
                 self._rejects.abort()
             raise
         if not self._rejects.count and self._claim.attempt > 1:
             self._rejects.remove()  # an earlier attempt may have reported what is no longer wrong
         self._session.run("DROP TABLE IF EXISTS staging")
+        took = {"attempt": self._claim.attempt, "seconds": round(time.monotonic() - began, 3)}
+        _log.info("load succeeded" if self._counts else "load skipped", extra=took | vars(self._counts or Counts()))
 
     def _stage(self) -> staging.Stager:
         staging.create(self._session, self._dataset)
@@ -173,6 +191,7 @@ class _ObjectLoad:
             rejected=stager.rejected + missing,
         )
         loads.succeed(session, self._claim, counts, self._rejects.complete())
+        self._counts = counts
 
     def _is_stale(self) -> bool:
         newest = loads.newest_loaded(self._session, self._created)
