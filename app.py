@@ -52,6 +52,14 @@ def sweep(_event: CloudWatchEvent) -> dict[str, int]:
     return upkeep.sweep(parts.database, parts.storage, grace=parts.settings.orphan_grace)
 
 
+@app.lambda_function(name="redrive")
+def redrive(_event: Any, context: Any) -> dict[str, int]:
+    from chalicelib.ingest import deadletters
+
+    parts, seconds = services(), context.get_remaining_time_in_millis() / 1000
+    return deadletters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=0.8 * seconds)
+
+
 @app.lambda_function(name="migrate")
 def migrate(_event: Any, _context: Any) -> dict[str, str]:
     from chalicelib.migrations.run import migrate_stage

@@ -17,7 +17,7 @@ from typing import Any
 
 from chalicelib.database import Session
 from chalicelib.datasets import Dataset
-from chalicelib.errors import ClaimLost, LoadBusy, LockTimeout
+from chalicelib.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 
 MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 FINAL = ("succeeded", "failed", "skipped")
@@ -27,6 +27,7 @@ _NOTICE_A_DEAD_CLIENT = (  # in the midst of a statement, and where nothing tell
     "SET client_connection_check_interval = '2s';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
 )
+_NOT_DONE = "(status IN ('queued', 'running') OR (status = 'failed' AND starts_with(error, 'gave up')))"
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,17 @@ class ObjectCreated:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to work on a load, until the connection that took it ends."""
+    """The right to work on a load, until the connection that took it ends.
+
+    `tried_before` is whether an earlier attempt may have left something behind, which `attempt` does not
+    tell: a redrive begins to count anew.
+    """
 
     load_id: int
     attempt: int
     started_at: datetime
     sha256: str | None
+    tried_before: bool
 
     @property
     def is_last_attempt(self) -> bool:
@@ -67,9 +73,11 @@ class Counts:
 def claim(
     session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str, *, busy_wait: float = BUSY_WAIT
 ) -> Claim | None:
-    """Take the load of an object version; None where it has come to its end, or has no attempt left.
+    """Take the load of an object version; None where it has come to its end.
 
-    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds.
+    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds, and LoadGivenUp where
+    it has no attempt left: had another delivery used them up, this one must not count as a success, or its
+    event would be no dead letter.
     """
     session.run(_NOTICE_A_DEAD_CLIENT)
     load_id = _register(session, created, dataset, kind)
@@ -80,10 +88,12 @@ def claim(
             "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
             " started_at = coalesce(started_at, now())"
             " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
-            " RETURNING attempts, started_at, sha256",
+            " RETURNING attempts, started_at, sha256, started_at < now()",
             id=load_id,
             most=MAX_ATTEMPTS,
         )
+        if not rows and session.scalar(f"SELECT {_NOT_DONE} FROM loads WHERE id = :id", id=load_id):
+            raise LoadGivenUp(f"load {load_id} was given up")
     finally:
         if not rows:
             release(session, load_id)
@@ -167,6 +177,32 @@ def fail(session: Session, load_id: int, error: str) -> bool:
         error=error[:2000],
     )
     return failed == 1
+
+
+def reopen(session: Session, created: ObjectCreated) -> None:
+    """Give a load that was given up, or is about to be, all its attempts again.
+
+    One that succeeded, was skipped, or failed because its object cannot be loaded stays as it is, and
+    where none was recorded there is nothing to do. Raises LoadBusy where a worker is on it.
+    """
+    load_id = session.scalar(
+        "SELECT id FROM loads WHERE source = :source"
+        " AND (version = :version OR (version IS NULL AND kind = 'restore'))",  # as _register finds it
+        source=created.source,
+        version=created.version,
+    )
+    if load_id is None:
+        return
+    if not session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
+        raise LoadBusy(f"load {load_id} is being worked on")
+    try:
+        session.run(
+            "UPDATE loads SET status = 'queued', attempts = 0, queued_at = now(), finished_at = NULL, error = NULL"
+            f" WHERE id = :id AND {_NOT_DONE}",
+            id=load_id,
+        )
+    finally:
+        release(session, load_id)
 
 
 def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any) -> None:
@@ -257,8 +293,8 @@ def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -
     rows = session.run(
         "SELECT id, attempts, dataset, started_at FROM loads"
         " WHERE status IN ('queued', 'running') AND (attempts >= :most"
-        " OR (kind = 'restore' AND attempts = 0 AND created_at < now() - CAST(:restore_wait AS interval))"
-        " OR created_at < now() - CAST(:retry_wait AS interval))",
+        " OR (kind = 'restore' AND attempts = 0 AND queued_at < now() - CAST(:restore_wait AS interval))"
+        " OR queued_at < now() - CAST(:retry_wait AS interval))",
         most=MAX_ATTEMPTS,
         restore_wait=f"{restore_wait.total_seconds()} seconds",
         retry_wait=f"{retry_wait.total_seconds()} seconds",
@@ -266,7 +302,7 @@ def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -
     swept = []
     for load_id, attempts, dataset, started_at in rows:
         if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
-            error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"no attempt followed the first {attempts}"
+            error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
             if fail(session, load_id, error):
                 swept.append(Failed(load_id, dataset, started_at))
             release(session, load_id)

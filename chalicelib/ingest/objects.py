@@ -129,7 +129,7 @@ class _ObjectLoad:
             with suppress(HireflowError), deadline.within(ENDING):
                 self._rejects.abort()
             raise
-        if not self._rejects.count and self._claim.attempt > 1:
+        if not self._rejects.count and self._claim.tried_before:
             self._rejects.remove()  # an earlier attempt may have reported what is no longer wrong
         self._session.run("DROP TABLE IF EXISTS staging")
         took = {"attempt": self._claim.attempt, "seconds": round(time.monotonic() - began, 3)}

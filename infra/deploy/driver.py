@@ -22,6 +22,11 @@ Report = Callable[[str], None]
 _LOG_DAYS = 14
 _PATIENCE = 60  # seconds for an answer of the API
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
+_DEAD_LETTERS = {
+    "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest there is
+    "VisibilityTimeout": "360",  # longer than a redrive may run
+    "SqsManagedSseEnabled": "true",
+}
 
 
 def deploy(target: Target, report: Report) -> None:
@@ -53,6 +58,7 @@ def is_current(target: Target) -> bool:
                 return False
         for bucket in target.buckets:
             s3.head_bucket(Bucket=bucket)
+        target.client("sqs").get_queue_url(QueueName=target.dead_letters)
     except (OSError, KeyError, BotoCoreError, ClientError):
         return False
     return True
@@ -108,6 +114,12 @@ def make_buckets(target: Target) -> None:
     s3.put_bucket_versioning(Bucket=target.landing, VersioningConfiguration={"Status": "Enabled"})
 
 
+def make_queue(target: Target) -> None:
+    sqs = target.client("sqs")
+    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # with attributes it would refuse changed ones
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=_DEAD_LETTERS)
+
+
 def keep_secrets(target: Target) -> None:
     manager = target.client("secretsmanager")
     for name, value in target.secrets.items():
@@ -142,9 +154,15 @@ def migrate(target: Target) -> None:
 
 
 def configure_retries(target: Target) -> None:
-    # Chalice has no setting for it. These are the defaults of AWS, made explicit: loads rely on them.
-    functions = target.client("lambda")
-    functions.put_function_event_invoke_config(FunctionName=target.function("ingest"), **_ASYNC_RETRIES)
+    # Chalice has no setting for it. The numbers are the defaults of AWS, made explicit: loads rely on them.
+    sqs = target.client("sqs")
+    url = sqs.get_queue_url(QueueName=target.dead_letters)["QueueUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    target.client("lambda").put_function_event_invoke_config(
+        FunctionName=target.function("ingest"),
+        DestinationConfig={"OnFailure": {"Destination": queue}},
+        **_ASYNC_RETRIES,
+    )
 
 
 def limit_logs(target: Target) -> None:
@@ -156,11 +174,12 @@ def limit_logs(target: Target) -> None:
 
 STEPS: tuple[tuple[str, Callable[[Target], None]], ...] = (
     ("buckets", make_buckets),  # before Chalice, which attaches its trigger to one of them
+    ("dead-letter queue", make_queue),
     ("secrets", keep_secrets),
     ("project", project.assemble),
     ("chalice deploy", run_chalice),
     ("migrations", migrate),
-    ("retries", configure_retries),
+    ("retries", configure_retries),  # after Chalice: AWS asks whether the function may send to the queue
     ("log retention", limit_logs),
 )
 

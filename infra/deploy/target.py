@@ -40,6 +40,10 @@ class Target:
         return self.landing, self.functions["ERRORED_BUCKET"], self.functions["BACKUP_BUCKET"]
 
     @property
+    def dead_letters(self) -> str:
+        return self.functions["DEAD_LETTER_QUEUE"]
+
+    @property
     def project(self) -> Path:
         """The Chalice project that is deployed, made of `source` and what is generated."""
         return self.work / "project"
@@ -66,3 +70,8 @@ class Target:
 def bucket_names(stage: str) -> dict[str, str]:
     """The buckets of a stage, as the functions' environment names them (policy-<stage>.json repeats them)."""
     return {f"{use.upper()}_BUCKET": f"{APP}-{stage}-{use}" for use in ("landing", "errored", "backup")}
+
+
+def queue_names(stage: str) -> dict[str, str]:
+    """The queue of a stage, likewise."""
+    return {"DEAD_LETTER_QUEUE": f"{APP}-{stage}-dead-letters"}

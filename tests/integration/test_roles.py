@@ -115,8 +115,8 @@ def test_the_migration_makes_the_role_where_the_owner_may() -> None:
             admin.run("CREATE DATABASE other OWNER boss")
         owner = Role("boss", "b").url("127.0.0.1", server.port() or 0, "other")
         app = provision.functions_url(owner)
-        buckets = {"LANDING_BUCKET": "l", "ERRORED_BUCKET": "e", "BACKUP_BUCKET": "b"}
-        env = {**buckets, "DATABASE_URL": owner, "APP_DATABASE_URL": app, "DATABASE_TLS": "disable"}
+        names = {"LANDING_BUCKET": "l", "ERRORED_BUCKET": "e", "BACKUP_BUCKET": "b", "DEAD_LETTER_QUEUE": "q"}
+        env = {**names, "DATABASE_URL": owner, "APP_DATABASE_URL": app, "DATABASE_TLS": "disable"}
         for _ in range(2):
             assert migrate_stage({**env, "DATABASE_CONNECTIONS": "7"})["revision"] == newest_revision()
         database = Database(app, tls="disable")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.deploy import project
-from infra.deploy.target import Target, bucket_names
+from infra.deploy.target import Target, bucket_names, queue_names
 
 SECRET = "postgresql+pg8000://u:s3cret@127.0.0.1:1/hireflow"
 
@@ -25,7 +25,13 @@ def target(tmp_path: Path) -> Target:
     (source / ".chalice" / "policy-local.json").write_text("{}")
     config = {"version": "2.0", "app_name": "hireflow", "stages": {"local": {"environment_variables": {"KEPT": "1"}}}}
     (source / ".chalice" / "config.json").write_text(json.dumps(config))
-    return Target("local", source, tmp_path / "work", {**bucket_names("local"), "DATABASE_URL": SECRET}, {})
+    return Target(
+        "local",
+        source,
+        tmp_path / "work",
+        {**bucket_names("local"), **queue_names("local"), "DATABASE_URL": SECRET},
+        {},
+    )
 
 
 def test_every_file_that_ships_is_laid_out_and_nothing_else(target: Target) -> None:
