@@ -19,9 +19,10 @@ from chalicelib.ingest import healing, merge, staging
 from chalicelib.ingest.reader import Seeker
 from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
 from chalicelib.ingest.rules import missing_parent
-from chalicelib.ingest.sources import Hashed, Source, StoredSeeker, unrecognised
+from chalicelib.ingest.sources import Source, StoredSeeker, unrecognised
 from chalicelib.loads import Claim, Counts, ObjectCreated
 from chalicelib.storage import Readable, Storage
+from chalicelib.streams import Hashed
 
 LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
 MERGE_TRIES = 4
