@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test faults test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -52,6 +52,9 @@ revoke: venv ## end a token: TOKEN=its id or itself
 
 test: venv ## all tests
 	@$(python) -m pytest
+
+faults: venv ## the long form of tests/faults: 250 faults on the deployed app (12 minutes)
+	@$(python) -m tests.faults
 
 test-localstack: STAGE = localstack
 test-localstack: up ## the end-to-end tests against STAGE=localstack; they empty its tables

@@ -4,8 +4,7 @@ A load is one object version, one API request or one ordered restore. Working on
 *session advisory lock* on the load's id: it ends with the connection, so a dead worker blocks nobody
 and needs no timeout, while a live one is never doubled.
 
-The connection of a dead worker ends when the server notices: a claim asks it to look every few seconds
-(by default it looks only when it has something to say, which may be after minutes, or never). A second
+The connection of a dead worker ends when the server notices, within seconds (see `database`). A second
 worker waits for longer than that. Both must be: Lambda's last retry comes minutes after the first try,
 and a load whose last retry was sent away would have nobody left.
 """
@@ -24,10 +23,6 @@ FINAL = ("succeeded", "failed", "skipped")
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
 GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
 _NOT_DONE = "(status IN ('queued', 'running') OR (status = 'failed' AND starts_with(error, 'gave up')))"
-_NOTICE_A_DEAD_CLIENT = (  # in the midst of a statement, and where nothing tells the server that it has gone
-    "SET client_connection_check_interval = '2s';"
-    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
-)
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,6 @@ def claim(
     it has no attempt left: had another delivery used them up, this one must not count as a success, or its
     event would be no dead letter.
     """
-    session.run(_NOTICE_A_DEAD_CLIENT)
     load_id = _register(session, created, dataset, kind)
     _lock(session, load_id, busy_wait)
     rows: list[list[Any]] = []
