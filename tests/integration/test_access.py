@@ -139,3 +139,15 @@ def test_the_database_that_is_away_is_a_503_and_not_a_401(guarded: Api, monkeypa
 
 def test_tokens_are_not_asked_for_where_authentication_is_off(api: Api, s3: S3) -> None:
     assert send(api, "GET", "/loads", None).status == 200
+
+
+def test_no_log_holds_a_token(
+    guarded: Api, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    good = token("reader")
+    secret = good.split("_", 2)[2]
+    for sent in (good, good[:-1] + "-"):
+        send(guarded, "GET", "/loads", f"Bearer {sent}")
+        send(guarded, "POST", "/job/upload", f"Bearer {sent}")
+    assert caplog.records
+    assert secret[:-1] not in caplog.text + capsys.readouterr().out + str([vars(record) for record in caplog.records])
