@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test faults test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test faults fuzz test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -59,6 +59,10 @@ faults: venv ## the long form of tests/faults: 250 faults on the deployed app (1
 test-localstack: STAGE = localstack
 test-localstack: up ## the end-to-end tests against STAGE=localstack; they empty its tables
 	@$(python) -m pytest tests/e2e --stage localstack
+
+fuzz: venv ## a million hostile CSV and Avro files through the readers (INPUTS=n, SEED=n; 10 minutes)
+	@$(python) -m pytest tests/fuzz -q --hypothesis-profile=long
+	@$(python) -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
 check: venv ## what guards the code: ruff, mypy, bandit and pip-audit
 	@$(python) -m ruff check
