@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup redrive token tokens revoke test faults test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test faults test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,9 @@ status: venv ## what runs, and where
 backup: venv ## back up now
 	@$(cloud) invoke backup
 
+verify-backups: venv ## re-read the newest backup (POINT=name for another, ALL=1 for all) and check everything
+	@$(cloud) verify $(if $(POINT),--point $(POINT)) $(if $(ALL),--all)
+
 redrive: venv ## offer the events of loads that were given up again
 	@$(cloud) invoke redrive
 
@@ -57,10 +60,13 @@ test-localstack: STAGE = localstack
 test-localstack: up ## the end-to-end tests against STAGE=localstack; they empty its tables
 	@$(python) -m pytest tests/e2e --stage localstack
 
-check: venv ## what guards the code: ruff and mypy
+check: venv ## what guards the code: ruff, mypy, bandit and pip-audit
 	@$(python) -m ruff check
 	@$(python) -m ruff format --check
 	@$(python) -m mypy
+	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --recursive app.py chalicelib
+	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --severity-level medium --recursive infra
+	@$(python) -m infra.audit
 
 bench: venv ## the benchmarks, as ratios to named limits (3 minutes)
 	@$(python) -m bench

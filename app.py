@@ -44,6 +44,13 @@ def backup(_event: CloudWatchEvent) -> dict[str, Any]:
     return run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
 
 
+@app.lambda_function(name="verify")
+def verify(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    from chalicelib.backups.verify import verify as verified
+
+    return verified(services().storage.backup, event.get("restore_point"))
+
+
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")
 def sweep(_event: CloudWatchEvent) -> dict[str, int]:
     from chalicelib.ingest import upkeep

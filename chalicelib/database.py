@@ -296,7 +296,7 @@ def _without_values(error: Exception) -> Exception:
     """What Postgres says of an error without the rows it quotes: whoever ends a function logs it."""
     told = error.args[0] if error.args else None
     if isinstance(told, dict):
-        quoting = {"D", "W", "H", "q"} | ({"M"} if sqlstate(error).startswith(("22", "23")) else set())
+        quoting = {"D", "W", "H", "q"} | ({"M"} if sqlstate(error).startswith("22") else set())
         error.args = ({name: text for name, text in told.items() if name not in quoting},)
     return error
 

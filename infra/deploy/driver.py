@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.deploy import project
+from infra.deploy.buckets import make_buckets
 from infra.deploy.target import Target
 from infra.errors import CloudError
 from infra.locks import locked
@@ -78,7 +79,7 @@ def accepts_token(target: Target, token: str) -> bool:
     """Whether the API knows a token. Raises CloudError when it cannot be asked."""
     request = urllib.request.Request(f"{api_url(target)}/loads?limit=1", headers={"Authorization": f"Bearer {token}"})
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE):
+        with urllib.request.urlopen(request, timeout=_PATIENCE):  # nosec B310
             return True
     except urllib.error.HTTPError as error:
         error.close()
@@ -100,18 +101,6 @@ def invoke(target: Target, function: str, payload: Any) -> Any:
         details = result if isinstance(result, dict) else {}
         raise CloudError(f"{function} failed: {details.get('errorType')}: {details.get('errorMessage')}")
     return result
-
-
-def make_buckets(target: Target) -> None:
-    s3 = target.client("s3")
-    for bucket in target.buckets:
-        if not _exists(s3, bucket):
-            region = target.aws.get("AWS_DEFAULT_REGION")
-            place: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
-            s3.create_bucket(Bucket=bucket, **({} if region in (None, "us-east-1") else place))
-        _best_effort(s3.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration=_ABANDONED_UPLOADS)
-    # Versions tell a new object under an old key from the same event delivered twice.
-    s3.put_bucket_versioning(Bucket=target.landing, VersioningConfiguration={"Status": "Enabled"})
 
 
 def make_queue(target: Target) -> None:
@@ -182,27 +171,6 @@ STEPS: tuple[tuple[str, Callable[[Target], None]], ...] = (
     ("retries", configure_retries),  # after Chalice: AWS asks whether the function may send to the queue
     ("log retention", limit_logs),
 )
-
-_ABANDONED_UPLOADS = {
-    "Rules": [
-        {
-            "ID": "abandoned-uploads",
-            "Status": "Enabled",
-            "Filter": {"Prefix": ""},
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-        }
-    ]
-}
-
-
-def _exists(s3: Any, bucket: str) -> bool:
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
-            raise
-        return False
-    return True
 
 
 def _best_effort(call: Callable[..., Any], **arguments: Any) -> None:

@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 
 APP = "hireflow"
-_PATIENCE = 330  # seconds; the longest function that is invoked and waited for has 300
+_PATIENCE = 930  # seconds; the longest function that is invoked and waited for has 900
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,12 @@ class Target:
         return self.functions["LANDING_BUCKET"]
 
     @property
+    def backup(self) -> str:
+        return self.functions["BACKUP_BUCKET"]
+
+    @property
     def buckets(self) -> tuple[str, str, str]:
-        return self.landing, self.functions["ERRORED_BUCKET"], self.functions["BACKUP_BUCKET"]
+        return self.landing, self.functions["ERRORED_BUCKET"], self.backup
 
     @property
     def dead_letters(self) -> str:
@@ -68,7 +72,7 @@ class Target:
 
 
 def bucket_names(stage: str) -> dict[str, str]:
-    """The buckets of a stage, as the functions' environment names them (policy-<stage>.json repeats them)."""
+    """The buckets of a stage, as the functions' environment names them."""
     return {f"{use.upper()}_BUCKET": f"{APP}-{stage}-{use}" for use in ("landing", "errored", "backup")}
 
 
