@@ -14,7 +14,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=LONG.faults)
     args = parser.parse_args()
     print(f"seed {seed()} (HIREFLOW_FAULT_SEED)", flush=True)
-    with deployed(seed()) as stage:
+    with deployed(seed(), LONG.timeout) as stage:
         outcome = run(stage, seed(), replace(LONG, faults=args.faults), _report)
     print(*outcome.lines(), sep="\n", flush=True)
     return 1 if outcome.violations else 0

@@ -31,7 +31,6 @@ from tests.faults.s3 import S3Proxy
 _OWN = ROOT / ".local-faults"  # a fixed folder: what a killed run left there is cleaned up by the next one
 _WAIT = 3600  # seconds for another run in the same checkout to end
 GRACE_MINUTES = 60  # that a row waits for its parents: longer than the longest run
-TIMEOUT = 8  # seconds that a function of this stage may take
 
 
 @dataclass
@@ -83,9 +82,11 @@ class FaultyCommands(Commands):
 
 
 class Stage:
-    """What the writers and the storm act on. `cloud` and `database_url` lead past the wires."""
+    """What the writers and the storm act on. `cloud` and `database_url` lead past the wires; `timeout` is
+    the seconds that its functions may take."""
 
-    def __init__(self, commands: FaultyCommands) -> None:
+    def __init__(self, commands: FaultyCommands, timeout: int) -> None:
+        self.timeout = timeout
         self.wires = commands.wires
         self.cloud = Cloud(commands, commands.state.read_env())
         self.database_url = self.cloud.env["DATABASE_URL"]
@@ -98,10 +99,10 @@ class Stage:
         self._postgres = Postgres(home_of(commands.state.folder), role)
         self._copies = self._tap()
 
-    def limit_functions(self, seconds: int) -> None:
+    def limit_functions(self) -> None:
         """Shorten the timeouts: a test has no quarter of an hour."""
         for name in (self._target.function("ingest"), f"{APP}-{self._target.stage}"):
-            self._functions.update_function_configuration(FunctionName=name, Timeout=seconds)
+            self._functions.update_function_configuration(FunctionName=name, Timeout=self.timeout)
 
     # --- events
 
@@ -178,7 +179,7 @@ class Stage:
 
 
 @contextmanager
-def deployed(seed: str) -> Iterator[Stage]:
+def deployed(seed: str, timeout: int) -> Iterator[Stage]:
     """A fresh stage, gone afterwards."""
     with locked(ROOT / ".local-faults.lock", _WAIT, "another run of these tests does not end"), ExitStack() as stack:
         wires = Wires(TcpProxy(), S3Proxy(seed))
@@ -188,6 +189,6 @@ def deployed(seed: str) -> Iterator[Stage]:
         commands.clean()
         stack.callback(commands.clean)
         commands.up()
-        stage = Stage(commands)
-        stage.limit_functions(TIMEOUT)
+        stage = Stage(commands, timeout)
+        stage.limit_functions()
         yield stage

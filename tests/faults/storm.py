@@ -1,6 +1,5 @@
 """The faults: which one strikes next, and when, is drawn from the seed."""
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from random import Random
 from chalicelib.database import Database
 from chalicelib.errors import DatabaseUnavailable
 from tests.faults.model import Book
-from tests.faults.stage import TIMEOUT, Stage
+from tests.faults.stage import Stage
 
 _AIM = 2.0  # seconds to wait for a load to strike at
 _RUNNING = (
@@ -26,7 +25,6 @@ class Storm:
         self._stage, self._book, self._pause = stage, book, pause
         self._random = Random(f"{seed}/storm")
         self._database = Database(stage.database_url, tls="disable")
-        self._threads: list[threading.Thread] = []
         self._kinds: dict[str, tuple[int, Callable[[], bool]]] = {  # weight, strike
             "ingest worker killed": (4, lambda: self._aimed(lambda: stage.kill_worker("ingest", self._random))),
             "API worker killed": (1, lambda: stage.kill_worker("", self._random)),
@@ -57,9 +55,7 @@ class Storm:
                 report(f"{self.tally.total():4} {name}")
 
     def end(self) -> None:
-        """All wires are sound again and Postgres is up."""
-        for thread in self._threads:
-            thread.join()
+        """Make all wires sound again."""
         self._stage.wires.database.calm()
         self._stage.wires.s3.calm()
         self._database.close()
@@ -85,11 +81,11 @@ class Storm:
         return True
 
     def _black_hole(self) -> bool:
-        return bool(self._stage.wires.database.black_hole(self._between(2, TIMEOUT + 4)))
+        return bool(self._stage.wires.database.black_hole(self._between(2, self._stage.timeout + 4)))
 
     def _stall_beyond_the_timeout(self) -> bool:
         """Whoever is at work now is killed by the timeout; the network still delivers what they sent."""
-        return bool(self._stage.wires.database.stall(TIMEOUT + 0.5))
+        return bool(self._stage.wires.database.stall(self._stage.timeout + 0.5))
 
     def _s3(self, kind: str, seconds: float) -> bool:
         self._stage.wires.s3.strike(kind, seconds, self._between(0.3, 1), self._between(0.1, 1.5))

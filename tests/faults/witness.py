@@ -18,13 +18,13 @@ from chalicelib.storage import Storage
 from tests.e2e.cloud import FINAL
 from tests.faults.judge import Judge
 from tests.faults.model import KNOWN, MAX_ID, Book, Line, as_csv
-from tests.faults.stage import GRACE_MINUTES, TIMEOUT, Stage
+from tests.faults.stage import GRACE_MINUTES, Stage
 from tests.faults.storm import Storm
 from tests.faults.writers import Writer, all_writers
 
 DEFAULT_SEED = "20210727"
 ABOVE_ALL = 500_000_000  # the largest id of departments at the start: ids that are given are above it
-QUIET = TIMEOUT + 5.0  # seconds without any change after which no attempt can be under way
+BACKOFF = 5.0  # seconds: more than the embedded AWS lets pass between two attempts
 Report = Callable[[str], None]
 
 
@@ -34,15 +34,17 @@ def seed() -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """How much of it: the number of faults, the mean seconds between two, events delivered late at the end."""
+    """How much of it: the number of faults, the mean seconds between two, the events delivered late at the
+    end, and the seconds that a function may take."""
 
     faults: int
     pause: float
     late_copies: int
+    timeout: int
 
 
-SHORT = Form(faults=20, pause=0.35, late_copies=30)
-LONG = Form(faults=250, pause=2.0, late_copies=300)
+SHORT = Form(faults=16, pause=0.3, late_copies=30, timeout=6)
+LONG = Form(faults=250, pause=1.8, late_copies=300, timeout=8)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def _come_to_rest(stage: Stage, book: Book, deadline: float = 180.0) -> None:
         over = {(source, version) for source, version, status, _ in loads if status in FINAL}
         if seen != loads:
             seen, since = loads, time.monotonic()
-        if book.files.keys() <= over or time.monotonic() - since > QUIET:
+        if book.files.keys() <= over or time.monotonic() - since > stage.timeout + BACKOFF:
             return
         time.sleep(0.2)
     raise AssertionError("the loads do not come to rest")
@@ -169,7 +171,7 @@ def _sweep(stage: Stage) -> None:
 
 def _first_look(stage: Stage, book: Book) -> Judge:
     """Once the failure records are there: a load may be given up before its event's last retry."""
-    until = time.monotonic() + QUIET
+    until = time.monotonic() + stage.timeout + BACKOFF
     while any((judge := Judge(stage, book, stage.dead_letters())).failure_records()) and time.monotonic() < until:
         time.sleep(0.2)
     return judge
