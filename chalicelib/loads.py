@@ -9,7 +9,7 @@ worker waits for longer than that. Both must be: Lambda's last retry comes minut
 and a load whose last retry was sent away would have nobody left.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -281,9 +281,12 @@ class Failed:
     started_at: datetime | None
 
 
-def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -> list[Failed]:
+def sweep(
+    session: Session, clean_up: Callable[[Failed], None], *, restore_wait: timedelta, retry_wait: timedelta
+) -> int:
     """Fail what nobody works on and nobody will: loads out of attempts, restores whose object never
-    came, and loads whose next attempt never did."""
+    came, and loads whose next attempt never did. Each is cleaned up after while nobody else can take it;
+    returns how many there were."""
     rows = session.run(
         "SELECT id, attempts, dataset, started_at FROM loads"
         " WHERE status IN ('queued', 'running') AND (attempts >= :most"
@@ -293,13 +296,16 @@ def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -
         restore_wait=f"{restore_wait.total_seconds()} seconds",
         retry_wait=f"{retry_wait.total_seconds()} seconds",
     )
-    swept = []
+    swept = 0
     for load_id, attempts, dataset, started_at in rows:
         if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
-            error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
-            if fail(session, load_id, error):
-                swept.append(Failed(load_id, dataset, started_at))
-            release(session, load_id)
+            try:
+                error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
+                if fail(session, load_id, error):
+                    swept += 1
+                    clean_up(Failed(load_id, dataset, started_at))
+            finally:
+                release(session, load_id)
     return swept
 
 

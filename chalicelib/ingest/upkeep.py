@@ -5,13 +5,16 @@ A reject file is stored just before its load commits. Where the commit fails, or
 cannot be deleted at once, it is left over: it reports rows of a load that never was.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from chalicelib import loads
 from chalicelib.database import Database, Session
 from chalicelib.datasets import DATASETS
+from chalicelib.errors import StorageUnavailable
 from chalicelib.ingest import healing
 from chalicelib.ingest.rejects import file_key, files_between
+from chalicelib.loads import Failed
 from chalicelib.storage import Storage
 
 RESTORE_WAIT = timedelta(minutes=15)  # for an ordered restore's object to come
@@ -30,15 +33,18 @@ def sweep(
     stray_wait: timedelta = STRAY_WAIT,
 ) -> dict[str, int]:
     """Returns {"failed": loads given up, "healed": orphans loaded, "removed": left-over reject files}."""
-    with database.session() as session:
-        failed = loads.sweep(session, restore_wait=restore_wait, retry_wait=retry_wait)
-        healed = healing.heal_all(session, grace)
-        for load in failed:
-            if load.dataset is not None and load.started_at is not None:
+
+    def clean_up(load: Failed) -> None:
+        if load.dataset is not None and load.started_at is not None:
+            with suppress(StorageUnavailable):  # it is looked for again as a left-over file
                 storage.errored.delete(file_key(load.dataset, load.started_at, load.load_id))
+
+    with database.session() as session:
+        failed = loads.sweep(session, clean_up, restore_wait=restore_wait, retry_wait=retry_wait)
+        healed = healing.heal_all(session, grace)
         until = datetime.now(UTC) - stray_wait
         removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)
-    return {"failed": len(failed), "healed": healed, "removed": removed}
+    return {"failed": failed, "healed": healed, "removed": removed}
 
 
 def _remove_strays(session: Session, storage: Storage, since: datetime, until: datetime) -> int:
