@@ -10,7 +10,7 @@ from typing import Any
 from chalice.app import Response
 
 from chalicelib.api.requests import TOO_DEEP
-from chalicelib.errors import HireflowError, MalformedRequest, Unavailable
+from chalicelib.errors import TITLES, HireflowError, MalformedRequest, Unavailable
 
 TYPE = "application/problem+json"
 _log = logging.getLogger("hireflow.api")
@@ -58,7 +58,7 @@ def middleware(event: Any, get_response: Callable[[Any], Response]) -> Response:
     body = response.body
     if response.status_code < HTTPStatus.BAD_REQUEST or not (isinstance(body, dict) and "Code" in body):
         return response
-    title = HTTPStatus(response.status_code).phrase
+    [title, *_] = TITLES.get(response.status_code, (HTTPStatus(response.status_code).phrase,))
     converted = problem(response.status_code, title, str(body.get("Message", title)))
     converted.headers = {**response.headers, **converted.headers}
     return converted
