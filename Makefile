@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup test test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status backup token tokens revoke test test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -34,6 +34,15 @@ status: venv ## what runs, and where
 
 backup: venv ## back up now
 	@$(cloud) invoke backup
+
+token: venv ## a new token: ROLE=reader|writer|operator, NOTE=whose
+	@$(cloud) token "$(ROLE)" --note "$(NOTE)"
+
+tokens: venv ## the tokens that were given out
+	@$(cloud) tokens
+
+revoke: venv ## end a token: TOKEN=its id or itself
+	@$(cloud) revoke "$(TOKEN)"
 
 test: venv ## all tests
 	@$(python) -m pytest

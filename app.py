@@ -6,13 +6,14 @@ from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
-from chalicelib.api import docs, health, history, problems, reports, restores, uploads
+from chalicelib.api import access, docs, health, history, problems, reports, restores, uploads
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow")
 logging.getLogger("hireflow").setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
 app.register_middleware(problems.middleware, "http")
+app.register_middleware(access.middleware, "http")
 app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
 app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}/{year}
@@ -28,7 +29,12 @@ def ingest(event: S3Event) -> None:
 
     parts = services()
     for created in created_objects(event.to_dict()):
-        ingest_object(parts.database, parts.storage, created, grace=parts.settings.orphan_grace)
+        seconds = _seconds_left(event)
+        ingest_object(parts.database, parts.storage, created, grace=parts.settings.orphan_grace, seconds=seconds)
+
+
+def _seconds_left(event: Any) -> float:
+    return float(event.context.get_remaining_time_in_millis()) / 1000
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="backup")
@@ -49,7 +55,14 @@ def sweep(_event: CloudWatchEvent) -> dict[str, int]:
 
 @app.lambda_function(name="migrate")
 def migrate(_event: Any, _context: Any) -> dict[str, str]:
-    from chalicelib.migrations import upgrade
+    from chalicelib.migrations.run import migrate_stage
 
-    settings = services().settings
-    return {"revision": upgrade(settings.database_url, tls=settings.database_tls)}
+    return migrate_stage(os.environ)
+
+
+@app.lambda_function(name="tokens")
+def tokens(order: dict[str, Any], _context: Any) -> Any:
+    from chalicelib.access import administer
+
+    with services().database.session() as session:
+        return administer(session, order)

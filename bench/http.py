@@ -65,7 +65,13 @@ def _deploy(rig: Rig) -> str:
     shutil.copytree(ROOT / ".chalice", source / ".chalice")
     shutil.copyfile(ROOT / "requirements.txt", source / "requirements.txt")
     Path(source, "app.py").write_text((ROOT / "app.py").read_text() + _CONSTANT)
-    functions = {**bucket_names("local"), "DATABASE_URL": rig.url, "DATABASE_TLS": "disable", "LOG_LEVEL": "ERROR"}
+    functions = {
+        **bucket_names("local"),
+        "DATABASE_URL": rig.url,
+        "DATABASE_TLS": "disable",
+        "HIREFLOW_AUTH": "off",
+        "LOG_LEVEL": "ERROR",
+    }
     target = Target("local", source, rig.folder / "build", functions, rig.services.aws)
     target.work.mkdir()
     driver.deploy(target, lambda _: None)

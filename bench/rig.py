@@ -145,7 +145,7 @@ class Rig:
 
     @property
     def environment(self) -> dict[str, str]:
-        settings = {"DATABASE_URL": self.url, "DATABASE_TLS": "disable", "LOG_LEVEL": "ERROR"}
+        settings = {"DATABASE_URL": self.url, "DATABASE_TLS": "disable", "HIREFLOW_AUTH": "off", "LOG_LEVEL": "ERROR"}
         return {**self.services.aws, **_BUCKETS, **settings}
 
     @property

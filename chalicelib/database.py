@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -16,10 +17,24 @@ from urllib.parse import unquote, urlsplit
 import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
 
-from chalicelib.errors import ConfigurationError, Conflict, DatabaseUnavailable, HireflowError, LockTimeout
+from chalicelib import deadline
+from chalicelib.errors import (
+    ConfigurationError,
+    Conflict,
+    DatabaseUnavailable,
+    HireflowError,
+    LockTimeout,
+    OutOfTime,
+    Unavailable,
+)
 
 EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count (binary formats)
-CONNECT_TIMEOUT = 5.0  # seconds, of every read and write until a connection is ready, and of every ping
+# Seconds for the answer to a ping, and of every read and write until a connection is ready: both together
+# are less than the five seconds in which a caller should know that the database is away.
+PING_TIMEOUT = 1.5
+CONNECT_TIMEOUT = 3.0
+ROLLBACK_TIMEOUT = 2.0
+_CANCEL_AHEAD = 0.5  # seconds by which the server ends a statement before the socket would
 # SQLSTATE classes of a server that cannot serve us now; 25006 is a primary that has become a read-only standby
 _AWAY = ("08", "53", "57P", "58", "XX", "25006")
 _KEEP_ALIVE = (  # finds a peer that has vanished within half a minute, where the system knows the options
@@ -46,7 +61,6 @@ class _Wire:
     """
 
     def __init__(self, host: str, port: int, patience: float) -> None:
-        self.patience = patience
         self.socket = socket.create_connection((host, port), patience)
         for level, name, value in _KEEP_ALIVE:
             if hasattr(socket, name):
@@ -70,14 +84,12 @@ class Session:
     def __init__(self, connection: pg8000.native.Connection, wire: _Wire) -> None:
         self._connection, self._wire = connection, wire
         self.broken = False
-        wire.socket.settimeout(None)
 
     def alive(self) -> bool:
-        """Whether the server answers, at once."""
-        self._wire.socket.settimeout(self._wire.patience)
-        with suppress(HireflowError, DatabaseError):
-            self.run("")  # an empty query: the cheapest round trip there is
-            self._wire.socket.settimeout(None)
+        """Whether the server answers, at once; it is told of the deadline by the way."""
+        limit, patience = _statement_timeout(), min(PING_TIMEOUT, deadline.left() or PING_TIMEOUT)
+        with suppress(HireflowError, DatabaseError), deadline.within(patience):
+            self.run(f"SET statement_timeout = {limit}")
             return not self.broken
         self.broken = True
         return False
@@ -119,12 +131,15 @@ class Session:
         self._guarded(lambda: self._connection.run(sql, stream=target))
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
+        self._wire.socket.settimeout(deadline.left())
         try:
             return call()
         except DatabaseError as error:
             raise self._translate(error) from error
         except (InterfaceError, OSError) as error:  # the driver lets OSError of a first read through
             self.broken = True
+            if deadline.passed():
+                raise OutOfTime("the database did not answer in time") from error
             raise DatabaseUnavailable("the database connection was lost") from error
         except BaseException:  # raised by a stream of ours: the protocol is in mid-statement
             self.broken = True
@@ -132,6 +147,8 @@ class Session:
 
     def _translate(self, error: Exception) -> Exception:
         state = sqlstate(error)
+        if state == "57014" and deadline.limited():
+            return OutOfTime("the database did not come to an end in time")
         if state in ("55P03", "57014"):
             return LockTimeout("the table is busy with another load")
         if state in ("40001", "40P01"):
@@ -144,42 +161,69 @@ class Session:
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
         """Commit at the end, roll back on any exception; `begin` may do more than begin."""
+        limit = _statement_timeout()
         try:
-            self.run(begin)
+            self.run(f"{begin}; SET LOCAL statement_timeout = {limit}" if limit else begin)
             yield
         except BaseException:
             self.rollback()
             raise
-        self.run("COMMIT")
+        try:
+            self.run("COMMIT")
+        except Unavailable as error:
+            if self.broken:
+                raise type(error)(f"{error.detail}: whether the change was stored is not known") from error
+            raise
 
     def rollback(self) -> None:
         """Leave the transaction; a connection that cannot do even that is given up."""
         if not self.broken:
-            with suppress(HireflowError, DatabaseError):
+            with suppress(HireflowError, DatabaseError), deadline.within(ROLLBACK_TIMEOUT):
                 self.run("ROLLBACK")
 
     def close(self) -> None:
         with suppress(InterfaceError, OSError, DatabaseError):
             self._connection.close()
+        self._wire.socket.close()  # which the driver forgets where the farewell cannot be sent
+
+
+@dataclass(frozen=True)
+class _Address:
+    """A SQLAlchemy URL taken apart."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+    @classmethod
+    def of(cls, url: str) -> "_Address":
+        parts = urlsplit(url)
+        if not parts.hostname or not parts.username:
+            raise ConfigurationError("DATABASE_URL names no host or user")
+        user = unquote(parts.username)
+        database = parts.path.lstrip("/") or user
+        return cls(parts.hostname, parts.port or 5432, user, unquote(parts.password or ""), database)
 
 
 class Database:
-    """Where the database is; opens the connection when first needed and keeps it while it works."""
+    """Where the database is; opens the connection when first needed and keeps it while it works.
+
+    `url` is a SQLAlchemy URL, or tells it anew for every connection.
+    """
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         *,
         tls: str = "verify-full",
         application: str = "hireflow",
         connect_timeout: float = CONNECT_TIMEOUT,
     ) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname or not parts.username:
-            raise ConfigurationError("DATABASE_URL names no host or user")
-        self._host, self._port = parts.hostname, parts.port or 5432
-        self._user, self._password = unquote(parts.username), unquote(parts.password or "")
-        self._name = parts.path.lstrip("/") or self._user
+        if isinstance(url, str):
+            _Address.of(url)  # a wrong one is known at once
+        self._url = url
         self._tls, self._application, self._connect_timeout = tls, application, connect_timeout
         self._session: Session | None = None
 
@@ -211,21 +255,26 @@ class Database:
         if self._session is not None and not self._session.alive():
             self.close()
         if self._session is None:
+            deadline.left()  # before there is a connection to close again
             self._session = self._connect()
+            if not self._session.alive():
+                self.close()
+                raise DatabaseUnavailable("the database does not answer")
         return self._session
 
     def _connect(self) -> Session:
+        address = _Address.of(self._url if isinstance(self._url, str) else self._url())
         try:
-            wire = _Wire(self._host, self._port, self._connect_timeout)
+            wire = _Wire(address.host, address.port, self._connect_timeout)
         except OSError as error:
             raise DatabaseUnavailable("the database cannot be reached") from error
         try:
             connection = pg8000.native.Connection(
-                self._user,
-                host=self._host,
-                port=self._port,
-                database=self._name,
-                password=self._password,
+                address.user,
+                host=address.host,
+                port=address.port,
+                database=address.database,
+                password=address.password,
                 sock=wire.socket,
                 ssl_context=wire if self._tls == "verify-full" else False,
                 application_name=self._application,
@@ -235,6 +284,12 @@ class Database:
             wire.socket.close()
             raise DatabaseUnavailable("the database refused the connection") from error
         return Session(connection, wire)
+
+
+def _statement_timeout() -> int:
+    """Milliseconds that a statement may take on the server, 0 for any. Raises OutOfTime."""
+    left = deadline.left()
+    return 0 if left is None else max(100, round((left - _CANCEL_AHEAD) * 1000))
 
 
 def sqlstate(error: Exception) -> str:

@@ -3,6 +3,8 @@
     HireflowError
     ├── ConfigurationError          500  a setting is missing or malformed
     ├── MalformedRequest            400  the body is not JSON
+    ├── Unauthenticated             401  no token, or none of ours
+    ├── Forbidden                   403  the token's role may not do this
     ├── NotFound                    404  no such load, restore point, route
     ├── TooLarge                    413  more rows than one batch may hold
     ├── UnsupportedMedia            415  the content type is not JSON
@@ -11,7 +13,8 @@
     │   ├── DatabaseUnavailable          Postgres is away, or broke the connection
     │   ├── LockTimeout                  another writer held the table for too long
     │   ├── Conflict                     deadlock or serialisation failure; nothing was written
-    │   └── StorageUnavailable           S3 is away
+    │   ├── StorageUnavailable           S3 is away
+    │   └── OutOfTime               504  the work was stopped before whoever waits gave up
     ├── LoadError                        an object can never load: final, not retried
     └── RetryLater                       the trigger should deliver the event again
         ├── LoadBusy                         another worker is on this load
@@ -51,6 +54,16 @@ class ConfigurationError(HireflowError):
 class MalformedRequest(HireflowError):
     status = 400
     title = "Malformed request"
+
+
+class Unauthenticated(HireflowError):
+    status = 401
+    title = "Unauthenticated"
+
+
+class Forbidden(HireflowError):
+    status = 403
+    title = "Forbidden"
 
 
 class NotFound(HireflowError):
@@ -95,6 +108,11 @@ class Conflict(Unavailable):
 
 class StorageUnavailable(Unavailable):
     pass
+
+
+class OutOfTime(Unavailable):
+    status = 504
+    title = "Timed out"
 
 
 class LoadError(HireflowError):

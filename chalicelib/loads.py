@@ -131,9 +131,9 @@ def skip(session: Session, claim: Claim, reason: str) -> None:
     _update_mine(session, claim, "status = 'skipped', received = 0, finished_at = now(), error = :r", r=reason)
 
 
-def requeue(session: Session, claim: Claim) -> None:
-    """Hand the load back for its next attempt."""
-    _update_mine(session, claim, "status = 'queued', received = 0")
+def requeue(session: Session, claim: Claim, reason: str) -> None:
+    """Hand the load back for its next attempt; until that ends, `error` says why it takes one."""
+    _update_mine(session, claim, "status = 'queued', received = 0, error = :reason", reason=reason[:2000])
 
 
 def fail(session: Session, load_id: int, error: str) -> bool:

@@ -1,9 +1,11 @@
 """The composition root: what a deployed function works with, made from its environment once."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
+from chalicelib import secret
 from chalicelib.database import Database
 from chalicelib.settings import Settings
 from chalicelib.storage import Storage
@@ -16,12 +18,19 @@ class Services:
     storage: Storage
 
 
+def database_url(settings: Settings) -> Callable[[], str]:
+    """Where the database is and how to log in, asked anew for every connection: a secret may be rotated."""
+    if settings.database_url:
+        return lambda: settings.database_url
+    return partial(secret.text, settings.database_secret)
+
+
 @cache
 def services() -> Services:
     """Made on first use, not at import: a package is imported where there is neither database nor S3."""
     settings = Settings.from_env(os.environ)
     return Services(
         settings,
-        Database(settings.database_url, tls=settings.database_tls),
+        Database(database_url(settings), tls=settings.database_tls),
         Storage(settings.landing_bucket, settings.errored_bucket, settings.backup_bucket),
     )

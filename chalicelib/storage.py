@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from chalicelib import deadline
 from chalicelib.errors import NotFound, StorageUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+BRIEF = 60.0  # seconds; work that has less waits less for S3
 PART_SIZE = 5 * 1024 * 1024  # bytes; S3 takes no multipart part below 5 MiB but the last
 _MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
@@ -216,6 +218,18 @@ class Storage:
                 import boto3
                 from botocore.config import Config
 
-                retries = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 4})
-                self._made = boto3.client("s3", config=retries)
+                # A process serves one function, whose first use of S3 tells how much time its work has.
+                brief = (deadline.left() or BRIEF) < BRIEF
+                config = Config(
+                    connect_timeout=2 if brief else 5,
+                    read_timeout=6 if brief else 60,
+                    retries={"mode": "standard", "max_attempts": 4},
+                )
+                self._made = boto3.client("s3", config=config)
+                self._made.meta.events.register("before-send.s3", _stop_in_time)
         return self._made
+
+
+def _stop_in_time(**_: Any) -> None:
+    """Before every request and every repetition of one. Raises OutOfTime."""
+    deadline.left()

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -105,6 +106,17 @@ orphans = Table(
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), nullable=False),
     Column("row", JSON, nullable=False),
     _instant("rejected_at", default=True),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("role", Text, CheckConstraint("role IN ('reader', 'writer', 'operator')", name="role"), nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the secret
+    _instant("created_at", default=True),
+    _instant("revoked_at"),
 )
 
 dataset_state = Table(

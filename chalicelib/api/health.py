@@ -5,6 +5,8 @@ from typing import Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.access import Role
+from chalicelib.api.access import admits
 from chalicelib.api.problems import endpoint
 from chalicelib.database import Database
 from chalicelib.errors import HireflowError
@@ -24,7 +26,9 @@ def health() -> Response:
         bucket: Bucket = getattr(storage, name)
         checks[f"{name}_bucket"] = _state(bucket.reachable())
     up = all(check == "ok" for check in checks.values())
-    body = {"status": "ok" if up else "unavailable", **checks, "last_backup": _last_backup(storage) if up else None}
+    body: dict[str, Any] = {"status": "ok" if up else "unavailable"}
+    if admits(routes.current_request, Role.READER):
+        body |= {**checks, "last_backup": _last_backup(storage) if up else None}
     return Response(body, status_code=200 if up else 503, headers={} if up else {"Retry-After": "5"})
 
 

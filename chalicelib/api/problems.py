@@ -9,9 +9,13 @@ from typing import Any
 
 from chalice.app import Response
 
+from chalicelib import deadline
 from chalicelib.api.requests import TOO_DEEP
 from chalicelib.errors import TITLES, HireflowError, MalformedRequest, Unavailable
 
+# Seconds for a request: API Gateway gives up after 29, and whatever is under way when these are over
+# (a read from S3, a cold start before they began) has its time as well.
+TIME = 20.0
 TYPE = "application/problem+json"
 _log = logging.getLogger("hireflow.api")
 
@@ -53,8 +57,10 @@ def endpoint(view: View) -> View:
 
 
 def middleware(event: Any, get_response: Callable[[Any], Response]) -> Response:
-    """Give the errors that Chalice itself answers (415, 405, …) the same form."""
-    response = get_response(event)
+    """Keep to the time that API Gateway grants; give the errors that Chalice itself answers (415, 405, …)
+    the form of ours."""
+    with deadline.within(TIME):
+        response = get_response(event)
     body = response.body
     if response.status_code < HTTPStatus.BAD_REQUEST or not (isinstance(body, dict) and "Code" in body):
         return response

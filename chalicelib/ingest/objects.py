@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
-from chalicelib import loads
+from chalicelib import deadline, loads
 from chalicelib.database import Database, Session
 from chalicelib.datasets import Dataset
 from chalicelib.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
@@ -24,12 +24,24 @@ from chalicelib.storage import Readable, Storage
 
 LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
 MERGE_TRIES = 4
+RESERVE = 15.0  # seconds of a function's time that are kept for ending a load in order
+ENDING = 10.0  # seconds that this may take
 _log = logging.getLogger("hireflow.ingest")
 
 
-def ingest_object(database: Database, storage: Storage, created: ObjectCreated, *, grace: timedelta) -> None:
-    """Load an object version once. Raises what calls for another delivery of the event; an object that
-    can never load ends as a failed load and raises nothing."""
+def ingest_object(
+    database: Database, storage: Storage, created: ObjectCreated, *, grace: timedelta, seconds: float | None = None
+) -> None:
+    """Load an object version once, within `seconds` where time is limited. Raises what calls for another
+    delivery of the event; an object that can never load ends as a failed load and raises nothing."""
+    if seconds is None:
+        _ingest(database, storage, created, grace)
+    else:
+        with deadline.within(seconds - min(RESERVE, seconds / 5)):
+            _ingest(database, storage, created, grace)
+
+
+def _ingest(database: Database, storage: Storage, created: ObjectCreated, grace: timedelta) -> None:
     source = Source.of(created.key)
     with database.session() as session:
         dataset, kind = (source.dataset, source.kind) if source else (None, "csv")
@@ -42,7 +54,8 @@ def ingest_object(database: Database, storage: Storage, created: ObjectCreated, 
                     raise unrecognised(created.key)
                 _ObjectLoad(session, storage, claim, created, source).run()
         finally:
-            loads.release(session, claim.load_id)
+            with deadline.within(ENDING):
+                loads.release(session, claim.load_id)
         if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
             _heal(session, source, claim.load_id, grace)
 
@@ -57,13 +70,14 @@ def _ending(database: Database, storage: Storage, claim: Claim, source: Source |
         _fail(database, storage, claim, source, error.detail)
     except Exception as error:
         _log.warning("attempt %s of load %s failed", claim.attempt, claim.load_id, exc_info=True)
-        with suppress(HireflowError):  # the database may be what is away; the claim is enough then
+        reason = error.detail if isinstance(error, HireflowError) else "an internal error"
+        # The database may be what is away: the claim is enough then.
+        with suppress(HireflowError), deadline.within(ENDING):
             if claim.is_last_attempt:
-                reason = error.detail if isinstance(error, HireflowError) else "an internal error"
                 _fail(database, storage, claim, source, f"{loads.GAVE_UP}: {reason}")
             else:
                 with database.session() as session:
-                    loads.requeue(session, claim)
+                    loads.requeue(session, claim, f"attempt {claim.attempt}: {reason}")
         raise
 
 
@@ -103,7 +117,7 @@ class _ObjectLoad:
         try:
             self._merge(self._stage())
         except BaseException:
-            with suppress(HireflowError):
+            with suppress(HireflowError), deadline.within(ENDING):
                 self._rejects.abort()
             raise
         if not self._rejects.count and self._claim.attempt > 1:

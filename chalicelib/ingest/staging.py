@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
+from chalicelib import deadline
 from chalicelib.database import Session
 from chalicelib.datasets import Dataset
 from chalicelib.ingest.copying import TEXT, Form, copy_line
@@ -66,7 +67,7 @@ class Stager:
             yield self.received
 
     def _portion(self, nothing: bytes) -> Iterator[bytes]:
-        """COPY blocks of the next lines; ends early when many rejects are waiting."""
+        """COPY blocks of the next lines; ends early when many rejects are waiting, or when time is up."""
         block, size, lines = [], 0, 0
         for token in self.tokens:
             data = self._copy_data(token, nothing)
@@ -76,6 +77,8 @@ class Stager:
             if size >= BLOCK:
                 yield b"".join(block)
                 block, size = [], 0
+                if deadline.passed():  # the next statement raises it, with the connection in order
+                    break
             if lines >= ROWS_PER_COPY or self._pending_bytes >= PENDING_REJECTS:
                 break
         else:

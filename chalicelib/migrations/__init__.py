@@ -5,10 +5,18 @@ from pathlib import Path
 LOCK = 0x68697265  # advisory lock: one migration of a database at a time
 
 
-def upgrade(database_url: str, *, tls: str = "verify-full", revision: str = "head") -> str:
+def upgrade(
+    database_url: str,
+    *,
+    tls: str = "verify-full",
+    revision: str = "head",
+    app_url: str | None = None,
+    connections: int = -1,
+) -> str:
     """Bring the database to `revision`; returns the revision it is at. Harmless when it is there already.
 
-    `database_url` is that of the schema's owner, `tls` as in the settings.
+    `database_url` is that of the schema's owner, `tls` as in the settings. `app_url` is that of the
+    functions, whose role is made and given its rights, with at most `connections` at a time (-1: any).
     """
     import ssl
 
@@ -26,4 +34,8 @@ def upgrade(database_url: str, *, tls: str = "verify-full", revision: str = "hea
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+        if app_url is not None:
+            from chalicelib.migrations import roles
+
+            roles.admit(connection, app_url, connections)
         return MigrationContext.configure(connection).get_current_revision() or "base"

@@ -40,6 +40,11 @@ class Platform:
             config=Config(s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=60),
         )
 
+    @property
+    def _authorization(self) -> dict[str, str]:
+        token = self.env["API_TOKEN"]
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
     def get(self, path: str) -> Any:
         return self._call("GET", path)
 
@@ -80,14 +85,14 @@ class Platform:
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         deadline = time.monotonic() + _PATIENCE
         while True:
-            request = urllib.request.Request(  # noqa: S310 - the URL is our own
+            request = urllib.request.Request(
                 self.env["API_URL"] + path,
                 method=method,
                 data=None if body is None else json.dumps(body).encode(),
-                headers={"Content-Type": "application/json"},
+                headers={"Content-Type": "application/json", **self._authorization},
             )
             try:
-                with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
+                with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 if error.code != 503 or time.monotonic() > deadline:

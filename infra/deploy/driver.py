@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from infra.locks import locked
 
 Report = Callable[[str], None]
 _LOG_DAYS = 14
+_PATIENCE = 60  # seconds for an answer of the API
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
 
 
@@ -64,6 +68,21 @@ def api_url(target: Target) -> str:
     return f"https://{found}.execute-api.{target.aws['AWS_DEFAULT_REGION']}.amazonaws.com/api"
 
 
+def accepts_token(target: Target, token: str) -> bool:
+    """Whether the API knows a token. Raises CloudError when it cannot be asked."""
+    request = urllib.request.Request(f"{api_url(target)}/loads?limit=1", headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            return False
+        raise CloudError(f"the API answers {error.code}") from error
+    except OSError as error:
+        raise CloudError(f"the API cannot be reached: {error}") from error
+
+
 def invoke(target: Target, function: str, payload: Any) -> Any:
     """Call a function, wait for its result. Raises CloudError when it fails."""
     try:
@@ -87,6 +106,16 @@ def make_buckets(target: Target) -> None:
         _best_effort(s3.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration=_ABANDONED_UPLOADS)
     # Versions tell a new object under an old key from the same event delivered twice.
     s3.put_bucket_versioning(Bucket=target.landing, VersioningConfiguration={"Status": "Enabled"})
+
+
+def keep_secrets(target: Target) -> None:
+    manager = target.client("secretsmanager")
+    for name, value in target.secrets.items():
+        try:
+            if manager.get_secret_value(SecretId=name)["SecretString"] != value:
+                manager.put_secret_value(SecretId=name, SecretString=value)
+        except manager.exceptions.ResourceNotFoundException:
+            manager.create_secret(Name=name, SecretString=value)
 
 
 def run_chalice(target: Target) -> None:
@@ -127,6 +156,7 @@ def limit_logs(target: Target) -> None:
 
 STEPS: tuple[tuple[str, Callable[[Target], None]], ...] = (
     ("buckets", make_buckets),  # before Chalice, which attaches its trigger to one of them
+    ("secrets", keep_secrets),
     ("project", project.assemble),
     ("chalice deploy", run_chalice),
     ("migrations", migrate),

@@ -26,8 +26,8 @@ def release(target: Target) -> str:
     for path in [*_sources(target.source), *sorted(_DRIVER.glob("*.py"))]:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
-    settings = {**target.functions, "python": sys.version_info[:2], "chalice": version("chalice")}
-    digest.update(json.dumps(settings, sort_keys=True).encode())
+    settings = [dict(target.functions), dict(target.migration), dict(target.secrets), sys.version_info[:2]]
+    digest.update(json.dumps([*settings, version("chalice")], sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
 
@@ -51,6 +51,8 @@ def assemble(target: Target) -> None:
         **target.functions,
         RELEASE: release(target),
     }
+    functions = stage.setdefault("lambda_functions", {})
+    functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
     (config_folder / "config.json").write_text(json.dumps(config, indent=2))
     _prune(config_folder / "deployments")
 

@@ -18,8 +18,9 @@ class Target:
     """One stage in one account.
 
     `source` holds app.py; `work` is a folder of ours for this stage, kept from one deployment to the
-    next; `functions` are the environment variables of the functions; `aws` are the AWS_* variables
-    that lead to the account.
+    next; `functions` are the environment variables of the functions, `migration` what the migration has
+    in place of them, `secrets` what Secrets Manager has to hold; `aws` are the AWS_* variables that lead
+    to the account.
     """
 
     stage: str
@@ -27,6 +28,8 @@ class Target:
     work: Path
     functions: Mapping[str, str] = field(repr=False)
     aws: Mapping[str, str] = field(repr=False)
+    migration: Mapping[str, str] = field(repr=False, default_factory=dict)
+    secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     @property
     def landing(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from infra.errors import CloudError
-from infra.local import ports
+from infra.local import ports, provision
 from infra.local.aws import CREDENTIALS, EmbeddedAws
 from infra.local.postgres import Postgres, home_of
 from infra.local.provision import Role
@@ -18,11 +18,24 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Services:
-    """A running cloud. Functions may have to reach the database under another address than this machine."""
+    """A running cloud.
+
+    `database_url` is that of the schema's owner. Functions may have to reach the database under another
+    address than this machine: `migration_url` is the owner's and `functions_url` their own role's there.
+    """
 
     aws: Mapping[str, str] = field(repr=False)
     database_url: str = field(repr=False)
-    functions_database_url: str = field(repr=False)
+    migration_url: str = field(repr=False)
+    functions_url: str = field(repr=False)
+
+
+def connections() -> int:
+    """How many connections the functions may have together: DATABASE_CONNECTIONS."""
+    try:
+        return max(1, int(os.environ.get("DATABASE_CONNECTIONS") or 100))
+    except ValueError:
+        raise CloudError("DATABASE_CONNECTIONS is not a whole number") from None
 
 
 class Cloud(Protocol):
@@ -42,13 +55,15 @@ class Embedded:
         self._aws = EmbeddedAws(state.folder / "aws")
 
     def up(self, report: Report) -> Services:
-        postgres = self._postgres(self._role())
+        role = self._role()
+        postgres = self._postgres(role)
         port = self._start(report, "Postgres", "HIREFLOW_PG_PORT", postgres, "pg_port")
         self._state.note(pg_port=port)
+        provision.limit_connections(postgres.superuser_url, role.of_functions(), connections())
         endpoint_port = self._start(report, "AWS", "HIREFLOW_PORT", EmbeddedAws(self._aws.home, report), "port")
         self._state.note(port=endpoint_port)
         aws = {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{ports.HOST}:{endpoint_port}"}
-        return Services(aws, postgres.url, postgres.url)
+        return Services(aws, postgres.url, postgres.url, postgres.functions_url)
 
     def down(self, report: Report) -> None:
         for server, name in ((self._aws, "AWS"), (self._postgres(), "Postgres")):
@@ -111,7 +126,12 @@ class Given:
         aws["AWS_ENDPOINT_URL"] = env["AWS_ENDPOINT_URL"].rstrip("/")
         report(f"using {aws['AWS_ENDPOINT_URL']}")
         url = env["DATABASE_URL"]
-        return Services(aws, url, env.get("HIREFLOW_FUNCTIONS_DATABASE_URL") or url)
+        seen_by_functions = env.get("HIREFLOW_FUNCTIONS_DATABASE_URL") or url
+        functions_url = provision.functions_url(seen_by_functions)
+        if not provision.may_create_roles(url) and not provision.accepts(provision.functions_url(url)):
+            report("the role of DATABASE_URL may not create another for the functions: they use the owner's")
+            functions_url = seen_by_functions
+        return Services(aws, url, seen_by_functions, functions_url)
 
     def down(self, report: Report) -> None:
         report("these services were not started here: left running")

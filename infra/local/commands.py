@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from infra.deploy import driver
+from infra.deploy.logins import Logins, authentication
 from infra.deploy.target import Target, bucket_names
 from infra.errors import CloudError
 from infra.local import compose
-from infra.local.cloud import Cloud, Embedded, Given, Report, Services
+from infra.local.cloud import Cloud, Embedded, Given, Report, Services, connections
 from infra.local.state import State
 
 STAGES = ("local", "localstack")
@@ -29,6 +30,7 @@ class Commands:
 
     def up(self) -> None:
         """Start what is not running, deploy what has changed, write the env file."""
+        guarded = authentication(self.stage)
         with self.state.turn():
             kind = self._kind_to_start()
             self.state.note(cloud=kind)
@@ -37,7 +39,8 @@ class Commands:
             if not driver.is_current(target):
                 self.state.env_file.unlink(missing_ok=True)  # what it says is not true while we deploy
                 driver.deploy(target, self.report)
-            self.state.write_env(self._env(services, target))
+            token = self._operator_token(target) if guarded else ""
+            self.state.write_env(self._env(services, target, token))
         self.report(f"ready: {self.state.read_env()['API_URL']}")
 
     def down(self) -> None:
@@ -64,11 +67,24 @@ class Commands:
             shown["API"] = self.state.read_env()["API_URL"]
         return shown
 
-    def invoke(self, function: str) -> Any:
-        """Call a scheduled function as its schedule would."""
+    def invoke(self, function: str, order: Any = None) -> Any:
+        """Call a function with an order, or a scheduled one as its schedule would."""
+        payload = _scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"]) if order is None else order
+        return driver.invoke(self.deployed(), function, payload)
+
+    def deployed(self) -> Target:
+        """The stage as its env file has it, to look at it and to call it."""
         env = self.state.read_env()
-        target = self._target(Services(env, env["DATABASE_URL"], env["DATABASE_URL"]))
-        return driver.invoke(target, function, _scheduled_event(env["AWS_DEFAULT_REGION"]))
+        return Target(self.stage, self.source, self.state.folder / "build" / self.stage, bucket_names(self.stage), env)
+
+    def _operator_token(self, target: Target) -> str:
+        """The token of last time while it is good, else a new one."""
+        known = str(self.state.notes().get("api_token", ""))
+        if not known or not driver.accepts_token(target, known):
+            order = {"action": "create", "role": "operator", "note": "make up"}
+            known = driver.invoke(target, "tokens", order)["token"]
+            self.state.note(api_token=known)
+        return known
 
     def _kind_to_start(self) -> str:
         if self.stage == "local":
@@ -85,21 +101,24 @@ class Commands:
         return compose.Compose(self.state) if kind == "compose" else Given()
 
     def _target(self, services: Services) -> Target:
+        login = Logins.of(self.stage, services.migration_url, services.functions_url)
         functions = {
             **bucket_names(self.stage),
-            "DATABASE_URL": services.functions_database_url,
+            **login.functions,
             "DATABASE_TLS": "disable",
+            "DATABASE_CONNECTIONS": str(connections()),
+            "HIREFLOW_AUTH": "on" if authentication(self.stage) else "off",
             **{name: os.environ[name] for name in _PASSED_THROUGH if os.environ.get(name)},
         }
         aws = {name: value for name, value in services.aws.items() if name.startswith("AWS_")}
         work = self.state.folder / "build" / self.stage
-        return Target(self.stage, self.source, work, functions, aws)
+        return Target(self.stage, self.source, work, functions, aws, login.migration, login.secrets)
 
-    def _env(self, services: Services, target: Target) -> Mapping[str, str]:
+    def _env(self, services: Services, target: Target, token: str) -> Mapping[str, str]:
         return {
             "API_URL": driver.api_url(target),
             "DATABASE_URL": services.database_url,
-            "API_TOKEN": "",  # these stages ask for none
+            "API_TOKEN": token,
             **bucket_names(self.stage),
             **services.aws,
         }

@@ -8,7 +8,7 @@ from hashlib import sha256
 from infra.errors import CloudError
 from infra.local import ports, provision
 from infra.local.aws import CREDENTIALS
-from infra.local.cloud import Report, Services
+from infra.local.cloud import Report, Services, connections
 from infra.local.provision import Role
 from infra.local.state import State
 from infra.venv import ROOT
@@ -52,11 +52,12 @@ class Compose:
         report("starting LocalStack and Postgres in Docker (the first time it downloads them)")
         self._compose("up", "--detach", "--wait")
         url = role.url(ports.HOST, pg_port)
-        if not provision.accepts(url):
-            admin = Role("postgres", superuser.password).url(ports.HOST, pg_port, "postgres")
+        admin = Role("postgres", superuser.password).url(ports.HOST, pg_port, "postgres")
+        if not provision.is_done(url):
             provision.create(admin, role)
+        provision.limit_connections(admin, role.of_functions(), connections())
         aws = {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{ports.HOST}:{port}"}
-        return Services(aws, url, role.url(*_CONTAINER))
+        return Services(aws, url, role.url(*_CONTAINER), role.of_functions().url(*_CONTAINER))
 
     def down(self, report: Report) -> None:
         report("stopping the containers")

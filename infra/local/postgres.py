@@ -55,6 +55,11 @@ class Postgres:
         return self.role.url(HOST, self._running_port())
 
     @property
+    def functions_url(self) -> str:
+        """DATABASE_URL of the role that the functions log in with."""
+        return provision.functions_url(self.url)
+
+    @property
     def superuser_url(self) -> str:
         return Role("postgres", self._superuser_password()).url(HOST, self._running_port(), "postgres")
 
@@ -80,7 +85,7 @@ class Postgres:
                 raise CloudError(f"Postgres did not start: {self._daemon.last_words()}")
             if time.monotonic() > deadline:
                 raise CloudError(f"Postgres is not ready after {timeout:.0f} s: {self._daemon.last_words()}")
-        if not provision.accepts(self.url):
+        if not provision.is_done(self.url):
             provision.create(self.superuser_url, self.role)
 
     def stop(self) -> None:

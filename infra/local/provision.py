@@ -2,8 +2,10 @@
 
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from contextlib import closing
 from dataclasses import dataclass, field
+from hashlib import scrypt
 from urllib.parse import quote, unquote, urlsplit
 
 import pg8000.native
@@ -13,6 +15,8 @@ from pg8000.native import Connection, identifier, literal
 from infra.errors import CloudError
 
 DATABASE = "hireflow"
+_FUNCTIONS = "_app"
+_MAX_USER = 63 - len(_FUNCTIONS)  # bytes; Postgres cuts longer names
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,15 @@ class Role:
         """A role; what is not given is made up."""
         if user == "postgres" or user.startswith("pg_"):
             raise CloudError(f"HIREFLOW_PG_USER={user} is a name that Postgres keeps for itself")
-        if len(user.encode()) > 63 or re.search(r"[\x00-\x1f]", user + password):
+        if len(user.encode()) > _MAX_USER or re.search(r"[\x00-\x1f]", user + password):
             raise CloudError("HIREFLOW_PG_USER or HIREFLOW_PG_PASSWORD is not usable: too long or control characters")
         return cls(user or "hireflow", password or secrets.token_urlsafe(24))
+
+    def of_functions(self) -> "Role":
+        """The role that the functions log in with. Its password follows from ours, but not the other way
+        round, so that there is nothing to remember."""
+        derived = scrypt(self.password.encode(), salt=b"hireflow functions", n=2**14, r=8, p=1, dklen=24)
+        return Role(f"{self.user}{_FUNCTIONS}", urlsafe_b64encode(derived).decode())
 
     def url(self, host: str, port: int, database: str = DATABASE) -> str:
         return (
@@ -60,8 +70,14 @@ def accepts(url: str) -> bool:
     return True
 
 
+def is_done(owner_url: str) -> bool:
+    """Whether `create` has been here."""
+    return accepts(owner_url) and accepts(functions_url(owner_url))
+
+
 def create(superuser_url: str, role: Role) -> None:
-    """Create or adapt role and database. Safe to repeat; being able to log in means that all was done."""
+    """Create or adapt the owner, the functions' role and the database. Safe to repeat; that both can log in
+    means that all was done."""
     user = identifier(role.user)
     with closing(connect(superuser_url)) as server:
         server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # one at a time, until we disconnect
@@ -72,9 +88,34 @@ def create(superuser_url: str, role: Role) -> None:
             server.run(f"CREATE DATABASE {DATABASE} OWNER {user}")
         elif owner[0][0] != user:  # regrole quotes as identifier() does
             _hand_over(superuser_url, owner[0][0], user)
-        # Lets a bulk load check its foreign keys as a set instead of row by row; grantable since Postgres 15.
-        server.run(f"GRANT SET ON PARAMETER session_replication_role TO {user}")
-        server.run(f"ALTER ROLE {user} LOGIN NOSUPERUSER PASSWORD {literal(role.password)}")
+        functions = role.of_functions()
+        if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=functions.user):
+            server.run(f"CREATE ROLE {identifier(functions.user)} NOLOGIN")
+        for each in (functions, role):  # the owner last: see above
+            name = identifier(each.user)
+            # Lets a bulk load check its foreign keys as a set instead of row by row; grantable since Postgres 15.
+            server.run(f"GRANT SET ON PARAMETER session_replication_role TO {name}")
+            server.run(f"ALTER ROLE {name} LOGIN NOSUPERUSER PASSWORD {literal(each.password)}")
+
+
+def limit_connections(superuser_url: str, role: Role, connections: int) -> None:
+    """Bound how many connections a role may have at a time."""
+    with closing(connect(superuser_url)) as server:
+        server.run(f"ALTER ROLE {identifier(role.user)} CONNECTION LIMIT {connections}")
+
+
+def functions_url(owner_url: str) -> str:
+    """The URL of the functions' role, for that of the owner."""
+    parts = urlsplit(owner_url)
+    owner = Role(unquote(parts.username or ""), unquote(parts.password or ""))
+    return owner.of_functions().url(parts.hostname or "", parts.port or 5432, parts.path.lstrip("/"))
+
+
+def may_create_roles(url: str) -> bool:
+    """Whether the URL's role can make that of the functions."""
+    with closing(connect(url)) as server:
+        [[may]] = server.run("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
+    return bool(may)
 
 
 def _hand_over(superuser_url: str, old: str, new: str) -> None:

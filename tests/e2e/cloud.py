@@ -71,7 +71,8 @@ class Cloud:
     def send(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        request = urllib.request.Request(self.env["API_URL"] + path, body, dict(headers or {}), method=method)
+        token = {"Authorization": f"Bearer {self.env['API_TOKEN']}"} if self.env["API_TOKEN"] else {}
+        request = urllib.request.Request(self.env["API_URL"] + path, body, {**token, **(headers or {})}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 found = _answer(answer)

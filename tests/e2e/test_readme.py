@@ -19,7 +19,10 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README
 
 def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / ".local").symlink_to(cloud.commands.state.folder)
-    (tmp_path / "Makefile").write_text(f"backup:\n\t@echo {cloud.backup()}\n")  # of the stage under test
+    stage = f"HIREFLOW_STATE_DIR={cloud.commands.state.folder} STAGE={cloud.commands.stage}"
+    (tmp_path / "Makefile").write_text(  # of the stage under test
+        f"backup:\n\t@echo {cloud.backup()}\ntoken tokens revoke:\n\t@{stage} $(MAKE) -s -C {ROOT} $@\n"
+    )
     pasted = f"set -eu\ncd {tmp_path}\n" + "\n".join(_marked(block) for block in EXAMPLES)
     done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -37,4 +40,4 @@ def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
 
 def _marked(block: str) -> str:
     """Every command's output on lines of its own."""
-    return re.sub(r"^(?=curl)", "echo; ", block, flags=re.MULTILINE) + "\necho"
+    return re.sub(r"^(?=curl|make)", "echo; ", block, flags=re.MULTILINE) + "\necho"

@@ -46,6 +46,7 @@ def api(database_url: str, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     settings = {
         "DATABASE_URL": database_url,
         "DATABASE_TLS": "disable",
+        "HIREFLOW_AUTH": "off",
         "LANDING_BUCKET": LANDING,
         "ERRORED_BUCKET": ERRORED,
         "BACKUP_BUCKET": BACKUP,

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chalicelib import database as module
+from chalicelib import deadline
 from chalicelib.database import Database
-from chalicelib.errors import DatabaseUnavailable
+from chalicelib.errors import DatabaseUnavailable, OutOfTime
 
 SSL_REQUEST = 8
 
@@ -59,6 +61,7 @@ class Front:
             f"@{url.hostname}:{url.port}/", f"@localhost:{self._listener.getsockname()[1]}/"
         )
         self._certificate = certificate
+        self.deaf = False  # whether it takes connections and never says a word
         self._silenced: list[threading.Event] = []
         self._sockets: list[socket.socket] = [self._listener]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -79,6 +82,8 @@ class Front:
             while True:
                 outer, _ = self._listener.accept()
                 self._sockets.append(outer)
+                if self.deaf:
+                    continue
                 if self._certificate:
                     outer.recv(SSL_REQUEST)
                     outer.sendall(b"S")
@@ -146,5 +151,92 @@ def test_vanished_peers_are_looked_for(database_url: str) -> None:
         wire = session._wire.socket
         assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 30
+        session.run("SELECT 1")
         assert wire.gettimeout() is None
+    database.close()
+
+
+def test_a_statement_ends_with_the_time_there_is(database_url: str) -> None:
+    database = Database(database_url, tls="disable")
+    with deadline.within(1), database.session() as session:
+        pid = session.scalar("SELECT pg_backend_pid()")
+        with pytest.raises(OutOfTime):
+            session.run("SELECT pg_sleep(30)")
+        assert not session.broken  # the server ended it
+    with database.session() as session:
+        assert session.scalar("SELECT pg_backend_pid()") == pid
+        assert session.scalar("SHOW statement_timeout") == "0"
+    database.close()
+
+
+def test_a_transaction_keeps_to_the_time_there_is(database_url: str) -> None:
+    database = Database(database_url, tls="disable")
+
+    def work() -> None:
+        with deadline.within(1), database.transaction() as session:
+            session.run("INSERT INTO jobs VALUES (1, 'Clerk')")
+            session.run("SELECT pg_sleep(0.4)")
+            session.run("SELECT pg_sleep(30)")
+
+    with pytest.raises(OutOfTime):
+        work()
+    with database.session() as session:
+        assert session.scalar("SELECT count(*) FROM jobs") == 0
+    database.close()
+
+
+def test_a_server_that_falls_silent_costs_no_more_than_the_time_there_is(
+    database_url: str, fronts: list[Front]
+) -> None:
+    fronts.append(Front(database_url))
+    database = Database(fronts[0].url, tls="disable")
+    began = time.monotonic()
+    with deadline.within(1), database.session() as session:
+        fronts[0].silence()
+        with pytest.raises(OutOfTime):
+            session.run("SELECT 1")
+    assert time.monotonic() - began < 5
+    with database.session() as session:  # by a new connection
+        assert session.scalar("SELECT 1") == 1
+    database.close()
+
+
+def test_a_lost_commit_is_not_called_a_failure(database_url: str, fronts: list[Front]) -> None:
+    fronts.append(Front(database_url))
+    database = Database(fronts[0].url, tls="disable")
+
+    def work() -> None:
+        with deadline.within(1), database.transaction() as session:
+            session.run("INSERT INTO jobs VALUES (1, 'Clerk')")
+            fronts[0].silence()
+
+    with pytest.raises(OutOfTime, match="is not known"):
+        work()
+    database.close()
+
+
+def test_nothing_is_begun_when_time_is_up(database: Database) -> None:
+    with pytest.raises(OutOfTime), deadline.within(0), database.session():
+        pass
+
+
+@pytest.mark.parametrize("away", ["nobody listens", "nobody answers", "it fell silent"])
+def test_a_caller_knows_within_five_seconds_that_the_database_is_away(
+    database_url: str, fronts: list[Front], away: str
+) -> None:
+    fronts.append(Front(database_url))
+    database = Database(fronts[0].url, tls="disable")
+    if away == "nobody listens":
+        fronts.pop().close()
+    elif away == "nobody answers":
+        fronts[0].deaf = True
+    else:
+        with database.session() as session:
+            session.run("SELECT 1")
+        fronts[0].silence()
+        fronts[0].deaf = True
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailable), deadline.within(20), database.session():
+        pass
+    assert time.monotonic() - began < 5
     database.close()

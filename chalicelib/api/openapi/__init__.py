@@ -20,17 +20,20 @@ Every error of the platform is `application/problem+json` (RFC 9457). Amazon API
 some requests itself, with `application/json` and a `message` alone: {HTTPStatus.FORBIDDEN.value} for a path or a
 method that is not in this document, and the other statuses that are marked as its own.
 """
-Roles = Callable[[str, str], str | None]
+RoleOf = Callable[[str, str], str | None]
 
 
-def document(role_of: Roles) -> Json:
+def document(role_of: RoleOf) -> Json:
     """The document. `role_of(method, path)` is the role a caller needs there, None where anybody may call."""
+    every = list(operations())
+    roles = {operation.id: role_of(operation.method, operation.path) for operation in every}
+    guarded = any(roles.values())
     paths: dict[str, Json] = {}
-    guarded = False
-    for operation in operations():
-        role = role_of(operation.method, operation.path)
-        guarded = guarded or role is not None
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _shown(operation, role)
+    for operation in every:
+        shown = _shown(operation, roles[operation.id])
+        if guarded and operation.tells_more:
+            shown["security"] = [{}, {"bearer": []}]
+        paths.setdefault(operation.path, {})[operation.method.lower()] = shown
     bearer = {"type": "http", "scheme": "bearer", "description": "the token of a role: reader, writer or operator"}
     return {
         "openapi": "3.1.1",

@@ -3,16 +3,22 @@
 from http import HTTPStatus
 
 from chalicelib.api.openapi.operations import Operation
-from chalicelib.api.openapi.schemas import LOAD_ID, SUMMARY, Json, closed, ref
+from chalicelib.api.openapi.schemas import LOAD_ID, SUMMARY, Json, closed, ref, together
 from chalicelib.api.problems import TYPE
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import TITLES
 
 GATEWAY = closed({"message": {"type": ["string", "null"]}}, description="An answer of API Gateway itself.")
-RETRY_AFTER: Json = {
+_RETRY_AFTER: Json = {
     "description": "seconds to wait before another try",
-    "required": True,
     "schema": {"type": "integer", "minimum": 1},
+}
+_CHALLENGE: Json = {"description": "what is missing, as RFC 6750 has it", "schema": {"type": "string"}}
+HEADERS: dict[int, Json] = {
+    401: {"WWW-Authenticate": {**_CHALLENGE, "required": True}},
+    403: {"WWW-Authenticate": {**_CHALLENGE, "required": True}},
+    503: {"Retry-After": {**_RETRY_AFTER, "required": True}},
+    504: {"Retry-After": _RETRY_AFTER},  # API Gateway's own has none
 }
 OF_GATEWAY = {
     413: "the body is larger than 10 MB, or than the 6 MB that a function takes",
@@ -30,6 +36,7 @@ MEANING = {
     422: "a rule is broken",
     500: "an error on our side; nothing was stored",
     503: "the database or the storage is away; nothing was stored",
+    504: "it took too long and was given up; `detail` says whether anything may have been stored",
 }
 _AUTHENTICATION = (401, 403)
 _FAILURES = {status for status in TITLES if status >= HTTPStatus.INTERNAL_SERVER_ERROR}
@@ -65,8 +72,8 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
         meanings.append(f"from API Gateway: {OF_GATEWAY[status]}")
         content["application/json"] = {"schema": ref("GatewayMessage")}
     response: Json = {"description": "; ".join(meanings), "content": content}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response["headers"] = {"Retry-After": RETRY_AFTER}
+    if status in HEADERS and (problem or status in operation.answers):
+        response["headers"] = HEADERS[status]
     if operation.leads_to_load and status in operation.answers:
         response["links"] = {"load": _LOAD_LINK}
     return response
@@ -91,10 +98,10 @@ def components() -> dict[str, Json]:
     refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)
     # a body of the wrong shape is refused without these members, which come all together
     refused["required"] = [name for name in refused["required"] if name not in ("errors", "load_id")]
-    refused["dependentRequired"] = {"errors": ["load_id"], "load_id": ["errors"]}
+    refused["dependentRequired"] = together(("errors", "load_id"))
     batch = _problem(422, **SUMMARY)
     batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
-    batch["dependentRequired"] = {name: sorted(SUMMARY.keys() - {name}) for name in SUMMARY}
+    batch["dependentRequired"] = together(SUMMARY)
     return {
         **{f"Problem{status}": _problem(status) for status in MEANING},
         "RefusedRow": refused,

@@ -46,6 +46,7 @@ class Operation:
     refusals: tuple[int, ...] = ()
     refused: Mapping[int, Json] = field(default_factory=dict)
     leads_to_load: bool = False  # its answer has the `load_id` of a load
+    tells_more: bool = False  # to readers, though anybody may call it
     is_static: bool = False  # it needs neither database nor storage
 
 
@@ -187,6 +188,8 @@ def _service() -> Iterator[Operation]:
         "get_health",
         "service",
         "Tell whether the platform works",
+        about="Where the stage asks for tokens, a caller without one is told the `status` alone.",
+        tells_more=True,
         answers={
             200: ("everything is there", ref("Health")),
             503: ("the database or a bucket is away", ref("Health")),

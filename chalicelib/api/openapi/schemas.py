@@ -1,6 +1,6 @@
 """JSON Schemas of what the API takes and answers, made from the declared datasets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chalicelib.api import patterns
@@ -21,6 +21,12 @@ def closed(properties: Mapping[str, Json], *, optional: tuple[str, ...] = (), **
     required = [name for name in properties if name not in optional]
     kept = {"required": required} if required else {}
     return {"type": "object", **more, "properties": dict(properties), **kept, "additionalProperties": False}
+
+
+def together(names: Iterable[str]) -> dict[str, list[str]]:
+    """`dependentRequired` of members that are there all or none."""
+    every = set(names)
+    return {name: sorted(every - {name}) for name in sorted(every)}
 
 
 def row_name(dataset: Dataset) -> str:
@@ -188,16 +194,14 @@ BACKUPS = closed(
 )
 _STATE: Json = {"type": "string", "enum": ["ok", "unavailable"]}
 _LAST_BACKUP = closed({"restore_point": RESTORE_POINT, "age_seconds": {"type": "number"}})
-HEALTH = closed(
-    {
-        "status": _STATE,
-        **dict.fromkeys(("database", "landing_bucket", "errored_bucket", "backup_bucket"), _STATE),
-        "last_backup": {
-            "anyOf": [_LAST_BACKUP, {"type": "null"}],
-            "description": "null before the first one, and while a part is away",
-        },
-    }
-)
+_PARTS: dict[str, Json] = {
+    **dict.fromkeys(("database", "landing_bucket", "errored_bucket", "backup_bucket"), _STATE),
+    "last_backup": {
+        "anyOf": [_LAST_BACKUP, {"type": "null"}],
+        "description": "null before the first one, and while a part is away",
+    },
+}
+HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))
 _ANY: Json = {"type": "object"}
 _ANY_LIST: Json = {"type": "array", "items": _ANY}
 DOCUMENT = closed(

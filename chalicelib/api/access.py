@@ -1,0 +1,67 @@
+"""The one place where requests are let in: every route asks for a role, but the few that are public."""
+
+from collections.abc import Callable
+from typing import Any
+
+from chalice.app import Request, Response
+
+from chalicelib import access
+from chalicelib.access import Role
+from chalicelib.api import problems
+from chalicelib.errors import Forbidden, HireflowError, Unauthenticated
+from chalicelib.services import services
+
+PUBLIC = ("/", "/docs", "/openapi.json", "/health")  # GET only; /health tells strangers no more than its status
+_SCHEME = "bearer"
+
+
+def needed(method: str, path: str) -> Role | None:
+    """The role that a route asks for, by its path as declared; None where it is public."""
+    if method == "GET":
+        return None if path in PUBLIC else Role.READER
+    if "/upload" in path:
+        return Role.WRITER
+    return Role.OPERATOR  # restores, and whatever nobody has thought of yet
+
+
+def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
+    """401 without a token that we know, 403 with one whose role does not suffice."""
+    role = needed(event.method, event.context["resourcePath"])
+    if role is not None and services().settings.authentication:
+        try:
+            _admit(event, role)
+        except HireflowError as error:
+            return _refused(error)
+    return get_response(event)
+
+
+def admits(request: Request, role: Role) -> bool:
+    """Whether a public route may tell this caller what others need `role` for."""
+    if not services().settings.authentication:
+        return True
+    try:
+        _admit(request, role)
+    except HireflowError:
+        return False
+    return True
+
+
+def _admit(request: Request, role: Role) -> None:
+    scheme, _, token = str(request.headers.get("authorization", "")).strip().partition(" ")
+    if not token:
+        raise Unauthenticated("this needs a token: Authorization: Bearer …")
+    with services().database.session() as session:
+        found = access.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
+    if found is None:
+        raise Unauthenticated("the token is not known, or was revoked")
+    if not found.includes(role):
+        raise Forbidden(f"this needs the role {role.value}, the token has the role {found.value}")
+
+
+def _refused(error: HireflowError) -> Response:
+    response = problems.of_error(error)
+    if isinstance(error, Unauthenticated):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="hireflow"'
+    if isinstance(error, Forbidden):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="hireflow", error="insufficient_scope"'
+    return response

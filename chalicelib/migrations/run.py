@@ -1,0 +1,25 @@
+"""The migration of a stage, with what its function finds in its environment."""
+
+from collections.abc import Mapping
+
+from chalicelib.migrations import upgrade
+from chalicelib.services import database_url
+from chalicelib.settings import Settings
+
+
+def migrate_stage(env: Mapping[str, str]) -> dict[str, str]:
+    """Bring the schema up to date as its owner, and admit the role of the functions.
+
+    DATABASE_URL or DATABASE_SECRET are the owner's here, APP_DATABASE_URL or APP_DATABASE_SECRET the
+    functions'. Returns {"revision": …}. Raises ConfigurationError.
+    """
+    settings = Settings.from_env(env)
+    app = {"DATABASE_URL": env.get("APP_DATABASE_URL", ""), "DATABASE_SECRET": env.get("APP_DATABASE_SECRET", "")}
+    app_url = database_url(Settings.from_env({**env, **app}))()
+    revision = upgrade(
+        database_url(settings)(),
+        tls=settings.database_tls,
+        app_url=app_url,
+        connections=settings.database_connections,
+    )
+    return {"revision": revision}

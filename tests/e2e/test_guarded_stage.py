@@ -1,0 +1,67 @@
+"""A stage that is not this machine's own: callers need a token, functions take their login from a secret."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from infra.deploy.target import APP
+from infra.errors import CloudError
+from infra.local.commands import Commands
+from infra.local.state import State
+from infra.venv import ROOT
+from tests.e2e.cloud import Cloud, counts
+
+STAGE = "localstack"
+
+
+@pytest.fixture(scope="module")
+def guarded(cloud: Cloud, stage: str | None) -> Iterator[Cloud]:
+    """A second stage, on the services of the first."""
+    if stage is not None:
+        pytest.skip("these services are not ours to put another stage on")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ENDPOINT_URL", "DATABASE_URL"):
+            patch.setenv(name, cloud.env[name])
+        patch.delenv("HIREFLOW_AUTH", raising=False)
+        commands = Commands(STAGE, ROOT, State(cloud.commands.state.folder / "guarded"), print)
+        commands.up()
+        yield Cloud(commands, commands.state.read_env())
+        commands.clean()
+
+
+def test_a_request_needs_a_token_of_the_right_role(guarded: Cloud) -> None:
+    assert guarded.send("GET", "/loads", headers={"Authorization": ""}).status == 401
+    assert guarded.send("GET", "/health", headers={"Authorization": ""}).body == {"status": "ok"}
+    made = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
+    reader = {"Authorization": f"Bearer {made['token']}"}
+    assert guarded.send("GET", "/loads", headers=reader).status == 200
+    assert guarded.send("POST", "/job/upload", b"{}", {**reader, "Content-Type": "application/json"}).status == 403
+    assert guarded.post("/job/upload", {"id": 1, "job": "Clerk"}).status == 201  # as the operator of the env file
+    guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
+    assert guarded.send("GET", "/loads", headers=reader).status == 401
+
+
+def test_files_load_with_the_login_of_the_secret(guarded: Cloud) -> None:
+    assert counts(guarded.upload("departments.csv", "1,Staff\n,x\n")) == (2, 1, 0, 0, 0, 1)
+
+
+def test_no_function_has_a_password_in_its_environment(guarded: Cloud) -> None:
+    functions = guarded.commands.deployed().client("lambda")
+    password = guarded.env["DATABASE_URL"].split(":")[2].split("@")[0]
+    shown = json.dumps(functions.list_functions()["Functions"])
+    of_stage = [f for f in json.loads(shown) if f["FunctionName"].startswith(f"{APP}-{STAGE}-")]
+    assert len(of_stage) >= 5
+    assert password not in json.dumps(of_stage)
+    assert "pg8000://" not in json.dumps(of_stage)
+
+
+def test_up_again_keeps_the_token(guarded: Cloud) -> None:
+    guarded.commands.up()
+    assert guarded.commands.state.read_env()["API_TOKEN"] == guarded.env["API_TOKEN"]
+
+
+def test_it_is_not_deployed_open_to_everybody(guarded: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIREFLOW_AUTH", "off")
+    with pytest.raises(CloudError, match="without authentication"):
+        guarded.commands.up()

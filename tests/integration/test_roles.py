@@ -1,0 +1,130 @@
+"""The role of the functions: enough for everything they do, and nothing beyond."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+from pg8000.exceptions import DatabaseError
+
+from chalicelib.backups.restore import order_restore
+from chalicelib.backups.run import run_backup
+from chalicelib.database import Database
+from chalicelib.datasets import DATASETS
+from chalicelib.errors import DatabaseUnavailable
+from chalicelib.ingest import upkeep
+from chalicelib.ingest.requests import upload
+from chalicelib.migrations import upgrade
+from chalicelib.migrations.roles import GRANTS
+from chalicelib.migrations.run import migrate_stage
+from chalicelib.tables import metadata
+from infra.local import provision
+from infra.local.postgres import Postgres, temporary
+from infra.local.provision import Role, connect
+from infra.venv import ROOT
+from tests.integration.landing import GRACE, Landing
+from tests.integration.s3_fixtures import S3
+
+
+@pytest.fixture
+def functions(postgres: Postgres, database_url: str) -> Iterator[Database]:
+    """The database as the functions see it."""
+    upgrade(database_url, tls="disable", app_url=postgres.functions_url)
+    database = Database(postgres.functions_url, tls="disable")
+    yield database
+    database.close()
+
+
+def test_every_table_has_its_rights() -> None:
+    assert set(GRANTS) == set(metadata.tables)
+
+
+def test_it_suffices_for_files_rows_backups_restores_and_the_sweep(functions: Database, s3: S3) -> None:
+    s3.client.put_bucket_versioning(Bucket="test-landing", VersioningConfiguration={"Status": "Enabled"})
+    landing = Landing(functions, s3)
+    assert landing.upload("hired_employees.csv", "1,Ada,2021-01-01,1,1\nx\n")["rejected"] == 2
+    for dataset in ("departments", "jobs"):
+        upload(functions, s3.storage, DATASETS[dataset], [{dataset[:-1]: "A"}], "api", grace=GRACE)
+    assert landing.rows("SELECT name FROM hired_employees") == [("Ada",)]
+    assert landing.upload("hired_employees.csv", "1,Eve,2021-01-01,1,1\n")["updated"] == 1
+    assert run_backup(functions, s3.storage, retention=timedelta(days=1))["restore_point"]
+    assert order_restore(functions, s3.storage, DATASETS["jobs"])["load_id"]
+    assert upkeep.sweep(functions, s3.storage, grace=GRACE) == {"failed": 0, "healed": 0}
+    assert landing.rows("SELECT q1 FROM quarterly_hires") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE jobs",
+        "ALTER TABLE jobs ADD COLUMN x int",
+        "TRUNCATE jobs CASCADE",
+        "DELETE FROM hired_employees",
+        "DELETE FROM loads",
+        "DELETE FROM tokens",
+        "ALTER TABLE jobs DISABLE TRIGGER ALL",
+        "CREATE TABLE mine (x int)",
+        "CREATE SCHEMA mine",
+        "DROP FUNCTION note_change CASCADE",
+        "UPDATE alembic_version SET version_num = '0'",
+        "CREATE ROLE mine",
+        "SELECT pg_read_file('/etc/passwd')",
+        "COPY jobs TO PROGRAM 'cat'",
+    ],
+)
+def test_it_can_do_no_more(functions: Database, statement: str) -> None:
+    with functions.session() as session, pytest.raises(DatabaseError) as refused:
+        session.run(statement)
+    assert refused.value.args[0]["C"] == "42501" or "permission denied" in refused.value.args[0]["M"]
+
+
+def test_it_owns_nothing(functions: Database, database: Database) -> None:
+    with functions.session() as session:
+        me = session.scalar("SELECT current_user")
+    with database.session() as session:
+        owned = session.run("SELECT relname FROM pg_class WHERE relowner = CAST(:me AS regrole)", me=me)
+    assert owned == []
+
+
+def test_more_connections_than_allowed_are_refused_politely(postgres: Postgres, functions: Database) -> None:
+    role = postgres.role.of_functions()
+    provision.limit_connections(postgres.superuser_url, role, 2)
+    many = [Database(postgres.functions_url, tls="disable") for _ in range(4)]
+    refused = 0
+    try:
+        for database in many:
+            try:
+                with database.session() as session:
+                    session.run("SELECT 1")
+            except DatabaseUnavailable:
+                refused += 1
+        assert refused == 2
+        many[0].close()
+        with many[-1].session() as session:  # there is room again
+            assert session.scalar("SELECT 1") == 1
+    finally:
+        for database in many:
+            database.close()
+        provision.limit_connections(postgres.superuser_url, role, -1)
+
+
+def test_the_migration_makes_the_role_where_the_owner_may() -> None:
+    with temporary() as server:
+        with closing(connect(server.superuser_url)) as admin:
+            admin.run("CREATE ROLE boss LOGIN CREATEROLE PASSWORD 'b'")
+            admin.run("CREATE DATABASE other OWNER boss")
+        owner = Role("boss", "b").url("127.0.0.1", server.port() or 0, "other")
+        app = provision.functions_url(owner)
+        buckets = {"LANDING_BUCKET": "l", "ERRORED_BUCKET": "e", "BACKUP_BUCKET": "b"}
+        env = {**buckets, "DATABASE_URL": owner, "APP_DATABASE_URL": app, "DATABASE_TLS": "disable"}
+        for _ in range(2):
+            assert migrate_stage({**env, "DATABASE_CONNECTIONS": "7"})["revision"] == newest_revision()
+        database = Database(app, tls="disable")
+        with database.session() as session:
+            assert session.scalar("SELECT count(*) FROM jobs") == 0
+            assert session.scalar("SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user") == 7
+        database.close()
+
+
+def newest_revision() -> str:
+    return max(path.name for path in (ROOT / "chalicelib/migrations/versions").glob("0*.py"))[:4]
