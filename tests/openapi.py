@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker, validators
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
@@ -16,6 +16,9 @@ from chalicelib.api.openapi import document
 
 Json = dict[str, Any]
 _FORMATS = FormatChecker(["date-time"])
+# JSON Schema takes 1.0 for an integer. Our rules do not, and the API never answers with one.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+_Validator = validators.extend(Draft202012Validator, type_checker=_TYPES)  # type: ignore[no-untyped-call]
 
 
 class Described:
@@ -37,7 +40,7 @@ class Described:
     def faults(self, schema: Json, value: Any) -> list[str]:
         """Why a value does not fit a schema of the document."""
         there = json.loads(json.dumps(schema).replace('"#/', '"urn:openapi#/'))
-        validator = Draft202012Validator(there, registry=self._registry, format_checker=_FORMATS)
+        validator = _Validator(there, registry=self._registry, format_checker=_FORMATS)
         return [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:500]}" for e in validator.iter_errors(value)]
 
     def check(self, method: str, url: str, status: int, headers: Mapping[str, Any], body: Any) -> None:

@@ -38,7 +38,7 @@ def example_row(dataset: Dataset, *, without_id: bool = False) -> Json:
 
 
 def _id(column: Column) -> Json:
-    about = f"{column.about}: a whole number from 1 to {MAX_ID}, or a text of its decimal digits"
+    about = f"{column.about}: a whole number from 1 to {MAX_ID} (not 1.0 or 1e3), or a text of its decimal digits"
     digits = {"type": "string", "pattern": patterns.surrounded(patterns.up_to(MAX_ID))}
     number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     taken = [number, digits]
@@ -135,9 +135,11 @@ SUMMARY: dict[str, Json] = {
     "rejected": {"type": "array", "items": ref("Rejected"), "maxItems": MAX_ROWS},
 }
 BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + the rejected ones.")
-RESTORE_ORDER = closed(
-    {"restore_point": _or_null({**RESTORE_POINT, "description": "the newest complete one where it is left out"})},
-    optional=("restore_point",),
+RESTORE_ORDER = _or_null(
+    closed(
+        {"restore_point": _or_null({**RESTORE_POINT, "description": "the newest complete one where it is left out"})},
+        optional=("restore_point",),
+    )
 )
 ORDERED = closed(
     {"load_id": LOAD_ID, "restore_point": RESTORE_POINT, "status_url": {**_TEXT, "pattern": "^/loads/[1-9][0-9]*$"}},
