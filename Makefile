@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup token tokens revoke test test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test faults fuzz fuzz-api test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,12 @@ status: venv ## what runs, and where
 backup: venv ## back up now
 	@$(cloud) invoke backup
 
+verify-backups: venv ## re-read the newest backup (POINT=name for another, ALL=1 for all) and check everything
+	@$(cloud) verify $(if $(POINT),--point $(POINT)) $(if $(ALL),--all)
+
+redrive: venv ## offer the events of loads that were given up again
+	@$(cloud) invoke redrive
+
 token: venv ## a new token: ROLE=reader|writer|operator, NOTE=whose
 	@$(cloud) token "$(ROLE)" --note "$(NOTE)"
 
@@ -47,14 +53,27 @@ revoke: venv ## end a token: TOKEN=its id or itself
 test: venv ## all tests
 	@$(python) -m pytest
 
+faults: venv ## the long form of tests/faults: 250 faults on the deployed app (12 minutes)
+	@$(python) -m tests.faults
+
 test-localstack: STAGE = localstack
 test-localstack: up ## the end-to-end tests against STAGE=localstack; they empty its tables
 	@$(python) -m pytest tests/e2e --stage localstack
 
-check: venv ## what guards the code: ruff and mypy
+fuzz: venv ## a million hostile CSV and Avro files through the readers (INPUTS=n, SEED=n; 10 minutes)
+	@$(python) -m pytest tests/fuzz -q --hypothesis-profile=long
+	@$(python) -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+fuzz-api: venv ## thousands of requests made from the OpenAPI document (EXAMPLES=n, SEED=n; 5 minutes)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(SEED) $(python) -m pytest -q -s tests/integration/test_api_fuzz.py
+
+check: venv ## what guards the code: ruff, mypy, bandit and pip-audit
 	@$(python) -m ruff check
 	@$(python) -m ruff format --check
 	@$(python) -m mypy
+	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --recursive app.py chalicelib
+	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --severity-level medium --recursive infra
+	@$(python) -m infra.audit
 
 bench: venv ## the benchmarks, as ratios to named limits (3 minutes)
 	@$(python) -m bench

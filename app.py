@@ -1,16 +1,16 @@
 """Hireflow's table of contents: every route, trigger and schedule, each a line or two."""
 
-import logging
 import os
 from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
+from chalicelib import logs
 from chalicelib.api import access, docs, health, history, problems, reports, restores, uploads
 from chalicelib.services import services
 
-app = Chalice(app_name="hireflow")
-logging.getLogger("hireflow").setLevel(os.environ.get("LOG_LEVEL", "INFO"))
+app = Chalice(app_name="hireflow", configure_logs=False)
+logs.configure(os.environ.get("LOG_LEVEL") or "INFO")
 
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(access.middleware, "http")
@@ -45,12 +45,27 @@ def backup(_event: CloudWatchEvent) -> dict[str, Any]:
     return run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
 
 
+@app.lambda_function(name="verify")
+def verify(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    from chalicelib.backups.verify import verify as verified
+
+    return verified(services().storage.backup, event.get("restore_point"))
+
+
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")
 def sweep(_event: CloudWatchEvent) -> dict[str, int]:
     from chalicelib.ingest import upkeep
 
     parts = services()
     return upkeep.sweep(parts.database, parts.storage, grace=parts.settings.orphan_grace)
+
+
+@app.lambda_function(name="redrive")
+def redrive(_event: Any, context: Any) -> dict[str, int]:
+    from chalicelib.ingest import deadletters
+
+    parts, seconds = services(), context.get_remaining_time_in_millis() / 1000
+    return deadletters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=0.8 * seconds)
 
 
 @app.lambda_function(name="migrate")

@@ -14,7 +14,7 @@ from bench.cases import Scale, fill
 from bench.results import Result
 from bench.rig import Rig
 from infra.deploy import driver
-from infra.deploy.target import Target, bucket_names
+from infra.deploy.target import Target, bucket_names, queue_names
 from infra.venv import ROOT
 
 CALLERS = 8
@@ -67,6 +67,7 @@ def _deploy(rig: Rig) -> str:
     Path(source, "app.py").write_text((ROOT / "app.py").read_text() + _CONSTANT)
     functions = {
         **bucket_names("local"),
+        **queue_names("local"),
         "DATABASE_URL": rig.url,
         "DATABASE_TLS": "disable",
         "HIREFLOW_AUTH": "off",

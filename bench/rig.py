@@ -16,7 +16,7 @@ import boto3
 
 from bench.data import Employees, Shape, parents
 from chalicelib.migrations import upgrade
-from infra.deploy.target import bucket_names
+from infra.deploy.target import bucket_names, queue_names
 from infra.local import binaries
 from infra.local.cloud import Embedded, Services
 from infra.local.postgres import Postgres, home_of
@@ -146,7 +146,7 @@ class Rig:
     @property
     def environment(self) -> dict[str, str]:
         settings = {"DATABASE_URL": self.url, "DATABASE_TLS": "disable", "HIREFLOW_AUTH": "off", "LOG_LEVEL": "ERROR"}
-        return {**self.services.aws, **_BUCKETS, **settings}
+        return {**self.services.aws, **_BUCKETS, **queue_names("bench"), **settings}
 
     @property
     def worker(self) -> Worker:

@@ -37,6 +37,12 @@ ROLLBACK_TIMEOUT = 2.0
 _CANCEL_AHEAD = 0.5  # seconds by which the server ends a statement before the socket would
 # SQLSTATE classes of a server that cannot serve us now; 25006 is a primary that has become a read-only standby
 _AWAY = ("08", "53", "57P", "58", "XX", "25006")
+# A killed function leaves its locks to a server process that by itself looks for its client only when it has
+# something to say, after minutes of merging, or hours where the network tells nothing.
+_NOTICE_A_DEAD_CLIENT = (
+    "SET client_connection_check_interval = '2s';"
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
+)
 _KEEP_ALIVE = (  # finds a peer that has vanished within half a minute, where the system knows the options
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 10),
@@ -85,11 +91,11 @@ class Session:
         self._connection, self._wire = connection, wire
         self.broken = False
 
-    def alive(self) -> bool:
-        """Whether the server answers, at once; it is told of the deadline by the way."""
+    def alive(self, *settings: str) -> bool:
+        """Whether the server answers, at once; it is told of the deadline and other settings by the way."""
         limit, patience = _statement_timeout(), min(PING_TIMEOUT, deadline.left() or PING_TIMEOUT)
         with suppress(HireflowError, DatabaseError), deadline.within(patience):
-            self.run(f"SET statement_timeout = {limit}")
+            self.run("; ".join((f"SET statement_timeout = {limit}", *settings)))
             return not self.broken
         self.broken = True
         return False
@@ -156,7 +162,7 @@ class Session:
         if state.startswith(_AWAY):
             self.broken = True
             return DatabaseUnavailable("the database cannot serve requests now")
-        return error  # a bug of ours or a broken rule: not for retrying
+        return _without_values(error)  # a bug of ours or a broken rule: not for retrying
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
@@ -257,7 +263,7 @@ class Database:
         if self._session is None:
             deadline.left()  # before there is a connection to close again
             self._session = self._connect()
-            if not self._session.alive():
+            if not self._session.alive(_NOTICE_A_DEAD_CLIENT):
                 self.close()
                 raise DatabaseUnavailable("the database does not answer")
         return self._session
@@ -284,6 +290,15 @@ class Database:
             wire.socket.close()
             raise DatabaseUnavailable("the database refused the connection") from error
         return Session(connection, wire)
+
+
+def _without_values(error: Exception) -> Exception:
+    """What Postgres says of an error without the rows it quotes: whoever ends a function logs it."""
+    told = error.args[0] if error.args else None
+    if isinstance(told, dict):
+        quoting = {"D", "W", "H", "q"} | ({"M"} if sqlstate(error).startswith("22") else set())
+        error.args = ({name: text for name, text in told.items() if name not in quoting},)
+    return error
 
 
 def _statement_timeout() -> int:

@@ -18,6 +18,7 @@
     ├── LoadError                        an object can never load: final, not retried
     └── RetryLater                       the trigger should deliver the event again
         ├── LoadBusy                         another worker is on this load
+        ├── LoadGivenUp                      the load has no attempt left; a redrive gives it new ones
         └── ClaimLost                        the load was taken over while we worked
 
 `status` and `title` are all the API needs to answer in RFC 9457 form; `detail` is written for the
@@ -124,6 +125,10 @@ class RetryLater(HireflowError):
 
 
 class LoadBusy(RetryLater):
+    pass
+
+
+class LoadGivenUp(RetryLater):
     pass
 
 

@@ -3,6 +3,10 @@
 A load is one object version, one API request or one ordered restore. Working on an object takes a
 *session advisory lock* on the load's id: it ends with the connection, so a dead worker blocks nobody
 and needs no timeout, while a live one is never doubled.
+
+The connection of a dead worker ends when the server notices, within seconds (see `database`). A second
+worker waits for longer than that. Both must be: Lambda's last retry comes minutes after the first try,
+and a load whose last retry was sent away would have nobody left.
 """
 
 from collections.abc import Mapping
@@ -12,11 +16,13 @@ from typing import Any
 
 from chalicelib.database import Session
 from chalicelib.datasets import Dataset
-from chalicelib.errors import ClaimLost, LoadBusy
+from chalicelib.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 
 MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 FINAL = ("succeeded", "failed", "skipped")
+BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
 GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
+_NOT_DONE = "(status IN ('queued', 'running') OR (status = 'failed' AND starts_with(error, 'gave up')))"
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,17 @@ class ObjectCreated:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to work on a load, until the connection that took it ends."""
+    """The right to work on a load, until the connection that took it ends.
+
+    `tried_before` is whether an earlier attempt may have left something behind, which `attempt` does not
+    tell: a redrive begins to count anew.
+    """
 
     load_id: int
     attempt: int
     started_at: datetime
     sha256: str | None
+    tried_before: bool
 
     @property
     def is_last_attempt(self) -> bool:
@@ -54,24 +65,29 @@ class Counts:
     rejected: int = 0
 
 
-def claim(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> Claim | None:
-    """Take the load of an object version; None where it has come to its end, or has no attempt left.
+def claim(
+    session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str, *, busy_wait: float = BUSY_WAIT
+) -> Claim | None:
+    """Take the load of an object version; None where it has come to its end.
 
-    Raises LoadBusy where another worker is on it.
+    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds, and LoadGivenUp where
+    it has no attempt left: had another delivery used them up, this one must not count as a success, or its
+    event would be no dead letter.
     """
     load_id = _register(session, created, dataset, kind)
-    if not session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
-        raise LoadBusy(f"load {load_id} is being worked on")
+    _lock(session, load_id, busy_wait)
     rows: list[list[Any]] = []
     try:
         rows = session.run(
             "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
             " started_at = coalesce(started_at, now())"
             " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
-            " RETURNING attempts, started_at, sha256",
+            " RETURNING attempts, started_at, sha256, started_at < now()",
             id=load_id,
             most=MAX_ATTEMPTS,
         )
+        if not rows and session.scalar(f"SELECT {_NOT_DONE} FROM loads WHERE id = :id", id=load_id):
+            raise LoadGivenUp(f"load {load_id} was given up")
     finally:
         if not rows:
             release(session, load_id)
@@ -99,6 +115,16 @@ def _register(session: Session, created: ObjectCreated, dataset: Dataset | None,
         or session.scalar(find, **known)
     )
     return int(load_id)
+
+
+def _lock(session: Session, load_id: int, wait: float) -> None:
+    if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
+        return
+    try:
+        with session.transaction(f"BEGIN; SET LOCAL lock_timeout = {max(1, round(wait * 1000))}"):
+            session.run("SELECT pg_advisory_lock(:id)", id=load_id)  # for the session: it outlives the transaction
+    except LockTimeout as error:
+        raise LoadBusy(f"load {load_id} is being worked on") from error
 
 
 def release(session: Session, load_id: int) -> None:
@@ -145,6 +171,32 @@ def fail(session: Session, load_id: int, error: str) -> bool:
         error=error[:2000],
     )
     return failed == 1
+
+
+def reopen(session: Session, created: ObjectCreated) -> None:
+    """Give a load that was given up, or is about to be, all its attempts again.
+
+    One that succeeded, was skipped, or failed because its object cannot be loaded stays as it is, and
+    where none was recorded there is nothing to do. Raises LoadBusy where a worker is on it.
+    """
+    load_id = session.scalar(
+        "SELECT id FROM loads WHERE source = :source"
+        " AND (version = :version OR (version IS NULL AND kind = 'restore'))",  # as _register finds it
+        source=created.source,
+        version=created.version,
+    )
+    if load_id is None:
+        return
+    if not session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
+        raise LoadBusy(f"load {load_id} is being worked on")
+    try:
+        session.run(
+            "UPDATE loads SET status = 'queued', attempts = 0, queued_at = now(), finished_at = NULL, error = NULL"
+            f" WHERE id = :id AND {_NOT_DONE}",
+            id=load_id,
+        )
+    finally:
+        release(session, load_id)
 
 
 def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any) -> None:
@@ -235,8 +287,8 @@ def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -
     rows = session.run(
         "SELECT id, attempts, dataset, started_at FROM loads"
         " WHERE status IN ('queued', 'running') AND (attempts >= :most"
-        " OR (kind = 'restore' AND attempts = 0 AND created_at < now() - CAST(:restore_wait AS interval))"
-        " OR created_at < now() - CAST(:retry_wait AS interval))",
+        " OR (kind = 'restore' AND attempts = 0 AND queued_at < now() - CAST(:restore_wait AS interval))"
+        " OR queued_at < now() - CAST(:retry_wait AS interval))",
         most=MAX_ATTEMPTS,
         restore_wait=f"{restore_wait.total_seconds()} seconds",
         retry_wait=f"{retry_wait.total_seconds()} seconds",
@@ -244,11 +296,22 @@ def sweep(session: Session, *, restore_wait: timedelta, retry_wait: timedelta) -
     swept = []
     for load_id, attempts, dataset, started_at in rows:
         if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
-            error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"no attempt followed the first {attempts}"
+            error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
             if fail(session, load_id, error):
                 swept.append(Failed(load_id, dataset, started_at))
             release(session, load_id)
     return swept
+
+
+def reported(session: Session, files: Mapping[str, int]) -> set[str]:
+    """Those of the reject files (load ids by key) that their loads name, or yet may."""
+    rows = session.run(
+        "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
+        " ON l.id = f.id AND (l.errored_key = f.key OR l.status IN ('queued', 'running'))",
+        keys=list(files),
+        ids=list(files.values()),
+    )
+    return {row[0] for row in rows}
 
 
 _SHOWN = (

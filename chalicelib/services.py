@@ -7,6 +7,7 @@ from functools import cache, partial
 
 from chalicelib import secret
 from chalicelib.database import Database
+from chalicelib.delivery import DeadLetters, Functions
 from chalicelib.settings import Settings
 from chalicelib.storage import Storage
 
@@ -16,6 +17,8 @@ class Services:
     settings: Settings
     database: Database
     storage: Storage
+    dead_letters: DeadLetters
+    functions: Functions
 
 
 def database_url(settings: Settings) -> Callable[[], str]:
@@ -33,4 +36,6 @@ def services() -> Services:
         settings,
         Database(database_url(settings), tls=settings.database_tls),
         Storage(settings.landing_bucket, settings.errored_bucket, settings.backup_bucket),
+        DeadLetters(settings.dead_letter_queue),
+        Functions(),
     )

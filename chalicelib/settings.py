@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from chalicelib.errors import ConfigurationError
 
-_REQUIRED = ("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET")
+_REQUIRED = ("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET", "DEAD_LETTER_QUEUE")
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,9 @@ class Settings:
     """What a deployed function may know about its surroundings.
 
     `database_url` is a SQLAlchemy URL; where it is empty, `database_secret` names the secret that holds
-    it. `database_tls` is `verify-full` or `disable`; `database_connections` bounds the connections of all
-    functions together (the migration sets it); `authentication` whether requests need a token;
+    it. Buckets and queue are names. `database_tls` is `verify-full` or `disable`; `database_connections`
+    bounds the connections of all functions together (the migration sets it); `authentication` whether
+    requests need a token;
     `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore
     point is kept.
     """
@@ -25,6 +26,7 @@ class Settings:
     landing_bucket: str
     errored_bucket: str
     backup_bucket: str
+    dead_letter_queue: str
     database_tls: str = "verify-full"
     database_connections: int = 100
     authentication: bool = True
@@ -54,6 +56,7 @@ class Settings:
             landing_bucket=env["LANDING_BUCKET"],
             errored_bucket=env["ERRORED_BUCKET"],
             backup_bucket=env["BACKUP_BUCKET"],
+            dead_letter_queue=env["DEAD_LETTER_QUEUE"],
             database_tls=tls,
             database_connections=int(connections),
             authentication=authentication == "on",

@@ -63,6 +63,14 @@ class Listed:
     size: int
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What S3 says of an object without sending it."""
+
+    size: int
+    etag: str
+
+
 class Bucket:
     """One bucket and the few things Hireflow does with it."""
 
@@ -87,6 +95,20 @@ class Bucket:
     def put(self, key: str, body: bytes, content_type: str) -> None:
         with _s3_errors(self.url(key)):
             self._client().put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
+
+    def head(self, key: str) -> Stored:
+        """Raises NotFound, StorageUnavailable."""
+        with _s3_errors(self.url(key)):
+            answer = self._client().head_object(Bucket=self.name, Key=key)
+            return Stored(answer["ContentLength"], answer["ETag"])
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object. Raises StorageUnavailable."""
+        try:
+            self.head(key)
+        except NotFound:
+            return False
+        return True
 
     def delete(self, *keys: str) -> None:
         """Delete objects; those that do not exist count as deleted."""
@@ -115,11 +137,11 @@ class Bucket:
                 found += [v["VersionId"] for v in page.get("Versions", ()) if v["Key"] == key]
         return found
 
-    def objects(self, prefix: str) -> Iterator[Listed]:
-        """Objects whose key starts with `prefix`, in byte order."""
+    def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """Objects whose key starts with `prefix` and is greater than `after`, in byte order."""
         with _s3_errors(f"s3://{self.name}"):
             pages = self._client().get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, StartAfter=after):
                 for item in page.get("Contents", ()):
                     yield Listed(item["Key"], item["Size"])
 
@@ -148,12 +170,13 @@ class Writer:
     """A write-only object that exists only once `complete` returns.
 
     At most one part (5 MiB) is held in memory; an object smaller than that is one PUT. What was
-    sent before `abort` leaves nothing behind.
+    sent before `abort` leaves nothing behind. `etag` is S3's, once complete.
     """
 
     def __init__(self, bucket: str, key: str, content_type: str, client: "Callable[[], S3Client]") -> None:
         self.key = key
         self.size = 0
+        self.etag = ""
         self._at: dict[str, Any] = {"Bucket": bucket, "Key": key}
         self._content_type, self._client = content_type, client
         self._what = f"s3://{bucket}/{key}"
@@ -175,14 +198,16 @@ class Writer:
         with _s3_errors(self._what):
             if self._upload is None:
                 body = bytes(self._pending)
-                self._client().put_object(**self._at, Body=body, ContentType=self._content_type)
+                stored = self._client().put_object(**self._at, Body=body, ContentType=self._content_type)
+                self.etag = stored["ETag"]
                 return
             if self._pending:
                 self._send_pending()
             parts: list[Any] = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(self._etags, 1)]
-            self._client().complete_multipart_upload(
+            completed = self._client().complete_multipart_upload(
                 **self._at, UploadId=self._upload, MultipartUpload={"Parts": parts}
             )
+            self.etag = completed["ETag"]
 
     def abort(self) -> None:
         if self._upload is not None:

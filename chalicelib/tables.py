@@ -91,6 +91,7 @@ loads = Table(
     Column("restore_point", Text),
     Column("error", Text),
     _instant("created_at", default=True),
+    _instant("queued_at", default=True),  # later than created_at where a redrive has opened it again
     _instant("started_at"),
     _instant("finished_at"),
     UniqueConstraint("source", "version"),

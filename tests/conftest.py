@@ -1,6 +1,9 @@
 """Options of the whole suite."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("long", max_examples=20_000, deadline=None)  # make fuzz; the default is hypothesis's own
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

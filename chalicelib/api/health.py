@@ -9,6 +9,7 @@ from chalicelib.access import Role
 from chalicelib.api.access import admits
 from chalicelib.api.problems import endpoint
 from chalicelib.database import Database
+from chalicelib.delivery import DeadLetters
 from chalicelib.errors import HireflowError
 from chalicelib.services import services
 from chalicelib.storage import Bucket, Storage
@@ -28,7 +29,8 @@ def health() -> Response:
     up = all(check == "ok" for check in checks.values())
     body: dict[str, Any] = {"status": "ok" if up else "unavailable"}
     if admits(routes.current_request, Role.READER):
-        body |= {**checks, "last_backup": _last_backup(storage) if up else None}
+        last_backup = _last_backup(storage) if up else None
+        body |= {**checks, "last_backup": last_backup, "dead_letters": _depth(parts.dead_letters)}
     return Response(body, status_code=200 if up else 503, headers={} if up else {"Retry-After": "5"})
 
 
@@ -42,6 +44,14 @@ def _answers(database: Database) -> bool:
             return bool(session.scalar("SELECT 1"))
     except HireflowError:
         return False
+
+
+def _depth(letters: DeadLetters) -> int | None:
+    """About how many events wait for a redrive; None where the queue cannot be asked. No matter for the status."""
+    try:
+        return letters.depth()
+    except HireflowError:
+        return None
 
 
 def _last_backup(storage: Storage) -> dict[str, Any] | None:

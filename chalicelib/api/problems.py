@@ -2,14 +2,15 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
-from chalice.app import Response
+from chalice.app import Request, Response
 
-from chalicelib import deadline
+from chalicelib import deadline, logs
 from chalicelib.api.requests import TOO_DEEP
 from chalicelib.errors import TITLES, HireflowError, MalformedRequest, Unavailable
 
@@ -56,11 +57,14 @@ def endpoint(view: View) -> View:
     return answering
 
 
-def middleware(event: Any, get_response: Callable[[Any], Response]) -> Response:
+def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
     """Keep to the time that API Gateway grants; give the errors that Chalice itself answers (415, 405, …)
     the form of ours."""
-    with deadline.within(TIME):
+    began, asked = time.monotonic(), event.context
+    with deadline.within(TIME), logs.about(request_id=asked.get("requestId")):
         response = get_response(event)
+        fields = {"method": event.method, "route": asked.get("resourcePath"), "status": response.status_code}
+        _log.info("request", extra={**fields, "ms": round((time.monotonic() - began) * 1000, 1)})
     body = response.body
     if response.status_code < HTTPStatus.BAD_REQUEST or not (isinstance(body, dict) and "Code" in body):
         return response

@@ -18,6 +18,7 @@ from chalicelib.backups.container import Container, damaged
 from chalicelib.datasets import Dataset, Kind
 from chalicelib.errors import LoadError
 from chalicelib.storage import Readable
+from chalicelib.streams import Expansion
 
 CONTENT_TYPE = "application/avro"
 _ROWS = 4096  # rows handed out at a time
@@ -66,16 +67,17 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
     writer(sink, plain, records, codec="deflate", sync_marker=sync)  # larger blocks are slower, and save 1 %
 
 
-def records(dataset: Dataset, stream: Readable) -> Iterator[list[tuple[Any, ...]]]:
+def records(dataset: Dataset, stream: Readable, expansion: Expansion | None = None) -> Iterator[list[tuple[Any, ...]]]:
     """Read an Avro file of this dataset: lists of at most 4096 rows, in column order.
 
     Rows are int ids, str texts (bytes that are not UTF-8 become lone surrogates, for the rules to
     reject that row only) and int microseconds since 1970 UTC. The stream is read once, to its end;
-    memory stays bounded whatever the file says. Fields may come in any order.
+    memory stays bounded whatever the file says, and so
+    does the work where `expansion` counts it. Fields may come in any order.
     Raises LoadError for a file that is not Avro, cut short, damaged or of another schema; what the
     stream raises passes through.
     """
-    container = Container(stream)
+    container = Container(stream, expansion)
     head, sentinel = _framing(dataset, _plain_schema(dataset, container.schema))
     for count, block in container.blocks():
         yield from _decoded(dataset, head, sentinel, count, block)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from chalicelib.errors import LoadError
 from chalicelib.storage import Readable
+from chalicelib.streams import Expansion
 
 MAX_BLOCK = 64 * 1024 * 1024  # bytes of one block, decompressed; writers default to 16-64 KiB
 _MAX_HEADER = 1024 * 1024  # bytes of all header entries
@@ -34,8 +35,9 @@ class Container:
     through. `blocks` reads the stream to its end.
     """
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, stream: Readable, expansion: Expansion | None = None) -> None:
         self._source = _Source(stream)
+        self._expansion = expansion
         metadata, self._sync = _header(self._source)
         self.schema = metadata.get("avro.schema", b"")
         self._decompress = _codec(metadata.get("avro.codec", b"null"))
@@ -44,7 +46,10 @@ class Container:
         source = self._source
         while source.more():
             count = source.length(MAX_BLOCK)
-            block = self._decompress(source.exactly(source.length(MAX_BLOCK)))
+            packed = source.exactly(source.length(MAX_BLOCK))
+            block = self._decompress(packed)
+            if self._expansion:
+                self._expansion.add(len(packed), len(block))
             if source.exactly(len(self._sync)) != self._sync:
                 raise damaged()
             yield count, block

@@ -13,8 +13,8 @@ from chalicelib.backups.manifest import Manifest, TableFile
 from chalicelib.backups.snapshot import Columns, blocks, origin, snapshot
 from chalicelib.database import Database, Session
 from chalicelib.datasets import DATASETS, Dataset
-from chalicelib.errors import HireflowError
-from chalicelib.storage import Bucket, Storage, Writer
+from chalicelib.errors import HireflowError, StorageUnavailable
+from chalicelib.storage import Bucket, Storage, Stored, Writer
 
 LOCK = (0x68697265, 0)  # advisory lock of the database: one backup at a time
 Clock = Callable[[], datetime]
@@ -28,13 +28,13 @@ def run_backup(database: Database, storage: Storage, *, retention: timedelta, no
     """Back up all datasets from one snapshot, unless nothing changed or another run is at it.
 
     Returns {"outcome": "created" | "unchanged" | "busy", "restore_point": str | None, "tables": {name:
-    {"rows", "bytes", "sha256"}}, "deleted": [restore points]}, JSON-able. The restore point holds every
-    change committed before the time it is named by. A failure leaves none, and is raised:
-    Unavailable for one that may pass.
+    {"rows", "bytes", "sha256"}}, "checked": [files], "deleted": [restore points]}, JSON-able. The restore
+    point holds every change committed before the time it is named by; S3 was asked again for what it
+    stored of the `checked` files. A failure leaves none, and is raised: Unavailable for one that may pass.
     """
     with database.session() as session:
         if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
-            return {"outcome": "busy", "restore_point": None, "tables": {}, "deleted": []}
+            return {"outcome": "busy", "restore_point": None, "tables": {}, "checked": [], "deleted": []}
         try:
             return _run(session, storage.backup, retention, now)
         finally:
@@ -55,6 +55,7 @@ def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> 
         "outcome": "created" if created else "unchanged",
         "restore_point": current.restore_point,
         "tables": current.summary()["tables"],
+        "checked": [*(f"{table}.avro" for table in current.tables), "manifest.json"],
         "deleted": deleted,
     }
 
@@ -67,10 +68,15 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
             identity = origin(session), avro.fingerprint(datasets)
             if newest and _same(newest, identity, versions) and _whole(bucket, newest):
                 return None
-            tables = {d.name: _table(session, bucket, name, d, versions[d.name]) for d in datasets}
+            written = [_table(session, bucket, name, d, versions[d.name]) for d in datasets]
         # The commit went through: the connection lives, and with it the lock. No other run is at it.
-        made = Manifest(name, *identity, tables)
+        made = Manifest(name, *identity, dict(zip(DATASETS, (table for table, _ in written), strict=True)))
+        for _, writer in written:  # before the manifest: there is no restore point of files that are not there
+            if bucket.head(writer.key) != Stored(writer.size, writer.etag):
+                raise StorageUnavailable(f"{bucket.url(writer.key)} is not stored as it was written")
         bucket.put(manifest.manifest_key(name), made.to_json(), "application/json")
+        if manifest.read(bucket, name) != made:
+            raise StorageUnavailable(f"the manifest of restore point {name} is not stored as it was written")
     except BaseException:
         with suppress(HireflowError):  # what remains is swept after a day
             retained.delete(bucket, name)
@@ -78,7 +84,7 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
     return made
 
 
-def _table(session: Session, bucket: Bucket, name: str, dataset: Dataset, version: int) -> TableFile:
+def _table(session: Session, bucket: Bucket, name: str, dataset: Dataset, version: int) -> tuple[TableFile, Writer]:
     file = _Hashed(bucket.writer(manifest.key(name, dataset.name), avro.CONTENT_TYPE))
     counted = _Counted(blocks(session, dataset))
     try:
@@ -89,7 +95,7 @@ def _table(session: Session, bucket: Bucket, name: str, dataset: Dataset, versio
         with suppress(HireflowError):
             file.writer.abort()
         raise
-    return TableFile(counted.count, file.writer.size, file.sha256.hexdigest(), version)
+    return TableFile(counted.count, file.writer.size, file.sha256.hexdigest(), version), file.writer
 
 
 def _same(newest: Manifest, identity: tuple[str, str], versions: dict[str, int]) -> bool:

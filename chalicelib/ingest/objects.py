@@ -6,11 +6,12 @@ whole or not at all, and its claim tells the next attempt that there was one.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
-from chalicelib import deadline, loads
+from chalicelib import deadline, loads, logs
 from chalicelib.database import Database, Session
 from chalicelib.datasets import Dataset
 from chalicelib.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
@@ -18,9 +19,10 @@ from chalicelib.ingest import healing, merge, staging
 from chalicelib.ingest.reader import Seeker
 from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
 from chalicelib.ingest.rules import missing_parent
-from chalicelib.ingest.sources import Hashed, Source, StoredSeeker, unrecognised
+from chalicelib.ingest.sources import Source, StoredSeeker, unrecognised
 from chalicelib.loads import Claim, Counts, ObjectCreated
 from chalicelib.storage import Readable, Storage
+from chalicelib.streams import Hashed
 
 LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
 MERGE_TRIES = 4
@@ -30,26 +32,32 @@ _log = logging.getLogger("hireflow.ingest")
 
 
 def ingest_object(
-    database: Database, storage: Storage, created: ObjectCreated, *, grace: timedelta, seconds: float | None = None
+    database: Database,
+    storage: Storage,
+    created: ObjectCreated,
+    *,
+    grace: timedelta,
+    seconds: float | None = None,
+    busy_wait: float = loads.BUSY_WAIT,
 ) -> None:
     """Load an object version once, within `seconds` where time is limited. Raises what calls for another
     delivery of the event; an object that can never load ends as a failed load and raises nothing."""
     if seconds is None:
-        _ingest(database, storage, created, grace)
+        _ingest(database, storage, created, grace, busy_wait)
     else:
         with deadline.within(seconds - min(RESERVE, seconds / 5)):
-            _ingest(database, storage, created, grace)
+            _ingest(database, storage, created, grace, busy_wait)
 
 
-def _ingest(database: Database, storage: Storage, created: ObjectCreated, grace: timedelta) -> None:
+def _ingest(database: Database, storage: Storage, created: ObjectCreated, grace: timedelta, busy_wait: float) -> None:
     source = Source.of(created.key)
     with database.session() as session:
         dataset, kind = (source.dataset, source.kind) if source else (None, "csv")
-        claim = loads.claim(session, created, dataset, kind)
+        claim = loads.claim(session, created, dataset, kind, busy_wait=busy_wait)
         if claim is None:
             return
         try:
-            with _ending(database, storage, claim, source):
+            with logs.about(load_id=claim.load_id), _ending(database, storage, claim, source):
                 if source is None:
                     raise unrecognised(created.key)
                 _ObjectLoad(session, storage, claim, created, source).run()
@@ -66,10 +74,10 @@ def _ending(database: Database, storage: Storage, claim: Claim, source: Source |
     try:
         yield
     except LoadError as error:
-        _log.warning("load %s failed: %s", claim.load_id, error.detail)
+        _log.warning("load failed: %s", error.detail)
         _fail(database, storage, claim, source, error.detail)
     except Exception as error:
-        _log.warning("attempt %s of load %s failed", claim.attempt, claim.load_id, exc_info=True)
+        _log.warning("attempt %s of the load failed", claim.attempt, exc_info=True)
         reason = error.detail if isinstance(error, HireflowError) else "an internal error"
         # The database may be what is away: the claim is enough then.
         with suppress(HireflowError), deadline.within(ENDING):
@@ -111,18 +119,22 @@ class _ObjectLoad:
         self._session, self._storage, self._claim = session, storage, claim
         self._created, self._source, self._dataset = created, source, source.dataset
         self._rejects = _reject_file(storage, claim, source, created.source)
+        self._counts: Counts | None = None
         self._reported = False  # rows without parents are in the reject file: the merge cannot be tried again
 
     def run(self) -> None:
+        began = time.monotonic()
         try:
             self._merge(self._stage())
         except BaseException:
             with suppress(HireflowError), deadline.within(ENDING):
                 self._rejects.abort()
             raise
-        if not self._rejects.count and self._claim.attempt > 1:
+        if not self._rejects.count and self._claim.tried_before:
             self._rejects.remove()  # an earlier attempt may have reported what is no longer wrong
         self._session.run("DROP TABLE IF EXISTS staging")
+        took = {"attempt": self._claim.attempt, "seconds": round(time.monotonic() - began, 3)}
+        _log.info("load succeeded" if self._counts else "load skipped", extra=took | vars(self._counts or Counts()))
 
     def _stage(self) -> staging.Stager:
         staging.create(self._session, self._dataset)
@@ -180,6 +192,7 @@ class _ObjectLoad:
             rejected=stager.rejected + missing,
         )
         loads.succeed(session, self._claim, counts, self._rejects.complete())
+        self._counts = counts
 
     def _is_stale(self) -> bool:
         newest = loads.newest_loaded(self._session, self._created)

@@ -67,7 +67,23 @@ def _loadable(text: str | None) -> str | None:
 def file_key(dataset: str, started_at: datetime, load_id: int) -> str:
     """Where the rejects of a load are kept; made of the time of its first attempt, so that a later
     attempt overwrites what an earlier one left."""
-    return f"{dataset}/{started_at.astimezone(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-{load_id}.ndjson"
+    return f"{_dated(dataset, started_at)}-{load_id}.ndjson"
+
+
+def _dated(dataset: str, at: datetime) -> str:
+    return f"{dataset}/{at.astimezone(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}"
+
+
+def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime) -> dict[str, int]:
+    """Reject files of a dataset whose loads were begun in this time: load ids by key."""
+    found, last = {}, _dated(dataset, until)
+    for listed in bucket.objects(f"{dataset}/", after=_dated(dataset, since)):
+        if listed.key > last:
+            break
+        load_id = listed.key.rpartition("-")[2].removesuffix(".ndjson")
+        if load_id.isdecimal():
+            found[listed.key] = int(load_id)
+    return found
 
 
 class RejectFile:

@@ -1,10 +1,7 @@
 """What an object holds, by its name: a dataset, a format, and how to read its records."""
 
 import csv
-import gzip
-import hashlib
 import io
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +14,7 @@ from chalicelib.ingest.reader import Reader, Record, Seeker, Token
 from chalicelib.ingest.rules import all_stored_are_valid, check_stored, shown_stored
 from chalicelib.loads import ObjectCreated
 from chalicelib.storage import Readable
+from chalicelib.streams import Expansion, Hashed, Unzipped
 
 SUFFIXES = (".csv", ".csv.gz", ".avro")
 
@@ -82,38 +80,6 @@ def unrecognised(key: str) -> LoadError:
     )
 
 
-class Unzipped:
-    """A gzip stream, unpacked as it is read."""
-
-    def __init__(self, stream: Readable) -> None:
-        source: Any = stream  # GzipFile is typed to seek, but only reads
-        self._file = gzip.GzipFile(fileobj=source, mode="rb")
-
-    def read(self, size: int, /) -> bytes:
-        try:
-            return bytes(self._file.read(size))
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise LoadError(f"the object is not a complete gzip file: {error}") from error
-
-
-class Hashed:
-    """A stream whose SHA-256 is taken as it is read."""
-
-    def __init__(self, stream: Readable) -> None:
-        self._stream, self._hash = stream, hashlib.sha256()
-
-    def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
-        self._hash.update(data)
-        return data
-
-    def hexdigest(self) -> str:
-        """Of everything, including what the reader had no use for."""
-        while self.read(1024 * 1024):
-            pass
-        return self._hash.hexdigest()
-
-
 @dataclass(frozen=True, slots=True)
 class StoredRows:
     """A run of valid rows from a backup; a line is a row. `data` is for COPY, `rows` as the file has them."""
@@ -147,8 +113,9 @@ class StoredSeeker:
 def _stored_rows(dataset: Dataset, stream: Readable) -> Iterator[Token]:
     from chalicelib.backups.avro import records
 
+    ordered = isinstance(stream, Hashed)  # a backup of ours, whatever equal texts it holds
     line = 1
-    for batch in records(dataset, stream):
+    for batch in records(dataset, stream, None if ordered else Expansion("the Avro file")):
         columns = tuple(zip(*batch, strict=True))
         if all_stored_are_valid(dataset, columns):
             yield StoredRows(line, dataset, batch, binary_rows(dataset, columns))

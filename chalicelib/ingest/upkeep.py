@@ -1,15 +1,23 @@
-"""What the schedule puts right: loads nobody will finish, and orphans that a crash or a race left."""
+"""What the schedule puts right: loads nobody will finish, orphans that a crash or a race left, and reject
+files whose load was not committed after all.
 
-from datetime import timedelta
+A reject file is stored just before its load commits. Where the commit fails, or the file of a failed load
+cannot be deleted at once, it is left over: it reports rows of a load that never was.
+"""
+
+from datetime import UTC, datetime, timedelta
 
 from chalicelib import loads
-from chalicelib.database import Database
+from chalicelib.database import Database, Session
+from chalicelib.datasets import DATASETS
 from chalicelib.ingest import healing
-from chalicelib.ingest.rejects import file_key
+from chalicelib.ingest.rejects import file_key, files_between
 from chalicelib.storage import Storage
 
 RESTORE_WAIT = timedelta(minutes=15)  # for an ordered restore's object to come
 RETRY_WAIT = timedelta(hours=6)  # Lambda keeps an event no longer
+STRAY_WAIT = timedelta(minutes=15)  # no commit comes so long after its reject file
+STRAYS_SOUGHT = timedelta(hours=1)  # for so long a left-over file is looked for after its load's last chance
 
 
 def sweep(
@@ -19,11 +27,27 @@ def sweep(
     grace: timedelta,
     restore_wait: timedelta = RESTORE_WAIT,
     retry_wait: timedelta = RETRY_WAIT,
+    stray_wait: timedelta = STRAY_WAIT,
 ) -> dict[str, int]:
-    """Returns {"failed": loads given up, "healed": orphans loaded}."""
+    """Returns {"failed": loads given up, "healed": orphans loaded, "removed": left-over reject files}."""
     with database.session() as session:
         failed = loads.sweep(session, restore_wait=restore_wait, retry_wait=retry_wait)
+        healed = healing.heal_all(session, grace)
         for load in failed:
             if load.dataset is not None and load.started_at is not None:
                 storage.errored.delete(file_key(load.dataset, load.started_at, load.load_id))
-        return {"failed": len(failed), "healed": healing.heal_all(session, grace)}
+        until = datetime.now(UTC) - stray_wait
+        removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)
+    return {"failed": len(failed), "healed": healed, "removed": removed}
+
+
+def _remove_strays(session: Session, storage: Storage, since: datetime, until: datetime) -> int:
+    """Delete the reject files of loads begun in this time that no load names or will name."""
+    strays: list[str] = []
+    for dataset in DATASETS:
+        files = files_between(storage.errored, dataset, since, until)
+        if files:
+            strays += files.keys() - loads.reported(session, files)
+    if strays:
+        storage.errored.delete(*strays)
+    return len(strays)

@@ -35,6 +35,10 @@ BEGIN
         EXCEPTION WHEN insufficient_privilege THEN NULL; -- whoever made it keeps its password
         END;
     END IF;
+    BEGIN -- a function that is frozen between two events must not keep others out for long
+        EXECUTE format('ALTER ROLE %I SET idle_session_timeout = %L', who, '2min');
+    EXCEPTION WHEN insufficient_privilege THEN NULL;
+    END;
     BEGIN
         EXECUTE format('GRANT SET ON PARAMETER session_replication_role TO %I', who);
     EXCEPTION WHEN insufficient_privilege THEN NULL; -- foreign keys are checked row by row then

@@ -92,7 +92,7 @@ class Platform:
                 headers={"Content-Type": "application/json", **self._authorization},
             )
             try:
-                with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
+                with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # nosec B310
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 if error.code != 503 or time.monotonic() > deadline:

@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.deploy import project
+from infra.deploy.buckets import make_buckets
 from infra.deploy.target import Target
 from infra.errors import CloudError
 from infra.locks import locked
@@ -22,6 +23,11 @@ Report = Callable[[str], None]
 _LOG_DAYS = 14
 _PATIENCE = 60  # seconds for an answer of the API
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
+_DEAD_LETTERS = {
+    "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest there is
+    "VisibilityTimeout": "360",  # longer than a redrive may run
+    "SqsManagedSseEnabled": "true",
+}
 
 
 def deploy(target: Target, report: Report) -> None:
@@ -53,6 +59,7 @@ def is_current(target: Target) -> bool:
                 return False
         for bucket in target.buckets:
             s3.head_bucket(Bucket=bucket)
+        target.client("sqs").get_queue_url(QueueName=target.dead_letters)
     except (OSError, KeyError, BotoCoreError, ClientError):
         return False
     return True
@@ -72,7 +79,7 @@ def accepts_token(target: Target, token: str) -> bool:
     """Whether the API knows a token. Raises CloudError when it cannot be asked."""
     request = urllib.request.Request(f"{api_url(target)}/loads?limit=1", headers={"Authorization": f"Bearer {token}"})
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE):
+        with urllib.request.urlopen(request, timeout=_PATIENCE):  # nosec B310
             return True
     except urllib.error.HTTPError as error:
         error.close()
@@ -96,16 +103,10 @@ def invoke(target: Target, function: str, payload: Any) -> Any:
     return result
 
 
-def make_buckets(target: Target) -> None:
-    s3 = target.client("s3")
-    for bucket in target.buckets:
-        if not _exists(s3, bucket):
-            region = target.aws.get("AWS_DEFAULT_REGION")
-            place: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
-            s3.create_bucket(Bucket=bucket, **({} if region in (None, "us-east-1") else place))
-        _best_effort(s3.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration=_ABANDONED_UPLOADS)
-    # Versions tell a new object under an old key from the same event delivered twice.
-    s3.put_bucket_versioning(Bucket=target.landing, VersioningConfiguration={"Status": "Enabled"})
+def make_queue(target: Target) -> None:
+    sqs = target.client("sqs")
+    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # with attributes it would refuse changed ones
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=_DEAD_LETTERS)
 
 
 def keep_secrets(target: Target) -> None:
@@ -142,9 +143,15 @@ def migrate(target: Target) -> None:
 
 
 def configure_retries(target: Target) -> None:
-    # Chalice has no setting for it. These are the defaults of AWS, made explicit: loads rely on them.
-    functions = target.client("lambda")
-    functions.put_function_event_invoke_config(FunctionName=target.function("ingest"), **_ASYNC_RETRIES)
+    # Chalice has no setting for it. The numbers are the defaults of AWS, made explicit: loads rely on them.
+    sqs = target.client("sqs")
+    url = sqs.get_queue_url(QueueName=target.dead_letters)["QueueUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    target.client("lambda").put_function_event_invoke_config(
+        FunctionName=target.function("ingest"),
+        DestinationConfig={"OnFailure": {"Destination": queue}},
+        **_ASYNC_RETRIES,
+    )
 
 
 def limit_logs(target: Target) -> None:
@@ -156,34 +163,14 @@ def limit_logs(target: Target) -> None:
 
 STEPS: tuple[tuple[str, Callable[[Target], None]], ...] = (
     ("buckets", make_buckets),  # before Chalice, which attaches its trigger to one of them
+    ("dead-letter queue", make_queue),
     ("secrets", keep_secrets),
     ("project", project.assemble),
     ("chalice deploy", run_chalice),
     ("migrations", migrate),
-    ("retries", configure_retries),
+    ("retries", configure_retries),  # after Chalice: AWS asks whether the function may send to the queue
     ("log retention", limit_logs),
 )
-
-_ABANDONED_UPLOADS = {
-    "Rules": [
-        {
-            "ID": "abandoned-uploads",
-            "Status": "Enabled",
-            "Filter": {"Prefix": ""},
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-        }
-    ]
-}
-
-
-def _exists(s3: Any, bucket: str) -> bool:
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
-            raise
-        return False
-    return True
 
 
 def _best_effort(call: Callable[..., Any], **arguments: Any) -> None:

@@ -12,6 +12,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
+from infra.deploy.policies import policies
 from infra.deploy.target import Target
 
 _TREES = ("chalicelib", "vendor")
@@ -42,8 +43,6 @@ def assemble(target: Target) -> None:
             shutil.copytree(target.source / name, project / name, ignore=_ignored)
     for name in _FILES:
         shutil.copyfile(target.source / name, project / name)
-    for policy in (target.source / ".chalice").glob("policy-*.json"):
-        shutil.copyfile(policy, config_folder / policy.name)
     config = json.loads((target.source / ".chalice" / "config.json").read_text())
     stage = config["stages"][target.stage]
     stage["environment_variables"] = {
@@ -54,6 +53,13 @@ def assemble(target: Target) -> None:
     functions = stage.setdefault("lambda_functions", {})
     functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
     (config_folder / "config.json").write_text(json.dumps(config, indent=2))
+    for old in config_folder.glob("policy-*.json"):
+        old.unlink()
+    made = policies(target.source / ".chalice", target.stage, config["lambda_functions"], target.functions)
+    for function, policy in made.items():
+        (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(
+            json.dumps(policy, indent=2)
+        )
     _prune(config_folder / "deployments")
 
 

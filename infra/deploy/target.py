@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 
 APP = "hireflow"
-_PATIENCE = 330  # seconds; the longest function that is invoked and waited for has 300
+_PATIENCE = 930  # seconds; the longest function that is invoked and waited for has 900
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,16 @@ class Target:
         return self.functions["LANDING_BUCKET"]
 
     @property
+    def backup(self) -> str:
+        return self.functions["BACKUP_BUCKET"]
+
+    @property
     def buckets(self) -> tuple[str, str, str]:
-        return self.landing, self.functions["ERRORED_BUCKET"], self.functions["BACKUP_BUCKET"]
+        return self.landing, self.functions["ERRORED_BUCKET"], self.backup
+
+    @property
+    def dead_letters(self) -> str:
+        return self.functions["DEAD_LETTER_QUEUE"]
 
     @property
     def project(self) -> Path:
@@ -64,5 +72,10 @@ class Target:
 
 
 def bucket_names(stage: str) -> dict[str, str]:
-    """The buckets of a stage, as the functions' environment names them (policy-<stage>.json repeats them)."""
+    """The buckets of a stage, as the functions' environment names them."""
     return {f"{use.upper()}_BUCKET": f"{APP}-{stage}-{use}" for use in ("landing", "errored", "backup")}
+
+
+def queue_names(stage: str) -> dict[str, str]:
+    """The queue of a stage, likewise."""
+    return {"DEAD_LETTER_QUEUE": f"{APP}-{stage}-dead-letters"}

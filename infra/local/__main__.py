@@ -1,73 +1,97 @@
-"""python -m infra.local up|down|clean|status|env|invoke NAME|token ROLE|tokens|revoke TOKEN [--stage STAGE]"""
+"""The commands behind `make`: python -m infra.local COMMAND …"""
 
 import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from infra.errors import CloudError
 from infra.local.commands import STAGES, Commands, commands
+from infra.local.verify import verify_backups
 from infra.venv import ROOT
 
-_WITH_NAME = {"invoke": "the name of a function", "token": "a role", "revoke": "a token or its id"}
+Run = Callable[[Commands, argparse.Namespace], int | None]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
-    parser.add_argument("command", choices=["up", "down", "clean", "status", "env", *_WITH_NAME, "tokens"])
-    parser.add_argument("name", nargs="?", help="a function of app.py, the role of a new token, or a token or its id")
-    parser.add_argument("--note", default="", help="whose a new token is")
-    parser.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(STAGES)}")
-    parser.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
-    args = parser.parse_args(arguments)
-    if (args.command in _WITH_NAME) != bool(args.name):
-        parser.error(f"`{args.command}` takes {_WITH_NAME.get(args.command, 'no name')}")
+    args = _parser().parse_args(arguments)
+    run: Run = args.run
     try:
-        cloud = commands(args.stage, args.source, _report)
-        if args.command in ("token", "tokens", "revoke"):
-            _administer(cloud, args.command, args.name, args.note)
-        else:
-            _run(cloud, args.command, args.name)
+        return run(commands(args.stage, args.source, _report), args) or 0
     except CloudError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return 130
-    return 0
 
 
-def _run(cloud: Commands, command: str, function: str | None) -> None:
-    if command == "up":
-        cloud.up()
-    elif command == "down":
-        cloud.down()
-    elif command == "clean":
-        cloud.clean()
-    elif command == "status":
-        for name, value in cloud.status().items():
-            print(f"{name:<10} {value}")
-    elif command == "env":
-        cloud.state.read_env()
-        print(cloud.state.env_file.read_text(), end="")
-    elif function is not None:
-        result = cloud.invoke(function)
-        point = result.get("restore_point") if isinstance(result, dict) else None
-        print(point or json.dumps(result))
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(STAGES)}")
+    common.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
+    known = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, about: str, run: Run) -> argparse.ArgumentParser:
+        command = known.add_parser(name, help=about, parents=[common])
+        command.set_defaults(run=run)
+        return command
+
+    add("up", "start what is not running and deploy what has changed", lambda cloud, _: cloud.up())
+    add("down", "stop everything; its state stays", lambda cloud, _: cloud.down())
+    add("clean", "stop everything and delete its state", lambda cloud, _: cloud.clean())
+    add("status", "what runs, and where", _status)
+    add("env", "what programs need to talk to it", _env)
+    add("invoke", "call a function as its schedule would", _invoke).add_argument("function")
+    verify = add("verify", "re-read backups and check everything", _verify)
+    verify.add_argument("--point", help="this restore point instead of the newest one")
+    verify.add_argument("--all", action="store_true", help="all restore points, from that one back")
+    token = add("token", "print a new token", _token)
+    token.add_argument("role", help="reader, writer or operator")
+    token.add_argument("--note", default="", help="whose it is")
+    add("tokens", "the tokens that were given out", _tokens)
+    add("revoke", "end a token", _revoke).add_argument("token", help="itself, or its id")
+    return parser
 
 
-def _administer(cloud: Commands, command: str, name: str, note: str) -> None:
-    """Create, list and revoke tokens. Of a new one only the token is printed, for `$(make -s token …)`."""
-    if command == "token":
-        print(cloud.invoke("tokens", {"action": "create", "role": name, "note": note})["token"])
-    elif command == "revoke":
-        revoked = cloud.invoke("tokens", {"action": "revoke", "token": name})
-        print(f"{revoked['id']} was revoked at {revoked['revoked_at']}")
-    else:
-        for token in cloud.invoke("tokens", {"action": "list"}):
-            state = f"revoked {token['revoked_at']}" if token["revoked_at"] else "valid"
-            print(f"{token['id']}  {token['role']:<8}  {token['created_at']}  {state}  {token['note']}")
+def _status(cloud: Commands, _: argparse.Namespace) -> None:
+    for name, value in cloud.status().items():
+        print(f"{name:<10} {value}")
+
+
+def _env(cloud: Commands, _: argparse.Namespace) -> None:
+    cloud.state.read_env()
+    print(cloud.state.env_file.read_text(), end="")
+
+
+def _invoke(cloud: Commands, args: argparse.Namespace) -> None:
+    result = cloud.invoke(args.function)
+    point = result.get("restore_point") if isinstance(result, dict) else None
+    print(point or json.dumps(result))
+
+
+def _verify(cloud: Commands, args: argparse.Namespace) -> int:
+    return verify_backups(cloud.invoke, args.point, every=args.all)
+
+
+def _token(cloud: Commands, args: argparse.Namespace) -> None:
+    order = {"action": "create", "role": args.role, "note": args.note}
+    print(cloud.invoke("tokens", order)["token"])  # nothing else, for `$(make -s token …)`
+
+
+def _tokens(cloud: Commands, _: argparse.Namespace) -> None:
+    for token in cloud.invoke("tokens", {"action": "list"}):
+        state = f"revoked {token['revoked_at']}" if token["revoked_at"] else "valid"
+        print(f"{token['id']}  {token['role']:<8}  {token['created_at']}  {state}  {token['note']}")
+
+
+def _revoke(cloud: Commands, args: argparse.Namespace) -> None:
+    revoked: dict[str, Any] = cloud.invoke("tokens", {"action": "revoke", "token": args.token})
+    print(f"{revoked['id']} was revoked at {revoked['revoked_at']}")
 
 
 def _report(message: str) -> None:

@@ -114,7 +114,7 @@ def _code() -> str:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/ready", timeout=5) as answer:  # nosec B310
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -9,7 +9,7 @@ from typing import Any
 
 from infra.deploy import driver
 from infra.deploy.logins import Logins, authentication
-from infra.deploy.target import Target, bucket_names
+from infra.deploy.target import Target, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local import compose
 from infra.local.cloud import Cloud, Embedded, Given, Report, Services, connections
@@ -75,7 +75,8 @@ class Commands:
     def deployed(self) -> Target:
         """The stage as its env file has it, to look at it and to call it."""
         env = self.state.read_env()
-        return Target(self.stage, self.source, self.state.folder / "build" / self.stage, bucket_names(self.stage), env)
+        names = {**bucket_names(self.stage), **queue_names(self.stage)}
+        return Target(self.stage, self.source, self.state.folder / "build" / self.stage, names, env)
 
     def _operator_token(self, target: Target) -> str:
         """The token of last time while it is good, else a new one."""
@@ -104,6 +105,7 @@ class Commands:
         login = Logins.of(self.stage, services.migration_url, services.functions_url)
         functions = {
             **bucket_names(self.stage),
+            **queue_names(self.stage),
             **login.functions,
             "DATABASE_TLS": "disable",
             "DATABASE_CONNECTIONS": str(connections()),

@@ -99,9 +99,11 @@ def create(superuser_url: str, role: Role) -> None:
 
 
 def limit_connections(superuser_url: str, role: Role, connections: int) -> None:
-    """Bound how many connections a role may have at a time."""
+    """Bound how many connections a role may have at a time, and for how long it may have one for nothing."""
+    name = identifier(role.user)
     with closing(connect(superuser_url)) as server:
-        server.run(f"ALTER ROLE {identifier(role.user)} CONNECTION LIMIT {connections}")
+        server.run(f"ALTER ROLE {name} CONNECTION LIMIT {connections}")
+        server.run(f"ALTER ROLE {name} SET idle_session_timeout = '2min'")
 
 
 def functions_url(owner_url: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 from localstack_client.session import Session
 
-from infra.deploy.target import APP
+from infra.deploy.target import APP, queue_names
 from infra.local.commands import Commands
 from infra.local.provision import connect
 from tests.openapi import described
@@ -57,6 +57,7 @@ class Cloud:
         self.s3: S3Client = session.client("s3", config=patient)
         self._functions = session.client("lambda", config=patient)
         self._events = session.client("events", config=patient)
+        self._sqs = session.client("sqs", config=patient)
 
     # --- HTTP
 
@@ -157,6 +158,18 @@ class Cloud:
         body = answer["Payload"].read()
         assert "FunctionError" not in answer, body
         return json.loads(body or b"null")
+
+    def redrive(self) -> Row:
+        """Offer the dead letters again, as `make redrive` does."""
+        return dict(self.commands.invoke("redrive"))
+
+    def dead_letters(self) -> int:
+        return int(self.get("/health").body["dead_letters"])
+
+    def queue(self, call: str, **arguments: Any) -> Row:
+        """One call about the dead-letter queue."""
+        url = self._sqs.get_queue_url(QueueName=queue_names(self.commands.stage)["DEAD_LETTER_QUEUE"])["QueueUrl"]
+        return dict(getattr(self._sqs, call)(QueueUrl=url, **arguments))
 
     def rules(self) -> list[Row]:
         """The schedules of the stage."""

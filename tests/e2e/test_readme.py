@@ -22,6 +22,7 @@ def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
     stage = f"HIREFLOW_STATE_DIR={cloud.commands.state.folder} STAGE={cloud.commands.stage}"
     (tmp_path / "Makefile").write_text(  # of the stage under test
         f"backup:\n\t@echo {cloud.backup()}\ntoken tokens revoke:\n\t@{stage} $(MAKE) -s -C {ROOT} $@\n"
+        f"redrive:\n\t@echo {cloud.redrive()['left']} left\n"
     )
     pasted = f"set -eu\ncd {tmp_path}\n" + "\n".join(_marked(block) for block in EXAMPLES)
     done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=False, timeout=120)

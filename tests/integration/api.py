@@ -10,6 +10,7 @@ from chalice.test import Client
 
 from chalicelib.services import services
 from tests.integration.s3_fixtures import BACKUP, ERRORED, LANDING, S3
+from tests.integration.sqs_fixtures import DEAD_LETTERS
 from tests.openapi import described
 
 
@@ -50,6 +51,7 @@ def api(database_url: str, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         "LANDING_BUCKET": LANDING,
         "ERRORED_BUCKET": ERRORED,
         "BACKUP_BUCKET": BACKUP,
+        "DEAD_LETTER_QUEUE": DEAD_LETTERS,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     for name, value in settings.items():

@@ -15,6 +15,7 @@ from chalicelib import loads
 from chalicelib.database import Database
 from chalicelib.ingest.objects import ingest_object
 from chalicelib.ingest.sources import created_objects
+from chalicelib.loads import BUSY_WAIT
 from tests.integration.s3_fixtures import ERRORED, LANDING, S3
 
 GRACE = timedelta(minutes=15)
@@ -44,10 +45,10 @@ class Landing:
         }
         return {"Records": [{"s3": {"bucket": {"name": LANDING}, "object": item}}]}
 
-    def deliver(self, event: Row, *, grace: timedelta = GRACE) -> None:
+    def deliver(self, event: Row, *, grace: timedelta = GRACE, busy_wait: float = BUSY_WAIT) -> None:
         self.events.append(event)
         for created in created_objects(event):
-            ingest_object(self.database, self.s3.storage, created, grace=grace)
+            ingest_object(self.database, self.s3.storage, created, grace=grace, busy_wait=busy_wait)
 
     def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE) -> Row:
         """Put, deliver, and return the newest load."""

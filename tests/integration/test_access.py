@@ -148,3 +148,15 @@ def test_the_document_asks_for_tokens_where_the_stage_does(guarded: Api) -> None
     docs._document.cache_clear()  # it is made once for a process, whose stage never changes
     asked = {(m.upper(), path): o.get("x-role") for path, item in told["paths"].items() for m, o in item.items()}
     assert asked == {(m, path): role.value if (role := needed(m, path)) else None for m, path in ROUTES}
+
+
+def test_no_log_holds_a_token(
+    guarded: Api, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    good = token("reader")
+    secret = good.split("_", 2)[2]
+    for sent in (good, good[:-1] + "-"):
+        send(guarded, "GET", "/loads", f"Bearer {sent}")
+        send(guarded, "POST", "/job/upload", f"Bearer {sent}")
+    assert caplog.records
+    assert secret[:-1] not in caplog.text + capsys.readouterr().out + str([vars(record) for record in caplog.records])

@@ -22,7 +22,7 @@ from chalicelib.database import Database
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import DatabaseUnavailable, LockTimeout, StorageUnavailable
 from chalicelib.storage import Storage
-from tests.integration.s3_fixtures import S3
+from tests.integration.s3_fixtures import BACKUP, S3
 
 NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
 MONTH = timedelta(days=30)
@@ -216,7 +216,7 @@ def test_a_restore_point_that_lost_a_file_is_followed_by_a_whole_one(storage: St
 def test_one_backup_at_a_time(database_url: str, s3: S3, backup: Backup) -> None:
     with another(database_url) as other, other.session() as session:
         session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
-        assert backup() == {"outcome": "busy", "restore_point": None, "tables": {}, "deleted": []}
+        assert backup() == {"outcome": "busy", "restore_point": None, "tables": {}, "checked": [], "deleted": []}
         assert s3.calls == []
         session.run("SELECT pg_advisory_unlock_all()")
         assert backup()["outcome"] == "created"
@@ -250,6 +250,40 @@ def test_large_tables_are_uploaded_in_parts(database: Database, storage: Storage
     assert len(stored(storage, result["restore_point"], "hired_employees")) == 1800
     body = storage.backup.get(manifest.key(result["restore_point"], "hired_employees"))
     assert hashlib.sha256(body).hexdigest() == result["tables"]["hired_employees"]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"), [("HeadObject", "jobs.avro"), ("HeadObject", "jobs.avro of equal size"), ("GetObject", "")]
+)
+def test_what_is_not_stored_as_it_was_written_is_no_restore_point(
+    database: Database, s3: S3, backup: Backup, operation: str, name: str
+) -> None:
+    """S3 is asked again before a backup is called one."""
+    parents(database)
+    first = backup()
+    sql(database, "UPDATE jobs SET job = 'Judge'")
+    spoiled = []
+
+    def spoil(asked: str, key: str) -> None:
+        if asked == operation and key.endswith(name.partition(" ")[0]) and first["restore_point"] not in key:
+            s3.before = None
+            spoiled.append(key)
+            body = s3.client.get_object(Bucket=BACKUP, Key=key)["Body"].read()
+            other = body[:-1] + b"\0" if "equal" in name else body[:-1]
+            s3.client.put_object(Bucket=BACKUP, Key=key, Body=other)
+
+    s3.before = spoil
+    with pytest.raises(StorageUnavailable, match="not stored as it was written"):
+        backup(NOW + timedelta(minutes=3))
+    assert len(spoiled) == 1
+    assert set(s3.storage.backup.folders(manifest.ROOT)) == {first["restore_point"]}
+    assert backup(NOW + timedelta(minutes=6))["outcome"] == "created"
+
+
+def test_the_result_says_what_was_checked(backup: Backup) -> None:
+    expected = [*(f"{table}.avro" for table in DATASETS), "manifest.json"]
+    assert backup()["checked"] == expected
+    assert backup()["checked"] == expected  # unchanged: the sizes of what is there were compared
 
 
 @pytest.mark.parametrize("what", ["UploadPart", "CompleteMultipartUpload", "jobs.avro", "manifest.json"])

@@ -1,5 +1,6 @@
 """The connection: TLS, time-outs, peers that are gone."""
 
+import re
 import socket
 import ssl
 import threading
@@ -14,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from pg8000.exceptions import DatabaseError
 
 from chalicelib import database as module
 from chalicelib import deadline
@@ -240,3 +242,13 @@ def test_a_caller_knows_within_five_seconds_that_the_database_is_away(
         pass
     assert time.monotonic() - began < 5
     database.close()
+
+
+@pytest.mark.parametrize(
+    "statement", ["INSERT INTO jobs VALUES (1, 'x'), (1, 'x')", "SELECT CAST('Ada Lund' AS integer)"]
+)
+def test_an_error_quotes_no_row(database: Database, statement: str) -> None:
+    with database.session() as session, pytest.raises(DatabaseError) as refused:
+        session.run(statement)
+    assert not re.search(r"Ada|\(1\)", str(refused.value))
+    assert refused.value.args[0]["C"]

@@ -1,13 +1,23 @@
 """Events come more than once and in any order; loads crash and are tried again."""
 
+import subprocess
+import sys
+import threading
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
 
 from chalicelib import loads
 from chalicelib.database import Database
-from chalicelib.errors import Conflict, LoadBusy, StorageUnavailable
+from chalicelib.datasets import DATASETS
+from chalicelib.errors import Conflict, DatabaseUnavailable, LoadBusy, StorageUnavailable
 from chalicelib.ingest import healing, upkeep
+from chalicelib.ingest.requests import upload
+from infra.local.postgres import Postgres
+from infra.local.provision import connect
+from infra.venv import ROOT
+from tests.e2e.cloud import until
 from tests.integration.landing import GRACE, Landing, Row, counts
 
 
@@ -89,11 +99,80 @@ def test_a_load_in_other_hands_is_left_for_later(landing: Landing, database_url:
         session.run("UPDATE loads SET status = 'running'")
         session.run("SELECT pg_advisory_lock(:id)", id=load["id"])
         with pytest.raises(LoadBusy):
-            landing.deliver(event)
+            landing.deliver(event, busy_wait=0.1)
     assert landing.load()["attempts"] == 1
     other.close()  # as if it had died: its lock is gone with it
     landing.deliver(event)
     assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
+
+
+def test_the_last_retry_waits_for_a_worker_that_is_not_yet_known_to_be_dead(
+    landing: Landing, database: Database, database_url: str
+) -> None:
+    """Were it sent away, nobody would be left to load the object."""
+    event = landing.put("departments.csv", "1,Sales\n")
+    landing.deliver(event)
+    with database.session() as session:
+        session.run("UPDATE loads SET status = 'running'")
+    dead = Database(database_url, tls="disable")
+    with dead.session() as session:
+        session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
+    retry = threading.Thread(target=landing.deliver, args=(event,))
+    retry.start()
+    watch = Database(database_url, tls="disable")
+    with watch.session() as session:
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'advisory'"
+        until(lambda: session.scalar(waiting) == 1, "the retry")
+        dead.close()
+    watch.close()
+    retry.join()
+    assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
+
+
+WORKER = """
+import sys, time
+from chalicelib import loads
+from chalicelib.database import Database
+from chalicelib.datasets import DATASETS
+
+with Database(sys.argv[1], tls="disable").session() as session:
+    created = loads.ObjectCreated("departments.csv", "s3://landing/departments.csv", "v1", "v1", None)
+    claim = loads.claim(session, created, DATASETS["departments"], "csv")
+    print(claim.load_id, flush=True)
+    waiting, working = "LOCK TABLE departments IN SHARE ROW EXCLUSIVE MODE", "SELECT pg_sleep(90)"
+    session.run("BEGIN; " + waiting if sys.argv[2] == "waiting" else working)
+"""
+UNDER_WAY = (
+    "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(90)'"
+    " OR (query LIKE 'BEGIN; LOCK TABLE%' AND wait_event = 'relation')"
+)
+
+
+@pytest.mark.parametrize("what", ["waiting", "working"])
+def test_a_killed_worker_holds_its_load_for_seconds_only(database: Database, database_url: str, what: str) -> None:
+    """Its server process has a statement under way, which waits for another load or runs for minutes."""
+    with closing(Database(database_url, tls="disable")) as blocker, database.session() as session:
+        with blocker.session() as holder:
+            holder.run("BEGIN; LOCK TABLE departments IN SHARE ROW EXCLUSIVE MODE")
+        command = [sys.executable, "-c", WORKER, database_url, what]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
+            assert worker.stdout is not None
+            load_id = int(worker.stdout.readline())
+            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = CAST(:id AS oid)"
+            until(lambda: session.scalar(UNDER_WAY), "the worker's statement")
+            assert session.scalar(held, id=load_id) == 1
+            worker.kill()
+        until(lambda: session.scalar(held, id=load_id) == 0, "the end of the claim", seconds=15)
+
+
+def test_a_worker_whose_host_is_gone_is_missed_within_half_a_minute(landing: Landing, database: Database) -> None:
+    """No packet tells of it, so the server has to ask; an hour or two is what systems wait by themselves."""
+    landing.upload("departments.csv", "1,Sales\n")
+    with database.session() as session:
+        idle, interval, count = (
+            int(session.scalar(f"SHOW tcp_keepalives_{name}")) for name in ("idle", "interval", "count")
+        )
+    assert idle + interval * count <= 30
 
 
 def test_a_failed_attempt_leaves_only_its_count(landing: Landing) -> None:
@@ -129,9 +208,6 @@ def test_the_third_failure_is_final(landing: Landing) -> None:
     load = landing.load()
     assert (load["status"], load["attempts"]) == ("failed", 3)
     assert load["error"].startswith("gave up after 3 attempts: ")
-    landing.s3.before = None
-    landing.deliver(event)
-    assert landing.load() == load
 
 
 def test_an_attempt_without_rejects_removes_the_file_of_an_earlier_one(landing: Landing, database: Database) -> None:
@@ -174,7 +250,7 @@ def test_the_sweep_fails_what_nobody_will_finish(landing: Landing, database: Dat
     assert failed("") == 0
     assert failed("UPDATE loads SET status = 'running', attempts = 3") == 1
     assert failed("UPDATE loads SET status = 'queued', attempts = 1") == 0
-    assert failed("UPDATE loads SET created_at = now() - interval '7 hours'") == 1
+    assert failed("UPDATE loads SET queued_at = now() - interval '7 hours'") == 1
     assert landing.load()["status"] == "failed"
 
 
@@ -186,6 +262,33 @@ def test_a_load_given_up_leaves_no_reject_file_behind(landing: Landing, database
         session.run("UPDATE loads SET status = 'running', attempts = 3")
     assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"] == 1
     assert landing.s3.keys("test-errored") == []
+
+
+def test_the_sweep_removes_reject_files_that_no_load_names(
+    landing: Landing, database: Database, postgres: Postgres
+) -> None:
+    """A request's commit fails after its file was stored; a failed load's file could not be deleted."""
+    kept = landing.upload("departments.csv", "1,Sales\nx,y\n")["errored_key"]
+    departments, storage = DATASETS["departments"], landing.s3.storage
+
+    def lose_the_connection(operation: str, _key: str) -> None:
+        if operation == "PutObject":
+            with connect(postgres.superuser_url) as admin:
+                admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hireflow'")
+
+    landing.s3.before = lose_the_connection
+    with pytest.raises(DatabaseUnavailable):
+        upload(database, storage, departments, [{"id": 2, "department": ""}], "api", grace=GRACE)
+    landing.s3.before = None
+    failed = landing.upload("departments_2.csv", "2,Ops\nx,y\n")
+    running = landing.upload("departments_3.csv", "3,Law\nx,y\n")
+    with database.session() as session:
+        session.run("UPDATE loads SET status = 'failed', errored_key = NULL WHERE id = :id", id=failed["id"])
+        session.run("UPDATE loads SET status = 'running', errored_key = NULL WHERE id = :id", id=running["id"])
+    assert len(landing.s3.keys("test-errored")) == 4
+    assert upkeep.sweep(database, storage, grace=GRACE)["removed"] == 0  # a commit may yet come
+    assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0))["removed"] == 2
+    assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
 
 
 def test_a_merge_that_was_reported_is_not_tried_again_on_the_same_file(landing: Landing, database_url: str) -> None:

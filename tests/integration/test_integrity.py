@@ -2,7 +2,8 @@
 
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 from pg8000.exceptions import DatabaseError
@@ -48,7 +49,7 @@ def test_a_parent_cannot_go_while_its_children_come(landing: Landing, database_u
     finally:
         go_on.set()
         load.join()
-    with other.session() as session, pytest.raises(DatabaseError, match="foreign key"):
+    with other.session() as session, pytest.raises(DatabaseError, match="hired_employees_department_id_fkey"):
         session.run("DELETE FROM departments WHERE id = 1")
     other.close()
     landing.s3.before = None
@@ -152,3 +153,54 @@ def test_a_copy_that_breaks_off_leaves_a_working_connection_behind(database: Dat
         session.copy_in("COPY departments FROM STDIN", blocks())
     with database.session() as session:
         assert session.scalar("SELECT count(*) FROM departments") == 0
+
+
+def while_before_its_commit(landing: Landing, event: dict[str, object], act: Callable[[], None]) -> None:
+    """Deliver an event and act when its load has stored its rejects and is about to commit."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stop_before_commit(operation: str, key: str) -> None:
+        if operation == "PutObject" and key.startswith("hired_employees/"):
+            reached.set()
+            assert go_on.wait(20)
+
+    landing.s3.before = stop_before_commit
+    load = threading.Thread(target=landing.deliver, args=(event,))
+    load.start()
+    try:
+        assert reached.wait(20)
+        act()
+    finally:
+        go_on.set()
+        load.join()
+        landing.s3.before = None
+
+
+def test_parents_that_come_while_their_orphans_are_committing_heal_them(landing: Landing, database_url: str) -> None:
+    """Whoever brings the parents cannot see the orphans yet; who leaves the orphans has to look again."""
+    landing.upload("jobs.csv", "1,Clerk\n")
+    event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    with closing(Database(database_url, tls="disable")) as other:
+        others = Landing(other, landing.s3)
+        while_before_its_commit(landing, event, lambda: others.deliver(landing.put("departments.csv", "1,Sales\n")))
+    assert landing.rows("SELECT id, name FROM hired_employees") == [(1, "Ann")]
+    assert landing.rows("SELECT rejected, resolved FROM loads WHERE dataset = 'hired_employees'") == [(1, 1)]
+    assert landing.scalar("SELECT count(*) FROM orphans") == 0
+
+
+def test_loads_of_parents_pass_a_load_of_their_children(landing: Landing, database_url: str) -> None:
+    """It holds its table and the referenced parents; they change these parents, and lock nothing it needs."""
+    parents(landing)
+    event = landing.put("hired_employees.csv", EMPLOYEES)
+
+    def change_the_parents(others: Landing) -> None:
+        others.deliver(landing.put("departments_2.csv", "1,Marketing\n2,Ops\n"))
+        others.deliver(landing.put("jobs_2.csv", "1,Judge\n"))
+        with others.database.session() as session:
+            newest = "SELECT status FROM loads ORDER BY id DESC LIMIT 2"
+            assert session.run(newest) == [["succeeded"], ["succeeded"]]
+
+    with closing(Database(database_url, tls="disable")) as other:
+        while_before_its_commit(landing, event, lambda: change_the_parents(Landing(other, landing.s3)))
+    assert landing.rows("SELECT department FROM departments ORDER BY id") == [("Marketing",), ("Ops",)]
+    assert landing.scalar("SELECT status FROM loads WHERE dataset = 'hired_employees'") == "succeeded"

@@ -49,7 +49,7 @@ def test_it_suffices_for_files_rows_backups_restores_and_the_sweep(functions: Da
     assert landing.upload("hired_employees.csv", "1,Eve,2021-01-01,1,1\n")["updated"] == 1
     assert run_backup(functions, s3.storage, retention=timedelta(days=1))["restore_point"]
     assert order_restore(functions, s3.storage, DATASETS["jobs"])["load_id"]
-    assert upkeep.sweep(functions, s3.storage, grace=GRACE) == {"failed": 0, "healed": 0}
+    assert upkeep.sweep(functions, s3.storage, grace=GRACE) == {"failed": 0, "healed": 0, "removed": 0}
     assert landing.rows("SELECT q1 FROM quarterly_hires") == [(1,)]
 
 
@@ -115,14 +115,15 @@ def test_the_migration_makes_the_role_where_the_owner_may() -> None:
             admin.run("CREATE DATABASE other OWNER boss")
         owner = Role("boss", "b").url("127.0.0.1", server.port() or 0, "other")
         app = provision.functions_url(owner)
-        buckets = {"LANDING_BUCKET": "l", "ERRORED_BUCKET": "e", "BACKUP_BUCKET": "b"}
-        env = {**buckets, "DATABASE_URL": owner, "APP_DATABASE_URL": app, "DATABASE_TLS": "disable"}
+        names = {"LANDING_BUCKET": "l", "ERRORED_BUCKET": "e", "BACKUP_BUCKET": "b", "DEAD_LETTER_QUEUE": "q"}
+        env = {**names, "DATABASE_URL": owner, "APP_DATABASE_URL": app, "DATABASE_TLS": "disable"}
         for _ in range(2):
             assert migrate_stage({**env, "DATABASE_CONNECTIONS": "7"})["revision"] == newest_revision()
         database = Database(app, tls="disable")
         with database.session() as session:
             assert session.scalar("SELECT count(*) FROM jobs") == 0
             assert session.scalar("SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user") == 7
+            assert session.scalar("SHOW idle_session_timeout") == "2min"
         database.close()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.deploy import project
-from infra.deploy.target import Target, bucket_names
+from infra.deploy.target import Target, bucket_names, queue_names
 
 SECRET = "postgresql+pg8000://u:s3cret@127.0.0.1:1/hireflow"
 
@@ -22,10 +22,18 @@ def target(tmp_path: Path) -> Target:
     (source / "requirements.txt").write_text("pg8000\n")
     (source / "chalicelib" / "a.py").write_text("a = 1\n")
     (source / "chalicelib" / "sql" / "a.sql").write_text("SELECT 1\n")
-    (source / ".chalice" / "policy-local.json").write_text("{}")
+    for name in ("every-function", "ingest"):
+        (source / ".chalice" / f"policy-{name}.json").write_text('{"Statement": [{"Resource": "${APP}"}]}')
     config = {"version": "2.0", "app_name": "hireflow", "stages": {"local": {"environment_variables": {"KEPT": "1"}}}}
+    config["lambda_functions"] = {"ingest": {"iam_policy_file": "policy-ingest.json"}}
     (source / ".chalice" / "config.json").write_text(json.dumps(config))
-    return Target("local", source, tmp_path / "work", {**bucket_names("local"), "DATABASE_URL": SECRET}, {})
+    return Target(
+        "local",
+        source,
+        tmp_path / "work",
+        {**bucket_names("local"), **queue_names("local"), "DATABASE_URL": SECRET},
+        {},
+    )
 
 
 def test_every_file_that_ships_is_laid_out_and_nothing_else(target: Target) -> None:
@@ -40,7 +48,7 @@ def test_every_file_that_ships_is_laid_out_and_nothing_else(target: Target) -> N
         "chalicelib/a.py",
         "chalicelib/sql/a.sql",
         ".chalice/config.json",
-        ".chalice/policy-local.json",
+        ".chalice/policy-ingest.json",
     }
 
 
@@ -74,7 +82,8 @@ def test_generated_values_reach_the_configuration_but_never_the_source(target: T
 
 
 @pytest.mark.parametrize(
-    "name", ["app.py", "requirements.txt", "chalicelib/sql/a.sql", ".chalice/config.json", ".chalice/policy-local.json"]
+    "name",
+    ["app.py", "requirements.txt", "chalicelib/sql/a.sql", ".chalice/config.json", ".chalice/policy-ingest.json"],
 )
 def test_a_change_of_any_shipped_file_is_another_release(target: Target, name: str) -> None:
     before = project.release(target)

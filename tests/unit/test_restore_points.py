@@ -41,7 +41,7 @@ class MemoryBucket(Bucket):
         below = (key[len(prefix) :] for key in self.held if key.startswith(prefix))
         return sorted({rest.split("/")[0] for rest in below if "/" in rest})
 
-    def objects(self, prefix: str) -> Iterator[Listed]:
+    def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
         for key in sorted(self.held):
             if key.startswith(prefix):
                 yield Listed(key, len(self.held[key]))

@@ -10,6 +10,7 @@ COMPLETE = {
     "LANDING_BUCKET": "landing",
     "ERRORED_BUCKET": "errored",
     "BACKUP_BUCKET": "backup",
+    "DEAD_LETTER_QUEUE": "dead-letters",
 }
 
 

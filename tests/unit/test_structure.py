@@ -31,7 +31,7 @@ def test_only_the_api_knows_chalice() -> None:
 
 
 def test_only_what_speaks_to_aws_knows_boto3() -> None:
-    assert importers("boto3") | importers("botocore") == {"storage.py", "secret.py"}
+    assert importers("boto3") | importers("botocore") == {"storage.py", "secret.py", "delivery.py"}
 
 
 def test_only_database_knows_the_driver() -> None:
@@ -53,6 +53,7 @@ def test_only_schema_code_knows_sqlalchemy() -> None:
     [
         ("datasets.py", {"database", "storage", "ingest", "api", "loads"}),
         ("database.py", {"ingest", "backups", "reports", "api", "storage", "loads"}),
+        ("delivery.py", {"ingest", "backups", "reports", "api", "database", "loads"}),
         ("storage.py", {"ingest", "backups", "reports", "api", "database", "loads"}),
         ("ingest/rules.py", {"database", "storage", "api", "backups"}),
         ("ingest/reader.py", {"database", "api", "backups"}),

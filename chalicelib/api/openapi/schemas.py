@@ -202,6 +202,10 @@ _PARTS: dict[str, Json] = {
         "anyOf": [_LAST_BACKUP, {"type": "null"}],
         "description": "null before the first one, and while a part is away",
     },
+    "dead_letters": {
+        **_or_null(count()),
+        "description": "about how many events wait for a redrive, null where their queue cannot be asked",
+    },
 }
 HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))
 _ANY: Json = {"type": "object"}

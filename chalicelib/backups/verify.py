@@ -1,0 +1,178 @@
+"""Re-reading restore points: is what is stored what the manifest says, whole, consistent and restorable?
+
+Files stream; of the rows only the ids are kept, a bit each.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from chalicelib.backups import avro, manifest
+from chalicelib.backups.manifest import Manifest, TableFile
+from chalicelib.datasets import DATASETS, Dataset
+from chalicelib.errors import LoadError, NotFound
+from chalicelib.storage import Bucket
+from chalicelib.streams import Hashed
+
+MOST_NAMED = 10  # faults of one kind that are named by id; the rest is counted
+_PAGE = 16  # bits of an id that lie within one page
+
+
+def verify(bucket: Bucket, restore_point: str | None = None) -> dict[str, Any]:
+    """Re-read every file of a restore point, of the newest one where none is named.
+
+    Checked are size, SHA-256, schema, every block, the number of rows, that ids are unique and that
+    every foreign key leads into the same snapshot. Returns {"restore_point": str, "tables": {name:
+    {"rows": int, "bytes": int, "faults": [str]}}, "faults": [str, of the manifest], "older": the next
+    older restore point or None}, JSON-able. Raises NotFound where there is no such restore point, and
+    Unavailable when S3 is away.
+    """
+    name, older = _chosen(bucket, restore_point)
+    answer: dict[str, Any] = {"restore_point": name, "tables": {}, "faults": [], "older": older}
+    try:
+        found = Manifest.parse(name, bucket.get(manifest.manifest_key(name)))
+    except ValueError as error:
+        return {**answer, "faults": [f"the manifest is broken: {error}"]}
+    lacking = [f"the manifest lacks {table}" for table in DATASETS if table not in found.tables]
+    return {**answer, "faults": lacking, "tables": _tables(bucket, found)}
+
+
+def _chosen(bucket: Bucket, restore_point: str | None) -> tuple[str, str | None]:
+    """The name to verify and the next older one; folders without a manifest are no restore points."""
+    if restore_point is not None and not manifest.is_name(restore_point):
+        raise NotFound("a restore point is named like 20210727T160208.123456Z")
+    existing = (name for name in manifest.names(bucket) if restore_point is None or name <= restore_point)
+    complete = (name for name in existing if bucket.exists(manifest.manifest_key(name)))
+    name = next(complete, None)
+    if name is None or restore_point not in (None, name):
+        raise NotFound(f"there is no restore point {restore_point}" if restore_point else "there is no backup yet")
+    return name, next(complete, None)
+
+
+def _tables(bucket: Bucket, found: Manifest) -> dict[str, Any]:
+    """The report on every file; parents come before their children."""
+    ids: dict[str, Ids] = {}
+    tables = {}
+    for name, file in found.tables.items():
+        dataset = DATASETS.get(name)
+        stream = _Opened(bucket, manifest.key(found.restore_point, name))
+        table = _Table(dataset, ids) if dataset else None
+        faults = [*_read(table, stream), *stream.differences(file)]
+        if table and not faults:
+            faults += table.differences(file)
+            ids[name] = table.ids
+        tables[name] = {"rows": table.rows if table else 0, "bytes": stream.size, "faults": faults}
+    return tables
+
+
+def _read(table: "_Table | None", stream: "_Opened") -> list[str]:
+    """Read a file to its end; what keeps it from being read."""
+    try:
+        with stream:
+            if table is None:
+                return ["is no table of this release"]
+            for rows in avro.records(table.dataset, stream.hashed):
+                table.add(tuple(zip(*rows, strict=True)))
+    except NotFound:
+        return ["the file is gone"]
+    except LoadError as error:
+        return [error.detail]
+    return []
+
+
+class _Opened:
+    """A file of the restore point, opened when it is entered, and read to its end when it is left."""
+
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        self._bucket, self._key = bucket, key
+        self._sha256: str | None = None
+        self.size = 0
+
+    def __enter__(self) -> None:
+        self._body = self._bucket.open(self._key)
+        self.hashed = Hashed(self._body)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._sha256 = self.hashed.hexdigest()
+            self.size = self.hashed.size
+        finally:
+            self._body.close()
+
+    def differences(self, file: TableFile) -> Iterator[str]:
+        if self._sha256 is None:
+            return
+        if self.size != file.bytes:
+            yield f"has {self.size} bytes, the manifest says {file.bytes}"
+        if self._sha256 != file.sha256:
+            yield "does not have the checksum of the manifest"
+
+
+class _Table:
+    """What is seen of one table."""
+
+    def __init__(self, dataset: Dataset, parents: "dict[str, Ids]") -> None:
+        self.dataset, self.ids, self.rows = dataset, Ids(), 0
+        # A parent that could not be read has its own fault; its children's would only repeat it.
+        self._parents = [
+            (dataset.columns.index(c), c.name, p, parents[p]) for c, p in dataset.references if p in parents
+        ]
+        self._repeated = _Named("id {} occurs more than once")
+        self._orphans = [_Named(f"{name} {{}} is not in the snapshot's {p}") for _, name, p, _ in self._parents]
+
+    def add(self, columns: Sequence[Sequence[Any]]) -> None:
+        self.rows += len(columns[0])
+        for row_id in columns[0]:
+            if self.ids.add(row_id):
+                self._repeated.add(row_id)
+        for (position, _, _, ids), orphans in zip(self._parents, self._orphans, strict=True):
+            for parent in set(columns[position]):
+                if parent not in ids:
+                    orphans.add(parent)
+
+    def differences(self, file: TableFile) -> Iterator[str]:
+        if self.rows != file.rows:
+            yield f"has {self.rows} rows, the manifest says {file.rows}"
+        for named in (self._repeated, *self._orphans):
+            yield from named.told()
+
+
+class _Named:
+    """Faults of one kind: the first few by id, in order of size, the others as a number."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._seen, self._more = text, set[int](), 0
+
+    def add(self, value: int) -> None:
+        if value in self._seen:
+            return
+        if len(self._seen) < MOST_NAMED:
+            self._seen.add(value)
+        else:
+            self._more += 1
+
+    def told(self) -> Iterator[str]:
+        yield from (self._text.format(value) for value in sorted(self._seen))
+        if self._more:
+            yield f"{self._text.format('…')} (more than {MOST_NAMED})"
+
+
+class Ids:
+    """A set of integers as bits, in pages of 8 KiB: 256 MB for all ids there can be, little for dense ones."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+
+    def add(self, value: int) -> bool:
+        """Put it in; whether it was there already."""
+        page = self._pages.get(value >> _PAGE)
+        if page is None:
+            page = self._pages[value >> _PAGE] = bytearray(1 << _PAGE - 3)
+        byte, bit = (value & (1 << _PAGE) - 1) >> 3, 1 << (value & 7)
+        if page[byte] & bit:
+            return True
+        page[byte] |= bit
+        return False
+
+    def __contains__(self, value: int) -> bool:
+        page = self._pages.get(value >> _PAGE)
+        return page is not None and bool(page[(value & (1 << _PAGE) - 1) >> 3] & 1 << (value & 7))

@@ -1,0 +1,90 @@
+"""python -m infra.audit: whether a pinned package has a known vulnerability, by pip-audit.
+
+A vulnerability fails. A service that cannot be reached, or that does not know a package (as a mirror
+may answer), is a note and no failure: nobody should need the internet to check a change.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.errors import CloudError
+from infra.venv import ROOT
+
+_FILES = ("requirements.txt", "requirements-dev.txt", "infra/local/requirements-aws.txt")  # no nested one is read
+_UNREACHABLE = re.compile(r"requests\.exceptions\.|ConnectionError|ServiceError|could not connect", re.IGNORECASE)
+_PATIENCE = 120  # seconds, for all packages of a file
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Vulnerabilities, one line each, and the packages that were not looked at, out of `packages`."""
+
+    vulnerable: tuple[str, ...]
+    unknown: tuple[str, ...]
+    packages: int
+
+
+def judge(report: Mapping[str, Any]) -> Verdict:
+    """What pip-audit's JSON says."""
+    found = report["dependencies"]
+    vulnerable = [
+        f"{package['name']} {package['version']}: {flaw['id']},"
+        f" fixed in {', '.join(flaw['fix_versions']) or 'no version'}"
+        for package in found
+        for flaw in package.get("vulns", ())
+    ]
+    unknown = [package["name"] for package in found if "skip_reason" in package]
+    return Verdict(tuple(vulnerable), tuple(unknown), len(found))
+
+
+def read(stdout: str, stderr: str) -> Verdict | None:
+    """The verdict of a run; None where the service could not be asked. Raises CloudError for any other failure."""
+    try:
+        return judge(json.loads(stdout))
+    except (ValueError, KeyError, TypeError):
+        last = (stderr.strip().splitlines() or ["it says nothing"])[-1]
+        if _UNREACHABLE.search(last):
+            return None
+        raise CloudError(f"pip-audit failed: {last}") from None
+
+
+def audit(file: str) -> Verdict | None:
+    command = [sys.executable, "-m", "pip_audit", "--requirement", file, "--no-deps", "--disable-pip"]
+    options = ["--format", "json", "--progress-spinner", "off", "--timeout", "10"]
+    try:
+        done = subprocess.run(
+            [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return read(done.stdout, done.stderr)
+
+
+def main() -> int:
+    failed = False
+    for file in _FILES:
+        try:
+            verdict = audit(file)
+        except CloudError as error:
+            print(f"{file}: {error}")
+            failed = True
+            continue
+        if verdict is None:
+            print(f"{file}: NOT AUDITED, the vulnerability service cannot be reached")
+            continue
+        for line in verdict.vulnerable:
+            print(f"{file}: {line}")
+        if verdict.unknown:
+            of = f"{len(verdict.unknown)} of {verdict.packages} packages"
+            print(f"{file}: NOT AUDITED, the vulnerability service knows nothing of {of}")
+        failed = failed or bool(verdict.vulnerable)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

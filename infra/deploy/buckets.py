@@ -1,0 +1,78 @@
+"""The three buckets of a stage: private, encrypted, and versioned where a version may be wanted back."""
+
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.deploy.target import Target
+
+_PRIVATE = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+_ENCRYPTED = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+_KEPT_DAYS = 30  # that an overwritten or deleted backup can be brought back
+
+
+def make_buckets(target: Target) -> None:
+    """Create what is missing, and set everything to what it has to be."""
+    s3 = target.client("s3")
+    for bucket in target.buckets:
+        if not _exists(s3, bucket):
+            region = target.aws.get("AWS_DEFAULT_REGION")
+            place: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            s3.create_bucket(Bucket=bucket, **({} if region in (None, "us-east-1") else place))
+        s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_PRIVATE)
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=_ENCRYPTED)
+        # An endpoint without TLS, as the one on this machine, would refuse everybody.
+        if not target.aws.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+            s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(tls_only(bucket)))
+        rules = lifecycle(versions_expire=bucket == target.backup)
+        s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
+    # In landing, versions tell a new object under an old key from the same event delivered twice. In backup,
+    # they outlive whoever deletes or overwrites what the functions may delete and overwrite.
+    for bucket in (target.landing, target.backup):
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def tls_only(bucket: str) -> dict[str, Any]:
+    """A bucket policy that refuses requests without TLS."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "OnlyTls",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }
+
+
+def lifecycle(*, versions_expire: bool) -> dict[str, Any]:
+    """Multipart uploads that nobody completes go after a day; superseded versions, if they may, after a month."""
+    rules: list[dict[str, Any]] = [
+        {"ID": "abandoned-uploads", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
+    ]
+    if versions_expire:
+        rules += [
+            {"ID": "old-versions", "NoncurrentVersionExpiration": {"NoncurrentDays": _KEPT_DAYS}},
+            {"ID": "delete-markers", "Expiration": {"ExpiredObjectDeleteMarker": True}},
+        ]
+    return {"Rules": [{"Status": "Enabled", "Filter": {"Prefix": ""}, **rule} for rule in rules]}
+
+
+def _exists(s3: Any, bucket: str) -> bool:
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
+            raise
+        return False
+    return True

@@ -1,0 +1,36 @@
+"""What `make verify-backups` does: a call of the function `verify` for each restore point, a line for each file."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Invoke = Callable[[str, Mapping[str, Any]], Any]
+
+
+def verify_backups(invoke: Invoke, restore_point: str | None, *, every: bool) -> int:
+    """Verify a restore point (None: the newest one), or `every` one from there back; the exit status."""
+    points = faults = 0
+    wanted = restore_point
+    while points == 0 or (every and wanted):
+        report = invoke("verify", {"restore_point": wanted})
+        points += 1
+        faults += _show(report)
+        wanted = report["older"]
+    print(f"{_count(points, 'restore point')} verified, {_count(faults, 'fault')}", flush=True)
+    return 1 if faults else 0
+
+
+def _show(report: Mapping[str, Any]) -> int:
+    """Print what was found of one restore point; the number of faults."""
+    point, found = report["restore_point"], [("manifest", fault) for fault in report["faults"]]
+    print(f"{point}  {'faulty' if found or any(t['faults'] for t in report['tables'].values()) else 'ok'}")
+    for name, table in report["tables"].items():
+        verdict = "faulty" if table["faults"] else "ok"
+        print(f"{point}  {name:<16} {table['rows']:>10} rows {table['bytes']:>12} bytes  {verdict}")
+        found += [(name, fault) for fault in table["faults"]]
+    for name, fault in found:
+        print(f"{point}  {name}: {fault}", flush=True)
+    return len(found)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

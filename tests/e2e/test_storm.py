@@ -1,0 +1,63 @@
+"""More callers than there are connections: everybody is served in the end, and nobody exceeds the limit."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from infra.local import provision
+from infra.local.cloud import connections
+from infra.local.postgres import Postgres, home_of
+from infra.local.provision import Role, connect
+from tests.e2e.cloud import Cloud
+
+CALLERS = 50
+LIMIT = 12
+PATIENCE = 120  # seconds
+
+
+def test_fifty_callers_share_few_connections(cloud: Cloud, stage: str | None) -> None:
+    if stage is not None:
+        pytest.skip("the limit of this stage is not ours to change")
+    owner = Role("", "")
+    admin = Postgres(home_of(cloud.commands.state.folder), owner).superuser_url
+    functions = Role(f"{cloud.sql('SELECT current_user')[0][0]}_app", "")
+    most, over = 0, threading.Event()
+
+    def count() -> None:
+        nonlocal most
+        with closing(connect(admin)) as server:
+            while not over.is_set():
+                [[now]] = server.run("SELECT count(*) FROM pg_stat_activity WHERE usename = :u", u=functions.user)
+                most = max(most, now)
+
+    def call(number: int) -> set[int]:
+        """Upload a row, trying again as long as told to; returns the statuses seen."""
+        seen, deadline = set(), time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            answer = cloud.post("/job/upload", {"id": number, "job": f"Job {number}"})
+            seen.add(answer.status)
+            if answer.status != 503:
+                return seen
+            assert answer.headers["Retry-After"]
+            over.wait(0.2)  # whoever gives up ends the others
+        raise AssertionError(f"caller {number} was never served")
+
+    provision.limit_connections(admin, functions, LIMIT)
+    try:
+        with closing(connect(admin)) as server:
+            server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :u", u=functions.user)
+        with ThreadPoolExecutor(CALLERS + 1) as pool:
+            counted = pool.submit(count)
+            try:
+                statuses = set().union(*pool.map(call, range(1, CALLERS + 1)))
+            finally:
+                over.set()
+            counted.result()
+    finally:
+        provision.limit_connections(admin, functions, connections())
+    assert statuses <= {201, 200, 503}
+    assert len(cloud.table("jobs")) == CALLERS
+    assert 0 < most <= LIMIT

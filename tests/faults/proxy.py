@@ -1,0 +1,159 @@
+"""A TCP proxy that misbehaves on command: it stands between the functions and Postgres.
+
+Every method may be called from any thread. What a fault does to a connection is what a network does:
+a reset is a real RST, a stalled connection delivers everything later, and a black hole swallows all
+bytes while both ends believe that the other one is there.
+"""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from infra.local.ports import HOST
+
+_BLOCK = 64 * 1024
+
+
+class _Link:
+    """One connection: the client's side and the server's."""
+
+    def __init__(self, *writers: asyncio.StreamWriter) -> None:
+        self._writers = writers
+        self.swallowed = False
+        self.gone = asyncio.Event()
+
+    def close(self) -> None:
+        self.gone.set()
+        for writer in self._writers:
+            writer.close()
+
+    def reset(self) -> None:
+        self.gone.set()
+        for writer in self._writers:
+            wire = writer.get_extra_info("socket")
+            if wire is not None:
+                with suppress(OSError):  # closed already
+                    wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+
+class TcpProxy:
+    """Listens on a free port of this machine; `aim` names the port it leads to."""
+
+    def __init__(self) -> None:
+        self._target = 0
+        self._links: set[_Link] = set()
+        self._delay = 0.0
+        self._loop = asyncio.new_event_loop()
+        self._flows = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
+        self._thread.start()
+        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+
+    def aim(self, port: int) -> None:
+        self._target = port
+
+    def reset(self) -> int:
+        """Reset every connection; returns how many there were."""
+        return self._each(_Link.reset)
+
+    def stall(self, seconds: float) -> int:
+        """Hold everything back for a while; returns how many connections that meets now."""
+        self._call(self._flows.clear)
+        self._later(seconds, self._flows.set)
+        return len(self._links)
+
+    def delay(self, each: float, seconds: float) -> int:
+        """Deliver every block of bytes `each` seconds late, for a while."""
+        self._delay = each
+        self._later(seconds, self._undelayed)
+        return len(self._links)
+
+    def black_hole(self, seconds: float) -> int:
+        """Swallow what the connections of now send, either way and their ends as well; reset them after a
+        while. New connections work. Returns how many are swallowed."""
+        links = [link for link in list(self._links) if not link.swallowed]
+        for link in links:
+            link.swallowed = True
+
+        def give_up() -> None:
+            for link in links:
+                link.reset()
+
+        self._later(seconds, give_up)
+        return len(links)
+
+    def calm(self) -> None:
+        """End all faults."""
+        self._delay = 0.0
+        self._call(self._flows.set)
+        self._each(lambda link: link.reset() if link.swallowed else None)
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        for link in list(self._links):
+            link.reset()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.1)  # transports close in the loop's next rounds
+
+    def _undelayed(self) -> None:
+        self._delay = 0.0
+
+    def _call(self, act: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(act)
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(self._loop.call_later, seconds, act)
+
+    def _each(self, act: Callable[[_Link], None]) -> int:
+        links = list(self._links)
+        for link in links:
+            self._call(lambda link=link: act(link))  # type: ignore[misc]
+        return len(links)
+
+    async def _listen(self) -> int:
+        self._flows.set()
+        self._server = await asyncio.start_server(self._serve, HOST, 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
+        except OSError:  # as a refused connection would
+            _Link(writer).reset()
+            return
+        link = _Link(writer, far_writer)
+        self._links.add(link)
+        try:
+            await asyncio.gather(
+                self._pump(link, reader, far_writer), self._pump(link, far_reader, writer), return_exceptions=True
+            )
+        finally:
+            link.close()
+            self._links.discard(link)
+
+    async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(_BLOCK):
+                await self._flows.wait()
+                if self._delay:
+                    await asyncio.sleep(self._delay)
+                if not link.swallowed:
+                    writer.write(data)
+                    await writer.drain()
+            if link.swallowed:
+                await link.gone.wait()  # the other end does not hear of the hang-up
+        finally:
+            link.close()

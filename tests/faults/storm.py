@@ -1,0 +1,101 @@
+"""The faults: which one strikes next, and when, is drawn from the seed."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+from chalicelib.database import Database
+from chalicelib.errors import DatabaseUnavailable
+from tests.faults.model import Book
+from tests.faults.stage import Stage
+
+_AIM = 2.0  # seconds to wait for a load to strike at
+_RUNNING = (
+    "SELECT count(*) FROM loads l JOIN pg_locks k ON k.locktype = 'advisory' AND k.classid = 0"
+    " AND k.objid = l.id::oid AND k.granted WHERE l.status = 'running'"
+)
+
+
+class Storm:
+    """Strikes until it has counted `faults` of them; `tally` says of which kinds."""
+
+    def __init__(self, stage: Stage, book: Book, seed: str, pause: float) -> None:
+        self.tally: Counter[str] = Counter()
+        self._stage, self._book, self._pause = stage, book, pause
+        self._random = Random(f"{seed}/storm")
+        self._database = Database(stage.database_url, tls="disable")
+        self._kinds: dict[str, tuple[int, Callable[[], bool]]] = {  # weight, strike
+            "ingest worker killed": (4, lambda: self._aimed(lambda: stage.kill_worker("ingest", self._random))),
+            "API worker killed": (1, lambda: stage.kill_worker("", self._random)),
+            "Postgres killed": (1, self._kill_postgres),
+            "connections reset": (3, lambda: self._aimed(lambda: bool(stage.wires.database.reset()))),
+            "connections stalled": (2, lambda: bool(stage.wires.database.stall(self._between(0.3, 2)))),
+            "connections slow": (1, lambda: bool(stage.wires.database.delay(self._between(0.01, 0.1), 2))),
+            "connections swallowed": (1, lambda: self._aimed(self._black_hole)),
+            "functions timed out": (1, lambda: self._aimed(self._stall_beyond_the_timeout)),
+            "S3 refuses": (3, lambda: self._s3("refuse", self._between(0.5, 3))),
+            "S3 slow": (1, lambda: self._s3("slow", 2)),
+            "S3 loses answers": (2, lambda: self._s3("lose", self._between(0.5, 2))),
+            "S3 breaks off": (2, lambda: self._s3("cut", self._between(0.5, 2))),
+            "event delivered twice": (2, lambda: self._again(newest=True)),
+            "event delivered late": (2, lambda: self._again(newest=False)),
+        }
+
+    def blow(self, faults: int, report: Callable[[str], None]) -> None:
+        names = list(self._kinds)
+        weights = [self._kinds[name][0] for name in names]
+        first_round = list(names)  # every kind once, before chance decides
+        self._random.shuffle(first_round)
+        while self.tally.total() < faults:
+            time.sleep(self._random.expovariate(1 / self._pause))
+            name = first_round.pop() if first_round else self._random.choices(names, weights)[0]
+            if self._kinds[name][1]():
+                self.tally[name] += 1
+                report(f"{self.tally.total():4} {name}")
+
+    def end(self) -> None:
+        """Make all wires sound again."""
+        self._stage.wires.database.calm()
+        self._stage.wires.s3.calm()
+        self._database.close()
+
+    def _between(self, low: float, high: float) -> float:
+        return self._random.uniform(low, high)
+
+    def _aimed(self, strike: Callable[[], bool]) -> bool:
+        """Strike while a load is being worked on."""
+        deadline = time.monotonic() + _AIM
+        while time.monotonic() < deadline:
+            try:
+                with self._database.session() as session:
+                    if session.scalar(_RUNNING):
+                        return strike()
+            except DatabaseUnavailable:
+                pass
+            time.sleep(0.005)
+        return False
+
+    def _kill_postgres(self) -> bool:
+        self._stage.restart_postgres()
+        return True
+
+    def _black_hole(self) -> bool:
+        return bool(self._stage.wires.database.black_hole(self._between(2, self._stage.timeout + 4)))
+
+    def _stall_beyond_the_timeout(self) -> bool:
+        """Whoever is at work now is killed by the timeout; the network still delivers what they sent."""
+        return bool(self._stage.wires.database.stall(self._stage.timeout + 0.5))
+
+    def _s3(self, kind: str, seconds: float) -> bool:
+        self._stage.wires.s3.strike(kind, seconds, self._between(0.3, 1), self._between(0.1, 1.5))
+        return True
+
+    def _again(self, *, newest: bool) -> bool:
+        for event in self._stage.copies():
+            self._book.note_event(event)
+        versions = list(self._book.events)
+        if not versions:
+            return False
+        self._stage.deliver(self._book.events[versions[-1] if newest else self._random.choice(versions)])
+        return True

@@ -1,0 +1,252 @@
+"""Those who send: each has its own thread, its own random numbers and its own ids, unless two are to clash.
+
+A writer of files mostly waits for the end of a load before its next file, and sometimes does not. A
+request whose answer is lost leaves its ids alone from then on, so that it can be judged later whether
+it is in, as a whole, or out.
+"""
+
+import gzip
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from typing import Any
+
+from chalicelib.database import Database
+from chalicelib.errors import DatabaseUnavailable
+from tests.e2e.cloud import FINAL, Answer
+from tests.faults.model import KNOWN, NEVER, Book, File, Line, Parents, Request, Stored, as_csv, employee
+from tests.faults.stage import Stage
+
+PATIENCE = 20.0  # seconds that a writer waits for the end of a load before it goes on all the same
+_LOST = (OSError, http.client.HTTPException)
+_BROKEN = {
+    "departments": ("x,Nobody", ",Nobody", "7", "8,"),
+    "jobs": ("0,Nobody", "1.0,Nobody", '5,No "quotes"', "9, "),
+    "hired_employees": ("1,Ann,2021-13-01,1,1", "2,,2021-01-01,1,1", "3,Cy,2021-01-01,1", "x,,,,"),
+}
+
+
+@dataclass
+class Writer:
+    """One sender: `name` is in every value it sends."""
+
+    name: str
+    stage: Stage
+    book: Book
+    seed: str
+    random: Random = field(init=False)
+    _serial: Iterator[int] = field(default_factory=lambda: count(1))
+    _orders: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.random = Random(f"{self.seed}/{self.name}")
+        self._database = Database(self.stage.database_url, tls="disable")
+
+    def step(self) -> None:
+        raise NotImplementedError
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self.step()
+            stop.wait(self.random.uniform(0.0, 0.4))
+        self._database.close()
+
+    def value(self) -> str:
+        """Text that is sent once."""
+        return f"{self.name} {next(self._serial)}"
+
+    def row(self, dataset: str, row_id: int, parents: Parents = Parents.KNOWN) -> Stored:
+        if dataset != "hired_employees":
+            return row_id, self.value()
+        department, job = self.random.choice(KNOWN), self.random.choice(KNOWN)
+        if parents is Parents.NEVER:
+            department = self.random.choice(NEVER)
+        return employee(row_id, self.value(), self.random.randrange(730), department, job)
+
+    def put(self, dataset: str, key: str, lines: list[Line]) -> File:
+        """Upload a file, compressed where its key says so."""
+        text = "".join(line.raw + "\n" for line in lines).encode()
+        body = gzip.compress(text, mtime=0) if key.endswith(".gz") else text
+        bucket = self.stage.cloud.env["LANDING_BUCKET"]
+        self._orders[key] = self._orders.get(key, 0) + 1
+        version = self.stage.cloud.s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+        file = File(dataset, key, f"s3://{bucket}/{key}", version, self._orders[key], body, tuple(lines))
+        self.book.note_file(file)
+        return file
+
+    def ended(self, file: File, patience: float = PATIENCE) -> str | None:
+        """The final status of a file's load, None where it has none after a while."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            status = self._status(file)
+            if status in FINAL:
+                return status
+            time.sleep(0.05)
+        return None
+
+    def _status(self, file: File) -> str | None:
+        try:
+            with self._database.session() as session:
+                found = session.scalar(
+                    "SELECT status FROM loads WHERE source = :source AND version = :version",
+                    source=file.source,
+                    version=file.version,
+                )
+        except DatabaseUnavailable:
+            return None
+        return None if found is None else str(found)
+
+
+@dataclass
+class FileWriter(Writer):
+    """Files of one dataset over a fixed range of ids, new keys and new versions of old ones."""
+
+    dataset: str = ""
+    ids: range = range(0)
+    most: int = 600  # lines of a file
+    _keys: list[str] = field(default_factory=list)
+
+    def step(self) -> None:
+        lines = [self._line() for _ in range(self.random.choice((1, 20, self.most // 4, self.most)))]
+        file = self.put(self.dataset, self._key(), lines)
+        if self.random.random() < 0.7:
+            self.ended(file)
+
+    def _key(self) -> str:
+        if self._keys and self.random.random() < 0.4:
+            return self.random.choice(self._keys)
+        self._keys.append(f"{self.name}/{self.dataset}_{len(self._keys)}{self.random.choice(('.csv', '.csv.gz'))}")
+        return self._keys[-1]
+
+    def _line(self) -> Line:
+        chance = self.random.random()
+        if chance < 0.04:
+            return Line(self.random.choice(_BROKEN[self.dataset]))
+        never = chance < 0.07 and self.dataset == "hired_employees"
+        parents = Parents.NEVER if never else Parents.KNOWN
+        row = self.row(self.dataset, self.random.choice(self.ids), parents)
+        return Line(as_csv(row), row, parents)
+
+
+@dataclass
+class LateWriter(Writer):
+    """Employees whose department comes after them."""
+
+    ids: Iterator[int] = field(default_factory=lambda: count(1))
+    departments: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def step(self) -> None:
+        late = [next(self.departments) for _ in range(self.random.randint(1, 3))]
+        lines = []
+        for _ in range(self.random.randint(1, 40)):
+            parents = self.random.choice((Parents.KNOWN, Parents.LATE))
+            row = self.row("hired_employees", next(self.ids))
+            if parents is Parents.LATE:
+                row = (*row[:3], self.random.choice(late), row[4])
+            lines.append(Line(as_csv(row), row, parents))
+        number = len(self._orders)
+        children = self.put("hired_employees", f"{self.name}/hired_employees_{number}.csv", lines)
+        if self.random.random() < 0.5:
+            self.ended(children)
+        rows = [self.row("departments", row_id) for row_id in late]
+        for attempt in range(5):
+            key = f"{self.name}/departments_{number}_{attempt}.csv"
+            if self.ended(self.put("departments", key, [Line(as_csv(row), row) for row in rows])) == "succeeded":
+                return
+            rows = [self.row("departments", row[0]) for row in rows]  # a value is sent once
+
+
+@dataclass
+class RequestWriter(Writer):
+    """Single rows, with and without ids, and batches."""
+
+    dataset: str = ""
+    route: str = ""
+    first: int = 0  # of its ids
+    _block: int = 0
+
+    def step(self) -> None:
+        if self.random.random() < 0.5:
+            self._batch()
+        else:
+            self._single(without_id=self.random.random() < 0.5)
+
+    def _row(self) -> Stored:
+        return self.row(self.dataset, self.first + 100 * self._block + self.random.randrange(100))
+
+    def _single(self, *, without_id: bool) -> None:
+        row = self._row()
+        body = self._as_json(row)
+        if without_id:
+            del body["id"]
+        answer = self._answer("upload", body)
+        sent = Request(self.dataset, (row,), without_id)
+        if answer is None:
+            self._lost(sent)
+        elif answer.status in (200, 201):
+            given = int(answer.body["id"])
+            self.book.note_request(Request(self.dataset, (row,), without_id, answer.body["load_id"], given))
+        else:
+            self.book.note_unexpected(f"POST {self.route}/upload: {answer.status} {answer.body}")
+
+    def _batch(self) -> None:
+        rows: list[Stored | None] = [self._row() for _ in range(self.random.randint(2, 40))]
+        bodies = [self._as_json(row) for row in rows if row is not None]
+        for position in range(1, len(rows)):
+            if self.random.random() < 0.1:
+                rows[position] = None
+                bodies[position]["id"] = self.value()  # no number
+        answer = self._answer("upload/batch", {"data": bodies})
+        if answer is None:
+            self._lost(Request(self.dataset, tuple(rows)))
+            return
+        broken = [position for position, row in enumerate(rows) if row is None]
+        if answer.status != 200 or [found["index"] for found in answer.body["rejected"]] != broken:
+            self.book.note_unexpected(f"POST {self.route}/upload/batch: {answer.status} {answer.body}")
+            return
+        self.book.note_request(Request(self.dataset, tuple(rows), load_id=answer.body["load_id"]))
+
+    def _lost(self, request: Request) -> None:
+        self.book.note_request(request)
+        self._block += 1
+
+    def _answer(self, path: str, body: Any) -> Answer | None:
+        """None where the answer is lost, or says that the platform has lost its own."""
+        try:
+            answer = self.stage.cloud.post(f"/{self.route}/{path}", body)
+        except _LOST:
+            return None
+        return None if answer.status >= 500 else answer
+
+    def _as_json(self, row: Stored) -> dict[str, Any]:
+        names: tuple[str, ...] = ("id", {"departments": "department", "jobs": "job"}.get(self.dataset, ""))
+        if self.dataset == "hired_employees":
+            names = ("id", "name", "datetime", "department_id", "job_id")
+        values = [value.isoformat() if hasattr(value, "isoformat") else value for value in row]
+        return dict(zip(names, values, strict=True))
+
+
+def all_writers(stage: Stage, book: Book, seed: str) -> list[Writer]:
+    """The cast. Two of them write the same employees."""
+
+    def files(name: str, dataset: str, first: int, size: int) -> Writer:
+        return FileWriter(name, stage, book, seed, dataset=dataset, ids=range(first, first + size))
+
+    def requests(name: str, dataset: str, first: int) -> Writer:
+        return RequestWriter(name, stage, book, seed, dataset=dataset, route=dataset.removesuffix("s"), first=first)
+
+    return [
+        files("department files", "departments", 100_000, 300),
+        files("job files", "jobs", 100_000, 300),
+        files("employee files", "hired_employees", 100_000, 2000),
+        files("clashing files 1", "hired_employees", 200_000, 300),
+        files("clashing files 2", "hired_employees", 200_000, 300),
+        LateWriter("late files", stage, book, seed, ids=count(300_000), departments=count(300_000)),
+        requests("department requests", "departments", 10_000_000),
+        requests("job requests", "jobs", 10_000_000),
+        requests("employee requests", "hired_employees", 10_000_000),
+    ]

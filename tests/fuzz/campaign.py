@@ -1,0 +1,43 @@
+"""Many inputs from a seed, one after the other; what fails is kept."""
+
+import sys
+import traceback
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+from chalicelib.datasets import Dataset
+from tests.fuzz.check import Unaccounted, check_avro, check_csv
+from tests.fuzz.generate import avro_files, avro_input, csv_input
+
+KEPT = Path(".fuzz")
+_AVRO_EVERY = 10
+
+
+def run(seed: str, inputs: int) -> tuple[int, int, int, int, int]:
+    """(inputs, records in them, Avro files without rows, crashes, unaccounted)"""
+    random, sound = Random(seed), avro_files()
+    records = refused = crashes = unaccounted = 0
+    for number in range(inputs):
+        dataset, data, drip = csv_input(random)
+        is_avro = number % _AVRO_EVERY == 0
+        if is_avro:
+            dataset, data = avro_input(random, sound)
+        try:
+            count = check_avro(dataset, data) if is_avro else check_csv(dataset, data, drip)
+            records += count
+            refused += is_avro and not count
+        except Unaccounted:
+            unaccounted += 1
+            _keep(dataset, data, is_avro)
+        except Exception:
+            crashes += 1
+            _keep(dataset, data, is_avro)
+    return inputs, records, refused, crashes, unaccounted
+
+
+def _keep(dataset: Dataset, data: bytes, is_avro: bool) -> None:
+    KEPT.mkdir(exist_ok=True)
+    path = KEPT / f"{dataset.name}-{sha256(data).hexdigest()[:8]}.{'avro' if is_avro else 'csv'}"
+    path.write_bytes(data)
+    print(f"{path}: {traceback.format_exc(limit=-1)}", file=sys.stderr, flush=True)

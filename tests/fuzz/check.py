@@ -1,0 +1,185 @@
+"""One input through the product's reader and stager, compared with the oracle: nothing lost, nothing made up."""
+
+import io
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.backups.avro import schema
+from chalicelib.datasets import Dataset, Kind
+from chalicelib.errors import LoadError
+from chalicelib.ingest.copying import BINARY, TEXT, Form
+from chalicelib.ingest.reader import Reader, Token
+from chalicelib.ingest.rejects import Reject
+from chalicelib.ingest.rules import check_fields, check_stored
+from chalicelib.ingest.sources import Source
+from chalicelib.ingest.staging import Stager
+from tests.fuzz.oracle import Unreadable, avro_rows, csv_records
+
+EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
+_ESCAPED = {b"\\n": b"\n", b"\\r": b"\r", b"\\t": b"\t", b"\\,": b","}
+Row = tuple[Any, ...]
+
+
+class Unaccounted(AssertionError):
+    """A record was lost, made up, changed, or taken by one path and not by the other."""
+
+
+class Drip:
+    """A source that hands out at most `size` bytes at a time."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._file, self._size = io.BytesIO(data), size
+
+    def read(self, size: int, /) -> bytes:
+        return self._file.read(min(self._size, size))
+
+
+@dataclass
+class Staged:
+    """What became of an input: a row or None for each line that went to COPY, the rejects, the counts."""
+
+    rows: list[Row | None] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    received: int = 0
+    rejected: int = 0
+
+
+class _Database:
+    """As much of a session as staging asks of it: what COPY is fed, and no parents."""
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+
+    def copy_in(self, _sql: str, blocks: Iterable[bytes]) -> int:
+        self.blocks += blocks
+        return 0
+
+    def run(self, _sql: str, **_params: Any) -> list[list[Any]]:
+        return []
+
+
+class _Rejects:
+    def __init__(self) -> None:
+        self.found: list[Reject] = []
+
+    def add(self, reject: Reject) -> None:
+        self.found.append(reject)
+
+
+def staged(dataset: Dataset, tokens: Iterable[Token], form: Form) -> Staged:
+    database: Any = _Database()
+    rejects: Any = _Rejects()
+    stager = Stager(dataset, iter(tokens), rejects, form)
+    for _ in stager.run(database):
+        pass
+    read = _copied_text if form is TEXT else _copied_binary
+    rows = list(read(dataset, b"".join(database.blocks)))
+    return Staged(rows, rejects.found, stager.received, stager.rejected)
+
+
+def check_csv(dataset: Dataset, data: bytes, drip: int = 1 << 20) -> int:
+    """Raises Unaccounted; returns the number of records."""
+    expected, lines = csv_records(data, dataset.column_names)
+    slow = staged(dataset, Reader(dataset, io.BytesIO(data), fast=False), TEXT)
+    fast = staged(dataset, Reader(dataset, Drip(data, drip)), TEXT)
+    for found in (slow, fast):
+        _same("lines", len(found.rows), lines)
+        _same("records", found.received, len(expected))
+        rows: list[Row | None] = [None] * lines
+        rejects = []
+        for record in expected:
+            checked = check_fields(dataset, record.fields) if record.fields is not None else None
+            if checked is not None and checked.valid:
+                rows[record.line - 1] = tuple(map(_value, dataset.columns, map(str, checked.values)))
+            else:
+                rejects.append((record.line, record.raw))
+        _same("rows", found.rows, rows)
+        _same("rejects", [(r.place, r.raw) for r in found.rejects], rejects)
+        _same("sum", found.rejected + sum(row is not None for row in found.rows), found.received)
+    _same("reasons", [r.reasons for r in fast.rejects], [r.reasons for r in slow.rejects])
+    return len(expected)
+
+
+def check_avro(dataset: Dataset, data: bytes) -> int:
+    """Raises Unaccounted; returns the number of rows, 0 for a file that both refuse."""
+    types = {f["name"]: _without_doc(f["type"]) for f in schema(dataset)["fields"]}
+    try:
+        expected = avro_rows(data, types)
+    except Unreadable:
+        expected = None
+    try:
+        found = staged(dataset, Source(dataset, ".avro").tokens(io.BytesIO(data)), BINARY)
+    except LoadError as error:
+        _same("refusal", expected, None)
+        _same("message", bool(error.detail), True)
+        return 0
+    if expected is None:
+        raise Unaccounted("an unreadable file was read")
+    rows: list[Row | None] = []
+    for row in expected:
+        checked = check_stored(dataset, row)
+        valid = tuple(map(_value, dataset.columns, map(str, checked.values))) if checked.valid else None
+        rows.append(valid)
+    _same("rows", found.rows, rows)
+    _same("rejects", [r.place for r in found.rejects], [n for n, row in enumerate(rows, 1) if row is None])
+    _same("sum", (found.received, found.rejected), (len(rows), rows.count(None)))
+    return len(rows)
+
+
+def _same(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise Unaccounted(f"{what}: {found!r:.500} instead of {expected!r:.500}")
+
+
+def _without_doc(kind: Any) -> Any:
+    return {k: v for k, v in kind.items() if k in ("type", "logicalType")} if isinstance(kind, dict) else kind
+
+
+def _value(column: Any, text: str) -> Any:
+    """A column's value from its text, whichever way it is written."""
+    if column.kind is Kind.ID:
+        return int(text)
+    if column.kind is Kind.TEXT:
+        return text
+    at = datetime.fromisoformat(text)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _copied_text(dataset: Dataset, data: bytes) -> Iterator[Row | None]:
+    """COPY's text format with commas, read as Postgres documents it."""
+    for line in data.split(b"\n")[:-1]:
+        parts = re.split(rb"(?<!\\),", line.replace(b"\\\\", b"\0"))  # no valid text holds a NUL
+        if parts == [b"\\N"] * len(dataset.columns):
+            yield None
+            continue
+        texts = [re.sub(rb"\\[nrt,]", lambda m: _ESCAPED[m[0]], part).replace(b"\0", b"\\").decode() for part in parts]
+        yield tuple(_value(c, text) for c, text in zip(dataset.columns, texts, strict=True))
+
+
+def _copied_binary(dataset: Dataset, data: bytes) -> Iterator[Row | None]:
+    """The tuples of COPY's binary format, between its head and its tail."""
+    at = len(BINARY.head)
+    if not data.startswith(BINARY.head) or not data.endswith(BINARY.tail):
+        raise Unaccounted("not COPY's binary format")
+    while at < len(data) - len(BINARY.tail):
+        values: list[Any] = []
+        (count,) = struct.unpack_from("!h", data, at)
+        at += 2
+        for column in dataset.columns[:count]:
+            (size,) = struct.unpack_from("!i", data, at)
+            at += 4
+            values.append(None if size < 0 else _binary(column, data[at : at + size]))
+            at += max(size, 0)
+        yield tuple(values) if values != [None] * len(dataset.columns) else None
+
+
+def _binary(column: Any, field: bytes) -> Any:
+    if column.kind is Kind.ID:
+        return int.from_bytes(field, "big", signed=True)
+    if column.kind is Kind.TEXT:
+        return field.decode()
+    return EPOCH_2000 + timedelta(microseconds=int.from_bytes(field, "big", signed=True))

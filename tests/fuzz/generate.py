@@ -1,0 +1,200 @@
+"""Inputs from a seed: sound files, files changed in a few places, mixtures of what is difficult, and noise."""
+
+import io
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import fastavro
+
+from chalicelib.backups import avro
+from chalicelib.datasets import DATASETS, Dataset, Kind
+
+TOKENS = (
+    *(
+        b'"',
+        b'""',
+        b'"""',
+        b",",
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"\0",
+        b"\xff",
+        b"\xc2\xa0",
+        b"\xed\xa0\x80",
+        b"\xf0\x9f\x8e\x89",
+    ),
+    *(
+        b"\\",
+        b"\\.",
+        b"\\N",
+        b"\\\\",
+        b"\t",
+        b" ",
+        b"=1+1",
+        b"\xef\xbb\xbf",
+        b"\xe2\x80\xa8",
+        b"\x1c",
+        b"0",
+        b"-1",
+        b"1.0",
+    ),
+    *(b"2147483647", b"2147483648", b"0001-01-01T00:00:00+01:00", b"2021-02-29T00:00:00Z", b"2021-07-27", b"24:00"),
+    *(
+        b"id,department\n",
+        b"id,name,datetime,department_id,job_id\r\n",
+        b'"a\nb"',
+        b",,,,\n",
+        b"'; DROP TABLE jobs; --",
+    ),
+)
+_TEXTS = (
+    b"Ann",
+    b"Jos\xc3\xa9",
+    b"Sales, North",
+    b'the "best"',
+    b"two\nlines",
+    b" padded ",
+    b"\xe6\x97\xa5\xe6\x9c\xac",
+    b"",
+    b"x" * 60,
+)
+_TIMES = (
+    b"2021-07-27T16:02:08Z",
+    b"2021-07-27 16:02:08.5+02:00",
+    b"1999-12-31",
+    b"9999-12-31T23:59:59.999999Z",
+    b"soon",
+)
+_NAMES = tuple(DATASETS)
+
+
+def csv_input(random: Random) -> tuple[Dataset, bytes, int]:
+    """A dataset, the bytes of a CSV file, and the size of the pieces in which they come."""
+    dataset = DATASETS[_NAMES[random.randrange(len(_NAMES))]]
+    kind = random.random()
+    if kind < 0.2:
+        data = random.randbytes(random.randrange(120))
+    elif kind < 0.5:
+        data = b"".join(random.choice(TOKENS) for _ in range(random.randrange(30)))
+    else:
+        data = _csv(random, dataset)
+        if kind < 0.9:
+            data = mutated(random, data, TOKENS)
+    return dataset, data, random.choice((1 << 20, 1 << 20, 64, 7, 3, 1))
+
+
+def _csv(random: Random, dataset: Dataset) -> bytes:
+    lines = [b",".join(_field(random, c.kind) for c in dataset.columns) for _ in range(random.randrange(1, 7))]
+    if random.random() < 0.2:
+        lines.insert(0, ",".join(dataset.column_names).encode())
+    end = random.choice((b"\n", b"\r\n"))
+    return random.choice((b"", b"", b"\xef\xbb\xbf")) + end.join(lines) + random.choice((end, b""))
+
+
+def _field(random: Random, kind: Kind) -> bytes:
+    if kind is Kind.ID:
+        text = b"%d" % random.choice((1, 2, 3, 2147483647, random.randrange(1, 10**6)))
+    else:
+        text = random.choice(_TEXTS if kind is Kind.TEXT else _TIMES)
+    if random.random() < 0.2 or any(c in text for c in b',"\n'):
+        return b'"' + text.replace(b'"', b'""') + b'"'
+    return text
+
+
+def mutated(random: Random, data: bytes, tokens: tuple[bytes, ...]) -> bytes:
+    """One to four changes, each of bits, spans or tokens, anywhere."""
+    changed = bytearray(data)
+    for _ in range(random.choice((1, 1, 2, 4))):
+        random.choice(_MUTATIONS)(random, changed, tokens)
+    return bytes(changed)
+
+
+Mutation = Callable[[Random, bytearray, tuple[bytes, ...]], None]
+
+
+def _at(random: Random, data: bytearray) -> int:
+    return random.randrange(len(data) + 1)
+
+
+def _flip(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
+    if data:
+        data[random.randrange(len(data))] ^= 1 << random.randrange(8)
+
+
+def _overwrite(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
+    if data:
+        data[random.randrange(len(data))] = random.choice((0, 1, 2, 0x22, 0x7F, 0x80, 0xFE, 0xFF))
+
+
+def _insert(random: Random, data: bytearray, tokens: tuple[bytes, ...]) -> None:
+    at = _at(random, data)
+    data[at:at] = random.choice(tokens)
+
+
+def _delete(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
+    at = _at(random, data)
+    del data[at : at + random.choice((1, 1, 2, 16, 40))]
+
+
+def _repeat(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
+    at = _at(random, data)
+    data[at:at] = data[at : at + random.choice((1, 16, 60))]
+
+
+def _cut(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
+    del data[_at(random, data) :]
+
+
+_MUTATIONS: tuple[Mutation, ...] = (_flip, _flip, _overwrite, _insert, _insert, _delete, _repeat, _cut)
+_AVRO_TOKENS = (
+    b"\0",
+    b"\xff" * 10,
+    b"\x80\x80\x80\x80\x01",
+    b"\x02",
+    b"\x01",
+    b"Obj\x01",
+    b"\xfe\xff\xff\xff\x0f",
+    b"{",
+    b"int",
+)
+
+
+def avro_files() -> list[tuple[Dataset, bytes]]:
+    """Sound files to change: ours and others', in three codecs, with columns in another order."""
+    found = []
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "departments": [(1, "Sales"), (2, "Ops"), (3, " padded "), (0, "")],
+        "hired_employees": [
+            (7, "Jos\xe9 \U0001f389", 1_627_401_728_000_000, 1, 2),
+            (8, "x" * 90, -62_135_596_800_000_000, 2, 1),
+        ],
+    }
+    for name, table in rows.items():
+        dataset, file = DATASETS[name], io.BytesIO()
+        avro.write(dataset, [tuple(zip(*table, strict=True)), tuple(zip(*table[:1], strict=True))], file)
+        found.append((dataset, file.getvalue()))
+        turned = avro.schema(dataset)
+        turned["fields"].reverse()
+        records = [dict(zip(dataset.column_names, row, strict=True)) for row in table]
+        for codec in ("null", "deflate", "bzip2"):
+            other = io.BytesIO()
+            fastavro.writer(other, turned, records * 3, codec=codec, sync_interval=40)
+            found.append((dataset, other.getvalue()))
+    return found
+
+
+def avro_input(random: Random, sound: list[tuple[Dataset, bytes]]) -> tuple[Dataset, bytes]:
+    """A dataset and the bytes of what is, was or never was an Avro file of it."""
+    dataset, data = random.choice(sound)
+    kind = random.random()
+    if kind < 0.03:
+        return dataset, b"Obj\x01"[: random.randrange(5)] + random.randbytes(random.randrange(100))
+    if kind < 0.05:
+        return dataset, data
+    if kind < 0.5:  # behind the header, where most of what is read lies
+        start = data.rindex(data[-16:], 0, len(data) - 16) if data.count(data[-16:]) > 1 else 0
+        start = data.index(data[-16:]) if start else 0
+        return dataset, data[:start] + mutated(random, data[start:], _AVRO_TOKENS)
+    return dataset, mutated(random, data, _AVRO_TOKENS)

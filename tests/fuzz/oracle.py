@@ -1,0 +1,167 @@
+"""What a file holds, said once more: simply, byte by byte, and sharing nothing with the product's readers."""
+
+import bz2
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CsvRecord:
+    """A record by its first line (from 1) and how many it takes; fields are None where it cannot be split."""
+
+    line: int
+    lines: int
+    raw: bytes
+    fields: tuple[bytes, ...] | None
+
+
+def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord], int]:
+    """The records of a CSV file, none longer than the limit, and the number of its lines."""
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    found: list[CsvRecord] = []
+    at = 0
+    while at < len(lines):
+        fields, taken = _csv_record(lines, at)
+        if fields is not None and len(fields) != len(columns) and taken > 1:
+            fields = None
+        if fields is None:
+            taken = 1
+        raw = b"\n".join(lines[at : at + taken]).removesuffix(b"\r")
+        header = fields is not None and _names(fields) == columns and not found
+        if fields is None or (raw.strip() and not header):
+            fits = fields if fields is not None and len(fields) == len(columns) else None
+            found.append(CsvRecord(at + 1, taken, raw, fits))
+        at += taken
+    return found, len(lines)
+
+
+def _names(fields: tuple[bytes, ...]) -> tuple[str, ...]:
+    return tuple(field.decode("utf-8", "replace").strip().lower() for field in fields)
+
+
+def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - one machine, read at once
+    """RFC 4180 as a machine of four states: start of a field, bare, quoted, after the closing quote."""
+    fields, field, state = [], bytearray(), "start"
+    for taken, line in enumerate(lines[at:], 1):
+        for position, byte in enumerate(line):
+            if state == "quoted":
+                if byte == 0x22:
+                    state = "closed"
+                else:
+                    field.append(byte)
+            elif byte == 0x2C:
+                fields.append(bytes(field))
+                field, state = bytearray(), "start"
+            elif byte == 0x22 and state in ("start", "closed"):
+                if state == "closed":
+                    field.append(byte)
+                state = "quoted"
+            elif byte == 0x22:
+                return None, 1
+            elif state == "closed":
+                if byte != 0x0D or position != len(line) - 1:
+                    return None, 1
+            else:
+                field.append(byte)
+                state = "bare"
+        if state != "quoted":
+            last = bytes(field).removesuffix(b"\r") if state == "bare" else bytes(field)
+            return (*fields, last), taken
+        field.append(0x0A)
+    return None, 1
+
+
+class Unreadable(Exception):
+    """Not an Avro file of that schema."""
+
+
+def avro_rows(data: bytes, types: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of an Avro file in the order of `types`; codecs null, deflate and bzip2."""
+    cursor = _Cursor(data)
+    if cursor.take(4) != b"Obj\x01":
+        raise Unreadable
+    metadata = {}
+    while count := cursor.long():
+        if count < 0:
+            cursor.long()
+        for _ in range(abs(count)):
+            name = cursor.take(cursor.long())
+            metadata[name] = cursor.take(cursor.long())
+    sync = cursor.take(16)
+    names = _avro_fields(metadata.get(b"avro.schema", b""), types)
+    rows = []
+    while not cursor.at_end():
+        count = cursor.long()
+        block = _Cursor(_unpacked(metadata.get(b"avro.codec", b"null"), cursor.take(cursor.long())))
+        if cursor.take(16) != sync or count < 0:
+            raise Unreadable
+        for _ in range(count):
+            row = {
+                n: block.take(block.long()).decode("utf-8", "surrogateescape") if types[n] == "string" else block.long()
+                for n in names
+            }
+            rows.append(tuple(row[name] for name in types))
+        if not block.at_end():
+            raise Unreadable
+    return rows
+
+
+def _avro_fields(schema: bytes, types: dict[str, Any]) -> list[str]:
+    try:
+        fields = json.loads(schema)["fields"]
+        found = [(field["name"], field["type"]) for field in fields]
+    except (ValueError, TypeError, KeyError) as error:
+        raise Unreadable from error
+    for name, kind in found:
+        bare = {k: v for k, v in kind.items() if k in ("type", "logicalType")} if isinstance(kind, dict) else kind
+        bare = bare["type"] if isinstance(bare, dict) and list(bare) == ["type"] else bare
+        if not isinstance(name, str) or types.get(name) != bare:
+            raise Unreadable
+    names = [name for name, _ in found]
+    if sorted(names) != sorted(types):
+        raise Unreadable
+    return names
+
+
+def _unpacked(codec: bytes, data: bytes) -> bytes:
+    try:
+        if codec == b"null":
+            return data
+        unpack: Any = zlib.decompressobj(-15) if codec == b"deflate" else bz2.BZ2Decompressor()
+        if codec not in (b"deflate", b"bzip2"):
+            raise Unreadable
+        found: bytes = unpack.decompress(data)
+    except (zlib.error, OSError) as error:
+        raise Unreadable from error
+    if not unpack.eof:
+        raise Unreadable
+    return found
+
+
+class _Cursor:
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def at_end(self) -> bool:
+        return self._at == len(self._data)
+
+    def take(self, size: int) -> bytes:
+        if not 0 <= size <= len(self._data) - self._at:
+            raise Unreadable
+        self._at += size
+        return self._data[self._at - size : self._at]
+
+    def long(self) -> int:
+        value = shift = 0
+        while True:
+            [byte] = self.take(1)
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        value &= 2**64 - 1
+        return (value >> 1) ^ -(value & 1)

@@ -1,0 +1,65 @@
+"""The short form of `make fuzz`, and proof that its checks notice what they are there for."""
+
+import io
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.datasets import DATASETS
+from chalicelib.ingest.copying import TEXT
+from chalicelib.ingest.reader import Reader
+from tests.fuzz.campaign import run
+from tests.fuzz.check import Unaccounted, check_avro, check_csv, staged
+from tests.fuzz.generate import TOKENS, avro_files, mutated
+from tests.fuzz.oracle import csv_records
+
+EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
+
+
+def test_thousands_of_inputs_from_a_seed() -> None:
+    inputs, records, refused, crashes, unaccounted = run("short", 5000)
+    assert (inputs, crashes, unaccounted) == (5000, 0, 0)
+    assert records > 5000
+    assert 0 < refused < 500
+
+
+@given(st.binary(max_size=300), st.sampled_from([1, 3, 64]))
+def test_any_bytes_are_accounted_for(data: bytes, drip: int) -> None:
+    check_csv(JOBS, data, drip)
+
+
+@given(st.lists(st.sampled_from(TOKENS) | st.binary(max_size=8), max_size=40).map(b"".join), st.sampled_from([1, 64]))
+def test_mixtures_are_accounted_for(data: bytes, drip: int) -> None:
+    check_csv(EMPLOYEES, data, drip)
+
+
+@given(st.sampled_from(avro_files()), st.integers(0, 2**32))
+def test_damaged_avro_files_are_refused_or_read_as_the_oracle_reads_them(
+    sound: tuple[object, bytes], seed: int
+) -> None:
+    dataset, data = sound
+    check_avro(dataset, mutated(Random(seed), data, TOKENS))  # type: ignore[arg-type]
+
+
+def test_sound_avro_files_are_read() -> None:
+    assert [check_avro(dataset, data) for dataset, data in avro_files()] == [5, 12, 12, 12, 3, 6, 6, 6]
+
+
+def test_a_lost_record_would_be_noticed() -> None:
+    class Forgetful(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(size).replace(b"2,Ops\n", b"")
+
+    data = b"1,Sales\n2,Ops\n"
+    expected, lines = csv_records(data, JOBS.column_names)
+    found = staged(JOBS, Reader(JOBS, Forgetful(data)), TEXT)
+    assert (len(expected), lines) == (2, 2)
+    assert (found.received, len(found.rows)) == (1, 1)
+
+
+def test_an_oracle_that_disagrees_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.fuzz.check.csv_records", lambda *_: ([], 1))
+    with pytest.raises(Unaccounted, match="records: 1 instead of 0"):
+        check_csv(JOBS, b"1,Clerk\n")

@@ -1,0 +1,68 @@
+"""The dead-letter queue, in an SQS inside the test process, and the function that takes its events again."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import pytest
+
+from chalicelib.delivery import DeadLetters
+from tests.integration.s3_fixtures import S3
+
+DEAD_LETTERS = "test-dead-letters"
+INGEST = "arn:aws:lambda:us-east-1:000000000000:function:test-ingest:$LATEST"
+
+
+@dataclass
+class Queue:
+    """`letters` over one client; `calls` are its requests so far."""
+
+    client: Any
+    url: str
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.letters = DeadLetters(DEAD_LETTERS, client=lambda: self.client)
+        self.client.meta.events.register("before-parameter-build.sqs", self._heard)
+
+    def _heard(self, model: Any, **_: Any) -> None:
+        self.calls.append(model.name)
+
+    def send(self, body: str) -> None:
+        self.client.send_message(QueueUrl=self.url, MessageBody=body)
+
+    def fail(self, event: Any, function: str = INGEST) -> None:
+        """As Lambda does when the retries of an event are used up."""
+        self.send(json.dumps(record(event, function)))
+
+    def depth(self, state: str = "ApproximateNumberOfMessages") -> int:
+        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[state])
+        return int(answer["Attributes"][state])
+
+    def hidden(self) -> int:
+        return self.depth("ApproximateNumberOfMessagesNotVisible")
+
+
+def record(event: Any, function: str = INGEST) -> dict[str, Any]:
+    """What Lambda sends to a failure destination."""
+    return {
+        "version": "1.0",
+        "timestamp": "2021-07-27T16:02:08.123Z",
+        "requestContext": {
+            "requestId": "e4b46cbf-b738-bd18-bc3a-4fae8f47ff2b",
+            "functionArn": function,
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": event,
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": {"errorType": "StorageUnavailable", "errorMessage": "s3://… cannot be reached"},
+    }
+
+
+@pytest.fixture
+def queue(s3: S3) -> Queue:  # which keeps AWS inside this process
+    client = boto3.client("sqs", region_name="us-east-1")
+    url = client.create_queue(QueueName=DEAD_LETTERS, Attributes={"VisibilityTimeout": "360"})["QueueUrl"]
+    return Queue(client, url)

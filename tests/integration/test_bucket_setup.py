@@ -1,0 +1,23 @@
+"""The buckets of a stage on AWS itself, where every endpoint has TLS; on http ones see tests/e2e/test_stage.py."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.deploy.buckets import make_buckets, tls_only
+from infra.deploy.target import Target, bucket_names
+from tests.integration.s3_fixtures import S3
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_only_tls_is_let_in(s3: S3, tmp_path: Path, region: str) -> None:
+    target = Target("prod", tmp_path, tmp_path, bucket_names("prod"), {"AWS_DEFAULT_REGION": region})
+    for _ in range(2):
+        make_buckets(target)
+    for bucket in target.buckets:
+        policy = json.loads(target.client("s3").get_bucket_policy(Bucket=bucket)["Policy"])
+        assert policy == tls_only(bucket)
+        [statement] = policy["Statement"]
+        assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

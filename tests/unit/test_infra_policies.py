@@ -1,0 +1,129 @@
+"""What the functions may do: each no more than its work needs, and nothing beyond its stage."""
+
+import json
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import app
+from infra.deploy.policies import policies
+from infra.deploy.target import bucket_names, queue_names
+from infra.errors import CloudError
+from infra.local.commands import STAGES
+from infra.venv import ROOT
+
+CONFIG: dict[str, Any] = json.loads((ROOT / ".chalice" / "config.json").read_text())
+FOLDER = ROOT / ".chalice"
+_APP: Any = app
+FUNCTIONS = ["api_handler", *(found.name for found in [*_APP.pure_lambda_functions, *_APP.event_sources])]
+Policy = dict[str, Any]
+
+
+def made(stage: str) -> dict[str, Policy]:
+    return policies(FOLDER, stage, CONFIG["lambda_functions"], {**bucket_names(stage), **queue_names(stage)})
+
+
+def resources(policy: Policy) -> list[str]:
+    return [resource for statement in policy["Statement"] for resource in statement["Resource"]]
+
+
+def may(function: str, action: str, resource: str, stage: str = "local") -> bool:
+    return any(
+        fnmatchcase(action, allowed) and fnmatchcase(resource, where)
+        for statement in made(stage)[function]["Statement"]
+        for allowed in statement["Action"]
+        for where in statement["Resource"]
+    )
+
+
+def who_may(action: str, resource: str) -> set[str]:
+    return {function for function in FUNCTIONS if may(function, action, resource)}
+
+
+def test_every_function_has_a_policy_of_its_own() -> None:
+    assert set(FUNCTIONS) == set(CONFIG["lambda_functions"])
+    for function, settings in CONFIG["lambda_functions"].items():
+        assert settings["iam_policy_file"] == f"policy-{function}.json"
+    assert {path.name for path in FOLDER.glob("policy-*.json")} == {
+        f"policy-{name}.json" for name in [*FUNCTIONS, "every-function"]
+    }
+    assert set(STAGES) <= set(CONFIG["stages"])
+    assert CONFIG["autogen_policy"] is False
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_policy_reaches_nothing_beyond_its_stage(stage: str) -> None:
+    buckets = {f"arn:aws:s3:::{name}" for name in bucket_names(stage).values()}
+    for policy in made(stage).values():
+        for resource in resources(policy):
+            name = resource.split(":", 5)[5].removeprefix("log-group:/aws/lambda/").removeprefix("function:")
+            name = name.removeprefix("secret:")
+            assert resource.partition("/")[0] in buckets or name.split(":")[0].startswith(f"hireflow-{stage}")
+            assert "*" not in name.split(":")[0].split("/")[0]
+
+
+def test_stages_whose_names_begin_alike_are_apart() -> None:
+    assert not may("ingest", "logs:PutLogEvents", "arn:aws:logs:r:1:log-group:/aws/lambda/hireflow-localstack-ingest")
+    assert not may("tokens", "secretsmanager:GetSecretValue", "arn:aws:secretsmanager:r:1:secret:hireflow-localstack-x")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_policy_names_its_actions(function: str) -> None:
+    statements = made("local")[function]["Statement"]
+    assert {statement["Effect"] for statement in statements} == {"Allow"}
+    assert not [action for statement in statements for action in statement["Action"] if "*" in action]
+
+
+LANDING, ERRORED, BACKUP = (f"arn:aws:s3:::{name}" for name in bucket_names("local").values())
+QUEUE = f"arn:aws:sqs:us-east-1:000000000000:{queue_names('local')['DEAD_LETTER_QUEUE']}"
+INGEST = "arn:aws:lambda:us-east-1:000000000000:function:hireflow-local-ingest"
+LOG = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/hireflow-local"
+SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:hireflow-local-database"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "functions"),
+    [
+        ("s3:GetObject", f"{LANDING}/jobs.csv", {"ingest"}),
+        ("s3:PutObject", f"{LANDING}/jobs.csv", set()),
+        ("s3:PutObject", f"{LANDING}/restores/1/jobs.avro", {"api_handler"}),
+        ("s3:DeleteObject", f"{LANDING}/restores/1/jobs.avro", set()),
+        ("s3:ListBucket", LANDING, {"api_handler", "ingest"}),
+        ("s3:ListBucket", ERRORED, {"api_handler", "sweep"}),
+        ("s3:GetObject", f"{ERRORED}/jobs/x.ndjson", set()),
+        ("s3:PutObject", f"{ERRORED}/jobs/x.ndjson", {"api_handler", "ingest"}),
+        ("s3:DeleteObject", f"{ERRORED}/jobs/x.ndjson", {"ingest", "sweep"}),
+        ("s3:GetObject", f"{BACKUP}/backups/x/jobs.avro", {"api_handler", "backup", "verify"}),
+        ("s3:PutObject", f"{BACKUP}/backups/x/jobs.avro", {"backup"}),
+        ("s3:DeleteObject", f"{BACKUP}/backups/x/jobs.avro", {"backup"}),
+        ("s3:DeleteObjectVersion", f"{BACKUP}/backups/x/jobs.avro", set()),
+        ("s3:DeleteBucket", BACKUP, set()),
+        ("sqs:SendMessage", QUEUE, {"ingest"}),
+        ("sqs:ReceiveMessage", QUEUE, {"redrive"}),
+        ("sqs:DeleteMessage", QUEUE, {"redrive"}),
+        ("sqs:PurgeQueue", QUEUE, set()),
+        ("sqs:GetQueueAttributes", QUEUE, {"api_handler", "redrive"}),
+        ("lambda:InvokeFunction", INGEST, {"redrive"}),
+        ("lambda:InvokeFunction", f"{INGEST}:$LATEST", {"redrive"}),
+        ("lambda:InvokeFunction", INGEST.replace("ingest", "migrate"), set()),
+        ("logs:PutLogEvents", f"{LOG}-sweep:log-stream:x", {"sweep"}),
+        ("logs:PutLogEvents", f"{LOG}:log-stream:x", {"api_handler"}),
+        ("secretsmanager:GetSecretValue", f"{SECRET}-AbCdEf", set(FUNCTIONS)),
+        ("secretsmanager:GetSecretValue", f"{SECRET}-owner-AbCdEf", {"migrate"}),
+    ],
+)
+def test_who_may(action: str, resource: str, functions: set[str]) -> None:
+    assert who_may(action, resource) == functions
+
+
+def test_a_name_that_is_not_known_is_not_deployed(tmp_path: Path) -> None:
+    (tmp_path / "policy-every-function.json").write_text('{"Statement": []}')
+    (tmp_path / "policy-ingest.json").write_text('{"Statement": [{"Resource": ["${LANDING_BUKET}"]}]}')
+    with pytest.raises(CloudError, match=r"policy-ingest\.json"):
+        policies(tmp_path, "local", ["ingest"], bucket_names("local"))
+
+
+def test_no_stage_fixes_the_endpoint_that_emulators_inject() -> None:
+    assert "AWS_ENDPOINT_URL" not in json.dumps(CONFIG)
