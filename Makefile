@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test faults fuzz test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test faults fuzz fuzz-api test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -63,6 +63,9 @@ test-localstack: up ## the end-to-end tests against STAGE=localstack; they empty
 fuzz: venv ## a million hostile CSV and Avro files through the readers (INPUTS=n, SEED=n; 10 minutes)
 	@$(python) -m pytest tests/fuzz -q --hypothesis-profile=long
 	@$(python) -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+fuzz-api: venv ## thousands of requests made from the OpenAPI document (EXAMPLES=n, SEED=n; 5 minutes)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(SEED) $(python) -m pytest -q -s tests/integration/test_api_fuzz.py
 
 check: venv ## what guards the code: ruff, mypy, bandit and pip-audit
 	@$(python) -m ruff check

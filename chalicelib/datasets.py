@@ -26,12 +26,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A mandatory column; `parent` names the dataset whose `id` it refers to."""
+    """A mandatory column; `parent` names the dataset whose `id` it refers to, `example` is for readers."""
 
     name: str
     kind: Kind
     parent: str | None = None
     about: str = ""
+    example: int | str = 1
 
 
 @dataclass(frozen=True, eq=False)  # by identity: what is made from a dataset is cached, and looked up for every row
@@ -64,15 +65,24 @@ class Dataset:
 _ID = Column("id", Kind.ID, about="primary key")
 
 _DECLARED = (
-    Dataset("departments", "department", (_ID, Column("department", Kind.TEXT, about="name of the department"))),
-    Dataset("jobs", "job", (_ID, Column("job", Kind.TEXT, about="name of the job"))),
+    Dataset(
+        "departments",
+        "department",
+        (_ID, Column("department", Kind.TEXT, about="name of the department", example="Staff")),
+    ),
+    Dataset("jobs", "job", (_ID, Column("job", Kind.TEXT, about="name of the job", example="Recruiter"))),
     Dataset(
         "hired_employees",
         "hired_employee",
         (
             _ID,
-            Column("name", Kind.TEXT, about="name and surname of the employee"),
-            Column("datetime", Kind.INSTANT, about="when they were hired, ISO 8601, UTC unless it has an offset"),
+            Column("name", Kind.TEXT, about="name and surname of the employee", example="Ada Lund"),
+            Column(
+                "datetime",
+                Kind.INSTANT,
+                about="when they were hired, ISO 8601, UTC unless it has an offset",
+                example="2021-07-27T16:02:08Z",
+            ),
             Column("department_id", Kind.ID, parent="departments", about="the department hired for"),
             Column("job_id", Kind.ID, parent="jobs", about="the job hired for"),
         ),

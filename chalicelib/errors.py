@@ -25,7 +25,7 @@
 caller and never holds SQL, credentials or a traceback.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -134,3 +134,19 @@ class LoadGivenUp(RetryLater):
 
 class ClaimLost(RetryLater):
     pass
+
+
+def _all(kind: type[HireflowError]) -> Iterator[type[HireflowError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _all(narrower)
+
+
+def _titles() -> dict[int, tuple[str, ...]]:
+    found: dict[int, dict[str, None]] = {}
+    for kind in _all(HireflowError):
+        found.setdefault(kind.status, {})[kind.title] = None
+    return {status: tuple(titles) for status, titles in found.items()}
+
+
+TITLES = _titles()  # what the problems of each HTTP status are called

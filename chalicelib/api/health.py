@@ -17,7 +17,7 @@ from chalicelib.storage import Bucket, Storage
 routes = Blueprint(__name__)
 
 
-@routes.route("/health")
+@routes.route("/health", content_types=["*/*"])
 @endpoint
 def health() -> Response:
     parts = services()

@@ -6,26 +6,34 @@ from typing import Any
 from chalice.app import Blueprint
 
 from chalicelib import loads
+from chalicelib.api.parameters import OneOf, WholeNumber, asked
 from chalicelib.api.problems import endpoint
-from chalicelib.api.requests import one_of, query, whole_number
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import NotFound, Unprocessable
 from chalicelib.services import services
 
-MAX_PAGE = 100
-MAX_LOAD = 2**63 - 1
 STATUSES = ("queued", "running", *loads.FINAL)
+MAX_PAGE = 100
+_MAX_LOAD = 2**63 - 1
+
+LOAD_ID = WholeNumber(
+    "load_id", "the `load_id` that an upload or a restore was answered with", high=_MAX_LOAD, example=1
+)
+FILTERS = (
+    OneOf("dataset", "only loads of this dataset", allowed=tuple(DATASETS), example="departments"),
+    OneOf("status", "only loads with this status", allowed=STATUSES, example="succeeded"),
+)
+LIMIT = WholeNumber("limit", "how many to show at most", high=MAX_PAGE, default=20, example=20)
+CURSOR = WholeNumber("cursor", "the `next_cursor` of an earlier answer", high=_MAX_LOAD, example=1000)
+
 routes = Blueprint(__name__)
 
 
-@routes.route("/loads")
+@routes.route("/loads", content_types=["*/*"])
 @endpoint
 def list_loads() -> dict[str, Any]:
-    asked = query(routes.current_request)
-    limit = whole_number("limit", asked.get("limit", "20"), 1, MAX_PAGE)
-    allowed = {"dataset": tuple(DATASETS), "status": STATUSES}
-    filters = {name: one_of(name, asked[name], values) for name, values in allowed.items() if name in asked}
-    before = whole_number("cursor", asked["cursor"], 1, MAX_LOAD) if "cursor" in asked else None
+    filters = asked(routes.current_request, (*FILTERS, LIMIT, CURSOR))
+    limit, before = filters.pop("limit"), filters.pop("cursor", None)
     with services().database.session() as session:
         rows = loads.listed(session, filters, limit=limit + 1, before=before)
     page = rows[:limit]
@@ -33,11 +41,11 @@ def list_loads() -> dict[str, Any]:
     return {"loads": [_shown(row) for row in page], "next_cursor": more}
 
 
-@routes.route("/loads/{load_id}")
+@routes.route("/loads/{load_id}", content_types=["*/*"])
 @endpoint
 def show_load(load_id: str) -> dict[str, Any]:
     try:
-        wanted = whole_number("id", load_id, 1, MAX_LOAD)
+        wanted = LOAD_ID.read(load_id)
     except Unprocessable:
         raise NotFound(f"there is no load {load_id[:40]}") from None
     with services().database.session() as session:

@@ -12,7 +12,7 @@ from chalice.app import Request, Response
 
 from chalicelib import deadline, logs
 from chalicelib.api.requests import TOO_DEEP
-from chalicelib.errors import HireflowError, MalformedRequest, Unavailable
+from chalicelib.errors import TITLES, HireflowError, MalformedRequest, Unavailable
 
 # Seconds for a request: API Gateway gives up after 29, and whatever is under way when these are over
 # (a read from S3, a cold start before they began) has its time as well.
@@ -68,7 +68,7 @@ def middleware(event: Request, get_response: Callable[[Any], Response]) -> Respo
     body = response.body
     if response.status_code < HTTPStatus.BAD_REQUEST or not (isinstance(body, dict) and "Code" in body):
         return response
-    title = HTTPStatus(response.status_code).phrase
+    [title, *_] = TITLES.get(response.status_code, (HTTPStatus(response.status_code).phrase,))
     converted = problem(response.status_code, title, str(body.get("Message", title)))
     converted.headers = {**response.headers, **converted.headers}
     return converted

@@ -1,4 +1,4 @@
-"""What a request carries, checked: JSON bodies and query parameters."""
+"""The JSON body of a request, checked."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn
 
 from chalice.app import Request
 
-from chalicelib.errors import MalformedRequest, Unprocessable, UnsupportedMedia
+from chalicelib.errors import MalformedRequest, UnsupportedMedia
 
 TOO_DEEP: Final = "the body is nested too deeply"
 _MOST_DIGITS = 300  # of an int that a float can hold as well
@@ -59,22 +59,3 @@ def _reason(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
     return str(error)[:100]
-
-
-def query(request: Request) -> dict[str, str]:
-    """The query parameters, the last of each name."""
-    return dict(request.query_params or {})
-
-
-def whole_number(name: str, text: str, low: int, high: int) -> int:
-    """A parameter in decimal digits. Raises Unprocessable."""
-    if text.isascii() and text.isdigit() and len(text) <= len(str(high)) and low <= int(text) <= high:
-        return int(text)
-    raise Unprocessable(f"{name} must be a whole number from {low} to {high}")
-
-
-def one_of(name: str, text: str, allowed: tuple[str, ...]) -> str:
-    """A parameter with few values. Raises Unprocessable."""
-    if text not in allowed:
-        raise Unprocessable(f"{name} must be one of {', '.join(allowed)}")
-    return text

@@ -5,13 +5,30 @@ from typing import Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api import patterns
+from chalicelib.api.history import LIMIT
+from chalicelib.api.parameters import Parameter, asked
 from chalicelib.api.problems import endpoint
-from chalicelib.api.requests import json_body, query, whole_number
+from chalicelib.api.requests import json_body
 from chalicelib.datasets import DATASETS, Dataset
 from chalicelib.errors import NotFound, Unprocessable
 from chalicelib.services import services
 
-MAX_PAGE = 100
+
+class RestorePointName(Parameter):
+    def read(self, text: str) -> str:
+        from chalicelib.backups import manifest
+
+        if not manifest.is_name(text):
+            raise Unprocessable(f"{self.name} must be the next_cursor of an earlier answer")
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": patterns.RESTORE_POINT}
+
+
+CURSOR = RestorePointName("cursor", "the `next_cursor` of an earlier answer", example="20210727T160208.123456Z")
+
 routes = Blueprint(__name__)
 
 
@@ -46,15 +63,11 @@ for _dataset in DATASETS.values():
         )
 
 
-@routes.route("/backups")
+@routes.route("/backups", content_types=["*/*"])
 @endpoint
 def backups() -> dict[str, Any]:
     from chalicelib.backups import manifest
 
-    asked = query(routes.current_request)
-    limit = whole_number("limit", asked.get("limit", "20"), 1, MAX_PAGE)
-    before = asked.get("cursor")
-    if before is not None and not manifest.is_name(before):
-        raise Unprocessable("cursor must be the next_cursor of an earlier answer")
-    found, cursor = manifest.page(services().storage.backup, limit=limit, before=before)
+    page = asked(routes.current_request, (LIMIT, CURSOR))
+    found, cursor = manifest.page(services().storage.backup, limit=page["limit"], before=page.get("cursor"))
     return {"backups": [restore_point.summary() for restore_point in found], "next_cursor": cursor}

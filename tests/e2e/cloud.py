@@ -16,6 +16,7 @@ from localstack_client.session import Session
 from infra.deploy.target import APP, queue_names
 from infra.local.commands import Commands
 from infra.local.provision import connect
+from tests.openapi import described
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -75,10 +76,13 @@ class Cloud:
         request = urllib.request.Request(self.env["API_URL"] + path, body, {**token, **(headers or {})}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                return _answer(answer)
+                found = _answer(answer)
         except urllib.error.HTTPError as error:
             with error:
-                return _answer(error)
+                found = _answer(error)
+        if described().operation(method, path) is not None:
+            described().check(method, path, found.status, found.headers, found.body)
+        return found
 
     # --- landing and errored bucket
 

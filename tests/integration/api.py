@@ -1,4 +1,4 @@
-"""The API in this process, on a real Postgres and the S3 of the test."""
+"""The API in this process, on a real Postgres and the S3 of the test; every answer fits the OpenAPI document."""
 
 import json
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from chalice.test import Client
 from chalicelib.services import services
 from tests.integration.s3_fixtures import BACKUP, ERRORED, LANDING, S3
 from tests.integration.sqs_fixtures import DEAD_LETTERS
+from tests.openapi import described
 
 
 @dataclass
@@ -35,7 +36,10 @@ class Api:
     def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         answer = self.client.http.request(method, path, headers=headers or {}, body=body)
         text = answer.body.decode()
-        return Answer(answer.status_code, answer.headers, json.loads(text) if text else None)
+        found = Answer(answer.status_code, answer.headers, json.loads(text) if text else None)
+        if described().operation(method, path) is not None:
+            described().check(method, path, found.status, found.headers, found.body)
+        return found
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from chalice.test import Client
 from app import app
 from chalicelib import access
 from chalicelib.access import Role
+from chalicelib.api import docs
 from chalicelib.api.access import PUBLIC, needed
 from chalicelib.database import Database
 from chalicelib.errors import NotFound, Unprocessable
@@ -139,6 +140,14 @@ def test_the_database_that_is_away_is_a_503_and_not_a_401(guarded: Api, monkeypa
 
 def test_tokens_are_not_asked_for_where_authentication_is_off(api: Api, s3: S3) -> None:
     assert send(api, "GET", "/loads", None).status == 200
+
+
+def test_the_document_asks_for_tokens_where_the_stage_does(guarded: Api) -> None:
+    docs._document.cache_clear()
+    told = guarded.get("/openapi.json").body
+    docs._document.cache_clear()  # it is made once for a process, whose stage never changes
+    asked = {(m.upper(), path): o.get("x-role") for path, item in told["paths"].items() for m, o in item.items()}
+    assert asked == {(m, path): role.value if (role := needed(m, path)) else None for m, path in ROUTES}
 
 
 def test_no_log_holds_a_token(

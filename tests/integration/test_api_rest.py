@@ -22,7 +22,7 @@ def test_the_routes_of_the_contract() -> None:
     expected = {("POST", f"/{d}/upload{batch}") for d in datasets for batch in ("", "/batch")}
     expected |= {("POST", f"/{name}/backup/restore") for name in RESTORES}
     expected |= {("GET", f"/department/hires/{report}/{{year}}") for report in ("quarterly", "top")}
-    expected |= {("GET", path) for path in ("/loads", "/loads/{load_id}", "/backups", "/health")}
+    expected |= {("GET", path) for path in ("/loads", "/loads/{load_id}", "/backups", "/health", "/openapi.json")}
     assert {(method, path) for path, methods in app.routes.items() for method in methods} == expected
 
 

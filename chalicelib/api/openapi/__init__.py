@@ -1,0 +1,80 @@
+"""The OpenAPI 3.1 document, made from what the code declares: datasets, parameters, limits and errors.
+
+Not imported before somebody asks for it. Tests hold it against Chalice's routes and against every
+answer that the API gives in them.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from chalicelib.api.openapi import answers, schemas
+from chalicelib.api.openapi.operations import TAGS, Operation, operations
+from chalicelib.api.openapi.schemas import Json
+from chalicelib.api.parameters import Parameter
+
+VERSION = "1.0.0"
+ABOUT = f"""\
+Hiring data in, reports out: rows and restores here, CSV files through the landing bucket.
+
+Every error of the platform is `application/problem+json` (RFC 9457). Amazon API Gateway, in front of it, answers
+some requests itself, with `application/json` and a `message` alone: {HTTPStatus.FORBIDDEN.value} for a path or a
+method that is not in this document, and the other statuses that are marked as its own.
+"""
+RoleOf = Callable[[str, str], str | None]
+
+
+def document(role_of: RoleOf) -> Json:
+    """The document. `role_of(method, path)` is the role a caller needs there, None where anybody may call."""
+    every = list(operations())
+    roles = {operation.id: role_of(operation.method, operation.path) for operation in every}
+    guarded = any(roles.values())
+    paths: dict[str, Json] = {}
+    for operation in every:
+        shown = _shown(operation, roles[operation.id])
+        if guarded and operation.tells_more:
+            shown["security"] = [{}, {"bearer": []}]
+        paths.setdefault(operation.path, {})[operation.method.lower()] = shown
+    bearer = {"type": "http", "scheme": "bearer", "description": "the token of a role: reader, writer or operator"}
+    return {
+        "openapi": "3.1.1",
+        "info": {"title": "Hireflow", "version": VERSION, "summary": "Hiring data platform", "description": ABOUT},
+        "servers": [{"url": ".", "description": "where this document came from"}],
+        "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas.components(), **answers.components()},
+            **({"securitySchemes": {"bearer": bearer}} if guarded else {}),
+        },
+    }
+
+
+def _shown(operation: Operation, role: str | None) -> Json:
+    shown: Json = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        **({"description": operation.about} if operation.about else {}),
+        "security": [] if role is None else [{"bearer": []}],
+        **({} if role is None else {"x-role": role}),
+    }
+    if operation.parameters:
+        shown["parameters"] = [_parameter(operation, parameter) for parameter in operation.parameters]
+    if operation.body:
+        examples = {name: {"value": value} for name, value in operation.body.examples.items()}
+        content = {"application/json": {"schema": operation.body.schema, "examples": examples}}
+        shown["requestBody"] = {"required": operation.body.required, "content": content}
+    shown["responses"] = answers.responses(operation, guarded=role is not None)
+    return shown
+
+
+def _parameter(operation: Operation, parameter: Parameter) -> Json:
+    in_path = f"{{{parameter.name}}}" in operation.path
+    default = {} if parameter.default is None else {"default": parameter.default}
+    return {
+        "name": parameter.name,
+        "in": "path" if in_path else "query",
+        "required": in_path,
+        "description": parameter.about,
+        "schema": {**parameter.schema(), **default},
+        "example": parameter.example,
+    }

@@ -1,0 +1,206 @@
+"""Every operation of the API: what it is called, takes, and answers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+
+from chalicelib.api import history, reports, restores
+from chalicelib.api.openapi.schemas import DOCUMENT, Json, example_row, ref, row_name
+from chalicelib.api.parameters import Parameter
+from chalicelib.api.uploads import MAX_ROWS
+from chalicelib.datasets import DATASETS, Dataset
+
+TAGS = {
+    "uploads": "Rows of departments, jobs and hired employees, one by one or up to 1000 at once.",
+    "reports": "What the people who plan hiring ask.",
+    "loads": "What became of every file, request and restore.",
+    "backups": "Restore points, and their restores.",
+    "service": "The platform itself.",
+}
+
+
+@dataclass(frozen=True)
+class Body:
+    """A JSON body; `examples` are bodies that work, by name."""
+
+    schema: Json
+    examples: Mapping[str, Json]
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`answers` are what its JSON answers mean and their schemas, by status; `refusals` the statuses below
+    500 of the problems it may answer with, and `refused` the schemas of those that say more than others.
+    """
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    _: KW_ONLY
+    answers: Mapping[int, tuple[str, Json]]
+    about: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    body: Body | None = None
+    refusals: tuple[int, ...] = ()
+    refused: Mapping[int, Json] = field(default_factory=dict)
+    leads_to_load: bool = False  # its answer has the `load_id` of a load
+    tells_more: bool = False  # to readers, though anybody may call it
+    is_static: bool = False  # it needs neither database nor storage
+
+
+def operations() -> Iterator[Operation]:
+    for dataset in DATASETS.values():
+        yield _upload(dataset)
+        yield _upload_batch(dataset)
+    yield from _reports()
+    yield from _loads()
+    for dataset in DATASETS.values():
+        for name in (dataset.route, dataset.name):
+            yield _restore(dataset, name)
+    yield from _service()
+
+
+def _upload(dataset: Dataset) -> Operation:
+    return Operation(
+        "POST",
+        f"/{dataset.route}/upload",
+        f"upload_{dataset.route}",
+        "uploads",
+        f"Insert or update one row of {dataset.name}",
+        about="A row whose `id` is known updates it, an identical one is left alone. One without `id` is given one.",
+        body=Body(
+            ref(row_name(dataset)),
+            {"with_id": example_row(dataset), "without_id": example_row(dataset, without_id=True)},
+        ),
+        answers={201: ("inserted", ref("Inserted")), 200: ("updated, or found unchanged", ref("Kept"))},
+        refusals=(400, 415, 422),
+        refused={422: ref("RefusedRow")},
+        leads_to_load=True,
+    )
+
+
+def _upload_batch(dataset: Dataset) -> Operation:
+    return Operation(
+        "POST",
+        f"/{dataset.route}/upload/batch",
+        f"upload_{dataset.route}_batch",
+        "uploads",
+        f"Insert or update 1 to {MAX_ROWS} rows of {dataset.name}",
+        about=(
+            "The rows that pass the rules are stored together, the others come back with their reasons. The last valid"
+            f" row of an `id` wins. With more than {MAX_ROWS} rows nothing is stored (413), without a valid one neither"
+            " (422)."
+        ),
+        body=Body(
+            ref(f"{row_name(dataset)}Batch"),
+            {"two_rows": {"data": [example_row(dataset), example_row(dataset, without_id=True)]}},
+        ),
+        answers={200: ("what became of the rows", ref("BatchResult"))},
+        refusals=(400, 413, 415, 422),
+        refused={422: ref("RefusedBatch")},
+        leads_to_load=True,
+    )
+
+
+def _restore(dataset: Dataset, name: str) -> Operation:
+    return Operation(
+        "POST",
+        f"/{name}/backup/restore",
+        f"restore_{name}",
+        "backups",
+        f"Order a restore of {dataset.name}",
+        about=(
+            "From the newest complete backup, or the one that is named. The restore is a load under the same rules as"
+            " any other: deleted rows come back, changed rows go back, newer rows stay, and rows whose department or"
+            " job is gone are rejected."
+        ),
+        body=Body(ref("RestoreOrder"), {"newest": {}}, required=False),
+        answers={202: ("ordered; the load at `status_url` tells how it goes", ref("RestoreOrdered"))},
+        refusals=(400, 404, 415, 422),
+        leads_to_load=True,
+    )
+
+
+def _reports() -> Iterator[Operation]:
+    yield Operation(
+        "GET",
+        "/department/hires/quarterly/{year}",
+        "report_quarterly_hires",
+        "reports",
+        "Hires per department, job and quarter",
+        about="Every department and job with a hire in that UTC year, ordered by their names (by bytes).",
+        parameters=(reports.YEAR, reports.DEPARTMENT_ID),
+        answers={200: ("the report; empty for a year without hires", ref("QuarterlyHires"))},
+        refusals=(422,),
+    )
+    yield Operation(
+        "GET",
+        "/department/hires/top/{year}",
+        "report_top_departments",
+        "reports",
+        "Departments that hired more than the mean",
+        about="The mean is of the departments that hired in that UTC year. Most first, ties by `id`.",
+        parameters=(reports.YEAR,),
+        answers={200: ("the report; empty for a year without hires", ref("TopDepartments"))},
+        refusals=(422,),
+    )
+
+
+def _loads() -> Iterator[Operation]:
+    yield Operation(
+        "GET",
+        "/loads",
+        "list_loads",
+        "loads",
+        "List loads, newest first",
+        parameters=(*history.FILTERS, history.LIMIT, history.CURSOR),
+        answers={200: ("a page of loads", ref("Loads"))},
+        refusals=(422,),
+    )
+    yield Operation(
+        "GET",
+        "/loads/{load_id}",
+        "get_load",
+        "loads",
+        "Show one load",
+        parameters=(history.LOAD_ID,),
+        answers={200: ("the load", ref("Load"))},
+        refusals=(404,),
+    )
+
+
+def _service() -> Iterator[Operation]:
+    yield Operation(
+        "GET",
+        "/backups",
+        "list_backups",
+        "backups",
+        "List restore points, newest first",
+        parameters=(history.LIMIT, restores.CURSOR),
+        answers={200: ("a page of restore points", ref("Backups"))},
+        refusals=(422,),
+    )
+    yield Operation(
+        "GET",
+        "/health",
+        "get_health",
+        "service",
+        "Tell whether the platform works",
+        about="Where the stage asks for tokens, a caller without one is told the `status` alone.",
+        tells_more=True,
+        answers={
+            200: ("everything is there", ref("Health")),
+            503: ("the database or a bucket is away", ref("Health")),
+        },
+    )
+    yield Operation(
+        "GET",
+        "/openapi.json",
+        "get_openapi",
+        "service",
+        "This document",
+        answers={200: ("an OpenAPI 3.1 document", DOCUMENT)},
+        is_static=True,
+    )

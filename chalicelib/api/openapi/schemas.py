@@ -1,0 +1,243 @@
+"""JSON Schemas of what the API takes and answers, made from the declared datasets."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chalicelib.api import patterns
+from chalicelib.api.history import STATUSES
+from chalicelib.api.uploads import MAX_ROWS
+from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
+
+Json = dict[str, Any]
+MAX_LONG = 2**63 - 1
+
+
+def ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def closed(properties: Mapping[str, Json], *, optional: tuple[str, ...] = (), **more: Any) -> Json:
+    """An object with these members and no others, all of them required but the `optional` ones."""
+    required = [name for name in properties if name not in optional]
+    kept = {"required": required} if required else {}
+    return {"type": "object", **more, "properties": dict(properties), **kept, "additionalProperties": False}
+
+
+def together(names: Iterable[str]) -> dict[str, list[str]]:
+    """`dependentRequired` of members that are there all or none."""
+    every = set(names)
+    return {name: sorted(every - {name}) for name in sorted(every)}
+
+
+def row_name(dataset: Dataset) -> str:
+    return "".join(word.title() for word in dataset.route.split("_"))
+
+
+def example_row(dataset: Dataset, *, without_id: bool = False) -> Json:
+    return {column.name: column.example for column in dataset.columns if not (without_id and column.name == "id")}
+
+
+def _id(column: Column) -> Json:
+    about = f"{column.about}: a whole number from 1 to {MAX_ID} (not 1.0 or 1e3), or a text of its decimal digits"
+    digits = {"type": "string", "pattern": patterns.surrounded(patterns.up_to(MAX_ID))}
+    number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+    taken = [number, digits]
+    if column.parent is None:
+        about += "; left out, null or blank, a new one is given"
+        taken += [{"type": "null"}, {"type": "string", "pattern": patterns.BLANK}]
+    else:
+        about += f"; it must exist in {column.parent}"
+    return {"description": about, "anyOf": taken}
+
+
+def _text(column: Column) -> Json:
+    about = f"{column.about}; white space around it is dropped, what is left is mandatory and holds no NUL"
+    return {"description": about, "type": "string", "maxLength": MAX_TEXT, "pattern": patterns.TEXT}
+
+
+def _instant(column: Column) -> Json:
+    about = (
+        f"{column.about}. A date alone is midnight UTC. Basic and week dates (20210727, 2021-W30-2) are read as well,"
+        " as `datetime.fromisoformat` of Python 3.11 does. In UTC it has to be in the years 1 to 9999"
+    )
+    return {"description": about, "type": "string", "pattern": patterns.surrounded(patterns.INSTANT)}
+
+
+_SENT = {Kind.ID: _id, Kind.TEXT: _text, Kind.INSTANT: _instant}
+
+
+def row(dataset: Dataset) -> Json:
+    """A row as it may be sent."""
+    columns = {c.name: {**_SENT[c.kind](c), "examples": [c.example]} for c in dataset.columns}
+    return closed(columns, optional=("id",), description=f"One row of {dataset.name}.")
+
+
+def batch(dataset: Dataset) -> Json:
+    about = "A row that breaks the rules costs no other one: it comes back in `rejected`."
+    rows = {"type": "array", "description": about, "items": ref(row_name(dataset)), "minItems": 1, "maxItems": MAX_ROWS}
+    return closed({"data": rows}, description=f"1 to {MAX_ROWS} rows of {dataset.name}.")
+
+
+def count(high: int = MAX_LONG, about: str = "") -> Json:
+    return {"type": "integer", "minimum": 0, "maximum": high, **({"description": about} if about else {})}
+
+
+def _or_null(schema: Json) -> Json:
+    if "enum" in schema:
+        return {**schema, "type": [schema["type"], "null"], "enum": [*schema["enum"], None]}
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+LOAD_ID: Json = {
+    "type": "integer",
+    "format": "int64",
+    "minimum": 1,
+    "maximum": MAX_LONG,
+    "description": "of the load that records this, at `/loads/{load_id}`",
+}
+RESTORE_POINT: Json = {
+    "type": "string",
+    "pattern": patterns.RESTORE_POINT,
+    "description": "a UTC time: every change committed before it is in the backup",
+    "examples": ["20210727T160208.123456Z"],
+}
+_TEXT: Json = {"type": "string"}
+_TIME: Json = {"type": "string", "format": "date-time"}
+_COLUMNS = list(dict.fromkeys(column.name for dataset in DATASETS.values() for column in dataset.columns))
+_DATASET: Json = {"type": "string", "enum": list(DATASETS)}
+
+
+def uploaded(*outcomes: str) -> Json:
+    """The answer to one row that was accepted."""
+    row_id = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+    return closed({"id": row_id, "outcome": {"type": "string", "enum": list(outcomes)}, "load_id": LOAD_ID})
+
+
+REJECTED: Json = closed(
+    {
+        "index": count(MAX_ROWS - 1, "its place in `data`, from 0"),
+        "reasons": {"type": "array", "items": _TEXT, "minItems": 1},
+        "fields": {
+            "type": "array",
+            "items": {"type": "string", "enum": _COLUMNS},
+            "uniqueItems": True,
+            "description": "the columns at fault",
+        },
+        "row": {"description": "what was sent"},
+    },
+    description="A row that was refused, with all its reasons.",
+)
+SUMMARY: dict[str, Json] = {
+    "load_id": LOAD_ID,
+    "received": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS},
+    **{name: count(MAX_ROWS) for name in ("inserted", "updated", "unchanged")},
+    "superseded": count(MAX_ROWS, "earlier ones of an id that came several times"),
+    "rejected": {"type": "array", "items": ref("Rejected"), "maxItems": MAX_ROWS},
+}
+BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + the rejected ones.")
+RESTORE_ORDER = _or_null(
+    closed(
+        {"restore_point": _or_null({**RESTORE_POINT, "description": "the newest complete one where it is left out"})},
+        optional=("restore_point",),
+    )
+)
+ORDERED = closed(
+    {"load_id": LOAD_ID, "restore_point": RESTORE_POINT, "status_url": {**_TEXT, "pattern": "^/loads/[1-9][0-9]*$"}},
+)
+_QUARTERS = {f"q{n}": count(about=f"hires in quarter {n}") for n in range(1, 5)}
+QUARTERLY: Json = {"type": "array", "items": closed({"department": _TEXT, "job": _TEXT, **_QUARTERS})}
+TOP: Json = {
+    "type": "array",
+    "items": closed(
+        {"id": {"type": "integer", "minimum": 1, "maximum": MAX_ID}, "department": _TEXT, "hired": count()},
+    ),
+}
+LOAD = closed(
+    {
+        "id": {**LOAD_ID, "description": "larger than those of earlier loads"},
+        "dataset": {**_or_null(_DATASET), "description": "null for an object whose name tells none"},
+        "source": {**_TEXT, "description": "where the rows came from: the object's address, or the request's path"},
+        "kind": {"type": "string", "enum": ["csv", "api", "restore"]},
+        "status": {"type": "string", "enum": list(STATUSES)},
+        **{name: count() for name in ("received", "inserted", "updated", "unchanged", "superseded", "rejected")},
+        "resolved": count(about="rejected rows that were loaded later, once their parents had come"),
+        "attempts": count(),
+        "errored_key": {**_or_null(_TEXT), "description": "the rejects' file in the errored bucket"},
+        "restore_point": _or_null(RESTORE_POINT),
+        "created_at": _TIME,
+        "started_at": _or_null(_TIME),
+        "finished_at": _or_null(_TIME),
+        "error": {**_or_null(_TEXT), "description": "why it failed or was skipped"},
+    },
+    description="One object version, request or restore, and what became of its rows.",
+)
+LOADS = closed(
+    {
+        "loads": {"type": "array", "items": ref("Load"), "description": "newest first"},
+        "next_cursor": {**_or_null({**_TEXT, "pattern": "^[1-9][0-9]*$"}), "description": "null on the last page"},
+    }
+)
+_FILE = closed({"rows": count(), "bytes": count(), "sha256": {**_TEXT, "pattern": "^[0-9a-f]{64}$"}})
+BACKUPS = closed(
+    {
+        "backups": {
+            "type": "array",
+            "description": "newest first",
+            "items": closed(
+                {
+                    "restore_point": RESTORE_POINT,
+                    "created_at": _TIME,
+                    "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
+                }
+            ),
+        },
+        "next_cursor": {**_or_null(RESTORE_POINT), "description": "null on the last page"},
+    }
+)
+_STATE: Json = {"type": "string", "enum": ["ok", "unavailable"]}
+_LAST_BACKUP = closed({"restore_point": RESTORE_POINT, "age_seconds": {"type": "number"}})
+_PARTS: dict[str, Json] = {
+    **dict.fromkeys(("database", "landing_bucket", "errored_bucket", "backup_bucket"), _STATE),
+    "last_backup": {
+        "anyOf": [_LAST_BACKUP, {"type": "null"}],
+        "description": "null before the first one, and while a part is away",
+    },
+    "dead_letters": {
+        **_or_null(count()),
+        "description": "about how many events wait for a redrive, null where their queue cannot be asked",
+    },
+}
+HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))
+_ANY: Json = {"type": "object"}
+_ANY_LIST: Json = {"type": "array", "items": _ANY}
+DOCUMENT = closed(
+    {
+        "openapi": {**_TEXT, "pattern": r"^3\.1\."},
+        "info": _ANY,
+        "servers": _ANY_LIST,
+        "tags": _ANY_LIST,
+        "paths": _ANY,
+        "components": _ANY,
+    }
+)
+
+
+def components() -> dict[str, Json]:
+    rows = {row_name(dataset): row(dataset) for dataset in DATASETS.values()}
+    batches = {f"{row_name(dataset)}Batch": batch(dataset) for dataset in DATASETS.values()}
+    return {
+        **rows,
+        **batches,
+        "Inserted": uploaded("inserted"),
+        "Kept": uploaded("updated", "unchanged"),
+        "BatchResult": BATCH,
+        "Rejected": REJECTED,
+        "RestoreOrder": RESTORE_ORDER,
+        "RestoreOrdered": ORDERED,
+        "QuarterlyHires": QUARTERLY,
+        "TopDepartments": TOP,
+        "Load": LOAD,
+        "Loads": LOADS,
+        "Backups": BACKUPS,
+        "Health": HEALTH,
+    }

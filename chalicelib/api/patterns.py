@@ -1,0 +1,37 @@
+"""What the rules take, as regular expressions that ECMA-262, Python and Rust read alike, for JSON Schema.
+
+They tell the shape, not the calendar: 30 February passes here and is refused by the rules. What
+`datetime.fromisoformat` takes beyond ISO 8601, such as any character for the T, is not told.
+"""
+
+
+def up_to(high: int) -> str:
+    """Decimal digits of a whole number from 1 to `high`, leading zeros allowed."""
+    digits = str(high)
+    shorter = f"[1-9][0-9]{{0,{len(digits) - 2}}}" if len(digits) > 1 else ""
+    same_length = [
+        f"{digits[:i]}[{'1' if i == 0 else '0'}-{int(digit) - 1}][0-9]{{{len(digits) - i - 1}}}"
+        for i, digit in enumerate(digits)
+        if int(digit) > (i == 0)
+    ]
+    return f"0*(?:{'|'.join(filter(None, [shorter, *same_length, digits]))})"
+
+
+def surrounded(pattern: str) -> str:
+    """The whole of a text, with white space around it as `str.strip` sees it."""
+    return f"^{_WHITE}*(?:{pattern}){_WHITE}*$"
+
+
+_WHITE_CHARACTERS = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_WHITE = f"[{_WHITE_CHARACTERS}]"
+_MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
+_HOUR, _SIXTY = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]"
+_WEEK = "W(?:0[1-9]|[1-4][0-9]|5[0-3])"
+_DATE = f"[0-9]{{4}}(?:-{_MONTH}-{_DAY}|{_MONTH}{_DAY}|-{_WEEK}(?:-[1-7])?|{_WEEK}[1-7]?)"
+_PART = r"(?:[.,][0-9]+)?"
+_TIME = f"{_HOUR}(?::{_SIXTY}(?::{_SIXTY}{_PART})?|{_SIXTY}(?:{_SIXTY}{_PART})?)?"
+
+INSTANT = rf"{_DATE}(?:[T ]{_TIME}(?:Z|[+-]{_TIME})?)?"
+BLANK = f"^{_WHITE}*$"
+TEXT = rf"^[^\0]*[^\0{_WHITE_CHARACTERS}][^\0]*$"
+RESTORE_POINT = rf"^[0-9]{{4}}{_MONTH}{_DAY}T{_HOUR}{_SIXTY}{_SIXTY}\.[0-9]{{6}}Z$"

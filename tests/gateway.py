@@ -1,0 +1,86 @@
+"""Amazon API Gateway (a REST API with Lambda proxy integration) before an app in this process, as WSGI.
+
+What it answers by itself is modelled on AWS's documentation: 403 for a path or a method that is not
+deployed, OPTIONS included where there is no CORS; 413 for a body over 10 MB; application/json where a
+function names no content type.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from chalice.app import Chalice
+from chalice.local import LambdaContext
+
+MAX_BODY = 10 * 1024 * 1024
+JSON = "application/json"
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class Gateway:
+    """`decodes`: whether path parameters arrive percent-decoded. AWS leaves them as they are, emulators differ."""
+
+    def __init__(self, app: Chalice, *, decodes: bool = False) -> None:
+        self._app, self._decodes = app, decodes
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        status, headers, body = self._answer(environ)
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [body]
+
+    def _answer(self, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["REQUEST_URI"].partition("?")[0]
+        route, captured = self._matched(path)
+        if method not in self._app.routes.get(route, ()):
+            return _own(403, "Missing Authentication Token")
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length > MAX_BODY:
+            return _own(413, "Request Too Long")
+        query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="replace")
+        body = environ["wsgi.input"].read(length).decode("utf-8", "replace")
+        event = {
+            "httpMethod": method,
+            "path": path,
+            "headers": _headers(environ),
+            "pathParameters": captured or None,
+            "multiValueQueryStringParameters": query or None,
+            "requestContext": {
+                "httpMethod": method,
+                "resourcePath": route,
+                "path": path,
+                "identity": {"sourceIp": "127.0.0.1"},
+            },
+            "stageVariables": None,
+            "body": body or None,
+            "isBase64Encoded": False,
+        }
+        event = json.loads(json.dumps(event))  # as Lambda is handed it
+        answer = json.loads(json.dumps(self._app(event, LambdaContext("api_handler", 512, 29_000))))
+        headers = {"Content-Type": JSON} | answer["headers"]
+        text = answer["body"]
+        sent = base64.b64decode(text) if answer.get("isBase64Encoded") else text.encode()
+        return answer["statusCode"], list(headers.items()), sent
+
+    def _matched(self, path: str) -> tuple[str, dict[str, str]]:
+        """The declared path and its parameters, segment by segment; a fixed segment goes before a parameter."""
+        parts = path.rstrip("/").split("/")
+        for route in sorted(self._app.routes, key=lambda declared: declared.count("{")):
+            names = route.split("/")
+            if len(names) == len(parts) and all(
+                n == p or (n.startswith("{") and p) for n, p in zip(names, parts, strict=True)
+            ):
+                pairs = [(n, p) for n, p in zip(names, parts, strict=True) if n.startswith("{")]
+                return route, {n[1:-1]: unquote(p) if self._decodes else p for n, p in pairs}
+        return "", {}
+
+
+def _own(status: int, message: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    return status, [("Content-Type", JSON)], json.dumps({"message": message}).encode()
+
+
+def _headers(environ: dict[str, Any]) -> dict[str, str]:
+    headers = {name[5:].replace("_", "-").title(): str(v) for name, v in environ.items() if name.startswith("HTTP_")}
+    return headers | ({"Content-Type": environ["CONTENT_TYPE"]} if environ.get("CONTENT_TYPE") else {})

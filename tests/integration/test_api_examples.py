@@ -1,0 +1,43 @@
+"""The examples of the OpenAPI document work, in the order in which a reader meets them."""
+
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.api.openapi.operations import Operation, operations
+from chalicelib.backups.run import run_backup
+from chalicelib.database import Database
+from tests.integration.api import Api
+from tests.integration.s3_fixtures import S3
+
+RETENTION = timedelta(days=30)
+
+
+def address(operation: Operation) -> str:
+    path, query = operation.path, []
+    for parameter in operation.parameters:
+        if f"{{{parameter.name}}}" in path:
+            path = path.replace(f"{{{parameter.name}}}", str(parameter.example))
+        else:
+            query.append(f"{parameter.name}={parameter.example}")
+    return f"{path}?{'&'.join(query)}" if query else path
+
+
+def test_every_example_works(api: Api, database: Database, s3: S3) -> None:
+    answered: dict[str, Any] = {}
+    for operation in operations():
+        if operation.tag == "backups" and "backed up" not in answered:
+            answered["backed up"] = run_backup(database, s3.storage, retention=RETENTION)
+        bodies = operation.body.examples.values() if operation.body else [None]
+        for body in bodies:
+            answer = api.post(operation.path, body) if operation.method == "POST" else api.get(address(operation))
+            assert answer.status in operation.answers, (operation.id, answer.body)
+            answered[operation.id] = answer.body
+    assert answered["get_load"]["id"] == 1
+    assert answered["report_quarterly_hires"][0]["department"] == "Staff"
+    assert [load["dataset"] for load in answered["list_loads"]["loads"]] == ["departments"] * 3
+    assert set(answered["get_openapi"]["paths"]) == {operation.path for operation in operations()}
+
+
+def test_the_newest_backup_is_listed_without_a_cursor(api: Api, database: Database, s3: S3) -> None:
+    point = run_backup(database, s3.storage, retention=RETENTION)["restore_point"]
+    assert [backup["restore_point"] for backup in api.get("/backups").body["backups"]] == [point]

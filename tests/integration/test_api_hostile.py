@@ -1,0 +1,168 @@
+"""Requests that mean harm or make no sense, through API Gateway's model: a clear answer, and nothing that
+the sender wrote where it could do anything."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from app import app
+from chalicelib.database import Database
+from chalicelib.datasets import DATASETS, Kind
+from tests.gateway import MAX_BODY, Gateway
+from tests.integration.api import Api
+from tests.openapi import described
+
+SQL = ["' OR '1'='1", "1; DROP TABLE jobs --", "$$; SELECT 1", ":id", "%s", "\\'; --", '"quoted"', "1) UNION SELECT 1"]
+BREAKS = [
+    "\r\nX-Evil: 1",
+    "\nSet-Cookie: a=b",
+    "\r",
+    "\x00",
+    "\x1b[31m",
+    "\u2028",
+    "٢٠٢١",
+    "²",
+    "½",
+    "\ud7ff",
+    "%00",
+    "..%2f",
+]
+DOCUMENTED = {"content-type", "content-length", "retry-after", "www-authenticate"}
+PARAMETERS = [
+    (path, p["name"])
+    for path, item in described().document["paths"].items()
+    for operation in item.values()
+    for p in operation.get("parameters", ())
+]
+
+
+@pytest.fixture
+def gateway(api: Api) -> Client:
+    return Client(Gateway(app))
+
+
+def checked(method: str, path: str, answer: TestResponse) -> Any:
+    """The body of an answer that is declared and whose headers are our own."""
+    assert {name.lower() for name, _ in answer.headers} <= DOCUMENTED
+    assert not any(c in value for value in answer.headers.values() for c in "\r\n\0")
+    body = json.loads(answer.data)
+    described().check(method, path, answer.status_code, dict(answer.headers), body)
+    assert answer.status_code < 500
+    return body
+
+
+def get(client: Client, path: str) -> Any:
+    return checked("GET", path, client.get(path))
+
+
+@pytest.mark.parametrize("decodes", [False, True])
+@pytest.mark.parametrize(("path", "name"), PARAMETERS)
+def test_no_parameter_carries_anything_anywhere(api: Api, path: str, name: str, decodes: bool) -> None:
+    gateway = Client(Gateway(app, decodes=decodes))
+    for text in [*SQL, *BREAKS]:
+        for written in (quote(text, safe=""), quote(quote(text, safe=""), safe="")):
+            if f"{{{name}}}" in path:
+                asked = path.replace(f"{{{name}}}", written)
+            else:
+                asked = f"{path.replace('{year}', '2021')}?{name}={written}"
+            if "/" not in text and ".." not in text:
+                body = get(gateway, asked)
+                assert body["status"] in (404, 422), asked
+
+
+@pytest.mark.parametrize("dataset", [d for d in DATASETS.values() if not d.references], ids=lambda d: d.name)
+def test_text_is_stored_as_it_was_sent(gateway: Client, database: Database, dataset: Any) -> None:
+    [text] = [column.name for column in dataset.values if column.kind is Kind.TEXT]
+    sent = [*SQL, "\\", "\\N", "a\tb", "a\r\nX-Evil: 1", "<script>alert(1)</script>", "{}", "NULL", "\ufffd\U0001f600"]
+    path = f"/{dataset.route}/upload/batch"
+    rows = [{"id": i, text: value} for i, value in enumerate(sent, 1)]
+    assert checked("POST", path, gateway.post(path, json={"data": rows}))["inserted"] == len(sent)
+    for i, value in enumerate(sent, 1):
+        single = f"/{dataset.route}/upload"
+        answer = checked("POST", single, gateway.post(single, json={"id": i, text: value}))
+        assert answer["outcome"] == "unchanged", value
+    with database.session() as session:
+        assert [row[0] for row in session.run(f"SELECT {text} FROM {dataset.name} ORDER BY id")] == sent
+
+
+@pytest.mark.parametrize("name", [column.name for column in DATASETS["hired_employees"].columns])
+def test_no_field_carries_sql(gateway: Client, database: Database, name: str) -> None:
+    path = "/hired_employee/upload"
+    for text in SQL:
+        row = {c.name: c.example for c in DATASETS["hired_employees"].columns} | {name: text, f"{name}; {text}": 1}
+        answer = checked("POST", path, gateway.post(path, json=row))
+        assert any(text in error["reason"] or repr(f"{name}; {text}") in error["reason"] for error in answer["errors"])
+    with database.session() as session:
+        assert session.run("SELECT count(*) FROM hired_employees") == [[0]]
+
+
+def test_the_last_of_a_repeated_parameter_and_of_a_repeated_key_counts(gateway: Client) -> None:
+    assert get(gateway, "/loads?limit=x&limit=1")["loads"] == []
+    assert get(gateway, "/loads?limit=1&limit=x")["status"] == 422
+    body = b'{"id": "x", "job": "a", "id": 7, "job": "b"}'
+    answer = gateway.post("/job/upload", data=body, content_type="application/json")
+    assert checked("POST", "/job/upload", answer)["id"] == 7
+
+
+@pytest.mark.parametrize("depth", [50, 970, 1_000, 100_000])
+@pytest.mark.parametrize("path", ["/department/upload", "/department/upload/batch", "/department/backup/restore"])
+def test_deep_json(gateway: Client, path: str, depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    for body in (deep, b'{"department": ' + deep + b"}", b'{"data": [{"department": ' + deep + b"}, " + deep + b"]}"):
+        answer = gateway.post(path, data=body, content_type="application/json")
+        checked("POST", path, answer)
+        assert answer.status_code in (400, 422)
+
+
+def test_a_question_is_answered_whatever_its_content_type(gateway: Client) -> None:
+    """It has no body: what its header says of one is nobody's business."""
+    for media_type in ("text/plain", "", "*/*", "x" * 500, "multipart/form-data", "äöü", "application/xml"):
+        answer = gateway.get("/loads", headers={"Content-Type": media_type})
+        assert checked("GET", "/loads", answer)["loads"] == [], media_type
+
+
+def test_a_body_is_json_by_any_spelling(gateway: Client) -> None:
+    for media_type in (
+        "application/json;",
+        "APPLICATION/JSON",
+        'application/json; charset="utf-8"',
+        "application/json;a=b",
+    ):
+        answer = gateway.post("/job/upload", data=b'{"job": "a"}', content_type=media_type)
+        assert checked("POST", "/job/upload", answer)["outcome"] == "inserted", media_type
+
+
+def test_a_body_of_another_type_is_refused(gateway: Client) -> None:
+    for media_type in ("*/*", "application/json, text/plain", "äöü", "application/json\x01", "; ;", ","):
+        answer = gateway.post("/job/upload", data=b'{"job": "a"}', content_type=media_type)
+        assert checked("POST", "/job/upload", answer)["title"] == "Unsupported media type", media_type
+
+
+def test_any_accept_header_is_answered_in_json(gateway: Client) -> None:
+    for accept in ("", "*/*", "image/png", "application/octet-stream", "x" * 2000, "ÿ", "text/html;q=x"):
+        assert checked("GET", "/loads", gateway.get("/loads", headers={"Accept": accept}))["loads"] == [], accept
+
+
+def test_a_method_that_is_not_deployed_never_reaches_the_function(gateway: Client) -> None:
+    for method in ("HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "BREW"):
+        for path in ("/loads", "/job/upload", "/nowhere"):
+            assert gateway.open(path, method=method).status_code == 403
+
+
+def test_a_body_over_the_limit_of_api_gateway(gateway: Client) -> None:
+    answer = gateway.post("/job/upload", data=b" " * (MAX_BODY + 1), content_type="application/json")
+    assert (answer.status_code, checked("POST", "/job/upload", answer)) == (413, {"message": "Request Too Long"})
+
+
+@pytest.mark.parametrize("path", ["/job/upload", "/job/upload/batch"])
+def test_a_body_just_within_it(gateway: Client, path: str) -> None:
+    text = "x" * (MAX_BODY - 100)
+    body = {"data": [{"job": text}]} if path.endswith("batch") else {"job": text}
+    answer = gateway.post(path, json=body)
+    reason = "job is longer than 10000 characters"
+    found = json.loads(answer.data)
+    assert answer.status_code == 422
+    assert reason in json.dumps(found.get("errors") or [r["reasons"] for r in found["rejected"]])
