@@ -65,7 +65,7 @@ fuzz: venv ## a million hostile CSV and Avro files through the readers (INPUTS=n
 	@$(python) -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
 fuzz-api: venv ## thousands of requests made from the OpenAPI document (EXAMPLES=n, SEED=n; 5 minutes)
-	@LOG_LEVEL=ERROR FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(SEED) $(python) -m pytest -q -s tests/integration/test_api_fuzz.py
+	@LOG_LEVEL=ERROR FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),$$(date +%s)) $(python) -m pytest -q -s tests/integration/test_api_fuzz.py
 
 check: venv ## what guards the code: ruff, mypy, bandit and pip-audit
 	@$(python) -m ruff check

@@ -1,7 +1,5 @@
 """The served OpenAPI document, and Schemathesis with it through the deployed API Gateway."""
 
-from random import Random
-
 import schemathesis
 
 from tests import fuzzing
@@ -11,7 +9,7 @@ from tests.e2e.cloud import Cloud
 def test_a_few_requests_made_from_the_document(cloud: Cloud) -> None:
     assert cloud.post("/department/upload", {"id": 1, "department": "Staff"}).status == 201
     assert cloud.post("/job/upload", {"id": 1, "job": "Recruiter"}).status == 201
-    url, seed = cloud.env["API_URL"], Random().getrandbits(32)
+    url, seed = cloud.env["API_URL"], fuzzing.seed()
     token = cloud.env["API_TOKEN"]
     config = fuzzing.config(2, seed, base_url=url, token=token, phases=("examples", "fuzzing"))
     report = fuzzing.run(schemathesis.openapi.from_url(f"{url}/openapi.json", config=config), seed)
