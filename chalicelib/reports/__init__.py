@@ -7,6 +7,9 @@ employees there are. Names are ordered by byte (COLLATE "C"): the same on every 
 from chalicelib.database import Session
 from chalicelib.errors import Unprocessable
 
+QUARTERLY = ("department", "job", "q1", "q2", "q3", "q4")
+TOP = ("id", "department", "hired")
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"  # for a report and the version it is of
 MAX_BODY = 5_000_000  # bytes; Lambda answers with 6 MB at most
 
 _QUARTERLY = """
@@ -26,6 +29,12 @@ _TOP = """
     WHERE a.hired > (SELECT avg(hired) FROM active)
     ORDER BY a.hired DESC, a.id
 """
+
+
+def version(session: Session) -> str:
+    """Another one after every change of a dataset; in a transaction that began with SNAPSHOT, that of the
+    reports in it."""
+    return str(session.scalar("SELECT string_agg(dataset || '=' || version, ' ' ORDER BY dataset) FROM dataset_state"))
 
 
 def quarterly(session: Session, year: int, department_id: int | None = None) -> str:

@@ -20,6 +20,11 @@ HEADERS: dict[int, Json] = {
     503: {"Retry-After": {**_RETRY_AFTER, "required": True}},
     504: {"Retry-After": _RETRY_AFTER},  # API Gateway's own has none
 }
+_OF_REPORTS: Json = {
+    "ETag": {"description": "changes with the data", "schema": {"type": "string"}, "required": True},
+    "Cache-Control": {"description": "to be asked for again", "schema": {"type": "string"}, "required": True},
+    "Vary": {"description": "what else it depends on", "schema": {"type": "string"}, "required": True},
+}
 OF_GATEWAY = {
     413: "the body is larger than 10 MB, or than the 6 MB that a function takes",
     429: "too many requests at once",
@@ -52,10 +57,12 @@ def responses(operation: Operation, *, guarded: bool) -> Json:
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
     problems = {*operation.refusals, *own, *(_AUTHENTICATION if guarded else ())}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
-    return {
+    unchanged = {"304": {"description": "nothing has changed", "headers": _OF_REPORTS}} if operation.is_report else {}
+    answers = {
         str(int(status)): _response(operation, status, problem=status in problems, gateway=status in gateway)
-        for status in sorted({*operation.answers, *problems, *gateway})
+        for status in {*operation.answers, *problems, *gateway}
     }
+    return dict(sorted((answers | unchanged).items()))
 
 
 def _response(operation: Operation, status: int, *, problem: bool, gateway: bool) -> Json:
@@ -65,6 +72,8 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
         meaning, schema = operation.answers[status]
         meanings.append(meaning)
         content["application/json"] = {"schema": schema}
+        if operation.is_report:
+            content["text/csv"] = {"schema": {"type": "string"}}
     if problem:
         meanings.append(MEANING[status])
         content[TYPE] = {"schema": operation.refused.get(status, ref(f"Problem{int(status)}"))}
@@ -74,6 +83,8 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
     response: Json = {"description": "; ".join(meanings), "content": content}
     if status in HEADERS and (problem or status in operation.answers):
         response["headers"] = HEADERS[status]
+    if operation.is_report and status in operation.answers:
+        response["headers"] = _OF_REPORTS
     if operation.leads_to_load and status in operation.answers:
         response["links"] = {"load": _LOAD_LINK}
     return response

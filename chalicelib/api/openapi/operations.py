@@ -18,6 +18,12 @@ TAGS = {
 }
 
 
+_FORMS = (
+    " JSON, or with `Accept: text/csv` CSV that is safe to open in a spreadsheet; 304 where `If-None-Match` has the"
+    " `ETag` of now."
+)
+
+
 @dataclass(frozen=True)
 class Body:
     """A JSON body; `examples` are bodies that work, by name."""
@@ -45,6 +51,7 @@ class Operation:
     body: Body | None = None
     refusals: tuple[int, ...] = ()
     refused: Mapping[int, Json] = field(default_factory=dict)
+    is_report: bool = False  # it comes as CSV as well, and not at all where the caller has it already
     leads_to_load: bool = False  # its answer has the `load_id` of a load
     tells_more: bool = False  # to readers, though anybody may call it
     is_static: bool = False  # it needs neither database nor storage
@@ -130,10 +137,11 @@ def _reports() -> Iterator[Operation]:
         "report_quarterly_hires",
         "reports",
         "Hires per department, job and quarter",
-        about="Every department and job with a hire in that UTC year, ordered by their names (by bytes).",
+        about="Every department and job with a hire in that UTC year, ordered by their names (by bytes)." + _FORMS,
         parameters=(reports.YEAR, reports.DEPARTMENT_ID),
         answers={200: ("the report; empty for a year without hires", ref("QuarterlyHires"))},
         refusals=(422,),
+        is_report=True,
     )
     yield Operation(
         "GET",
@@ -141,10 +149,11 @@ def _reports() -> Iterator[Operation]:
         "report_top_departments",
         "reports",
         "Departments that hired more than the mean",
-        about="The mean is of the departments that hired in that UTC year. Most first, ties by `id`.",
+        about="The mean is of the departments that hired in that UTC year. Most first, ties by `id`." + _FORMS,
         parameters=(reports.YEAR,),
         answers={200: ("the report; empty for a year without hires", ref("TopDepartments"))},
         refusals=(422,),
+        is_report=True,
     )
 
 

@@ -1,0 +1,43 @@
+"""What a caller accepts, and what it has already (RFC 9110)."""
+
+import re
+from hashlib import sha256
+
+from chalice.app import Request
+
+_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_QUALITY = re.compile(r"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNORECASE)
+
+
+def preferred(request: Request, offered: tuple[str, ...]) -> str:
+    """The media type of `offered` that the caller likes best; the first where it likes none, which is
+    more use to it than a refusal."""
+    accept = _accepted(str(request.headers.get("accept", "")))
+    return max(offered, key=lambda offer: (_liking(accept, offer), -offered.index(offer)))
+
+
+def entity_tag(*parts: str) -> str:
+    """A strong ETag of what an answer depends on."""
+    return f'"{sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"'
+
+
+def has_already(request: Request, tag: str) -> bool:
+    """Whether If-None-Match names the tag."""
+    known = str(request.headers.get("if-none-match", ""))
+    return known.strip() == "*" or tag in _TAG.findall(known)
+
+
+def _accepted(header: str) -> dict[str, float]:
+    """Quality by media range; of what is malformed, 1."""
+    accepted = {}
+    for item in header.split(","):
+        media, *parameters = item.split(";")
+        qualities = [float(found[1]) for p in parameters if (found := _QUALITY.fullmatch(p))]
+        accepted[media.strip().lower()] = qualities[0] if qualities else 1.0
+    return accepted
+
+
+def _liking(accepted: dict[str, float], offer: str) -> float:
+    """Of the most specific range that includes it."""
+    ranges = (offer, f"{offer.partition('/')[0]}/*", "*/*")
+    return next((accepted[r] for r in ranges if r in accepted), 0.0)
