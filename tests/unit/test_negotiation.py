@@ -1,7 +1,5 @@
 """Accept and If-None-Match as callers send them."""
 
-from typing import Any
-
 import pytest
 from chalice.app import Request
 
