@@ -14,6 +14,7 @@ from schemathesis.generation.meta import REQUEST_SHAPE_PROBES, CoverageScenario,
 from schemathesis.schemas import BaseSchema
 
 from chalicelib.api.uploads import MAX_ROWS
+from chalicelib.datasets import MAX_TEXT
 from tests.openapi import described
 
 # Rules that JSON Schema does not know: which rows exist, and which days there are.
@@ -110,6 +111,8 @@ def rules_agree(_ctx: CheckContext, response: Response, case: Request) -> None:
     row by row, since a batch with a bad row is taken without it."""
     if coverage_scenario(case) in REQUEST_SHAPE_PROBES or case.meta is None or not response.content:
         return
+    if response.headers.get("content-type", [""])[0].startswith("text/"):
+        return
     answer = json.loads(response.content)
     if case.method == "POST" and "/upload" in case.path and isinstance(case.body, dict | list):
         _rows_agree(case, response.status_code, answer)
@@ -139,10 +142,18 @@ def _rows_agree(case: Request, status: int, answer: Any) -> None:
 
 
 def _row_agrees(name: str, row: Any, reasons: list[str]) -> None:
-    faults = described().faults({"$ref": f"#/components/schemas/{name}"}, row)
+    faults = described().faults({"$ref": f"#/components/schemas/{name}"}, _without_padding(row))
     told = [reason for reason in reasons if not reason.endswith(UNTOLD)]
     if told or not reasons:
         assert bool(faults) == bool(told), f"{row!r:.300}: by the schema {faults}, by the rules {told}"
+
+
+def _without_padding(row: Any) -> Any:
+    """JSON Schema counts the white space around a text among its characters, the rules do not."""
+    if not isinstance(row, dict):
+        return row
+    long = {name: value for name, value in row.items() if isinstance(value, str) and len(value) > MAX_TEXT}
+    return row | {name: value.strip() for name, value in long.items()}
 
 
 def seed() -> int:

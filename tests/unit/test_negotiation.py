@@ -11,13 +11,8 @@ OFFERED = ("application/json", "text/csv")
 def request(**headers: str) -> Request:
     context = {"httpMethod": "GET", "resourcePath": "/", "identity": {}}
     event = {"requestContext": context, "headers": {k.replace("_", "-"): v for k, v in headers.items()}}
-    nothing: dict[str, Any] = {
-        "multiValueQueryStringParameters": None,
-        "pathParameters": {},
-        "stageVariables": {},
-        "body": None,
-    }
-    return Request({**event, **nothing, "isBase64Encoded": False}, None)
+    names = ("multiValueQueryStringParameters", "pathParameters", "stageVariables", "body")
+    return Request({**event, **dict.fromkeys(names), "isBase64Encoded": False}, None)
 
 
 @pytest.mark.parametrize(
