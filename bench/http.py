@@ -14,6 +14,7 @@ from bench.cases import Scale, fill
 from bench.results import Result
 from bench.rig import Rig
 from infra.deploy import driver
+from infra.deploy.logins import Logins
 from infra.deploy.target import Target, bucket_names, queue_names
 from infra.venv import ROOT
 
@@ -65,15 +66,16 @@ def _deploy(rig: Rig) -> str:
     shutil.copytree(ROOT / ".chalice", source / ".chalice")
     shutil.copyfile(ROOT / "requirements.txt", source / "requirements.txt")
     Path(source, "app.py").write_text((ROOT / "app.py").read_text() + _CONSTANT)
+    logins = Logins.of("local", rig.url, rig.services.functions_url)
     functions = {
         **bucket_names("local"),
         **queue_names("local"),
-        "DATABASE_URL": rig.url,
+        **logins.functions,
         "DATABASE_TLS": "disable",
         "HIREFLOW_AUTH": "off",
         "LOG_LEVEL": "ERROR",
     }
-    target = Target("local", source, rig.folder / "build", functions, rig.services.aws)
+    target = Target("local", source, rig.folder / "build", functions, rig.services.aws, logins.migration)
     target.work.mkdir()
     driver.deploy(target, lambda _: None)
     return driver.api_url(target)
