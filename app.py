@@ -14,6 +14,8 @@ logs.configure(os.environ.get("LOG_LEVEL") or "INFO")
 
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(access.middleware, "http")
+for kind in ("s3", "scheduled", "pure_lambda"):
+    app.register_middleware(problems.discreet, kind)
 app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
 app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}/{year}

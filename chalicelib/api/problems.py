@@ -57,6 +57,19 @@ def endpoint(view: View) -> View:
     return answering
 
 
+def discreet(event: Any, get_response: Callable[[Any], Any]) -> Any:
+    """For functions that nobody calls over HTTP: Lambda logs the message of what leaves them, so an exception
+    that was not foreseen, which may quote a row, is logged by us and leaves as one that quotes nothing."""
+    with logs.about(request_id=getattr(event.context, "aws_request_id", None)):
+        try:
+            return get_response(event)
+        except HireflowError:
+            raise
+        except Exception:
+            _log.exception("unforeseen error")
+            raise HireflowError("an internal error; the log says where") from None
+
+
 def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
     """Keep to the time that API Gateway grants; give the errors that Chalice itself answers (415, 405, …)
     the form of ours."""
