@@ -7,7 +7,7 @@ from chalicelib.errors import LoadError
 from chalicelib.storage import Readable
 
 MIB = 1024 * 1024
-FREE = 64 * MIB  # bytes that may come of anything, such as the million blank lines of a spreadsheet (1000:1)
+FREE = 16 * MIB  # bytes that may come of anything, such as the million blank lines of a spreadsheet (1000:1)
 MAX_RATIO = 300  # measured: exports shrink 5 to 40 times, rows of a thousand equal characters 200; deflate ends at 1032
 MAX_UNPACKED = 64 * 1024 * MIB  # five times what a function can load in its 15 minutes
 _CHUNK = 256 * 1024  # bytes read from the stream at a time

@@ -36,6 +36,7 @@ _QUOTED = rb'"(?:[^"]++|"")*+"'
 _BARE = rb'[^",\n]*+'
 _FIELD = rb"(?:" + _QUOTED + rb"|" + _BARE + rb")"
 
+BLANK_LINES = re.compile(rb"(?:[ \t\r]*\n)+")
 FIELD = re.compile(rb"(" + _QUOTED + rb"|" + _BARE + rb")[,\n]")
 RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+\r?\n")
 # A line on which a quote is opened, where a field begins, and not closed.

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Protocol
 
 from chalicelib.datasets import Dataset
-from chalicelib.ingest.patterns import FIELD, OPEN_QUOTE, RECORD, UNFINISHED, clean_lines
+from chalicelib.ingest.patterns import BLANK_LINES, FIELD, OPEN_QUOTE, RECORD, UNFINISHED, clean_lines
 from chalicelib.storage import Readable
 
 CHUNK = 256 * 1024  # bytes asked of the source at a time
@@ -54,7 +54,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A blank line or the header: neither loaded nor rejected."""
+    """Blank lines or the header: neither loaded nor rejected."""
 
     line: int
     lines: int
@@ -148,6 +148,8 @@ class Reader:
                 if token is None:
                     break  # the record goes on beyond what was read
                 yield token
+                if isinstance(token, Skipped):
+                    yield from self._blank_run()
                 yield from self._clean_run()
 
     def _skip_bom(self) -> None:
@@ -186,6 +188,13 @@ class Reader:
                     yield self._taken(b"".join(lines))
                 else:
                     yield from (token for _ in lines if (token := self._record()))
+
+    def _blank_run(self) -> Iterator[Token]:
+        """More blank lines, at once: a file may hold millions of them."""
+        if self._clean is not None and (match := BLANK_LINES.match(self._buffer, self._position)):
+            lines = match.group().count(b"\n")
+            self._advance(match.end(), lines)
+            yield Skipped(self._line - lines, lines)
 
     def _taken(self, run: bytes) -> Clean:
         lines = run.count(b"\n")

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 from chalicelib.datasets import DATASETS, Dataset, Kind, by_file_name
 from chalicelib.errors import LoadError
 from chalicelib.ingest.copying import BINARY, TEXT, Form, binary_rows
-from chalicelib.ingest.reader import Reader, Record, Seeker, Token
+from chalicelib.ingest.reader import MAX_RECORD, Reader, Record, Seeker, Token
 from chalicelib.ingest.rules import all_stored_are_valid, check_stored, shown_stored
 from chalicelib.loads import ObjectCreated
 from chalicelib.storage import Readable
@@ -140,8 +140,13 @@ def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> It
 
 def _stored_record(dataset: Dataset, line: int, row: tuple[Any, ...]) -> Record:
     """A stored row as the CSV record it would have come from."""
-    shown = [str(value) for value in shown_stored(dataset, row)]
+    shown = [_at_most(str(value)) for value in shown_stored(dataset, row)]
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(shown)
     raw, *fields = (value.encode("utf-8", "surrogateescape") for value in (text.getvalue(), *shown))
     return Record(line, 1, raw, tuple(fields))
+
+
+def _at_most(text: str) -> str:
+    """What a reject tells of a value; CSV records end at the same length."""
+    return text if len(text) <= MAX_RECORD else text.strip()[:MAX_RECORD]

@@ -230,3 +230,10 @@ def test_every_dataset_has_a_fast_path() -> None:
     [token] = Reader(EMPLOYEES, Drip(line * 3, 1 << 20))
     assert isinstance(token, Clean)
     assert token.for_copy() == line.replace(b'"', b"") * 3
+
+
+def test_a_million_blank_lines_are_few_tokens() -> None:
+    data = b"1,Clerk\n" + b" \t\r\n\n" * 500_000 + b"2,Smith\n"
+    tokens = list(Reader(DATASETS["jobs"], io.BytesIO(data)))
+    assert len(tokens) < 100
+    assert sum(token.lines for token in tokens) == 1_000_002
