@@ -62,8 +62,8 @@ class _Wire:
     """The socket under a connection.
 
     It stands in for the SSL context towards the driver, in order to keep hold of the socket that TLS
-    makes of the first one: timeouts are for connecting and for pings, not for statements, which may
-    wait for locks or merge for minutes.
+    makes of the first one: the time-out of connecting must not end statements, which may wait for locks
+    or merge for minutes, and have what is left of their own deadline instead.
     """
 
     def __init__(self, host: str, port: int, patience: float) -> None:
