@@ -13,6 +13,7 @@ from typing import Protocol
 
 from chalicelib.datasets import Dataset
 from chalicelib.ingest.patterns import BLANK_LINES, FIELD, OPEN_QUOTE, RECORD, UNFINISHED, clean_lines
+from chalicelib.ingest.rules import Checked
 from chalicelib.storage import Readable
 
 CHUNK = 256 * 1024  # bytes asked of the source at a time
@@ -40,13 +41,17 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record over `lines` physical lines: its fields, or the problem that kept it from being split."""
+    """One record over `lines` physical lines: its fields, or the problem that kept it from being split.
+
+    `checked` is the verdict on what `raw` and `fields` may show only the beginning of.
+    """
 
     line: int
     lines: int
     raw: bytes
     fields: tuple[bytes, ...] | None = None
     problem: str | None = None
+    checked: Checked | None = None
 
     def for_copy(self) -> None:
         return None  # it has to be checked first

@@ -108,7 +108,7 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
 
 def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
     """Check one row of a backup: ids as int, texts as str, instants as microseconds since 1970 UTC."""
-    return _check(dataset, shown_stored(dataset, row))
+    return _check(dataset, map(_readable, shown_stored(dataset, row)))
 
 
 def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bool:
@@ -212,6 +212,13 @@ def _decoded(field: bytes) -> str | _Broken:
         return field.decode("utf-8")
     except UnicodeDecodeError:
         return _Broken("is not valid UTF-8")
+
+
+def _readable(value: Any) -> Any:
+    """A value of a backup, where a lone surrogate stands for a byte that is not UTF-8."""
+    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+        return _Broken("is not valid UTF-8")
+    return value
 
 
 # Each check begins with what nearly every value looks like; it runs once for every value of a request.

@@ -11,7 +11,7 @@ from chalicelib.datasets import DATASETS, Dataset, Kind, by_file_name
 from chalicelib.errors import LoadError
 from chalicelib.ingest.copying import BINARY, TEXT, Form, binary_rows
 from chalicelib.ingest.reader import MAX_RECORD, Reader, Record, Seeker, Token
-from chalicelib.ingest.rules import all_stored_are_valid, check_stored, shown_stored
+from chalicelib.ingest.rules import Checked, all_stored_are_valid, check_stored, shown_stored
 from chalicelib.loads import ObjectCreated
 from chalicelib.storage import Readable
 from chalicelib.streams import Expansion, Hashed, Unzipped
@@ -135,18 +135,13 @@ def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> It
             ]
             yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
         else:
-            yield _stored_record(dataset, number, row)
+            yield _stored_record(dataset, number, row, checked)
 
 
-def _stored_record(dataset: Dataset, line: int, row: tuple[Any, ...]) -> Record:
-    """A stored row as the CSV record it would have come from."""
-    shown = [_at_most(str(value)) for value in shown_stored(dataset, row)]
+def _stored_record(dataset: Dataset, line: int, row: tuple[Any, ...], checked: Checked | None = None) -> Record:
+    """A stored row as the CSV record it would have come from, for a report; values are as long as a record may be."""
+    shown = [str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(shown)
-    raw, *fields = (value.encode("utf-8", "surrogateescape") for value in (text.getvalue(), *shown))
-    return Record(line, 1, raw, tuple(fields))
-
-
-def _at_most(text: str) -> str:
-    """What a reject tells of a value; CSV records end at the same length."""
-    return text if len(text) <= MAX_RECORD else text.strip()[:MAX_RECORD]
+    raw, *fields = (value.encode("utf-8", "surrogateescape")[:MAX_RECORD] for value in (text.getvalue(), *shown))
+    return Record(line, 1, raw, tuple(fields), checked=checked)

@@ -92,7 +92,9 @@ class Stager:
             return clean
         if isinstance(token, Record):
             self.received += 1
-            checked = check_fields(self.dataset, token.fields) if token.fields is not None else None
+            checked = token.checked
+            if checked is None and token.fields is not None:
+                checked = check_fields(self.dataset, token.fields)
             if checked is not None and checked.valid:
                 return copy_line(checked.values) + nothing * (token.lines - 1)
             self._set_aside(token, checked)

@@ -1,5 +1,6 @@
 """Avro files that are not what they were: cut, flipped, or somebody else's. None of it changes a row."""
 
+import base64
 import io
 from collections.abc import Callable
 from random import Random
@@ -8,7 +9,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from chalicelib.datasets import DATASETS
+from chalicelib.ingest.reader import MAX_RECORD
 from tests.integration.landing import Landing, Row, counts
 from tests.integration.s3_fixtures import BACKUP, LANDING
 from tests.integration.test_restore_load import back_up, order
@@ -126,17 +127,53 @@ def test_whatever_bit_of_a_dropped_file_is_flipped_it_fails_or_loads_rows_that_p
     assert set(ends) == {"failed", "succeeded"}
 
 
-def test_a_refused_row_tells_no_more_of_a_value_than_a_csv_line_could_hold(landing: Landing) -> None:
-    schema: Any = {
-        "type": "record",
-        "name": "jobs",
-        "fields": [{"name": "id", "type": "int"}, {"name": "job", "type": "string"}],
-    }
+def by_hand(landing: Landing, *jobs: str) -> Row:
+    """Drop a file of such jobs, with ids from 1."""
+    fields = [{"name": "id", "type": "int"}, {"name": "job", "type": "string"}]
     body = io.BytesIO()
-    fastavro.writer(body, schema, [{"id": 1, "job": "x" * 20_000_000}, {"id": 2, "job": "Clerk"}], codec="null")
-    load = put(landing, body.getvalue())
+    rows: list[dict[str, Any]] = [{"id": n, "job": job} for n, job in enumerate(jobs, 1)]
+    fastavro.writer(body, {"type": "record", "name": "jobs", "fields": fields}, rows, codec="null")
+    return put(landing, body.getvalue())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 20_000_000,
+        '"' * MAX_RECORD,
+        "é" * MAX_RECORD,
+        "😀" * MAX_RECORD,
+        "\x01" * MAX_RECORD,
+        "x" + " " * MAX_RECORD + "y",
+    ],
+    ids=["ascii", "quotes", "two bytes", "four bytes", "control characters", "only white space where it is cut"],
+)
+def test_a_refused_row_tells_no_more_of_a_value_than_a_csv_line_could_hold(landing: Landing, text: str) -> None:
+    load = by_hand(landing, text, "Clerk")
     assert counts(load) == (2, 1, 0, 0, 0, 1)
+    assert landing.rows("SELECT * FROM jobs") == [(2, "Clerk")]
     [reject] = landing.rejects(load)
     assert reject["reasons"] == ["job is longer than 10000 characters"]
-    assert len(reject["raw"]) < 1_100_000
-    assert len(DATASETS["jobs"].columns) == len(reject["row"])
+    assert text.startswith(reject["row"]["job"].rstrip("\ufffd"))
+    assert max(len(reject["raw"].encode()), len(reject["row"]["job"].encode())) <= MAX_RECORD + 3
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(" " * 2 * MAX_RECORD, "job is missing"), ("x" * 2 * MAX_RECORD + "\0", "job contains a NUL character")],
+)
+def test_a_row_is_judged_by_all_of_it_and_not_by_what_is_told(landing: Landing, text: str, reason: str) -> None:
+    load = by_hand(landing, text, " " * 2 * MAX_RECORD + "Clerk")
+    assert counts(load) == (2, 1, 0, 0, 0, 1)
+    assert [reject["reasons"] for reject in landing.rejects(load)] == [[reason]]
+    assert landing.rows("SELECT * FROM jobs") == [(2, "Clerk")]
+
+
+def test_bytes_that_are_not_utf8_are_called_so_and_kept(landing: Landing) -> None:
+    fields = [{"name": "id", "type": "int"}, {"name": "job", "type": "string"}]
+    body = io.BytesIO()
+    fastavro.writer(body, {"type": "record", "name": "jobs", "fields": fields}, [{"id": 1, "job": "<>"}], codec="null")
+    load = put(landing, body.getvalue().replace(b"<>", b"\xff\xfe"))
+    [reject] = landing.rejects(load)
+    assert reject["reasons"] == ["job is not valid UTF-8"]
+    assert base64.b64decode(reject["raw_base64"]) == b"1,\xff\xfe"
