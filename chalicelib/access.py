@@ -7,11 +7,11 @@ needs no slow hash, since the secret is 256 random bits and not a word that coul
 import hmac
 import re
 import secrets
-from datetime import datetime
 from enum import Enum
 from hashlib import sha256
 from typing import Any
 
+from chalicelib import instants
 from chalicelib.database import Session
 from chalicelib.errors import NotFound, Unprocessable
 
@@ -69,13 +69,13 @@ def revoke(session: Session, token: str) -> dict[str, Any]:
     )
     if not rows:
         raise NotFound("there is no such token")
-    return {"id": token_id, "revoked_at": _text(rows[0][0])}
+    return {"id": token_id, "revoked_at": instants.text(rows[0][0], "seconds")}
 
 
 def listed(session: Session) -> list[dict[str, Any]]:
     """All tokens, newest first, without what would let somebody use them."""
     rows = session.records("SELECT id, role, note, created_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
-    return [{name: _text(value) if isinstance(value, datetime) else value for name, value in r.items()} for r in rows]
+    return [instants.shown(row, "seconds") for row in rows]
 
 
 def administer(session: Session, order: dict[str, Any]) -> Any:
@@ -93,7 +93,3 @@ def administer(session: Session, order: dict[str, Any]) -> Any:
 
 def _digest(secret: str) -> bytes:
     return sha256(secret.encode()).digest()
-
-
-def _text(at: datetime) -> str:
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")

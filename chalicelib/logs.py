@@ -17,6 +17,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from chalicelib import instants
 from chalicelib.errors import HireflowError
 
 LOGGER = "hireflow"
@@ -55,7 +56,7 @@ class Formatter(JsonFormatter):
         )
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
-        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return instants.text(datetime.fromtimestamp(record.created, UTC), "milliseconds")
 
     def format(self, record: logging.LogRecord) -> str:
         for name, value in (_about.get() or {}).items():

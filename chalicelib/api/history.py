@@ -1,11 +1,10 @@
 """GET /loads and /loads/{id}."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from chalice.app import Blueprint
 
-from chalicelib import loads
+from chalicelib import instants, loads
 from chalicelib.api.parameters import OneOf, WholeNumber, asked
 from chalicelib.api.problems import endpoint
 from chalicelib.datasets import DATASETS
@@ -38,7 +37,7 @@ def list_loads() -> dict[str, Any]:
         rows = loads.listed(session, filters, limit=limit + 1, before=before)
     page = rows[:limit]
     more = str(page[-1]["id"]) if len(rows) > limit else None
-    return {"loads": [_shown(row) for row in page], "next_cursor": more}
+    return {"loads": [instants.shown(row) for row in page], "next_cursor": more}
 
 
 @routes.route("/loads/{load_id}", content_types=["*/*"])
@@ -52,12 +51,4 @@ def show_load(load_id: str) -> dict[str, Any]:
         row = loads.get(session, wanted)
     if row is None:
         raise NotFound(f"there is no load {wanted}")
-    return _shown(row)
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _text(value) if isinstance(value, datetime) else value for name, value in row.items()}
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return instants.shown(row)

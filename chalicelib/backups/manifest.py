@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib import instants
 from chalicelib.errors import NotFound
 from chalicelib.storage import Bucket
 
 ROOT = "backups/"
 _FORMAT = 1  # of the manifest itself
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z", re.ASCII)
-_PATTERN = "%Y%m%dT%H%M%S.%fZ"
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -105,7 +105,7 @@ def instant(name: str) -> datetime:
     """The time a restore point is named by; ValueError for a malformed name."""
     if not _NAME.fullmatch(name):
         raise ValueError("not the name of a restore point")
-    return datetime.strptime(name, _PATTERN).replace(tzinfo=UTC)
+    return datetime.strptime(name, instants.NAME).replace(tzinfo=UTC)
 
 
 def is_name(text: str) -> bool:
@@ -119,7 +119,7 @@ def is_name(text: str) -> bool:
 def name_after(newest: str | None, now: datetime) -> str:
     """A new name for `now`, or the earliest one later than `newest` where a clock ran backwards."""
     at = now if newest is None else max(now, instant(newest) + timedelta(microseconds=1))
-    return at.astimezone(UTC).strftime(_PATTERN)
+    return instants.name(at)
 
 
 def names(bucket: Bucket) -> list[str]:

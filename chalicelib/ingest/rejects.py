@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from chalicelib import instants
 from chalicelib.datasets import Dataset
 from chalicelib.ingest.rules import Problem
 from chalicelib.storage import Bucket, Writer
@@ -71,7 +72,7 @@ def file_key(dataset: str, started_at: datetime, load_id: int) -> str:
 
 
 def _dated(dataset: str, at: datetime) -> str:
-    return f"{dataset}/{at.astimezone(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}"
+    return f"{dataset}/{instants.name(at)}"
 
 
 def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime) -> dict[str, int]:
@@ -130,7 +131,7 @@ class RejectFile:
             "fields": reject.fields,
             "raw": _loadable(raw),
             "row": reject.row and {name: _loadable(text) for name, text in reject.row.items()},
-            "rejected_at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "rejected_at": instants.text(datetime.now(UTC)),
         }
         if document["raw"].encode() != reject.raw:
             document["raw_base64"] = base64.b64encode(reject.raw).decode("ascii")

@@ -1,0 +1,22 @@
+"""How moments of our own are written: in answers, logs and reports, and in names of files."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+NAME = "%Y%m%dT%H%M%S.%fZ"  # the form of `name`, to read it with strptime
+
+
+def text(at: datetime, timespec: str = "microseconds") -> str:
+    """ISO 8601 in UTC with a Z; `timespec` is isoformat's."""
+    return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def name(at: datetime) -> str:
+    """A part of a key; names sort as their times do."""
+    return at.astimezone(UTC).strftime(NAME)
+
+
+def shown(row: Mapping[str, Any], timespec: str = "microseconds") -> dict[str, Any]:
+    """A row of the database with its times as text, for JSON."""
+    return {column: text(value, timespec) if isinstance(value, datetime) else value for column, value in row.items()}
