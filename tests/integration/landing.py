@@ -13,6 +13,7 @@ import pytest
 
 from chalicelib import loads
 from chalicelib.database import Database
+from chalicelib.errors import StorageUnavailable
 from chalicelib.ingest.objects import ingest_object
 from chalicelib.ingest.sources import created_objects
 from chalicelib.loads import BUSY_WAIT
@@ -54,6 +55,22 @@ class Landing:
         """Put, deliver, and return the newest load."""
         self.deliver(self.put(key, body), grace=grace)
         return self.load()
+
+    def give_up(self, event: Row) -> Row:
+        """Deliver an event while S3 does not give its object, until no attempt is left; the load."""
+
+        def away(operation: str, _key: str) -> None:
+            if operation == "GetObject":
+                raise ConnectionResetError
+
+        self.s3.before = away
+        for _ in range(loads.MAX_ATTEMPTS):
+            with pytest.raises(StorageUnavailable):
+                self.deliver(event)
+        self.s3.before = None
+        load = self.load()
+        assert (load["status"], load["attempts"]) == ("failed", 3)
+        return load
 
     def load(self, load_id: int | None = None) -> Row:
         with self.database.session() as session:

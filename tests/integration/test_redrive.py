@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.database import Database
 from chalicelib.delivery import DeadLetters, Functions
-from chalicelib.errors import LoadGivenUp, NotFound, StorageUnavailable, Unavailable
+from chalicelib.errors import LoadGivenUp, NotFound, Unavailable
 from chalicelib.ingest import deadletters, upkeep
 from tests.integration.api import Api
 from tests.integration.landing import GRACE, Landing, Row, counts
@@ -44,17 +44,7 @@ def run(database: Database, queue: Queue, ingest: Ingest, seconds: float = 60) -
 def given_up(landing: Landing, key: str = "departments.csv", body: str = "1,Sales\n") -> Row:
     """The event of an upload that failed three times."""
     event = landing.put(key, body)
-
-    def away(operation: str, _key: str) -> None:
-        if operation == "GetObject":
-            raise ConnectionResetError
-
-    landing.s3.before = away
-    for _ in range(3):
-        with pytest.raises(StorageUnavailable):
-            landing.deliver(event)
-    landing.s3.before = None
-    assert (landing.load()["status"], landing.load()["attempts"]) == ("failed", 3)
+    landing.give_up(event)
     return event
 
 

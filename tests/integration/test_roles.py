@@ -21,9 +21,9 @@ from chalicelib.tables import metadata
 from infra.local import provision
 from infra.local.postgres import Postgres, temporary
 from infra.local.provision import Role, connect
-from infra.venv import ROOT
 from tests.integration.landing import GRACE, Landing
 from tests.integration.s3_fixtures import S3
+from tests.integration.test_schema import newest_revision
 
 
 @pytest.fixture
@@ -125,7 +125,3 @@ def test_the_migration_makes_the_role_where_the_owner_may() -> None:
             assert session.scalar("SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user") == 7
             assert session.scalar("SHOW idle_session_timeout") == "2min"
         database.close()
-
-
-def newest_revision() -> str:
-    return max(path.name for path in (ROOT / "chalicelib/migrations/versions").glob("0*.py"))[:4]

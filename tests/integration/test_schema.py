@@ -21,6 +21,10 @@ from infra.venv import ROOT
 VERSIONS = ROOT / "chalicelib" / "migrations" / "versions"
 
 
+def newest_revision() -> str:
+    return max(path.name for path in VERSIONS.glob("0*.py"))[:4]
+
+
 def test_metadata_and_migrations_agree(database_url: str) -> None:
     engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": False})
     with engine.connect() as connection:
@@ -51,7 +55,7 @@ def test_two_migrations_at_once_and_one_again(postgres: Postgres) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    newest = max(path.name for path in VERSIONS.glob("0*.py"))[:4]
+    newest = newest_revision()
     assert revisions == [newest, newest]
     assert upgrade(url, tls="disable") == newest
 
