@@ -31,12 +31,8 @@ def ingest(event: S3Event) -> None:
 
     parts = services()
     for created in created_objects(event.to_dict()):
-        seconds = _seconds_left(event)
+        seconds = _seconds_left(event.context)
         ingest_object(parts.database, parts.storage, created, grace=parts.settings.orphan_grace, seconds=seconds)
-
-
-def _seconds_left(event: Any) -> float:
-    return float(event.context.get_remaining_time_in_millis()) / 1000
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="backup")
@@ -66,8 +62,8 @@ def sweep(_event: CloudWatchEvent) -> dict[str, int]:
 def redrive(_event: Any, context: Any) -> dict[str, int]:
     from chalicelib.ingest import deadletters
 
-    parts, seconds = services(), context.get_remaining_time_in_millis() / 1000
-    return deadletters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=0.8 * seconds)
+    parts, seconds = services(), 0.8 * _seconds_left(context)
+    return deadletters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds)
 
 
 @app.lambda_function(name="migrate")
@@ -83,3 +79,7 @@ def tokens(order: dict[str, Any], _context: Any) -> Any:
 
     with services().database.session() as session:
         return administer(session, order)
+
+
+def _seconds_left(context: Any) -> float:
+    return float(context.get_remaining_time_in_millis()) / 1000

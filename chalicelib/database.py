@@ -29,6 +29,7 @@ from chalicelib.errors import (
 )
 
 EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count (binary formats)
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"  # a transaction that sees one instant of all tables
 # Seconds for the answer to a ping, and of every read and write until a connection is ready: both together
 # are less than the five seconds in which a caller should know that the database is away.
 PING_TIMEOUT = 1.5
@@ -290,6 +291,11 @@ class Database:
             wire.socket.close()
             raise DatabaseUnavailable("the database refused the connection") from error
         return Session(connection, wire)
+
+
+def lock_timeout(seconds: float) -> str:
+    """The statement that bounds the wait for every further lock of the transaction."""
+    return f"SET LOCAL lock_timeout = {max(1, round(seconds * 1000))}"
 
 
 def _without_values(error: Exception) -> Exception:

@@ -10,19 +10,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 Cell = str | int | float | None
-_FORMULA = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-    "＝",
-    "＋",
-    "－",
-    "＠",
-)  # full-width ones are formulas in some locales
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # full-width ones are formulas in some locales
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:

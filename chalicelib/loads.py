@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.database import Session
+from chalicelib.database import Session, lock_timeout
 from chalicelib.datasets import Dataset
 from chalicelib.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 
@@ -117,14 +117,19 @@ def _register(session: Session, created: ObjectCreated, dataset: Dataset | None,
     return int(load_id)
 
 
-def _lock(session: Session, load_id: int, wait: float) -> None:
-    if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
+def _lock(session: Session, load_id: int, wait: float = 0) -> None:
+    """Take a load's lock, waiting at most so many seconds for it. Raises LoadBusy."""
+    if _try_lock(session, load_id):
         return
     try:
-        with session.transaction(f"BEGIN; SET LOCAL lock_timeout = {max(1, round(wait * 1000))}"):
+        with session.transaction(f"BEGIN; {lock_timeout(wait)}"):
             session.run("SELECT pg_advisory_lock(:id)", id=load_id)  # for the session: it outlives the transaction
     except LockTimeout as error:
         raise LoadBusy(f"load {load_id} is being worked on") from error
+
+
+def _try_lock(session: Session, load_id: int) -> bool:
+    return bool(session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id))
 
 
 def release(session: Session, load_id: int) -> None:
@@ -187,8 +192,7 @@ def reopen(session: Session, created: ObjectCreated) -> None:
     )
     if load_id is None:
         return
-    if not session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
-        raise LoadBusy(f"load {load_id} is being worked on")
+    _lock(session, load_id)
     try:
         session.run(
             "UPDATE loads SET status = 'queued', attempts = 0, queued_at = now(), finished_at = NULL, error = NULL"
@@ -298,7 +302,7 @@ def sweep(
     )
     swept = 0
     for load_id, attempts, dataset, started_at in rows:
-        if session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id):
+        if _try_lock(session, load_id):
             try:
                 error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
                 if fail(session, load_id, error):

@@ -8,9 +8,9 @@ from chalice.app import Blueprint, Response
 from chalicelib.api.negotiation import entity_tag, has_already, preferred
 from chalicelib.api.parameters import WholeNumber, asked
 from chalicelib.api.problems import endpoint
-from chalicelib.database import Session
+from chalicelib.database import SNAPSHOT, Session
 from chalicelib.datasets import MAX_ID
-from chalicelib.reports import QUARTERLY, SNAPSHOT, TOP, quarterly, top, version
+from chalicelib.reports import QUARTERLY, TOP, quarterly, top, version
 from chalicelib.services import services
 
 YEAR = WholeNumber("year", "the year of the hires, in UTC", high=9999, example=2021)
@@ -41,7 +41,7 @@ def _answer(report: Callable[[Session], str], columns: tuple[str, ...], name: st
     form = preferred(request, (JSON, CSV))
     # A proxy may keep it for the one who asked, and asks us each time whether it still holds.
     headers: dict[str, str | list[str]] = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}
-    with services().database.transaction(SNAPSHOT) as session:
+    with services().database.transaction(SNAPSHOT) as session:  # the report, and the version it is of
         tag = entity_tag(version(session), form)
         headers["ETag"] = tag
         if has_already(request, tag):

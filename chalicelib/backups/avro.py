@@ -72,8 +72,8 @@ def records(dataset: Dataset, stream: Readable, expansion: Expansion | None = No
 
     Rows are int ids, str texts (bytes that are not UTF-8 become lone surrogates, for the rules to
     reject that row only) and int microseconds since 1970 UTC. The stream is read once, to its end;
-    memory stays bounded whatever the file says, and so
-    does the work where `expansion` counts it. Fields may come in any order.
+    memory stays bounded whatever the file says, and so does the work where `expansion` counts it. Fields
+    may come in any order.
     Raises LoadError for a file that is not Avro, cut short, damaged or of another schema; what the
     stream raises passes through.
     """

@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
-from chalicelib.database import EPOCH, Session
+from chalicelib.database import EPOCH, SNAPSHOT, Session, lock_timeout
 from chalicelib.datasets import Dataset, Kind
 
-BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-LOCK_TIMEOUT = 30_000  # ms to wait for a migration that holds a table
+LOCK_TIMEOUT = 30.0  # seconds to wait for a migration that holds a table
 _WINDOW = 64  # pages asked for at a time: half a MiB, some 6000 rows
 _MAX_TEXT = 4 * 1024 * 1024  # bytes of text in one message; compressed text makes a page much larger than 8 KiB
 _SLOTS = 1 << 16  # row positions in a page: ctid's second half has 16 bits
@@ -37,9 +36,9 @@ def snapshot(session: Session, datasets: Sequence[Dataset]) -> Iterator[dict[str
     taken: TRUNCATE is not transactional for older snapshots, and one table would look empty.
     Raises LockTimeout after 30 s.
     """
-    with session.transaction(BEGIN):
+    with session.transaction(SNAPSHOT):
         tables = ", ".join(f'"{dataset.name}"' for dataset in datasets)
-        session.run(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}; LOCK TABLE {tables} IN ACCESS SHARE MODE")
+        session.run(f"{lock_timeout(LOCK_TIMEOUT)}; LOCK TABLE {tables} IN ACCESS SHARE MODE")
         # The TID range scan is what makes a block cheap; parallel workers would hand rows out in any order.
         session.run("SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0")
         versions = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}

@@ -13,7 +13,7 @@ deleted by then. Where the role may not skip the triggers they run as well.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from chalicelib.database import Session
+from chalicelib.database import Session, lock_timeout
 from chalicelib.datasets import MAX_ID, Dataset
 from chalicelib.ingest.rules import Value
 
@@ -41,7 +41,7 @@ def locking(dataset: Dataset, timeout: float) -> str:
     """The statements of `lock_table`, to be sent together with others."""
     # The change-tracking and summary triggers are ENABLE ALWAYS and fire all the same.
     return (
-        f"{_lock_timeout(timeout)}; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE;"
+        f"{lock_timeout(timeout)}; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE;"
         "SELECT set_config('session_replication_role', 'replica', true)"
         " WHERE has_parameter_privilege('session_replication_role', 'SET')"
     )
@@ -49,11 +49,7 @@ def locking(dataset: Dataset, timeout: float) -> str:
 
 def wait_at_most(session: Session, timeout: float) -> None:
     """Bound the wait for every further lock of the transaction, in seconds."""
-    session.run(_lock_timeout(timeout))
-
-
-def _lock_timeout(seconds: float) -> str:
-    return f"SET LOCAL lock_timeout = {max(1, round(seconds * 1000))}"
+    session.run(lock_timeout(timeout))
 
 
 def upsert(session: Session, dataset: Dataset, source: str, **params: object) -> Merged:

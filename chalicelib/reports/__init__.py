@@ -9,7 +9,6 @@ from chalicelib.errors import Unprocessable
 
 QUARTERLY = ("department", "job", "q1", "q2", "q3", "q4")
 TOP = ("id", "department", "hired")
-SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"  # for a report and the version it is of
 MAX_BODY = 5_000_000  # bytes; Lambda answers with 6 MB at most
 
 _QUARTERLY = """
