@@ -90,6 +90,8 @@ loads = Table(
     Column("sha256", Text),
     Column("restore_point", Text),
     Column("error", Text),
+    Column("reasons", JSON, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
+    Column("correlation_id", Text),  # of the request that asked for the load
     _instant("created_at", default=True),
     _instant("queued_at", default=True),  # later than created_at where a redrive has opened it again
     _instant("started_at"),
