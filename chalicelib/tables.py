@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from chalicelib import datasets
@@ -90,7 +91,7 @@ loads = Table(
     Column("sha256", Text),
     Column("restore_point", Text),
     Column("error", Text),
-    Column("reasons", JSON, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
+    Column("reasons", JSONB, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
     Column("correlation_id", Text),  # of the request that asked for the load
     _instant("created_at", default=True),
     _instant("queued_at", default=True),  # later than created_at where a redrive has opened it again

@@ -7,4 +7,4 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE loads ADD COLUMN reasons json NOT NULL DEFAULT '[]', ADD COLUMN correlation_id text")
+    op.execute("ALTER TABLE loads ADD COLUMN reasons jsonb NOT NULL DEFAULT '[]', ADD COLUMN correlation_id text")
