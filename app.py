@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
 from chalicelib import logs
-from chalicelib.api import access, docs, health, history, problems, reports, restores, uploads
+from chalicelib.api import access, dashboard, docs, health, history, problems, reports, restores, uploads
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
@@ -21,6 +21,7 @@ app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /back
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}/{year}
 app.register_blueprint(history.routes)  # GET /loads, /loads/{id}
 app.register_blueprint(health.routes)  # GET /health
+app.register_blueprint(dashboard.routes)  # GET /, /dashboard/{panel}
 app.register_blueprint(docs.routes)  # GET /openapi.json
 
 

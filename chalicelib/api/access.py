@@ -44,7 +44,12 @@ def admits(request: Request, role: Role) -> bool:
     return True
 
 
-def _admit(request: Request, role: Role) -> None:
+def caller_role(request: Request) -> Role:
+    """What the caller may do; everything where the stage asks for no token. Raises Unauthenticated."""
+    return _role(request) if services().settings.authentication else Role.OPERATOR
+
+
+def _role(request: Request) -> Role:
     scheme, _, token = str(request.headers.get("authorization", "")).strip().partition(" ")
     if not token:
         raise Unauthenticated("this needs a token: Authorization: Bearer …")
@@ -52,6 +57,11 @@ def _admit(request: Request, role: Role) -> None:
         found = access.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
     if found is None:
         raise Unauthenticated("the token is not known, or was revoked")
+    return found
+
+
+def _admit(request: Request, role: Role) -> None:
+    found = _role(request)
     if not found.includes(role):
         raise Forbidden(f"this needs the role {role.value}, the token has the role {found.value}")
 

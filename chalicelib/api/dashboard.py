@@ -1,0 +1,75 @@
+"""GET / and GET /dashboard/{panel}: the page that anybody may load, and what it shows to whom."""
+
+import os
+from dataclasses import replace
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.access import caller_role
+from chalicelib.api.history import CURSOR, FILTERS, LOAD_ID
+from chalicelib.api.parameters import OneOf, WholeNumber, asked
+from chalicelib.api.problems import endpoint
+from chalicelib.api.reports import DEPARTMENT_ID, FROM, TO
+from chalicelib.api.restores import CURSOR as RESTORE_POINT
+from chalicelib.services import services
+
+HTML = "text/html"
+ID = WholeNumber("id", "panel `load`: which one", high=LOAD_ID.high, example=1)
+POINT = type(RESTORE_POINT)(
+    "point", "panel `restore`: which one; `backups`: only older ones", example="20210727T160208.123456Z"
+)
+NAMES = ("reports", "loads", "load", "upload", "backups", "restore", "health")
+PANEL = OneOf("panel", "what to show", allowed=NAMES, example="reports")
+# Of the reports' panel, which shows the newest year where none is chosen.
+YEARS = (replace(FROM, default=None), replace(TO, default=None))
+QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, POINT)
+_SAFE: dict[str, str | list[str]] = {
+    "Content-Type": f"{HTML}; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/", content_types=["*/*"])
+@endpoint
+def page() -> Response:
+    from chalicelib.dashboard import pages
+
+    settings = services().settings
+    policy = {
+        "default-src": "'none'",
+        "script-src": f"'{pages.asset_hash('page.js')}'",
+        "style-src": f"'{pages.asset_hash('page.css')}'",
+        "img-src": "data:",
+        "connect-src": " ".join(["'self'", *_upload_origins(settings.landing_bucket)]),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    headers: dict[str, str | list[str]] = {
+        **_SAFE,
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+    }
+    return Response(pages.render("page.html", authentication=settings.authentication), headers=headers)
+
+
+@routes.route("/dashboard/{panel}", content_types=["*/*"])
+@endpoint
+def panel(panel: str) -> Response:
+    from chalicelib.dashboard import panels
+
+    request = routes.current_request
+    caller = panels.Caller(caller_role(request), asked(request, QUERY))
+    return Response(panels.rendered(panel, services(), caller), headers={**_SAFE, "Cache-Control": "private, no-store"})
+
+
+def _upload_origins(bucket: str) -> list[str]:
+    """Where the forms of presigned uploads lead, besides our own origin: what botocore makes of the bucket's name."""
+    endpoint_url, region = os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", "us-east-1")
+    if endpoint_url:
+        scheme, _, host = endpoint_url.partition("://")
+        return [f"{scheme}://{host.partition('/')[0]}"]
+    return [f"https://{bucket}.s3.amazonaws.com", f"https://{bucket}.s3.{region}.amazonaws.com"]

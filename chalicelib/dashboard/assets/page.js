@@ -1,0 +1,321 @@
+"use strict";
+// The server renders every panel; this asks for them with the caller's token and sends files.
+(() => {
+  const root = location.origin + location.pathname.replace(/\/*$/, "/");
+  const TOKEN = "hireflow-token";
+  const FINAL = ["succeeded", "failed", "skipped"];
+  const MAX_CHECK = 4_500_000; // bytes that a check takes, compressed
+  const at = (id) => document.getElementById(id);
+  const panel = at("panel");
+  let current = "", timer = 0, turn = 0, busy = 0;
+
+  class Problem extends Error {
+    constructor(status, detail) { super(detail); this.status = status; }
+  }
+
+  // --- the API
+
+  async function call(path, { method = "GET", body, headers = {} } = {}) {
+    const token = sessionStorage.getItem(TOKEN);
+    if (token) headers = { ...headers, Authorization: `Bearer ${token}` };
+    let answer;
+    try {
+      answer = await fetch(root + path, { method, body, headers, cache: "no-store" });
+    } catch {
+      throw new Problem(0, "Hireflow cannot be reached.");
+    }
+    if (answer.ok) return answer;
+    const problem = await answer.json().catch(() => ({}));
+    const reasons = (problem.errors || []).map((error) => error.reason || error.detail).filter(Boolean).join("; ");
+    throw new Problem(answer.status, [problem.detail || problem.message || `The API answers ${answer.status}.`, reasons].filter(Boolean).join(" "));
+  }
+
+  const json = async (path, options) => (await call(path, options)).json();
+  const order = (path, body) => json(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+  async function ended(loadId, tell) {
+    for (;;) {
+      const load = await json(`loads/${loadId}`);
+      tell(load);
+      if (FINAL.includes(load.status)) return load;
+      await pause(700);
+    }
+  }
+
+  // --- moving between panels
+
+  function place() {
+    const [name, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+    return { name: /^[a-z]+$/.test(name) ? name : "reports", query };
+  }
+
+  async function show(arrived) {
+    const { name, query } = place();
+    const mine = ++turn;
+    clearTimeout(timer);
+    if (arrived) panel.setAttribute("aria-busy", "true");
+    try {
+      const html = await (await call(`dashboard/${name}${query ? `?${query}` : ""}`)).text();
+      if (mine !== turn) return;
+      trouble("");
+      signIn(false);
+      if (html !== current || arrived) put(html, arrived);
+    } catch (problem) {
+      if (mine !== turn) return;
+      if (problem.status === 401) { signIn(true); return; }
+      trouble(problem.message);
+      if (arrived) put("", false);
+    }
+    mark(name);
+    panel.setAttribute("aria-busy", "false");
+    const refresh = Number(panel.querySelector("[data-refresh]")?.dataset.refresh || (at("trouble").hidden ? 0 : 5000));
+    if (refresh) timer = setTimeout(() => (resting() ? show(false) : later(refresh)), refresh);
+  }
+
+  // Not while somebody is choosing something, nor in a tab that nobody sees.
+  const resting = () => !document.hidden && !panel.querySelector("select:focus, input:focus");
+  function later(ms) { timer = setTimeout(() => (resting() ? show(false) : later(ms)), ms); }
+
+  function put(html, arrived) {
+    const focused = panel.contains(document.activeElement) ? document.activeElement.id : "";
+    current = html;
+    panel.innerHTML = html; // the server has escaped everything in it
+    const heading = panel.querySelector("h1");
+    document.title = heading ? `${heading.textContent} · Hireflow` : "Hireflow";
+    if (arrived && place.moved) heading?.focus();
+    else if (focused) at(focused)?.focus();
+  }
+
+  function mark(name) {
+    const owner = { load: "loads", restore: "backups" }[name] || name;
+    for (const link of document.querySelectorAll("[data-panel]")) {
+      if (link.dataset.panel === owner) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+  }
+
+  function trouble(text) {
+    at("trouble").hidden = !text;
+    if (at("trouble").textContent !== text) at("trouble").textContent = text;
+  }
+
+  function signIn(needed) {
+    const hadToken = sessionStorage.getItem(TOKEN);
+    if (needed) {
+      sessionStorage.removeItem(TOKEN);
+      put("", false);
+      panel.setAttribute("aria-busy", "false");
+      trouble("");
+      if (hadToken) { at("refused").textContent = "This token is not known, or was revoked."; at("refused").hidden = false; }
+    }
+    const appears = needed && at("sign-in").hidden;
+    at("sign-in").hidden = !needed;
+    if (appears) at("token").focus();
+    at("sign-out").hidden = needed || !hadToken;
+  }
+
+  at("sign-in").addEventListener("submit", (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(TOKEN, at("token").value.trim());
+    at("token").value = "";
+    at("refused").hidden = true;
+    show(true);
+  });
+  at("sign-out").addEventListener("click", () => { sessionStorage.removeItem(TOKEN); show(true); });
+  addEventListener("hashchange", () => { place.moved = true; show(true); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && panel.querySelector("[data-refresh]")) show(false); });
+  addEventListener("beforeunload", (event) => { if (busy) event.preventDefault(); });
+  for (const link of document.querySelectorAll("a[data-root]")) link.href = root + link.getAttribute("href");
+  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); at("main").focus(); });
+
+  // --- forms, downloads
+
+  panel.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const form = event.target;
+    if (form.dataset.go) {
+      const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+      const hash = `#/${form.dataset.go}${query.size === 0 ? "" : `?${query}`}`;
+      if (hash === location.hash) show(true); else location.hash = hash;
+    }
+    if (form.id === "upload") each(upload);
+    if (form.id === "restore") restore(form);
+  });
+
+  panel.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-download]");
+    if (link) { event.preventDefault(); download(link); }
+    if (event.target.id === "check") each(check);
+    if (event.target.classList.contains("remove")) { event.target.closest("li").remove(); choosable(); at("files").focus(); }
+  });
+
+  async function download(link) {
+    try {
+      const answer = await call(link.getAttribute("href"), { headers: { Accept: link.dataset.accept } });
+      const url = URL.createObjectURL(await answer.blob());
+      element("a", { href: url, download: link.dataset.download }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    } catch (problem) {
+      trouble(problem.message);
+    }
+  }
+
+  // --- files
+
+  panel.addEventListener("change", (event) => {
+    if (event.target.id === "files") { choose(event.target.files); event.target.value = ""; }
+    if (event.target.matches("#chosen select")) choosable();
+  });
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    panel.addEventListener(kind, (event) => {
+      const drop = event.target.closest?.("#drop");
+      if (!drop) return;
+      event.preventDefault();
+      drop.classList.toggle("over", kind === "dragover");
+      if (kind === "drop") choose(event.dataTransfer.files);
+    });
+  }
+  // A file dropped beside the field would replace the page.
+  for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
+
+  function choose(files) {
+    for (const file of files) {
+      const item = at("file").content.cloneNode(true).querySelector("li");
+      item.file = file;
+      item.querySelector(".file-name").textContent = file.name;
+      item.querySelector(".file-size").textContent = bytes(file.size);
+      const select = item.querySelector("select");
+      const names = [...select.options].map((option) => option.value).filter((name) => name && file.name.startsWith(name));
+      select.value = names.sort((one, other) => other.length - one.length)[0] || "";
+      select.setAttribute("aria-label", `Dataset of ${file.name}`);
+      item.querySelector(".remove").setAttribute("aria-label", `Remove ${file.name}`);
+      at("chosen").append(item);
+    }
+    choosable();
+  }
+
+  function choosable() {
+    const items = waiting();
+    const ready = items.length > 0 && items.every((item) => item.querySelector("select").value);
+    at("send").disabled = at("check").disabled = !ready || busy > 0;
+  }
+
+  const waiting = () => [...at("chosen").children].filter((item) => !item.dataset.sent);
+
+  async function each(work) {
+    const items = waiting();
+    busy += 1;
+    choosable();
+    for (const item of items) {
+      const outcome = item.querySelector(".outcome");
+      outcome.replaceChildren();
+      try {
+        await work(item, item.file, item.querySelector("select").value, outcome);
+      } catch (problem) {
+        delete item.dataset.sent;
+        outcome.replaceChildren(element("p", { class: "alert" }, problem.message));
+      }
+      item.querySelector("progress").hidden = true;
+    }
+    busy -= 1;
+    if (at("chosen")) choosable();
+  }
+
+  async function upload(item, file, dataset, outcome) {
+    item.dataset.sent = "1";
+    const form = await order("uploads", { dataset, filename: file.name, size: file.size });
+    const bar = item.querySelector("progress");
+    bar.setAttribute("aria-label", `Sending ${file.name}`);
+    bar.hidden = false;
+    await send(form, file, bar);
+    for (const part of item.querySelectorAll("select, .remove")) part.disabled = true;
+    const load = await ended(form.load_id, (now) => { outcome.textContent = `Load ${now.id}: ${now.status}, ${number(now.received)} rows`; });
+    const rejects = load.rejected ? await json(`loads/${load.id}/rejects?limit=5`) : { reasons: [], rejects: [] };
+    tell(outcome, load.error || `${load.status}: ${summary(load)}`, { ...rejects, rejected: load.rejected }, element("a", { href: `#/load?id=${load.id}` }, `Load ${load.id}`));
+  }
+
+  function send(form, file, bar) {
+    return new Promise((done, failed) => {
+      const request = new XMLHttpRequest();
+      request.open("POST", form.url);
+      request.upload.addEventListener("progress", (event) => { bar.max = event.total || 1; bar.value = event.loaded; });
+      request.addEventListener("load", () => {
+        if (request.status < 300) done();
+        else failed(new Problem(request.status, `The bucket refused the file: ${/<Message>([^<]*)/.exec(request.responseText)?.[1] || request.status}`));
+      });
+      request.addEventListener("error", () => failed(new Problem(0, "The file could not be sent: the bucket cannot be reached.")));
+      const body = new FormData();
+      for (const [name, value] of Object.entries(form.fields)) body.append(name, value);
+      body.append("file", file);
+      request.send(body);
+    });
+  }
+
+  async function check(item, file, dataset, outcome) {
+    outcome.textContent = "Checking …";
+    const zipped = file.name.endsWith(".gz") ? file : await new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
+    if (zipped.size > MAX_CHECK) throw new Problem(413, `The file is too large to be checked: ${bytes(zipped.size)} compressed, ${bytes(MAX_CHECK)} are possible.`);
+    const found = await json(`uploads/check?dataset=${dataset}&limit=5`, { method: "POST", body: zipped, headers: { "Content-Type": "application/gzip" } });
+    tell(outcome, `Nothing was written. Of ${number(found.received)} rows, a load would find ${summary(found)}.`, found);
+  }
+
+  function summary(counts) {
+    const names = ["inserted", "updated", "unchanged", "superseded", "rejected"].filter((name) => counts[name]);
+    return names.map((name) => `${number(counts[name])} ${name}`).join(", ") || "no rows";
+  }
+
+  function tell(outcome, text, found, link) {
+    const parts = [element("p", {}, text)];
+    if (link) parts[0].append(" (", link, ")");
+    if (found.reasons.length) parts.push(table("Why rows were rejected", ["Reason", "Rows"], found.reasons.map((one) => [one.reason, number(one.count)])));
+    if (found.rejects.length) {
+      const rows = found.rejects.map((one) => [String(one.line ?? one.index), one.reasons.join("; "), element("code", { class: "raw" }, one.raw.slice(0, 300))]);
+      parts.push(table(`The first ${found.rejects.length} of ${number(found.rejected)}`, ["Line", "Reasons", "As sent"], rows));
+    }
+    outcome.replaceChildren(...parts);
+  }
+
+  // --- restoring
+
+  async function restore(form) {
+    const button = form.querySelector("button"), restored = at("restored");
+    button.disabled = true;
+    busy += 1;
+    restored.replaceChildren();
+    try {
+      for (const box of form.querySelectorAll("[name=dataset]:checked")) { // parents come first
+        const line = restored.appendChild(element("p", {}, `${box.value}: ordered`));
+        const ordered = await order(`${box.value}/backup/restore`, { restore_point: form.dataset.point });
+        const load = await ended(ordered.load_id, (now) => { line.textContent = `${box.value}: ${now.status}`; });
+        line.textContent = `${box.value}: ${load.error || `${load.status}, ${summary(load)}`} (`;
+        line.append(element("a", { href: `#/load?id=${load.id}` }, `load ${load.id}`), ")");
+      }
+      if (!restored.childElementCount) restored.textContent = "Nothing is chosen.";
+    } catch (problem) {
+      restored.append(element("p", { class: "alert" }, problem.message));
+    }
+    busy -= 1;
+    button.disabled = false;
+  }
+
+  // --- small things
+
+  function element(name, attributes = {}, ...content) {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.append(...content);
+    return made;
+  }
+
+  function table(caption, columns, rows) {
+    const cells = (row, name) => element("tr", {}, ...row.map((cell) => element(name, name === "th" ? { scope: "col" } : {}, cell)));
+    const made = element("table", {}, element("caption", {}, caption), element("thead", {}, cells(columns, "th")), element("tbody", {}, ...rows.map((row) => cells(row, "td"))));
+    return element("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": caption }, made);
+  }
+
+  const number = (value) => value.toLocaleString("en");
+  const bytes = (count) => (count < 1000 ? `${count} bytes` : count < 1e6 ? `${(count / 1e3).toFixed(1)} kB` : `${(count / 1e6).toFixed(1)} MB`);
+
+  show(true);
+})();

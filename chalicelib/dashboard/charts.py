@@ -1,0 +1,76 @@
+"""The geometry of the charts; templates draw it as SVG.
+
+Horizontal measures are percentages, vertical ones pixels, so that a chart is as wide as there is room while its
+text keeps its size.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+QUARTERS = ("q1", "q2", "q3", "q4")
+COLUMNS_HEIGHT = 180  # px of the tallest column
+ROW_HEIGHT = 46  # px of a department's name and bar
+MAX_YEARS_BY_QUARTER = 4
+MAX_COLUMNS = 40
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A column (`at` and `size` are x and width in %, `length` its height in px) or a bar (y in px, width in %)."""
+
+    label: str
+    value: int
+    at: float
+    size: float
+    length: float
+    starts_group: str = ""
+
+
+def columns(years: Sequence[Mapping[str, int]]) -> list[Bar]:
+    """Hires as columns: by quarter for a few years, by year for many, the newest 40 at most.
+
+    `years` are {"year", "q1", …, "q4"}, oldest first.
+    """
+    found: list[tuple[str, str, int]]
+    if len(years) <= MAX_YEARS_BY_QUARTER:
+        found = [(str(y["year"]), name.upper(), y[name]) for y in years for name in QUARTERS]
+    else:
+        found = [("", str(y["year"]), sum(y[name] for name in QUARTERS)) for y in years[-MAX_COLUMNS:]]
+    if not found:
+        return []
+    most = max(value for *_, value in found) or 1
+    step = 100 / len(found)
+    seen: set[str] = set()
+    bars = []
+    for index, (group, label, value) in enumerate(found):
+        first = group if group not in seen else ""
+        seen.add(group)
+        height = COLUMNS_HEIGHT * value / most
+        bars.append(
+            Bar(label, value, round(index * step + step * 0.15, 3), round(step * 0.7, 3), round(height, 1), first)
+        )
+    return bars
+
+
+def rows(departments: Sequence[Mapping[str, Any]], mean: float | None) -> tuple[list[Bar], float | None]:
+    """Departments ({"department", "hired"}) as bars below each other, and where the mean is, in %."""
+    if not departments:
+        return [], None
+    most = max(d["hired"] for d in departments)
+    bars = [
+        Bar(d["department"], d["hired"], index * ROW_HEIGHT, round(100 * d["hired"] / most, 3), 0)
+        for index, d in enumerate(departments)
+    ]
+    return bars, None if mean is None else round(100 * mean / most, 3)
+
+
+def shares(counts: Iterable[tuple[str, int]]) -> list[Bar]:
+    """Parts of a whole side by side; those that are nothing are left out."""
+    present = [(name, count) for name, count in counts if count]
+    total, at, bars = sum(count for _, count in present), 0.0, []
+    for name, count in present:
+        size = 100 * count / total
+        bars.append(Bar(name, count, round(at, 3), round(size, 3), 0))
+        at += size
+    return bars

@@ -1,0 +1,77 @@
+"""Templates into HTML. Everything that comes from data is escaped by Jinja, everywhere."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+_HERE = Path(__file__).parent
+_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+def render(template: str, **context: Any) -> str:
+    return _environment().get_template(template).render(context)
+
+
+@cache
+def asset(name: str) -> str:
+    """The page's style or script."""
+    return (_HERE / "assets" / name).read_text("utf-8")
+
+
+@cache
+def asset_hash(name: str) -> str:
+    """What a Content-Security-Policy calls an inline style or script: `sha256-…`."""
+    return "sha256-" + base64.b64encode(sha256(asset(name).encode()).digest()).decode()
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"number": number, "age": age, "size": size, "moment": moment}
+    made.globals["asset"] = lambda name: Markup(asset(name))  # noqa: S704 - our own file
+    return made
+
+
+def number(value: float) -> str:
+    """1,234; fractions with one digit."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def size(count: int) -> str:
+    """Bytes as people say them."""
+    for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
+        if count >= 1000**power:
+            return f"{count / 1000**power:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def age(span: timedelta) -> str:
+    """3 minutes; the largest unit that fills."""
+    seconds = max(0, int(span.total_seconds()))
+    for length, unit in _UNITS:
+        if seconds >= length or length == 1:
+            count = seconds // length
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    raise AssertionError
+
+
+def moment(at: datetime | str | None) -> Markup | str:
+    """A time in UTC, to the second."""
+    if at is None:
+        return "–"
+    found = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        found.strftime("%Y-%m-%dT%H:%M:%SZ"), found.strftime("%Y-%m-%d %H:%M:%S")
+    )

@@ -1,0 +1,189 @@
+"""What each panel shows: a function that finds it, and the template of the same name.
+
+A panel raises what the routes of the API raise; who may see it has been decided before.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib import condition, loads
+from chalicelib import reports as all_reports
+from chalicelib.access import Role
+from chalicelib.dashboard import charts, figures, pages
+from chalicelib.database import SNAPSHOT
+from chalicelib.datasets import DATASETS
+from chalicelib.errors import NotFound, Unprocessable
+from chalicelib.services import Services
+
+MAX_ROWS = 200  # of the quarterly report; all of it is a download away
+PAGE = 20
+BUSY, CALM = 1000, 15_000  # ms until a panel asks again: while something runs, and otherwise
+UNFINISHED = ("queued", "running")
+OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who looks, and what they ask for (the query parameters that were sent, read and checked)."""
+
+    role: Role
+    asked: Mapping[str, Any]
+
+    @property
+    def may_write(self) -> bool:
+        return self.role.includes(Role.WRITER)
+
+    @property
+    def may_restore(self) -> bool:
+        return self.role.includes(Role.OPERATOR)
+
+
+Found = dict[str, Any]
+
+
+def rendered(panel: str, parts: Services, caller: Caller) -> str:
+    """The HTML of a panel. Raises NotFound for one that there is not, and what its function raises."""
+    find = PANELS.get(panel)
+    if find is None:
+        raise NotFound(f"there is no panel {panel[:40]}")
+    return pages.render(f"{panel}.html", viewer=caller, datasets=list(DATASETS.values()), **find(parts, caller))
+
+
+def reports(parts: Services, caller: Caller) -> Found:
+    asked = caller.asked
+    department_id = asked.get("department_id")
+    with parts.database.transaction(SNAPSHOT) as session:
+        years = [found["year"] for found in all_reports.years(session)]
+        newest = years[0] if years else datetime.now(UTC).year
+        first = asked.get("from") or asked.get("to") or newest
+        last = max(first, asked.get("to") or first)
+        by_quarter = figures.per_quarter(session, first, last, department_id)
+        top = json.loads(all_reports.top(session, first, last))
+        mean = all_reports.mean_hired(session, first, last)
+        table = all_reports.first_rows(session, first, last, department_id, limit=MAX_ROWS + 1)
+        departments = figures.departments(session)
+    bars, mean_at = charts.rows(top, mean)
+    return {
+        "years": sorted({first, last, *years}, reverse=True),
+        "first": first,
+        "last": last,
+        "departments": departments,
+        "department_id": department_id,
+        "columns": charts.columns(by_quarter),
+        "columns_height": charts.COLUMNS_HEIGHT,
+        "row_height": charts.ROW_HEIGHT,
+        "hired": sum(row[quarter] for row in by_quarter for quarter in charts.QUARTERS),
+        "bars": bars,
+        "mean": mean,
+        "mean_at": mean_at,
+        "table": table[:MAX_ROWS],
+        "is_cut": len(table) > MAX_ROWS,
+    }
+
+
+def loads_panel(parts: Services, caller: Caller) -> Found:
+    filters = {name: caller.asked[name] for name in ("dataset", "status") if name in caller.asked}
+    with parts.database.session() as session:
+        rows = loads.listed(session, filters, limit=PAGE + 1, before=caller.asked.get("cursor"))
+    page = [_load(row) for row in rows[:PAGE]]
+    return {
+        "loads": page,
+        "filters": filters,
+        "cursor": page[-1]["id"] if len(rows) > PAGE else None,
+        "is_first": "cursor" not in caller.asked,
+        "refresh": BUSY if any(row["is_unfinished"] for row in page) else CALM,
+    }
+
+
+def load(parts: Services, caller: Caller) -> Found:
+    wanted = _wanted(caller, "id")
+    with parts.database.session() as session:
+        row = loads.get(session, wanted)
+    if row is None:
+        raise NotFound(f"there is no load {wanted}")
+    shown = _load(row)
+    return {
+        "load": shown,
+        "shares": charts.shares([(name, row[name]) for name in OUTCOMES]),
+        "refresh": BUSY if shown["is_unfinished"] else CALM,
+    }
+
+
+def upload(_parts: Services, _caller: Caller) -> Found:
+    return {}
+
+
+def backups(parts: Services, caller: Caller) -> Found:
+    from chalicelib.backups import manifest
+
+    points, cursor = manifest.page(parts.storage.backup, limit=PAGE, before=caller.asked.get("point"))
+    return {"points": [_point(point.summary()) for point in points], "cursor": cursor, "refresh": CALM}
+
+
+def restore(parts: Services, caller: Caller) -> Found:
+    from chalicelib.backups import manifest
+
+    point = manifest.get(parts.storage.backup, _wanted(caller, "point"))
+    with parts.database.session() as session:
+        now = {name: session.scalar(f"SELECT count(*) FROM {name}") for name in DATASETS}
+    return {"point": _point(point.summary()), "now": now}
+
+
+def health(parts: Services, _caller: Caller) -> Found:
+    checks = condition.checks(parts.database, parts.storage)
+    up = all(state == condition.OK for state in checks.values())
+    last = condition.last_backup(parts.storage) if checks["backup_bucket"] == condition.OK else None
+    return {
+        "checks": checks,
+        "up": up,
+        "last_backup": last and {**last, "age": timedelta(seconds=last["age_seconds"])},
+        "dead_letters": condition.depth(parts.dead_letters),
+        "refresh": CALM,
+    }
+
+
+PANELS: Mapping[str, Callable[[Services, Caller], Found]] = {
+    "reports": reports,
+    "loads": loads_panel,
+    "load": load,
+    "upload": upload,
+    "backups": backups,
+    "restore": restore,
+    "health": health,
+}
+
+
+def _wanted(caller: Caller, name: str) -> Any:
+    if name not in caller.asked:
+        raise Unprocessable(f"{name} is missing")
+    return caller.asked[name]
+
+
+def _load(row: Mapping[str, Any]) -> Found:
+    """A load with what a reader wants to know first."""
+    began, ended = row["started_at"], row["finished_at"]
+    is_unfinished = row["status"] in UNFINISHED
+    until = datetime.now(UTC) if row["status"] == "running" else ended
+    seconds = (until - began).total_seconds() if began and until else None
+    return {
+        **row,
+        "is_unfinished": is_unfinished,
+        "name": row["source"].rpartition("/")[2] if row["kind"] != "api" else "API request",
+        "seconds": seconds,
+        "rate": row["received"] / seconds if seconds and seconds >= 0.05 and row["received"] else None,
+    }
+
+
+def _point(summary: Mapping[str, Any]) -> Found:
+    at = datetime.fromisoformat(summary["created_at"])
+    tables = summary["tables"].values()
+    return {
+        **summary,
+        "age": datetime.now(UTC) - at,
+        "rows": sum(table["rows"] for table in tables),
+        "bytes": sum(table["bytes"] for table in tables),
+        "verified_at": summary.get("verified_at"),
+    }
