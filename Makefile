@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test faults fuzz fuzz-api test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test browser faults fuzz fuzz-api test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -52,6 +52,10 @@ revoke: venv ## end a token: TOKEN=its id or itself
 
 test: venv ## all tests
 	@$(python) -m pytest
+
+browser: ## what the browser tests need: Chromium (Debian's, as root) and axe-core from npm
+	@command -v chromium >/dev/null || { apt-get -q update && apt-get install -q -y --no-install-recommends chromium; }
+	@npm install --prefix tests/e2e/browser --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel error
 
 faults: venv ## the long form of tests/faults: 250 faults on the deployed app (12 minutes)
 	@$(python) -m tests.faults

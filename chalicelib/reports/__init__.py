@@ -112,3 +112,13 @@ def mean_hired(session: Session, first: int, last: int) -> float | None:
 def years(session: Session) -> list[dict[str, Any]]:
     """`[{"year", "hired"}]`: the years with hires, newest first, and how many."""
     return session.records(_YEARS)
+
+
+def first_rows(
+    session: Session, first: int, last: int, department_id: int | None = None, *, limit: int
+) -> list[dict[str, Any]]:
+    """The first rows of `quarterly_between`, for who wants to show a few."""
+    narrowed = "" if department_id is None else "AND h.department_id = :department_id"
+    params = {} if department_id is None else {"department_id": department_id}
+    report = _QUARTERLY.format(narrowed=narrowed)
+    return session.records(f"SELECT * FROM ({report}) r LIMIT :limit", first=first, last=last, limit=limit, **params)

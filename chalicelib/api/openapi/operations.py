@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from chalicelib.api import history, reports, restores
+from chalicelib.api import dashboard, history, reports, restores
 from chalicelib.api.openapi.schemas import DOCUMENT, Json, example_row, ref, row_name
 from chalicelib.api.parameters import Parameter
 from chalicelib.api.uploads import MAX_ROWS
@@ -15,6 +15,7 @@ TAGS = {
     "reports": "What the people who plan hiring ask.",
     "loads": "What became of every file, request and restore.",
     "backups": "Restore points, and their restores.",
+    "dashboard": "Pages for people.",
     "service": "The platform itself.",
 }
 
@@ -74,6 +75,7 @@ def operations() -> Iterator[Operation]:
     for dataset in DATASETS.values():
         for name in (dataset.route, dataset.name):
             yield _restore(dataset, name)
+    yield from _pages()
     yield from _service()
 
 
@@ -235,6 +237,39 @@ def _loads() -> Iterator[Operation]:
         parameters=(history.LOAD_ID,),
         answers={200: ("the load", ref("Load"))},
         refusals=(404,),
+    )
+
+
+_PAGE: dict[str, Any] = {
+    "media": (HTML,),
+    "headers": ("Cache-Control", "Content-Security-Policy", "X-Content-Type-Options"),
+}
+
+
+def _pages() -> Iterator[Operation]:
+    yield Operation(
+        "GET",
+        "/",
+        "get_dashboard",
+        "dashboard",
+        "The dashboard",
+        about="One page for people, which holds no data itself: it asks for panels with the token that is signed in.",
+        answers={200: ("the page", {"type": "string", "examples": ["<!doctype html>"]})},
+        is_static=True,
+        **_PAGE,
+    )
+    yield Operation(
+        "GET",
+        "/dashboard/{panel}",
+        "get_dashboard_panel",
+        "dashboard",
+        "A panel of the dashboard, as a piece of HTML",
+        about="What the dashboard shows. Programs are better served by the other operations, which say the same.",
+        parameters=(dashboard.PANEL, *dashboard.QUERY),
+        answers={200: ("the panel", {"type": "string", "examples": ["<h1>Loads</h1>"]})},
+        refusals=(404, 422),
+        details={404: "there is no panel of that name, or no such load or restore point", 422: "id is missing"},
+        **{**_PAGE, "headers": ("Cache-Control", "X-Content-Type-Options")},
     )
 
 

@@ -1,0 +1,310 @@
+"""People use the dashboard: in a real browser, on the deployed app."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, FilePayload, expect
+
+from tests.e2e.browser import PHONE, Visit, launched, visiting
+from tests.e2e.cloud import Cloud, until
+
+PANELS = ("reports", "loads", "upload", "backups", "health")
+EMPLOYEES = (  # departments 1 and 2 hire 5 and 1, in two years
+    "1,Ada,2021-01-05T10:00:00Z,1,1\n2,Bea,2021-02-05T10:00:00Z,1,1\n3,Cid,2021-08-05T10:00:00Z,1,2\n"
+    "4,Dan,2021-12-31T23:59:59Z,1,1\n5,Eve,2021-05-05T10:00:00Z,2,1\n6,Flo,2020-05-05T10:00:00Z,1,1\n"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture
+def visit(browser: Browser, cloud: Cloud) -> Iterator[Visit]:
+    with visiting(browser, cloud.env["API_URL"]) as found:
+        sign_in(found, cloud)
+        yield found
+
+
+def sign_in(visit: Visit, cloud: Cloud) -> None:
+    """With the operator's token, where the stage asks for one."""
+    if cloud.env["API_TOKEN"]:
+        visit.page.goto(visit.url)
+        visit.page.get_by_label("Token").fill(cloud.env["API_TOKEN"])
+        visit.page.get_by_role("button", name="Sign in").click()
+        visit.settled()
+
+
+def fill(cloud: Cloud) -> None:
+    cloud.upload("departments.csv", "1,Staff\n2,Stores\n")
+    cloud.upload("jobs.csv", "1,Recruiter\n2,Analyst\n")
+    cloud.upload("hired_employees.csv", EMPLOYEES)
+
+
+def drop(visit: Visit, name: str, text: str) -> None:
+    """Drop a file as the mouse would."""
+    data = visit.page.evaluate_handle(
+        "([name, text]) => { const data = new DataTransfer(); data.items.add(new File([text], name)); return data; }",
+        [name, text],
+    )
+    for event in ("dragover", "drop"):
+        visit.page.dispatch_event("#drop", event, {"dataTransfer": data})
+
+
+# --- reports
+
+
+def test_charts_and_tables_show_what_the_api_answers(cloud: Cloud, visit: Visit) -> None:
+    fill(cloud)
+    visit.open("reports")
+    expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2021")
+    report = cloud.get("/department/hires/quarterly/2021").body
+    quarters = [(q.upper(), sum(row[q] for row in report)) for q in ("q1", "q2", "q3", "q4")]
+    assert visit.values("g.column") == quarters == [("Q1", 2), ("Q2", 1), ("Q3", 1), ("Q4", 1)]
+    top = cloud.get("/department/hires/top/2021").body
+    assert visit.values("g.bar") == [(row["department"], row["hired"]) for row in top] == [("Staff", 4)]
+    assert visit.text("#mean") == "2.5"
+    rows = visit.page.locator("#quarterly tbody tr").all_inner_texts()
+    shown = [[row["department"], row["job"], *(str(row[q]) for q in ("q1", "q2", "q3", "q4"))] for row in report]
+    assert [row.split("\t")[:-1] for row in rows] == shown
+    heights = [box["height"] for r in visit.page.locator("g.column rect").all() if (box := r.bounding_box())]
+    assert heights[0] == pytest.approx(2 * heights[1], abs=1), "a column is as high as its value"
+
+
+def test_years_and_departments_are_chosen(cloud: Cloud, visit: Visit) -> None:
+    fill(cloud)
+    visit.open("reports")
+    visit.page.get_by_role("combobox", name="From").select_option("2020")
+    visit.page.get_by_role("combobox", name="Department").select_option(label="Staff")
+    visit.page.get_by_role("button", name="Show").click()
+    expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2020 to 2021")
+    assert visit.text("#hired") == "5"
+    assert visit.page.evaluate("location.hash") == "#/reports?from=2020&to=2021&department_id=1"
+    visit.page.reload()  # the address says it all
+    visit.settled()
+    assert visit.text("#hired") == "5"
+    visit.page.go_back()
+    expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2021")
+
+
+def test_reports_are_downloaded(cloud: Cloud, visit: Visit) -> None:
+    cloud.upload("departments.csv", "1,=1+1\n")
+    cloud.upload("jobs.csv", "1,Recruiter\n2,Analyst\n")
+    cloud.upload("hired_employees.csv", "1,Ada,2021-01-05,1,1\n")
+    visit.open("reports")
+    found = {}
+    for name in ("CSV of quarterly", "JSON of quarterly"):
+        with visit.page.expect_download() as download:
+            visit.page.get_by_role("link", name=name).click()
+        found[name] = (download.value.suggested_filename, Path(download.value.path()).read_text())
+    name, text = found["CSV of quarterly"]
+    assert name == "quarterly-hires-2021.csv"
+    assert list(csv.reader(io.StringIO(text)))[1] == ["2021", "'=1+1", "Recruiter", "1", "0", "0", "0"]
+    name, text = found["JSON of quarterly"]
+    assert name == "quarterly-hires-2021.json"
+    assert json.loads(text) == cloud.get("/department/hires/quarterly?from=2021&to=2021").body
+
+
+# --- files
+
+
+def test_a_dropped_file_is_loaded(cloud: Cloud, visit: Visit) -> None:
+    visit.open("upload")
+    drop(visit, "departments_new.csv", "1,Staff\n,Nameless\n3,\n")
+    expect(visit.page.get_by_label("Dataset of departments_new.csv")).to_have_value("departments")
+    visit.page.get_by_role("button", name="Upload").click()
+    outcome = visit.page.locator(".outcome")
+    expect(outcome).to_contain_text("succeeded: 1 inserted, 2 rejected", timeout=60_000)
+    expect(outcome).to_contain_text("id is missing")
+    assert cloud.table("departments") == [(1, "Staff")]
+    visit.page.get_by_role("link", name="Load ").click()
+    expect(visit.page.get_by_role("heading", level=1)).to_contain_text("Load ")
+    visit.settled()
+    assert dict(visit.values(".shares rect")) == {"inserted": 1, "rejected": 2}
+    link = visit.page.get_by_role("link", name="All of them")
+    with urlopen(str(link.get_attribute("href"))) as answer:
+        records = [json.loads(line) for line in answer.read().splitlines()]
+    assert [record["reasons"] for record in records] == [["id is missing"], ["department is missing"]]
+    assert visit.page.locator("#reasons tbody tr").all_inner_texts() == ["department is missing\t1", "id is missing\t1"]
+
+
+def test_a_file_of_no_known_name_is_given_its_dataset(cloud: Cloud, visit: Visit) -> None:
+    visit.open("upload")
+    drop(visit, "export.csv", "1,Clerk\n")
+    expect(visit.page.get_by_role("button", name="Upload")).to_be_disabled()
+    visit.page.get_by_label("Dataset of export.csv").select_option("jobs")
+    visit.page.get_by_role("button", name="Upload").click()
+    expect(visit.page.locator(".outcome")).to_contain_text("succeeded: 1 inserted", timeout=60_000)
+    assert cloud.table("jobs") == [(1, "Clerk")]
+
+
+def test_a_check_writes_nothing(cloud: Cloud, visit: Visit) -> None:
+    before = cloud.newest_load()
+    visit.open("upload")
+    visit.page.get_by_label("Drop").set_input_files(
+        FilePayload(name="jobs.csv", mimeType="text/csv", buffer=b"1,Clerk\n2,\n1,Chief\n")
+    )
+    visit.page.get_by_role("button", name="Check only").click()
+    outcome = visit.page.locator(".outcome")
+    expect(outcome).to_contain_text("Nothing was written.", timeout=60_000)
+    expect(outcome).to_contain_text("1 inserted, 1 superseded, 1 rejected")
+    expect(outcome).to_contain_text("job is missing")
+    assert cloud.table("jobs") == []
+    assert cloud.newest_load() == before
+    visit.page.get_by_role("button", name="Upload").click()  # the same file, now in earnest
+    expect(outcome).to_contain_text("succeeded: 1 inserted, 1 superseded, 1 rejected", timeout=60_000)
+    assert cloud.table("jobs") == [(1, "Chief")]
+
+
+def test_loads_change_while_one_looks(cloud: Cloud, visit: Visit) -> None:
+    form = cloud.post("/uploads", {"dataset": "jobs", "filename": "jobs.csv", "size": 100}).body
+    visit.open("loads")
+    row = visit.page.locator(f'tr[data-load="{form["load_id"]}"]')
+    expect(row).to_contain_text("queued")
+    cloud.s3.put_object(Bucket=cloud.env["LANDING_BUCKET"], Key=form["key"], Body=b"1,Clerk\n2,\n")
+    expect(row).to_contain_text("succeeded", timeout=60_000)
+    visit.page.get_by_role("combobox", name="Status").select_option("failed")
+    visit.page.get_by_role("button", name="Show").click()
+    expect(row).to_have_count(0)
+
+
+# --- backups
+
+
+def test_a_restore_says_what_it_does_and_does_it(cloud: Cloud, visit: Visit) -> None:
+    cloud.upload("departments.csv", "1,Staff\n2,Stores\n")
+    point = cloud.backup()
+    cloud.upload("departments.csv", "1,Changed\n3,New\n")
+    visit.open("backups")
+    visit.page.locator(f'tr[data-point="{point}"]').get_by_role("link").click()
+    expect(visit.page.locator("#restore")).to_contain_text("departments: 2 rows then, 3 now")
+    expect(visit.page.locator("#restore")).to_contain_text("Rows that were changed since go back")
+    visit.page.get_by_label("jobs").uncheck()
+    visit.page.get_by_label("hired_employees").uncheck()
+    order = visit.page.get_by_role("button", name="Restore")
+    order.click()
+    assert cloud.table("departments")[0] == (1, "Changed"), "not without a confirmation"
+    visit.page.get_by_label("I want the rows").check()
+    order.click()
+    expect(visit.page.locator("#restored")).to_contain_text(
+        "departments: succeeded, 1 updated, 1 unchanged", timeout=60_000
+    )
+    assert cloud.table("departments") == [(1, "Staff"), (2, "Stores"), (3, "New")]
+
+
+def test_health_is_shown(cloud: Cloud, visit: Visit) -> None:
+    visit.open("health")
+    expect(visit.page.locator("#panel")).to_contain_text("all well")
+    assert "Dead letters" in visit.text("#health")
+
+
+# --- everybody
+
+
+def test_everything_is_done_by_keyboard(cloud: Cloud, visit: Visit) -> None:
+    fill(cloud)
+    point = cloud.backup()
+    cloud.upload("jobs.csv", "1,Changed\n")
+    keys = visit.page.keyboard
+    visit.open("reports")
+    visit.page.evaluate("document.body.focus()")
+
+    def tab_to(text: str) -> None:
+        for _ in range(40):
+            keys.press("Tab")
+            focused = visit.page.evaluate(
+                "(e => e.ariaLabel || (e.labels?.[0] || e).textContent.trim())(document.activeElement)"
+            )
+            if text in focused:
+                outline = visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                assert outline != "none", f"{text} has the focus and does not show it"
+                return
+        pytest.fail(f"no Tab leads to {text}")
+
+    tab_to("Skip to the content")
+    keys.press("Enter")
+    tab_to("From")
+    keys.type("2020")
+    tab_to("Show")
+    keys.press("Enter")
+    expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2020 to 2021")
+    assert visit.page.evaluate("document.activeElement.tagName") == "H1", "what has come is read out"
+    visit.open("backups")
+    tab_to("Restore the state of")
+    keys.press("Enter")
+    expect(visit.page.locator("#restore")).to_have_attribute("data-point", point)
+    visit.settled()
+    tab_to("I want the rows")
+    keys.press("Space")
+    tab_to("Restore")
+    keys.press("Enter")
+    expect(visit.page.locator("#restored")).to_contain_text("hired_employees: succeeded", timeout=60_000)
+    assert cloud.table("jobs")[0] == (1, "Recruiter")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [None, PHONE], ids=["wide", "phone"])
+def test_panels_are_accessible_on_every_screen(
+    cloud: Cloud, browser: Browser, scheme: str, viewport: dict[str, int] | None
+) -> None:
+    fill(cloud)
+    load = cloud.upload("jobs_broken.csv", "1,\nx,y\n")
+    point = cloud.backup()
+    options = {"viewport": viewport} if viewport else {}
+    with visiting(browser, cloud.env["API_URL"], color_scheme=scheme, **options) as visit:
+        sign_in(visit, cloud)
+        for panel in (*PANELS, "reports?from=2020&to=2021", f"load?id={load['id']}", f"restore?point={point}"):
+            visit.open(panel)
+            assert visit.violations() == [], panel
+            assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{panel} is too wide"
+        dark = visit.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0] < 100")
+        assert dark == (scheme == "dark")
+
+
+def test_data_is_text_and_never_markup(cloud: Cloud, visit: Visit) -> None:
+    hostile = "<img src=x onerror=document.title=1>"
+    cloud.upload("departments.csv", f"1,{hostile}\n")
+    cloud.upload("jobs.csv", f"1,{hostile}\n")
+    cloud.upload("hired_employees.csv", f"1,{hostile},2021-01-05,1,1\n")
+    load = cloud.upload(f"jobs{hostile.replace('/', '')}.csv", f"x,{hostile}\n")
+    for panel in ("reports", "loads", f"load?id={load['id']}"):
+        visit.open(panel)
+        assert hostile in visit.text("#panel"), panel
+        assert visit.page.locator("#panel img").count() == 0
+
+
+def test_what_goes_wrong_is_said(cloud: Cloud, visit: Visit) -> None:
+    visit.expected += ["404 (Not Found)", "422 (Unprocessable"]
+    visit.open("load?id=999999999")
+    expect(visit.page.locator("#trouble")).to_have_text("there is no load 999999999")
+    visit.open("upload")
+    drop(visit, "jobs.csv", "")
+    visit.page.get_by_role("button", name="Upload").click()
+    expect(visit.page.locator(".outcome .alert")).to_be_visible()
+    expect(visit.page.locator("#trouble")).to_be_hidden()
+
+
+def test_the_page_is_there_without_its_last_slash(cloud: Cloud, browser: Browser) -> None:
+    for url in (cloud.env["API_URL"], f"{cloud.env['API_URL']}/"):
+        with visiting(browser, cloud.env["API_URL"]) as visit:
+            visit.page.goto(url)
+            sign_in(visit, cloud)
+            visit.settled()
+            expect(visit.page.locator("h1").last).to_contain_text("Hires in")
+            assert visit.page.get_by_role("link", name="API").get_attribute("href") == f"{cloud.env['API_URL']}/docs"
+
+
+def test_the_page_asks_again_only_while_it_is_looked_at(cloud: Cloud, visit: Visit) -> None:
+    visit.open("loads")
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url))
+    cloud.post("/uploads", {"dataset": "jobs", "filename": "jobs.csv", "size": 100})
+    visit.open("loads?status=queued")
+    until(lambda: sum("dashboard/loads" in url for url in asked) > 2, "another look")
