@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test browser faults fuzz fuzz-api test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,9 @@ test: venv ## all tests
 browser: ## what the browser tests need: Chromium (Debian's, as root) and axe-core from npm
 	@command -v chromium >/dev/null || { apt-get -q update && apt-get install -q -y --no-install-recommends chromium; }
 	@npm install --prefix tests/e2e/browser --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel error
+
+screenshots: venv ## take the pictures of the dashboard for the README
+	@HIREFLOW_BROWSER=required HIREFLOW_SCREENSHOTS=1 $(python) -m pytest -q tests/e2e/test_dashboard.py -k pictures
 
 faults: venv ## the long form of tests/faults: 250 faults on the deployed app (12 minutes)
 	@$(python) -m tests.faults

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -10,6 +11,8 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, FilePayload, expect
 
+from infra.sample import sample
+from tests import screenshots
 from tests.e2e.browser import PHONE, Visit, launched, visiting
 from tests.e2e.cloud import Cloud, until
 
@@ -308,3 +311,21 @@ def test_the_page_asks_again_only_while_it_is_looked_at(cloud: Cloud, visit: Vis
     cloud.post("/uploads", {"dataset": "jobs", "filename": "jobs.csv", "size": 100})
     visit.open("loads?status=queued")
     until(lambda: sum("dashboard/loads" in url for url in asked) > 2, "another look")
+
+
+def test_pictures_are_taken(cloud: Cloud, browser: Browser, tmp_path: Path) -> None:
+    """`make screenshots` keeps those of the README."""
+    folder = screenshots.DOCS if os.environ.get("HIREFLOW_SCREENSHOTS") else tmp_path
+    reports, load_picture = screenshots.PICTURES
+    loads = [cloud.upload(found.key, found.body) for found in sample().files]
+    most = max(loads, key=lambda found: int(found["rejected"] - found["resolved"]))
+    with visiting(browser, cloud.env["API_URL"], viewport={"width": 1200, "height": 750}) as visit:
+        sign_in(visit, cloud)
+        visit.open("reports?from=2021&to=2022")
+        visit.page.screenshot(path=folder / reports)
+    with visiting(browser, cloud.env["API_URL"], viewport={"width": 1200, "height": 750}, color_scheme="dark") as visit:
+        sign_in(visit, cloud)
+        visit.open(f"load?id={most['id']}")
+        visit.page.screenshot(path=folder / load_picture)
+    screenshots.record(folder)
+    assert all((folder / name).stat().st_size > 10_000 for name in screenshots.PICTURES)

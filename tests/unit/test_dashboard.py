@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chalicelib.api.dashboard import NAMES
 from chalicelib.dashboard import charts, pages
 from chalicelib.dashboard.panels import PANELS
+from tests import screenshots
 
 COUNT = st.integers(0, 10**9)
 YEARS = st.lists(st.fixed_dictionaries(dict.fromkeys(charts.QUARTERS, COUNT)), max_size=60).map(
@@ -104,3 +105,12 @@ def test_the_page_needs_nothing_but_itself() -> None:
 def test_panels_carry_no_style_or_script_of_their_own(name: str) -> None:
     source = (pages._HERE / "templates" / f"{name}.html").read_text()
     assert not re.search(r"<script|<style|\son[a-z]+=|\sstyle=|javascript:|\|\s*safe", source)
+
+
+def test_the_pictures_in_the_readme_are_of_this_dashboard() -> None:
+    """`make screenshots` takes new ones."""
+    assert screenshots.RECORD.read_text().strip() == screenshots.digest()
+    readme = (screenshots.DOCS.parent / "README.md").read_text()
+    for picture in screenshots.PICTURES:
+        assert f"](docs/{picture})" in readme
+        assert (screenshots.DOCS / picture).read_bytes().startswith(b"\x89PNG")
