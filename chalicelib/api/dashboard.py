@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api import pages as site
 from chalicelib.api.access import caller_role
 from chalicelib.api.history import CURSOR, FILTERS, LOAD_ID
 from chalicelib.api.parameters import OneOf, WholeNumber, asked
@@ -13,7 +14,6 @@ from chalicelib.api.reports import DEPARTMENT_ID, FROM, TO
 from chalicelib.api.restores import CURSOR as RESTORE_POINT
 from chalicelib.services import services
 
-HTML = "text/html"
 ID = WholeNumber("id", "panel `load`: which one", high=LOAD_ID.high, example=1)
 POINT = type(RESTORE_POINT)(
     "point", "panel `restore`: which one; `backups`: only older ones", example="20210727T160208.123456Z"
@@ -23,10 +23,10 @@ PANEL = OneOf("panel", "what to show", allowed=NAMES, example="reports")
 # Of the reports' panel, which shows the newest year where none is chosen.
 YEARS = (replace(FROM, default=None), replace(TO, default=None))
 QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, POINT)
-_SAFE: dict[str, str | list[str]] = {
-    "Content-Type": f"{HTML}; charset=utf-8",
+_PANEL: dict[str, str | list[str]] = {
+    "Content-Type": "text/html; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-store",
 }
 
 routes = Blueprint(__name__)
@@ -39,21 +39,13 @@ def page() -> Response:
 
     settings = services().settings
     policy = {
-        "default-src": "'none'",
+        **site.SAME_ORIGIN,
         "script-src": f"'{pages.asset_hash('page.js')}'",
         "style-src": f"'{pages.asset_hash('page.css')}'",
-        "img-src": "data:",
-        "connect-src": " ".join(["'self'", *_upload_origins(settings.landing_bucket)]),
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "frame-ancestors": "'none'",
+        "connect-src": " ".join(["'self'", *_upload_origins(settings)]),
     }
-    headers: dict[str, str | list[str]] = {
-        **_SAFE,
-        "Cache-Control": "no-cache",
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-    }
-    return Response(pages.render("page.html", authentication=settings.authentication), headers=headers)
+    html = pages.render("page.html", authentication=settings.authentication)
+    return site.page(routes.current_request, html, policy)
 
 
 @routes.route("/dashboard/{panel}", content_types=["*/*"])
@@ -63,7 +55,7 @@ def panel(panel: str) -> Response:
 
     request = routes.current_request
     caller = panels.Caller(caller_role(request), asked(request, QUERY))
-    return Response(panels.rendered(panel, services(), caller), headers={**_SAFE, "Cache-Control": "private, no-store"})
+    return Response(panels.rendered(panel, services(), caller), headers=_PANEL)
 
 
 def _upload_origins(bucket: str) -> list[str]:

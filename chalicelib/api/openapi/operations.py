@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from chalicelib.api import dashboard, history, reports, restores
-from chalicelib.api.openapi.schemas import DOCUMENT, Json, example_row, ref, row_name
+from chalicelib.api import dashboard, docs, history, reports, restores
+from chalicelib.api.openapi.schemas import DOCUMENT, FILE, PAGE, Json, example_row, ref, row_name
 from chalicelib.api.parameters import Parameter
 from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.datasets import DATASETS, Dataset
@@ -24,6 +24,7 @@ _FORMS = (
     " JSON, or with `Accept: text/csv` CSV that is safe to open in a spreadsheet; 304 where `If-None-Match` has the"
     " `ETag` of now."
 )
+_OF_FILES = ("X-Content-Type-Options", "ETag", "Cache-Control")
 _REPORT: dict[str, Any] = {"media": (JSON, CSV), "headers": ("ETag", "Cache-Control", "Vary")}
 
 
@@ -240,12 +241,6 @@ def _loads() -> Iterator[Operation]:
     )
 
 
-_PAGE: dict[str, Any] = {
-    "media": (HTML,),
-    "headers": ("Cache-Control", "Content-Security-Policy", "X-Content-Type-Options"),
-}
-
-
 def _pages() -> Iterator[Operation]:
     yield Operation(
         "GET",
@@ -254,9 +249,10 @@ def _pages() -> Iterator[Operation]:
         "dashboard",
         "The dashboard",
         about="One page for people, which holds no data itself: it asks for panels with the token that is signed in.",
-        answers={200: ("the page", {"type": "string", "examples": ["<!doctype html>"]})},
+        answers={200: ("the page", PAGE)},
+        media=(HTML,),
+        headers=("Content-Security-Policy", *_OF_FILES),
         is_static=True,
-        **_PAGE,
     )
     yield Operation(
         "GET",
@@ -269,7 +265,8 @@ def _pages() -> Iterator[Operation]:
         answers={200: ("the panel", {"type": "string", "examples": ["<h1>Loads</h1>"]})},
         refusals=(404, 422),
         details={404: "there is no panel of that name, or no such load or restore point", 422: "id is missing"},
-        **{**_PAGE, "headers": ("Cache-Control", "X-Content-Type-Options")},
+        media=(HTML,),
+        headers=("Cache-Control", "X-Content-Type-Options"),
     )
 
 
@@ -304,5 +301,30 @@ def _service() -> Iterator[Operation]:
         "service",
         "This document",
         answers={200: ("an OpenAPI 3.1 document", DOCUMENT)},
+        is_static=True,
+    )
+    yield Operation(
+        "GET",
+        "/docs",
+        "get_docs",
+        "service",
+        "A page to read this document, and to try it",
+        media=(HTML,),
+        headers=("Content-Security-Policy", *_OF_FILES),
+        answers={200: ("the page", PAGE)},
+        is_static=True,
+    )
+    yield Operation(
+        "GET",
+        "/docs/{asset}",
+        "get_docs_asset",
+        "service",
+        "A file that the page loads",
+        parameters=(docs.ASSET, docs.VERSION),
+        media=(CSS, SCRIPT),
+        headers=_OF_FILES,
+        answers={200: ("the file", FILE)},
+        refusals=(404,),
+        details={404: "there is no file docs.txt"},
         is_static=True,
     )
