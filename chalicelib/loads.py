@@ -41,7 +41,7 @@ class Claim:
     """The right to work on a load, until the connection that took it ends.
 
     `tried_before` is whether an earlier attempt may have left something behind, which `attempt` does not
-    tell: a redrive begins to count anew.
+    tell: a redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
     """
 
     load_id: int
@@ -49,6 +49,7 @@ class Claim:
     started_at: datetime
     sha256: str | None
     tried_before: bool
+    correlation_id: str | None = None
 
     @property
     def is_last_attempt(self) -> bool:
@@ -82,7 +83,7 @@ def claim(
             "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
             " started_at = coalesce(started_at, now())"
             " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
-            " RETURNING attempts, started_at, sha256, started_at < now()",
+            " RETURNING attempts, started_at, sha256, started_at < now(), correlation_id",
             id=load_id,
             most=MAX_ATTEMPTS,
         )
@@ -240,15 +241,18 @@ def compare_sequencers(one: str | None, other: str | None) -> int:
     return (a > b) - (a < b)
 
 
-def record_request(session: Session, dataset: Dataset, source: str, counts: Counts) -> tuple[int, datetime]:
+def record_request(
+    session: Session, dataset: Dataset, source: str, counts: Counts, correlation_id: str | None = None
+) -> tuple[int, datetime]:
     """The finished load of an API request: its id and time. Part of the request's transaction."""
     [[load_id, at]] = session.run(
         "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
-        " rejected, attempts, started_at, finished_at)"
+        " rejected, correlation_id, attempts, started_at, finished_at)"
         " VALUES (:dataset, :source, 'api', 'succeeded', :received, :inserted, :updated, :unchanged, :superseded,"
-        " :rejected, 1, now(), clock_timestamp()) RETURNING id, started_at",
+        " :rejected, :correlation_id, 1, now(), clock_timestamp()) RETURNING id, started_at",
         dataset=dataset.name,
         source=source,
+        correlation_id=correlation_id,
         **vars(counts),
     )
     return load_id, at
@@ -259,19 +263,26 @@ def set_errored_key(session: Session, load_id: int, key: str) -> None:
 
 
 def queue_restore(
-    session: Session, dataset: Dataset, landing_bucket: str, restore_point: str, sha256: str
+    session: Session,
+    dataset: Dataset,
+    landing_bucket: str,
+    restore_point: str,
+    sha256: str,
+    correlation_id: str | None = None,
 ) -> tuple[int, str]:
     """Announce a restore before its object is copied; returns the load's id and the object's key."""
     load_id = int(session.scalar("SELECT nextval(pg_get_serial_sequence('loads', 'id'))"))
     key = f"restores/{load_id}/{dataset.name}.avro"
     session.run(
-        "INSERT INTO loads (id, dataset, source, kind, status, restore_point, sha256) OVERRIDING SYSTEM VALUE"
-        " VALUES (:id, :dataset, :source, 'restore', 'queued', :restore_point, :sha256)",
+        "INSERT INTO loads (id, dataset, source, kind, status, restore_point, sha256, correlation_id)"
+        " OVERRIDING SYSTEM VALUE"
+        " VALUES (:id, :dataset, :source, 'restore', 'queued', :restore_point, :sha256, :correlation_id)",
         id=load_id,
         dataset=dataset.name,
         source=f"s3://{landing_bucket}/{key}",
         restore_point=restore_point,
         sha256=sha256,
+        correlation_id=correlation_id,
     )
     return load_id, key
 
@@ -326,7 +337,7 @@ def reported(session: Session, files: Mapping[str, int]) -> set[str]:
 
 _SHOWN = (
     "id, dataset, source, kind, status, received, inserted, updated, unchanged, superseded, rejected, resolved,"
-    " attempts, errored_key, restore_point, created_at, started_at, finished_at, error"
+    " attempts, errored_key, restore_point, correlation_id, created_at, started_at, finished_at, error"
 )
 
 

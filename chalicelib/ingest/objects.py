@@ -56,16 +56,17 @@ def _ingest(database: Database, storage: Storage, created: ObjectCreated, grace:
         claim = loads.claim(session, created, dataset, kind, busy_wait=busy_wait)
         if claim is None:
             return
-        try:
-            with logs.about(load_id=claim.load_id), _ending(database, storage, claim, source):
-                if source is None:
-                    raise unrecognised(created.key)
-                _ObjectLoad(session, storage, claim, created, source).run()
-        finally:
-            with deadline.within(ENDING):
-                loads.release(session, claim.load_id)
-        if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
-            _heal(session, source, claim.load_id, grace)
+        with logs.about(load_id=claim.load_id, correlation_id=claim.correlation_id):
+            try:
+                with _ending(database, storage, claim, source):
+                    if source is None:
+                        raise unrecognised(created.key)
+                    _ObjectLoad(session, storage, claim, created, source).run()
+            finally:
+                with deadline.within(ENDING):
+                    loads.release(session, claim.load_id)
+            if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
+                _heal(session, source, claim.load_id, grace)
 
 
 @contextmanager
@@ -97,7 +98,9 @@ def _fail(database: Database, storage: Storage, claim: Claim, source: Source | N
 
 
 def _reject_file(storage: Storage, claim: Claim, source: Source, url: str) -> RejectFile:
-    return RejectFile(storage.errored, source.dataset, claim.load_id, url, claim.started_at)
+    return RejectFile(
+        storage.errored, source.dataset, claim.load_id, url, claim.started_at, correlation_id=claim.correlation_id
+    )
 
 
 def _heal(session: Session, source: Source, load_id: int, grace: timedelta) -> None:

@@ -2,8 +2,9 @@
 
 from http import HTTPStatus
 
+from chalicelib import correlation
 from chalicelib.api.openapi.operations import Operation
-from chalicelib.api.openapi.schemas import LOAD_ID, SUMMARY, Json, closed, ref, together
+from chalicelib.api.openapi.schemas import CORRELATION_ID, LOAD_ID, SUMMARY, Json, closed, ref, together
 from chalicelib.api.problems import TYPE
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import TITLES
@@ -20,6 +21,11 @@ HEADERS: dict[int, Json] = {
     503: {"Retry-After": {**_RETRY_AFTER, "required": True}},
     504: {"Retry-After": _RETRY_AFTER},  # API Gateway's own has none
 }
+_CORRELATION_ID: Json = {
+    "description": "what the request is called in logs and loads: the one that was sent, or a new one",
+    "schema": CORRELATION_ID,
+}
+_OURS, _OURS_OR_GATEWAYS = "CorrelationId", "CorrelationIdOfOurs"
 _OF_REPORTS: Json = {
     "ETag": {"description": "changes with the data", "schema": {"type": "string"}, "required": True},
     "Cache-Control": {"description": "to be asked for again", "schema": {"type": "string"}, "required": True},
@@ -57,7 +63,10 @@ def responses(operation: Operation, *, guarded: bool) -> Json:
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
     problems = {*operation.refusals, *own, *(_AUTHENTICATION if guarded else ())}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
-    unchanged = {"304": {"description": "nothing has changed", "headers": _OF_REPORTS}} if operation.is_report else {}
+    always = {correlation.HEADER: _header(_OURS)}
+    unchanged = (
+        {"304": {"description": "nothing has changed", "headers": _OF_REPORTS | always}} if operation.is_report else {}
+    )
     answers = {
         str(int(status)): _response(operation, status, problem=status in problems, gateway=status in gateway)
         for status in {*operation.answers, *problems, *gateway}
@@ -81,13 +90,19 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
         meanings.append(f"from API Gateway: {OF_GATEWAY[status]}")
         content["application/json"] = {"schema": ref("GatewayMessage")}
     response: Json = {"description": "; ".join(meanings), "content": content}
-    if status in HEADERS and (problem or status in operation.answers):
-        response["headers"] = HEADERS[status]
-    if operation.is_report and status in operation.answers:
-        response["headers"] = _OF_REPORTS
+    if problem or status in operation.answers:
+        response["headers"] = {
+            correlation.HEADER: _header(_OURS_OR_GATEWAYS if gateway else _OURS),
+            **HEADERS.get(status, {}),
+            **(_OF_REPORTS if operation.is_report and status in operation.answers else {}),
+        }
     if operation.leads_to_load and status in operation.answers:
         response["links"] = {"load": _LOAD_LINK}
     return response
+
+
+def _header(name: str) -> Json:
+    return {"$ref": f"#/components/headers/{name}"}
 
 
 def _problem(status: int, **more: Json) -> Json:
@@ -97,8 +112,14 @@ def _problem(status: int, **more: Json) -> Json:
         "title": {"type": "string", "enum": list(titles)},
         "status": {"const": int(status)},
         "detail": {"type": "string"},
+        **({"correlation_id": CORRELATION_ID} if status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}),
     }
     return closed(members | more, description=MEANING[status], optional=())
+
+
+def headers() -> dict[str, Json]:
+    """What answers have in common, by name."""
+    return {_OURS: {**_CORRELATION_ID, "required": True}, _OURS_OR_GATEWAYS: _CORRELATION_ID}
 
 
 def components() -> dict[str, Json]:

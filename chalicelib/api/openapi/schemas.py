@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from chalicelib import correlation
 from chalicelib.api import patterns
 from chalicelib.api.history import STATUSES
 from chalicelib.api.uploads import MAX_ROWS
@@ -101,6 +102,7 @@ RESTORE_POINT: Json = {
     "description": "a UTC time: every change committed before it is in the backup",
     "examples": ["20210727T160208.123456Z"],
 }
+CORRELATION_ID: Json = {"type": "string", "pattern": f"^{correlation.PATTERN}$"}
 _TEXT: Json = {"type": "string"}
 _TIME: Json = {"type": "string", "format": "date-time"}
 _COLUMNS = list(dict.fromkeys(column.name for dataset in DATASETS.values() for column in dataset.columns))
@@ -164,6 +166,10 @@ LOAD = closed(
         "attempts": count(),
         "errored_key": {**_or_null(_TEXT), "description": "the rejects' file in the errored bucket"},
         "restore_point": _or_null(RESTORE_POINT),
+        "correlation_id": {
+            **_or_null(CORRELATION_ID),
+            "description": "of the request that asked for it; null for an object that was put into the landing bucket",
+        },
         "created_at": _TIME,
         "started_at": _or_null(_TIME),
         "finished_at": _or_null(_TIME),
