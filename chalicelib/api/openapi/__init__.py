@@ -10,7 +10,7 @@ from http import HTTPStatus
 from chalicelib import correlation
 from chalicelib.api.openapi import answers, schemas
 from chalicelib.api.openapi.operations import TAGS, Operation, operations
-from chalicelib.api.openapi.schemas import Json
+from chalicelib.api.openapi.schemas import CORRELATION_ID, Json
 from chalicelib.api.parameters import Parameter
 
 VERSION = "1.0.0"
@@ -27,8 +27,7 @@ _CORRELATION_ID: Json = {
     "required": False,
     "description": "what to call this request in the answer, the logs and the load: 1 to 64 of A-Z a-z 0-9 . _ -;"
     " anything else is replaced",
-    "schema": {"type": "string"},
-    "example": "import-2021-07-27",
+    "schema": {"type": "string", "examples": CORRELATION_ID["examples"]},
 }
 RoleOf = Callable[[str, str], str | None]
 
@@ -53,7 +52,6 @@ def document(role_of: RoleOf) -> Json:
         "paths": paths,
         "components": {
             "schemas": {**schemas.components(), **answers.components()},
-            "headers": answers.headers(),
             **({"securitySchemes": {"bearer": bearer}} if guarded else {}),
         },
     }
