@@ -66,6 +66,23 @@ class Counts:
     rejected: int = 0
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a load came to its end; `seconds` is what its last attempt took, None where nobody worked on it."""
+
+    dataset: str | None
+    status: str
+    seconds: float | None = None
+    counts: Counts = Counts()
+
+
+Watch = Callable[[Ended], None]
+
+
+def unwatched(_: Ended) -> None:
+    """Nobody wants to know."""
+
+
 def claim(
     session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str, *, busy_wait: float = BUSY_WAIT
 ) -> Claim | None:

@@ -53,7 +53,13 @@ class Formatter(JsonFormatter):
         super().__init__(
             "{asctime}{levelname}{name}{message}",
             style="{",
-            rename_fields={"asctime": "at", "levelname": "level", "name": "logger", "exc_info": "exceptions"},
+            rename_fields={
+                "asctime": "at",
+                "levelname": "level",
+                "name": "logger",
+                "exc_info": "exceptions",
+                "emf": "_aws",  # CloudWatch's name for it begins as names do that the formatter keeps to itself
+            },
         )
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002

@@ -1,5 +1,6 @@
 """What the functions of this process write to their logs."""
 
+import importlib
 import io
 import json
 import logging
@@ -29,6 +30,7 @@ class Lines:
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
+    importlib.import_module("app")  # which configures the logs when it is first imported
     heard, logger = Lines(), logging.getLogger(logs.LOGGER)
     logger.addHandler(heard.handler)
     yield heard
