@@ -10,8 +10,9 @@ from infra.cli.tools import Tools
 
 app = typer.Typer(help="The reports: hires per quarter, departments above the mean.", no_args_is_help=True)
 
-_YEAR = {"min": 1, "max": 9999}
-Year = Annotated[int | None, typer.Argument(min=1, max=9999, show_default=False, help="A year, in UTC.")]
+Year = Annotated[
+    int | None, typer.Argument(min=1, max=9999, metavar="YEAR", show_default=False, help="A year, in UTC.")
+]
 From = Annotated[int | None, typer.Option("--from", min=1, max=9999, show_default=False, help="The first year.")]
 To = Annotated[int | None, typer.Option("--to", min=1, max=9999, show_default=False, help="The last year.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")]

@@ -99,10 +99,10 @@ def logs(
     from infra.cli.cloudwatch import Logs, groups, pattern  # boto3 takes its time
 
     tools = Tools.of(context)
+    start = int((time.time() - options.seconds(since)) * 1000)
     named = groups(tools.config.stage, function)
     wanted = {} if load_id is None else _about(tools, load_id)
     found = Logs.of(tools.config.target, named, pattern(wanted))
-    start = int((time.time() - options.seconds(since)) * 1000)
 
     def chosen(lines: Iterable[Line]) -> Iterator[Line]:
         for line in in_order(lines):
