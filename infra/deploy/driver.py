@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,21 @@ def invoke(target: Target, function: str, payload: Any) -> Any:
         details = result if isinstance(result, dict) else {}
         raise CloudError(f"{function} failed: {details.get('errorType')}: {details.get('errorMessage')}")
     return result
+
+
+def scheduled_event(region: str) -> dict[str, Any]:
+    """What EventBridge sends."""
+    return {
+        "version": "0",
+        "id": "00000000-0000-0000-0000-000000000000",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": region,
+        "resources": [],
+        "detail": {},
+    }
 
 
 def make_queue(target: Target) -> None:
