@@ -143,14 +143,13 @@ def test_neither_a_file_that_is_being_loaded_nor_one_that_was_is_missed(api: Api
 
 
 def test_files_and_restores_that_wait_are_not_uploads(landing: Landing) -> None:
-    """A load that was registered and never claimed, and an order that waits for its copy."""
+    """A load that was registered and never claimed, and an order whose copy never came, which a redrive may open."""
     landing.upload("departments.csv", "1,Sales\n")
-    landing.rows(
-        "UPDATE loads SET status = 'queued', attempts = 0, finished_at = NULL, queued_at = now() - interval '3 hours';"
-        "INSERT INTO loads (dataset, source, kind, status) VALUES ('jobs', 's3://x/restores/1/jobs.avro', 'restore',"
-        " 'queued')"
-    )
-    assert swept(landing) == 0
+    landing.rows("UPDATE loads SET status = 'queued', attempts = 0, finished_at = NULL")
+    landing.rows("INSERT INTO loads (dataset, source, kind, status) VALUES ('jobs', 's3://x/y', 'restore', 'queued')")
+    landing.rows("UPDATE loads SET queued_at = now() - interval '3 hours'")
+    assert swept(landing) == 1
+    assert landing.load()["error"] == "gave up: no attempt followed the first 0"
 
 
 # --- when it fails

@@ -185,8 +185,11 @@ def test_on_aws_they_are_sent_to_the_region(monkeypatch: pytest.MonkeyPatch, reg
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
     place = "" if region == "us-east-1" else f".{region}"
     found = storage().landing
-    assert found.presigned_post("k", size=1, seconds=60).url == f"https://the-landing.s3{place}.amazonaws.com/"
-    assert found.presigned_get("k", seconds=60).startswith(f"https://the-landing.s3{place}.amazonaws.com/k?")
+    form, url = found.presigned_post("k", size=1, seconds=60), found.presigned_get("k", seconds=60)
+    assert form.url == f"https://the-landing.s3{place}.amazonaws.com/"
+    assert url.startswith(f"https://the-landing.s3{place}.amazonaws.com/k?")
+    assert "x-amz-signature" in form.fields, "version 4, the only one that every region takes"
+    assert "X-Amz-Signature" in url
 
 
 def test_a_url_is_for_one_object_and_a_time() -> None:
