@@ -124,6 +124,7 @@ def test_a_form_takes_no_other_key_field_or_policy(cloud: Cloud) -> None:
     ):
         assert send(form, b"1,Sales\n", **changed).status in (400, 403), changed
     assert stored(cloud, form) == []
+    assert send(form, b"1,Sales\n").status == 204
 
 
 def test_pages_of_the_api_may_send_and_others_may_not(cloud: Cloud) -> None:
