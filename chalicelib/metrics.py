@@ -34,6 +34,7 @@ UNITS = {
     "OrphansWaiting": "Count",
 }
 Values = Mapping[str, float | None]
+_MOMENT = 0.001  # seconds: the least that is told
 
 _log = logging.getLogger("hireflow.metrics")
 _log.setLevel(logging.INFO)
@@ -51,11 +52,11 @@ class Metrics:
             return
         counts, seconds = load.counts, load.seconds
         worked: Values = {}
-        if load.status == "succeeded" and seconds:
+        if load.status == "succeeded" and seconds is not None:
             worked = {
                 "RowsReceived": counts.received,
                 "RowsRejected": counts.rejected,
-                "RowsPerSecond": counts.received / seconds,
+                "RowsPerSecond": counts.received / max(seconds, _MOMENT),
             }
         failed = int(load.status == "failed")  # 0 as well: an alarm needs to see that all is well
         self._write("load", {**worked, "LoadSeconds": seconds, "LoadsFailed": failed}, dataset=load.dataset)

@@ -113,6 +113,19 @@ def test_the_load_of_a_request_has_it_and_so_have_its_rejects(api: Api, s3: S3, 
     assert found == {"load-id": str(batch), "correlation-id": MINE}
 
 
+def test_the_load_of_an_announced_file_has_it_up_to_its_rejects(api: Api, landing: Landing, lines: Lines) -> None:
+    order = {"dataset": "jobs", "filename": "new.csv", "size": 100}
+    answer = send(api, "POST", "/uploads", json.dumps(order).encode())
+    load_id = answer.body["load_id"]
+    assert (answer.headers[HEADER], landing.load(load_id)["correlation_id"]) == (MINE, MINE)
+    landing.deliver(landing.put(answer.body["key"], "1,Clerk\n2,\n"))
+    load = landing.load(load_id)
+    assert (load["status"], load["rejected"], load["correlation_id"]) == ("succeeded", 1, MINE)
+    assert metadata(landing.s3, ERRORED, load["errored_key"]) == {"load-id": str(load_id), "correlation-id": MINE}
+    [told] = lines.all(message="load succeeded", load_id=load_id)
+    assert told["correlation_id"] == MINE
+
+
 def test_a_restore_has_it_up_to_the_rejects_of_its_load(api: Api, landing: Landing, lines: Lines) -> None:
     landing.upload("departments.csv", "1,Staff\n")
     landing.upload("jobs.csv", "1,Clerk\n")

@@ -85,6 +85,12 @@ def test_a_load_that_succeeded(written: Written) -> None:
     assert "load_id" not in line
 
 
+def test_a_load_that_took_no_time_has_a_speed(written: Written) -> None:
+    METRICS.of_load(Ended("jobs", "succeeded", 0.0, Counts(received=2, inserted=2)))
+    [line] = written.lines()
+    assert emf.of_stage(line)["RowsPerSecond"] == 2000
+
+
 def test_a_load_that_failed_and_one_that_nobody_worked_on(written: Written) -> None:
     METRICS.of_load(Ended("jobs", "failed", 2.0))
     METRICS.of_load(Ended(None, "failed"))
