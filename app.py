@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
 from chalicelib import logs
-from chalicelib.api import access, docs, health, history, problems, reports, restores, uploads
+from chalicelib.api import access, docs, health, history, presigned, problems, reports, restores, uploads
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
@@ -17,6 +17,7 @@ app.register_middleware(access.middleware, "http")
 for kind in ("s3", "scheduled", "pure_lambda"):
     app.register_middleware(problems.discreet, kind)
 app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
+app.register_blueprint(presigned.routes)  # POST /uploads
 app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}/{year}
 app.register_blueprint(history.routes)  # GET /loads, /loads/{id}

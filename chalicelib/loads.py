@@ -1,6 +1,7 @@
 """The history of loads: who may work on one (claims), how each one ended, and how it is shown.
 
-A load is one object version, one API request or one ordered restore. Working on an object takes a
+A load is one object version, one API request, one ordered restore or one announced upload; the last two
+are there before their objects, whose first version is theirs. Working on an object takes a
 *session advisory lock* on the load's id: it ends with the connection, so a dead worker blocks nobody
 and needs no timeout, while a live one is never doubled.
 
@@ -21,7 +22,11 @@ from chalicelib.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 FINAL = ("succeeded", "failed", "skipped")
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
+NEVER_CAME = "no file came while its form was good; one that comes later is a load of its own"
 GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
+# Loads that wait for an object which has no version yet. An order to restore keeps its object, even when it was given
+# up; the file of an upload that was given up is a load of its own, since nobody follows that one any longer.
+_ANNOUNCED = "(version IS NULL AND (kind = 'restore' OR (kind = 'csv' AND status = 'queued')))"
 _NOT_DONE = "(status IN ('queued', 'running') OR (status = 'failed' AND starts_with(error, 'gave up')))"
 
 
@@ -98,9 +103,9 @@ def _register(session: Session, created: ObjectCreated, dataset: Dataset | None,
     """The load of this object version, made where there is none yet."""
     known = {"source": created.source, "version": created.version}
     find = "SELECT id FROM loads WHERE source = :source AND version = :version"
-    adopt = (  # an ordered restore has its load before its object has a version, and may have been given up by now
+    adopt = (
         "UPDATE loads SET version = :version, sequencer = :sequencer"
-        " WHERE source = :source AND version IS NULL AND kind = 'restore' RETURNING id"
+        f" WHERE source = :source AND {_ANNOUNCED} RETURNING id"
     )
     create = (
         "INSERT INTO loads (dataset, source, version, sequencer, kind, status)"
@@ -185,8 +190,7 @@ def reopen(session: Session, created: ObjectCreated) -> None:
     where none was recorded there is nothing to do. Raises LoadBusy where a worker is on it.
     """
     load_id = session.scalar(
-        "SELECT id FROM loads WHERE source = :source"
-        " AND (version = :version OR (version IS NULL AND kind = 'restore'))",  # as _register finds it
+        f"SELECT id FROM loads WHERE source = :source AND (version = :version OR {_ANNOUNCED})",  # as _register does
         source=created.source,
         version=created.version,
     )
@@ -262,14 +266,35 @@ def queue_restore(
     session: Session, dataset: Dataset, landing_bucket: str, restore_point: str, sha256: str
 ) -> tuple[int, str]:
     """Announce a restore before its object is copied; returns the load's id and the object's key."""
+    place = (landing_bucket, "restores", f"{dataset.name}.avro")
+    return _announce(session, dataset, place, kind="restore", restore_point=restore_point, sha256=sha256)
+
+
+def queue_upload(session: Session, dataset: Dataset, landing_bucket: str, base_name: str) -> tuple[int, str]:
+    """Announce a CSV file before somebody sends it, likewise; `base_name` has to tell its dataset."""
+    return _announce(session, dataset, (landing_bucket, "uploads", base_name), kind="csv")
+
+
+def _announce(
+    session: Session,
+    dataset: Dataset,
+    place: tuple[str, str, str],
+    *,
+    kind: str,
+    restore_point: str | None = None,
+    sha256: str | None = None,
+) -> tuple[int, str]:
+    """A load that waits for an object; `place` is its bucket, the folder of the load's folder, and its base name."""
+    bucket, folder, base_name = place
     load_id = int(session.scalar("SELECT nextval(pg_get_serial_sequence('loads', 'id'))"))
-    key = f"restores/{load_id}/{dataset.name}.avro"
+    key = f"{folder}/{load_id}/{base_name}"
     session.run(
         "INSERT INTO loads (id, dataset, source, kind, status, restore_point, sha256) OVERRIDING SYSTEM VALUE"
-        " VALUES (:id, :dataset, :source, 'restore', 'queued', :restore_point, :sha256)",
+        " VALUES (:id, :dataset, :source, :kind, 'queued', :restore_point, :sha256)",
         id=load_id,
         dataset=dataset.name,
-        source=f"s3://{landing_bucket}/{key}",
+        source=f"s3://{bucket}/{key}",
+        kind=kind,
         restore_point=restore_point,
         sha256=sha256,
     )
@@ -311,6 +336,20 @@ def sweep(
             finally:
                 release(session, load_id)
     return swept
+
+
+def expire_uploads(session: Session, wait: timedelta) -> int:
+    """Fail the announced uploads whose files have not come for so long; returns how many.
+
+    One statement decides: a file that comes at the same moment finds its load queued, or begins another.
+    """
+    return session.affected(
+        "UPDATE loads SET status = 'failed', finished_at = now(), error = :error"
+        " WHERE version IS NULL AND kind = 'csv' AND status = 'queued'"
+        " AND queued_at < now() - CAST(:wait AS interval)",
+        error=NEVER_CAME,
+        wait=f"{wait.total_seconds()} seconds",
+    )
 
 
 def reported(session: Session, files: Mapping[str, int]) -> set[str]:

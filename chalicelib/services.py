@@ -35,7 +35,12 @@ def services() -> Services:
     return Services(
         settings,
         Database(database_url(settings), tls=settings.database_tls),
-        Storage(settings.landing_bucket, settings.errored_bucket, settings.backup_bucket),
+        Storage(
+            settings.landing_bucket,
+            settings.errored_bucket,
+            settings.backup_bucket,
+            public_url=settings.s3_public_url,
+        ),
         DeadLetters(settings.dead_letter_queue),
         Functions(),
     )

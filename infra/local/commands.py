@@ -106,6 +106,7 @@ class Commands:
             **bucket_names(self.stage),
             **queue_names(self.stage),
             **login.functions,
+            "S3_PUBLIC_URL": services.aws["AWS_ENDPOINT_URL"],  # functions may see another one
             "DATABASE_TLS": "disable",
             "DATABASE_CONNECTIONS": str(connections()),
             "HIREFLOW_AUTH": "on" if authentication(self.stage) else "off",

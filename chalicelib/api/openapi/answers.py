@@ -113,9 +113,12 @@ def components() -> dict[str, Json]:
     batch = _problem(422, **SUMMARY)
     batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
     batch["dependentRequired"] = together(SUMMARY)
+    at_fault: Json = {"enum": ["dataset", "filename", "size", None], "description": "null for the body itself"}
+    faults = {"type": "array", "items": closed({"field": at_fault, "reason": text}), "minItems": 1}
     return {
         **{f"Problem{status}": _problem(status) for status in MEANING},
         "RefusedRow": refused,
         "RefusedBatch": batch,
+        "RefusedUpload": _problem(422, errors=faults),
         "GatewayMessage": GATEWAY,
     }

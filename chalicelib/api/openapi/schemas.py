@@ -7,6 +7,7 @@ from chalicelib.api import patterns
 from chalicelib.api.history import STATUSES
 from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
+from chalicelib.ingest import presigned
 
 Json = dict[str, Any]
 MAX_LONG = 2**63 - 1
@@ -105,6 +106,7 @@ _TEXT: Json = {"type": "string"}
 _TIME: Json = {"type": "string", "format": "date-time"}
 _COLUMNS = list(dict.fromkeys(column.name for dataset in DATASETS.values() for column in dataset.columns))
 _DATASET: Json = {"type": "string", "enum": list(DATASETS)}
+_STATUS_URL: Json = {**_TEXT, "pattern": "^/loads/[1-9][0-9]*$"}
 
 
 def uploaded(*outcomes: str) -> Json:
@@ -135,6 +137,46 @@ SUMMARY: dict[str, Json] = {
     "rejected": {"type": "array", "items": ref("Rejected"), "maxItems": MAX_ROWS},
 }
 BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + the rejected ones.")
+_FORM_FIELDS = (
+    "key",
+    "policy",
+    *(f"x-amz-{name}" for name in ("algorithm", "credential", "date", "security-token", "signature")),
+)
+UPLOAD_ORDER = closed(
+    {
+        "dataset": _DATASET,
+        "filename": {
+            **_TEXT,
+            "maxLength": presigned.MAX_NAME,
+            "pattern": patterns.FILE_NAME,
+            "description": "without folders; `${filename}` must not be in it",
+            "examples": ["new.csv"],
+        },
+        "size": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": presigned.MAX_SIZE,
+            "description": "bytes; S3 refuses a larger file",
+            "examples": [65536],
+        },
+    },
+    description="A file that is to be sent.",
+)
+UPLOAD_ORDERED = closed(
+    {
+        "load_id": {**LOAD_ID, "description": "of the load that waits for the file, at `/loads/{load_id}`"},
+        "status_url": _STATUS_URL,
+        "url": {**_TEXT, "format": "uri", "description": "where to POST the form, as multipart/form-data"},
+        "fields": closed(
+            dict.fromkeys(_FORM_FIELDS, _TEXT),
+            optional=("x-amz-security-token",),
+            description="the form's fields, to be sent before the file, which comes last as `file`",
+        ),
+        "key": {**_TEXT, "pattern": "^uploads/[1-9][0-9]*/", "description": "what the file is called in the bucket"},
+        "expires_at": {**_TIME, "description": "sending has to begin before"},
+    },
+    description="A form that S3 takes, as often as it is sent until it expires.",
+)
 RESTORE_ORDER = _or_null(
     closed(
         {"restore_point": _or_null({**RESTORE_POINT, "description": "the newest complete one where it is left out"})},
@@ -142,7 +184,7 @@ RESTORE_ORDER = _or_null(
     )
 )
 ORDERED = closed(
-    {"load_id": LOAD_ID, "restore_point": RESTORE_POINT, "status_url": {**_TEXT, "pattern": "^/loads/[1-9][0-9]*$"}},
+    {"load_id": LOAD_ID, "restore_point": RESTORE_POINT, "status_url": _STATUS_URL},
 )
 _QUARTERS = {f"q{n}": count(about=f"hires in quarter {n}") for n in range(1, 5)}
 QUARTERLY: Json = {"type": "array", "items": closed({"department": _TEXT, "job": _TEXT, **_QUARTERS})}
@@ -232,6 +274,8 @@ def components() -> dict[str, Json]:
         "Kept": uploaded("updated", "unchanged"),
         "BatchResult": BATCH,
         "Rejected": REJECTED,
+        "UploadOrder": UPLOAD_ORDER,
+        "UploadOrdered": UPLOAD_ORDERED,
         "RestoreOrder": RESTORE_ORDER,
         "RestoreOrdered": ORDERED,
         "QuarterlyHires": QUARTERLY,
