@@ -46,7 +46,7 @@ class Claim:
     """The right to work on a load, until the connection that took it ends.
 
     `tried_before` is whether an earlier attempt may have left something behind, which `attempt` does not
-    tell: a redrive begins to count anew.
+    tell: a redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
     """
 
     load_id: int
@@ -54,6 +54,7 @@ class Claim:
     started_at: datetime
     sha256: str | None
     tried_before: bool
+    correlation_id: str | None = None
 
     @property
     def is_last_attempt(self) -> bool:
@@ -68,6 +69,23 @@ class Counts:
     unchanged: int = 0
     superseded: int = 0
     rejected: int = 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a load came to its end; `seconds` is what its last attempt took, None where nobody worked on it."""
+
+    dataset: str | None
+    status: str
+    seconds: float | None = None
+    counts: Counts = Counts()
+
+
+Watch = Callable[[Ended], None]
+
+
+def unwatched(_: Ended) -> None:
+    """Nobody wants to know."""
 
 
 def claim(
@@ -87,7 +105,7 @@ def claim(
             "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
             " started_at = coalesce(started_at, now())"
             " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
-            " RETURNING attempts, started_at, sha256, started_at < now()",
+            " RETURNING attempts, started_at, sha256, started_at < now(), correlation_id",
             id=load_id,
             most=MAX_ATTEMPTS,
         )
@@ -244,15 +262,18 @@ def compare_sequencers(one: str | None, other: str | None) -> int:
     return (a > b) - (a < b)
 
 
-def record_request(session: Session, dataset: Dataset, source: str, counts: Counts) -> tuple[int, datetime]:
+def record_request(
+    session: Session, dataset: Dataset, source: str, counts: Counts, correlation_id: str | None = None
+) -> tuple[int, datetime]:
     """The finished load of an API request: its id and time. Part of the request's transaction."""
     [[load_id, at]] = session.run(
         "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
-        " rejected, attempts, started_at, finished_at)"
+        " rejected, correlation_id, attempts, started_at, finished_at)"
         " VALUES (:dataset, :source, 'api', 'succeeded', :received, :inserted, :updated, :unchanged, :superseded,"
-        " :rejected, 1, now(), clock_timestamp()) RETURNING id, started_at",
+        " :rejected, :correlation_id, 1, now(), clock_timestamp()) RETURNING id, started_at",
         dataset=dataset.name,
         source=source,
+        correlation_id=correlation_id,
         **vars(counts),
     )
     return load_id, at
@@ -263,24 +284,32 @@ def set_errored_key(session: Session, load_id: int, key: str) -> None:
 
 
 def queue_restore(
-    session: Session, dataset: Dataset, landing_bucket: str, restore_point: str, sha256: str
+    session: Session,
+    dataset: Dataset,
+    landing_bucket: str,
+    restore_point: str,
+    sha256: str,
+    correlation_id: str | None = None,
 ) -> tuple[int, str]:
     """Announce a restore before its object is copied; returns the load's id and the object's key."""
     place = (landing_bucket, "restores", f"{dataset.name}.avro")
-    return _announce(session, dataset, place, kind="restore", restore_point=restore_point, sha256=sha256)
+    return _announce(session, dataset, place, "restore", correlation_id, restore_point=restore_point, sha256=sha256)
 
 
-def queue_upload(session: Session, dataset: Dataset, landing_bucket: str, base_name: str) -> tuple[int, str]:
+def queue_upload(
+    session: Session, dataset: Dataset, landing_bucket: str, base_name: str, correlation_id: str | None = None
+) -> tuple[int, str]:
     """Announce a CSV file before somebody sends it, likewise; `base_name` has to tell its dataset."""
-    return _announce(session, dataset, (landing_bucket, "uploads", base_name), kind="csv")
+    return _announce(session, dataset, (landing_bucket, "uploads", base_name), "csv", correlation_id)
 
 
 def _announce(
     session: Session,
     dataset: Dataset,
     place: tuple[str, str, str],
-    *,
     kind: str,
+    correlation_id: str | None,
+    *,
     restore_point: str | None = None,
     sha256: str | None = None,
 ) -> tuple[int, str]:
@@ -289,14 +318,16 @@ def _announce(
     load_id = int(session.scalar("SELECT nextval(pg_get_serial_sequence('loads', 'id'))"))
     key = f"{folder}/{load_id}/{base_name}"
     session.run(
-        "INSERT INTO loads (id, dataset, source, kind, status, restore_point, sha256) OVERRIDING SYSTEM VALUE"
-        " VALUES (:id, :dataset, :source, :kind, 'queued', :restore_point, :sha256)",
+        "INSERT INTO loads (id, dataset, source, kind, status, restore_point, sha256, correlation_id)"
+        " OVERRIDING SYSTEM VALUE"
+        " VALUES (:id, :dataset, :source, :kind, 'queued', :restore_point, :sha256, :correlation_id)",
         id=load_id,
         dataset=dataset.name,
         source=f"s3://{bucket}/{key}",
         kind=kind,
         restore_point=restore_point,
         sha256=sha256,
+        correlation_id=correlation_id,
     )
     return load_id, key
 
@@ -365,7 +396,7 @@ def reported(session: Session, files: Mapping[str, int]) -> set[str]:
 
 _SHOWN = (
     "id, dataset, source, kind, status, received, inserted, updated, unchanged, superseded, rejected, resolved,"
-    " attempts, errored_key, restore_point, created_at, started_at, finished_at, error"
+    " attempts, errored_key, restore_point, correlation_id, created_at, started_at, finished_at, error"
 )
 
 

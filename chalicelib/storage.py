@@ -5,9 +5,10 @@ the largest part of a cold start.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib import deadline
@@ -155,13 +156,23 @@ class Bucket:
                 for item in page.get("Contents", ()):
                     yield Listed(item["Key"], item["Size"])
 
-    def copy_from(self, source: "Bucket", source_key: str, key: str) -> None:
-        """Server-side copy, in parts where the object is large. Raises NotFound, StorageUnavailable."""
+    def copy_from(
+        self, source: "Bucket", source_key: str, key: str, content_type: str, metadata: Mapping[str, str]
+    ) -> None:
+        """Server-side copy with metadata of its own, in parts where the object is large.
+
+        Raises NotFound, StorageUnavailable.
+        """
         from boto3.s3.transfer import TransferConfig
 
+        own = {"MetadataDirective": "REPLACE", "Metadata": dict(metadata), "ContentType": content_type}
         with _s3_errors(source.url(source_key)):
             self._client().copy(
-                {"Bucket": source.name, "Key": source_key}, self.name, key, Config=TransferConfig(use_threads=False)
+                {"Bucket": source.name, "Key": source_key},
+                self.name,
+                key,
+                ExtraArgs=own,
+                Config=TransferConfig(use_threads=False),
             )
 
     def presigned_post(self, key: str, *, size: int, seconds: int) -> Form:
@@ -188,8 +199,9 @@ class Bucket:
             return False
         return True
 
-    def writer(self, key: str, content_type: str) -> "Writer":
-        return Writer(self.name, key, content_type, self._client)
+    def writer(self, key: str, content_type: str, metadata: Mapping[str, str] = MappingProxyType({})) -> "Writer":
+        """`metadata` is ASCII: it travels in headers."""
+        return Writer(self.name, key, content_type, self._client, metadata)
 
 
 class Writer:
@@ -199,12 +211,15 @@ class Writer:
     sent before `abort` leaves nothing behind. `etag` is S3's, once complete.
     """
 
-    def __init__(self, bucket: str, key: str, content_type: str, client: "Callable[[], S3Client]") -> None:
+    def __init__(
+        self, bucket: str, key: str, content_type: str, client: "Callable[[], S3Client]", metadata: Mapping[str, str]
+    ) -> None:
         self.key = key
         self.size = 0
         self.etag = ""
         self._at: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        self._content_type, self._client = content_type, client
+        self._new: dict[str, Any] = {**self._at, "ContentType": content_type, "Metadata": dict(metadata)}
+        self._client = client
         self._what = f"s3://{bucket}/{key}"
         self._pending = bytearray()
         self._upload: str | None = None
@@ -224,7 +239,7 @@ class Writer:
         with _s3_errors(self._what):
             if self._upload is None:
                 body = bytes(self._pending)
-                stored = self._client().put_object(**self._at, Body=body, ContentType=self._content_type)
+                stored = self._client().put_object(**self._new, Body=body)
                 self.etag = stored["ETag"]
                 return
             if self._pending:
@@ -246,7 +261,7 @@ class Writer:
         self._pending = bytearray()
         with _s3_errors(self._what):
             if self._upload is None:
-                created = self._client().create_multipart_upload(**self._at, ContentType=self._content_type)
+                created = self._client().create_multipart_upload(**self._new)
                 self._upload = created["UploadId"]
             sent = self._client().upload_part(
                 **self._at, UploadId=self._upload, PartNumber=len(self._etags) + 1, Body=part

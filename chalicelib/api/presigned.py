@@ -3,7 +3,7 @@
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.problems import endpoint
-from chalicelib.api.requests import json_body
+from chalicelib.api.requests import correlation_id, json_body
 from chalicelib.ingest.presigned import order_upload
 from chalicelib.services import services
 
@@ -13,6 +13,6 @@ routes = Blueprint(__name__)
 @routes.route("/uploads", methods=["POST"])
 @endpoint
 def uploads() -> Response:
-    asked = json_body(routes.current_request)
-    parts = services()
-    return Response(order_upload(parts.database, parts.storage, asked), status_code=201)
+    request, parts = routes.current_request, services()
+    ordered = order_upload(parts.database, parts.storage, json_body(request), correlation_id=correlation_id(request))
+    return Response(ordered, status_code=201)

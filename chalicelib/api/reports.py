@@ -1,19 +1,27 @@
-"""GET /department/hires/quarterly/{year} and /department/hires/top/{year}, as JSON or CSV."""
+"""GET /department/hires/{quarterly,top}[/{year}] and /department/hires/years, as JSON or CSV."""
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib import reports
 from chalicelib.api.negotiation import entity_tag, has_already, preferred
 from chalicelib.api.parameters import WholeNumber, asked
 from chalicelib.api.problems import endpoint
 from chalicelib.database import SNAPSHOT, Session
 from chalicelib.datasets import MAX_ID
-from chalicelib.reports import QUARTERLY, TOP, quarterly, top, version
+from chalicelib.errors import Unprocessable
 from chalicelib.services import services
 
-YEAR = WholeNumber("year", "the year of the hires, in UTC", high=9999, example=2021)
+YEAR = WholeNumber("year", "the year of the hires, in UTC", high=reports.LAST, example=2021)
+FROM = WholeNumber(
+    "from", "the first year of the hires, in UTC", high=reports.LAST, default=reports.FIRST, example=2019
+)
+TO = WholeNumber(
+    "to", "the last year of the hires, itself included", high=reports.LAST, default=reports.LAST, example=2021
+)
 DEPARTMENT_ID = WholeNumber("department_id", "only hires of this department", high=MAX_ID, example=1)
 JSON, CSV = "application/json", "text/csv"
 
@@ -25,14 +33,56 @@ routes = Blueprint(__name__)
 def hires_per_quarter(year: str) -> Response:
     wanted = YEAR.read(year)
     narrowed = asked(routes.current_request, (DEPARTMENT_ID,))
-    return _answer(lambda session: quarterly(session, wanted, **narrowed), QUARTERLY, f"quarterly-hires-{wanted}")
+    name = f"quarterly-hires-{wanted}"
+    return _answer(lambda session: reports.quarterly(session, wanted, **narrowed), reports.QUARTERLY, name)
+
+
+@routes.route("/department/hires/quarterly", content_types=["*/*"])
+@endpoint
+def hires_per_quarter_between() -> Response:
+    first, last = _range()
+    narrowed = asked(routes.current_request, (DEPARTMENT_ID,))
+    return _answer(
+        lambda session: reports.quarterly_between(session, first, last, **narrowed),
+        reports.QUARTERLY_BETWEEN,
+        f"quarterly-hires{_named(first, last)}",
+    )
 
 
 @routes.route("/department/hires/top/{year}", content_types=["*/*"])
 @endpoint
 def departments_above_mean(year: str) -> Response:
     wanted = YEAR.read(year)
-    return _answer(lambda session: top(session, wanted), TOP, f"top-departments-{wanted}")
+    return _answer(lambda session: reports.top(session, wanted), reports.TOP, f"top-departments-{wanted}")
+
+
+@routes.route("/department/hires/top", content_types=["*/*"])
+@endpoint
+def departments_above_mean_between() -> Response:
+    first, last = _range()
+    name = f"top-departments{_named(first, last)}"
+    return _answer(lambda session: reports.top(session, first, last), reports.TOP, name)
+
+
+@routes.route("/department/hires/years", content_types=["*/*"])
+@endpoint
+def years_with_hires() -> Response:
+    return _answer(lambda session: json.dumps({"years": reports.years(session)}), reports.YEARS, "years-with-hires")
+
+
+def _range() -> tuple[int, int]:
+    """The years that are asked for, all of them where no end is named. Raises Unprocessable."""
+    ends = asked(routes.current_request, (FROM, TO))
+    first, last = ends["from"], ends["to"]
+    if first > last:
+        raise Unprocessable("from must not be a later year than to")
+    return first, last
+
+
+def _named(first: int, last: int) -> str:
+    """The ends of a range that were named, for a file's name."""
+    begin = f"-from-{first}" if first != FROM.default else ""
+    return begin + (f"-to-{last}" if last != TO.default else "")
 
 
 def _answer(report: Callable[[Session], str], columns: tuple[str, ...], name: str) -> Response:
@@ -42,14 +92,14 @@ def _answer(report: Callable[[Session], str], columns: tuple[str, ...], name: st
     # A proxy may keep it for the one who asked, and asks us each time whether it still holds.
     headers: dict[str, str | list[str]] = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}
     with services().database.transaction(SNAPSHOT) as session:  # the report, and the version it is of
-        tag = entity_tag(version(session), form)
+        tag = entity_tag(reports.version(session), form)
         headers["ETag"] = tag
         if has_already(request, tag):
             return Response("", status_code=304, headers=headers)
         text = report(session)
     headers["Content-Type"] = form
     if form == CSV:
-        text = _csv(columns, text)
+        text = _csv(columns, json.loads(text))
         headers |= {
             "Content-Type": f"{CSV}; charset=utf-8; header=present",
             "Content-Disposition": f'attachment; filename="{name}.csv"',
@@ -57,7 +107,8 @@ def _answer(report: Callable[[Session], str], columns: tuple[str, ...], name: st
     return Response(text, headers=headers)
 
 
-def _csv(columns: tuple[str, ...], text: str) -> str:
+def _csv(columns: tuple[str, ...], report: Any) -> str:
     from chalicelib.exports import csv_text
 
-    return csv_text(columns, ([row[column] for column in columns] for row in json.loads(text)))
+    rows = report if isinstance(report, list) else report["years"]
+    return csv_text(columns, ([row[column] for column in columns] for row in rows))

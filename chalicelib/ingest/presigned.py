@@ -36,7 +36,9 @@ class Order:
     size: int
 
 
-def order_upload(database: Database, storage: Storage, body: Any) -> dict[str, Any]:
+def order_upload(
+    database: Database, storage: Storage, body: Any, *, correlation_id: str | None = None
+) -> dict[str, Any]:
     """Announce a file, and give out the form to send it with.
 
     Returns {"load_id": int, "status_url": "/loads/<id>", "url": str, "fields": {str: str}, "key": str,
@@ -46,7 +48,7 @@ def order_upload(database: Database, storage: Storage, body: Any) -> dict[str, A
     order = checked(body)
     expires_at = datetime.now(UTC) + timedelta(seconds=FORM_SECONDS)
     with database.transaction() as session:  # no load without a form for its file
-        load_id, key = loads.queue_upload(session, order.dataset, storage.landing.name, order.base_name)
+        load_id, key = loads.queue_upload(session, order.dataset, storage.landing.name, order.base_name, correlation_id)
         form = storage.landing.presigned_post(key, size=order.size, seconds=FORM_SECONDS)
     return {
         "load_id": load_id,

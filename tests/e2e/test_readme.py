@@ -41,9 +41,11 @@ def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
     assert len(answers) == sum(line.lstrip().startswith("curl") for block in EXAMPLES for line in block.splitlines())
     assert not [answer for answer in answers if isinstance(answer, dict) and "title" in answer]
     until(lambda: (102, "Maintenance") in cloud.table("departments"), "the example's file")
-    quarterly, narrowed, top = (answer for answer in answers if isinstance(answer, list))
+    quarterly, narrowed, top, over_years, top_over_years = (answer for answer in answers if isinstance(answer, list))
     assert quarterly == narrowed == [{"department": "Staff", "job": "Analyst", "q1": 0, "q2": 0, "q3": 1, "q4": 0}]
-    assert top == []
+    assert over_years == [{"year": 2021, **quarterly[0]}]
+    assert top == top_over_years == []
+    assert {"years": [{"year": 2021, "hired": 1}]} in answers
     for answer in answers:
         if isinstance(answer, dict) and "status_url" in answer:
             assert cloud.followed(answer["status_url"])["status"] == "succeeded"

@@ -21,7 +21,10 @@ def test_the_routes_of_the_contract() -> None:
     datasets = [d.route for d in DATASETS.values()]
     expected = {("POST", f"/{d}/upload{batch}") for d in datasets for batch in ("", "/batch")}
     expected |= {("POST", f"/{name}/backup/restore") for name in RESTORES}
-    expected |= {("GET", f"/department/hires/{report}/{{year}}") for report in ("quarterly", "top")}
+    expected |= {
+        ("GET", f"/department/hires/{report}{year}") for report in ("quarterly", "top") for year in ("", "/{year}")
+    }
+    expected |= {("GET", "/department/hires/years")}
     expected |= {("GET", path) for path in ("/loads", "/loads/{load_id}", "/backups", "/health", "/openapi.json")}
     assert {(method, path) for path, methods in app.routes.items() for method in methods} == expected
 

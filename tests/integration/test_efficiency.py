@@ -35,7 +35,7 @@ def test_reports_read_their_year_of_the_summary_and_nothing_else(database: Datab
             "ANALYZE"
         )
         for query in (_QUARTERLY.format(narrowed=""), _TOP):
-            found = plan(session, query, year=2010)
+            found = plan(session, query, first=2010, last=2010)
             assert "hired_employees" not in found
             assert "Seq Scan on quarterly_hires" not in found
             assert "quarterly_hires_pkey" in found

@@ -128,6 +128,8 @@ def run_verify(stage: Stage, landing: Landing, queue: Queue) -> None:
 
 def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n2,\n")
+    stage.invoke("backup")
+    stage.heard.clear()
     with landing.database.session() as session:
         session.run("UPDATE loads SET status = 'running', attempts = 3")
     assert stage.invoke("sweep")["failed"] == 1

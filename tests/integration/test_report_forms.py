@@ -7,7 +7,10 @@ import pytest
 
 from tests.integration.api import Api
 
-REPORTS = ["/department/hires/quarterly/2021", "/department/hires/top/2021"]
+REPORTS = [
+    *("/department/hires/quarterly/2021", "/department/hires/top/2021"),
+    *("/department/hires/quarterly?from=2021&to=2021", "/department/hires/top?to=2021", "/department/hires/years"),
+]
 FORMULA = '=HYPERLINK("http://x"), said "she"'
 
 
@@ -26,7 +29,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_csv_says_what_json_says_and_no_spreadsheet_takes_it_for_a_formula(hired: Api) -> None:
-    quarterly, top = (hired.send("GET", path, headers={"Accept": "text/csv"}) for path in REPORTS)
+    quarterly, top = (hired.send("GET", path, headers={"Accept": "text/csv"}) for path in REPORTS[:2])
     assert rows(quarterly.body) == [
         ["department", "job", "q1", "q2", "q3", "q4"],
         [f"'{FORMULA}", "Söng\nwriter", "0", "2", "0", "0"],
@@ -37,7 +40,7 @@ def test_csv_says_what_json_says_and_no_spreadsheet_takes_it_for_a_formula(hired
     assert top.headers["Content-Disposition"] == 'attachment; filename="top-departments-2021.csv"'
 
 
-@pytest.mark.parametrize("path", REPORTS)
+@pytest.mark.parametrize("path", REPORTS[:4])
 def test_a_year_without_hires_is_a_csv_with_a_header(hired: Api, path: str) -> None:
     empty = hired.send("GET", path.replace("2021", "1999"), headers={"Accept": "text/csv"})
     assert len(rows(empty.body)) == 1

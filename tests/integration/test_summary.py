@@ -138,8 +138,10 @@ def test_reports_never_read_the_employees(database: Database) -> None:
     from chalicelib import reports
 
     with database.session() as session:
-        for query in (reports._QUARTERLY.format(narrowed=""), reports._TOP):
-            plan = "\n".join(line for [line] in session.run("EXPLAIN " + query.replace(":year", "2021")))
+        for query in (reports._QUARTERLY.format(narrowed=""), reports._TOP, reports._YEARS):
+            plan = "\n".join(
+                line for [line] in session.run("EXPLAIN " + query.replace(":first", "2021").replace(":last", "2021"))
+            )
             assert "quarterly_hires" in plan
             assert "hired_employees" not in plan
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import app
-from chalicelib.api import history, openapi, patterns, reports, restores
+from chalicelib.api import openapi, patterns, restores
+from chalicelib.api.openapi.examples import example as example_of
 from chalicelib.api.openapi.operations import TAGS, Operation, operations
 from chalicelib.api.openapi.schemas import ref, row_name
 from chalicelib.api.parameters import Parameter
@@ -22,7 +23,7 @@ from chalicelib.ingest.rules import check_instant, check_object
 from tests.openapi import Described, described
 
 OPERATIONS = list(operations())
-PARAMETERS = [*history.FILTERS, history.LIMIT, history.CURSOR, history.LOAD_ID, reports.YEAR, reports.DEPARTMENT_ID]
+PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if "pattern" not in p.schema()}.values())
 CALENDAR = {"is not an ISO 8601 date-time", "is outside the years 1 to 9999"}  # what a pattern does not tell
 
 
@@ -108,6 +109,46 @@ def test_examples_are_what_they_are_examples_of(document: Described, operation: 
         assert operation.body.examples
         for value in operation.body.examples.values():
             assert document.faults(operation.body.schema, value) == []
+
+
+def parts(document: Described) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything that is sent or answered, and has a schema: bodies, headers and parameters, with their places."""
+    for path, item in document.document["paths"].items():
+        for method, operation in item.items():
+            at = f"{method} {path}"
+            yield from ((f"{at} {p['name']}", p) for p in operation.get("parameters", ()))
+            yield from ((f"{at} {m}", c) for m, c in operation.get("requestBody", {}).get("content", {}).items())
+            for status, response in operation["responses"].items():
+                yield from ((f"{at} {status} {m}", c) for m, c in response.get("content", {}).items())
+                yield from ((f"{at} {status} {h}", c) for h, c in response.get("headers", {}).items())
+
+
+def test_everything_that_is_sent_or_answered_has_an_example_that_fits(document: Described) -> None:
+    found = list(parts(document))
+    assert len(found) > 300
+    for at, part in found:
+        shown = [part["example"]] if "example" in part else [e["value"] for e in part.get("examples", {}).values()]
+        shown += part["schema"].get("examples", [])
+        assert shown, at
+        assert [fault for value in shown for fault in document.faults(part["schema"], value)] == [], at
+
+
+def test_examples_of_parts_fit_the_parts(document: Described) -> None:
+    def every(schema: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(schema, dict):
+            yield schema
+        for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+            yield from every(inner)
+
+    declared = [s for s in every(document.document["components"]) if isinstance(s.get("examples"), list)]
+    assert len(declared) > 30
+    for schema in declared:
+        assert [fault for value in schema["examples"] for fault in document.faults(schema, value)] == []
+
+
+def test_a_text_without_an_example_is_a_mistake() -> None:
+    with pytest.raises(LookupError):
+        example_of({"type": "object", "properties": {"name": {"type": "string"}}}, {})
 
 
 def read(parameter: Parameter, text: str) -> Any:

@@ -1,29 +1,47 @@
 """The responses of an operation: its own, problems (RFC 9457), and those of API Gateway itself."""
 
+from functools import cache
 from http import HTTPStatus
+from typing import Any
 
-from chalicelib.api.openapi.operations import Operation
-from chalicelib.api.openapi.schemas import LOAD_ID, SUMMARY, Json, closed, ref, together
+from chalicelib import correlation
+from chalicelib.api.openapi import schemas
+from chalicelib.api.openapi.examples import example
+from chalicelib.api.openapi.operations import CSV, JSON, Operation
+from chalicelib.api.openapi.schemas import CORRELATION_ID, LOAD_ID, SUMMARY, Json, closed, ref, together
 from chalicelib.api.problems import TYPE
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import TITLES
 
-GATEWAY = closed({"message": {"type": ["string", "null"]}}, description="An answer of API Gateway itself.")
-_RETRY_AFTER: Json = {
-    "description": "seconds to wait before another try",
-    "schema": {"type": "integer", "minimum": 1},
-}
-_CHALLENGE: Json = {"description": "what is missing, as RFC 6750 has it", "schema": {"type": "string"}}
+_MESSAGE: Json = {"type": ["string", "null"], "examples": ["Internal server error"]}
+GATEWAY = closed({"message": _MESSAGE}, description="An answer of API Gateway itself.")
+
+
+def _header(about: str, example: Any, **schema: Any) -> Json:
+    """One that is always there."""
+    return {"description": about, "required": True, "schema": {"type": "string", **schema, "examples": [example]}}
+
+
+_RETRY_AFTER = _header("seconds to wait before another try", 5, type="integer", minimum=1)
+_CHALLENGE = _header("what is missing, as RFC 6750 has it", 'Bearer realm="hireflow"')
 HEADERS: dict[int, Json] = {
-    401: {"WWW-Authenticate": {**_CHALLENGE, "required": True}},
-    403: {"WWW-Authenticate": {**_CHALLENGE, "required": True}},
-    503: {"Retry-After": {**_RETRY_AFTER, "required": True}},
-    504: {"Retry-After": _RETRY_AFTER},  # API Gateway's own has none
+    401: {"WWW-Authenticate": _CHALLENGE},
+    403: {"WWW-Authenticate": _CHALLENGE},
+    503: {"Retry-After": _RETRY_AFTER},
+    504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own has none
 }
-_OF_REPORTS: Json = {
-    "ETag": {"description": "changes with the data", "schema": {"type": "string"}, "required": True},
-    "Cache-Control": {"description": "to be asked for again", "schema": {"type": "string"}, "required": True},
-    "Vary": {"description": "what else it depends on", "schema": {"type": "string"}, "required": True},
+_CALLED: Json = {
+    "description": "what the request is called in logs and loads: as was asked, or a new id",
+    "required": True,
+    "schema": CORRELATION_ID,
+}
+# What an operation's own answers come with, where it names them.
+TOLD: dict[str, Json] = {
+    "ETag": _header("changes with what is answered", '"6f1ed002ab5595859014ebf0951522d9"'),
+    "Cache-Control": _header("how long it may be kept, and whether to ask again", "private, no-cache"),
+    "Vary": _header("what else it depends on", "Accept, Authorization"),
+    "Content-Security-Policy": _header("what the page may load: nothing from elsewhere", "default-src 'none'"),
+    "X-Content-Type-Options": _header("it is of the type that it says", "nosniff"),
 }
 OF_GATEWAY = {
     413: "the body is larger than 10 MB, or than the 6 MB that a function takes",
@@ -35,13 +53,25 @@ MEANING = {
     400: "the body is not JSON",
     401: "no valid token was sent",
     403: "the token's role is not allowed to do this",
-    404: "there is no such load or restore point",
+    404: "there is no such load, restore point or file",
     413: "more rows than a batch may hold; nothing was stored",
     415: "the body is not application/json",
     422: "a rule is broken",
     500: "an error on our side; nothing was stored",
     503: "the database or the storage is away; nothing was stored",
     504: "it took too long and was given up; `detail` says whether anything may have been stored",
+}
+DETAILS = {  # examples of what is said
+    400: "the body is not JSON: Expecting value at line 1, column 1",
+    401: "this needs a token: Authorization: Bearer …",
+    403: "this needs the role writer, the token has the role reader",
+    404: "there is no load 7",
+    413: "a batch holds at most 1000 rows, this one has 1001; nothing was stored",
+    415: "the body must be application/json, not text/plain",
+    422: "limit must be a whole number from 1 to 100",
+    500: "Something went wrong on our side; nothing was stored.",
+    503: "the database cannot be reached",
+    504: "this took too long and was given up",
 }
 _AUTHENTICATION = (401, 403)
 _FAILURES = {status for status in TITLES if status >= HTTPStatus.INTERNAL_SERVER_ERROR}
@@ -57,7 +87,11 @@ def responses(operation: Operation, *, guarded: bool) -> Json:
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
     problems = {*operation.refusals, *own, *(_AUTHENTICATION if guarded else ())}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
-    unchanged = {"304": {"description": "nothing has changed", "headers": _OF_REPORTS}} if operation.is_report else {}
+    headers = {name: TOLD[name] for name in operation.headers}
+    always = {correlation.HEADER: _CALLED}
+    unchanged = (
+        {"304": {"description": "nothing has changed", "headers": always | headers}} if "ETag" in headers else {}
+    )
     answers = {
         str(int(status)): _response(operation, status, problem=status in problems, gateway=status in gateway)
         for status in {*operation.answers, *problems, *gateway}
@@ -71,23 +105,50 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
     if status in operation.answers:
         meaning, schema = operation.answers[status]
         meanings.append(meaning)
-        content["application/json"] = {"schema": schema}
-        if operation.is_report:
-            content["text/csv"] = {"schema": {"type": "string"}}
+        content |= {media: _form(media, schema, _example(schema)) for media in operation.media}
     if problem:
         meanings.append(MEANING[status])
-        content[TYPE] = {"schema": operation.refused.get(status, ref(f"Problem{int(status)}"))}
+        schema = operation.refused.get(status, ref(f"Problem{int(status)}"))
+        detail = operation.details.get(status, DETAILS[status])
+        content[TYPE] = {"schema": schema, "example": {**_example(schema), "detail": detail}}
     if gateway:
         meanings.append(f"from API Gateway: {OF_GATEWAY[status]}")
-        content["application/json"] = {"schema": ref("GatewayMessage")}
+        content[JSON] = {"schema": ref("GatewayMessage"), "example": _example(GATEWAY)}
     response: Json = {"description": "; ".join(meanings), "content": content}
-    if status in HEADERS and (problem or status in operation.answers):
-        response["headers"] = HEADERS[status]
-    if operation.is_report and status in operation.answers:
-        response["headers"] = _OF_REPORTS
+    if problem or status in operation.answers:
+        own = operation.headers if status in operation.answers else ()
+        called = {**_CALLED, "required": not gateway}  # API Gateway's own answers have none
+        response["headers"] = {
+            correlation.HEADER: called,
+            **HEADERS.get(status, {}),
+            **{name: TOLD[name] for name in own},
+        }
     if operation.leads_to_load and status in operation.answers:
         response["links"] = {"load": _LOAD_LINK}
     return response
+
+
+def _form(media: str, schema: Json, shown: Any) -> Json:
+    """The answer as one of the types that it comes as."""
+    if media == CSV and schema.get("type") != "string":  # what is described is the JSON
+        return {"schema": {"type": "string"}, "example": _csv(shown)}
+    return {"schema": schema, "example": shown}
+
+
+def _csv(report: Any) -> str:
+    from chalicelib.exports import csv_text
+
+    rows = report if isinstance(report, list) else next(iter(report.values()))
+    return csv_text(tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
+def _example(schema: Json) -> Any:
+    return example(schema, _every_component())
+
+
+@cache
+def _every_component() -> dict[str, Json]:
+    return schemas.components() | components()
 
 
 def _problem(status: int, **more: Json) -> Json:
@@ -96,14 +157,15 @@ def _problem(status: int, **more: Json) -> Json:
         "type": {"const": "about:blank"},
         "title": {"type": "string", "enum": list(titles)},
         "status": {"const": int(status)},
-        "detail": {"type": "string"},
+        "detail": {"type": "string", "examples": [DETAILS[status]]},
+        **({"correlation_id": CORRELATION_ID} if status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}),
     }
     return closed(members | more, description=MEANING[status], optional=())
 
 
 def components() -> dict[str, Json]:
     """Schemas of all problems, by name."""
-    text: Json = {"type": "string"}
+    text: Json = {"type": "string", "examples": ["department is missing"]}
     columns = list(dict.fromkeys(column.name for dataset in DATASETS.values() for column in dataset.columns))
     fault = closed({"field": {"enum": [*columns, None], "description": "null for the row itself"}, "reason": text})
     refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
 
 from chalicelib.api import history, reports, restores
 from chalicelib.api.openapi.schemas import DOCUMENT, Json, example_row, ref, row_name
@@ -17,11 +18,12 @@ TAGS = {
     "service": "The platform itself.",
 }
 
-
+JSON, CSV, HTML, CSS, SCRIPT = "application/json", "text/csv", "text/html", "text/css", "text/javascript"
 _FORMS = (
     " JSON, or with `Accept: text/csv` CSV that is safe to open in a spreadsheet; 304 where `If-None-Match` has the"
     " `ETag` of now."
 )
+_REPORT: dict[str, Any] = {"media": (JSON, CSV), "headers": ("ETag", "Cache-Control", "Vary")}
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,12 @@ class Body:
 
 @dataclass(frozen=True)
 class Operation:
-    """`answers` are what its JSON answers mean and their schemas, by status; `refusals` the statuses below
-    500 of the problems it may answer with, and `refused` the schemas of those that say more than others.
+    """`answers` are what its answers mean and their schemas, by status; `media` the types that they come as, and
+    `headers` the names of those that come with them (`answers.TOLD` knows what they mean). One with an `ETag` is
+    not sent again (304) to a caller who has it.
+
+    `refusals` are the statuses below 500 of the problems it may answer with, `refused` the schemas of those that
+    say more than others, and `details` examples of what they say where it is not what most operations do.
     """
 
     method: str
@@ -51,7 +57,9 @@ class Operation:
     body: Body | None = None
     refusals: tuple[int, ...] = ()
     refused: Mapping[int, Json] = field(default_factory=dict)
-    is_report: bool = False  # it comes as CSV as well, and not at all where the caller has it already
+    details: Mapping[int, str] = field(default_factory=dict)
+    media: tuple[str, ...] = (JSON,)
+    headers: tuple[str, ...] = ()
     leads_to_load: bool = False  # its answer has the `load_id` of a load
     tells_more: bool = False  # to readers, though anybody may call it
     is_static: bool = False  # it needs neither database nor storage
@@ -85,6 +93,7 @@ def _upload(dataset: Dataset) -> Operation:
         answers={201: ("inserted", ref("Inserted")), 200: ("updated, or found unchanged", ref("Kept"))},
         refusals=(400, 415, 422),
         refused={422: ref("RefusedRow")},
+        details={422: "the row breaks the rules"},
         leads_to_load=True,
     )
 
@@ -108,6 +117,7 @@ def _upload_batch(dataset: Dataset) -> Operation:
         answers={200: ("what became of the rows", ref("BatchResult"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedBatch")},
+        details={422: "no row was accepted"},
         leads_to_load=True,
     )
 
@@ -147,6 +157,10 @@ def _restore(dataset: Dataset, name: str) -> Operation:
         body=Body(ref("RestoreOrder"), {"newest": {}}, required=False),
         answers={202: ("ordered; the load at `status_url` tells how it goes", ref("RestoreOrdered"))},
         refusals=(400, 404, 415, 422),
+        details={
+            404: "there is no backup yet",
+            422: 'the body must be empty or {"restore_point": "20210727T160208.123456Z"}',
+        },
         leads_to_load=True,
     )
 
@@ -162,7 +176,24 @@ def _reports() -> Iterator[Operation]:
         parameters=(reports.YEAR, reports.DEPARTMENT_ID),
         answers={200: ("the report; empty for a year without hires", ref("QuarterlyHires"))},
         refusals=(422,),
-        is_report=True,
+        details={422: "year must be a whole number from 1 to 9999"},
+        **_REPORT,
+    )
+    yield Operation(
+        "GET",
+        "/department/hires/quarterly",
+        "report_quarterly_hires_between",
+        "reports",
+        "Hires per year, department, job and quarter",
+        about=(
+            "Every department and job with a hire, for each of the years, these included; without an end from the first"
+            " or to the last one there is. Ordered by year, then by names (by bytes)." + _FORMS
+        ),
+        parameters=(reports.FROM, reports.TO, reports.DEPARTMENT_ID),
+        answers={200: ("the report; empty for years without hires", ref("QuarterlyHiresByYear"))},
+        refusals=(422,),
+        details={422: "from must not be a later year than to"},
+        **_REPORT,
     )
     yield Operation(
         "GET",
@@ -174,7 +205,34 @@ def _reports() -> Iterator[Operation]:
         parameters=(reports.YEAR,),
         answers={200: ("the report; empty for a year without hires", ref("TopDepartments"))},
         refusals=(422,),
-        is_report=True,
+        details={422: "year must be a whole number from 1 to 9999"},
+        **_REPORT,
+    )
+    yield Operation(
+        "GET",
+        "/department/hires/top",
+        "report_top_departments_between",
+        "reports",
+        "Departments that hired more than the mean over several years",
+        about=(
+            "The hires of all the years together, these included, compared with the mean of the departments that hired"
+            " in them. Most first, ties by `id`." + _FORMS
+        ),
+        parameters=(reports.FROM, reports.TO),
+        answers={200: ("the report; empty for years without hires", ref("TopDepartments"))},
+        refusals=(422,),
+        details={422: "from must not be a later year than to"},
+        **_REPORT,
+    )
+    yield Operation(
+        "GET",
+        "/department/hires/years",
+        "report_years",
+        "reports",
+        "Years with hires, newest first",
+        about="How many were hired in each, in UTC." + _FORMS,
+        answers={200: ("the years; empty where nobody was hired yet", ref("YearsWithHires"))},
+        **_REPORT,
     )
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from chalicelib import correlation
 from chalicelib.api import patterns
 from chalicelib.api.history import STATUSES
+from chalicelib.api.openapi.examples import TIME
 from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.ingest import presigned
@@ -79,11 +81,17 @@ def batch(dataset: Dataset) -> Json:
     return closed({"data": rows}, description=f"1 to {MAX_ROWS} rows of {dataset.name}.")
 
 
-def count(high: int = MAX_LONG, about: str = "") -> Json:
-    return {"type": "integer", "minimum": 0, "maximum": high, **({"description": about} if about else {})}
+def count(high: int = MAX_LONG, about: str = "", example: int = 0) -> Json:
+    told = {"description": about} if about else {}
+    return {"type": "integer", "minimum": 0, "maximum": high, **told, "examples": [example]}
 
 
-def _or_null(schema: Json) -> Json:
+def text(example: str, **more: Any) -> Json:
+    return {"type": "string", "examples": [example], **more}
+
+
+def _or_null(schema: Json, **more: Any) -> Json:
+    schema = {**schema, **more}
     if "enum" in schema:
         return {**schema, "type": [schema["type"], "null"], "enum": [*schema["enum"], None]}
     return {**schema, "type": [schema["type"], "null"]}
@@ -95,6 +103,7 @@ LOAD_ID: Json = {
     "minimum": 1,
     "maximum": MAX_LONG,
     "description": "of the load that records this, at `/loads/{load_id}`",
+    "examples": [7],
 }
 RESTORE_POINT: Json = {
     "type": "string",
@@ -102,11 +111,11 @@ RESTORE_POINT: Json = {
     "description": "a UTC time: every change committed before it is in the backup",
     "examples": ["20210727T160208.123456Z"],
 }
-_TEXT: Json = {"type": "string"}
-_TIME: Json = {"type": "string", "format": "date-time"}
+CORRELATION_ID: Json = {"type": "string", "pattern": f"^{correlation.PATTERN}$", "examples": ["import-2021-07-27"]}
+_TIME = text(TIME, format="date-time")
 _COLUMNS = list(dict.fromkeys(column.name for dataset in DATASETS.values() for column in dataset.columns))
 _DATASET: Json = {"type": "string", "enum": list(DATASETS)}
-_STATUS_URL: Json = {**_TEXT, "pattern": "^/loads/[1-9][0-9]*$"}
+_STATUS_URL = text("/loads/7", pattern="^/loads/[1-9][0-9]*$")
 
 
 def uploaded(*outcomes: str) -> Json:
@@ -118,40 +127,44 @@ def uploaded(*outcomes: str) -> Json:
 REJECTED: Json = closed(
     {
         "index": count(MAX_ROWS - 1, "its place in `data`, from 0"),
-        "reasons": {"type": "array", "items": _TEXT, "minItems": 1},
+        "reasons": {"type": "array", "items": text(f"id is not a whole number from 1 to {MAX_ID}"), "minItems": 1},
         "fields": {
             "type": "array",
             "items": {"type": "string", "enum": _COLUMNS},
             "uniqueItems": True,
             "description": "the columns at fault",
         },
-        "row": {"description": "what was sent"},
+        "row": {"description": "what was sent", "examples": [{"id": "1.0"}]},
     },
     description="A row that was refused, with all its reasons.",
 )
 SUMMARY: dict[str, Json] = {
     "load_id": LOAD_ID,
-    "received": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS},
-    **{name: count(MAX_ROWS) for name in ("inserted", "updated", "unchanged")},
+    "received": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS, "examples": [3]},
+    **{name: count(MAX_ROWS, example=n) for name, n in (("inserted", 2), ("updated", 0), ("unchanged", 0))},
     "superseded": count(MAX_ROWS, "earlier ones of an id that came several times"),
     "rejected": {"type": "array", "items": ref("Rejected"), "maxItems": MAX_ROWS},
 }
 BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + the rejected ones.")
-_FORM_FIELDS = (
-    "key",
-    "policy",
-    *(f"x-amz-{name}" for name in ("algorithm", "credential", "date", "security-token", "signature")),
-)
+_KEY = "uploads/7/jobs-new.csv"
+_FORM_FIELDS = {
+    "key": _KEY,
+    "policy": "eyJleHBpcmF0aW9uIjogIjIwMjEtMDctMjdUMTc6MDI6MDhaIn0=",
+    "x-amz-algorithm": "AWS4-HMAC-SHA256",
+    "x-amz-credential": "AKIAIOSFODNN7EXAMPLE/20210727/us-east-1/s3/aws4_request",
+    "x-amz-date": "20210727T160208Z",
+    "x-amz-security-token": "IQoJb3JpZ2luX2VjEXAMPLE",
+    "x-amz-signature": "5f4dcc3b5aa765d61d8327deb882cf992b95990a9151374abd8ff8c5a7a0fe08",
+}
 UPLOAD_ORDER = closed(
     {
         "dataset": _DATASET,
-        "filename": {
-            **_TEXT,
-            "maxLength": presigned.MAX_NAME,
-            "pattern": patterns.FILE_NAME,
-            "description": "without folders; `${filename}` must not be in it",
-            "examples": ["new.csv"],
-        },
+        "filename": text(
+            "new.csv",
+            maxLength=presigned.MAX_NAME,
+            pattern=patterns.FILE_NAME,
+            description="without folders; `${filename}` must not be in it",
+        ),
         "size": {
             "type": "integer",
             "minimum": 1,
@@ -166,13 +179,17 @@ UPLOAD_ORDERED = closed(
     {
         "load_id": {**LOAD_ID, "description": "of the load that waits for the file, at `/loads/{load_id}`"},
         "status_url": _STATUS_URL,
-        "url": {**_TEXT, "format": "uri", "description": "where to POST the form, as multipart/form-data"},
+        "url": text(
+            "https://hireflow-landing.s3.amazonaws.com/",
+            format="uri",
+            description="where to POST the form, as multipart/form-data",
+        ),
         "fields": closed(
-            dict.fromkeys(_FORM_FIELDS, _TEXT),
+            {name: text(value) for name, value in _FORM_FIELDS.items()},
             optional=("x-amz-security-token",),
             description="the form's fields, to be sent before the file, which comes last as `file`",
         ),
-        "key": {**_TEXT, "pattern": "^uploads/[1-9][0-9]*/", "description": "what the file is called in the bucket"},
+        "key": text(_KEY, pattern="^uploads/[1-9][0-9]*/", description="what the file is called in the bucket"),
         "expires_at": {**_TIME, "description": "sending has to begin before"},
     },
     description="A form that S3 takes, as often as it is sent until it expires.",
@@ -186,40 +203,57 @@ RESTORE_ORDER = _or_null(
 ORDERED = closed(
     {"load_id": LOAD_ID, "restore_point": RESTORE_POINT, "status_url": _STATUS_URL},
 )
-_QUARTERS = {f"q{n}": count(about=f"hires in quarter {n}") for n in range(1, 5)}
-QUARTERLY: Json = {"type": "array", "items": closed({"department": _TEXT, "job": _TEXT, **_QUARTERS})}
+_QUARTERS = {f"q{n}": count(about=f"hires in quarter {n}", example=n % 4) for n in range(1, 5)}
+_DEPARTMENT, _JOB = text("Staff"), text("Recruiter")
+_YEAR: Json = {"type": "integer", "minimum": 1, "maximum": 9999, "examples": [2021]}
+_HIRED = count(example=6)
+_OF_A_YEAR: dict[str, Json] = {"department": _DEPARTMENT, "job": _JOB, **_QUARTERS}
+QUARTERLY: Json = {"type": "array", "items": closed(_OF_A_YEAR)}
+QUARTERLY_BY_YEAR: Json = {"type": "array", "items": closed({"year": _YEAR, **_OF_A_YEAR})}
+YEARS = closed({"years": {"type": "array", "items": closed({"year": _YEAR, "hired": _HIRED})}})
 TOP: Json = {
     "type": "array",
     "items": closed(
-        {"id": {"type": "integer", "minimum": 1, "maximum": MAX_ID}, "department": _TEXT, "hired": count()},
+        {"id": {"type": "integer", "minimum": 1, "maximum": MAX_ID}, "department": _DEPARTMENT, "hired": _HIRED},
     ),
 }
+_COUNTS = {"received": 3, "inserted": 2, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
 LOAD = closed(
     {
         "id": {**LOAD_ID, "description": "larger than those of earlier loads"},
         "dataset": {**_or_null(_DATASET), "description": "null for an object whose name tells none"},
-        "source": {**_TEXT, "description": "where the rows came from: the object's address, or the request's path"},
+        "source": text(
+            "s3://hireflow-landing/departments_new.csv",
+            description="where the rows came from: the object's address, or the request's path",
+        ),
         "kind": {"type": "string", "enum": ["csv", "api", "restore"]},
-        "status": {"type": "string", "enum": list(STATUSES)},
-        **{name: count() for name in ("received", "inserted", "updated", "unchanged", "superseded", "rejected")},
+        "status": {"type": "string", "enum": list(STATUSES), "examples": ["succeeded"]},
+        **{name: count(example=example) for name, example in _COUNTS.items()},
         "resolved": count(about="rejected rows that were loaded later, once their parents had come"),
-        "attempts": count(),
-        "errored_key": {**_or_null(_TEXT), "description": "the rejects' file in the errored bucket"},
-        "restore_point": _or_null(RESTORE_POINT),
+        "attempts": count(example=1),
+        "errored_key": _or_null(
+            text("departments/20210727T160208.123456Z-7.ndjson"), description="the rejects' file in the errored bucket"
+        ),
+        "restore_point": _or_null(RESTORE_POINT, examples=[None]),
+        "correlation_id": _or_null(
+            CORRELATION_ID,
+            description="of the request that asked for it; null for an object that was put into the landing bucket",
+        ),
         "created_at": _TIME,
         "started_at": _or_null(_TIME),
         "finished_at": _or_null(_TIME),
-        "error": {**_or_null(_TEXT), "description": "why it failed or was skipped"},
+        "error": _or_null({"type": "string"}, description="why it failed or was skipped", examples=[None]),
     },
     description="One object version, request or restore, and what became of its rows.",
 )
 LOADS = closed(
     {
         "loads": {"type": "array", "items": ref("Load"), "description": "newest first"},
-        "next_cursor": {**_or_null({**_TEXT, "pattern": "^[1-9][0-9]*$"}), "description": "null on the last page"},
+        "next_cursor": _or_null(text("7", pattern="^[1-9][0-9]*$"), description="null on the last page"),
     }
 )
-_FILE = closed({"rows": count(), "bytes": count(), "sha256": {**_TEXT, "pattern": "^[0-9a-f]{64}$"}})
+_SHA256 = text("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", pattern="^[0-9a-f]{64}$")
+_FILE = closed({"rows": count(example=2), "bytes": count(example=347), "sha256": _SHA256})
 BACKUPS = closed(
     {
         "backups": {
@@ -233,11 +267,11 @@ BACKUPS = closed(
                 }
             ),
         },
-        "next_cursor": {**_or_null(RESTORE_POINT), "description": "null on the last page"},
+        "next_cursor": _or_null(RESTORE_POINT, description="null on the last page", examples=[None]),
     }
 )
 _STATE: Json = {"type": "string", "enum": ["ok", "unavailable"]}
-_LAST_BACKUP = closed({"restore_point": RESTORE_POINT, "age_seconds": {"type": "number"}})
+_LAST_BACKUP = closed({"restore_point": RESTORE_POINT, "age_seconds": {"type": "number", "examples": [81.4]}})
 _PARTS: dict[str, Json] = {
     **dict.fromkeys(("database", "landing_bucket", "errored_bucket", "backup_bucket"), _STATE),
     "last_backup": {
@@ -251,10 +285,11 @@ _PARTS: dict[str, Json] = {
 }
 HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))
 _ANY: Json = {"type": "object"}
+PAGE = text("<!doctype html>…", description="a page")
 _ANY_LIST: Json = {"type": "array", "items": _ANY}
 DOCUMENT = closed(
     {
-        "openapi": {**_TEXT, "pattern": r"^3\.1\."},
+        "openapi": text("3.1.1", pattern=r"^3\.1\."),
         "info": _ANY,
         "servers": _ANY_LIST,
         "tags": _ANY_LIST,
@@ -279,6 +314,8 @@ def components() -> dict[str, Json]:
         "RestoreOrder": RESTORE_ORDER,
         "RestoreOrdered": ORDERED,
         "QuarterlyHires": QUARTERLY,
+        "QuarterlyHiresByYear": QUARTERLY_BY_YEAR,
+        "YearsWithHires": YEARS,
         "TopDepartments": TOP,
         "Load": LOAD,
         "Loads": LOADS,
