@@ -111,9 +111,10 @@ def _refused(answer: httpx.Response) -> Refused:
         known = status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
         said = _NO_ROUTE if known else str(problem.get("message") or answer.reason_phrase or "an error")
         return Refused(status, f"{status} {said}")
-    errors = [": ".join(str(part) for part in error.values()) for error in problem.get("errors", ())]
-    remedy = _REMEDIES.get(status)
-    told = [f"{problem.get('title', 'Error')}: {problem['detail']}", *errors, *([remedy] if remedy else [])]
+    reasons = [str(error.get("reason")) for error in problem.get("errors", ())]
+    found_by = problem.get("correlation_id")  # of errors on the API's side
+    hints = [_REMEDIES.get(status), f"in the logs it is {found_by}" if found_by else None]
+    told = [f"{problem.get('title', 'Error')}: {problem['detail']}", *reasons, *filter(None, hints)]
     return Refused(status, f"{status} {'; '.join(told)}")
 
 

@@ -14,7 +14,7 @@ from infra.errors import CloudError
 
 CSV, GZIP = "text/csv", "application/gzip"
 _CHUNK = 1 << 20
-MAX_CHECKED = 10 * 1024 * 1024  # bytes of a request that API Gateway takes
+MAX_CHECKED = 4_500_000  # bytes of a request that POST /uploads/check takes
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,12 @@ class Line:
                 yield f"{'':<26}{error.get('type')}: {error.get('detail', '')} ({place})"
 
 
-def in_order(lines: Iterable[Line]) -> Iterator[Line]:
-    """Lines by the time they were written, of a stream that is nearly so; memory stays bounded."""
+def in_order(lines: Iterable[Line], window: int = _WINDOW) -> Iterator[Line]:
+    """Lines by the time they were written, of a stream that is nearly so; no more than `window` are held back."""
     waiting: list[tuple[Line, int]] = []
     for number, line in enumerate(lines):
         heapq.heappush(waiting, (line, number))
-        if len(waiting) > _WINDOW:
+        if len(waiting) > window:
             yield heapq.heappop(waiting)[0]
     while waiting:
         yield heapq.heappop(waiting)[0]

@@ -70,7 +70,7 @@ class Output:
         """Names and values, one to a line."""
         width = max(map(len, values), default=0)
         for name, value in values.items():
-            self.line(f"{name:<{width}}  {_shown(value)}")
+            self.line(f"{name:<{width}}  {_shown(value)}".rstrip())
 
     def progress(self, *columns: str | ProgressColumn) -> Progress:
         """Lines that change while something is under way, and are gone after it; nothing where that cannot be."""

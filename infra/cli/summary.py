@@ -41,6 +41,8 @@ def rejects(out: Output, found: Mapping[str, Any]) -> None:
         place = "index" if "index" in found["rejects"][0] else "line"
         rows = [(reject.get(place), "; ".join(reject["reasons"]), _record(reject)) for reject in found["rejects"]]
         out.table((place, "reasons", "record"), rows, ["reasons", "record"])
+    if found.get("truncated"):
+        out.line("more of them are too large to be shown here")
 
 
 def open_rejects(load: Mapping[str, Any]) -> int:

@@ -284,7 +284,7 @@ def test_a_check_fails_on_rejects_where_that_is_asked(api: FakeApi, run: Run) ->
 
 
 def test_what_no_request_can_carry_is_not_sent(api: FakeApi, run: Run) -> None:
-    Path("jobs.csv").write_bytes(os.urandom(11 << 20))
+    Path("jobs.csv").write_bytes(os.urandom(5 << 20))
     done = run("check", "jobs.csv")
     assert (done.exit_code, api.asked) == (1, [])
     assert "too large to be checked at once" in done.stderr
@@ -468,7 +468,7 @@ def test_a_problem_is_one_line_that_says_what_to_do(api: FakeApi, run: Run, stat
     api.problem("GET", "/loads/7", status, title, "because", errors=[{"field": "id", "reason": "is\nodd"}])
     done = run("load", "7")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {status} {title}: because; id: is\\nodd")
+    assert done.stderr.startswith(f"error: {status} {title}: because; is\\nodd")
     assert done.stderr.count("\n") == 1
     assert told in done.stderr
 
@@ -495,6 +495,13 @@ def test_what_is_away_for_a_moment_is_asked_again(api: FakeApi, run: Run) -> Non
     api.on("GET", "/loads/7", load(7))
     assert run("load", "7").exit_code == 0
     assert len(api.asked) == 2
+
+
+def test_an_error_of_the_api_says_what_to_look_for_in_the_logs(api: FakeApi, run: Run) -> None:
+    api.problem("GET", "/loads/7", 500, "Internal error", "Something went wrong", correlation_id="undo-monday")
+    assert run("load", "7").stderr == (
+        "error: 500 Internal error: Something went wrong; in the logs it is undo-monday\n"
+    )
 
 
 def test_what_stays_away_is_given_up(api: FakeApi, run: Run) -> None:
