@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status backup verify-backups redrive token tokens revoke test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status logs backup verify-backups redrive token tokens revoke test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -31,6 +31,9 @@ clean: venv ## stop it and delete its state
 
 status: venv ## what runs, and where
 	@$(cloud) status
+
+logs: venv ## follow the logs of all functions, from ten minutes ago on
+	@./hireflow logs --follow
 
 backup: venv ## back up now
 	@$(cloud) invoke backup

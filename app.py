@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
 from chalicelib import logs
-from chalicelib.api import access, dashboard, docs, health, history, problems, reports, restores, uploads
+from chalicelib.api import access, dashboard, docs, health, history, presigned, problems, reports, restores, uploads
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
@@ -17,6 +17,7 @@ app.register_middleware(access.middleware, "http")
 for kind in ("s3", "scheduled", "pure_lambda"):
     app.register_middleware(problems.discreet, kind)
 app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
+app.register_blueprint(presigned.routes)  # POST /uploads
 app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}[/{year}], …/years
 app.register_blueprint(history.routes)  # GET /loads, /loads/{id}
@@ -33,7 +34,8 @@ def ingest(event: S3Event) -> None:
     parts = services()
     for created in created_objects(event.to_dict()):
         seconds = _seconds_left(event.context)
-        ingest_object(parts.database, parts.storage, created, grace=parts.settings.orphan_grace, seconds=seconds)
+        grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
+        ingest_object(parts.database, parts.storage, created, grace=grace, seconds=seconds, watch=watch)
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="backup")
@@ -41,7 +43,9 @@ def backup(_event: CloudWatchEvent) -> dict[str, Any]:
     from chalicelib.backups.run import run_backup
 
     parts = services()
-    return run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
+    done = run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
+    parts.metrics.of_backup(done)
+    return done
 
 
 @app.lambda_function(name="verify")
@@ -53,10 +57,13 @@ def verify(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")
 def sweep(_event: CloudWatchEvent) -> dict[str, int]:
+    from chalicelib import gauges
     from chalicelib.ingest import upkeep
 
     parts = services()
-    return upkeep.sweep(parts.database, parts.storage, grace=parts.settings.orphan_grace)
+    parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))  # though the sweep may fail
+    grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
+    return upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch)
 
 
 @app.lambda_function(name="redrive")

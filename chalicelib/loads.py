@@ -1,6 +1,7 @@
 """The history of loads: who may work on one (claims), how each one ended, and how it is shown.
 
-A load is one object version, one API request or one ordered restore. Working on an object takes a
+A load is one object version, one API request, one ordered restore or one announced upload; the last two
+are there before their objects, whose first version is theirs. Working on an object takes a
 *session advisory lock* on the load's id: it ends with the connection, so a dead worker blocks nobody
 and needs no timeout, while a live one is never doubled.
 
@@ -21,7 +22,11 @@ from chalicelib.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 FINAL = ("succeeded", "failed", "skipped")
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
+NEVER_CAME = "no file came while its form was good; one that comes later is a load of its own"
 GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
+# Loads that wait for an object which has no version yet. An order to restore keeps its object, even when it was given
+# up; the file of an upload that was given up is a load of its own, since nobody follows that one any longer.
+_ANNOUNCED = "(version IS NULL AND (kind = 'restore' OR (kind = 'csv' AND status = 'queued')))"
 _NOT_DONE = "(status IN ('queued', 'running') OR (status = 'failed' AND starts_with(error, 'gave up')))"
 
 
@@ -41,7 +46,7 @@ class Claim:
     """The right to work on a load, until the connection that took it ends.
 
     `tried_before` is whether an earlier attempt may have left something behind, which `attempt` does not
-    tell: a redrive begins to count anew.
+    tell: a redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
     """
 
     load_id: int
@@ -49,6 +54,7 @@ class Claim:
     started_at: datetime
     sha256: str | None
     tried_before: bool
+    correlation_id: str | None = None
 
     @property
     def is_last_attempt(self) -> bool:
@@ -63,6 +69,23 @@ class Counts:
     unchanged: int = 0
     superseded: int = 0
     rejected: int = 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a load came to its end; `seconds` is what its last attempt took, None where nobody worked on it."""
+
+    dataset: str | None
+    status: str
+    seconds: float | None = None
+    counts: Counts = Counts()
+
+
+Watch = Callable[[Ended], None]
+
+
+def unwatched(_: Ended) -> None:
+    """Nobody wants to know."""
 
 
 def claim(
@@ -82,7 +105,7 @@ def claim(
             "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
             " started_at = coalesce(started_at, now())"
             " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
-            " RETURNING attempts, started_at, sha256, started_at < now()",
+            " RETURNING attempts, started_at, sha256, started_at < now(), correlation_id",
             id=load_id,
             most=MAX_ATTEMPTS,
         )
@@ -98,9 +121,9 @@ def _register(session: Session, created: ObjectCreated, dataset: Dataset | None,
     """The load of this object version, made where there is none yet."""
     known = {"source": created.source, "version": created.version}
     find = "SELECT id FROM loads WHERE source = :source AND version = :version"
-    adopt = (  # an ordered restore has its load before its object has a version, and may have been given up by now
+    adopt = (
         "UPDATE loads SET version = :version, sequencer = :sequencer"
-        " WHERE source = :source AND version IS NULL AND kind = 'restore' RETURNING id"
+        f" WHERE source = :source AND {_ANNOUNCED} RETURNING id"
     )
     create = (
         "INSERT INTO loads (dataset, source, version, sequencer, kind, status)"
@@ -185,8 +208,7 @@ def reopen(session: Session, created: ObjectCreated) -> None:
     where none was recorded there is nothing to do. Raises LoadBusy where a worker is on it.
     """
     load_id = session.scalar(
-        "SELECT id FROM loads WHERE source = :source"
-        " AND (version = :version OR (version IS NULL AND kind = 'restore'))",  # as _register finds it
+        f"SELECT id FROM loads WHERE source = :source AND (version = :version OR {_ANNOUNCED})",  # as _register does
         source=created.source,
         version=created.version,
     )
@@ -240,15 +262,18 @@ def compare_sequencers(one: str | None, other: str | None) -> int:
     return (a > b) - (a < b)
 
 
-def record_request(session: Session, dataset: Dataset, source: str, counts: Counts) -> tuple[int, datetime]:
+def record_request(
+    session: Session, dataset: Dataset, source: str, counts: Counts, correlation_id: str | None = None
+) -> tuple[int, datetime]:
     """The finished load of an API request: its id and time. Part of the request's transaction."""
     [[load_id, at]] = session.run(
         "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
-        " rejected, attempts, started_at, finished_at)"
+        " rejected, correlation_id, attempts, started_at, finished_at)"
         " VALUES (:dataset, :source, 'api', 'succeeded', :received, :inserted, :updated, :unchanged, :superseded,"
-        " :rejected, 1, now(), clock_timestamp()) RETURNING id, started_at",
+        " :rejected, :correlation_id, 1, now(), clock_timestamp()) RETURNING id, started_at",
         dataset=dataset.name,
         source=source,
+        correlation_id=correlation_id,
         **vars(counts),
     )
     return load_id, at
@@ -259,19 +284,50 @@ def set_errored_key(session: Session, load_id: int, key: str) -> None:
 
 
 def queue_restore(
-    session: Session, dataset: Dataset, landing_bucket: str, restore_point: str, sha256: str
+    session: Session,
+    dataset: Dataset,
+    landing_bucket: str,
+    restore_point: str,
+    sha256: str,
+    correlation_id: str | None = None,
 ) -> tuple[int, str]:
     """Announce a restore before its object is copied; returns the load's id and the object's key."""
+    place = (landing_bucket, "restores", f"{dataset.name}.avro")
+    return _announce(session, dataset, place, "restore", correlation_id, restore_point=restore_point, sha256=sha256)
+
+
+def queue_upload(
+    session: Session, dataset: Dataset, landing_bucket: str, base_name: str, correlation_id: str | None = None
+) -> tuple[int, str]:
+    """Announce a CSV file before somebody sends it, likewise; `base_name` has to tell its dataset."""
+    return _announce(session, dataset, (landing_bucket, "uploads", base_name), "csv", correlation_id)
+
+
+def _announce(
+    session: Session,
+    dataset: Dataset,
+    place: tuple[str, str, str],
+    kind: str,
+    correlation_id: str | None,
+    *,
+    restore_point: str | None = None,
+    sha256: str | None = None,
+) -> tuple[int, str]:
+    """A load that waits for an object; `place` is its bucket, the folder of the load's folder, and its base name."""
+    bucket, folder, base_name = place
     load_id = int(session.scalar("SELECT nextval(pg_get_serial_sequence('loads', 'id'))"))
-    key = f"restores/{load_id}/{dataset.name}.avro"
+    key = f"{folder}/{load_id}/{base_name}"
     session.run(
-        "INSERT INTO loads (id, dataset, source, kind, status, restore_point, sha256) OVERRIDING SYSTEM VALUE"
-        " VALUES (:id, :dataset, :source, 'restore', 'queued', :restore_point, :sha256)",
+        "INSERT INTO loads (id, dataset, source, kind, status, restore_point, sha256, correlation_id)"
+        " OVERRIDING SYSTEM VALUE"
+        " VALUES (:id, :dataset, :source, :kind, 'queued', :restore_point, :sha256, :correlation_id)",
         id=load_id,
         dataset=dataset.name,
-        source=f"s3://{landing_bucket}/{key}",
+        source=f"s3://{bucket}/{key}",
+        kind=kind,
         restore_point=restore_point,
         sha256=sha256,
+        correlation_id=correlation_id,
     )
     return load_id, key
 
@@ -313,6 +369,20 @@ def sweep(
     return swept
 
 
+def expire_uploads(session: Session, wait: timedelta) -> int:
+    """Fail the announced uploads whose files have not come for so long; returns how many.
+
+    One statement decides: a file that comes at the same moment finds its load queued, or begins another.
+    """
+    return session.affected(
+        "UPDATE loads SET status = 'failed', finished_at = now(), error = :error"
+        " WHERE version IS NULL AND kind = 'csv' AND status = 'queued'"
+        " AND queued_at < now() - CAST(:wait AS interval)",
+        error=NEVER_CAME,
+        wait=f"{wait.total_seconds()} seconds",
+    )
+
+
 def reported(session: Session, files: Mapping[str, int]) -> set[str]:
     """Those of the reject files (load ids by key) that their loads name, or yet may."""
     rows = session.run(
@@ -326,7 +396,7 @@ def reported(session: Session, files: Mapping[str, int]) -> set[str]:
 
 _SHOWN = (
     "id, dataset, source, kind, status, received, inserted, updated, unchanged, superseded, rejected, resolved,"
-    " attempts, errored_key, restore_point, created_at, started_at, finished_at, error"
+    " attempts, errored_key, restore_point, correlation_id, created_at, started_at, finished_at, error"
 )
 
 

@@ -27,8 +27,9 @@ _about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
 
 @contextmanager
 def about(**fields: Any) -> Iterator[None]:
-    """Say with every line inside what it is about: request_id, load_id, …"""
-    token = _about.set({**(_about.get() or {}), **fields})
+    """Say with every line inside what it is about: request_id, load_id, …; of what is None, nothing."""
+    told = {name: value for name, value in fields.items() if value is not None}
+    token = _about.set({**(_about.get() or {}), **told})
     try:
         yield
     finally:
@@ -52,7 +53,13 @@ class Formatter(JsonFormatter):
         super().__init__(
             "{asctime}{levelname}{name}{message}",
             style="{",
-            rename_fields={"asctime": "at", "levelname": "level", "name": "logger", "exc_info": "exceptions"},
+            rename_fields={
+                "asctime": "at",
+                "levelname": "level",
+                "name": "logger",
+                "exc_info": "exceptions",
+                "emf": "_aws",  # CloudWatch's name for it begins as names do that the formatter keeps to itself
+            },
         )
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
@@ -64,11 +71,13 @@ class Formatter(JsonFormatter):
         return super().format(record)
 
     def formatException(self, ei: Any) -> Any:  # noqa: N802
-        """A list, outermost first; the cause of each is the next."""
+        """A list, outermost first; the cause of each is the next. One that was raised from itself is told once."""
         verbose = logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
         found: list[dict[str, Any]] = []
         error: BaseException | None = ei[1]
-        while error is not None and len(found) < _FRAMES:
+        seen: set[int] = set()
+        while error is not None and id(error) not in seen and len(found) < _FRAMES:
+            seen.add(id(error))
             found.append(_told(error, verbose))
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         return found

@@ -4,12 +4,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from chalicelib import secret
 from chalicelib.database import Database
 from chalicelib.delivery import DeadLetters, Functions
 from chalicelib.settings import Settings
 from chalicelib.storage import Storage
+
+if TYPE_CHECKING:
+    from chalicelib.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,13 @@ class Services:
     storage: Storage
     dead_letters: DeadLetters
     functions: Functions
+
+    @property
+    def metrics(self) -> "Metrics":
+        """Imported by those who measure: requests do not."""
+        from chalicelib.metrics import Metrics
+
+        return Metrics(self.settings.stage)
 
 
 def database_url(settings: Settings) -> Callable[[], str]:
@@ -35,7 +46,12 @@ def services() -> Services:
     return Services(
         settings,
         Database(database_url(settings), tls=settings.database_tls),
-        Storage(settings.landing_bucket, settings.errored_bucket, settings.backup_bucket),
+        Storage(
+            settings.landing_bucket,
+            settings.errored_bucket,
+            settings.backup_bucket,
+            public_url=settings.s3_public_url,
+        ),
         DeadLetters(settings.dead_letter_queue),
         Functions(),
     )

@@ -14,10 +14,10 @@ class Settings:
     """What a deployed function may know about its surroundings.
 
     `database_url` is a SQLAlchemy URL; where it is empty, `database_secret` names the secret that holds
-    it. Buckets and queue are names. `database_tls` is `verify-full` or `disable`; `database_connections`
-    bounds the connections of all functions together (the migration sets it); `authentication` whether
-    requests need a token;
-    `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore
+    it. Buckets and queue are names; metrics name their `stage`; `s3_public_url` is where callers reach S3,
+    empty for its usual addresses. `database_tls` is `verify-full` or `disable`; `database_connections` bounds
+    the connections of all functions together (the migration sets it); `authentication` whether requests need
+    a token; `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore
     point is kept.
     """
 
@@ -27,6 +27,8 @@ class Settings:
     errored_bucket: str
     backup_bucket: str
     dead_letter_queue: str
+    stage: str = "local"
+    s3_public_url: str = ""
     database_tls: str = "verify-full"
     database_connections: int = 100
     authentication: bool = True
@@ -57,6 +59,8 @@ class Settings:
             errored_bucket=env["ERRORED_BUCKET"],
             backup_bucket=env["BACKUP_BUCKET"],
             dead_letter_queue=env["DEAD_LETTER_QUEUE"],
+            stage=env.get("HIREFLOW_STAGE") or "local",
+            s3_public_url=env.get("S3_PUBLIC_URL", ""),
             database_tls=tls,
             database_connections=int(connections),
             authentication=authentication == "on",

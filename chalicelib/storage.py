@@ -1,13 +1,14 @@
-"""The three buckets: landing (read), errored (written), backup (both). Only this module knows boto3.
+"""The three buckets: landing (read, and others let in), errored (written), backup (both). Only this module knows boto3.
 
 boto3 is imported when a client is first needed: most API requests never touch S3, and its import is
 the largest part of a cold start.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib import deadline
@@ -71,12 +72,22 @@ class Stored:
     etag: str
 
 
-class Bucket:
-    """One bucket and the few things Hireflow does with it."""
+@dataclass(frozen=True)
+class Form:
+    """What S3 wants to be POSTed to `url` as multipart/form-data: these fields, and after them `file`."""
 
-    def __init__(self, name: str, client: "Callable[[], S3Client]") -> None:
+    url: str
+    fields: dict[str, str]
+
+
+class Bucket:
+    """One bucket and the few things Hireflow does with it. `signer` makes what is given to others to use."""
+
+    def __init__(
+        self, name: str, client: "Callable[[], S3Client]", signer: "Callable[[], S3Client] | None" = None
+    ) -> None:
         self.name = name
-        self._client = client
+        self._client, self._signer = client, signer or client
 
     def url(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
@@ -145,13 +156,39 @@ class Bucket:
                 for item in page.get("Contents", ()):
                     yield Listed(item["Key"], item["Size"])
 
-    def copy_from(self, source: "Bucket", source_key: str, key: str) -> None:
-        """Server-side copy, in parts where the object is large. Raises NotFound, StorageUnavailable."""
+    def copy_from(
+        self, source: "Bucket", source_key: str, key: str, content_type: str, metadata: Mapping[str, str]
+    ) -> None:
+        """Server-side copy with metadata of its own, in parts where the object is large.
+
+        Raises NotFound, StorageUnavailable.
+        """
         from boto3.s3.transfer import TransferConfig
 
+        own = {"MetadataDirective": "REPLACE", "Metadata": dict(metadata), "ContentType": content_type}
         with _s3_errors(source.url(source_key)):
             self._client().copy(
-                {"Bucket": source.name, "Key": source_key}, self.name, key, Config=TransferConfig(use_threads=False)
+                {"Bucket": source.name, "Key": source_key},
+                self.name,
+                key,
+                ExtraArgs=own,
+                Config=TransferConfig(use_threads=False),
+            )
+
+    def presigned_post(self, key: str, *, size: int, seconds: int) -> Form:
+        """A form whose bearer may store an object of 1 to `size` bytes under `key`, with the rights of the
+        function that signs it, for so many seconds (fewer where its credentials end before). Raises StorageUnavailable.
+        """
+        conditions = [["content-length-range", 1, size]]  # S3 refuses any other size, key or field
+        with _s3_errors(self.url(key)):
+            made = self._signer().generate_presigned_post(self.name, key, Conditions=conditions, ExpiresIn=seconds)
+        return Form(made["url"], made["fields"])
+
+    def presigned_get(self, key: str, *, seconds: int) -> str:
+        """A URL whose bearer may read the object, likewise; whether there is one is not asked."""
+        with _s3_errors(self.url(key)):
+            return self._signer().generate_presigned_url(
+                "get_object", Params={"Bucket": self.name, "Key": key}, ExpiresIn=seconds
             )
 
     def reachable(self) -> bool:
@@ -162,8 +199,9 @@ class Bucket:
             return False
         return True
 
-    def writer(self, key: str, content_type: str) -> "Writer":
-        return Writer(self.name, key, content_type, self._client)
+    def writer(self, key: str, content_type: str, metadata: Mapping[str, str] = MappingProxyType({})) -> "Writer":
+        """`metadata` is ASCII: it travels in headers."""
+        return Writer(self.name, key, content_type, self._client, metadata)
 
 
 class Writer:
@@ -173,12 +211,15 @@ class Writer:
     sent before `abort` leaves nothing behind. `etag` is S3's, once complete.
     """
 
-    def __init__(self, bucket: str, key: str, content_type: str, client: "Callable[[], S3Client]") -> None:
+    def __init__(
+        self, bucket: str, key: str, content_type: str, client: "Callable[[], S3Client]", metadata: Mapping[str, str]
+    ) -> None:
         self.key = key
         self.size = 0
         self.etag = ""
         self._at: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        self._content_type, self._client = content_type, client
+        self._new: dict[str, Any] = {**self._at, "ContentType": content_type, "Metadata": dict(metadata)}
+        self._client = client
         self._what = f"s3://{bucket}/{key}"
         self._pending = bytearray()
         self._upload: str | None = None
@@ -198,7 +239,7 @@ class Writer:
         with _s3_errors(self._what):
             if self._upload is None:
                 body = bytes(self._pending)
-                stored = self._client().put_object(**self._at, Body=body, ContentType=self._content_type)
+                stored = self._client().put_object(**self._new, Body=body)
                 self.etag = stored["ETag"]
                 return
             if self._pending:
@@ -220,7 +261,7 @@ class Writer:
         self._pending = bytearray()
         with _s3_errors(self._what):
             if self._upload is None:
-                created = self._client().create_multipart_upload(**self._at, ContentType=self._content_type)
+                created = self._client().create_multipart_upload(**self._new)
                 self._upload = created["UploadId"]
             sent = self._client().upload_part(
                 **self._at, UploadId=self._upload, PartNumber=len(self._etags) + 1, Body=part
@@ -229,13 +270,26 @@ class Writer:
 
 
 class Storage:
-    """The three buckets over one lazily made client."""
+    """The three buckets over lazily made clients.
 
-    def __init__(self, landing: str, errored: str, backup: str, client: "Callable[[], S3Client] | None" = None) -> None:
+    `public_url` is where others reach S3, if that is not where it is for everybody (an emulator's endpoint).
+    """
+
+    def __init__(
+        self,
+        landing: str,
+        errored: str,
+        backup: str,
+        client: "Callable[[], S3Client] | None" = None,
+        *,
+        public_url: str = "",
+    ) -> None:
         self._made: S3Client | None = None
+        self._made_signer: S3Client | None = None
+        self._public_url = public_url
         self._lock = threading.Lock()
-        make = client or self._default_client
-        self.landing, self.errored, self.backup = (Bucket(name, make) for name in (landing, errored, backup))
+        make, sign = client or self._default_client, client or self._default_signer
+        self.landing, self.errored, self.backup = (Bucket(name, make, sign) for name in (landing, errored, backup))
 
     def _default_client(self) -> "S3Client":
         with self._lock:
@@ -253,6 +307,19 @@ class Storage:
                 self._made = boto3.client("s3", config=config)
                 self._made.meta.events.register("before-send.s3", _stop_in_time)
         return self._made
+
+    def _default_signer(self) -> "S3Client":
+        """It makes no request. Bucket names in host names lead to the bucket's region at once, where S3's one
+        address for all regions would redirect, and a browser does not follow that with a form."""
+        with self._lock:
+            if self._made_signer is None:
+                import boto3
+                from botocore.config import Config
+
+                style: Any = {"addressing_style": "path" if self._public_url else "virtual"}
+                config = Config(signature_version="s3v4", s3=style)
+                self._made_signer = boto3.client("s3", endpoint_url=self._public_url or None, config=config)
+        return self._made_signer
 
 
 def _stop_in_time(**_: Any) -> None:

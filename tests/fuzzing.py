@@ -24,6 +24,8 @@ UNTOLD_QUERIES = (
     "from must not be a later year than to",
 )
 
+# In Python, and only there, the end of a pattern also stands before a last line break.
+LINE_BREAK = "filename must not hold control characters or halves of surrogate pairs"
 
 SEED = 20210727
 Request = Case[Any]
@@ -117,7 +119,9 @@ def rules_agree(_ctx: CheckContext, response: Response, case: Request) -> None:
     if response.headers.get("content-type", [""])[0].startswith("text/"):
         return
     answer = json.loads(response.content)
-    if case.method == "POST" and "/upload" in case.path and isinstance(case.body, dict | list):
+    if case.method == "POST" and case.path == "/uploads":
+        _file_agrees(case, response.status_code, answer)
+    elif case.method == "POST" and "/upload" in case.path and isinstance(case.body, dict | list):
         _rows_agree(case, response.status_code, answer)
     elif response.status_code == 422 and case.meta.generation.mode.is_positive:
         assert answer["detail"] in UNTOLD_QUERIES, answer["detail"]
@@ -142,6 +146,15 @@ def _rows_agree(case: Request, status: int, answer: Any) -> None:
     else:  # nothing was looked at: the shape is wrong
         shape = {"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "minItems": 1}}}
         assert described().faults({**shape, "additionalProperties": False}, body), answer["detail"]
+
+
+def _file_agrees(case: Request, status: int, answer: Any) -> None:
+    if status not in (201, 422):
+        return
+    faults = described().faults({"$ref": "#/components/schemas/UploadOrder"}, case.body)
+    told = [error["reason"] for error in answer.get("errors", ()) if not error["reason"].endswith("S3 would replace")]
+    if told != [LINE_BREAK]:
+        assert bool(faults) == bool(told), f"{case.body!r:.300}: by the schema {faults}, by the rules {told}"
 
 
 def _row_agrees(name: str, row: Any, reasons: list[str]) -> None:

@@ -13,6 +13,7 @@ from chalicelib.api.problems import endpoint
 from chalicelib.api.reports import DEPARTMENT_ID, FROM, TO
 from chalicelib.api.restores import CURSOR as RESTORE_POINT
 from chalicelib.services import services
+from chalicelib.settings import Settings
 
 ID = WholeNumber("id", "panel `load`: which one", high=LOAD_ID.high, example=1)
 POINT = type(RESTORE_POINT)(
@@ -58,10 +59,10 @@ def panel(panel: str) -> Response:
     return Response(panels.rendered(panel, services(), caller), headers=_PANEL)
 
 
-def _upload_origins(bucket: str) -> list[str]:
-    """Where the forms of presigned uploads lead, besides our own origin: what botocore makes of the bucket's name."""
-    endpoint_url, region = os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", "us-east-1")
-    if endpoint_url:
-        scheme, _, host = endpoint_url.partition("://")
-        return [f"{scheme}://{host.partition('/')[0]}"]
-    return [f"https://{bucket}.s3.amazonaws.com", f"https://{bucket}.s3.{region}.amazonaws.com"]
+def _upload_origins(settings: Settings) -> list[str]:
+    """Where the forms of presigned uploads lead, besides our own origin: as botocore makes it of bucket and region."""
+    if settings.s3_public_url:
+        scheme, _, rest = settings.s3_public_url.partition("://")
+        return [f"{scheme}://{rest.partition('/')[0]}"]
+    region = os.environ.get("AWS_REGION", "us-east-1")
+    return [f"https://{settings.landing_bucket}.s3.{region}.amazonaws.com"]

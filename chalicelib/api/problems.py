@@ -1,6 +1,5 @@
 """Errors as `application/problem+json` (RFC 9457), whoever raised them."""
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -11,7 +10,8 @@ from typing import Any
 from chalice.app import Request, Response
 
 from chalicelib import deadline, logs
-from chalicelib.api.requests import TOO_DEEP
+from chalicelib.api.requests import TOO_DEEP, correlation_id
+from chalicelib.correlation import HEADER
 from chalicelib.errors import TITLES, HireflowError, MalformedRequest, Unavailable
 
 # Seconds for a request: API Gateway gives up after 29, and whatever is under way when these are over
@@ -26,7 +26,7 @@ View = Callable[..., Any]
 def problem(status: int, title: str, detail: str, **members: Any) -> Response:
     """A problem response; `members` are further members of the document."""
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
-    return Response(json.dumps(document), status_code=status, headers={"Content-Type": TYPE})
+    return Response(document, status_code=status, headers={"Content-Type": TYPE})
 
 
 def of_error(error: HireflowError) -> Response:
@@ -71,13 +71,21 @@ def discreet(event: Any, get_response: Callable[[Any], Any]) -> Any:
 
 
 def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
-    """Keep to the time that API Gateway grants; give the errors that Chalice itself answers (415, 405, …)
-    the form of ours."""
-    began, asked = time.monotonic(), event.context
-    with deadline.within(TIME), logs.about(request_id=asked.get("requestId")):
-        response = get_response(event)
+    """Keep to the time that API Gateway grants; answer every error as a problem, and every request with its
+    correlation id, which failures on our side tell in the body as well: it is what to report."""
+    began, asked, called = time.monotonic(), event.context, correlation_id(event)
+    with deadline.within(TIME), logs.about(request_id=asked.get("requestId"), correlation_id=called):
+        response = _as_problem(endpoint(get_response)(event))
         fields = {"method": event.method, "route": asked.get("resourcePath"), "status": response.status_code}
         _log.info("request", extra={**fields, "ms": round((time.monotonic() - began) * 1000, 1)})
+    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and response.headers.get("Content-Type") == TYPE:
+        response.body["correlation_id"] = called
+    response.headers[HEADER] = called
+    return response
+
+
+def _as_problem(response: Response) -> Response:
+    """An error that Chalice itself answers (415, 405, …) in the form of ours; any other answer as it is."""
     body = response.body
     if response.status_code < HTTPStatus.BAD_REQUEST or not (isinstance(body, dict) and "Code" in body):
         return response

@@ -1,15 +1,22 @@
-"""The JSON body of a request, checked."""
+"""What a request says: its correlation id, and its JSON body, checked."""
 
 import json
 import sys
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 from chalice.app import Request
 
+from chalicelib import correlation
 from chalicelib.errors import MalformedRequest, UnsupportedMedia
 
 TOO_DEEP: Final = "the body is nested too deeply"
 _MOST_DIGITS = 300  # of an int that a float can hold as well
+
+
+def correlation_id(request: Request) -> str:
+    """The caller's name for the request, where it is a sane one, else API Gateway's."""
+    sent, function = str(request.headers.get(correlation.HEADER, "")), cast(Any, request.lambda_context)
+    return sent if correlation.is_sane(sent) else str(request.context.get("requestId") or function.aws_request_id)
 
 
 def json_body(request: Request, *, optional: bool = False) -> Any:

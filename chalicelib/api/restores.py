@@ -9,7 +9,7 @@ from chalicelib.api import patterns
 from chalicelib.api.history import LIMIT
 from chalicelib.api.parameters import Parameter, asked
 from chalicelib.api.problems import endpoint
-from chalicelib.api.requests import json_body
+from chalicelib.api.requests import correlation_id, json_body
 from chalicelib.datasets import DATASETS, Dataset
 from chalicelib.errors import NotFound, Unprocessable
 from chalicelib.services import services
@@ -37,9 +37,12 @@ def _restore(dataset: Dataset) -> Callable[[], Response]:
     def restore() -> Response:
         from chalicelib.backups.restore import order_restore
 
-        restore_point = _restore_point(json_body(routes.current_request, optional=True))
-        parts = services()
-        return Response(order_restore(parts.database, parts.storage, dataset, restore_point), status_code=202)
+        request, parts = routes.current_request, services()
+        restore_point = _restore_point(json_body(request, optional=True))
+        ordered = order_restore(
+            parts.database, parts.storage, dataset, restore_point, correlation_id=correlation_id(request)
+        )
+        return Response(ordered, status_code=202)
 
     return restore
 

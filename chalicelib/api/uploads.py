@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.problems import endpoint
-from chalicelib.api.requests import json_body
+from chalicelib.api.requests import correlation_id, json_body
 from chalicelib.datasets import DATASETS, Dataset
 from chalicelib.errors import TooLarge, Unprocessable
 from chalicelib.ingest.requests import Upload, upload
@@ -18,8 +18,15 @@ routes = Blueprint(__name__)
 
 def _upload(dataset: Dataset, rows: list[Any], path: str) -> Upload:
     parts = services()
-    grace = parts.settings.orphan_grace
-    return upload(parts.database, parts.storage, dataset, rows, f"api:/{dataset.route}/{path}", grace=grace)
+    return upload(
+        parts.database,
+        parts.storage,
+        dataset,
+        rows,
+        f"api:/{dataset.route}/{path}",
+        grace=parts.settings.orphan_grace,
+        correlation_id=correlation_id(routes.current_request),
+    )
 
 
 def _single(dataset: Dataset) -> Callable[[], Response]:

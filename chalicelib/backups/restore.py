@@ -3,8 +3,8 @@
 from contextlib import suppress
 from typing import Any
 
-from chalicelib import loads
-from chalicelib.backups import manifest
+from chalicelib import correlation, loads
+from chalicelib.backups import avro, manifest
 from chalicelib.backups.manifest import Manifest
 from chalicelib.database import Database
 from chalicelib.datasets import Dataset
@@ -13,7 +13,12 @@ from chalicelib.storage import Bucket, Storage
 
 
 def order_restore(
-    database: Database, storage: Storage, dataset: Dataset, restore_point: str | None = None
+    database: Database,
+    storage: Storage,
+    dataset: Dataset,
+    restore_point: str | None = None,
+    *,
+    correlation_id: str | None = None,
 ) -> dict[str, Any]:
     """Order the restore of one dataset from a restore point, or from the newest complete one.
 
@@ -26,9 +31,17 @@ def order_restore(
     if file is None:
         raise NotFound(f"restore point {source.restore_point} does not hold {dataset.name}")
     with database.transaction() as session:  # committed before the copy: its event must find the load
-        load_id, key = loads.queue_restore(session, dataset, storage.landing.name, source.restore_point, file.sha256)
+        load_id, key = loads.queue_restore(
+            session, dataset, storage.landing.name, source.restore_point, file.sha256, correlation_id
+        )
     try:
-        storage.landing.copy_from(storage.backup, manifest.key(source.restore_point, dataset.name), key)
+        storage.landing.copy_from(
+            storage.backup,
+            manifest.key(source.restore_point, dataset.name),
+            key,
+            avro.CONTENT_TYPE,
+            correlation.metadata(load_id, correlation_id),
+        )
     except Exception as error:
         failure = _explained(error, source.restore_point, dataset)
         with suppress(HireflowError), database.transaction() as session:

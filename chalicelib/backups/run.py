@@ -1,6 +1,7 @@
 """One backup run: a restore point if anything changed, then the deletion of expired ones."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -28,13 +29,21 @@ def run_backup(database: Database, storage: Storage, *, retention: timedelta, no
     """Back up all datasets from one snapshot, unless nothing changed or another run is at it.
 
     Returns {"outcome": "created" | "unchanged" | "busy", "restore_point": str | None, "tables": {name:
-    {"rows", "bytes", "sha256"}}, "checked": [files], "deleted": [restore points]}, JSON-able. The restore
-    point holds every change committed before the time it is named by; S3 was asked again for what it
-    stored of the `checked` files. A failure leaves none, and is raised: Unavailable for one that may pass.
+    {"rows", "bytes", "sha256"}}, "checked": [files], "seconds": float, "deleted": [restore points]}, JSON-able.
+    The restore point holds every change committed before the time it is named by, took `seconds` to make, and
+    S3 was asked again for what it stored of the `checked` files. A failure leaves none, and is raised:
+    Unavailable for one that may pass.
     """
     with database.session() as session:
         if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
-            return {"outcome": "busy", "restore_point": None, "tables": {}, "checked": [], "deleted": []}
+            return {
+                "outcome": "busy",
+                "restore_point": None,
+                "tables": {},
+                "checked": [],
+                "seconds": 0.0,
+                "deleted": [],
+            }
         try:
             return _run(session, storage.backup, retention, now)
         finally:
@@ -44,10 +53,12 @@ def run_backup(database: Database, storage: Storage, *, retention: timedelta, no
 
 
 def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> dict[str, Any]:
+    began = time.monotonic()
     existing = manifest.names(bucket)
     newest = manifest.newest(bucket, existing)
     name = manifest.name_after(existing[0] if existing else None, now())
     created = _create(session, bucket, name, newest)
+    seconds = round(time.monotonic() - began, 3)
     current = created or newest
     assert current is not None
     deleted = retained.expire(bucket, existing, current.restore_point, now(), retention)
@@ -56,6 +67,7 @@ def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> 
         "restore_point": current.restore_point,
         "tables": current.summary()["tables"],
         "checked": [*(f"{table}.avro" for table in current.tables), "manifest.json"],
+        "seconds": seconds,
         "deleted": deleted,
     }
 

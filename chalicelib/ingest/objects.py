@@ -7,8 +7,8 @@ whole or not at all, and its claim tells the next attempt that there was one.
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 
 from chalicelib import deadline, loads, logs
@@ -20,7 +20,7 @@ from chalicelib.ingest.reader import Seeker
 from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
 from chalicelib.ingest.rules import missing_parent
 from chalicelib.ingest.sources import Source, StoredSeeker, unrecognised
-from chalicelib.loads import Claim, Counts, ObjectCreated
+from chalicelib.loads import Claim, Counts, Ended, ObjectCreated, Watch
 from chalicelib.storage import Readable, Storage
 from chalicelib.streams import Hashed
 
@@ -39,65 +39,92 @@ def ingest_object(
     grace: timedelta,
     seconds: float | None = None,
     busy_wait: float = loads.BUSY_WAIT,
+    watch: Watch = loads.unwatched,
 ) -> None:
-    """Load an object version once, within `seconds` where time is limited. Raises what calls for another
-    delivery of the event; an object that can never load ends as a failed load and raises nothing."""
-    if seconds is None:
-        _ingest(database, storage, created, grace, busy_wait)
-    else:
-        with deadline.within(seconds - min(RESERVE, seconds / 5)):
-            _ingest(database, storage, created, grace, busy_wait)
+    """Load an object version once, within `seconds` where time is limited, and tell `watch` when the load has
+    come to its end. Raises what calls for another delivery of the event; an object that can never load ends
+    as a failed load and raises nothing."""
+    with nullcontext() if seconds is None else deadline.within(seconds - min(RESERVE, seconds / 5)):
+        _ingest(database, storage, created, grace, busy_wait, watch)
 
 
-def _ingest(database: Database, storage: Storage, created: ObjectCreated, grace: timedelta, busy_wait: float) -> None:
+def _ingest(
+    database: Database,
+    storage: Storage,
+    created: ObjectCreated,
+    grace: timedelta,
+    busy_wait: float,
+    watch: Watch,
+) -> None:
     source = Source.of(created.key)
     with database.session() as session:
         dataset, kind = (source.dataset, source.kind) if source else (None, "csv")
         claim = loads.claim(session, created, dataset, kind, busy_wait=busy_wait)
         if claim is None:
             return
-        try:
-            with logs.about(load_id=claim.load_id), _ending(database, storage, claim, source):
-                if source is None:
-                    raise unrecognised(created.key)
-                _ObjectLoad(session, storage, claim, created, source).run()
-        finally:
-            with deadline.within(ENDING):
-                loads.release(session, claim.load_id)
-        if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
-            _heal(session, source, claim.load_id, grace)
+        began = time.monotonic()
+
+        def ended(status: str, counts: Counts | None = None) -> None:
+            name = dataset.name if dataset else None
+            watch(Ended(name, status, time.monotonic() - began, counts or Counts()))
+
+        with logs.about(load_id=claim.load_id, correlation_id=claim.correlation_id):
+            try:
+                with _ending(database, storage, claim, source, ended):
+                    if source is None:
+                        raise unrecognised(created.key)
+                    counts = _ObjectLoad(session, storage, claim, created, source).run()
+                    ended("succeeded" if counts else "skipped", counts)
+            finally:
+                with deadline.within(ENDING):
+                    loads.release(session, claim.load_id)
+            if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
+                _heal(session, source, claim.load_id, grace)
 
 
 @contextmanager
-def _ending(database: Database, storage: Storage, claim: Claim, source: Source | None) -> Iterator[None]:
+def _ending(
+    database: Database, storage: Storage, claim: Claim, source: Source | None, ended: Callable[[str], None]
+) -> Iterator[None]:
     """See that a load which did not succeed is failed or handed back."""
     try:
         yield
     except LoadError as error:
         _log.warning("load failed: %s", error.detail)
-        _fail(database, storage, claim, source, error.detail)
+        _fail(database, storage, claim, source, error.detail, ended)
     except Exception as error:
         _log.warning("attempt %s of the load failed", claim.attempt, exc_info=True)
         reason = error.detail if isinstance(error, HireflowError) else "an internal error"
         # The database may be what is away: the claim is enough then.
         with suppress(HireflowError), deadline.within(ENDING):
             if claim.is_last_attempt:
-                _fail(database, storage, claim, source, f"{loads.GAVE_UP}: {reason}")
+                _fail(database, storage, claim, source, f"{loads.GAVE_UP}: {reason}", ended)
             else:
                 with database.session() as session:
                     loads.requeue(session, claim, f"attempt {claim.attempt}: {reason}")
         raise
 
 
-def _fail(database: Database, storage: Storage, claim: Claim, source: Source | None, error: str) -> None:
+def _fail(
+    database: Database,
+    storage: Storage,
+    claim: Claim,
+    source: Source | None,
+    error: str,
+    ended: Callable[[str], None],
+) -> None:
     with database.session() as session:
         failed = loads.fail(session, claim.load_id, error)
+    if failed:
+        ended("failed")
     if failed and source is not None:
         _reject_file(storage, claim, source, "").remove()
 
 
 def _reject_file(storage: Storage, claim: Claim, source: Source, url: str) -> RejectFile:
-    return RejectFile(storage.errored, source.dataset, claim.load_id, url, claim.started_at)
+    return RejectFile(
+        storage.errored, source.dataset, claim.load_id, url, claim.started_at, correlation_id=claim.correlation_id
+    )
 
 
 def _heal(session: Session, source: Source, load_id: int, grace: timedelta) -> None:
@@ -122,7 +149,8 @@ class _ObjectLoad:
         self._counts: Counts | None = None
         self._reported = False  # rows without parents are in the reject file: the merge cannot be tried again
 
-    def run(self) -> None:
+    def run(self) -> Counts | None:
+        """What became of the rows; None where the load was skipped."""
         began = time.monotonic()
         try:
             self._merge(self._stage())
@@ -135,6 +163,7 @@ class _ObjectLoad:
         self._session.run("DROP TABLE IF EXISTS staging")
         took = {"attempt": self._claim.attempt, "seconds": round(time.monotonic() - began, 3)}
         _log.info("load succeeded" if self._counts else "load skipped", extra=took | vars(self._counts or Counts()))
+        return self._counts
 
     def _stage(self) -> staging.Stager:
         staging.create(self._session, self._dataset)

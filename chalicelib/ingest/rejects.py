@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib import instants
+from chalicelib import correlation, instants
 from chalicelib.datasets import Dataset
 from chalicelib.ingest.rules import Problem
 from chalicelib.storage import Bucket, Writer
@@ -91,17 +91,26 @@ class RejectFile:
     """The rejects of one load, streamed to the errored bucket; no rejects, no file."""
 
     def __init__(
-        self, bucket: Bucket, dataset: Dataset, load_id: int, source: str, started_at: datetime, *, place: str = "line"
+        self,
+        bucket: Bucket,
+        dataset: Dataset,
+        load_id: int,
+        source: str,
+        started_at: datetime,
+        *,
+        place: str = "line",
+        correlation_id: str | None = None,
     ) -> None:
         self.key = file_key(dataset.name, started_at, load_id)
         self.count = 0
         self._bucket, self._place = bucket, place
+        self._metadata = correlation.metadata(load_id, correlation_id)
         self._head = {"load_id": load_id, "dataset": dataset.name, "source": source}
         self._writer: Writer | None = None
 
     def add(self, reject: Reject) -> None:
         if self._writer is None:
-            self._writer = self._bucket.writer(self.key, _TYPE)
+            self._writer = self._bucket.writer(self.key, _TYPE, self._metadata)
         self._writer.write(self._line(reject))
         self.count += 1
 

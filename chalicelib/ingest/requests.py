@@ -56,6 +56,7 @@ def upload(
     *,
     grace: timedelta,
     lock_timeout: float = LOCK_TIMEOUT,
+    correlation_id: str | None = None,
 ) -> Upload:
     """Check, merge and record the rows of one request, whole or not at all.
 
@@ -64,7 +65,8 @@ def upload(
     """
     checked = check_objects(dataset, rows)
     with database.session() as session:
-        result = _Request(session, storage, dataset, rows, checked, source, Patience(lock_timeout)).upload()
+        patience = Patience(lock_timeout)
+        result = _Request(session, storage, dataset, rows, checked, source, correlation_id, patience).upload()
         if result.counts.inserted:
             _heal(session, dataset, grace)
     return result
@@ -104,6 +106,7 @@ class _Request:
     rows: Sequence[Any]
     checked: list[Checked]
     source: str
+    correlation_id: str | None
     patience: Patience
 
     def upload(self) -> Upload:
@@ -187,9 +190,12 @@ class _Request:
 
     def _record(self, result: Upload) -> int:
         """The load of this request, its reject file stored before the transaction commits."""
-        load_id, at = loads.record_request(self.session, self.dataset, self.source, result.counts)
+        asked = self.correlation_id
+        load_id, at = loads.record_request(self.session, self.dataset, self.source, result.counts, asked)
         if result.rejects:
-            file = RejectFile(self.storage.errored, self.dataset, load_id, self.source, at, place="index")
+            file = RejectFile(
+                self.storage.errored, self.dataset, load_id, self.source, at, place="index", correlation_id=asked
+            )
             for reject in result.rejects:
                 file.add(reject)
             loads.set_errored_key(self.session, load_id, file.complete() or "")

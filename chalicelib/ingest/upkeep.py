@@ -1,26 +1,30 @@
-"""What the schedule puts right: loads nobody will finish, orphans that a crash or a race left, and reject
-files whose load was not committed after all.
+"""What the schedule puts right: loads nobody will finish, uploads that never came, orphans that a crash or a
+race left, and reject files whose load was not committed after all.
 
 A reject file is stored just before its load commits. Where the commit fails, or the file of a failed load
 cannot be deleted at once, it is left over: it reports rows of a load that never was.
 """
 
+import logging
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from chalicelib import loads
+from chalicelib import loads, logs
 from chalicelib.database import Database, Session
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import StorageUnavailable
 from chalicelib.ingest import healing
+from chalicelib.ingest.presigned import FORM_SECONDS
 from chalicelib.ingest.rejects import file_key, files_between
-from chalicelib.loads import Failed
+from chalicelib.loads import Ended, Failed, Watch
 from chalicelib.storage import Storage
 
 RESTORE_WAIT = timedelta(minutes=15)  # for an ordered restore's object to come
+UPLOAD_WAIT = timedelta(seconds=FORM_SECONDS, hours=1)  # S3 takes to its end what was begun before the form expired
 RETRY_WAIT = timedelta(hours=6)  # Lambda keeps an event no longer
 STRAY_WAIT = timedelta(minutes=15)  # no commit comes so long after its reject file
 STRAYS_SOUGHT = timedelta(hours=1)  # for so long a left-over file is looked for after its load's last chance
+_log = logging.getLogger("hireflow.upkeep")
 
 
 def sweep(
@@ -29,18 +33,25 @@ def sweep(
     *,
     grace: timedelta,
     restore_wait: timedelta = RESTORE_WAIT,
+    upload_wait: timedelta = UPLOAD_WAIT,
     retry_wait: timedelta = RETRY_WAIT,
     stray_wait: timedelta = STRAY_WAIT,
+    watch: Watch = loads.unwatched,
 ) -> dict[str, int]:
-    """Returns {"failed": loads given up, "healed": orphans loaded, "removed": left-over reject files}."""
+    """Returns {"failed": loads given up and uploads that never came, "healed": orphans loaded,
+    "removed": left-over reject files}; tells `watch` of every load given up."""
 
     def clean_up(load: Failed) -> None:
+        with logs.about(load_id=load.load_id):
+            _log.warning("load given up")
+            watch(Ended(load.dataset, "failed"))
         if load.dataset is not None and load.started_at is not None:
             with suppress(StorageUnavailable):  # it is looked for again as a left-over file
                 storage.errored.delete(file_key(load.dataset, load.started_at, load.load_id))
 
     with database.session() as session:
-        failed = loads.sweep(session, clean_up, restore_wait=restore_wait, retry_wait=retry_wait)
+        failed = loads.expire_uploads(session, upload_wait)
+        failed += loads.sweep(session, clean_up, restore_wait=restore_wait, retry_wait=retry_wait)
         healed = healing.heal_all(session, grace)
         until = datetime.now(UTC) - stray_wait
         removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from infra.text import printable
+
 Row = dict[str, Any]
 _NUMBER = re.compile(r"(?<=_id )\d+(?= does not exist)")
 _WIDEST = 64  # characters of a cell
@@ -39,8 +41,7 @@ def _aligned(line: Sequence[str], widths: list[int], numeric: list[bool]) -> str
 
 def cell(value: Any) -> str:
     """A value as one printable line, whatever a file held."""
-    text = "" if value is None else str(value)
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = printable("" if value is None else str(value))
     return shown if len(shown) <= _WIDEST else shown[: _WIDEST - 3] + "..."
 
 

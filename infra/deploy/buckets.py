@@ -38,6 +38,25 @@ def make_buckets(target: Target) -> None:
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
+def admit_forms(target: Target, origin: str) -> None:
+    """Let browsers send files to the landing bucket from pages of this origin (scheme://host[:port]), and no other."""
+    # A form is no reason for a browser to ask first, showing how far it has got is; Content-Type is its only header.
+    rule: Any = {
+        "ID": "forms",
+        "AllowedOrigins": [origin],
+        "AllowedMethods": ["POST"],
+        "AllowedHeaders": ["Content-Type"],
+        "MaxAgeSeconds": 3600,
+    }
+    target.client("s3").put_bucket_cors(Bucket=target.landing, CORSConfiguration={"CORSRules": [rule]})
+
+
+def origins_of_forms(target: Target) -> list[str]:
+    """The origins whose pages may send files. Raises ClientError where none may."""
+    rules = target.client("s3").get_bucket_cors(Bucket=target.landing)["CORSRules"]
+    return [origin for rule in rules for origin in rule["AllowedOrigins"]]
+
+
 def tls_only(bucket: str) -> dict[str, Any]:
     """A bucket policy that refuses requests without TLS."""
     return {

@@ -7,14 +7,16 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.deploy import project
-from infra.deploy.buckets import make_buckets
+from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms
 from infra.deploy.target import Target
 from infra.errors import CloudError
 from infra.locks import locked
@@ -59,6 +61,8 @@ def is_current(target: Target) -> bool:
                 return False
         for bucket in target.buckets:
             s3.head_bucket(Bucket=bucket)
+        if origins_of_forms(target) != [_origin(target)]:
+            return False
         target.client("sqs").get_queue_url(QueueName=target.dead_letters)
     except (OSError, KeyError, BotoCoreError, ClientError):
         return False
@@ -73,6 +77,12 @@ def api_url(target: Target) -> str:
     if endpoint:
         return f"{endpoint}/_aws/execute-api/{found}/api"
     return f"https://{found}.execute-api.{target.aws['AWS_DEFAULT_REGION']}.amazonaws.com/api"
+
+
+def _origin(target: Target) -> str:
+    """The origin, as browsers name it, of the API's pages."""
+    found = urlsplit(api_url(target))
+    return f"{found.scheme}://{found.netloc}"
 
 
 def accepts_token(target: Target, token: str) -> bool:
@@ -101,6 +111,21 @@ def invoke(target: Target, function: str, payload: Any) -> Any:
         details = result if isinstance(result, dict) else {}
         raise CloudError(f"{function} failed: {details.get('errorType')}: {details.get('errorMessage')}")
     return result
+
+
+def scheduled_event(region: str) -> dict[str, Any]:
+    """What EventBridge sends."""
+    return {
+        "version": "0",
+        "id": "00000000-0000-0000-0000-000000000000",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": region,
+        "resources": [],
+        "detail": {},
+    }
 
 
 def make_queue(target: Target) -> None:
@@ -138,6 +163,10 @@ def run_chalice(target: Target) -> None:
         raise CloudError(f"chalice deploy failed: {' | '.join(lines[-3:])} (all of it: {log})")
 
 
+def admit_pages(target: Target) -> None:
+    admit_forms(target, _origin(target))
+
+
 def migrate(target: Target) -> None:
     invoke(target, "migrate", {})
 
@@ -167,6 +196,7 @@ STEPS: tuple[tuple[str, Callable[[Target], None]], ...] = (
     ("secrets", keep_secrets),
     ("project", project.assemble),
     ("chalice deploy", run_chalice),
+    ("uploads from pages", admit_pages),  # after Chalice, which makes the API's address
     ("migrations", migrate),
     ("retries", configure_retries),  # after Chalice: AWS asks whether the function may send to the queue
     ("log retention", limit_logs),

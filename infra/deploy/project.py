@@ -19,7 +19,8 @@ from infra.deploy.target import Target
 _TREES = ("chalicelib", "vendor")
 _FILES = ("app.py", "requirements.txt")
 _DRIVER = Path(__file__).parent
-RELEASE = "RELEASE"  # a variable of every function: which release it belongs to
+# variables of every function: which stage and which release it belongs to
+STAGE, RELEASE = "HIREFLOW_STAGE", "RELEASE"
 
 
 def release(target: Target) -> str:
@@ -53,6 +54,7 @@ def assemble(target: Target) -> None:
     stage["environment_variables"] = {
         **stage.get("environment_variables", {}),
         **target.functions,
+        STAGE: target.stage,
         RELEASE: release(target),
     }
     functions = stage.setdefault("lambda_functions", {})

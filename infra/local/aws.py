@@ -108,7 +108,7 @@ def environment(report: Callable[[str], None]) -> Path:
 
 def _code() -> str:
     """Changes when a running instance is not the one that would be started now."""
-    files = [_REQUIREMENTS, *(_HERE / name for name in ("front.py", "apigateway.py", "aws.py"))]
+    files = [_REQUIREMENTS, *(_HERE / name for name in ("front.py", "apigateway.py", "logevents.py", "aws.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ class Commands:
 
     def invoke(self, function: str, order: Any = None) -> Any:
         """Call a function with an order, or a scheduled one as its schedule would."""
-        payload = _scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"]) if order is None else order
+        payload = driver.scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"]) if order is None else order
         return driver.invoke(self.deployed(), function, payload)
 
     def deployed(self) -> Target:
@@ -107,6 +106,7 @@ class Commands:
             **bucket_names(self.stage),
             **queue_names(self.stage),
             **login.functions,
+            "S3_PUBLIC_URL": services.aws["AWS_ENDPOINT_URL"],  # functions may see another one
             "DATABASE_TLS": "disable",
             "DATABASE_CONNECTIONS": str(connections()),
             "HIREFLOW_AUTH": "on" if authentication(self.stage) else "off",
@@ -130,18 +130,3 @@ def commands(stage: str, source: Path, report: Report) -> Commands:
     if stage not in STAGES:
         raise CloudError(f"unknown stage {stage}: one of {', '.join(STAGES)}")
     return Commands(stage, source, State.of(stage), report)
-
-
-def _scheduled_event(region: str) -> dict[str, Any]:
-    """What EventBridge sends."""
-    return {
-        "version": "0",
-        "id": "00000000-0000-0000-0000-000000000000",
-        "detail-type": "Scheduled Event",
-        "source": "aws.events",
-        "account": "000000000000",
-        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": region,
-        "resources": [],
-        "detail": {},
-    }

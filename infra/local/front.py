@@ -4,7 +4,8 @@ An ASGI application around ministack's public one, run in the embedded AWS's own
 - ImportRestApi and PutRestApi become the single calls that ministack has;
 - UpdateRestApi loses the empty minimumCompressionSize, which ministack takes for a number;
 - CreateFunction and its updates are answered once the function is active: clients that saw it
-  pending would sleep five seconds before they look again.
+  pending would sleep five seconds before they look again;
+- FilterLogEvents gives ids and pages.
 Everything else passes untouched. tests/integration/test_cloud_front.py fails when a newer ministack
 makes a part of this unnecessary.
 """
@@ -20,7 +21,7 @@ from urllib.parse import parse_qs
 
 import boto3
 
-from infra.local import apigateway
+from infra.local import apigateway, logevents
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -54,6 +55,8 @@ class Front:
             return await self._update_api(scope, receive, send)
         elif method in ("POST", "PUT") and _FUNCTION_CHANGE.fullmatch(path):
             return await self._change_function(scope, receive, send)
+        elif dict(scope["headers"]).get(b"x-amz-target") == logevents.TARGET.encode():
+            return await self._filter_log_events(scope, receive, send)
         return await self._inner(scope, receive, send)
 
     def _client(self, scope: Message, service: str) -> Any:
@@ -101,24 +104,39 @@ class Front:
             if change.get("path") != "/minimumCompressionSize" or change.get("value")
         ]
         body = json.dumps(patch).encode()
-        headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"content-length"]
-        # ministack checks signatures, and this body is not the one that was signed
-        headers = [(name, value) for name, value in headers if name.lower() != b"x-amz-content-sha256"]
-        changed = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
-        await self._inner(changed, _replay(body, receive), send)
+        await self._inner(_with_length(scope, body), _replay(body, receive), send)
 
     async def _change_function(self, scope: Message, receive: Receive, send: Send) -> None:
+        held = await self._held(scope, receive)
+        if held and held[0]["status"] < 300:
+            await asyncio.to_thread(_until_active, self._client(scope, "lambda"), _answered(held)["FunctionName"])
+        for message in held:
+            await send(message)
+
+    async def _filter_log_events(self, scope: Message, receive: Receive, send: Send) -> None:
+        asked = await _body(receive)
+        try:
+            page = logevents.Page.of(json.loads(asked))
+        except (ValueError, TypeError):  # it is for ministack to say so
+            await self._inner(scope, _replay(asked, receive), send)
+            return
+        body = json.dumps(page.order).encode()
+        start, *rest = await self._held(_with_length(scope, body), _replay(body, receive))
+        if start["status"] < 300:
+            answer = json.dumps(page.answer(_answered(rest))).encode()
+            start, rest = _with_length(start, answer), [{"type": "http.response.body", "body": answer}]
+        for message in (start, *rest):
+            await send(message)
+
+    async def _held(self, scope: Message, receive: Receive) -> list[Message]:
+        """What would have been sent."""
         held: list[Message] = []
 
         async def hold(message: Message) -> None:
             held.append(message)
 
         await self._inner(scope, receive, hold)
-        if held and held[0]["status"] < 300:
-            answer = json.loads(b"".join(message.get("body", b"") for message in held))
-            await asyncio.to_thread(_until_active, self._client(scope, "lambda"), answer["FunctionName"])
-        for message in held:
-            await send(message)
+        return held
 
 
 def _until_active(client: Any, function: str) -> None:
@@ -128,6 +146,17 @@ def _until_active(client: Any, function: str) -> None:
         if found.get("State") == "Active" and found.get("LastUpdateStatus", "Successful") == "Successful":
             return
         time.sleep(0.05)
+
+
+def _answered(held: list[Message]) -> Any:
+    return json.loads(b"".join(message.get("body", b"") for message in held))
+
+
+def _with_length(head: Message, body: bytes) -> Message:
+    """The head of a request or an answer, for another body: signatures are checked, and it is not what was signed."""
+    gone = (b"content-length", b"x-amz-content-sha256")
+    headers = [(name, value) for name, value in head["headers"] if name.lower() not in gone]
+    return {**head, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
 
 
 async def _body(receive: Receive) -> bytes:

@@ -58,6 +58,7 @@ class Cloud:
         self._functions = session.client("lambda", config=patient)
         self._events = session.client("events", config=patient)
         self._sqs = session.client("sqs", config=patient)
+        self._logs = session.client("logs", config=patient)
 
     # --- HTTP
 
@@ -170,6 +171,14 @@ class Cloud:
         """One call about the dead-letter queue."""
         url = self._sqs.get_queue_url(QueueName=queue_names(self.commands.stage)["DEAD_LETTER_QUEUE"])["QueueUrl"]
         return dict(getattr(self._sqs, call)(QueueUrl=url, **arguments))
+
+    def lines(self, function: str, since: float, **about: Any) -> list[Row]:
+        """The lines that a function (the API's is "api") logged since then, a time.time(), with these fields."""
+        group = f"/aws/lambda/{APP}-{self.commands.stage}" + ("" if function == "api" else f"-{function}")
+        pages = self._logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=int(since * 1000))
+        said = [event["message"] for page in pages for event in page["events"]]
+        lines: list[Row] = [json.loads(message) for message in said if message.startswith("{")]
+        return [line for line in lines if about.items() <= line.items()]
 
     def rules(self) -> list[Row]:
         """The schedules of the stage."""

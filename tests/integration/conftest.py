@@ -10,10 +10,11 @@ from chalicelib.migrations import upgrade
 from infra.local.postgres import Postgres, temporary
 from tests.integration.api import api
 from tests.integration.landing import landing
+from tests.integration.lines import lines
 from tests.integration.s3_fixtures import s3, storage
 from tests.integration.sqs_fixtures import queue
 
-__all__ = ["api", "landing", "queue", "s3", "storage"]  # fixtures that every test here may ask for
+__all__ = ["api", "landing", "lines", "queue", "s3", "storage"]  # fixtures that every test here may ask for
 
 
 @pytest.fixture(scope="session")

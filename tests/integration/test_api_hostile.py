@@ -30,12 +30,13 @@ BREAKS = [
     "%00",
     "..%2f",
 ]
-DOCUMENTED = {"content-type", "content-length", "retry-after", "www-authenticate"}
+DOCUMENTED = {"content-type", "content-length", "retry-after", "www-authenticate", "x-correlation-id"}
 PARAMETERS = [
     (path, p["name"])
     for path, item in described().document["paths"].items()
     for operation in item.values()
     for p in operation.get("parameters", ())
+    if p["in"] != "header"
 ]
 
 
@@ -144,6 +145,13 @@ def test_a_body_of_another_type_is_refused(gateway: Client) -> None:
 def test_any_accept_header_is_answered_in_json(gateway: Client) -> None:
     for accept in ("", "*/*", "image/png", "application/octet-stream", "x" * 2000, "ÿ", "text/html;q=x"):
         assert checked("GET", "/loads", gateway.get("/loads", headers={"Accept": accept}))["loads"] == [], accept
+
+
+def test_no_correlation_id_is_echoed_that_is_not_a_sane_one(gateway: Client) -> None:
+    for text in [*SQL, "a\tb", "\x1b[31m", "äöü", "²", "a b", "x" * 65, "x" * 100_000, "a,b", "<script>", ""]:
+        answer = gateway.get("/loads", headers={"X-Correlation-Id": text})
+        assert checked("GET", "/loads", answer)["loads"] == []
+        assert answer.headers["X-Correlation-Id"] != text
 
 
 def test_a_method_that_is_not_deployed_never_reaches_the_function(gateway: Client) -> None:

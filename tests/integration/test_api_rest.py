@@ -21,6 +21,7 @@ STATIC = ("/openapi.json", "/docs", "/docs/{asset}")
 def test_the_routes_of_the_contract() -> None:
     datasets = [d.route for d in DATASETS.values()]
     expected = {("POST", f"/{d}/upload{batch}") for d in datasets for batch in ("", "/batch")}
+    expected.add(("POST", "/uploads"))
     expected |= {("POST", f"/{name}/backup/restore") for name in RESTORES}
     expected |= {
         ("GET", f"/department/hires/{report}{year}") for report in ("quarterly", "top") for year in ("", "/{year}")

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
-from infra.deploy.buckets import make_buckets, tls_only
+from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms, tls_only
 from infra.deploy.target import Target, bucket_names
 from tests.integration.s3_fixtures import S3
 
@@ -21,3 +22,19 @@ def test_only_tls_is_let_in(s3: S3, tmp_path: Path, region: str) -> None:
         [statement] = policy["Statement"]
         assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_browsers_send_files_from_one_origin_only(s3: S3, tmp_path: Path) -> None:
+    target = Target("prod", tmp_path, tmp_path, bucket_names("prod"), {"AWS_DEFAULT_REGION": "us-east-1"})
+    make_buckets(target)
+    with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+        origins_of_forms(target)
+    for origin in ("http://127.0.0.1:4566", "https://abc.execute-api.us-east-1.amazonaws.com"):
+        for _ in range(2):
+            admit_forms(target, origin)
+        assert origins_of_forms(target) == [origin]
+    [rule] = target.client("s3").get_bucket_cors(Bucket=target.landing)["CORSRules"]
+    assert rule["AllowedMethods"] == ["POST"]
+    for bucket in target.buckets[1:]:
+        with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+            target.client("s3").get_bucket_cors(Bucket=bucket)

@@ -341,3 +341,64 @@ def call(aws: EmbeddedAws, api_id: str, method: str, path: str) -> tuple[int, st
     body, origin = answer.read().decode(), answer.headers.get("Access-Control-Allow-Origin")
     connection.close()
     return answer.status, body, origin if method == "OPTIONS" else None
+
+
+def write_events(client: Client, group: str, times: list[int], messages: list[str]) -> None:
+    logs = client("logs")
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="one")
+    events = [{"timestamp": at, "message": said} for at, said in zip(times, messages, strict=True)]
+    for start in range(0, len(events), 10_000):
+        logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=events[start : start + 10_000])
+
+
+def test_pages_of_log_events_are_still_missing(bare: Client) -> None:
+    write_events(bare, "/bare", [1, 2], ["a", "b"])
+    found = bare("logs").filter_log_events(logGroupName="/bare", limit=1)
+    assert (len(found["events"]), found.get("nextToken")) == (1, None)
+
+
+def events_of_function(client: Client, name: str) -> list[dict[str, Any]]:
+    """What one invocation logs: at least what Lambda itself says of it."""
+    make_function(client, name)
+    assert eventually(lambda: client("lambda").invoke(FunctionName=name)["StatusCode"] == 200)
+    logs = client("logs")
+    return list(logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"])
+
+
+def test_ids_of_log_events_of_functions_are_still_missing(bare: Client) -> None:
+    assert not any("eventId" in event for event in events_of_function(bare, "unnamed"))
+
+
+def test_log_events_of_functions_have_ids(client: Client) -> None:
+    found = events_of_function(client, "named")
+    assert len({event["eventId"] for event in found}) == len(found) >= 3
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 10_000])
+def test_log_events_come_in_pages_with_ids(client: Client, limit: int) -> None:
+    group = f"/paged/{limit}"
+    times = [1000, 1000, 1000, 1001, 1002, 1002, 1003]
+    write_events(client, group, times, ["a", "a", "b", "c", "a", "a", "d"])
+    pages = client("logs").get_paginator("filter_log_events")
+    every = pages.paginate(logGroupName=group, PaginationConfig={"PageSize": limit})
+    found = [event for page in every for event in page["events"]]
+    assert [(event["timestamp"], event["message"]) for event in found] == list(
+        zip(times, ["a", "a", "b", "c", "a", "a", "d"], strict=True)
+    )
+    assert len({event["eventId"] for event in found}) == len(found)
+    again = client("logs").filter_log_events(logGroupName=group, startTime=1002)["events"]
+    assert [event["eventId"] for event in again] == [event["eventId"] for event in found[4:]]
+
+
+def test_no_log_event_is_lost_beyond_the_first_ten_thousand(client: Client) -> None:
+    count = 23_456
+    write_events(client, "/many", [n // 3 for n in range(count)], [str(n) for n in range(count)])
+    pages = client("logs").get_paginator("filter_log_events").paginate(logGroupName="/many")
+    assert [event["message"] for page in pages for event in page["events"]] == [str(n) for n in range(count)]
+
+
+def test_what_is_wrong_with_an_order_of_log_events_is_said(client: Client) -> None:
+    logs = client("logs")
+    with pytest.raises(logs.exceptions.ResourceNotFoundException):
+        logs.filter_log_events(logGroupName="/nowhere")

@@ -78,7 +78,8 @@ def test_generated_values_reach_the_configuration_but_never_the_source(target: T
     project.assemble(target)
     config = json.loads((target.project / ".chalice" / "config.json").read_text())
     variables = config["stages"]["local"]["environment_variables"]
-    assert variables == {"KEPT": "1", **target.functions, "RELEASE": project.release(target)}
+    ours = {"HIREFLOW_STAGE": "local", "RELEASE": project.release(target)}
+    assert variables == {"KEPT": "1", **target.functions, **ours}
     assert stat.S_IMODE(target.project.stat().st_mode) == 0o700
     assert not any("s3cret" in path.read_text() for path in target.source.rglob("*") if path.is_file())
 

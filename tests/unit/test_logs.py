@@ -73,3 +73,9 @@ def test_what_an_exception_came_of_is_told_without_a_cause_as_well() -> None:
     error = ValueError("b")
     error.__context__ = KeyError("a")
     assert [e["type"] for e in written(error)["exceptions"]] == ["ValueError", "KeyError"]
+
+
+def test_an_exception_that_is_its_own_cause_is_told_once() -> None:
+    error = ValueError("a")
+    error.__cause__ = error
+    assert [e["type"] for e in written(error)["exceptions"]] == ["ValueError"]

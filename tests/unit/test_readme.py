@@ -1,5 +1,6 @@
 """The README keeps up with the code: no route, command, setting, status or dependency goes unmentioned."""
 
+import itertools
 import re
 from http import HTTPStatus
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from app import app
 from chalicelib import errors
+from chalicelib.metrics import UNITS
 from infra.venv import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -61,6 +63,18 @@ def test_every_status_is_there() -> None:
     }
     for status in raised - {HTTPStatus.INTERNAL_SERVER_ERROR}:
         assert f"| {int(status)} |" in README
+
+
+def test_every_metric_is_there_with_its_unit() -> None:
+    rows = [row.split("|")[1:3] for row in README.splitlines() if row.startswith("| `")]
+    told = {
+        name: unit
+        for names, units in rows
+        for name, unit in zip(
+            re.findall("`([A-Z]\\w+)`", names), itertools.cycle(units.strip().split(", ")), strict=False
+        )
+    }
+    assert {name: told.get(name) for name in UNITS} == UNITS
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))

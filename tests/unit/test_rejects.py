@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ class Memory:
         self.objects: dict[str, bytes] = {}
         self.deleted: list[str] = []
 
-    def writer(self, key: str, _content_type: str) -> "MemoryWriter":
+    def writer(self, key: str, _content_type: str, _metadata: Mapping[str, str]) -> "MemoryWriter":
         return MemoryWriter(self, key)
 
     def delete(self, *keys: str) -> None:

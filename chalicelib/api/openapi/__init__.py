@@ -7,9 +7,10 @@ answer that the API gives in them.
 from collections.abc import Callable
 from http import HTTPStatus
 
+from chalicelib import correlation
 from chalicelib.api.openapi import answers, schemas
 from chalicelib.api.openapi.operations import TAGS, Operation, operations
-from chalicelib.api.openapi.schemas import Json
+from chalicelib.api.openapi.schemas import CORRELATION_ID, Json
 from chalicelib.api.parameters import Parameter
 
 VERSION = "1.0.0"
@@ -20,6 +21,14 @@ Every error of the platform is `application/problem+json` (RFC 9457). Amazon API
 some requests itself, with `application/json` and a `message` alone: {HTTPStatus.FORBIDDEN.value} for a path or a
 method that is not in this document, and the other statuses that are marked as its own.
 """
+_CORRELATION_ID: Json = {
+    "name": correlation.HEADER,
+    "in": "header",
+    "required": False,
+    "description": "what to call this request in the answer, the logs and the load: 1 to 64 of A-Z a-z 0-9 . _ -;"
+    " anything else is replaced",
+    "schema": {"type": "string", "examples": CORRELATION_ID["examples"]},
+}
 RoleOf = Callable[[str, str], str | None]
 
 
@@ -57,8 +66,7 @@ def _shown(operation: Operation, role: str | None) -> Json:
         "security": [] if role is None else [{"bearer": []}],
         **({} if role is None else {"x-role": role}),
     }
-    if operation.parameters:
-        shown["parameters"] = [_parameter(operation, parameter) for parameter in operation.parameters]
+    shown["parameters"] = [*(_parameter(operation, parameter) for parameter in operation.parameters), _CORRELATION_ID]
     if operation.body:
         examples = {name: {"value": value} for name, value in operation.body.examples.items()}
         content = {"application/json": {"schema": operation.body.schema, "examples": examples}}

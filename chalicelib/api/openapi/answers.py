@@ -4,10 +4,11 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any
 
+from chalicelib import correlation
 from chalicelib.api.openapi import schemas
 from chalicelib.api.openapi.examples import example
 from chalicelib.api.openapi.operations import CSV, JSON, Operation
-from chalicelib.api.openapi.schemas import LOAD_ID, SUMMARY, Json, closed, ref, together
+from chalicelib.api.openapi.schemas import CORRELATION_ID, LOAD_ID, SUMMARY, Json, closed, ref, together
 from chalicelib.api.problems import TYPE
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import TITLES
@@ -28,6 +29,11 @@ HEADERS: dict[int, Json] = {
     403: {"WWW-Authenticate": _CHALLENGE},
     503: {"Retry-After": _RETRY_AFTER},
     504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own has none
+}
+_CALLED: Json = {
+    "description": "what the request is called in logs and loads: as was asked, or a new id",
+    "required": True,
+    "schema": CORRELATION_ID,
 }
 # What an operation's own answers come with, where it names them.
 TOLD: dict[str, Json] = {
@@ -82,7 +88,10 @@ def responses(operation: Operation, *, guarded: bool) -> Json:
     problems = {*operation.refusals, *own, *(_AUTHENTICATION if guarded else ())}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
     headers = {name: TOLD[name] for name in operation.headers}
-    unchanged = {"304": {"description": "nothing has changed", "headers": headers}} if "ETag" in headers else {}
+    always = {correlation.HEADER: _CALLED}
+    unchanged = (
+        {"304": {"description": "nothing has changed", "headers": always | headers}} if "ETag" in headers else {}
+    )
     answers = {
         str(int(status)): _response(operation, status, problem=status in problems, gateway=status in gateway)
         for status in {*operation.answers, *problems, *gateway}
@@ -106,10 +115,14 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
         meanings.append(f"from API Gateway: {OF_GATEWAY[status]}")
         content[JSON] = {"schema": ref("GatewayMessage"), "example": _example(GATEWAY)}
     response: Json = {"description": "; ".join(meanings), "content": content}
-    if status in HEADERS and (problem or status in operation.answers):
-        response["headers"] = HEADERS[status]
-    if operation.headers and status in operation.answers:
-        response["headers"] = {name: TOLD[name] for name in operation.headers}
+    if problem or status in operation.answers:
+        own = operation.headers if status in operation.answers else ()
+        called = {**_CALLED, "required": not gateway}  # API Gateway's own answers have none
+        response["headers"] = {
+            correlation.HEADER: called,
+            **HEADERS.get(status, {}),
+            **{name: TOLD[name] for name in own},
+        }
     if operation.leads_to_load and status in operation.answers:
         response["links"] = {"load": _LOAD_LINK}
     return response
@@ -145,6 +158,7 @@ def _problem(status: int, **more: Json) -> Json:
         "title": {"type": "string", "enum": list(titles)},
         "status": {"const": int(status)},
         "detail": {"type": "string", "examples": [DETAILS[status]]},
+        **({"correlation_id": CORRELATION_ID} if status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}),
     }
     return closed(members | more, description=MEANING[status], optional=())
 
@@ -161,9 +175,12 @@ def components() -> dict[str, Json]:
     batch = _problem(422, **SUMMARY)
     batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
     batch["dependentRequired"] = together(SUMMARY)
+    at_fault: Json = {"enum": ["dataset", "filename", "size", None], "description": "null for the body itself"}
+    faults = {"type": "array", "items": closed({"field": at_fault, "reason": text}), "minItems": 1}
     return {
         **{f"Problem{status}": _problem(status) for status in MEANING},
         "RefusedRow": refused,
         "RefusedBatch": batch,
+        "RefusedUpload": _problem(422, errors=faults),
         "GatewayMessage": GATEWAY,
     }

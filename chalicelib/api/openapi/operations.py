@@ -11,7 +11,7 @@ from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.datasets import DATASETS, Dataset
 
 TAGS = {
-    "uploads": "Rows of departments, jobs and hired employees, one by one or up to 1000 at once.",
+    "uploads": "Rows of departments, jobs and hired employees, one by one or up to 1000 at once, and files of them.",
     "reports": "What the people who plan hiring ask.",
     "loads": "What became of every file, request and restore.",
     "backups": "Restore points, and their restores.",
@@ -71,6 +71,7 @@ def operations() -> Iterator[Operation]:
     for dataset in DATASETS.values():
         yield _upload(dataset)
         yield _upload_batch(dataset)
+    yield _upload_file()
     yield from _reports()
     yield from _loads()
     for dataset in DATASETS.values():
@@ -120,6 +121,26 @@ def _upload_batch(dataset: Dataset) -> Operation:
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedBatch")},
         details={422: "no row was accepted"},
+        leads_to_load=True,
+    )
+
+
+def _upload_file() -> Operation:
+    return Operation(
+        "POST",
+        "/uploads",
+        "upload_file",
+        "uploads",
+        "Ask for a form to send a CSV file with",
+        about=(
+            "The form goes to S3 itself, as multipart/form-data: `fields` first, then the file as `file`. The load at"
+            " `status_url` waits for it, and fails when no file has come. The key is `uploads/<load id>/<name>`: the"
+            " file's name, with the dataset before it where it does not begin with that. `.csv.gz` is for gzip."
+        ),
+        body=Body(ref("UploadOrder"), {"file": {"dataset": "jobs", "filename": "new.csv", "size": 65536}}),
+        answers={201: ("a form, and a load that waits for the file", ref("UploadOrdered"))},
+        refusals=(400, 415, 422),
+        refused={422: ref("RefusedUpload")},
         leads_to_load=True,
     )
 

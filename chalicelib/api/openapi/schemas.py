@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from chalicelib import correlation
 from chalicelib.api import patterns
 from chalicelib.api.history import STATUSES
 from chalicelib.api.openapi.examples import TIME
 from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
+from chalicelib.ingest import presigned
 
 Json = dict[str, Any]
 MAX_LONG = 2**63 - 1
@@ -109,9 +111,11 @@ RESTORE_POINT: Json = {
     "description": "a UTC time: every change committed before it is in the backup",
     "examples": ["20210727T160208.123456Z"],
 }
+CORRELATION_ID: Json = {"type": "string", "pattern": f"^{correlation.PATTERN}$", "examples": ["import-2021-07-27"]}
 _TIME = text(TIME, format="date-time")
 _COLUMNS = list(dict.fromkeys(column.name for dataset in DATASETS.values() for column in dataset.columns))
 _DATASET: Json = {"type": "string", "enum": list(DATASETS)}
+_STATUS_URL = text("/loads/7", pattern="^/loads/[1-9][0-9]*$")
 
 
 def uploaded(*outcomes: str) -> Json:
@@ -142,6 +146,54 @@ SUMMARY: dict[str, Json] = {
     "rejected": {"type": "array", "items": ref("Rejected"), "maxItems": MAX_ROWS},
 }
 BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + the rejected ones.")
+_KEY = "uploads/7/jobs-new.csv"
+_FORM_FIELDS = {
+    "key": _KEY,
+    "policy": "eyJleHBpcmF0aW9uIjogIjIwMjEtMDctMjdUMTc6MDI6MDhaIn0=",
+    "x-amz-algorithm": "AWS4-HMAC-SHA256",
+    "x-amz-credential": "AKIAIOSFODNN7EXAMPLE/20210727/us-east-1/s3/aws4_request",
+    "x-amz-date": "20210727T160208Z",
+    "x-amz-security-token": "IQoJb3JpZ2luX2VjEXAMPLE",
+    "x-amz-signature": "5f4dcc3b5aa765d61d8327deb882cf992b95990a9151374abd8ff8c5a7a0fe08",
+}
+UPLOAD_ORDER = closed(
+    {
+        "dataset": _DATASET,
+        "filename": text(
+            "new.csv",
+            maxLength=presigned.MAX_NAME,
+            pattern=patterns.FILE_NAME,
+            description="without folders; `${filename}` must not be in it",
+        ),
+        "size": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": presigned.MAX_SIZE,
+            "description": "bytes; S3 refuses a larger file",
+            "examples": [65536],
+        },
+    },
+    description="A file that is to be sent.",
+)
+UPLOAD_ORDERED = closed(
+    {
+        "load_id": {**LOAD_ID, "description": "of the load that waits for the file, at `/loads/{load_id}`"},
+        "status_url": _STATUS_URL,
+        "url": text(
+            "https://hireflow-landing.s3.amazonaws.com/",
+            format="uri",
+            description="where to POST the form, as multipart/form-data",
+        ),
+        "fields": closed(
+            {name: text(value) for name, value in _FORM_FIELDS.items()},
+            optional=("x-amz-security-token",),
+            description="the form's fields, to be sent before the file, which comes last as `file`",
+        ),
+        "key": text(_KEY, pattern="^uploads/[1-9][0-9]*/", description="what the file is called in the bucket"),
+        "expires_at": {**_TIME, "description": "sending has to begin before"},
+    },
+    description="A form that S3 takes, as often as it is sent until it expires.",
+)
 RESTORE_ORDER = _or_null(
     closed(
         {"restore_point": _or_null({**RESTORE_POINT, "description": "the newest complete one where it is left out"})},
@@ -149,11 +201,7 @@ RESTORE_ORDER = _or_null(
     )
 )
 ORDERED = closed(
-    {
-        "load_id": LOAD_ID,
-        "restore_point": RESTORE_POINT,
-        "status_url": text("/loads/7", pattern="^/loads/[1-9][0-9]*$"),
-    },
+    {"load_id": LOAD_ID, "restore_point": RESTORE_POINT, "status_url": _STATUS_URL},
 )
 _QUARTERS = {f"q{n}": count(about=f"hires in quarter {n}", example=n % 4) for n in range(1, 5)}
 _DEPARTMENT, _JOB = text("Staff"), text("Recruiter")
@@ -187,6 +235,10 @@ LOAD = closed(
             text("departments/20210727T160208.123456Z-7.ndjson"), description="the rejects' file in the errored bucket"
         ),
         "restore_point": _or_null(RESTORE_POINT, examples=[None]),
+        "correlation_id": _or_null(
+            CORRELATION_ID,
+            description="of the request that asked for it; null for an object that was put into the landing bucket",
+        ),
         "created_at": _TIME,
         "started_at": _or_null(_TIME),
         "finished_at": _or_null(_TIME),
@@ -258,6 +310,8 @@ def components() -> dict[str, Json]:
         "Kept": uploaded("updated", "unchanged"),
         "BatchResult": BATCH,
         "Rejected": REJECTED,
+        "UploadOrder": UPLOAD_ORDER,
+        "UploadOrdered": UPLOAD_ORDERED,
         "RestoreOrder": RESTORE_ORDER,
         "RestoreOrdered": ORDERED,
         "QuarterlyHires": QUARTERLY,

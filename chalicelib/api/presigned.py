@@ -1,0 +1,18 @@
+"""POST /uploads: a form to send a file with, straight to the landing bucket."""
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.problems import endpoint
+from chalicelib.api.requests import correlation_id, json_body
+from chalicelib.ingest.presigned import order_upload
+from chalicelib.services import services
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/uploads", methods=["POST"])
+@endpoint
+def uploads() -> Response:
+    request, parts = routes.current_request, services()
+    ordered = order_upload(parts.database, parts.storage, json_body(request), correlation_id=correlation_id(request))
+    return Response(ordered, status_code=201)

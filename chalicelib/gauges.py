@@ -1,0 +1,57 @@
+"""How things stand, whether or not anything happens: looked at by a schedule."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from chalicelib import condition
+from chalicelib.backups import manifest
+from chalicelib.backups.snapshot import origin
+from chalicelib.database import Database, Session
+from chalicelib.delivery import DeadLetters
+from chalicelib.errors import Unavailable
+from chalicelib.storage import Bucket, Storage
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """Each is None where it could not be found out.
+
+    `backup_age` is the age of the newest complete restore point in seconds, None before the first one.
+    `backup_lag` is 0 while that holds all there is, else its age: no change that would be lost is older.
+    `dead_letters` is about how many events wait for a redrive, `orphans` how many rows wait for their parents.
+    """
+
+    backup_age: float | None = None
+    backup_lag: float | None = None
+    dead_letters: int | None = None
+    orphans: int | None = None
+
+
+def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
+    age, newest = _newest(storage.backup)
+    lag = orphans = None
+    try:
+        with database.session() as session:
+            orphans = int(session.scalar("SELECT count(*) FROM orphans"))
+            if newest is not None:
+                lag = 0.0 if _holds_all(session, newest) else age
+    except Unavailable:
+        pass
+    return Gauges(age, lag, condition.depth(letters), orphans)
+
+
+def _newest(bucket: Bucket) -> tuple[float | None, manifest.Manifest | None]:
+    """The newest complete restore point and its age."""
+    try:
+        newest = manifest.newest(bucket)
+    except Unavailable:
+        return None, None
+    if newest is None:
+        return None, None
+    return (datetime.now(UTC) - manifest.instant(newest.restore_point)).total_seconds(), newest
+
+
+def _holds_all(session: Session, newest: manifest.Manifest) -> bool:
+    versions = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
+    now = {name: versions.get(name, 0) for name in newest.tables}
+    return newest.origin == origin(session) and now == newest.versions

@@ -1,0 +1,1 @@
+"""The command line, ./hireflow: what the API serves, and a few functions of the stage, for people and for scripts."""

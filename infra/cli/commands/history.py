@@ -1,0 +1,104 @@
+"""loads, load and rejects: what became of files, requests and restores."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from infra.cli import summary
+from infra.cli.options import Dataset, Json, LoadId
+from infra.cli.show import Cell
+from infra.cli.tools import Tools
+
+_PAGE = 100  # loads that one request shows at most
+_COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "source")
+STATUSES = ("queued", "running", "succeeded", "failed", "skipped")
+
+
+def _status(value: str | None) -> str | None:
+    if value is not None and value not in STATUSES:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(STATUSES)}")
+    return value
+
+
+def loads(
+    context: typer.Context,
+    dataset: Dataset = None,
+    status: Annotated[
+        str | None, typer.Option(callback=_status, metavar="|".join(STATUSES), show_default=False)
+    ] = None,
+    limit: int = typer.Option(20, min=1, help="How many to show at most."),
+    as_json: Json = False,
+) -> None:
+    """List loads, the newest first."""
+    tools = Tools.of(context)
+    found: list[dict[str, Any]] = []
+    cursor = None
+    while len(found) < limit:
+        size = min(limit - len(found), _PAGE)
+        page = tools.api.get("/loads", dataset=dataset, status=status, limit=size, cursor=cursor)
+        found += page["loads"]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    if as_json:
+        tools.out.json(found)
+    elif found:
+        tools.out.table(_COLUMNS, [_row(load) for load in found], ["source"])
+    else:
+        tools.notes.line("no loads")
+
+
+def load(context: typer.Context, load_id: LoadId, as_json: Json = False) -> None:
+    """Show a load in full."""
+    tools = Tools.of(context)
+    found = tools.api.get(f"/loads/{load_id}")
+    if as_json:
+        tools.out.json(found)
+    else:
+        tools.out.facts({name: _fact(value) for name, value in found.items()})
+
+
+def rejects(
+    context: typer.Context,
+    load_id: LoadId,
+    everything: Annotated[bool, typer.Option("--all", help="Print all of them as NDJSON, as they are stored.")] = False,
+    limit: int = typer.Option(20, min=1, max=100, help="How many records to show."),
+    as_json: Json = False,
+) -> None:
+    """Show the rejected rows of a load and their reasons."""
+    tools = Tools.of(context)
+    found = tools.api.get(f"/loads/{load_id}/rejects", limit=1 if everything else limit)
+    if everything:
+        if found["url"]:
+            with tools.presigned.download(found["url"]) as chunks:
+                for chunk in chunks:
+                    tools.out.raw(chunk)
+        return
+    if as_json:
+        tools.out.json(found)
+        return
+    told = f", {found['resolved']:,} of them resolved since" if found["resolved"] else ""
+    tools.out.line(f"load {load_id}: {found['rejected']:,} rejected{told}")
+    summary.rejects(tools.out, found)
+
+
+def age(moment: str | None) -> str:
+    """How long ago that was, roughly."""
+    if not moment:
+        return ""
+    seconds = max((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds(), 0)
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def _row(found: dict[str, Any]) -> list[Cell]:
+    shown = {**found, "load": found["id"], "age": age(found["created_at"])}
+    return [shown[column] for column in _COLUMNS]
+
+
+def _fact(value: Any) -> Cell:
+    if isinstance(value, list):  # the reasons
+        return "; ".join(f"{entry['count']} × {entry['reason']}" for entry in value)
+    return value if isinstance(value, str | int | float) else None

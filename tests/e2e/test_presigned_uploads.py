@@ -1,0 +1,156 @@
+"""Files sent with a form of `POST /uploads`, to S3 itself, as a browser or curl would."""
+
+import base64
+import gzip
+import json
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from chalicelib.ingest.presigned import MAX_SIZE
+from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, counts
+
+ELSEWHERE = "https://elsewhere.example"
+
+
+@dataclass
+class Sent:
+    status: int
+    body: str
+    admits: str | None  # the origin whose pages may read this
+    admitted_headers: str
+
+
+def order(cloud: Cloud, filename: str, size: int = 10_000, dataset: str = "departments") -> Row:
+    answer = cloud.post("/uploads", {"dataset": dataset, "filename": filename, "size": size})
+    assert answer.status == 201, answer.body
+    return dict(answer.body)
+
+
+def send(form: Row, body: bytes, origin: str = "", **changed: str) -> Sent:
+    """POST the form with a file, which comes last."""
+    boundary = uuid.uuid4().hex
+    name = 'Content-Disposition: form-data; name="{}"{}\r\n\r\n'
+    fields = {**form["fields"], **changed}
+    parts = [(name.format(field, "") + value).encode() for field, value in fields.items()]
+    parts.append(name.format("file", '; filename="x.csv"\r\nContent-Type: text/csv').encode() + body)
+    data = b"".join(b"--%s\r\n%s\r\n" % (boundary.encode(), part) for part in parts) + f"--{boundary}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", **({"Origin": origin} if origin else {})}
+    return _answer(urllib.request.Request(form["url"], data, headers, method="POST"))
+
+
+def ask(form: Row, origin: str, method: str) -> Sent:
+    """What a browser asks before a page of that origin may send."""
+    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "content-type"}
+    return _answer(urllib.request.Request(form["url"], headers={"Origin": origin, **asked}, method="OPTIONS"))
+
+
+def _answer(request: urllib.request.Request) -> Sent:
+    try:
+        answer = urllib.request.urlopen(request, timeout=PATIENCE)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        prefix = "Access-Control-Allow-"
+        admits, headers = (answer.headers.get(prefix + name) for name in ("Origin", "Headers"))
+        return Sent(answer.status, answer.read().decode(), admits, headers or "")
+
+
+def origin_of_pages(cloud: Cloud) -> str:
+    found = urlsplit(cloud.env["API_URL"])
+    return f"{found.scheme}://{found.netloc}"
+
+
+def stored(cloud: Cloud, form: Row) -> list[Any]:
+    found = cloud.s3.list_object_versions(Bucket=cloud.env["LANDING_BUCKET"], Prefix=f"uploads/{form['load_id']}/")
+    return list(found.get("Versions", ()))
+
+
+@pytest.mark.parametrize("filename", ["staff.csv", "departments of é & ü (1)+%25.csv", "staff.csv.gz"])
+def test_a_file_becomes_the_load_that_waits_for_it(cloud: Cloud, filename: str) -> None:
+    form = order(cloud, filename)
+    assert cloud.get(form["status_url"]).body["status"] == "queued"
+    body = b"1,Sales\n,Nameless\n"
+    assert send(form, gzip.compress(body) if filename.endswith(".gz") else body).status == 204
+    load = cloud.followed(form["status_url"])
+    assert (load["status"], load["attempts"]) == ("succeeded", 1)
+    assert counts(load) == (2, 1, 0, 0, 0, 1)
+    assert load["source"] == f"s3://{cloud.env['LANDING_BUCKET']}/{form['key']}"
+    [reject] = cloud.rejects(load)
+    assert (reject["source"], reject["raw"]) == (load["source"], ",Nameless")
+    assert cloud.table("departments") == [(1, "Sales")]
+
+
+def test_the_same_form_twice_is_two_loads(cloud: Cloud) -> None:
+    form = order(cloud, "staff.csv")
+    assert send(form, b"1,Sales\n").status == 204
+    first = cloud.followed(form["status_url"])
+    assert send(form, b"1,More sales\n2,Ops\n").status == 204
+    second = cloud.ended(first["source"], form["load_id"])
+    assert counts(second) == (2, 1, 1, 0, 0, 0)
+    assert cloud.load(form["load_id"]) == first
+
+
+def test_a_file_of_just_the_size_and_none_larger_or_empty(cloud: Cloud) -> None:
+    form = order(cloud, "staff.csv", size=8)
+    for body in (b"1,Sales\n\n", b"", b"x" * 100_000):
+        refused = send(form, body)
+        assert refused.status in (400, 403), body
+        assert "EntityTooLarge" in refused.body or "EntityTooSmall" in refused.body
+    assert stored(cloud, form) == []
+    assert cloud.get(form["status_url"]).body["status"] == "queued"
+    assert send(form, b"1,Sales\n").status == 204
+    assert counts(cloud.followed(form["status_url"])) == (1, 1, 0, 0, 0, 0)
+
+
+def test_a_form_takes_no_other_key_field_or_policy(cloud: Cloud, stage: str | None) -> None:
+    form = order(cloud, "staff.csv", size=8)
+    policy = json.loads(base64.b64decode(form["fields"]["policy"]))
+    sizes = [condition for condition in policy["conditions"] if isinstance(condition, list)]
+    assert sizes == [["content-length-range", 1, 8]]
+    sizes[0][2] = MAX_SIZE
+    forged = base64.b64encode(json.dumps(policy).encode()).decode()
+    keys = [{"key": f"uploads/{form['load_id']}/departments-other.csv"}, {"key": "restores/1/departments.avro"}]
+    ours = [{"acl": "public-read"}, {"policy": forged}, {"x-amz-signature": "0" * 64}]  # not every emulator looks
+    for changed in [*keys, *(ours if stage is None else ())]:
+        assert send(form, b"1,Sales\n", **changed).status in (400, 403), changed
+    assert stored(cloud, form) == []
+    assert send(form, b"1,Sales\n").status == 204
+
+
+def test_pages_of_the_api_may_send_and_others_may_not(cloud: Cloud) -> None:
+    form, ours = order(cloud, "staff.csv"), origin_of_pages(cloud)
+    admitted = ask(form, ours, "POST")
+    assert (admitted.status, admitted.admits) == (200, ours)
+    assert "content-type" in admitted.admitted_headers.lower()
+    for origin, method in ((ELSEWHERE, "POST"), (f"{ours}0", "POST"), (ours, "PUT"), (ours, "DELETE"), (ours, "GET")):
+        refused = ask(form, origin, method)
+        assert (refused.status, refused.admits) == (403, None), (origin, method)
+    sent = send(form, b"1,Sales\n", origin=ours)
+    assert (sent.status, sent.admits) == (204, ours)
+    assert send(form, b"1,Sales\n", origin=ELSEWHERE).admits is None
+    assert cloud.followed(form["status_url"])["status"] in FINAL
+
+
+def test_no_page_may_send_to_another_bucket(cloud: Cloud) -> None:
+    form = order(cloud, "staff.csv")
+    for bucket in ("ERRORED_BUCKET", "BACKUP_BUCKET"):
+        other = {**form, "url": form["url"].replace(cloud.env["LANDING_BUCKET"], cloud.env[bucket])}
+        assert other["url"] != form["url"]
+        assert ask(other, origin_of_pages(cloud), "POST").admits is None
+        assert send(other, b"1,Sales\n").status in (400, 403)
+
+
+def test_a_rule_that_is_gone_comes_back(cloud: Cloud, stage: str | None) -> None:
+    if stage is not None:
+        pytest.skip("the stage belongs to somebody else: it is not deployed here")
+    cloud.s3.delete_bucket_cors(Bucket=cloud.env["LANDING_BUCKET"])
+    cloud.commands.up()
+    assert cloud.commands.state.read_env() == cloud.env
+    [rule] = cloud.s3.get_bucket_cors(Bucket=cloud.env["LANDING_BUCKET"])["CORSRules"]
+    assert rule["AllowedOrigins"] == [origin_of_pages(cloud)]

@@ -1,0 +1,124 @@
+"""An HTTP server that answers as it is told, and remembers what it was asked."""
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request; of a body that is not `kept` only the length."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    length: int
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def form(self) -> list[tuple[str, str | None, bytes]]:
+        """(name, file name, value) of the fields of a multipart form, in order."""
+        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+        parts = BytesParser().parsebytes(head + self.body).get_payload()
+        return [
+            (
+                str(part.get_param("name", header="content-disposition")),  # type: ignore[union-attr]
+                part.get_filename(),  # type: ignore[union-attr]
+                part.get_payload(decode=True),  # type: ignore[union-attr,misc]
+            )
+            for part in parts
+        ]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class FakeApi:
+    """What is given for a path is answered in turn, the last of it for ever; `kept` bounds the bodies it keeps."""
+
+    url: str = ""
+    kept: int = 1 << 20
+    asked: list[Asked] = field(default_factory=list)
+    _answers: dict[tuple[str, str], list[Answer]] = field(default_factory=lambda: defaultdict(list))
+
+    def on(self, method: str, path: str, body: Any = None, status: int = 200, **headers: str) -> None:
+        """Answer with JSON, or with bytes as they are; headers with _ for -."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        kind = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self._answers[method, path].append(Answer(status, data, kind | named))
+
+    def problem(self, method: str, path: str, status: int, title: str, detail: str, **members: Any) -> None:
+        body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
+        self.on(method, path, body, status, Content_Type="application/problem+json")
+
+    def to(self, path: str) -> list[Asked]:
+        return [asked for asked in self.asked if asked.path == path]
+
+    def answer(self, asked: Asked) -> Answer:
+        self.asked.append(asked)
+        given = self._answers[asked.method, asked.path]
+        if not given:
+            return Answer(403, b'{"message": "Missing Authentication Token"}', {"Content-Type": "application/json"})
+        return given.pop(0) if len(given) > 1 else given[0]
+
+
+@contextmanager
+def fake_api() -> Iterator[FakeApi]:
+    fake = FakeApi()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._serve()
+
+        def do_POST(self) -> None:
+            self._serve()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+        def _serve(self) -> None:
+            parts, length = urlsplit(self.path), int(self.headers.get("Content-Length", 0))
+            kept = self.rfile.read(min(length, fake.kept))
+            left = length - len(kept)
+            while left:
+                left -= len(self.rfile.read(min(left, 1 << 20)))
+            answer = fake.answer(
+                Asked(self.command, parts.path, dict(parse_qsl(parts.query)), self.headers, kept, length)  # type: ignore[arg-type]
+            )
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    fake.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

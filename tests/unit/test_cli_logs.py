@@ -1,0 +1,179 @@
+"""Log lines: reading them page by page, in order, each once, and showing them."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.cli.cloudwatch import Logs, groups, pattern
+from infra.cli.errors import Misuse
+from infra.cli.loglines import Line, in_order
+from infra.errors import CloudError
+
+LOAD = {
+    "at": "2021-07-27T16:02:08.123Z",
+    "level": "WARNING",
+    "logger": "hireflow.ingest",
+    "message": "load failed",
+    "request_id": "f7e7",
+    "seconds": 0.5,
+    "note": "two words",
+    "load_id": 7,
+    "correlation_id": "undo-monday",
+    "exceptions": [{"type": "LoadError", "detail": "no gzip", "at": ["a.py:1 f", "b.py:2 g"]}],
+}
+METRICS = {"_aws": {"Timestamp": 1627401728123}, "at": LOAD["at"], "dataset": "jobs", "RowsReceived": 3}
+START = "START RequestId: f7e7 Version: $LATEST"
+
+
+def line(said: dict[str, Any] | str, function: str = "ingest") -> Line:
+    return Line.of(function, 1627401728999, said if isinstance(said, str) else json.dumps(said))
+
+
+def test_a_line_of_ours_is_shown_by_its_fields() -> None:
+    assert list(line(LOAD).shown()) == [
+        "2021-07-27T16:02:08.123Z  WARNING  ingest  load failed  load_id=7 correlation_id=undo-monday seconds=0.5"
+        ' note="two words"',
+        "                          LoadError: no gzip (b.py:2 g)",
+    ]
+
+
+def test_metrics_are_told_from_lines() -> None:
+    assert line(METRICS).of_metrics
+    assert not line(LOAD).of_metrics
+    assert list(line(METRICS).shown()) == ["2021-07-27T16:02:08.123Z  METRIC   ingest  dataset=jobs RowsReceived=3"]
+
+
+@pytest.mark.parametrize("text", ["Task timed out after 3.00 seconds", "{", '{"a": ', "[1]", "{}x", "null"])
+def test_any_other_line_is_shown_as_it_is(text: str) -> None:
+    assert list(line(text).shown()) == [f"2021-07-27T16:02:08.999Z           ingest  {text}"]
+    assert not line(text).of_platform
+
+
+def test_lambdas_own_lines_are_known_unless_they_tell_of_a_failure() -> None:
+    assert line(START).of_platform
+    assert line("REPORT RequestId: f7e7\tDuration: 3 ms").of_platform
+    assert not line("REPORT RequestId: f7e7\tDuration: 3 ms\tStatus: timeout").of_platform
+
+
+def test_a_line_concerns_a_load_by_either_id() -> None:
+    assert line(LOAD).concerns({"load_id": 7})
+    assert line({"correlation_id": "undo-monday"}).concerns({"load_id": 8, "correlation_id": "undo-monday"})
+    assert not line(LOAD).concerns({"load_id": 8})
+    assert not line(START).concerns({"load_id": 7})
+    assert pattern({"load_id": 7, "correlation_id": 'a"b'}) == '{ $.load_id = 7 || $.correlation_id = "a\\"b" }'
+
+
+@given(st.lists(st.integers(0, 50)))
+def test_lines_come_by_the_time_they_were_written(moments: list[int]) -> None:
+    lines = [Line(f"{moment:02}", "f", str(number), None) for number, moment in enumerate(moments)]
+    assert list(in_order(lines)) == sorted(lines)
+
+
+def test_order_is_kept_within_bounds() -> None:
+    taken = []
+
+    def lines() -> Iterator[Line]:
+        for number in (3, 1, 2, 4, 5, 6):
+            taken.append(number)
+            yield Line(str(number), "f", "", None)
+
+    ordered = in_order(lines(), window=2)
+    assert next(ordered).at == "1"
+    assert taken == [3, 1, 2]
+    assert [found.at for found in ordered] == ["2", "3", "4", "5", "6"]
+
+
+class NotFound(Exception):
+    pass
+
+
+class Cloudwatch:
+    """FilterLogEvents over events that a test adds, `size` to a page."""
+
+    class exceptions:  # noqa: N801
+        ResourceNotFoundException = NotFound
+
+    def __init__(self, size: int = 2, **events: list[tuple[int, str]]) -> None:
+        self.size, self.calls = size, 0
+        self.events = {group: [self.event(*found) for found in given] for group, given in events.items()}
+
+    def event(self, timestamp: int, message: str) -> dict[str, Any]:
+        return {"eventId": f"{timestamp}-{message}", "timestamp": timestamp, "message": message, "logStreamName": "s"}
+
+    def filter_log_events(self, logGroupName: str, startTime: int, nextToken: str = "0", **_: Any) -> Any:  # noqa: N803
+        self.calls += 1
+        if logGroupName not in self.events:
+            raise NotFound
+        found = sorted(self.events[logGroupName], key=lambda event: event["timestamp"])
+        found = [event for event in found if event["timestamp"] >= startTime]
+        begin = int(nextToken)
+        more = {"nextToken": str(begin + self.size)} if begin + self.size < len(found) else {}
+        return {"events": found[begin : begin + self.size], **more}
+
+
+def read(client: Cloudwatch) -> Logs:
+    return Logs(client, {"api": "a", "ingest": "i", "sweep": "never called"})
+
+
+def test_lines_of_all_groups_come_merged_page_by_page() -> None:
+    client = Cloudwatch(a=[(n, f"a{n}") for n in (1, 3, 5, 7)], i=[(n, f"i{n}") for n in (2, 4, 6)])
+    found = [(line.function, line.text) for line in read(client).since(2)]
+    assert found == [("ingest", "i2"), ("api", "a3"), ("ingest", "i4"), ("api", "a5"), ("ingest", "i6"), ("api", "a7")]
+
+
+def test_only_what_is_shown_is_fetched() -> None:
+    client = Cloudwatch(a=[(n, str(n)) for n in range(1000)])
+    list(islice(read(client).since(0), 3))
+    assert client.calls <= 5
+
+
+def test_following_gives_every_line_once_late_ones_too() -> None:
+    client = Cloudwatch(a=[(100_000, "first"), (100_001, "second")])
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            client.events["a"] += [client.event(99_999, "late"), client.event(300_000, "third")]
+
+    batches = list(islice(read(client).follow(0, wait), 3))
+    assert [[line.text for line in batch] for batch in batches] == [["first", "second"], ["late", "third"], []]
+    assert len(waits) == 2
+
+
+def test_what_was_seen_is_forgotten_in_time() -> None:
+    client = Cloudwatch(a=[(n * 1000, str(n)) for n in range(1000)])
+    logs = read(client)
+    list(logs.since(0))
+    assert len(logs._seen["a"]) < 100
+
+
+def test_groups_are_named_as_lambda_names_them() -> None:
+    found = groups("prod", None)
+    assert found["api"] == "/aws/lambda/hireflow-prod"
+    assert found["ingest"] == "/aws/lambda/hireflow-prod-ingest"
+    assert groups("prod", "api") == {"api": "/aws/lambda/hireflow-prod"}
+    with pytest.raises(Misuse, match="one of api, ingest, backup"):
+        groups("prod", "nothing")
+
+
+def test_logs_that_cannot_be_read_are_one_line() -> None:
+    from botocore.exceptions import EndpointConnectionError
+
+    class Away(Cloudwatch):
+        def filter_log_events(self, *_: Any, **__: Any) -> Any:
+            raise EndpointConnectionError(endpoint_url="http://aws")
+
+    with pytest.raises(CloudError, match="the logs cannot be read: Could not connect"):
+        list(read(Away()).since(0))
+
+
+def test_the_time_of_a_foreign_line_is_its_events() -> None:
+    at = datetime(2021, 7, 27, 16, 2, 8, 5000, UTC)
+    assert Line.of("api", int(at.timestamp() * 1000), "x\n") == Line("2021-07-27T16:02:08.005Z", "api", "x", None)

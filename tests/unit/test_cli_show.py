@@ -1,0 +1,92 @@
+"""What the command line prints, on terminals of any width and on none."""
+
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from infra.cli.show import Output
+from infra.text import printable
+
+COLUMNS = ("load", "status", "source")
+ROWS = [(7, "succeeded", "s3://landing/uploads/7/departments_of_the_north.csv"), (12345, "failed", None)]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def printed(rows: list[tuple[int | str | None, ...]], width: int | None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    if width is not None:
+        monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal() if width is not None else io.StringIO()
+    Output(stream).table(COLUMNS, rows, ["source"])
+    return [line.rstrip() for line in _without_styles(stream.getvalue()).splitlines()]
+
+
+def _without_styles(text: str) -> str:
+    return text.replace("\x1b[1m", "").replace("\x1b[0m", "")
+
+
+def test_where_it_fits_a_table_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert printed([*ROWS], None, monkeypatch) == [
+        " load  status     source",
+        "    7  succeeded  s3://landing/uploads/7/departments_of_the_north.csv",
+        "12345  failed",
+    ]
+
+
+def test_on_a_narrow_terminal_the_flexible_column_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert printed([*ROWS], 44, monkeypatch) == [
+        " load  status     source",
+        "    7  succeeded  s3://landing/uploads/7/dep",
+        "                  artments_of_the_north.csv",
+        "12345  failed",
+    ]
+
+
+def test_on_a_very_narrow_one_every_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = printed([*ROWS], 20, monkeypatch)
+    assert lines[:2] == ["load    7", "status  succeeded"]
+    assert lines[-4:] == ["", "load    12345", "status  failed", "source"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_no_line_is_wider_than_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(n, "succeeded", "日本語" * n) for n in range(1, 30)]
+    assert max(map(cell_len, printed([*rows], width, monkeypatch))) <= width
+
+
+def test_a_terminal_gets_no_more_than_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal, plain = Terminal(), io.StringIO()
+    for stream in (terminal, plain):
+        out = Output(stream)
+        out.line("\x1b[2J[bold]:smile:\r", "red")
+        out.facts({"\x9b": "\x07"})
+        with out.progress("x") as progress:
+            progress.add_task("y", total=1)
+    assert plain.getvalue() == "\\x1b[2J[bold]:smile:\\r\n\\x9b  \\x07\n"
+    assert "\\x1b[2J[bold]:smile:\\r" in terminal.getvalue()
+
+
+@given(st.text())
+def test_what_is_printed_is_one_line_that_moves_nothing(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert len(shown.splitlines()) <= 1
+    assert printable(shown) == shown
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
+def test_json_is_ascii_and_reads_back(value: object) -> None:
+    stream = io.StringIO()
+    Output(stream).json(value)
+    assert stream.getvalue().isascii()
+    assert json.loads(stream.getvalue()) == value
