@@ -12,6 +12,7 @@ from chalicelib.api.parameters import OneOf, WholeNumber, asked
 from chalicelib.api.problems import endpoint
 from chalicelib.api.reports import DEPARTMENT_ID, FROM, TO
 from chalicelib.api.restores import CURSOR as RESTORE_POINT
+from chalicelib.errors import NotFound
 from chalicelib.services import services
 from chalicelib.settings import Settings
 
@@ -54,6 +55,8 @@ def page() -> Response:
 def panel(panel: str) -> Response:
     from chalicelib.dashboard import panels
 
+    if panel not in NAMES:
+        raise NotFound(f"there is no panel {panel[:40]}")
     request = routes.current_request
     caller = panels.Caller(caller_role(request), asked(request, QUERY))
     return Response(panels.rendered(panel, services(), caller), headers=_PANEL)

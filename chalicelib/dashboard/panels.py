@@ -45,11 +45,9 @@ Found = dict[str, Any]
 
 
 def rendered(panel: str, parts: Services, caller: Caller) -> str:
-    """The HTML of a panel. Raises NotFound for one that there is not, and what its function raises."""
-    find = PANELS.get(panel)
-    if find is None:
-        raise NotFound(f"there is no panel {panel[:40]}")
-    return pages.render(f"{panel}.html", viewer=caller, datasets=list(DATASETS.values()), **find(parts, caller))
+    """The HTML of one of PANELS. Raises what its function raises."""
+    found = PANELS[panel](parts, caller)
+    return pages.render(f"{panel}.html", viewer=caller, datasets=list(DATASETS.values()), **found)
 
 
 def reports(parts: Services, caller: Caller) -> Found:

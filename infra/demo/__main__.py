@@ -206,6 +206,7 @@ def _report(rows: list[Row]) -> str:
 def say_where_to_look(platform: Platform) -> None:
     url = platform.env["API_URL"]
     heading("Everything is up; where to look next")
+    say(f"  {url}/   the dashboard")
     say(f"  curl -s '{url}/loads?limit=5'")
     say(f"  curl -s '{url}/department/hires/top/2022'")
     say(f"  curl -s '{url}/job/upload' -H 'Content-Type: application/json' -d '{{\"job\": \"Clock Winder\"}}'")

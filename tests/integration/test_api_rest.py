@@ -15,7 +15,7 @@ from tests.integration.landing import Landing
 from tests.integration.s3_fixtures import S3
 
 RESTORES = [name for dataset in DATASETS.values() for name in (dataset.route, dataset.name)]
-STATIC = ("/openapi.json", "/docs", "/docs/{asset}")
+STATIC = ("/", "/dashboard/{panel}", "/openapi.json", "/docs", "/docs/{asset}")
 
 
 def test_the_routes_of_the_contract() -> None:
