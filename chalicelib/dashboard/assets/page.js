@@ -60,7 +60,7 @@
       if (mine !== turn) return;
       trouble("");
       signIn(false);
-      if (html !== current || arrived) put(html, arrived);
+      if (arrived || (html !== current && resting())) put(html, arrived);
     } catch (problem) {
       if (mine !== turn) return;
       if (problem.status === 401) { signIn(true); return; }
@@ -73,8 +73,9 @@
     if (refresh) timer = setTimeout(() => (resting() ? show(false) : later(refresh)), refresh);
   }
 
-  // Not while somebody is choosing something, nor in a tab that nobody sees.
-  const resting = () => !document.hidden && !panel.querySelector("select:focus, input:focus");
+  // Not while somebody is choosing something, or has chosen, nor in a tab that nobody sees.
+  const chosen = (select) => select.value !== (select.querySelector("[selected]") || select.options[0]).value;
+  const resting = () => !document.hidden && !panel.querySelector("select:focus, input:focus") && ![...panel.querySelectorAll("[data-go] select")].some(chosen);
   function later(ms) { timer = setTimeout(() => (resting() ? show(false) : later(ms)), ms); }
 
   function put(html, arrived) {
