@@ -134,10 +134,10 @@
 
   panel.addEventListener("submit", (event) => {
     event.preventDefault();
-    const form = event.target;
-    if (form.dataset.go) {
+    const form = event.target, go = form.getAttribute("data-go"); // form.dataset is its control of that name
+    if (go) {
       const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
-      const hash = `#/${form.dataset.go}${query.size === 0 ? "" : `?${query}`}`;
+      const hash = `#/${go}${query.size === 0 ? "" : `?${query}`}`;
       if (hash === location.hash) show(true); else location.hash = hash;
     }
     if (form.id === "upload") each(upload);
@@ -287,7 +287,7 @@
     try {
       for (const box of form.querySelectorAll("[name=dataset]:checked")) { // parents come first
         const line = restored.appendChild(element("p", {}, `${box.value}: ordered`));
-        const ordered = await order(`${box.value}/backup/restore`, { restore_point: form.dataset.point });
+        const ordered = await order(`${box.value}/backup/restore`, { restore_point: form.getAttribute("data-point") });
         const load = await ended(ordered.load_id, (now) => { line.textContent = `${box.value}: ${now.status}`; });
         line.textContent = `${box.value}: ${load.error || `${load.status}, ${summary(load)}`} (`;
         line.append(element("a", { href: `#/load?id=${load.id}` }, `load ${load.id}`), ")");
