@@ -22,7 +22,7 @@ app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /back
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}[/{year}], …/years
 app.register_blueprint(history.routes)  # GET /loads, /loads/{id}
 app.register_blueprint(health.routes)  # GET /health
-app.register_blueprint(docs.routes)  # GET /openapi.json
+app.register_blueprint(docs.routes)  # GET /openapi.json, /docs
 
 
 @app.on_s3_event(bucket=os.environ.get("LANDING_BUCKET", "landing"), events=["s3:ObjectCreated:*"], name="ingest")

@@ -11,7 +11,8 @@ from chalicelib.api import problems
 from chalicelib.errors import Forbidden, HireflowError, Unauthenticated
 from chalicelib.services import services
 
-PUBLIC = ("/", "/docs", "/openapi.json", "/health")  # GET only; /health tells strangers no more than its status
+# GET only, as declared; /health tells strangers no more than its status
+PUBLIC = ("/", "/docs", "/docs/{asset}", "/openapi.json", "/health")
 _SCHEME = "bearer"
 
 

@@ -1,13 +1,45 @@
-"""GET /openapi.json: the API, described for machines."""
+"""GET /openapi.json: the API, described for machines; GET /docs: the same for people, who can try it there."""
 
 import json
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib import vendored
+from chalicelib.api import pages
 from chalicelib.api.access import needed
+from chalicelib.api.pages import Asset
+from chalicelib.api.parameters import OneOf, Text, asked
 from chalicelib.api.problems import endpoint
+from chalicelib.errors import NotFound, Unprocessable
 from chalicelib.services import services
+
+_STATIC = Path(__file__).with_name("static")
+
+
+def _ours(name: str) -> str:
+    return (_STATIC / name).read_text(encoding="utf-8")
+
+
+def _theirs(name: str) -> str:
+    return vendored.located(f"{vendored.SWAGGER_UI}/dist/{name}").read_text(encoding="utf-8")
+
+
+# Sent as text, 1.9 MB for a browser's first visit: API Gateway takes a compressed body for a binary one, and sends
+# those as they are only where the caller's Accept begins with a binary type, which that of no script or style does.
+ASSETS = {
+    name: Asset(media, partial(read, name))
+    for name, media, read in (
+        ("swagger-ui-bundle.js", "text/javascript", _theirs),
+        ("swagger-ui.css", "text/css", _theirs),
+        ("docs.js", "text/javascript", _ours),
+        ("docs.css", "text/css", _ours),
+    )
+}
+ASSET = OneOf("asset", "the name of the file", allowed=tuple(ASSETS), example="docs.js")
+VERSION = Text("v", "the version that the page names; under that address the file may be kept", example="1")
 
 routes = Blueprint(__name__)
 
@@ -16,6 +48,31 @@ routes = Blueprint(__name__)
 @endpoint
 def openapi_document() -> Response:
     return Response(_document(), headers={"Content-Type": "application/json"})
+
+
+@routes.route("/docs", content_types=["*/*"])
+@endpoint
+def docs_page() -> Response:
+    return pages.page(routes.current_request, _page(pages.root(routes.current_request)))
+
+
+@routes.route("/docs/{asset}", content_types=["*/*"])
+@endpoint
+def docs_asset(asset: str) -> Response:
+    try:
+        wanted = ASSETS[ASSET.read(asset)]
+    except Unprocessable:
+        raise NotFound(f"there is no file {asset[:40]}") from None
+    sent: dict[str, Any] = asked(routes.current_request, (VERSION,))
+    return pages.asset(routes.current_request, wanted, sent.get("v"))
+
+
+@cache
+def _page(root: str) -> str:
+    html = _ours("docs.html").replace("{root}", root)
+    for name, asset in ASSETS.items():
+        html = html.replace(f"{{{name}}}", asset.version)
+    return html
 
 
 @cache

@@ -66,6 +66,17 @@ class OneOf(Parameter):
         return {"type": "string", "enum": list(self.allowed)}
 
 
+@dataclass(frozen=True)
+class Text(Parameter):
+    """Any text."""
+
+    def read(self, text: str) -> str:
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+
 def asked(request: Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
     """The query parameters that were sent (the last of each name) or have a default. Raises Unprocessable."""
     sent = dict(request.query_params or {})

@@ -12,6 +12,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
+from chalicelib import vendored
 from infra.deploy.policies import policies
 from infra.deploy.target import Target
 
@@ -25,7 +26,7 @@ STAGE, RELEASE = "HIREFLOW_STAGE", "RELEASE"
 def release(target: Target) -> str:
     """A hash of all that a deployment depends on. Equal hashes need no deployment."""
     digest = sha256()
-    for path in [*_sources(target.source), *sorted(_DRIVER.glob("*.py"))]:
+    for path in [*_sources(target.source), *map(vendored.located, vendored.FILES), *sorted(_DRIVER.glob("*.py"))]:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     settings = [dict(target.functions), dict(target.migration), dict(target.secrets), sys.version_info[:2]]
@@ -44,6 +45,10 @@ def assemble(target: Target) -> None:
             shutil.copytree(target.source / name, project / name, ignore=_ignored)
     for name in _FILES:
         shutil.copyfile(target.source / name, project / name)
+    for name in vendored.FILES:
+        copy = project / "vendor" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(vendored.located(name), copy)
     config = json.loads((target.source / ".chalice" / "config.json").read_text())
     stage = config["stages"][target.stage]
     stage["environment_variables"] = {

@@ -2,8 +2,12 @@
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
+
+import pytest
 
 from chalicelib.api.openapi.operations import Operation, operations
+from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.backups.run import run_backup
 from chalicelib.database import Database
 from tests.integration.api import Api
@@ -41,3 +45,28 @@ def test_every_example_works(api: Api, database: Database, s3: S3) -> None:
 def test_the_newest_backup_is_listed_without_a_cursor(api: Api, database: Database, s3: S3) -> None:
     point = run_backup(database, s3.storage, retention=RETENTION)["restore_point"]
     assert [backup["restore_point"] for backup in api.get("/backups").body["backups"]] == [point]
+
+
+def refused(api: Api, operation: Operation, status: int) -> int:
+    """What a request is answered with that is wrong in the way that the status is for."""
+    if operation.method == "POST":
+        bodies = {
+            400: b"{",
+            404: {"restore_point": "none"},
+            413: {"data": [{}] * (MAX_ROWS + 1)},
+            415: b"id,job\n",
+            422: [],
+        }
+        media = {"Content-Type": "text/csv"} if status == 415 else {}
+        return api.post(operation.path, bodies[status], **media).status
+    wrong = dict.fromkeys((parameter.name for parameter in operation.parameters), "none")
+    path = operation.path.format(**wrong)
+    return api.get(f"{path}?{urlencode({n: v for n, v in wrong.items() if f'{{{n}}}' not in operation.path})}").status
+
+
+@pytest.mark.parametrize(
+    ("operation", "status"),
+    [pytest.param(o, status, id=f"{o.id}-{status}") for o in operations() for status in o.refusals],
+)
+def test_every_refusal_that_is_declared_is_given(api: Api, operation: Operation, status: int) -> None:
+    assert refused(api, operation, status) == status

@@ -15,17 +15,19 @@ from tests.integration.landing import Landing
 from tests.integration.s3_fixtures import S3
 
 RESTORES = [name for dataset in DATASETS.values() for name in (dataset.route, dataset.name)]
+STATIC = ("/openapi.json", "/docs", "/docs/{asset}")
 
 
 def test_the_routes_of_the_contract() -> None:
     datasets = [d.route for d in DATASETS.values()]
     expected = {("POST", f"/{d}/upload{batch}") for d in datasets for batch in ("", "/batch")}
+    expected.add(("POST", "/uploads"))
     expected |= {("POST", f"/{name}/backup/restore") for name in RESTORES}
     expected |= {
         ("GET", f"/department/hires/{report}{year}") for report in ("quarterly", "top") for year in ("", "/{year}")
     }
     expected |= {("GET", "/department/hires/years")}
-    expected |= {("GET", path) for path in ("/loads", "/loads/{load_id}", "/backups", "/health", "/openapi.json")}
+    expected |= {("GET", path) for path in ("/loads", "/loads/{load_id}", "/backups", "/health", *STATIC)}
     assert {(method, path) for path, methods in app.routes.items() for method in methods} == expected
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib import vendored
 from infra.deploy import project
 from infra.deploy.target import Target, bucket_names, queue_names
 
@@ -49,6 +50,7 @@ def test_every_file_that_ships_is_laid_out_and_nothing_else(target: Target) -> N
         "chalicelib/sql/a.sql",
         ".chalice/config.json",
         ".chalice/policy-ingest.json",
+        *(f"vendor/{file}" for file in vendored.FILES),
     }
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from chalicelib.api import history, reports, restores
-from chalicelib.api.openapi.schemas import DOCUMENT, Json, example_row, ref, row_name
+from chalicelib.api import docs, history, reports, restores
+from chalicelib.api.openapi.schemas import DOCUMENT, FILE, PAGE, Json, example_row, ref, row_name
 from chalicelib.api.parameters import Parameter
 from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.datasets import DATASETS, Dataset
@@ -23,6 +23,7 @@ _FORMS = (
     " JSON, or with `Accept: text/csv` CSV that is safe to open in a spreadsheet; 304 where `If-None-Match` has the"
     " `ETag` of now."
 )
+_OF_FILES = ("X-Content-Type-Options", "ETag", "Cache-Control")
 _REPORT: dict[str, Any] = {"media": (JSON, CSV), "headers": ("ETag", "Cache-Control", "Vary")}
 
 
@@ -290,5 +291,30 @@ def _service() -> Iterator[Operation]:
         "service",
         "This document",
         answers={200: ("an OpenAPI 3.1 document", DOCUMENT)},
+        is_static=True,
+    )
+    yield Operation(
+        "GET",
+        "/docs",
+        "get_docs",
+        "service",
+        "A page to read this document, and to try it",
+        media=(HTML,),
+        headers=("Content-Security-Policy", *_OF_FILES),
+        answers={200: ("the page", PAGE)},
+        is_static=True,
+    )
+    yield Operation(
+        "GET",
+        "/docs/{asset}",
+        "get_docs_asset",
+        "service",
+        "A file that the page loads",
+        parameters=(docs.ASSET, docs.VERSION),
+        media=(CSS, SCRIPT),
+        headers=_OF_FILES,
+        answers={200: ("the file", FILE)},
+        refusals=(404,),
+        details={404: "there is no file docs.txt"},
         is_static=True,
     )

@@ -285,7 +285,8 @@ _PARTS: dict[str, Json] = {
 }
 HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))
 _ANY: Json = {"type": "object"}
-PAGE = text("<!doctype html>…", description="a page")
+PAGE = text("<!doctype html>…", description="an HTML page")
+FILE = text("/* … */", description="a style sheet or a script")
 _ANY_LIST: Json = {"type": "array", "items": _ANY}
 DOCUMENT = closed(
     {
