@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import expect
 
 from infra.deploy.target import APP
 from infra.errors import CloudError
 from infra.local.commands import Commands
 from infra.local.state import State
 from infra.venv import ROOT
+from tests.e2e.browser import launched, visiting
 from tests.e2e.cloud import Cloud, counts
 
 STAGE = "localstack"
@@ -54,6 +56,33 @@ def test_no_function_has_a_password_in_its_environment(guarded: Cloud) -> None:
     assert len(of_stage) >= 5
     assert password not in json.dumps(of_stage)
     assert "pg8000://" not in json.dumps(of_stage)
+
+
+def test_people_sign_in_and_are_offered_what_they_may_do(guarded: Cloud) -> None:
+    made = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
+    with launched() as browser, visiting(browser, guarded.env["API_URL"]) as visit:
+        visit.expected.append("401 (Unauthorized)")
+        visit.page.goto(f"{visit.url}/#/upload")
+        token, sign_in = visit.page.get_by_label("Token"), visit.page.get_by_role("button", name="Sign in")
+        expect(token).to_be_focused()
+        assert visit.page.locator("#panel").inner_text() == "", "nothing is shown to strangers"
+        assert visit.violations() == []
+        token.fill("hf_wrong")
+        sign_in.click()
+        expect(visit.page.get_by_role("alert").first).to_have_text("This token is not known, or was revoked.")
+        token.fill(made["token"])
+        sign_in.click()
+        expect(visit.page.locator("#panel")).to_contain_text("Your token has the role reader.")
+        assert visit.page.locator("#files").count() == 0
+        assert made["token"] not in visit.page.content()
+        visit.page.get_by_role("button", name="Sign out").click()
+        expect(token).to_be_visible()
+        token.fill(guarded.env["API_TOKEN"])
+        sign_in.click()
+        expect(visit.page.locator("#files")).to_be_visible()
+        visit.page.reload()  # the tab stays signed in
+        expect(visit.page.locator("#files")).to_be_visible()
+        guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
 
 
 def test_up_again_keeps_the_token(guarded: Cloud) -> None:
