@@ -272,6 +272,12 @@ def test_panels_are_accessible_on_every_screen(
         assert dark == (scheme == "dark")
 
 
+def test_the_judge_of_accessibility_sees_what_is_wrong(visit: Visit) -> None:
+    visit.open("health")
+    visit.page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    assert [found.split(":")[0] for found in visit.violations()] == ["button-name"]
+
+
 def test_data_is_text_and_never_markup(cloud: Cloud, visit: Visit) -> None:
     hostile = "<img src=x onerror=document.title=1>"
     cloud.upload("departments.csv", f"1,{hostile}\n")
