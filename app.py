@@ -43,11 +43,11 @@ def backup(_event: CloudWatchEvent) -> dict[str, Any]:
     return run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
 
 
-@app.lambda_function(name="verify")
-def verify(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+@app.schedule(Rate(1, unit=Rate.DAYS), name="verify")
+def verify(event: CloudWatchEvent) -> dict[str, Any]:
     from chalicelib.backups.verify import verify as verified
 
-    return verified(services().storage.backup, event.get("restore_point"))
+    return verified(services().storage.backup, event.detail.get("restore_point"))  # none is named by the schedule
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")

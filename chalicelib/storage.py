@@ -4,10 +4,12 @@ boto3 is imported when a client is first needed: most API requests never touch S
 the largest part of a cold start.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib import deadline
@@ -59,8 +61,11 @@ class ObjectStream:
 
 @dataclass(frozen=True)
 class Listed:
+    """An entry of a bucket's list."""
+
     key: str
     size: int
+    modified: datetime
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,12 @@ class Bucket:
     def url(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
 
-    def open(self, key: str, version: str | None = None) -> ObjectStream:
-        """Start reading an object. Raises NotFound, StorageUnavailable."""
+    def open(self, key: str, version: str | None = None, *, most: int | None = None) -> ObjectStream:
+        """Start reading an object, or its first `most` bytes. Raises NotFound, StorageUnavailable."""
         what = self.url(key)
         at: dict[str, Any] = {"VersionId": version} if version else {}
+        if most is not None:
+            at["Range"] = f"bytes=0-{most - 1}"
         with _s3_errors(what):
             return ObjectStream(self._client().get_object(Bucket=self.name, Key=key, **at)["Body"], what)
 
@@ -95,6 +102,12 @@ class Bucket:
     def put(self, key: str, body: bytes, content_type: str) -> None:
         with _s3_errors(self.url(key)):
             self._client().put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
+
+    def presigned_get(self, key: str, *, seconds: int) -> str:
+        """A URL at which anybody may read an object for so long, whether or not there is one."""
+        with _s3_errors(self.url(key)):
+            at = {"Bucket": self.name, "Key": key}
+            return self._client().generate_presigned_url("get_object", Params=at, ExpiresIn=seconds)
 
     def head(self, key: str) -> Stored:
         """Raises NotFound, StorageUnavailable."""
@@ -143,7 +156,7 @@ class Bucket:
             pages = self._client().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix, StartAfter=after):
                 for item in page.get("Contents", ()):
-                    yield Listed(item["Key"], item["Size"])
+                    yield Listed(item["Key"], item["Size"], item["LastModified"])
 
     def copy_from(self, source: "Bucket", source_key: str, key: str) -> None:
         """Server-side copy, in parts where the object is large. Raises NotFound, StorageUnavailable."""
@@ -249,10 +262,19 @@ class Storage:
                     connect_timeout=2 if brief else 5,
                     read_timeout=6 if brief else 60,
                     retries={"mode": "standard", "max_attempts": 4},
+                    signature_version="s3v4",  # presigned URLs would have the old one, which newer regions refuse
+                    s3=_addressing(),
                 )
                 self._made = boto3.client("s3", config=config)
                 self._made.meta.events.register("before-send.s3", _stop_in_time)
         return self._made
+
+
+def _addressing() -> Any:
+    """Presigned URLs lead to the region's own host only where buckets are named there; the one for all regions
+    knows neither young buckets nor those of newer regions. An endpoint that is given may have no such names."""
+    given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return {"addressing_style": "auto" if given else "virtual"}
 
 
 def _stop_in_time(**_: Any) -> None:

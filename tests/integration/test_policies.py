@@ -115,7 +115,10 @@ def run_verify(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n")
     stage.invoke("backup")
     stage.heard.clear()
-    assert stage.invoke("verify", {"restore_point": None})["faults"] == []
+    assert stage.invoke("verify")["faults"] == []
+    [jobs] = [key for key in landing.s3.keys(BACKUP) if "jobs" in key]
+    landing.s3.client.delete_object(Bucket=BACKUP, Key=jobs)
+    assert stage.invoke("verify")["tables"]["jobs"]["faults"] == ["the file is gone"]
 
 
 def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:

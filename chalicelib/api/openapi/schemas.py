@@ -241,3 +241,7 @@ def components() -> dict[str, Json]:
         "Backups": BACKUPS,
         "Health": HEALTH,
     }
+                    "verified_at": {
+                        **_or_null(_TIME),
+                        "description": "when it was last re-read and found sound; null where it was not, or not yet",
+                    },
