@@ -19,7 +19,7 @@ for kind in ("s3", "scheduled", "pure_lambda"):
 app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
 app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}/{year}
-app.register_blueprint(history.routes)  # GET /loads, /loads/{id}
+app.register_blueprint(history.routes)  # GET /loads, /loads/{id}[/rejects]
 app.register_blueprint(health.routes)  # GET /health
 app.register_blueprint(docs.routes)  # GET /openapi.json
 

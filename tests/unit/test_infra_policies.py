@@ -92,7 +92,7 @@ SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:hireflow-local-da
         ("s3:DeleteObject", f"{LANDING}/restores/1/jobs.avro", set()),
         ("s3:ListBucket", LANDING, {"api_handler", "ingest"}),
         ("s3:ListBucket", ERRORED, {"api_handler", "sweep"}),
-        ("s3:GetObject", f"{ERRORED}/jobs/x.ndjson", set()),
+        ("s3:GetObject", f"{ERRORED}/jobs/x.ndjson", {"api_handler"}),
         ("s3:PutObject", f"{ERRORED}/jobs/x.ndjson", {"api_handler", "ingest"}),
         ("s3:DeleteObject", f"{ERRORED}/jobs/x.ndjson", {"ingest", "sweep"}),
         ("s3:GetObject", f"{BACKUP}/backups/x/jobs.avro", {"api_handler", "backup", "verify"}),

@@ -211,5 +211,19 @@ def _service() -> Iterator[Operation]:
         "service",
         "This document",
         answers={200: ("an OpenAPI 3.1 document", DOCUMENT)},
+    yield Operation(
+        "GET",
+        "/loads/{load_id}/rejects",
+        "get_rejects",
+        "loads",
+        "Show why rows of a load were rejected",
+        about=(
+            "Counts by reason, the first rejected rows, and where all of them are: one JSON object a line. The reasons"
+            " stay when that file has expired."
+        ),
+        parameters=(history.LOAD_ID, history.LIMIT),
+        answers={200: ("the rejects of the load", ref("Rejects"))},
+        refusals=(404, 422),
+    )
         is_static=True,
     )

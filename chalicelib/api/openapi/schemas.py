@@ -177,6 +177,64 @@ LOADS = closed(
         "next_cursor": {**_or_null({**_TEXT, "pattern": "^[1-9][0-9]*$"}), "description": "null on the last page"},
     }
 )
+REASONS: Json = {
+    "type": "array",
+    "description": "how many rows were rejected for each kind of reason, most first; a row may have several",
+    "items": closed({"reason": _TEXT, "count": {**count(), "minimum": 1}}),
+}
+_TRUNCATED: Json = {
+    "type": "boolean",
+    "description": "whether `rejects` has fewer records than were asked for and exist: they are too large for more",
+}
+_REJECT: dict[str, Json] = {
+    "reasons": {"type": "array", "items": _TEXT, "minItems": 1},
+    "fields": REJECTED["properties"]["fields"],
+    "raw": {**_TEXT, "description": "what was sent; what is no text in it is replaced"},
+    "row": {
+        **_or_null(closed({name: _or_null(_TEXT) for name in _COLUMNS}, optional=tuple(_COLUMNS))),
+        "description": "by column; null where it could not be split",
+    },
+}
+_LINE: Json = {**count(), "minimum": 1, "description": "its first line in the file, from 1"}
+CHECK = closed(
+    {
+        "dataset": _DATASET,
+        **{name: count() for name in ("received", "inserted", "updated", "unchanged", "superseded", "rejected")},
+        "reasons": REASONS,
+        "rejects": {"type": "array", "items": closed({"line": _LINE, **_REJECT})},
+        "truncated": _TRUNCATED,
+    },
+    description="received = inserted + updated + unchanged + superseded + rejected.",
+)
+REJECT = closed(
+    {
+        "load_id": LOAD_ID,
+        "dataset": _DATASET,
+        "source": _TEXT,
+        "line": _LINE,
+        "index": count(MAX_ROWS - 1, "of a request's row, in the place of `line`"),
+        **_REJECT,
+        "rejected_at": _TIME,
+        "raw_base64": {**_TEXT, "description": "the bytes that were sent, where `raw` cannot show them all"},
+    },
+    optional=("line", "index", "raw_base64"),
+    description="A line of the rejects' file.",
+)
+REJECTS = closed(
+    {
+        "load_id": LOAD_ID,
+        "rejected": count(),
+        "resolved": count(about="rejected rows that were loaded later, once their parents had come"),
+        "reasons": REASONS,
+        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first ones"},
+        "truncated": _TRUNCATED,
+        "url": {
+            **_or_null(_TEXT),
+            "description": "all of them as NDJSON, for whoever has this address; null where there is no file",
+        },
+        "expires_at": {**_or_null(_TIME), "description": "when `url` ends"},
+    }
+)
 _FILE = closed({"rows": count(), "bytes": count(), "sha256": {**_TEXT, "pattern": "^[0-9a-f]{64}$"}})
 BACKUPS = closed(
     {
@@ -242,6 +300,9 @@ def components() -> dict[str, Json]:
         "Health": HEALTH,
     }
                     "verified_at": {
+        "Check": CHECK,
+        "Reject": REJECT,
+        "Rejects": REJECTS,
                         **_or_null(_TIME),
                         "description": "when it was last re-read and found sound; null where it was not, or not yet",
                     },
