@@ -6,17 +6,21 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
 from chalicelib import logs
-from chalicelib.api import access, docs, health, history, problems, reports, restores, uploads
+from chalicelib.api import access, checks, docs, health, history, problems, reports, restores, uploads
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
 logs.configure(os.environ.get("LOG_LEVEL") or "INFO")
+
+# Chalice's list for API Gateway, which would make text of other bodies and lose the bytes that are none.
+app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *checks.MEDIA_TYPES]))
 
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(access.middleware, "http")
 for kind in ("s3", "scheduled", "pure_lambda"):
     app.register_middleware(problems.discreet, kind)
 app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
+app.register_blueprint(checks.routes)  # POST /uploads/check
 app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}/{year}
 app.register_blueprint(history.routes)  # GET /loads, /loads/{id}[/rejects]

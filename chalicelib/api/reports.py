@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.negotiation import entity_tag, has_already, preferred
+from chalicelib.api.negotiation import TextResponse, entity_tag, has_already, preferred
 from chalicelib.api.parameters import WholeNumber, asked
 from chalicelib.api.problems import endpoint
 from chalicelib.database import SNAPSHOT, Session
@@ -54,7 +54,7 @@ def _answer(report: Callable[[Session], str], columns: tuple[str, ...], name: st
             "Content-Type": f"{CSV}; charset=utf-8; header=present",
             "Content-Disposition": f'attachment; filename="{name}.csv"',
         }
-    return Response(text, headers=headers)
+    return TextResponse(text, headers)
 
 
 def _csv(columns: tuple[str, ...], text: str) -> str:

@@ -23,6 +23,7 @@ def test_the_routes_of_the_contract() -> None:
     expected |= {("POST", f"/{name}/backup/restore") for name in RESTORES}
     expected |= {("GET", f"/department/hires/{report}/{{year}}") for report in ("quarterly", "top")}
     expected |= {("GET", path) for path in ("/loads", "/loads/{load_id}", "/backups", "/health", "/openapi.json")}
+    expected |= {("POST", "/uploads/check"), ("GET", "/loads/{load_id}/rejects")}
     assert {(method, path) for path, methods in app.routes.items() for method in methods} == expected
 
 

@@ -145,7 +145,10 @@ def run_api_handler(stage: Stage, landing: Landing, queue: Queue) -> None:
     assert stage.api.get("/health").status == 200
     assert stage.api.get("/backups").status == 200
     assert stage.api.post("/department/backup/restore").status == 202
-    assert stage.api.post("/department/upload", {"id": 0}).status == 422
+    refused = stage.api.post("/department/upload", {"id": 0})
+    assert refused.status == 422
+    assert stage.api.get(f"/loads/{refused.body['load_id']}/rejects").status == 200
+    assert stage.api.send("POST", "/uploads/check?dataset=jobs", b"1,a", {"Content-Type": "text/csv"}).status == 200
 
 
 def run_migrate(stage: Stage, landing: Landing, queue: Queue) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import app
-from chalicelib.api import history, openapi, patterns, reports, restores
+from chalicelib.api import checks, history, openapi, patterns, reports, restores
 from chalicelib.api.openapi.operations import TAGS, Operation, operations
 from chalicelib.api.openapi.schemas import ref, row_name
-from chalicelib.api.parameters import Parameter
+from chalicelib.api.parameters import Parameter, asked
 from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.errors import Unprocessable
 from chalicelib.ingest.rules import check_instant, check_object
@@ -23,6 +24,7 @@ from tests.openapi import Described, described
 
 OPERATIONS = list(operations())
 PARAMETERS = [*history.FILTERS, history.LIMIT, history.CURSOR, history.LOAD_ID, reports.YEAR, reports.DEPARTMENT_ID]
+PARAMETERS += [checks.DATASET]
 CALENDAR = {"is not an ISO 8601 date-time", "is outside the years 1 to 9999"}  # what a pattern does not tell
 
 
@@ -108,6 +110,26 @@ def test_examples_are_what_they_are_examples_of(document: Described, operation: 
         assert operation.body.examples
         for value in operation.body.examples.values():
             assert document.faults(operation.body.schema, value) == []
+
+
+def test_what_must_be_given_is_told(document: Described) -> None:
+    given = {
+        (path, p["name"])
+        for path, item in document.document["paths"].items()
+        for operation in item.values()
+        for p in operation.get("parameters", ())
+        if p["required"] and p["in"] == "query"
+    }
+    assert given == {("/uploads/check", "dataset")}
+    asking: Any = SimpleNamespace(query_params={"limit": "3"})
+    with pytest.raises(Unprocessable, match="dataset must be given"):
+        asked(asking, (checks.DATASET, history.LIMIT))
+
+
+def test_a_file_to_check_is_csv_or_gzip(document: Described) -> None:
+    body = document.document["paths"]["/uploads/check"]["post"]["requestBody"]
+    assert list(body["content"]) == list(checks.MEDIA_TYPES)
+    assert set(checks.MEDIA_TYPES) <= set(app.api.binary_types)  # or API Gateway would not keep their bytes
 
 
 def read(parameter: Parameter, text: str) -> Any:

@@ -245,6 +245,10 @@ BACKUPS = closed(
                 {
                     "restore_point": RESTORE_POINT,
                     "created_at": _TIME,
+                    "verified_at": {
+                        **_or_null(_TIME),
+                        "description": "when it was last re-read and found sound; null where it was not, or not yet",
+                    },
                     "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
                 }
             ),
@@ -296,13 +300,9 @@ def components() -> dict[str, Json]:
         "TopDepartments": TOP,
         "Load": LOAD,
         "Loads": LOADS,
-        "Backups": BACKUPS,
-        "Health": HEALTH,
-    }
-                    "verified_at": {
         "Check": CHECK,
         "Reject": REJECT,
         "Rejects": REJECTS,
-                        **_or_null(_TIME),
-                        "description": "when it was last re-read and found sound; null where it was not, or not yet",
-                    },
+        "Backups": BACKUPS,
+        "Health": HEALTH,
+    }
