@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,8 +61,11 @@ class ObjectStream:
 
 @dataclass(frozen=True)
 class Listed:
+    """An entry of a bucket's list."""
+
     key: str
     size: int
+    modified: datetime
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,12 @@ class Bucket:
     def url(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
 
-    def open(self, key: str, version: str | None = None) -> ObjectStream:
-        """Start reading an object. Raises NotFound, StorageUnavailable."""
+    def open(self, key: str, version: str | None = None, *, most: int | None = None) -> ObjectStream:
+        """Start reading an object, or its first `most` bytes. Raises NotFound, StorageUnavailable."""
         what = self.url(key)
         at: dict[str, Any] = {"VersionId": version} if version else {}
+        if most is not None:
+            at["Range"] = f"bytes=0-{most - 1}"
         with _s3_errors(what):
             return ObjectStream(self._client().get_object(Bucket=self.name, Key=key, **at)["Body"], what)
 
@@ -154,7 +160,7 @@ class Bucket:
             pages = self._client().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix, StartAfter=after):
                 for item in page.get("Contents", ()):
-                    yield Listed(item["Key"], item["Size"])
+                    yield Listed(item["Key"], item["Size"], item["LastModified"])
 
     def copy_from(
         self, source: "Bucket", source_key: str, key: str, content_type: str, metadata: Mapping[str, str]

@@ -1,18 +1,23 @@
-"""GET /loads and /loads/{id}."""
+"""GET /loads, /loads/{id} and /loads/{id}/rejects."""
 
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalice.app import Blueprint
+from chalice.app import Blueprint, Response
 
 from chalicelib import instants, loads
 from chalicelib.api.parameters import OneOf, WholeNumber, asked
 from chalicelib.api.problems import endpoint
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import NotFound, Unprocessable
+from chalicelib.ingest.rejects import first_records
 from chalicelib.services import services
+from chalicelib.storage import Bucket
 
 STATUSES = ("queued", "running", *loads.FINAL)
 MAX_PAGE = 100
+URL_SECONDS = 15 * 60  # for which the URL of a reject file is good
 _MAX_LOAD = 2**63 - 1
 
 LOAD_ID = WholeNumber(
@@ -43,12 +48,54 @@ def list_loads() -> dict[str, Any]:
 @routes.route("/loads/{load_id}", content_types=["*/*"])
 @endpoint
 def show_load(load_id: str) -> dict[str, Any]:
-    try:
-        wanted = LOAD_ID.read(load_id)
-    except Unprocessable:
-        raise NotFound(f"there is no load {load_id[:40]}") from None
+    wanted = _load_id(load_id)
     with services().database.session() as session:
         row = loads.get(session, wanted)
     if row is None:
         raise NotFound(f"there is no load {wanted}")
     return instants.shown(row)
+
+
+@routes.route("/loads/{load_id}/rejects", content_types=["*/*"])
+@endpoint
+def show_rejects(load_id: str) -> Response:
+    wanted, limit = _load_id(load_id), asked(routes.current_request, (LIMIT,))["limit"]
+    parts = services()
+    with parts.database.session() as session:
+        row = loads.rejected(session, wanted)
+    if row is None:
+        raise NotFound(f"there is no load {wanted}")
+    key = row.pop("errored_key")
+    shown = {"load_id": wanted, **row, **_file(parts.storage.errored, key, min(limit, row["rejected"]))}
+    # With the URL anybody may read the file: no cache keeps it. ASCII alone would make the answer larger.
+    return Response(
+        json.dumps(shown, ensure_ascii=False),
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
+    )
+
+
+def _load_id(text: str) -> int:
+    """The number of a load. Raises NotFound."""
+    try:
+        return LOAD_ID.read(text)
+    except Unprocessable:
+        raise NotFound(f"there is no load {text[:40]}") from None
+
+
+def _file(bucket: Bucket, key: str | None, wanted: int) -> dict[str, Any]:
+    """The first records of a reject file and where the others are; none of a file that has expired."""
+    nothing = {"rejects": [], "truncated": False, "url": None, "expires_at": None}
+    if key is None:
+        return nothing
+    try:
+        records = first_records(bucket, key, wanted).records
+    except NotFound:
+        return nothing
+    until = datetime.now(UTC) + timedelta(seconds=URL_SECONDS)
+    url = bucket.presigned_get(key, seconds=URL_SECONDS)
+    return {
+        "rejects": records,
+        "truncated": len(records) < wanted,
+        "url": url,
+        "expires_at": instants.text(until, "seconds"),
+    }
