@@ -1,7 +1,6 @@
 """GET /loads, /loads/{id} and /loads/{id}/rejects."""
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalice.app import Blueprint, Response
@@ -11,13 +10,11 @@ from chalicelib.api.parameters import OneOf, WholeNumber, asked
 from chalicelib.api.problems import endpoint
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import NotFound, Unprocessable
-from chalicelib.ingest.rejects import first_records
+from chalicelib.ingest.rejected import of_load
 from chalicelib.services import services
-from chalicelib.storage import Bucket
 
 STATUSES = ("queued", "running", *loads.FINAL)
 MAX_PAGE = 100
-URL_SECONDS = 15 * 60  # for which the URL of a reject file is good
 _MAX_LOAD = 2**63 - 1
 
 LOAD_ID = WholeNumber(
@@ -62,11 +59,7 @@ def show_rejects(load_id: str) -> Response:
     wanted, limit = _load_id(load_id), asked(routes.current_request, (LIMIT,))["limit"]
     parts = services()
     with parts.database.session() as session:
-        row = loads.rejected(session, wanted)
-    if row is None:
-        raise NotFound(f"there is no load {wanted}")
-    key = row.pop("errored_key")
-    shown = {"load_id": wanted, **row, **_file(parts.storage.errored, key, min(limit, row["rejected"]))}
+        shown = of_load(session, parts.storage.errored, wanted, limit)
     # With the URL anybody may read the file: no cache keeps it. ASCII alone would make the answer larger.
     return Response(
         json.dumps(shown, ensure_ascii=False),
@@ -80,22 +73,3 @@ def _load_id(text: str) -> int:
         return LOAD_ID.read(text)
     except Unprocessable:
         raise NotFound(f"there is no load {text[:40]}") from None
-
-
-def _file(bucket: Bucket, key: str | None, wanted: int) -> dict[str, Any]:
-    """The first records of a reject file and where the others are; none of a file that has expired."""
-    nothing = {"rejects": [], "truncated": False, "url": None, "expires_at": None}
-    if key is None:
-        return nothing
-    try:
-        records = first_records(bucket, key, wanted).records
-    except NotFound:
-        return nothing
-    until = datetime.now(UTC) + timedelta(seconds=URL_SECONDS)
-    url = bucket.presigned_get(key, seconds=URL_SECONDS)
-    return {
-        "rejects": records,
-        "truncated": len(records) < wanted,
-        "url": url,
-        "expires_at": instants.text(until, "seconds"),
-    }
