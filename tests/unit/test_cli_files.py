@@ -68,7 +68,7 @@ def test_a_load_is_looked_at_ever_more_seldom_until_it_ends() -> None:
 
 def test_a_short_failure_of_the_network_does_not_end_it() -> None:
     away = CloudError("away")
-    api = Scripted(*[away] * 9, load("running"), *[away] * 9, load("failed"))
+    api = Scripted(*[away] * 9, load("running"), *[Refused(503, "away")] * 9, load("failed"))
     assert follow(api, Output(Terminal()), {"x": "/loads/7"}, lambda _: None)["x"]["status"] == "failed"
     with pytest.raises(CloudError, match="away"):
         follow(Scripted(*[away] * 10), Output(Terminal()), {"x": "/loads/7"}, lambda _: None)
