@@ -8,7 +8,7 @@ import pytest
 from chalicelib.datasets import DATASETS
 from infra.cli.client import Api
 from infra.cli.errors import Misuse, Refused
-from infra.cli.files import Sent, generation, waves
+from infra.cli.files import MAX_CHECKED, Sent, generation, waves
 from infra.cli.follow import follow
 from infra.cli.show import Output
 from infra.cli.summary import counts, open_rejects
@@ -38,6 +38,10 @@ def test_whoever_refers_to_another_goes_later() -> None:
     names = ["hired_employees", "jobs", "departments", "jobs"]
     found = waves([Sent(Path(str(number)), name) for number, name in enumerate(names)])
     assert [[file.dataset for file in wave] for wave in found] == [["jobs", "departments", "jobs"], ["hired_employees"]]
+
+
+def test_no_more_is_sent_to_be_checked_than_is_taken() -> None:
+    assert pytest.importorskip("chalicelib.api.checks").MAX_BODY == MAX_CHECKED
 
 
 class Scripted(Api):
