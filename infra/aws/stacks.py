@@ -5,6 +5,8 @@
 where it had another value before.
 """
 
+import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.errors import CloudError
 
 PARTS = ("storage", "network", "database", "operations")  # each after those whose outputs it takes
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # database has roles, and a macro of AWS's
 _PATIENCE = 3600  # seconds; a database and its proxy take twenty minutes
 _NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
@@ -53,39 +55,26 @@ def stack_name(stage: str, part: str) -> str:
     return f"hireflow-{stage}-{part}"
 
 
-def template(part: str) -> str:
-    """The text of a part's template."""
-    if part not in PARTS:
-        raise CloudError(f"there is no part {part}: {', '.join(PARTS)}")
-    return (_TEMPLATES / f"{part}.yaml").read_text()
-
-
-def apply(client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> dict[str, str]:
+def apply(
+    client: Any, stage: str, part: str, parameters: Mapping[str, str], templates: Path = TEMPLATES
+) -> dict[str, str]:
     """Create the stack, or change it to the template and parameters of now; returns its outputs.
 
-    Buckets and queues that a deleted stack has left behind are taken over. Raises CloudError with the reason of
-    the first resource that failed; the stack is then as it was before.
+    Buckets that a deleted stack has left behind are taken over. Raises CloudError with the reason of the first
+    resource that failed; the stack is then as it was before.
     """
-    stack = stack_name(stage, part)
-    with _errors(stack):
-        if _status(client, stack) in _NEVER_MADE:
-            delete(client, stage, part)
-        with _change_set(client, stage, part, parameters) as (change_set, changes):
-            if changes is not None:
-                _execute(client, stack, change_set)
+    with _change_set(client, stage, part, parameters, templates) as (change_set, changes):
+        if changes is not None:
+            _execute(client, stack_name(stage, part), change_set)
     return outputs(client, stage, part)
 
 
-def plan(client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> list[Change]:
+def plan(
+    client: Any, stage: str, part: str, parameters: Mapping[str, str], templates: Path = TEMPLATES
+) -> list[Change]:
     """What `apply` would change, in no particular order; nothing is changed. Raises CloudError."""
-    stack = stack_name(stage, part)
-    with _errors(stack):
-        new = _status(client, stack) in (None, *_NEVER_MADE)
-        with _change_set(client, stage, part, parameters) as (_, changes):
-            found = changes or []
-        if new and _status(client, stack) == "REVIEW_IN_PROGRESS":  # the empty stack that a change set needs
-            delete(client, stage, part)
-    return found
+    with _change_set(client, stage, part, parameters, templates) as (_, changes):
+        return changes or []
 
 
 def outputs(client: Any, stage: str, part: str) -> dict[str, str]:
@@ -127,27 +116,64 @@ def s3_prefix_list(ec2: Any) -> str:
 
 @contextmanager
 def _change_set(
-    client: Any, stage: str, part: str, parameters: Mapping[str, str]
+    client: Any, stage: str, part: str, parameters: Mapping[str, str], templates: Path
 ) -> Iterator[tuple[str, list[Change] | None]]:
     """A change set for as long as it is needed, and its changes; None where nothing at all would change."""
+    if part not in PARTS:
+        raise CloudError(f"there is no part {part}: {', '.join(PARTS)}")
+    stack, values = stack_name(stage, part), {"Stage": stage, **parameters}
+    text = (templates / f"{part}.yaml").read_text()
+    with _errors(stack), _stack(client, stage, part) as (kind, stack_id):
+        made = client.create_change_set(
+            StackName=stack,
+            ChangeSetName=f"hireflow-{_token()}",
+            ChangeSetType=kind,
+            TemplateBody=_with_names(text, stage, stack_id),
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()],
+            Capabilities=_CAPABILITIES,
+            Tags=[{"Key": "application", "Value": "hireflow"}, {"Key": "stage", "Value": stage}],
+            ImportExistingResources=True,
+        )["Id"]
+        try:
+            yield made, _changes(client, made)
+        finally:
+            with _bygone("ChangeSetNotFound", "InvalidChangeSetStatus"):  # one that was executed goes by itself
+                client.delete_change_set(ChangeSetName=made)
+
+
+@contextmanager
+def _stack(client: Any, stage: str, part: str) -> Iterator[tuple[str, str]]:
+    """The kind of a change set for the stack, and the stack's id; an empty one, as long as nothing is put into it,
+    where there is none, since the id tells the account."""
     stack = stack_name(stage, part)
-    made = client.create_change_set(
-        StackName=stack,
-        ChangeSetName=f"hireflow-{_token()}",
-        ChangeSetType="CREATE" if _status(client, stack) in (None, *_NEVER_MADE) else "UPDATE",
-        TemplateBody=template(part),
-        Parameters=[
-            {"ParameterKey": name, "ParameterValue": value} for name, value in {"Stage": stage, **parameters}.items()
-        ],
-        Capabilities=_CAPABILITIES,
-        Tags=[{"Key": "application", "Value": "hireflow"}, {"Key": "stage", "Value": stage}],
-        ImportExistingResources=True,
-    )["Id"]
+    found = _described(client, stack)
+    if found is not None and found["StackStatus"] not in _NEVER_MADE:
+        yield "UPDATE", found["StackId"]
+        return
+    delete(client, stage, part)
+    nothing = json.dumps({"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
+    name = f"hireflow-{_token()}"
     try:
-        yield made, _changes(client, made)
+        yield (
+            "CREATE",
+            client.create_change_set(StackName=stack, ChangeSetName=name, ChangeSetType="CREATE", TemplateBody=nothing)[
+                "StackId"
+            ],
+        )
     finally:
-        with _bygone("ChangeSetNotFound", "InvalidChangeSetStatus"):  # one that was executed goes by itself
-            client.delete_change_set(ChangeSetName=made)
+        if _status(client, stack) == "REVIEW_IN_PROGRESS":
+            delete(client, stage, part)
+
+
+def _with_names(text: str, stage: str, stack_id: str) -> str:
+    """A template whose buckets have their names written out: CloudFormation takes over what exists by no others."""
+    _, partition, _, region, account, *_ = stack_id.split(":")
+    known = {"Stage": stage, "AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": partition}
+
+    def written_out(found: re.Match[str]) -> str:
+        return "BucketName: " + re.sub(r"\$\{([\w:]+)\}", lambda name: known[name[1]], found[1])
+
+    return re.sub(r"BucketName: !Sub (\S+)", written_out, text)
 
 
 def _changes(client: Any, change_set: str) -> list[Change] | None:
@@ -160,7 +186,8 @@ def _changes(client: Any, change_set: str) -> list[Change] | None:
         reason = found.get("StatusReason", found["Status"])
         if "didn't contain changes" in reason or "No updates are to be performed" in reason:
             return None
-        raise CloudError(f"{found['StackName']} cannot be changed so: {reason}")
+        invalid = _invalid(client, ChangeSetName=change_set)
+        raise CloudError(f"{found['StackName']} cannot be changed so: {invalid or reason}")
     pages = client.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
     return [Change.of(change["ResourceChange"]) for page in pages for change in page["Changes"]]
 
@@ -184,16 +211,34 @@ def _ended(client: Any, stack: str) -> str:
 
 
 def _reason(client: Any, stack: str, token: str) -> str:
-    """Why the operation of this token failed: what came after is mostly `cancelled`."""
+    """Why the operation of this token failed: what failed first, since the rest is mostly `cancelled` for that."""
     pages = client.get_paginator("describe_stack_events").paginate(StackName=stack)
     failed = [
         event
         for page in pages
-        for event in page["StackEvents"]
-        if event.get("ClientRequestToken", token) == token and event["ResourceStatus"].endswith("_FAILED")
+        for event in page["StackEvents"]  # newest first
+        if event.get("ClientRequestToken") == token and event["ResourceStatus"].endswith("_FAILED")
     ]
-    first: Mapping[str, str] = min(failed, key=lambda event: event["Timestamp"], default={})
-    return f"{first.get('LogicalResourceId')}: {first.get('ResourceStatusReason')}"
+    if not failed:
+        return "CloudFormation does not say why"
+    first = failed[-1]
+    if first["PhysicalResourceId"] == first["StackId"] and (invalid := _invalid(client, StackName=stack)):
+        return invalid
+    return f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason')}"
+
+
+def _invalid(client: Any, **where: str) -> str | None:
+    """What CloudFormation found to be wrong before it touched a resource: it says so in events of their own."""
+    try:
+        pages = list(client.get_paginator("describe_events").paginate(**where, Filters={"FailedEvents": True}))
+    except ClientError:  # it is only for a better message
+        return None
+    reasons = (
+        (event.get("LogicalResourceId"), event.get("ValidationStatusReason"))
+        for page in pages
+        for event in page["OperationEvents"]
+    )
+    return next((f"{name}: {reason}" for name, reason in reasons if reason), None)
 
 
 def _status(client: Any, stack: str) -> str | None:
