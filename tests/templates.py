@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from cfnlint.decode import decode
 
 from infra.aws.stacks import PARTS, TEMPLATES
@@ -258,6 +259,8 @@ def logs_end(template: Template) -> Iterator[str]:
     for name, group in resources(template, "AWS::Logs::LogGroup").items():
         if not group["Properties"].get("RetentionInDays"):
             yield f"{name} is kept for ever"
+        if {group.get("DeletionPolicy"), group.get("UpdateReplacePolicy")} != {"Retain"}:
+            yield f"{name} is in the way of the next stack where somebody still writes to it"
 
 
 def alarms_reach_somebody(template: Template) -> Iterator[str]:
@@ -312,9 +315,23 @@ def broken(template: Template) -> dict[str, list[str]]:
     return {rule.__name__: found for rule in RULES if (found := list(rule(template)))}
 
 
+class _Sub(str):
+    """Text that is written as `!Sub`, which is what infra.aws.stacks looks for."""
+
+
+yaml.SafeDumper.add_representer(_Sub, lambda dumper, text: dumper.represent_scalar("!Sub", text))
+
+
+def _short(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        sub = tree.get("Fn::Sub")
+        return _Sub(sub) if isinstance(sub, str) else {name: _short(value) for name, value in tree.items()}
+    return [_short(value) for value in tree] if isinstance(tree, list) else tree
+
+
 def written(template: Template, part: str, folder: Path) -> Path:
     """A folder of templates, this one among the others."""
     for other in PARTS:
-        text = json.dumps(template) if other == part else (TEMPLATES / f"{other}.yaml").read_text()
-        (folder / f"{other}.yaml").write_text(text)
+        changed = yaml.safe_dump(_short(template), width=10_000) if other == part else None
+        (folder / f"{other}.yaml").write_text(changed or (TEMPLATES / f"{other}.yaml").read_text())
     return folder

@@ -296,6 +296,10 @@ def test_network_and_database_as_far_as_this_cloud_knows_them(
     assert len(client("rds").describe_db_instances()["DBInstances"]) == 1
     delete(cloudformation, "prod", "database")
     assert client("rds").describe_db_clusters()["DBClusters"] == []
+    kept = {f"{name}Log" for name in ("Postgres", "Proxy", "Rotation")}
+    assert names(plan(cloudformation, "prod", "database", network, folder), "Import") == kept
+    apply(cloudformation, "prod", "database", network, folder)
+    assert len(client("logs").describe_log_groups()["logGroups"]) == len(kept)
 
 
 @pytest.mark.parametrize("part", PARTS)

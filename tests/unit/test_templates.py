@@ -155,8 +155,9 @@ BREAKS: list[tuple[str, str, str, Any]] = [
     ("queues_keep_what_they_have", "operations", "Resources/DeadLetters/Properties/MessageRetentionPeriod", 345600),
     ("queues_keep_what_they_have", "operations", "Resources/DeadLettersOnlyTls", GONE),
     *(
-        ("logs_end", "database", f"Resources/{name}/Properties/RetentionInDays", GONE)
+        ("logs_end", "database", f"Resources/{name}/{what}", GONE)
         for name in ("PostgresLog", "RotationLog", "ProxyLog")
+        for what in ("Properties/RetentionInDays", "DeletionPolicy", "UpdateReplacePolicy")
     ),
     *(
         ("alarms_reach_somebody", "operations", f"Resources/BackupsLag/Properties/{what}", to)
