@@ -198,6 +198,13 @@ def test_a_change_that_fails_says_why_and_leaves_the_stack_as_it_was(
     assert outputs(cloudformation, "prod", "operations") == made
     topics = [topic["TopicArn"].rpartition(":")[2] for topic in client("sns").list_topics()["Topics"]]
     assert topics == ["hireflow-prod-alarms"]
+    # again, for another reason, which takes its time
+    slow = {"Handle": {"Ref": "Handle"}, "Timeout": "1", "Count": 1}
+    template = parsed("operations")
+    template["Resources"]["Handle"] = {"Type": "AWS::CloudFormation::WaitConditionHandle"}
+    template["Resources"]["Slow"] = {"Type": "AWS::CloudFormation::WaitCondition", "Properties": slow}
+    with pytest.raises(CloudError, match=r"operations is UPDATE_ROLLBACK_COMPLETE: Slow: .*timed out"):
+        apply(cloudformation, "prod", "operations", {}, written(template, "operations", tmp_path))
     assert apply(cloudformation, "prod", "operations", {"AlarmEmail": "somebody@example.com"}) == made
 
 
