@@ -13,9 +13,10 @@ from typing import Any
 
 
 def main() -> None:
+    answers, sys.stdout = sys.stdout, sys.stderr  # what a handler prints or logs is not an answer
+
     import app
 
-    answers, sys.stdout = sys.stdout, sys.stderr  # what a handler prints is not an answer
     for line in sys.stdin:
         call = json.loads(line)
         handler: Any = app.app if call["function"] == "api_handler" else getattr(app, call["function"])
