@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,9 +47,10 @@ def _s3_errors(what: str) -> Iterator[None]:
 
 
 class ObjectStream:
-    """The body of an object as a forward-only file."""
+    """The body of an object as a forward-only file of `size` bytes; `etag` is that of the whole object."""
 
-    def __init__(self, body: Any, what: str) -> None:
+    def __init__(self, body: Any, what: str, size: int = 0, etag: str = "") -> None:
+        self.size, self.etag = size, etag
         self._body, self._what = body, what
 
     def read(self, size: int = -1, /) -> bytes:
@@ -96,14 +98,20 @@ class Bucket:
     def url(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
 
-    def open(self, key: str, version: str | None = None, *, most: int | None = None) -> ObjectStream:
-        """Start reading an object, or its first `most` bytes. Raises NotFound, StorageUnavailable."""
+    def open(self, key: str, version: str | None = None, *, start: int = 0, most: int | None = None) -> ObjectStream:
+        """Start reading an object, from byte `start` on `most` bytes at most. Raises NotFound, StorageUnavailable."""
         what = self.url(key)
         at: dict[str, Any] = {"VersionId": version} if version else {}
-        if most is not None:
-            at["Range"] = f"bytes=0-{most - 1}"
+        if start or most is not None:
+            at["Range"] = f"bytes={start}-{'' if most is None else start + most - 1}"
         with _s3_errors(what):
-            return ObjectStream(self._client().get_object(Bucket=self.name, Key=key, **at)["Body"], what)
+            try:
+                answer = self._client().get_object(Bucket=self.name, Key=key, **at)
+            except self._client().exceptions.ClientError as error:
+                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # nothing comes after
+                    return ObjectStream(BytesIO(), what)
+                raise
+            return ObjectStream(answer["Body"], what, answer["ContentLength"], answer["ETag"])
 
     def get(self, key: str) -> bytes:
         """A small object, whole. Raises NotFound, StorageUnavailable."""

@@ -26,6 +26,18 @@ BAD_QUOTING = Problem(None, "a quote stands inside an unquoted field or text fol
 
 
 @dataclass(frozen=True)
+class Position:
+    """A place between two records: how many bytes and physical lines stand before it, and whether any record does."""
+
+    offset: int = 0
+    lines: int = 0
+    records: bool = False
+
+
+BEGINNING = Position()
+
+
+@dataclass(frozen=True)
 class Clean:
     """A run of valid lines; `line` is the number of the first, from 1."""
 
@@ -133,19 +145,37 @@ class Seeker:
 
 
 class Reader:
-    """Reads `source` once. Physical lines are covered in order, without gaps, by the tokens."""
+    """Reads `source` once. Physical lines are covered in order, without gaps, by the tokens.
 
-    def __init__(self, dataset: Dataset, source: Readable, *, chunk: int = CHUNK, fast: bool = True) -> None:
+    `source` holds what comes after `start`: the file from its beginning, or from where an earlier reader had got to.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        source: Readable,
+        *,
+        start: Position = BEGINNING,
+        chunk: int = CHUNK,
+        fast: bool = True,
+    ) -> None:
         self._dataset, self._source, self._chunk = dataset, source, chunk
         self._clean = clean_lines(dataset) if fast else None
         self._buffer = b""
+        self._before = start.offset  # bytes of the file before the buffer
         self._position = 0
-        self._line = 1
+        self._line = start.lines + 1
         self._ended = False
-        self._header_possible = True
+        self._header_possible = not start.records
+
+    @property
+    def offset(self) -> int:
+        """Bytes before the end of the last token, one too many where the file's last line lacks its end."""
+        return self._before + self._position
 
     def __iter__(self) -> Iterator[Token]:
-        self._skip_bom()
+        if not self._before:
+            self._skip_bom()
         while self._more() or self._position < len(self._buffer):
             yield from self._clean_run()
             while self._position < len(self._buffer):
@@ -169,6 +199,7 @@ class Reader:
             return False
         data = self._source.read(self._chunk)
         rest = self._buffer[self._position :]
+        self._before += self._position
         if data:
             self._buffer = rest + data
         else:
