@@ -4,6 +4,7 @@ boto3 is imported when a client is first needed: most API requests never touch S
 the largest part of a cold start.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -330,7 +331,8 @@ class Storage:
                 import boto3
                 from botocore.config import Config
 
-                style: Any = {"addressing_style": "path" if self._public_url else "virtual"}
+                given = self._public_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+                style: Any = {"addressing_style": "path" if given else "virtual"}
                 config = Config(signature_version="s3v4", s3=style)
                 self._made_signer = boto3.client("s3", endpoint_url=self._public_url or None, config=config)
         return self._made_signer

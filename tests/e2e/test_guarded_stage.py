@@ -1,7 +1,10 @@
 """A stage that is not this machine's own: callers need a token, functions take their login from a secret."""
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -42,6 +45,26 @@ def test_a_request_needs_a_token_of_the_right_role(guarded: Cloud) -> None:
     assert guarded.post("/job/upload", {"id": 1, "job": "Clerk"}).status == 201  # as the operator of the env file
     guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
     assert guarded.send("GET", "/loads", headers=reader).status == 401
+
+
+def test_the_command_line_says_what_a_token_lacks(guarded: Cloud, tmp_path: Path) -> None:
+    def run(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        stage = {"STAGE": STAGE, "HIREFLOW_STATE_DIR": str(guarded.commands.state.folder), "API_URL": ""}
+        command: list[str | Path] = [ROOT / "hireflow", *words]
+        return subprocess.run(
+            command, env={**os.environ, **stage, **changes}, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    upload = ("upload", str(tmp_path / "jobs.csv"))
+    reader = run("token", "new", "reader").stdout.strip()
+    refused = run(*upload, API_TOKEN=reader)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "403 Forbidden: this needs the role writer" in refused.stderr
+    assert "use a token with that role" in refused.stderr
+    assert run("loads", API_TOKEN=reader).returncode == 0
+    assert "401 Unauthenticated: the token is not known" in run("loads", API_TOKEN=f"{reader}x").stderr
+    assert run(*upload).returncode == 0  # as the operator of the env file
 
 
 def test_files_load_with_the_login_of_the_secret(guarded: Cloud) -> None:

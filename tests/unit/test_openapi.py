@@ -129,6 +129,8 @@ def test_everything_that_is_sent_or_answered_has_an_example_that_fits(document: 
     found = list(parts(document))
     assert len(found) > 300
     for at, part in found:
+        if "schema" not in part:  # bytes
+            continue
         shown = [part["example"]] if "example" in part else [e["value"] for e in part.get("examples", {}).values()]
         shown += part["schema"].get("examples", [])
         assert shown, at

@@ -260,6 +260,7 @@ REASONS: Json = {
 _TRUNCATED: Json = {
     "type": "boolean",
     "description": "whether `rejects` has fewer records than were asked for and exist: they are too large for more",
+    "examples": [False],
 }
 _REJECT: dict[str, Json] = {
     "reasons": {"type": "array", "items": text("job is missing"), "minItems": 1},
