@@ -110,7 +110,8 @@ class Seeker:
 
     def record(self, line: int) -> Record:
         while line - self._first >= len(self._lines) - 1:
-            self._next_lines()
+            if not self._next_lines():
+                raise LookupError("the file has become shorter")
         raw = self._lines[line - self._first]
         if b'"' in raw:
             raw = self._quoted(line)
@@ -122,18 +123,19 @@ class Seeker:
         count = 1
         while True:
             start = line - self._first
-            while start + count >= len(self._lines):
-                self._next_lines(keep=line)
+            while start + count >= len(self._lines) and self._next_lines(keep=line):
                 start = 0
             if match := RECORD.match(b"\n".join(self._lines[start : start + count]) + b"\n"):
                 return match.group()[:-1]
+            if start + count >= len(self._lines):
+                raise LookupError("the file has become shorter")
             count *= 2
 
-    def _next_lines(self, keep: int | None = None) -> None:
-        """Read on; drop the lines before `keep`, or all that are complete."""
+    def _next_lines(self, keep: int | None = None) -> bool:
+        """Read on, False at the end; drop the lines before `keep`, or all that are complete."""
         data = self._source.read(self._chunk)
         if not data and not self._lines[-1]:
-            raise LookupError("the file has become shorter")
+            return False
         kept = len(self._lines) - 1 if keep is None else keep - self._first
         self._first += kept
         del self._lines[:kept]
@@ -142,6 +144,7 @@ class Seeker:
             self._started = True
             self._lines[0] = self._lines[0].removeprefix(_BOM)
         self._lines[-1] = self._lines[-1][: MAX_RECORD + 3]  # what is longer is not a record
+        return True
 
 
 class Reader:

@@ -198,6 +198,13 @@ def test_records_are_found_again_by_line(data: bytes, drip: int, step: int) -> N
         assert again.record(record.line) == record
 
 
+@pytest.mark.parametrize("lines", range(1, 10))
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_last_record_is_found_again_however_many_lines_it_has(lines: int, end: bytes) -> None:
+    name = b"\n".join([b"x"] * lines)
+    assert Seeker(io.BytesIO(b'1,a\n2,"' + name + b'"' + end)).record(2).fields == (b"2", name)
+
+
 def test_a_line_too_long_to_be_a_record_is_passed_in_bounded_memory() -> None:
     again = Seeker(Drip(b"1,x\n" + b"y" * (5 * MAX_RECORD) + b'\n2,"z\n"\n', 1 << 18))
     assert again.record(1).fields == (b"1", b"x")
