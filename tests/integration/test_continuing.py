@@ -1,6 +1,6 @@
 """Loads of large objects: several invocations, deaths between them, and the result of one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chalicelib import loads
+from chalicelib.backups.restore import order_restore
 from chalicelib.backups.run import run_backup
 from chalicelib.database import Database
 from chalicelib.datasets import DATASETS
@@ -139,3 +141,145 @@ def test_many_invocations_do_what_one_does(
     assert everything(landing, relay.run(event)) == once
     assert staged(landing) == []
     assert len(relay.ended) == 1
+
+
+ROWS = "".join(f'{i},"Ann, {i % 4}",2021-01-0{i % 9 + 1},{i % 3 + 1},1\r\n' for i in range(1, 13))
+
+
+def loaded_at_once(landing: Landing, key: str = "hired_employees.csv") -> tuple[Any, ...]:
+    empty(landing)
+    once = everything(landing, landing.upload(key, ROWS))
+    empty(landing)
+    return once
+
+
+def test_handovers_use_up_no_attempts_and_time_adds_up(landing: Landing) -> None:
+    once = loaded_at_once(landing)
+    relay = Relay(landing, 2, [True, True, False] * 2)
+    load = relay.run(landing.put("hired_employees.csv", ROWS))
+    assert everything(landing, load) == once
+    assert load["attempts"] < 3 < relay.invoked
+    assert relay.ended[0].status == "succeeded"
+    assert relay.ended[0].counts.received == 12
+
+
+def test_a_load_that_cannot_be_handed_over_goes_on_at_its_next_attempt(landing: Landing) -> None:
+    once = loaded_at_once(landing)
+    event = landing.put("hired_employees.csv", ROWS)
+    relay = Relay(landing, 5)
+    refused = Continuing(1, lambda: _raise(Unavailable("nobody can be invoked now")), margin=60, lines=5)
+    [created] = created_objects(event)
+    with pytest.raises(Unavailable):
+        ingest_object(landing.database, landing.s3.storage, created, grace=GRACE, seconds=75, continuing=refused)
+    assert landing.load()["status"] == "queued"
+    assert landing.rows("SELECT lines FROM staged_loads") == [(5,)]
+    assert everything(landing, relay.run(event)) == once
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_a_load_that_is_given_up_leaves_nothing_and_is_loaded_after_a_redrive(landing: Landing) -> None:
+    once = loaded_at_once(landing)
+    event = landing.put("hired_employees.csv", ROWS)
+    relay = Relay(landing, 5)
+    assert not relay.once(event)
+
+    def away(operation: str, _key: str) -> None:
+        if operation == "GetObject":
+            raise ConnectionResetError
+
+    landing.s3.before = away
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            relay.once(event)
+    landing.s3.before = None
+    assert (landing.load()["status"], staged(landing)) == ("failed", [])
+    with pytest.raises(LoadGivenUp):
+        relay.once(event)
+    with landing.database.session() as session:
+        loads.reopen(session, next(iter(created_objects(event))))
+    assert everything(landing, relay.run(event)) == once
+
+
+def test_the_sweep_drops_what_was_left_and_spares_what_is_worked_on(landing: Landing, postgres: Postgres) -> None:
+    empty(landing)
+    relay = Relay(landing, 5)
+    relay.once(landing.put("hired_employees.csv", ROWS))
+    load_id = landing.load()["id"]
+    upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)
+    assert len(staged(landing)) == 3
+    worker = Database(postgres.url, tls="disable")
+    with worker.session() as session:
+        session.run(f"SELECT pg_advisory_lock({load_id})")
+        with landing.database.session() as other:
+            loads.fail(other, load_id, "for a test")
+        upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)
+        assert len(staged(landing)) == 3
+    worker.close()
+    upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)
+    assert staged(landing) == []
+
+
+def test_an_object_that_was_overwritten_is_begun_anew(landing: Landing) -> None:
+    empty(landing)
+    relay = Relay(landing, 5)
+    event = landing.put("hired_employees.csv", "1,Old,2021-01-01,1,1\n" * 12)
+    del event["Records"][0]["s3"]["object"]["versionId"]  # a bucket without versions
+    assert not relay.once(event)
+    landing.put("hired_employees.csv", ROWS)
+    load = relay.run(event)
+    assert counts(load) == (12, 8, 0, 0, 0, 4)
+    assert landing.scalar("SELECT count(*) FROM hired_employees WHERE name = 'Old'") == 0
+
+
+def test_a_restore_is_continued(landing: Landing) -> None:
+    empty(landing)
+    names = [(i, f"Department {i}") for i in range(1, 20_001)]
+    landing.upload("departments.csv", "".join(f"{i},{name}\n" for i, name in names))
+    run_backup(landing.database, landing.s3.storage, retention=timedelta(days=1))
+    landing.upload("departments.csv", "".join(f"{i},x\n" for i in range(1, 20_001)))
+    order = order_restore(landing.database, landing.s3.storage, DATASETS["departments"])
+    key = f"restores/{order['load_id']}/departments.avro"
+    head = landing.s3.client.head_object(Bucket="test-landing", Key=key)
+    item = {"key": key, "versionId": head["VersionId"], "sequencer": "F"}
+    relay = Relay(landing, 1000, [False, True])
+    event = {"Records": [{"s3": {"bucket": {"name": "test-landing"}, "object": item}}]}
+    while not relay.once(event):
+        pass
+    assert counts(landing.load(order["load_id"])) == (20_000, 0, 20_000, 0, 0, 0)
+    assert relay.asked > 2
+    assert landing.rows("SELECT * FROM departments ORDER BY id") == names
+
+
+def test_a_small_object_is_staged_as_ever(landing: Landing) -> None:
+    empty(landing)
+    event = landing.put("hired_employees.csv", ROWS)
+    [created] = created_objects(event)
+    continuing = Continuing(len(ROWS) + 1, lambda: _raise(AssertionError()), margin=60, lines=1)
+    landing.s3.calls.clear()
+    assert ingest_object(landing.database, landing.s3.storage, created, grace=GRACE, seconds=75, continuing=continuing)
+    assert [call for call, _ in landing.s3.calls].count("GetObject") == 2  # the second one for rows without parents
+    assert landing.scalar("SELECT handovers FROM loads ORDER BY id DESC LIMIT 1") == 0
+
+
+def test_a_crash_of_postgres_costs_a_new_beginning(s3: S3) -> None:
+    with temporary() as server:
+        upgrade(server.url, tls="disable")
+        database = Database(server.url, tls="disable")
+        s3.client.put_bucket_versioning(Bucket="test-landing", VersioningConfiguration={"Status": "Enabled"})
+        landing = Landing(database, s3)
+        once = loaded_at_once(landing)
+        relay = Relay(landing, 3)
+        event = landing.put("hired_employees.csv", ROWS)
+        for _ in range(2):
+            assert not relay.once(event)
+        assert landing.rows("SELECT lines FROM staged_loads") == [(6,)]
+        port = server.port() or 0
+        server.kill()
+        server.start(port)
+        assert not relay.once(event)
+        assert landing.rows("SELECT lines FROM staged_loads") == [(3,)]
+        assert everything(landing, relay.run(event)) == once
+        database.close()
