@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BRIEF = 60.0  # seconds; work that has less waits less for S3
 PART_SIZE = 5 * 1024 * 1024  # bytes; S3 takes no multipart part below 5 MiB but the last
+_SKIPPED = 1024 * 1024  # bytes read at a time where they are not wanted
 _MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
 
@@ -29,6 +30,12 @@ class Readable(Protocol):
     """A forward-only stream of bytes; `read` returns b"" at the end."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+def skip(stream: Readable, size: int) -> None:
+    """Read so many bytes for nothing."""
+    while size > 0 and (data := stream.read(min(size, _SKIPPED))):
+        size -= len(data)
 
 
 @contextmanager
@@ -112,7 +119,10 @@ class Bucket:
                 if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # nothing comes after
                     return ObjectStream(BytesIO(), what)
                 raise
-            return ObjectStream(answer["Body"], what, answer["ContentLength"], answer["ETag"])
+            stream = ObjectStream(answer["Body"], what, answer["ContentLength"], answer["ETag"])
+        if start and "ContentRange" not in answer:  # a server may send everything all the same (RFC 9110, 14.2)
+            skip(stream, start)
+        return stream
 
     def get(self, key: str) -> bytes:
         """A small object, whole. Raises NotFound, StorageUnavailable."""

@@ -13,8 +13,8 @@ from chalicelib.ingest.copying import BINARY, TEXT, Form, binary_rows
 from chalicelib.ingest.reader import BEGINNING, MAX_RECORD, Position, Reader, Record, Seeker, Token
 from chalicelib.ingest.rules import Checked, all_stored_are_valid, check_stored, shown_stored
 from chalicelib.loads import ObjectCreated
-from chalicelib.storage import Readable
-from chalicelib.streams import MIB, Expansion, Hashed, Unzipped
+from chalicelib.storage import Readable, skip
+from chalicelib.streams import Expansion, Hashed, Unzipped
 
 SUFFIXES = (".csv", ".csv.gz", ".avro")
 
@@ -73,7 +73,7 @@ class Source:
             return _StoredTokens(self.dataset, stream, start.lines)
         if self.suffix == ".csv.gz":
             stream = Unzipped(stream)
-            _skip(stream, start.offset)
+            skip(stream, start.offset)
         return Reader(self.dataset, stream, start=start)
 
     def seeker(self, stream: Readable) -> "Seeker | StoredSeeker":
@@ -89,11 +89,6 @@ class Tokens(Protocol):
     @property
     def offset(self) -> int: ...
     def __iter__(self) -> Iterator[Token]: ...
-
-
-def _skip(stream: Readable, size: int) -> None:
-    while size > 0 and (data := stream.read(min(size, MIB))):
-        size -= len(data)
 
 
 def unrecognised(key: str) -> LoadError:
