@@ -23,7 +23,6 @@ from chalicelib.ingest.rejects import Reasons, Reject
 from chalicelib.ingest.staging import ROWS_PER_COPY, Stager
 from chalicelib.loads import Claim
 
-DEFAULT_FROM = 256 * 1024 * 1024  # bytes as stored: a few million rows, or ten times as many packed ones
 MARGIN = 45.0  # seconds before the end of its time at which an invocation hands over
 
 
@@ -34,7 +33,7 @@ class Continuing:
     `again` asks for one, with the event of this one; where it is None, only a failed attempt is followed by another.
     """
 
-    from_bytes: int = DEFAULT_FROM
+    from_bytes: int
     again: Callable[[], None] | None = None
     margin: float | None = None
     lines: int = ROWS_PER_COPY  # of a portion

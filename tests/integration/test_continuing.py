@@ -1,6 +1,7 @@
 """Loads of large objects: several invocations, deaths between them, and the result of one."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from chalicelib.ingest.sources import created_objects
 from chalicelib.loads import Ended
 from chalicelib.migrations import upgrade
 from infra.local.postgres import Postgres, temporary
+from infra.local.provision import connect
 from tests.integration.landing import GRACE, Landing, counts
 from tests.integration.s3_fixtures import S3
 
@@ -276,9 +278,12 @@ def test_a_crash_of_postgres_costs_a_new_beginning(s3: S3) -> None:
         for _ in range(2):
             assert not relay.once(event)
         assert landing.rows("SELECT lines FROM staged_loads") == [(6,)]
+        with closing(connect(server.superuser_url)) as admin:
+            admin.run("CHECKPOINT")  # this server's commits wait for no disk
         port = server.port() or 0
         server.kill()
         server.start(port)
+        assert landing.rows("SELECT lines FROM staged_loads") == [(6,)]
         assert not relay.once(event)
         assert landing.rows("SELECT lines FROM staged_loads") == [(3,)]
         assert everything(landing, relay.run(event)) == once

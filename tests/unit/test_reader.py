@@ -1,7 +1,7 @@
 import csv
 import io
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
@@ -15,9 +15,11 @@ from chalicelib.ingest.reader import (
     NEVER_CLOSED,
     TOO_LONG,
     Clean,
+    Position,
     Reader,
     Record,
     Seeker,
+    Skipped,
     split,
 )
 from chalicelib.ingest.rules import check_fields
@@ -60,6 +62,10 @@ def _records(token: object) -> Iterator[Record]:
     if isinstance(token, Clean):
         for line, raw in enumerate(token.data.splitlines(), token.line):
             yield Record(line, 1, raw, split(raw))
+
+
+def records_of(tokens: Iterable[object]) -> list[Record]:
+    return [record for token in tokens for record in _records(token)]
 
 
 def rows(*departments: tuple[int, int, str]) -> list[Seen]:
@@ -196,6 +202,24 @@ def test_records_are_found_again_by_line(data: bytes, drip: int, step: int) -> N
     again = Seeker(Drip(data, drip))
     for record in wanted[::step]:
         assert again.record(record.line) == record
+
+
+@given(
+    st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    st.lists(PIECES, max_size=30).map(b"".join),
+    st.integers(1, 40),
+    st.integers(1, 40),
+)
+def test_a_reader_goes_on_where_another_one_stopped(bom: bytes, body: bytes, drip: int, chunk: int) -> None:
+    data = bom + body
+    reader, position, records = Reader(EMPLOYEES, Drip(data, drip), chunk=chunk), Position(), False
+    whole, done = records_of(Reader(EMPLOYEES, io.BytesIO(data))), list[Record]()
+    for token in reader:
+        done += _records(token)
+        records |= not isinstance(token, Skipped)
+        position = Position(reader.offset, token.line + token.lines - 1, records)
+        rest = Reader(EMPLOYEES, io.BytesIO(data[position.offset :]), start=position)
+        assert [*done, *records_of(rest)] == whole
 
 
 @pytest.mark.parametrize("lines", range(1, 10))
