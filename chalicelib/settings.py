@@ -18,12 +18,12 @@ class Settings:
     `database_url` is a SQLAlchemy URL; where it is empty, `database_secret` names the secret that holds
     it, or holds user and password as RDS writes them. `database_host` (with `:port` where it is not 5432) and
     `database_name` stand in for what such a secret says of them, or leaves out. With `database_iam` the password
-    is a token of IAM. Buckets and queue are names; metrics name their `stage`; `s3_public_url` is where callers reach S3,
-    empty for its usual addresses. `database_tls` is `verify-full` or `disable`; `database_ca` is the file of
-    the authorities that are trusted then, empty for the system's; `database_connections` bounds
-    the connections of all functions together (the migration sets it); `authentication` whether requests need
-    a token; `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore
-    point is kept.
+    is a token of IAM. Buckets and queue are names; metrics name their `stage`; `s3_public_url` is where callers
+    reach S3, empty for its usual addresses. `database_tls` is `verify-full` or `disable`; `database_ca` is the
+    file of the authorities that are trusted then, empty for the system's; `database_connections` bounds the
+    connections of all functions together (the migration sets it); `authentication` whether requests need a
+    token; `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore point is
+    kept.
     """
 
     database_url: str = field(repr=False)  # holds a password

@@ -11,7 +11,8 @@ def migrate_stage(env: Mapping[str, str]) -> dict[str, str]:
     """Bring the schema up to date as its owner, and admit the role of the functions.
 
     DATABASE_URL or DATABASE_SECRET are the owner's here, APP_DATABASE_URL or APP_DATABASE_SECRET the
-    functions', who have a password of their own even where they log in with a token. Returns {"revision": …}. Raises ConfigurationError.
+    functions', who have a password of their own even where they log in with a token. Returns {"revision": …}.
+    Raises ConfigurationError.
     """
     settings = Settings.from_env(env)
     app = {

@@ -44,7 +44,12 @@ def test_a_token_is_not_sent_where_anybody_can_read_it() -> None:
 
 
 def test_everything_wrong_is_named_at_once() -> None:
-    wrong = {"DATABASE_IAM": "perhaps", "DATABASE_TLS": "maybe", "ORPHAN_GRACE_MINUTES": "soon", "BACKUP_RETENTION_DAYS": "-1"}
+    wrong = {
+        "DATABASE_IAM": "perhaps",
+        "DATABASE_TLS": "maybe",
+        "ORPHAN_GRACE_MINUTES": "soon",
+        "BACKUP_RETENTION_DAYS": "-1",
+    }
     with pytest.raises(ConfigurationError) as raised:
         Settings.from_env(wrong)
     for name in (*COMPLETE, *wrong):
