@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from infra.deploy import project, record
@@ -28,17 +28,17 @@ class Functions:
 @dataclass(frozen=True)
 class Plan:
     """`stacks` has the changes of each part; `release` is that of now and the deployed one; `functions` is None where
-    stacks have to be made first, whose outputs they need. `code` says whether the package may differ."""
+    stacks have to be made first, whose outputs they need."""
 
     stacks: Mapping[str, Sequence[str]]
     waiting: tuple[str, ...] = ()
     release: tuple[str, str | None] | None = None
     functions: Functions | None = None
-    notes: tuple[str, ...] = field(default=())
 
     def lines(self) -> Iterator[str]:
         for part, changes in self.stacks.items():
-            yield f"stack {part}: {len(changes)} changes" if changes else f"stack {part}: no change"
+            many = "change" if len(changes) == 1 else "changes"
+            yield f"stack {part}: {len(changes) or 'no'} {many if changes else 'change'}"
             yield from (f"  {change}" for change in sorted(changes))
         for part in self.waiting:
             yield f"stack {part}: to be created; what it takes from stacks before it is not known yet"
@@ -46,7 +46,6 @@ class Plan:
             yield "functions: all to be created, or known once the stacks are there"
         else:
             yield from self._of_functions(self.functions)
-        yield from self.notes
 
     def _of_functions(self, functions: Functions) -> Iterator[str]:
         if self.release:

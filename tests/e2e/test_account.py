@@ -152,7 +152,7 @@ def test_its_operators_have_the_commands_of_every_stage(account: Account) -> Non
     assert notes["me"] is None
     assert notes["smoke test"]
     for not_here in (stage.up, stage.down, stage.clean):
-        with pytest.raises(CloudError, match="is on AWS: make (deploy|destroy) STAGE=prod"):
+        with pytest.raises(CloudError, match=r"is on AWS: make \w+ STAGE=prod"):
             not_here()
 
 
