@@ -67,7 +67,7 @@ class Account:
                 outputs |= self.stacks.apply(
                     self._client("cloudformation"), self.stage, part, self._given(part, outputs)
                 )
-            target = self._target(outputs)
+            target = self.target(outputs)
             driver.deploy(target, self.report, self._steps)
             self.state.write_env(self._env(target))
         return driver.api_url(target)
@@ -87,7 +87,7 @@ class Account:
                 ]
                 outputs |= self._outputs(part)
             try:
-                target = self._target(outputs)
+                target = self.target(outputs)
             except KeyError:
                 return plan.Plan(changes, tuple(waiting))
             record.fetch(target)
@@ -162,8 +162,8 @@ class Account:
             made = {"DatabaseConnections": str(connections())}
         return {**made, **chosen}
 
-    def _target(self, outputs: Outputs) -> Target:
-        """Raises KeyError where outputs are missing."""
+    def target(self, outputs: Outputs) -> Target:
+        """The stage on its stacks. Raises KeyError where outputs are missing."""
         ca = Path(self.env["DATABASE_CA"]).absolute() if self.env.get("DATABASE_CA") else None
         vpc = None if self._own_database else _vpc(outputs)
         login = self._logins(outputs)
@@ -230,7 +230,9 @@ class Account:
     def _outputs(self, part: str) -> Outputs:
         try:
             return self.stacks.outputs(self._client("cloudformation"), self.stage, part)
-        except CloudError:  # there is none
+        except CloudError as error:
+            if "there is no stack" not in str(error):
+                raise
             return {}
 
 

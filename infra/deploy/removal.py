@@ -40,10 +40,11 @@ def remove_strays(target: Target) -> None:
 
 
 def apis(target: Target) -> list[str]:
-    """The ids of the APIs that call the stage's function. By their names alone stages cannot be told apart."""
+    """The ids of the APIs that Chalice has made to call the stage's function: their name is that of all stages."""
     gateway = target.client("apigateway")
     ours = f":function:{deployed_name(target.stage, 'api_handler')}/invocations"
-    found = [api["id"] for page in gateway.get_paginator("get_rest_apis").paginate() for api in page["items"]]
+    pages = gateway.get_paginator("get_rest_apis").paginate()
+    found = [api["id"] for page in pages for api in page["items"] if api["name"] == APP]
     return [api for api in found if any(ours in uri for uri in _integrations(gateway, api))]
 
 
