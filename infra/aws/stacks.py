@@ -23,6 +23,7 @@ PARTS = ("storage", "network", "database", "operations")  # each after those who
 TEMPLATES = Path(__file__).parent / "templates"
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # database has roles, and a macro of AWS's
 _PATIENCE = 3600  # seconds; a database and its proxy take twenty minutes
+_NOTHING = json.dumps({"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
 _NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 
 
@@ -60,7 +61,7 @@ def apply(
 ) -> dict[str, str]:
     """Create the stack, or change it to the template and parameters of now; returns its outputs.
 
-    Buckets that a deleted stack has left behind are taken over. Raises CloudError with the reason of the first
+    Buckets and logs that a deleted stack has left behind are taken over. Raises CloudError with the reason of the first
     resource that failed; the stack is then as it was before.
     """
     with _change_set(client, stage, part, parameters, templates) as (change_set, changes):
@@ -72,7 +73,8 @@ def apply(
 def plan(
     client: Any, stage: str, part: str, parameters: Mapping[str, str], templates: Path = TEMPLATES
 ) -> list[Change]:
-    """What `apply` would change, in no particular order; nothing is changed. Raises CloudError."""
+    """What `apply` would change, in no particular order. Nothing is changed, but that the empty stack which a failed
+    creation has left is cleared away. Raises CloudError."""
     with _change_set(client, stage, part, parameters, templates) as (_, changes):
         return changes or []
 
@@ -88,7 +90,7 @@ def outputs(client: Any, stage: str, part: str) -> dict[str, str]:
 
 
 def delete(client: Any, stage: str, part: str) -> None:
-    """Delete the stack, if there is one; its buckets and queues stay, and of its database a snapshot.
+    """Delete the stack, if there is one; its buckets and logs stay, and of its database a snapshot.
 
     Raises CloudError with the reason of the first resource that could not be deleted.
     """
@@ -151,29 +153,25 @@ def _stack(client: Any, stage: str, part: str) -> Iterator[tuple[str, str]]:
         yield "UPDATE", found["StackId"]
         return
     delete(client, stage, part)
-    nothing = json.dumps({"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
-    name = f"hireflow-{_token()}"
+    made = client.create_change_set(
+        StackName=stack, ChangeSetName=f"hireflow-{_token()}", ChangeSetType="CREATE", TemplateBody=_NOTHING
+    )
     try:
-        yield (
-            "CREATE",
-            client.create_change_set(StackName=stack, ChangeSetName=name, ChangeSetType="CREATE", TemplateBody=nothing)[
-                "StackId"
-            ],
-        )
+        yield "CREATE", made["StackId"]
     finally:
         if _status(client, stack) == "REVIEW_IN_PROGRESS":
             delete(client, stage, part)
 
 
 def _with_names(text: str, stage: str, stack_id: str) -> str:
-    """A template whose buckets have their names written out: CloudFormation takes over what exists by no others."""
+    """A template whose buckets and log groups have their names written out: CloudFormation takes over no others."""
     _, partition, _, region, account, *_ = stack_id.split(":")
     known = {"Stage": stage, "AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": partition}
 
     def written_out(found: re.Match[str]) -> str:
-        return "BucketName: " + re.sub(r"\$\{([\w:]+)\}", lambda name: known[name[1]], found[1])
+        return found[1] + re.sub(r"\$\{([\w:]+)\}", lambda name: known[name[1]], found[2])
 
-    return re.sub(r"BucketName: !Sub (\S+)", written_out, text)
+    return re.sub(r"((?:BucketName|LogGroupName): )!Sub (\S+)", written_out, text)
 
 
 def _changes(client: Any, change_set: str) -> list[Change] | None:

@@ -3,7 +3,6 @@
 import heapq
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,11 +14,9 @@ from infra.deploy.target import APP, Target
 from infra.errors import CloudError
 from infra.venv import ROOT
 
-Event = tuple[int, str | None, str, int]
 API = "api"  # what Chalice names by the stage alone
 _OVERLAP = 60_000  # milliseconds: how late a line may arrive after a younger one
 _PAUSE = 2.0
-_PAGE = 10_000  # events of an answer at most
 
 
 def groups(stage: str, function: str | None) -> dict[str, str]:
@@ -42,7 +39,7 @@ class Logs:
 
     def __init__(self, client: Any, named: Mapping[str, str], filter_pattern: str = "") -> None:
         self._client, self._named, self._pattern = client, named, filter_pattern
-        self._seen: dict[str, dict[Event, int]] = {group: {} for group in named.values()}  # the latest, by group
+        self._seen: dict[str, dict[str, int]] = {group: {} for group in named.values()}  # ids of the latest, by group
 
     @classmethod
     def of(cls, target: Target, named: Mapping[str, str], filter_pattern: str = "") -> "Logs":
@@ -57,10 +54,10 @@ class Logs:
         for _, line in heapq.merge(*streams, key=lambda found: found[0]):
             yield line
 
-    def follow(self, start: int, wait: Callable[[float], None] = time.sleep) -> Iterator[list[Line]]:
-        """What is there, then what comes, for ever."""
+    def follow(self, start: int, wait: Callable[[float], None] = time.sleep) -> Iterator[Iterator[Line]]:
+        """What is there, then what comes, for ever; each part has to be read before the next."""
         while True:
-            yield list(self.since(start))
+            yield self.since(start)
             newest = max((at for seen in self._seen.values() for at in seen.values()), default=start)
             start = max(start, newest - _OVERLAP)
             wait(_PAUSE)
@@ -70,21 +67,17 @@ class Logs:
             yield event["timestamp"], Line.of(function, event["timestamp"], event["message"])
 
     def _events(self, group: str, start: int) -> Iterator[dict[str, Any]]:
-        """New events of a group. One without an id (emulators) is known by its place among its equals."""
+        """New events of a group."""
         more: dict[str, Any] = {"startTime": start}
         while more:
-            page, equals, seen = self._page(group, more), Counter[Event](), self._seen[group]
+            page, seen = self._page(group, more), self._seen[group]
             for event in page["events"]:
-                at = event["timestamp"]
-                same = (at, event.get("logStreamName"), event.get("eventId") or event["message"], 0)
-                equals[same] += 1
-                known = (*same[:3], equals[same])
-                if known not in seen:
-                    seen[known] = at
+                if event["eventId"] not in seen:
+                    seen[event["eventId"]] = event["timestamp"]
                     yield event
             newest = max(seen.values(), default=start)
-            self._seen[group] = {known: at for known, at in seen.items() if at >= newest - _OVERLAP}
-            more = _next(page, more)
+            self._seen[group] = {name: at for name, at in seen.items() if at >= newest - _OVERLAP}
+            more = {**more, "nextToken": page["nextToken"]} if page.get("nextToken") else {}
 
     def _page(self, group: str, more: Mapping[str, Any]) -> dict[str, Any]:
         asked = {"filterPattern": self._pattern} if self._pattern else {}
@@ -94,13 +87,3 @@ class Logs:
             return {"events": []}  # a function that has not been called yet
         except (BotoCoreError, ClientError) as error:
             raise CloudError(f"the logs cannot be read: {error}") from error
-
-
-def _next(page: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What to ask for after a page; nothing after the last one."""
-    if token := page.get("nextToken"):
-        return {**asked, "nextToken": token}
-    events = page["events"]
-    if len(events) == _PAGE and events[-1]["timestamp"] > asked["startTime"]:  # an emulator that knows no tokens
-        return {"startTime": events[-1]["timestamp"]}
-    return {}

@@ -11,7 +11,7 @@ from chalicelib import instants
 
 _PLATFORM = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "INIT_START ", "EXTENSION")
 _SHOWN_BEFORE = ("at", "level", "logger", "message", "exceptions", "request_id")
-_FIRST = ("load_id", "correlation_id")
+_FIRST, _LAST = "load_id", "correlation_id"
 _METRICS = "_aws"  # CloudWatch's embedded metric format
 _WINDOW = 10_000  # lines that are held back for an earlier one that arrives later
 
@@ -60,8 +60,8 @@ class Line:
         if self.of_metrics:
             yield f"{self.at}  {'METRIC':<7}  {self.function:<6}  {_pairs(_measured(said))}"
             return
-        fields = {name: said[name] for name in _FIRST if said.get(name) is not None}
-        fields |= {n: v for n, v in said.items() if n not in (*_SHOWN_BEFORE, *_FIRST) and v is not None}
+        between = (name for name in said if name not in (*_SHOWN_BEFORE, _FIRST, _LAST))
+        fields = {name: said[name] for name in (_FIRST, *between, _LAST) if said.get(name) is not None}
         head = f"{self.at}  {said.get('level', ''):<7}  {self.function:<6}  {said.get('message', '')}"
         yield f"{head}  {_pairs(fields)}".rstrip()
         for error in said.get("exceptions") or ():

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README
 
 def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / ".local").symlink_to(cloud.commands.state.folder)
+    (tmp_path / "hireflow").symlink_to(ROOT / "hireflow")
     stage = f"HIREFLOW_STATE_DIR={cloud.commands.state.folder} STAGE={cloud.commands.stage}"
     (tmp_path / "Makefile").write_text(  # of the stage under test
         f"backup:\n\t@echo {cloud.backup()}\ntoken tokens revoke:\n\t@{stage} $(MAKE) -s -C {ROOT} $@\n"

@@ -69,6 +69,10 @@ class FakeApi:
         body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
         self.on(method, path, body, status, Content_Type="application/problem+json")
 
+    def forget(self, method: str, path: str) -> None:
+        """Answer nothing there, as for a route that there is not."""
+        del self._answers[method, path]
+
     def to(self, path: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == path]
 

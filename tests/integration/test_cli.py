@@ -1,13 +1,18 @@
 """The command line before an API that answers as it is told."""
 
+import fcntl
 import gzip
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +118,16 @@ def test_a_file_is_sent_as_the_form_says_and_its_load_followed(api: FakeApi, run
     assert done.stderr == ""
 
 
+def test_rejects_that_cannot_be_shown_hold_nothing_up(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    expect_upload(api, 8, load(8, rejected=0), "hired_employees.csv")
+    api.forget("GET", "/loads/7/rejects")
+    done = run("upload", write("jobs.csv"), write("hired_employees.csv"))
+    assert done.exit_code == 0
+    assert "hired_employees.csv: load 8 succeeded" in done.stdout
+    assert done.stderr.startswith("error: the rejects of load 7 cannot be shown: 403 ")
+
+
 def test_the_token_goes_to_the_api_and_nowhere_else(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     run("upload", write("jobs.csv"))
@@ -207,7 +222,7 @@ def test_a_file_that_does_not_arrive_keeps_no_other_back(api: FakeApi, run: Run)
     expect_upload(api, 7, load(7))
     expect_upload(api, 8, load(8, rejected=0))
     denied = b"<Error><Code>EntityTooLarge</Code><Message>Your proposed upload exceeds it</Message></Error>"
-    api._answers["POST", "/landing7"].clear()
+    api.forget("POST", "/landing7")
     api.on("POST", "/landing7", denied, 400)
     done = run("upload", write("jobs.csv"), write("jobs_2.csv"))
     assert done.exit_code == 1
@@ -490,8 +505,8 @@ def test_what_is_not_our_api_is_told(api: FakeApi, run: Run, body: bytes, status
 
 
 def test_what_is_away_for_a_moment_is_asked_again(api: FakeApi, run: Run) -> None:
-    api.problem("GET", "/loads/7", 503, "Temporarily unavailable", "the database is away")
-    api._answers["GET", "/loads/7"][0].headers["Retry-After"] = "0"  # type: ignore[index]
+    away = {"title": "Temporarily unavailable", "detail": "the database is away"}
+    api.on("GET", "/loads/7", away, 503, Retry_After="0")
     api.on("GET", "/loads/7", load(7))
     assert run("load", "7").exit_code == 0
     assert len(api.asked) == 2
@@ -507,7 +522,7 @@ def test_an_error_of_the_api_says_what_to_look_for_in_the_logs(api: FakeApi, run
 def test_what_stays_away_is_given_up(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads/7", {"detail": "the database is away", "title": "Unavailable"}, 503, Retry_After="0")
     done = run("load", "7")
-    assert (done.exit_code, len(api.asked)) == (1, 6)
+    assert (done.exit_code, len(api.asked)) == (1, 4)
     assert done.stderr == "error: 503 Unavailable: the database is away\n"
 
 
@@ -551,6 +566,56 @@ def test_statuses_are_those_of_the_api() -> None:
     from chalicelib.api.history import STATUSES as SERVED
 
     assert STATUSES == SERVED
+
+
+# --- on a terminal
+
+
+def on_a_terminal(api: FakeApi, *words: str, typed: str = "") -> tuple[int, str]:
+    """The exit status, and all that was shown; `typed` once there is a question."""
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "API_URL": api.url, "API_TOKEN": "", "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [ROOT / "hireflow", *words],
+        env=environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that ^C reaches it
+    ) as running:
+        os.close(theirs)
+        shown = ""
+        with suppress(OSError):  # how Linux says that nobody writes any more
+            while select.select([ours], [], [], 30)[0] and (chunk := os.read(ours, 4096)):
+                shown += chunk.decode(errors="replace")
+                if typed and shown.endswith("? [y/N] "):
+                    os.write(ours, typed.encode())
+                    typed = ""
+        running.kill()  # where it hangs
+    os.close(ours)
+    return running.returncode, shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "ordered"), [("y\n", 0, 1), ("yes\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), ("\x03", 130, 0)]
+)
+def test_a_restore_asks_first(api: FakeApi, typed: str, status: int, ordered: int) -> None:
+    expect_restores(api)
+    found, shown = on_a_terminal(api, "restore", "jobs", typed=typed)
+    assert found == status, shown
+    assert "Restore this? [y/N]" in shown
+    assert len(api.to("/jobs/backup/restore")) == ordered
+
+
+def test_progress_is_shown_where_somebody_looks(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n" * 1000)
+    expect_upload(api, 7, load(7))
+    status, shown = on_a_terminal(api, "upload", str(tmp_path / "jobs.csv"))
+    assert status == 0
+    assert "8.0/8.0 kB" in shown
+    assert "jobs.csv: load 7 running, 3 rows" in shown
+    assert shown.rindex("jobs.csv: load 7 succeeded") > shown.rindex("load 7 running")
 
 
 # --- the program

@@ -37,8 +37,8 @@ def line(said: dict[str, Any] | str, function: str = "ingest") -> Line:
 
 def test_a_line_of_ours_is_shown_by_its_fields() -> None:
     assert list(line(LOAD).shown()) == [
-        "2021-07-27T16:02:08.123Z  WARNING  ingest  load failed  load_id=7 correlation_id=undo-monday seconds=0.5"
-        ' note="two words"',
+        "2021-07-27T16:02:08.123Z  WARNING  ingest  load failed  load_id=7 seconds=0.5"
+        ' note="two words" correlation_id=undo-monday',
         "                          LoadError: no gzip (b.py:2 g)",
     ]
 
@@ -142,8 +142,8 @@ def test_following_gives_every_line_once_late_ones_too() -> None:
         if len(waits) == 1:
             client.events["a"] += [client.event(99_999, "late"), client.event(300_000, "third")]
 
-    batches = list(islice(read(client).follow(0, wait), 3))
-    assert [[line.text for line in batch] for batch in batches] == [["first", "second"], ["late", "third"], []]
+    parts = islice(read(client).follow(0, wait), 3)
+    assert [[line.text for line in part] for part in parts] == [["first", "second"], ["late", "third"], []]
     assert len(waits) == 2
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from app import app
 from chalicelib import errors
 from chalicelib.metrics import UNITS
+from infra.cli.app import app as cli
 from infra.venv import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -18,6 +20,15 @@ PLURAL = re.compile(r"/(departments|jobs|hired_employees)/")  # said once for al
 
 def commands() -> list[str]:
     return re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def command_line() -> Iterator[str]:
+    for entry in cli.registered_commands:
+        yield str(entry.name or (entry.callback and entry.callback.__name__))
+    for group in cli.registered_groups:
+        assert group.typer_instance is not None
+        for entry in group.typer_instance.registered_commands:
+            yield f"{group.name} {entry.name or (entry.callback and entry.callback.__name__)}"
 
 
 def settings() -> set[str]:
@@ -42,6 +53,12 @@ def test_every_route_is_there(path: str) -> None:
 @pytest.mark.parametrize("name", commands())
 def test_every_command_is_there(name: str) -> None:
     assert name == "help" or f"`make {name}`" in README or f"make {name} " in README
+
+
+@pytest.mark.parametrize("name", list(command_line()))
+def test_every_command_of_the_command_line_is_there(name: str) -> None:
+    rows = "\n".join(line for line in README.splitlines() if line.startswith("| `./hireflow"))
+    assert re.search(f"`./hireflow {name}[` ]", rows)
 
 
 @pytest.mark.parametrize("name", sorted(settings()))
