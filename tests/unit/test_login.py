@@ -4,6 +4,7 @@ import json
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,7 @@ def test_a_token_is_signed_without_asking_anybody(monkeypatch: pytest.MonkeyPatc
     for name, value in {"ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s", "DEFAULT_REGION": "eu-central-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it would keep these credentials for other tests
     secret._rds.cache_clear()
     token = secret.token("proxy.example", 5432, "app")
     secret._rds.cache_clear()
