@@ -36,7 +36,7 @@ def build(target: Target) -> Path:
     driver.chalice(target, "package", "--pkg-format", "terraform", "--stage", target.stage, str(output))
     built = (output / "deployment.zip").read_bytes()
     path = next(p for p in (target.project / ".chalice" / "deployments").glob("*.zip") if p.read_bytes() == built)
-    settings = wanted_settings(project.configuration(target))["api_handler"]
+    settings = wanted_settings(project.configuration(target), target.stage)["api_handler"]
     packed = pack(precompiled(built, output / "unpacked"))
     pins = (target.project / "requirements.txt").read_text()
     wrong = list(faults(packed, pins, settings["architecture"], sys.version_info[:2]))

@@ -75,7 +75,7 @@ def compare(wanted: Mapping[str, Settings], found: Mapping[str, Settings], *, co
 def functions(target: Target) -> Functions:
     """What would become of the target's functions."""
     differs = record.release(target) != project.release(target)
-    wanted = wanted_settings(project.configuration(target))
+    wanted = wanted_settings(project.configuration(target), target.stage)
     recorded = project.function_names(target)
     names = {deployed_name(target.stage, function): settings for function, settings in wanted.items()}
     client = target.client("lambda")
@@ -83,10 +83,10 @@ def functions(target: Target) -> Functions:
     return compare(names, found, code_differs=differs)
 
 
-def wanted_settings(config: Mapping[str, Any]) -> dict[str, Settings]:
-    """The settings of each function by Chalice's configuration of one stage: what is said of the function in the
+def wanted_settings(config: Mapping[str, Any], stage_name: str) -> dict[str, Settings]:
+    """The settings of each function of a stage by Chalice's configuration: what is said of the function in the
     stage goes before what is said of it for all stages, that before the stage, that before the whole."""
-    [stage] = [stage for stage in config["stages"].values() if "environment_variables" in stage]
+    stage = config["stages"][stage_name]
     made = {}
     for function, general in config["lambda_functions"].items():
         places = (stage.get("lambda_functions", {}).get(function, {}), general, stage, config)

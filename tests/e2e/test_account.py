@@ -190,6 +190,8 @@ def test_only_data_survives_its_destruction(account: Account, capsys: pytest.Cap
     assert "LambdaFunctionConfigurations" not in s3.get_bucket_notification_configuration(Bucket=target.landing)
     with pytest.raises(ClientError, match="NoSuchKey"):
         s3.get_object(Bucket=target.backup, Key=record.KEY)
+    lines = list(account.plan().lines())
+    assert {f"  Import {name} (AWS::S3::Bucket)" for name in ("Landing", "Errored", "Backup")} <= set(lines)
     with_yes.destroy()  # nothing is there any more
     assert "deleting stack" not in capsys.readouterr().out
 

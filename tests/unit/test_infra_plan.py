@@ -62,7 +62,7 @@ def test_the_most_particular_place_of_the_configuration_counts() -> None:
         "environment_variables": {"A": "1", "B": "1"},
         "lambda_functions": {"f": {"lambda_memory_size": 3}, "g": {}},
         "stages": {
-            "other": {},
+            "other": {"lambda_timeout": 9, "environment_variables": {"A": "9"}},
             "prod": {
                 "lambda_architecture": "arm64",
                 "lambda_timeout": 2,
@@ -71,7 +71,7 @@ def test_the_most_particular_place_of_the_configuration_counts() -> None:
             },
         },
     }
-    found = wanted_settings({**config, "stages": {"prod": config["stages"]["prod"]}})  # type: ignore[index]
+    found = wanted_settings(config, "prod")
     assert (found["f"]["memory"], found["f"]["timeout"], found["f"]["architecture"]) == (3, 2, "arm64")
     assert (found["f"]["reserved concurrency"], found["g"]["reserved concurrency"]) == (4, None)
     assert found["f"]["variables"] == {"A": "1", "B": "2", "C": "3"}
@@ -80,8 +80,7 @@ def test_the_most_particular_place_of_the_configuration_counts() -> None:
 
 def test_every_function_of_the_app_has_its_settings() -> None:
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
-    config["stages"]["prod"]["environment_variables"] = {}
-    assert wanted_settings(config)["ingest"]["memory"] == 1024
+    assert wanted_settings(config, "prod")["ingest"]["memory"] == 1024
 
 
 def test_a_plan_as_it_is_read() -> None:
