@@ -67,7 +67,7 @@ test: venv ## all tests
 
 browser: ## what the browser tests need: Chromium (Debian's, as root) and axe-core from npm
 	@command -v chromium >/dev/null || { apt-get -q update && apt-get install -q -y --no-install-recommends chromium; }
-	@npm install --prefix tests/e2e/browser --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel error
+	@cd tests/e2e/browser && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel error
 
 screenshots: venv ## take the pictures of the dashboard for the README
 	@HIREFLOW_BROWSER=required HIREFLOW_SCREENSHOTS=1 $(python) -m pytest -q tests/e2e/test_dashboard.py -k pictures
