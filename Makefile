@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status logs backup verify-backups redrive token tokens revoke test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -52,6 +52,15 @@ tokens: venv ## the tokens that were given out
 
 revoke: venv ## end a token: TOKEN=its id or itself
 	@$(cloud) revoke "$(TOKEN)"
+
+deploy: venv ## bring STAGE=prod, or another one of .chalice/config.json, to AWS: stacks, functions, migrations, a smoke test
+	@$(python) -m infra.deploy deploy
+
+plan: venv ## say what `make deploy` would change there
+	@$(python) -m infra.deploy plan
+
+destroy: venv ## delete all of it but data: YES=prod
+	@$(python) -m infra.deploy destroy
 
 test: venv ## all tests
 	@$(python) -m pytest

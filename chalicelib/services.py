@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 from chalicelib import secret
 from chalicelib.database import Database
 from chalicelib.delivery import DeadLetters, Functions
+from chalicelib.login import database_login
 from chalicelib.settings import Settings
 from chalicelib.storage import Storage
 
@@ -33,10 +34,8 @@ class Services:
 
 
 def database_url(settings: Settings) -> Callable[[], str]:
-    """Where the database is and how to log in, asked anew for every connection: a secret may be rotated."""
-    if settings.database_url:
-        return lambda: settings.database_url
-    return partial(secret.text, settings.database_secret)
+    """Where the database is and how to log in, asked anew for every connection."""
+    return database_login(settings, secret.text, secret.token)
 
 
 @cache
@@ -45,7 +44,7 @@ def services() -> Services:
     settings = Settings.from_env(os.environ)
     return Services(
         settings,
-        Database(database_url(settings), tls=settings.database_tls),
+        Database(database_url(settings), tls=settings.database_tls, ca=settings.database_ca),
         Storage(
             settings.landing_bucket,
             settings.errored_bucket,

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from chalicelib.errors import ConfigurationError
 
+_ROOT = Path(__file__).parents[1]  # where a function's package is unpacked
 _REQUIRED = ("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET", "DEAD_LETTER_QUEUE")
 
 
@@ -14,11 +16,14 @@ class Settings:
     """What a deployed function may know about its surroundings.
 
     `database_url` is a SQLAlchemy URL; where it is empty, `database_secret` names the secret that holds
-    it. Buckets and queue are names; metrics name their `stage`; `s3_public_url` is where callers reach S3,
-    empty for its usual addresses. `database_tls` is `verify-full` or `disable`; `database_connections` bounds
-    the connections of all functions together (the migration sets it); `authentication` whether requests need
-    a token; `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore
-    point is kept; objects of `continue_from` bytes and more are loaded by several invocations, if need be.
+    it, or holds user and password as RDS writes them. `database_host` (with `:port` where it is not 5432) and
+    `database_name` stand in for what such a secret says of them, or leaves out. With `database_iam` the password
+    is a token of IAM. Buckets and queue are names; metrics name their `stage`; `s3_public_url` is where callers
+    reach S3, empty for its usual addresses. `database_tls` is `verify-full` or `disable`; `database_ca` is the
+    file of the authorities that are trusted then, empty for the system's; `database_connections` bounds the
+    connections of all functions together (the migration sets it); `authentication` whether requests need a
+    token; `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore point is
+    kept.
     """
 
     database_url: str = field(repr=False)  # holds a password
@@ -29,7 +34,11 @@ class Settings:
     dead_letter_queue: str
     stage: str = "local"
     s3_public_url: str = ""
+    database_host: str = ""
+    database_name: str = ""
+    database_iam: bool = False
     database_tls: str = "verify-full"
+    database_ca: str = ""
     database_connections: int = 100
     authentication: bool = True
     orphan_grace: timedelta = timedelta(minutes=15)
@@ -42,12 +51,16 @@ class Settings:
         wrong = [f"{name} is not set" for name in _REQUIRED if not env.get(name)]
         if not env.get("DATABASE_URL") and not env.get("DATABASE_SECRET"):
             wrong.append("neither DATABASE_URL nor DATABASE_SECRET is set")
-        authentication = env.get("HIREFLOW_AUTH") or "on"
-        if authentication not in ("on", "off"):
-            wrong.append("HIREFLOW_AUTH is neither on nor off")
+        authentication = _switch(env, "HIREFLOW_AUTH", "on", wrong)
+        iam = _switch(env, "DATABASE_IAM", "off", wrong)
         tls = env.get("DATABASE_TLS", "verify-full")
         if tls not in ("verify-full", "disable"):
             wrong.append("DATABASE_TLS is neither verify-full nor disable")
+        if iam and tls == "disable":
+            wrong.append("DATABASE_IAM needs TLS: a token is sent as it is")
+        ca = str(_ROOT / env["DATABASE_CA"]) if env.get("DATABASE_CA") else ""
+        if ca and not Path(ca).is_file():
+            wrong.append("DATABASE_CA names no file")
         grace = _positive(env, "ORPHAN_GRACE_MINUTES", 15, wrong)
         retention = _positive(env, "BACKUP_RETENTION_DAYS", 30, wrong)
         continue_from = _positive(env, "CONTINUE_FROM_BYTES", cls.continue_from, wrong, most=2**50)
@@ -63,13 +76,24 @@ class Settings:
             dead_letter_queue=env["DEAD_LETTER_QUEUE"],
             stage=env.get("HIREFLOW_STAGE") or "local",
             s3_public_url=env.get("S3_PUBLIC_URL", ""),
+            database_host=env.get("DATABASE_HOST", ""),
+            database_name=env.get("DATABASE_NAME", ""),
+            database_iam=iam,
             database_tls=tls,
+            database_ca=ca,
             database_connections=int(connections),
-            authentication=authentication == "on",
+            authentication=authentication,
             orphan_grace=timedelta(minutes=grace),
             backup_retention=timedelta(days=retention),
             continue_from=int(continue_from),
         )
+
+
+def _switch(env: Mapping[str, str], name: str, default: str, wrong: list[str]) -> bool:
+    value = env.get(name) or default
+    if value not in ("on", "off"):
+        wrong.append(f"{name} is neither on nor off")
+    return value == "on"
 
 
 def _positive(env: Mapping[str, str], name: str, default: float, wrong: list[str], most: float = 36_500_000) -> float:

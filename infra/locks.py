@@ -19,6 +19,23 @@ def wait_until(check: Callable[[], bool], timeout: float, what: str) -> None:
         time.sleep(0.02)
 
 
+def attempts(
+    patience: float, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[], None]]:
+    """For each attempt at something, what to call in the handler of its failure: it waits, ever longer, and raises
+    that failure again once `patience` seconds are over."""
+    deadline, pause = clock() + patience, 0.5
+
+    def again() -> None:
+        if clock() + pause > deadline:
+            raise  # what is being handled
+        sleep(pause)
+
+    while True:
+        yield again
+        pause = min(pause * 2, 10)
+
+
 def try_lock(fd: int, *, shared: bool = False) -> bool:
     """Lock an open file unless another one holds it. The lock goes with the last copy of the descriptor."""
     try:

@@ -9,13 +9,14 @@ def upgrade(
     database_url: str,
     *,
     tls: str = "verify-full",
+    ca: str = "",
     revision: str = "head",
     app_url: str | None = None,
     connections: int = -1,
 ) -> str:
     """Bring the database to `revision`; returns the revision it is at. Harmless when it is there already.
 
-    `database_url` is that of the schema's owner, `tls` as in the settings. `app_url` is that of the
+    `database_url` is that of the schema's owner, `tls` and `ca` as in the settings. `app_url` is that of the
     functions, whose role is made and given its rights, with at most `connections` at a time (-1: any).
     """
     import ssl
@@ -26,7 +27,7 @@ def upgrade(
     from sqlalchemy import create_engine, text
     from sqlalchemy.pool import NullPool
 
-    context = ssl.create_default_context() if tls == "verify-full" else False
+    context = ssl.create_default_context(cafile=ca or None) if tls == "verify-full" else False
     engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": context})
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))

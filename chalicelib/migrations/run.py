@@ -11,14 +11,20 @@ def migrate_stage(env: Mapping[str, str]) -> dict[str, str]:
     """Bring the schema up to date as its owner, and admit the role of the functions.
 
     DATABASE_URL or DATABASE_SECRET are the owner's here, APP_DATABASE_URL or APP_DATABASE_SECRET the
-    functions'. Returns {"revision": …}. Raises ConfigurationError.
+    functions', who have a password of their own even where they log in with a token. Returns {"revision": …}.
+    Raises ConfigurationError.
     """
     settings = Settings.from_env(env)
-    app = {"DATABASE_URL": env.get("APP_DATABASE_URL", ""), "DATABASE_SECRET": env.get("APP_DATABASE_SECRET", "")}
+    app = {
+        "DATABASE_URL": env.get("APP_DATABASE_URL", ""),
+        "DATABASE_SECRET": env.get("APP_DATABASE_SECRET", ""),
+        "DATABASE_IAM": "off",
+    }
     app_url = database_url(Settings.from_env({**env, **app}))()
     revision = upgrade(
         database_url(settings)(),
         tls=settings.database_tls,
+        ca=settings.database_ca,
         app_url=app_url,
         connections=settings.database_connections,
     )

@@ -62,7 +62,7 @@ class Config:
     @property
     def target(self) -> Target:
         """The stage's account, for what the API does not serve: that of its env file, else one's own."""
-        aws = {name: value for name, value in self._deployed.items() if name.startswith("AWS_")}
+        aws = {name: value for name, value in self._deployed.items() if name.startswith("AWS_") and value}
         if not self._deployed and self.environ.get("AWS_ENDPOINT_URL"):
             aws = {"AWS_ENDPOINT_URL": self.environ["AWS_ENDPOINT_URL"]}  # credentials: boto3 knows where to look
         return Target(self.stage, ROOT, self.state.folder / "build" / self.stage, {}, aws)

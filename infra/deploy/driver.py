@@ -19,11 +19,13 @@ from infra.deploy import project
 from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms
 from infra.deploy.target import Target
 from infra.errors import CloudError
-from infra.locks import locked
+from infra.locks import attempts, locked
 
 Report = Callable[[str], None]
+Steps = tuple[tuple[str, Callable[[Target], None]], ...]
 _LOG_DAYS = 14
 _PATIENCE = 60  # seconds for an answer of the API
+_PROPAGATION = 90  # seconds until a new role is known everywhere, generously
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
 DEAD_LETTERS = {
     "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest there is
@@ -32,9 +34,9 @@ DEAD_LETTERS = {
 }
 
 
-def deploy(target: Target, report: Report) -> None:
-    """Bring the stage to the code and settings of now. Raises CloudError."""
-    for name, step in STEPS:
+def deploy(target: Target, report: Report, steps: Steps | None = None) -> None:
+    """Bring the stage to the code and settings of now, by STEPS where no others are given. Raises CloudError."""
+    for name, step in steps or STEPS:
         report(name)
         try:
             step(target)
@@ -53,12 +55,9 @@ def is_current(target: Target) -> bool:
     try:
         if (target.work / "release").read_text() != release:
             return False
-        target.client("apigateway").get_rest_api(restApiId=project.api_id(target) or "")
-        functions, s3 = target.client("lambda"), target.client("s3")
-        for name in project.function_names(target):
-            found = functions.get_function_configuration(FunctionName=name)
-            if found["Environment"]["Variables"][project.RELEASE] != release:
-                return False
+        s3 = target.client("s3")
+        if not runs_release(target):
+            return False
         for bucket in target.buckets:
             s3.head_bucket(Bucket=bucket)
         if origins_of_forms(target) != [_origin(target)]:
@@ -67,6 +66,17 @@ def is_current(target: Target) -> bool:
     except (OSError, KeyError, BotoCoreError, ClientError):
         return False
     return True
+
+
+def runs_release(target: Target) -> bool:
+    """Whether the API and all functions that Chalice has recorded are there, and the functions of this release."""
+    release, functions = project.release(target), target.client("lambda")
+    try:
+        target.client("apigateway").get_rest_api(restApiId=project.api_id(target) or "")
+        found = [functions.get_function_configuration(FunctionName=name) for name in project.function_names(target)]
+        return all(one["Environment"]["Variables"][project.RELEASE] == release for one in found)
+    except (KeyError, BotoCoreError, ClientError):
+        return False
 
 
 def api_url(target: Target) -> str:
@@ -145,11 +155,16 @@ def keep_secrets(target: Target) -> None:
 
 
 def run_chalice(target: Target) -> None:
+    chalice(target, "deploy", "--stage", target.stage)
+
+
+def chalice(target: Target, *words: str) -> None:
+    """One command of Chalice in the assembled project. Raises CloudError with the end of what it says."""
     log = target.work / "chalice.log"
     busy = "another chalice deploy is still running"
     with locked(target.work / "chalice.lock", 600, busy) as lock, log.open("w") as output:
         done = subprocess.run(
-            [Path(sys.executable).with_name("chalice"), "deploy", "--stage", target.stage],
+            [Path(sys.executable).with_name("chalice"), *words],
             cwd=target.project,
             env=_chalice_environment(target),
             stdin=subprocess.DEVNULL,
@@ -160,7 +175,7 @@ def run_chalice(target: Target) -> None:
         )
     if done.returncode != 0:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        raise CloudError(f"chalice deploy failed: {' | '.join(lines[-3:])} (all of it: {log})")
+        raise CloudError(f"chalice {words[0]} failed: {' | '.join(lines[-3:])} (all of it: {log})")
 
 
 def admit_pages(target: Target) -> None:
@@ -176,11 +191,17 @@ def configure_retries(target: Target) -> None:
     sqs = target.client("sqs")
     url = sqs.get_queue_url(QueueName=target.dead_letters)["QueueUrl"]
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    target.client("lambda").put_function_event_invoke_config(
-        FunctionName=target.function("ingest"),
-        DestinationConfig={"OnFailure": {"Destination": queue}},
-        **_ASYNC_RETRIES,
-    )
+    functions = target.client("lambda")
+    for again in attempts(_PROPAGATION):
+        try:
+            functions.put_function_event_invoke_config(
+                FunctionName=target.function("ingest"),
+                DestinationConfig={"OnFailure": {"Destination": queue}},
+                **_ASYNC_RETRIES,
+            )
+            return
+        except functions.exceptions.InvalidParameterValueException:
+            again()  # a role that was made just now may not send yet, says Lambda
 
 
 def limit_logs(target: Target) -> None:
@@ -190,7 +211,7 @@ def limit_logs(target: Target) -> None:
         _best_effort(logs.put_retention_policy, logGroupName=f"/aws/lambda/{name}", retentionInDays=_LOG_DAYS)
 
 
-STEPS: tuple[tuple[str, Callable[[Target], None]], ...] = (
+STEPS: Steps = (
     ("buckets", make_buckets),  # before Chalice, which attaches its trigger to one of them
     ("dead-letter queue", make_queue),
     ("secrets", keep_secrets),
@@ -213,7 +234,13 @@ def _best_effort(call: Callable[..., Any], **arguments: Any) -> None:
 
 def _chalice_environment(target: Target) -> dict[str, str]:
     """Ours without what could lead Chalice to another account or another Python path."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHON")) or not target.aws}
+    theirs = "PYTHON" if _own_credentials(target) else ("AWS_", "PYTHON")
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(theirs)}
     quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # bytecode would be shipped
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    return ours | quiet | dict(target.aws) | (files if "AWS_ENDPOINT_URL" in target.aws else {})
+    return ours | quiet | dict(target.aws) | (files if not _own_credentials(target) else {})
+
+
+def _own_credentials(target: Target) -> bool:
+    """Whether the credentials are those that boto3 finds, in the environment or elsewhere."""
+    return not target.aws.get("AWS_ACCESS_KEY_ID")

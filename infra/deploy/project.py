@@ -8,13 +8,15 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from chalicelib import vendored
 from infra.deploy.policies import policies
-from infra.deploy.target import Target
+from infra.deploy.target import CA_FILE, Target
 
 _TREES = ("chalicelib", "vendor")
 _FILES = ("app.py", "requirements.txt")
@@ -29,7 +31,10 @@ def release(target: Target) -> str:
     for path in [*_sources(target.source), *map(vendored.located, vendored.FILES), *sorted(_DRIVER.glob("*.py"))]:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
-    settings = [dict(target.functions), dict(target.migration), dict(target.secrets), sys.version_info[:2]]
+    if target.ca:
+        digest.update(target.ca.read_bytes())
+    vpc = asdict(target.vpc) if target.vpc else None
+    settings = [vpc, dict(target.functions), dict(target.migration), dict(target.secrets), sys.version_info[:2]]
     digest.update(json.dumps([*settings, version("chalice")], sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
@@ -49,20 +54,13 @@ def assemble(target: Target) -> None:
         copy = project / "vendor" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(vendored.located(name), copy)
-    config = json.loads((target.source / ".chalice" / "config.json").read_text())
-    stage = config["stages"][target.stage]
-    stage["environment_variables"] = {
-        **stage.get("environment_variables", {}),
-        **target.functions,
-        STAGE: target.stage,
-        RELEASE: release(target),
-    }
-    functions = stage.setdefault("lambda_functions", {})
-    functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
+    if target.ca:
+        shutil.copyfile(target.ca, project / "vendor" / CA_FILE)
+    config = configuration(target)
     (config_folder / "config.json").write_text(json.dumps(config, indent=2))
     for old in config_folder.glob("policy-*.json"):
         old.unlink()
-    made = policies(target.source / ".chalice", target.stage, config["lambda_functions"], target.functions)
+    made = policies(target.source / ".chalice", target.stage, config["lambda_functions"], target.functions, target.vpc)
     for function, policy in made.items():
         (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(
             json.dumps(policy, indent=2)
@@ -70,13 +68,34 @@ def assemble(target: Target) -> None:
     _prune(config_folder / "deployments")
 
 
+def configuration(target: Target) -> dict[str, Any]:
+    """Chalice's configuration of the stage."""
+    config: dict[str, Any] = json.loads((target.source / ".chalice" / "config.json").read_text())
+    stage = config["stages"][target.stage]
+    stage["environment_variables"] = {
+        **stage.get("environment_variables", {}),
+        **target.functions,
+        STAGE: target.stage,
+        RELEASE: release(target),
+    }
+    if target.vpc:
+        stage["subnet_ids"], stage["security_group_ids"] = map(list, (target.vpc.subnets, target.vpc.security_groups))
+    functions = stage.setdefault("lambda_functions", {})
+    functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
+    return config
+
+
+def record(target: Target) -> Path:
+    """The file in which Chalice writes what it has deployed."""
+    return target.project / ".chalice" / "deployed" / f"{target.stage}.json"
+
+
 def deployed(target: Target) -> list[dict[str, str]]:
     """The resources that Chalice has recorded for the stage."""
     try:
-        record = json.loads((target.project / ".chalice" / "deployed" / f"{target.stage}.json").read_text())
+        return list(json.loads(record(target).read_text())["resources"])
     except (OSError, ValueError):
         return []
-    return list(record["resources"])
 
 
 def api_id(target: Target) -> str | None:

@@ -10,7 +10,19 @@ import boto3
 from botocore.config import Config
 
 APP = "hireflow"
+CA_FILE = "database-ca.pem"
 _PATIENCE = 930  # seconds; the longest function that is invoked and waited for has 900
+
+
+@dataclass(frozen=True)
+class Vpc:
+    """Where functions run that reach their database through a proxy, `proxy` its resource id."""
+
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    proxy: str
+    owner: str
+    user: str
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,8 @@ class Target:
     `source` holds app.py; `work` is a folder of ours for this stage, kept from one deployment to the
     next; `functions` are the environment variables of the functions, `migration` what the migration has
     in place of them, `secrets` what Secrets Manager has to hold; `aws` are the AWS_* variables that lead
-    to the account.
+    to the account: none but the region where boto3 finds the credentials itself. `ca` is a file that ships
+    with the functions, as CA_FILE.
     """
 
     stage: str
@@ -30,6 +43,8 @@ class Target:
     aws: Mapping[str, str] = field(repr=False)
     migration: Mapping[str, str] = field(repr=False, default_factory=dict)
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+    vpc: Vpc | None = None
+    ca: Path | None = None
 
     @property
     def landing(self) -> str:
@@ -65,8 +80,8 @@ class Target:
     @cached_property
     def _session(self) -> Any:
         return boto3.session.Session(
-            aws_access_key_id=self.aws.get("AWS_ACCESS_KEY_ID"),
-            aws_secret_access_key=self.aws.get("AWS_SECRET_ACCESS_KEY"),
+            aws_access_key_id=self.aws.get("AWS_ACCESS_KEY_ID") or None,
+            aws_secret_access_key=self.aws.get("AWS_SECRET_ACCESS_KEY") or None,
             region_name=self.aws.get("AWS_DEFAULT_REGION"),
         )
 

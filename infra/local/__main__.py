@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import CloudError
-from infra.local.commands import STAGES, Commands, commands
+from infra.local.commands import Commands, commands, stages
 from infra.local.verify import verify_backups
 from infra.venv import ROOT
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(STAGES)}")
+    common.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(stages(ROOT))}")
     common.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
     parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
     known = parser.add_subparsers(required=True, metavar="COMMAND")

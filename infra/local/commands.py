@@ -1,12 +1,15 @@
 """What `make up`, `down`, `clean` and their like do."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.deploy import driver
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.deploy import driver, removal
 from infra.deploy.logins import Logins, authentication
 from infra.deploy.target import Target, bucket_names, queue_names
 from infra.errors import CloudError
@@ -29,6 +32,7 @@ class Commands:
 
     def up(self) -> None:
         """Start what is not running, deploy what has changed, write the env file."""
+        self._of_this_machine("deploy")
         guarded = authentication(self.stage)
         with self.state.turn():
             kind = self._kind_to_start()
@@ -44,16 +48,20 @@ class Commands:
 
     def down(self) -> None:
         """Stop everything; its state stays."""
+        self._of_this_machine("destroy")
         if not self.state.exists():
             return
         with self.state.turn():
             self._cloud(self._kind_started()).down(self.report)
 
     def clean(self) -> None:
-        """Stop everything and delete its state."""
+        """Stop everything and delete its state; from services that go on, take away what was deployed to them."""
+        self._of_this_machine("destroy")
         if not self.state.exists():
             return
         with self.state.turn():
+            if self._kind_started() == "given" and self.state.env_file.exists():
+                self._take_away()
             self._cloud(self._kind_started()).clean(self.report)
             self.state.delete()
 
@@ -78,8 +86,19 @@ class Commands:
     def deployed(self) -> Target:
         """The stage as its env file has it, to look at it and to call it."""
         env = self.state.read_env()
-        names = {**bucket_names(self.stage), **queue_names(self.stage)}
-        return Target(self.stage, self.source, self.state.folder / "build" / self.stage, names, env)
+        buckets = {name: env[name] for name in bucket_names(self.stage)}
+        work = self.state.folder / "build" / self.stage
+        return Target(self.stage, self.source, work, {**buckets, **queue_names(self.stage)}, env)
+
+    def _of_this_machine(self, instead: str) -> None:
+        if self.stage not in STAGES:
+            raise CloudError(f"stage {self.stage} is on AWS: make {instead} STAGE={self.stage}")
+
+    def _take_away(self) -> None:
+        try:
+            removal.remove(self.deployed(), self.report)
+        except (BotoCoreError, ClientError) as error:
+            self.report(f"what was deployed is left behind: {error}")
 
     def _operator_token(self, target: Target) -> str:
         """The token of last time while it is good, else a new one."""
@@ -130,7 +149,12 @@ class Commands:
         }
 
 
+def stages(source: Path) -> list[str]:
+    """All that are declared; those beyond STAGES are on AWS."""
+    return list(json.loads((source / ".chalice" / "config.json").read_text())["stages"])
+
+
 def commands(stage: str, source: Path, report: Report) -> Commands:
-    if stage not in STAGES:
-        raise CloudError(f"unknown stage {stage}: one of {', '.join(STAGES)}")
+    if stage not in stages(source):
+        raise CloudError(f"unknown stage {stage}: one of {', '.join(stages(source))}")
     return Commands(stage, source, State.of(stage), report)

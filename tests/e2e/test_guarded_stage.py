@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from infra.deploy import removal
 from infra.deploy.target import APP
 from infra.errors import CloudError
 from infra.local.commands import Commands
@@ -117,3 +118,15 @@ def test_it_is_not_deployed_open_to_everybody(guarded: Cloud, monkeypatch: pytes
     monkeypatch.setenv("HIREFLOW_AUTH", "off")
     with pytest.raises(CloudError, match="without authentication"):
         guarded.commands.up()
+
+
+def test_what_was_deployed_goes_with_the_stage_where_the_services_stay(guarded: Cloud) -> None:
+    """The last test of this stage: it is gone after it."""
+    target = guarded.commands.deployed()
+    assert len(removal.apis(target)) == 1
+    guarded.commands.clean()
+    assert removal.apis(target) == []
+    names = [found["FunctionName"] for found in target.client("lambda").list_functions()["Functions"]]
+    assert [name for name in names if name.startswith(f"{APP}-{STAGE}")] == []
+    assert guarded.s3.head_bucket(Bucket=guarded.env["LANDING_BUCKET"])
+    assert not guarded.commands.state.exists()

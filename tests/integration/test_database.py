@@ -6,11 +6,12 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import certifi
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,6 +22,8 @@ from chalicelib import database as module
 from chalicelib import deadline
 from chalicelib.database import Database
 from chalicelib.errors import DatabaseUnavailable, OutOfTime
+from chalicelib.migrations import upgrade
+from tests.integration.test_schema import newest_revision
 
 SSL_REQUEST = 8
 
@@ -133,6 +136,49 @@ def test_a_certificate_nobody_vouches_for_is_refused(
     module._verifying_tls.cache_clear()
     with pytest.raises(DatabaseUnavailable), Database(fronts[0].url, tls="verify-full").session():
         pass
+
+
+def test_authorities_of_a_file_are_trusted_and_no_others(
+    certificate: Path, database_url: str, fronts: list[Front], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fronts.append(Front(database_url, certificate))
+    monkeypatch.delenv("SSL_CERT_FILE")
+    module._verifying_tls.cache_clear()
+    with closing(Database(fronts[0].url, ca=str(certificate))) as database, database.session() as session:
+        assert session.scalar("SELECT 1") == 1
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    module._verifying_tls.cache_clear()
+    other = str(Path(certifi.where()))
+    with pytest.raises(DatabaseUnavailable), Database(fronts[0].url, ca=other).session():
+        pass
+
+
+def test_a_migration_trusts_the_same(
+    certificate: Path, database_url: str, fronts: list[Front], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fronts.append(Front(database_url, certificate))
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert upgrade(fronts[0].url, ca=str(certificate)) == newest_revision()
+
+
+def test_a_login_is_asked_for_with_every_connection(database_url: str) -> None:
+    """As with a token, which is good for minutes, or a secret that is rotated."""
+    asked: list[str] = []
+
+    def login() -> str:
+        asked.append(database_url if len(asked) != 1 else database_url.replace("@", "-outdated@"))
+        return asked[-1]
+
+    with closing(Database(login, tls="disable")) as database:
+        for _ in range(2):
+            with database.session():
+                pass
+        database.close()
+        with pytest.raises(DatabaseUnavailable), database.session():
+            pass
+        with database.session() as session:
+            assert session.scalar("SELECT 1") == 1
+    assert len(asked) == 3
 
 
 def test_a_peer_that_went_silent_is_replaced(database_url: str, fronts: list[Front]) -> None:

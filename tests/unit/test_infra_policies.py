@@ -9,7 +9,7 @@ import pytest
 
 from app import app
 from infra.deploy.policies import policies
-from infra.deploy.target import bucket_names, queue_names
+from infra.deploy.target import Vpc, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local.commands import STAGES
 from infra.venv import ROOT
@@ -47,7 +47,7 @@ def test_every_function_has_a_policy_of_its_own() -> None:
     for function, settings in CONFIG["lambda_functions"].items():
         assert settings["iam_policy_file"] == f"policy-{function}.json"
     assert {path.name for path in FOLDER.glob("policy-*.json")} == {
-        f"policy-{name}.json" for name in [*FUNCTIONS, "every-function"]
+        f"policy-{name}.json" for name in [*FUNCTIONS, "every-function", "vpc"]
     }
     assert set(STAGES) <= set(CONFIG["stages"])
     assert CONFIG["autogen_policy"] is False
@@ -62,6 +62,21 @@ def test_a_policy_reaches_nothing_beyond_its_stage(stage: str) -> None:
             name = name.removeprefix("secret:")
             assert resource.partition("/")[0] in buckets or name.split(":")[0].startswith(f"hireflow-{stage}")
             assert "*" not in name.split(":")[0].split("/")[0]
+
+
+def test_in_a_vpc_a_function_stands_there_and_logs_in_as_itself_only() -> None:
+    vpc = Vpc(("subnet-1",), ("sg-1",), "prx-1", "owner", "app")
+    names = {**bucket_names("prod"), **queue_names("prod")}
+    inside = policies(FOLDER, "prod", FUNCTIONS, names, vpc)
+    outside = policies(FOLDER, "prod", FUNCTIONS, names)
+    for function in FUNCTIONS:
+        more = [s for s in inside[function]["Statement"] if s not in outside[function]["Statement"]]
+        assert len(inside[function]["Statement"]) == len(outside[function]["Statement"]) + len(more)
+        login = [s["Resource"] for s in more if s["Action"] == ["rds-db:connect"]]
+        assert login == [[f"arn:aws:rds-db:*:*:dbuser:prx-1/{'owner' if function == 'migrate' else 'app'}"]]
+        assert {a for s in more for a in s["Action"] if a.startswith("ec2:")} >= {
+            f"ec2:{verb}NetworkInterface{s}" for verb, s in (("Create", ""), ("Delete", ""), ("Describe", "s"))
+        }
 
 
 def test_stages_whose_names_begin_alike_are_apart() -> None:

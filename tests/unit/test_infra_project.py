@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib import vendored
 from infra.deploy import project
-from infra.deploy.target import Target, bucket_names, queue_names
+from infra.deploy.target import Target, Vpc, bucket_names, queue_names
 
 SECRET = "postgresql+pg8000://u:s3cret@127.0.0.1:1/hireflow"
 
@@ -98,6 +98,28 @@ def test_a_change_of_any_shipped_file_is_another_release(target: Target, name: s
 def test_another_setting_is_another_release(target: Target) -> None:
     changed = replace(target, functions={**target.functions, "ORPHAN_GRACE_MINUTES": "1"})
     assert project.release(changed) != project.release(target)
+
+
+def test_functions_stand_in_the_network_of_the_stage(target: Target) -> None:
+    (target.source / ".chalice" / "policy-vpc.json").write_text('{"Statement": [{"Resource": "${DATABASE_PROXY}"}]}')
+    inside = replace(target, vpc=Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "owner", "app"))
+    project.assemble(inside)
+    stage = json.loads((target.project / ".chalice" / "config.json").read_text())["stages"]["local"]
+    assert (stage["subnet_ids"], stage["security_group_ids"]) == (["subnet-1", "subnet-2"], ["sg-1"])
+    policy = json.loads((target.project / ".chalice" / "policy-ingest.json").read_text())
+    assert [statement["Resource"] for statement in policy["Statement"]] == ["hireflow-local", "prx-1", "hireflow-local"]
+    assert project.release(inside) != project.release(target)
+
+
+def test_a_file_of_authorities_ships(target: Target, tmp_path: Path) -> None:
+    ca = tmp_path / "global-bundle.pem"
+    ca.write_text("certificates")
+    with_ca = replace(target, ca=ca)
+    project.assemble(with_ca)
+    assert (target.project / "vendor" / "database-ca.pem").read_text() == "certificates"
+    before = project.release(with_ca)
+    ca.write_text("others")
+    assert project.release(with_ca) != before
 
 
 def test_moving_bytes_between_files_is_another_release(target: Target) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from chalicelib.errors import ConfigurationError
 from chalicelib.settings import Settings
+from infra.venv import ROOT
 
 COMPLETE = {
     "DATABASE_URL": "postgresql+pg8000://user:pass%40word@localhost:5432/hireflow",
@@ -30,8 +31,26 @@ def test_what_is_set_counts() -> None:
     assert settings.backup_retention == timedelta(days=7)
 
 
+def test_what_tls_trusts_is_a_file_of_the_package() -> None:
+    assert Settings.from_env(COMPLETE).database_ca == ""
+    assert Settings.from_env(COMPLETE | {"DATABASE_CA": "app.py"}).database_ca == str(ROOT / "app.py")
+    with pytest.raises(ConfigurationError, match="DATABASE_CA names no file"):
+        Settings.from_env(COMPLETE | {"DATABASE_CA": "gone.pem"})
+
+
+def test_a_token_is_not_sent_where_anybody_can_read_it() -> None:
+    assert Settings.from_env(COMPLETE | {"DATABASE_IAM": "on"}).database_iam
+    with pytest.raises(ConfigurationError, match="needs TLS"):
+        Settings.from_env(COMPLETE | {"DATABASE_IAM": "on", "DATABASE_TLS": "disable"})
+
+
 def test_everything_wrong_is_named_at_once() -> None:
-    wrong = {"DATABASE_TLS": "maybe", "ORPHAN_GRACE_MINUTES": "soon", "BACKUP_RETENTION_DAYS": "-1"}
+    wrong = {
+        "DATABASE_IAM": "perhaps",
+        "DATABASE_TLS": "maybe",
+        "ORPHAN_GRACE_MINUTES": "soon",
+        "BACKUP_RETENTION_DAYS": "-1",
+    }
     with pytest.raises(ConfigurationError) as raised:
         Settings.from_env(wrong)
     for name in (*COMPLETE, *wrong):

@@ -299,6 +299,7 @@ def test_endpoints_are_of_the_services_that_functions_call() -> None:
         it["Properties"]["ServiceName"]["Fn::Sub"]
         for it in resources(parsed("network"), "AWS::EC2::VPCEndpoint").values()
     ]
+    called -= {"rds"}  # its client signs tokens, and calls nobody
     assert {name.rpartition(".")[2] for name in names} == called == {"s3", "secretsmanager", "sqs", "lambda"}
 
 

@@ -1,0 +1,141 @@
+"""The package of the functions: built before it is uploaded, checked, and packed so that equal code has equal bytes.
+
+Chalice does not build a package whose file is there already, named by a hash of what goes into it. So it is built
+first, by Chalice itself, and `chalice deploy` uploads what is made of it here.
+"""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from email.parser import Parser
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from infra.deploy import driver, project
+from infra.deploy.plan import wanted_settings
+from infra.deploy.target import Target
+from infra.errors import CloudError
+
+LIMIT = 15_000_000  # bytes; a cold start unpacks it, and each function has it
+_MIGRATION = ("sqlalchemy", "alembic", "mako")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip knows
+_MACHINES = {"x86_64": 0x3E, "arm64": 0xB7}  # e_machine of ELF
+_WHEELS = {"x86_64": "x86_64", "arm64": "aarch64"}  # what wheels call them
+_OLD_GLIBC, _GLIBC = (2, 26), (2, 34)  # of Amazon Linux 2, below Python 3.12, and 2023
+_LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+
+
+def build(target: Target) -> Path:
+    """Build the package of an assembled project, check it, and pack it anew. Raises CloudError with all its faults."""
+    output = target.work / "package"
+    shutil.rmtree(output, ignore_errors=True)
+    driver.chalice(target, "package", "--pkg-format", "terraform", "--stage", target.stage, str(output))
+    built = (output / "deployment.zip").read_bytes()
+    path = next(p for p in (target.project / ".chalice" / "deployments").glob("*.zip") if p.read_bytes() == built)
+    settings = wanted_settings(project.configuration(target), target.stage)["api_handler"]
+    packed = pack(precompiled(built, output / "unpacked"))
+    pins = (target.project / "requirements.txt").read_text()
+    wrong = list(faults(packed, pins, settings["architecture"], sys.version_info[:2]))
+    if wrong:
+        path.unlink()
+        raise CloudError(f"the package is not deployed: {'; '.join(wrong)}")
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(packed)
+    unfinished.replace(path)
+    shutil.rmtree(output)
+    return path
+
+
+def precompiled(package: bytes, folder: Path) -> bytes:
+    """The package with bytecode for this Python, made in `folder`, which is not there yet. Raises CloudError.
+
+    Lambda keeps no bytecode that a function makes: without this each cold start compiles what it imports. What
+    only the migration imports is left as it is, for the sake of the size. Unchecked, since times are not packed.
+    """
+    with ZipFile(io.BytesIO(package)) as archive:
+        archive.extractall(folder, [name for name in archive.namelist() if "__pycache__" not in name])
+    places = [path for path in sorted(folder.iterdir()) if path.name not in _MIGRATION and path.suffix != ".dist-info"]
+    command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    where = ["-s", str(folder), "-p", "/var/task"]  # as tracebacks name the files
+    seedless = {"PYTHONHASHSEED": "0"}  # sets of constants would be written in another order each time
+    done = subprocess.run(
+        [*command, *where, *map(str, places)], env=seedless, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise CloudError(f"the package cannot be compiled: {' | '.join(done.stdout.strip().splitlines()[-3:])}")
+    result = io.BytesIO()
+    with ZipFile(result, "w") as archive:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder).as_posix())
+    return result.getvalue()
+
+
+def pack(package: bytes) -> bytes:
+    """The same files in the order of their names, without times and owners."""
+    packed = io.BytesIO()
+    with ZipFile(io.BytesIO(package)) as source, ZipFile(packed, "w", ZIP_DEFLATED, compresslevel=9) as result:
+        for name in sorted(source.namelist()):
+            info = ZipInfo(name, _EPOCH)
+            info.external_attr = 0o100644 << 16
+            info.compress_type = ZIP_DEFLATED
+            info.create_system = 3  # Unix, wherever it is built
+            result.writestr(info, source.read(name))
+    return packed.getvalue()
+
+
+def faults(
+    package: bytes, requirements: str, architecture: str, python: tuple[int, int], limit: int = LIMIT
+) -> Iterator[str]:
+    """What is wrong with a package for Lambda's `architecture` and Python: too large, a pinned requirement that is
+    missing or of another version (of which Chalice only warns), code for another machine."""
+    if len(package) >= limit:
+        yield f"{len(package) / 1e6:.1f} MB are more than {limit / 1e6:.0f}"
+    with ZipFile(io.BytesIO(package)) as archive:
+        names = archive.namelist()
+        if "app.py" not in names:
+            yield "app.py is missing"
+        installed: dict[str, str] = {}
+        for name in names:
+            if name.endswith(".dist-info/METADATA"):
+                told = Parser().parsestr(archive.read(name).decode(), headersonly=True)
+                installed[_normal(told["Name"])] = told["Version"]
+            elif name.endswith(".dist-info/WHEEL"):
+                tags = Parser().parsestr(archive.read(name).decode(), headersonly=True).get_all("Tag") or []
+                if not any(_runs(tag, architecture, python) for tag in tags):
+                    yield f"{name.split('-')[0]} is built for {', '.join(tags) or 'nobody'}"
+            elif re.search(r"\.so(\.|$)", name):
+                yield from _faults_of_binary(name, archive.read(name)[:20], architecture)
+    for package_name, version in re.findall(r"^([\w.-]+)(?:\[.*\])?==([^\s;]+)", requirements, re.MULTILINE):
+        found = installed.get(_normal(package_name))
+        if found != version:
+            yield f"{package_name} {version} is {'missing' if found is None else f'{found} there'}"
+
+
+def _faults_of_binary(name: str, head: bytes, architecture: str) -> Iterator[str]:
+    if head[:4] != b"\x7fELF" or int.from_bytes(head[18:20], "little") != _MACHINES[architecture]:
+        yield f"{name} is not of {architecture}"
+
+
+def _runs(tag: str, architecture: str, python: tuple[int, int]) -> bool:
+    """Whether code of a wheel's tag runs: pure, or of manylinux with a glibc that is there."""
+    interpreter, abi, platform = tag.split("-")
+    newest = f"cp{python[0]}{python[1]}"
+    if platform == "any":
+        return abi == "none"
+    stable = abi == "abi3" and re.fullmatch(r"cp3\d+", interpreter) and int(interpreter[3:]) <= python[1]
+    if not (stable or (interpreter == newest and abi == newest) or (interpreter == "py3" and abi == "none")):
+        return False
+    found = re.fullmatch(r"manylinux_(\d+)_(\d+)_(\w+)", platform) or re.fullmatch(r"(manylinux\d+)_(\w+)", platform)
+    if not found or found.groups()[-1] != _WHEELS[architecture]:
+        return False
+    glibc = _LEGACY[found[1]] if found[1] in _LEGACY else (int(found[1]), int(found[2]))
+    return glibc <= (_GLIBC if python >= (3, 12) else _OLD_GLIBC)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,140 @@
+"""What a deployment would change, by comparing what is wanted with what is there."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.deploy import project, record
+from infra.deploy.policies import deployed_name
+from infra.deploy.target import Target
+
+Settings = dict[str, Any]  # of a function: memory (MB), timeout (s), runtime, …, and its environment's variables
+_DEFAULT_MEMORY, _DEFAULT_TIMEOUT, _DEFAULT_ARCHITECTURE = 128, 60, "x86_64"  # Chalice's
+_VARIABLES = "variables"
+_HIDDEN = (project.RELEASE,)
+
+
+@dataclass(frozen=True)
+class Functions:
+    """The functions that would be created, updated and deleted, and what differs in the settings of those that stay."""
+
+    created: tuple[str, ...]
+    updated: tuple[str, ...]
+    deleted: tuple[str, ...]
+    differences: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`stacks` has the changes of each part; `release` is that of now and the deployed one; `functions` is None where
+    stacks have to be made first, whose outputs they need."""
+
+    stacks: Mapping[str, Sequence[str]]
+    waiting: tuple[str, ...] = ()
+    release: tuple[str, str | None] | None = None
+    functions: Functions | None = None
+
+    def lines(self) -> Iterator[str]:
+        for part, changes in self.stacks.items():
+            many = "change" if len(changes) == 1 else "changes"
+            yield f"stack {part}: {len(changes) or 'no'} {many if changes else 'change'}"
+            yield from (f"  {change}" for change in sorted(changes))
+        for part in self.waiting:
+            yield f"stack {part}: to be created; what it takes from stacks before it is not known yet"
+        if self.functions is None:
+            yield "functions: all to be created, or known once the stacks are there"
+        else:
+            yield from self._of_functions(self.functions)
+
+    def _of_functions(self, functions: Functions) -> Iterator[str]:
+        if self.release:
+            new, old = self.release
+            same = "the same is deployed" if new == old else f"{old or 'nothing'} is deployed"
+            yield f"release {new}: {same}"
+        for what in ("created", "updated", "deleted"):
+            names = getattr(functions, what)
+            yield f"functions to be {what}: {', '.join(names) or 'none'}"
+        for name, differences in functions.differences.items():
+            yield from (f"  {name}: {difference}" for difference in differences)
+
+
+def compare(wanted: Mapping[str, Settings], found: Mapping[str, Settings], *, code_differs: bool) -> Functions:
+    """`found` holds all functions that the stage has or had. Values of variables, which may be secret, are not told."""
+    differences = {
+        name: tuple(_differences(settings, found[name])) for name, settings in wanted.items() if name in found
+    }
+    return Functions(
+        created=tuple(sorted(set(wanted) - set(found))),
+        updated=tuple(sorted(name for name, told in differences.items() if told or code_differs)),
+        deleted=tuple(sorted(set(found) - set(wanted))),
+        differences={name: told for name, told in sorted(differences.items()) if told},
+    )
+
+
+def functions(target: Target) -> Functions:
+    """What would become of the target's functions."""
+    differs = record.release(target) != project.release(target)
+    wanted = wanted_settings(project.configuration(target), target.stage)
+    recorded = project.function_names(target)
+    names = {deployed_name(target.stage, function): settings for function, settings in wanted.items()}
+    client = target.client("lambda")
+    found = {name: settings for name in {*names, *recorded} if (settings := _found(client, name)) is not None}
+    return compare(names, found, code_differs=differs)
+
+
+def wanted_settings(config: Mapping[str, Any], stage_name: str) -> dict[str, Settings]:
+    """The settings of each function of a stage by Chalice's configuration: what is said of the function in the
+    stage goes before what is said of it for all stages, that before the stage, that before the whole."""
+    stage = config["stages"][stage_name]
+    made = {}
+    for function, general in config["lambda_functions"].items():
+        places = (stage.get("lambda_functions", {}).get(function, {}), general, stage, config)
+
+        def said(name: str, default: Any, places: tuple[Mapping[str, Any], ...] = places) -> Any:
+            return next((place[name] for place in places if name in place), default)
+
+        variables: dict[str, str] = {}
+        for place in reversed(places):
+            variables |= place.get("environment_variables", {})
+        made[function] = {
+            "memory": said("lambda_memory_size", _DEFAULT_MEMORY),
+            "timeout": said("lambda_timeout", _DEFAULT_TIMEOUT),
+            "runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
+            "architecture": said("lambda_architecture", _DEFAULT_ARCHITECTURE),
+            "reserved concurrency": said("reserved_concurrency", None),
+            "subnets": sorted(said("subnet_ids", [])),
+            _VARIABLES: variables,
+        }
+    return made
+
+
+def _found(client: Any, name: str) -> Settings | None:
+    try:
+        found = client.get_function_configuration(FunctionName=name)
+        reserved = client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    return {
+        "memory": found["MemorySize"],
+        "timeout": found["Timeout"],
+        "runtime": found["Runtime"],
+        "architecture": found.get("Architectures", [_DEFAULT_ARCHITECTURE])[0],
+        "reserved concurrency": reserved,
+        "subnets": sorted(found.get("VpcConfig", {}).get("SubnetIds", [])),
+        _VARIABLES: found.get("Environment", {}).get("Variables", {}),
+    }
+
+
+def _differences(wanted: Settings, found: Settings) -> Iterator[str]:
+    for name in wanted:
+        if name != _VARIABLES and wanted[name] != found[name]:
+            yield f"{name} {_said(found[name])} -> {_said(wanted[name])}"
+    old, new = found[_VARIABLES], wanted[_VARIABLES]
+    for name in sorted({*old, *new} - set(_HIDDEN)):
+        if old.get(name) != new.get(name):
+            yield f"{name} {'added' if name not in old else 'removed' if name not in new else 'changed'}"
+
+
+def _said(value: Any) -> str:
+    return ", ".join(value) or "none" if isinstance(value, list) else "none" if value is None else str(value)

@@ -1,0 +1,201 @@
+"""A stage deployed as to AWS, from its stacks to its smoke test, on the embedded cloud: interrupted, resumed, planned,
+deployed from another machine, destroyed. The database is given: the embedded cloud has no Aurora."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.aws import stacks
+from infra.deploy import project, record, removal
+from infra.deploy.account import Account, Outputs
+from infra.deploy.target import APP
+from infra.errors import CloudError
+from infra.local.commands import Commands
+from infra.local.state import State
+from infra.venv import ROOT
+from tests.e2e.cloud import Cloud
+
+STAGE = "prod"
+
+
+def plain(folder: Path) -> SimpleNamespace:
+    """The stacks, but for policies that refuse callers without TLS, which this cloud's are."""
+    for template in stacks.TEMPLATES.glob("*.yaml"):
+        open_to_all = re.sub(r"^  \w+OnlyTls:\n(?:    .*\n|\n)+", "", template.read_text(), flags=re.MULTILINE)
+        (folder / template.name).write_text(open_to_all)
+
+    def apply(client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> Outputs:
+        return stacks.apply(client, stage, part, parameters, folder)
+
+    def plan(client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> Any:
+        return stacks.plan(client, stage, part, parameters, folder)
+
+    return SimpleNamespace(**{**vars(stacks), "apply": apply, "plan": plan})
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Interruption:
+    """Lets the first `steps` begin, and no more."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+        self.seen: list[str] = []
+
+    def __call__(self, message: str) -> None:
+        if not self._left:
+            raise Interrupted
+        self._left -= 1
+        self.seen.append(message)
+
+
+@pytest.fixture(scope="module")
+def account(cloud: Cloud, stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    if stage is not None:
+        pytest.skip("these services are not ours to put another stage on")
+    folder = tmp_path_factory.mktemp("account")
+    aws = {name: cloud.env[name] for name in cloud.env if name.startswith("AWS_")}
+    env = {**aws, "DATABASE_URL": cloud.env["DATABASE_URL"], "DATABASE_TLS": "disable"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in aws.items():
+            patch.setenv(name, value)
+        patch.delenv("HIREFLOW_AUTH", raising=False)
+        known: Any = plain(tmp_path_factory.mktemp("templates"))
+        yield Account(STAGE, ROOT, State(folder / "state"), known, print, env)
+
+
+def commands(account: Account) -> Commands:
+    return Commands(STAGE, ROOT, account.state, print)
+
+
+def functions(account: Account) -> dict[str, Any]:
+    found = commands(account).deployed().client("lambda").list_functions()["Functions"]
+    ours = re.compile(rf"{APP}-{STAGE}(-[a-z]+)?")
+    return {one["FunctionName"]: one for one in found if ours.fullmatch(one["FunctionName"])}
+
+
+def releases(account: Account) -> set[str]:
+    return {one["Environment"]["Variables"][project.RELEASE] for one in functions(account).values()}
+
+
+def test_a_deployment_goes_on_after_an_interruption_anywhere(account: Account) -> None:
+    """Each attempt comes one step further than the one before; Chalice, the longest step, deploys once."""
+    steps, done = 1, False
+    while not done:
+        interruption = Interruption(steps)
+        try:
+            replace(account, report=interruption).deploy()
+            done = True
+        except Interrupted:
+            assert len(interruption.seen) == steps
+            steps += 1
+    assert interruption.seen[1:3] == ["stack storage", "stack operations"]
+    assert interruption.seen[-1] == "smoke test"
+    assert steps >= 12
+    target = commands(account).deployed()
+    assert len(removal.apis(target)) == 1
+    assert len(functions(account)) == 8
+    assert len(releases(account)) == 1
+    versions = target.client("s3").list_object_versions(Bucket=target.backup, Prefix=record.KEY)["Versions"]
+    assert len(versions) == 1
+
+
+def test_nothing_is_left_to_do_then(account: Account) -> None:
+    lines = list(account.plan().lines())
+    assert "stack storage: no change" in lines
+    assert "stack operations: no change" in lines
+    assert "functions to be updated: none" in lines
+    assert any(re.fullmatch("release [0-9a-f]{16}: the same is deployed", line) for line in lines)
+
+
+def test_a_plan_names_what_differs_and_changes_nothing(account: Account) -> None:
+    before = releases(account)
+    lines = list(replace(account, env={**account.env, "LOG_LEVEL": "DEBUG"}).plan().lines())
+    assert f"  {APP}-{STAGE}-backup: LOG_LEVEL added" in lines
+    assert any(line.startswith("functions to be updated: hireflow-prod, ") for line in lines)
+    assert releases(account) == before
+
+
+def test_another_machine_deploys_to_the_same_api(account: Account, tmp_path: Path) -> None:
+    """And what has changed since, which Chalice deploys."""
+    url, before = account.state.read_env()["API_URL"], releases(account)
+    other = replace(account, state=State(tmp_path), env={**account.env, "LOG_LEVEL": "WARNING", "SMOKE": "write"})
+    assert other.deploy() == url
+    assert len(releases(account)) == 1
+    assert releases(account) != before
+    assert len(removal.apis(commands(account).deployed())) == 1
+
+
+def test_an_api_that_nobody_recorded_goes(account: Account) -> None:
+    target = commands(account).deployed()
+    lost = removal.apis(target)
+    record.forget(target)
+    account.deploy()
+    assert len(removal.apis(target)) == 1
+    assert removal.apis(target) != lost
+
+
+def test_its_operators_have_the_commands_of_every_stage(account: Account) -> None:
+    stage = commands(account)
+    made = stage.invoke("tokens", {"action": "create", "role": "reader", "note": "me"})
+    notes = {token["note"]: token["revoked_at"] for token in stage.invoke("tokens", {"action": "list"})}
+    stage.invoke("tokens", {"action": "revoke", "token": made["id"]})
+    assert notes["me"] is None
+    assert notes["smoke test"]
+    for not_here in (stage.up, stage.down, stage.clean):
+        with pytest.raises(CloudError, match=r"is on AWS: make \w+ STAGE=prod"):
+            not_here()
+
+
+def test_it_is_not_destroyed_by_accident(account: Account) -> None:
+    for said in ({}, {"YES": "1"}, {"YES": "local"}):
+        with pytest.raises(CloudError, match="YES=prod"):
+            replace(account, env={**account.env, **said}).destroy()
+    assert len(functions(account)) == 8
+
+
+def test_only_data_survives_its_destruction(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    target = commands(account).deployed()
+    target.client("s3").put_object(Bucket=target.backup, Key="backups/kept", Body=b"data")
+    with_yes = replace(account, env={**account.env, "YES": STAGE})
+    interruption, steps, done = Interruption(0), 0, False
+    while not done:  # interrupted everywhere, too
+        interruption = Interruption(steps)
+        try:
+            replace(with_yes, report=interruption).destroy()
+            done = True
+        except Interrupted:
+            steps += 1
+    assert any("kept: the buckets hireflow-prod-landing-" in line for line in interruption.seen)
+    assert functions_of(target) == []
+    assert removal.apis(target) == []
+    roles = [role["RoleName"] for role in target.client("iam").list_roles()["Roles"]]
+    assert [name for name in roles if name.startswith(f"{APP}-{STAGE}-")] == []
+    rules = [rule["Name"] for rule in target.client("events").list_rules()["Rules"]]
+    assert [name for name in rules if name.startswith(f"{APP}-{STAGE}-")] == []
+    for part in stacks.PARTS:
+        with pytest.raises(CloudError, match="there is no stack"):
+            stacks.outputs(target.client("cloudformation"), STAGE, part)
+    s3 = target.client("s3")
+    assert s3.get_object(Bucket=target.backup, Key="backups/kept")["Body"].read() == b"data"
+    assert "LambdaFunctionConfigurations" not in s3.get_bucket_notification_configuration(Bucket=target.landing)
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        s3.get_object(Bucket=target.backup, Key=record.KEY)
+    lines = list(account.plan().lines())
+    assert {f"  Import {name} (AWS::S3::Bucket)" for name in ("Landing", "Errored", "Backup")} <= set(lines)
+    with_yes.destroy()  # nothing is there any more
+    assert "deleting stack" not in capsys.readouterr().out
+
+
+def functions_of(target: Any) -> list[str]:
+    names = [one["FunctionName"] for one in target.client("lambda").list_functions()["Functions"]]
+    return [name for name in names if json.dumps(name).startswith(f'"{APP}-{STAGE}')]

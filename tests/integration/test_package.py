@@ -1,0 +1,65 @@
+"""The package that Chalice builds of this app: checked, precompiled, the same bytes each time."""
+
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from infra.deploy import package, project
+from infra.deploy.target import Target, bucket_names, queue_names
+from infra.errors import CloudError
+from infra.venv import ROOT
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    names = {**bucket_names("prod"), **queue_names("prod")}
+    aws = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    source = tmp_path / "source"
+    for name in ("chalicelib", ".chalice"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("deployed", "deployments"))
+    for name in ("app.py", "requirements.txt"):
+        shutil.copyfile(ROOT / name, source / name)
+    made = Target("prod", source, tmp_path / "work", names, aws)
+    project.assemble(made)
+    return made
+
+
+def test_the_same_code_is_the_same_bytes(target: Target, tmp_path: Path) -> None:
+    first = package.build(target).read_bytes()
+    assert package.build(target).read_bytes() == first  # found, and packed again
+    other = replace(target, work=tmp_path / "elsewhere")
+    project.assemble(other)
+    assert package.build(other).read_bytes() == first
+    assert len(first) < package.LIMIT
+    with ZipFile(io.BytesIO(first)) as archive:
+        names = set(archive.namelist())
+    compiled = {name for name in names if name.endswith(".pyc")}
+    assert {name.split("/")[0] for name in compiled} >= {"__pycache__", "chalicelib", "chalice", "pg8000", "fastavro"}
+    assert not [name for name in compiled if name.startswith(("sqlalchemy", "alembic"))]
+
+
+def test_a_package_for_another_machine(target: Target) -> None:
+    """By the setting of the stage; Chalice takes wheels of that machine, and says so where there are none."""
+    path = target.source / ".chalice" / "config.json"
+    config = json.loads(path.read_text())
+    config["stages"]["prod"]["lambda_architecture"] = "arm64"
+    path.write_text(json.dumps(config))
+    project.assemble(target)
+    with ZipFile(package.build(target)) as archive:
+        binaries = [archive.read(name) for name in archive.namelist() if name.endswith(".so")]
+    assert binaries
+    assert {body[18] for body in binaries} == {0xB7}
+
+
+def test_a_package_that_lacks_something_is_not_deployed(target: Target) -> None:
+    """Chalice would: it prints a warning."""
+    requirements = target.source / "requirements.txt"
+    requirements.write_text("six==1.17.0\n# there is no wheel of it that runs on Lambda:\npython-Levenshtein==0.12.2\n")
+    project.assemble(target)
+    with pytest.raises(CloudError, match=r"[Ll]evenshtein (0.12.2 is missing|is built for)"):
+        package.build(target)
