@@ -6,11 +6,26 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
 from chalicelib import logs
-from chalicelib.api import access, dashboard, docs, health, history, presigned, problems, reports, restores, uploads
+from chalicelib.api import (
+    access,
+    checks,
+    dashboard,
+    docs,
+    health,
+    history,
+    presigned,
+    problems,
+    reports,
+    restores,
+    uploads,
+)
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
 logs.configure(os.environ.get("LOG_LEVEL") or "INFO")
+
+# Chalice's list for API Gateway, which would make text of other bodies and lose the bytes that are none.
+app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *checks.MEDIA_TYPES]))
 
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(access.middleware, "http")
@@ -18,9 +33,10 @@ for kind in ("s3", "scheduled", "pure_lambda"):
     app.register_middleware(problems.discreet, kind)
 app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
 app.register_blueprint(presigned.routes)  # POST /uploads
+app.register_blueprint(checks.routes)  # POST /uploads/check
 app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}[/{year}], …/years
-app.register_blueprint(history.routes)  # GET /loads, /loads/{id}
+app.register_blueprint(history.routes)  # GET /loads, /loads/{id}[/rejects]
 app.register_blueprint(health.routes)  # GET /health
 app.register_blueprint(dashboard.routes)  # GET /, /dashboard/{panel}
 app.register_blueprint(docs.routes)  # GET /openapi.json, /docs
@@ -48,11 +64,11 @@ def backup(_event: CloudWatchEvent) -> dict[str, Any]:
     return done
 
 
-@app.lambda_function(name="verify")
-def verify(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+@app.schedule(Rate(1, unit=Rate.DAYS), name="verify")
+def verify(event: CloudWatchEvent) -> dict[str, Any]:
     from chalicelib.backups.verify import verify as verified
 
-    return verified(services().storage.backup, event.get("restore_point"))
+    return verified(services().storage.backup, event.detail.get("restore_point"))  # none is named by the schedule
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")

@@ -10,7 +10,8 @@ worker waits for longer than that. Both must be: Lambda's last retry comes minut
 and a load whose last retry was sent away would have nobody left.
 """
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -165,8 +166,11 @@ def progress(session: Session, claim: Claim, received: int) -> None:
     _update_mine(session, claim, "received = :received", received=received)
 
 
-def succeed(session: Session, claim: Claim, counts: Counts, errored_key: str | None) -> None:
-    """Finish a load, in the transaction that wrote its rows. Raises ClaimLost.
+def succeed(
+    session: Session, claim: Claim, counts: Counts, errored_key: str | None, reasons: Sequence[Mapping[str, Any]]
+) -> None:
+    """Finish a load, in the transaction that wrote its rows; `reasons` are those of its rejects, counted.
+    Raises ClaimLost.
 
     `finished_at` is taken under the table's lock, unlike now(): it orders the loads of a key.
     """
@@ -175,8 +179,9 @@ def succeed(session: Session, claim: Claim, counts: Counts, errored_key: str | N
         claim,
         "status = 'succeeded', finished_at = clock_timestamp(), error = NULL, errored_key = :errored_key,"
         " received = :received, inserted = :inserted, updated = :updated, unchanged = :unchanged,"
-        " superseded = :superseded, rejected = :rejected",
+        " superseded = :superseded, rejected = :rejected, reasons = CAST(:reasons AS jsonb)",
         errored_key=errored_key,
+        reasons=json.dumps(reasons),
         **vars(counts),
     )
 
@@ -263,17 +268,23 @@ def compare_sequencers(one: str | None, other: str | None) -> int:
 
 
 def record_request(
-    session: Session, dataset: Dataset, source: str, counts: Counts, correlation_id: str | None = None
+    session: Session,
+    dataset: Dataset,
+    source: str,
+    counts: Counts,
+    reasons: Sequence[Mapping[str, Any]],
+    correlation_id: str | None = None,
 ) -> tuple[int, datetime]:
     """The finished load of an API request: its id and time. Part of the request's transaction."""
     [[load_id, at]] = session.run(
         "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
-        " rejected, correlation_id, attempts, started_at, finished_at)"
+        " rejected, reasons, correlation_id, attempts, started_at, finished_at)"
         " VALUES (:dataset, :source, 'api', 'succeeded', :received, :inserted, :updated, :unchanged, :superseded,"
-        " :rejected, :correlation_id, 1, now(), clock_timestamp()) RETURNING id, started_at",
+        " :rejected, CAST(:reasons AS jsonb), :correlation_id, 1, now(), clock_timestamp()) RETURNING id, started_at",
         dataset=dataset.name,
         source=source,
         correlation_id=correlation_id,
+        reasons=json.dumps(reasons),
         **vars(counts),
     )
     return load_id, at
@@ -412,4 +423,10 @@ def listed(session: Session, filters: Mapping[str, str], *, limit: int, before: 
 
 def get(session: Session, load_id: int) -> dict[str, Any] | None:
     rows = session.records(f"SELECT {_SHOWN} FROM loads WHERE id = :id", id=load_id)
+    return rows[0] if rows else None
+
+
+def rejected(session: Session, load_id: int) -> dict[str, Any] | None:
+    """What is known of a load's rejects: rejected, resolved, reasons (most first), errored_key."""
+    rows = session.records("SELECT rejected, resolved, reasons, errored_key FROM loads WHERE id = :id", id=load_id)
     return rows[0] if rows else None

@@ -4,10 +4,12 @@ boto3 is imported when a client is first needed: most API requests never touch S
 the largest part of a cold start.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,8 +62,11 @@ class ObjectStream:
 
 @dataclass(frozen=True)
 class Listed:
+    """An entry of a bucket's list."""
+
     key: str
     size: int
+    modified: datetime
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,12 @@ class Bucket:
     def url(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
 
-    def open(self, key: str, version: str | None = None) -> ObjectStream:
-        """Start reading an object. Raises NotFound, StorageUnavailable."""
+    def open(self, key: str, version: str | None = None, *, most: int | None = None) -> ObjectStream:
+        """Start reading an object, or its first `most` bytes. Raises NotFound, StorageUnavailable."""
         what = self.url(key)
         at: dict[str, Any] = {"VersionId": version} if version else {}
+        if most is not None:
+            at["Range"] = f"bytes=0-{most - 1}"
         with _s3_errors(what):
             return ObjectStream(self._client().get_object(Bucket=self.name, Key=key, **at)["Body"], what)
 
@@ -154,7 +161,7 @@ class Bucket:
             pages = self._client().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix, StartAfter=after):
                 for item in page.get("Contents", ()):
-                    yield Listed(item["Key"], item["Size"])
+                    yield Listed(item["Key"], item["Size"], item["LastModified"])
 
     def copy_from(
         self, source: "Bucket", source_key: str, key: str, content_type: str, metadata: Mapping[str, str]
@@ -316,7 +323,8 @@ class Storage:
                 import boto3
                 from botocore.config import Config
 
-                style: Any = {"addressing_style": "path" if self._public_url else "virtual"}
+                given = self._public_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+                style: Any = {"addressing_style": "path" if given else "virtual"}
                 config = Config(signature_version="s3v4", s3=style)
                 self._made_signer = boto3.client("s3", endpoint_url=self._public_url or None, config=config)
         return self._made_signer

@@ -1,14 +1,16 @@
-"""GET /loads and /loads/{id}."""
+"""GET /loads, /loads/{id} and /loads/{id}/rejects."""
 
+import json
 from typing import Any
 
-from chalice.app import Blueprint
+from chalice.app import Blueprint, Response
 
 from chalicelib import instants, loads
 from chalicelib.api.parameters import OneOf, WholeNumber, asked
 from chalicelib.api.problems import endpoint
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import NotFound, Unprocessable
+from chalicelib.ingest.rejected import of_load
 from chalicelib.services import services
 
 STATUSES = ("queued", "running", *loads.FINAL)
@@ -43,12 +45,31 @@ def list_loads() -> dict[str, Any]:
 @routes.route("/loads/{load_id}", content_types=["*/*"])
 @endpoint
 def show_load(load_id: str) -> dict[str, Any]:
-    try:
-        wanted = LOAD_ID.read(load_id)
-    except Unprocessable:
-        raise NotFound(f"there is no load {load_id[:40]}") from None
+    wanted = _load_id(load_id)
     with services().database.session() as session:
         row = loads.get(session, wanted)
     if row is None:
         raise NotFound(f"there is no load {wanted}")
     return instants.shown(row)
+
+
+@routes.route("/loads/{load_id}/rejects", content_types=["*/*"])
+@endpoint
+def show_rejects(load_id: str) -> Response:
+    wanted, limit = _load_id(load_id), asked(routes.current_request, (LIMIT,))["limit"]
+    parts = services()
+    with parts.database.session() as session:
+        shown = of_load(session, parts.storage.errored, wanted, limit)
+    # With the URL anybody may read the file: no cache keeps it. ASCII alone would make the answer larger.
+    return Response(
+        json.dumps(shown, ensure_ascii=False),
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
+    )
+
+
+def _load_id(text: str) -> int:
+    """The number of a load. Raises NotFound."""
+    try:
+        return LOAD_ID.read(text)
+    except Unprocessable:
+        raise NotFound(f"there is no load {text[:40]}") from None

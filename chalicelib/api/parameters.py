@@ -10,13 +10,15 @@ from chalicelib.errors import Unprocessable
 
 @dataclass(frozen=True)
 class Parameter:
-    """`default` is what a query parameter that is left out counts as, None for no value at all."""
+    """`default` is what a query parameter that is left out counts as, None for no value at all; one that is
+    `required` may not be left out."""
 
     name: str
     about: str
     _: KW_ONLY
     example: Any
     default: Any = None
+    required: bool = False
 
     def read(self, text: str) -> Any:
         """The value of what was sent. Raises Unprocessable."""
@@ -80,5 +82,8 @@ class Text(Parameter):
 def asked(request: Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
     """The query parameters that were sent (the last of each name) or have a default. Raises Unprocessable."""
     sent = dict(request.query_params or {})
+    lacking = [p.name for p in parameters if p.required and p.name not in sent]
+    if lacking:
+        raise Unprocessable(f"the query parameter {' and '.join(lacking)} must be given")
     found = {p.name: p.read(sent[p.name]) if p.name in sent else p.default for p in parameters}
     return {name: value for name, value in found.items() if value is not None}

@@ -7,7 +7,7 @@ from typing import Any
 from chalice.app import Blueprint, Response
 
 from chalicelib import reports
-from chalicelib.api.negotiation import entity_tag, has_already, preferred
+from chalicelib.api.negotiation import TextResponse, entity_tag, has_already, preferred
 from chalicelib.api.parameters import WholeNumber, asked
 from chalicelib.api.problems import endpoint
 from chalicelib.database import SNAPSHOT, Session
@@ -104,7 +104,7 @@ def _answer(report: Callable[[Session], str], columns: tuple[str, ...], name: st
             "Content-Type": f"{CSV}; charset=utf-8; header=present",
             "Content-Disposition": f'attachment; filename="{name}.csv"',
         }
-    return Response(text, headers=headers)
+    return TextResponse(text, headers)
 
 
 def _csv(columns: tuple[str, ...], report: Any) -> str:

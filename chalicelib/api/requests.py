@@ -25,12 +25,10 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     Raises UnsupportedMedia, MalformedRequest (also for what Python's parser tolerates and JSON does
     not: NaN, Infinity).
     """
-    raw = _raw_body(request)
+    raw = raw_body(request)
     if optional and not raw.strip():
         return None
-    media_type = str(request.headers.get("content-type", "application/json")).partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMedia(f"the body must be application/json, not {media_type[:60] or 'nothing'}")
+    media_type(request, ("application/json",))
     try:
         return json.loads(raw, parse_constant=_not_json, parse_float=_number, parse_int=_whole)
     except RecursionError as error:
@@ -39,9 +37,19 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
         raise MalformedRequest(f"the body is not JSON: {_reason(error)}") from error
 
 
-def _raw_body(request: Request) -> bytes | str:
+def media_type(request: Request, taken: tuple[str, ...]) -> str:
+    """The type of the body, one of those `taken`. Raises UnsupportedMedia."""
+    found = str(request.headers.get("content-type", "application/json")).partition(";")[0].strip().lower()
+    if found not in taken:
+        raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {found[:60] or 'nothing'}")
+    return found
+
+
+def raw_body(request: Request) -> bytes:
+    """The bytes that were sent. Raises MalformedRequest."""
     try:
-        return request.raw_body
+        raw = request.raw_body
+        return raw.encode() if isinstance(raw, str) else raw
     except ValueError as error:  # text that cannot be encoded, base64 that is none
         raise MalformedRequest("the body is not readable") from error
 

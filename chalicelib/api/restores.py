@@ -72,5 +72,8 @@ def backups() -> dict[str, Any]:
     from chalicelib.backups import manifest
 
     page = asked(routes.current_request, (LIMIT, CURSOR))
-    found, cursor = manifest.page(services().storage.backup, limit=page["limit"], before=page.get("cursor"))
-    return {"backups": [restore_point.summary() for restore_point in found], "next_cursor": cursor}
+    bucket = services().storage.backup
+    found, cursor = manifest.page(bucket, limit=page["limit"], before=page.get("cursor"))
+    verified = manifest.verified(bucket, found)
+    shown = [restore_point.summary(verified.get(restore_point.restore_point)) for restore_point in found]
+    return {"backups": shown, "next_cursor": cursor}

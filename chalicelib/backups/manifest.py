@@ -6,7 +6,7 @@ UTC time before which every committed change is in it, so names sort by age.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,12 +44,14 @@ class Manifest:
     def versions(self) -> dict[str, int]:
         return {name: table.version for name, table in self.tables.items()}
 
-    def summary(self) -> dict[str, Any]:
-        """As the API shows it: {"restore_point", "created_at", "tables": {name: {"rows", "bytes", "sha256"}}}."""
+    def summary(self, verified_at: datetime | None = None) -> dict[str, Any]:
+        """As the API shows it: {"restore_point", "created_at", "verified_at", "tables": {name: {"rows", "bytes",
+        "sha256"}}}."""
         tables = {n: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for n, t in self.tables.items()}
         return {
             "restore_point": self.restore_point,
-            "created_at": instant(self.restore_point).isoformat(),
+            "created_at": instants.text(instant(self.restore_point)),
+            "verified_at": verified_at and instants.text(verified_at, "seconds"),
             "tables": tables,
         }
 
@@ -105,6 +107,11 @@ def link_key(restore_point: str, table: str) -> str:
 
 def manifest_key(restore_point: str) -> str:
     return f"{ROOT}{restore_point}/manifest.json"
+
+
+def verified_key(restore_point: str) -> str:
+    """Where the mark lies of a restore point that was re-read without a fault."""
+    return f"{ROOT}{restore_point}/verified.json"
 
 
 def instant(name: str) -> datetime:
@@ -173,3 +180,20 @@ def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Ma
         if len(found) == limit:
             return found, name if index < len(older) else None
     return found, None
+
+
+def verified(bucket: Bucket, found: Sequence[Manifest]) -> dict[str, datetime]:
+    """When those of a page (newest first) that are marked as verified were, by name.
+
+    The time is that of the mark in the bucket's list: a request for 200 restore points.
+    """
+    if not found:
+        return {}
+    marks = {verified_key(manifest.restore_point): manifest.restore_point for manifest in found}
+    times: dict[str, datetime] = {}
+    for listed in bucket.objects(ROOT, after=f"{ROOT}{found[-1].restore_point}/"):
+        if listed.key in marks:
+            times[marks[listed.key]] = listed.modified
+        if listed.key > f"{ROOT}{found[0].restore_point}0":  # all of the newest one's have come
+            break
+    return times

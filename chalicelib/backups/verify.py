@@ -1,11 +1,16 @@
 """Re-reading restore points: is what is stored what the manifest says, whole, consistent and restorable?
 
-Files stream; of the rows only the ids are kept, a bit each.
+Files stream; of the rows only the ids are kept, a bit each. A restore point that is sound is marked, until it
+is found not to be.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from chalicelib import instants
 from chalicelib.backups import avro, manifest
 from chalicelib.backups.manifest import Manifest, TableFile
 from chalicelib.datasets import DATASETS, Dataset
@@ -15,10 +20,18 @@ from chalicelib.streams import Hashed
 
 MOST_NAMED = 10  # faults of one kind that are named by id; the rest is counted
 _PAGE = 16  # bits of an id that lie within one page
+_log = logging.getLogger("hireflow.backups")
 
 
-def verify(bucket: Bucket, restore_point: str | None = None) -> dict[str, Any]:
-    """Re-read every file of a restore point, of the newest one where none is named.
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def verify(
+    bucket: Bucket, restore_point: str | None = None, *, now: Callable[[], datetime] = _utc_now
+) -> dict[str, Any]:
+    """Re-read every file of a restore point, of the newest one where none is named, and mark it as verified
+    where there is no fault; where there is one, an earlier mark goes.
 
     Checked are size, SHA-256, schema, every block, the number of rows, that ids are unique and that
     every foreign key leads into the same snapshot. Returns {"restore_point": str, "tables": {name:
@@ -27,7 +40,21 @@ def verify(bucket: Bucket, restore_point: str | None = None) -> dict[str, Any]:
     Unavailable when S3 is away.
     """
     name, older = _chosen(bucket, restore_point)
-    answer: dict[str, Any] = {"restore_point": name, "tables": {}, "faults": [], "older": older}
+    report = {"restore_point": name, **_read_again(bucket, name), "older": older}
+    faults = len(report["faults"]) + sum(len(table["faults"]) for table in report["tables"].values())
+    if faults:
+        bucket.delete(manifest.verified_key(name))
+        _log.error("restore point %s is faulty", name, extra={"faults": faults})
+    else:
+        mark = json.dumps({"restore_point": name, "verified_at": instants.text(now())})
+        bucket.put(manifest.verified_key(name), mark.encode(), "application/json")
+        _log.info("restore point %s is sound", name)
+    return report
+
+
+def _read_again(bucket: Bucket, name: str) -> dict[str, Any]:
+    """{"tables", "faults"} of a restore point."""
+    answer: dict[str, Any] = {"tables": {}, "faults": []}
     try:
         found = Manifest.parse(name, bucket.get(manifest.manifest_key(name)))
     except ValueError as error:

@@ -16,8 +16,10 @@ from chalicelib.dashboard import charts, figures, pages
 from chalicelib.database import SNAPSHOT
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import NotFound, Unprocessable
+from chalicelib.ingest import rejected
 from chalicelib.services import Services
 
+MAX_REJECTS = 10  # that are shown with their load
 MAX_ROWS = 200  # of the quarterly report; all of it is a download away
 PAGE = 20
 BUSY, CALM = 1000, 15_000  # ms until a panel asks again: while something runs, and otherwise
@@ -100,11 +102,13 @@ def load(parts: Services, caller: Caller) -> Found:
     wanted = _wanted(caller, "id")
     with parts.database.session() as session:
         row = loads.get(session, wanted)
-    if row is None:
-        raise NotFound(f"there is no load {wanted}")
+        if row is None:
+            raise NotFound(f"there is no load {wanted}")
+        found = rejected.of_load(session, parts.storage.errored, wanted, MAX_REJECTS)
     shown = _load(row)
     return {
         "load": shown,
+        "found": found,
         "shares": charts.shares([(name, row[name]) for name in OUTCOMES]),
         "refresh": BUSY if shown["is_unfinished"] else CALM,
     }

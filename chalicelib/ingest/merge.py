@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from chalicelib.database import Session, lock_timeout
 from chalicelib.datasets import MAX_ID, Dataset
 from chalicelib.ingest.rules import Value
+from chalicelib.loads import Counts
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What an upsert did; `distinct` counts ids, the last row of each."""
+    """What an upsert did, or would do; `distinct` counts ids, the last row of each."""
 
     distinct: int
     inserted: int
@@ -29,6 +30,17 @@ class Merged:
     @property
     def unchanged(self) -> int:
         return self.distinct - self.inserted - self.updated
+
+    def counts(self, received: int, rejected: int) -> Counts:
+        """Of a load that received so many rows; all but the rejected ones were merged."""
+        return Counts(
+            received=received,
+            inserted=self.inserted,
+            updated=self.updated,
+            unchanged=self.unchanged,
+            superseded=received - rejected - self.distinct,
+            rejected=rejected,
+        )
 
 
 def lock_table(session: Session, dataset: Dataset, *, timeout: float) -> None:
@@ -85,25 +97,50 @@ def load(session: Session, dataset: Dataset, source: str) -> Merged:
     Where every id is larger than all in use, as in a first load and in most later ones, there is
     nothing to join. Otherwise one join counts; a file that brings nothing new costs no more than that.
     """
-    session.run("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")  # compiling costs more than these few plans do
+    _plan_for_many(session)
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     rows = _last_rows(dataset, source)
     insert = f"INSERT INTO {dataset.name} ({names}) SELECT {names} FROM ({rows}) w"
-    largest = session.scalar(f"SELECT max(id) FROM {dataset.name}")
-    if largest is None or (session.scalar(f"SELECT min(id) FROM {source}") or 0) > largest:
-        inserted = session.affected(insert)
+    if _all_new(session, dataset, source):
+        inserted = session.affected(insert)  # which need not be counted before
         return Merged(inserted, inserted, 0)
-    [[distinct, new, different]] = session.run(
-        "SELECT count(*), count(*) FILTER (WHERE t.id IS NULL),"
-        f" count(*) FILTER (WHERE t.id = w.id AND {columns.differ})"
-        f" FROM ({rows}) w LEFT JOIN {dataset.name} t ON t.id = w.id"
-    )
-    if different:
+    found = _compared(session, dataset, source)
+    if found.updated:
         session.run(
             f"UPDATE {dataset.name} t SET {columns.assignments} FROM ({rows}) w WHERE t.id = w.id AND {columns.differ}"
         )
-    if new:
+    if found.inserted:
         session.run(f"{insert} WHERE NOT EXISTS (SELECT FROM {dataset.name} t WHERE t.id = w.id)")
+    return found
+
+
+def preview(session: Session, dataset: Dataset, source: str) -> Merged:
+    """What `load` would do; nothing is written, and no lock is needed within a snapshot."""
+    _plan_for_many(session)
+    if _all_new(session, dataset, source):
+        distinct = session.scalar(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {source} WHERE id IS NOT NULL) w")
+        return Merged(distinct, distinct, 0)
+    return _compared(session, dataset, source)
+
+
+def _plan_for_many(session: Session) -> None:
+    session.run("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")  # compiling costs more than these few plans do
+
+
+def _all_new(session: Session, dataset: Dataset, source: str) -> bool:
+    """Whether every id is larger than all in use."""
+    largest = session.scalar(f"SELECT max(id) FROM {dataset.name}")
+    return largest is None or (session.scalar(f"SELECT min(id) FROM {source}") or 0) > largest
+
+
+def _compared(session: Session, dataset: Dataset, source: str) -> Merged:
+    """The ids of `source` counted by what the table has under them."""
+    differ = _Columns.of(dataset).differ
+    [[distinct, new, different]] = session.run(
+        "SELECT count(*), count(*) FILTER (WHERE t.id IS NULL),"
+        f" count(*) FILTER (WHERE t.id = w.id AND {differ})"
+        f" FROM ({_last_rows(dataset, source)}) w LEFT JOIN {dataset.name} t ON t.id = w.id"
+    )
     return Merged(distinct, new, different)
 
 

@@ -13,13 +13,11 @@ from datetime import timedelta
 
 from chalicelib import deadline, loads, logs
 from chalicelib.database import Database, Session
-from chalicelib.datasets import Dataset
 from chalicelib.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
 from chalicelib.ingest import healing, merge, staging
-from chalicelib.ingest.reader import Seeker
-from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
-from chalicelib.ingest.rules import missing_parent
-from chalicelib.ingest.sources import Source, StoredSeeker, unrecognised
+from chalicelib.ingest.missing import MissingReport
+from chalicelib.ingest.rejects import RejectFile
+from chalicelib.ingest.sources import Source, unrecognised
 from chalicelib.loads import Claim, Counts, Ended, ObjectCreated, Watch
 from chalicelib.storage import Readable, Storage
 from chalicelib.streams import Hashed
@@ -206,21 +204,13 @@ class _ObjectLoad:
             self._rejects.count = 0
             return
         missing = merge.set_orphans_apart(session, dataset, "staging")
-        valid = stager.received - stager.rejected - missing
         merged = merge.load(session, dataset, "staging")
         healing.forget(session, dataset, "staging")
         if missing:
             healing.remember(session, dataset, self._claim.load_id)
             self._report_missing()
-        counts = Counts(
-            received=stager.received,
-            inserted=merged.inserted,
-            updated=merged.updated,
-            unchanged=merged.unchanged,
-            superseded=valid - merged.distinct,
-            rejected=stager.rejected + missing,
-        )
-        loads.succeed(session, self._claim, counts, self._rejects.complete())
+        counts = merged.counts(stager.received, stager.rejected + missing)
+        loads.succeed(session, self._claim, counts, self._rejects.complete(), self._rejects.reasons.counted())
         self._counts = counts
 
     def _is_stale(self) -> bool:
@@ -237,26 +227,10 @@ class _ObjectLoad:
         return versions.index(self._created.version) > versions.index(version)
 
     def _report_missing(self) -> None:
-        """Report the rows without parents as they were sent: the file is read once more for them."""
+        """Report the rows without parents as they were sent."""
         self._reported = True
         columns = [column.name for column, _ in self._dataset.references]
         lacking = ", ".join(f"CASE WHEN no_{name} THEN {name} END" for name in columns)
         with self._opened() as stream:
-            report = _MissingReport(self._dataset, self._source.seeker(stream), columns, self._rejects)
+            report = MissingReport(self._dataset, self._source.seeker(stream), columns, self._rejects.add)
             self._session.copy_out(f"COPY (SELECT seq, {lacking} FROM missing ORDER BY seq) TO STDOUT", report)
-
-
-class _MissingReport:
-    """Where `COPY … TO STDOUT` tells of rows without parents: line, then a parent id or NULL each."""
-
-    def __init__(
-        self, dataset: Dataset, seeker: Seeker | StoredSeeker, columns: list[str], rejects: RejectFile
-    ) -> None:
-        self._dataset, self._seeker, self._columns, self._rejects = dataset, seeker, columns, rejects
-
-    def write(self, data: bytes) -> None:
-        line, *parents = data.decode().rstrip("\n").split("\t")
-        record = self._seeker.record(int(line))
-        problems = [missing_parent(c, p) for c, p in zip(self._columns, parents, strict=True) if p != "\\N"]
-        row = row_of_fields(self._dataset, record.fields or ())
-        self._rejects.add(Reject(record.line, tuple(problems), record.raw, row))

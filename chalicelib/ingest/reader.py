@@ -13,16 +13,16 @@ from typing import Protocol
 
 from chalicelib.datasets import Dataset
 from chalicelib.ingest.patterns import BLANK_LINES, FIELD, OPEN_QUOTE, RECORD, UNFINISHED, clean_lines
-from chalicelib.ingest.rules import Checked
+from chalicelib.ingest.rules import Checked, Problem
 from chalicelib.storage import Readable
 
 CHUNK = 256 * 1024  # bytes asked of the source at a time
 MAX_RECORD = 1024 * 1024  # bytes, terminator not counted
 _BOM = b"\xef\xbb\xbf"
 
-TOO_LONG = "the record is longer than 1 MiB"
-NEVER_CLOSED = "a quote is never closed (or not within 1 MiB)"
-BAD_QUOTING = "a quote stands inside an unquoted field or text follows a closing quote"
+TOO_LONG = Problem(None, "the record is longer than 1 MiB")
+NEVER_CLOSED = Problem(None, "a quote is never closed (or not within 1 MiB)")
+BAD_QUOTING = Problem(None, "a quote stands inside an unquoted field or text follows a closing quote")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Record:
     lines: int
     raw: bytes
     fields: tuple[bytes, ...] | None = None
-    problem: str | None = None
+    problem: Problem | None = None
     checked: Checked | None = None
 
     def for_copy(self) -> None:
@@ -224,7 +224,7 @@ class Reader:
             return Skipped(line, lines)
         self._header_possible = False
         if len(fields) != wanted:
-            return Record(line, lines, raw, problem=f"expected {wanted} fields, found {len(fields)}")
+            return Record(line, lines, raw, problem=_miscounted(wanted, len(fields)))
         return Record(line, lines, raw, fields)
 
     def _unsplittable(self) -> Record | None:
@@ -265,6 +265,11 @@ class Reader:
             return False
         names = [field.decode("utf-8", "replace").strip().lower() for field in fields]
         return names == list(self._dataset.column_names)
+
+
+def _miscounted(wanted: int, found: int) -> Problem:
+    general = f"expected {wanted} fields, found {'fewer' if found < wanted else 'more'}"
+    return Problem(None, f"expected {wanted} fields, found {found}", general)
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -1,16 +1,17 @@
-"""Rejected rows: what is reported about each, and the file they are collected in.
+"""Rejected rows: what is reported about each, the file they are collected in, and how many there are of a kind.
 
-One JSON object a line, in the shape BigQuery (NEWLINE_DELIMITED_JSON, autodetect) and DuckDB load as
-is: the same keys with the same types on every line.
+The file has one JSON object a line, in the shape BigQuery (NEWLINE_DELIMITED_JSON, autodetect) and DuckDB
+load as is: the same keys with the same types on every line.
 """
 
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from chalicelib import correlation, instants
 from chalicelib.datasets import Dataset
@@ -21,6 +22,11 @@ _UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # JSON readers stumble over these
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # to some readers these end a line, too
 _JSON = json.JSONEncoder(ensure_ascii=False)  # json.dumps would make a new one for every line
 _TYPE = "application/x-ndjson"
+MOST_KINDS = 100  # of reasons that are counted by name; declared columns and rules make some twenty
+OTHER = "other reasons"
+READ = 4 * 1024 * 1024  # bytes of a file that are read to show its first records
+ROOM = 5_000_000  # characters of shown records in Lambda's answer, which may have 6 MB
+_CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,80 @@ class Reject:
     def fields(self) -> list[str]:
         """Names of the columns at fault, each once, in order of their problems."""
         return list(dict.fromkeys(p.field for p in self.problems if p.field is not None))
+
+    def shown(self, place: str) -> dict[str, Any]:
+        """{`place`, "reasons", "fields", "raw", "row"}, of texts that every JSON reader takes."""
+        return {
+            place: self.place,
+            "reasons": [_loadable(reason) for reason in self.reasons],
+            "fields": self.fields,
+            "raw": _loadable(self.raw.decode("utf-8", "replace")),
+            "row": self.row and {name: _loadable(text) for name, text in self.row.items()},
+        }
+
+
+class Rejects(Protocol):
+    """Where rejected rows go, one after the other."""
+
+    def add(self, reject: Reject) -> None: ...
+
+
+class Reasons:
+    """How many rows were rejected for each kind of reason. A row with several kinds counts under each."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str | None, str], int] = {}  # by field and general reason: texts are made once
+        self._others = 0
+
+    def add(self, problems: Iterable[Problem], rows: int = 1) -> None:
+        """Count the problems of a row, or of so many rows that have the same."""
+        known, others = self._rows, 0
+        for kind in {(field, general or reason): None for field, reason, general in problems}:
+            if kind in known:
+                known[kind] += rows
+            elif len(known) < MOST_KINDS:
+                known[kind] = rows
+            else:
+                others = rows
+        self._others += others
+
+    def counted(self) -> list[dict[str, Any]]:
+        """[{"reason", "count"}], most first."""
+        texts = {Problem(*kind).text: rows for kind, rows in self._rows.items()}
+        texts |= {OTHER: self._others} if self._others else {}
+        return [{"reason": text, "count": rows} for text, rows in sorted(texts.items(), key=lambda i: (-i[1], i[0]))]
+
+
+class FirstRecords:
+    """The first `limit` records of a report, fewer where an answer of Lambda's has no room for more."""
+
+    def __init__(self, limit: int) -> None:
+        self.records: list[dict[str, Any]] = []
+        self._limit, self._room = limit, ROOM
+
+    @property
+    def wanted(self) -> int:
+        """How many more may come."""
+        return self._limit - len(self.records) if self._room > 0 else 0
+
+    def add(self, record: dict[str, Any]) -> None:
+        if not self.wanted:
+            return
+        # The answer's body is JSON, and a text in the JSON that Lambda makes of it, which may escape it once more.
+        self._room -= len(json.dumps(json.dumps(record, ensure_ascii=False)))
+        if self._room >= 0:
+            self.records.append(record)
+
+
+def first_records(bucket: Bucket, key: str, limit: int) -> FirstRecords:
+    """Of a reject file, as they stand there. Raises NotFound, StorageUnavailable."""
+    first, rest = FirstRecords(limit), b""
+    with closing(bucket.open(key, most=READ)) as stream:
+        while first.wanted and (data := stream.read(_CHUNK)):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                first.add(json.loads(line))
+    return first
 
 
 def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | None]:
@@ -88,7 +168,7 @@ def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime
 
 
 class RejectFile:
-    """The rejects of one load, streamed to the errored bucket; no rejects, no file."""
+    """The rejects of one load, streamed to the errored bucket and counted by `reasons`; no rejects, no file."""
 
     def __init__(
         self,
@@ -103,6 +183,7 @@ class RejectFile:
     ) -> None:
         self.key = file_key(dataset.name, started_at, load_id)
         self.count = 0
+        self.reasons = Reasons()
         self._bucket, self._place = bucket, place
         self._metadata = correlation.metadata(load_id, correlation_id)
         self._head = {"load_id": load_id, "dataset": dataset.name, "source": source}
@@ -113,6 +194,7 @@ class RejectFile:
             self._writer = self._bucket.writer(self.key, _TYPE, self._metadata)
         self._writer.write(self._line(reject))
         self.count += 1
+        self.reasons.add(reject.problems)
 
     def complete(self) -> str | None:
         """Store the file; returns its key, or None where there was nothing to report."""
@@ -132,16 +214,8 @@ class RejectFile:
         self._bucket.delete(self.key)
 
     def _line(self, reject: Reject) -> bytes:
-        raw = reject.raw.decode("utf-8", "replace")
-        document: dict[str, Any] = {
-            **self._head,
-            self._place: reject.place,
-            "reasons": [_loadable(reason) for reason in reject.reasons],
-            "fields": reject.fields,
-            "raw": _loadable(raw),
-            "row": reject.row and {name: _loadable(text) for name, text in reject.row.items()},
-            "rejected_at": instants.text(datetime.now(UTC)),
-        }
+        at = instants.text(datetime.now(UTC))
+        document: dict[str, Any] = {**self._head, **reject.shown(self._place), "rejected_at": at}
         if document["raw"].encode() != reject.raw:
             document["raw_base64"] = base64.b64encode(reject.raw).decode("ascii")
         return _JSON.encode(document).translate(_LINE_BREAKS).encode() + b"\n"

@@ -13,7 +13,7 @@ from chalicelib.database import Database, Session
 from chalicelib.datasets import Dataset
 from chalicelib.errors import Conflict, LockTimeout, Unavailable
 from chalicelib.ingest import healing, merge
-from chalicelib.ingest.rejects import Reject, RejectFile, row_of_object
+from chalicelib.ingest.rejects import Reasons, Reject, RejectFile, row_of_object
 from chalicelib.ingest.rules import Checked, Problem, check_objects, missing_parent
 from chalicelib.loads import Counts
 from chalicelib.storage import Storage
@@ -179,19 +179,16 @@ class _Request:
         columns = ", ".join(f"{c.name} {c.kind.value}" for c in self.dataset.columns)
         source = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
         merged = merge.upsert(self.session, self.dataset, source, rows=json.dumps(accepted))
-        return Counts(
-            received=received,
-            inserted=merged.inserted,
-            updated=merged.updated,
-            unchanged=merged.unchanged,
-            superseded=len(accepted) - merged.distinct,
-            rejected=received - len(accepted),
-        )
+        return merged.counts(received, rejected=received - len(accepted))
 
     def _record(self, result: Upload) -> int:
         """The load of this request, its reject file stored before the transaction commits."""
-        asked = self.correlation_id
-        load_id, at = loads.record_request(self.session, self.dataset, self.source, result.counts, asked)
+        reasons, asked = Reasons(), self.correlation_id
+        for reject in result.rejects:
+            reasons.add(reject.problems)
+        load_id, at = loads.record_request(
+            self.session, self.dataset, self.source, result.counts, reasons.counted(), asked
+        )
         if result.rejects:
             file = RejectFile(
                 self.storage.errored, self.dataset, load_id, self.source, at, place="index", correlation_id=asked

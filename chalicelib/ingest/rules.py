@@ -22,10 +22,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Problem(NamedTuple):
-    """One reason to reject a row; `field` is None where the row as a whole is at fault."""
+    """One reason to reject a row; `field` is None where the row as a whole is at fault.
+
+    `general` is the reason without what is this row's alone, where it holds any of that: there are few of those.
+    """
 
     field: str | None
     reason: str
+    general: str | None = None
 
     @property
     def text(self) -> str:
@@ -85,14 +89,14 @@ def _usual_instants(values: Sequence[Any]) -> bool:
         return False
 
 
-def check_unsplit(raw: bytes, problem: str) -> tuple[Problem, ...]:
+def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
     """All that is wrong with a record that could not be split into columns for `problem`."""
     found = [problem]
     if isinstance(_decoded(raw), _Broken):
-        found.append("the record is not valid UTF-8")
+        found.append(Problem(None, "the record is not valid UTF-8"))
     if b"\0" in raw:
-        found.append("the record contains a NUL character")
-    return tuple(Problem(None, reason) for reason in found)
+        found.append(Problem(None, "the record contains a NUL character"))
+    return tuple(found)
 
 
 def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Checked:
@@ -102,7 +106,11 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     checked = _check(dataset, map(row.get, dataset.column_names), optional="id" if id_optional else None)
     if len(row) <= len(dataset.columns) and all(map(dataset.column_names.__contains__, row)):
         return checked
-    unknown = [Problem(None, f"{_shown(name)} is not a column") for name in row if name not in dataset.column_names]
+    unknown = [
+        Problem(None, f"{_shown(name)} is not a column", "a key is not a column")
+        for name in row
+        if name not in dataset.column_names
+    ]
     return Checked(checked.values, checked.problems + tuple(unknown))
 
 
@@ -169,7 +177,7 @@ def _instant_text(microseconds: int) -> str:
 
 
 def missing_parent(field: str, parent_id: Value) -> Problem:
-    return Problem(field, f"{parent_id} does not exist")
+    return Problem(field, f"{parent_id} does not exist", "does not exist")
 
 
 def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None) -> Checked:

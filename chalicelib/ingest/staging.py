@@ -14,7 +14,7 @@ from chalicelib.database import Session
 from chalicelib.datasets import Dataset
 from chalicelib.ingest.copying import TEXT, Form, copy_line
 from chalicelib.ingest.reader import Record, Token
-from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields
+from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
 from chalicelib.ingest.rules import Checked, Value, check_fields, check_unsplit, missing_parent
 
 ROWS_PER_COPY = 250_000  # staged lines between two signs of life in the load's history
@@ -24,10 +24,15 @@ PENDING_REJECTS = 4 * 1024 * 1024  # bytes of rejects held while a COPY runs
 
 def create(session: Session, dataset: Dataset) -> None:
     """An empty staging table of this connection, whatever an earlier load left."""
+    session.run(creation(dataset))
+
+
+def creation(dataset: Dataset, on_commit: str = "PRESERVE ROWS") -> str:
+    """The statements of `create`, to be sent together with others."""
     columns = ", ".join(f"{c.name} {c.kind.value}" for c in dataset.columns)
-    session.run(
-        "DROP TABLE IF EXISTS staging;"
-        f"CREATE TEMP TABLE staging (seq integer GENERATED ALWAYS AS IDENTITY (CACHE 1000), {columns})"
+    return (
+        "DROP TABLE IF EXISTS staging; CREATE TEMP TABLE staging"
+        f" (seq integer GENERATED ALWAYS AS IDENTITY (CACHE 1000), {columns}) ON COMMIT {on_commit}"
     )
 
 
@@ -50,7 +55,7 @@ class Stager:
 
     dataset: Dataset
     tokens: Iterator[Token]
-    rejects: RejectFile
+    rejects: Rejects
     form: Form = TEXT
     received: int = 0
     rejected: int = 0
@@ -103,7 +108,11 @@ class Stager:
     def _set_aside(self, record: Record, checked: Checked | None) -> None:
         self.rejected += 1
         row = row_of_fields(self.dataset, record.fields) if record.fields is not None else None
-        problems = checked.problems if checked else check_unsplit(record.raw, record.problem or "")
+        if checked is None:
+            assert record.problem is not None
+            problems = check_unsplit(record.raw, record.problem)
+        else:
+            problems = checked.problems
         self._pending.append((Reject(record.line, problems, record.raw, row), checked))
         self._pending_bytes += 1000 + 3 * len(record.raw)
 

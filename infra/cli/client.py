@@ -15,7 +15,7 @@ from infra.errors import CloudError
 Document = dict[str, Any]
 _PATIENCE = httpx.Timeout(60, connect=10)  # seconds without a byte; API Gateway gives up after 29
 _AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # nothing was stored: it may be asked again
-_TRIES = 6
+_TRIES = 4
 _LONGEST = 10.0  # seconds between two tries, whatever the answer asks for
 _REMEDIES: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "set API_TOKEN to a token of this stage (an operator makes one: ./hireflow token new)",

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -15,7 +16,7 @@ from infra.text import printable
 Load = dict[str, Any]
 FINAL = ("succeeded", "failed", "skipped")
 _FIRST, _SLOWER, _LONGEST = 0.1, 1.3, 2.0  # seconds between two looks
-_BLIND = 10  # looks in a row that may fail for the network
+_BLIND = 10  # looks in a row that may fail
 
 
 def follow(
@@ -37,14 +38,13 @@ def follow(
 
 
 def _looked_at(api: Api, url: str, wait: Callable[[float], None]) -> Load:
-    """A look at a load, which a short failure of the network does not end."""
+    """A look at a load, which a short failure of the network or of the API does not end."""
     for left in range(_BLIND, 0, -1):
         try:
             return dict(api.get(url))
-        except Refused:
-            raise
-        except CloudError:
-            if left == 1:
+        except CloudError as error:
+            final = isinstance(error, Refused) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            if final or left == 1:
                 raise
             wait(_LONGEST)
     raise AssertionError("unreachable")

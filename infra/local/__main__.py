@@ -75,7 +75,7 @@ def _invoke(cloud: Commands, args: argparse.Namespace) -> None:
 
 
 def _verify(cloud: Commands, args: argparse.Namespace) -> int:
-    return verify_backups(cloud.invoke, args.point, every=args.all)
+    return verify_backups(cloud.invoke_scheduled, args.point, every=args.all)
 
 
 def _token(cloud: Commands, args: argparse.Namespace) -> None:

@@ -11,13 +11,19 @@ def import_api(client: Any, document: Json, endpoint_types: list[str]) -> Json:
     api = client.create_rest_api(
         name=document["info"]["title"],
         endpointConfiguration={"types": endpoint_types},
-        binaryMediaTypes=document.get("x-amazon-apigateway-binary-media-types", []),
     )
     return put_api(client, api["id"], document)
 
 
 def put_api(client: Any, api_id: str, document: Json) -> Json:
-    """PutRestApi, mode overwrite: bring the API to what the document says."""
+    """PutRestApi, mode overwrite: bring the API to what the document says.
+
+    `client` may not check its parameters: ministack takes the list of binary media types whole, and not type by
+    type as AWS does.
+    """
+    types = document.get("x-amazon-apigateway-binary-media-types", [])
+    change: Any = {"op": "replace", "path": "/binaryMediaTypes", "value": types}
+    client.update_rest_api(restApiId=api_id, patchOperations=[change])
     resources = _resources(client, api_id)
     for path in sorted(resources, key=len, reverse=True):  # children before their parents
         if path != "/" and not any(f"{wanted}/".startswith(f"{path}/") for wanted in document["paths"]):

@@ -68,8 +68,12 @@ class Commands:
 
     def invoke(self, function: str, order: Any = None) -> Any:
         """Call a function with an order, or a scheduled one as its schedule would."""
-        payload = driver.scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"]) if order is None else order
-        return driver.invoke(self.deployed(), function, payload)
+        return self.invoke_scheduled(function, {}) if order is None else driver.invoke(self.deployed(), function, order)
+
+    def invoke_scheduled(self, function: str, detail: Mapping[str, Any]) -> Any:
+        """Call a function that has a schedule with more than that would tell it."""
+        event = driver.scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"])
+        return driver.invoke(self.deployed(), function, event | {"detail": dict(detail)})
 
     def deployed(self) -> Target:
         """The stage as its env file has it, to look at it and to call it."""

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import boto3
+from botocore.config import Config
 
 from infra.local import apigateway, logevents
 
@@ -70,6 +71,7 @@ class Front:
             region_name=region,
             aws_access_key_id=key,
             aws_secret_access_key=self._secret_key,
+            config=Config(parameter_validation=False),  # see apigateway.put_api
         )
 
     @staticmethod

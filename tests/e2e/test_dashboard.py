@@ -127,7 +127,7 @@ def test_a_dropped_file_is_loaded(cloud: Cloud, visit: Visit) -> None:
     expect(outcome).to_contain_text("succeeded: 1 inserted, 2 rejected", timeout=60_000)
     expect(outcome).to_contain_text("id is missing")
     assert cloud.table("departments") == [(1, "Staff")]
-    visit.page.get_by_role("link", name="Load ").click()
+    outcome.get_by_role("link").click()
     expect(visit.page.get_by_role("heading", level=1)).to_contain_text("Load ")
     visit.settled()
     assert dict(visit.values(".shares rect")) == {"inserted": 1, "rejected": 2}
@@ -272,6 +272,12 @@ def test_panels_are_accessible_on_every_screen(
         assert dark == (scheme == "dark")
 
 
+def test_the_judge_of_accessibility_sees_what_is_wrong(visit: Visit) -> None:
+    visit.open("health")
+    visit.page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    assert [found.split(":")[0] for found in visit.violations()] == ["button-name"]
+
+
 def test_data_is_text_and_never_markup(cloud: Cloud, visit: Visit) -> None:
     hostile = "<img src=x onerror=document.title=1>"
     cloud.upload("departments.csv", f"1,{hostile}\n")
@@ -317,6 +323,18 @@ def test_the_page_asks_again_but_leaves_alone_what_somebody_chooses(cloud: Cloud
     with pytest.raises(Error, match="Timeout"), visit.page.expect_request("**/dashboard/loads", timeout=2500):
         pass
     expect(status).to_have_value("failed")
+
+
+def test_the_api_is_tried_on_its_page(cloud: Cloud, visit: Visit) -> None:
+    fill(cloud)
+    visit.open("reports")
+    visit.page.get_by_role("link", name="API").click()
+    operation = visit.page.locator("#operations-reports-report_years")
+    operation.get_by_role("button").first.click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
+    expect(operation.locator(".live-responses-table")).to_contain_text('"year": 2021')
 
 
 def test_pictures_are_taken(cloud: Cloud, browser: Browser, tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
 """A stage that is not this machine's own: callers need a token, functions take their login from a secret."""
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from infra.deploy.target import APP
 from infra.errors import CloudError
 from infra.local.commands import Commands
 from infra.local.state import State
 from infra.venv import ROOT
+from tests.e2e.browser import launched, visiting
 from tests.e2e.cloud import Cloud, counts
 
 STAGE = "localstack"
@@ -42,6 +47,26 @@ def test_a_request_needs_a_token_of_the_right_role(guarded: Cloud) -> None:
     assert guarded.send("GET", "/loads", headers=reader).status == 401
 
 
+def test_the_command_line_says_what_a_token_lacks(guarded: Cloud, tmp_path: Path) -> None:
+    def run(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        stage = {"STAGE": STAGE, "HIREFLOW_STATE_DIR": str(guarded.commands.state.folder), "API_URL": ""}
+        command: list[str | Path] = [ROOT / "hireflow", *words]
+        return subprocess.run(
+            command, env={**os.environ, **stage, **changes}, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    upload = ("upload", str(tmp_path / "jobs.csv"))
+    reader = run("token", "new", "reader").stdout.strip()
+    refused = run(*upload, API_TOKEN=reader)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "403 Forbidden: this needs the role writer" in refused.stderr
+    assert "use a token with that role" in refused.stderr
+    assert run("loads", API_TOKEN=reader).returncode == 0
+    assert "401 Unauthenticated: the token is not known" in run("loads", API_TOKEN=f"{reader}x").stderr
+    assert run(*upload).returncode == 0  # as the operator of the env file
+
+
 def test_files_load_with_the_login_of_the_secret(guarded: Cloud) -> None:
     assert counts(guarded.upload("departments.csv", "1,Staff\n,x\n")) == (2, 1, 0, 0, 0, 1)
 
@@ -54,6 +79,33 @@ def test_no_function_has_a_password_in_its_environment(guarded: Cloud) -> None:
     assert len(of_stage) >= 5
     assert password not in json.dumps(of_stage)
     assert "pg8000://" not in json.dumps(of_stage)
+
+
+def test_people_sign_in_and_are_offered_what_they_may_do(guarded: Cloud) -> None:
+    made = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
+    with launched() as browser, visiting(browser, guarded.env["API_URL"]) as visit:
+        visit.expected.append("401 (Unauthorized)")
+        visit.page.goto(f"{visit.url}/#/upload")
+        token, sign_in = visit.page.get_by_label("Token"), visit.page.get_by_role("button", name="Sign in")
+        expect(token).to_be_focused()
+        assert visit.page.locator("#panel").inner_text() == "", "nothing is shown to strangers"
+        assert visit.violations() == []
+        token.fill("hf_wrong")
+        sign_in.click()
+        expect(visit.page.get_by_role("alert").first).to_have_text("This token is not known, or was revoked.")
+        token.fill(made["token"])
+        sign_in.click()
+        expect(visit.page.locator("#panel")).to_contain_text("Your token has the role reader.")
+        assert visit.page.locator("#files").count() == 0
+        assert made["token"] not in visit.page.content()
+        visit.page.get_by_role("button", name="Sign out").click()
+        expect(token).to_be_visible()
+        token.fill(guarded.env["API_TOKEN"])
+        sign_in.click()
+        expect(visit.page.locator("#files")).to_be_visible()
+        visit.page.reload()  # the tab stays signed in
+        expect(visit.page.locator("#files")).to_be_visible()
+        guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
 
 
 def test_up_again_keeps_the_token(guarded: Cloud) -> None:

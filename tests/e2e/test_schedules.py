@@ -16,8 +16,10 @@ def test_a_backup_comes_by_itself(cloud: Cloud) -> None:
     until(unasked, "a scheduled backup", LATEST)
 
 
-def test_the_schedule_is_every_three_minutes(cloud: Cloud) -> None:
+def test_the_schedules_are_what_is_promised(cloud: Cloud) -> None:
     rules = {rule["Name"]: rule for rule in cloud.rules()}
     for function in ("backup", "sweep"):
         [rule] = [rule for name, rule in rules.items() if function in name]
         assert (rule["ScheduleExpression"], rule["State"]) == ("rate(3 minutes)", "ENABLED")
+    [verify] = [rule for name, rule in rules.items() if "verify" in name]
+    assert (verify["ScheduleExpression"], verify["State"]) == ("rate(1 day)", "ENABLED")

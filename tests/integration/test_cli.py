@@ -522,7 +522,7 @@ def test_an_error_of_the_api_says_what_to_look_for_in_the_logs(api: FakeApi, run
 def test_what_stays_away_is_given_up(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads/7", {"detail": "the database is away", "title": "Unavailable"}, 503, Retry_After="0")
     done = run("load", "7")
-    assert (done.exit_code, len(api.asked)) == (1, 6)
+    assert (done.exit_code, len(api.asked)) == (1, 4)
     assert done.stderr == "error: 503 Unavailable: the database is away\n"
 
 

@@ -230,12 +230,17 @@ def test_an_overwritten_api_has_what_the_new_document_says_and_no_more(client: C
     assert call(aws, api["id"], "DELETE", "/new") == (200, "DELETE/new", None)
 
 
-def test_binary_media_types_are_imported(client: Client) -> None:
-    types = ["application/octet-stream", "application/avro"]
-    api = client("apigateway").import_rest_api(
-        body=document({"/x": {"get": PREFLIGHT}}, **{"x-amazon-apigateway-binary-media-types": types})
-    )
-    assert client("apigateway").get_rest_api(restApiId=api["id"])["binaryMediaTypes"] == types
+def test_binary_media_types_are_imported_and_overwritten(client: Client) -> None:
+    def binary(*types: str) -> bytes:
+        return document({"/x": {"get": PREFLIGHT}}, **{"x-amazon-apigateway-binary-media-types": list(types)})
+
+    gateway = client("apigateway")
+    api = gateway.import_rest_api(body=binary("application/octet-stream", "application/avro"))
+    found = gateway.get_rest_api(restApiId=api["id"])["binaryMediaTypes"]
+    assert found == ["application/octet-stream", "application/avro"]
+    for types in (["text/csv", "application/gzip"], []):
+        gateway.put_rest_api(restApiId=api["id"], mode="overwrite", body=binary(*types))
+        assert gateway.get_rest_api(restApiId=api["id"])["binaryMediaTypes"] == types
 
 
 def test_an_empty_minimum_compression_size_changes_nothing(client: Client) -> None:

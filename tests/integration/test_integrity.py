@@ -129,7 +129,7 @@ def test_staging_takes_bounded_memory(database: Database) -> None:
         with database.session() as session:
             create(session, dataset)
             tracemalloc.start()
-            stager = Stager(dataset, iter(Reader(dataset, Endless(size))), rejects)  # type: ignore[arg-type]
+            stager = Stager(dataset, iter(Reader(dataset, Endless(size))), rejects)
             received = list(stager.run(session))
             highest = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()

@@ -123,7 +123,10 @@ def run_verify(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n")
     stage.invoke("backup")
     stage.heard.clear()
-    assert stage.invoke("verify", {"restore_point": None})["faults"] == []
+    assert stage.invoke("verify")["faults"] == []
+    [jobs] = [key for key in landing.s3.keys(BACKUP) if "jobs" in key]
+    landing.s3.client.delete_object(Bucket=BACKUP, Key=jobs)
+    assert stage.invoke("verify")["tables"]["jobs"]["faults"] == ["the file is gone"]
 
 
 def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:
@@ -152,7 +155,10 @@ def run_api_handler(stage: Stage, landing: Landing, queue: Queue) -> None:
     assert stage.api.get("/health").status == 200
     assert stage.api.get("/backups").status == 200
     assert stage.api.post("/department/backup/restore").status == 202
-    assert stage.api.post("/department/upload", {"id": 0}).status == 422
+    refused = stage.api.post("/department/upload", {"id": 0})
+    assert refused.status == 422
+    assert stage.api.get(f"/loads/{refused.body['load_id']}/rejects").status == 200
+    assert stage.api.send("POST", "/uploads/check?dataset=jobs", b"1,a", {"Content-Type": "text/csv"}).status == 200
     assert stage.api.post("/uploads", {"dataset": "jobs", "filename": "new.csv", "size": 1}).status == 201
 
 

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from chalicelib.backups import avro, manifest
+from chalicelib.backups.restore import order_restore
 from chalicelib.backups.run import run_backup
 from chalicelib.backups.verify import verify
 from chalicelib.database import Database
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import NotFound, StorageUnavailable
 from chalicelib.storage import Storage
+from tests.integration.api import Api
 from tests.integration.s3_fixtures import BACKUP, S3
 
 NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
@@ -74,6 +76,70 @@ def test_a_sound_restore_point_passes(storage: Storage, point: str) -> None:
     }
     assert report["tables"]["hired_employees"]["rows"] == 9000
     assert json.loads(json.dumps(report)) == report
+
+
+def verified(storage: Storage) -> list[str]:
+    """The restore points that are listed as verified."""
+    return list(manifest.verified(storage.backup, manifest.page(storage.backup, 10)[0]))
+
+
+def test_a_sound_restore_point_is_marked_until_it_is_found_faulty(storage: Storage, point: str) -> None:
+    assert verified(storage) == []
+    verify(storage.backup, now=lambda: NOW)
+    mark = json.loads(storage.backup.get(manifest.verified_key(point)))
+    assert mark == {"restore_point": point, "verified_at": "2021-07-27T16:02:08.123456Z"}
+    assert verified(storage) == [point]
+    jobs = storage.backup.get(manifest.key(point, "jobs"))
+    storage.backup.put(manifest.key(point, "jobs"), jobs + b"x", avro.CONTENT_TYPE)
+    assert faults(verify(storage.backup))
+    assert verified(storage) == []
+    storage.backup.put(manifest.key(point, "jobs"), jobs, avro.CONTENT_TYPE)
+    verify(storage.backup)
+    assert verified(storage) == [point]
+    edit(storage, point, lambda document: document.update(format=2))
+    assert faults(verify(storage.backup))
+    assert not storage.backup.exists(manifest.verified_key(point))
+
+
+def test_a_mark_stays_where_storage_is_away(s3: S3, storage: Storage, point: str) -> None:
+    verify(storage.backup)
+
+    def away(operation: str, key: str) -> None:
+        if key.endswith("jobs.avro"):
+            raise OSError("the network is down")
+
+    s3.before = away
+    with pytest.raises(StorageUnavailable):
+        verify(storage.backup)
+    s3.before = None
+    assert verified(storage) == [point]
+
+
+def test_a_mark_changes_nothing_for_who_backs_up_restores_or_deletes(
+    database: Database, storage: Storage, s3: S3, point: str
+) -> None:
+    verify(storage.backup)
+    assert back_up(database, storage, NOW + timedelta(hours=1)) == point  # unchanged
+    assert manifest.newest(storage.backup) == manifest.get(storage.backup, point)
+    assert order_restore(database, storage, DATASETS["jobs"])["restore_point"] == point
+    with database.session() as session:
+        session.run("UPDATE jobs SET job = 'Judge'")
+    newer = back_up(database, storage, NOW + timedelta(days=31))
+    assert manifest.names(storage.backup) == [newer]
+    assert [key for key in s3.keys(BACKUP) if point in key] == []
+    assert verified(storage) == []
+
+
+def test_a_folder_with_nothing_but_a_mark_is_no_restore_point_and_goes(database: Database, storage: Storage) -> None:
+    """As a verification leaves one that ends after the restore point has expired."""
+    left = manifest.name_after(None, NOW - timedelta(days=2))
+    storage.backup.put(manifest.verified_key(left), b"{}", "application/json")
+    assert manifest.newest(storage.backup) is None
+    with pytest.raises(NotFound, match="no backup yet"):
+        verify(storage.backup)
+    assert manifest.names(storage.backup) == [left]
+    assert manifest.names(storage.backup) != [back_up(database, storage)]
+    assert left not in manifest.names(storage.backup)
 
 
 def test_an_empty_database_passes(database: Database, storage: Storage) -> None:
@@ -184,3 +250,13 @@ def test_storage_that_is_away_is_no_fault_of_a_backup(s3: S3, storage: Storage, 
     s3.before = away
     with pytest.raises(StorageUnavailable):
         verify(storage.backup)
+
+
+def test_the_api_tells_when_it_was(api: Api, storage: Storage, point: str) -> None:
+    [listed] = api.get("/backups").body["backups"]
+    assert (listed["created_at"], listed["verified_at"]) == ("2021-07-27T16:02:08.123456Z", None)
+    before = datetime.now(UTC).replace(microsecond=0)
+    verify(storage.backup)
+    [listed] = api.get("/backups").body["backups"]
+    assert before <= datetime.fromisoformat(listed["verified_at"]) <= datetime.now(UTC)
+    assert listed["verified_at"].endswith("Z")

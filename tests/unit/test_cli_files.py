@@ -8,7 +8,7 @@ import pytest
 from chalicelib.datasets import DATASETS
 from infra.cli.client import Api
 from infra.cli.errors import Misuse, Refused
-from infra.cli.files import Sent, generation, waves
+from infra.cli.files import MAX_CHECKED, Sent, generation, waves
 from infra.cli.follow import follow
 from infra.cli.show import Output
 from infra.cli.summary import counts, open_rejects
@@ -40,6 +40,10 @@ def test_whoever_refers_to_another_goes_later() -> None:
     assert [[file.dataset for file in wave] for wave in found] == [["jobs", "departments", "jobs"], ["hired_employees"]]
 
 
+def test_no_more_is_sent_to_be_checked_than_is_taken() -> None:
+    assert pytest.importorskip("chalicelib.api.checks").MAX_BODY == MAX_CHECKED
+
+
 class Scripted(Api):
     """Answers in turn; exceptions are raised."""
 
@@ -68,7 +72,7 @@ def test_a_load_is_looked_at_ever_more_seldom_until_it_ends() -> None:
 
 def test_a_short_failure_of_the_network_does_not_end_it() -> None:
     away = CloudError("away")
-    api = Scripted(*[away] * 9, load("running"), *[away] * 9, load("failed"))
+    api = Scripted(*[away] * 9, load("running"), *[Refused(503, "away")] * 9, load("failed"))
     assert follow(api, Output(Terminal()), {"x": "/loads/7"}, lambda _: None)["x"]["status"] == "failed"
     with pytest.raises(CloudError, match="away"):
         follow(Scripted(*[away] * 10), Output(Terminal()), {"x": "/loads/7"}, lambda _: None)

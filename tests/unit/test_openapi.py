@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -12,11 +13,11 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import app
-from chalicelib.api import openapi, patterns, restores
+from chalicelib.api import checks, history, openapi, patterns, restores
 from chalicelib.api.openapi.examples import example as example_of
 from chalicelib.api.openapi.operations import TAGS, Operation, operations
 from chalicelib.api.openapi.schemas import ref, row_name
-from chalicelib.api.parameters import Parameter
+from chalicelib.api.parameters import Parameter, asked
 from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.errors import Unprocessable
 from chalicelib.ingest.rules import check_instant, check_object
@@ -128,6 +129,8 @@ def test_everything_that_is_sent_or_answered_has_an_example_that_fits(document: 
     found = list(parts(document))
     assert len(found) > 300
     for at, part in found:
+        if "schema" not in part:  # bytes
+            continue
         shown = [part["example"]] if "example" in part else [e["value"] for e in part.get("examples", {}).values()]
         shown += part["schema"].get("examples", [])
         assert shown, at
@@ -150,6 +153,26 @@ def test_examples_of_parts_fit_the_parts(document: Described) -> None:
 def test_a_text_without_an_example_is_a_mistake() -> None:
     with pytest.raises(LookupError):
         example_of({"type": "object", "properties": {"name": {"type": "string"}}}, {})
+
+
+def test_what_must_be_given_is_told(document: Described) -> None:
+    given = {
+        (path, p["name"])
+        for path, item in document.document["paths"].items()
+        for operation in item.values()
+        for p in operation.get("parameters", ())
+        if p["required"] and p["in"] == "query"
+    }
+    assert given == {("/uploads/check", "dataset")}
+    asking: Any = SimpleNamespace(query_params={"limit": "3"})
+    with pytest.raises(Unprocessable, match="dataset must be given"):
+        asked(asking, (checks.DATASET, history.LIMIT))
+
+
+def test_a_file_to_check_is_csv_or_gzip(document: Described) -> None:
+    body = document.document["paths"]["/uploads/check"]["post"]["requestBody"]
+    assert list(body["content"]) == list(checks.MEDIA_TYPES)
+    assert set(checks.MEDIA_TYPES) <= set(app.api.binary_types)  # or API Gateway would not keep their bytes
 
 
 def read(parameter: Parameter, text: str) -> Any:

@@ -1,7 +1,9 @@
 """The form of a reject: the same keys and types on every line, nothing a JSON reader stumbles over."""
 
 import base64
+import io
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
@@ -10,8 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.datasets import DATASETS
-from chalicelib.ingest.rejects import Reject, RejectFile, row_of_fields, row_of_object
-from chalicelib.ingest.rules import Problem
+from chalicelib.ingest.reader import Reader, Record
+from chalicelib.ingest.rejects import (
+    MOST_KINDS,
+    OTHER,
+    ROOM,
+    FirstRecords,
+    Reasons,
+    Reject,
+    RejectFile,
+    row_of_fields,
+    row_of_object,
+)
+from chalicelib.ingest.rules import Problem, check_object, check_unsplit, missing_parent
 from chalicelib.storage import Bucket
 
 JOBS = DATASETS["jobs"]
@@ -97,3 +110,71 @@ def test_rows_hold_strings_or_null() -> None:
     assert row_of_object(JOBS, {"id": True, "job": [1.5]}) == {"id": "true", "job": "[1.5]"}
     assert row_of_object(JOBS, {}) == {"id": None, "job": None}
     assert row_of_object(JOBS, "text") is None
+
+
+def test_a_row_counts_under_each_of_its_reasons_once() -> None:
+    reasons = Reasons()
+    reasons.add((Problem("id", "is missing"), Problem("job", "is missing")))
+    reasons.add((Problem("job", "is missing"), Problem("job", "is missing")))
+    reasons.add((Problem("job", "is missing"),), 3)
+    assert reasons.counted() == [{"reason": "job is missing", "count": 5}, {"reason": "id is missing", "count": 1}]
+
+
+def kinds(*problems: Problem) -> list[str]:
+    found = []
+    for problem in problems:
+        reasons = Reasons()
+        reasons.add((problem,))
+        found += [counted["reason"] for counted in reasons.counted()]
+    return found
+
+
+def test_values_are_no_part_of_a_kind() -> None:
+    assert kinds(missing_parent("job_id", 99)) == ["job_id does not exist"]
+    assert missing_parent("job_id", 99).text == "job_id 99 does not exist"
+    assert (
+        kinds(*check_object(JOBS, {"id": 1, "job": "a", "x": 1, "y'\n": 1}).problems) == ["a key is not a column"] * 2
+    )
+    records = [token for token in Reader(JOBS, io.BytesIO(b"1\n1,a,b\n1,a,b,c\n")) if isinstance(token, Record)]
+    assert kinds(*(r.problem for r in records if r.problem)) == [
+        "expected 2 fields, found fewer",
+        "expected 2 fields, found more",
+        "expected 2 fields, found more",
+    ]
+
+
+@given(st.binary(max_size=20), st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=3))
+def test_whatever_is_sent_there_are_few_kinds(raw: bytes, row: dict[str, Any]) -> None:
+    texts = " ".join(kinds(*check_unsplit(raw, Problem(None, "odd")), *check_object(JOBS, row).problems))
+    assert set(texts) <= set("abcdefghijklmnopqrstuvwxyz UTFNL-8_0123456789")
+
+
+@given(st.lists(st.lists(st.integers(0, 2 * MOST_KINDS), min_size=1, max_size=4), max_size=400))
+def test_kinds_beyond_a_hundred_are_counted_together(rows: list[list[int]]) -> None:
+    reasons, expected, named = Reasons(), Counter[str](), dict[str, None]()
+    for row in rows:
+        reasons.add([Problem(None, f"reason {n}") for n in row])
+        for n in row:
+            if len(named) < MOST_KINDS or (f"reason {n}" in named):
+                named[f"reason {n}"] = None
+        expected.update({f"reason {n}" if f"reason {n}" in named else OTHER for n in row})
+    counted = reasons.counted()
+    assert {found["reason"]: found["count"] for found in counted} == expected
+    assert [-found["count"] for found in counted] == sorted(-found["count"] for found in counted)
+    assert len(counted) <= MOST_KINDS + 1
+
+
+@given(st.integers(1, 4), st.lists(st.sampled_from(["x", '"', "\\", "\x01", "\xe9", "\U0001f600"]), max_size=6))
+def test_first_records_are_the_first_ones_and_fit(limit: int, characters: list[str]) -> None:
+    first = FirstRecords(limit)
+    sent = [{"raw": character * 400_000} for character in characters]
+    for record in sent:
+        first.add(record)
+    assert first.records == sent[: len(first.records)]
+    assert len(first.records) <= limit
+    told = json.dumps(json.dumps(first.records, ensure_ascii=False))
+    assert len(told) <= ROOM + 100
+    if len(first.records) < min(limit, len(sent)):
+        more = json.dumps(json.dumps(sent[: len(first.records) + 1], ensure_ascii=False))
+        assert len(more) > ROOM
+        assert first.wanted == 0

@@ -43,8 +43,9 @@ class MemoryBucket(Bucket):
 
     def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
         for key in sorted(self.held):
-            if key.startswith(prefix):
-                yield Listed(key, len(self.held[key]))
+            if key.startswith(prefix) and key > after:
+                self.log.append(("list", key))
+                yield Listed(key, len(self.held[key]), NOW)
 
     def delete(self, *keys: str) -> None:
         for key in keys:
@@ -116,11 +117,14 @@ def test_the_file_says_what_the_contract_says() -> None:
 
 
 def test_the_summary_is_what_the_api_shows() -> None:
-    assert point(jobs=7).summary() == {
+    shown = {
         "restore_point": NAME,
-        "created_at": "2021-07-27T16:02:08.123456+00:00",
+        "created_at": "2021-07-27T16:02:08.123456Z",
+        "verified_at": None,
         "tables": {"jobs": {"rows": 3, "bytes": 42, "sha256": "ab" * 32}},
     }
+    assert point(jobs=7).summary() == shown
+    assert point(jobs=7).summary(NOW.replace(microsecond=0)) == {**shown, "verified_at": "2021-07-27T16:02:08Z"}
 
 
 def _changed(path: tuple[str, ...], value: Any) -> bytes:
@@ -235,3 +239,17 @@ def test_one_run_deletes_a_bounded_number_oldest_first(bucket: MemoryBucket) -> 
     made = [add(bucket, ago(days=40, minutes=n)) for n in range(retention.AT_ONCE + 5)]
     assert expire(bucket, NAME) == sorted(made)[: retention.AT_ONCE]
     assert len(expire(bucket, NAME)) == 5
+
+
+def test_marks_of_a_page_come_with_one_list_of_its_own(bucket: MemoryBucket) -> None:
+    made = [add(bucket, ago(hours=hours)) for hours in range(6)]
+    for name in (made[0], made[2], made[3], made[5]):
+        bucket.held[manifest.verified_key(name)] = b"{}"
+    page, _ = manifest.page(bucket, 3, before=made[0])
+    bucket.log.clear()
+    assert manifest.verified(bucket, page) == dict.fromkeys((made[2], made[3]), NOW)
+    assert bucket.requests("get") == []
+    listed = bucket.requests("list")
+    assert listed[0] == manifest.key(made[3], "jobs")
+    assert len(listed) == 2 * 3 + 2 + 1  # files of the page's three, and one beyond them
+    assert manifest.verified(bucket, []) == {}

@@ -32,7 +32,7 @@ def read(file: File) -> tuple[dict[int, tuple[str, ...]], list[Stored]]:
         for line in range(token.line, token.line + (token.lines if isinstance(token, Clean) else 1)):
             record = token if isinstance(token, Record) else again.record(line)
             if record.fields is None:
-                rejects[line] = (record.problem or "",)
+                rejects[line] = (record.problem.text if record.problem else "",)
                 continue
             checked = check_fields(dataset, record.fields)
             if checked.valid:

@@ -69,7 +69,8 @@ def _shown(operation: Operation, role: str | None) -> Json:
     shown["parameters"] = [*(_parameter(operation, parameter) for parameter in operation.parameters), _CORRELATION_ID]
     if operation.body:
         examples = {name: {"value": value} for name, value in operation.body.examples.items()}
-        content = {"application/json": {"schema": operation.body.schema, "examples": examples}}
+        content: Json = {operation.body.media_type: {"schema": operation.body.schema, "examples": examples}}
+        content |= {media_type: {} for media_type in operation.body.binary}
         shown["requestBody"] = {"required": operation.body.required, "content": content}
     shown["responses"] = answers.responses(operation, guarded=role is not None)
     return shown
@@ -81,7 +82,7 @@ def _parameter(operation: Operation, parameter: Parameter) -> Json:
     return {
         "name": parameter.name,
         "in": "path" if in_path else "query",
-        "required": in_path,
+        "required": in_path or parameter.required,
         "description": parameter.about,
         "schema": {**parameter.schema(), **default},
         "example": parameter.example,

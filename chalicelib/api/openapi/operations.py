@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from chalicelib.api import dashboard, docs, history, reports, restores
+from chalicelib.api import checks, dashboard, docs, history, reports, restores
 from chalicelib.api.openapi.schemas import DOCUMENT, FILE, PAGE, Json, example_row, ref, row_name
 from chalicelib.api.parameters import Parameter
 from chalicelib.api.uploads import MAX_ROWS
@@ -30,11 +30,13 @@ _REPORT: dict[str, Any] = {"media": (JSON, CSV), "headers": ("ETag", "Cache-Cont
 
 @dataclass(frozen=True)
 class Body:
-    """A JSON body; `examples` are bodies that work, by name."""
+    """`examples` are bodies that work, by name; `binary` other media types, whose bodies have no schema."""
 
     schema: Json
-    examples: Mapping[str, Json]
+    examples: Mapping[str, Any]
     required: bool = True
+    media_type: str = "application/json"
+    binary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def operations() -> Iterator[Operation]:
         yield _upload(dataset)
         yield _upload_batch(dataset)
     yield _upload_file()
+    yield _check()
     yield from _reports()
     yield from _loads()
     for dataset in DATASETS.values():
@@ -142,6 +145,35 @@ def _upload_file() -> Operation:
         refusals=(400, 415, 422),
         refused={422: ref("RefusedUpload")},
         leads_to_load=True,
+    )
+
+
+def _check() -> Operation:
+    examples = {
+        dataset.name: ",".join(str(column.example) for column in dataset.columns) + "\n"
+        for dataset in DATASETS.values()
+    }
+    return Operation(
+        "POST",
+        "/uploads/check",
+        "check_file",
+        "uploads",
+        "Tell what a load of a CSV file would do",
+        about=(
+            "A dry run under the rules and on the rows of now: nothing is written, not even a load. The body is the"
+            " file, or as `application/gzip` (`application/octet-stream` means that, too) the gzip of it, and has at"
+            f" most {checks.MAX_BODY / 1e6} MB."
+        ),
+        parameters=(checks.DATASET, history.LIMIT),
+        body=Body(
+            {"type": "string", "description": "CSV in UTF-8, as in a file"},
+            examples,
+            required=False,  # an empty file is one
+            media_type=checks.CSV,
+            binary=tuple(checks.GZIP),
+        ),
+        answers={200: ("what a load would report", ref("Check"))},
+        refusals=(400, 413, 415, 422),
     )
 
 
@@ -259,6 +291,20 @@ def _loads() -> Iterator[Operation]:
         parameters=(history.LOAD_ID,),
         answers={200: ("the load", ref("Load"))},
         refusals=(404,),
+    )
+    yield Operation(
+        "GET",
+        "/loads/{load_id}/rejects",
+        "get_rejects",
+        "loads",
+        "Show why rows of a load were rejected",
+        about=(
+            "Counts by reason, the first rejected rows, and where all of them are: one JSON object a line. The reasons"
+            " stay when that file has expired."
+        ),
+        parameters=(history.LOAD_ID, history.LIMIT),
+        answers={200: ("the rejects of the load", ref("Rejects"))},
+        refusals=(404, 422),
     )
 
 

@@ -252,6 +252,68 @@ LOADS = closed(
         "next_cursor": _or_null(text("7", pattern="^[1-9][0-9]*$"), description="null on the last page"),
     }
 )
+REASONS: Json = {
+    "type": "array",
+    "description": "how many rows were rejected for each kind of reason, most first; a row may have several",
+    "items": closed({"reason": text("job is missing"), "count": {**count(example=1), "minimum": 1}}),
+}
+_TRUNCATED: Json = {
+    "type": "boolean",
+    "description": "whether `rejects` has fewer records than were asked for and exist: they are too large for more",
+    "examples": [False],
+}
+_REJECT: dict[str, Json] = {
+    "reasons": {"type": "array", "items": text("job is missing"), "minItems": 1},
+    "fields": REJECTED["properties"]["fields"],
+    "raw": text("2,", description="what was sent; what is no text in it is replaced"),
+    "row": {
+        **_or_null(closed({name: _or_null(text("2")) for name in _COLUMNS}, optional=tuple(_COLUMNS))),
+        "description": "by column; null where it could not be split",
+        "examples": [{"id": "2", "job": ""}],
+    },
+}
+_LINE: Json = {**count(example=2), "minimum": 1, "description": "its first line in the file, from 1"}
+CHECK = closed(
+    {
+        "dataset": _DATASET,
+        **{name: count() for name in ("received", "inserted", "updated", "unchanged", "superseded", "rejected")},
+        "reasons": REASONS,
+        "rejects": {"type": "array", "items": closed({"line": _LINE, **_REJECT})},
+        "truncated": _TRUNCATED,
+    },
+    description="received = inserted + updated + unchanged + superseded + rejected.",
+)
+REJECT = closed(
+    {
+        "load_id": LOAD_ID,
+        "dataset": _DATASET,
+        "source": text("s3://hireflow-local-landing/jobs.csv"),
+        "line": _LINE,
+        "index": count(MAX_ROWS - 1, "of a request's row, in the place of `line`"),
+        **_REJECT,
+        "rejected_at": _TIME,
+        "raw_base64": text("Miz/", description="the bytes that were sent, where `raw` cannot show them all"),
+    },
+    optional=("line", "index", "raw_base64"),
+    description="A line of the rejects' file.",
+)
+REJECTS = closed(
+    {
+        "load_id": LOAD_ID,
+        "rejected": count(),
+        "resolved": count(about="rejected rows that were loaded later, once their parents had come"),
+        "reasons": REASONS,
+        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first ones"},
+        "truncated": _TRUNCATED,
+        "url": {
+            **_or_null(
+                text("https://hireflow-prod-errored.s3.eu-west-1.amazonaws.com/jobs/20210727T160208.123456Z-7.ndjson?…")
+            ),
+            "description": "all of them as NDJSON, for whoever has this address; null where there is no file",
+        },
+        "expires_at": {**_or_null(_TIME), "description": "when `url` ends"},
+    }
+)
 _SHA256 = text("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", pattern="^[0-9a-f]{64}$")
 _FILE = closed({"rows": count(example=2), "bytes": count(example=347), "sha256": _SHA256})
 BACKUPS = closed(
@@ -263,6 +325,10 @@ BACKUPS = closed(
                 {
                     "restore_point": RESTORE_POINT,
                     "created_at": _TIME,
+                    "verified_at": {
+                        **_or_null(_TIME),
+                        "description": "when it was last re-read and found sound; null where it was not, or not yet",
+                    },
                     "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
                 }
             ),
@@ -320,6 +386,9 @@ def components() -> dict[str, Json]:
         "TopDepartments": TOP,
         "Load": LOAD,
         "Loads": LOADS,
+        "Check": CHECK,
+        "Reject": REJECT,
+        "Rejects": REJECTS,
         "Backups": BACKUPS,
         "Health": HEALTH,
     }

@@ -1,0 +1,72 @@
+"""What people ask before and after an upload: would it load, why did rows not, is the backup sound."""
+
+import gzip
+import json
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.e2e.cloud import COUNTS, PATIENCE, Cloud, counts, until
+
+FILE = b'1,Clerk\n2,\n3,"Smith, senior"\n1,Judge\n4,caf\xe9\n5\n'
+
+
+@pytest.mark.parametrize("media_type", ["text/csv", "application/gzip", "application/octet-stream"])
+def test_a_check_tells_what_the_load_then_does_byte_by_byte(cloud: Cloud, media_type: str) -> None:
+    cloud.post("/job/upload", {"id": 3, "job": "Smith"})
+    before = (cloud.table("jobs"), cloud.newest_load())
+    body = FILE if media_type == "text/csv" else gzip.compress(FILE)
+    answer = cloud.send("POST", "/uploads/check?dataset=jobs&limit=2", body, {"Content-Type": media_type})
+    assert answer.status == 200
+    assert (cloud.table("jobs"), cloud.newest_load()) == before
+    load = cloud.upload("checked/jobs.csv", FILE)
+    assert counts(load) == (6, 1, 1, 0, 1, 3) == tuple(answer.body[name] for name in COUNTS)
+    told = cloud.get(f"/loads/{load['id']}/rejects").body
+    assert told["reasons"] == answer.body["reasons"]
+    assert {reason["reason"] for reason in told["reasons"]} == {
+        "job is missing",
+        "job is not valid UTF-8",
+        "expected 2 fields, found fewer",
+    }
+    shown = [{name: record[name] for name in answer.body["rejects"][0]} for record in told["rejects"]]
+    assert shown[:2] == answer.body["rejects"]
+
+
+def test_a_check_refuses_what_it_cannot_take(cloud: Cloud) -> None:
+    def check(body: bytes, media_type: str) -> int:
+        return cloud.send("POST", "/uploads/check?dataset=jobs", body, {"Content-Type": media_type}).status
+
+    assert check(b"1,Clerk\n" * 600_000, "text/csv") == 413
+    assert check(gzip.compress(b"1,Clerk\n" * 600_000), "application/gzip") == 200
+    assert check(b"1,Clerk\n", "application/gzip") == 422
+    assert check(b"1,Clerk\n", "application/json") == 415
+
+
+def test_anybody_with_the_url_gets_all_rejects(cloud: Cloud, stage: str | None) -> None:
+    load = cloud.upload("many/jobs.csv", "".join(f"{i},\n" for i in range(1, 101)))
+    told = cloud.get(f"/loads/{load['id']}/rejects?limit=3").body
+    assert (told["rejected"], told["reasons"]) == (100, [{"reason": "job is missing", "count": 100}])
+    with urlopen(told["url"], timeout=PATIENCE) as answer:  # without credentials
+        lines = answer.read().splitlines()
+    assert [json.loads(line) for line in lines] == cloud.rejects(load)
+    assert told["rejects"] == [json.loads(line) for line in lines[:3]]
+    if stage is None:  # not every emulator looks at the signature
+        with pytest.raises(HTTPError) as refused:
+            urlopen(told["url"].replace("X-Amz-Expires=900", "X-Amz-Expires=901"), timeout=PATIENCE)
+        with refused.value as answer:
+            assert answer.code == 403
+
+
+def test_a_verification_is_told_in_the_list(cloud: Cloud) -> None:
+    cloud.post("/job/upload", {"job": "Verified"})
+    point = cloud.backup()
+    report = cloud.commands.invoke_scheduled("verify", {"restore_point": point})
+    assert (report["restore_point"], report["faults"]) == (point, [])
+
+    def listed() -> str | None:
+        found = cloud.get("/backups?limit=100").body["backups"]
+        return next(str(b["verified_at"]) for b in found if b["restore_point"] == point)
+
+    assert until(listed, "the mark").endswith("Z")
+    assert cloud.commands.invoke("verify")["faults"] == []  # as the schedule does, of the newest one
