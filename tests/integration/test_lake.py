@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 import fastavro
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from chalicelib import reports
@@ -97,6 +97,11 @@ def _api(database: Database, year: int) -> dict[str, Any]:
     departments=st.lists(NAMES, min_size=4, max_size=4),
     jobs=st.lists(NAMES, min_size=3, max_size=3),
     rows=ROWS,
+)
+@example(
+    departments=["a", "Z", "same", "same"],
+    jobs=["é", "z", "\U0001f600"],
+    rows=[(department, job, NOW) for department in (1, 2, 3, 4) for job in (1, 2, 3)],
 )
 def test_both_reports_are_those_of_the_api(
     database: Database, s3: S3, departments: list[str], jobs: list[str], rows: list[tuple[int, int, datetime]]
