@@ -20,8 +20,8 @@ def render(template: str, **context: Any) -> str:
 
 @cache
 def asset(name: str) -> str:
-    """The page's style or script."""
-    return (_HERE / "assets" / name).read_text("utf-8")
+    """The page's style or script, as the page includes it."""
+    return (_HERE / "assets" / name).read_text("utf-8").removesuffix("\n")
 
 
 @cache
@@ -33,14 +33,13 @@ def asset_hash(name: str) -> str:
 @cache
 def _environment() -> Environment:
     made = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
+        loader=FileSystemLoader((_HERE / "templates", _HERE / "assets")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.filters |= {"number": number, "age": age, "size": size, "moment": moment}
-    made.globals["asset"] = lambda name: Markup(asset(name))  # noqa: S704 - our own file
     return made
 
 

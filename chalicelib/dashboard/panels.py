@@ -130,7 +130,7 @@ def restore(parts: Services, caller: Caller) -> Found:
 
     point = manifest.get(parts.storage.backup, _wanted(caller, "point"))
     with parts.database.session() as session:
-        now = {name: session.scalar(f"SELECT count(*) FROM {name}") for name in DATASETS}
+        now = {name: figures.rows(session, name) for name in DATASETS}
     return {"point": _point(point.summary()), "now": now}
 
 

@@ -342,7 +342,7 @@ def test_pictures_are_taken(cloud: Cloud, browser: Browser, tmp_path: Path) -> N
     folder = screenshots.DOCS if os.environ.get("HIREFLOW_SCREENSHOTS") else tmp_path
     reports, load_picture = screenshots.PICTURES
     loads = [cloud.upload(found.key, found.body) for found in sample().files]
-    most = max(loads, key=lambda found: int(found["rejected"] - found["resolved"]))
+    most = max(loads[1:], key=lambda found: int(found["rejected"]))  # the first one's have only come too early
     with visiting(browser, cloud.env["API_URL"], viewport={"width": 1200, "height": 750}) as visit:
         sign_in(visit, cloud)
         visit.open("reports?from=2021&to=2022")

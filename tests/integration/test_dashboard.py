@@ -7,9 +7,11 @@ import pytest
 
 from chalicelib.access import create
 from chalicelib.api.dashboard import NAMES
-from chalicelib.dashboard import panels
+from chalicelib.dashboard import figures, panels
 from chalicelib.database import Database
 from chalicelib.services import services
+from infra.local.postgres import Postgres
+from infra.local.provision import connect
 from tests.integration.api import Answer, Api
 from tests.integration.landing import Landing
 
@@ -130,6 +132,16 @@ def test_a_load_with_its_counts(landing: Landing, api: Api) -> None:
         "rejected": 1,
     }
     assert "data-refresh" in api.get(f"/dashboard/load?id={load['id']}").body
+
+
+def test_a_large_table_is_not_counted_row_by_row(filled: Api, database: Database, postgres: Postgres) -> None:
+    name = postgres.url.rpartition("/")[2]
+    with database.session() as session, connect(f"{postgres.superuser_url.rpartition('/')[0]}/{name}") as admin:
+        assert figures.rows(session, "departments") == (3, True)
+        admin.run("UPDATE pg_class SET reltuples = 20000000 WHERE oid = 'departments'::regclass")  # as ANALYZE would
+        assert figures.rows(session, "departments") == (20_000_000, False)
+        admin.run("ANALYZE departments")
+        assert figures.rows(session, "departments") == (3, True)
 
 
 def test_what_is_not_there_is_told_as_everywhere(api: Api) -> None:

@@ -93,8 +93,8 @@ def test_every_panel_of_the_route_has_a_function_and_a_template() -> None:
 
 def test_the_page_needs_nothing_but_itself() -> None:
     page = pages.render("page.html", authentication=True)
-    assert pages.asset("page.js") in page
-    assert pages.asset("page.css") in page
+    assert f"<script>{pages.asset('page.js')}</script>" in page
+    assert f"<style>{pages.asset('page.css')}</style>" in page
     assert not re.search(
         r"""(?:src|href|url|import)\s*[=(]\s*["']?(?:https?:)?//""", page.replace("http://www.w3.org", "")
     )
