@@ -58,7 +58,7 @@ test: venv ## all tests
 
 browser: ## what the browser tests need: Chromium (Debian's, as root) and axe-core from npm
 	@command -v chromium >/dev/null || { apt-get -q update && apt-get install -q -y --no-install-recommends chromium; }
-	@npm install --prefix tests/e2e/browser --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel error
+	@cd tests/e2e/browser && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel error
 
 screenshots: venv ## take the pictures of the dashboard for the README
 	@HIREFLOW_BROWSER=required HIREFLOW_SCREENSHOTS=1 $(python) -m pytest -q tests/e2e/test_dashboard.py -k pictures
@@ -77,12 +77,13 @@ fuzz: venv ## a million hostile CSV and Avro files through the readers (INPUTS=n
 fuzz-api: venv ## thousands of requests made from the OpenAPI document (EXAMPLES=n, SEED=n; 5 minutes)
 	@LOG_LEVEL=ERROR FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),$$(date +%s)) $(python) -m pytest -q -s tests/integration/test_api_fuzz.py
 
-check: venv ## what guards the code: ruff, mypy, bandit and pip-audit
+check: venv ## what guards the code: ruff, mypy, bandit, cfn-lint and pip-audit
 	@$(python) -m ruff check
 	@$(python) -m ruff format --check
 	@$(python) -m mypy
 	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --recursive app.py chalicelib
 	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --severity-level medium --recursive infra
+	@.venv/bin/cfn-lint --non-zero-exit-code informational --include-checks I --regions us-east-1 eu-central-1 --template infra/aws/templates/*.yaml
 	@$(python) -m infra.audit
 
 bench: venv ## the benchmarks, as ratios to named limits (3 minutes)

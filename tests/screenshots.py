@@ -8,14 +8,16 @@ from infra.venv import ROOT
 DOCS = ROOT / "docs"
 PICTURES = ("dashboard-reports.png", "dashboard-load.png")
 RECORD = DOCS / "dashboard.sha256"  # of the dashboard when they were taken
+_TEMPLATES = ("page", "_parts", "reports", "load", "_rejects")
+_SHOWN = ("assets/page.css", *(f"templates/{name}.html" for name in _TEMPLATES))
 _DASHBOARD = ROOT / "chalicelib" / "dashboard"
 
 
 def digest() -> str:
-    """Of all that makes up the dashboard's looks."""
+    """Of all that makes up what they show."""
     found = sha256()
-    for path in sorted(p for p in _DASHBOARD.rglob("*") if p.suffix in (".html", ".css")):
-        found.update(path.relative_to(_DASHBOARD).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for name in _SHOWN:
+        found.update(name.encode() + b"\0" + (_DASHBOARD / name).read_bytes() + b"\0")
     return found.hexdigest()
 
 

@@ -25,7 +25,7 @@ Report = Callable[[str], None]
 _LOG_DAYS = 14
 _PATIENCE = 60  # seconds for an answer of the API
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
-_DEAD_LETTERS = {
+DEAD_LETTERS = {
     "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest there is
     "VisibilityTimeout": "360",  # longer than a redrive may run
     "SqsManagedSseEnabled": "true",
@@ -131,7 +131,7 @@ def scheduled_event(region: str) -> dict[str, Any]:
 def make_queue(target: Target) -> None:
     sqs = target.client("sqs")
     url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # with attributes it would refuse changed ones
-    sqs.set_queue_attributes(QueueUrl=url, Attributes=_DEAD_LETTERS)
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=DEAD_LETTERS)
 
 
 def keep_secrets(target: Target) -> None:

@@ -1,0 +1,329 @@
+"""The stacks of a stage, made, changed and deleted for real by the embedded cloud's CloudFormation.
+
+It knows all that `storage` and `operations` have. Of `network` and `database` it lacks the rules between security
+groups, the proxy, the rotation, and the secret that RDS makes for a cluster's owner: what these are in is left out
+here, and nothing but its templates is tested. Nor does it keep a bucket's lifecycle rules.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.aws.stacks import PARTS, Change, apply, delete, outputs, plan, s3_prefix_list
+from infra.errors import CloudError
+from infra.local import ports
+from infra.local.aws import EmbeddedAws
+from tests.integration.test_cloud_front import Client, clients
+from tests.templates import parsed, resources, without, written
+
+LACKING = {
+    "network": ("AWS::EC2::SecurityGroupIngress",),
+    "database": (
+        "AWS::EC2::SecurityGroupIngress",
+        "AWS::EC2::SecurityGroupEgress",
+        "AWS::RDS::DBProxy",
+        "AWS::RDS::DBProxyTargetGroup",
+        "AWS::SecretsManager::RotationSchedule",
+    ),
+}
+OWNERS_SECRET = ("AWS::IAM::Role", "OwnerSecretArn")
+NETWORK = {"S3PrefixListId": "pl-63a5400a"}
+BUCKETS = {f"hireflow-prod-{use}-000000000000-us-east-1" for use in ("landing", "errored", "backup")}
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    """Of a new cloud for each test: deleted stacks leave buckets."""
+    server = EmbeddedAws(tmp_path / "aws")
+    port = ports.free_port()
+    server.start(port)
+    yield clients(port)
+    server.stop()
+
+
+@pytest.fixture
+def cloudformation(client: Client) -> Any:
+    return client("cloudformation")
+
+
+def known_here(part: str, folder: Path) -> Path:
+    """Templates without what this cloud lacks of the part."""
+    template = without(parsed(part), *LACKING[part], OWNERS_SECRET[0])
+    template["Outputs"].pop(OWNERS_SECRET[1], None)
+    template.pop("Transform", None)
+    folder.mkdir(exist_ok=True)
+    return written(template, part, folder)
+
+
+def names(changes: list[Change], action: str) -> set[str]:
+    return {change.name for change in changes if change.action == action}
+
+
+def stacks(cloudformation: Any) -> dict[str, str]:
+    return {found["StackName"]: found["StackStatus"] for found in cloudformation.describe_stacks()["Stacks"]}
+
+
+def open_change_sets(cloudformation: Any, stack: str) -> list[str]:
+    (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    made = cloudformation.list_change_sets(StackName=stack)["Summaries"]
+    mine = [it for it in made if it["StackId"] == found["StackId"]]
+    return [it["ChangeSetName"] for it in mine if it["ExecutionStatus"] != "EXECUTE_COMPLETE"]
+
+
+@pytest.mark.parametrize(("part", "count"), [("storage", 6), ("operations", 29)])
+def test_a_stack_is_planned_made_left_alone_changed_and_deleted(cloudformation: Any, part: str, count: int) -> None:
+    planned = plan(cloudformation, "prod", part, {})
+    assert len(names(planned, "Add")) == len(planned) == count
+    assert stacks(cloudformation) == {}  # a plan makes nothing
+
+    made = apply(cloudformation, "prod", part, {})
+    assert set(made) == set(parsed(part)["Outputs"])
+    assert made == outputs(cloudformation, "prod", part)
+    assert stacks(cloudformation) == {f"hireflow-prod-{part}": "CREATE_COMPLETE"}
+
+    assert plan(cloudformation, "prod", part, {}) == []
+    assert apply(cloudformation, "prod", part, {}) == made
+    assert stacks(cloudformation) == {f"hireflow-prod-{part}": "CREATE_COMPLETE"}  # not even touched
+
+    edit = {"storage": {"LandingDays": "60"}, "operations": {"BackupLag": "1800"}}[part]
+    edited = plan(cloudformation, "prod", part, edit)
+    assert {"storage": "Landing", "operations": "BackupsLag"}[part] in names(edited, "Modify")
+    assert names(edited, "Add") == names(edited, "Remove") == set()
+    assert plan(cloudformation, "prod", part, edit) == edited  # still to do
+    apply(cloudformation, "prod", part, edit)
+    assert plan(cloudformation, "prod", part, edit) == []
+    assert plan(cloudformation, "prod", part, {}) != []  # what is left out has its default again
+    assert open_change_sets(cloudformation, f"hireflow-prod-{part}") == []
+
+    delete(cloudformation, "prod", part)
+    assert stacks(cloudformation) == {}
+    delete(cloudformation, "prod", part)  # nothing to do
+    with pytest.raises(CloudError, match=f"there is no stack hireflow-prod-{part}"):
+        outputs(cloudformation, "prod", part)
+
+
+def test_buckets_are_what_the_template_says(client: Client, cloudformation: Any) -> None:
+    made = apply(cloudformation, "prod", "storage", {})
+    assert set(made.values()) == BUCKETS
+    s3 = client("s3")
+    for bucket in made.values():
+        rule = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"][0]
+        assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+        assert set(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {True}
+        owner = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+        assert owner == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+        (statement,) = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+        assert statement["Resource"] == [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    versions = {name: s3.get_bucket_versioning(Bucket=bucket).get("Status") for name, bucket in made.items()}
+    assert versions == {"LandingBucket": "Enabled", "ErroredBucket": None, "BackupBucket": "Enabled"}
+
+
+def test_an_update_leaves_what_others_set_on_the_landing_bucket(
+    client: Client, cloudformation: Any, tmp_path: Path
+) -> None:
+    landing = apply(cloudformation, "prod", "storage", {})["LandingBucket"]
+    s3 = client("s3")
+    rule = {"AllowedOrigins": ["https://example.com"], "AllowedMethods": ["POST"]}
+    allow = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = {"Version": "2012-10-17", "Statement": [{**allow, "Resource": "*"}]}
+    queue = client("sqs").create_queue(QueueName="ear", Attributes={"Policy": json.dumps(policy)})["QueueUrl"]
+    arn = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    s3.put_bucket_cors(Bucket=landing, CORSConfiguration={"CORSRules": [rule]})
+    heard = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
+    s3.put_bucket_notification_configuration(Bucket=landing, NotificationConfiguration={"QueueConfigurations": [heard]})
+    template = parsed("storage")
+    properties = template["Resources"]["Landing"]["Properties"]
+    properties["PublicAccessBlockConfiguration"]["IgnorePublicAcls"] = False
+    apply(cloudformation, "prod", "storage", {}, written(template, "storage", tmp_path))
+    changed = s3.get_public_access_block(Bucket=landing)["PublicAccessBlockConfiguration"]
+    assert changed["IgnorePublicAcls"] is False
+    assert s3.get_bucket_cors(Bucket=landing)["CORSRules"] == [rule]
+    (kept,) = s3.get_bucket_notification_configuration(Bucket=landing)["QueueConfigurations"]
+    assert (kept["QueueArn"], kept["Events"]) == (arn, ["s3:ObjectCreated:*"])
+    # It is for being named by no template that they are left alone: named once, they go with their name.
+    properties["CorsConfiguration"] = {"CorsRules": [rule]}
+    apply(cloudformation, "prod", "storage", {}, written(template, "storage", tmp_path))
+    apply(cloudformation, "prod", "storage", {})
+    with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+        s3.get_bucket_cors(Bucket=landing)
+
+
+def test_deleted_storage_leaves_its_buckets_and_new_storage_takes_them_over(
+    client: Client, cloudformation: Any
+) -> None:
+    landing = apply(cloudformation, "prod", "storage", {})["LandingBucket"]
+    client("s3").put_object(Bucket=landing, Key="departments.csv", Body=b"1,Staff\n")
+    delete(cloudformation, "prod", "storage")
+    assert {bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]} == BUCKETS
+    # ministack plans to take buckets over as CloudFormation does, and then refuses to for their names being taken
+    hooks = cloudformation.meta.events
+    hooks.register("provide-client-params.cloudformation.CreateChangeSet", lambda params, **_: trusting(params))
+    assert names(plan(cloudformation, "prod", "storage", {}), "Import") == {"Landing", "Errored", "Backup"}
+    assert apply(cloudformation, "prod", "storage", {})["LandingBucket"] == landing
+    assert client("s3").get_object(Bucket=landing, Key="departments.csv")["Body"].read() == b"1,Staff\n"
+    assert plan(cloudformation, "prod", "storage", {}) == []
+
+
+def trusting(params: dict[str, Any]) -> dict[str, Any]:
+    return {**params, "DisableValidation": True}
+
+
+def test_what_is_wrong_with_a_new_stack_is_said_and_it_can_be_made_once_that_is_mended(
+    client: Client, cloudformation: Any
+) -> None:
+    taken = "hireflow-prod-errored-000000000000-us-east-1"
+    client("s3").create_bucket(Bucket=taken)
+    with pytest.raises(CloudError, match=rf"ROLLBACK_COMPLETE: Errored: .*{taken}"):
+        apply(cloudformation, "prod", "storage", {})
+    with pytest.raises(CloudError, match="there is no stack"):
+        outputs(cloudformation, "prod", "storage")
+    client("s3").delete_bucket(Bucket=taken)
+    assert len(plan(cloudformation, "prod", "storage", {})) == 6
+    assert apply(cloudformation, "prod", "storage", {})["ErroredBucket"] == taken
+
+
+def test_a_change_that_fails_says_why_and_leaves_the_stack_as_it_was(
+    client: Client, cloudformation: Any, tmp_path: Path
+) -> None:
+    made = apply(cloudformation, "prod", "operations", {})
+    template = parsed("operations")
+    template["Resources"]["DeadLetters"]["Properties"]["MessageRetentionPeriod"] = 14 * 24 * 3600 + 1
+    with pytest.raises(CloudError, match=r"operations is UPDATE_ROLLBACK_COMPLETE: DeadLetters: .*MessageRetention"):
+        apply(cloudformation, "prod", "operations", {}, written(template, "operations", tmp_path))
+    assert outputs(cloudformation, "prod", "operations") == made
+    topics = [topic["TopicArn"].rpartition(":")[2] for topic in client("sns").list_topics()["Topics"]]
+    assert topics == ["hireflow-prod-alarms"]
+    # again, for another reason, which takes its time
+    slow = {"Handle": {"Ref": "Handle"}, "Timeout": "1", "Count": 1}
+    template = parsed("operations")
+    template["Resources"]["Handle"] = {"Type": "AWS::CloudFormation::WaitConditionHandle"}
+    template["Resources"]["Slow"] = {"Type": "AWS::CloudFormation::WaitCondition", "Properties": slow}
+    with pytest.raises(CloudError, match=r"operations is UPDATE_ROLLBACK_COMPLETE: Slow: .*timed out"):
+        apply(cloudformation, "prod", "operations", {}, written(template, "operations", tmp_path))
+    assert apply(cloudformation, "prod", "operations", {"AlarmEmail": "somebody@example.com"}) == made
+
+
+@pytest.mark.parametrize(
+    ("part", "parameters", "reason"),
+    [
+        ("storage", {"LandingDays": "3"}, "LandingDays"),
+        ("network", {}, "S3PrefixListId"),
+        ("attic", {}, "there is no part attic: storage, network, database, operations"),
+    ],
+)
+def test_wrong_parameters_are_refused_and_leave_nothing(
+    cloudformation: Any, part: str, parameters: dict[str, str], reason: str
+) -> None:
+    for attempt in (plan, apply):
+        with pytest.raises(CloudError, match=reason):
+            attempt(cloudformation, "prod", part, parameters)
+    assert stacks(cloudformation) == {}
+
+
+def test_a_stack_that_cannot_be_deleted_says_why(client: Client, cloudformation: Any, tmp_path: Path) -> None:
+    network = apply(cloudformation, "prod", "network", NETWORK, known_here("network", tmp_path / "network"))
+    client("ec2").create_subnet(VpcId=network["VpcId"], CidrBlock="10.40.8.0/24")
+    with pytest.raises(CloudError, match=r"hireflow-prod-network is not deleted: Vpc: .*"):
+        delete(cloudformation, "prod", "network")
+
+
+def test_alarms_look_at_functions_by_their_names(client: Client, cloudformation: Any) -> None:
+    made = apply(cloudformation, "prod", "operations", {"AlarmEmail": "somebody@example.com"})
+    watch = client("cloudwatch")
+    alarms = watch.describe_alarms()["MetricAlarms"]
+    watched = {
+        (alarm["MetricName"], dimension["Value"])
+        for alarm in alarms
+        for dimension in alarm["Dimensions"]
+        if dimension["Name"] == "FunctionName"
+    }
+    suffixes = ("", "-ingest", "-backup", "-verify", "-sweep", "-redrive", "-migrate", "-tokens")
+    assert watched == {(m, f"hireflow-prod{suffix}") for m in ("Errors", "Throttles") for suffix in suffixes}
+    assert len(alarms) == len(watched) + 7
+    (topic,) = client("sns").list_topics()["Topics"]
+    assert {tuple(alarm["AlarmActions"]) for alarm in alarms} == {(topic["TopicArn"],)}
+    (listener,) = client("sns").list_subscriptions_by_topic(TopicArn=topic["TopicArn"])["Subscriptions"]
+    assert (listener["Protocol"], listener["Endpoint"]) == ("email", "somebody@example.com")
+    widgets = json.loads(watch.get_dashboard(DashboardName=made["DashboardName"])["DashboardBody"])["widgets"]
+    assert len(widgets) == 10
+    assert ["Hireflow", "BackupLag", "service", "hireflow", "stage", "prod"] in widgets[2]["properties"]["metrics"]
+
+
+def test_dead_letters_are_refused_to_whoever_comes_without_tls(client: Client, cloudformation: Any) -> None:
+    made = apply(cloudformation, "prod", "operations", {})
+    assert made["DeadLetterQueueArn"].endswith(f":{made['DeadLetterQueueName']}")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client("sqs").get_queue_url(QueueName=made["DeadLetterQueueName"])
+
+
+def test_network_and_database_as_far_as_this_cloud_knows_them(
+    client: Client, cloudformation: Any, tmp_path: Path
+) -> None:
+    folder = known_here("network", tmp_path / "network")
+    network = apply(cloudformation, "prod", "network", NETWORK, folder)
+    assert plan(cloudformation, "prod", "network", NETWORK, folder) == []
+    mine = [{"Name": "vpc-id", "Values": [network["VpcId"]]}]
+    subnets = client("ec2").describe_subnets(Filters=mine)["Subnets"]
+    assert {subnet["SubnetId"] for subnet in subnets} == set(network["PrivateSubnetIds"].split(","))
+    assert len({subnet["AvailabilityZone"] for subnet in subnets}) == 2
+    endpoints = client("ec2").describe_vpc_endpoints(Filters=mine)["VpcEndpoints"]
+    kinds = {it["ServiceName"].rpartition(".")[2]: it["VpcEndpointType"] for it in endpoints}
+    assert kinds == {"s3": "Gateway", **dict.fromkeys(("secretsmanager", "sqs", "lambda"), "Interface")}
+    (functions,) = client("ec2").describe_security_groups(GroupIds=[network["FunctionsSecurityGroupId"]])[
+        "SecurityGroups"
+    ]
+    assert functions["IpPermissions"] == []
+    assert [rule["IpRanges"] for rule in functions["IpPermissionsEgress"]] == [[], []]
+
+    folder = known_here("database", tmp_path / "database")
+    made = apply(cloudformation, "prod", "database", network, folder)
+    assert set(made) == {"ClusterEndpoint", "DatabaseName", "FunctionsSecretArn"}
+    assert plan(cloudformation, "prod", "database", network, folder) == []
+    (cluster,) = client("rds").describe_db_clusters()["DBClusters"]
+    assert (cluster["DBClusterIdentifier"], cluster["StorageEncrypted"]) == ("hireflow-prod", True)
+    assert cluster["DeletionProtection"] is True
+    assert len(client("rds").describe_db_instances()["DBInstances"]) == 2
+    secrets = client("secretsmanager")
+    login = json.loads(secrets.get_secret_value(SecretId=made["FunctionsSecretArn"])["SecretString"])
+    assert (login["username"], len(login["password"])) == ("hireflow_app", 40)
+    groups = client("logs").describe_log_groups()["logGroups"]
+    assert {group["logGroupName"]: group["retentionInDays"] for group in groups} == {
+        "/aws/rds/cluster/hireflow-prod/postgresql": 14,
+        "/aws/rds/proxy/hireflow-prod": 14,
+        "/aws/lambda/hireflow-prod-rotation": 14,
+    }
+
+    alone = {**network, "Standby": "false", "DeletionProtection": "false"}
+    apply(cloudformation, "prod", "database", alone, folder)
+    assert len(client("rds").describe_db_instances()["DBInstances"]) == 1
+    delete(cloudformation, "prod", "database")
+    assert client("rds").describe_db_clusters()["DBClusters"] == []
+    kept = {f"{name}Log" for name in ("Postgres", "Proxy", "Rotation")}
+    assert names(plan(cloudformation, "prod", "database", network, folder), "Import") == kept
+    apply(cloudformation, "prod", "database", network, folder)
+    assert len(client("logs").describe_log_groups()["logGroups"]) == len(kept)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_this_cloud_lacks_is_still_missing(cloudformation: Any, part: str) -> None:
+    for kind in LACKING.get(part, ()):
+        lone = {"Resources": {"It": next(iter(resources(parsed(part), kind).values()))}}
+        with pytest.raises(ClientError, match=f"Unrecognized resource types: .*{kind}"):
+            cloudformation.create_stack(StackName="lone", TemplateBody=json.dumps(lone))
+
+
+def test_the_prefix_list_of_s3_is_found(client: Client) -> None:
+    pattern = parsed("network")["Parameters"]["S3PrefixListId"]["AllowedPattern"]
+    assert re.fullmatch(pattern, s3_prefix_list(client("ec2")))
+
+
+def test_stages_do_not_meet(client: Client, cloudformation: Any) -> None:
+    made = [apply(cloudformation, stage, "storage", {}) for stage in ("prod", "staging")]
+    assert set(made[0].values()) & set(made[1].values()) == set()
+    delete(cloudformation, "staging", "storage")
+    assert outputs(cloudformation, "prod", "storage") == made[0]

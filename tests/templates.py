@@ -1,0 +1,337 @@
+"""The CloudFormation templates, parsed, and the rules that they have to keep.
+
+A rule takes a template and names what breaks it; tests/unit/test_templates.py breaks each.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cfnlint.decode import decode
+
+from infra.aws.stacks import PARTS, TEMPLATES
+
+Template = dict[str, Any]
+Rule = Callable[[Template], Iterator[str]]
+_PRIVATE = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
+
+@cache
+def _parsed(part: str) -> str:
+    found, problems = decode(str(TEMPLATES / f"{part}.yaml"))
+    assert not problems
+    return json.dumps(found)
+
+
+def parsed(part: str) -> Template:
+    """A part's template with functions in their long form, to do as one likes with."""
+    return dict(json.loads(_parsed(part)))
+
+
+def resources(template: Template, *kinds: str) -> dict[str, dict[str, Any]]:
+    """Resources of these types, all without any, by name; those of a Fn::ForEach once, by what makes their names."""
+
+    def found(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        items = enumerate(tree) if isinstance(tree, list) else tree.items() if isinstance(tree, dict) else ()
+        for name, value in items:
+            if isinstance(value, dict) and str(value.get("Type", "")).startswith("AWS::"):
+                yield str(name), value
+            else:
+                yield from found(value)
+
+    return {name: it for name, it in found(template["Resources"]) if not kinds or it["Type"] in kinds}
+
+
+def texts(tree: Any) -> Iterator[str]:
+    """All that is text somewhere below."""
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from texts(value)
+
+
+def listed(value: Any) -> list[Any]:
+    """What may be written as one or as several."""
+    return value if isinstance(value, list) else [value]
+
+
+def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every statement of every policy, with the resource that it is part of."""
+
+    def found(tree: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(tree, dict):
+            yield from tree.get("Statement", ())
+        for value in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+            yield from found(value)
+
+    for name, resource in resources(template).items():
+        for statement in found(resource):
+            yield name, statement
+
+
+def without(template: Template, *kinds: str) -> Template:
+    """A copy without resources of these types, nor what is told of them."""
+    copy = deepcopy(template)
+    gone = resources(copy, *kinds)
+    copy["Resources"] = {name: it for name, it in copy["Resources"].items() if name not in gone}
+    for it in copy["Resources"].values():
+        if isinstance(it, dict) and "DependsOn" in it:
+            it["DependsOn"] = [name for name in listed(it["DependsOn"]) if name not in gone]
+
+    def refers(tree: Any) -> bool:
+        at = [tree["Ref"]] if isinstance(tree, dict) and "Ref" in tree else []
+        at += listed(tree["Fn::GetAtt"])[:1] if isinstance(tree, dict) and "Fn::GetAtt" in tree else []
+        inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+        return any(name in gone for name in at) or any(map(refers, inner))
+
+    copy["Outputs"] = {name: it for name, it in copy["Outputs"].items() if not refers(it)}
+    return copy
+
+
+def buckets_are_closed(template: Template) -> Iterator[str]:
+    for name, bucket in resources(template, "AWS::S3::Bucket").items():
+        properties = bucket["Properties"]
+        rules = properties.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [])
+        if not any(rule.get("ServerSideEncryptionByDefault", {}).get("SSEAlgorithm") for rule in rules):
+            yield f"{name} is not encrypted"
+        if not all(properties.get("PublicAccessBlockConfiguration", {}).get(way) is True for way in _PRIVATE):
+            yield f"{name} can be opened to the public"
+        if properties.get("OwnershipControls") != {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}:
+            yield f"{name} has access control lists"
+        policies = [
+            policy["Properties"]
+            for policy in resources(template, "AWS::S3::BucketPolicy").values()
+            if policy["Properties"]["Bucket"] == {"Ref": name}
+        ]
+        refused = [s for policy in policies for s in policy["PolicyDocument"]["Statement"] if _refuses_plain(s)]
+        arn = {"Fn::GetAtt": [name, "Arn"]}
+        if not any(arn in s["Resource"] and {"Fn::Sub": f"${{{name}.Arn}}/*"} in s["Resource"] for s in refused):
+            yield f"{name} can be reached without TLS"
+
+
+def buckets_are_kept(template: Template) -> Iterator[str]:
+    for name, bucket in resources(template, "AWS::S3::Bucket").items():
+        if {bucket.get("DeletionPolicy"), bucket.get("UpdateReplacePolicy")} != {"Retain"}:
+            yield f"{name} goes with its stack"
+        for named in {"NotificationConfiguration", "CorsConfiguration"} & set(bucket["Properties"]):
+            yield f"{name} names its {named}, which others set"
+
+
+def buckets_do_not_grow_for_ever(template: Template) -> Iterator[str]:
+    for name, bucket in resources(template, "AWS::S3::Bucket").items():
+        rules = bucket["Properties"].get("LifecycleConfiguration", {"Rules": []})["Rules"]
+        found = {key for rule in rules if rule["Status"] == "Enabled" for key in rule}
+        wanted = {"AbortIncompleteMultipartUpload"}
+        if "VersioningConfiguration" in bucket["Properties"]:
+            wanted |= {"NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"}
+        if name != "Backup":
+            wanted |= {"ExpirationInDays"}
+        elif found & {"ExpirationInDays", "ExpirationDate"}:
+            yield "Backup loses restore points to a rule that does not know them"
+        if wanted - found:
+            yield f"{name} keeps what {sorted(wanted - found)} would delete"
+
+
+def nothing_is_open_to_the_internet(template: Template) -> Iterator[str]:
+    if not {"0.0.0.0/0", "::/0"}.isdisjoint(texts(template)):
+        yield "something is open to every address"
+    ways = ("AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route", "AWS::EC2::EIP")
+    for name in resources(template, *ways):
+        yield f"{name} leads to the internet"
+    for name, subnet in resources(template, "AWS::EC2::Subnet").items():
+        if subnet["Properties"].get("MapPublicIpOnLaunch"):
+            yield f"{name} gives public addresses"
+    for name, instance in resources(template, "AWS::RDS::DBInstance").items():
+        if instance["Properties"].get("PubliclyAccessible") is not False:
+            yield f"{name} has a public address"
+
+
+def groups_allow_two_ports(template: Template) -> Iterator[str]:
+    for name, group in resources(template, "AWS::EC2::SecurityGroup").items():
+        if not group["Properties"].get("SecurityGroupEgress"):
+            yield f"{name} would be given a rule that allows everything out"
+        for rule in [r for way in ("Ingress", "Egress") for r in group["Properties"].get(f"SecurityGroup{way}", ())]:
+            if rule.get("CidrIp") != "127.0.0.1/32":
+                yield from _rule(name, rule)
+    for name, it in resources(template, "AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress").items():
+        yield from _rule(name, it["Properties"])
+
+
+def _rule(name: str, rule: dict[str, Any]) -> Iterator[str]:
+    if rule["IpProtocol"] != "tcp" or (rule["FromPort"], rule["ToPort"]) not in ((443, 443), (5432, 5432)):
+        yield f"{name} allows more than HTTPS and Postgres"
+    ends = {"SourceSecurityGroupId", "DestinationSecurityGroupId", "DestinationPrefixListId"}
+    if not ends & set(rule):
+        yield f"{name} allows addresses instead of groups"
+
+
+def policies_name_who_and_what(template: Template) -> Iterator[str]:
+    for name, statement in statements(template):
+        if statement["Effect"] != "Allow":
+            continue
+        condition = statement.get("Condition", {}).get("StringEquals", {})
+        if statement.get("Principal") == "*" and condition.get("aws:PrincipalAccount") != {"Ref": "AWS::AccountId"}:
+            yield f"{name} allows everybody"
+        principal = statement.get("Principal")
+        if isinstance(principal, dict) and condition.get("aws:SourceAccount") != {"Ref": "AWS::AccountId"}:
+            yield f"{name} allows a service on behalf of any account"
+        if any(action == "*" or action.endswith(":*") for action in listed(statement["Action"])):
+            yield f"{name} allows every action"
+        if statement.get("Resource") == "*" and principal != "*":
+            yield f"{name} allows its actions on everything"
+
+
+def endpoints_have_policies(template: Template) -> Iterator[str]:
+    for name, endpoint in resources(template, "AWS::EC2::VPCEndpoint").items():
+        if "PolicyDocument" not in endpoint["Properties"]:
+            yield f"{name} lets out every call"
+
+
+def secrets_are_rotated(template: Template) -> Iterator[str]:
+    rotated = [it["Properties"] for it in resources(template, "AWS::SecretsManager::RotationSchedule").values()]
+    for name in resources(template, "AWS::SecretsManager::Secret"):
+        mine = [it for it in rotated if it["SecretId"] == {"Ref": name}]
+        if not any(0 < it.get("RotationRules", {}).get("AutomaticallyAfterDays", 0) <= 90 for it in mine):
+            yield f"{name} is never rotated"
+    for name, cluster in resources(template, "AWS::RDS::DBCluster").items():
+        properties = cluster["Properties"]
+        if properties.get("ManageMasterUserPassword") is not True or "MasterUserPassword" in properties:
+            yield f"{name} has a password that RDS does not rotate"
+
+
+def database_is_safe(template: Template) -> Iterator[str]:
+    for name, cluster in resources(template, "AWS::RDS::DBCluster").items():
+        properties = cluster["Properties"]
+        if properties.get("StorageEncrypted") is not True:
+            yield f"{name} is not encrypted"
+        protected = properties.get("DeletionProtection") == {"Ref": "DeletionProtection"}
+        if not protected or template["Parameters"]["DeletionProtection"]["Default"] != "true":
+            yield f"{name} can be deleted"
+        if {cluster.get("DeletionPolicy"), cluster.get("UpdateReplacePolicy")} != {"Snapshot"}:
+            yield f"{name} leaves nothing behind"
+        if properties.get("BackupRetentionPeriod", 1) < 14:
+            yield f"{name} can be brought back to few points"
+        log = f"/aws/rds/cluster/{properties['DBClusterIdentifier']['Fn::Sub']}/postgresql"
+        if properties.get("EnableCloudwatchLogsExports") != ["postgresql"] or log not in _logs(template):
+            yield f"{name} logs nowhere, or for ever"
+
+
+def logins_are_safe(template: Template) -> Iterator[str]:
+    for name, cluster in resources(template, "AWS::RDS::DBCluster").items():
+        if cluster["Properties"].get("EnableIAMDatabaseAuthentication") is not True:
+            yield f"{name} knows no IAM"
+    for name, settings in resources(template, "AWS::RDS::DBClusterParameterGroup").items():
+        if settings["Properties"]["Parameters"].get("rds.force_ssl") != "1":
+            yield f"{name} allow logins without TLS"
+    for name, proxy in resources(template, "AWS::RDS::DBProxy").items():
+        properties = proxy["Properties"]
+        if properties.get("RequireTLS") is not True:
+            yield f"{name} allows logins without TLS"
+        if any(way.get("IAMAuth") != "REQUIRED" for way in properties["Auth"]):
+            yield f"{name} allows passwords"
+        if f"/aws/rds/proxy/{properties['DBProxyName']['Fn::Sub']}" not in _logs(template):
+            yield f"{name} logs for ever"
+
+
+def _logs(template: Template) -> set[str]:
+    found = resources(template, "AWS::Logs::LogGroup").values()
+    return {group["Properties"]["LogGroupName"]["Fn::Sub"] for group in found}
+
+
+def queues_keep_what_they_have(template: Template) -> Iterator[str]:
+    for name, queue in resources(template, "AWS::SQS::Queue").items():
+        if queue["Properties"].get("SqsManagedSseEnabled") is not True:
+            yield f"{name} is not encrypted"
+        if queue["Properties"].get("MessageRetentionPeriod") != 14 * 24 * 3600:
+            yield f"{name} loses messages early"
+        policies = resources(template, "AWS::SQS::QueuePolicy").values()
+        told = [s for p in policies for s in p["Properties"]["PolicyDocument"]["Statement"] if _refuses_plain(s)]
+        if not any(statement["Resource"] == {"Fn::GetAtt": [name, "Arn"]} for statement in told):
+            yield f"{name} can be reached without TLS"
+
+
+def logs_end(template: Template) -> Iterator[str]:
+    for name, group in resources(template, "AWS::Logs::LogGroup").items():
+        if not group["Properties"].get("RetentionInDays"):
+            yield f"{name} is kept for ever"
+        if {group.get("DeletionPolicy"), group.get("UpdateReplacePolicy")} != {"Retain"}:
+            yield f"{name} is in the way of the next stack where somebody still writes to it"
+
+
+def alarms_reach_somebody(template: Template) -> Iterator[str]:
+    topics = [{"Ref": name} for name in resources(template, "AWS::SNS::Topic")]
+    for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
+        if not any(action in topics for action in alarm["Properties"].get("AlarmActions", ())):
+            yield f"{name} tells nobody"
+        if "TreatMissingData" not in alarm["Properties"]:
+            yield f"{name} does not say what no data means"
+        if len("".join(texts(alarm["Properties"].get("AlarmDescription")))) < 20:
+            yield f"{name} does not say what it means"
+
+
+def parameters_are_described(template: Template) -> Iterator[str]:
+    for name, parameter in template["Parameters"].items():
+        if not parameter.get("Description"):
+            yield f"{name} is not described"
+
+
+def _refuses_plain(statement: dict[str, Any]) -> bool:
+    """Whether it refuses everything to everybody who comes without TLS."""
+    who, when = statement["Principal"], statement.get("Condition")
+    everything = statement["Action"] in ("s3:*", "sqs:*")
+    return (statement["Effect"], who, everything, when) == (
+        "Deny",
+        "*",
+        True,
+        {"Bool": {"aws:SecureTransport": "false"}},
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    buckets_are_closed,
+    buckets_are_kept,
+    buckets_do_not_grow_for_ever,
+    nothing_is_open_to_the_internet,
+    groups_allow_two_ports,
+    policies_name_who_and_what,
+    endpoints_have_policies,
+    secrets_are_rotated,
+    database_is_safe,
+    logins_are_safe,
+    queues_keep_what_they_have,
+    logs_end,
+    alarms_reach_somebody,
+    parameters_are_described,
+)
+
+
+def broken(template: Template) -> dict[str, list[str]]:
+    """By the names of the rules that the template breaks, how."""
+    return {rule.__name__: found for rule in RULES if (found := list(rule(template)))}
+
+
+class _Sub(str):
+    """Text that is written as `!Sub`, which is what infra.aws.stacks looks for."""
+
+
+yaml.SafeDumper.add_representer(_Sub, lambda dumper, text: dumper.represent_scalar("!Sub", text))
+
+
+def _short(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        sub = tree.get("Fn::Sub")
+        return _Sub(sub) if isinstance(sub, str) else {name: _short(value) for name, value in tree.items()}
+    return [_short(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def written(template: Template, part: str, folder: Path) -> Path:
+    """A folder of templates, this one among the others."""
+    for other in PARTS:
+        changed = yaml.safe_dump(_short(template), width=10_000) if other == part else None
+        (folder / f"{other}.yaml").write_text(changed or (TEMPLATES / f"{other}.yaml").read_text())
+    return folder

@@ -1,0 +1,28 @@
+"""How changes of a stack are told."""
+
+from typing import Any
+
+import pytest
+
+from infra.aws.stacks import Change
+
+
+def described(**more: Any) -> dict[str, Any]:
+    """A ResourceChange as DescribeChangeSet has it."""
+    return {"LogicalResourceId": "Cluster", "ResourceType": "AWS::RDS::DBCluster", "Action": "Modify", **more}
+
+
+@pytest.mark.parametrize(
+    ("change", "replacement", "told"),
+    [
+        (described(Replacement="False"), False, "Modify Cluster (AWS::RDS::DBCluster)"),
+        (described(Replacement="True"), True, "Modify Cluster (AWS::RDS::DBCluster), made anew"),
+        (described(Replacement="Conditional"), None, "Modify Cluster (AWS::RDS::DBCluster), perhaps made anew"),
+        (described(Action="Add"), False, "Add Cluster (AWS::RDS::DBCluster)"),
+    ],
+)
+def test_a_change_says_whether_what_it_changes_is_made_anew(
+    change: dict[str, Any], replacement: bool | None, told: str
+) -> None:
+    found = Change.of(change)
+    assert (found.name, found.replacement, str(found)) == ("Cluster", replacement, told)
