@@ -26,7 +26,8 @@ def test_what_is_asked_of_aws_is_there(line: str) -> None:
     model = botocore.session.get_session().get_service_model(service)
     operations = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in operations
-    known = {xform_name(name, "-") for name in model.operation_model(operations[operation]).input_shape.members}
+    shape = model.operation_model(operations[operation]).input_shape
+    known = {xform_name(name, "-") for name in (shape.members if shape else ())}
     assert {word.removeprefix("--").removeprefix("no-") for word in words if word.startswith("--")} <= known | ABOUT_ALL
 
 
