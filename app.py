@@ -44,14 +44,23 @@ app.register_blueprint(docs.routes)  # GET /openapi.json, /docs
 
 @app.on_s3_event(bucket=os.environ.get("LANDING_BUCKET", "landing"), events=["s3:ObjectCreated:*"], name="ingest")
 def ingest(event: S3Event) -> None:
+    from chalicelib.ingest.continuing import Continuing
     from chalicelib.ingest.objects import ingest_object
     from chalicelib.ingest.sources import created_objects
 
+    def again() -> None:
+        context: Any = event.context
+        parts.functions.invoke_later(context.invoked_function_arn, event.to_dict())
+
     parts = services()
+    grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
+    continuing = Continuing(parts.settings.continue_from, again)
     for created in created_objects(event.to_dict()):
         seconds = _seconds_left(event.context)
-        grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
-        ingest_object(parts.database, parts.storage, created, grace=grace, seconds=seconds, watch=watch)
+        if not ingest_object(
+            parts.database, parts.storage, created, grace=grace, seconds=seconds, watch=watch, continuing=continuing
+        ):
+            return  # to the invocation that has the event now
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="backup")

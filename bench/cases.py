@@ -25,6 +25,7 @@ class Scale:
 
     rows: int
     large: int
+    huge: int
     rounds: int
 
     def name(self, rows: int) -> str:
@@ -227,21 +228,31 @@ def _tolerant(view: Callable[..., Any], *arguments: Any) -> None:
 
 
 def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """The same number of new rows, into a table and into one five times as large."""
-    seconds: list[list[float]] = []
+    """Files of the same size into tables of growing size: new rows, and rows all over the table that change."""
     added = scale.rows // 10
-    for rows in (scale.rows, scale.large):
-        fill(rig, rows)
-        first = int(rig.scalar("SELECT max(id) FROM hired_employees")) + 1
-        seconds.append([])
+    sizes = (scale.rows, scale.large, scale.huge)
+    new: list[list[float]] = []
+    changed: list[list[float]] = []
+    for rows in sizes:
+        rig.fill(rows)
+        new.append([])
+        changed.append([])
         for turn in range(2 + 2 * scale.rounds):
-            data = employees(added, first_id=first + turn * added)
-            done = rig.ingest(data.file)
+            fresh = employees(added, first_id=rows + 1 + turn * added)
+            done = rig.ingest(fresh.file)
             assert done["load"]["inserted"] > 0.9 * added, done["load"]
+            seconds = done["seconds"]
+            step = rows // added
+            rewritten = employees(added, first_id=1, step=step)
+            done = rig.ingest(rewritten.file.replace(b",Ada ", f",Ada {turn} ".encode()))
+            assert done["load"]["updated"] > 0, done["load"]
             if turn >= 2:  # the first ones meet what filling the table has left to do
-                seconds[-1].append(done["seconds"])
-    large, small = scale.name(scale.large), scale.name(scale.rows)
-    yield Result(f"ingest of {scale.name(added)} new rows into {large}", f"into {small}", seconds[1], seconds[0], 1.3)
+                new[-1].append(seconds)
+                changed[-1].append(done["seconds"])
+    for work, found in (("new", new), ("changed", changed)):
+        for size, seconds in zip(sizes[1:], found[1:], strict=True):
+            name = f"ingest of {scale.name(added)} {work} rows into {scale.name(size)}"
+            yield Result(name, f"into {scale.name(scale.rows)}", seconds, found[0], 1.3)
 
 
 _API = "import chalicelib.api, app; app.app"

@@ -40,21 +40,21 @@ def parents(count: int, word: str) -> bytes:
     return "".join(f"{i},{word} {i}\n" for i in range(1, count + 1)).encode()
 
 
-def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1) -> Employees:
-    """`rows` rows with new ids from `first_id` on; every twentieth repeats one, every hundredth is broken."""
+def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step: int = 1) -> Employees:
+    """`rows` rows with every `step`th id from `first_id` on; every twentieth repeats one, every hundredth is broken."""
     shape = shape or Shape()
     random = Random(SEED + first_id)  # noqa: S311 - no secret is made of it
     write, stored = _STYLES[shape.style], dict[int, str]()
     lines, rejected, next_id = [], 0, first_id
     for number, broken in zip(range(rows), _broken(), strict=False):
         repeats = number % 20 == 19
-        row_id = random.randrange(first_id, next_id) if repeats else next_id
+        row_id = random.randrange(first_id, next_id, step) if repeats else next_id
         row = _row(random, row_id, shape)
         if number % 100 == 50:
             lines.append(write(broken(row)))
             rejected += 1
             continue
-        next_id += not repeats
+        next_id += 0 if repeats else step
         lines.append(write(row))
         stored.pop(row_id, None)  # the last one wins, and stands where it was read
         stored[row_id] = ",".join(row)

@@ -38,6 +38,14 @@ _LIMITS = """
         FOREIGN KEY (job_id) REFERENCES limits.jobs (id));
 """
 
+_FILLED = 1_000_000  # rows of a statement, whose triggers hold them all
+_FILL = """
+    SET session_replication_role = replica;
+    INSERT INTO hired_employees
+    SELECT i, 'Ada Lund', timestamptz '2021-01-01Z' + (i % 63000000) * interval '1 second', 1 + i % 12, 1 + i % 183
+    FROM generate_series({first}, {last}) AS i
+"""
+
 
 class Worker:
     """A process of its own that runs the functions."""
@@ -140,6 +148,13 @@ class Rig:
             path.write_bytes(parents(count, word))
             self.psql(f"\\copy {table} FROM '{path}' CSV", f"\\copy limits.{table} FROM '{path}' CSV")
         self.sql("VACUUM ANALYZE departments, jobs, limits.departments, limits.jobs")
+
+    def fill(self, rows: int) -> None:
+        """Make a table of so many employees with ids from 1 on, sooner than a file could be made and loaded."""
+        self.reset(Shape())
+        for first in range(1, rows + 1, _FILLED):
+            self.sql(_FILL.format(first=first, last=min(first + _FILLED - 1, rows)))
+        self.sql("VACUUM ANALYZE hired_employees")
 
     # --- the product's functions
 

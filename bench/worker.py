@@ -4,6 +4,7 @@ A JSON line in ({"function", "event"}), a JSON line out ({"seconds", "peak", "re
 the handler alone, and the largest resident size of this process so far, in MB.
 """
 
+import io
 import json
 import resource
 import sys
@@ -13,9 +14,10 @@ from typing import Any
 
 
 def main() -> None:
+    answers, sys.stdout = sys.stdout, io.StringIO()  # what a handler prints or logs is not an answer
+
     import app
 
-    answers, sys.stdout = sys.stdout, sys.stderr  # what a handler prints is not an answer
     for line in sys.stdin:
         call = json.loads(line)
         handler: Any = app.app if call["function"] == "api_handler" else getattr(app, call["function"])

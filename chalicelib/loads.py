@@ -48,6 +48,7 @@ class Claim:
 
     `tried_before` is whether an earlier attempt may have left something behind, which `attempt` does not
     tell: a redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
+    Attempts are counted anew after a handover, which is none that failed.
     """
 
     load_id: int
@@ -56,6 +57,7 @@ class Claim:
     sha256: str | None
     tried_before: bool
     correlation_id: str | None = None
+    handovers: int = 0
 
     @property
     def is_last_attempt(self) -> bool:
@@ -106,7 +108,7 @@ def claim(
             "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
             " started_at = coalesce(started_at, now())"
             " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
-            " RETURNING attempts, started_at, sha256, started_at < now(), correlation_id",
+            " RETURNING attempts, started_at, sha256, started_at < now(), correlation_id, handovers",
             id=load_id,
             most=MAX_ATTEMPTS,
         )
@@ -195,6 +197,13 @@ def requeue(session: Session, claim: Claim, reason: str) -> None:
     _update_mine(session, claim, "status = 'queued', received = 0, error = :reason", reason=reason[:2000])
 
 
+def hand_over(session: Session, claim: Claim) -> None:
+    """Leave the load to an invocation that goes on with it. Raises ClaimLost."""
+    _update_mine(
+        session, claim, "status = 'queued', attempts = 0, handovers = handovers + 1, queued_at = now(), error = NULL"
+    )
+
+
 def fail(session: Session, load_id: int, error: str) -> bool:
     """End an unfinished load for good; False where it had already ended."""
     failed = session.affected(
@@ -232,9 +241,11 @@ def reopen(session: Session, created: ObjectCreated) -> None:
 
 def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any) -> None:
     changed = session.affected(
-        f"UPDATE loads SET {assignments} WHERE id = :id AND attempts = :attempt AND status = 'running'",
+        f"UPDATE loads SET {assignments} WHERE id = :id AND attempts = :attempt AND handovers = :handovers"
+        " AND status = 'running'",
         id=claim.load_id,
         attempt=claim.attempt,
+        handovers=claim.handovers,
         **params,
     )
     if not changed:
@@ -361,7 +372,8 @@ def sweep(
     rows = session.run(
         "SELECT id, attempts, dataset, started_at FROM loads"
         " WHERE status IN ('queued', 'running') AND (attempts >= :most"
-        " OR (kind = 'restore' AND attempts = 0 AND queued_at < now() - CAST(:restore_wait AS interval))"
+        " OR (kind = 'restore' AND attempts = 0 AND handovers = 0"
+        " AND queued_at < now() - CAST(:restore_wait AS interval))"
         " OR queued_at < now() - CAST(:retry_wait AS interval))",
         most=MAX_ATTEMPTS,
         restore_wait=f"{restore_wait.total_seconds()} seconds",

@@ -18,7 +18,7 @@ class Settings:
     empty for its usual addresses. `database_tls` is `verify-full` or `disable`; `database_connections` bounds
     the connections of all functions together (the migration sets it); `authentication` whether requests need
     a token; `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore
-    point is kept.
+    point is kept; objects of `continue_from` bytes and more are loaded by several invocations, if need be.
     """
 
     database_url: str = field(repr=False)  # holds a password
@@ -34,6 +34,7 @@ class Settings:
     authentication: bool = True
     orphan_grace: timedelta = timedelta(minutes=15)
     backup_retention: timedelta = timedelta(days=30)
+    continue_from: int = 256 * 1024 * 1024  # a few million rows, or ten times as many packed ones
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -49,6 +50,7 @@ class Settings:
             wrong.append("DATABASE_TLS is neither verify-full nor disable")
         grace = _positive(env, "ORPHAN_GRACE_MINUTES", 15, wrong)
         retention = _positive(env, "BACKUP_RETENTION_DAYS", 30, wrong)
+        continue_from = _positive(env, "CONTINUE_FROM_BYTES", cls.continue_from, wrong, most=2**50)
         connections = _positive(env, "DATABASE_CONNECTIONS", 100, wrong)
         if wrong:
             raise ConfigurationError("; ".join(wrong))
@@ -66,14 +68,15 @@ class Settings:
             authentication=authentication == "on",
             orphan_grace=timedelta(minutes=grace),
             backup_retention=timedelta(days=retention),
+            continue_from=int(continue_from),
         )
 
 
-def _positive(env: Mapping[str, str], name: str, default: float, wrong: list[str]) -> float:
+def _positive(env: Mapping[str, str], name: str, default: float, wrong: list[str], most: float = 36_500_000) -> float:
     try:
         value = float(env.get(name) or default)
     except ValueError:
         value = 0.0
-    if not 0 < value <= 36_500_000:
+    if not 0 < value <= most:
         wrong.append(f"{name} is not a positive number")
     return value

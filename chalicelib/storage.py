@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 BRIEF = 60.0  # seconds; work that has less waits less for S3
 PART_SIZE = 5 * 1024 * 1024  # bytes; S3 takes no multipart part below 5 MiB but the last
+_SKIPPED = 1024 * 1024  # bytes read at a time where they are not wanted
 _MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
 
@@ -28,6 +30,12 @@ class Readable(Protocol):
     """A forward-only stream of bytes; `read` returns b"" at the end."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+def skip(stream: Readable, size: int) -> None:
+    """Read so many bytes for nothing."""
+    while size > 0 and (data := stream.read(min(size, _SKIPPED))):
+        size -= len(data)
 
 
 @contextmanager
@@ -47,9 +55,10 @@ def _s3_errors(what: str) -> Iterator[None]:
 
 
 class ObjectStream:
-    """The body of an object as a forward-only file."""
+    """The body of an object as a forward-only file of `size` bytes; `etag` is that of the whole object."""
 
-    def __init__(self, body: Any, what: str) -> None:
+    def __init__(self, body: Any, what: str, size: int = 0, etag: str = "") -> None:
+        self.size, self.etag = size, etag
         self._body, self._what = body, what
 
     def read(self, size: int = -1, /) -> bytes:
@@ -97,14 +106,23 @@ class Bucket:
     def url(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
 
-    def open(self, key: str, version: str | None = None, *, most: int | None = None) -> ObjectStream:
-        """Start reading an object, or its first `most` bytes. Raises NotFound, StorageUnavailable."""
+    def open(self, key: str, version: str | None = None, *, start: int = 0, most: int | None = None) -> ObjectStream:
+        """Start reading an object, from byte `start` on `most` bytes at most. Raises NotFound, StorageUnavailable."""
         what = self.url(key)
         at: dict[str, Any] = {"VersionId": version} if version else {}
-        if most is not None:
-            at["Range"] = f"bytes=0-{most - 1}"
+        if start or most is not None:
+            at["Range"] = f"bytes={start}-{'' if most is None else start + most - 1}"
         with _s3_errors(what):
-            return ObjectStream(self._client().get_object(Bucket=self.name, Key=key, **at)["Body"], what)
+            try:
+                answer = self._client().get_object(Bucket=self.name, Key=key, **at)
+            except self._client().exceptions.ClientError as error:
+                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # nothing comes after
+                    return ObjectStream(BytesIO(), what)
+                raise
+            stream = ObjectStream(answer["Body"], what, answer["ContentLength"], answer["ETag"])
+        if start and "ContentRange" not in answer:  # a server may send everything all the same (RFC 9110, 14.2)
+            skip(stream, start)
+        return stream
 
     def get(self, key: str) -> bytes:
         """A small object, whole. Raises NotFound, StorageUnavailable."""

@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -86,7 +88,8 @@ loads = Table(
         nullable=False,
     ),
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in _COUNTS),
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),  # since the last handover
+    Column("handovers", Integer, nullable=False, server_default=text("0")),  # to invocations that went on
     Column("errored_key", Text),
     Column("sha256", Text),
     Column("restore_point", Text),
@@ -110,6 +113,18 @@ orphans = Table(
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), nullable=False),
     Column("row", JSON, nullable=False),
     _instant("rejected_at", default=True),
+)
+
+staged_loads = Table(  # how far unfinished loads of large objects have come; their rows are in the schema `staged`
+    "staged_loads",
+    metadata,
+    Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("etag", Text, nullable=False),  # of the object that has been read so far
+    Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # of the unpacked CSV
+    *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
+    Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("seconds", Double, nullable=False, server_default=text("0")),  # of work
+    Column("complete", Boolean, nullable=False, server_default=text("false")),
 )
 
 tokens = Table(

@@ -22,7 +22,7 @@ UNTOLD = ("does not exist", "is not an ISO 8601 date-time", "is outside the year
 UNTOLD_QUERIES = (
     "cursor must be the next_cursor of an earlier answer",  # the shape of a restore point, but of no day
     "from must not be a later year than to",
-    "id is missing",  # two of the dashboard's panels show one thing, and need to know which
+    "id is missing",  # of the panels that show one thing
     "point is missing",
 )
 CHECK = "/uploads/check"  # its bodies are no JSON: any text is a CSV file, and what is gzip no schema tells

@@ -72,7 +72,7 @@ class Gateway:
         """The declared path and its parameters, segment by segment; a fixed segment goes before a parameter."""
         parts = path.rstrip("/").split("/")
         for route in sorted(self._app.routes, key=lambda declared: declared.count("{")):
-            names = route.split("/")
+            names = route.rstrip("/").split("/")
             if len(names) == len(parts) and all(
                 n == p or (n.startswith("{") and p) for n, p in zip(names, parts, strict=True)
             ):

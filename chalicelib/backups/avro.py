@@ -67,8 +67,10 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
     writer(sink, plain, records, codec="deflate", sync_marker=sync)  # larger blocks are slower, and save 1 %
 
 
-def records(dataset: Dataset, stream: Readable, expansion: Expansion | None = None) -> Iterator[list[tuple[Any, ...]]]:
-    """Read an Avro file of this dataset: lists of at most 4096 rows, in column order.
+def records(
+    dataset: Dataset, stream: Readable, expansion: Expansion | None = None, *, skip: int = 0
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Read an Avro file of this dataset: lists of at most 4096 rows, in column order, without the first `skip` rows.
 
     Rows are int ids, str texts (bytes that are not UTF-8 become lone surrogates, for the rules to
     reject that row only) and int microseconds since 1970 UTC. The stream is read once, to its end;
@@ -80,7 +82,13 @@ def records(dataset: Dataset, stream: Readable, expansion: Expansion | None = No
     container = Container(stream, expansion)
     head, sentinel = _framing(dataset, _plain_schema(dataset, container.schema))
     for count, block in container.blocks():
-        yield from _decoded(dataset, head, sentinel, count, block)
+        if skip >= count:  # an earlier reader has decoded it
+            skip -= count
+            continue
+        for rows in _decoded(dataset, head, sentinel, count, block):
+            if skip < len(rows):
+                yield rows[skip:] if skip else rows
+            skip = max(0, skip - len(rows))
 
 
 def _decoded(

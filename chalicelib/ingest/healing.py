@@ -17,15 +17,15 @@ REQUEST_LIMIT = 20_000  # orphans that an API request heals itself; more are lef
 REQUEST_LOCK_TIMEOUT = 0.5  # seconds that it waits for their table
 
 
-def remember(session: Session, dataset: Dataset, load_id: int) -> None:
+def remember(session: Session, dataset: Dataset, load_id: int, source: str) -> None:
     """Keep the rows of the temporary table `missing` as orphans of a load, the last of each id, but for
-    those that a valid row further down in `staging` replaces. Part of the load's transaction."""
+    those that a valid row further down in `source` replaces. Part of the load's transaction."""
     row = ", ".join(f"'{name}', {name}" for name in dataset.column_names)
     session.run(
         f"""
         INSERT INTO orphans (dataset, id, load_id, "row", rejected_at)
         SELECT DISTINCT ON (id) '{dataset.name}', id, {load_id}, json_build_object({row}), now() FROM missing m
-        WHERE NOT EXISTS (SELECT FROM staging s WHERE s.id = m.id AND s.seq > m.seq)
+        WHERE NOT EXISTS (SELECT FROM {source} s WHERE s.id = m.id AND s.seq > m.seq)
         ORDER BY id, seq DESC
         ON CONFLICT (dataset, id) DO UPDATE
         SET load_id = excluded.load_id, "row" = excluded."row", rejected_at = excluded.rejected_at

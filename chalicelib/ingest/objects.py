@@ -15,17 +15,19 @@ from chalicelib import deadline, loads, logs
 from chalicelib.database import Database, Session
 from chalicelib.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
 from chalicelib.ingest import healing, merge, staging
+from chalicelib.ingest.continuing import Continuing, Held, Stage, discard
 from chalicelib.ingest.missing import MissingReport
-from chalicelib.ingest.rejects import RejectFile
+from chalicelib.ingest.rejects import Reasons, RejectFile
 from chalicelib.ingest.sources import Source, unrecognised
 from chalicelib.loads import Claim, Counts, Ended, ObjectCreated, Watch
-from chalicelib.storage import Readable, Storage
+from chalicelib.storage import ObjectStream, Readable, Storage
 from chalicelib.streams import Hashed
 
 LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
 MERGE_TRIES = 4
 RESERVE = 15.0  # seconds of a function's time that are kept for ending a load in order
 ENDING = 10.0  # seconds that this may take
+NEVER = Continuing(from_bytes=2**63)  # every object by one invocation
 _log = logging.getLogger("hireflow.ingest")
 
 
@@ -38,12 +40,13 @@ def ingest_object(
     seconds: float | None = None,
     busy_wait: float = loads.BUSY_WAIT,
     watch: Watch = loads.unwatched,
-) -> None:
+    continuing: Continuing = NEVER,
+) -> bool:
     """Load an object version once, within `seconds` where time is limited, and tell `watch` when the load has
-    come to its end. Raises what calls for another delivery of the event; an object that can never load ends
-    as a failed load and raises nothing."""
+    come to its end. False where an invocation that was asked for goes on with it. Raises what calls for another
+    delivery of the event; an object that can never load ends as a failed load and raises nothing."""
     with nullcontext() if seconds is None else deadline.within(seconds - min(RESERVE, seconds / 5)):
-        _ingest(database, storage, created, grace, busy_wait, watch)
+        return _ingest(database, storage, created, grace, busy_wait, watch, continuing)
 
 
 def _ingest(
@@ -53,31 +56,37 @@ def _ingest(
     grace: timedelta,
     busy_wait: float,
     watch: Watch,
-) -> None:
+    continuing: Continuing,
+) -> bool:
     source = Source.of(created.key)
     with database.session() as session:
         dataset, kind = (source.dataset, source.kind) if source else (None, "csv")
         claim = loads.claim(session, created, dataset, kind, busy_wait=busy_wait)
         if claim is None:
-            return
+            return True
+        work: _ObjectLoad | None = None
         began = time.monotonic()
 
         def ended(status: str, counts: Counts | None = None) -> None:
-            name = dataset.name if dataset else None
-            watch(Ended(name, status, time.monotonic() - began, counts or Counts()))
+            name, earlier = dataset.name if dataset else None, work.earlier if work else 0
+            watch(Ended(name, status, earlier + time.monotonic() - began, counts or Counts()))
 
         with logs.about(load_id=claim.load_id, correlation_id=claim.correlation_id):
             try:
                 with _ending(database, storage, claim, source, ended):
                     if source is None:
                         raise unrecognised(created.key)
-                    counts = _ObjectLoad(session, storage, claim, created, source).run()
+                    work = _ObjectLoad(session, storage, claim, created, source, continuing)
+                    counts = work.run()
+                    if work.handed_over:
+                        return False
                     ended("succeeded" if counts else "skipped", counts)
             finally:
                 with deadline.within(ENDING):
                     loads.release(session, claim.load_id)
             if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
                 _heal(session, source, claim.load_id, grace)
+    return True
 
 
 @contextmanager
@@ -113,6 +122,8 @@ def _fail(
 ) -> None:
     with database.session() as session:
         failed = loads.fail(session, claim.load_id, error)
+        if failed:
+            discard(session, claim.load_id)
     if failed:
         ended("failed")
     if failed and source is not None:
@@ -139,8 +150,18 @@ class _ObjectLoad:
     """The work of one attempt, on the connection that holds its claim."""
 
     def __init__(
-        self, session: Session, storage: Storage, claim: Claim, created: ObjectCreated, source: Source
+        self,
+        session: Session,
+        storage: Storage,
+        claim: Claim,
+        created: ObjectCreated,
+        source: Source,
+        continuing: Continuing,
     ) -> None:
+        self.handed_over = False
+        self.earlier = 0.0  # seconds that other invocations have worked
+        self._continuing = continuing
+        self._stage_kept: Stage | None = None
         self._session, self._storage, self._claim = session, storage, claim
         self._created, self._source, self._dataset = created, source, source.dataset
         self._rejects = _reject_file(storage, claim, source, created.source)
@@ -148,10 +169,13 @@ class _ObjectLoad:
         self._reported = False  # rows without parents are in the reject file: the merge cannot be tried again
 
     def run(self) -> Counts | None:
-        """What became of the rows; None where the load was skipped."""
+        """What became of the rows; None where the load was skipped, or handed over."""
         began = time.monotonic()
         try:
-            self._merge(self._stage())
+            stager = self._stage()
+            if self.handed_over:
+                return None
+            self._merge(stager)
         except BaseException:
             with suppress(HireflowError), deadline.within(ENDING):
                 self._rejects.abort()
@@ -159,31 +183,90 @@ class _ObjectLoad:
         if not self._rejects.count and self._claim.tried_before:
             self._rejects.remove()  # an earlier attempt may have reported what is no longer wrong
         self._session.run("DROP TABLE IF EXISTS staging")
-        took = {"attempt": self._claim.attempt, "seconds": round(time.monotonic() - began, 3)}
+        took = {"attempt": self._claim.attempt, "seconds": round(self.earlier + time.monotonic() - began, 3)}
         _log.info("load succeeded" if self._counts else "load skipped", extra=took | vars(self._counts or Counts()))
         return self._counts
 
     def _stage(self) -> staging.Stager:
+        with self._opened() as body:
+            if body.size < self._continuing.from_bytes:
+                return self._stage_at_once(self._readable(body))
+            etag = body.etag
+        stage = self._stage_kept = Stage(self._session, self._claim, etag)
+        return self._stage_on(stage)
+
+    def _stage_at_once(self, stream: Readable) -> staging.Stager:
         staging.create(self._session, self._dataset)
-        with self._opened() as stream:
-            stager = staging.Stager(self._dataset, self._source.tokens(stream), self._rejects, self._source.form)
-            for received in stager.run(self._session):
-                loads.progress(self._session, self._claim, received)
-            if isinstance(stream, Hashed) and stream.hexdigest() != self._claim.sha256:
-                raise LoadError("the backup file does not have the checksum its manifest gives: it is damaged")
+        stager = staging.Stager(self._dataset, self._source.tokens(stream), self._rejects, self._source.form)
+        for received in stager.run(self._session):
+            loads.progress(self._session, self._claim, received)
+        self._check_sum(stream)
         staging.analyze(self._session)
         return stager
 
+    def _stage_on(self, stage: Stage) -> staging.Stager:
+        """Stage what no earlier invocation has, or hand over."""
+        done, (pause_at, merge_until) = stage.progress, self._continuing.hours()
+        self.earlier = done.seconds
+        held = Held(self._rejects.line, Reasons.of(done.reasons or {}))
+        with self._opened(done.bytes if self._source.has_ranges else 0) as body:
+            stream = self._readable(body)
+            tokens = self._source.tokens(stream, done.position)
+            stager = staging.Stager(
+                self._dataset,
+                tokens,
+                held,
+                self._source.form,
+                table=stage.table,
+                pause_at=pause_at,
+                most_lines=self._continuing.lines,
+                lines=done.lines,
+                received=done.received,
+                rejected=done.rejected,
+                exhausted=done.complete,
+            )
+            while not stager.exhausted:
+                stage.stage(stager, held, lambda: tokens.offset)
+                if not stager.exhausted and time.monotonic() >= pause_at:
+                    return self._hand_over(stager)
+            if not done.complete:
+                self._check_sum(stream)
+                stage.complete()
+                if time.monotonic() >= merge_until:
+                    return self._hand_over(stager)
+        stage.settle()
+        for lines in stage.rejects():
+            self._rejects.extend(lines, 0)
+        self._rejects.count, self._rejects.reasons = stager.rejected, held.reasons
+        return stager
+
+    def _hand_over(self, stager: staging.Stager) -> staging.Stager:
+        """Ask for an invocation before the load is left to it: died we between the two, our own event would come
+        again, while a load left to nobody would stay where it is."""
+        assert self._continuing.again is not None
+        self._continuing.again()
+        loads.hand_over(self._session, self._claim)
+        self.handed_over = True
+        _log.info("load handed over", extra={"received": stager.received, "rejected": stager.rejected})
+        return stager
+
+    def _check_sum(self, stream: Readable) -> None:
+        if isinstance(stream, Hashed) and stream.hexdigest() != self._claim.sha256:
+            raise LoadError("the backup file does not have the checksum its manifest gives: it is damaged")
+
     @contextmanager
-    def _opened(self) -> Iterator[Readable]:
+    def _opened(self, start: int = 0) -> Iterator[ObjectStream]:
         try:
-            body = self._storage.landing.open(self._created.key, self._created.version_id)
+            body = self._storage.landing.open(self._created.key, self._created.version_id, start=start)
         except NotFound as error:
             raise LoadError("the object no longer exists") from error
         try:
-            yield Hashed(body) if self._claim.sha256 else body
+            yield body
         finally:
             body.close()
+
+    def _readable(self, body: ObjectStream) -> Readable:
+        return Hashed(body) if self._claim.sha256 else body
 
     def _merge(self, stager: staging.Stager) -> None:
         for attempt in range(1, MERGE_TRIES + 1):
@@ -202,16 +285,22 @@ class _ObjectLoad:
             loads.skip(session, self._claim, "a newer version of the object has been loaded")
             self._rejects.abort()
             self._rejects.count = 0
+            self._discard()
             return
-        missing = merge.set_orphans_apart(session, dataset, "staging")
-        merged = merge.load(session, dataset, "staging")
-        healing.forget(session, dataset, "staging")
+        missing = merge.set_orphans_apart(session, dataset, stager.table)
+        merged = merge.load(session, dataset, stager.table)
+        healing.forget(session, dataset, stager.table)
         if missing:
-            healing.remember(session, dataset, self._claim.load_id)
+            healing.remember(session, dataset, self._claim.load_id, stager.table)
             self._report_missing()
         counts = merged.counts(stager.received, stager.rejected + missing)
         loads.succeed(session, self._claim, counts, self._rejects.complete(), self._rejects.reasons.counted())
+        self._discard()
         self._counts = counts
+
+    def _discard(self) -> None:
+        if self._stage_kept is not None:
+            self._stage_kept.discard()
 
     def _is_stale(self) -> bool:
         newest = loads.newest_loaded(self._session, self._created)
@@ -231,6 +320,7 @@ class _ObjectLoad:
         self._reported = True
         columns = [column.name for column, _ in self._dataset.references]
         lacking = ", ".join(f"CASE WHEN no_{name} THEN {name} END" for name in columns)
-        with self._opened() as stream:
-            report = MissingReport(self._dataset, self._source.seeker(stream), columns, self._rejects.add)
+        with self._opened() as body:
+            seeker = self._source.seeker(self._readable(body))
+            report = MissingReport(self._dataset, seeker, columns, self._rejects.add)
             self._session.copy_out(f"COPY (SELECT seq, {lacking} FROM missing ORDER BY seq) TO STDOUT", report)

@@ -26,6 +26,18 @@ BAD_QUOTING = Problem(None, "a quote stands inside an unquoted field or text fol
 
 
 @dataclass(frozen=True)
+class Position:
+    """A place between two records: how many bytes and physical lines stand before it, and whether any record does."""
+
+    offset: int = 0
+    lines: int = 0
+    records: bool = False
+
+
+BEGINNING = Position()
+
+
+@dataclass(frozen=True)
 class Clean:
     """A run of valid lines; `line` is the number of the first, from 1."""
 
@@ -98,7 +110,8 @@ class Seeker:
 
     def record(self, line: int) -> Record:
         while line - self._first >= len(self._lines) - 1:
-            self._next_lines()
+            if not self._next_lines():
+                raise LookupError("the file has become shorter")
         raw = self._lines[line - self._first]
         if b'"' in raw:
             raw = self._quoted(line)
@@ -110,18 +123,19 @@ class Seeker:
         count = 1
         while True:
             start = line - self._first
-            while start + count >= len(self._lines):
-                self._next_lines(keep=line)
+            while start + count >= len(self._lines) and self._next_lines(keep=line):
                 start = 0
             if match := RECORD.match(b"\n".join(self._lines[start : start + count]) + b"\n"):
                 return match.group()[:-1]
+            if start + count >= len(self._lines):
+                raise LookupError("the file has become shorter")
             count *= 2
 
-    def _next_lines(self, keep: int | None = None) -> None:
-        """Read on; drop the lines before `keep`, or all that are complete."""
+    def _next_lines(self, keep: int | None = None) -> bool:
+        """Read on, False at the end; drop the lines before `keep`, or all that are complete."""
         data = self._source.read(self._chunk)
         if not data and not self._lines[-1]:
-            raise LookupError("the file has become shorter")
+            return False
         kept = len(self._lines) - 1 if keep is None else keep - self._first
         self._first += kept
         del self._lines[:kept]
@@ -130,22 +144,41 @@ class Seeker:
             self._started = True
             self._lines[0] = self._lines[0].removeprefix(_BOM)
         self._lines[-1] = self._lines[-1][: MAX_RECORD + 3]  # what is longer is not a record
+        return True
 
 
 class Reader:
-    """Reads `source` once. Physical lines are covered in order, without gaps, by the tokens."""
+    """Reads `source` once. Physical lines are covered in order, without gaps, by the tokens.
 
-    def __init__(self, dataset: Dataset, source: Readable, *, chunk: int = CHUNK, fast: bool = True) -> None:
+    `source` holds what comes after `start`: the file from its beginning, or from where an earlier reader had got to.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        source: Readable,
+        *,
+        start: Position = BEGINNING,
+        chunk: int = CHUNK,
+        fast: bool = True,
+    ) -> None:
         self._dataset, self._source, self._chunk = dataset, source, chunk
         self._clean = clean_lines(dataset) if fast else None
         self._buffer = b""
+        self._before = start.offset  # bytes of the file before the buffer
         self._position = 0
-        self._line = 1
+        self._line = start.lines + 1
         self._ended = False
-        self._header_possible = True
+        self._header_possible = not start.records
+
+    @property
+    def offset(self) -> int:
+        """Bytes before the end of the last token, one too many where the file's last line lacks its end."""
+        return self._before + self._position
 
     def __iter__(self) -> Iterator[Token]:
-        self._skip_bom()
+        if not self._before:
+            self._skip_bom()
         while self._more() or self._position < len(self._buffer):
             yield from self._clean_run()
             while self._position < len(self._buffer):
@@ -169,6 +202,7 @@ class Reader:
             return False
         data = self._source.read(self._chunk)
         rest = self._buffer[self._position :]
+        self._before += self._position
         if data:
             self._buffer = rest + data
         else:

@@ -86,6 +86,17 @@ class Reasons:
                 others = rows
         self._others += others
 
+    def kept(self) -> dict[str, Any]:
+        """All of it as JSON, for `of`."""
+        return {"rows": [[*kind, rows] for kind, rows in self._rows.items()], "others": self._others}
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> "Reasons":
+        found = cls()
+        found._rows = {(field, reason): rows for field, reason, rows in kept.get("rows", ())}
+        found._others = kept.get("others", 0)
+        return found
+
     def counted(self) -> list[dict[str, Any]]:
         """[{"reason", "count"}], most first."""
         texts = {Problem(*kind).text: rows for kind, rows in self._rows.items()}
@@ -190,11 +201,15 @@ class RejectFile:
         self._writer: Writer | None = None
 
     def add(self, reject: Reject) -> None:
+        self.extend(self.line(reject), 1)
+        self.reasons.add(reject.problems)
+
+    def extend(self, lines: bytes, count: int) -> None:
+        """Add lines that were made by `line` before; who counts their reasons knows them."""
         if self._writer is None:
             self._writer = self._bucket.writer(self.key, _TYPE, self._metadata)
-        self._writer.write(self._line(reject))
-        self.count += 1
-        self.reasons.add(reject.problems)
+        self._writer.write(lines)
+        self.count += count
 
     def complete(self) -> str | None:
         """Store the file; returns its key, or None where there was nothing to report."""
@@ -213,7 +228,8 @@ class RejectFile:
         """Delete the file that this or an earlier attempt stored."""
         self._bucket.delete(self.key)
 
-    def _line(self, reject: Reject) -> bytes:
+    def line(self, reject: Reject) -> bytes:
+        """The line of the file that tells of a row."""
         at = instants.text(datetime.now(UTC))
         document: dict[str, Any] = {**self._head, **reject.shown(self._place), "rejected_at": at}
         if document["raw"].encode() != reject.raw:

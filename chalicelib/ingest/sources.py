@@ -4,16 +4,16 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
 from chalicelib.datasets import DATASETS, Dataset, Kind, by_file_name
 from chalicelib.errors import LoadError
 from chalicelib.ingest.copying import BINARY, TEXT, Form, binary_rows
-from chalicelib.ingest.reader import MAX_RECORD, Reader, Record, Seeker, Token
+from chalicelib.ingest.reader import BEGINNING, MAX_RECORD, Position, Reader, Record, Seeker, Token
 from chalicelib.ingest.rules import Checked, all_stored_are_valid, check_stored, shown_stored
 from chalicelib.loads import ObjectCreated
-from chalicelib.storage import Readable
+from chalicelib.storage import Readable, skip
 from chalicelib.streams import Expansion, Hashed, Unzipped
 
 SUFFIXES = (".csv", ".csv.gz", ".avro")
@@ -59,17 +59,36 @@ class Source:
         """How its valid rows go to COPY."""
         return BINARY if self.suffix == ".avro" else TEXT
 
-    def tokens(self, stream: Readable) -> Iterator[Token]:
-        """The records of the object. Raises LoadError where it is not what its name says."""
+    @property
+    def has_ranges(self) -> bool:
+        """Whether it can be read from the middle: packed files are unpacked from their beginning."""
+        return self.suffix == ".csv"
+
+    def tokens(self, stream: Readable, start: Position = BEGINNING) -> "Tokens":
+        """The records of the object from `start` on, where `stream` begins if the object has ranges.
+
+        Raises LoadError, now or later, where it is not what its name says.
+        """
         if self.suffix == ".avro":
-            return _stored_rows(self.dataset, stream)
-        return iter(Reader(self.dataset, Unzipped(stream) if self.suffix == ".csv.gz" else stream))
+            return _StoredTokens(self.dataset, stream, start.lines)
+        if self.suffix == ".csv.gz":
+            stream = Unzipped(stream)
+            skip(stream, start.offset)
+        return Reader(self.dataset, stream, start=start)
 
     def seeker(self, stream: Readable) -> "Seeker | StoredSeeker":
         """For a second reading, of the records on some lines."""
         if self.suffix == ".avro":
             return StoredSeeker(_stored_rows(self.dataset, stream))
         return Seeker(Unzipped(stream) if self.suffix == ".csv.gz" else stream)
+
+
+class Tokens(Protocol):
+    """The records of an object, read once. `offset` tells where the last one ended, for a Position."""
+
+    @property
+    def offset(self) -> int: ...
+    def __iter__(self) -> Iterator[Token]: ...
 
 
 def unrecognised(key: str) -> LoadError:
@@ -110,12 +129,28 @@ class StoredSeeker:
         return _stored_record(self._run.dataset, line, self._run.rows[line - self._run.line])
 
 
-def _stored_rows(dataset: Dataset, stream: Readable) -> Iterator[Token]:
+@dataclass(frozen=True)
+class _StoredTokens:
+    """The rows of a backup after the first `skipped` ones, which alone tell the position: a row is a line."""
+
+    dataset: Dataset
+    stream: Readable
+    skipped: int
+
+    @property
+    def offset(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[Token]:
+        return _stored_rows(self.dataset, self.stream, self.skipped)
+
+
+def _stored_rows(dataset: Dataset, stream: Readable, skipped: int = 0) -> Iterator[Token]:
     from chalicelib.backups.avro import records
 
     ordered = isinstance(stream, Hashed)  # a backup of ours, whatever equal texts it holds
-    line = 1
-    for batch in records(dataset, stream, None if ordered else Expansion("the Avro file")):
+    line = 1 + skipped
+    for batch in records(dataset, stream, None if ordered else Expansion("the Avro file"), skip=skipped):
         columns = tuple(zip(*batch, strict=True))
         if all_stored_are_valid(dataset, columns):
             yield StoredRows(line, dataset, batch, binary_rows(dataset, columns))

@@ -5,9 +5,11 @@ number and clean lines need no number of their own: a line that carries no valid
 header, a blank line, the second line of a quoted field) leaves a row of NULLs.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from math import inf
 
 from chalicelib import deadline
 from chalicelib.database import Session
@@ -41,8 +43,8 @@ def analyze(session: Session) -> None:
     session.run("SET default_statistics_target = 10; ANALYZE staging; RESET default_statistics_target")
 
 
-def copy_sql(dataset: Dataset, form: Form) -> str:
-    return f"COPY staging ({', '.join(dataset.column_names)}) FROM STDIN ({form.options})"
+def copy_sql(dataset: Dataset, form: Form, table: str = "staging") -> str:
+    return f"COPY {table} ({', '.join(dataset.column_names)}) FROM STDIN ({form.options})"
 
 
 @dataclass
@@ -54,37 +56,50 @@ class Stager:
     """
 
     dataset: Dataset
-    tokens: Iterator[Token]
+    tokens: Iterable[Token]
     rejects: Rejects
     form: Form = TEXT
+    table: str = "staging"
+    pause_at: float = inf  # by time.monotonic(); a COPY ends early then
+    most_lines: int = ROWS_PER_COPY  # about, of a COPY
+    lines: int = 0
     received: int = 0
     rejected: int = 0
     exhausted: bool = False
     _pending: list[tuple[Reject, Checked | None]] = field(default_factory=list)
     _pending_bytes: int = 0
 
+    def __post_init__(self) -> None:
+        self._unread = iter(self.tokens)
+
     def run(self, session: Session) -> Iterator[int]:
         """Stage everything, yielding the rows received so far after every COPY."""
-        nothing, sql = self.form.nothing(self.dataset), copy_sql(self.dataset, self.form)
         while not self.exhausted:
-            session.copy_in(sql, chain((self.form.head,), self._portion(nothing), (self.form.tail,)))
-            self._report(session)
+            self.portion(session)
             yield self.received
+
+    def portion(self, session: Session) -> None:
+        """Stage the next lines, by one COPY."""
+        sql = copy_sql(self.dataset, self.form, self.table)
+        nothing = self.form.nothing(self.dataset)
+        session.copy_in(sql, chain((self.form.head,), self._portion(nothing), (self.form.tail,)))
+        self._report(session)
 
     def _portion(self, nothing: bytes) -> Iterator[bytes]:
         """COPY blocks of the next lines; ends early when many rejects are waiting, or when time is up."""
         block, size, lines = [], 0, 0
-        for token in self.tokens:
+        for token in self._unread:
             data = self._copy_data(token, nothing)
             block.append(data)
             size += len(data)
             lines += token.lines
+            self.lines += token.lines
             if size >= BLOCK:
                 yield b"".join(block)
                 block, size = [], 0
-                if deadline.passed():  # the next statement raises it, with the connection in order
-                    break
-            if lines >= ROWS_PER_COPY or self._pending_bytes >= PENDING_REJECTS:
+                if deadline.passed() or time.monotonic() >= self.pause_at:
+                    break  # past a deadline, the next statement raises it, with the connection in order
+            if lines >= self.most_lines or self._pending_bytes >= PENDING_REJECTS:
                 break
         else:
             self.exhausted = True

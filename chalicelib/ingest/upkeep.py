@@ -1,5 +1,5 @@
 """What the schedule puts right: loads nobody will finish, uploads that never came, orphans that a crash or a
-race left, and reject files whose load was not committed after all.
+race left, tables and reject files whose load was not committed after all.
 
 A reject file is stored just before its load commits. Where the commit fails, or the file of a failed load
 cannot be deleted at once, it is left over: it reports rows of a load that never was.
@@ -13,7 +13,7 @@ from chalicelib import loads, logs
 from chalicelib.database import Database, Session
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import StorageUnavailable
-from chalicelib.ingest import healing
+from chalicelib.ingest import continuing, healing
 from chalicelib.ingest.presigned import FORM_SECONDS
 from chalicelib.ingest.rejects import file_key, files_between
 from chalicelib.loads import Ended, Failed, Watch
@@ -52,6 +52,7 @@ def sweep(
     with database.session() as session:
         failed = loads.expire_uploads(session, upload_wait)
         failed += loads.sweep(session, clean_up, restore_wait=restore_wait, retry_wait=retry_wait)
+        continuing.discard_ended(session)
         healed = healing.heal_all(session, grace)
         until = datetime.now(UTC) - stray_wait
         removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)

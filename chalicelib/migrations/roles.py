@@ -17,6 +17,7 @@ GRANTS = {
     "dataset_state": "SELECT, UPDATE",
     "quarterly_hires": "SELECT, INSERT, UPDATE",
     "tokens": "SELECT, INSERT, UPDATE",
+    "staged_loads": "SELECT, INSERT, UPDATE",
 }
 
 # Values come as settings: DO takes no parameters, and a password in the text of a statement may be logged.
@@ -64,6 +65,9 @@ def admit(connection: Connection, app_url: str, connections: int) -> None:
     for table, rights in GRANTS.items():
         connection.exec_driver_sql(f"REVOKE ALL ON {table} FROM {quoted}; GRANT {rights} ON {table} TO {quoted}")
     connection.exec_driver_sql(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {quoted}")
+    # Its functions make and drop the tables in there as their owner.
+    connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA staged TO {quoted}")
+    connection.exec_driver_sql(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA staged TO {quoted}")
 
 
 _MAY_EXIST = text(

@@ -15,7 +15,7 @@ from infra.local.cloud import Cloud, Embedded, Given, Report, Services, connecti
 from infra.local.state import State
 
 STAGES = ("local", "localstack")
-_PASSED_THROUGH = ("ORPHAN_GRACE_MINUTES", "BACKUP_RETENTION_DAYS", "LOG_LEVEL")
+_PASSED_THROUGH = ("ORPHAN_GRACE_MINUTES", "BACKUP_RETENTION_DAYS", "CONTINUE_FROM_BYTES", "LOG_LEVEL")
 
 
 @dataclass(frozen=True)

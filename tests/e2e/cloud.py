@@ -1,11 +1,13 @@
 """A deployed Hireflow from outside: HTTP, the three buckets, its functions, and SQL to arrange and to look."""
 
 import json
+import re
+import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +17,7 @@ from localstack_client.session import Session
 
 from infra.deploy.target import APP, queue_names
 from infra.local.commands import Commands
+from infra.local.daemons import Daemon
 from infra.local.provision import connect
 from tests.openapi import described
 
@@ -159,6 +162,30 @@ class Cloud:
         body = answer["Payload"].read()
         assert "FunctionError" not in answer, body
         return json.loads(body or b"null")
+
+    @contextmanager
+    def reconfigured(self, function: str, *, timeout: int, **env: str) -> Iterator[None]:
+        """While a function has other settings, and so many seconds."""
+        name = f"{APP}-{self.commands.stage}-{function}"
+        known = self._functions.get_function_configuration(FunctionName=name)
+        usual = known["Environment"]["Variables"]
+        self._functions.update_function_configuration(
+            FunctionName=name, Timeout=timeout, Environment={"Variables": {**usual, **env}}
+        )
+        try:
+            yield
+        finally:
+            self._functions.update_function_configuration(
+                FunctionName=name, Timeout=known["Timeout"], Environment={"Variables": usual}
+            )
+
+    def workers(self, function: str) -> list[int]:
+        """The processes of an embedded cloud that run a function."""
+        pattern = re.compile(rf"/ministack-lambda-{APP}-{self.commands.stage}-{function}-\w{{8}}/")
+        aws = Daemon(self.commands.state.folder / "aws", "aws").pid()
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        found = (line.split(None, 2) for line in listed.stdout.splitlines())
+        return [int(pid) for pid, parent, command in found if int(parent) == aws and pattern.search(command)]
 
     def redrive(self) -> Row:
         """Offer the dead letters again, as `make redrive` does."""

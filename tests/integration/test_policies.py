@@ -28,7 +28,8 @@ UNHEARD = {  # what is allowed although no call of these shows it
     "every-function": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}  # Lambda's calls
     | {"secretsmanager:GetSecretValue"}  # of stages that keep their login there
     | {"s3:AbortMultipartUpload"},  # when a request fails midway
-    "ingest": {"s3:ListBucket", "sqs:SendMessage"},  # else S3 hides that an object is missing; Lambda's calls
+    "ingest": {"s3:ListBucket", "sqs:SendMessage"}  # else S3 hides that an object is missing; Lambda's calls
+    | {"lambda:InvokeFunction"},  # when time runs out
 }
 _S3 = {
     "HeadBucket": "ListBucket",

@@ -23,6 +23,7 @@ from infra.local.postgres import Postgres, temporary
 from infra.local.provision import Role, connect
 from tests.integration.landing import GRACE, Landing
 from tests.integration.s3_fixtures import S3
+from tests.integration.test_continuing import Relay
 from tests.integration.test_schema import newest_revision
 
 
@@ -47,6 +48,8 @@ def test_it_suffices_for_files_rows_backups_restores_and_the_sweep(functions: Da
         upload(functions, s3.storage, DATASETS[dataset], [{dataset[:-1]: "A"}], "api", grace=GRACE)
     assert landing.rows("SELECT name FROM hired_employees") == [("Ada",)]
     assert landing.upload("hired_employees.csv", "1,Eve,2021-01-01,1,1\n")["updated"] == 1
+    load = Relay(landing).run(landing.put("hired_employees.csv", "1,Eva,2021-01-01,1,1\nx\n1,Eve,2021-01-01,9,1\n"))
+    assert (load["updated"], load["rejected"]) == (1, 2)
     assert run_backup(functions, s3.storage, retention=timedelta(days=1))["restore_point"]
     assert order_restore(functions, s3.storage, DATASETS["jobs"])["load_id"]
     assert upkeep.sweep(functions, s3.storage, grace=GRACE) == {"failed": 0, "healed": 0, "removed": 0}
@@ -70,6 +73,9 @@ def test_it_suffices_for_files_rows_backups_restores_and_the_sweep(functions: Da
         "CREATE ROLE mine",
         "SELECT pg_read_file('/etc/passwd')",
         "COPY jobs TO PROGRAM 'cat'",
+        "CREATE TABLE staged.mine (x int)",
+        "SELECT staged.prepare(1, 0)",  # of no load that is worked on
+        "DELETE FROM staged_loads",
     ],
 )
 def test_it_can_do_no_more(functions: Database, statement: str) -> None:

@@ -1,7 +1,7 @@
 import csv
 import io
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
@@ -15,9 +15,11 @@ from chalicelib.ingest.reader import (
     NEVER_CLOSED,
     TOO_LONG,
     Clean,
+    Position,
     Reader,
     Record,
     Seeker,
+    Skipped,
     split,
 )
 from chalicelib.ingest.rules import check_fields
@@ -60,6 +62,10 @@ def _records(token: object) -> Iterator[Record]:
     if isinstance(token, Clean):
         for line, raw in enumerate(token.data.splitlines(), token.line):
             yield Record(line, 1, raw, split(raw))
+
+
+def records_of(tokens: Iterable[object]) -> list[Record]:
+    return [record for token in tokens for record in _records(token)]
 
 
 def rows(*departments: tuple[int, int, str]) -> list[Seen]:
@@ -196,6 +202,31 @@ def test_records_are_found_again_by_line(data: bytes, drip: int, step: int) -> N
     again = Seeker(Drip(data, drip))
     for record in wanted[::step]:
         assert again.record(record.line) == record
+
+
+@given(
+    st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    st.lists(PIECES, max_size=30).map(b"".join),
+    st.integers(1, 40),
+    st.integers(1, 40),
+)
+def test_a_reader_goes_on_where_another_one_stopped(bom: bytes, body: bytes, drip: int, chunk: int) -> None:
+    data = bom + body
+    reader, position, records = Reader(EMPLOYEES, Drip(data, drip), chunk=chunk), Position(), False
+    whole, done = records_of(Reader(EMPLOYEES, io.BytesIO(data))), list[Record]()
+    for token in reader:
+        done += _records(token)
+        records |= not isinstance(token, Skipped)
+        position = Position(reader.offset, token.line + token.lines - 1, records)
+        rest = Reader(EMPLOYEES, io.BytesIO(data[position.offset :]), start=position)
+        assert [*done, *records_of(rest)] == whole
+
+
+@pytest.mark.parametrize("lines", range(1, 10))
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_last_record_is_found_again_however_many_lines_it_has(lines: int, end: bytes) -> None:
+    name = b"\n".join([b"x"] * lines)
+    assert Seeker(io.BytesIO(b'1,a\n2,"' + name + b'"' + end)).record(2).fields == (b"2", name)
 
 
 def test_a_line_too_long_to_be_a_record_is_passed_in_bounded_memory() -> None:

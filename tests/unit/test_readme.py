@@ -35,6 +35,7 @@ def settings() -> set[str]:
     sources = [*(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "infra").rglob("*.py"), ROOT / "app.py"]
     text = "\n".join(path.read_text() for path in sources)
     ours = {"DATABASE_URL", "DATABASE_TLS", "LOG_LEVEL", "ORPHAN_GRACE_MINUTES", "BACKUP_RETENTION_DAYS"}
+    ours |= {"CONTINUE_FROM_BYTES"}
     compose_only = {"HIREFLOW_NETWORK", "HIREFLOW_SUPERUSER_PASSWORD"}  # set by us for docker compose
     return ours | set(re.findall(r"\bHIREFLOW_[A-Z_]+\b", text)) - compose_only
 

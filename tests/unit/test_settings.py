@@ -23,7 +23,8 @@ def test_defaults() -> None:
 
 def test_what_is_set_counts() -> None:
     more = {"DATABASE_TLS": "disable", "ORPHAN_GRACE_MINUTES": "0.5", "BACKUP_RETENTION_DAYS": "7"}
-    settings = Settings.from_env(COMPLETE | more)
+    settings = Settings.from_env(COMPLETE | more | {"CONTINUE_FROM_BYTES": "1e9"})
+    assert settings.continue_from == 1_000_000_000
     assert settings.database_tls == "disable"
     assert settings.orphan_grace == timedelta(seconds=30)
     assert settings.backup_retention == timedelta(days=7)

@@ -1,0 +1,39 @@
+"""A file that takes longer than a function may: its load is handed on, and survives the death of a worker."""
+
+import os
+import signal
+
+import pytest
+
+from tests.e2e.cloud import Cloud, counts, until
+
+ROWS, IDS = 1_000_000, 1000
+TIMEOUT = 8  # seconds that the function gets; reading alone takes longer
+STATE = "SELECT handovers, received FROM loads ORDER BY id DESC LIMIT 1"
+
+
+def row(number: int) -> str:
+    """With a name that has to be taken apart, which keeps the reader busy; the merge has few ids to do."""
+    return f'"{number % IDS + 1}","The ""{number}"""\n' if number % 20_000 else '"","nobody"\n'
+
+
+def test_a_load_is_handed_on_and_goes_on_after_a_death(cloud: Cloud, stage: str | None) -> None:
+    if stage is not None:
+        pytest.skip("the functions of this stage are not ours to limit")
+    before = cloud.newest_load()
+    with cloud.reconfigured("ingest", timeout=TIMEOUT, CONTINUE_FROM_BYTES="1000000"):
+        source = cloud.put("departments_large.csv", "".join(map(row, range(ROWS))))
+        until(lambda: cloud.newest_load() > before and cloud.sql(STATE)[0][0] > 0, "a handover")
+        [[_, received]] = cloud.sql(STATE)
+        until(lambda: cloud.sql(STATE)[0][1] != received, "a sign of the next one")
+        for pid in cloud.workers("ingest"):
+            os.kill(pid, signal.SIGKILL)
+        load = cloud.ended(source, before)
+    [[handovers, _]] = cloud.sql(STATE)
+    assert load["status"] == "succeeded", load["error"]
+    assert handovers > 1
+    assert counts(load) == (ROWS, IDS, 0, 0, ROWS - IDS - ROWS // 20_000, ROWS // 20_000)
+    assert [reject["line"] for reject in cloud.rejects(load)] == list(range(1, ROWS + 1, 20_000))
+    last = {number % IDS + 1: number for number in range(ROWS) if number % 20_000}
+    assert cloud.table("departments") == [(i, f'The "{last[i]}"') for i in range(1, IDS + 1)]
+    assert cloud.sql("SELECT count(*) FROM staged_loads") == [(0,)]
