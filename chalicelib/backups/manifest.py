@@ -99,6 +99,12 @@ def key(restore_point: str, table: str) -> str:
     return f"{ROOT}{restore_point}/{table}.avro"
 
 
+def link_key(restore_point: str, table: str) -> str:
+    """Where the URL of a table's file is kept for Athena, alone in its folder: what it reads a table from is
+    a folder (the one line of Hive's SymlinkTextInputFormat)."""
+    return f"{ROOT}{restore_point}/athena/{table}/symlink.txt"
+
+
 def manifest_key(restore_point: str) -> str:
     return f"{ROOT}{restore_point}/manifest.json"
 

@@ -86,6 +86,8 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
         for _, writer in written:  # before the manifest: there is no restore point of files that are not there
             if bucket.head(writer.key) != Stored(writer.size, writer.etag):
                 raise StorageUnavailable(f"{bucket.url(writer.key)} is not stored as it was written")
+        for table in made.tables:
+            bucket.put(manifest.link_key(name, table), bucket.url(manifest.key(name, table)).encode(), "text/plain")
         bucket.put(manifest.manifest_key(name), made.to_json(), "application/json")
         if manifest.read(bucket, name) != made:
             raise StorageUnavailable(f"the manifest of restore point {name} is not stored as it was written")
@@ -116,8 +118,12 @@ def _same(newest: Manifest, identity: tuple[str, str], versions: dict[str, int])
 
 def _whole(bucket: Bucket, newest: Manifest) -> bool:
     """Whether every file is still there: a restore point that lost one is no reason to write none."""
-    sizes = {found.key: found.size for found in bucket.objects(f"{manifest.ROOT}{newest.restore_point}/")}
-    return all(sizes.get(manifest.key(newest.restore_point, n)) == t.bytes for n, t in newest.tables.items())
+    point = newest.restore_point
+    sizes = {found.key: found.size for found in bucket.objects(f"{manifest.ROOT}{point}/")}
+    return all(
+        sizes.get(manifest.key(point, name)) == table.bytes and manifest.link_key(point, name) in sizes
+        for name, table in newest.tables.items()
+    )
 
 
 class _Hashed:

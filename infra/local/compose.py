@@ -13,7 +13,7 @@ from infra.local.provision import Role
 from infra.local.state import State
 from infra.venv import ROOT
 
-_FILE = ROOT / "docker-compose.localstack.yml"
+FILE = ROOT / "docker-compose.localstack.yml"
 _CONTAINER = ("postgres", 5432)  # where the functions, containers of the same network, find the database
 
 
@@ -82,7 +82,7 @@ class Compose:
             "HIREFLOW_SUPERUSER_PASSWORD": notes.get("superuser_password", ""),
             "HIREFLOW_NETWORK": self._project,
         }
-        command = ["docker", "compose", "--project-name", self._project, "--file", str(_FILE), *arguments]
+        command = ["docker", "compose", "--project-name", self._project, "--file", str(FILE), *arguments]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise CloudError("docker compose failed: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
