@@ -125,7 +125,7 @@ def run_verify(stage: Stage, landing: Landing, queue: Queue) -> None:
     stage.invoke("backup")
     stage.heard.clear()
     assert stage.invoke("verify")["faults"] == []
-    [jobs] = [key for key in landing.s3.keys(BACKUP) if "jobs" in key]
+    [jobs] = [key for key in landing.s3.keys(BACKUP) if key.endswith("jobs.avro")]
     landing.s3.client.delete_object(Bucket=BACKUP, Key=jobs)
     assert stage.invoke("verify")["tables"]["jobs"]["faults"] == ["the file is gone"]
 
