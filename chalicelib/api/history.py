@@ -5,6 +5,7 @@ from typing import Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib import history as past
 from chalicelib import instants, loads
 from chalicelib.api.parameters import OneOf, WholeNumber, asked
 from chalicelib.api.problems import endpoint
@@ -36,7 +37,7 @@ def list_loads() -> dict[str, Any]:
     filters = asked(routes.current_request, (*FILTERS, LIMIT, CURSOR))
     limit, before = filters.pop("limit"), filters.pop("cursor", None)
     with services().database.session() as session:
-        rows = loads.listed(session, filters, limit=limit + 1, before=before)
+        rows = past.listed(session, filters, limit=limit + 1, before=before)
     page = rows[:limit]
     more = str(page[-1]["id"]) if len(rows) > limit else None
     return {"loads": [instants.shown(row) for row in page], "next_cursor": more}
@@ -47,7 +48,7 @@ def list_loads() -> dict[str, Any]:
 def show_load(load_id: str) -> dict[str, Any]:
     wanted = _load_id(load_id)
     with services().database.session() as session:
-        row = loads.get(session, wanted)
+        row = past.get(session, wanted)
     if row is None:
         raise NotFound(f"there is no load {wanted}")
     return instants.shown(row)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib import condition, loads
+from chalicelib import condition, history
 from chalicelib import reports as all_reports
 from chalicelib.access import Role
 from chalicelib.dashboard import charts, figures, pages
@@ -87,7 +87,7 @@ def reports(parts: Services, caller: Caller) -> Found:
 def loads_panel(parts: Services, caller: Caller) -> Found:
     filters = {name: caller.asked[name] for name in ("dataset", "status") if name in caller.asked}
     with parts.database.session() as session:
-        rows = loads.listed(session, filters, limit=PAGE + 1, before=caller.asked.get("cursor"))
+        rows = history.listed(session, filters, limit=PAGE + 1, before=caller.asked.get("cursor"))
     page = [_load(row) for row in rows[:PAGE]]
     return {
         "loads": page,
@@ -101,7 +101,7 @@ def loads_panel(parts: Services, caller: Caller) -> Found:
 def load(parts: Services, caller: Caller) -> Found:
     wanted = _wanted(caller, "id")
     with parts.database.session() as session:
-        row = loads.get(session, wanted)
+        row = history.get(session, wanted)
         if row is None:
             raise NotFound(f"there is no load {wanted}")
         found = rejected.of_load(session, parts.storage.errored, wanted, MAX_REJECTS)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib import instants, loads
+from chalicelib import history, instants
 from chalicelib.database import Session
 from chalicelib.errors import NotFound
 from chalicelib.ingest.rejects import first_records
@@ -18,7 +18,7 @@ def of_load(session: Session, errored: Bucket, load_id: int, limit: int) -> dict
     `rejects` are the first `limit` records of the reject file as they stand there, fewer (`truncated`) where they
     are too large. Raises NotFound for a load that there is not.
     """
-    row = loads.rejected(session, load_id)
+    row = history.rejected(session, load_id)
     if row is None:
         raise NotFound(f"there is no load {load_id}")
     key = row.pop("errored_key")

@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from chalicelib import loads
+from chalicelib import history, loads
 from chalicelib.database import Database
 from chalicelib.errors import StorageUnavailable
 from chalicelib.ingest.objects import ingest_object
@@ -75,8 +75,8 @@ class Landing:
     def load(self, load_id: int | None = None) -> Row:
         with self.database.session() as session:
             if load_id is None:
-                return loads.listed(session, {}, limit=1, before=None)[0]
-            found = loads.get(session, load_id)
+                return history.listed(session, {}, limit=1, before=None)[0]
+            found = history.get(session, load_id)
             assert found is not None
             return found
 

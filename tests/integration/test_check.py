@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib import deadline, loads
+from chalicelib import deadline, history
 from chalicelib.api.checks import MAX_BODY
 from chalicelib.database import Database, Session
 from chalicelib.datasets import DATASETS, Dataset, Kind
@@ -95,7 +95,7 @@ def test_it_reports_what_the_load_of_the_same_file_then_does(
     assert load["status"] == "succeeded"
     assert counts(load) == tuple(vars(told.counts)[name] for name in NAMES)
     with landing.database.session() as session:
-        found = loads.rejected(session, load["id"])
+        found = history.rejected(session, load["id"])
     assert found is not None
     assert found["reasons"] == told.reasons
     records = landing.rejects(load)

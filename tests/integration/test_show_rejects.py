@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chalicelib import loads
+from chalicelib import history
 from chalicelib.ingest import rejects
 from chalicelib.services import services
 from tests.integration.api import Api
@@ -196,7 +196,7 @@ def test_postgres_takes_every_kind(landing: Landing) -> None:
     body = b'1,"a\0"\n\xff\xfe\n"1,\n' + "2,\U0001f600\ufffd".encode() + b'\n3,x"\n' + b"4," + b"x" * 10_001
     load = landing.upload("jobs.csv", body)
     with landing.database.session() as session:
-        found = loads.rejected(session, load["id"])
+        found = history.rejected(session, load["id"])
     assert found is not None
     assert sum(reason["count"] for reason in found["reasons"]) >= load["rejected"] == 5
     assert json.dumps(found["reasons"]).isascii()
