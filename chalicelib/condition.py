@@ -35,8 +35,8 @@ def last_backup(storage: Storage) -> dict[str, Any] | None:
     newest = manifest.newest(storage.backup)
     if newest is None:
         return None
-    age = datetime.now(UTC) - manifest.instant(newest.restore_point)
-    return {"restore_point": newest.restore_point, "age_seconds": round(age.total_seconds(), 1)}
+    age = newest.age(datetime.now(UTC)).total_seconds()
+    return {"restore_point": newest.restore_point, "age_seconds": round(age, 1)}
 
 
 def _state(works: bool) -> str:

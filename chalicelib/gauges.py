@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from chalicelib import condition
 from chalicelib.backups import manifest
-from chalicelib.backups.snapshot import origin
+from chalicelib.backups.snapshot import origin, versions
 from chalicelib.database import Database, Session
 from chalicelib.delivery import DeadLetters
 from chalicelib.errors import Unavailable
@@ -28,7 +28,8 @@ class Gauges:
 
 
 def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
-    age, newest = _newest(storage.backup)
+    newest = _newest(storage.backup)
+    age = newest.age(datetime.now(UTC)).total_seconds() if newest else None
     lag = orphans = None
     try:
         with database.session() as session:
@@ -40,18 +41,12 @@ def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
     return Gauges(age, lag, condition.depth(letters), orphans)
 
 
-def _newest(bucket: Bucket) -> tuple[float | None, manifest.Manifest | None]:
-    """The newest complete restore point and its age."""
+def _newest(bucket: Bucket) -> manifest.Manifest | None:
     try:
-        newest = manifest.newest(bucket)
+        return manifest.newest(bucket)
     except Unavailable:
-        return None, None
-    if newest is None:
-        return None, None
-    return (datetime.now(UTC) - manifest.instant(newest.restore_point)).total_seconds(), newest
+        return None
 
 
 def _holds_all(session: Session, newest: manifest.Manifest) -> bool:
-    versions = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
-    now = {name: versions.get(name, 0) for name in newest.tables}
-    return newest.origin == origin(session) and now == newest.versions
+    return newest.origin == origin(session) and versions(session, newest.tables) == newest.versions

@@ -72,8 +72,5 @@ def backups() -> dict[str, Any]:
     from chalicelib.backups import manifest
 
     page = asked(routes.current_request, (LIMIT, CURSOR))
-    bucket = services().storage.backup
-    found, cursor = manifest.page(bucket, limit=page["limit"], before=page.get("cursor"))
-    verified = manifest.verified(bucket, found)
-    shown = [restore_point.summary(verified.get(restore_point.restore_point)) for restore_point in found]
-    return {"backups": shown, "next_cursor": cursor}
+    found, cursor = manifest.listed(services().storage.backup, page["limit"], page.get("cursor"))
+    return {"backups": found, "next_cursor": cursor}

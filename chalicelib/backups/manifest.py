@@ -44,6 +44,9 @@ class Manifest:
     def versions(self) -> dict[str, int]:
         return {name: table.version for name, table in self.tables.items()}
 
+    def age(self, now: datetime) -> timedelta:
+        return now - instant(self.restore_point)
+
     def summary(self, verified_at: datetime | None = None) -> dict[str, Any]:
         """As the API shows it: {"restore_point", "created_at", "verified_at", "tables": {name: {"rows", "bytes",
         "sha256"}}}."""
@@ -180,6 +183,13 @@ def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Ma
         if len(found) == limit:
             return found, name if index < len(older) else None
     return found, None
+
+
+def listed(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
+    """A `page` as the API shows it, each restore point with the time of its mark."""
+    found, cursor = page(bucket, limit, before)
+    marks = verified(bucket, found)
+    return [manifest.summary(marks.get(manifest.restore_point)) for manifest in found], cursor
 
 
 def verified(bucket: Bucket, found: Sequence[Manifest]) -> dict[str, datetime]:

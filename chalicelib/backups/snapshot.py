@@ -7,7 +7,7 @@ into Python ones at C speed.
 
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -41,8 +41,13 @@ def snapshot(session: Session, datasets: Sequence[Dataset]) -> Iterator[dict[str
         session.run(f"{lock_timeout(LOCK_TIMEOUT)}; LOCK TABLE {tables} IN ACCESS SHARE MODE")
         # The TID range scan is what makes a block cheap; parallel workers would hand rows out in any order.
         session.run("SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0")
-        versions = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
-        yield {dataset.name: versions.get(dataset.name, 0) for dataset in datasets}
+        yield versions(session, [dataset.name for dataset in datasets])
+
+
+def versions(session: Session, names: Iterable[str]) -> dict[str, int]:
+    """The version of each dataset of these names; 0 before its first change."""
+    known = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
+    return {name: known.get(name, 0) for name in names}
 
 
 def origin(session: Session) -> str:

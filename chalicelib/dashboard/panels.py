@@ -121,8 +121,8 @@ def upload(_parts: Services, _caller: Caller) -> Found:
 def backups(parts: Services, caller: Caller) -> Found:
     from chalicelib.backups import manifest
 
-    points, cursor = manifest.page(parts.storage.backup, limit=PAGE, before=caller.asked.get("point"))
-    return {"points": [_point(point.summary()) for point in points], "cursor": cursor, "refresh": CALM}
+    points, cursor = manifest.listed(parts.storage.backup, PAGE, caller.asked.get("point"))
+    return {"points": [_point(point) for point in points], "cursor": cursor, "refresh": CALM}
 
 
 def restore(parts: Services, caller: Caller) -> Found:
@@ -187,5 +187,4 @@ def _point(summary: Mapping[str, Any]) -> Found:
         "age": datetime.now(UTC) - at,
         "rows": sum(table["rows"] for table in tables),
         "bytes": sum(table["bytes"] for table in tables),
-        "verified_at": summary.get("verified_at"),
     }

@@ -1,12 +1,15 @@
 """The dashboard's page and panels, in this process, on a real database."""
 
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
 
 from chalicelib.access import create
 from chalicelib.api.dashboard import NAMES
+from chalicelib.backups.run import run_backup
+from chalicelib.backups.verify import verify
 from chalicelib.dashboard import figures, panels
 from chalicelib.database import Database
 from chalicelib.services import services
@@ -14,6 +17,7 @@ from infra.local.postgres import Postgres
 from infra.local.provision import connect
 from tests.integration.api import Answer, Api
 from tests.integration.landing import Landing
+from tests.integration.s3_fixtures import S3
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 
@@ -142,6 +146,17 @@ def test_a_large_table_is_not_counted_row_by_row(filled: Api, database: Database
         assert figures.rows(session, "departments") == (20_000_000, False)
         admin.run("ANALYZE departments")
         assert figures.rows(session, "departments") == (3, True)
+
+
+def test_restore_points_tell_when_they_were_verified(filled: Api, database: Database, s3: S3) -> None:
+    point = run_backup(database, s3.storage, retention=timedelta(days=30))["restore_point"]
+    assert "not yet" in "".join(panel(filled, "backups").texts)
+    verify(s3.storage.backup)
+    [listed] = filled.get("/backups").body["backups"]
+    assert listed["restore_point"] == point
+    html = filled.get("/dashboard/backups").body
+    assert "not yet" not in html
+    assert f'datetime="{listed["verified_at"]}"' in html
 
 
 def test_what_is_not_there_is_told_as_everywhere(api: Api) -> None:
