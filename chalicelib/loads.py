@@ -279,30 +279,30 @@ def compare_sequencers(one: str | None, other: str | None) -> int:
 
 
 def record_request(
-    session: Session,
-    dataset: Dataset,
-    source: str,
-    counts: Counts,
-    reasons: Sequence[Mapping[str, Any]],
-    correlation_id: str | None = None,
+    session: Session, dataset: Dataset, source: str, counts: Counts, correlation_id: str | None = None
 ) -> tuple[int, datetime]:
     """The finished load of an API request: its id and time. Part of the request's transaction."""
     [[load_id, at]] = session.run(
         "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
-        " rejected, reasons, correlation_id, attempts, started_at, finished_at)"
+        " rejected, correlation_id, attempts, started_at, finished_at)"
         " VALUES (:dataset, :source, 'api', 'succeeded', :received, :inserted, :updated, :unchanged, :superseded,"
-        " :rejected, CAST(:reasons AS jsonb), :correlation_id, 1, now(), clock_timestamp()) RETURNING id, started_at",
+        " :rejected, :correlation_id, 1, now(), clock_timestamp()) RETURNING id, started_at",
         dataset=dataset.name,
         source=source,
         correlation_id=correlation_id,
-        reasons=json.dumps(reasons),
         **vars(counts),
     )
     return load_id, at
 
 
-def set_errored_key(session: Session, load_id: int, key: str) -> None:
-    session.run("UPDATE loads SET errored_key = :key WHERE id = :id", id=load_id, key=key)
+def record_rejects(session: Session, load_id: int, key: str, reasons: Sequence[Mapping[str, Any]]) -> None:
+    """Where the rejects of an API request are, and their reasons, counted. Part of the request's transaction."""
+    session.run(
+        "UPDATE loads SET errored_key = :key, reasons = CAST(:reasons AS jsonb) WHERE id = :id",
+        id=load_id,
+        key=key,
+        reasons=json.dumps(reasons),
+    )
 
 
 def queue_restore(

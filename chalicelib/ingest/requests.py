@@ -13,7 +13,7 @@ from chalicelib.database import Database, Session
 from chalicelib.datasets import Dataset
 from chalicelib.errors import Conflict, LockTimeout, Unavailable
 from chalicelib.ingest import healing, merge
-from chalicelib.ingest.rejects import Reasons, Reject, RejectFile, row_of_object
+from chalicelib.ingest.rejects import Reject, RejectFile, row_of_object
 from chalicelib.ingest.rules import Checked, Problem, check_objects, missing_parent
 from chalicelib.loads import Counts
 from chalicelib.storage import Storage
@@ -183,19 +183,15 @@ class _Request:
 
     def _record(self, result: Upload) -> int:
         """The load of this request, its reject file stored before the transaction commits."""
-        reasons, asked = Reasons(), self.correlation_id
-        for reject in result.rejects:
-            reasons.add(reject.problems)
-        load_id, at = loads.record_request(
-            self.session, self.dataset, self.source, result.counts, reasons.counted(), asked
-        )
+        asked = self.correlation_id
+        load_id, at = loads.record_request(self.session, self.dataset, self.source, result.counts, asked)
         if result.rejects:
             file = RejectFile(
                 self.storage.errored, self.dataset, load_id, self.source, at, place="index", correlation_id=asked
             )
             for reject in result.rejects:
                 file.add(reject)
-            loads.set_errored_key(self.session, load_id, file.complete() or "")
+            loads.record_rejects(self.session, load_id, file.complete() or "", file.reasons.counted())
         return load_id
 
 
