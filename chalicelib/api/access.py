@@ -14,6 +14,7 @@ from chalicelib.services import services
 # GET only, as declared; /health tells strangers no more than its status
 PUBLIC = ("/", "/docs", "/docs/{asset}", "/openapi.json", "/health")
 _SCHEME = "bearer"
+_ROLE = "hireflow.role"  # of the request's context, which no caller writes
 
 
 def needed(method: str, path: str) -> Role | None:
@@ -46,11 +47,12 @@ def admits(request: Request, role: Role) -> bool:
 
 
 def caller_role(request: Request) -> Role:
-    """What the caller may do; everything where the stage asks for no token. Raises Unauthenticated."""
-    return _role(request) if services().settings.authentication else Role.OPERATOR
+    """What the caller of a route that asks for a role may do; everything where the stage asks for no token."""
+    return Role(request.context[_ROLE]) if services().settings.authentication else Role.OPERATOR
 
 
-def _role(request: Request) -> Role:
+def _admit(request: Request, role: Role) -> None:
+    """Let the caller in, and keep the role for `caller_role`. Raises Unauthenticated, Forbidden."""
     scheme, _, token = str(request.headers.get("authorization", "")).strip().partition(" ")
     if not token:
         raise Unauthenticated("this needs a token: Authorization: Bearer …")
@@ -58,13 +60,9 @@ def _role(request: Request) -> Role:
         found = access.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
     if found is None:
         raise Unauthenticated("the token is not known, or was revoked")
-    return found
-
-
-def _admit(request: Request, role: Role) -> None:
-    found = _role(request)
     if not found.includes(role):
         raise Forbidden(f"this needs the role {role.value}, the token has the role {found.value}")
+    request.context[_ROLE] = found.value
 
 
 def _refused(error: HireflowError) -> Response:
