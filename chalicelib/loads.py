@@ -21,7 +21,7 @@ from chalicelib.datasets import Dataset
 from chalicelib.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 
 MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
-FINAL = ("succeeded", "failed", "skipped")
+UNFINISHED, FINAL = ("queued", "running"), ("succeeded", "failed", "skipped")
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
 NEVER_CAME = "no file came while its form was good; one that comes later is a load of its own"
 GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"

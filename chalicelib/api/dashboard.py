@@ -17,9 +17,7 @@ from chalicelib.services import services
 from chalicelib.settings import Settings
 
 ID = WholeNumber("id", "panel `load`: which one", high=LOAD_ID.high, example=1)
-POINT = type(RESTORE_POINT)(
-    "point", "panel `restore`: which one; `backups`: only older ones", example="20210727T160208.123456Z"
-)
+POINT = replace(RESTORE_POINT, name="point", about="panel `restore`: which one; `backups`: only older ones")
 NAMES = ("reports", "loads", "load", "upload", "backups", "restore", "health")
 PANEL = OneOf("panel", "what to show", allowed=NAMES, example="reports")
 # Of the reports' panel, which shows the newest year where none is chosen.

@@ -14,7 +14,7 @@ from chalicelib.errors import NotFound, Unprocessable
 from chalicelib.ingest.rejected import of_load
 from chalicelib.services import services
 
-STATUSES = ("queued", "running", *loads.FINAL)
+STATUSES = (*loads.UNFINISHED, *loads.FINAL)
 MAX_PAGE = 100
 _MAX_LOAD = 2**63 - 1
 

@@ -4,11 +4,10 @@ from typing import Any
 
 from chalicelib.dashboard.charts import QUARTERS
 from chalicelib.database import Session
+from chalicelib.reports import HIRED, of_department
 
 MAX_DEPARTMENTS = 2000  # in the filter
 MAX_COUNTED = 1_000_000  # rows; of more than that, nobody waits for the last one
-_HIRED = "(q1 > 0 OR q2 > 0 OR q3 > 0 OR q4 > 0)"
-
 _SUMS = ", ".join(f"CAST(sum({quarter}) AS bigint) AS {quarter}" for quarter in QUARTERS)
 
 
@@ -16,17 +15,18 @@ def departments(session: Session) -> list[dict[str, Any]]:
     """Departments that ever hired, {"id", "department"}, by name."""
     return session.records(
         f"SELECT id, department FROM departments d WHERE EXISTS (SELECT FROM quarterly_hires h"
-        f' WHERE h.department_id = d.id AND {_HIRED}) ORDER BY department COLLATE "C", id LIMIT {MAX_DEPARTMENTS}'
+        f' WHERE h.department_id = d.id AND {HIRED}) ORDER BY department COLLATE "C", id LIMIT {MAX_DEPARTMENTS}'
     )
 
 
 def per_quarter(session: Session, first: int, last: int, department_id: int | None) -> list[dict[str, int]]:
     """{"year", "q1", …, "q4"} for every year of the range with hires, oldest first."""
-    narrowed = "" if department_id is None else " AND department_id = :department_id"
-    params = {"first": first, "last": last} | ({} if department_id is None else {"department_id": department_id})
+    narrowed, params = of_department(department_id)
     return session.records(
-        f"SELECT year, {_SUMS} FROM quarterly_hires WHERE year BETWEEN :first AND :last AND {_HIRED}{narrowed}"
+        f"SELECT year, {_SUMS} FROM quarterly_hires WHERE year BETWEEN :first AND :last AND {HIRED}{narrowed}"
         " GROUP BY year ORDER BY year",
+        first=first,
+        last=last,
         **params,
     )
 

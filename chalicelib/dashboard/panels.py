@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib import condition, history
+from chalicelib import condition, history, loads
 from chalicelib import reports as all_reports
 from chalicelib.access import Role
 from chalicelib.dashboard import charts, figures, pages
@@ -23,7 +23,6 @@ MAX_REJECTS = 10  # that are shown with their load
 MAX_ROWS = 200  # of the quarterly report; all of it is a download away
 PAGE = 20
 BUSY, CALM = 1000, 15_000  # ms until a panel asks again: while something runs, and otherwise
-UNFINISHED = ("queued", "running")
 OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
 
@@ -92,6 +91,7 @@ def loads_panel(parts: Services, caller: Caller) -> Found:
     return {
         "loads": page,
         "filters": filters,
+        "statuses": (*loads.UNFINISHED, *loads.FINAL),
         "cursor": page[-1]["id"] if len(rows) > PAGE else None,
         "is_first": "cursor" not in caller.asked,
         "refresh": BUSY if any(row["is_unfinished"] for row in page) else CALM,
@@ -167,7 +167,7 @@ def _wanted(caller: Caller, name: str) -> Any:
 def _load(row: Mapping[str, Any]) -> Found:
     """A load with what a reader wants to know first."""
     began, ended = row["started_at"], row["finished_at"]
-    is_unfinished = row["status"] in UNFINISHED
+    is_unfinished = row["status"] in loads.UNFINISHED
     until = datetime.now(UTC) if row["status"] == "running" else ended
     seconds = (until - began).total_seconds() if began and until else None
     return {

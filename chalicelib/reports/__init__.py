@@ -19,10 +19,12 @@ MAX_BODY = 5_000_000  # bytes; Lambda answers with 6 MB at most
 _BYTES_BESIDE_NAMES = 57  # a row's keys, quotes and counts, at the least
 _MOST_ROWS = MAX_BODY // _BYTES_BESIDE_NAMES + 1  # one more than can fit: the others are not looked at
 
+HIRED = "(q1 > 0 OR q2 > 0 OR q3 > 0 OR q4 > 0)"  # of a row of the summary: deletions leave zeros behind
+
 _QUARTERLY = f"""
     SELECT h.year, d.department, j.job, h.q1, h.q2, h.q3, h.q4
     FROM quarterly_hires h JOIN departments d ON d.id = h.department_id JOIN jobs j ON j.id = h.job_id
-    WHERE h.year BETWEEN :first AND :last AND (h.q1 > 0 OR h.q2 > 0 OR h.q3 > 0 OR h.q4 > 0) {{narrowed}}
+    WHERE h.year BETWEEN :first AND :last AND {HIRED}{{narrowed}}
     ORDER BY h.year, d.department COLLATE "C", j.job COLLATE "C", d.id, j.id
     LIMIT {_MOST_ROWS}
 """
@@ -80,8 +82,7 @@ def _quarterly(
     session: Session, columns: tuple[str, ...], first: int, last: int, department_id: int | None
 ) -> str | None:
     """None where the text would pass 5 MB."""
-    narrowed = "" if department_id is None else "AND h.department_id = :department_id"
-    params = {} if department_id is None else {"department_id": department_id}
+    narrowed, params = of_department(department_id)
     text = session.scalar(
         f"WITH r AS MATERIALIZED ({_QUARTERLY.format(narrowed=narrowed)})"  # of too many rows no text is made
         " SELECT CASE WHEN coalesce(sum(octet_length(department) + octet_length(job) + :beside), 0) <= :most"
@@ -114,11 +115,17 @@ def years(session: Session) -> list[dict[str, Any]]:
     return session.records(_YEARS)
 
 
+def of_department(department_id: int | None) -> tuple[str, dict[str, Any]]:
+    """The condition that narrows a query of the summary, and its parameter; nothing for None."""
+    return (
+        ("", {}) if department_id is None else (" AND department_id = :department_id", {"department_id": department_id})
+    )
+
+
 def first_rows(
     session: Session, first: int, last: int, department_id: int | None = None, *, limit: int
 ) -> list[dict[str, Any]]:
     """The first rows of `quarterly_between`, for who wants to show a few."""
-    narrowed = "" if department_id is None else "AND h.department_id = :department_id"
-    params = {} if department_id is None else {"department_id": department_id}
+    narrowed, params = of_department(department_id)
     report = _QUARTERLY.format(narrowed=narrowed)
     return session.records(f"SELECT * FROM ({report}) r LIMIT :limit", first=first, last=last, limit=limit, **params)

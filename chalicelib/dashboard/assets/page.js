@@ -70,7 +70,7 @@
     mark(name);
     panel.setAttribute("aria-busy", "false");
     const refresh = Number(panel.querySelector("[data-refresh]")?.dataset.refresh || (at("trouble").hidden ? 0 : 5000));
-    if (refresh) timer = setTimeout(() => (resting() ? show(false) : later(refresh)), refresh);
+    if (refresh) later(refresh);
   }
 
   // Not while somebody is choosing something, or has chosen, nor in a tab that nobody sees.

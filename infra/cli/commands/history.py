@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from infra.cli import summary
+from infra.cli.follow import FINAL
 from infra.cli.options import Dataset, Json, LoadId
 from infra.cli.show import Cell
 from infra.cli.tools import Tools
 
 _PAGE = 100  # loads that one request shows at most
 _COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "source")
-STATUSES = ("queued", "running", "succeeded", "failed", "skipped")
+STATUSES = ("queued", "running", *FINAL)
 
 
 def _status(value: str | None) -> str | None:
