@@ -10,7 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.cli.errors import Misuse
 from infra.cli.loglines import Line
-from infra.deploy.target import APP, Target
+from infra.deploy.policies import deployed_name
+from infra.deploy.target import Target
 from infra.errors import CloudError
 from infra.venv import ROOT
 
@@ -26,7 +27,7 @@ def groups(stage: str, function: str | None) -> dict[str, str]:
     if function is not None and function not in names:
         raise Misuse(f"there is no function {function}: one of {', '.join(names)}")
     chosen = names if function is None else [function]
-    return {name: f"/aws/lambda/{APP}-{stage}" + ("" if name == API else f"-{name}") for name in chosen}
+    return {name: f"/aws/lambda/{deployed_name(stage, 'api_handler' if name == API else name)}" for name in chosen}
 
 
 def pattern(wanted: Mapping[str, Any]) -> str:

@@ -65,7 +65,7 @@ class Config:
         aws = {name: value for name, value in self._deployed.items() if name.startswith("AWS_") and value}
         if not self._deployed and self.environ.get("AWS_ENDPOINT_URL"):
             aws = {"AWS_ENDPOINT_URL": self.environ["AWS_ENDPOINT_URL"]}  # credentials: boto3 knows where to look
-        return Target(self.stage, ROOT, self.state.folder / "build" / self.stage, {}, aws)
+        return Target(self.stage, ROOT, self.state.build(self.stage), {}, aws)
 
     def _named(self, name: str) -> str:
         value = self.environ.get(name) or self._deployed.get(name)

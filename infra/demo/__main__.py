@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from infra.commandline import exit_status, report
 from infra.demo.platform import Platform
 from infra.demo.show import Progress, Row, cell, heading, rejects_by_reason, say, table
 from infra.errors import CloudError
@@ -23,18 +24,15 @@ _FINAL = ("succeeded", "failed", "skipped")
 def main() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # rejected rows hold characters that a terminal may not have
-    try:
-        stage = commands(os.environ.get("STAGE") or "local", ROOT, lambda text: say(f"  {text}"))
-        heading("Starting the cloud and deploying")
-        stage.up()
-        tell(Platform(stage), sample())
-    except CloudError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: `make demo` may be run again", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(run, "`make demo` may be run again")
+
+
+def run() -> None:
+    """Raises CloudError."""
+    stage = commands(os.environ.get("STAGE") or "local", ROOT, report)
+    heading("Starting the cloud and deploying")
+    stage.up()
+    tell(Platform(stage), sample())
 
 
 def tell(platform: Platform, files: Sample) -> None:

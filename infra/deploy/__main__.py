@@ -5,6 +5,7 @@ import os
 import sys
 
 from infra.aws import stacks
+from infra.commandline import exit_status, report
 from infra.deploy.account import Account
 from infra.errors import CloudError
 from infra.local.commands import STAGES, stages
@@ -17,15 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=("deploy", "plan", "destroy"))
     parser.add_argument("--stage", default=os.environ.get("STAGE") or "")
     args = parser.parse_args(arguments)
-    try:
-        run(args.command, args.stage)
-    except CloudError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: run(args.command, args.stage))
 
 
 def run(command: str, stage: str) -> None:
@@ -36,9 +29,9 @@ def run(command: str, stage: str) -> None:
         raise CloudError(
             f"stage {stage or '?'} is not declared in .chalice/config.json: STAGE={' or '.join(_others())}"
         )
-    account = Account(stage, ROOT, State.of(stage), stacks, _report, os.environ)
+    account = Account(stage, ROOT, State.of(stage), stacks, report, os.environ)
     if command == "deploy":
-        _report(f"ready: {account.deploy()}")
+        report(f"ready: {account.deploy()}")
     elif command == "plan":
         for line in account.plan().lines():
             print(line)
@@ -48,10 +41,6 @@ def run(command: str, stage: str) -> None:
 
 def _others() -> list[str]:
     return [stage for stage in stages(ROOT) if stage not in STAGES]
-
-
-def _report(message: str) -> None:
-    print(f"  {message}", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,13 @@ from infra.deploy import driver, package, plan, project, record, removal
 from infra.deploy.driver import Report, Steps
 from infra.deploy.logins import Logins, authentication
 from infra.deploy.smoke import smoke
-from infra.deploy.target import APP, CA_FILE, Target, Vpc, bucket_names, queue_names
+from infra.deploy.target import APP, CA_FILE, PASSED_THROUGH, Target, Vpc, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local import provision
 from infra.local.cloud import connections
 from infra.local.state import ENV_KEYS, State
 from infra.locks import attempts
 
-PASSED_THROUGH = ("ORPHAN_GRACE_MINUTES", "BACKUP_RETENTION_DAYS", "LOG_LEVEL", "DATABASE_TLS")
 _OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # logins, as infra/aws/templates/database.yaml makes them
 _BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket", "BACKUP_BUCKET": "BackupBucket"}
 _SETTLED = 120  # seconds until a new role may do what it may, and a new database answers
@@ -175,7 +174,7 @@ class Account:
             **({"S3_PUBLIC_URL": url} if (url := self._aws.get("AWS_ENDPOINT_URL")) else {}),
             "DATABASE_CONNECTIONS": str(connections()),
             "HIREFLOW_AUTH": "on",
-            **{name: self.env[name] for name in PASSED_THROUGH if self.env.get(name)},
+            **{name: self.env[name] for name in (*PASSED_THROUGH, "DATABASE_TLS") if self.env.get(name)},
         }
         return Target(
             self.stage, self.source, self._work, functions, self._aws, login.migration, login.secrets, vpc, ca
@@ -211,7 +210,7 @@ class Account:
 
     @property
     def _work(self) -> Path:
-        return self.state.folder / "build" / self.stage
+        return self.state.build(self.stage)
 
     @property
     def _aws(self) -> dict[str, str]:

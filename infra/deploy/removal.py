@@ -24,11 +24,11 @@ def remove(target: Target, report: Callable[[str], None]) -> None:
     report("deleting triggers and schedules")
     _quiet_bucket(target, set(names))
     for function in names.values():
-        _delete_rule(target.client("events"), f"{APP}-{target.stage}-{function}-event")
+        _delete_rule(target.client("events"), f"{target.function(function)}-event")
     report("deleting functions and roles")
     for name, function in names.items():
         _unless_gone(target.client("lambda").delete_function, FunctionName=name)
-        _delete_role(target.client("iam"), f"{APP}-{target.stage}-{function}")
+        _delete_role(target.client("iam"), target.function(function))
 
 
 def remove_strays(target: Target) -> None:

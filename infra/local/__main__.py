@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra.errors import CloudError
+from infra.commandline import exit_status, report
 from infra.local.commands import Commands, commands, stages
 from infra.local.verify import verify_backups
 from infra.venv import ROOT
@@ -19,14 +19,7 @@ Run = Callable[[Commands, argparse.Namespace], int | None]
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     run: Run = args.run
-    try:
-        return run(commands(args.stage, args.source, _report), args) or 0
-    except CloudError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        return 130
+    return exit_status(lambda: run(commands(args.stage, args.source, report), args))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,10 +85,6 @@ def _tokens(cloud: Commands, _: argparse.Namespace) -> None:
 def _revoke(cloud: Commands, args: argparse.Namespace) -> None:
     revoked: dict[str, Any] = cloud.invoke("tokens", {"action": "revoke", "token": args.token})
     print(f"{revoked['id']} was revoked at {revoked['revoked_at']}")
-
-
-def _report(message: str) -> None:
-    print(f"  {message}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.deploy import driver, removal
 from infra.deploy.logins import Logins, authentication
-from infra.deploy.target import Target, bucket_names, queue_names
+from infra.deploy.target import PASSED_THROUGH, Target, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local import compose
 from infra.local.cloud import Cloud, Embedded, Given, Report, Services, connections
 from infra.local.state import State
 
 STAGES = ("local", "localstack")
-_PASSED_THROUGH = ("ORPHAN_GRACE_MINUTES", "BACKUP_RETENTION_DAYS", "CONTINUE_FROM_BYTES", "LOG_LEVEL")
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,9 @@ class Commands:
         """The stage as its env file has it, to look at it and to call it."""
         env = self.state.read_env()
         buckets = {name: env[name] for name in bucket_names(self.stage)}
-        work = self.state.folder / "build" / self.stage
-        return Target(self.stage, self.source, work, {**buckets, **queue_names(self.stage)}, env)
+        return Target(
+            self.stage, self.source, self.state.build(self.stage), {**buckets, **queue_names(self.stage)}, env
+        )
 
     def _of_this_machine(self, instead: str) -> None:
         if self.stage not in STAGES:
@@ -133,11 +133,12 @@ class Commands:
             "DATABASE_TLS": "disable",
             "DATABASE_CONNECTIONS": str(connections()),
             "HIREFLOW_AUTH": "on" if authentication(self.stage) else "off",
-            **{name: os.environ[name] for name in _PASSED_THROUGH if os.environ.get(name)},
+            **{name: os.environ[name] for name in PASSED_THROUGH if os.environ.get(name)},
         }
         aws = {name: value for name, value in services.aws.items() if name.startswith("AWS_")}
-        work = self.state.folder / "build" / self.stage
-        return Target(self.stage, self.source, work, functions, aws, login.migration, login.secrets)
+        return Target(
+            self.stage, self.source, self.state.build(self.stage), functions, aws, login.migration, login.secrets
+        )
 
     def _env(self, services: Services, target: Target, token: str) -> Mapping[str, str]:
         return {

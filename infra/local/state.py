@@ -41,6 +41,10 @@ class State:
         chosen = os.environ.get("HIREFLOW_STATE_DIR")
         return cls(Path(chosen) if chosen else ROOT / (".local" if stage == "local" else f".local-{stage}"))
 
+    def build(self, stage: str) -> Path:
+        """Where what is deployed to a stage is put together."""
+        return self.folder / "build" / stage
+
     def exists(self) -> bool:
         return self._lock.exists()
 
