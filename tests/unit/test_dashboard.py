@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.api.checks import MAX_BODY
 from chalicelib.api.dashboard import NAMES
 from chalicelib.dashboard import charts, pages
 from chalicelib.dashboard.panels import PANELS
@@ -83,6 +84,10 @@ def test_how_figures_are_written() -> None:
     assert str(pages.moment(east)) == str(pages.moment("2021-07-27T16:02:08.123456+00:00")) == shown
     assert pages.moment(None) == "–"
     assert east.astimezone(UTC).hour == 16
+
+
+def test_the_page_knows_how_much_a_check_takes() -> None:
+    assert f"MAX_CHECK = {MAX_BODY:_};" in pages.asset("page.js")
 
 
 def test_every_panel_of_the_route_has_a_function_and_a_template() -> None:

@@ -34,7 +34,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     known: Any = stacks
-    return Account("prod", ROOT, State(tmp_path), known, print, {"LOG_LEVEL": "WARNING"})
+    return Account("prod", ROOT, State(tmp_path), known, print, {"LOG_LEVEL": "WARNING", "CONTINUE_FROM_BYTES": "1"})
 
 
 def test_functions_stand_in_the_vpc_and_log_in_with_tokens(account: Account) -> None:
@@ -42,6 +42,7 @@ def test_functions_stand_in_the_vpc_and_log_in_with_tokens(account: Account) -> 
     assert target.vpc == Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "hireflow", "hireflow_app")
     assert target.buckets == ("landing-1", "errored-1", "backup-1")
     assert target.functions["LOG_LEVEL"] == "WARNING"
+    assert target.functions["CONTINUE_FROM_BYTES"] == "1"
     assert target.secrets == {}
     assert target.aws == {"AWS_DEFAULT_REGION": "eu-central-1"}
     settings = Settings.from_env(target.functions)
