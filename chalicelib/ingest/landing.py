@@ -1,0 +1,223 @@
+"""The landing sweep: what lies in the landing bucket and is in no load, and loads that nobody works on, are offered to
+the ingest function again.
+
+S3 and Lambda deliver events at least once, but not for ever: an event is lost where the function could not run for six
+hours, or where an emulator lost its power. The bucket is the source of truth. The list of its versions is compared with
+the loads, a page at a time; a cursor in the database remembers how far that has come.
+
+Three things bound it. Versions older than `starts_at` are never taken up (see the migration 0006). A periodic sweep
+leaves young ones to their events. And each sweep has a budget of pages, offers and seconds; whatever is left comes with
+the next one. With 1000 versions a page, 100,000 objects are compared in two sweeps: an object whose event is lost is
+offered at most 5 minutes of age, 6 minutes of sweeps and 3 minutes to the next schedule after it came.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import groupby
+from typing import Protocol
+from urllib.parse import quote, unquote
+
+from chalicelib import unattended
+from chalicelib.database import Database, Session
+from chalicelib.errors import NotFound, Unavailable
+from chalicelib.ingest.offers import Event, Offer, event_of_load, event_of_version
+from chalicelib.storage import Bucket, Position, Version, VersionPage
+from chalicelib.unattended import Unattended
+
+AGE = timedelta(minutes=5)  # of a version, after which its event is missed
+IDLE = timedelta(minutes=5)  # without a worker, after which a load is; Lambda's last retry begins two minutes after
+OUTAGE = timedelta(minutes=10)  # without a sweep, after which everything was down
+LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up since may have lost its dead letter
+NO_VERSION = "null"  # where a bucket keeps no versions
+_log = logging.getLogger("hireflow.landing")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one sweep may do. Versions of one key are offered together, so that it may offer a little more. A flood of
+    lost objects is worked off a few hundred at a time, about as fast as small loads follow each other."""
+
+    pages: int
+    offers: int
+    seconds: float
+
+
+PERIODIC = Budget(pages=50, offers=500, seconds=120)
+AFTER_RESTART = Budget(pages=10**6, offers=500, seconds=20)  # somebody waits for it
+
+
+class Listing(Protocol):
+    """A bucket's list of versions."""
+
+    def version_page(self, after: Position) -> VersionPage: ...
+    def is_deleted(self, key: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The landing bucket against the loads. `known` returns those of some versions that need not be offered."""
+
+    landing: Listing
+    known: Callable[[Sequence[Version]], Collection[Version]]
+    offer: Callable[[Version], None]
+    since: datetime
+    before: datetime
+
+    def run(self, cursor: Position, budget: Budget) -> Position:
+        """Offer what is missing behind `cursor`. Returns where the next run goes on."""
+        offered, until = 0, time.monotonic() + budget.seconds
+
+        def is_spent() -> bool:
+            return offered >= budget.offers or time.monotonic() >= until
+
+        for _ in range(budget.pages):
+            page = self.landing.version_page(cursor)
+            for versions in self._missing(page):
+                if is_spent():
+                    return cursor
+                if not self._began_earlier(cursor, versions):
+                    for version in reversed(versions):
+                        self.offer(version)
+                    offered += len(versions)
+                cursor = _behind(page, versions[0].key)
+            if page.next is None:
+                return Position()
+            cursor = page.next
+            if is_spent():
+                break
+        return cursor
+
+    def _missing(self, page: VersionPage) -> Iterator[list[Version]]:
+        """What to offer of a page, the versions of a key together, newest first."""
+        seen = [version for version in page.versions if self._is_eligible(version, page.deleted)]
+        known = self.known(seen) if seen else ()
+        for _, versions in groupby((version for version in seen if version not in known), lambda v: v.key):
+            yield list(versions)
+
+    def _is_eligible(self, version: Version, deleted: Collection[str]) -> bool:
+        """A key whose newest version is a delete marker was withdrawn by somebody. No event of a key with NUL has ever
+        become a load, nor can it."""
+        is_file = not version.key.endswith("/") and "\0" not in version.key
+        return is_file and version.key not in deleted and self.since <= version.modified < self.before
+
+    def _began_earlier(self, cursor: Position, versions: Sequence[Version]) -> bool:
+        """Whether these were withdrawn by a delete marker on an earlier page."""
+        key = versions[0].key
+        return key == cursor.key and self.landing.is_deleted(key)
+
+
+def _behind(page: VersionPage, key: str) -> Position:
+    """Behind the last version of a key on a page."""
+    last = next(version for version in reversed(page.versions) if version.key == key)
+    return Position(key, last.version_id)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the last sweep has left behind."""
+
+    starts_at: datetime
+    swept_at: datetime
+    cursor: Position
+
+    @property
+    def is_after_outage(self) -> bool:
+        return datetime.now(UTC) - self.swept_at > OUTAGE
+
+
+def sweep(
+    database: Database, landing: Bucket, offer: Offer, *, restarted: bool = False, budget: Budget | None = None
+) -> int:
+    """Offer again what nobody would load any more; returns how many objects.
+
+    After a restart (or an outage, which a sweep notices by itself) nothing is left to events: versions of any age are
+    offered, from the beginning of the list, and unfinished loads have all their attempts again. Raises
+    DatabaseUnavailable; where S3 or Lambda is away, the next sweep goes on.
+    """
+    offered = 0
+
+    def counted(event: Event) -> None:
+        nonlocal offered
+        offer(event)
+        offered += 1
+
+    with database.session() as session:
+        state = _begin(session)
+        if restarted or state.is_after_outage:
+            state, young, budget = replace(state, cursor=Position()), timedelta(0), budget or AFTER_RESTART
+            loads = unattended.cut_off(session, state.swept_at - LAST_LETTERS, budget.offers)
+        else:
+            young, budget = AGE, budget or PERIODIC
+            loads = unattended.idle(session, IDLE, budget.offers)
+        try:
+            _offer_loads(loads, counted)
+            _compare(session, landing, counted, state, young, replace(budget, offers=budget.offers - offered))
+        except (NotFound, Unavailable) as error:
+            if session.broken:
+                raise
+            _log.warning("the sweep of the landing bucket ended early: %s", error.detail)
+    return offered
+
+
+def _offer_loads(loads: Sequence[Unattended], offer: Offer) -> None:
+    for load in loads:
+        offer(event_of_load(load))
+        _log.info("load offered again", extra={"load_id": load.load_id})
+
+
+def _compare(session: Session, landing: Bucket, offer: Offer, state: _State, young: timedelta, budget: Budget) -> None:
+    def offer_version(version: Version) -> None:
+        _remind(session, landing.url(version.key))
+        offer(event_of_version(landing.name, version))
+        _log.info("object offered again", extra={"version_id": version.version_id})
+
+    before = datetime.now(UTC) - young if young else datetime.max.replace(tzinfo=UTC)
+    known = partial(_known, session, landing)
+    comparison = Comparison(landing, known, offer_version, state.starts_at, before)
+    cursor = comparison.run(state.cursor, budget)
+    session.run(
+        "UPDATE landing_sweep SET key_marker = :key, version_marker = :version",
+        key=quote(cursor.key),  # a key may hold what Postgres does not take
+        version=cursor.version_id,
+    )
+
+
+def _begin(session: Session) -> _State:
+    [[starts_at, swept_at, key, version]] = session.run(
+        "SELECT starts_at, swept_at, key_marker, version_marker FROM landing_sweep"
+    )
+    session.run("UPDATE landing_sweep SET swept_at = now()")
+    return _State(starts_at, swept_at, Position(unquote(key), version))
+
+
+def _remind(session: Session, source: str) -> None:
+    """Let an announced load wait anew for the object that is offered, or it might be failed before that is taken."""
+    session.run(
+        "UPDATE loads SET queued_at = now() WHERE source = :source AND version IS NULL AND status = 'queued'",
+        source=source,
+    )
+
+
+def _known(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
+    """Those of some versions that have a load, or are the object of a restore that is over: nobody waits for that.
+
+    Each is looked up by the unique index on (source, version). Without bucket versioning a load's version begins with
+    the ETag.
+    """
+    kept = [version.version_id != NO_VERSION for version in versions]
+    rows = session.run(
+        "SELECT o.n FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[]), CAST(:kept AS boolean[]))"
+        " WITH ORDINALITY AS o (source, version, kept, n), LATERAL ("
+        "(SELECT FROM loads l WHERE o.kept AND l.source = o.source AND l.version = o.version LIMIT 1) UNION ALL "
+        "(SELECT FROM loads l WHERE NOT o.kept AND l.source = o.source AND starts_with(l.version, o.version) LIMIT 1)"
+        " UNION ALL (SELECT FROM loads l WHERE l.source = o.source AND l.version IS NULL AND l.kind = 'restore'"
+        " AND l.status NOT IN ('queued', 'running') LIMIT 1)) AS of_it",
+        sources=[landing.url(version.key) for version in versions],
+        versions=[v.version_id if k else f"{v.etag}:" for v, k in zip(versions, kept, strict=True)],
+        kept=kept,
+    )
+    return {versions[number - 1] for [number] in rows}
