@@ -22,32 +22,34 @@ from typing import Protocol
 from urllib.parse import quote, unquote
 
 from chalicelib import unattended
-from chalicelib.database import Database, Session
+from chalicelib.database import Database, Session, lock_timeout
 from chalicelib.errors import NotFound, Unavailable
-from chalicelib.ingest.offers import Event, Offer, event_of_load, event_of_version
+from chalicelib.ingest.offers import Offer, event_of_load, event_of_version
+from chalicelib.ingest.pacing import AT_ONCE, Paced
 from chalicelib.storage import Bucket, Position, Version, VersionPage
-from chalicelib.unattended import Unattended
 
 AGE = timedelta(minutes=5)  # of a version, after which its event is missed
 IDLE = timedelta(minutes=5)  # without a worker, after which a load is; Lambda's last retry begins two minutes after
 OUTAGE = timedelta(minutes=10)  # without a sweep, after which everything was down
 LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up since may have lost its dead letter
+TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another one to end
+LOCK = (0x68697265, 1)  # advisory lock of the database: one sweep at a time
 NO_VERSION = "null"  # where a bucket keeps no versions
 _log = logging.getLogger("hireflow.landing")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What one sweep may do. Versions of one key are offered together, so that it may offer a little more. A flood of
-    lost objects is worked off a few hundred at a time, about as fast as small loads follow each other."""
+    """What one sweep may do. Versions of one key are offered together, so that it may offer a little more."""
 
-    pages: int
-    offers: int
-    seconds: float
+    pages: int = 50
+    offers: int = 1000
+    seconds: float = 200
+    at_once: int = AT_ONCE
 
 
-PERIODIC = Budget(pages=50, offers=500, seconds=120)
-AFTER_RESTART = Budget(pages=10**6, offers=500, seconds=20)  # somebody waits for it
+PERIODIC = Budget()
+AFTER_RESTART = Budget(pages=10**6)
 
 
 class Listing(Protocol):
@@ -67,14 +69,14 @@ class Comparison:
     since: datetime
     before: datetime
 
-    def run(self, cursor: Position, budget: Budget) -> Position:
-        """Offer what is missing behind `cursor`. Returns where the next run goes on."""
-        offered, until = 0, time.monotonic() + budget.seconds
+    def run(self, cursor: Position, *, pages: int, offers: int, until: float) -> Position:
+        """Offer what is missing behind `cursor`, `until` by time.monotonic(). Returns where the next run goes on."""
+        offered = 0
 
         def is_spent() -> bool:
-            return offered >= budget.offers or time.monotonic() >= until
+            return offered >= offers or time.monotonic() >= until
 
-        for _ in range(budget.pages):
+        for _ in range(pages):
             page = self.landing.version_page(cursor)
             for versions in self._missing(page):
                 if is_spent():
@@ -132,53 +134,63 @@ class _State:
 def sweep(
     database: Database, landing: Bucket, offer: Offer, *, restarted: bool = False, budget: Budget | None = None
 ) -> int:
-    """Offer again what nobody would load any more; returns how many objects.
+    """Offer again what nobody would load any more; returns how many objects. While another sweep is at it: none.
 
     After a restart (or an outage, which a sweep notices by itself) nothing is left to events: versions of any age are
     offered, from the beginning of the list, and unfinished loads have all their attempts again. Raises
-    DatabaseUnavailable; where S3 or Lambda is away, the next sweep goes on.
+    DatabaseUnavailable, and LockTimeout where a restart has to wait for too long; where S3 or Lambda is away, the next
+    sweep goes on.
     """
-    offered = 0
-
-    def counted(event: Event) -> None:
-        nonlocal offered
-        offer(event)
-        offered += 1
-
     with database.session() as session:
-        state = _begin(session)
-        if restarted or state.is_after_outage:
-            state, young, budget = replace(state, cursor=Position()), timedelta(0), budget or AFTER_RESTART
-            loads = unattended.cut_off(session, state.swept_at - LAST_LETTERS, budget.offers)
-        else:
-            young, budget = AGE, budget or PERIODIC
-            loads = unattended.idle(session, IDLE, budget.offers)
+        if not _turn(session, restarted):
+            return 0
         try:
-            _offer_loads(loads, counted)
-            _compare(session, landing, counted, state, young, replace(budget, offers=budget.offers - offered))
-        except (NotFound, Unavailable) as error:
-            if session.broken:
-                raise
-            _log.warning("the sweep of the landing bucket ended early: %s", error.detail)
-    return offered
+            return _sweep(session, landing, offer, restarted, budget)
+        finally:
+            if not session.broken:
+                session.run("SELECT pg_advisory_unlock({}, {})".format(*LOCK))
 
 
-def _offer_loads(loads: Sequence[Unattended], offer: Offer) -> None:
-    for load in loads:
-        offer(event_of_load(load))
-        _log.info("load offered again", extra={"load_id": load.load_id})
+def _turn(session: Session, restarted: bool) -> bool:
+    """One sweep at a time. The order of a restart must not get lost behind a periodic one, which comes again."""
+    if not restarted:
+        return bool(session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)))
+    with session.transaction(f"BEGIN; {lock_timeout(TURN_WAIT)}"):
+        session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
+    return True
 
 
-def _compare(session: Session, landing: Bucket, offer: Offer, state: _State, young: timedelta, budget: Budget) -> None:
-    def offer_version(version: Version) -> None:
-        _remind(session, landing.url(version.key))
-        offer(event_of_version(landing.name, version))
+def _sweep(session: Session, landing: Bucket, offer: Offer, restarted: bool, budget: Budget | None) -> int:
+    state = _begin(session)
+    if restarted or state.is_after_outage:
+        state, young, budget = replace(state, cursor=Position()), timedelta(0), budget or AFTER_RESTART
+        loads = unattended.cut_off(session, state.swept_at - LAST_LETTERS, budget.offers)
+    else:
+        young, budget = AGE, budget or PERIODIC
+        loads = unattended.idle(session, IDLE, budget.offers)
+    paced = Paced(session, offer, budget.at_once, time.monotonic() + budget.seconds)
+    try:
+        for load in loads:
+            paced(load.source, load.version, event_of_load(load))
+            _log.info("load offered again", extra={"load_id": load.load_id})
+        _compare(session, landing, paced, state, young, budget)
+    except (NotFound, Unavailable) as error:
+        if session.broken:
+            raise
+        _log.warning("the sweep of the landing bucket ended early: %s", error.detail)
+    return paced.offered
+
+
+def _compare(session: Session, landing: Bucket, paced: Paced, state: _State, young: timedelta, budget: Budget) -> None:
+    def offer(version: Version) -> None:
+        source = landing.url(version.key)
+        _remind(session, source)
+        paced(source, version.version_id, event_of_version(landing.name, version))
         _log.info("object offered again", extra={"version_id": version.version_id})
 
     before = datetime.now(UTC) - young if young else datetime.max.replace(tzinfo=UTC)
-    known = partial(_known, session, landing)
-    comparison = Comparison(landing, known, offer_version, state.starts_at, before)
-    cursor = comparison.run(state.cursor, budget)
+    comparison = Comparison(landing, partial(_known, session, landing), offer, state.starts_at, before)
+    cursor = comparison.run(state.cursor, pages=budget.pages, offers=budget.offers - paced.offered, until=paced.until)
     session.run(
         "UPDATE landing_sweep SET key_marker = :key, version_marker = :version",
         key=quote(cursor.key),  # a key may hold what Postgres does not take

@@ -47,15 +47,12 @@ class Commands:
         self.report(f"ready: {self.state.read_env()['API_URL']}")
 
     def _take_up(self, target: Target) -> None:
-        """Have loaded what came before a stop or a crash and was not: its events are lost."""
-        region = target.aws["AWS_DEFAULT_REGION"]
+        """Have loaded what came before a stop or a crash and was not: its events are lost. Nobody waits for that."""
+        event = driver.scheduled_event(target.aws["AWS_DEFAULT_REGION"]) | {"detail": {"restarted": True}}
         try:
-            swept = driver.invoke(target, "sweep", driver.scheduled_event(region) | {"detail": {"restarted": True}})
+            driver.invoke_later(target, "sweep", event)
         except CloudError as error:
             self.report(f"files that came before a stop are looked for within three minutes: {error}")
-            return
-        if swept["offered"]:
-            self.report(f"loading {swept['offered']} files that came before a stop")
 
     def down(self) -> None:
         """Let what is at work end, or hand it back, and stop everything; its state stays."""

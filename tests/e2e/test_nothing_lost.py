@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -25,8 +26,8 @@ def ours(stage: str | None) -> None:
 def without_trigger(cloud: Cloud) -> Iterator[None]:
     """While S3 tells nobody of new objects."""
     bucket = cloud.env["LANDING_BUCKET"]
-    usual = cloud.s3.get_bucket_notification_configuration(Bucket=bucket)
-    usual.pop("ResponseMetadata", None)
+    usual: Any = cloud.s3.get_bucket_notification_configuration(Bucket=bucket)
+    del usual["ResponseMetadata"]
     cloud.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     try:
         yield
@@ -108,11 +109,11 @@ def test_a_large_load_ends_before_everything_stops(cloud: Cloud, capsys: pytest.
 def test_a_large_load_that_was_killed_is_loaded_once(cloud: Cloud) -> None:
     """Three times: that is not the file's fault."""
     source = put_large(cloud, "jobs_killed.csv")
+    begun = f"SELECT 1 FROM loads WHERE source = '{source}' AND (received > 0 OR status = 'succeeded')"
     for _ in range(3):
         kill(cloud)
         up_again(cloud)
-        reading = f"SELECT 1 FROM loads WHERE source = '{source}' AND (received > 0 OR status = 'succeeded')"
-        until(lambda sql=reading: cloud.sql(sql), "the middle of the next attempt")
+        until(lambda: cloud.sql(begun), "the middle of the next attempt")
     all_loaded_once(cloud, {source})
     assert cloud.sql("SELECT count(*) FROM jobs") == [(ROWS,)]
 
