@@ -14,7 +14,7 @@ offered at most 5 minutes of age, 6 minutes of sweeps and 3 minutes to the next 
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -28,14 +28,29 @@ from chalicelib.ingest.offers import Offer, event_of_load, event_of_version
 from chalicelib.ingest.pacing import AT_ONCE, Paced
 from chalicelib.storage import Bucket, Position, Version, VersionPage
 
-AGE = timedelta(minutes=5)  # of a version, after which its event is missed
-IDLE = timedelta(minutes=5)  # without a worker, after which a load is; Lambda's last retry begins two minutes after
 OUTAGE = timedelta(minutes=10)  # without a sweep, after which everything was down
 LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up since may have lost its dead letter
 TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another one to end
 LOCK = (0x68697265, 1)  # advisory lock of the database: one sweep at a time
 NO_VERSION = "null"  # where a bucket keeps no versions
+KNOWN = (  # which of some versions have a load, or are the object of a restore that is over: nobody waits for that
+    "SELECT o.n FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[]), CAST(:kept AS boolean[]))"
+    " WITH ORDINALITY AS o (source, version, kept, n), LATERAL ("
+    "(SELECT FROM loads l WHERE o.kept AND l.source = o.source AND l.version = o.version LIMIT 1) UNION ALL "
+    "(SELECT FROM loads l WHERE NOT o.kept AND l.source = o.source AND starts_with(l.version, o.version) LIMIT 1)"
+    " UNION ALL (SELECT FROM loads l WHERE l.source = o.source AND l.version IS NULL AND l.kind = 'restore'"
+    " AND l.status NOT IN ('queued', 'running') LIMIT 1)) AS of_it"
+)
 _log = logging.getLogger("hireflow.landing")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How old a version is when its event is missed, and for how long a load is without a worker when its next attempt
+    is: more than the two minutes that Lambda lets pass before its last one."""
+
+    age: timedelta = timedelta(minutes=5)
+    idle: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,7 @@ class Budget:
     at_once: int = AT_ONCE
 
 
+PATIENCE = Patience()
 PERIODIC = Budget()
 AFTER_RESTART = Budget(pages=10**6)
 
@@ -125,14 +141,17 @@ class _State:
     starts_at: datetime
     swept_at: datetime
     cursor: Position
-
-    @property
-    def is_after_outage(self) -> bool:
-        return datetime.now(UTC) - self.swept_at > OUTAGE
+    is_restart: bool  # or after an outage: then the cursor is at the beginning
 
 
 def sweep(
-    database: Database, landing: Bucket, offer: Offer, *, restarted: bool = False, budget: Budget | None = None
+    database: Database,
+    landing: Bucket,
+    offer: Offer,
+    *,
+    restarted: bool = False,
+    patience: Patience = PATIENCE,
+    budget: Budget | None = None,
 ) -> int:
     """Offer again what nobody would load any more; returns how many objects. While another sweep is at it: none.
 
@@ -145,7 +164,7 @@ def sweep(
         if not _turn(session, restarted):
             return 0
         try:
-            return _sweep(session, landing, offer, restarted, budget)
+            return _sweep(session, landing, offer, _begin(session, restarted), patience, budget)
         finally:
             if not session.broken:
                 session.run("SELECT pg_advisory_unlock({}, {})".format(*LOCK))
@@ -160,20 +179,21 @@ def _turn(session: Session, restarted: bool) -> bool:
     return True
 
 
-def _sweep(session: Session, landing: Bucket, offer: Offer, restarted: bool, budget: Budget | None) -> int:
-    state = _begin(session)
-    if restarted or state.is_after_outage:
-        state, young, budget = replace(state, cursor=Position()), timedelta(0), budget or AFTER_RESTART
+def _sweep(
+    session: Session, landing: Bucket, offer: Offer, state: _State, patience: Patience, budget: Budget | None
+) -> int:
+    if state.is_restart:
+        budget = budget or AFTER_RESTART
         loads = unattended.cut_off(session, state.swept_at - LAST_LETTERS, budget.offers)
     else:
-        young, budget = AGE, budget or PERIODIC
-        loads = unattended.idle(session, IDLE, budget.offers)
+        budget = budget or PERIODIC
+        loads = unattended.idle(session, patience.idle, budget.offers)
     paced = Paced(session, offer, budget.at_once, time.monotonic() + budget.seconds)
     try:
         for load in loads:
             paced(load.source, load.version, event_of_load(load))
             _log.info("load offered again", extra={"load_id": load.load_id})
-        _compare(session, landing, paced, state, young, budget)
+        _compare(session, landing, paced, state, patience.age, budget)
     except (NotFound, Unavailable) as error:
         if session.broken:
             raise
@@ -181,14 +201,14 @@ def _sweep(session: Session, landing: Bucket, offer: Offer, restarted: bool, bud
     return paced.offered
 
 
-def _compare(session: Session, landing: Bucket, paced: Paced, state: _State, young: timedelta, budget: Budget) -> None:
+def _compare(session: Session, landing: Bucket, paced: Paced, state: _State, age: timedelta, budget: Budget) -> None:
     def offer(version: Version) -> None:
         source = landing.url(version.key)
         _remind(session, source)
         paced(source, version.version_id, event_of_version(landing.name, version))
         _log.info("object offered again", extra={"version_id": version.version_id})
 
-    before = datetime.now(UTC) - young if young else datetime.max.replace(tzinfo=UTC)
+    before = datetime.max.replace(tzinfo=UTC) if state.is_restart else datetime.now(UTC) - age
     comparison = Comparison(landing, partial(_known, session, landing), offer, state.starts_at, before)
     cursor = comparison.run(state.cursor, pages=budget.pages, offers=budget.offers - paced.offered, until=paced.until)
     session.run(
@@ -198,12 +218,13 @@ def _compare(session: Session, landing: Bucket, paced: Paced, state: _State, you
     )
 
 
-def _begin(session: Session) -> _State:
+def _begin(session: Session, restarted: bool) -> _State:
     [[starts_at, swept_at, key, version]] = session.run(
         "SELECT starts_at, swept_at, key_marker, version_marker FROM landing_sweep"
     )
     session.run("UPDATE landing_sweep SET swept_at = now()")
-    return _State(starts_at, swept_at, Position(unquote(key), version))
+    anew = restarted or datetime.now(UTC) - swept_at > OUTAGE
+    return _State(starts_at, swept_at, Position() if anew else Position(unquote(key), version), anew)
 
 
 def _remind(session: Session, source: str) -> None:
@@ -215,19 +236,11 @@ def _remind(session: Session, source: str) -> None:
 
 
 def _known(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
-    """Those of some versions that have a load, or are the object of a restore that is over: nobody waits for that.
-
-    Each is looked up by the unique index on (source, version). Without bucket versioning a load's version begins with
-    the ETag.
-    """
+    """Those of some versions that need not be offered, each looked up by the unique index on (source, version).
+    Without bucket versioning a load's version begins with the ETag."""
     kept = [version.version_id != NO_VERSION for version in versions]
     rows = session.run(
-        "SELECT o.n FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[]), CAST(:kept AS boolean[]))"
-        " WITH ORDINALITY AS o (source, version, kept, n), LATERAL ("
-        "(SELECT FROM loads l WHERE o.kept AND l.source = o.source AND l.version = o.version LIMIT 1) UNION ALL "
-        "(SELECT FROM loads l WHERE NOT o.kept AND l.source = o.source AND starts_with(l.version, o.version) LIMIT 1)"
-        " UNION ALL (SELECT FROM loads l WHERE l.source = o.source AND l.version IS NULL AND l.kind = 'restore'"
-        " AND l.status NOT IN ('queued', 'running') LIMIT 1)) AS of_it",
+        KNOWN,
         sources=[landing.url(version.key) for version in versions],
         versions=[v.version_id if k else f"{v.etag}:" for v, k in zip(versions, kept, strict=True)],
         kept=kept,
