@@ -59,7 +59,7 @@ class Budget:
 
     pages: int = 50
     offers: int = 1000
-    seconds: float = 200
+    seconds: float = 180
     at_once: int = AT_ONCE
 
 
@@ -112,7 +112,7 @@ class Comparison:
     def _missing(self, page: VersionPage) -> Iterator[list[Version]]:
         """What to offer of a page, the versions of a key together, newest first."""
         seen = [version for version in page.versions if self._is_eligible(version, page.deleted)]
-        known = self.known(seen) if seen else ()
+        known = self.known(seen)  # of none as well: a connection that says nothing for two minutes is ended
         for _, versions in groupby((version for version in seen if version not in known), lambda v: v.key):
             yield list(versions)
 

@@ -103,6 +103,26 @@ def test_files_that_came_at_the_last_moment_are_loaded(cloud: Cloud, how: str) -
     all_loaded_once(cloud, sources)
 
 
+def test_nothing_is_loaded_again(cloud: Cloud) -> None:
+    """Neither what was loaded, in whatever way it came, nor what somebody has withdrawn."""
+    bucket = cloud.env["LANDING_BUCKET"]
+    for name in ("Old", "New"):
+        cloud.upload("departments.csv", f"1,{name}\n")
+    cloud.upload("departments_withdrawn.csv", "2,Gone\n")
+    cloud.s3.delete_object(Bucket=bucket, Key="departments_withdrawn.csv")
+    cloud.upload("notes.txt", "no dataset")
+    before = cloud.newest_load()
+    cloud.s3.copy_object(Bucket=bucket, Key="departments_copy.csv", CopySource=f"{bucket}/departments.csv")
+    cloud.ended(f"s3://{bucket}/departments_copy.csv", before)
+    cloud.backup()
+    cloud.restore("department")
+    history = cloud.sql("SELECT id, version, status, attempts, finished_at FROM loads ORDER BY id")
+    kill(cloud)
+    up_again(cloud)
+    assert sweep(cloud) == 0
+    assert cloud.sql("SELECT id, version, status, attempts, finished_at FROM loads ORDER BY id") == history
+
+
 def test_a_large_load_ends_before_everything_stops(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     source = put_large(cloud, "jobs_down.csv")
     cloud.commands.down()
