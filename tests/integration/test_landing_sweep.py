@@ -379,7 +379,7 @@ def test_a_load_that_is_worked_on_is_not_offered(landing: Landing, function: Fun
         session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
         assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
         assert (landing.load()["status"], landing.load()["attempts"]) == ("running", 1)
-    other.close()
+        session.run("SELECT pg_advisory_unlock_all()")
     assert sweep(function) == 1
 
 
