@@ -18,7 +18,7 @@ from chalicelib.datasets import MAX_TEXT
 from tests.openapi import described
 
 # Rules that JSON Schema does not know: which rows exist, and which days there are.
-UNTOLD = ("does not exist", "is not an ISO 8601 date-time", "is outside the years 1 to 9999")
+UNTOLD = ("does not exist", "is not a date-time", "is outside the years 1 to 9999")
 UNTOLD_QUERIES = (
     "cursor must be the next_cursor of an earlier answer",  # the shape of a restore point, but of no day
     "from must not be a later year than to",

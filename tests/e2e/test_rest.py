@@ -84,7 +84,7 @@ def test_a_batch_of_1000_with_three_bad_rows(cloud: Cloud) -> None:
     assert [(r["index"], r["reasons"], r["fields"]) for r in answer.body["rejected"]] == [
         (0, ["name is missing"], ["name"]),
         (500, ["job_id 7 does not exist"], ["job_id"]),
-        (999, ["datetime is not an ISO 8601 date-time"], ["datetime"]),
+        (999, ["datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"], ["datetime"]),
     ]
     assert [r["row"] for r in answer.body["rejected"]] == [rows[0], rows[500], rows[999]]
     assert cloud.sql("SELECT count(*) FROM hired_employees") == [(997,)]

@@ -58,11 +58,11 @@ def _heads(fields: tuple[bytes, ...], columns: tuple[str, ...]) -> bool:
 
 
 def _is_whole(text: str) -> bool:
-    whole, point, zeros = (text[1:] if text[:1] in ("+", "-") else text).partition(".")
+    whole, _, zeros = (text[1:] if text[:1] in ("+", "-") else text).partition(".")
     return whole.isdecimal() and not zeros.strip("0")
 
 
-def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - one machine, read at once
+def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:
     """The fields from line `at` on, None where they break the rules of quoting, and the lines they take.
 
     A machine of four states: start of a field, bare, quoted, after the closing quote. A quote that is never

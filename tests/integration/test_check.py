@@ -242,7 +242,7 @@ def test_the_answer_has_counts_reasons_and_the_first_rejects(api: Api, database:
     assert answer.body["reasons"] == [
         {"reason": "department_id does not exist", "count": 3},
         {"reason": "job_id does not exist", "count": 2},
-        {"reason": "datetime is not an ISO 8601 date-time", "count": 1},
+        {"reason": "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z", "count": 1},
         {"reason": "expected 5 fields, found fewer", "count": 1},
         {"reason": "name is missing", "count": 1},
     ]
@@ -251,7 +251,7 @@ def test_the_answer_has_counts_reasons_and_the_first_rejects(api: Api, database:
             "line": 2,
             "reasons": [
                 "name is missing",
-                "datetime is not an ISO 8601 date-time",
+                "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z",
                 "department_id 9 does not exist",
             ],
             "fields": ["name", "datetime", "department_id"],

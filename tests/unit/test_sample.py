@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from chalicelib.datasets import DATASETS, Dataset, Kind
-from chalicelib.ingest.reader import Clean, Reader, Record, Seeker
+from chalicelib.ingest.reader import Clean, Reader, Record
 from chalicelib.ingest.rules import check_fields
+from chalicelib.ingest.seeker import Seeker
 from chalicelib.ingest.sources import Source
 from infra.demo.__main__ import check
 from infra.demo.show import Progress, rejects_by_reason, table
