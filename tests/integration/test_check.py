@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib import deadline, history
-from chalicelib.api.checks import MAX_BODY
+from chalicelib.api.requests import MAX_BODY
 from chalicelib.database import Database, Session
 from chalicelib.datasets import DATASETS, Dataset, Kind
 from chalicelib.errors import LoadError, OutOfTime

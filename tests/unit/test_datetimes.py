@@ -27,7 +27,7 @@ def since_1970(at: object) -> int:
 
 
 def by_grammar(text: str) -> int | None:
-    found = []
+    found: list[int | None] = []
     for read in (datetimes.utc, datetimes.by_grammar):
         try:
             found.append(since_1970(read(text)))

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -17,7 +16,9 @@ from chalicelib.api import checks, history, openapi, patterns, restores
 from chalicelib.api.openapi.examples import example as example_of
 from chalicelib.api.openapi.operations import TAGS, Operation, operations
 from chalicelib.api.openapi.schemas import ref, row_name
-from chalicelib.api.parameters import Parameter, asked
+from chalicelib.api.parameters import Parameter
+from chalicelib.api.parameters import read as read_query
+from chalicelib.api.requests import BINARY
 from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.errors import Unprocessable
 from chalicelib.ingest import datetimes
@@ -166,15 +167,21 @@ def test_what_must_be_given_is_told(document: Described) -> None:
         if p["required"] and p["in"] == "query"
     }
     assert given == {("/uploads/check", "dataset")}
-    asking: Any = SimpleNamespace(query_params={"limit": "3"})
     with pytest.raises(Unprocessable, match="dataset must be given"):
-        asked(asking, (checks.DATASET, history.LIMIT))
+        read_query((checks.DATASET, history.LIMIT), {"limit": ["3"]})
 
 
 def test_a_file_to_check_is_csv_or_gzip(document: Described) -> None:
     body = document.document["paths"]["/uploads/check"]["post"]["requestBody"]
     assert list(body["content"]) == list(checks.MEDIA_TYPES)
-    assert set(checks.MEDIA_TYPES) <= set(app.api.binary_types)  # or API Gateway would not keep their bytes
+    assert {*checks.MEDIA_TYPES, BINARY} <= set(app.api.binary_types)  # or API Gateway would not keep their bytes
+
+
+def test_a_route_takes_the_query_parameters_that_the_document_shows() -> None:
+    for operation in OPERATIONS:
+        view = app.routes[operation.path][operation.method].view_function
+        shown = tuple(p for p in operation.parameters if f"{{{p.name}}}" not in operation.path)
+        assert getattr(view, "query_parameters", ()) == (None if operation.any_query else shown), operation.id
 
 
 def read(parameter: Parameter, text: str) -> Any:

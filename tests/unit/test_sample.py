@@ -71,7 +71,7 @@ def test_every_kind_of_broken_row_is_there() -> None:
     for part in (
         "is missing",
         "is not a whole number",
-        "is not an ISO 8601",
+        "is not a date-time",
         "outside the years",
         "department_id 2000000001 does not exist",
         "job_id 2000000001 does not exist",
