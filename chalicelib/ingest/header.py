@@ -15,8 +15,8 @@ LONGEST_SHOWN = 40  # characters of such a name
 # Characters that nobody sees, by their code points: soft hyphen, zero-width ones, marks of direction, byte order mark.
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _ASIDE = re.compile(rf"[\s\"'_{_INVISIBLE}-]+")
-_AROUND = rf"[\s\"'{_INVISIBLE}]*"
-_WHOLE_NUMBER = re.compile(rf"{_AROUND}[+-]?\d+(?:\.0*)?{_AROUND}")
+_UNSEEN = re.compile(rf"[\s\"'{_INVISIBLE}]+")
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
 _NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_INVISIBLE}]+")
 
 
@@ -29,7 +29,7 @@ def is_header(dataset: Dataset, fields: Sequence[bytes]) -> bool:
     """
     texts = [field.decode("utf-8", "replace") for field in fields]
     names = [_bare(text) for text in texts]
-    if _names().isdisjoint(names) or any(map(_WHOLE_NUMBER.fullmatch, texts)):
+    if _names().isdisjoint(names) or any(_WHOLE_NUMBER.fullmatch(_UNSEEN.sub("", text)) for text in texts):
         return False
     if names == [_bare(name) for name in dataset.column_names]:
         return True

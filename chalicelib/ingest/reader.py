@@ -9,8 +9,9 @@ Where a record ends is told by its quotes, whether it is refused or not:
 - Any other quote is a character like another, and so is all that follows a closing quote up to the
   next comma or line break. Either one makes the record a reject.
 - A record ends at the first line break that no quoted field holds, however long it has become.
-- A quote that is not closed within 1 MiB, or before the end of the file, is never closed. Its record
-  ends with the line on which that quote stands, so that it cannot swallow the rest of the file.
+- A quote that is not closed within 1 MiB, or before the end of the file, is never closed. Nor is one
+  whose next quote begins a quoted field of a later line, which ends on that line. Its record ends with
+  the line on which it stands, so that it cannot swallow the rows below.
 
 The first record may be a header. One that names our columns in our order is skipped. Any other one is
 an error, for the rows below it would be read as something that they are not.
@@ -27,9 +28,9 @@ from chalicelib.ingest.header import is_header
 from chalicelib.ingest.patterns import (
     ANY_RECORD,
     BLANK_LINES,
+    ENDED,
     FIELD,
     FIELDS,
-    QUOTED,
     RECORD,
     REST_OF_FIELD,
     REST_OF_LINE,
@@ -253,13 +254,13 @@ class Reader:
         line, start, kept = self._line, self.offset, bytearray()
         ends = closed = False
         while not ends:
-            while len(self._buffer) - self._position <= MAX_RECORD and self._more():
+            while len(self._buffer) - self._position < MAX_RECORD + 2 and self._more():
                 pass
-            window = self._position + MAX_RECORD + 1
+            window = self._position + MAX_RECORD + 2  # with what tells that a quote is the closing one
             if (fields := FIELDS.match(self._buffer, self._position, window)) and fields.group():
                 self._pass(fields.end(), kept)
                 continue
-            quoted = QUOTED.match(self._buffer, self._position, window)
+            quoted = ENDED.match(self._buffer, self._position, window)
             closed = self._buffer[self._position] != _QUOTE or bool(quoted and len(quoted.group()) <= MAX_RECORD)
             if quoted and closed:
                 self._pass(quoted.end(), kept)

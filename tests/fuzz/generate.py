@@ -47,6 +47,7 @@ TOKENS = (
         b"Job ID",
         b"\xe2\x80\x8bname",
         b'"a\nb"c',
+        b',"x y",',
         b'"a\nb"',
         b",,,,\n",
         b"'; DROP TABLE jobs; --",

@@ -62,18 +62,20 @@ def _is_whole(text: str) -> bool:
     return whole.isdecimal() and not zeros.strip("0")
 
 
-def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:
+def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - one machine, read at once
     """The fields from line `at` on, None where they break the rules of quoting, and the lines they take.
 
     A machine of four states: start of a field, bare, quoted, after the closing quote. A quote that is never
-    closed ends on its own line.
+    closed ends on its own line, and so does one that would be closed on a later line by a quote that opens
+    a field there.
     """
-    fields, field, state, sound, opened = [], bytearray(), "start", True, 0
+    fields, field, state, sound, opened, doubtful = [], bytearray(), "start", True, 0, False
     for taken, line in enumerate(lines[at:], 1):
         for position, byte in enumerate(line):
             if state == "quoted":
                 if byte == 0x22:
                     state = "closed"
+                    doubtful = taken > opened and _opens(line, position)
                 else:
                     field.append(byte)
             elif byte == 0x2C:
@@ -87,6 +89,8 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
                 state = "quoted"
             elif state == "closed" and byte == 0x0D and position == len(line) - 1:
                 continue
+            elif state == "closed" and doubtful:
+                return None, opened
             else:
                 sound &= byte != 0x22 and state != "closed"
                 field.append(byte)
@@ -96,6 +100,21 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
             return ((*fields, last) if sound else None), taken
         field.append(0x0A)
     return None, opened
+
+
+def _opens(line: bytes, at: int) -> bool:
+    """Whether the quote there begins a quoted field that ends on this line, with text in it."""
+    if at and line[at - 1] != 0x2C:
+        return False
+    end = at + 1
+    while end < len(line):
+        if line[end] != 0x22:
+            end += 1
+        elif line[end + 1 : end + 2] == b'"':
+            end += 2
+        else:
+            return line[end + 1 :] in (b"", b"\r") or line[end + 1] == 0x2C
+    return False
 
 
 class Unreadable(Exception):

@@ -232,9 +232,17 @@ def test_a_refused_record_is_reported_with_all_its_lines() -> None:
     assert (record.line, record.lines, record.raw) == (1, 3, raw)
 
 
-def test_a_quote_that_is_closed_by_the_next_one_takes_what_stands_between() -> None:
-    data = b'1,"Sales\n2,Ops\n3,"IT"\n4,HR\n'
-    assert seen(data) == [(1, "problem", BAD_QUOTING.text), *rows((4, 4, "HR"))]
+def test_an_open_quote_does_not_swallow_up_to_the_next_one_that_opens() -> None:
+    expected = [(1, "problem", NEVER_CLOSED.text), *rows((2, 2, "Ops"), (3, 3, "IT"))]
+    assert seen(b'1,"Sales\n2,Ops\n3,"IT"\n') == expected
+    assert seen(b'"1","Sales\n"2","Ops"\n"3","IT"\n') == expected
+    assert seen(b'1,"Sales\r\n2,Ops\r\n3,"IT"\r\n') == expected
+    assert seen(b'1,"Sales\n2,Ops\n3,"I ""T""",more\n')[:2] == expected[:2]
+
+
+def test_a_quote_that_another_one_closes_takes_what_stands_between() -> None:
+    assert seen(b'1,"Sales\n2,Ops\n3,I"T\n4,HR\n') == [(1, "problem", BAD_QUOTING.text), *rows((4, 4, "HR"))]
+    assert seen(b'1,"Sales\n2,Ops\n3,"\n4,HR\n') == rows((1, 1, "Sales\n2,Ops\n3,"), (4, 4, "HR"))
 
 
 def test_a_quote_that_is_never_closed_costs_its_own_line_alone() -> None:
@@ -256,7 +264,7 @@ def test_a_quote_may_be_closed_within_1_mib(size: int, end: bytes, drip: int) ->
 
 @pytest.mark.parametrize(
     "line",
-    [b'1,"a\n', b'1,"a","\n', b'1,"""\n', b'1,""\n', b'"\n', b'"a",\n,"', b'1,a"\n', b'1,"a" "\n', b"1,a,", b'1,"a",'],
+    [b'1,"a\n', b'1,"a","\n', b'1,"""\n', b'1,""\n', b'"\n', b'"a",\n,"', b'1,a"\n', b'1,"a" "\n', b"1,a,", b'1,"a",', b'9,"u\n2,"v"\n'],
 )
 def test_quotes_that_mean_harm_cost_linear_time(line: bytes) -> None:
     """Each line would open a quote of its own if it were read alone. Looking a MiB ahead for every one takes hours."""
