@@ -264,7 +264,19 @@ def test_a_quote_may_be_closed_within_1_mib(size: int, end: bytes, drip: int) ->
 
 @pytest.mark.parametrize(
     "line",
-    [b'1,"a\n', b'1,"a","\n', b'1,"""\n', b'1,""\n', b'"\n', b'"a",\n,"', b'1,a"\n', b'1,"a" "\n', b"1,a,", b'1,"a",', b'9,"u\n2,"v"\n'],
+    [
+        b'1,"a\n',
+        b'1,"a","\n',
+        b'1,"""\n',
+        b'1,""\n',
+        b'"\n',
+        b'"a",\n,"',
+        b'1,a"\n',
+        b'1,"a" "\n',
+        b"1,a,",
+        b'1,"a",',
+        b'9,"u\n2,"v"\n',
+    ],
 )
 def test_quotes_that_mean_harm_cost_linear_time(line: bytes) -> None:
     """Each line would open a quote of its own if it were read alone. Looking a MiB ahead for every one takes hours."""
