@@ -14,9 +14,11 @@ from chalicelib.api import (
     docs,
     health,
     history,
+    parameters,
     presigned,
     problems,
     reports,
+    requests,
     restores,
     uploads,
 )
@@ -27,10 +29,11 @@ app = Chalice(app_name="hireflow", configure_logs=False)
 logs.configure(os.environ.get("LOG_LEVEL") or "INFO")
 
 # Chalice's list for API Gateway, which would make text of other bodies and lose the bytes that are none.
-app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *checks.MEDIA_TYPES]))
+app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *checks.MEDIA_TYPES, requests.BINARY]))
 
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(access.middleware, "http")
+app.register_middleware(parameters.middleware(app), "http")
 for kind in ("s3", "scheduled", "pure_lambda"):
     app.register_middleware(problems.discreet, kind)
 app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]

@@ -1,5 +1,6 @@
 """The environment, read and checked once per process."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 from chalicelib.errors import ConfigurationError
 
 _ROOT = Path(__file__).parents[1]  # where a function's package is unpacked
+_DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e\d+)?", re.ASCII)
 _REQUIRED = ("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET", "DEAD_LETTER_QUEUE")
 
 
@@ -97,10 +99,8 @@ def _switch(env: Mapping[str, str], name: str, default: str, wrong: list[str]) -
 
 
 def _positive(env: Mapping[str, str], name: str, default: float, wrong: list[str], most: float = 36_500_000) -> float:
-    try:
-        value = float(env.get(name) or default)
-    except ValueError:
-        value = 0.0
+    text = (env.get(name) or str(default)).strip()
+    value = float(text) if _DECIMAL.fullmatch(text) else 0.0  # float() takes 1_0, and digits of any script
     if not 0 < value <= most:
         wrong.append(f"{name} is not a positive number")
     return value

@@ -19,7 +19,7 @@ NOBODY = 2_000_000_001  # the id of a department or job that does not exist
 Stored = tuple[int | str | datetime, ...]
 
 _ID = "is not a whole number from 1 to 2147483647"
-_DATE = "datetime is not an ISO 8601 date-time"
+_DATE = "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"
 _QUOTES = "a quote stands inside an unquoted field or text follows a closing quote"
 _UNCLOSED = "a quote is never closed (or not within 1 MiB)"
 

@@ -15,10 +15,11 @@ from schemathesis.schemas import BaseSchema
 
 from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.datasets import MAX_TEXT
+from chalicelib.ingest import datetimes
 from tests.openapi import described
 
 # Rules that JSON Schema does not know: which rows exist, and which days there are.
-UNTOLD = ("does not exist", "is not an ISO 8601 date-time", "is outside the years 1 to 9999")
+UNTOLD = ("does not exist", datetimes.WANTED, datetimes.OUTSIDE)
 UNTOLD_QUERIES = (
     "cursor must be the next_cursor of an earlier answer",  # the shape of a restore point, but of no day
     "from must not be a later year than to",

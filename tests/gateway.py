@@ -2,12 +2,14 @@
 
 What it answers by itself is modelled on AWS's documentation: 403 for a path or a method that is not
 deployed, OPTIONS included where there is no CORS; 413 for a body over 10 MB; application/json where a
-function names no content type; bodies of the app's binary types as base64, others as text.
+function names no content type; bodies of the app's binary types, which may have wildcards, as base64, others as text,
+with U+FFFD for bytes that are not UTF-8.
 """
 
 import base64
 import json
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -42,7 +44,7 @@ class Gateway:
         query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="replace")
         sent = environ["wsgi.input"].read(length)
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-        binary = media_type in self._app.api.binary_types
+        binary = any(fnmatchcase(media_type, declared) for declared in self._app.api.binary_types)
         body = base64.b64encode(sent).decode() if binary else sent.decode("utf-8", "replace")
         event = {
             "httpMethod": method,

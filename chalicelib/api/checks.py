@@ -5,15 +5,13 @@ import json
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.history import LIMIT
-from chalicelib.api.parameters import OneOf, asked
+from chalicelib.api.parameters import OneOf, asked, takes
 from chalicelib.api.problems import endpoint
 from chalicelib.api.requests import media_type, raw_body
 from chalicelib.datasets import DATASETS
-from chalicelib.errors import LoadError, TooLarge, Unprocessable, UnsupportedMedia
+from chalicelib.errors import LoadError, Unprocessable, UnsupportedMedia
 from chalicelib.services import services
 
-# Lambda takes 6 MB of JSON, in which four characters of base64 stand for three bytes.
-MAX_BODY = 4_500_000
 CSV, *GZIP = MEDIA_TYPES = ("text/csv", "application/gzip", "application/octet-stream")
 DATASET = OneOf("dataset", "what the file holds", allowed=tuple(DATASETS), example="departments", required=True)
 
@@ -22,6 +20,7 @@ routes = Blueprint(__name__)
 
 @routes.route("/uploads/check", methods=["POST"], content_types=["*/*"])
 @endpoint
+@takes(DATASET, LIMIT)
 def check_file() -> Response:
     from chalicelib.ingest.dryrun import dry_run  # with all that reads files: nobody else's cold start pays for it
 
@@ -29,13 +28,8 @@ def check_file() -> Response:
     zipped = media_type(request, MEDIA_TYPES) in GZIP
     if (coding := str(request.headers.get("content-encoding", "identity"))).strip().lower() != "identity":
         raise UnsupportedMedia(f"send gzip as application/gzip, without Content-Encoding: {coding[:60]}")
-    wanted = asked(request, (DATASET, LIMIT))
-    body = raw_body(request)
-    if len(body) > MAX_BODY:
-        raise TooLarge(
-            f"a body of at most {MAX_BODY / 1e6} MB can be checked, this one has {len(body) / 1e6:.1f} MB;"
-            " as application/gzip many times more rows fit"
-        )
+    wanted = asked(request)
+    body = raw_body(request, or_else="; as application/gzip many times more rows fit")
     dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
     try:
         found = dry_run(services().database, dataset, body, zipped=zipped, limit=limit)

@@ -8,7 +8,7 @@ from chalice.app import Blueprint, Response
 from chalicelib.api import pages as site
 from chalicelib.api.access import caller_role
 from chalicelib.api.history import CURSOR, FILTERS, LOAD_ID
-from chalicelib.api.parameters import OneOf, WholeNumber, asked
+from chalicelib.api.parameters import OneOf, WholeNumber, asked, takes, takes_anything
 from chalicelib.api.problems import endpoint
 from chalicelib.api.reports import DEPARTMENT_ID, FROM, TO
 from chalicelib.api.restores import CURSOR as RESTORE_POINT
@@ -34,6 +34,7 @@ routes = Blueprint(__name__)
 
 @routes.route("/", content_types=["*/*"])
 @endpoint
+@takes_anything
 def page() -> Response:
     from chalicelib.dashboard import pages
 
@@ -50,13 +51,14 @@ def page() -> Response:
 
 @routes.route("/dashboard/{panel}", content_types=["*/*"])
 @endpoint
+@takes(*QUERY)
 def panel(panel: str) -> Response:
     from chalicelib.dashboard import panels
 
     if panel not in NAMES:
         raise NotFound(f"there is no panel {panel[:40]}")
     request = routes.current_request
-    caller = panels.Caller(caller_role(request), asked(request, QUERY))
+    caller = panels.Caller(caller_role(request), asked(request))
     return Response(panels.rendered(panel, services(), caller), headers=_PANEL)
 
 

@@ -3,7 +3,6 @@
 import json
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from chalice.app import Blueprint, Response
 
@@ -11,7 +10,7 @@ from chalicelib import vendored
 from chalicelib.api import pages
 from chalicelib.api.access import needed
 from chalicelib.api.pages import Asset
-from chalicelib.api.parameters import OneOf, Text, asked
+from chalicelib.api.parameters import OneOf, Text, asked, takes, takes_anything
 from chalicelib.api.problems import endpoint
 from chalicelib.errors import NotFound, Unprocessable
 from chalicelib.services import services
@@ -52,18 +51,20 @@ def openapi_document() -> Response:
 
 @routes.route("/docs", content_types=["*/*"])
 @endpoint
+@takes_anything
 def docs_page() -> Response:
     return pages.page(routes.current_request, _page(pages.root(routes.current_request)))
 
 
 @routes.route("/docs/{asset}", content_types=["*/*"])
 @endpoint
+@takes(VERSION)
 def docs_asset(asset: str) -> Response:
     try:
         wanted = ASSETS[ASSET.read(asset)]
     except Unprocessable:
         raise NotFound(f"there is no file {asset[:40]}") from None
-    sent: dict[str, Any] = asked(routes.current_request, (VERSION,))
+    sent = asked(routes.current_request)
     return pages.asset(routes.current_request, wanted, sent.get("v"))
 
 

@@ -7,7 +7,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import history as past
 from chalicelib import instants, loads
-from chalicelib.api.parameters import OneOf, WholeNumber, asked
+from chalicelib.api.parameters import OneOf, WholeNumber, asked, takes
 from chalicelib.api.problems import endpoint
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import NotFound, Unprocessable
@@ -33,8 +33,9 @@ routes = Blueprint(__name__)
 
 @routes.route("/loads", content_types=["*/*"])
 @endpoint
+@takes(*FILTERS, LIMIT, CURSOR)
 def list_loads() -> dict[str, Any]:
-    filters = asked(routes.current_request, (*FILTERS, LIMIT, CURSOR))
+    filters = asked(routes.current_request)
     limit, before = filters.pop("limit"), filters.pop("cursor", None)
     with services().database.session() as session:
         rows = past.listed(session, filters, limit=limit + 1, before=before)
@@ -56,8 +57,9 @@ def show_load(load_id: str) -> dict[str, Any]:
 
 @routes.route("/loads/{load_id}/rejects", content_types=["*/*"])
 @endpoint
+@takes(LIMIT)
 def show_rejects(load_id: str) -> Response:
-    wanted, limit = _load_id(load_id), asked(routes.current_request, (LIMIT,))["limit"]
+    wanted, limit = _load_id(load_id), asked(routes.current_request)["limit"]
     parts = services()
     with parts.database.session() as session:
         shown = of_load(session, parts.storage.errored, wanted, limit)

@@ -1,7 +1,6 @@
 """What the rules take, as regular expressions that ECMA-262, Python and Rust read alike, for JSON Schema.
 
-They tell the shape, not the calendar: 30 February passes here and is refused by the rules. What
-`datetime.fromisoformat` takes beyond ISO 8601, such as any character for the T, is not told.
+They tell the shape, not the calendar: 30 February passes here and is refused by the rules.
 """
 
 
@@ -27,11 +26,17 @@ _WHITE = f"[{_WHITE_CHARACTERS}]"
 _MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
 _HOUR, _SIXTY = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]"
 _WEEK = "W(?:0[1-9]|[1-4][0-9]|5[0-3])"
-_DATE = f"[0-9]{{4}}(?:-{_MONTH}-{_DAY}|{_MONTH}{_DAY}|-{_WEEK}(?:-[1-7])?|{_WEEK}[1-7]?)"
+_EXTENDED_DATE = f"[0-9]{{4}}-(?:{_MONTH}-{_DAY}|{_WEEK}-[1-7])"
+_BASIC_DATE = f"[0-9]{{4}}(?:{_MONTH}{_DAY}|{_WEEK}[1-7])"
 _PART = r"(?:[.,][0-9]+)?"
-_TIME = f"{_HOUR}(?::{_SIXTY}(?::{_SIXTY}{_PART})?|{_SIXTY}(?:{_SIXTY}{_PART})?)?"
+_EXTENDED_TIME = f"{_HOUR}:{_SIXTY}(?::{_SIXTY}{_PART})?"
+_BASIC_TIME = f"{_HOUR}{_SIXTY}(?:{_SIXTY}{_PART})?"
+_ZONE = f"(?:[Zz]| UTC|[+-]{_HOUR}(?::?{_SIXTY})?)?"
 
-INSTANT = rf"{_DATE}(?:[T ]{_TIME}(?:Z|[+-]{_TIME})?)?"
+INSTANT = (
+    rf"{_EXTENDED_DATE}(?:[Tt ]{_EXTENDED_TIME}{_ZONE})?"
+    rf"|{_BASIC_DATE}(?:[Tt ](?:{_EXTENDED_TIME}|{_BASIC_TIME}){_ZONE})?"
+)
 BLANK = f"^{_WHITE}*$"
 TEXT = rf"^[^\0]*[^\0{_WHITE_CHARACTERS}][^\0]*$"
 FILE_NAME = r"^[^\x00-\x1f\x7f-\x9f/\\]+\.csv(?:\.gz)?$"

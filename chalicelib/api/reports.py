@@ -8,7 +8,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import reports
 from chalicelib.api.negotiation import TextResponse, entity_tag, has_already, preferred
-from chalicelib.api.parameters import WholeNumber, asked
+from chalicelib.api.parameters import WholeNumber, asked, takes
 from chalicelib.api.problems import endpoint
 from chalicelib.database import SNAPSHOT, Session
 from chalicelib.datasets import MAX_ID
@@ -30,18 +30,20 @@ routes = Blueprint(__name__)
 
 @routes.route("/department/hires/quarterly/{year}", content_types=["*/*"])
 @endpoint
+@takes(DEPARTMENT_ID)
 def hires_per_quarter(year: str) -> Response:
     wanted = YEAR.read(year)
-    narrowed = asked(routes.current_request, (DEPARTMENT_ID,))
+    narrowed = asked(routes.current_request)
     name = f"quarterly-hires-{wanted}"
     return _answer(lambda session: reports.quarterly(session, wanted, **narrowed), reports.QUARTERLY, name)
 
 
 @routes.route("/department/hires/quarterly", content_types=["*/*"])
 @endpoint
+@takes(FROM, TO, DEPARTMENT_ID)
 def hires_per_quarter_between() -> Response:
-    first, last = _range()
-    narrowed = asked(routes.current_request, (DEPARTMENT_ID,))
+    narrowed = asked(routes.current_request)
+    first, last = _range(narrowed.pop("from"), narrowed.pop("to"))
     return _answer(
         lambda session: reports.quarterly_between(session, first, last, **narrowed),
         reports.QUARTERLY_BETWEEN,
@@ -58,8 +60,10 @@ def departments_above_mean(year: str) -> Response:
 
 @routes.route("/department/hires/top", content_types=["*/*"])
 @endpoint
+@takes(FROM, TO)
 def departments_above_mean_between() -> Response:
-    first, last = _range()
+    ends = asked(routes.current_request)
+    first, last = _range(ends["from"], ends["to"])
     name = f"top-departments{_named(first, last)}"
     return _answer(lambda session: reports.top(session, first, last), reports.TOP, name)
 
@@ -70,10 +74,8 @@ def years_with_hires() -> Response:
     return _answer(lambda session: json.dumps({"years": reports.years(session)}), reports.YEARS, "years-with-hires")
 
 
-def _range() -> tuple[int, int]:
+def _range(first: int, last: int) -> tuple[int, int]:
     """The years that are asked for, all of them where no end is named. Raises Unprocessable."""
-    ends = asked(routes.current_request, (FROM, TO))
-    first, last = ends["from"], ends["to"]
     if first > last:
         raise Unprocessable("from must not be a later year than to")
     return first, last

@@ -1,16 +1,31 @@
-"""What a request says: its correlation id, and its JSON body, checked."""
+"""What a request says: its correlation id, and its body, checked byte by byte.
+
+API Gateway makes text of a body before a function sees it, and puts U+FFFD in the place of bytes that are
+not UTF-8: what was sent is lost then. It leaves the bytes of binary types alone, so JSON is one (`BINARY`).
+"""
 
 import json
+import re
 import sys
 from typing import Any, Final, NoReturn, cast
 
 from chalice.app import Request
 
 from chalicelib import correlation
-from chalicelib.errors import MalformedRequest, UnsupportedMedia
+from chalicelib.errors import MalformedRequest, TooLarge, UnsupportedMedia
 
+# API Gateway knows wildcards in its list of binary types. Chalice compares the list with the type of every answer as
+# it stands, and would make base64 of each one in JSON if that were named here: API Gateway sends base64 on as it is.
+BINARY: Final = "application/*"
+# Lambda takes 6 MB of JSON, in which four characters of base64 stand for three bytes.
+MAX_BODY: Final = 4_500_000
 TOO_DEEP: Final = "the body is nested too deeply"
+_NOT_UTF_8: Final = "the body is not UTF-8"
+_REPLACED = "\ufffd"
 _MOST_DIGITS = 300  # of an int that a float can hold as well
+_SHOWN = 60  # characters of a member's name
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";]*)", re.IGNORECASE)
+_UTF_8 = ("utf-8", "utf8", "us-ascii")
 
 
 def correlation_id(request: Request) -> str:
@@ -30,28 +45,60 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
         return None
     media_type(request, ("application/json",))
     try:
-        return json.loads(raw, parse_constant=_not_json, parse_float=_number, parse_int=_whole)
+        text = raw.decode("utf-8-sig")
+        return json.loads(
+            text, parse_constant=_not_json, parse_float=_number, parse_int=_whole, object_pairs_hook=_object
+        )
     except RecursionError as error:
         raise MalformedRequest(TOO_DEEP) from error
+    except UnicodeDecodeError as error:
+        raise MalformedRequest(f"{_NOT_UTF_8}: send JSON in UTF-8, without another charset") from error
     except ValueError as error:
-        raise MalformedRequest(f"the body is not JSON: {_reason(error)}") from error
+        is_wide = b"\0" in raw[:4]  # as the first characters of any JSON are in UTF-16 and UTF-32
+        raise MalformedRequest(_NOT_UTF_8 if is_wide else f"the body is not JSON: {_reason(error)}") from error
 
 
 def media_type(request: Request, taken: tuple[str, ...]) -> str:
-    """The type of the body, one of those `taken`. Raises UnsupportedMedia."""
-    found = str(request.headers.get("content-type", "application/json")).partition(";")[0].strip().lower()
+    """The type of the body, one of those `taken`. Raises UnsupportedMedia, also for another charset than UTF-8."""
+    header = str(request.headers.get("content-type", "application/json"))
+    found = header.partition(";")[0].strip().lower()
     if found not in taken:
         raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {found[:60] or 'nothing'}")
+    charset = _CHARSET.search(header)
+    if charset and charset[1].strip().lower() not in _UTF_8:
+        raise UnsupportedMedia(f"the body must be in UTF-8, not in {charset[1].strip()[:40] or 'nothing'}")
     return found
 
 
-def raw_body(request: Request) -> bytes:
-    """The bytes that were sent. Raises MalformedRequest."""
+def raw_body(request: Request, *, or_else: str = "") -> bytes:
+    """The bytes that were sent. Raises MalformedRequest, also where they came as text of which some may have been
+    replaced, and TooLarge, with what to do instead."""
     try:
         raw = request.raw_body
-        return raw.encode() if isinstance(raw, str) else raw
+        raw = raw.encode() if isinstance(raw, str) else raw
     except ValueError as error:  # text that cannot be encoded, base64 that is none
         raise MalformedRequest("the body is not readable") from error
+    if len(raw) > MAX_BODY:
+        raise TooLarge(
+            f"a body has at most {MAX_BODY / 1e6} MB, this one has {len(raw) / 1e6:.1f} MB; nothing was stored{or_else}"
+        )
+    if not request.to_original_event().get("isBase64Encoded") and _REPLACED.encode() in raw:
+        raise MalformedRequest(
+            f"{_NOT_UTF_8}, or holds U+FFFD, which cannot be told from what stands for other bytes: write \\ufffd"
+        )
+    return raw
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, each of whose members is named once: parsers do not agree on which of two would count."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names: set[str] = set()
+        for name, _ in pairs:
+            if name in names:
+                raise ValueError(f"the member {name[:_SHOWN]!r} is there twice")
+            names.add(name)
+    return found
 
 
 def _number(text: str) -> float:
@@ -69,8 +116,6 @@ def _not_json(constant: str) -> NoReturn:
 
 
 def _reason(error: ValueError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8"
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    return str(error)[:100]
+    return str(error)

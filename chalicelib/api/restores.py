@@ -7,7 +7,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api import patterns
 from chalicelib.api.history import LIMIT
-from chalicelib.api.parameters import Parameter, asked
+from chalicelib.api.parameters import Parameter, asked, takes
 from chalicelib.api.problems import endpoint
 from chalicelib.api.requests import correlation_id, json_body
 from chalicelib.datasets import DATASETS, Dataset
@@ -68,9 +68,10 @@ for _dataset in DATASETS.values():
 
 @routes.route("/backups", content_types=["*/*"])
 @endpoint
+@takes(LIMIT, CURSOR)
 def backups() -> dict[str, Any]:
     from chalicelib.backups import manifest
 
-    page = asked(routes.current_request, (LIMIT, CURSOR))
+    page = asked(routes.current_request)
     found, cursor = manifest.listed(services().storage.backup, page["limit"], page.get("cursor"))
     return {"backups": found, "next_cursor": cursor}

@@ -82,7 +82,7 @@ def records(
     container = Container(stream, expansion)
     head, sentinel = _framing(dataset, _plain_schema(dataset, container.schema))
     for count, block in container.blocks():
-        if skip >= count:  # an earlier reader has decoded it
+        if skip and skip >= count:  # an earlier reader has decoded it
             skip -= count
             continue
         for rows in _decoded(dataset, head, sentinel, count, block):

@@ -2,6 +2,10 @@
 
 A restore point is a folder `backups/<name>/` whose `manifest.json` was written last. Its name is the
 UTC time before which every committed change is in it, so names sort by age.
+
+Whatever else lies there is ignored. A restore point whose name lies ahead of the clock was made while a
+clock was wrong. It can be restored by its name, and is listed after all others; it is never the newest one,
+so that backups go on and their age is told as it is.
 """
 
 import json
@@ -16,6 +20,7 @@ from chalicelib.errors import NotFound
 from chalicelib.storage import Bucket
 
 ROOT = "backups/"
+AHEAD = timedelta(minutes=5)  # by which clocks may differ
 _FORMAT = 1  # of the manifest itself
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z", re.ASCII)
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -132,15 +137,26 @@ def is_name(text: str) -> bool:
     return True
 
 
-def name_after(newest: str | None, now: datetime) -> str:
-    """A new name for `now`, or the earliest one later than `newest` where a clock ran backwards."""
-    at = now if newest is None else max(now, instant(newest) + timedelta(microseconds=1))
+def is_ahead(name: str, now: datetime | None = None) -> bool:
+    """Whether the name lies ahead of the clock."""
+    return instant(name) > (now or datetime.now(UTC)) + AHEAD
+
+
+def name_after(newest: str | None, now: datetime, taken: Sequence[str] = ()) -> str:
+    """A new name for `now`, or the earliest one later than `newest` where a clock ran backwards; none of those
+    `taken`."""
+    step = timedelta(microseconds=1)
+    at = now if newest is None else max(now, instant(newest) + step)
+    while instants.name(at) in taken:
+        at += step
     return instants.name(at)
 
 
-def names(bucket: Bucket) -> list[str]:
-    """Names of all folders shaped like a restore point, newest first; some may lack their manifest."""
-    return sorted(filter(is_name, bucket.folders(ROOT)), reverse=True)
+def names(bucket: Bucket, now: datetime | None = None) -> list[str]:
+    """Names of all folders shaped like a restore point, newest first, but those ahead of the clock last; some may
+    lack their manifest."""
+    found = sorted(filter(is_name, bucket.folders(ROOT)), reverse=True)
+    return sorted(found, key=lambda name: is_ahead(name, now))
 
 
 def read(bucket: Bucket, name: str) -> Manifest | None:
@@ -163,19 +179,23 @@ def get(bucket: Bucket, name: str) -> Manifest:
         raise NotFound(f"the manifest of restore point {name} is broken: it cannot be restored") from error
 
 
-def newest(bucket: Bucket, among: list[str] | None = None) -> Manifest | None:
-    """The newest complete restore point, of the given names (newest first) or of all there are."""
-    found = (read(bucket, name) for name in (names(bucket) if among is None else among))
-    return next(filter(None, found), None)
+def newest(bucket: Bucket, among: list[str] | None = None, now: datetime | None = None) -> Manifest | None:
+    """The newest complete restore point that is not ahead of the clock, of the given names (in the order of `names`)
+    or of all there are."""
+    present = (name for name in (names(bucket, now) if among is None else among) if not is_ahead(name, now))
+    return next(filter(None, (read(bucket, name) for name in present)), None)
 
 
 def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Manifest], str | None]:
-    """At most `limit` complete restore points older than `before`, newest first, and the next `before`.
+    """At most `limit` complete restore points that `names` has after `before`, and the next `before`.
 
     Only manifests of this page are read. The cursor is None after the last page.
     """
     found: list[Manifest] = []
-    older = [name for name in names(bucket) if before is None or name < before]
+    older = names(bucket)
+    if before is not None:
+        known = is_ahead(before)  # those come after all others
+        older = [name for name in older if (is_ahead(name), before) > (known, name)]
     for index, name in enumerate(older, 1):
         manifest = read(bucket, name)
         if manifest is not None:
@@ -193,17 +213,25 @@ def listed(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[
 
 
 def verified(bucket: Bucket, found: Sequence[Manifest]) -> dict[str, datetime]:
-    """When those of a page (newest first) that are marked as verified were, by name.
+    """When those of a page that are marked as verified were, by name.
 
-    The time is that of the mark in the bucket's list: a request for 200 restore points.
+    The time is that of the mark in the bucket's list: a request for 200 restore points. Those ahead of the clock
+    are looked for apart: a page may have the oldest ones and them.
     """
+    page = [manifest.restore_point for manifest in found]
+    ahead = [name for name in page if is_ahead(name)]
+    return _marks(bucket, page[: len(page) - len(ahead)]) | _marks(bucket, ahead)
+
+
+def _marks(bucket: Bucket, found: Sequence[str]) -> dict[str, datetime]:
+    """Of restore points that follow each other, newest first."""
     if not found:
         return {}
-    marks = {verified_key(manifest.restore_point): manifest.restore_point for manifest in found}
+    marks = {verified_key(name): name for name in found}
     times: dict[str, datetime] = {}
-    for listed in bucket.objects(ROOT, after=f"{ROOT}{found[-1].restore_point}/"):
+    for listed in bucket.objects(ROOT, after=f"{ROOT}{found[-1]}/"):
         if listed.key in marks:
             times[marks[listed.key]] = listed.modified
-        if listed.key > f"{ROOT}{found[0].restore_point}0":  # all of the newest one's have come
+        if listed.key > f"{ROOT}{found[0]}0":  # all of the newest one's have come
             break
     return times

@@ -54,9 +54,12 @@ def _chosen(bucket: Bucket, restore_point: str | None) -> Manifest:
     if restore_point is not None:
         return manifest.get(bucket, restore_point)
     newest = manifest.newest(bucket)
-    if newest is None:
-        raise NotFound("there is no backup yet")
-    return newest
+    if newest is not None:
+        return newest
+    if ahead := manifest.page(bucket, 1)[0]:
+        name = ahead[0].restore_point
+        raise NotFound(f"there is no backup yet but {name}, which lies ahead of the clock: name it to restore it")
+    raise NotFound("there is no backup yet")
 
 
 def _explained(error: Exception, restore_point: str, dataset: Dataset) -> HireflowError:

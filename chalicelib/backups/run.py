@@ -54,9 +54,10 @@ def run_backup(database: Database, storage: Storage, *, retention: timedelta, no
 
 def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> dict[str, Any]:
     began = time.monotonic()
-    existing = manifest.names(bucket)
-    newest = manifest.newest(bucket, existing)
-    name = manifest.name_after(existing[0] if existing else None, now())
+    at = now()
+    existing = manifest.names(bucket, at)
+    newest = manifest.newest(bucket, existing, at)
+    name = manifest.name_after(newest.restore_point if newest else None, at, existing)
     created = _create(session, bucket, name, newest)
     seconds = round(time.monotonic() - began, 3)
     current = created or newest

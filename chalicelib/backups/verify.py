@@ -39,7 +39,7 @@ def verify(
     older restore point or None}, JSON-able. Raises NotFound where there is no such restore point, and
     Unavailable when S3 is away.
     """
-    name, older = _chosen(bucket, restore_point)
+    name, older = _chosen(bucket, restore_point, now())
     report = {"restore_point": name, **_read_again(bucket, name), "older": older}
     faults = len(report["faults"]) + sum(len(table["faults"]) for table in report["tables"].values())
     if faults:
@@ -63,11 +63,13 @@ def _read_again(bucket: Bucket, name: str) -> dict[str, Any]:
     return {**answer, "faults": lacking, "tables": _tables(bucket, found)}
 
 
-def _chosen(bucket: Bucket, restore_point: str | None) -> tuple[str, str | None]:
-    """The name to verify and the next older one; folders without a manifest are no restore points."""
+def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[str, str | None]:
+    """The name to verify and the next one in the order of names; folders without a manifest are no restore points."""
     if restore_point is not None and not manifest.is_name(restore_point):
         raise NotFound("a restore point is named like 20210727T160208.123456Z")
-    existing = (name for name in manifest.names(bucket) if restore_point is None or name <= restore_point)
+    existing = manifest.names(bucket, now)
+    if restore_point in existing:
+        existing = existing[existing.index(restore_point) :]
     complete = (name for name in existing if bucket.exists(manifest.manifest_key(name)))
     name = next(complete, None)
     if name is None or restore_point not in (None, name):

@@ -180,11 +180,14 @@ def _load(row: Mapping[str, Any]) -> Found:
 
 
 def _point(summary: Mapping[str, Any]) -> Found:
+    from chalicelib.backups import manifest
+
     at = datetime.fromisoformat(summary["created_at"])
     tables = summary["tables"].values()
     return {
         **summary,
         "age": datetime.now(UTC) - at,
+        "is_ahead": manifest.is_ahead(summary["restore_point"]),
         "rows": sum(table["rows"] for table in tables),
         "bytes": sum(table["bytes"] for table in tables),
     }

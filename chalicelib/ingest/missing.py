@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from chalicelib.datasets import Dataset
-from chalicelib.ingest.reader import Seeker
 from chalicelib.ingest.rejects import Reject, row_of_fields
 from chalicelib.ingest.rules import missing_parent
+from chalicelib.ingest.seeker import Seeker
 from chalicelib.ingest.sources import StoredSeeker
 
 

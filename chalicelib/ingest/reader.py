@@ -1,24 +1,48 @@
 """Bytes of a CSV file -> records, as a stream in bounded memory.
 
 Two paths that agree on every input: runs of clean lines pass through untouched, any other record is
-split by RFC 4180. Nothing a record does can swallow the next one: where a quote makes a record run
-on over lines that do not fit together, only its first physical line is given up and reading resumes
-at the following line.
+split by RFC 4180.
+
+Where a record ends is told by its quotes, whether it is refused or not:
+- A quote opens a quoted field only where a field begins. That field runs to its closing quote, over
+  line breaks, and doubled quotes are part of it.
+- Any other quote is a character like another, and so is all that follows a closing quote up to the
+  next comma or line break. Either one makes the record a reject.
+- A record ends at the first line break that no quoted field holds, however long it has become.
+- A quote that is not closed within 1 MiB, or before the end of the file, is never closed. Nor is one
+  whose next quote begins a quoted field of a later line, which ends on that line. Its record ends with
+  the line on which it stands, so that it cannot swallow the rows below.
+
+The first record may be a header. One that names our columns in our order is skipped. Any other one is
+an error, for the rows below it would be read as something that they are not.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
 from chalicelib.datasets import Dataset
-from chalicelib.ingest.patterns import BLANK_LINES, FIELD, OPEN_QUOTE, RECORD, UNFINISHED, clean_lines
+from chalicelib.ingest.header import is_header
+from chalicelib.ingest.patterns import (
+    ANY_RECORD,
+    BLANK_LINES,
+    ENDED,
+    FIELD,
+    FIELDS,
+    RECORD,
+    REST_OF_FIELD,
+    REST_OF_LINE,
+    clean_lines,
+)
 from chalicelib.ingest.rules import Checked, Problem
 from chalicelib.storage import Readable
 
 CHUNK = 256 * 1024  # bytes asked of the source at a time
 MAX_RECORD = 1024 * 1024  # bytes, terminator not counted
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+_QUOTE, _NEWLINE = b'"\n'
 
 TOO_LONG = Problem(None, "the record is longer than 1 MiB")
 NEVER_CLOSED = Problem(None, "a quote is never closed (or not within 1 MiB)")
@@ -96,57 +120,6 @@ def split(raw: bytes) -> tuple[bytes, ...]:
     return tuple(_unquoted(field) for field in FIELD.findall(raw + b"\n"))
 
 
-class Seeker:
-    """Second reading of a file, for the records on given lines (ascending, each known to be well-formed).
-
-    Lines are only counted, which is several times faster than finding out once more what is on them.
-    """
-
-    def __init__(self, source: Readable, *, chunk: int = CHUNK) -> None:
-        self._source, self._chunk = source, chunk
-        self._first = 1  # number of the first of `_lines`
-        self._lines = [b""]  # the last one is unfinished
-        self._started = False
-
-    def record(self, line: int) -> Record:
-        while line - self._first >= len(self._lines) - 1:
-            if not self._next_lines():
-                raise LookupError("the file has become shorter")
-        raw = self._lines[line - self._first]
-        if b'"' in raw:
-            raw = self._quoted(line)
-        raw = raw.removesuffix(b"\r")
-        return Record(line, raw.count(b"\n") + 1, raw, split(raw))
-
-    def _quoted(self, line: int) -> bytes:
-        """The record from `line` on, over as many lines as its quotes make it."""
-        count = 1
-        while True:
-            start = line - self._first
-            while start + count >= len(self._lines) and self._next_lines(keep=line):
-                start = 0
-            if match := RECORD.match(b"\n".join(self._lines[start : start + count]) + b"\n"):
-                return match.group()[:-1]
-            if start + count >= len(self._lines):
-                raise LookupError("the file has become shorter")
-            count *= 2
-
-    def _next_lines(self, keep: int | None = None) -> bool:
-        """Read on, False at the end; drop the lines before `keep`, or all that are complete."""
-        data = self._source.read(self._chunk)
-        if not data and not self._lines[-1]:
-            return False
-        kept = len(self._lines) - 1 if keep is None else keep - self._first
-        self._first += kept
-        del self._lines[:kept]
-        self._lines[-1:] = (self._lines[-1] + (data or b"\n")).split(b"\n")
-        if not self._started and (len(self._lines[0]) >= len(_BOM) or len(self._lines) > 1):
-            self._started = True
-            self._lines[0] = self._lines[0].removeprefix(_BOM)
-        self._lines[-1] = self._lines[-1][: MAX_RECORD + 3]  # what is longer is not a record
-        return True
-
-
 class Reader:
     """Reads `source` once. Physical lines are covered in order, without gaps, by the tokens.
 
@@ -191,10 +164,10 @@ class Reader:
                 yield from self._clean_run()
 
     def _skip_bom(self) -> None:
-        while len(self._buffer) < len(_BOM) and self._more():
+        while len(self._buffer) < len(BOM) and self._more():
             pass
-        if self._buffer.startswith(_BOM):
-            self._position = len(_BOM)
+        if self._buffer.startswith(BOM):
+            self._position = len(BOM)
 
     def _more(self) -> bool:
         """Read on; False when the source is used up, where a missing last newline is supplied."""
@@ -242,63 +215,79 @@ class Reader:
         return Clean(self._line - lines, run, lines)
 
     def _record(self) -> Record | Skipped | None:
-        """The token at the position, or None where more input is needed to tell."""
+        """The token at the position, or None where more input is needed to tell. Raises LoadError."""
         match = RECORD.match(self._buffer, self._position)
-        if match is None:
-            return self._unsplittable()
-        raw = _without_terminator(match.group())
+        raw = _without_terminator(match.group()) if match else b""
+        if match is None or len(raw) > MAX_RECORD:
+            return self._malformed()
         lines = raw.count(b"\n") + 1
         fields = split(raw)
-        wanted = len(self._dataset.columns)
-        if len(raw) > MAX_RECORD or (len(fields) != wanted and lines > 1):
-            return self._first_line()
         self._advance(match.end(), lines)
         line = self._line - lines
-        if not raw.strip() or self._is_header(fields):
+        if not raw.strip() or (self._header_possible and is_header(self._dataset, fields)):
             return Skipped(line, lines)
         self._header_possible = False
+        wanted = len(self._dataset.columns)
         if len(fields) != wanted:
             return Record(line, lines, raw, problem=_miscounted(wanted, len(fields)))
         return Record(line, lines, raw, fields)
 
-    def _unsplittable(self) -> Record | None:
-        """No record begins at the position, or it has not been read to its end."""
-        may_go_on = not self._ended and len(self._buffer) - self._position <= MAX_RECORD + 2
-        if may_go_on and UNFINISHED.match(self._buffer, self._position):
+    def _malformed(self) -> Record | None:
+        """A record that breaks the quoting or is too long; None where it has not been read to its end."""
+        match = ANY_RECORD.match(self._buffer, self._position)
+        raw = _without_terminator(match.group()) if match else b""
+        if match is None and not self._ended and len(self._buffer) - self._position <= MAX_RECORD + 2:
             return None
-        return self._first_line()
-
-    def _first_line(self) -> Record | None:
-        """Give up the physical line at the position; None where its end has not been read yet."""
         self._header_possible = False
-        end = self._buffer.find(b"\n", self._position)
-        if end < 0:
-            return self._endless_line() if len(self._buffer) - self._position > MAX_RECORD + 2 else None
-        raw = _without_terminator(self._buffer[self._position : end + 1])
-        self._advance(end + 1, 1)
-        if len(raw) > MAX_RECORD:
-            return Record(self._line - 1, 1, raw[:MAX_RECORD], problem=TOO_LONG)
-        return Record(self._line - 1, 1, raw, problem=NEVER_CLOSED if OPEN_QUOTE.match(raw) else BAD_QUOTING)
+        if match is None or len(raw) > MAX_RECORD:
+            return self._dropped()
+        lines = raw.count(b"\n") + 1
+        self._advance(match.end(), lines)
+        return Record(self._line - lines, lines, raw, problem=BAD_QUOTING)
 
-    def _endless_line(self) -> Record:
-        """Drop a line longer than a record may be, keeping only its beginning."""
-        raw = self._buffer[self._position : self._position + MAX_RECORD]
-        while (end := self._buffer.find(b"\n", self._position)) < 0:
-            self._position = len(self._buffer)
+    def _dropped(self) -> Record:
+        """A record of any length, passed in bounded memory and linear time; only its beginning is kept.
+
+        Whole fields are passed as many at a time as a window of 1 MiB holds. A quoted field that is not
+        closed in the window that begins with it is never closed.
+        """
+        line, start, kept = self._line, self.offset, bytearray()
+        ends = closed = False
+        while not ends:
+            while len(self._buffer) - self._position < MAX_RECORD + 2 and self._more():
+                pass
+            window = self._position + MAX_RECORD + 2  # with what tells that a quote is the closing one
+            if (fields := FIELDS.match(self._buffer, self._position, window)) and fields.group():
+                self._pass(fields.end(), kept)
+                continue
+            quoted = ENDED.match(self._buffer, self._position, window)
+            closed = self._buffer[self._position] != _QUOTE or bool(quoted and len(quoted.group()) <= MAX_RECORD)
+            if quoted and closed:
+                self._pass(quoted.end(), kept)
+            self._pass_up_to(REST_OF_FIELD if closed else REST_OF_LINE, kept)
+            ends = self._buffer[self._position] == _NEWLINE
+            self._pass(self._position + 1, kept)
+        raw = _without_terminator(bytes(kept))
+        if self.offset - start > len(kept) or len(raw) > MAX_RECORD:
+            return Record(line, self._line - line, raw[:MAX_RECORD], problem=TOO_LONG)
+        return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
+
+    def _pass_up_to(self, pattern: re.Pattern[bytes], kept: bytearray) -> None:
+        """Pass what matches, which ends before the end of the input."""
+        while (match := pattern.match(self._buffer, self._position)) and match.end() == len(self._buffer):
+            self._pass(match.end(), kept)
             if not self._more() and not self._buffer:
                 self._buffer = b"\n"
-        self._advance(end + 1, 1)
-        return Record(self._line - 1, 1, raw, problem=TOO_LONG)
+        if match:
+            self._pass(match.end(), kept)
+
+    def _pass(self, end: int, kept: bytearray) -> None:
+        kept += self._buffer[self._position : min(end, self._position + MAX_RECORD + 2 - len(kept))]
+        self._advance(end, self._buffer.count(b"\n", self._position, end))
 
     def _advance(self, position: int, lines: int) -> None:
         self._position = position
         self._line += lines
-
-    def _is_header(self, fields: tuple[bytes, ...]) -> bool:
-        if not self._header_possible:
-            return False
-        names = [field.decode("utf-8", "replace").strip().lower() for field in fields]
-        return names == list(self._dataset.column_names)
 
 
 def _miscounted(wanted: int, found: int) -> Problem:

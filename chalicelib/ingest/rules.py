@@ -13,11 +13,12 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from chalicelib.datasets import MAX_ID, MAX_TEXT, Dataset, Kind
+from chalicelib.ingest import datetimes
 
 Value = int | str
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A part of the grammar of `datetimes`, which Python's own reader reads as that does, in a fraction of the time.
 _USUAL_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]((?:[01]\d|2[0-3]):\d\d:\d\d)Z?", re.ASCII)
-_HOUR_24 = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d(?:-?\d)?).24", re.ASCII | re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -258,24 +259,19 @@ def check_text(value: Any) -> str:
 
 
 def check_instant(value: Any) -> str:
-    """ISO 8601 as `datetime.fromisoformat` reads it; UTC where there is no offset."""
+    """A date-time by the grammar of `datetimes`; UTC where there is no offset."""
     value = _present(value)
     if not isinstance(value, str):
-        raise _Broken("is not an ISO 8601 date-time")
-    usual = _USUAL_INSTANT.fullmatch(value)
+        raise _Broken(datetimes.WANTED)
     try:
-        if not usual and _HOUR_24.match(value):  # Python 3.14 reads it as midnight, earlier ones do not
-            raise ValueError
-        instant = datetime.fromisoformat(value)
+        if usual := _USUAL_INSTANT.fullmatch(value):
+            datetime.fromisoformat(value)
+            return f"{usual[1]}T{usual[2]}+00:00"  # what isoformat() would say, in half the time
+        return datetimes.utc(value).isoformat()
+    except datetimes.NotADateTime as error:
+        raise _Broken(str(error)) from None
     except ValueError:
-        raise _Broken("is not an ISO 8601 date-time") from None
-    if usual:
-        return f"{usual[1]}T{usual[2]}+00:00"  # what isoformat() would say, in half the time
-    try:
-        instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
-    except OverflowError:
-        raise _Broken("is outside the years 1 to 9999") from None
-    return instant.isoformat()
+        raise _Broken(datetimes.WANTED) from None
 
 
 _CHECKS: dict[Kind, Callable[[Any], Value]] = {Kind.ID: check_id, Kind.TEXT: check_text, Kind.INSTANT: check_instant}

@@ -10,8 +10,9 @@ from urllib.parse import unquote_plus
 from chalicelib.datasets import DATASETS, Dataset, Kind, by_file_name
 from chalicelib.errors import LoadError
 from chalicelib.ingest.copying import BINARY, TEXT, Form, binary_rows
-from chalicelib.ingest.reader import BEGINNING, MAX_RECORD, Position, Reader, Record, Seeker, Token
+from chalicelib.ingest.reader import BEGINNING, MAX_RECORD, Position, Reader, Record, Token
 from chalicelib.ingest.rules import Checked, all_stored_are_valid, check_stored, shown_stored
+from chalicelib.ingest.seeker import Seeker
 from chalicelib.loads import ObjectCreated
 from chalicelib.storage import Readable, skip
 from chalicelib.streams import Expansion, Hashed, Unzipped

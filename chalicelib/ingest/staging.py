@@ -15,13 +15,14 @@ from chalicelib import deadline
 from chalicelib.database import Session
 from chalicelib.datasets import Dataset
 from chalicelib.ingest.copying import TEXT, Form, copy_line
-from chalicelib.ingest.reader import Record, Token
+from chalicelib.ingest.reader import MAX_RECORD, Record, Token
 from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
 from chalicelib.ingest.rules import Checked, Value, check_fields, check_unsplit, missing_parent
 
 ROWS_PER_COPY = 250_000  # staged lines between two signs of life in the load's history
 BLOCK = 256 * 1024  # bytes of one COPY message
 PENDING_REJECTS = 4 * 1024 * 1024  # bytes of rejects held while a COPY runs
+MOST_EMPTY = MAX_RECORD + 1  # rows of NULLs at once: no valid record has more lines
 
 
 def create(session: Session, dataset: Dataset) -> None:
@@ -94,6 +95,10 @@ class Stager:
             size += len(data)
             lines += token.lines
             self.lines += token.lines
+            if token.lines > MOST_EMPTY and isinstance(token, Record):  # a reject of more lines than memory may hold
+                yield b"".join(block)
+                block, size = [], 0
+                yield from _empty(nothing, token.lines - MOST_EMPTY)
             if size >= BLOCK:
                 yield b"".join(block)
                 block, size = [], 0
@@ -118,7 +123,7 @@ class Stager:
             if checked is not None and checked.valid:
                 return copy_line(checked.values) + nothing * (token.lines - 1)
             self._set_aside(token, checked)
-        return nothing * token.lines
+        return nothing * min(token.lines, MOST_EMPTY)
 
     def _set_aside(self, record: Record, checked: Checked | None) -> None:
         self.rejected += 1
@@ -147,6 +152,12 @@ class Stager:
             self.rejects.add(Reject(reject.place, (*reject.problems, *lacking), reject.raw, reject.row))
         self._pending.clear()
         self._pending_bytes = 0
+
+
+def _empty(nothing: bytes, lines: int) -> Iterator[bytes]:
+    while lines > 0:
+        yield nothing * min(lines, MOST_EMPTY)
+        lines -= MOST_EMPTY
 
 
 def _existing(session: Session, parent: str, ids: list[Value | None]) -> set[Value]:

@@ -219,3 +219,16 @@ def test_a_refused_file_leaves_nothing_behind(cloud: Cloud) -> None:
     assert (load["status"], load["attempts"], load["errored_key"]) == ("failed", 1, None)
     assert cloud.table("departments") == []
     assert json.dumps(cloud.rejects(load)) == "[]"
+
+
+def test_a_file_with_another_header_fails_and_a_check_says_so(cloud: Cloud) -> None:
+    body = b"id,name,datetime,job_id,department_id\n1,Ann,2021-07-27,1,1\n"
+    refusal = (
+        "the header names id, name, datetime, job_id, department_id; this file must have"
+        " id, name, datetime, department_id, job_id in this order"
+    )
+    load = cloud.upload("hired_employees_swapped.csv", body)
+    assert (load["status"], load["error"], load["attempts"]) == ("failed", refusal, 1)
+    assert cloud.table("hired_employees") == []
+    answer = cloud.send("POST", "/uploads/check?dataset=hired_employees", body, {"Content-Type": "text/csv"})
+    assert (answer.status, answer.body["detail"]) == (422, refusal)

@@ -84,7 +84,7 @@ def test_a_batch_of_1000_with_three_bad_rows(cloud: Cloud) -> None:
     assert [(r["index"], r["reasons"], r["fields"]) for r in answer.body["rejected"]] == [
         (0, ["name is missing"], ["name"]),
         (500, ["job_id 7 does not exist"], ["job_id"]),
-        (999, ["datetime is not an ISO 8601 date-time"], ["datetime"]),
+        (999, ["datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"], ["datetime"]),
     ]
     assert [r["row"] for r in answer.body["rejected"]] == [rows[0], rows[500], rows[999]]
     assert cloud.sql("SELECT count(*) FROM hired_employees") == [(997,)]
@@ -130,6 +130,42 @@ def test_what_is_not_json(cloud: Cloud, path: str) -> None:
 )
 def test_a_wrong_question(cloud: Cloud, path: str, status: int) -> None:
     problem(cloud.get(path), status)
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8"])
+def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cloud, media_type: str) -> None:
+    """A gateway that made text of the body would have lost them, and the row would be stored with U+FFFD."""
+    header = {"Content-Type": media_type}
+    assert problem(cloud.post("/job/upload", b'{"id": 1, "job": "Caf\xe9"}', **header), 400)["detail"].startswith(
+        "the body is not UTF-8"
+    )
+    assert cloud.table("jobs") == []
+    for row_id, text in ((1, b"Caf\xc3\xa9"), (2, b"\xef\xbf\xbd"), (3, b"\\ufffd")):
+        assert cloud.post("/job/upload", b'{"id": %d, "job": "%s"}' % (row_id, text), **header).status == 201
+    assert cloud.table("jobs") == [(1, "Café"), (2, "\ufffd"), (3, "\ufffd")]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "*/*", "application/json, text/html", "image/png"])
+def test_answers_in_json_stay_text(cloud: Cloud, accept: str) -> None:
+    """`cloud` reads them as JSON, which base64 is not."""
+    answer = cloud.send("POST", "/job/upload", b"{}", {"Content-Type": "application/json", "Accept": accept})
+    assert problem(answer, 422)["errors"]
+    assert cloud.send("GET", "/loads", headers={"Accept": accept}).body["loads"]
+
+
+def test_a_body_over_4_5_mb_is_refused(cloud: Cloud) -> None:
+    for size in (4_500_001, 5_900_000, 9_900_000):
+        assert cloud.post("/job/upload", b"[" + b" " * size).status == 413
+    assert cloud.post("/job/upload", b'{"job": "x"' + b" " * 4_400_000 + b"}").status == 201
+
+
+def test_what_could_be_read_in_two_ways_is_refused(cloud: Cloud) -> None:
+    twice = problem(cloud.post("/job/upload", b'{"id": 1, "job": "a", "job": "b"}'), 400)
+    assert twice["detail"] == "the body is not JSON: the member 'job' is there twice"
+    for query in ("dataset[]=jobs", "Limit=1", "limit=1&limit=2"):
+        problem(cloud.get(f"/loads?{query}"), 422)
+    problem(cloud.get("/health?x=1"), 422)
+    assert cloud.table("jobs") == []
 
 
 def test_unknown_routes(cloud: Cloud) -> None:

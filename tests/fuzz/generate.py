@@ -44,6 +44,10 @@ TOKENS = (
     *(
         b"id,department\n",
         b"id,name,datetime,department_id,job_id\r\n",
+        b"Job ID",
+        b"\xe2\x80\x8bname",
+        b'"a\nb"c',
+        b',"x y",',
         b'"a\nb"',
         b",,,,\n",
         b"'; DROP TABLE jobs; --",
@@ -65,6 +69,9 @@ _TIMES = (
     b"2021-07-27 16:02:08.5+02:00",
     b"1999-12-31",
     b"9999-12-31T23:59:59.999999Z",
+    b"20210727T160208,5+0530",
+    b"2021-W30-2 16:02 UTC",
+    b"20211205213214Z",
     b"soon",
 )
 _NAMES = tuple(DATASETS)
@@ -88,7 +95,10 @@ def csv_input(random: Random) -> tuple[Dataset, bytes, int]:
 def _csv(random: Random, dataset: Dataset) -> bytes:
     lines = [b",".join(_field(random, c.kind) for c in dataset.columns) for _ in range(random.randrange(1, 7))]
     if random.random() < 0.2:
-        lines.insert(0, ",".join(dataset.column_names).encode())
+        names = list(dataset.column_names)
+        if random.random() < 0.3:
+            random.shuffle(names)
+        lines.insert(0, random.choice((str, str.upper, str.title))(",".join(names)).encode())
     end = random.choice((b"\n", b"\r\n"))
     return random.choice((b"", b"", b"\xef\xbb\xbf")) + end.join(lines) + random.choice((end, b""))
 

@@ -18,7 +18,10 @@ class CsvRecord:
 
 
 def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord], int]:
-    """The records of a CSV file, none longer than the limit, and the number of its lines."""
+    """The records of a CSV file, none longer than the limit, and the number of its lines.
+
+    Raises Refused where its first record is a header that is not ours.
+    """
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:
         lines.pop()
@@ -26,31 +29,53 @@ def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord],
     at = 0
     while at < len(lines):
         fields, taken = _csv_record(lines, at)
-        if fields is not None and len(fields) != len(columns) and taken > 1:
-            fields = None
-        if fields is None:
-            taken = 1
         raw = b"\n".join(lines[at : at + taken]).removesuffix(b"\r")
-        header = fields is not None and _names(fields) == columns and not found
-        if fields is None or (raw.strip() and not header):
+        if raw.strip() and not (fields is not None and not found and _heads(fields, columns)):
             fits = fields if fields is not None and len(fields) == len(columns) else None
             found.append(CsvRecord(at + 1, taken, raw, fits))
         at += taken
     return found, len(lines)
 
 
-def _names(fields: tuple[bytes, ...]) -> tuple[str, ...]:
-    return tuple(field.decode("utf-8", "replace").strip().lower() for field in fields)
+class Refused(Exception):
+    """The file's first line is a header of something else."""
+
+
+_COLUMNS = {"id", "department", "job", "name", "datetime", "departmentid", "jobid"}
+_NOBODY_SEES = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)}
+_NOBODY_SEES |= set(range(0x2066, 0x206A))
+
+
+def _heads(fields: tuple[bytes, ...], columns: tuple[str, ...]) -> bool:
+    texts = ["".join(c for c in field.decode("utf-8", "replace") if ord(c) not in _NOBODY_SEES) for field in fields]
+    texts = ["".join(c for c in text if not c.isspace() and c not in "'\"") for text in texts]
+    names = [text.replace("-", "").replace("_", "").casefold() for text in texts]
+    if not _COLUMNS & set(names) or any(map(_is_whole, texts)):
+        return False
+    if names != [column.replace("_", "") for column in columns]:
+        raise Refused
+    return True
+
+
+def _is_whole(text: str) -> bool:
+    whole, _, zeros = (text[1:] if text[:1] in ("+", "-") else text).partition(".")
+    return whole.isdecimal() and not zeros.strip("0")
 
 
 def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - one machine, read at once
-    """RFC 4180 as a machine of four states: start of a field, bare, quoted, after the closing quote."""
-    fields, field, state = [], bytearray(), "start"
+    """The fields from line `at` on, None where they break the rules of quoting, and the lines they take.
+
+    A machine of four states: start of a field, bare, quoted, after the closing quote. A quote that is never
+    closed ends on its own line, and so does one that would be closed on a later line by a quote that opens
+    a field there.
+    """
+    fields, field, state, sound, opened, doubtful = [], bytearray(), "start", True, 0, False
     for taken, line in enumerate(lines[at:], 1):
         for position, byte in enumerate(line):
             if state == "quoted":
                 if byte == 0x22:
                     state = "closed"
+                    doubtful = taken > opened and _opens(line, position)
                 else:
                     field.append(byte)
             elif byte == 0x2C:
@@ -59,20 +84,37 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
             elif byte == 0x22 and state in ("start", "closed"):
                 if state == "closed":
                     field.append(byte)
+                else:
+                    opened = taken
                 state = "quoted"
-            elif byte == 0x22:
-                return None, 1
-            elif state == "closed":
-                if byte != 0x0D or position != len(line) - 1:
-                    return None, 1
+            elif state == "closed" and byte == 0x0D and position == len(line) - 1:
+                continue
+            elif state == "closed" and doubtful:
+                return None, opened
             else:
+                sound &= byte != 0x22 and state != "closed"
                 field.append(byte)
                 state = "bare"
         if state != "quoted":
             last = bytes(field).removesuffix(b"\r") if state == "bare" else bytes(field)
-            return (*fields, last), taken
+            return ((*fields, last) if sound else None), taken
         field.append(0x0A)
-    return None, 1
+    return None, opened
+
+
+def _opens(line: bytes, at: int) -> bool:
+    """Whether the quote there begins a quoted field that ends on this line, with text in it."""
+    if at and line[at - 1] != 0x2C:
+        return False
+    end = at + 1
+    while end < len(line):
+        if line[end] != 0x22:
+            end += 1
+        elif line[end + 1 : end + 2] == b'"':
+            end += 2
+        else:
+            return line[end + 1 :] in (b"", b"\r") or line[end + 1] == 0x2C
+    return False
 
 
 class Unreadable(Exception):

@@ -3,10 +3,12 @@
 import io
 from random import Random
 
+import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.backups.avro import schema
 from chalicelib.datasets import DATASETS
 from chalicelib.ingest.copying import TEXT
 from chalicelib.ingest.reader import Reader
@@ -45,6 +47,17 @@ def test_damaged_avro_files_are_refused_or_read_as_the_oracle_reads_them(
 
 def test_sound_avro_files_are_read() -> None:
     assert [check_avro(dataset, data) for dataset, data in avro_files()] == [5, 12, 12, 12, 3, 6, 6, 6]
+
+
+def test_a_block_that_says_it_is_empty_and_is_not_costs_the_file() -> None:
+    """Its rows would be lost without a word."""
+    file = io.BytesIO()
+    fastavro.writer(file, schema(JOBS), [{"id": 1, "job": "Clerk"}, {"id": 2, "job": "Smith"}], sync_interval=1)
+    data = file.getvalue()
+    at = data.index(data[-16:]) + 16  # behind the header: the number of rows of the first block
+    assert data[at] == 2
+    assert check_avro(JOBS, data) == 2
+    assert check_avro(JOBS, data[:at] + b"\0" + data[at + 1 :]) == 0
 
 
 def test_a_lost_record_would_be_noticed() -> None:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import pytest
 
 from chalicelib.api.openapi.operations import Operation, operations
+from chalicelib.api.requests import MAX_BODY
 from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.backups.run import run_backup
 from chalicelib.database import Database
@@ -59,7 +60,7 @@ def refused(api: Api, operation: Operation, status: int) -> int:
         bodies = {
             400: b"{",
             404: {"restore_point": "none"},
-            413: {"data": [{}] * (MAX_ROWS + 1)},
+            413: {"data": [{}] * (MAX_ROWS + 1)} if operation.path.endswith("batch") else b"[" + b" " * MAX_BODY,
             415: b"id,job\n",
             422: [],
         }
@@ -69,7 +70,8 @@ def refused(api: Api, operation: Operation, status: int) -> int:
     right = {parameter.name: parameter.example for parameter in operation.parameters}
     found = status == 422 and 404 in operation.refusals  # what the path names is there then, and the query is wrong
     path = operation.path.format(**(right if found else wrong))
-    return api.get(f"{path}?{urlencode({n: v for n, v in wrong.items() if f'{{{n}}}' not in operation.path})}").status
+    query = {n: v for n, v in wrong.items() if f"{{{n}}}" not in operation.path} if status == 422 else {}
+    return api.get(f"{path}?{urlencode(query)}").status
 
 
 def refused_file(api: Api, status: int) -> int:

@@ -83,7 +83,7 @@ def test_a_broken_row_is_refused_with_all_reasons_and_logged(api: Api, s3: S3) -
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.body["errors"] == [
         {"field": "name", "reason": "name is missing"},
-        {"field": "datetime", "reason": "datetime is not an ISO 8601 date-time"},
+        {"field": "datetime", "reason": "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"},
         {"field": "job_id", "reason": "job_id is missing"},
         {"field": "department_id", "reason": "department_id 5 does not exist"},
     ]

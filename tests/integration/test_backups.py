@@ -348,6 +348,25 @@ def test_a_crash_midway_leaves_no_restore_point(database: Database, storage: Sto
     assert swept["deleted"] == ["20210727T160508.123456Z"]
 
 
+def test_backups_go_on_beside_stray_folders_and_restore_points_ahead_of_the_clock(
+    database: Database, storage: Storage, backup: Backup
+) -> None:
+    parents(database)
+    for name in ("20991231T000000.000000Z", "99991231T235959.999999Z"):
+        storage.backup.put(f"backups/{name}/jobs.avro", b"stray", "text/plain")
+    storage.backup.put("backups/manifest.json", b"{}", "application/json")
+    wrong = backup(NOW + timedelta(days=400))["restore_point"]  # under a clock that is ahead
+    assert wrong == "20220831T160208.123456Z"
+    found = backup()
+    assert (found["outcome"], found["restore_point"]) == ("created", "20210727T160208.123456Z")
+    assert backup(NOW + timedelta(minutes=3))["outcome"] == "unchanged"
+    sql(database, "UPDATE jobs SET job = 'Judge'")
+    found = backup(NOW + timedelta(days=40))
+    assert (found["outcome"], found["deleted"]) == ("created", ["20210727T160208.123456Z"])
+    assert stored(storage, wrong, "jobs") == [(1, "Lawyer")]
+    assert manifest.get(storage.backup, wrong).restore_point == wrong
+
+
 def test_retention_never_drops_the_newest_complete_one(database: Database, storage: Storage, backup: Backup) -> None:
     parents(database)
     old = [backup(NOW)["restore_point"]]

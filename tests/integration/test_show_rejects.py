@@ -193,7 +193,7 @@ def test_a_load_that_is_skipped_has_none(landing: Landing) -> None:
 
 
 def test_postgres_takes_every_kind(landing: Landing) -> None:
-    body = b'1,"a\0"\n\xff\xfe\n"1,\n' + "2,\U0001f600\ufffd".encode() + b'\n3,x"\n' + b"4," + b"x" * 10_001
+    body = b'1,"a\0"\n\xff\xfe\n3,x"\n' + "2,\U0001f600\ufffd".encode() + b"\n4," + b"x" * 10_001 + b'\n"1,\n'
     load = landing.upload("jobs.csv", body)
     with landing.database.session() as session:
         found = history.rejected(session, load["id"])

@@ -41,7 +41,7 @@ def test_whoever_refers_to_another_goes_later() -> None:
 
 
 def test_no_more_is_sent_to_be_checked_than_is_taken() -> None:
-    assert pytest.importorskip("chalicelib.api.checks").MAX_BODY == MAX_CHECKED
+    assert pytest.importorskip("chalicelib.api.requests").MAX_BODY == MAX_CHECKED
 
 
 class Scripted(Api):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.api.checks import MAX_BODY
 from chalicelib.api.dashboard import NAMES
+from chalicelib.api.requests import MAX_BODY
 from chalicelib.dashboard import charts, pages
 from chalicelib.dashboard.panels import PANELS
 from tests import screenshots

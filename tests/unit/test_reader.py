@@ -1,5 +1,6 @@
 import csv
 import io
+import time
 import tracemalloc
 from collections.abc import Iterable, Iterator
 
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.datasets import DATASETS
+from chalicelib.errors import LoadError
 from chalicelib.ingest.patterns import clean_lines
 from chalicelib.ingest.reader import (
     BAD_QUOTING,
+    CHUNK,
     MAX_RECORD,
     NEVER_CLOSED,
     TOO_LONG,
@@ -18,11 +21,12 @@ from chalicelib.ingest.reader import (
     Position,
     Reader,
     Record,
-    Seeker,
     Skipped,
+    Token,
     split,
 )
 from chalicelib.ingest.rules import check_fields
+from chalicelib.ingest.seeker import Seeker
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 Seen = tuple[int, str, object]
@@ -43,10 +47,13 @@ def seen(data: bytes, *, dataset: str = "departments", drip: int = 1 << 20, fast
     declared = DATASETS[dataset]
     found: list[Seen] = []
     line = 1
-    for token in Reader(declared, Drip(data, drip), fast=fast):
+    for token in read(Reader(declared, Drip(data, drip), fast=fast)):
+        if isinstance(token, str):
+            return [*found, (line, "refused", token)]
         assert token.line == line, "the tokens leave a gap or overlap"
         line += token.lines
         for record in _records(token):
+            assert isinstance(record, Record)
             if record.fields is None:
                 found.append((record.line, "problem", record.problem and record.problem.text))
                 continue
@@ -56,15 +63,24 @@ def seen(data: bytes, *, dataset: str = "departments", drip: int = 1 << 20, fast
     return found
 
 
-def _records(token: object) -> Iterator[Record]:
-    if isinstance(token, Record):
+def read(tokens: Iterable[Token]) -> Iterator[Token | str]:
+    """The tokens, and what the reader says where it refuses the file."""
+    try:
+        yield from tokens
+    except LoadError as error:
+        yield error.detail
+
+
+def _records(token: object) -> Iterator[Record | str]:
+    """The records of a token; what a reader said that refused the file stands for itself."""
+    if isinstance(token, Record | str):
         yield token
     if isinstance(token, Clean):
         for line, raw in enumerate(token.data.splitlines(), token.line):
             yield Record(line, 1, raw, split(raw))
 
 
-def records_of(tokens: Iterable[object]) -> list[Record]:
+def records_of(tokens: Iterable[object]) -> list[Record | str]:
     return [record for token in tokens for record in _records(token)]
 
 
@@ -93,6 +109,58 @@ def test_dialects(data: bytes) -> None:
 def test_a_header_is_skipped(header: bytes) -> None:
     lines = header.count(b"\n")
     assert seen(header + b"1,Sales\n") == rows((lines + 1, 1, "Sales"))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"id,name,datetime,department_id,job_id",
+        b"ID,Name,DateTime,Department ID,Job-Id",
+        b"\xef\xbb\xbfid,name,date time,departmentid,JOBID",
+        b"'id','name','datetime',\"\xe2\x80\x8bdepartment_id\",job_id\xc2\xa0",
+    ],
+)
+def test_a_header_in_any_spelling_is_skipped(header: bytes) -> None:
+    row = b"1,Ann,2021-07-27T16:02:08Z,1,2\n"
+    assert [t.line for t in Reader(EMPLOYEES, io.BytesIO(header + b"\n" + row)) if isinstance(t, Clean)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "header", "named"),
+    [
+        ("hired_employees", b"id,name,datetime,job_id,department_id", "id, name, datetime, job_id, department_id"),
+        ("hired_employees", b"id,name,datetime,department_id", "id, name, datetime, department_id"),
+        ("departments", b"id,job", "id, job"),
+        ("departments", b"id,department,id", "id, department, id"),
+        ("departments", b"id,id", "id, id"),
+        ("departments", b"Department", "Department"),
+        ("departments", b"department,id", "department, id"),
+        ("departments", b"id,\xff\0\x1b[31m", "id, \ufffd[31m"),
+        ("departments", b"id,", "id, (nothing)"),
+        ("departments", b"id," + b"x" * 50, "id, " + "x" * 40),
+        ("departments", b"id" + b",a" * 30, "id" + ", a" * 19 + " and 11 more"),
+        ("departments", b'"i\nd",job', "id, job"),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n \n"])
+def test_a_header_that_is_not_ours_refuses_the_file(dataset: str, header: bytes, named: str, before: bytes) -> None:
+    wanted = ", ".join(DATASETS[dataset].column_names)
+    refusal = f"the header names {named}; this file must have {wanted} in this order"
+    [found] = seen(before + header + b"\n1,x\n", dataset=dataset)
+    assert found[1:] == ("refused", refusal)
+
+
+@pytest.mark.parametrize("first", [b"7,Department", b"department 7,x", b"ID;DEPARTMENT", b'id,"department', b"+7,id"])
+def test_a_first_record_that_is_no_header_is_data(first: bytes) -> None:
+    [found, *rest] = seen(first + b"\n1,Sales\n")
+    assert found[1] in ("row", "bad", "problem")
+    assert rest == rows((2, 1, "Sales"))
+
+
+def test_a_header_may_be_repeated_only_before_the_first_row() -> None:
+    assert seen(b"id,department\nID,Department\n1,Sales\n") == rows((3, 1, "Sales"))
+    assert seen(b"id,department\n\nid,job\n1,Sales\n")[0][1] == "refused"
+    assert seen(b"1,Sales\nid,job\n") == [*rows((1, 1, "Sales")), (2, "bad", b"id,job")]
 
 
 def test_a_header_is_only_a_header_at_the_top() -> None:
@@ -131,9 +199,112 @@ def test_a_bad_line_costs_no_good_one(line: bytes, problem: str, drip: int) -> N
     ]
 
 
-def test_an_open_quote_does_not_swallow_up_to_the_next_one() -> None:
-    data = b'1,"Sales\n2,Ops\n3,"IT"\n'
-    assert seen(data) == [(1, "problem", NEVER_CLOSED.text), *rows((2, 2, "Ops"), (3, 3, "IT"))]
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        (b'9,"note\n2,Phantom\n",extra', "expected 2 fields, found 3"),
+        (b'"note\n2,Phantom\n"', "expected 2 fields, found 1"),
+        (b'9,"a\n2,Phantom"b', BAD_QUOTING.text),
+        (b'9,"a\r\n2,Phantom\r\n"b,c"d', BAD_QUOTING.text),
+        (b'9,a"b,"c\n2,Phantom\n"', BAD_QUOTING.text),
+        (b'9,"a"b,"c\n2,Phantom\n"', BAD_QUOTING.text),
+        (b'9,"a\n2,""Phantom""\n",b"c', BAD_QUOTING.text),
+        (b'9,"a\n2,Phantom\n","b', NEVER_CLOSED.text),
+        (b'9,"' + b"2,Phantom\n" * 100_000 + b'",b,"' + b"2,Phantom\n" * 100_000 + b'"', TOO_LONG.text),
+    ],
+)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("drip", [1 << 20, 100_003])
+def test_a_quoted_line_break_in_a_refused_record_starts_no_record(
+    record: bytes, problem: str, end: bytes, drip: int
+) -> None:
+    data = b"1,Sales\n" + record + end + b"3,IT\n"
+    after = record.count(b"\n") + 3
+    expected: list[Seen] = [*rows((1, 1, "Sales")), (2, "problem", problem), *rows((after, 3, "IT"))]
+    assert seen(data, drip=drip) == expected
+    assert seen(data, drip=drip, fast=False) == expected
+
+
+def test_a_refused_record_is_reported_with_all_its_lines() -> None:
+    raw = b'9,"note\n2,Phantom\n",extra'
+    [record] = records_of(Reader(DEPARTMENTS, io.BytesIO(raw + b"\r\n")))
+    assert isinstance(record, Record)
+    assert (record.line, record.lines, record.raw) == (1, 3, raw)
+
+
+def test_an_open_quote_does_not_swallow_up_to_the_next_one_that_opens() -> None:
+    expected = [(1, "problem", NEVER_CLOSED.text), *rows((2, 2, "Ops"), (3, 3, "IT"))]
+    assert seen(b'1,"Sales\n2,Ops\n3,"IT"\n') == expected
+    assert seen(b'"1","Sales\n"2","Ops"\n"3","IT"\n') == expected
+    assert seen(b'1,"Sales\r\n2,Ops\r\n3,"IT"\r\n') == expected
+    assert seen(b'1,"Sales\n2,Ops\n3,"I ""T""",more\n')[:2] == expected[:2]
+
+
+def test_a_quote_that_another_one_closes_takes_what_stands_between() -> None:
+    assert seen(b'1,"Sales\n2,Ops\n3,I"T\n4,HR\n') == [(1, "problem", BAD_QUOTING.text), *rows((4, 4, "HR"))]
+    assert seen(b'1,"Sales\n2,Ops\n3,"\n4,HR\n') == rows((1, 1, "Sales\n2,Ops\n3,"), (4, 4, "HR"))
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line_alone() -> None:
+    assert seen(b'1,"Sales\n2,Ops\n3,IT') == [(1, "problem", NEVER_CLOSED.text), *rows((2, 2, "Ops"), (3, 3, "IT"))]
+
+
+@pytest.mark.parametrize("size", [MAX_RECORD - 1, MAX_RECORD, MAX_RECORD + 1])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("drip", [1 << 22, 300_007])
+def test_a_quote_may_be_closed_within_1_mib(size: int, end: bytes, drip: int) -> None:
+    """The field itself is one of `size` bytes, and so is a record with such a field alone."""
+    quoted = b'"' + b"x" * (size - 4) + b"\n7" + b'"'
+    assert len(quoted) == size
+    found = seen(quoted + end + b"3,IT\n", drip=drip)
+    taken: list[Seen] = [(1, "problem", "expected 2 fields, found 1")]
+    given_up: list[Seen] = [(1, "problem", NEVER_CLOSED.text), (2, "problem", BAD_QUOTING.text)]
+    assert found == [*(taken if size <= MAX_RECORD else given_up), *rows((3, 3, "IT"))]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'1,"a\n',
+        b'1,"a","\n',
+        b'1,"""\n',
+        b'1,""\n',
+        b'"\n',
+        b'"a",\n,"',
+        b'1,a"\n',
+        b'1,"a" "\n',
+        b"1,a,",
+        b'1,"a",',
+        b'9,"u\n2,"v"\n',
+    ],
+)
+def test_quotes_that_mean_harm_cost_linear_time(line: bytes) -> None:
+    """Each line would open a quote of its own if it were read alone. Looking a MiB ahead for every one takes hours."""
+    data = b'1,"' + line * (3_000_000 // len(line))
+    began = time.process_time()
+    lines = sum(token.lines for token in Reader(DEPARTMENTS, io.BytesIO(data)))
+    assert lines == data.count(b"\n") + (not data.endswith(b"\n"))
+    assert time.process_time() - began < 60
+
+
+def test_a_record_of_any_length_is_read_in_bounded_memory() -> None:
+    class Endless:
+        """Fields in quotes with a line break in each, none long."""
+
+        left = 200
+
+        def read(self, size: int, /) -> bytes:
+            self.left -= 1
+            return b'"a\n2,b",' * (size // 8) if self.left > 0 else b"\n1,Sales\n" if self.left == 0 else b""
+
+    tracemalloc.start()
+    tokens = list(Reader(DEPARTMENTS, Endless()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    lines = 199 * (CHUNK // 8) + 1
+    assert [(t.line, t.lines, t.problem) for t in tokens if isinstance(t, Record)] == [(1, lines, TOO_LONG)]
+    assert [(t.line, t.data) for t in tokens if isinstance(t, Clean)] == [(lines + 1, b"1,Sales\n")]
+    assert peak < 10 * MAX_RECORD
 
 
 def test_a_quoted_record_over_the_limit_gives_up_its_first_line() -> None:
@@ -198,7 +369,8 @@ def test_what_a_csv_writer_writes_is_read(table: list[tuple[str, str]], end: str
 
 @given(st.lists(PIECES, max_size=30).map(b"".join), st.integers(1, 40), st.integers(1, 3))
 def test_records_are_found_again_by_line(data: bytes, drip: int, step: int) -> None:
-    wanted = [t for t in Reader(EMPLOYEES, io.BytesIO(data), fast=False) if isinstance(t, Record) and t.fields]
+    tokens = read(Reader(EMPLOYEES, io.BytesIO(data), fast=False))
+    wanted = [t for t in tokens if isinstance(t, Record) and t.fields]
     again = Seeker(Drip(data, drip))
     for record in wanted[::step]:
         assert again.record(record.line) == record
@@ -213,13 +385,15 @@ def test_records_are_found_again_by_line(data: bytes, drip: int, step: int) -> N
 def test_a_reader_goes_on_where_another_one_stopped(bom: bytes, body: bytes, drip: int, chunk: int) -> None:
     data = bom + body
     reader, position, records = Reader(EMPLOYEES, Drip(data, drip), chunk=chunk), Position(), False
-    whole, done = records_of(Reader(EMPLOYEES, io.BytesIO(data))), list[Record]()
-    for token in reader:
+    whole, done = records_of(read(Reader(EMPLOYEES, io.BytesIO(data)))), list[Record | str]()
+    for token in read(reader):
         done += _records(token)
+        if isinstance(token, str):
+            return
         records |= not isinstance(token, Skipped)
         position = Position(reader.offset, token.line + token.lines - 1, records)
         rest = Reader(EMPLOYEES, io.BytesIO(data[position.offset :]), start=position)
-        assert [*done, *records_of(rest)] == whole
+        assert [*done, *records_of(read(rest))] == whole
 
 
 @pytest.mark.parametrize("lines", range(1, 10))

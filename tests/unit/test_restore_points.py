@@ -202,6 +202,66 @@ def test_a_full_last_page_has_no_cursor(bucket: MemoryBucket) -> None:
     assert manifest.page(bucket, 1)[1] is None
 
 
+FUTURE = ("20991231T000000.000000Z", "99991231T235959.999999Z")
+
+
+def test_a_folder_without_manifest_names_nothing_and_is_not_even_asked_for(bucket: MemoryBucket) -> None:
+    made = add(bucket, ago(minutes=9))
+    for name in FUTURE:
+        add(bucket, name, complete=False)
+    bucket.held["backups/x"] = bucket.held["backups/manifest.json"] = bucket.held["backups//jobs.avro"] = b"garbage"
+    existing = manifest.names(bucket, NOW)
+    assert existing == [made, *reversed(FUTURE)]
+    newest = manifest.newest(bucket, existing, NOW)
+    assert newest is not None
+    assert newest.restore_point == made
+    assert bucket.requests("get") == [manifest.manifest_key(made)]
+    assert manifest.name_after(made, NOW, existing) == NAME
+
+
+def test_a_restore_point_ahead_of_the_clock_is_kept_and_listed_last_and_never_the_newest(bucket: MemoryBucket) -> None:
+    far = [add(bucket, name) for name in FUTURE]
+    made = [add(bucket, ago(hours=hours)) for hours in range(3)]
+    newest = manifest.newest(bucket)
+    assert newest is not None
+    assert newest.restore_point == made[0]
+    assert manifest.get(bucket, far[0]).restore_point == far[0]
+    found: list[str] = []
+    cursor: str | None = None
+    while len(found) < 5:
+        page, cursor = manifest.page(bucket, 2, cursor)
+        found += [point.restore_point for point in page]
+    assert (found, cursor) == ([*made, *reversed(far)], None)
+    assert expire(bucket, made[0], timedelta(minutes=1)) == sorted(made[1:])
+    assert set(manifest.names(bucket)) == {made[0], *far}
+
+
+def test_without_any_other_one_there_is_no_newest(bucket: MemoryBucket) -> None:
+    add(bucket, FUTURE[0])
+    assert manifest.newest(bucket) is None
+    assert [point.restore_point for point in manifest.page(bucket, 9)[0]] == [FUTURE[0]]
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(4, "20210727T160608.123457Z"), (6, NAME)])
+def test_clocks_may_differ_by_minutes(bucket: MemoryBucket, minutes: int, expected: str) -> None:
+    add(bucket, ago(minutes=-minutes))
+    newest = manifest.newest(bucket, now=NOW)
+    assert manifest.name_after(newest.restore_point if newest else None, NOW) == expected
+
+
+def test_a_name_that_is_taken_is_not_given_again(bucket: MemoryBucket) -> None:
+    add(bucket, NAME, complete=False)
+    assert manifest.name_after(None, NOW, manifest.names(bucket)) == "20210727T160208.123457Z"
+
+
+def test_the_manifest_of_another_folder_is_none(bucket: MemoryBucket) -> None:
+    made = add(bucket, ago(hours=1))
+    bucket.held[manifest.manifest_key(NAME)] = bucket.held[manifest.manifest_key(made)]
+    newest = manifest.newest(bucket)
+    assert newest is not None
+    assert newest.restore_point == made
+
+
 def expire(bucket: MemoryBucket, keep: str, kept_for: timedelta = MONTH) -> list[str]:
     return retention.expire(bucket, manifest.names(bucket), keep, NOW, kept_for)
 
@@ -253,3 +313,5 @@ def test_marks_of_a_page_come_with_one_list_of_its_own(bucket: MemoryBucket) -> 
     assert listed[0] == manifest.key(made[3], "jobs")
     assert len(listed) == 2 * 3 + 2 + 1  # files of the page's three, and one beyond them
     assert manifest.verified(bucket, []) == {}
+    bucket.held[manifest.verified_key(add(bucket, FUTURE[0]))] = b"{}"
+    assert set(manifest.verified(bucket, manifest.page(bucket, 9)[0])) == {made[0], *made[2:4], made[5], FUTURE[0]}

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from chalicelib.datasets import DATASETS, Dataset, Kind
-from chalicelib.ingest.reader import Clean, Reader, Record, Seeker
+from chalicelib.ingest.reader import Clean, Reader, Record
 from chalicelib.ingest.rules import check_fields
+from chalicelib.ingest.seeker import Seeker
 from chalicelib.ingest.sources import Source
 from infra.demo.__main__ import check
 from infra.demo.show import Progress, rejects_by_reason, table
@@ -70,7 +71,7 @@ def test_every_kind_of_broken_row_is_there() -> None:
     for part in (
         "is missing",
         "is not a whole number",
-        "is not an ISO 8601",
+        "is not a date-time",
         "outside the years",
         "department_id 2000000001 does not exist",
         "job_id 2000000001 does not exist",

@@ -57,7 +57,7 @@ def test_everything_wrong_is_named_at_once() -> None:
         assert name in raised.value.detail
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "1e99", "0"])
+@pytest.mark.parametrize("value", ["nan", "inf", "1e99", "0", "1_0", "٣", "-1"])
 def test_a_duration_is_a_usable_number(value: str) -> None:
     with pytest.raises(ConfigurationError, match="ORPHAN_GRACE_MINUTES"):
         Settings.from_env(COMPLETE | {"ORPHAN_GRACE_MINUTES": value})

@@ -9,6 +9,7 @@ from chalicelib.api.openapi import schemas
 from chalicelib.api.openapi.examples import example
 from chalicelib.api.openapi.operations import CSV, JSON, Operation
 from chalicelib.api.openapi.schemas import CORRELATION_ID, LOAD_ID, SUMMARY, Json, closed, ref, together
+from chalicelib.api.parameters import unknown
 from chalicelib.api.problems import TYPE
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import TITLES
@@ -44,19 +45,19 @@ TOLD: dict[str, Json] = {
     "X-Content-Type-Options": _header("it is of the type that it says", "nosniff"),
 }
 OF_GATEWAY = {
-    413: "the body is larger than 10 MB, or than the 6 MB that a function takes",
+    413: "the body is larger than 10 MB, or as base64 than the 6 MB that a function takes",
     429: "too many requests at once",
     502: "the function broke down",
     504: "no answer within 29 seconds",
 }
 MEANING = {
-    400: "the body is not JSON",
+    400: "the body is not JSON in UTF-8, or names a member twice",
     401: "no valid token was sent",
     403: "the token's role is not allowed to do this",
     404: "there is no such load, restore point or file",
-    413: "more rows than a batch may hold, or a larger body than can be checked; nothing was stored",
+    413: "more rows than a batch may hold, or a body of more than 4.5 MB; nothing was stored",
     415: "the body is not of a media type that is taken here",
-    422: "a rule is broken",
+    422: "a rule is broken, or a query parameter is unknown, repeated or malformed",
     500: "an error on our side; nothing was stored",
     503: "the database or the storage is away; nothing was stored",
     504: "it took too long and was given up; `detail` says whether anything may have been stored",
@@ -85,7 +86,8 @@ _LOAD_LINK: Json = {
 def responses(operation: Operation, *, guarded: bool) -> Json:
     """By status, in order. `guarded` where a caller needs a role."""
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
-    problems = {*operation.refusals, *own, *(_AUTHENTICATION if guarded else ())}
+    query = () if operation.any_query else (HTTPStatus.UNPROCESSABLE_ENTITY,)
+    problems = {*operation.refusals, *query, *own, *(_AUTHENTICATION if guarded else ())}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
     headers = {name: TOLD[name] for name in operation.headers}
     always = {correlation.HEADER: _CALLED}
@@ -110,6 +112,8 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
         meanings.append(MEANING[status])
         schema = operation.refused.get(status, ref(f"Problem{int(status)}"))
         detail = operation.details.get(status, DETAILS[status])
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY and status not in operation.refusals:  # that is all it refuses
+            detail = unknown("page", [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path])
         content[TYPE] = {"schema": schema, "example": {**_example(schema), "detail": detail}}
     if gateway:
         meanings.append(f"from API Gateway: {OF_GATEWAY[status]}")
@@ -177,10 +181,11 @@ def components() -> dict[str, Json]:
     batch["dependentRequired"] = together(SUMMARY)
     at_fault: Json = {"enum": ["dataset", "filename", "size", None], "description": "null for the body itself"}
     faults = {"type": "array", "items": closed({"field": at_fault, "reason": text}), "minItems": 1}
+    upload = _problem(422, errors=faults)
     return {
         **{f"Problem{status}": _problem(status) for status in MEANING},
         "RefusedRow": refused,
         "RefusedBatch": batch,
-        "RefusedUpload": _problem(422, errors=faults),
+        "RefusedUpload": {**upload, "required": [name for name in upload["required"] if name != "errors"]},
         "GatewayMessage": GATEWAY,
     }

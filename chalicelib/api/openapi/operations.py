@@ -7,6 +7,7 @@ from typing import Any
 from chalicelib.api import checks, dashboard, docs, history, reports, restores
 from chalicelib.api.openapi.schemas import DOCUMENT, FILE, PAGE, Json, example_row, ref, row_name
 from chalicelib.api.parameters import Parameter
+from chalicelib.api.requests import MAX_BODY
 from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.datasets import DATASETS, Dataset
 
@@ -67,6 +68,7 @@ class Operation:
     leads_to_load: bool = False  # its answer has the `load_id` of a load
     tells_more: bool = False  # to readers, though anybody may call it
     is_static: bool = False  # it needs neither database nor storage
+    any_query: bool = False  # it does not look at its query
 
 
 def operations() -> Iterator[Operation]:
@@ -97,7 +99,7 @@ def _upload(dataset: Dataset) -> Operation:
             {"with_id": example_row(dataset), "without_id": example_row(dataset, without_id=True)},
         ),
         answers={201: ("inserted", ref("Inserted")), 200: ("updated, or found unchanged", ref("Kept"))},
-        refusals=(400, 415, 422),
+        refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedRow")},
         details={422: "the row breaks the rules"},
         leads_to_load=True,
@@ -142,7 +144,7 @@ def _upload_file() -> Operation:
         ),
         body=Body(ref("UploadOrder"), {"file": {"dataset": "jobs", "filename": "new.csv", "size": 65536}}),
         answers={201: ("a form, and a load that waits for the file", ref("UploadOrdered"))},
-        refusals=(400, 415, 422),
+        refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedUpload")},
         leads_to_load=True,
     )
@@ -162,7 +164,7 @@ def _check() -> Operation:
         about=(
             "A dry run under the rules and on the rows of now: nothing is written, not even a load. The body is the"
             " file, or as `application/gzip` (`application/octet-stream` means that, too) the gzip of it, and has at"
-            f" most {checks.MAX_BODY / 1e6} MB."
+            f" most {MAX_BODY / 1e6} MB."
         ),
         parameters=(checks.DATASET, history.LIMIT),
         body=Body(
@@ -191,7 +193,7 @@ def _restore(dataset: Dataset, name: str) -> Operation:
         ),
         body=Body(ref("RestoreOrder"), {"newest": {}}, required=False),
         answers={202: ("ordered; the load at `status_url` tells how it goes", ref("RestoreOrdered"))},
-        refusals=(400, 404, 415, 422),
+        refusals=(400, 404, 413, 415, 422),
         details={
             404: "there is no backup yet",
             422: 'the body must be empty or {"restore_point": "20210727T160208.123456Z"}',
@@ -319,6 +321,7 @@ def _pages() -> Iterator[Operation]:
         answers={200: ("the page", PAGE)},
         media=(HTML,),
         headers=("Content-Security-Policy", *_OF_FILES),
+        any_query=True,
         is_static=True,
     )
     yield Operation(
@@ -379,6 +382,7 @@ def _service() -> Iterator[Operation]:
         media=(HTML,),
         headers=("Content-Security-Policy", *_OF_FILES),
         answers={200: ("the page", PAGE)},
+        any_query=True,
         is_static=True,
     )
     yield Operation(

@@ -60,8 +60,9 @@ def _text(column: Column) -> Json:
 
 def _instant(column: Column) -> Json:
     about = (
-        f"{column.about}. A date alone is midnight UTC. Basic and week dates (20210727, 2021-W30-2) are read as well,"
-        " as `datetime.fromisoformat` of Python 3.11 does. In UTC it has to be in the years 1 to 9999"
+        f"{column.about}: a date, alone (midnight UTC) or with a time behind `T` or one space; then `Z`, ` UTC`, or an"
+        " offset. Basic and week dates (20210727T160208Z, 2021-W30-2) are read as well. In UTC it has to be in the"
+        " years 1 to 9999"
     )
     return {"description": about, "type": "string", "pattern": patterns.surrounded(patterns.INSTANT)}
 

@@ -1,0 +1,87 @@
+"""The date-times that we take, as a grammar, and what they stand for.
+
+    date-time      = extended-date [ join time [ zone ] ]
+                   / basic-date [ join ( time / basic-time ) [ zone ] ]
+    extended-date  = YYYY "-" MM "-" DD  /  YYYY "-W" week "-" weekday
+    basic-date     = YYYY MM DD          /  YYYY "W" week weekday
+    join           = "T" / "t" / one space
+    time           = HH ":" MM [ ":" SS [ fraction ] ]
+    basic-time     = HH MM [ SS [ fraction ] ]
+    fraction       = ( "." / "," ) 1*digit       ; what follows the sixth digit is cut off
+    zone           = "Z" / "z" / " UTC" / ( "+" / "-" ) HH [ [ ":" ] MM ]
+
+Digits are ASCII, hours 00 to 23, minutes and seconds 00 to 59, years 0001 to 9999, weeks and weekdays as in
+ISO 8601. No zone means UTC, a date alone midnight. This is ISO 8601, and RFC 3339 in it, without what can be
+taken for something else: no character but those joins date and time (a digit would: `202107301236` is no date
+with an hour of 01), a date has no offset, and there is no hour 24, whose meaning readers do not agree on.
+
+`datetime.fromisoformat` takes more than this, and not the same in every Python. It reads what COMMON matches only,
+because it is several times faster; a property holds both ways against each other.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+WANTED = "is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"
+OUTSIDE = "is outside the years 1 to 9999"
+
+_HOUR, _SIXTY = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
+_FRACTION = r"(?:[.,](?P<{0}fraction>\d+))?"
+_TIME = rf"(?P<hour>{_HOUR}):(?P<minute>{_SIXTY})(?::(?P<second>{_SIXTY}){_FRACTION.format('')})?"
+_BASIC_TIME = rf"(?P<b_hour>{_HOUR})(?P<b_minute>{_SIXTY})(?:(?P<b_second>{_SIXTY}){_FRACTION.format('b_')})?"
+_ZONE = rf"(?:[Zz]|[ ]UTC|(?P<sign>[+-])(?P<hours>{_HOUR})(?::?(?P<minutes>{_SIXTY}))?)"
+GRAMMAR = re.compile(
+    r"(?P<year>\d{4})"
+    r"(?:-(?:(?P<month>\d\d)-(?P<day>\d\d)|W(?P<week>\d\d)-(?P<weekday>[1-7]))"
+    r"|(?P<basic>(?P<b_month>\d\d)(?P<b_day>\d\d)|W(?P<b_week>\d\d)(?P<b_weekday>[1-7])))"
+    rf"(?:[Tt ](?:{_TIME}|(?(basic){_BASIC_TIME}|(?!))){_ZONE}?)?",
+    re.ASCII,
+)
+# A part of the grammar, of which every Python reads the same.
+COMMON = re.compile(
+    rf"\d{{4}}-\d\d-\d\d(?:[T ]{_HOUR}:{_SIXTY}(?::{_SIXTY}(?:\.\d{{1,6}})?)?(?:Z|[+-]{_HOUR}:{_SIXTY})?)?", re.ASCII
+)
+
+
+class NotADateTime(ValueError):
+    """The message says what is wrong with the text; it does not quote it."""
+
+
+def utc(text: str) -> datetime:
+    """The moment that `text` stands for, in UTC. Raises NotADateTime."""
+    if not COMMON.fullmatch(text):
+        return by_grammar(text)
+    try:
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except ValueError:
+        raise NotADateTime(WANTED) from None
+    except OverflowError:
+        raise NotADateTime(OUTSIDE) from None
+
+
+def by_grammar(text: str) -> datetime:
+    """`utc` of any text, whether or not it is a common one."""
+    found = GRAMMAR.fullmatch(text)
+    if found is None:
+        raise NotADateTime(WANTED)
+
+    def number(name: str) -> int:
+        return int(found[name] or found[f"b_{name}"] or 0)
+
+    fraction = (found["fraction"] or found["b_fraction"] or "")[:6]
+    try:
+        day = (
+            date.fromisocalendar(int(found["year"]), number("week"), number("weekday"))
+            if number("weekday")
+            else date(int(found["year"]), number("month"), number("day"))
+        )
+        at = datetime(day.year, day.month, day.day, number("hour"), number("minute"), number("second"), tzinfo=UTC)
+    except ValueError:
+        raise NotADateTime(WANTED) from None
+    ahead = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
+    try:
+        moment = at - ahead if found["sign"] != "-" else at + ahead
+    except OverflowError:
+        raise NotADateTime(OUTSIDE) from None
+    return moment.replace(microsecond=int(fraction.ljust(6, "0")))
