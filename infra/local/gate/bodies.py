@@ -185,10 +185,10 @@ class Incoming:
 
 
 class Checked:
-    """A `receive` that checks what it hands on; `refusal` is what was wrong with it."""
+    """A `receive` that checks what it hands on; `refusal` is what was wrong with it. `patience` is in seconds."""
 
-    def __init__(self, receive: Receive, check: Check) -> None:
-        self._receive, self._check = receive, check
+    def __init__(self, receive: Receive, check: Check, patience: float = PATIENCE) -> None:
+        self._receive, self._check, self._patience = receive, check, patience
         self._since, self._got = time.monotonic(), 0
         self.refusal: Refused | None = None
         self.ended = False
@@ -199,7 +199,7 @@ class Checked:
         if self.ended:
             return await self._receive()  # the disconnect, whenever it comes
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 message = await self._receive()
             if message["type"] == "http.request":
                 self._look_at(message)
@@ -218,7 +218,7 @@ class Checked:
         if not message.get("more_body", False):
             self._check.end()
             self.ended = True
-        elif (now := time.monotonic()) - self._since > PATIENCE:
+        elif (now := time.monotonic()) - self._since > self._patience:
             if self._got < PROGRESS:
                 raise _too_slow()
             self._since, self._got = now, 0
