@@ -13,6 +13,7 @@ from chalicelib.api import (
     docs,
     health,
     history,
+    origins,
     presigned,
     problems,
     reports,
@@ -28,6 +29,7 @@ logs.configure(os.environ.get("LOG_LEVEL") or "INFO")
 app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *checks.MEDIA_TYPES]))
 
 app.register_middleware(problems.middleware, "http")
+app.register_middleware(origins.middleware, "http")
 app.register_middleware(access.middleware, "http")
 for kind in ("s3", "scheduled", "pure_lambda"):
     app.register_middleware(problems.discreet, kind)

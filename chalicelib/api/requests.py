@@ -38,10 +38,15 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
 
 
 def media_type(request: Request, taken: tuple[str, ...]) -> str:
-    """The type of the body, one of those `taken`. Raises UnsupportedMedia."""
-    found = str(request.headers.get("content-type", "application/json")).partition(";")[0].strip().lower()
+    """The type of the body, one of those `taken`. Raises UnsupportedMedia, also where none is told: a page of
+    another origin may send a body without a type unasked."""
+    found = str(request.headers.get("content-type", "")).partition(";")[0].strip().lower()
     if found not in taken:
-        raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {found[:60] or 'nothing'}")
+        raise UnsupportedMedia(
+            f"the body must be {' or '.join(taken)}, not {found[:60]}"
+            if found
+            else f"the body needs a Content-Type: {' or '.join(taken)}"
+        )
     return found
 
 

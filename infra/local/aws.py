@@ -7,19 +7,21 @@ import shutil
 import signal
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 from infra import venv
 from infra.errors import CloudError
 from infra.local.daemons import Daemon
+from infra.local.gate import credentials
 from infra.local.ports import HOST
 from infra.locks import wait_until
 from infra.venv import ROOT
 
 _HERE = Path(__file__).parent
 _REQUIREMENTS = _HERE / "requirements-aws.txt"
+# Of clouds that do not look at them.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -30,6 +32,11 @@ class EmbeddedAws:
         self.home, self._report = home, report
         self._daemon = Daemon(home, "aws")
         self._started = home / "started.json"  # what the running process was started with
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        """The AWS_* variables of who uses it: generated once for this folder."""
+        return credentials.for_clients(self.home)
 
     def port(self) -> int | None:
         """The port of the running instance, or None."""
@@ -52,7 +59,9 @@ class EmbeddedAws:
                 raise CloudError("the embedded AWS is being started by another process: try again")
             self._started.write_text(json.dumps({"port": port, "code": _code()}))
             # Not -P nor PYTHONPATH: the working folder finds this module, and functions do not inherit it.
-            self._daemon.start(claim, [python, "-m", "infra.local.front"], env=self._environment(port), cwd=ROOT)
+            self._daemon.start(
+                claim, [python, "-m", "infra.local.server", self.home], env=self._environment(port), cwd=ROOT
+            )
         deadline = time.monotonic() + timeout
         wait_until(lambda: _answers(port) or not self._daemon.alive(), timeout, "the embedded AWS does not answer")
         if not self._daemon.alive() or time.monotonic() > deadline:
@@ -73,7 +82,8 @@ class EmbeddedAws:
         temporary = self.home / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # unpacked functions of an instance that was killed
         temporary.mkdir(parents=True)
-        return CREDENTIALS | {
+        return {
+            "AWS_DEFAULT_REGION": credentials.REGION,
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
             "TZ": "UTC",
@@ -108,7 +118,8 @@ def environment(report: Callable[[str], None]) -> Path:
 
 def _code() -> str:
     """Changes when a running instance is not the one that would be started now."""
-    files = [_REQUIREMENTS, *(_HERE / name for name in ("front.py", "apigateway.py", "logevents.py", "aws.py"))]
+    names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "aws")
+    files = [_REQUIREMENTS, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
@@ -33,15 +33,15 @@ def environment(event, context):
 PROXY = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}/invocations"
 
 
-def clients(port: int) -> Client:
+def clients(port: int, credentials: Mapping[str, str] = CREDENTIALS) -> Client:
     def client(service: str) -> Any:
         make: Any = boto3.client
         return make(
             service,
             endpoint_url=f"http://{ports.HOST}:{port}",
-            region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            region_name=credentials["AWS_DEFAULT_REGION"],
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
             config=Config(retries={"total_max_attempts": 1}, read_timeout=60),
         )
 
@@ -60,7 +60,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 def client(aws: EmbeddedAws) -> Client:
     port = aws.port()
     assert port is not None
-    return clients(port)
+    return clients(port, aws.credentials)
 
 
 @pytest.fixture(scope="module")
@@ -303,7 +303,7 @@ def test_state_survives_a_stop(tmp_path: Path) -> None:
     port = ports.free_port()
     server.start(port)
     try:
-        client = clients(port)
+        client = clients(port, server.credentials)
         client("s3").create_bucket(Bucket="kept")
         client("s3").put_object(Bucket="kept", Key="a b/ü", Body=b"body")
         make_function(client, "kept")

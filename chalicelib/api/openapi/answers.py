@@ -26,7 +26,7 @@ _RETRY_AFTER = _header("seconds to wait before another try", 5, type="integer", 
 _CHALLENGE = _header("what is missing, as RFC 6750 has it", 'Bearer realm="hireflow"')
 HEADERS: dict[int, Json] = {
     401: {"WWW-Authenticate": _CHALLENGE},
-    403: {"WWW-Authenticate": _CHALLENGE},
+    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # a page of another origin has none
     503: {"Retry-After": _RETRY_AFTER},
     504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own has none
 }
@@ -52,10 +52,10 @@ OF_GATEWAY = {
 MEANING = {
     400: "the body is not JSON",
     401: "no valid token was sent",
-    403: "the token's role is not allowed to do this",
+    403: "the token's role is not allowed to do this, or a page of another origin asked for it",
     404: "there is no such load, restore point or file",
     413: "more rows than a batch may hold, or a larger body than can be checked; nothing was stored",
-    415: "the body is not of a media type that is taken here",
+    415: "the body is not of a media type that is taken here, or of none",
     422: "a rule is broken",
     500: "an error on our side; nothing was stored",
     503: "the database or the storage is away; nothing was stored",
@@ -73,7 +73,6 @@ DETAILS = {  # examples of what is said
     503: "the database cannot be reached",
     504: "this took too long and was given up",
 }
-_AUTHENTICATION = (401, 403)
 _FAILURES = {status for status in TITLES if status >= HTTPStatus.INTERNAL_SERVER_ERROR}
 _LOAD_LINK: Json = {
     "operationId": "get_load",
@@ -85,7 +84,7 @@ _LOAD_LINK: Json = {
 def responses(operation: Operation, *, guarded: bool) -> Json:
     """By status, in order. `guarded` where a caller needs a role."""
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
-    problems = {*operation.refusals, *own, *(_AUTHENTICATION if guarded else ())}
+    problems = {*operation.refusals, *own, HTTPStatus.FORBIDDEN, *((HTTPStatus.UNAUTHORIZED,) if guarded else ())}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
     headers = {name: TOLD[name] for name in operation.headers}
     always = {correlation.HEADER: _CALLED}
