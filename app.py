@@ -1,7 +1,8 @@
 """Hireflow's table of contents: every route, trigger and schedule, each a line or two."""
 
 import os
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
@@ -20,6 +21,7 @@ from chalicelib.api import (
     restores,
     uploads,
 )
+from chalicelib.delivery import sibling
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
@@ -83,14 +85,17 @@ def verify(event: CloudWatchEvent) -> dict[str, Any]:
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")
-def sweep(_event: CloudWatchEvent) -> dict[str, int]:
+def sweep(event: CloudWatchEvent) -> dict[str, int]:
     from chalicelib import gauges
-    from chalicelib.ingest import upkeep
+    from chalicelib.ingest import landing, upkeep
 
-    parts = services()
+    parts, context = services(), cast(Any, event.context)
     parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))  # though the sweep may fail
+    offer = partial(parts.functions.invoke_later, sibling(context.function_name, "ingest"))
+    restarted = bool(event.detail.get("restarted"))  # says `make up`, never the schedule
+    offered = landing.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
-    return upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch)
+    return {**upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch), "offered": offered}
 
 
 @app.lambda_function(name="redrive")

@@ -73,8 +73,14 @@ class DeadLetters:
             raise Unavailable(f"the queue {self.name} cannot be reached") from error
 
 
+def sibling(deployed: str, function: str) -> str:
+    """The deployed name of another function of the same stage: what app.py calls it comes after the last hyphen."""
+    stage, hyphen, _ = deployed.rpartition("-")
+    return f"{stage}{hyphen}{function}"
+
+
 class Functions:
-    """Deployed functions, by ARN."""
+    """Deployed functions, by ARN or by name."""
 
     def __init__(self, client: Client | None = None) -> None:
         self._make = client or _client("lambda")

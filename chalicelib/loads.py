@@ -252,18 +252,24 @@ def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any
         raise ClaimLost(f"load {claim.load_id} was taken over")
 
 
-def newest_loaded(session: Session, created: ObjectCreated) -> tuple[str, str | None] | None:
-    """(version, sequencer) of the newest version of this key that was loaded, other than this one.
+def newest_loaded(session: Session, created: ObjectCreated) -> list[tuple[str, str | None]]:
+    """(version, sequencer) of the newest versions of this key that were loaded, other than this one: the newest one
+    with a sequencer, and the last loaded one without.
 
-    Where sequencers tell nothing it is the last one loaded: those that came after a newer one were skipped.
+    Objects that the sweep has taken up have none. Where sequencers tell nothing the last one loaded is the newest:
+    those that came after a newer one were skipped.
     """
-    rows = session.run(
+    loaded = (
         "SELECT version, sequencer FROM loads WHERE source = :source AND version <> :version AND status = 'succeeded'"
-        " ORDER BY rpad(sequencer, 64, '0') COLLATE \"C\" DESC NULLS LAST, finished_at DESC, id DESC LIMIT 1",
+    )
+    order = "rpad(sequencer, 64, '0') COLLATE \"C\" DESC, finished_at DESC, id DESC"
+    rows = session.run(
+        f"({loaded} AND sequencer IS NOT NULL ORDER BY {order} LIMIT 1)"
+        f" UNION ALL ({loaded} AND sequencer IS NULL ORDER BY finished_at DESC, id DESC LIMIT 1)",
         source=created.source,
         version=created.version,
     )
-    return (rows[0][0], rows[0][1]) if rows else None
+    return [(version, sequencer) for version, sequencer in rows]
 
 
 def compare_sequencers(one: str | None, other: str | None) -> int:

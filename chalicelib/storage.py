@@ -79,6 +79,35 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Version:
+    """A version of an object as a list shows it; `version_id` is "null" where the bucket keeps no versions."""
+
+    key: str
+    version_id: str
+    etag: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Position:
+    """The entry of a list of versions behind which the next page begins; empty at the beginning."""
+
+    key: str = ""
+    version_id: str = ""
+
+
+@dataclass(frozen=True)
+class VersionPage:
+    """Versions ordered by key, those of a key newest first; `deleted` are the keys of this page whose newest version
+    is a delete marker; `next` is None at the end."""
+
+    versions: tuple[Version, ...]
+    deleted: frozenset[str] = frozenset()
+    next: Position | None = None
+
+
+@dataclass(frozen=True)
 class Stored:
     """What S3 says of an object without sending it."""
 
@@ -172,6 +201,25 @@ class Bucket:
             for page in pages.paginate(Bucket=self.name, Prefix=key):
                 found += [v["VersionId"] for v in page.get("Versions", ()) if v["Key"] == key]
         return found
+
+    def version_page(self, after: Position) -> VersionPage:
+        """The next 1000 entries, delete markers included, of the list of all versions. Raises StorageUnavailable."""
+        markers: dict[str, Any] = {"KeyMarker": after.key, "VersionIdMarker": after.version_id} if after.key else {}
+        with _s3_errors(f"s3://{self.name}"):
+            page = self._client().list_object_versions(Bucket=self.name, **markers)
+        listed = (
+            Version(v["Key"], v["VersionId"], v["ETag"].strip('"'), v["Size"], v["LastModified"])
+            for v in page.get("Versions", ())
+        )
+        deleted = frozenset(marker["Key"] for marker in page.get("DeleteMarkers", ()) if marker["IsLatest"])
+        going_on = Position(page["NextKeyMarker"], page["NextVersionIdMarker"]) if page["IsTruncated"] else None
+        return VersionPage(tuple(listed), deleted, going_on)
+
+    def is_deleted(self, key: str) -> bool:
+        """Whether the newest version of `key` is a delete marker. Raises StorageUnavailable."""
+        with _s3_errors(self.url(key)):
+            newest = self._client().list_object_versions(Bucket=self.name, Prefix=key, MaxKeys=1)
+        return any(marker["Key"] == key for marker in newest.get("DeleteMarkers", ()))
 
     def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
         """Objects whose key starts with `prefix` and is greater than `after`, in byte order."""

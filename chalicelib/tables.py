@@ -127,6 +127,24 @@ staged_loads = Table(  # how far unfinished loads of large objects have come; th
     Column("complete", Boolean, nullable=False, server_default=text("false")),
 )
 
+landing_sweep = Table(  # one row
+    "landing_sweep",
+    metadata,
+    Column("starts_at", DateTime(timezone=True), primary_key=True),  # older objects are left alone
+    Column("swept_at", DateTime(timezone=True), nullable=False),  # when the last sweep began
+    Column("key_marker", Text, nullable=False, server_default=""),  # how far it has come in the list of versions
+    Column("version_marker", Text, nullable=False, server_default=""),
+)
+
+idle_loads = Table(  # unfinished loads that no worker holds, with what tells whether one held them in between
+    "idle_loads",
+    metadata,
+    Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("attempts", Integer, nullable=False),
+    Column("handovers", Integer, nullable=False),
+    _instant("since", default=True),
+)
+
 tokens = Table(
     "tokens",
     metadata,

@@ -303,10 +303,9 @@ class _ObjectLoad:
             self._stage_kept.discard()
 
     def _is_stale(self) -> bool:
-        newest = loads.newest_loaded(self._session, self._created)
-        if newest is None:
-            return False
-        version, sequencer = newest
+        return any(self._is_older(*newest) for newest in loads.newest_loaded(self._session, self._created))
+
+    def _is_older(self, version: str, sequencer: str | None) -> bool:
         order = loads.compare_sequencers(self._created.sequencer, sequencer)
         if order:
             return order < 0

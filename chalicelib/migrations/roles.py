@@ -18,6 +18,8 @@ GRANTS = {
     "quarterly_hires": "SELECT, INSERT, UPDATE",
     "tokens": "SELECT, INSERT, UPDATE",
     "staged_loads": "SELECT, INSERT, UPDATE",
+    "landing_sweep": "SELECT, UPDATE",
+    "idle_loads": "SELECT, INSERT, UPDATE, DELETE",
 }
 
 # Values come as settings: DO takes no parameters, and a password in the text of a statement may be logged.

@@ -123,6 +123,16 @@ def invoke(target: Target, function: str, payload: Any) -> Any:
     return result
 
 
+def invoke_later(target: Target, function: str, payload: Any) -> None:
+    """Have a function called, with retries, and wait for nothing. Raises CloudError when it cannot be."""
+    try:
+        target.client("lambda").invoke(
+            FunctionName=target.function(function), InvocationType="Event", Payload=json.dumps(payload)
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise CloudError(f"{function} cannot be invoked: {error}") from error
+
+
 def scheduled_event(region: str) -> dict[str, Any]:
     """What EventBridge sends."""
     return {

@@ -11,6 +11,7 @@ from infra.local import ports, provision
 from infra.local.aws import CREDENTIALS, EmbeddedAws
 from infra.local.postgres import Postgres, home_of
 from infra.local.provision import Role
+from infra.local.settling import settle
 from infra.local.state import State
 
 Report = Callable[[str], None]
@@ -66,13 +67,18 @@ class Embedded:
         return Services(aws, postgres.url, postgres.url, postgres.functions_url)
 
     def down(self, report: Report) -> None:
+        if self._aws.port() is not None and self._postgres().port() is not None:
+            settle(self._postgres().superuser_url, report)
+        self._stop(report)
+
+    def _stop(self, report: Report) -> None:
         for server, name in ((self._aws, "AWS"), (self._postgres(), "Postgres")):
             if server.port() is not None:
                 report(f"stopping {name}")
             server.stop()
 
     def clean(self, report: Report) -> None:
-        self.down(report)
+        self._stop(report)
         shutil.rmtree(home_of(self._state.folder), ignore_errors=True)
 
     def status(self) -> dict[str, str]:

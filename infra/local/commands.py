@@ -43,10 +43,19 @@ class Commands:
                 driver.deploy(target, self.report)
             token = self._operator_token(target) if guarded else ""
             self.state.write_env(self._env(services, target, token))
+            self._take_up(target)
         self.report(f"ready: {self.state.read_env()['API_URL']}")
 
+    def _take_up(self, target: Target) -> None:
+        """Have loaded what came before a stop or a crash and was not: its events are lost. Nobody waits for that."""
+        event = driver.scheduled_event(target.aws["AWS_DEFAULT_REGION"]) | {"detail": {"restarted": True}}
+        try:
+            driver.invoke_later(target, "sweep", event)
+        except CloudError as error:
+            self.report(f"files that came before a stop are looked for within three minutes: {error}")
+
     def down(self) -> None:
-        """Stop everything; its state stays."""
+        """Let what is at work end, or hand it back, and stop everything; its state stays."""
         self._of_this_machine("destroy")
         if not self.state.exists():
             return

@@ -10,6 +10,7 @@ from infra.local import ports, provision
 from infra.local.aws import CREDENTIALS
 from infra.local.cloud import Report, Services, connections
 from infra.local.provision import Role
+from infra.local.settling import settle
 from infra.local.state import State
 from infra.venv import ROOT
 
@@ -60,6 +61,10 @@ class Compose:
         return Services(aws, url, role.url(*_CONTAINER), role.of_functions().url(*_CONTAINER))
 
     def down(self, report: Report) -> None:
+        notes = self._state.notes()
+        if self._running() and "superuser_password" in notes:
+            superuser = Role("postgres", notes["superuser_password"])
+            settle(superuser.url(ports.HOST, notes["pg_port"], "postgres"), report)
         report("stopping the containers")
         self._compose("stop")
 

@@ -47,8 +47,8 @@ class Role:
         )
 
 
-def connect(url: str) -> Connection:
-    """A plain connection to a server of this machine."""
+def connect(url: str, *, timeout: float = 30) -> Connection:
+    """A plain connection to a server of this machine, which answers within so many seconds."""
     parts = urlsplit(url)
     return pg8000.native.Connection(
         unquote(parts.username or ""),
@@ -57,7 +57,7 @@ def connect(url: str) -> Connection:
         database=parts.path.lstrip("/"),
         password=unquote(parts.password or ""),
         ssl_context=False,
-        timeout=30,
+        timeout=timeout,
     )
 
 

@@ -31,6 +31,8 @@ def database_url(postgres: Postgres) -> str:
     with database.session() as session:
         session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans RESTART IDENTITY CASCADE")
         session.run("UPDATE dataset_state SET last_id = 0")
+        session.run("UPDATE landing_sweep SET starts_at = date_trunc('second', now()), swept_at = now()")
+        session.run("UPDATE landing_sweep SET key_marker = '', version_marker = ''")
     database.close()
     return postgres.url
 

@@ -46,7 +46,9 @@ def calls_of(service: str, operation: str, params: Row) -> Iterator[Call]:
     if service == "sqs":
         yield f"sqs:{operation}", f"arn:aws:sqs:us-east-1:123456789012:{DEAD_LETTERS}"
     elif service == "lambda":
-        yield "lambda:InvokeFunction", params["FunctionName"]
+        name = params["FunctionName"]  # or an ARN
+        whole = f"arn:aws:lambda:us-east-1:123456789012:function:hireflow-local-{name}"
+        yield "lambda:InvokeFunction", name if name.startswith("arn:") else whole
     elif service == "s3":
         action, bucket = f"s3:{_S3.get(operation, operation)}", f"arn:aws:s3:::{params['Bucket']}"
         if action == "s3:GetObject" and "VersionId" in params:
@@ -134,8 +136,13 @@ def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n2,\n")
     stage.invoke("backup")
     stage.heard.clear()
+    landing.put("jobs.csv", "1,Clerk\n")  # and nobody is told
     with landing.database.session() as session:
         session.run("UPDATE loads SET status = 'running', attempts = 3")
+        session.run("UPDATE landing_sweep SET swept_at = now() - interval '1 hour'")
+    assert stage.invoke("sweep")["offered"] == 2
+    with landing.database.session() as session:
+        session.run("UPDATE loads SET attempts = 3")
     assert stage.invoke("sweep")["failed"] == 1
 
 

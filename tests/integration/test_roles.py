@@ -13,6 +13,7 @@ from chalicelib.database import Database
 from chalicelib.datasets import DATASETS
 from chalicelib.errors import DatabaseUnavailable
 from chalicelib.ingest import upkeep
+from chalicelib.ingest.landing import sweep
 from chalicelib.ingest.requests import upload
 from chalicelib.migrations import upgrade
 from chalicelib.migrations.roles import GRANTS
@@ -21,7 +22,7 @@ from chalicelib.tables import metadata
 from infra.local import provision
 from infra.local.postgres import Postgres, temporary
 from infra.local.provision import Role, connect
-from tests.integration.landing import GRACE, Landing
+from tests.integration.landing import GRACE, Landing, Row
 from tests.integration.s3_fixtures import S3
 from tests.integration.test_continuing import Relay
 from tests.integration.test_schema import newest_revision
@@ -52,6 +53,10 @@ def test_it_suffices_for_files_rows_backups_restores_and_the_sweep(functions: Da
     assert (load["updated"], load["rejected"]) == (1, 2)
     assert run_backup(functions, s3.storage, retention=timedelta(days=1))["restore_point"]
     assert order_restore(functions, s3.storage, DATASETS["jobs"])["load_id"]
+    landing.put("jobs.csv", "1,A\n")
+    offered: list[Row] = []
+    assert sweep(functions, s3.storage.landing, offered.append, restarted=True) == len(offered) == 2
+    assert sweep(functions, s3.storage.landing, offered.append) == 0
     assert upkeep.sweep(functions, s3.storage, grace=GRACE) == {"failed": 0, "healed": 0, "removed": 0}
     assert landing.rows("SELECT q1 FROM quarterly_hires") == [(1,)]
 

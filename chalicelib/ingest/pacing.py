@@ -1,0 +1,49 @@
+"""A flood of offers is let go a few at a time, as loads come to their ends.
+
+All at once they would start a function each, which then wait for each other's locks, and leave no connection to the
+database for anybody else.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from chalicelib.database import Session
+from chalicelib.ingest.offers import Event, Offer
+
+AT_ONCE = 10  # objects whose loads are waited for
+_PATIENCE = 20.0  # seconds for one of them; a load may take long, or its event may be kept from the function
+_INTERVAL = 0.1  # seconds between two looks at the loads
+
+
+@dataclass
+class Paced:
+    """`offer`, with at most so many loads at a time; nothing is waited for after `until`, by time.monotonic().
+    Counts what it has offered."""
+
+    session: Session
+    offer: Offer
+    at_once: int
+    until: float
+    offered: int = 0
+    _at_work: dict[tuple[str, str], float] = field(default_factory=dict)  # (source, version): when it was offered
+
+    def __call__(self, source: str, version: str, event: Event) -> None:
+        while len(self._at_work) >= self.at_once and time.monotonic() < self.until:
+            self._forget_ended()
+            if len(self._at_work) >= self.at_once:
+                time.sleep(_INTERVAL)
+        self.offer(event)
+        self._at_work[source, version] = time.monotonic()
+        self.offered += 1
+
+    def _forget_ended(self) -> None:
+        ended = self.session.run(
+            "SELECT l.source, l.version FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[])) AS o (s, v)"
+            " JOIN loads l ON l.source = o.s AND l.version = o.v AND l.status NOT IN ('queued', 'running')",
+            sources=[source for source, _ in self._at_work],
+            versions=[version for _, version in self._at_work],
+        )
+        for source, version in ended:
+            del self._at_work[source, version]
+        too_old = time.monotonic() - _PATIENCE
+        self._at_work = {which: at for which, at in self._at_work.items() if at > too_old}

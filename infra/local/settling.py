@@ -1,0 +1,52 @@
+"""Waiting, before a cloud is stopped, for what is at work: loads, and a backup."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+from pg8000.exceptions import DatabaseError, InterfaceError
+from pg8000.native import Connection
+
+from chalicelib.backups.run import LOCK
+from infra.local.provision import DATABASE, connect
+
+SECONDS = 20.0  # that a stop waits at most
+_PATIENCE = 5.0  # seconds for an answer of the database
+_INTERVAL = 0.1
+# Whoever works on a load, or on a backup, holds an advisory lock in the meantime (see chalicelib.loads and
+# chalicelib.backups.run). A lock tells its holder's process, so that a load that begins later is not waited for.
+_AT_WORK = (
+    "SELECT k.pid, coalesce('load ' || l.id, 'a backup') FROM pg_locks k LEFT JOIN loads l"
+    " ON k.objsubid = 1 AND l.id = (CAST(k.classid AS bigint) << 32) + CAST(k.objid AS bigint)"
+    " WHERE k.locktype = 'advisory' AND k.granted"
+    " AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    f" AND (l.status = 'running' OR (k.objsubid = 2 AND k.classid = {LOCK[0]} AND k.objid = {LOCK[1]}))"
+)
+Work = set[tuple[int, str]]
+
+
+def settle(superuser_url: str, report: Callable[[str], None], seconds: float = SECONDS) -> bool:
+    """Wait until what is at work now has ended, at most so long; whether it has. What has not goes back: its lock is
+    freed with its connection, and the next start takes it up. A database that does not answer is not waited for."""
+    try:
+        with closing(connect(superuser_url.rpartition("/")[0] + f"/{DATABASE}", timeout=_PATIENCE)) as server:
+            return _settle(server, report, seconds)
+    except (DatabaseError, InterfaceError, OSError):
+        return False
+
+
+def _settle(server: Connection, report: Callable[[str], None], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    waited_for = _at_work(server)
+    if waited_for:
+        report(f"waiting at most {seconds:.0f} s for {', '.join(sorted({what for _, what in waited_for}))}")
+    while left := waited_for & _at_work(server):
+        if time.monotonic() >= until:
+            report(f"not waiting any longer: make up goes on with {', '.join(sorted({what for _, what in left}))}")
+            return False
+        time.sleep(_INTERVAL)
+    return True
+
+
+def _at_work(server: Connection) -> Work:
+    return {(int(pid), str(what)) for pid, what in server.run(_AT_WORK) or ()}
