@@ -3,12 +3,14 @@
 It is upgraded in both ways that people do it: after `make down`, and while the earlier release still runs.
 """
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from infra.local.commands import Commands
+from infra.local.daemons import Daemon
 from infra.local.state import State
 from infra.locks import locked
 from infra.venv import ROOT
@@ -21,11 +23,10 @@ from tests.e2e.upgraded import (
     SOON,
     Seen,
     Upgrade,
-    begin_loads,
     fill,
+    interrupted,
     make_tokens,
     rest,
-    stop_in_mid_load,
 )
 
 SETTINGS = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "BACKUP_RETENTION_DAYS": "11", "LOG_LEVEL": "WARNING"}
@@ -57,16 +58,18 @@ def upgrade(earlier: Release, request: pytest.FixtureRequest) -> Iterator[Upgrad
         old = Cloud(commands, commands.state.read_env(), documented=False)
         tokens = {"operator": old.env["API_TOKEN"], **make_tokens(earlier)}
         letter = fill(old, earlier)
-        found = Upgrade(request.param, old, old.env, Seen.of(old), tokens, letter)
-        if request.param == "stopped":
-            found.never_begun = stop_in_mid_load(old)
-            earlier.run("down")
-        else:
-            begin_loads(old)
+        found = Upgrade(old, old.env, Seen.of(old), tokens, letter)
         with pytest.MonkeyPatch.context() as patch:
             for name, value in SETTINGS.items():
                 patch.setenv(name, value)
-            commands.up()
+            with interrupted(old) as found.never_begun:
+                if request.param == "stopped":
+                    Daemon(commands.state.folder / "aws", "aws").stop(signal.SIGTERM)  # as the earlier `down` begins
+                else:
+                    commands.up()
+            if request.param == "stopped":
+                earlier.run("down")
+                commands.up()
             found.cloud = Cloud(commands, commands.state.read_env())
             found.seconds = rest(found)
             yield found
@@ -75,8 +78,7 @@ def upgrade(earlier: Release, request: pytest.FixtureRequest) -> Iterator[Upgrad
 
 
 def test_every_file_that_was_under_way_is_loaded_within_a_minute_and_once(upgrade: Upgrade) -> None:
-    if upgrade.how == "stopped":
-        assert upgrade.never_begun, "the earlier release lost no file: there is nothing to find"
+    assert upgrade.never_begun, "the earlier release lost no file: there is nothing to find"
     loads = [load for load in upgrade.after.loads.values() if load["source"] in upgrade.due]
     assert Counter(load["source"] for load in loads) == dict.fromkeys(upgrade.due, 1)
     assert {load["status"] for load in loads} == {"succeeded"}

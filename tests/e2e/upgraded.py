@@ -1,6 +1,6 @@
 """A stage of an earlier release: how it is filled, how its loads are interrupted, and what is seen of it."""
 
-import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,6 +18,7 @@ LOST = tuple(f"lost/jobs_{number}.csv" for number in range(20))
 INTERRUPTED = "interrupted/jobs.csv"
 DUE = (*LOST, INTERRUPTED)  # files whose loads the upgrade interrupts
 MANY = 60_000  # rows of the interrupted one: a second or two of work
+HELD = 120.0  # seconds that the embedded AWS may take to end
 SOON = 60.0  # seconds after `make up` within which they are loaded
 
 
@@ -60,7 +61,6 @@ def objects(cloud: Cloud, bucket: str) -> dict[str, str]:
 class Upgrade:
     """A stage before and after; `letter` is what lies in its dead-letter queue."""
 
-    how: str
     cloud: Cloud
     earlier_env: Mapping[str, str]
     before: Seen
@@ -114,16 +114,30 @@ def begin_loads(cloud: Cloud) -> None:
         cloud.put(key, f"{100 + number},Job of {key}\n,{key}\n")
 
 
-def stop_in_mid_load(cloud: Cloud) -> set[str]:
-    """Begin the loads and end the embedded AWS as the earlier `make down` does; the sources that no load knows then.
+@contextmanager
+def interrupted(cloud: Cloud) -> Iterator[set[str]]:
+    """Begin loads that cannot commit before the embedded AWS of now has ended, which is for the caller to see to.
 
-    Loads of jobs cannot commit until it has ended, so that the large one is interrupted for certain.
+    Yields a set; afterwards it has the sources that no load knew at that time: their events are lost.
     """
-    with jobs_locked(cloud):
+    aws, locked, lost = Daemon(cloud.commands.state.folder / "aws", "aws"), threading.Event(), set[str]()
+    running = aws.pid()
+
+    def hold() -> None:
+        with jobs_locked(cloud):
+            locked.set()
+            until(lambda: aws.pid() != running, "the end of the embedded AWS", HELD)
+            known = {source for (source,) in cloud.sql("SELECT source FROM loads")}
+        lost.update({f"s3://{cloud.env['LANDING_BUCKET']}/{key}" for key in LOST} - known)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert locked.wait(HELD)
         begin_loads(cloud)
-        Daemon(cloud.commands.state.folder / "aws", "aws").stop(signal.SIGTERM)
-    known = {source for (source,) in cloud.sql("SELECT source FROM loads")}
-    return {f"s3://{cloud.env['LANDING_BUCKET']}/{key}" for key in LOST} - known
+        yield lost
+    finally:
+        holder.join()
 
 
 @contextmanager
