@@ -40,9 +40,9 @@ class Events:
         """The events that S3 has sent since we last asked."""
         bodies: list[Any] = []
         while messages := self._queues.receive_message(QueueUrl=self._copies, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                bodies.append(json.loads(message["Body"]))
-                self._queues.delete_message(QueueUrl=self._copies, ReceiptHandle=message["ReceiptHandle"])
+            bodies += [json.loads(message["Body"]) for message in messages]
+            taken = [{"Id": message["MessageId"], "ReceiptHandle": message["ReceiptHandle"]} for message in messages]
+            self._queues.delete_message_batch(QueueUrl=self._copies, Entries=taken)
         return bodies
 
     def dead_letters(self) -> list[str]:
