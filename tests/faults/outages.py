@@ -100,7 +100,11 @@ class Outages:
         self.ups.append(outage())
         if self._stage.cloud.env["API_URL"] != address:
             self.violations.append(f"{kind}: the API has another address")
-        self._await_loads(f"{kind} {turns[-1]}", acknowledged)
+        self._stage.at_work.clear()  # as many loads as were under way, whatever the machine
+        try:
+            self._await_loads(f"{kind} {turns[-1]}", acknowledged)
+        finally:
+            self._stage.at_work.set()
         self.aims[f"{kind} {turns.pop()}"] += 1
         return True
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from random import Random
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -113,6 +114,8 @@ class Stage:
         at = urlsplit(self.database_url)
         self._port = at.port or 0
         self._postgres = Postgres(home_of(folder), Role(unquote(at.username or ""), unquote(at.password or "")))
+        self.at_work = Event()  # cleared while the writers are to rest
+        self.at_work.set()
         self._outages = 0  # their beginnings and ends: odd in the middle of one
         self.prepare()
 

@@ -24,6 +24,7 @@ from tests.faults.model import KNOWN, NEVER, Book, File, Line, Parents, Request,
 from tests.faults.stage import Stage
 
 PATIENCE = 20.0  # seconds that a writer waits for the end of a load before it goes on all the same
+_OUTAGE = 0.5  # seconds that a writer waits after a lost file: to send thousands would tell nothing more
 _LOST = (OSError, http.client.HTTPException)
 _BROKEN = {
     "departments": ("x,Nobody", ",Nobody", "7", "8,"),
@@ -55,6 +56,7 @@ class Writer:
         while not stop.is_set():
             self.step()
             stop.wait(self.random.uniform(0.0, 0.4))
+            self.stage.at_work.wait()
         self._database.close()
 
     def value(self) -> str:
@@ -83,6 +85,7 @@ class Writer:
             if undisturbed():
                 raise
             self.book.note_lost_file(file)
+            time.sleep(_OUTAGE)
             return None
         file = replace(file, version=version)
         self.book.note_file(file)
