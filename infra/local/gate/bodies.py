@@ -9,6 +9,7 @@ import hmac
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ Receive = Callable[[], Awaitable[Message]]
 EMPTY = sha256(b"").hexdigest()
 PATIENCE = 20.0  # seconds; whoever sends less than PROGRESS in that time is not waited for any longer
 PROGRESS = 4096  # bytes
+_AT_ONCE = 1024 * 1024  # bytes
+_HASHERS = ThreadPoolExecutor(2, "hash")
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 _LONGEST_LINE = 1024
 _TRAILER = re.compile(rb"([a-z0-9-]+):([ -~]*)")
@@ -33,7 +36,7 @@ class Check(Protocol):
     """Looks at a body. Both raise Refused."""
 
     def feed(self, data: bytes) -> None: ...
-    def end(self) -> None: ...
+    async def end(self) -> None: ...
 
 
 class Unchecked:
@@ -42,26 +45,43 @@ class Unchecked:
     def feed(self, data: bytes) -> None:
         pass
 
-    def end(self) -> None:
+    async def end(self) -> None:
         pass
 
 
 class Hashed:
-    """The hash of it was signed."""
+    """The hash of it was signed. A long body is hashed by a thread, beside what else is done with it."""
 
     def __init__(self, expected: str) -> None:
         self._expected, self._digest = expected, sha256()
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._hashing: asyncio.Future[None] | None = None
 
     def feed(self, data: bytes) -> None:
-        self._digest.update(data)
+        self._waiting.append(data)
+        self._size += len(data)
+        if self._size >= _AT_ONCE and (self._hashing is None or self._hashing.done()):
+            self._hashing = asyncio.get_running_loop().run_in_executor(_HASHERS, self._hash, self._taken())
 
-    def end(self) -> None:
+    async def end(self) -> None:
+        if self._hashing is not None:
+            await self._hashing
+        self._hash(self._taken())
         if not hmac.compare_digest(self._digest.hexdigest().encode(), self._expected.encode()):
             raise Refused(
                 400,
                 "XAmzContentSHA256Mismatch",
                 "The provided 'x-amz-content-sha256' header does not match what was computed.",
             )
+
+    def _taken(self) -> list[bytes]:
+        taken, self._waiting, self._size = self._waiting, [], 0
+        return taken
+
+    def _hash(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._digest.update(piece)
 
 
 class Chunks:
@@ -81,7 +101,7 @@ class Chunks:
         while data:
             data = self._step(data)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         if self._step != self._nothing or self._left:
             raise _incomplete()
 
@@ -202,7 +222,7 @@ class Checked:
             async with asyncio.timeout(self._patience):
                 message = await self._receive()
             if message["type"] == "http.request":
-                self._look_at(message)
+                await self._look_at(message)
             return message
         except TimeoutError:
             self.refusal = _too_slow()
@@ -211,12 +231,12 @@ class Checked:
         self.ended = True
         return {"type": "http.disconnect"}
 
-    def _look_at(self, message: Message) -> None:
+    async def _look_at(self, message: Message) -> None:
         data = message.get("body", b"")
         self._got += len(data)
         self._check.feed(data)
         if not message.get("more_body", False):
-            self._check.end()
+            await self._check.end()
             self.ended = True
         elif (now := time.monotonic()) - self._since > self._patience:
             if self._got < PROGRESS:

@@ -55,7 +55,7 @@ class Form:
                 "Your POST request fields preceding the upload file were too large.",
             )
 
-    def end(self) -> None:
+    async def end(self) -> None:
         if not self._verified:
             raise Refused(400, "InvalidArgument", "POST requires exactly one file upload per request, the last field.")
 
