@@ -55,8 +55,7 @@ def upgrade(earlier: Release, request: pytest.FixtureRequest) -> Iterator[Upgrad
     try:
         earlier.run("up")
         old = Cloud(commands, commands.state.read_env(), documented=False)
-        tokens = {"operator": old.env["API_TOKEN"], **make_tokens(earlier)}
-        letter = fill(old, earlier)
+        tokens, letter = make_tokens(old), fill(old)
         found = Upgrade(old, old.env, Seen.of(old), tokens, letter)
         with pytest.MonkeyPatch.context() as patch:
             for name, value in SETTINGS.items():

@@ -12,7 +12,6 @@ from chalicelib.datasets import DATASETS
 from infra.local.daemons import Daemon
 from infra.local.provision import connect
 from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, until
-from tests.e2e.earlier import Release
 
 LOST = tuple(f"lost/jobs_{number}.csv" for number in range(20))
 INTERRUPTED = "interrupted/jobs.csv"
@@ -77,14 +76,19 @@ class Upgrade:
         return {f"s3://{self.cloud.env['LANDING_BUCKET']}/{key}" for key in DUE}
 
 
-def make_tokens(earlier: Release) -> dict[str, str]:
-    made = {role: earlier.run("token", role, "--note", f"of a {role}").strip() for role in ("reader", "writer")}
-    made["revoked"] = earlier.run("token", "operator").strip()
-    earlier.run("revoke", made["revoked"])
-    return made
+def make_tokens(cloud: Cloud) -> dict[str, str]:
+    """A token of each role, and one that was revoked."""
+
+    def made(role: str) -> str:
+        return str(cloud.commands.invoke("tokens", {"action": "create", "role": role, "note": "made before"})["token"])
+
+    tokens = {"operator": cloud.env["API_TOKEN"], "reader": made("reader"), "writer": made("writer")}
+    tokens["revoked"] = made("operator")
+    cloud.commands.invoke("tokens", {"action": "revoke", "token": tokens["revoked"]})
+    return tokens
 
 
-def fill(cloud: Cloud, earlier: Release) -> str:
+def fill(cloud: Cloud) -> str:
     """All that a stage may hold, in both ways that it comes; returns the body of its dead letter."""
     departments = [{"id": 1, "department": "Sales"}, {"id": 2, "department": "Ops"}, {"id": "x", "department": "None"}]
     assert cloud.post("/department/upload/batch", {"data": departments}).body["inserted"] == 2
@@ -92,10 +96,10 @@ def fill(cloud: Cloud, earlier: Release) -> str:
     assert cloud.upload("jobs.csv", "1,Clerk\n2,Smith\n,Nobody\n")["rejected"] == 1
     hires = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-02-01,2,2\n3,Cy,2021-02-01,777,1\nx,,,,\n"
     assert cloud.upload("2021/hired_employees.csv", hires)["rejected"] == 2  # one of them waits for its department
-    first = earlier.run("invoke", "backup").strip()
+    first = cloud.backup()
     assert cloud.upload("2021/hired_employees.csv", "2,Bo Renamed,2022-02-01,2,2\n")["updated"] == 1  # a new version
     assert cloud.post("/department/upload", {"id": 2, "department": "Changed since"}).body["outcome"] == "updated"
-    assert earlier.run("invoke", "backup").strip() != first
+    assert cloud.backup() != first
     assert cloud.restore("department", first)["updated"] == 1
     assert cloud.upload("notes.txt", "nothing to load")["status"] == "failed"
     form = {"dataset": "jobs", "filename": "jobs.csv", "size": 100}
