@@ -76,12 +76,15 @@ class EmbeddedAws:
         """End it as a crash would, for tests."""
         self._daemon.stop(signal.SIGKILL)
 
+    def incarnation(self) -> str:
+        return self._daemon.incarnation()
+
     def _environment(self, port: int) -> dict[str, str]:
         """A clean one: functions inherit all of it."""
         self.home.chmod(0o700)  # functions, with their passwords, are stored in there
         temporary = self.home / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # unpacked functions of an instance that was killed
-        temporary.mkdir(parents=True)
+        temporary.mkdir(parents=True, exist_ok=True)  # a function that outlives its instance may yet write there
         return {
             "AWS_DEFAULT_REGION": credentials.REGION,
             "PATH": os.defpath,

@@ -47,6 +47,9 @@ class Cloud(Protocol):
     def clean(self, report: Report) -> None: ...
     def status(self) -> dict[str, str]: ...
 
+    def incarnation(self) -> str | None:
+        """Another one for servers that were started anew, and have forgotten events; None where that is not known."""
+
 
 class Embedded:
     """Postgres and AWS as processes of this machine."""
@@ -86,6 +89,9 @@ class Embedded:
             name: f"{ports.HOST}:{port}" if (port := server.port()) else "stopped"
             for name, server in (("Postgres", self._postgres()), ("AWS", self._aws))
         }
+
+    def incarnation(self) -> str:
+        return f"{self._aws.incarnation()} {self._postgres().incarnation()}"
 
     def _role(self) -> Role:
         """The role of the environment, else the one of last time, else a new one."""
@@ -147,3 +153,6 @@ class Given:
 
     def status(self) -> dict[str, str]:
         return {"AWS": os.environ.get("AWS_ENDPOINT_URL", "not given")}
+
+    def incarnation(self) -> None:
+        return None

@@ -43,16 +43,22 @@ class Commands:
                 driver.deploy(target, self.report)
             token = self._operator_token(target) if guarded else ""
             self.state.write_env(self._env(services, target, token))
-            self._take_up(target)
+            self._take_up(target, self._cloud(kind).incarnation())
         self.report(f"ready: {self.state.read_env()['API_URL']}")
 
-    def _take_up(self, target: Target) -> None:
-        """Have loaded what came before a stop or a crash and was not: its events are lost. Nobody waits for that."""
-        event = driver.scheduled_event(target.aws["AWS_DEFAULT_REGION"]) | {"detail": {"restarted": True}}
+    def _take_up(self, target: Target, incarnation: str | None) -> None:
+        """Have loaded what came before a stop or a crash and was not: its events are lost. Nobody waits for that.
+
+        Where nothing has stopped since the last time, nothing was lost, and a sweep does what its schedule does.
+        """
+        restarted = incarnation is None or incarnation != self.state.notes().get("swept")
+        event = driver.scheduled_event(target.aws["AWS_DEFAULT_REGION"])
         try:
-            driver.invoke_later(target, "sweep", event)
+            driver.invoke_later(target, "sweep", event | {"detail": {"restarted": restarted}})
         except CloudError as error:
             self.report(f"files that came before a stop are looked for within three minutes: {error}")
+        else:
+            self.state.note(swept=incarnation)
 
     def down(self) -> None:
         """Let what is at work end, or hand it back, and stop everything; its state stays."""

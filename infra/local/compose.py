@@ -75,6 +75,9 @@ class Compose:
     def status(self) -> dict[str, str]:
         return {"containers": "running" if self._running() else "stopped"}
 
+    def incarnation(self) -> None:
+        return None
+
     def _running(self) -> bool:
         return bool(self._compose("ps", "--quiet", "--status", "running").strip())
 

@@ -104,6 +104,11 @@ class Daemon:
             return None
         return pid if self.alive() and launch.started(pid) == started else None
 
+    def incarnation(self) -> str:
+        """Pid and start time of the running process, which no later one shares; empty where none runs."""
+        pid = self.pid()
+        return "" if pid is None else f"{pid}/{launch.started(pid)}"
+
     def last_words(self, lines: int = 5) -> str:
         """The end of its log, for error messages."""
         try:

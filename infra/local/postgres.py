@@ -98,6 +98,9 @@ class Postgres:
         """End it as a crash would, for tests."""
         self._daemon.stop(signal.SIGKILL)
 
+    def incarnation(self) -> str:
+        return self._daemon.incarnation()
+
     def _launch(self, claim: int, port: int) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         programs = binaries.usable_by(self._user, binaries.find(), self.home)

@@ -79,6 +79,9 @@ class _Behind:
     def status(self) -> dict[str, str]:
         return self._inner.status()
 
+    def incarnation(self) -> str | None:
+        return self._inner.incarnation()
+
 
 @dataclass(frozen=True)
 class FaultyCommands(Commands):
