@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from infra import venv
 from infra.errors import CloudError
@@ -44,9 +45,9 @@ class EmbeddedAws:
         return int(port) if port and self._daemon.alive() else None
 
     def healthy(self) -> bool:
-        """Whether it answers, and runs the code that is on disk."""
+        """Whether it answers, and runs the code that is on disk with the credentials that are."""
         port = self.port()
-        return port is not None and self._started_with().get("code") == _code() and _answers(port)
+        return port is not None and self._started_with() == self._to_start(port) and _answers(port)
 
     def start(self, port: int, timeout: float = 30) -> None:
         """Start it on `port` unless a healthy one runs there."""
@@ -57,7 +58,7 @@ class EmbeddedAws:
         with self._daemon.claim() as claim:
             if claim is None:
                 raise CloudError("the embedded AWS is being started by another process: try again")
-            self._started.write_text(json.dumps({"port": port, "code": _code()}))
+            self._started.write_text(json.dumps(self._to_start(port)))
             # Not -P nor PYTHONPATH: the working folder finds this module, and functions do not inherit it.
             self._daemon.start(
                 claim, [python, "-m", "infra.local.server", self.home], env=self._environment(port), cwd=ROOT
@@ -102,7 +103,10 @@ class EmbeddedAws:
             "IOT_MTLS_ENABLED": "0",
         }
 
-    def _started_with(self) -> dict[str, str]:
+    def _to_start(self, port: int) -> dict[str, Any]:
+        return {"port": port, "code": _code(), "key": self.credentials["AWS_ACCESS_KEY_ID"]}
+
+    def _started_with(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self._started.read_text()))
         except (OSError, ValueError):

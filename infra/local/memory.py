@@ -8,6 +8,7 @@ request). For both that is POLL seconds, or some more where there are thousands 
 """
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,15 +19,24 @@ from typing import Any
 POLL = 0.2  # seconds
 _SHARE = 20  # of the time, at most one part in so many goes into looking
 _ATTEMPTS = 5
+_log = logging.getLogger("hireflow.memory")
 _LATER = ("lambda",)  # 80 ms for ten MB of code
 Save = Callable[[str, Any], None]
+StateOf = Callable[[str], Any]
+
+
+def of_ministack(module: str) -> Any:
+    """The state of a service; None while it is not in use."""
+    loaded: Any = sys.modules.get(f"ministack.services.{module}")
+    return loaded.get_state() if hasattr(loaded, "get_state") else None
 
 
 class Memory:
-    """`services` has each service's modules by the names of their files, `save` writes one's state."""
+    """`services` has each service's modules by the names of their files, `save` writes one's state, `state_of` reads
+    it."""
 
-    def __init__(self, services: Mapping[str, Mapping[str, str]], save: Save) -> None:
-        self._services, self._save = services, save
+    def __init__(self, services: Mapping[str, Mapping[str, str]], save: Save, state_of: StateOf = of_ministack) -> None:
+        self._services, self._save, self._state_of = services, save, state_of
         self._dirty: set[str] = set()
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "memory")  # ministack's own threads may all be busy with functions
@@ -66,8 +76,11 @@ class Memory:
     async def _flush(self) -> None:
         async with self._turn:  # who waited for it finds that its change was saved with that of another
             taken, self._dirty = self._dirty, set()
-            if taken:
+            try:
                 await self._in_thread(self._write, taken)
+            except RuntimeError:  # it was never still; the next look comes soon
+                _log.exception("what AWS holds was not written yet")
+                self._dirty |= taken
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
@@ -75,15 +88,23 @@ class Memory:
     def _write(self, names: set[str]) -> None:
         for name in names & set(self._services):
             for file, module in self._services[name].items():
-                state = _state_of(module)
+                state = self._copied(module)
                 if state is not None:
                     self._save(file, state)
 
     def _messages_changed(self) -> bool:
-        state = _state_of("sqs")
-        seen = hash(repr(state["queues"].to_dict())) if state else self._messages
-        seen, self._messages = self._messages, seen
-        return seen != self._messages
+        before = self._messages
+        with suppress(RuntimeError):
+            state = self._state_of("sqs")
+            self._messages = hash(repr(state["queues"].to_dict())) if state else before
+        return self._messages != before
+
+    def _copied(self, module: str) -> Any:
+        """It is copied while requests go on, so a dictionary may grow under us. Raises RuntimeError."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(RuntimeError):
+                return self._state_of(module)
+        return self._state_of(module)
 
 
 def services(registry: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
@@ -93,14 +114,3 @@ def services(registry: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, s
         | {module: module for module in entry.get("sub_modules") or ()}
         for name, entry in registry.items()
     }
-
-
-def _state_of(module: str) -> Any:
-    """The state of a service that is in use. It is copied while requests go on, so a dictionary may grow under us."""
-    loaded: Any = sys.modules.get(f"ministack.services.{module}")
-    if loaded is None or not hasattr(loaded, "get_state"):
-        return None
-    for _ in range(_ATTEMPTS - 1):
-        with suppress(RuntimeError):
-            return loaded.get_state()
-    return loaded.get_state()

@@ -167,6 +167,11 @@ class Cloud:
         assert "FunctionError" not in answer, body
         return json.loads(body or b"null")
 
+    def functions(self) -> list[str]:
+        """The names of all functions that there are."""
+        pages = self._functions.get_paginator("list_functions").paginate()
+        return sorted(one["FunctionName"] for page in pages for one in page["Functions"])
+
     @contextmanager
     def reconfigured(self, function: str, *, timeout: int, **env: str) -> Iterator[None]:
         """While a function has other settings, and so many seconds."""

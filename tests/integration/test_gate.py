@@ -469,6 +469,25 @@ def test_what_was_made_is_there_after_a_kill(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_credentials_that_are_deleted_are_made_anew(tmp_path: Path) -> None:
+    """Nobody is let in with the old ones any more, and all that was there is there."""
+    server = EmbeddedAws(tmp_path / "aws")
+    port = ports.free_port()
+    server.start(port)
+    try:
+        old = embedded.of(server)("s3")
+        old.create_bucket(Bucket="kept")
+        assert server.healthy()
+        (server.home / "credentials.json").unlink()
+        assert not server.healthy()
+        server.start(port)
+        with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+            old.list_buckets()
+        assert [bucket["Name"] for bucket in embedded.of(server)("s3").list_buckets()["Buckets"]] == ["kept"]
+    finally:
+        server.stop()
+
+
 def waiting(client: Client, queue: str) -> int:
     name = "ApproximateNumberOfMessages"
     found = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"]
