@@ -42,12 +42,13 @@ class Outages:
     """`aims` counts what was hit; `ups` and `waits` are the seconds that each `make up` took, and the loads after it;
     `violations` are those found after an outage."""
 
-    def __init__(self, stage: Stage, book: Book, seed: str) -> None:
+    def __init__(self, stage: Stage, book: Book, seed: str, report: Callable[[str], None]) -> None:
         self.aims: Counter[str] = Counter()
         self.violations: list[str] = []
         self.ups: list[float] = []
         self.waits: list[float] = []
         self._stage, self._book, self._random = stage, book, Random(f"{seed}/outages")
+        self._report = report
         self._database = Database(stage.database_url, tls="disable")
         self.operator = Operator(stage, book, self._random)
         self._writer = FileWriter(
@@ -96,17 +97,26 @@ class Outages:
         if not self._moments[turns[-1]]():
             turns.insert(0, turns.pop())
             return False
-        acknowledged, address = self._book.acknowledged(), self._stage.cloud.env["API_URL"]
+        what, acknowledged, address = (
+            f"{kind} {turns.pop()}",
+            self._book.acknowledged(),
+            self._stage.cloud.env["API_URL"],
+        )
         self.ups.append(outage())
         if self._stage.cloud.env["API_URL"] != address:
-            self.violations.append(f"{kind}: the API has another address")
+            self._violated(f"{what}: the API has another address")
         self._stage.at_work.clear()  # as many loads as were under way, whatever the machine
         try:
-            self._await_loads(f"{kind} {turns[-1]}", acknowledged)
+            self._await_loads(what, acknowledged)
         finally:
             self._stage.at_work.set()
-        self.aims[f"{kind} {turns.pop()}"] += 1
+        self.aims[what] += 1
+        self._report(f"     {what}: up after {self.ups[-1]:.0f} s, all loaded {self.waits[-1]:.0f} s later")
         return True
+
+    def _violated(self, what: str) -> None:
+        self.violations.append(what)
+        self._report(what)
 
     # --- moments
 
@@ -143,10 +153,11 @@ class Outages:
                 break
             time.sleep(0.2)
         self.waits.append(time.monotonic() - began)
-        self.violations += [f"{what}: {at} was not loaded within {SOON:.0f} seconds" for at in sorted(missing)]
+        for source, version in sorted(missing):
+            self._violated(f"{what}: {source} {version} was not loaded within {SOON:.0f} seconds")
         for source, version, status, at, error in rows:
             if status == "failed" and at > since and (source, version) in acknowledged:
-                self.violations.append(f"{what}: {source} {version} failed after it: {error}")
+                self._violated(f"{what}: {source} {version} failed after it: {error}")
 
     def _ask(self, question: Callable[[Session], Any]) -> Any:
         try:

@@ -19,12 +19,12 @@ POWER_CUT, DOWN_AND_UP, SWALLOWED = "power cut", "down and up", "events swallowe
 class Storm:
     """Strikes until it has counted `faults` of them; `tally` says of which kinds."""
 
-    def __init__(self, stage: Stage, book: Book, seed: str, pause: float) -> None:
+    def __init__(self, stage: Stage, book: Book, seed: str, pause: float, report: Callable[[str], None]) -> None:
         self.tally: Counter[str] = Counter()
-        self._stage, self._book, self._pause = stage, book, pause
+        self._stage, self._book, self._pause, self._report = stage, book, pause, report
         self._random = Random(f"{seed}/storm")
         self._database = Database(stage.database_url, tls="disable")
-        self.outages = Outages(stage, book, seed)
+        self.outages = Outages(stage, book, seed, report)
         self._kinds: dict[str, tuple[int, Callable[[], bool]]] = {  # weight, strike
             "ingest worker killed": (4, lambda: self._aimed(lambda: stage.kill_worker("ingest", self._random))),
             "API worker killed": (1, lambda: stage.kill_worker("", self._random)),
@@ -45,7 +45,7 @@ class Storm:
             SWALLOWED: (0, self.outages.swallow),
         }
 
-    def blow(self, faults: int, outages: Mapping[str, int], report: Callable[[str], None]) -> None:
+    def blow(self, faults: int, outages: Mapping[str, int]) -> None:
         """Strike `faults` times, `outages` of them so often as said; chance decides about the rest, and the order."""
         names = list(self._kinds)
         once = [name for name in names if name not in outages]
@@ -59,7 +59,7 @@ class Storm:
             name = to_come.pop()
             if self._kinds[name][1]():
                 self.tally[name] += 1
-                report(f"{self.tally.total():4} {name}")
+                self._report(f"{self.tally.total():4} {name}")
                 continue
             misses[name] += 1
             assert misses[name] < _MISSES, f"{name} meets nothing to strike at"

@@ -46,7 +46,7 @@ class Form:
 
 
 SHORT = Form(19, {POWER_CUT: 1, DOWN_AND_UP: 1, SWALLOWED: 1}, pause=0.3, late_copies=30, timeout=6)
-LONG = Form(300, {POWER_CUT: 35, DOWN_AND_UP: 15, SWALLOWED: 25}, pause=1.8, late_copies=300, timeout=8)
+LONG = Form(300, {POWER_CUT: 32, DOWN_AND_UP: 12, SWALLOWED: 24}, pause=1.2, late_copies=300, timeout=15)
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,13 @@ def _weather(stage: Stage, book: Book, chosen: str, form: Form, report: Report) 
     """Writers and storm, until the storm has blown over."""
     writers = all_writers(stage, book, chosen)
     _prepare(writers[0])
-    storm, stop = Storm(stage, book, chosen, form.pause), threading.Event()
+    storm, stop = Storm(stage, book, chosen, form.pause, report), threading.Event()
     storm.outages.operator.back_up()
     threads = [threading.Thread(target=_kept, args=(writer, stop, book)) for writer in writers]
     for thread in threads:
         thread.start()
     try:
-        storm.blow(form.faults, form.outages, report)
+        storm.blow(form.faults, form.outages)
     finally:
         stop.set()
         for thread in threads:
