@@ -97,11 +97,8 @@ class Outages:
         if not self._moments[turns[-1]]():
             turns.insert(0, turns.pop())
             return False
-        what, acknowledged, address = (
-            f"{kind} {turns.pop()}",
-            self._book.acknowledged(),
-            self._stage.cloud.env["API_URL"],
-        )
+        what = f"{kind} {turns.pop()}"
+        acknowledged, address = self._book.acknowledged(), self._stage.cloud.env["API_URL"]
         self.ups.append(outage())
         if self._stage.cloud.env["API_URL"] != address:
             self._violated(f"{what}: the API has another address")
