@@ -91,7 +91,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Position:
-    """The entry of a list of versions behind which the next page begins; empty at the beginning."""
+    """The entry of a list of versions behind which the next page begins, or the key; empty at the beginning."""
 
     key: str = ""
     version_id: str = ""
@@ -204,7 +204,8 @@ class Bucket:
 
     def version_page(self, after: Position) -> VersionPage:
         """The next 1000 entries, delete markers included, of the list of all versions. Raises StorageUnavailable."""
-        markers: dict[str, Any] = {"KeyMarker": after.key, "VersionIdMarker": after.version_id} if after.key else {}
+        given = {"KeyMarker": after.key, "VersionIdMarker": after.version_id}
+        markers: dict[str, Any] = {name: value for name, value in given.items() if value}
         with _s3_errors(f"s3://{self.name}"):
             page = self._client().list_object_versions(Bucket=self.name, **markers)
         listed = (

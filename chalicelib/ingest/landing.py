@@ -197,6 +197,8 @@ def _sweep(
     except (NotFound, Unavailable) as error:
         if session.broken:
             raise
+        # A version that was deleted for good may be no place to go on from: the next sweep goes on behind its key.
+        _save(session, Position(state.cursor.key))
         _log.warning("the sweep of the landing bucket ended early: %s", error.detail)
     return paced.offered
 
@@ -210,12 +212,8 @@ def _compare(session: Session, landing: Bucket, paced: Paced, state: _State, age
 
     before = datetime.max.replace(tzinfo=UTC) if state.is_restart else datetime.now(UTC) - age
     comparison = Comparison(landing, partial(_known, session, landing), offer, state.starts_at, before)
-    cursor = comparison.run(state.cursor, pages=budget.pages, offers=budget.offers - paced.offered, until=paced.until)
-    session.run(
-        "UPDATE landing_sweep SET key_marker = :key, version_marker = :version",
-        key=quote(cursor.key),  # a key may hold what Postgres does not take
-        version=cursor.version_id,
-    )
+    offers = budget.offers - paced.offered
+    _save(session, comparison.run(state.cursor, pages=budget.pages, offers=offers, until=paced.until))
 
 
 def _begin(session: Session, restarted: bool) -> _State:
@@ -225,6 +223,14 @@ def _begin(session: Session, restarted: bool) -> _State:
     session.run("UPDATE landing_sweep SET swept_at = now()")
     anew = restarted or datetime.now(UTC) - swept_at > OUTAGE
     return _State(starts_at, swept_at, Position() if anew else Position(unquote(key), version), anew)
+
+
+def _save(session: Session, cursor: Position) -> None:
+    session.run(
+        "UPDATE landing_sweep SET key_marker = :key, version_marker = :version",
+        key=quote(cursor.key),  # a key may hold what Postgres does not take
+        version=cursor.version_id,
+    )
 
 
 def _remind(session: Session, source: str) -> None:

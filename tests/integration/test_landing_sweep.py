@@ -316,6 +316,21 @@ def test_what_is_away_costs_one_sweep(
     assert sweep(function) == 1
 
 
+def test_a_place_that_s3_does_not_know_any_more_is_left_behind(landing: Landing, function: Function) -> None:
+    landing.put("departments_2.csv", "2,Ops\n")
+    run(landing, "UPDATE landing_sweep SET key_marker = 'departments_1.csv', version_marker = 'gone'")
+
+    def refuse(model: Any, params: Row, **_: Any) -> None:
+        if params.get("VersionIdMarker") == "gone":
+            raise ConnectionResetError
+
+    landing.s3.client.meta.events.register("before-parameter-build.s3.ListObjectVersions", refuse)
+    assert sweep(function) == 0
+    assert landing.rows("SELECT key_marker, version_marker FROM landing_sweep") == [("departments_1.csv", "")]
+    sweep(function)
+    assert marker(landing) == "", "it has come to the end"
+
+
 def test_one_sweep_at_a_time(landing: Landing, function: Function, other: Database) -> None:
     landing.put("departments.csv", "1,Sales\n")
     with other.session() as session:
@@ -364,7 +379,7 @@ def test_a_load_that_is_worked_on_is_not_offered(landing: Landing, function: Fun
         session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
         assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
         assert (landing.load()["status"], landing.load()["attempts"]) == ("running", 1)
-    other.close()
+        session.run("SELECT pg_advisory_unlock_all()")
     assert sweep(function) == 1
 
 
