@@ -14,6 +14,7 @@ from chalicelib.api import (
     docs,
     health,
     history,
+    origins,
     parameters,
     presigned,
     problems,
@@ -32,6 +33,7 @@ logs.configure(os.environ.get("LOG_LEVEL") or "INFO")
 app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *checks.MEDIA_TYPES, requests.BINARY]))
 
 app.register_middleware(problems.middleware, "http")
+app.register_middleware(origins.middleware, "http")
 app.register_middleware(access.middleware, "http")
 app.register_middleware(parameters.middleware(app), "http")
 for kind in ("s3", "scheduled", "pure_lambda"):

@@ -51,11 +51,11 @@ def requests_per_second(rig: Rig, scale: Scale) -> Iterator[Result]:
         rates: list[float] = []
         constants: list[float] = []
         for turn in range(1 + scale.rounds):
-            constant = _rate(url, lambda size=size: ("GET", f"/constant/{size}", None))  # type: ignore[misc]
-            rate = _rate(url, request)
+            constant = rate(url, lambda size=size: ("GET", f"/constant/{size}", None))  # type: ignore[misc]
+            found = rate(url, request)
             if turn:  # the first one starts the functions
                 constants.append(constant)
-                rates.append(rate)
+                rates.append(found)
         yield Result(f"requests per second, {name}", "a constant of its size", rates, constants, 0.7, True, "/s")
 
 
@@ -97,7 +97,7 @@ def _send(connection: http.client.HTTPConnection, url: str, method: str, path: s
     return text
 
 
-def _rate(url: str, request: Request) -> float:
+def rate(url: str, request: Request) -> float:
     """Answers per second to callers who ask again at once."""
     done, failed = [0] * CALLERS, list[BaseException]()
     end = time.monotonic() + SECONDS

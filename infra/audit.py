@@ -15,7 +15,12 @@ from typing import Any
 from infra.errors import CloudError
 from infra.venv import ROOT
 
-_FILES = ("requirements.txt", "requirements-dev.txt", "infra/local/requirements-aws.txt")  # no nested one is read
+_FILES = (  # no nested one is read
+    "requirements.txt",
+    "requirements-dev.txt",
+    "infra/local/requirements-aws.txt",
+    "tests/requirements-awscli.txt",
+)
 _UNREACHABLE = re.compile(r"requests\.exceptions\.|ConnectionError|ServiceError|could not connect", re.IGNORECASE)
 _PATIENCE = 120  # seconds, for all packages of a file
 

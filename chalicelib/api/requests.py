@@ -59,11 +59,14 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
 
 
 def media_type(request: Request, taken: tuple[str, ...]) -> str:
-    """The type of the body, one of those `taken`. Raises UnsupportedMedia, also for another charset than UTF-8."""
-    header = str(request.headers.get("content-type", "application/json"))
+    """The type of the body, one of those `taken`. Raises UnsupportedMedia, also for another charset than UTF-8, and
+    where no type is told: a page of another origin may send a body without a type unasked."""
+    header = str(request.headers.get("content-type", ""))
     found = header.partition(";")[0].strip().lower()
+    if not found:
+        raise UnsupportedMedia(f"the body needs a Content-Type: {' or '.join(taken)}")
     if found not in taken:
-        raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {found[:60] or 'nothing'}")
+        raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {found[:60]}")
     charset = _CHARSET.search(header)
     if charset and charset[1].strip().lower() not in _UTF_8:
         raise UnsupportedMedia(f"the body must be in UTF-8, not in {charset[1].strip()[:40] or 'nothing'}")

@@ -7,19 +7,22 @@ import shutil
 import signal
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from infra import venv
 from infra.errors import CloudError
 from infra.local.daemons import Daemon
+from infra.local.gate import credentials
 from infra.local.ports import HOST
 from infra.locks import wait_until
 from infra.venv import ROOT
 
 _HERE = Path(__file__).parent
 _REQUIREMENTS = _HERE / "requirements-aws.txt"
+# Of clouds that do not look at them.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -31,15 +34,20 @@ class EmbeddedAws:
         self._daemon = Daemon(home, "aws")
         self._started = home / "started.json"  # what the running process was started with
 
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        """The AWS_* variables of who uses it: generated once for this folder."""
+        return credentials.for_clients(self.home)
+
     def port(self) -> int | None:
         """The port of the running instance, or None."""
         port = self._started_with().get("port")
         return int(port) if port and self._daemon.alive() else None
 
     def healthy(self) -> bool:
-        """Whether it answers, and runs the code that is on disk."""
+        """Whether it answers, and runs the code that is on disk with the credentials that are."""
         port = self.port()
-        return port is not None and self._started_with().get("code") == _code() and _answers(port)
+        return port is not None and self._started_with() == self._to_start(port) and _answers(port)
 
     def start(self, port: int, timeout: float = 30) -> None:
         """Start it on `port` unless a healthy one runs there."""
@@ -50,9 +58,11 @@ class EmbeddedAws:
         with self._daemon.claim() as claim:
             if claim is None:
                 raise CloudError("the embedded AWS is being started by another process: try again")
-            self._started.write_text(json.dumps({"port": port, "code": _code()}))
+            self._started.write_text(json.dumps(self._to_start(port)))
             # Not -P nor PYTHONPATH: the working folder finds this module, and functions do not inherit it.
-            self._daemon.start(claim, [python, "-m", "infra.local.front"], env=self._environment(port), cwd=ROOT)
+            self._daemon.start(
+                claim, [python, "-m", "infra.local.server", self.home], env=self._environment(port), cwd=ROOT
+            )
         deadline = time.monotonic() + timeout
         wait_until(lambda: _answers(port) or not self._daemon.alive(), timeout, "the embedded AWS does not answer")
         if not self._daemon.alive() or time.monotonic() > deadline:
@@ -76,7 +86,8 @@ class EmbeddedAws:
         temporary = self.home / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # unpacked functions of an instance that was killed
         temporary.mkdir(parents=True, exist_ok=True)  # a function that outlives its instance may yet write there
-        return CREDENTIALS | {
+        return {
+            "AWS_DEFAULT_REGION": credentials.REGION,
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
             "TZ": "UTC",
@@ -92,7 +103,10 @@ class EmbeddedAws:
             "IOT_MTLS_ENABLED": "0",
         }
 
-    def _started_with(self) -> dict[str, str]:
+    def _to_start(self, port: int) -> dict[str, Any]:
+        return {"port": port, "code": _code(), "key": self.credentials["AWS_ACCESS_KEY_ID"]}
+
+    def _started_with(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self._started.read_text()))
         except (OSError, ValueError):
@@ -111,7 +125,8 @@ def environment(report: Callable[[str], None]) -> Path:
 
 def _code() -> str:
     """Changes when a running instance is not the one that would be started now."""
-    files = [_REQUIREMENTS, *(_HERE / name for name in ("front.py", "apigateway.py", "logevents.py", "aws.py"))]
+    names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "aws")
+    files = [_REQUIREMENTS, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

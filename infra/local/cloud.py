@@ -66,7 +66,7 @@ class Embedded:
         provision.limit_connections(postgres.superuser_url, role.of_functions(), connections())
         endpoint_port = self._start(report, "AWS", "HIREFLOW_PORT", EmbeddedAws(self._aws.home, report), "port")
         self._state.note(port=endpoint_port)
-        aws = {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{ports.HOST}:{endpoint_port}"}
+        aws = {**self._aws.credentials, "AWS_ENDPOINT_URL": f"http://{ports.HOST}:{endpoint_port}"}
         return Services(aws, postgres.url, postgres.url, postgres.functions_url)
 
     def down(self, report: Report) -> None:

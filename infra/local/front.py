@@ -1,6 +1,5 @@
-"""The embedded AWS: ministack, and in front of it the few calls of `chalice deploy` that it does not know.
+"""What `chalice deploy` calls and ministack does not know: an ASGI application around ministack's public one.
 
-An ASGI application around ministack's public one, run in the embedded AWS's own virtual environment:
 - ImportRestApi and PutRestApi become the single calls that ministack has;
 - UpdateRestApi loses the empty minimumCompressionSize, which ministack takes for a number;
 - CreateFunction and its updates are answered once the function is active: clients that saw it
@@ -12,10 +11,9 @@ makes a part of this unnecessary.
 
 import asyncio
 import json
-import os
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,11 +21,9 @@ import boto3
 from botocore.config import Config
 
 from infra.local import apigateway, logevents
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+from infra.local.gate.app import App, Send
+from infra.local.gate.bodies import Disconnected, Message, Receive, again
+from infra.local.gate.credentials import REGION, Keys
 
 _FUNCTION_CHANGE = re.compile(r"/[\d-]+/functions(?:/[^/]+/(?:code|configuration))?/?")
 _REST_API = re.compile(r"/restapis/([^/]+)/?")
@@ -35,16 +31,21 @@ _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/")
 
 
 class Front:
-    """`inner` with the missing calls, which it makes up from others through `endpoint`, its own address."""
+    """`inner` with the missing calls, which it makes up from others through `endpoint`, its own address, with `keys`.
 
-    def __init__(self, inner: App, endpoint: str, secret_key: str) -> None:
-        self._inner, self._endpoint, self._secret_key = inner, endpoint, secret_key
+    Only who holds these may import an API: its calls would be made with more rights than a function has.
+    """
+
+    def __init__(self, inner: App, endpoint: str, keys: Keys) -> None:
+        self._inner, self._endpoint, self._keys = inner, endpoint, keys
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._inner(scope, receive, send)
         method, path = scope["method"], scope["path"]
         api = _REST_API.fullmatch(path)
+        if method in ("POST", "PUT") and path.startswith("/restapis") and not self._is_ours(scope):
+            return await self._inner(scope, receive, send)
         if method == "POST" and path.rstrip("/") == "/restapis":
             query = parse_qs(scope["query_string"].decode())
             if query.get("mode") == ["import"]:
@@ -60,17 +61,18 @@ class Front:
             return await self._filter_log_events(scope, receive, send)
         return await self._inner(scope, receive, send)
 
+    def _is_ours(self, scope: Message) -> bool:
+        return _credential(scope)[0] == self._keys.access_key
+
     def _client(self, scope: Message, service: str) -> Any:
-        """A client with the account and region of the request that is being served."""
-        header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        key, region = match.groups() if (match := _CREDENTIAL.search(header)) else ("test", "us-east-1")
+        """A client in the region of the request that is being served."""
         make: Any = boto3.client  # its stubs want the service's name at type-checking time
         return make(
             service,
             endpoint_url=self._endpoint,
-            region_name=region,
-            aws_access_key_id=key,
-            aws_secret_access_key=self._secret_key,
+            region_name=_credential(scope)[1],
+            aws_access_key_id=self._keys.access_key,
+            aws_secret_access_key=self._keys.secret_key,
             config=Config(parameter_validation=False),  # see apigateway.put_api
         )
 
@@ -106,7 +108,7 @@ class Front:
             if change.get("path") != "/minimumCompressionSize" or change.get("value")
         ]
         body = json.dumps(patch).encode()
-        await self._inner(_with_length(scope, body), _replay(body, receive), send)
+        await self._inner(_with_length(scope, body), again(body, receive), send)
 
     async def _change_function(self, scope: Message, receive: Receive, send: Send) -> None:
         held = await self._held(scope, receive)
@@ -120,10 +122,10 @@ class Front:
         try:
             page = logevents.Page.of(json.loads(asked))
         except (ValueError, TypeError):  # it is for ministack to say so
-            await self._inner(scope, _replay(asked, receive), send)
+            await self._inner(scope, again(asked, receive), send)
             return
         body = json.dumps(page.order).encode()
-        start, *rest = await self._held(_with_length(scope, body), _replay(body, receive))
+        start, *rest = await self._held(_with_length(scope, body), again(body, receive))
         if start["status"] < 300:
             answer = json.dumps(page.answer(_answered(rest))).encode()
             start, rest = _with_length(start, answer), [{"type": "http.response.body", "body": answer}]
@@ -161,38 +163,20 @@ def _with_length(head: Message, body: bytes) -> Message:
     return {**head, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
 
 
+def _credential(scope: Message) -> tuple[str, str]:
+    """(access key, region) of a request that was signed."""
+    header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+    found = _CREDENTIAL.search(header)
+    return (found[1], found[2]) if found else ("", REGION)
+
+
 async def _body(receive: Receive) -> bytes:
+    """All of it. Raises Disconnected."""
     body, more = b"", True
     while more:
         message = await receive()
+        if message["type"] != "http.request":
+            raise Disconnected
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives `body` first."""
-    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replayed() -> Message:
-        return first.pop() if first else await receive()
-
-    return replayed
-
-
-def main() -> None:
-    from hypercorn.asyncio import serve
-    from hypercorn.config import Config
-    from ministack.app import app
-
-    bind = f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"
-    config = Config()
-    config.bind = [bind]
-    config.accesslog = None
-    config.errorlog = "-"
-    front = Front(app, f"http://{bind}", os.environ.get("AWS_SECRET_ACCESS_KEY", "test"))
-    asyncio.run(serve(front, config))
-
-
-if __name__ == "__main__":
-    main()

@@ -27,7 +27,7 @@ def guarded(cloud: Cloud, stage: str | None) -> Iterator[Cloud]:
     if stage is not None:
         pytest.skip("these services are not ours to put another stage on")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ENDPOINT_URL", "DATABASE_URL"):
+        for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL"):
             patch.setenv(name, cloud.env[name])
         patch.delenv("HIREFLOW_AUTH", raising=False)
         commands = Commands(STAGE, ROOT, State(cloud.commands.state.folder / "guarded"), print)

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from tests.faults.stage import deployed
-from tests.faults.witness import LONG, run, seed
+from tests.faults.witness import LONG, Form, run, seed
 
 
 def main() -> int:
@@ -15,9 +15,15 @@ def main() -> int:
     args = parser.parse_args()
     print(f"seed {seed()} (HIREFLOW_FAULT_SEED)", flush=True)
     with deployed(seed(), LONG.timeout) as stage:
-        outcome = run(stage, seed(), replace(LONG, faults=args.faults), _report)
+        outcome = run(stage, seed(), _of(args.faults), _report)
     print(*outcome.lines(), sep="\n", flush=True)
     return 1 if outcome.violations else 0
+
+
+def _of(faults: int) -> Form:
+    """The long form with another number of faults."""
+    outages = {kind: max(1, count * faults // LONG.faults) for kind, count in LONG.outages.items()}
+    return replace(LONG, faults=faults, outages=outages)
 
 
 def _report(what: str) -> None:

@@ -18,6 +18,7 @@ from chalicelib.datasets import DATASETS
 from infra.local.provision import connect
 from tests.e2e.cloud import COUNTS
 from tests.faults.model import Book, File, Line, Parents, Request, Stored
+from tests.faults.points import Points
 from tests.faults.stage import Stage
 
 Row = dict[str, Any]
@@ -40,12 +41,17 @@ class Judge:
     dead_letters: list[str]
     rejects_seen: int = field(default=0, init=False)
 
+    def __post_init__(self) -> None:
+        self.points = Points(self.stage)
+
     def violations(self) -> list[str]:
         checks: tuple[Callable[[], Violations], ...] = (
             self.answers,
             self.every_file_has_its_load,
             self.every_load_was_sent,
             self.loads_end,
+            self.loads_end_once,
+            self.restores,
             self.versions_come_in_order,
             self.reject_files,
             self.tables,
@@ -120,7 +126,10 @@ class Judge:
         strangers = [i for i, load in self.loads.items() if load["kind"] == "api" and i not in self.answered]
         if len(strangers) > len(self.lost):
             yield f"{len(strangers)} API loads for {len(self.lost)} lost answers"
-        for load_id in self.answered.keys() - self.loads.keys():
+        restores = {load_id for load_id, load in self.loads.items() if load["kind"] == "restore"}
+        if len(restores - self.book.restores) > self.book.lost_restores:
+            yield f"{len(restores - self.book.restores)} restores for {self.book.lost_restores} lost answers"
+        for load_id in (self.answered.keys() | self.book.restores) - self.loads.keys():
             yield f"load {load_id} was answered and is not there"
 
     def loads_end(self) -> Violations:
@@ -133,7 +142,7 @@ class Judge:
                 yield f"{load['status']} load {load['id']} has counts, or a reject file, or no error: {load}"
             elif counts[0] != sum(counts[1:]):
                 yield f"the counts of load {load['id']} do not add up: {counts}"
-            if load["status"] == "failed" and not load["error"].startswith("gave up"):
+            if self.was_accepted(load) and load["status"] == "failed" and not load["error"].startswith("gave up"):
                 yield f"load {load['id']} failed for good: {load['error']}"
         for file, load in self.succeeded():
             if load["received"] != len(file.lines):
@@ -141,6 +150,29 @@ class Judge:
         for load_id, request in self.answered.items():
             if load_id in self.loads and self.loads[load_id]["received"] != len(request.rows):
                 yield f"load {load_id} received {self.loads[load_id]['received']} of {len(request.rows)} rows"
+
+    def was_accepted(self, load: Row) -> bool:
+        """Whether anybody relies on it: of an order to restore whose answer was lost the object may never have come."""
+        return load["kind"] != "restore" or load["version"] is not None or load["id"] in self.book.restores
+
+    def loads_end_once(self) -> Violations:
+        """What had succeeded or was skipped when somebody looked has not been done again."""
+        for load_id, how in self.book.finished.items():
+            load = self.loads.get(load_id)
+            if load is None or (load["status"], load["finished_at"]) != how:
+                yield f"load {load_id} had ended as {how} and is {load}"
+
+    def restored(self) -> Iterator[tuple[Row, list[Stored]]]:
+        """Restores that succeeded, with the rows of their restore points."""
+        for load in self.loads.values():
+            if load["kind"] == "restore" and load["status"] == "succeeded":
+                yield load, self.points.rows(load["restore_point"], load["dataset"])
+
+    def restores(self) -> Violations:
+        """Each takes all rows of its restore point; parents are never deleted here."""
+        for load, rows in self.restored():
+            if (load["received"], load["rejected"]) != (len(rows), 0):
+                yield f"restore {load['id']} received {load['received']} of {len(rows)} rows: {load}"
 
     def versions_come_in_order(self) -> Violations:
         """An older version never loads after a newer one, and is skipped for no other reason."""
@@ -207,6 +239,7 @@ class Judge:
         for load_id, request in self.answered.items():
             if request.dataset == name and load_id in self.loads:
                 written.append((self.loads[load_id]["finished_at"], request.accepted))
+        written += [(load["finished_at"], rows) for load, rows in self.restored() if load["dataset"] == name]
         table = {row[0]: row for _, rows in sorted(written, key=lambda item: item[0]) for row in rows}
         late = [line for file, _ in self.succeeded() for line in file.lines if self._has_come(line)]
         return table | {line.row[0]: line.row for line in late if line.row and name == "hired_employees"}

@@ -80,10 +80,35 @@ class Book:
         self.requests: list[Request] = []
         self.unexpected: list[str] = []
         self.events: dict[str, Any] = {}  # as S3 sent them, by object version
+        self.lost_files: list[File] = []  # whose acknowledgement was lost: they have no version yet
+        self.restores: set[int] = set()  # loads of acknowledged orders
+        self.lost_restores = 0  # orders whose answer was lost
+        self.finished: dict[int, Stored] = {}  # how loads had ended when somebody looked
 
     def note_file(self, file: File) -> None:
         with self._lock:
             self.files[file.source, file.version] = file
+
+    def note_lost_file(self, file: File) -> None:
+        with self._lock:
+            self.lost_files.append(file)
+
+    def note_restore(self, load_id: int | None) -> None:
+        """An order to restore: None where its answer was lost."""
+        with self._lock:
+            if load_id is None:
+                self.lost_restores += 1
+            else:
+                self.restores.add(load_id)
+
+    def note_finished(self, load_id: int, how: Stored) -> None:
+        with self._lock:
+            self.finished.setdefault(load_id, how)
+
+    def acknowledged(self) -> set[tuple[str, str]]:
+        """The files of now: their sources and versions."""
+        with self._lock:
+            return set(self.files)
 
     def note_request(self, request: Request) -> None:
         with self._lock:

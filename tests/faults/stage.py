@@ -1,17 +1,21 @@
 """The app deployed with faulty wires: its functions reach Postgres and S3 through proxies of ours, while
 the tests look at both directly."""
 
-import json
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
+from threading import Event
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+import boto3
+from botocore.config import Config
 
 from infra.deploy.target import APP, Target
 from infra.local.cloud import Cloud as Provider
@@ -25,8 +29,13 @@ from infra.local.state import State
 from infra.locks import locked
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud
+from tests.faults import power
+from tests.faults.events import Events
 from tests.faults.proxy import TcpProxy
 from tests.faults.s3 import S3Proxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _OWN = ROOT / ".local-faults"  # a fixed folder: what a killed run left there is cleaned up by the next one
 _WAIT = 3600  # seconds for another run in the same checkout to end
@@ -39,6 +48,11 @@ class Wires:
 
     database: TcpProxy
     s3: S3Proxy
+
+    def calm(self) -> None:
+        """End all their faults."""
+        self.database.calm()
+        self.s3.calm()
 
 
 class _Behind:
@@ -91,66 +105,63 @@ class Stage:
     def __init__(self, commands: FaultyCommands, timeout: int) -> None:
         self.timeout = timeout
         self.wires = commands.wires
+        self.commands = commands
         self.cloud = Cloud(commands, commands.state.read_env())
         self.database_url = self.cloud.env["DATABASE_URL"]
         self._target = commands.deployed()
-        self._functions, self._queues = self._target.client("lambda"), self._target.client("sqs")
-        self._aws = Daemon(commands.state.folder / "aws", "aws")
+        self._functions = self._target.client("lambda")
+        self.events = Events(self._target, self.cloud.s3)
+        self.uploads = _unrepeated(self.cloud.env)
+        folder = commands.state.folder
+        self._aws, self._server = Daemon(folder / "aws", "aws"), Daemon(home_of(folder), "postgres")
         at = urlsplit(self.database_url)
         self._port = at.port or 0
-        role = Role(unquote(at.username or ""), unquote(at.password or ""))
-        self._postgres = Postgres(home_of(commands.state.folder), role)
-        self._copies = self._tap()
+        self._postgres = Postgres(home_of(folder), Role(unquote(at.username or ""), unquote(at.password or "")))
+        self.at_work = Event()  # cleared while the writers are to rest
+        self.at_work.set()
+        self._outages = 0  # their beginnings and ends: odd in the middle of one
+        self.prepare()
 
-    def limit_functions(self) -> None:
-        """Shorten the timeouts: a test has no quarter of an hour."""
+    def prepare(self) -> None:
+        """What a deployment takes back: short timeouts (a test has no quarter of an hour), and the copies of events."""
         for name in (self._target.function("ingest"), f"{APP}-{self._target.stage}"):
-            self._functions.update_function_configuration(FunctionName=name, Timeout=self.timeout)
+            known = self._functions.get_function_configuration(FunctionName=name)
+            if known["Timeout"] != self.timeout:
+                self._functions.update_function_configuration(FunctionName=name, Timeout=self.timeout)
+        self.events.tap()
 
-    # --- events
+    # --- outages
 
-    def _tap(self) -> str:
-        """Have S3 send its events to a queue of ours as well; returns the queue's URL."""
-        allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-        url = str(self._queues.create_queue(QueueName="copies", Attributes={"Policy": policy})["QueueUrl"])
-        asked = self._queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        bucket, s3 = self._target.landing, self.cloud.s3
-        known: Any = s3.get_bucket_notification_configuration(Bucket=bucket)
-        known.pop("ResponseMetadata")
-        copies = {"Id": "copies", "QueueArn": asked["Attributes"]["QueueArn"], "Events": ["s3:ObjectCreated:*"]}
-        known["QueueConfigurations"] = [copies]
-        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=known)
-        return url
+    def power_cut(self) -> float:
+        """End everything at once, and bring it up again; the seconds that `make up` took."""
+        return self._outage(lambda: power.cut(self._aws, self._server))
 
-    def copies(self) -> list[Any]:
-        """The events that S3 has sent since we last asked."""
-        return [json.loads(body) for body in self._received(self._copies)]
+    def down_and_up(self) -> float:
+        """As `make down` and `make up` do it, whatever is being worked on; likewise."""
+        return self._outage(self.commands.down)
 
-    def _received(self, queue_url: str) -> list[str]:
-        """The bodies of all messages that wait in a queue, which loses them."""
-        bodies: list[str] = []
-        while messages := self._queues.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                bodies.append(message["Body"])
-                self._queues.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-        return bodies
+    def _outage(self, begin: Callable[[], None]) -> float:
+        self._outages += 1
+        try:
+            begin()
+            self.wires.calm()
+            began = time.monotonic()
+            self.commands.up()
+            took = time.monotonic() - began
+            self.cloud.env = self.commands.state.read_env()
+            self.prepare()
+            return took
+        finally:
+            self._outages += 1
 
-    def dead_letters(self) -> list[str]:
-        """The failure records of events whose retries are used up; they stay in their queue."""
-        url = self._queues.get_queue_url(QueueName=self._target.dead_letters)["QueueUrl"]
-        found: list[Any] = []
-        while messages := self._queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            found += messages
-        for message in found:
-            receipt = message["ReceiptHandle"]
-            self._queues.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
-        return [message["Body"] for message in found]
+    def undisturbed(self) -> Callable[[], bool]:
+        """Call what this returns later: whether there was no outage from now until then."""
+        before = self._outages
+        return lambda: before % 2 == 0 and self._outages == before
 
-    def deliver(self, event: Any) -> None:
-        """Deliver an S3 event (again), as S3 does: nobody waits for an answer."""
-        name, payload = self._target.function("ingest"), json.dumps(event).encode()
-        self._functions.invoke(FunctionName=name, InvocationType="Event", Payload=payload)
+    def sweep(self) -> Any:
+        """The sweep that `make up` orders."""
+        return self.commands.invoke_scheduled("sweep", {"restarted": True})
 
     # --- processes
 
@@ -192,6 +203,16 @@ def deployed(seed: str, timeout: int) -> Iterator[Stage]:
         commands.clean()
         stack.callback(commands.clean)
         commands.up()
-        stage = Stage(commands, timeout)
-        stage.limit_functions()
-        yield stage
+        yield Stage(commands, timeout)
+
+
+def _unrepeated(env: Mapping[str, str]) -> "S3Client":
+    """A client that never sends a request twice: each of its writes is one object version, or none."""
+    return boto3.client(
+        "s3",
+        endpoint_url=env["AWS_ENDPOINT_URL"],
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        region_name=env["AWS_DEFAULT_REGION"],
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=60, s3={"addressing_style": "path"}),
+    )

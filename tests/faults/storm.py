@@ -2,29 +2,29 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from chalicelib.database import Database
 from chalicelib.errors import DatabaseUnavailable
 from tests.faults.model import Book
+from tests.faults.outages import RUNNING, Outages
 from tests.faults.stage import Stage
 
 _AIM = 2.0  # seconds to wait for a load to strike at
-_RUNNING = (
-    "SELECT count(*) FROM loads l JOIN pg_locks k ON k.locktype = 'advisory' AND k.classid = 0"
-    " AND k.objid = l.id::oid AND k.granted WHERE l.status = 'running'"
-)
+_MISSES = 60  # that a kind of fault may have: more, and there is nothing it could strike at
+POWER_CUT, DOWN_AND_UP, SWALLOWED = "power cut", "down and up", "events swallowed"
 
 
 class Storm:
     """Strikes until it has counted `faults` of them; `tally` says of which kinds."""
 
-    def __init__(self, stage: Stage, book: Book, seed: str, pause: float) -> None:
+    def __init__(self, stage: Stage, book: Book, seed: str, pause: float, report: Callable[[str], None]) -> None:
         self.tally: Counter[str] = Counter()
-        self._stage, self._book, self._pause = stage, book, pause
+        self._stage, self._book, self._pause, self._report = stage, book, pause, report
         self._random = Random(f"{seed}/storm")
         self._database = Database(stage.database_url, tls="disable")
+        self.outages = Outages(stage, book, seed, report)
         self._kinds: dict[str, tuple[int, Callable[[], bool]]] = {  # weight, strike
             "ingest worker killed": (4, lambda: self._aimed(lambda: stage.kill_worker("ingest", self._random))),
             "API worker killed": (1, lambda: stage.kill_worker("", self._random)),
@@ -40,24 +40,35 @@ class Storm:
             "S3 breaks off": (2, lambda: self._s3("cut", self._between(0.5, 2))),
             "event delivered twice": (2, lambda: self._again(newest=True)),
             "event delivered late": (2, lambda: self._again(newest=False)),
+            POWER_CUT: (0, self.outages.power_cut),
+            DOWN_AND_UP: (0, self.outages.down_and_up),
+            SWALLOWED: (0, self.outages.swallow),
         }
 
-    def blow(self, faults: int, report: Callable[[str], None]) -> None:
+    def blow(self, faults: int, outages: Mapping[str, int]) -> None:
+        """Strike `faults` times, `outages` of them so often as said; chance decides about the rest, and the order."""
         names = list(self._kinds)
+        once = [name for name in names if name not in outages]
+        rest = max(0, faults - len(once) - sum(outages.values()))
         weights = [self._kinds[name][0] for name in names]
-        first_round = list(names)  # every kind once, before chance decides
-        self._random.shuffle(first_round)
-        while self.tally.total() < faults:
+        to_come = [*once, *Counter(outages).elements(), *self._random.choices(names, weights, k=rest)]
+        self._random.shuffle(to_come)
+        misses: Counter[str] = Counter()
+        while to_come:
             time.sleep(self._random.expovariate(1 / self._pause))
-            name = first_round.pop() if first_round else self._random.choices(names, weights)[0]
+            name = to_come.pop()
             if self._kinds[name][1]():
                 self.tally[name] += 1
-                report(f"{self.tally.total():4} {name}")
+                self._report(f"{self.tally.total():4} {name}")
+                continue
+            misses[name] += 1
+            assert misses[name] < _MISSES, f"{name} meets nothing to strike at"
+            to_come.insert(self._random.randint(0, len(to_come)), name)
 
     def end(self) -> None:
         """Make all wires sound again."""
-        self._stage.wires.database.calm()
-        self._stage.wires.s3.calm()
+        self._stage.wires.calm()
+        self.outages.end()
         self._database.close()
 
     def _between(self, low: float, high: float) -> float:
@@ -69,7 +80,7 @@ class Storm:
         while time.monotonic() < deadline:
             try:
                 with self._database.session() as session:
-                    if session.scalar(_RUNNING):
+                    if session.scalar(RUNNING):
                         return strike()
             except DatabaseUnavailable:
                 pass
@@ -92,10 +103,10 @@ class Storm:
         return True
 
     def _again(self, *, newest: bool) -> bool:
-        for event in self._stage.copies():
+        for event in self._stage.events.copies():
             self._book.note_event(event)
         versions = list(self._book.events)
         if not versions:
             return False
-        self._stage.deliver(self._book.events[versions[-1] if newest else self._random.choice(versions)])
+        self._stage.events.deliver(self._book.events[versions[-1] if newest else self._random.choice(versions)])
         return True

@@ -7,10 +7,11 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
+from statistics import median
 
 from chalicelib.database import Database
 from chalicelib.ingest import upkeep
@@ -19,7 +20,7 @@ from tests.e2e.cloud import FINAL
 from tests.faults.judge import Judge
 from tests.faults.model import KNOWN, MAX_ID, Book, Line, as_csv
 from tests.faults.stage import GRACE_MINUTES, Stage
-from tests.faults.storm import Storm
+from tests.faults.storm import DOWN_AND_UP, POWER_CUT, SWALLOWED, Storm
 from tests.faults.writers import Writer, all_writers
 
 DEFAULT_SEED = "20210727"
@@ -34,17 +35,18 @@ def seed() -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """How much of it: the number of faults, the mean seconds between two, the events delivered late at the
-    end, and the seconds that a function may take."""
+    """How much of it: the number of faults, how many of them are outages, the mean seconds between two faults, the
+    events delivered late at the end, and the seconds that a function may take."""
 
     faults: int
+    outages: Mapping[str, int]
     pause: float
     late_copies: int
     timeout: int
 
 
-SHORT = Form(faults=16, pause=0.3, late_copies=30, timeout=6)
-LONG = Form(faults=250, pause=1.8, late_copies=300, timeout=8)
+SHORT = Form(19, {POWER_CUT: 1, DOWN_AND_UP: 1, SWALLOWED: 1}, pause=0.3, late_copies=30, timeout=6)
+LONG = Form(300, {POWER_CUT: 32, DOWN_AND_UP: 12, SWALLOWED: 24}, pause=1.2, late_copies=300, timeout=15)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Outcome:
     seed: str
     seconds: float
     faults: Counter[str]
+    aims: Counter[str]
+    ups: list[float]
+    waits: list[float]
     loads: Counter[str]
     errors: Counter[str]
     attempts: int
@@ -66,6 +71,7 @@ class Outcome:
         return [
             f"seed {self.seed} (HIREFLOW_FAULT_SEED), {self.seconds:.0f} s",
             f"faults: {_told(self.faults)}",
+            f"outages: {_told(self.aims)}; up again after {_most(self.ups)}, all loaded {_most(self.waits)} later",
             f"loads: {_told(self.loads)}; {self.attempts} attempts, {self.redriven} events redriven",
             f"failed because: {_told(self.errors)}",
             f"rows judged: {self.rows}, and {self.rejects} rejects",
@@ -78,28 +84,38 @@ def _told(counted: Counter[str]) -> str:
     return ", ".join(f"{what} {count}" for what, count in counted.most_common()) or "-"
 
 
+def _most(seconds: list[float]) -> str:
+    return f"{median(seconds):.0f} s ({max(seconds):.0f} s at most)" if seconds else "-"
+
+
 def run(stage: Stage, chosen: str, form: Form, report: Report) -> Outcome:
     """Faults while writers write, then three looks: at rest, after a redrive, and after late copies."""
     started, book = time.monotonic(), Book()
-    tally = _weather(stage, book, chosen, form, report)
+    storm = _weather(stage, book, chosen, form, report)
     report("coming to rest")
+    _adopt(stage, book)
     _come_to_rest(stage, book)
     _sweep(stage)
     first = _first_look(stage, book)
-    violations = [f"at rest: {found}" for found in first.violations()]
+    violations = [*storm.outages.violations, *(f"at rest: {found}" for found in first.violations())]
     redriven = stage.cloud.redrive()["redriven"]
     report(f"{redriven} events redriven")
     _come_to_rest(stage, book)
     _sweep(stage)
-    second = Judge(stage, book, stage.dead_letters())
+    second = Judge(stage, book, stage.events.dead_letters())
     violations += [f"after the redrive: {found}" for found in (*second.violations(), *_unfinished(second))]
     report("delivering once more")
     _deliver_late(stage, book, Random(f"{chosen}/late"), form.late_copies)
     violations += _changed(second, Judge(stage, book, []))
+    report("restoring everything")
+    violations += [*second.points.faults(), *second.points.give_everything_back()]
     return Outcome(
         seed=chosen,
         seconds=time.monotonic() - started,
-        faults=tally,
+        faults=storm.tally,
+        aims=storm.outages.aims,
+        ups=storm.outages.ups,
+        waits=storm.outages.waits,
         loads=Counter(load["status"] for load in first.loads.values()),
         errors=Counter(load["error"] for load in first.loads.values() if load["status"] == "failed"),
         attempts=sum(load["attempts"] for load in first.loads.values()),
@@ -110,22 +126,23 @@ def run(stage: Stage, chosen: str, form: Form, report: Report) -> Outcome:
     )
 
 
-def _weather(stage: Stage, book: Book, chosen: str, form: Form, report: Report) -> Counter[str]:
+def _weather(stage: Stage, book: Book, chosen: str, form: Form, report: Report) -> Storm:
     """Writers and storm, until the storm has blown over."""
     writers = all_writers(stage, book, chosen)
     _prepare(writers[0])
-    storm, stop = Storm(stage, book, chosen, form.pause), threading.Event()
+    storm, stop = Storm(stage, book, chosen, form.pause, report), threading.Event()
+    storm.outages.operator.back_up()
     threads = [threading.Thread(target=_kept, args=(writer, stop, book)) for writer in writers]
     for thread in threads:
         thread.start()
     try:
-        storm.blow(form.faults, report)
+        storm.blow(form.faults, form.outages)
     finally:
         stop.set()
         for thread in threads:
             thread.join()
         storm.end()
-    return storm.tally
+    return storm
 
 
 def _prepare(writer: Writer) -> None:
@@ -144,8 +161,24 @@ def _kept(writer: Writer, stop: threading.Event, book: Book) -> None:
         raise
 
 
+def _adopt(stage: Stage, book: Book) -> None:
+    """A file whose acknowledgement was lost is in or out: it was sent where the bucket has it."""
+    s3, bucket = stage.cloud.s3, stage.cloud.env["LANDING_BUCKET"]
+    for file in book.lost_files:
+        for found in s3.list_object_versions(Bucket=bucket, Prefix=file.key).get("Versions", ()):
+            version = found["VersionId"]
+            if (file.source, version) not in book.files:
+                body = s3.get_object(Bucket=bucket, Key=file.key, VersionId=version)["Body"].read()
+                if body == file.body:
+                    book.note_file(replace(file, version=version))
+
+
 def _come_to_rest(stage: Stage, book: Book, deadline: float = 180.0) -> None:
-    """Wait until every file's load is over, or nothing happens any more: some events' retries are used up."""
+    """Wait until every file's load is over, or nothing happens any more: some events' retries are used up.
+
+    Events that were swallowed are for the sweep.
+    """
+    stage.sweep()
     until, seen, since = time.monotonic() + deadline, None, time.monotonic()
     while time.monotonic() < until:
         loads = stage.cloud.sql("SELECT source, version, status, attempts FROM loads WHERE version IS NOT NULL")
@@ -172,20 +205,23 @@ def _sweep(stage: Stage) -> None:
 def _first_look(stage: Stage, book: Book) -> Judge:
     """Once the failure records are there: a load may be given up before its event's last retry."""
     until = time.monotonic() + stage.timeout + BACKOFF
-    while any((judge := Judge(stage, book, stage.dead_letters())).failure_records()) and time.monotonic() < until:
+    while (
+        any((judge := Judge(stage, book, stage.events.dead_letters())).failure_records()) and time.monotonic() < until
+    ):
         time.sleep(0.2)
     return judge
 
 
 def _unfinished(judge: Judge) -> list[str]:
     """With all faults over, a redrive brings everything that was given up."""
-    loads = [f"load {i} is {load['status']}" for i, load in judge.loads.items() if load["status"] == "failed"]
+    failed = [load for load in judge.loads.values() if load["status"] == "failed" and judge.was_accepted(load)]
+    loads = [f"load {load['id']} is failed: {load['error']}" for load in failed]
     return loads + [f"{at} has no load" for at in judge.book.files.keys() - judge.load_of.keys()]
 
 
 def _deliver_late(stage: Stage, book: Book, random: Random, most: int) -> None:
     """All events once more, in no order (or as many as there is time for)."""
-    for event in stage.copies():
+    for event in stage.events.copies():
         book.note_event(event)
     versions = sorted(book.events)
     for version in random.sample(versions, min(most, len(versions))):

@@ -10,10 +10,12 @@ import http.client
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.database import Database
 from chalicelib.errors import DatabaseUnavailable
@@ -22,6 +24,7 @@ from tests.faults.model import KNOWN, NEVER, Book, File, Line, Parents, Request,
 from tests.faults.stage import Stage
 
 PATIENCE = 20.0  # seconds that a writer waits for the end of a load before it goes on all the same
+_OUTAGE = 0.5  # seconds that a writer waits after a lost file: to send thousands would tell nothing more
 _LOST = (OSError, http.client.HTTPException)
 _BROKEN = {
     "departments": ("x,Nobody", ",Nobody", "7", "8,"),
@@ -53,6 +56,7 @@ class Writer:
         while not stop.is_set():
             self.step()
             stop.wait(self.random.uniform(0.0, 0.4))
+            self.stage.at_work.wait()
         self._database.close()
 
     def value(self) -> str:
@@ -67,21 +71,30 @@ class Writer:
             department = self.random.choice(NEVER)
         return employee(row_id, self.value(), self.random.randrange(730), department, job)
 
-    def put(self, dataset: str, key: str, lines: list[Line]) -> File:
-        """Upload a file, compressed where its key says so."""
+    def put(self, dataset: str, key: str, lines: list[Line]) -> File | None:
+        """Upload a file, compressed where its key says so; None where the acknowledgement is lost."""
         text = "".join(line.raw + "\n" for line in lines).encode()
         body = gzip.compress(text, mtime=0) if key.endswith(".gz") else text
         bucket = self.stage.cloud.env["LANDING_BUCKET"]
         self._orders[key] = self._orders.get(key, 0) + 1
-        version = self.stage.cloud.s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
-        file = File(dataset, key, f"s3://{bucket}/{key}", version, self._orders[key], body, tuple(lines))
+        file = File(dataset, key, f"s3://{bucket}/{key}", "", self._orders[key], body, tuple(lines))
+        undisturbed = self.stage.undisturbed()
+        try:
+            version = self.stage.uploads.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+        except (BotoCoreError, ClientError):
+            if undisturbed():
+                raise
+            self.book.note_lost_file(file)
+            time.sleep(_OUTAGE)
+            return None
+        file = replace(file, version=version)
         self.book.note_file(file)
         return file
 
-    def ended(self, file: File, patience: float = PATIENCE) -> str | None:
+    def ended(self, file: File | None, patience: float = PATIENCE) -> str | None:
         """The final status of a file's load, None where it has none after a while."""
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
+        while file is not None and time.monotonic() < deadline:
             status = self._status(file)
             if status in FINAL:
                 return status
@@ -111,10 +124,13 @@ class FileWriter(Writer):
     _keys: list[str] = field(default_factory=list)
 
     def step(self) -> None:
-        lines = [self._line() for _ in range(self.random.choice((1, 20, self.most // 4, self.most)))]
-        file = self.put(self.dataset, self._key(), lines)
+        file = self.send()
         if self.random.random() < 0.7:
             self.ended(file)
+
+    def send(self) -> File | None:
+        lines = [self._line() for _ in range(self.random.choice((1, 20, self.most // 4, self.most)))]
+        return self.put(self.dataset, self._key(), lines)
 
     def _key(self) -> str:
         if self._keys and self.random.random() < 0.4:
@@ -215,12 +231,21 @@ class RequestWriter(Writer):
         self._block += 1
 
     def _answer(self, path: str, body: Any) -> Answer | None:
-        """None where the answer is lost, or says that the platform has lost its own."""
+        """None where the answer is lost, or says that the platform has lost its own.
+
+        In an outage anything may answer: what is no success then is lost as well.
+        """
+        undisturbed = self.stage.undisturbed()
         try:
             answer = self.stage.cloud.post(f"/{self.route}/{path}", body)
         except _LOST:
             return None
-        return None if answer.status >= 500 else answer
+        except Exception:
+            if undisturbed():
+                raise
+            return None
+        lost = answer.status >= 500 or (answer.status not in (200, 201) and not undisturbed())
+        return None if lost else answer
 
     def _as_json(self, row: Stored) -> dict[str, Any]:
         names: tuple[str, ...] = ("id", {"departments": "department", "jobs": "job"}.get(self.dataset, ""))

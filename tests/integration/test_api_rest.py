@@ -144,7 +144,7 @@ def test_a_database_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     services.cache_clear()
     calls = [("GET", "/loads"), ("GET", "/department/hires/top/2021"), ("POST", "/job/upload")]
     for method, path in calls:
-        answer = api.send(method, path, b'{"job": "x"}' if method == "POST" else b"")
+        answer = api.post(path, {"job": "x"}) if method == "POST" else api.get(path)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert "secret" not in json.dumps(answer.body)

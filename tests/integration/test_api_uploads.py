@@ -218,6 +218,24 @@ def test_wrong_content_type(api: Api, media_type: str) -> None:
     assert (answer.status, answer.headers["Content-Type"]) == (415, "application/problem+json")
 
 
+@pytest.mark.parametrize(
+    "path", ["department/upload", "department/upload/batch", "department/backup/restore", "uploads"]
+)
+def test_a_body_without_a_content_type_is_refused(api: Api, path: str) -> None:
+    """A page of any origin may have a browser send that unasked."""
+    answer = api.send("POST", f"/{path}", b'{"department": "x"}')
+    assert answer.status == 415
+    assert "needs a Content-Type: application/json" in answer.body["detail"]
+
+
+def test_a_page_of_another_origin_changes_nothing(api: Api) -> None:
+    before = api.get("/loads").body
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}):
+        answer = api.post("/department/upload", {"department": "x"}, **headers)
+        assert (answer.status, answer.headers["Content-Type"]) == (403, "application/problem+json")
+    assert api.get("/loads").body == before
+
+
 def test_json_with_a_charset(api: Api) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     assert api.post("/department/upload", {"department": "Café"}, **headers).status == 201

@@ -6,7 +6,6 @@ The tests named `…_is_still_missing` fail when a newer ministack makes a part 
 import json
 import os
 import subprocess
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -16,13 +15,12 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local import ports
 from infra.local.aws import CREDENTIALS, EmbeddedAws, environment
+from tests.integration.embedded import Client, clients, eventually, make_role
 
-Client = Callable[[str], Any]
 FUNCTION = """
 import os
 def handler(event, context):
@@ -31,21 +29,6 @@ def environment(event, context):
     return dict(os.environ)
 """
 PROXY = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}/invocations"
-
-
-def clients(port: int) -> Client:
-    def client(service: str) -> Any:
-        make: Any = boto3.client
-        return make(
-            service,
-            endpoint_url=f"http://{ports.HOST}:{port}",
-            region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=60),
-        )
-
-    return client
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +43,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 def client(aws: EmbeddedAws) -> Client:
     port = aws.port()
     assert port is not None
-    return clients(port)
+    return clients(port, aws.credentials)
 
 
 @pytest.fixture(scope="module")
@@ -82,19 +65,10 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         )
         try:
             assert eventually(lambda: not ports.is_free(port)), "ministack did not start"
-            yield clients(port)
+            yield clients(port, CREDENTIALS)
         finally:
             process.terminate()
             process.wait(30)
-
-
-def eventually(check: Callable[[], Any], seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def document(paths: dict[str, Any], **more: Any) -> bytes:
@@ -138,17 +112,6 @@ def make_function(client: Client, name: str, handler: str = "handler", **more: A
         **more,
     )
     return dict(made)
-
-
-def make_role(client: Client, name: str) -> str:
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
-    }
-    role = client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
-    return str(role["Role"]["Arn"])
 
 
 def test_import_rest_api_is_still_missing(bare: Client) -> None:
@@ -303,7 +266,7 @@ def test_state_survives_a_stop(tmp_path: Path) -> None:
     port = ports.free_port()
     server.start(port)
     try:
-        client = clients(port)
+        client = clients(port, server.credentials)
         client("s3").create_bucket(Bucket="kept")
         client("s3").put_object(Bucket="kept", Key="a b/ü", Body=b"body")
         make_function(client, "kept")

@@ -18,7 +18,7 @@ from infra.aws.stacks import PARTS, Change, apply, delete, outputs, plan, s3_pre
 from infra.errors import CloudError
 from infra.local import ports
 from infra.local.aws import EmbeddedAws
-from tests.integration.test_cloud_front import Client, clients
+from tests.integration.embedded import Client, clients
 from tests.templates import parsed, resources, without, written
 
 LACKING = {
@@ -42,7 +42,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
     server = EmbeddedAws(tmp_path / "aws")
     port = ports.free_port()
     server.start(port)
-    yield clients(port)
+    yield clients(port, server.credentials)
     server.stop()
 
 

@@ -41,7 +41,12 @@ def settings() -> set[str]:
 
 
 def dependencies() -> set[str]:
-    files = ("requirements.txt", "requirements-dev.txt", "infra/local/requirements-aws.txt")
+    files = (
+        "requirements.txt",
+        "requirements-dev.txt",
+        "infra/local/requirements-aws.txt",
+        "tests/requirements-awscli.txt",
+    )
     lines = "\n".join((ROOT / name).read_text() for name in files)
     return set(re.findall(r"^([a-z0-9_-]+)(?:\[.*\])?==", lines, re.MULTILINE | re.IGNORECASE))
 

@@ -27,7 +27,7 @@ _RETRY_AFTER = _header("seconds to wait before another try", 5, type="integer", 
 _CHALLENGE = _header("what is missing, as RFC 6750 has it", 'Bearer realm="hireflow"')
 HEADERS: dict[int, Json] = {
     401: {"WWW-Authenticate": _CHALLENGE},
-    403: {"WWW-Authenticate": _CHALLENGE},
+    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # a page of another origin has none
     503: {"Retry-After": _RETRY_AFTER},
     504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own has none
 }
@@ -53,10 +53,10 @@ OF_GATEWAY = {
 MEANING = {
     400: "the body is not JSON in UTF-8, or names a member twice",
     401: "no valid token was sent",
-    403: "the token's role is not allowed to do this",
+    403: "the token's role is not allowed to do this, or a page of another origin asked for it",
     404: "there is no such load, restore point or file",
     413: "more rows than a batch may hold, or a body of more than 4.5 MB; nothing was stored",
-    415: "the body is not of a media type that is taken here",
+    415: "the body is not of a media type that is taken here, or of none",
     422: "a rule is broken, or a query parameter is unknown, repeated or malformed",
     500: "an error on our side; nothing was stored",
     503: "the database or the storage is away; nothing was stored",
@@ -74,7 +74,6 @@ DETAILS = {  # examples of what is said
     503: "the database cannot be reached",
     504: "this took too long and was given up",
 }
-_AUTHENTICATION = (401, 403)
 _FAILURES = {status for status in TITLES if status >= HTTPStatus.INTERNAL_SERVER_ERROR}
 _LOAD_LINK: Json = {
     "operationId": "get_load",
@@ -87,7 +86,8 @@ def responses(operation: Operation, *, guarded: bool) -> Json:
     """By status, in order. `guarded` where a caller needs a role."""
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
     query = () if operation.any_query else (HTTPStatus.UNPROCESSABLE_ENTITY,)
-    problems = {*operation.refusals, *query, *own, *(_AUTHENTICATION if guarded else ())}
+    login = (HTTPStatus.UNAUTHORIZED,) if guarded else ()
+    problems = {*operation.refusals, *query, *own, HTTPStatus.FORBIDDEN, *login}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
     headers = {name: TOLD[name] for name in operation.headers}
     always = {correlation.HEADER: _CALLED}

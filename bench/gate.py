@@ -1,0 +1,156 @@
+"""What the gate of the embedded AWS costs: the same requests with it and without it."""
+
+import io
+import os
+import shutil
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+from bench.cases import Scale
+from bench.http import CALLERS, rate
+from bench.results import Result
+from bench.rig import Rig
+from infra.local import apigateway, ports
+from infra.local.aws import EmbeddedAws, environment
+from infra.locks import wait_until
+from infra.venv import ROOT
+
+LARGE = 100 * 1024 * 1024
+_PROXY = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}/invocations"
+_ZIP = "bench.py", 'def handler(event, context):\n    return {"statusCode": 200, "body": "ok"}\n'
+Settings = Mapping[str, str]
+
+
+def gate(rig: Rig, scale: Scale) -> Iterator[Result]:
+    behind = EmbeddedAws(rig.folder / "behind")
+    behind.start(ports.free_port())
+    try:
+        with _ungated(rig.folder / "ungated", behind.home) as port:
+            servers = [(behind.port() or 0), port]
+            yield _put(servers, behind.credentials, 2 * scale.rounds)
+            yield from _requests(servers, behind.credentials, 2 * scale.rounds)
+    finally:
+        behind.stop()
+
+
+@contextmanager
+def _ungated(folder: Path, gated: Path) -> Iterator[int]:
+    """The same with the same credentials and no gate; its port."""
+    folder.mkdir()
+    shutil.copyfile(gated / "credentials.json", folder / "credentials.json")
+    port = ports.free_port()
+    env = {
+        "PATH": os.defpath,
+        "TMPDIR": str(folder),
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": ports.HOST,
+        "AUTH": "true",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(folder / "state"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder / "s3"),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+    }
+    command = [str(environment(lambda _: None)), "-m", "bench.ungated", str(folder)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: not ports.is_free(port), 30, "the embedded AWS does not start")
+            yield port
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _put(servers: list[int], credentials: Settings, rounds: int) -> Result:
+    """A large object whose hash is signed, over and over."""
+    body = os.urandom(LARGE)
+    seconds: list[list[float]] = [[], []]
+    signed = []
+    for port in servers:
+        _client(port, credentials, "s3").create_bucket(Bucket="bench")
+        request = AWSRequest("PUT", f"http://{ports.HOST}:{port}/bench/large", data=body)
+        keys = Credentials(credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"])
+        S3SigV4Auth(keys, "s3", "us-east-1").add_auth(request)
+        signed.append(dict(request.headers.items()))
+    for turn in range(1 + rounds):
+        for index, port in enumerate(servers):
+            with closing(HTTPConnection(ports.HOST, port, timeout=60)) as connection:
+                start = time.perf_counter()
+                connection.request("PUT", "/bench/large", body, signed[index])
+                answer = connection.getresponse()
+                assert answer.status == 200, answer.read()
+            if turn:
+                seconds[index].append(time.perf_counter() - start)
+    return Result("PUT of 100 MB through the gate", "without it", seconds[0], seconds[1], 1.1)
+
+
+def _requests(servers: list[int], credentials: Settings, rounds: int) -> Iterator[Result]:
+    works: list[list[tuple[str, str]]] = []  # (url, path) for each server, by work
+    for port in servers:
+        s3 = _client(port, credentials, "s3")
+        s3.put_object(Bucket="bench", Key="small", Body=b"x" * 1000)
+        link = s3.generate_presigned_url("get_object", {"Bucket": "bench", "Key": "small"}, 3600)
+        at = f"http://{ports.HOST}:{port}"
+        works.append([(at, link.removeprefix(at)), (_api(port, credentials), "/x")])
+    names = ("signed reads of 1 kB", "calls of a function by API")
+    for name, targets in zip(names, zip(*works, strict=True), strict=True):
+        rates: list[list[float]] = [[], []]
+        for turn in range(1 + rounds):
+            for index, (url, path) in enumerate(targets):
+                found = rate(url, lambda path=path: ("GET", path, None))  # type: ignore[misc]
+                if turn:
+                    rates[index].append(found)
+        work = f"{name}, {CALLERS} callers, gate"
+        yield Result(work, "without it", rates[0], rates[1], 0.9, True, "/s")
+
+
+def _api(port: int, credentials: Settings) -> str:
+    """A deployed API of one function; its URL."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr(*_ZIP)
+    role = _client(port, credentials, "iam").create_role(RoleName="bench", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    functions = _client(port, credentials, "lambda")
+    arn = functions.create_function(
+        FunctionName="bench",
+        Runtime="python3.11",
+        Role=role,
+        Handler="bench.handler",
+        Code={"ZipFile": code.getvalue()},
+    )["FunctionArn"]
+    functions.get_waiter("function_active_v2").wait(FunctionName="bench")
+    integration = {"type": "aws_proxy", "httpMethod": "POST", "uri": _PROXY.format(arn=arn)}
+    document = {"info": {"title": "bench"}, "paths": {"/x": {"get": {"x-amazon-apigateway-integration": integration}}}}
+    gateway = _client(port, credentials, "apigateway")
+    api = apigateway.import_api(gateway, document, ["EDGE"])["id"]
+    gateway.create_deployment(restApiId=api, stageName="api")
+    functions.add_permission(
+        FunctionName="bench", StatementId="api", Action="lambda:InvokeFunction", Principal="apigateway.amazonaws.com"
+    )
+    return f"http://{ports.HOST}:{port}/_aws/execute-api/{api}/api"
+
+
+def _client(port: int, credentials: Settings, service: str) -> Any:
+    make: Any = boto3.client
+    return make(
+        service,
+        endpoint_url=f"http://{ports.HOST}:{port}",
+        region_name=credentials["AWS_DEFAULT_REGION"],
+        aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+        config=Config(signature_version="s3v4" if service == "s3" else "v4", parameter_validation=False),
+    )

@@ -1,0 +1,32 @@
+"""python -m bench.ungated FOLDER: the embedded AWS as its process is, but without its gate, to compare with.
+
+Runs in the environment of the embedded AWS, and listens on 127.0.0.1 for the time of a measurement.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from infra.local.front import Front
+from infra.local.gate.credentials import Keys
+
+
+def main() -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    keys = Keys.kept(Path(sys.argv[1]))
+    os.environ.update(keys.env())
+    from ministack.app import app
+
+    bind = f"127.0.0.1:{os.environ['GATEWAY_PORT']}"
+    config = Config()
+    config.bind, config.accesslog, config.errorlog = [bind], None, "-"
+    serving: Any = serve
+    asyncio.run(serving(Front(app, f"http://{bind}", keys), config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""The gate itself."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from http import HTTPStatus
+
+from infra.local.gate import bodies, signatures
+from infra.local.gate.bodies import Check, Checked, Chunks, Hashed, Incoming, Message, Receive, Unchecked
+from infra.local.gate.credentials import Keys, Session
+from infra.local.gate.doors import Door, door, is_ours
+from infra.local.gate.forms import Form
+from infra.local.gate.refusal import Refused, mismatch
+from infra.local.gate.signatures import Head, Signature
+
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+Written = Callable[[str], Awaitable[None]]
+
+HELD = 100 * 1024 * 1024  # bytes of a body whose hash no header tells: a function's code, in base64
+_DRAINED = 256 * 1024 * 1024  # bytes that are read of a body that is refused
+_CORS = b"access-control-"
+_STREAMED = {  # x-amz-content-sha256 of bodies in chunks: (whether each is signed, whether headers follow)
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (True, False),
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": (True, True),
+    "STREAMING-UNSIGNED-PAYLOAD-TRAILER": (False, True),
+}
+
+
+class Gate:
+    """`inner` for those who hold one of `keys`.
+
+    `admit` is told of a function's session before its request passes; `written` is awaited with a service's name when
+    something that is no object was changed there, before that is answered.
+    """
+
+    def __init__(
+        self, inner: App, keys: Keys, admit: Callable[[Session], None], written: Written, now: Callable[[], datetime]
+    ) -> None:
+        self._inner, self._keys, self._admit, self._written, self._now = inner, keys, admit, written, now
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] != "http":
+            await self._inner(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        incoming = Incoming(receive)
+        try:
+            head = Head.of(scope)
+            if not is_ours(head.header("host")):
+                raise Refused(421, "MisdirectedRequest", "only 127.0.0.1 and localhost are served here")
+            await self._doors(head, scope, incoming, send)
+        except Refused as refusal:
+            if refusal.status != HTTPStatus.REQUEST_TIMEOUT:  # a sender that is cut off never reads our answer
+                await incoming.drained(_DRAINED)
+            await _refuse(refusal, scope, send)
+
+    async def _doors(self, head: Head, scope: Message, receive: Receive, send: Send) -> None:
+        match door(head, scope["path"]):
+            case Door.NOWHERE:
+                raise Refused(404, "NotFound", "there is nothing here")
+            case Door.READY:
+                await self._pass(scope, receive, _without_cors(send), Unchecked())
+            case Door.API:
+                await self._pass(_unsigned(scope), receive, send, Unchecked())
+            case Door.PREFLIGHT:
+                await self._pass(_unsigned(scope), receive, _of_rules(head, send, preflight=True), Unchecked())
+            case Door.FORM:
+                form = Form(head.header("content-type"), self._secret_of, self._now())
+                await self._pass(_unsigned(scope), receive, _of_rules(head, send), form)
+            case Door.AWS:
+                await self._signed(head, scope, receive, send)
+
+    async def _signed(self, head: Head, scope: Message, receive: Receive, send: Send) -> None:
+        claim = signatures.claimed(head)
+        if claim is None:
+            raise Refused(403, "AccessDenied", "requests must be signed with the credentials of this stage's env file")
+        secret = self._secret_of(claim.access_key, claim.token)
+        signatures.check_time(claim, self._now())
+        signatures.check_signed_headers(head, claim)
+        receive, check = await _body_check(head, claim, secret, receive)
+        send = _of_rules(head, send)
+        if _changes(head, claim):
+            send = _after(send, partial(self._written, claim.service))
+        await self._pass(scope, receive, send, check)
+
+    def _secret_of(self, access_key: str, token: str) -> str:
+        """Raises Refused for a key that we did not give out."""
+        if access_key == self._keys.access_key and not token:
+            return self._keys.secret_key
+        session = self._keys.session_of(access_key, token)
+        if session is None:
+            unknown = "The AWS Access Key Id you provided does not exist in our records."
+            raise Refused(403, "InvalidAccessKeyId", f"{unknown} The one of this stage is in its env file.")
+        self._admit(session)
+        return session.secret_key
+
+    async def _pass(self, scope: Message, receive: Receive, send: Send, check: Check) -> None:
+        checked = Checked(receive, check)
+        started = False
+
+        async def unless_refused(message: Message) -> None:
+            nonlocal started
+            if checked.refusal is None:
+                started = True
+                await send(message)
+
+        with suppress(bodies.Disconnected):
+            await self._inner(scope, checked, unless_refused)
+        if checked.refusal is not None and not started:
+            raise checked.refusal
+
+
+async def _body_check(head: Head, claim: Signature, secret: str, receive: Receive) -> tuple[Receive, Check]:
+    """Verify the signature, and say how the body is checked against what it says of it. Raises Refused.
+
+    Where no header tells the body's hash, the signature tells whether the body is the right one, so that has to be
+    there first; ministack would hold it whole as well.
+    """
+    said = "" if claim.seconds is not None else head.header("x-amz-content-sha256")
+    verified = partial(signatures.matches, head, claim, secret)
+    if claim.seconds is not None:
+        said = signatures.UNSIGNED
+    elif claim.service == "s3" and head.header("transfer-encoding") and said not in _STREAMED:
+        raise Refused(
+            501, "NotImplemented", "A header you provided implies functionality that is not implemented:"
+            " Transfer-Encoding. S3 wants to know the length before; curl -T - sends chunks, curl -T file does not."
+        )  # fmt: skip
+    elif not said:
+        return await _undeclared(head, claim, verified, receive)
+    if not verified(said):
+        raise mismatch()
+    if said == signatures.UNSIGNED:
+        return receive, Unchecked()
+    return receive, _chunks(head, claim, secret, said) if said in _STREAMED else Hashed(said)
+
+
+async def _undeclared(
+    head: Head, claim: Signature, verified: Callable[[str], bool], receive: Receive
+) -> tuple[Receive, Check]:
+    # Before version 8 curl signs an upload to S3 as if it were empty: that is an UNSIGNED-PAYLOAD by another name.
+    if (not head.has_body or claim.service == "s3") and verified(bodies.EMPTY):
+        return receive, Unchecked() if head.has_body else Hashed(bodies.EMPTY)
+    body = await bodies.whole(receive, HELD)
+    if not verified(sha256(body).hexdigest()):
+        raise mismatch()
+    return bodies.again(body, receive), Unchecked()
+
+
+def _chunks(head: Head, claim: Signature, secret: str, said: str) -> Chunks:
+    signed, trailer = _STREAMED[said]
+    length = head.header("x-amz-decoded-content-length")
+    if not length.isascii() or not length.isdigit():
+        raise Refused(411, "MissingContentLength", "x-amz-decoded-content-length must tell the length of the body")
+
+    def sign(kind: str, previous: str, *hashes: str) -> str:
+        lines = (f"AWS4-HMAC-SHA256-{kind}", claim.stamp, signatures.scope_of(claim, secret), previous, *hashes)
+        return signatures.sign(claim, secret, "\n".join(lines))
+
+    return Chunks(int(length), sign if signed else None, claim.signature, trailer)
+
+
+def _changes(head: Head, claim: Signature) -> bool:
+    """Whether what AWS has to remember changes: all that is written but objects, which are on disk at once, and
+    calls of functions."""
+    if head.method in ("GET", "HEAD") or head.path.endswith(("/invocations", "/invoke-async")):
+        return False
+    return claim.service != "s3" or head.path.strip("/").count("/") == 0
+
+
+def _unsigned(scope: Message) -> Message:
+    """Without what only signed requests may ask of AWS."""
+    return {**scope, "headers": [pair for pair in scope["headers"] if not pair[0].lower().startswith(b"x-amz-")]}
+
+
+def _without_cors(send: Send) -> Send:
+    return _of_rules(None, send)
+
+
+def _of_rules(head: Head | None, send: Send, *, preflight: bool = False) -> Send:
+    """Answers without CORS headers but those of a bucket's rule, which name the origin that asked: ministack lets in
+    `*` nearly everywhere. A preflight that no rule answers is refused."""
+    origin = head.header("origin").encode("latin-1", "replace") if head else b""
+
+    async def filtered(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(name.lower(), value) for name, value in message.get("headers", ())]
+            if not origin or (_CORS + b"allow-origin", origin) not in headers:
+                headers = [pair for pair in headers if not pair[0].startswith(_CORS)]
+                refused = preflight and message["status"] < 300
+                message = {**message, "headers": headers, **({"status": 403} if refused else {})}
+        await send(message)
+
+    return filtered
+
+
+def _after(send: Send, done: Callable[[], Awaitable[None]]) -> Send:
+    """An answer that waits for `done`, where it is one of success."""
+
+    async def held(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] < 300:
+            await done()
+        await send(message)
+
+    return held
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _refuse(refusal: Refused, scope: Message, send: Send) -> None:
+    sent = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    kind, body = refusal.answer(sent.get(b"content-type", ""), sent.get(b"x-amz-target", ""))
+    headers = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-amzn-errortype", refusal.code.encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

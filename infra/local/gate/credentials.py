@@ -1,0 +1,112 @@
+"""Whom the gate knows: the holder of this stage's credentials, and the functions.
+
+The stage has one access key, generated when it is first started. A function's credentials follow from its ARN, its
+role and a secret of the stage (HMAC-SHA256), as does its session token, which names both: so they can be checked
+without a list of those that were given out, and a link that a function signed outlives a restart.
+"""
+
+import base64
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REGION = "us-east-1"
+_FILE = "credentials.json"
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # of access keys
+
+
+@dataclass(frozen=True)
+class Session:
+    """The credentials of a function, and what they stand for."""
+
+    function: str
+    role: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
+
+    def env(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_SESSION_TOKEN": self.token,
+        }
+
+    def record(self) -> dict[str, str]:
+        """As STS keeps a role that was assumed: from here on its policies decide."""
+        account = self.function.split(":")[4]
+        role, name = self.role.rpartition("/")[2], self.function.rpartition(":")[2][:64]
+        return {
+            "Arn": f"arn:aws:sts::{account}:assumed-role/{role}/{name}",
+            "UserId": f"{role}:{name}",
+            "SecretAccessKey": self.secret_key,
+            "SessionToken": self.token,
+        }
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The stage's own credentials, and the secret that those of its functions are made of."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    functions: str = field(repr=False)
+
+    @classmethod
+    def generated(cls) -> "Keys":
+        key = "AKIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
+        return cls(key, secrets.token_urlsafe(30), secrets.token_urlsafe(30))
+
+    @classmethod
+    def kept(cls, home: Path) -> "Keys":
+        """Those of a state folder, generated where it has none."""
+        path = home / _FILE
+        if not path.exists():
+            _write_once(path, json.dumps(vars(cls.generated())))
+        return cls(**json.loads(path.read_text()))
+
+    def env(self) -> dict[str, str]:
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+    def session(self, function: str, role: str) -> Session:
+        """The credentials of a function (its ARN) in a role (its ARN)."""
+        about = base64.urlsafe_b64encode(json.dumps([function, role]).encode()).decode()
+        key = "ASIA" + base64.b32encode(self._derived("key", about))[:16].decode()
+        token = f"{about}.{self._derived('token', about).hex()}"
+        return Session(function, role, key, self._derived("secret", about).hex(), token)
+
+    def session_of(self, access_key: str, token: str) -> Session | None:
+        """The session that a function shows, None where we never gave it out."""
+        try:
+            function, role = json.loads(base64.urlsafe_b64decode(token.partition(".")[0]))
+            session = self.session(str(function), str(role))
+        except (ValueError, TypeError):
+            return None
+        same = hmac.compare_digest(session.token.encode(), token.encode("utf-8", "replace"))
+        return session if same and access_key == session.access_key else None
+
+    def _derived(self, what: str, about: str) -> bytes:
+        return hmac.digest(self.functions.encode(), f"{what}\0{about}".encode(), "sha256")
+
+
+def for_clients(home: Path) -> Mapping[str, str]:
+    """The AWS_* variables of who uses the stage."""
+    return {**Keys.kept(home).env(), "AWS_DEFAULT_REGION": REGION}
+
+
+def _write_once(path: Path, text: str) -> None:
+    """A private file, which appears whole or not at all; the one that is there stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        pass
+    finally:
+        unfinished.unlink()

@@ -1,0 +1,102 @@
+"""Forms that pages and programs send to S3: signed by the policy in them, whose fields come before the file.
+
+Here is checked who signed the policy, and until when; ministack checks the conditions.
+"""
+
+import base64
+import hmac
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+from infra.local.gate import signatures
+from infra.local.gate.refusal import Refused, denied, malformed, mismatch
+from infra.local.gate.signatures import Signature
+
+MOST = 64 * 1024  # bytes before the file; S3 takes 20 KB
+# One parameter, once: two parsers must not find two boundaries.
+_TYPE = re.compile(r'multipart/form-data; *boundary=("?)([0-9A-Za-z\'()+_,./:=?-]{1,70})\1', re.IGNORECASE)
+_NAME = re.compile(rb'(?:^|\r\n)content-disposition: *form-data; *name=(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE)
+_FIELDS = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
+
+SecretOf = Callable[[str, str], str]
+
+
+def is_form(content_type: str) -> bool:
+    return content_type.lower().startswith("multipart/form-data")
+
+
+class Form:
+    """A check of a form's body. `secret_of(access key, token)` raises Refused for whom we do not know."""
+
+    def __init__(self, content_type: str, secret_of: SecretOf, now: datetime) -> None:
+        found = _TYPE.fullmatch(content_type.strip())
+        if not found:
+            raise malformed("the type of a form is multipart/form-data; boundary=…, and nothing else")
+        self._between = b"\r\n--" + found[2].encode()
+        self._secret_of, self._now = secret_of, now
+        self._seen = bytearray(b"\r\n")  # so that the first boundary looks like every other
+        self._verified = False
+
+    def feed(self, data: bytes) -> None:
+        if self._verified:
+            return
+        self._seen += data
+        fields = self._before_file()
+        if fields is not None:
+            _verify(fields, self._secret_of, self._now)
+            self._verified = True
+            self._seen.clear()
+        elif len(self._seen) > MOST:
+            raise Refused(
+                400,
+                "MaxPostPreDataLengthExceeded",
+                "Your POST request fields preceding the upload file were too large.",
+            )
+
+    async def end(self) -> None:
+        if not self._verified:
+            raise Refused(400, "InvalidArgument", "POST requires exactly one file upload per request, the last field.")
+
+    def _before_file(self) -> dict[str, str] | None:
+        """The fields, once the file has begun."""
+        nothing, *parts = bytes(self._seen).split(self._between + b"\r\n")
+        if nothing and not (self._between + b"\r\n").startswith(nothing):
+            raise malformed("the form does not begin with its boundary")
+        fields: dict[str, str] = {}
+        for part in parts:
+            head, blank, value = part.partition(b"\r\n\r\n")
+            name = _NAME.search(head) if blank else None
+            if blank and name is None:
+                raise malformed("a part of the form has no name")
+            if name is None:
+                return None
+            key = (name[1] or name[2] or b"").decode("latin-1").lower()
+            if key == "file":
+                return fields
+            if key in fields:
+                raise malformed(f"the form has the field {key[:60]!r} twice")
+            fields[key] = value.decode("latin-1")
+        return None
+
+
+def _verify(fields: dict[str, str], secret_of: SecretOf, now: datetime) -> None:
+    if missing := [name for name in _FIELDS if not fields.get(name)]:
+        raise denied(f"only signed forms are taken: {missing[0]} is missing")
+    if fields["x-amz-algorithm"] != signatures.ALGORITHM:
+        raise malformed(f"the form is not signed by {signatures.ALGORITHM}")
+    stamp, policy = fields["x-amz-date"], fields["policy"]
+    access_key, region, service = signatures.credential(fields["x-amz-credential"], stamp)
+    token = fields.get("x-amz-security-token", "")
+    claimed = Signature(access_key, region, service, stamp, (), fields["x-amz-signature"], token)
+    computed = signatures.sign(claimed, secret_of(access_key, token), policy)
+    if service != "s3" or not hmac.compare_digest(computed.encode(), claimed.signature.encode("latin-1", "replace")):
+        raise mismatch()
+    try:
+        until = datetime.fromisoformat(json.loads(base64.b64decode(policy, validate=True))["expiration"])
+        over = now >= until
+    except (ValueError, TypeError, KeyError):
+        raise Refused(400, "InvalidPolicyDocument", "the policy tells no time that it ends at") from None
+    if over:
+        raise denied("Invalid according to Policy: Policy expired.")

@@ -1,0 +1,40 @@
+"""What the gate says to those whom it does not let in, as the service that they asked would say it."""
+
+import json
+from xml.sax.saxutils import escape
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Refused(Exception):
+    """A request that is not let in; `code` and `message` are AWS's where AWS has some."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+    def answer(self, content_type: str, target: str) -> tuple[str, bytes]:
+        """(content type, body): `content_type` and `target` are the request's, which tell the protocol."""
+        if target or content_type.startswith("application/json") or content_type.startswith("application/x-amz-json"):
+            return "application/json", json.dumps({"__type": self.code, "message": self.message}).encode()
+        error = f"<Error><Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message></Error>"
+        if content_type.startswith("application/x-www-form-urlencoded"):  # the protocol of SQS's old clients, of IAM
+            error = f"<ErrorResponse>{error}</ErrorResponse>"
+        return "application/xml", f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'.encode()
+
+
+def denied(message: str) -> Refused:
+    return Refused(403, "AccessDenied", message)
+
+
+def malformed(message: str) -> Refused:
+    return Refused(400, "InvalidRequest", message)
+
+
+def mismatch() -> Refused:
+    return Refused(
+        403,
+        "SignatureDoesNotMatch",
+        "The request signature we calculated does not match the signature you provided. Check your key and signing"
+        " method; the credentials of this stage are in its env file.",
+    )

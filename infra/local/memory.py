@@ -1,0 +1,116 @@
+"""What the embedded AWS remembers over a `kill -9`.
+
+ministack writes objects to disk at once, but everything else (APIs, functions, roles, rules, queues with their
+messages) only when it is asked to end. Here each service's state is written with ministack's own means whenever it has
+changed. A change that was asked for is answered once it is on disk. Two things are on disk a moment later: changes of
+functions, whose code is looked through each time, and messages, which reach a queue from inside (a dead letter has no
+request). For both that is POLL seconds, or some more where there are thousands of messages.
+"""
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+POLL = 0.2  # seconds
+_SHARE = 20  # of the time, at most one part in so many goes into looking
+_ATTEMPTS = 5
+_log = logging.getLogger("hireflow.memory")
+_LATER = ("lambda",)  # 80 ms for ten MB of code
+Save = Callable[[str, Any], None]
+StateOf = Callable[[str], Any]
+
+
+def of_ministack(module: str) -> Any:
+    """The state of a service; None while it is not in use."""
+    loaded: Any = sys.modules.get(f"ministack.services.{module}")
+    return loaded.get_state() if hasattr(loaded, "get_state") else None
+
+
+class Memory:
+    """`services` has each service's modules by the names of their files, `save` writes one's state, `state_of` reads
+    it."""
+
+    def __init__(self, services: Mapping[str, Mapping[str, str]], save: Save, state_of: StateOf = of_ministack) -> None:
+        self._services, self._save, self._state_of = services, save, state_of
+        self._dirty: set[str] = set()
+        self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "memory")  # ministack's own threads may all be busy with functions
+        self._messages = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def written(self, service: str) -> None:
+        """Something was changed in a service; returns when that is on disk."""
+        # CloudFormation changes all others.
+        self._dirty |= set(self._services) if service == "cloudformation" else {service}
+        if service not in _LATER:
+            await self._flush()
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def stop(self) -> None:
+        """ministack saves all when it ends, and must do so alone."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._flush()
+        self._thread.shutdown()
+
+    async def _watch(self) -> None:
+        took = 0.0
+        while True:
+            await asyncio.sleep(max(POLL, _SHARE * took))
+            began = time.monotonic()
+            if await self._in_thread(self._messages_changed):
+                self._dirty.add("sqs")
+            if self._dirty:
+                await self._flush()
+            took = time.monotonic() - began
+
+    async def _flush(self) -> None:
+        async with self._turn:  # who waited for it finds that its change was saved with that of another
+            taken, self._dirty = self._dirty, set()
+            try:
+                await self._in_thread(self._write, taken)
+            except RuntimeError:  # it was never still; the next look comes soon
+                _log.exception("what AWS holds was not written yet")
+                self._dirty |= taken
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    def _write(self, names: set[str]) -> None:
+        for name in names & set(self._services):
+            for file, module in self._services[name].items():
+                state = self._copied(module)
+                if state is not None:
+                    self._save(file, state)
+
+    def _messages_changed(self) -> bool:
+        before = self._messages
+        with suppress(RuntimeError):
+            state = self._state_of("sqs")
+            self._messages = hash(repr(state["queues"].to_dict())) if state else before
+        return self._messages != before
+
+    def _copied(self, module: str) -> Any:
+        """It is copied while requests go on, so a dictionary may grow under us. Raises RuntimeError."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(RuntimeError):
+                return self._state_of(module)
+        return self._state_of(module)
+
+
+def services(registry: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Files and modules of every service, as ministack's registry names them."""
+    return {
+        name: {entry.get("state_key", entry["module"]): entry["module"]}
+        | {module: module for module in entry.get("sub_modules") or ()}
+        for name, entry in registry.items()
+    }

@@ -1,0 +1,108 @@
+"""The process of the embedded AWS: ministack behind our front and the gate, on one port of 127.0.0.1.
+
+Run in the embedded AWS's own virtual environment, with its state folder as the argument. The stage's credentials come
+from there: functions inherit the environment that this process was started with, and must not find them in it.
+"""
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from infra.local.front import Front
+from infra.local.gate.app import App, Gate, Send, utc_now
+from infra.local.gate.bodies import Message, Receive
+from infra.local.gate.credentials import Keys, Session
+from infra.local.memory import Memory, services
+from infra.local.rotation import rotating
+
+_HEAD = 15  # seconds for the head of a request, and for a connection without any
+
+
+class Sessions:
+    """Functions' credentials, as ministack asks for them and as its IAM knows them."""
+
+    def __init__(self, keys: Keys, register: Any) -> None:
+        self._keys, self._register = keys, register
+        self._known: set[str] = set()
+
+    def of_function(self, config: dict[str, Any]) -> dict[str, str]:
+        session = self._keys.session(config["FunctionArn"], config.get("Role", ""))
+        self.admit(session)
+        return session.env()
+
+    def admit(self, session: Session) -> None:
+        """Let IAM know whose the credentials are; those of before a restart come as they did."""
+        if session.access_key not in self._known:
+            self._register(session.access_key, session.record())
+            self._known.add(session.access_key)
+
+
+class Alive:
+    """An application with what goes on beside it, as long as it lives."""
+
+    def __init__(self, inner: App, memory: Memory, log: Path) -> None:
+        self._inner, self._memory, self._log = inner, memory, log
+        self._rotating: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        await self._inner(scope, self._watched(receive) if scope["type"] == "lifespan" else receive, send)
+
+    def _watched(self, receive: Receive) -> Receive:
+        async def watched() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._memory.start()
+                self._rotating = asyncio.get_running_loop().create_task(rotating(self._log))
+            elif message["type"] == "lifespan.shutdown":
+                await self._memory.stop()
+                if self._rotating is not None:
+                    self._rotating.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await self._rotating
+            return message
+
+        return watched
+
+
+def application(home: Path, endpoint: str) -> App:
+    """All of it. To be called once in a process, before anything else has imported ministack."""
+    keys = Keys.kept(home)
+    os.environ.update(keys.env())  # what ministack takes for the root of its account; it looks at links and forms, too
+    from ministack.core import lambda_runtime
+
+    # By themselves these follow from a function's ARN, which is no secret. Before anybody imports the name.
+    sessions = Sessions(keys, _register)
+    lambda_runtime.execution_credentials = sessions.of_function
+    from ministack.app import SERVICE_REGISTRY, app
+    from ministack.core.persistence import save_state
+
+    memory = Memory(services(SERVICE_REGISTRY), save_state)
+    front = Front(app, endpoint, keys)
+    return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, home / "aws.log")
+
+
+def _register(access_key: str, record: dict[str, str]) -> None:
+    from ministack.services import sts
+
+    sts.register_session(access_key, record)
+
+
+def main() -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    bind = f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"
+    config = Config()
+    config.bind = [bind]
+    config.accesslog = None
+    config.errorlog = "-"
+    config.keep_alive_timeout = _HEAD
+    serving: Any = serve
+    asyncio.run(serving(application(Path(sys.argv[1]), f"http://{bind}"), config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The gate in this process, asked as a server would ask it; what is behind it only notes what it was given."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from infra.local.gate.app import Gate, Send
+from infra.local.gate.bodies import Message, Receive
+from infra.local.gate.credentials import Keys, Session
+
+HOST = "127.0.0.1:24000"
+KEYS = Keys("AKIAGATEOFTHISSTAGE2", "secret of the stage", "secret of its functions")
+
+
+@dataclass
+class Behind:
+    """What stands behind the gate: it waits for a whole body, as ministack does, before it does anything."""
+
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    done: list[tuple[str, str, bytes]] = field(default_factory=list)
+    scopes: list[Message] = field(default_factory=list)
+    begun: int = 0
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        self.begun += 1
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.done.append((scope["method"], scope["path"], body))
+        self.scopes.append(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": self.headers})
+        await send({"type": "http.response.body", "body": b"done"})
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Asked:
+    behind: Behind = field(default_factory=Behind)
+    admitted: list[Session] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    now: datetime | None = None
+
+    def gate(self) -> Gate:
+        async def written(service: str) -> None:
+            self.written.append(service)
+
+        return Gate(self.behind, KEYS, self.admitted.append, written, lambda: self.now or datetime.now(UTC))
+
+    def ask(self, scope: Message, pieces: Iterable[bytes] = (b"",)) -> Answer:
+        return asyncio.run(_ask(self.gate(), scope, list(pieces)))
+
+
+async def _ask(gate: Gate, scope: Message, pieces: list[bytes]) -> Answer:
+    sent: list[Message] = []
+    left = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    left += [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        return left.pop(0) if left else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await gate(scope, receive, send)
+    start = sent[0]
+    headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+def scope(
+    method: str, target: str, headers: Iterable[tuple[str, str]] = (), *, length: int | None = None
+) -> dict[str, Any]:
+    """An ASGI scope as the server makes it. `target` is as sent, percent signs and all."""
+    path, _, query = target.partition("?")
+    given = [(name.lower(), value) for name, value in headers]
+    if not any(name == "host" for name, _ in given):
+        given.append(("host", HOST))
+    if length is not None:
+        given.append(("content-length", str(length)))
+    return {
+        "type": "http",
+        "method": method,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in given],
+    }
+
+
+def of_signed(request: Any, length: int | None = None) -> dict[str, Any]:
+    """The scope of what botocore has signed, an AWSRequest."""
+    parts = urlsplit(request.url)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    made = scope(request.method, target, [(name, str(value)) for name, value in request.headers.items()])
+    if length:
+        made["headers"].append((b"content-length", str(length).encode()))
+    return made

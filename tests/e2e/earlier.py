@@ -1,0 +1,76 @@
+"""An earlier release of this repository, taken out of its own history, to make a stage that is upgraded.
+
+The history is there in every clone. Where it is not (a downloaded archive, a shallow clone) these tests are skipped,
+unless HIREFLOW_HISTORY is `required`, as it is in continuous integration.
+"""
+
+import io
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from infra.venv import ROOT
+
+# The release that stages are upgraded from. A release that changes what a stage keeps (schema, buckets, state folder)
+# names the commit before it here.
+BASE = "32623b30c10f3398d2e8d123a974bb8bd8303475"
+_PATIENCE = 300  # seconds for a command
+
+
+@dataclass(frozen=True)
+class Release:
+    """The code of a release in `folder`, and the environment that its commands run in."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *words: str) -> str:
+        """One command of `python -m infra.local`; what it printed."""
+        command = [sys.executable, "-m", "infra.local", *words]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE,
+        )
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+
+def unpacked(folder: Path, commit: str = BASE) -> Path:
+    """The tree of a commit, below `folder`; it shares the environments of this checkout, so that none is installed.
+
+    Skips (or fails) the test where the history is missing.
+    """
+    packed = _archive(commit)
+    if packed is None:
+        say = pytest.fail if os.environ.get("HIREFLOW_HISTORY") == "required" else pytest.skip
+        say(
+            f"commit {commit[:7]} is not in the history: test in a git clone, and run `git fetch --unshallow` there"
+            " if it is shallow"
+        )
+    tree = folder / commit[:7]
+    tree.mkdir()
+    with ZipFile(io.BytesIO(packed)) as archive:
+        archive.extractall(tree)
+    environments = ROOT / ".venv-aws"
+    environments.mkdir(exist_ok=True)
+    (tree / environments.name).symlink_to(environments)
+    return tree
+
+
+def _archive(commit: str) -> bytes | None:
+    """A zip file of a commit's tree, or None where there is none, or no git."""
+    try:
+        command = ["git", "archive", "--format=zip", commit]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,189 @@
+"""A stage that an earlier release made survives the first `make up` of this one: nothing lost, nothing loaded again.
+
+It is upgraded in both ways that people do it: after `make down`, and while the earlier release still runs.
+"""
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from infra.local.commands import Commands
+from infra.local.daemons import Daemon
+from infra.local.state import State
+from infra.locks import locked
+from infra.venv import ROOT
+from tests.e2e.cloud import PATIENCE, Cloud, Row
+from tests.e2e.earlier import Release, unpacked
+from tests.e2e.upgraded import (
+    DUE,
+    LOST,
+    MANY,
+    Seen,
+    Upgrade,
+    fill,
+    interrupted,
+    make_tokens,
+    rest,
+)
+
+SETTINGS = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "BACKUP_RETENTION_DAYS": "11", "LOG_LEVEL": "WARNING"}
+_FOLDER = ROOT / ".local-upgrade"  # a fixed folder: what a killed run left there is cleaned up by the next one
+_WAIT = 1800  # seconds for another run in the same checkout to end
+
+
+@pytest.fixture(autouse=True)
+def empty() -> None:
+    """The stage is our own: the session's is not needed."""
+
+
+@pytest.fixture(scope="module")
+def earlier(stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    """The earlier release, for a state folder of its own."""
+    if stage is not None:
+        pytest.skip("the stage belongs to somebody else: it is not upgraded here")
+    tree = unpacked(tmp_path_factory.mktemp("release"))
+    with locked(ROOT / ".local-upgrade.lock", _WAIT, "another run of these tests does not end"):
+        yield Release(tree, {"HIREFLOW_STATE_DIR": str(_FOLDER), "STAGE": "local", **SETTINGS})
+
+
+@pytest.fixture(scope="module", params=["stopped", "running"])
+def upgrade(earlier: Release, request: pytest.FixtureRequest) -> Iterator[Upgrade]:
+    commands = Commands("local", ROOT, State(_FOLDER), print)
+    commands.clean()
+    try:
+        earlier.run("up")
+        old = Cloud(commands, commands.state.read_env(), documented=False)
+        tokens, letter = make_tokens(old), fill(old)
+        found = Upgrade(old, old.env, Seen.of(old), tokens, letter)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in SETTINGS.items():
+                patch.setenv(name, value)
+            with interrupted(old) as found.never_begun:
+                if request.param == "stopped":
+                    Daemon(commands.state.folder / "aws", "aws").stop(signal.SIGTERM)  # as the earlier `down` begins
+                else:
+                    commands.up()
+            if request.param == "stopped":
+                earlier.run("down")
+                commands.up()
+            found.cloud = Cloud(commands, commands.state.read_env())
+            found.seconds = rest(found)
+            yield found
+    finally:
+        commands.clean()
+
+
+def test_every_file_that_was_under_way_is_loaded_soon_and_once(upgrade: Upgrade) -> None:
+    assert upgrade.never_begun, "the earlier release lost no file: there is nothing to find"
+    loads = [load for load in upgrade.after.loads.values() if load["source"] in upgrade.due]
+    assert Counter(load["source"] for load in loads) == dict.fromkeys(upgrade.due, 1)
+    assert {load["status"] for load in loads} == {"succeeded"}
+    assert upgrade.seconds < PATIENCE
+    assert sorted(load["inserted"] for load in loads) == [*[1] * len(LOST), MANY]
+    due = {100 + number: f"Job of {key}" for number, key in enumerate(LOST)}
+    due |= {1000 + number: f"Job {number}" for number in range(MANY)}
+    jobs = {row_id: row[2] for row_id, row in upgrade.after.tables["jobs"].items()}
+    assert (
+        jobs.items() - {row_id: row[2] for row_id, row in upgrade.before.tables["jobs"].items()}.items() == due.items()
+    )
+
+
+def test_no_row_is_lost_or_written_again(upgrade: Upgrade) -> None:
+    before, after = upgrade.before, upgrade.after
+    for name in ("departments", "hired_employees"):  # nothing was due
+        assert after.tables[name] == before.tables[name]
+        assert after.versions[name] == before.versions[name]
+    assert before.tables["jobs"].items() <= after.tables["jobs"].items()
+    assert after.waiting == before.waiting
+    assert after.reports == before.reports
+
+
+def test_the_history_stays_and_nothing_else_is_loaded(upgrade: Upgrade) -> None:
+    before, after = upgrade.before.loads, upgrade.after.loads
+    assert {load_id: known_of(after[load_id], load) for load_id, load in before.items()} == before
+    assert {load["source"] for load_id, load in after.items() if load_id not in before} == upgrade.due
+
+
+def known_of(load: Row, earlier: Row) -> Row:
+    """What the earlier release knew of a load: a later one may add columns."""
+    return {name: load[name] for name in earlier}
+
+
+def test_no_object_is_lost_or_altered(upgrade: Upgrade) -> None:
+    for bucket, known in upgrade.before.objects.items():
+        assert known.items() <= upgrade.after.objects[bucket].items()
+    added = upgrade.after.objects["LANDING_BUCKET"].keys() - upgrade.before.objects["LANDING_BUCKET"].keys()
+    assert Counter(name.split()[0] for name in added) == dict.fromkeys(DUE, 1)
+
+
+def test_reject_files_are_readable(upgrade: Upgrade) -> None:
+    loads = [load for load in upgrade.after.loads.values() if load["rejected"]]
+    assert len(loads) == 3 + len(LOST)
+    for load in loads:
+        assert len(upgrade.cloud.rejects(load)) == load["rejected"]
+
+
+def test_tokens_open_what_they_opened(upgrade: Upgrade) -> None:
+    def status(method: str, path: str, role: str, body: bytes | None = None) -> int:
+        headers = {"Authorization": f"Bearer {upgrade.tokens[role]}", "Content-Type": "application/json"}
+        return upgrade.cloud.send(method, path, body, headers).status
+
+    assert upgrade.cloud.env["API_TOKEN"] == upgrade.tokens["operator"]
+    assert {role: status("GET", "/loads", role) for role in upgrade.tokens} == {
+        "operator": 200,
+        "reader": 200,
+        "writer": 200,
+        "revoked": 401,
+    }
+    rows = b'{"data": [{"id": 1, "department": "Sales"}]}'  # as it is: it changes nothing
+    assert status("POST", "/department/upload/batch", "reader", rows) == 403
+    assert status("POST", "/department/upload/batch", "writer", rows) == 200
+    assert status("POST", "/department/backup/restore", "writer", b"{}") == 403
+
+
+def test_settings_are_those_that_were_asked_for(upgrade: Upgrade) -> None:
+    deployed = upgrade.cloud.commands.deployed()
+    functions = deployed.client("lambda")
+    found = functions.get_function_configuration(FunctionName=deployed.function("ingest"))["Environment"]["Variables"]
+    assert SETTINGS.items() <= found.items()
+
+
+def test_addresses_stay(upgrade: Upgrade) -> None:
+    before = upgrade.earlier_env
+    stays = ("API_URL", "AWS_ENDPOINT_URL", "DATABASE_URL", "LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET")
+    assert {name: upgrade.cloud.env[name] for name in stays} == {name: before[name] for name in stays}
+
+
+def test_dead_letters_stay(upgrade: Upgrade) -> None:
+    messages = upgrade.cloud.queue("receive_message", MaxNumberOfMessages=10, VisibilityTimeout=0)["Messages"]
+    assert [message["Body"] for message in messages] == [upgrade.letter]
+
+
+def test_another_up_changes_nothing(upgrade: Upgrade, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Seen.of(upgrade.cloud)
+    upgrade.cloud.commands.up()
+    assert capsys.readouterr().out.split()[:1] == ["ready:"]
+    assert upgrade.cloud.commands.state.read_env() == upgrade.cloud.env
+    after = Seen.of(upgrade.cloud)
+    assert (after.tables, after.versions, after.loads) == (before.tables, before.versions, before.loads)
+
+
+def test_restore_points_are_listed_sound_and_restore(upgrade: Upgrade) -> None:
+    """The last of these tests: it changes rows."""
+    points, cloud = upgrade.before.points, upgrade.cloud
+    assert len(points) >= 2
+    assert set(points) <= set(upgrade.after.points)
+    for point in points:
+        report = cloud.commands.invoke_scheduled("verify", {"restore_point": point})
+        assert [report["faults"], *(table["faults"] for table in report["tables"].values())] == [[]] * 4
+    cloud.sql("DELETE FROM hired_employees; DELETE FROM departments; DELETE FROM jobs")
+    for route in ("department", "job", "hired_employee"):
+        load = cloud.restore(route, points[0])
+        assert (load["status"], load["rejected"]) == ("succeeded", 0)
+    names = dict(cloud.table("departments"))
+    assert (names[1], names[2]) == ("Sales", "Changed since")
+    assert [row[:2] for row in cloud.table("hired_employees")] == [(1, "Ann"), (2, "Bo Renamed")]
+    load = cloud.upload("jobs_after.csv", "5,Smith of now\n")
+    assert load["status"] == "succeeded"

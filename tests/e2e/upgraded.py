@@ -1,0 +1,163 @@
+"""A stage of an earlier release: how it is filled, how its loads are interrupted, and what is seen of it."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from chalicelib.datasets import DATASETS
+from infra.local.daemons import Daemon
+from infra.local.provision import connect
+from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, until
+
+LOST = tuple(f"lost/jobs_{number}.csv" for number in range(20))
+INTERRUPTED = "interrupted/jobs.csv"
+DUE = (*LOST, INTERRUPTED)  # files whose loads the upgrade interrupts
+MANY = 60_000  # rows of the interrupted one: a second or two of work
+HELD = 120.0  # seconds that the embedded AWS may take to end
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A stage as somebody may know it: whatever is missing or different later was lost or done again."""
+
+    tables: dict[str, dict[int, tuple[Any, ...]]]  # by id; the first value tells which transaction wrote the row
+    versions: dict[str, int]  # of the datasets, which grow with every change
+    loads: dict[int, Row]
+    waiting: list[Any]
+    reports: list[Any]
+    objects: dict[str, dict[str, str]]  # ETags by key and version, of each bucket
+    points: list[str]
+
+    @classmethod
+    def of(cls, cloud: Cloud) -> "Seen":
+        return cls(
+            tables={
+                name: {row[1]: row for row in cloud.sql(f"SELECT CAST(xmin AS text), t.* FROM {name} t")}
+                for name in DATASETS
+            },
+            versions=dict(cloud.sql("SELECT dataset, version FROM dataset_state")),
+            loads=dict(cloud.sql("SELECT id, to_jsonb(l) FROM loads l")),
+            waiting=cloud.sql("SELECT to_jsonb(o) FROM orphans o ORDER BY dataset, id"),
+            reports=[
+                cloud.get(f"/department/hires/{path}").body for path in ("quarterly/2021", "top/2021", "quarterly/2022")
+            ],
+            objects={name: objects(cloud, name) for name in ("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET")},
+            points=cloud.restore_points(),
+        )
+
+
+def objects(cloud: Cloud, bucket: str) -> dict[str, str]:
+    pages = cloud.s3.get_paginator("list_object_versions").paginate(Bucket=cloud.env[bucket])
+    return {f"{v['Key']} {v['VersionId']}": v["ETag"] for page in pages for v in page.get("Versions", ())}
+
+
+@dataclass
+class Upgrade:
+    """A stage before and after; `letter` is what lies in its dead-letter queue."""
+
+    cloud: Cloud
+    earlier_env: Mapping[str, str]
+    before: Seen
+    tokens: dict[str, str]
+    letter: str
+    never_begun: set[str] = field(default_factory=set)  # sources of the files that the earlier release lost
+    seconds: float = 0.0  # from the end of `up` until all that was due had come to its end
+
+    @cached_property
+    def after(self) -> Seen:
+        return Seen.of(self.cloud)
+
+    @property
+    def due(self) -> set[str]:
+        return {f"s3://{self.cloud.env['LANDING_BUCKET']}/{key}" for key in DUE}
+
+
+def make_tokens(cloud: Cloud) -> dict[str, str]:
+    """A token of each role, and one that was revoked."""
+
+    def made(role: str) -> str:
+        return str(cloud.commands.invoke("tokens", {"action": "create", "role": role, "note": "made before"})["token"])
+
+    tokens = {"operator": cloud.env["API_TOKEN"], "reader": made("reader"), "writer": made("writer")}
+    tokens["revoked"] = made("operator")
+    cloud.commands.invoke("tokens", {"action": "revoke", "token": tokens["revoked"]})
+    return tokens
+
+
+def fill(cloud: Cloud) -> str:
+    """All that a stage may hold, in both ways that it comes; returns the body of its dead letter."""
+    departments = [{"id": 1, "department": "Sales"}, {"id": 2, "department": "Ops"}, {"id": "x", "department": "None"}]
+    assert cloud.post("/department/upload/batch", {"data": departments}).body["inserted"] == 2
+    assert cloud.post("/department/upload", {"department": "Given an id"}).status == 201
+    assert cloud.upload("jobs.csv", "1,Clerk\n2,Smith\n,Nobody\n")["rejected"] == 1
+    hires = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-02-01,2,2\n3,Cy,2021-02-01,777,1\nx,,,,\n"
+    assert cloud.upload("2021/hired_employees.csv", hires)["rejected"] == 2  # one of them waits for its department
+    first = cloud.backup()
+    assert cloud.upload("2021/hired_employees.csv", "2,Bo Renamed,2022-02-01,2,2\n")["updated"] == 1  # a new version
+    assert cloud.post("/department/upload", {"id": 2, "department": "Changed since"}).body["outcome"] == "updated"
+    assert cloud.backup() != first
+    assert cloud.restore("department", first)["updated"] == 1
+    assert cloud.upload("notes.txt", "nothing to load")["status"] == "failed"
+    form = {"dataset": "jobs", "filename": "jobs.csv", "size": 100}
+    assert cloud.post("/uploads", form).status == 201  # its file never comes: the load waits for it
+    cloud.queue("send_message", MessageBody='{"requestPayload": {"Records": []}}')
+    return '{"requestPayload": {"Records": []}}'
+
+
+def begin_loads(cloud: Cloud) -> None:
+    """Put all that is due, when the load of the large file has begun."""
+    rows = "".join(f"{1000 + number},Job {number}\n" for number in range(MANY))
+    source = cloud.put(INTERRUPTED, rows)
+    until(lambda: cloud.sql(f"SELECT 1 FROM loads WHERE source = '{source}' AND status = 'running'"), source)
+    for number, key in enumerate(LOST):
+        cloud.put(key, f"{100 + number},Job of {key}\n,{key}\n")
+
+
+@contextmanager
+def interrupted(cloud: Cloud) -> Iterator[set[str]]:
+    """Begin loads that cannot commit before the embedded AWS of now has ended, which is for the caller to see to.
+
+    Yields a set; afterwards it has the sources that no load knew at that time: their events are lost.
+    """
+    aws, locked, lost = Daemon(cloud.commands.state.folder / "aws", "aws"), threading.Event(), set[str]()
+    running = aws.pid()
+
+    def hold() -> None:
+        with jobs_locked(cloud):
+            locked.set()
+            until(lambda: aws.pid() != running, "the end of the embedded AWS", HELD)
+            known = {source for (source,) in cloud.sql("SELECT source FROM loads")}
+        lost.update({f"s3://{cloud.env['LANDING_BUCKET']}/{key}" for key in LOST} - known)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert locked.wait(HELD)
+        begin_loads(cloud)
+        yield lost
+    finally:
+        holder.join()
+
+
+@contextmanager
+def jobs_locked(cloud: Cloud) -> Iterator[None]:
+    with closing(connect(cloud.env["DATABASE_URL"])) as connection:
+        connection.run("BEGIN")
+        connection.run("LOCK TABLE jobs IN SHARE MODE")
+        yield
+        connection.run("ROLLBACK")
+
+
+def rest(upgrade: Upgrade) -> float:
+    """Wait for the loads that are due, as long as anything may take; the seconds that it took."""
+    began = time.monotonic()
+    while time.monotonic() - began < PATIENCE:
+        over = upgrade.cloud.sql(f"SELECT source FROM loads WHERE status IN {FINAL}")
+        if upgrade.due <= {source for (source,) in over}:
+            break
+        time.sleep(0.1)
+    return time.monotonic() - began

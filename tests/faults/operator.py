@@ -1,0 +1,63 @@
+"""Who backs up and restores while the storm blows: one order at a time of each, and nobody waits for it."""
+
+import http.client
+import json
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from random import Random
+
+from chalicelib.datasets import DATASETS
+from infra.errors import CloudError
+from tests.faults.model import Book
+from tests.faults.stage import Stage
+
+_LOST = (OSError, http.client.HTTPException)
+
+
+class Operator:
+    """`random` chooses what is restored."""
+
+    def __init__(self, stage: Stage, book: Book, random: Random) -> None:
+        self._stage, self._book, self._random = stage, book, random
+        self._pool = ThreadPoolExecutor(2)
+        self._orders: dict[str, Future[None]] = {}
+        self._points: list[str] = []
+
+    def begin_backup(self) -> None:
+        self._begin("backup", self.back_up)
+
+    def begin_restore(self) -> None:
+        """Order a restore of some dataset from some restore point that this operator has made."""
+        dataset, point = self._random.choice(list(DATASETS.values())), self._random.choice(self._points)
+        self._begin("restore", lambda: self._restore(dataset.route, point))
+
+    def end(self) -> None:
+        self._pool.shutdown()
+
+    def back_up(self) -> None:
+        try:
+            point = self._stage.commands.invoke("backup")["restore_point"]
+        except (CloudError, ValueError):  # what has become of it the judge will see
+            return
+        if point is not None and point not in self._points:  # None: the schedule's backup is at it
+            self._points.append(point)
+
+    def _begin(self, what: str, order: Callable[[], None]) -> None:
+        if what not in self._orders or self._orders[what].done():
+            self._orders[what] = self._pool.submit(order)
+
+    def _restore(self, route: str, point: str) -> None:
+        undisturbed = self._stage.undisturbed()
+        try:
+            answer = self._stage.cloud.post(f"/{route}/backup/restore", {"restore_point": point})
+        except _LOST:
+            return self._book.note_restore(None)
+        except Exception as error:
+            if undisturbed():
+                self._book.note_unexpected(f"the answer to an order to restore {point}: {error!r}")
+            return self._book.note_restore(None)
+        if answer.status == 202:
+            return self._book.note_restore(answer.body["load_id"])
+        if answer.status < 500 and undisturbed():
+            self._book.note_unexpected(f"an order to restore {point}: {answer.status} {json.dumps(answer.body)}")
+        return self._book.note_restore(None)

@@ -1,0 +1,59 @@
+"""Restore points after a storm: each is sound, and each gives back what it holds."""
+
+import io
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import fastavro
+
+from chalicelib.datasets import DATASETS
+from tests.faults.model import Stored
+from tests.faults.stage import Stage
+
+Violations = Iterator[str]
+_ROUTES = {name: dataset.route for name, dataset in DATASETS.items()}
+
+
+class Points:
+    """Those of a stage; a file is read once."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.rows = cache(self._rows)
+
+    def _rows(self, point: str, dataset: str) -> list[Stored]:
+        """What a restore point holds of a dataset."""
+        key = f"backups/{point}/{dataset}.avro"
+        found = self._stage.cloud.s3.get_object(Bucket=self._stage.cloud.env["BACKUP_BUCKET"], Key=key)
+        records: Any = fastavro.reader(io.BytesIO(found["Body"].read()))
+        return [tuple(record.values()) for record in records]
+
+    def faults(self) -> Violations:
+        """What `make verify-backups ALL=1` finds, and rows whose parents are not in the same restore point."""
+        point: str | None = None
+        while True:
+            report = self._stage.commands.invoke_scheduled("verify", {"restore_point": point})
+            point = str(report["restore_point"])
+            tables = [f"{name}: {fault}" for name, table in report["tables"].items() for fault in table["faults"]]
+            yield from (f"restore point {point}: {fault}" for fault in (*report["faults"], *tables))
+            if not tables:
+                yield from self._orphans(point)
+            if (point := report["older"]) is None:
+                return
+
+    def _orphans(self, point: str) -> Violations:
+        departments, jobs = ({row[0] for row in self.rows(point, name)} for name in ("departments", "jobs"))
+        for row in self.rows(point, "hired_employees"):
+            if row[3] not in departments or row[4] not in jobs:
+                yield f"restore point {point} holds {row} without a parent"
+
+    def give_everything_back(self) -> Violations:
+        """A backup of now restores every row into empty tables. It empties them: the last thing to do to a stage."""
+        cloud = self._stage.cloud
+        before, point = {name: cloud.table(name) for name in DATASETS}, cloud.backup()
+        cloud.sql(f"TRUNCATE {', '.join(DATASETS)}, orphans CASCADE")
+        for name, route in _ROUTES.items():
+            load = cloud.restore(route, point)
+            if load["status"] != "succeeded" or cloud.table(name) != before[name]:
+                yield f"{name} was not restored from {point}: {load}"

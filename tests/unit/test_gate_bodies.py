@@ -1,0 +1,250 @@
+"""What is behind the gate acts on no body that was not the one that was signed."""
+
+import asyncio
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import pytest
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.local.gate import bodies, signatures
+from infra.local.gate.bodies import Checked, Chunks, Message, Unchecked
+from infra.local.gate.refusal import Refused
+from infra.local.gate.signatures import Signature
+from tests.asgi import HOST, KEYS, Asked, of_signed
+
+DAY = datetime(2013, 5, 24, tzinfo=UTC)
+
+
+def said(payload: str, body: bytes, **more: str) -> Message:
+    """A PUT whose header says `payload` of its body."""
+    request = AWSRequest("PUT", f"http://{HOST}/bucket/key", {name.replace("_", "-"): v for name, v in more.items()})
+
+    class Saying(S3SigV4Auth):
+        def payload(self, _: AWSRequest) -> str:
+            return payload
+
+    Saying(Credentials(KEYS.access_key, KEYS.secret_key), "s3", "us-east-1").add_auth(request)
+    return of_signed(request, len(body))
+
+
+def pieces(body: bytes, size: int) -> list[bytes]:
+    return [body[start : start + size] for start in range(0, len(body), size)] or [b""]
+
+
+@given(st.binary(max_size=200), st.integers(1, 50))
+def test_a_body_of_the_hash_that_was_signed_passes_in_its_pieces(body: bytes, size: int) -> None:
+    asked = Asked()
+    assert asked.ask(said(sha256(body).hexdigest(), body), pieces(body, size)).status == 200
+    assert asked.behind.done == [("PUT", "/bucket/key", body)]
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200), st.integers(1, 50))
+def test_another_body_is_never_acted_on(body: bytes, other: bytes, size: int) -> None:
+    asked = Asked()
+    answer = asked.ask(said(sha256(body).hexdigest(), body), pieces(other, size))
+    assert (answer.status == 200) == (body == other)
+    assert (asked.behind.done == []) == (body != other)
+
+
+def test_a_long_body_is_hashed_in_its_order() -> None:
+    body = b"".join(number.to_bytes(4, "big") for number in range(2_000_000))
+    asked = Asked()
+    assert asked.ask(said(sha256(body).hexdigest(), body), pieces(body, 65_536)).status == 200
+    assert asked.ask(said(sha256(body).hexdigest(), body), pieces(body, 65_536)[::-1]).status == 400
+
+
+def test_an_unsigned_payload_passes() -> None:
+    assert Asked().ask(said(signatures.UNSIGNED, b"x"), [b"anything"]).status == 200
+
+
+@pytest.mark.parametrize(
+    "payload", ["", "x", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", sha256(b"x").hexdigest().upper()]
+)
+def test_what_is_no_hash_is_refused(payload: str) -> None:
+    asked = Asked()
+    assert asked.ask(said(payload, b"x"), [b"x"]).status in (400, 403)
+    assert asked.behind.done == []
+
+
+def test_without_a_hash_in_a_header_the_body_is_held_until_it_is_verified() -> None:
+    """Nothing behind the gate sees the beginning: it might do something before the end."""
+    request = AWSRequest("POST", f"http://{HOST}/", {"X-Amz-Target": "AmazonSQS.SendMessage"}, b'{"a": 1}')
+    SigV4Auth(Credentials(KEYS.access_key, KEYS.secret_key), "sqs", "us-east-1").add_auth(request)
+    made = of_signed(request, 8)
+    asked = Asked()
+    assert asked.ask(made, [b'{"a":', b" 2}"]).status == 403
+    assert asked.behind.begun == 0
+    assert asked.ask(made, [b'{"a":', b" 1}"]).status == 200
+    assert asked.behind.done == [("POST", "/", b'{"a": 1}')]
+
+
+def test_an_upload_as_an_old_curl_signs_it_passes() -> None:
+    """As if it had no body, and without a word of it."""
+    request = AWSRequest("PUT", f"http://{HOST}/bucket/key")
+    SigV4Auth(Credentials(KEYS.access_key, KEYS.secret_key), "s3", "us-east-1").add_auth(request)
+    assert Asked().ask(of_signed(request, 4), [b"body"]).status == 200
+
+
+@pytest.mark.parametrize("payload", [signatures.UNSIGNED, sha256(b"x").hexdigest()])
+def test_s3_wants_the_length_before(payload: str) -> None:
+    made = said(payload, b"")
+    made["headers"].append((b"transfer-encoding", b"chunked"))
+    answer = Asked().ask(made, [b"x"])
+    assert answer.status == 501
+    assert b"-T file" in answer.body
+
+
+# --- chunks
+
+EXAMPLE = Signature(
+    "AKIAIOSFODNN7EXAMPLE",
+    "us-east-1",
+    "s3",
+    "20130524T000000Z",
+    (),
+    "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9",
+    "",
+)
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+SIGNED = [  # (length, signature) of https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
+    (65536, "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648"),
+    (1024, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497"),
+    (0, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"),
+]
+
+
+def sign(kind: str, previous: str, *hashes: str) -> str:
+    scope = signatures.scope_of(EXAMPLE, SECRET)
+    lines = (f"AWS4-HMAC-SHA256-{kind}", EXAMPLE.stamp, scope, previous, *hashes)
+    return signatures.sign(EXAMPLE, SECRET, "\n".join(lines))
+
+
+def example(letter: bytes = b"a") -> bytes:
+    return b"".join(b"%x;chunk-signature=%s\r\n%s\r\n" % (n, s.encode(), letter * n) for n, s in SIGNED)
+
+
+def taken(check: Chunks, body: bytes, size: int = 4096) -> bool:
+    try:
+        for piece in pieces(body, size):
+            check.feed(piece)
+        asyncio.run(check.end())
+    except Refused:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096, 100_000])
+def test_the_example_of_amazons_documentation(size: int) -> None:
+    assert taken(Chunks(66560, sign, EXAMPLE.signature, trailer=False), example(), size)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        example(b"b"),
+        example()[:-1],
+        example() + b"x",
+        example().replace(b"chunk-signature=ad", b"chunk-signature=ae"),
+        example().partition(b"400;")[0] + b"0;chunk-signature=" + SIGNED[2][1].encode() + b"\r\n\r\n",
+        example().replace(b";chunk-signature=" + SIGNED[0][1].encode(), b""),
+        example().replace(b"0;chunk-signature=b6", b"0;chunk-signature=b6", 1)[:-2] + b"x-amz-acl:public-read\r\n\r\n",
+        b"",
+    ],
+)
+def test_no_change_of_it_is_taken(body: bytes) -> None:
+    assert not taken(Chunks(66560, sign, EXAMPLE.signature, trailer=False), body)
+
+
+@pytest.mark.parametrize("length", [66559, 66561, 0])
+def test_chunks_add_up_to_what_was_announced(length: int) -> None:
+    assert not taken(Chunks(length, sign, EXAMPLE.signature, trailer=False), example())
+
+
+@given(st.lists(st.binary(min_size=1, max_size=30), max_size=4), st.integers(1, 20))
+def test_unsigned_chunks_with_a_checksum_behind_them(parts: list[bytes], size: int) -> None:
+    body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in [*parts, b""])[:-2]
+    body += b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n"
+    length = sum(map(len, parts))
+    assert taken(Chunks(length, None, "", trailer=True), body, size)
+    assert not taken(Chunks(length + 1, None, "", trailer=True), body, size)
+    assert not taken(Chunks(length, None, "", trailer=True), body[:-1], size)
+
+
+@pytest.mark.parametrize("line", [b"x" * 2000, b"-1\r\n", b"0x1\r\n", b"1 \r\n", b"1;a=b\r\n", b"5\n", b"\r\n"])
+def test_a_chunk_without_a_length_is_refused(line: bytes) -> None:
+    assert not taken(Chunks(5, None, "", trailer=True), line + b"aaaaa\r\n0\r\n\r\n")
+
+
+def with_trailer(checksum: bytes, signature: str) -> bytes:
+    body = b"".join(b"%x;chunk-signature=%s\r\n%s\r\n" % (n, s.encode(), b"a" * n) for n, s in SIGNED)[:-2]
+    return body + checksum + b"\r\nx-amz-trailer-signature:" + signature.encode() + b"\r\n\r\n"
+
+
+def test_the_checksum_behind_signed_chunks_is_signed() -> None:
+    checksum = b"x-amz-checksum-crc32c:wdBDMA=="
+    signature = sign("TRAILER", SIGNED[2][1], sha256(checksum + b"\n").hexdigest())
+    assert taken(Chunks(66560, sign, EXAMPLE.signature, trailer=True), with_trailer(checksum, signature))
+    for body in (
+        with_trailer(checksum + b"x", signature),
+        with_trailer(checksum, signature[:-1] + "x"),
+        example(),  # the checksum's signature never comes
+        with_trailer(checksum, signature)[:-2] + b"x-amz-acl:public-read\r\n\r\n",
+    ):
+        assert not taken(Chunks(66560, sign, EXAMPLE.signature, trailer=True), body)
+
+
+def test_the_gate_takes_chunks() -> None:
+    body = b"3\r\nabc\r\n0\r\nx-amz-checksum-crc32:AAAA\r\n\r\n"
+    made = said("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, X_Amz_Decoded_Content_Length="3", X_Amz_Trailer="x")
+    asked = Asked()
+    assert asked.ask(made, pieces(body, 5)).status == 200
+    assert asked.behind.done == [("PUT", "/bucket/key", body)]
+    assert asked.ask(made, [body.replace(b"3", b"2", 1)]).status == 400
+    assert len(asked.behind.done) == 1
+    assert asked.ask(said("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body), [body]).status == 411
+
+
+# --- senders that do not get on
+
+
+def slow(patience: float, gaps: list[float], size: int, check: float = 0) -> Checked:
+    """A body whose pieces of that size come after these gaps, in seconds."""
+    left = list(gaps)
+
+    async def receive() -> Message:
+        await asyncio.sleep(left.pop(0))
+        return {"type": "http.request", "body": b"x" * size, "more_body": bool(left)}
+
+    return Checked(receive, Unchecked(), patience)
+
+
+async def read(body: Checked) -> int:
+    got = 0
+    while not body.ended:
+        got += len((await body()).get("body", b""))
+    return got
+
+
+def test_who_sends_nothing_is_not_waited_for() -> None:
+    body = slow(0.05, [0, 30], 10_000)
+    asyncio.run(read(body))
+    assert body.refusal is not None
+    assert body.refusal.status == 408
+    assert asyncio.run(body())["type"] == "http.disconnect", "and never is again"
+
+
+def test_who_dribbles_is_not_waited_for() -> None:
+    body = slow(0.05, [0.01] * 100, 1)
+    asyncio.run(read(body))
+    assert body.refusal is not None
+
+
+def test_a_long_upload_over_a_slow_line_goes_on() -> None:
+    body = slow(0.05, [0.01] * 40, bodies.PROGRESS)
+    assert asyncio.run(read(body)) == 40 * bodies.PROGRESS
+    assert body.refusal is None

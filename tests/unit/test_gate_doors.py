@@ -1,0 +1,315 @@
+"""What the gate lets in unsigned, and under which names."""
+
+import asyncio
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.auth import S3SigV4Auth, S3SigV4PostAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.asgi import HOST, KEYS, Answer, Asked, Behind, of_signed, scope
+
+API = "/_aws/execute-api/abc123/api"
+SIGNER = Credentials(KEYS.access_key, KEYS.secret_key)
+
+
+def asked_unsigned(method: str, target: str, *headers: tuple[str, str]) -> tuple[Answer, Asked]:
+    asked = Asked()
+    return asked.ask(scope(method, target, headers)), asked
+
+
+@pytest.mark.parametrize("path", [API, f"{API}/", f"{API}/loads?limit=1", "/restapis/abc123/api/_user_request_/loads"])
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_the_api_is_open(method: str, path: str) -> None:
+    answer, asked = asked_unsigned(method, path, ("Authorization", "Bearer abc"), ("X-Amz-Target", "Lambda.Invoke"))
+    assert answer.status == 200
+    [made] = asked.behind.scopes
+    assert (b"authorization", b"Bearer abc") in made["headers"]
+    assert not [name for name, _ in made["headers"] if name.startswith(b"x-amz-")], "what only signed ones may ask for"
+
+
+def test_readiness_is_open_and_all_other_control_paths_are_not_there() -> None:
+    assert asked_unsigned("GET", "/_ministack/ready")[0].status == 200
+    for method, path in [
+        ("POST", "/_ministack/ready"),
+        ("POST", "/_ministack/reset"),
+        ("GET", "/_ministack/reset"),
+        ("OPTIONS", "/_ministack/reset"),
+        ("POST", "/%5Fministack/reset"),
+        ("POST", "/_ministack/config"),
+        ("GET", "/_ministack/lambda-code/hireflow-local"),
+        ("POST", "/_ministack/rds/iam-auth"),
+        ("PUT", "/_ministack/cfn-response/x"),
+        ("GET", "/_localstack/health"),
+        ("GET", "/_aws/sqs/messages"),
+        ("GET", "/_aws/ses"),
+        ("GET", "/health"),
+    ]:
+        answer, asked = asked_unsigned(method, path)
+        assert (answer.status, asked.behind.begun) == (404, 0), path
+
+
+def test_control_paths_are_closed_to_the_holder_of_the_credentials_as_well() -> None:
+    request = AWSRequest("POST", f"http://{HOST}/_ministack/reset")
+    S3SigV4Auth(SIGNER, "s3", "us-east-1").add_auth(request)
+    assert Asked().ask(of_signed(request)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/"),
+        ("GET", "/bucket"),
+        ("PUT", "/bucket/key"),
+        ("POST", "/bucket"),
+        ("POST", "/"),
+        ("GET", "/latest/meta-data/iam/security-credentials/"),
+        ("POST", "/2015-03-31/functions"),
+        ("POST", "/2015-03-31/functions/hireflow-local-tokens/invocations"),
+        ("GET", "/oauth2/authorize"),
+        ("GET", "//_ministack/reset"),
+        ("GET", "/_aws/execute-api"),
+        ("GET", "/restapis/abc123/api/x/_user_request_/loads"),
+        ("GET", "/restapis"),
+        ("GET", "/x/_aws/execute-api/abc123/api/loads"),
+    ],
+)
+def test_nothing_else_is_served_unsigned(method: str, target: str) -> None:
+    for headers in ((), (("Authorization", "Bearer x"),), (("Authorization", "Basic dGVzdDp0ZXN0"),)):
+        answer, asked = asked_unsigned(method, target, *headers)
+        assert answer.status in (400, 403, 404)
+        assert asked.behind.begun == 0
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30))
+def test_no_other_path_is_served_unsigned(path: str) -> None:
+    if path.startswith(("_aws/execute-api/", "restapis/")) or path == "_ministack/ready":
+        return
+    _, asked = asked_unsigned("GET", f"/{path}")
+    assert asked.behind.begun == 0
+
+
+# --- names
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:24000", "localhost:24000", "LOCALHOST:1", "localhost", "127.0.0.1"])
+def test_names_of_this_machine_are_served(host: str) -> None:
+    assert asked_unsigned("GET", f"{API}/loads", ("Host", host))[0].status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:24000",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:24000",
+        "abc123.execute-api.localhost:24000",
+        "bucket.s3.localhost:24000",
+        "x.lambda-url.us-east-1.localhost",
+        "[::1]:24000",
+        "0.0.0.0:24000",
+        "127.0.0.1:24000@evil.example",
+        "127.0.0.1:24000,evil.example",
+        "",
+        "2130706433",
+    ],
+)
+def test_no_other_name_is_served(host: str) -> None:
+    answer, asked = asked_unsigned("GET", f"{API}/loads", ("Host", host))
+    assert (answer.status, asked.behind.begun) == (421, 0)
+
+
+def test_websockets_are_refused() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    asked = Asked()
+    asyncio.run(asked.gate()({"type": "websocket", "path": f"{API}/x", "headers": []}, receive, send))
+    assert [message["type"] for message in sent] == ["websocket.close"]
+    assert asked.behind.begun == 0
+
+
+# --- CORS
+
+OURS = "http://127.0.0.1:24000"
+
+
+def preflight(path: str, answered: list[tuple[bytes, bytes]], origin: str = OURS) -> Answer:
+    asked = Asked(Behind(answered))
+    headers = [("Origin", origin), ("Access-Control-Request-Method", "POST")]
+    return asked.ask(scope("OPTIONS", path, headers))
+
+
+def test_a_preflight_is_answered_by_a_buckets_rule_alone() -> None:
+    rule = [(b"Access-Control-Allow-Origin", OURS.encode()), (b"Access-Control-Allow-Methods", b"POST")]
+    admitted = preflight("/hireflow-local-landing", rule)
+    assert (admitted.status, admitted.headers["access-control-allow-origin"]) == (200, OURS)
+    for path, answered in (
+        ("/hireflow-local-landing", [(b"Access-Control-Allow-Origin", b"*")]),
+        ("/hireflow-local-landing", []),
+        ("/hireflow-local-landing", [(b"Access-Control-Allow-Origin", b"http://other")]),
+    ):
+        refused = preflight(path, answered)
+        assert refused.status == 403
+        assert not [name for name in refused.headers if name.startswith("access-control")]
+    for path in ("/", "/_ministack/reset", "/UPPER/", "/x?Action=y"):
+        assert (preflight(path, rule).status, "access-control-allow-origin" in preflight(path, rule).headers) == (
+            404,
+            False,
+        )
+
+
+def test_no_answer_admits_every_origin() -> None:
+    request = AWSRequest("GET", f"http://{HOST}/2015-03-31/functions", {"Origin": "http://evil.example"})
+    S3SigV4Auth(SIGNER, "lambda", "us-east-1").add_auth(request)
+    answer = Asked(Behind([(b"Access-Control-Allow-Origin", b"*"), (b"X-Kept", b"1")])).ask(of_signed(request))
+    assert answer.status == 200
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["x-kept"] == "1"
+
+
+def test_the_api_answers_for_itself() -> None:
+    asked = Asked(Behind([(b"Access-Control-Allow-Origin", b"*")]))
+    answer = asked.ask(scope("OPTIONS", f"{API}/loads", [("Origin", "http://a")]))
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+# --- forms
+
+
+def form(seconds: int = 3600, credentials: Credentials = SIGNER) -> dict[str, str]:
+    request = AWSRequest("POST", f"http://{HOST}/bucket")
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    policy = {"expiration": until.strftime("%Y-%m-%dT%H:%M:%SZ"), "conditions": [{"key": "k"}, {"bucket": "bucket"}]}
+    request.context["s3-presign-post-policy"] = policy
+    request.context["s3-presign-post-fields"] = {"key": "k"}
+    S3SigV4PostAuth(credentials, "s3", "us-east-1").add_auth(request)
+    return dict(request.context["s3-presign-post-fields"])
+
+
+def send(fields: dict[str, str], *, file: bool = True, size: int = 1000, boundary: str = "xYz", **more: str) -> Asked:
+    parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    if file:
+        parts.append('Content-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n1,Sales\n')
+    body = "".join(f"--{boundary}\r\n{part}\r\n" for part in parts).encode() + f"--{boundary}--\r\n".encode()
+    asked = Asked()
+    kind = more.get("kind", f"multipart/form-data; boundary={boundary}")
+    made = scope("POST", more.get("path", "/bucket"), [("Content-Type", kind)], length=len(body))
+    answer = asked.ask(made, [body[start : start + size] for start in range(0, len(body), size)])
+    assert (answer.status == 200) == bool(asked.behind.done)
+    return asked
+
+
+SESSION = KEYS.session("arn:aws:lambda:us-east-1:000000000000:function:f", "arn:aws:iam::0:role/r")
+
+
+@pytest.mark.parametrize("size", [1, 10, 100_000])
+@pytest.mark.parametrize(
+    "signer", [SIGNER, Credentials(SESSION.access_key, SESSION.secret_key, SESSION.token)], ids=["stage", "function"]
+)
+def test_a_signed_form_is_let_in(size: int, signer: Credentials) -> None:
+    asked = send(form(credentials=signer), size=size)
+    [(_, _, body)] = asked.behind.done
+    assert body.endswith(b"1,Sales\n\r\n--xYz--\r\n")
+
+
+def forged() -> str:
+    policy = {"expiration": "2999-01-01T00:00:00Z", "conditions": []}
+    return base64.b64encode(json.dumps(policy).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"policy": forged()},
+        {"policy": ""},
+        {"x-amz-signature": "0" * 64},
+        {"x-amz-signature": "é"},
+        {"x-amz-signature": ""},
+        {"x-amz-credential": "test/20260101/us-east-1/s3/aws4_request"},
+        {"x-amz-credential": "x"},
+        {"x-amz-date": "20200101T000000Z"},
+        {"x-amz-date": ""},
+        {"x-amz-algorithm": "AWS4-ECDSA-P256-SHA256"},
+    ],
+)
+def test_no_other_form_is_let_in(changed: dict[str, str]) -> None:
+    assert send({**form(), **changed}).behind.done == []
+
+
+def test_a_form_without_any_signature_is_refused() -> None:
+    assert send({"key": "k"}).behind.done == []
+    assert send({"key": "k", "policy": forged(), "AWSAccessKeyId": "test", "signature": "x"}).behind.done == []
+
+
+def test_a_form_of_a_stranger_is_refused() -> None:
+    assert send(form(credentials=Credentials("test", "test"))).behind.done == []
+
+
+def test_a_form_ends_when_its_policy_does() -> None:
+    assert send(form(seconds=-1)).behind.done == []
+
+
+def test_a_field_may_not_come_twice() -> None:
+    """Two readers might take two of them."""
+    fields = form()
+    assert send({**fields, "KEY": "other"}).behind.done == []
+
+
+def test_a_form_has_a_file_after_its_fields_and_not_too_many_before_it() -> None:
+    assert send(form(), file=False).behind.done == []
+    assert send({"filler": "x" * 70_000, **form()}).behind.done == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=other",
+        "multipart/form-data; boundary=xYz; boundary=other",
+        'multipart/form-data; x="boundary=other"; boundary=xYz',
+        "multipart/mixed; boundary=xYz",
+    ],
+)
+def test_the_boundary_is_told_once(kind: str) -> None:
+    assert send(form(), kind=kind).behind.done == []
+
+
+def test_a_form_goes_to_a_bucket() -> None:
+    for path in ("/", "/_ministack/reset", "/Functions"):
+        assert send(form(), path=path).behind.done == []
+
+
+# --- what is remembered
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "service", "told"),
+    [
+        ("POST", "/", "sqs", True),
+        ("PUT", "/bucket", "s3", True),
+        ("PUT", "/bucket/key", "s3", False),
+        ("GET", "/bucket", "s3", False),
+        ("POST", "/2015-03-31/functions", "lambda", True),
+        ("POST", "/2015-03-31/functions/f/invocations", "lambda", False),
+        ("POST", "/restapis", "apigateway", True),
+    ],
+)
+def test_changes_are_told_before_they_are_answered(method: str, path: str, service: str, told: bool) -> None:
+    request = AWSRequest(method, f"http://{HOST}{path}")
+    S3SigV4Auth(SIGNER, service, "us-east-1").add_auth(request)
+    asked = Asked()
+    assert asked.ask(of_signed(request)).status == 200
+    assert asked.written == ([service] if told else [])

@@ -1,0 +1,139 @@
+"""What the embedded AWS writes down when."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from infra.local.memory import POLL, Memory, services
+
+REGISTRY: dict[str, dict[str, Any]] = {
+    "sqs": {"module": "sqs"},
+    "lambda": {"module": "lambda_svc", "state_key": "lambda", "sub_modules": ("lambda_durable",)},
+    "iam": {"module": "iam"},
+}
+
+
+class Queues:
+    """As ministack's container of them."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def to_dict(self) -> dict[str, list[str]]:
+        return {"dead": list(self.messages)}
+
+
+class Aws:
+    """A few services, and what was written of them."""
+
+    def __init__(self) -> None:
+        self.queues = Queues()
+        self.written: list[str] = []
+        self.unsettled = 0
+        self.looks = 0
+
+    def state_of(self, module: str) -> Any:
+        self.looks += 1
+        if module == "lambda_durable":
+            return None  # not in use
+        if self.unsettled:
+            self.unsettled -= 1
+            raise RuntimeError("dictionary changed size during iteration")
+        return {"queues": self.queues} if module == "sqs" else {"module": module}
+
+    def save(self, file: str, _: Any) -> None:
+        self.written.append(file)
+
+
+def remembering(work: Callable[[Aws, Memory], Awaitable[None]]) -> list[str]:
+    aws = Aws()
+
+    async def run() -> None:
+        memory = Memory(services(REGISTRY), aws.save, aws.state_of)
+        await work(aws, memory)
+        await memory.stop()
+
+    asyncio.run(run())
+    return aws.written
+
+
+async def until(check: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20 * POLL):
+        while not check():
+            await asyncio.sleep(0.01)
+
+
+def test_files_are_named_as_ministack_names_them() -> None:
+    assert services(REGISTRY)["lambda"] == {"lambda": "lambda_svc", "lambda_durable": "lambda_durable"}
+
+
+def test_a_change_is_on_disk_when_it_is_answered() -> None:
+    async def work(aws: Aws, memory: Memory) -> None:
+        await memory.written("iam")
+        assert aws.written == ["iam"]
+
+    assert remembering(work) == ["iam"]
+
+
+def test_many_changes_at_a_time_are_written_together() -> None:
+    async def work(_: Aws, memory: Memory) -> None:
+        await asyncio.gather(*(memory.written("iam") for _ in range(50)))
+
+    assert len(remembering(work)) < 50
+
+
+def test_a_change_of_a_function_is_on_disk_a_moment_later() -> None:
+    async def work(aws: Aws, memory: Memory) -> None:
+        memory.start()
+        await memory.written("lambda")
+        assert aws.written == []
+        await until(lambda: "lambda" in aws.written)
+
+    assert "lambda" in remembering(work)
+
+
+def test_a_message_that_came_from_inside_is_on_disk_a_moment_later() -> None:
+    async def work(aws: Aws, memory: Memory) -> None:
+        memory.start()
+        await until(lambda: aws.written == ["sqs"])  # as it is found at first
+        aws.queues.messages.append("a dead letter")
+        await until(lambda: aws.written == ["sqs", "sqs"])
+        looks = aws.looks
+        await until(lambda: aws.looks > looks + 3)
+
+    assert remembering(work) == ["sqs", "sqs"], "what does not change is not written again"
+
+
+def test_cloudformation_changes_everything() -> None:
+    async def work(_: Aws, memory: Memory) -> None:
+        await memory.written("cloudformation")
+
+    assert set(remembering(work)) == {"sqs", "lambda", "iam"}
+
+
+def test_what_cannot_be_copied_now_is_written_later() -> None:
+    async def work(aws: Aws, memory: Memory) -> None:
+        aws.unsettled = 3
+        await memory.written("iam")
+        assert aws.written == ["iam"], "a few attempts are made at once"
+        aws.unsettled = 10
+        await memory.written("iam")
+        assert aws.written == ["iam"]
+        memory.start()
+        await until(lambda: aws.written.count("iam") == 2)
+
+    remembering(work)
+
+
+def test_the_end_waits_for_what_is_still_to_be_written() -> None:
+    async def work(_: Aws, memory: Memory) -> None:
+        await memory.written("lambda")
+
+    assert remembering(work) == ["lambda"]
+
+
+def test_an_unknown_service_is_nothing_to_write() -> None:
+    async def work(_: Aws, memory: Memory) -> None:
+        await memory.written("unknown")
+
+    assert remembering(work) == []
