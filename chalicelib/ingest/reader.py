@@ -14,7 +14,7 @@ Where a record ends is told by its quotes, whether it is refused or not:
   the line on which it stands, so that it cannot swallow the rows below.
 
 The first record may be a header. One that names our columns in our order is skipped. Any other one is
-an error, for the rows below it would be read as something that they are not.
+an error, for the rows below it would be read as something that they are not; so it is further below.
 """
 
 import re
@@ -24,7 +24,7 @@ from itertools import groupby
 from typing import Protocol
 
 from chalicelib.datasets import Dataset
-from chalicelib.ingest.header import is_header
+from chalicelib.ingest.header import is_header, refuse_another
 from chalicelib.ingest.patterns import (
     ANY_RECORD,
     BLANK_LINES,
@@ -158,6 +158,8 @@ class Reader:
                 token = self._record()
                 if token is None:
                     break  # the record goes on beyond what was read
+                if isinstance(token, Record):
+                    refuse_another(self._dataset, token.raw)
                 yield token
                 if isinstance(token, Skipped):
                     yield from self._blank_run()

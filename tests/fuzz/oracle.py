@@ -3,6 +3,7 @@
 import bz2
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ class CsvRecord:
 def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord], int]:
     """The records of a CSV file, none longer than the limit, and the number of its lines.
 
-    Raises Refused where its first record is a header that is not ours.
+    Raises Refused where its first record is a header that is not ours, and where a later one is beyond doubt.
     """
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:
@@ -31,6 +32,8 @@ def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord],
         fields, taken = _csv_record(lines, at)
         raw = b"\n".join(lines[at : at + taken]).removesuffix(b"\r")
         if raw.strip() and not (fields is not None and not found and _heads(fields, columns)):
+            if not raw.removeprefix(b'"')[:1].isdigit():
+                _heads_another(raw, columns)
             fits = fields if fields is not None and len(fields) == len(columns) else None
             found.append(CsvRecord(at + 1, taken, raw, fits))
         at += taken
@@ -38,7 +41,7 @@ def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord],
 
 
 class Refused(Exception):
-    """The file's first line is a header of something else."""
+    """The file has a header of something else."""
 
 
 _COLUMNS = {"id", "department", "job", "name", "datetime", "departmentid", "jobid"}
@@ -46,15 +49,30 @@ _NOBODY_SEES = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *r
 _NOBODY_SEES |= set(range(0x2066, 0x206A))
 
 
+def _heads_another(raw: bytes, columns: tuple[str, ...]) -> None:
+    line = raw.replace(b"\r", b"\n").split(b"\n")[0]
+    fields = line.replace(b";", b",").replace(b"|", b",").replace(b"\t", b",").split(b",")
+    texts, names = _names(fields)
+    places = [column.replace("_", "") for column in columns]
+    if len(line) <= 4096 and len(names) == len(places) and len(_COLUMNS & set(names)) >= 2:
+        elsewhere = [name for name, place in zip(names, places, strict=True) if name in _COLUMNS and name != place]
+        if elsewhere and not any(map(_is_whole, texts)):
+            raise Refused
+
+
 def _heads(fields: tuple[bytes, ...], columns: tuple[str, ...]) -> bool:
-    texts = ["".join(c for c in field.decode("utf-8", "replace") if ord(c) not in _NOBODY_SEES) for field in fields]
-    texts = ["".join(c for c in text if not c.isspace() and c not in "'\"") for text in texts]
-    names = [text.replace("-", "").replace("_", "").casefold() for text in texts]
+    texts, names = _names(fields)
     if not _COLUMNS & set(names) or any(map(_is_whole, texts)):
         return False
     if names != [column.replace("_", "") for column in columns]:
         raise Refused
     return True
+
+
+def _names(fields: Sequence[bytes]) -> tuple[list[str], list[str]]:
+    texts = ["".join(c for c in field.decode("utf-8", "replace") if ord(c) not in _NOBODY_SEES) for field in fields]
+    texts = ["".join(c for c in text if not c.isspace() and c not in "'\"") for text in texts]
+    return texts, [text.replace("-", "").replace("_", "").casefold() for text in texts]
 
 
 def _is_whole(text: str) -> bool:

@@ -160,7 +160,48 @@ def test_a_first_record_that_is_no_header_is_data(first: bytes) -> None:
 def test_a_header_may_be_repeated_only_before_the_first_row() -> None:
     assert seen(b"id,department\nID,Department\n1,Sales\n") == rows((3, 1, "Sales"))
     assert seen(b"id,department\n\nid,job\n1,Sales\n")[0][1] == "refused"
-    assert seen(b"1,Sales\nid,job\n") == [*rows((1, 1, "Sales")), (2, "bad", b"id,job")]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"sep=,\n", b"Hires of 2021\n", b",,,,\n", b"1,Ann,2021-07-27T16:02:08Z,1,2\n", b"x" * 2_000_000 + b"\n", b""],
+)
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"id,name,datetime,job_id,department_id\n",
+        b'id, "name", "datetime", "job_id", "department_id"\n',
+        b'"id" ,name,datetime,job_id,department_id\r\n',
+        b'"id,name,datetime,job_id,department_id\n',
+        b"id,name,datetime,job_id,department_id\r",
+        b"id;name;datetime;job_id;department_id\n",
+    ],
+)
+def test_a_header_that_is_not_ours_refuses_the_file_wherever_it_stands(before: bytes, header: bytes) -> None:
+    row = b"1,Ann,2021-07-27T16:02:08Z,1,2\n"
+    [*_, last] = seen(before + header + row, dataset="hired_employees")
+    assert last[1] == "refused"
+    assert "names id, name, datetime, job_id, department_id;" in str(last[2])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"id,x",
+        b"x,Department",
+        b"id,id",
+        b"id,job,x",
+        b"7,job",
+        b'"7" ,job',
+        b"id",
+        b"id,job" + b" " * 4096,
+        b"# id,job",
+    ],
+)
+def test_a_record_that_may_be_a_bad_row_refuses_no_file(record: bytes) -> None:
+    first, bad, last = seen(b"1,Sales\n" + record + b"\n2,Ops\n")
+    assert bad[1] != "refused"
+    assert [first, last] == rows((1, 1, "Sales"), (3, 2, "Ops"))
 
 
 def test_a_header_is_only_a_header_at_the_top() -> None:
