@@ -83,9 +83,9 @@ def _is_whole(text: str) -> bool:
 def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - one machine, read at once
     """The fields from line `at` on, None where they break the rules of quoting, and the lines they take.
 
-    A machine of four states: start of a field, bare, quoted, after the closing quote. A quote that is never
-    closed ends on its own line, and so does one that would be closed on a later line by a quote that opens
-    a field there.
+    A machine of five states: start of a field, spaces there, bare, quoted, after the closing quote. A quote
+    that is never closed ends on its own line, and so does one that would be closed on a later line by a quote
+    that opens a field there.
     """
     fields, field, state, sound, opened, doubtful = [], bytearray(), "start", True, 0, False
     for taken, line in enumerate(lines[at:], 1):
@@ -99,7 +99,11 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
             elif byte == 0x2C:
                 fields.append(bytes(field))
                 field, state = bytearray(), "start"
-            elif byte == 0x22 and state in ("start", "closed"):
+            elif byte in (0x20, 0x09) and state in ("start", "spaced"):
+                field.append(byte)
+                state = "spaced"
+            elif byte == 0x22 and state in ("start", "spaced", "closed"):
+                sound &= state != "spaced"
                 if state == "closed":
                     field.append(byte)
                 else:
@@ -122,7 +126,8 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
 
 def _opens(line: bytes, at: int) -> bool:
     """Whether the quote there begins a quoted field that ends on this line, with text in it."""
-    if at and line[at - 1] != 0x2C:
+    before = line[:at].removesuffix(b" ")
+    if before and not before.endswith(b","):
         return False
     end = at + 1
     while end < len(line):

@@ -483,3 +483,18 @@ def test_a_million_blank_lines_are_few_tokens() -> None:
     tokens = list(Reader(DATASETS["jobs"], io.BytesIO(data)))
     assert len(tokens) < 100
     assert sum(token.lines for token in tokens) == 1_000_002
+
+
+@pytest.mark.parametrize("space", [b" ", b"\t", b"  "])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_line_break_in_quotes_behind_a_space_starts_no_record(space: bytes, end: bytes) -> None:
+    data = b"1,Sales" + end + b"10," + space + b'"note' + end + b"11,Phantom" + end + b'"' + end + b"2,Ops" + end
+    first, bad, last = seen(data)
+    assert bad[:2] == (2, "problem")
+    assert [first, last] == rows((1, 1, "Sales"), (5, 2, "Ops"))
+
+
+def test_an_open_quote_behind_a_space_swallows_no_row() -> None:
+    data = b'10, "Sales\n2,Ops\n'
+    for rest in (b"", b'3,"IT"\n', b'3, "IT"\n'):
+        assert rows((2, 2, "Ops"))[0] in seen(data + rest)
