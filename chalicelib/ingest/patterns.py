@@ -51,7 +51,7 @@ FIELD = re.compile(rb"(" + _QUOTED + rb"|" + _BARE + rb")[,\n]")
 RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+\r?\n")
 # Whether or not it keeps to the quoting: a field that begins with a quote runs to its closing quote at least.
 ANY_RECORD = re.compile(_ANY_FIELD + rb"(?:," + _ANY_FIELD + rb")*+\n")
-# Such fields with their commas; what may stand before a quoted one; that; what may follow it in its field; a line's end.
+# Such fields with their commas; what may stand before a quoted one; that; what may follow it in its field; the end.
 FIELDS = re.compile(rb"(?:" + _ANY_FIELD + rb",)*+")
 SPACES = re.compile(rb"[ \t]*+")
 ENDED = re.compile(_ENDED)
