@@ -49,8 +49,8 @@ def refuse_another(dataset: Dataset, raw: bytes) -> None:
     The record's first line is split without regard to quotes, at whatever may be its delimiter.
     """
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
-    if raw.removeprefix(b'"')[:1].isdigit() or len(line) > _LONGEST_LINE:
-        return  # an id, whether or not in quotes: by far the most records
+    if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
+        return  # an id, whatever stands around it: by far the most records
     fields = _DELIMITERS.split(line)
     if len(fields) != len(dataset.columns):
         return

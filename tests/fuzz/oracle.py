@@ -32,7 +32,7 @@ def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord],
         fields, taken = _csv_record(lines, at)
         raw = b"\n".join(lines[at : at + taken]).removesuffix(b"\r")
         if raw.strip() and not (fields is not None and not found and _heads(fields, columns)):
-            if not raw.removeprefix(b'"')[:1].isdigit():
+            if not raw.lstrip(b' \t"')[:1].isdigit():
                 _heads_another(raw, columns)
             fits = fields if fields is not None and len(fields) == len(columns) else None
             found.append(CsvRecord(at + 1, taken, raw, fits))
