@@ -37,19 +37,23 @@ _BARE = rb'[^",\n]*+'
 _FIELD = rb"(?:" + _QUOTED + rb"|" + _BARE + rb")"
 
 # A quoted field that has its end, whatever follows it. A quote on a later line is no end where it opens a field of that
-# line: where it stands at the beginning of one, and another quote at its end.
+# line: where it stands at the beginning of one, and another quote at its end. Spaces before a quote break the
+# quoting, but what writes them means a quoted field, whose line breaks begin no record.
 _ON_ONE_LINE = rb'"(?:[^"\n]++|"")*+"'
-_OPENS = rb'(?<=[,\n]")[^"\n]++(?:""[^"\n]*+)*+"(?:,|\r?\n)'
+_OPENS = rb'(?:(?<=[,\n]")|(?<=[,\n] "))[^"\n]++(?:""[^"\n]*+)*+"(?:,|\r?\n)'
 _ENDED = rb"(?:" + _ON_ONE_LINE + rb"|" + _QUOTED + rb"(?:(?=,|\r?\n)|(?!" + _OPENS + rb")))"
-_ANY_FIELD = rb"(?:" + _ENDED + rb"[^,\n]*+|(?!\")[^,\n]*+)"  # quotes of its own are characters like others
+_ANY_FIELD = (
+    rb"(?:[ \t]*+" + _ENDED + rb"[^,\n]*+|(?![ \t]*+\")[^,\n]*+)"
+)  # quotes of its own are characters like others
 
 BLANK_LINES = re.compile(rb"(?:[ \t\r]*\n)+")
 FIELD = re.compile(rb"(" + _QUOTED + rb"|" + _BARE + rb")[,\n]")
 RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+\r?\n")
 # Whether or not it keeps to the quoting: a field that begins with a quote runs to its closing quote at least.
 ANY_RECORD = re.compile(_ANY_FIELD + rb"(?:," + _ANY_FIELD + rb")*+\n")
-# Such fields with their commas; a quoted one; what may follow that in its field; a line's end.
+# Such fields with their commas; what may stand before a quoted one; that; what may follow it in its field; the end.
 FIELDS = re.compile(rb"(?:" + _ANY_FIELD + rb",)*+")
+SPACES = re.compile(rb"[ \t]*+")
 ENDED = re.compile(_ENDED)
 REST_OF_FIELD = re.compile(rb"[^,\n]*+")
 REST_OF_LINE = re.compile(rb"[^\n]*+")

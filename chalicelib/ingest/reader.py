@@ -4,7 +4,8 @@ Two paths that agree on every input: runs of clean lines pass through untouched,
 split by RFC 4180.
 
 Where a record ends is told by its quotes, whether it is refused or not:
-- A quote opens a quoted field only where a field begins. That field runs to its closing quote, over
+- A quote opens a quoted field only where a field begins; behind spaces there as well, but that makes the
+  record a reject. That field runs to its closing quote, over
   line breaks, and doubled quotes are part of it.
 - Any other quote is a character like another, and so is all that follows a closing quote up to the
   next comma or line break. Either one makes the record a reject.
@@ -14,7 +15,7 @@ Where a record ends is told by its quotes, whether it is refused or not:
   the line on which it stands, so that it cannot swallow the rows below.
 
 The first record may be a header. One that names our columns in our order is skipped. Any other one is
-an error, for the rows below it would be read as something that they are not.
+an error, for the rows below it would be read as something that they are not; so it is further below.
 """
 
 import re
@@ -24,7 +25,7 @@ from itertools import groupby
 from typing import Protocol
 
 from chalicelib.datasets import Dataset
-from chalicelib.ingest.header import is_header
+from chalicelib.ingest.header import is_header, refuse_another
 from chalicelib.ingest.patterns import (
     ANY_RECORD,
     BLANK_LINES,
@@ -34,6 +35,7 @@ from chalicelib.ingest.patterns import (
     RECORD,
     REST_OF_FIELD,
     REST_OF_LINE,
+    SPACES,
     clean_lines,
 )
 from chalicelib.ingest.rules import Checked, Problem
@@ -42,7 +44,7 @@ from chalicelib.storage import Readable
 CHUNK = 256 * 1024  # bytes asked of the source at a time
 MAX_RECORD = 1024 * 1024  # bytes, terminator not counted
 BOM = b"\xef\xbb\xbf"
-_QUOTE, _NEWLINE = b'"\n'
+_NEWLINE = ord("\n")
 
 TOO_LONG = Problem(None, "the record is longer than 1 MiB")
 NEVER_CLOSED = Problem(None, "a quote is never closed (or not within 1 MiB)")
@@ -158,6 +160,8 @@ class Reader:
                 token = self._record()
                 if token is None:
                     break  # the record goes on beyond what was read
+                if isinstance(token, Record):
+                    refuse_another(self._dataset, token.raw)
                 yield token
                 if isinstance(token, Skipped):
                     yield from self._blank_run()
@@ -260,8 +264,9 @@ class Reader:
             if (fields := FIELDS.match(self._buffer, self._position, window)) and fields.group():
                 self._pass(fields.end(), kept)
                 continue
-            quoted = ENDED.match(self._buffer, self._position, window)
-            closed = self._buffer[self._position] != _QUOTE or bool(quoted and len(quoted.group()) <= MAX_RECORD)
+            opening = SPACES.match(self._buffer, self._position, window).end()  # type: ignore[union-attr]
+            quoted = ENDED.match(self._buffer, opening, window)
+            closed = self._buffer[opening : opening + 1] != b'"' or bool(quoted and len(quoted.group()) <= MAX_RECORD)
             if quoted and closed:
                 self._pass(quoted.end(), kept)
             self._pass_up_to(REST_OF_FIELD if closed else REST_OF_LINE, kept)

@@ -54,9 +54,20 @@ class State:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until no other command works on this folder."""
+        """Wait until no other command works on this folder, and close it to other users."""
         with locked(self._lock, _TURN, f"another command has been working on {self.folder} for too long"):
+            self._close()
             yield
+
+    def _close(self) -> None:
+        """Other users find nothing in here: logs name the API's address, and a stage may ask for no token.
+
+        Where we are root, Postgres runs as another user, who has to get through to its own folder.
+        """
+        builds = self.folder / "build"
+        builds.mkdir(exist_ok=True)
+        builds.chmod(0o700)
+        self.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     def notes(self) -> dict[str, Any]:
         """What earlier commands remembered."""

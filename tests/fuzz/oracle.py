@@ -3,6 +3,7 @@
 import bz2
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ class CsvRecord:
 def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord], int]:
     """The records of a CSV file, none longer than the limit, and the number of its lines.
 
-    Raises Refused where its first record is a header that is not ours.
+    Raises Refused where its first record is a header that is not ours, and where a later one is beyond doubt.
     """
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:
@@ -31,6 +32,8 @@ def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord],
         fields, taken = _csv_record(lines, at)
         raw = b"\n".join(lines[at : at + taken]).removesuffix(b"\r")
         if raw.strip() and not (fields is not None and not found and _heads(fields, columns)):
+            if not raw.lstrip(b' \t"')[:1].isdigit():
+                _heads_another(raw, columns)
             fits = fields if fields is not None and len(fields) == len(columns) else None
             found.append(CsvRecord(at + 1, taken, raw, fits))
         at += taken
@@ -38,7 +41,7 @@ def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord],
 
 
 class Refused(Exception):
-    """The file's first line is a header of something else."""
+    """The file has a header of something else."""
 
 
 _COLUMNS = {"id", "department", "job", "name", "datetime", "departmentid", "jobid"}
@@ -46,15 +49,30 @@ _NOBODY_SEES = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *r
 _NOBODY_SEES |= set(range(0x2066, 0x206A))
 
 
+def _heads_another(raw: bytes, columns: tuple[str, ...]) -> None:
+    line = raw.replace(b"\r", b"\n").split(b"\n")[0]
+    fields = line.replace(b";", b",").replace(b"|", b",").replace(b"\t", b",").split(b",")
+    texts, names = _names(fields)
+    places = [column.replace("_", "") for column in columns]
+    if len(line) <= 4096 and len(names) == len(places) and len(_COLUMNS & set(names)) >= 2:
+        elsewhere = [name for name, place in zip(names, places, strict=True) if name in _COLUMNS and name != place]
+        if elsewhere and not any(map(_is_whole, texts)):
+            raise Refused
+
+
 def _heads(fields: tuple[bytes, ...], columns: tuple[str, ...]) -> bool:
-    texts = ["".join(c for c in field.decode("utf-8", "replace") if ord(c) not in _NOBODY_SEES) for field in fields]
-    texts = ["".join(c for c in text if not c.isspace() and c not in "'\"") for text in texts]
-    names = [text.replace("-", "").replace("_", "").casefold() for text in texts]
+    texts, names = _names(fields)
     if not _COLUMNS & set(names) or any(map(_is_whole, texts)):
         return False
     if names != [column.replace("_", "") for column in columns]:
         raise Refused
     return True
+
+
+def _names(fields: Sequence[bytes]) -> tuple[list[str], list[str]]:
+    texts = ["".join(c for c in field.decode("utf-8", "replace") if ord(c) not in _NOBODY_SEES) for field in fields]
+    texts = ["".join(c for c in text if not c.isspace() and c not in "'\"") for text in texts]
+    return texts, [text.replace("-", "").replace("_", "").casefold() for text in texts]
 
 
 def _is_whole(text: str) -> bool:
@@ -65,9 +83,9 @@ def _is_whole(text: str) -> bool:
 def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - one machine, read at once
     """The fields from line `at` on, None where they break the rules of quoting, and the lines they take.
 
-    A machine of four states: start of a field, bare, quoted, after the closing quote. A quote that is never
-    closed ends on its own line, and so does one that would be closed on a later line by a quote that opens
-    a field there.
+    A machine of five states: start of a field, spaces there, bare, quoted, after the closing quote. A quote
+    that is never closed ends on its own line, and so does one that would be closed on a later line by a quote
+    that opens a field there.
     """
     fields, field, state, sound, opened, doubtful = [], bytearray(), "start", True, 0, False
     for taken, line in enumerate(lines[at:], 1):
@@ -81,7 +99,11 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
             elif byte == 0x2C:
                 fields.append(bytes(field))
                 field, state = bytearray(), "start"
-            elif byte == 0x22 and state in ("start", "closed"):
+            elif byte in (0x20, 0x09) and state in ("start", "spaced"):
+                field.append(byte)
+                state = "spaced"
+            elif byte == 0x22 and state in ("start", "spaced", "closed"):
+                sound &= state != "spaced"
                 if state == "closed":
                     field.append(byte)
                 else:
@@ -104,7 +126,8 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
 
 def _opens(line: bytes, at: int) -> bool:
     """Whether the quote there begins a quoted field that ends on this line, with text in it."""
-    if at and line[at - 1] != 0x2C:
+    before = line[:at].removesuffix(b" ")
+    if before and not before.endswith(b","):
         return False
     end = at + 1
     while end < len(line):

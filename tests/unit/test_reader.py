@@ -118,6 +118,9 @@ def test_a_header_is_skipped(header: bytes) -> None:
         b"ID,Name,DateTime,Department ID,Job-Id",
         b"\xef\xbb\xbfid,name,date time,departmentid,JOBID",
         b"'id','name','datetime',\"\xe2\x80\x8bdepartment_id\",job_id\xc2\xa0",
+        b"`id`,`name`,`datetime`,`department_id`,`job_id`",
+        b"[id],[name],[datetime],[department_id],[job_id]",
+        "“id”,„name“,«datetime»,‘department_id’,\\job_id\\".encode(),
     ],
 )
 def test_a_header_in_any_spelling_is_skipped(header: bytes) -> None:
@@ -131,6 +134,8 @@ def test_a_header_in_any_spelling_is_skipped(header: bytes) -> None:
         ("hired_employees", b"id,name,datetime,job_id,department_id", "id, name, datetime, job_id, department_id"),
         ("hired_employees", b"id,name,datetime,department_id", "id, name, datetime, department_id"),
         ("departments", b"id,job", "id, job"),
+        ("departments", b"`department`,`id`", "`department`, `id`"),
+        ("departments", b"[department],[id]", "[department], [id]"),
         ("departments", b"id,department,id", "id, department, id"),
         ("departments", b"id,id", "id, id"),
         ("departments", b"Department", "Department"),
@@ -160,7 +165,48 @@ def test_a_first_record_that_is_no_header_is_data(first: bytes) -> None:
 def test_a_header_may_be_repeated_only_before_the_first_row() -> None:
     assert seen(b"id,department\nID,Department\n1,Sales\n") == rows((3, 1, "Sales"))
     assert seen(b"id,department\n\nid,job\n1,Sales\n")[0][1] == "refused"
-    assert seen(b"1,Sales\nid,job\n") == [*rows((1, 1, "Sales")), (2, "bad", b"id,job")]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"sep=,\n", b"Hires of 2021\n", b",,,,\n", b"1,Ann,2021-07-27T16:02:08Z,1,2\n", b"x" * 2_000_000 + b"\n", b""],
+)
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"id,name,datetime,job_id,department_id\n",
+        b'id, "name", "datetime", "job_id", "department_id"\n',
+        b'"id" ,name,datetime,job_id,department_id\r\n',
+        b'"id,name,datetime,job_id,department_id\n',
+        b"id,name,datetime,job_id,department_id\r",
+        b"id;name;datetime;job_id;department_id\n",
+    ],
+)
+def test_a_header_that_is_not_ours_refuses_the_file_wherever_it_stands(before: bytes, header: bytes) -> None:
+    row = b"1,Ann,2021-07-27T16:02:08Z,1,2\n"
+    [*_, last] = seen(before + header + row, dataset="hired_employees")
+    assert last[1] == "refused"
+    assert "names id, name, datetime, job_id, department_id;" in str(last[2])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"id,x",
+        b"x,Department",
+        b"id,id",
+        b"id,job,x",
+        b"7,job",
+        b'"7" ,job',
+        b"id",
+        b"id,job" + b" " * 4096,
+        b"# id,job",
+    ],
+)
+def test_a_record_that_may_be_a_bad_row_refuses_no_file(record: bytes) -> None:
+    first, bad, last = seen(b"1,Sales\n" + record + b"\n2,Ops\n")
+    assert bad[1] != "refused"
+    assert [first, last] == rows((1, 1, "Sales"), (3, 2, "Ops"))
 
 
 def test_a_header_is_only_a_header_at_the_top() -> None:
@@ -442,3 +488,18 @@ def test_a_million_blank_lines_are_few_tokens() -> None:
     tokens = list(Reader(DATASETS["jobs"], io.BytesIO(data)))
     assert len(tokens) < 100
     assert sum(token.lines for token in tokens) == 1_000_002
+
+
+@pytest.mark.parametrize("space", [b" ", b"\t", b"  "])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_line_break_in_quotes_behind_a_space_starts_no_record(space: bytes, end: bytes) -> None:
+    data = b"1,Sales" + end + b"10," + space + b'"note' + end + b"11,Phantom" + end + b'"' + end + b"2,Ops" + end
+    first, bad, last = seen(data)
+    assert bad[:2] == (2, "problem")
+    assert [first, last] == rows((1, 1, "Sales"), (5, 2, "Ops"))
+
+
+def test_an_open_quote_behind_a_space_swallows_no_row() -> None:
+    data = b'10, "Sales\n2,Ops\n'
+    for rest in (b"", b'3,"IT"\n', b'3, "IT"\n'):
+        assert rows((2, 2, "Ops"))[0] in seen(data + rest)
