@@ -1,5 +1,6 @@
 """The gate itself."""
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -72,7 +73,7 @@ class Gate:
             case Door.PREFLIGHT:
                 await self._pass(_unsigned(scope), receive, _of_rules(head, send, preflight=True), Unchecked())
             case Door.FORM:
-                form = Form(head.header("content-type"), self._secret_of, self._now())
+                form = Form(head.header("content-type"), scope["path"].strip("/"), self._secret_of, self._now())
                 await self._pass(_unsigned(scope), receive, _of_rules(head, send), form)
             case Door.AWS:
                 await self._signed(head, scope, receive, send)
@@ -156,7 +157,7 @@ async def _undeclared(
 def _chunks(head: Head, claim: Signature, secret: str, said: str) -> Chunks:
     signed, trailer = _STREAMED[said]
     length = head.header("x-amz-decoded-content-length")
-    if not length.isascii() or not length.isdigit():
+    if not re.fullmatch(r"[0-9]{1,19}", length):
         raise Refused(411, "MissingContentLength", "x-amz-decoded-content-length must tell the length of the body")
 
     def sign(kind: str, previous: str, *hashes: str) -> str:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from infra.local.gate import signatures
 from infra.local.gate.refusal import Refused, denied, malformed, mismatch
@@ -30,12 +31,12 @@ def is_form(content_type: str) -> bool:
 class Form:
     """A check of a form's body. `secret_of(access key, token)` raises Refused for whom we do not know."""
 
-    def __init__(self, content_type: str, secret_of: SecretOf, now: datetime) -> None:
+    def __init__(self, content_type: str, bucket: str, secret_of: SecretOf, now: datetime) -> None:
         found = _TYPE.fullmatch(content_type.strip())
         if not found:
             raise malformed("the type of a form is multipart/form-data; boundary=…, and nothing else")
         self._between = b"\r\n--" + found[2].encode()
-        self._secret_of, self._now = secret_of, now
+        self._bucket, self._secret_of, self._now = bucket, secret_of, now
         self._seen = bytearray(b"\r\n")  # so that the first boundary looks like every other
         self._verified = False
 
@@ -45,7 +46,7 @@ class Form:
         self._seen += data
         fields = self._before_file()
         if fields is not None:
-            _verify(fields, self._secret_of, self._now)
+            _verify(fields, self._bucket, self._secret_of, self._now)
             self._verified = True
             self._seen.clear()
         elif len(self._seen) > MOST:
@@ -81,7 +82,7 @@ class Form:
         return None
 
 
-def _verify(fields: dict[str, str], secret_of: SecretOf, now: datetime) -> None:
+def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datetime) -> None:
     if missing := [name for name in _FIELDS if not fields.get(name)]:
         raise denied(f"only signed forms are taken: {missing[0]} is missing")
     if fields["x-amz-algorithm"] != signatures.ALGORITHM:
@@ -94,9 +95,25 @@ def _verify(fields: dict[str, str], secret_of: SecretOf, now: datetime) -> None:
     if service != "s3" or not hmac.compare_digest(computed.encode(), claimed.signature.encode("latin-1", "replace")):
         raise mismatch()
     try:
-        until = datetime.fromisoformat(json.loads(base64.b64decode(policy, validate=True))["expiration"])
-        over = now >= until
+        said = json.loads(base64.b64decode(policy, validate=True))
+        over = now >= datetime.fromisoformat(said["expiration"])
+        named = any(_names_bucket(condition, bucket) for condition in said["conditions"])
     except (ValueError, TypeError, KeyError):
-        raise Refused(400, "InvalidPolicyDocument", "the policy tells no time that it ends at") from None
+        raise Refused(
+            400, "InvalidPolicyDocument", "the policy does not tell when it ends, and for what it is"
+        ) from None
     if over:
         raise denied("Invalid according to Policy: Policy expired.")
+    if not named:
+        raise denied(f"Invalid according to Policy: no condition admits the bucket {bucket[:63]}")
+
+
+def _names_bucket(condition: Any, bucket: str) -> bool:
+    """A form is for buckets that its policy names. Other services have paths that look like a bucket's, and some of
+    them would take an unsigned request there."""
+    match condition:
+        case {"bucket": name} | ["eq", "$bucket", name]:
+            return bool(name == bucket)
+        case ["starts-with", "$bucket", str(beginning)]:
+            return bucket.startswith(beginning)
+    return False

@@ -115,9 +115,9 @@ def check_time(signature: Signature, now: datetime) -> None:
     if signature.seconds is None:
         if abs(now - at) > SKEW:
             raise Refused(403, "RequestTimeTooSkewed", "the request was signed more than 15 minutes from our time")
-    elif now < at - SKEW:
+    elif at - now > SKEW:
         raise denied("Request is not yet valid")
-    elif now > at + timedelta(seconds=signature.seconds):
+    elif now - at > timedelta(seconds=signature.seconds):
         raise denied("Request has expired")
 
 
@@ -137,7 +137,7 @@ def matches(head: Head, signature: Signature, secret: str, payload_hash: str) ->
     auth = signer(signature, secret)
     request = _request(head, signature, payload_hash)
     computed = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
-    return hmac.compare_digest(computed, signature.signature)
+    return hmac.compare_digest(computed.encode(), signature.signature.encode())
 
 
 def signer(signature: Signature, secret: str) -> Any:
