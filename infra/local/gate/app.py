@@ -9,11 +9,11 @@ from hashlib import sha256
 from http import HTTPStatus
 
 from infra.local.gate import bodies, signatures
-from infra.local.gate.bodies import Check, Checked, Chunks, Hashed, Incoming, Message, Receive, Unchecked
+from infra.local.gate.bodies import Check, Checked, Chunks, Hashed, Incoming, Message, Receive, Short, Unchecked
 from infra.local.gate.credentials import Keys, Session
 from infra.local.gate.doors import Door, door, is_ours
 from infra.local.gate.forms import Form
-from infra.local.gate.refusal import Refused, mismatch
+from infra.local.gate.refusal import Refused, TooLong, mismatch
 from infra.local.gate.signatures import Head, Signature
 
 Send = Callable[[Message], Awaitable[None]]
@@ -21,6 +21,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 Written = Callable[[str], Awaitable[None]]
 
 HELD = 100 * 1024 * 1024  # bytes of a body whose hash no header tells: a function's code, in base64
+LONGEST_CALL = 10 * 1024 * 1024  # bytes of a body that API Gateway takes
 _DRAINED = 256 * 1024 * 1024  # bytes that are read of a body that is refused
 _CORS = b"access-control-"
 _STREAMED = {  # x-amz-content-sha256 of bodies in chunks: (whether each is signed, whether headers follow)
@@ -69,7 +70,7 @@ class Gate:
             case Door.READY:
                 await self._pass(scope, receive, _without_cors(send), Unchecked())
             case Door.API:
-                await self._pass(_unsigned(scope), receive, send, Unchecked())
+                await self._pass(_unsigned(scope), receive, send, Short(LONGEST_CALL, TooLong()))
             case Door.PREFLIGHT:
                 await self._pass(_unsigned(scope), receive, _of_rules(head, send, preflight=True), Unchecked())
             case Door.FORM:

@@ -1,6 +1,7 @@
 """Forms that pages and programs send to S3: signed by the policy in them, whose fields come before the file.
 
-Here is checked who signed the policy, and until when; ministack checks the conditions.
+Here is checked who signed the policy, until when, for which bucket and, roughly, for how much: ministack holds all
+of a file before it checks the conditions.
 """
 
 import base64
@@ -15,6 +16,7 @@ from infra.local.gate import signatures
 from infra.local.gate.refusal import Refused, denied, malformed, mismatch
 from infra.local.gate.signatures import Signature
 
+_LARGEST = 5 * 1024**3  # bytes of a file in a form
 MOST = 64 * 1024  # bytes before the file; S3 takes 20 KB
 # One parameter, once: two parsers must not find two boundaries.
 _TYPE = re.compile(r'multipart/form-data; *boundary=("?)([0-9A-Za-z\'()+_,./:=?-]{1,70})\1', re.IGNORECASE)
@@ -39,14 +41,18 @@ class Form:
         self._bucket, self._secret_of, self._now = bucket, secret_of, now
         self._seen = bytearray(b"\r\n")  # so that the first boundary looks like every other
         self._verified = False
+        self._left = MOST  # bytes
 
     def feed(self, data: bytes) -> None:
+        self._left -= len(data)
         if self._verified:
+            if self._left < 0:
+                raise Refused(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
             return
         self._seen += data
         fields = self._before_file()
         if fields is not None:
-            _verify(fields, self._bucket, self._secret_of, self._now)
+            self._left = MOST + _verify(fields, self._bucket, self._secret_of, self._now)
             self._verified = True
             self._seen.clear()
         elif len(self._seen) > MOST:
@@ -82,7 +88,8 @@ class Form:
         return None
 
 
-def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datetime) -> None:
+def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datetime) -> int:
+    """The size that the file may have."""
     if missing := [name for name in _FIELDS if not fields.get(name)]:
         raise denied(f"only signed forms are taken: {missing[0]} is missing")
     if fields["x-amz-algorithm"] != signatures.ALGORITHM:
@@ -97,6 +104,7 @@ def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datet
     try:
         said = json.loads(base64.b64decode(policy, validate=True))
         over = now >= datetime.fromisoformat(said["expiration"])
+        sizes = [int(size) for kind, _, size in map(_triple, said["conditions"]) if kind == "content-length-range"]
         named = any(_names_bucket(condition, bucket) for condition in said["conditions"])
     except (ValueError, TypeError, KeyError):
         raise Refused(
@@ -106,6 +114,11 @@ def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datet
         raise denied("Invalid according to Policy: Policy expired.")
     if not named:
         raise denied(f"Invalid according to Policy: no condition admits the bucket {bucket[:63]}")
+    return min(sizes, default=_LARGEST)
+
+
+def _triple(condition: Any) -> Any:
+    return condition if isinstance(condition, list) and len(condition) == 3 else ("", "", "")
 
 
 def _names_bucket(condition: Any, bucket: str) -> bool:
