@@ -263,6 +263,16 @@ def test_a_form_without_any_signature_is_refused() -> None:
     assert send({"key": "k", "policy": forged(), "AWSAccessKeyId": "test", "signature": "x"}).behind.done == []
 
 
+def test_the_form_that_boto3_makes_by_itself_is_refused_with_what_to_do() -> None:
+    """Without signature_version it signs links and forms in the old way."""
+    body = b'--x\r\nContent-Disposition: form-data; name="AWSAccessKeyId"\r\n\r\nA\r\n'
+    body += b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n1,Sales\r\n--x--\r\n'
+    kind = [("Content-Type", "multipart/form-data; boundary=x")]
+    answer = Asked().ask(scope("POST", "/bucket", kind, length=len(body)), [body])
+    assert answer.status == 400
+    assert b"signature_version='s3v4'" in answer.body
+
+
 def test_a_form_of_a_stranger_is_refused() -> None:
     assert send(form(credentials=Credentials("test", "test"))).behind.done == []
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from infra.local.gate import signatures
-from infra.local.gate.refusal import Refused, denied, malformed, mismatch
+from infra.local.gate.refusal import Refused, denied, malformed, mismatch, old_version
 from infra.local.gate.signatures import Signature
 
 _LARGEST = 5 * 1024**3  # bytes of a file in a form
@@ -90,6 +90,8 @@ class Form:
 
 def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datetime) -> int:
     """The size that the file may have."""
+    if "awsaccesskeyid" in fields:
+        raise old_version()
     if missing := [name for name in _FIELDS if not fields.get(name)]:
         raise denied(f"only signed forms are taken: {missing[0]} is missing")
     if fields["x-amz-algorithm"] != signatures.ALGORITHM:

@@ -48,3 +48,7 @@ def mismatch() -> Refused:
         "The request signature we calculated does not match the signature you provided. Check your key and signing"
         " method; the credentials of this stage are in its env file.",
     )
+
+
+def old_version() -> Refused:
+    return malformed("Signature Version 2 is not supported: sign with Version 4 (signature_version='s3v4')")

@@ -21,7 +21,7 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.credentials import Credentials
 from botocore.utils import normalize_url_path
 
-from infra.local.gate.refusal import Refused, denied, malformed, mismatch
+from infra.local.gate.refusal import Refused, denied, malformed, mismatch, old_version
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -99,7 +99,7 @@ def claimed(head: Head) -> Signature | None:
     if authorization and in_query:
         raise malformed("only one of Authorization and X-Amz-Signature may be given")
     if _OLD.intersection(lower) or authorization.startswith("AWS "):
-        raise malformed("Signature Version 2 is not supported: sign with Version 4 (signature_version='s3v4')")
+        raise old_version()
     if in_query:
         if any(name not in names or lower.count(name.lower()) != 1 for name in (*_QUERY, "X-Amz-Signature")):
             raise Refused(
