@@ -64,7 +64,7 @@ class Daemon:
             options += ["--uid", str(user.pw_uid), "--gid", str(user.pw_gid)]
         if die_with_parent:
             options += ["--parent", str(os.getpid())]
-        with self.log.open("ab") as log:
+        with open(self.log, "ab", opener=_private) as log:
             _children.append(
                 subprocess.Popen(
                     [sys.executable, "-I", "-S", launch.__file__, *options, "--", *command],
@@ -115,6 +115,11 @@ class Daemon:
             return " | ".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except OSError:
             return "no log"
+
+
+def _private(path: str, flags: int) -> int:
+    """A failed statement stands in a log of Postgres as it was, and values of rows beside it."""
+    return os.open(path, flags, 0o600)
 
 
 def _reap() -> None:

@@ -73,6 +73,15 @@ def test_it_listens_on_loopback_only_and_wants_the_password(shared: Postgres) ->
     assert not accepts(Role(shared.role.user, "wrong").url(ports.HOST, port))
 
 
+def test_its_log_is_for_us_alone(shared: Postgres) -> None:
+    """A statement that fails stands there with the password or the rows in it."""
+    with closing(connect(shared.url)) as connection, pytest.raises(DatabaseError):
+        connection.run("ALTER ROLE nobody_at_all PASSWORD 'secret'")
+    log = shared.home / "postgres.log"
+    assert "PASSWORD 'secret'" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
 def test_it_never_runs_as_root(shared: Postgres) -> None:
     assert (shared.data / "postmaster.pid").stat().st_uid != 0
 

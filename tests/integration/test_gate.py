@@ -351,6 +351,9 @@ def test_a_function_is_who_it_is_and_learns_no_others_credentials(aws: EmbeddedA
         mine("s3").put_object(Bucket="bucket", Key="mine", Body=b"x")
     with pytest.raises(ClientError, match="AccessDenied"):
         mine("lambda").invoke(FunctionName="limited")
+    for service, call in (("ecs", "list_clusters"), ("cloudwatch", "list_metrics"), ("ec2", "describe_instances")):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            getattr(mine(service), call)()
     with pytest.raises(ClientError, match="AccessDenied"):
         mine("apigateway").import_rest_api(body=b'{"info": {"title": "x"}, "paths": {}}')
     embedded.allow(client, "limited-role", "arn:aws:s3:::bucket/*", "s3:PutObject")

@@ -207,6 +207,8 @@ def test_the_gate_takes_chunks() -> None:
     assert asked.ask(made, [body.replace(b"3", b"2", 1)]).status == 400
     assert len(asked.behind.done) == 1
     assert asked.ask(said("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body), [body]).status == 411
+    endless = said("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, X_Amz_Decoded_Content_Length="3" * 5000)
+    assert asked.ask(endless, [body]).status == 411
 
 
 # --- senders that do not get on

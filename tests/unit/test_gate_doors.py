@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.local.gate.app import LONGEST_CALL
 from tests.asgi import HOST, KEYS, Answer, Asked, Behind, of_signed, scope
 
 API = "/_aws/execute-api/abc123/api"
@@ -189,10 +192,16 @@ def test_the_api_answers_for_itself() -> None:
 # --- forms
 
 
-def form(seconds: int = 3600, credentials: Credentials = SIGNER) -> dict[str, str]:
+def form(
+    seconds: int = 3600,
+    credentials: Credentials = SIGNER,
+    bucket: Any = MappingProxyType({"bucket": "bucket"}),
+    size: Any = ("content-length-range", 1, 1000),
+) -> dict[str, str]:
     request = AWSRequest("POST", f"http://{HOST}/bucket")
     until = datetime.now(UTC) + timedelta(seconds=seconds)
-    policy = {"expiration": until.strftime("%Y-%m-%dT%H:%M:%SZ"), "conditions": [{"key": "k"}, {"bucket": "bucket"}]}
+    condition = dict(bucket) if isinstance(bucket, Mapping) else bucket
+    policy = {"expiration": until.strftime("%Y-%m-%dT%H:%M:%SZ"), "conditions": [{"key": "k"}, condition, list(size)]}
     request.context["s3-presign-post-policy"] = policy
     request.context["s3-presign-post-fields"] = {"key": "k"}
     S3SigV4PostAuth(credentials, "s3", "us-east-1").add_auth(request)
@@ -254,6 +263,16 @@ def test_a_form_without_any_signature_is_refused() -> None:
     assert send({"key": "k", "policy": forged(), "AWSAccessKeyId": "test", "signature": "x"}).behind.done == []
 
 
+def test_the_form_that_boto3_makes_by_itself_is_refused_with_what_to_do() -> None:
+    """Without signature_version it signs links and forms in the old way."""
+    body = b'--x\r\nContent-Disposition: form-data; name="AWSAccessKeyId"\r\n\r\nA\r\n'
+    body += b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n1,Sales\r\n--x--\r\n'
+    kind = [("Content-Type", "multipart/form-data; boundary=x")]
+    answer = Asked().ask(scope("POST", "/bucket", kind, length=len(body)), [body])
+    assert answer.status == 400
+    assert b"signature_version='s3v4'" in answer.body
+
+
 def test_a_form_of_a_stranger_is_refused() -> None:
     assert send(form(credentials=Credentials("test", "test"))).behind.done == []
 
@@ -273,6 +292,32 @@ def test_a_form_has_a_file_after_its_fields_and_not_too_many_before_it() -> None
     assert send({"filler": "x" * 70_000, **form()}).behind.done == []
 
 
+def test_a_file_that_is_much_longer_than_its_form_allows_is_not_read_to_its_end() -> None:
+    """ministack would hold all of it before it looks at its length."""
+    kind, most = "multipart/form-data; boundary=xYz", 100_000
+    fields = form(bucket={"bucket": "bucket"}, size=["content-length-range", 1, most])
+    head = "".join(f'--xYz\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in fields.items())
+    head += '--xYz\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+    for size, status in ((most, 200), (3 * most, 400)):
+        asked = Asked()
+        made = scope("POST", "/bucket", [("Content-Type", kind)], length=1_000_000)
+        body = [head.encode(), *[b"x" * 10_000] * (size // 10_000), b"\r\n--xYz--\r\n"]
+        assert asked.ask(made, body).status == status
+        assert bool(asked.behind.done) == (status == 200)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/csv", "text/plain"])
+def test_a_call_of_the_api_has_a_body_that_api_gateway_takes(kind: str) -> None:
+    """Anybody may send one, a page of another origin too, and ministack holds it several times."""
+    made = scope("POST", f"{API}/uploads/check", [("Content-Type", kind)], length=LONGEST_CALL)
+    pieces = [b"x" * 1_048_576] * 10
+    asked = Asked()
+    assert asked.ask(made, pieces).status == 200
+    answer = asked.ask(made, [*pieces, b"x"])
+    assert (answer.status, json.loads(answer.body)) == (413, {"message": "Request Too Long"})
+    assert len(asked.behind.done) == 1
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -287,9 +332,28 @@ def test_the_boundary_is_told_once(kind: str) -> None:
     assert send(form(), kind=kind).behind.done == []
 
 
-def test_a_form_goes_to_a_bucket() -> None:
-    for path in ("/", "/_ministack/reset", "/Functions"):
-        assert send(form(), path=path).behind.done == []
+@pytest.mark.parametrize("path", ["/", "/_ministack/reset", "/Functions", "/other", "/bucket/key", "/bucket?delete"])
+def test_a_form_goes_to_the_bucket_that_its_policy_names(path: str) -> None:
+    """Other services have paths like a bucket's, or are asked by a query, and some would take what is not signed."""
+    assert send(form(), path=path).behind.done == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "admitted"),
+    [
+        ({"bucket": "bucket"}, True),
+        (["eq", "$bucket", "bucket"], True),
+        (["starts-with", "$bucket", "buck"], True),
+        ({"bucket": "other"}, False),
+        (["eq", "$key", "bucket"], False),
+        (["starts-with", "$bucket", "o"], False),
+        (["starts-with", "$bucket", 1], False),
+        ({}, False),
+        ("bucket", False),
+    ],
+)
+def test_a_policy_names_a_bucket_in_each_of_its_ways(condition: Any, admitted: bool) -> None:
+    assert bool(send(form(bucket=condition)).behind.done) == admitted
 
 
 # --- what is remembered

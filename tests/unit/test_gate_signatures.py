@@ -1,5 +1,7 @@
 """Whatever botocore signs is let in, and any change of it is not."""
 
+import base64
+import re
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -136,6 +138,7 @@ def test_a_link_for_more_than_a_week_is_refused() -> None:
         ("&X-Amz-Signature=", "&x-amz-credential=test%2F1%2F2%2Fs3%2Faws4_request&X-Amz-Signature="),
         ("&X-Amz-Signature=", "&X-Amz-Credential=test&X-Amz-Signature="),
         ("&X-Amz-Signature=", "&response-content-type=text%2Fhtml&X-Amz-Signature="),
+        ("&X-Amz-Signature=", "&X-Amz-Signature=%C3%A9"),
     ],
 )
 def test_no_change_of_a_link_is_let_in(changed: tuple[str, str]) -> None:
@@ -146,6 +149,15 @@ def test_no_change_of_a_link_is_let_in(changed: tuple[str, str]) -> None:
     asked = Asked()
     assert asked.ask(made).status in (400, 403)
     assert asked.behind.begun == 0
+
+
+@pytest.mark.parametrize("time", ["00010101T000000Z", "99991231T235959Z"])
+def test_a_link_of_the_first_or_last_second_there_is_is_refused(time: str) -> None:
+    made = link()
+    query = re.sub(r"\d{8}T\d{6}Z", time, made["query_string"].decode())
+    made["query_string"] = re.sub(r"\d{8}(?=%2F)", time[:8], query).encode()
+    assert made["query_string"].decode().count(time[:8]) == 2
+    assert Asked().ask(made).status == 403
 
 
 def test_a_link_takes_no_header_of_amazon_that_was_not_signed() -> None:
@@ -244,7 +256,8 @@ def test_a_functions_credentials_do_not_follow_from_its_name() -> None:
 
 def test_a_function_shows_its_token_unchanged() -> None:
     request = AWSRequest("GET", f"http://{HOST}/bucket")
-    for token in ("", "x", SESSION.token[:-1] + "!", SESSION.token.upper(), "é" + SESSION.token):
+    nested = base64.urlsafe_b64encode(b"[" * 20_000).decode()
+    for token in ("", "x", SESSION.token[:-1] + "!", SESSION.token.upper(), "é" + SESSION.token, nested):
         forged = Credentials(SESSION.access_key, SESSION.secret_key, token)
         assert Asked().ask(signed("s3", deepcopy(request), forged)).status == 403, token
 

@@ -12,6 +12,7 @@ from infra.deploy.policies import policies
 from infra.deploy.target import Vpc, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local.commands import STAGES
+from infra.local.gate.app import FOR_FUNCTIONS
 from infra.venv import ROOT
 
 CONFIG: dict[str, Any] = json.loads((ROOT / ".chalice" / "config.json").read_text())
@@ -140,6 +141,13 @@ SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:hireflow-local-da
 )
 def test_who_may(action: str, resource: str, functions: set[str]) -> None:
     assert who_may(action, resource) == functions
+
+
+def test_the_embedded_cloud_serves_functions_what_their_policies_speak_of() -> None:
+    actions = [
+        action for policy in made("local").values() for found in policy["Statement"] for action in found["Action"]
+    ]
+    assert {action.partition(":")[0] for action in actions} | {"sts"} == set(FOR_FUNCTIONS)
 
 
 def test_a_name_that_is_not_known_is_not_deployed(tmp_path: Path) -> None:

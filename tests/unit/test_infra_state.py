@@ -63,6 +63,17 @@ def test_delete_removes_our_folder(state: State) -> None:
     assert not state.folder.exists()
 
 
+def test_other_users_find_nothing_in_the_folder(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    (tmp_path / "state" / "build").mkdir(parents=True)
+    (tmp_path / "state").chmod(0o755)
+    with state.turn():
+        pass
+    for folder in (state.folder, state.build("local").parent):
+        assert not folder.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH)
+    assert not state.build("local").parent.stat().st_mode & 0o077
+
+
 def test_a_lock_keeps_the_second_one_out(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with locked(path, 1, "busy"), pytest.raises(CloudError, match="busy"), locked(path, 0.05, "busy"):

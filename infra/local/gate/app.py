@@ -1,5 +1,6 @@
 """The gate itself."""
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -8,11 +9,11 @@ from hashlib import sha256
 from http import HTTPStatus
 
 from infra.local.gate import bodies, signatures
-from infra.local.gate.bodies import Check, Checked, Chunks, Hashed, Incoming, Message, Receive, Unchecked
+from infra.local.gate.bodies import Check, Checked, Chunks, Hashed, Incoming, Message, Receive, Short, Unchecked
 from infra.local.gate.credentials import Keys, Session
 from infra.local.gate.doors import Door, door, is_ours
 from infra.local.gate.forms import Form
-from infra.local.gate.refusal import Refused, mismatch
+from infra.local.gate.refusal import Refused, TooLong, denied, mismatch
 from infra.local.gate.signatures import Head, Signature
 
 Send = Callable[[Message], Awaitable[None]]
@@ -20,8 +21,12 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 Written = Callable[[str], Awaitable[None]]
 
 HELD = 100 * 1024 * 1024  # bytes of a body whose hash no header tells: a function's code, in base64
+LONGEST_CALL = 10 * 1024 * 1024  # bytes of a body that API Gateway takes
 _DRAINED = 256 * 1024 * 1024  # bytes that are read of a body that is refused
 _CORS = b"access-control-"
+# Services that a function may call, each as its policy says. ministack knows no actions of some others, and lets
+# everybody do everything there who has signed.
+FOR_FUNCTIONS = ("lambda", "logs", "s3", "secretsmanager", "sqs", "sts")
 _STREAMED = {  # x-amz-content-sha256 of bodies in chunks: (whether each is signed, whether headers follow)
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (True, False),
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": (True, True),
@@ -68,11 +73,11 @@ class Gate:
             case Door.READY:
                 await self._pass(scope, receive, _without_cors(send), Unchecked())
             case Door.API:
-                await self._pass(_unsigned(scope), receive, send, Unchecked())
+                await self._pass(_unsigned(scope), receive, send, Short(LONGEST_CALL, TooLong()))
             case Door.PREFLIGHT:
                 await self._pass(_unsigned(scope), receive, _of_rules(head, send, preflight=True), Unchecked())
             case Door.FORM:
-                form = Form(head.header("content-type"), self._secret_of, self._now())
+                form = Form(head.header("content-type"), scope["path"].strip("/"), self._secret_of, self._now())
                 await self._pass(_unsigned(scope), receive, _of_rules(head, send), form)
             case Door.AWS:
                 await self._signed(head, scope, receive, send)
@@ -82,6 +87,8 @@ class Gate:
         if claim is None:
             raise Refused(403, "AccessDenied", "requests must be signed with the credentials of this stage's env file")
         secret = self._secret_of(claim.access_key, claim.token)
+        if claim.token and claim.service not in FOR_FUNCTIONS:
+            raise denied(f"functions have no access to {claim.service[:40]} here")
         signatures.check_time(claim, self._now())
         signatures.check_signed_headers(head, claim)
         receive, check = await _body_check(head, claim, secret, receive)
@@ -156,7 +163,7 @@ async def _undeclared(
 def _chunks(head: Head, claim: Signature, secret: str, said: str) -> Chunks:
     signed, trailer = _STREAMED[said]
     length = head.header("x-amz-decoded-content-length")
-    if not length.isascii() or not length.isdigit():
+    if not re.fullmatch(r"[0-9]{1,19}", length):
         raise Refused(411, "MissingContentLength", "x-amz-decoded-content-length must tell the length of the body")
 
     def sign(kind: str, previous: str, *hashes: str) -> str:

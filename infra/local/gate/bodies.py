@@ -49,6 +49,21 @@ class Unchecked:
         pass
 
 
+class Short:
+    """Nobody signed it: `refusal` is for one of more than `most` bytes, since who is behind us holds all of it."""
+
+    def __init__(self, most: int, refusal: Refused) -> None:
+        self._left, self._refusal = most, refusal
+
+    def feed(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            raise self._refusal
+
+    async def end(self) -> None:
+        pass
+
+
 class Hashed:
     """The hash of it was signed. A long body is hashed by a thread, beside what else is done with it."""
 

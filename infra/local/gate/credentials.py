@@ -84,7 +84,7 @@ class Keys:
         try:
             function, role = json.loads(base64.urlsafe_b64decode(token.partition(".")[0]))
             session = self.session(str(function), str(role))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None
         same = hmac.compare_digest(session.token.encode(), token.encode("utf-8", "replace"))
         return session if same and access_key == session.access_key else None

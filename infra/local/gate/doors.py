@@ -12,6 +12,8 @@ _CONTROL = re.compile(r"/(?:_ministack|_localstack|_aws|health)(?:/|$)")
 # The two forms of an API's address that need no name of a host, as ministack reads them.
 _API = re.compile(r"/_aws/execute-api/[^/]+/.*|/restapis/[^/]+/[^/]*/_user_request_(?:/.*)?", re.DOTALL)
 _BUCKET = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?", re.DOTALL)
+# Forms go to a bucket itself. A query or more of a path would ask other services for something, under no name.
+_FORMS = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?")
 # Names of this machine, which no other host can take. Their port does not matter: a tunnel or a proxy has another.
 _OURS = re.compile(r"(?:127\.0\.0\.1|localhost)(?::\d{1,5})?")
 
@@ -35,8 +37,8 @@ def door(head: Head, path: str) -> Door:
         return Door.NOWHERE
     if head.method == "OPTIONS":
         return Door.PREFLIGHT if _BUCKET.fullmatch(path) else Door.NOWHERE
-    unsigned = not head.header("authorization") and not any(name.lower().startswith("x-amz-") for name, _ in head.query)
-    if head.method == "POST" and unsigned and is_form(head.header("content-type")) and _BUCKET.fullmatch(path):
+    unsigned = not head.header("authorization") and not head.query
+    if head.method == "POST" and unsigned and is_form(head.header("content-type")) and _FORMS.fullmatch(path):
         return Door.FORM
     return Door.AWS
 

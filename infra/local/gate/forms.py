@@ -1,6 +1,7 @@
 """Forms that pages and programs send to S3: signed by the policy in them, whose fields come before the file.
 
-Here is checked who signed the policy, and until when; ministack checks the conditions.
+Here is checked who signed the policy, until when, for which bucket and, roughly, for how much: ministack holds all
+of a file before it checks the conditions.
 """
 
 import base64
@@ -9,11 +10,13 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from infra.local.gate import signatures
-from infra.local.gate.refusal import Refused, denied, malformed, mismatch
+from infra.local.gate.refusal import Refused, denied, malformed, mismatch, old_version
 from infra.local.gate.signatures import Signature
 
+_LARGEST = 5 * 1024**3  # bytes of a file in a form
 MOST = 64 * 1024  # bytes before the file; S3 takes 20 KB
 # One parameter, once: two parsers must not find two boundaries.
 _TYPE = re.compile(r'multipart/form-data; *boundary=("?)([0-9A-Za-z\'()+_,./:=?-]{1,70})\1', re.IGNORECASE)
@@ -30,22 +33,26 @@ def is_form(content_type: str) -> bool:
 class Form:
     """A check of a form's body. `secret_of(access key, token)` raises Refused for whom we do not know."""
 
-    def __init__(self, content_type: str, secret_of: SecretOf, now: datetime) -> None:
+    def __init__(self, content_type: str, bucket: str, secret_of: SecretOf, now: datetime) -> None:
         found = _TYPE.fullmatch(content_type.strip())
         if not found:
             raise malformed("the type of a form is multipart/form-data; boundary=…, and nothing else")
         self._between = b"\r\n--" + found[2].encode()
-        self._secret_of, self._now = secret_of, now
+        self._bucket, self._secret_of, self._now = bucket, secret_of, now
         self._seen = bytearray(b"\r\n")  # so that the first boundary looks like every other
         self._verified = False
+        self._left = MOST  # bytes
 
     def feed(self, data: bytes) -> None:
+        self._left -= len(data)
         if self._verified:
+            if self._left < 0:
+                raise Refused(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
             return
         self._seen += data
         fields = self._before_file()
         if fields is not None:
-            _verify(fields, self._secret_of, self._now)
+            self._left = MOST + _verify(fields, self._bucket, self._secret_of, self._now)
             self._verified = True
             self._seen.clear()
         elif len(self._seen) > MOST:
@@ -81,7 +88,10 @@ class Form:
         return None
 
 
-def _verify(fields: dict[str, str], secret_of: SecretOf, now: datetime) -> None:
+def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datetime) -> int:
+    """The size that the file may have."""
+    if "awsaccesskeyid" in fields:
+        raise old_version()
     if missing := [name for name in _FIELDS if not fields.get(name)]:
         raise denied(f"only signed forms are taken: {missing[0]} is missing")
     if fields["x-amz-algorithm"] != signatures.ALGORITHM:
@@ -94,9 +104,31 @@ def _verify(fields: dict[str, str], secret_of: SecretOf, now: datetime) -> None:
     if service != "s3" or not hmac.compare_digest(computed.encode(), claimed.signature.encode("latin-1", "replace")):
         raise mismatch()
     try:
-        until = datetime.fromisoformat(json.loads(base64.b64decode(policy, validate=True))["expiration"])
-        over = now >= until
+        said = json.loads(base64.b64decode(policy, validate=True))
+        over = now >= datetime.fromisoformat(said["expiration"])
+        sizes = [int(size) for kind, _, size in map(_triple, said["conditions"]) if kind == "content-length-range"]
+        named = any(_names_bucket(condition, bucket) for condition in said["conditions"])
     except (ValueError, TypeError, KeyError):
-        raise Refused(400, "InvalidPolicyDocument", "the policy tells no time that it ends at") from None
+        raise Refused(
+            400, "InvalidPolicyDocument", "the policy does not tell when it ends, and for what it is"
+        ) from None
     if over:
         raise denied("Invalid according to Policy: Policy expired.")
+    if not named:
+        raise denied(f"Invalid according to Policy: no condition admits the bucket {bucket[:63]}")
+    return min(sizes, default=_LARGEST)
+
+
+def _triple(condition: Any) -> Any:
+    return condition if isinstance(condition, list) and len(condition) == 3 else ("", "", "")
+
+
+def _names_bucket(condition: Any, bucket: str) -> bool:
+    """A form is for buckets that its policy names. Other services have paths that look like a bucket's, and some of
+    them would take an unsigned request there."""
+    match condition:
+        case {"bucket": name} | ["eq", "$bucket", name]:
+            return bool(name == bucket)
+        case ["starts-with", "$bucket", str(beginning)]:
+            return bucket.startswith(beginning)
+    return False

@@ -23,6 +23,16 @@ class Refused(Exception):
         return "application/xml", f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'.encode()
 
 
+class TooLong(Refused):
+    """As API Gateway says it."""
+
+    def __init__(self) -> None:
+        super().__init__(413, "RequestTooLongException", "Request Too Long")
+
+    def answer(self, content_type: str, target: str) -> tuple[str, bytes]:  # noqa: ARG002 - it has one protocol
+        return "application/json", json.dumps({"message": str(self)}).encode()
+
+
 def denied(message: str) -> Refused:
     return Refused(403, "AccessDenied", message)
 
@@ -38,3 +48,7 @@ def mismatch() -> Refused:
         "The request signature we calculated does not match the signature you provided. Check your key and signing"
         " method; the credentials of this stage are in its env file.",
     )
+
+
+def old_version() -> Refused:
+    return malformed("Signature Version 2 is not supported: sign with Version 4 (signature_version='s3v4')")

@@ -21,7 +21,7 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.credentials import Credentials
 from botocore.utils import normalize_url_path
 
-from infra.local.gate.refusal import Refused, denied, malformed, mismatch
+from infra.local.gate.refusal import Refused, denied, malformed, mismatch, old_version
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -99,7 +99,7 @@ def claimed(head: Head) -> Signature | None:
     if authorization and in_query:
         raise malformed("only one of Authorization and X-Amz-Signature may be given")
     if _OLD.intersection(lower) or authorization.startswith("AWS "):
-        raise malformed("Signature Version 2 is not supported: sign with Version 4 (signature_version='s3v4')")
+        raise old_version()
     if in_query:
         if any(name not in names or lower.count(name.lower()) != 1 for name in (*_QUERY, "X-Amz-Signature")):
             raise Refused(
@@ -115,9 +115,9 @@ def check_time(signature: Signature, now: datetime) -> None:
     if signature.seconds is None:
         if abs(now - at) > SKEW:
             raise Refused(403, "RequestTimeTooSkewed", "the request was signed more than 15 minutes from our time")
-    elif now < at - SKEW:
+    elif at - now > SKEW:
         raise denied("Request is not yet valid")
-    elif now > at + timedelta(seconds=signature.seconds):
+    elif now - at > timedelta(seconds=signature.seconds):
         raise denied("Request has expired")
 
 
@@ -137,7 +137,7 @@ def matches(head: Head, signature: Signature, secret: str, payload_hash: str) ->
     auth = signer(signature, secret)
     request = _request(head, signature, payload_hash)
     computed = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
-    return hmac.compare_digest(computed, signature.signature)
+    return hmac.compare_digest(computed.encode(), signature.signature.encode())
 
 
 def signer(signature: Signature, secret: str) -> Any:
