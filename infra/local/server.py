@@ -48,15 +48,25 @@ class Alive:
         self._rotating: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        await self._inner(scope, self._watched(receive) if scope["type"] == "lifespan" else receive, send)
+        if scope["type"] == "lifespan":
+            receive, send = self._ending(receive), self._started(send)
+        await self._inner(scope, receive, send)
 
-    def _watched(self, receive: Receive) -> Receive:
-        async def watched() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
+    def _started(self, send: Send) -> Send:
+        """Begin when all that was remembered is there: what is written before that would be empty."""
+
+        async def started(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
                 self._memory.start()
                 self._rotating = asyncio.get_running_loop().create_task(rotating(self._log))
-            elif message["type"] == "lifespan.shutdown":
+            await send(message)
+
+        return started
+
+    def _ending(self, receive: Receive) -> Receive:
+        async def ending() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
                 await self._memory.stop()
                 if self._rotating is not None:
                     self._rotating.cancel()
@@ -64,7 +74,7 @@ class Alive:
                         await self._rotating
             return message
 
-        return watched
+        return ending
 
 
 def application(home: Path, endpoint: str) -> App:

@@ -1,0 +1,54 @@
+"""What goes on beside the embedded AWS begins and ends with it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from infra.local.gate.app import Send
+from infra.local.gate.bodies import Message, Receive
+from infra.local.memory import Memory
+from infra.local.server import Alive
+
+
+def test_nothing_is_written_before_all_that_was_remembered_is_there(tmp_path: Path) -> None:
+    """A look at a service that has not been given its state yet would find it empty, and write that."""
+    told: list[str] = []
+
+    class Watched(Memory):
+        def start(self) -> None:
+            told.append("memory starts")
+            super().start()
+
+        async def stop(self) -> None:
+            await super().stop()
+            told.append("memory stops")
+
+    async def inner(_: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        told.append("state is loaded")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        told.append("state is saved")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def send(message: Any) -> None:
+        told.append(message["type"])
+
+    events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+    async def receive() -> Any:
+        return events.pop(0)
+
+    async def run() -> None:
+        memory = Watched({}, lambda *_: None, lambda _: None)
+        await Alive(inner, memory, tmp_path / "aws.log")({"type": "lifespan"}, receive, send)
+
+    asyncio.run(run())
+    assert told == [
+        "state is loaded",
+        "memory starts",
+        "lifespan.startup.complete",
+        "memory stops",
+        "state is saved",
+        "lifespan.shutdown.complete",
+    ]
