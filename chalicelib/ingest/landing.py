@@ -222,6 +222,8 @@ def _begin(session: Session, restarted: bool) -> _State:
     )
     session.run("UPDATE landing_sweep SET swept_at = now()")
     anew = restarted or datetime.now(UTC) - swept_at > OUTAGE
+    if anew:
+        _remind_all(session)
     return _State(starts_at, swept_at, Position() if anew else Position(unquote(key), version), anew)
 
 
@@ -239,6 +241,13 @@ def _remind(session: Session, source: str) -> None:
         "UPDATE loads SET queued_at = now() WHERE source = :source AND version IS NULL AND status = 'queued'",
         source=source,
     )
+
+
+def _remind_all(session: Session) -> None:
+    """Likewise for all that are announced: their wait went on while nothing could be offered. Their objects may lie
+    far behind in the list, or behind the budget, and another sweep beside this one would fail them meanwhile, for good
+    where they are restores."""
+    session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
 
 
 def _known(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:

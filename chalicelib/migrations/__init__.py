@@ -40,3 +40,13 @@ def upgrade(
 
             roles.admit(connection, app_url, connections)
         return MigrationContext.configure(connection).get_current_revision() or "base"
+
+
+def head() -> str:
+    """The revision that `upgrade` brings a database to."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return ScriptDirectory.from_config(config).get_current_head() or "base"

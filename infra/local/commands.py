@@ -9,11 +9,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib import migrations
 from infra.deploy import driver, removal
 from infra.deploy.logins import Logins, authentication
 from infra.deploy.target import PASSED_THROUGH, Target, bucket_names, queue_names
 from infra.errors import CloudError
-from infra.local import compose
+from infra.local import compose, provision
 from infra.local.cloud import Cloud, Embedded, Given, Report, Services, connections
 from infra.local.state import State
 
@@ -38,7 +39,8 @@ class Commands:
             self.state.note(cloud=kind)
             services = self._cloud(kind).up(self.report)
             target = self._target(services)
-            if not driver.is_current(target):
+            # The database is asked, too: it may have been deleted, or brought back as it was long ago.
+            if not driver.is_current(target) or provision.revision(services.database_url) != migrations.head():
                 self.state.env_file.unlink(missing_ok=True)  # what it says is not true while we deploy
                 driver.deploy(target, self.report)
             token = self._operator_token(target) if guarded else ""

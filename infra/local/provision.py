@@ -75,6 +75,15 @@ def is_done(owner_url: str) -> bool:
     return accepts(owner_url) and accepts(functions_url(owner_url))
 
 
+def revision(owner_url: str) -> str | None:
+    """The migration that a database is at; None for an empty one, or one that cannot be asked."""
+    try:
+        with closing(connect(owner_url)) as server:
+            return str(server.run("SELECT version_num FROM alembic_version")[0][0])
+    except (DatabaseError, InterfaceError, OSError, IndexError):
+        return None
+
+
 def create(superuser_url: str, role: Role) -> None:
     """Create or adapt the owner, the functions' role and the database. Safe to repeat; that both can log in
     means that all was done."""

@@ -1,12 +1,16 @@
 """The embedded cloud as it is started, stopped, killed and started again."""
 
 import stat
+from contextlib import closing
+from urllib.parse import urlsplit
 
 import pytest
 
+from chalicelib import migrations
+from infra.local import provision
 from infra.local.aws import EmbeddedAws
 from infra.local.postgres import Postgres, home_of
-from infra.local.provision import Role
+from infra.local.provision import Role, connect
 from infra.local.state import ENV_KEYS
 from tests.e2e.cloud import Cloud, counts
 
@@ -30,6 +34,24 @@ def test_up_again_changes_nothing(cloud: Cloud, capsys: pytest.CaptureFixture[st
     cloud.commands.up()
     assert capsys.readouterr().out.split() == ["ready:", cloud.env["API_URL"]]
     assert cloud.commands.state.read_env() == cloud.env
+
+
+def test_up_makes_a_database_that_was_deleted_anew_and_loads_nothing_old(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.upload("departments_old.csv", "4711,Old\n")
+    superuser = Postgres(home_of(cloud.commands.state.folder), Role("", "")).superuser_url
+    owner = str(urlsplit(cloud.env["DATABASE_URL"]).username)
+    with closing(connect(superuser)) as server:
+        server.run("DROP DATABASE hireflow WITH (FORCE)")
+        server.run(f"CREATE DATABASE hireflow OWNER {owner}")
+    assert provision.revision(cloud.env["DATABASE_URL"]) is None
+    cloud.commands.up()
+    assert "migrations" in capsys.readouterr().out
+    assert provision.revision(cloud.env["DATABASE_URL"]) == migrations.head()
+    assert counts(cloud.upload("departments_new.csv", "4712,New\n")) == (1, 1, 0, 0, 0, 0)
+    cloud.commands.invoke_scheduled("sweep", {"restarted": True})
+    assert cloud.table("departments") == [(4712, "New")]
 
 
 def test_credentials_are_this_stages_own(cloud: Cloud) -> None:

@@ -370,3 +370,26 @@ def test_what_is_wrong_with_an_order_of_log_events_is_said(client: Client) -> No
     logs = client("logs")
     with pytest.raises(logs.exceptions.ResourceNotFoundException):
         logs.filter_log_events(logGroupName="/nowhere")
+
+
+ODD_KEYS = sorted(["a\x01.csv", "a\r.csv", "a\n.csv", "a\ufffe.csv", "a b+c%20<&>é.csv", "plain.csv"], key=str.encode)
+
+
+def test_versions_of_keys_that_xml_has_no_room_for_are_still_missing(bare: Client) -> None:
+    with pytest.raises(ClientError):
+        odd_versions(bare)
+
+
+def test_versions_of_any_key_can_be_listed(client: Client) -> None:
+    assert odd_versions(client) == ODD_KEYS
+
+
+def odd_versions(client: Client) -> list[str]:
+    s3, bucket, found = client("s3"), "odd-keys", []
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ODD_KEYS:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": 1}):
+        found += [version["Key"] for version in page.get("Versions", ())]
+    return found

@@ -63,6 +63,11 @@ def run(landing: Landing, sql: str) -> None:
         session.run(sql)
 
 
+def run_rows(landing: Landing, sql: str) -> list[list[Any]]:
+    with landing.database.session() as session:
+        return session.run(sql)
+
+
 @pytest.fixture
 def other(database_url: str) -> Iterator[Database]:
     """Another worker's database."""
@@ -187,6 +192,23 @@ def test_a_restore_whose_event_was_lost_is_adopted_and_not_given_up_meanwhile(
     load = landing.load()
     assert (load["id"], load["status"], landing.loads()) == (load_id, "failed", 1)
     assert "gave up" not in load["error"]
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_restore_that_a_sweep_has_not_come_to_is_not_given_up_after_an_outage(
+    landing: Landing, function: Function, restarted: bool
+) -> None:
+    with landing.database.session() as session:
+        _, key = loads.queue_restore(session, DATASETS["jobs"], LANDING, "20210727T160208Z", "0" * 64)
+        session.run("UPDATE loads SET queued_at = now() - interval '20 minutes'")
+        session.run("UPDATE landing_sweep SET swept_at = now() - interval '20 minutes'")
+    landing.put("departments.csv", "1,Sales\n")
+    landing.put(key, "damaged")
+    assert sweep(function, restarted=restarted, budget=Budget(offers=1)) == 1  # the first one of the list
+    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"] == 0
+    assert sweep(function) == 1
+    function.work()
+    assert run_rows(landing, "SELECT status, version IS NULL FROM loads WHERE kind = 'restore'") == [["failed", False]]
 
 
 @pytest.mark.parametrize("status", ["failed", "succeeded"])
