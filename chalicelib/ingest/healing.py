@@ -6,7 +6,7 @@ commit, whoever adds orphans looks for their parents after its own, and a schedu
 what a crash between the two left behind.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.database import Session
 from chalicelib.datasets import DATASETS, Dataset, children
@@ -49,6 +49,15 @@ def heal_all(session: Session, grace: timedelta) -> int:
     healed = sum(heal(session, dataset, grace) for dataset in DATASETS.values() if dataset.references)
     session.run(f"DELETE FROM orphans WHERE rejected_at <= now() - {_interval(grace)}")
     return healed
+
+
+def extend(session: Session, stopped_at: datetime) -> None:
+    """Give orphans the time back that has passed since everything stopped: a parent that S3 had accepted by then is only
+    now loaded."""
+    session.run(
+        "UPDATE orphans SET rejected_at = least(now(), rejected_at + (now() - CAST(:stopped_at AS timestamptz)))",
+        stopped_at=stopped_at,
+    )
 
 
 def heal(

@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote
 from chalicelib import unattended
 from chalicelib.database import Database, Session, lock_timeout
 from chalicelib.errors import NotFound, Unavailable
+from chalicelib.ingest import healing
 from chalicelib.ingest.offers import Offer, event_of_load, event_of_version
 from chalicelib.ingest.pacing import AT_ONCE, Paced
 from chalicelib.storage import Bucket, Position, Version, VersionPage
@@ -65,7 +66,7 @@ class Budget:
 
 PATIENCE = Patience()
 PERIODIC = Budget()
-AFTER_RESTART = Budget(pages=10**6)
+AFTER_RESTART = Budget(pages=10**6, offers=10**6)
 
 
 class Listing(Protocol):
@@ -224,6 +225,7 @@ def _begin(session: Session, restarted: bool) -> _State:
     anew = restarted or datetime.now(UTC) - swept_at > OUTAGE
     if anew:
         _remind_all(session)
+        healing.extend(session, swept_at)
     return _State(starts_at, swept_at, Position() if anew else Position(unquote(key), version), anew)
 
 

@@ -475,6 +475,30 @@ def test_an_outage_is_noticed_without_being_told(landing: Landing, function: Fun
 # --- the start
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+def test_rows_go_on_waiting_for_a_parent_whose_event_an_outage_has_swallowed(
+    landing: Landing, function: Function, restarted: bool
+) -> None:
+    run(landing, "INSERT INTO jobs VALUES (1, 'Cook')")
+    landing.deliver(landing.put("hired_employees.csv", "1,Ann,2021-01-01,1,1\n"))
+    landing.put("departments.csv", "1,Sales\n")
+    run(landing, "UPDATE orphans SET rejected_at = now() - interval '10 hours 1 minute'")
+    run(landing, "UPDATE landing_sweep SET swept_at = now() - interval '10 hours'")
+    assert sweep(function, restarted=restarted) == 1
+    upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)
+    function.work()
+    assert run_rows(landing, "SELECT id FROM hired_employees") == [[1]]
+
+
+def test_rows_that_were_rejected_after_a_restart_wait_no_longer_than_others(
+    landing: Landing, function: Function
+) -> None:
+    landing.deliver(landing.put("hired_employees.csv", "1,Ann,2021-01-01,1,1\n"))
+    run(landing, "UPDATE landing_sweep SET swept_at = now() - interval '10 hours'")
+    sweep(function, restarted=True)
+    assert run_rows(landing, "SELECT rejected_at <= now() FROM orphans") == [[True]]
+
+
 @pytest.fixture
 def old_database(postgres: Postgres) -> str:
     """A database of the release before the sweep."""
