@@ -52,8 +52,10 @@ def heal_all(session: Session, grace: timedelta) -> int:
 
 
 def extend(session: Session, stopped_at: datetime) -> None:
-    """Give orphans the time back that has passed since everything stopped: a parent that S3 had accepted by then is only
-    now loaded."""
+    """Give orphans back the time for which everything stood still.
+
+    A parent that S3 accepted before or meanwhile is loaded only now.
+    """
     session.run(
         "UPDATE orphans SET rejected_at = least(now(), rejected_at + (now() - CAST(:stopped_at AS timestamptz)))",
         stopped_at=stopped_at,
