@@ -192,7 +192,9 @@ class Cloud:
         """The processes of an embedded cloud that run a function."""
         pattern = re.compile(rf"/ministack-lambda-{APP}-{self.commands.stage}-{function}-\w{{8}}/")
         aws = Daemon(self.commands.state.folder / "aws", "aws").pid()
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        )
         found = (line.split(None, 2) for line in listed.stdout.splitlines())
         return [int(pid) for pid, parent, command in found if int(parent) == aws and pattern.search(command)]
 
