@@ -47,6 +47,7 @@ class Refused(Exception):
 _COLUMNS = {"id", "department", "job", "name", "datetime", "departmentid", "jobid"}
 _NOBODY_SEES = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)}
 _NOBODY_SEES |= set(range(0x2066, 0x206A))
+_QUOTES = {"'", '"', "`", "[", "]", "\\", *map(chr, (0xAB, 0xBB, 0x2039, 0x203A, *range(0x2018, 0x2020)))}
 
 
 def _heads_another(raw: bytes, columns: tuple[str, ...]) -> None:
@@ -71,7 +72,7 @@ def _heads(fields: tuple[bytes, ...], columns: tuple[str, ...]) -> bool:
 
 def _names(fields: Sequence[bytes]) -> tuple[list[str], list[str]]:
     texts = ["".join(c for c in field.decode("utf-8", "replace") if ord(c) not in _NOBODY_SEES) for field in fields]
-    texts = ["".join(c for c in text if not c.isspace() and c not in "'\"") for text in texts]
+    texts = ["".join(c for c in text if not c.isspace() and c not in _QUOTES) for text in texts]
     return texts, [text.replace("-", "").replace("_", "").casefold() for text in texts]
 
 
