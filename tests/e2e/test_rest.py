@@ -161,7 +161,7 @@ def test_a_body_over_4_5_mb_is_refused(cloud: Cloud) -> None:
 
 def test_what_could_be_read_in_two_ways_is_refused(cloud: Cloud) -> None:
     twice = problem(cloud.post("/job/upload", b'{"id": 1, "job": "a", "job": "b"}'), 400)
-    assert twice["detail"] == "the body is not JSON: the member 'job' is there twice"
+    assert twice["detail"] == "the body is not JSON: the member 'job' is given twice"
     for query in ("dataset[]=jobs", "Limit=1", "limit=1&limit=2"):
         problem(cloud.get(f"/loads?{query}"), 422)
     problem(cloud.get("/health?x=1"), 422)

@@ -124,7 +124,7 @@ def test_an_unknown_query_parameter_is_told_which_there_are(gateway: Client) -> 
     known = "known are dataset, status, limit, cursor"
     assert get(gateway, "/loads?Limit=1")["detail"] == f"the query parameter 'Limit' is not known here: {known}"
     assert get(gateway, "/loads?limit=1&limit=2")["detail"] == "the query parameter limit must be given once"
-    assert get(gateway, "/health?x=1")["detail"] == "the query parameter 'x' is not known here: there is none"
+    assert get(gateway, "/health?x=1")["detail"] == "the query parameter 'x' is not known here: this path takes none"
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
@@ -149,7 +149,7 @@ BODIES = ["/job/upload", "/job/upload/batch", "/uploads", "/jobs/backup/restore"
 @pytest.mark.parametrize("path", BODIES)
 def test_a_member_that_is_there_twice_is_refused(gateway: Client, path: str, body: bytes, name: str) -> None:
     answer = checked("POST", path, gateway.post(path, data=body, content_type="application/json"))
-    assert (answer["status"], answer["detail"]) == (400, f"the body is not JSON: the member {name} is there twice")
+    assert (answer["status"], answer["detail"]) == (400, f"the body is not JSON: the member {name} is given twice")
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
