@@ -95,9 +95,7 @@ class Stager:
             size += len(data)
             lines += token.lines
             self.lines += token.lines
-            if token.lines > MOST_EMPTY and isinstance(
-                token, Record
-            ):  # a reject with more lines than may be held in memory
+            if token.lines > MOST_EMPTY and isinstance(token, Record):  # too many lines to hold in memory
                 yield b"".join(block)
                 block, size = [], 0
                 yield from _empty(nothing, token.lines - MOST_EMPTY)

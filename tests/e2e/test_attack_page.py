@@ -84,7 +84,7 @@ def attacker(request: pytest.FixtureRequest, browser: Browser, stage: str | None
     """A tab with a page of another origin: once with the same host and another port, which is the same site, and once
     with another host name."""
     if stage is not None:
-        pytest.skip("other services have no gate of ours")
+        pytest.skip("this stage runs on other services, without the gate")
     with pages() as port:
         context = browser.new_context()
         page = context.new_page()

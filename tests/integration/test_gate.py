@@ -270,7 +270,7 @@ def test_the_aws_cli_works(aws_cli: Path, aws: EmbeddedAws, s3: Any, url: str, t
     assert sha256(urllib.request.urlopen(link, timeout=30).read()).digest() == sha256(file.read_bytes()).digest()
 
 
-# --- who is not let in
+# --- refused requests
 
 
 def test_ministacks_control_paths_are_closed(aws: EmbeddedAws, s3: Any) -> None:

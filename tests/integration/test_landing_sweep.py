@@ -368,7 +368,7 @@ def test_a_database_that_is_away(landing: Landing, function: Function) -> None:
         sweep(function)
 
 
-# --- loads that nobody works on
+# --- loads without a worker
 
 
 def died(landing: Landing, attempts: int = 1, status: str = "running") -> Row:

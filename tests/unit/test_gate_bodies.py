@@ -1,4 +1,4 @@
-"""The application behind the gate acts only on bodies that are the signed ones."""
+"""The application behind the gate acts on a body only if it is the signed one."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -34,9 +34,7 @@ def test_the_api_is_open(method: str, path: str) -> None:
     assert answer.status == 200
     [made] = asked.behind.scopes
     assert (b"authorization", b"Bearer abc") in made["headers"]
-    assert not [name for name, _ in made["headers"] if name.startswith(b"x-amz-")], (
-        "only signed requests may have these"
-    )
+    assert not [name for name, _ in made["headers"] if name.startswith(b"x-amz-")], "for signed requests only"
 
 
 def test_readiness_is_open_and_all_other_control_paths_are_closed() -> None:

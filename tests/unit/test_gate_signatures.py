@@ -166,7 +166,7 @@ def test_a_link_with_an_unsigned_amazon_header_is_refused() -> None:
     assert Asked().ask(made).status == 403
 
 
-# --- who, when, what else
+# --- times, keys, and other rules
 
 
 @pytest.mark.parametrize("minutes", [-16, 16])

@@ -45,7 +45,7 @@ TOLD: dict[str, Json] = {
     "X-Content-Type-Options": _header("it is of the type that it says", "nosniff"),
 }
 OF_GATEWAY = {
-    413: "the body is larger than 10 MB, or as base64 than the 6 MB that a function takes",
+    413: "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
     429: "too many requests at once",
     502: "the function broke down",
     504: "no answer within 29 seconds",
@@ -112,9 +112,7 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
         meanings.append(MEANING[status])
         schema = operation.refused.get(status, ref(f"Problem{int(status)}"))
         detail = operation.details.get(status, DETAILS[status])
-        if (
-            status == HTTPStatus.UNPROCESSABLE_ENTITY and status not in operation.refusals
-        ):  # a bad query is all that it refuses
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY and status not in operation.refusals:  # only for its query
             detail = unknown("page", [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path])
         content[TYPE] = {"schema": schema, "example": {**_example(schema), "detail": detail}}
     if gateway:
