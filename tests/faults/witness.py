@@ -35,7 +35,7 @@ def seed() -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """How much of it: the number of faults, how many of them are outages, the mean seconds between two faults, the
+    """The size of a run: the number of faults, how many of them are outages, the mean seconds between two faults, the
     events delivered late at the end, and the seconds that a function may take."""
 
     faults: int
