@@ -95,7 +95,7 @@ def sweep(event: CloudWatchEvent) -> dict[str, int]:
     parts, context = services(), cast(Any, event.context)
     parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))  # though the sweep may fail
     offer = partial(parts.functions.invoke_later, sibling(context.function_name, "ingest"))
-    restarted = bool(event.detail.get("restarted"))  # says `make up`, never the schedule
+    restarted = bool(event.detail.get("restarted"))  # only `make up` sets it, never the schedule
     offered = landing.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
     return {**upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch), "offered": offered}

@@ -47,7 +47,7 @@ def gate(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 @contextmanager
 def _ungated(folder: Path, gated: Path) -> Iterator[int]:
-    """The same with the same credentials and no gate; its port."""
+    """Run the same servers with the same credentials, but without the gate. Yields the port."""
     folder.mkdir()
     shutil.copyfile(gated / "credentials.json", folder / "credentials.json")
     port = ports.free_port()
@@ -76,7 +76,7 @@ def _ungated(folder: Path, gated: Path) -> Iterator[int]:
 
 
 def _put(servers: list[int], credentials: Settings, rounds: int) -> Result:
-    """A large object whose hash is signed, over and over."""
+    """Puts of a large object whose hash is signed."""
     body = os.urandom(LARGE)
     seconds: list[list[float]] = [[], []]
     signed = []
@@ -99,14 +99,14 @@ def _put(servers: list[int], credentials: Settings, rounds: int) -> Result:
 
 
 def _requests(servers: list[int], credentials: Settings, rounds: int) -> Iterator[Result]:
-    works: list[list[tuple[str, str]]] = []  # (url, path) for each server, by work
+    works: list[list[tuple[str, str]]] = []  # for each server the (url, path) of each kind of request
     for port in servers:
         s3 = _client(port, credentials, "s3")
         s3.put_object(Bucket="bench", Key="small", Body=b"x" * 1000)
         link = s3.generate_presigned_url("get_object", {"Bucket": "bench", "Key": "small"}, 3600)
         at = f"http://{ports.HOST}:{port}"
         works.append([(at, link.removeprefix(at)), (_api(port, credentials), "/x")])
-    names = ("signed reads of 1 kB", "calls of a function by API")
+    names = ("signed reads of 1 kB", "calls of a function through an API")
     for name, targets in zip(names, zip(*works, strict=True), strict=True):
         rates: list[list[float]] = [[], []]
         for turn in range(1 + rounds):
@@ -119,7 +119,7 @@ def _requests(servers: list[int], credentials: Settings, rounds: int) -> Iterato
 
 
 def _api(port: int, credentials: Settings) -> str:
-    """A deployed API of one function; its URL."""
+    """Deploy an API with one function. Returns its URL."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr(*_ZIP)

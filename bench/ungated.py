@@ -1,6 +1,6 @@
-"""python -m bench.ungated FOLDER: the embedded AWS as its process is, but without its gate, to compare with.
+"""python -m bench.ungated FOLDER: the process of the embedded AWS without its gate, for comparison.
 
-Runs in the environment of the embedded AWS, and listens on 127.0.0.1 for the time of a measurement.
+It runs in the virtual environment of the embedded AWS, and listens on 127.0.0.1 during a measurement.
 """
 
 import asyncio

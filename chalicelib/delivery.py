@@ -74,7 +74,7 @@ class DeadLetters:
 
 
 def sibling(deployed: str, function: str) -> str:
-    """The deployed name of another function of the same stage: what app.py calls it comes after the last hyphen."""
+    """The deployed name of another function of the same stage: its name in app.py comes after the last hyphen."""
     stage, hyphen, _ = deployed.rpartition("-")
     return f"{stage}{hyphen}{function}"
 

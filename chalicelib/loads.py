@@ -253,11 +253,11 @@ def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any
 
 
 def newest_loaded(session: Session, created: ObjectCreated) -> list[tuple[str, str | None]]:
-    """(version, sequencer) of the newest versions of this key that were loaded, other than this one: the newest one
-    with a sequencer, and the last loaded one without.
+    """(version, sequencer) of the newest loaded versions of this key, except this one: the newest one with a sequencer,
+    and the last loaded one without.
 
-    Objects that the sweep has taken up have none. Where sequencers tell nothing the last one loaded is the newest:
-    those that came after a newer one were skipped.
+    Objects that the sweep has offered have no sequencer. Among these the last loaded one is the newest, because a
+    version that comes after a newer one is skipped.
     """
     loaded = (
         "SELECT version, sequencer FROM loads WHERE source = :source AND version <> :version AND status = 'succeeded'"

@@ -100,7 +100,7 @@ def _switch(env: Mapping[str, str], name: str, default: str, wrong: list[str]) -
 
 def _positive(env: Mapping[str, str], name: str, default: float, wrong: list[str], most: float = 36_500_000) -> float:
     text = (env.get(name) or str(default)).strip()
-    value = float(text) if _DECIMAL.fullmatch(text) else 0.0  # float() takes 1_0, and digits of any script
+    value = float(text) if _DECIMAL.fullmatch(text) else 0.0  # float() accepts 1_0, and digits of any script
     if not 0 < value <= most:
         wrong.append(f"{name} is not a positive number")
     return value

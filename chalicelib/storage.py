@@ -80,7 +80,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Version:
-    """A version of an object as a list shows it; `version_id` is "null" where the bucket keeps no versions."""
+    """A version of an object as a list shows it; `version_id` is "null" in a bucket without versioning."""
 
     key: str
     version_id: str
@@ -91,7 +91,8 @@ class Version:
 
 @dataclass(frozen=True)
 class Position:
-    """The entry of a list of versions behind which the next page begins, or the key; empty at the beginning."""
+    """The next page of a list of versions begins after this entry, or after this key if `version_id` is empty. Both are
+    empty at the beginning of the list."""
 
     key: str = ""
     version_id: str = ""
@@ -99,8 +100,8 @@ class Position:
 
 @dataclass(frozen=True)
 class VersionPage:
-    """Versions ordered by key, those of a key newest first; `deleted` are the keys of this page whose newest version
-    is a delete marker; `next` is None at the end."""
+    """Versions ordered by key, and by age within a key, newest first. `deleted` has the keys of this page whose newest
+    version is a delete marker; `next` is None at the end of the list."""
 
     versions: tuple[Version, ...]
     deleted: frozenset[str] = frozenset()
@@ -203,7 +204,7 @@ class Bucket:
         return found
 
     def version_page(self, after: Position) -> VersionPage:
-        """The next 1000 entries, delete markers included, of the list of all versions. Raises StorageUnavailable."""
+        """The next 1000 entries of the list of all versions, including delete markers. Raises StorageUnavailable."""
         given = {"KeyMarker": after.key, "VersionIdMarker": after.version_id}
         markers: dict[str, Any] = {name: value for name, value in given.items() if value}
         with _s3_errors(f"s3://{self.name}"):

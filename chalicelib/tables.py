@@ -136,7 +136,7 @@ landing_sweep = Table(  # one row
     Column("version_marker", Text, nullable=False, server_default=""),
 )
 
-idle_loads = Table(  # unfinished loads that no worker holds, with what tells whether one held them in between
+idle_loads = Table(  # unfinished loads that no worker holds; the counters show whether one held them meanwhile
     "idle_loads",
     metadata,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),

@@ -1,11 +1,10 @@
-"""Loads that have begun and that nobody works on: the worker died, and the event that would bring another is lost.
+"""Unattended loads: they have begun, but the worker died, and the event that would bring another worker is lost.
 
-A worker holds its load's advisory lock (see `loads`), so a free lock tells that nobody is at work now. Lambda may yet
-come back with the event, one and two minutes after a failure: such a load is offered again only when nothing has
-happened to it for longer than that. What has happened shows in its attempts and handovers, so nothing is added to the
-way of a claim.
+A worker holds its load's advisory lock (see `loads`), so a free lock means that no worker has the load now. Lambda may
+still retry the event, one and two minutes after a failure, so a load is offered again only when nothing has happened to
+it for longer than that. Its attempts and handovers show what has happened, so a claim has nothing more to write.
 
-Loads that were announced and have no object version yet wait for an object, not for a worker: they are left out.
+Announced loads without an object version wait for an object, not for a worker: they are left out.
 """
 
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from chalicelib.loads import MAX_ATTEMPTS
 
 _UNFINISHED = "l.version IS NOT NULL AND l.status IN ('queued', 'running')"
 _GIVEN_UP = "l.version IS NOT NULL AND l.status = 'failed' AND starts_with(l.error, 'gave up')"
-# Those who hold a load's lock, and those who wait for it: pg_locks shows a key of 64 bits in two halves.
+# No connection holds a load's lock or waits for it. pg_locks shows a key of 64 bits in two halves.
 _FREE = (
     "NOT EXISTS (SELECT FROM pg_locks k WHERE k.locktype = 'advisory' AND k.objsubid = 1"
     " AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -28,7 +27,7 @@ _IDLE = f"{_UNFINISHED} AND l.attempts < {MAX_ATTEMPTS} AND {_FREE}"
 
 @dataclass(frozen=True)
 class Unattended:
-    """A load, and the object version it is for."""
+    """A load, and the object version that it is for."""
 
     load_id: int
     source: str
@@ -37,8 +36,10 @@ class Unattended:
 
 
 def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
-    """At most so many loads that have attempts left and that nothing has happened to for so long, or since they were
-    returned last. The first call that sees a load without a worker begins to count."""
+    """At most `most` loads that have attempts left, and to which nothing has happened for at least `wait`.
+
+    The time counts from the first call that sees the load without a worker, or from the last call that returned it.
+    """
     session.run(
         "DELETE FROM idle_loads i WHERE NOT EXISTS (SELECT FROM loads l WHERE l.id = i.load_id"
         f" AND l.attempts = i.attempts AND l.handovers = i.handovers AND {_IDLE})"
@@ -58,14 +59,15 @@ def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
 
 
 def cut_off(session: Session, since: datetime, most: int) -> list[Unattended]:
-    """At most so many loads that a power cut, or an outage as long, has cut off from their workers; each has all its
-    attempts again. A cut is not the file's fault, and three of them must not end a good file.
+    """At most `most` unfinished loads that have lost their workers in a power cut or a long outage. Each of them has
+    all its attempts again: a cut is not the file's fault, and three cuts must not fail a good file.
 
-    A load that was given up after `since` is among them: its dead letter may be lost with everything else.
+    Loads that were given up after `since` are included: their dead letters may be lost, too.
     """
     wanted = f"({_UNFINISHED} OR ({_GIVEN_UP} AND l.finished_at >= CAST(:since AS timestamptz)))"
-    # The lock is taken, not looked at: a worker that comes at this moment waits for us, and finds the load opened. One
-    # that has just ended the load is seen by the second `wanted`, which Postgres checks again on the row as it is now.
+    # This takes the lock, and does not only look at it: a worker that comes at this moment waits, and then finds the
+    # load queued. If a worker has just ended the load, the second `wanted` notices: Postgres evaluates it again on the
+    # current row.
     return _found(
         session,
         f"WITH found AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"

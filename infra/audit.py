@@ -15,7 +15,7 @@ from typing import Any
 from infra.errors import CloudError
 from infra.venv import ROOT
 
-_FILES = (  # no nested one is read
+_FILES = (  # pip-audit does not read files that these include
     "requirements.txt",
     "requirements-dev.txt",
     "infra/local/requirements-aws.txt",

@@ -1,4 +1,4 @@
-"""The gate in this process, asked as a server would ask it; what is behind it only notes what it was given."""
+"""The gate in this process, called as a server would call it. The application behind it only records what it gets."""
 
 import asyncio
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ KEYS = Keys("AKIAGATEOFTHISSTAGE2", "secret of the stage", "secret of its functi
 
 @dataclass
 class Behind:
-    """What stands behind the gate: it waits for a whole body, as ministack does, before it does anything."""
+    """The application behind the gate: like ministack, it waits for the whole body before it does anything."""
 
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     done: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -83,7 +83,7 @@ async def _ask(gate: Gate, scope: Message, pieces: list[bytes]) -> Answer:
 def scope(
     method: str, target: str, headers: Iterable[tuple[str, str]] = (), *, length: int | None = None
 ) -> dict[str, Any]:
-    """An ASGI scope as the server makes it. `target` is as sent, percent signs and all."""
+    """An ASGI scope as the server makes it. `target` is percent-encoded, as it was sent."""
     path, _, query = target.partition("?")
     given = [(name.lower(), value) for name, value in headers]
     if not any(name == "host" for name, _ in given):
@@ -101,7 +101,7 @@ def scope(
 
 
 def of_signed(request: Any, length: int | None = None) -> dict[str, Any]:
-    """The scope of what botocore has signed, an AWSRequest."""
+    """The scope of an AWSRequest that botocore has signed."""
     parts = urlsplit(request.url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     made = scope(request.method, target, [(name, str(value)) for name, value in request.headers.items()])

@@ -1,5 +1,5 @@
-"""The date-times we take, read once more: by cutting the text in pieces and counting days, sharing nothing
-with the product, and ways to write them, rightly and nearly so."""
+"""A second reader of date-times, which splits the text and counts days, and shares no code with the product.
+Also strategies that write date-times correctly or nearly so."""
 
 from hypothesis import strategies as st
 
@@ -9,7 +9,7 @@ _FIRST, _AFTER_LAST = -719_162 * MICROSECONDS_A_DAY, 2_932_897 * MICROSECONDS_A_
 
 
 def microseconds(text: str) -> int | None:
-    """Since 1970 in UTC; None for what is not to be taken."""
+    """The microseconds since 1970 in UTC; None for a text that must be refused."""
     extended = text[4:5] == "-"
     length = 10 if extended else 8
     days = _day(text[:length], extended)
@@ -37,7 +37,7 @@ def _leap(year: int) -> bool:
 
 
 def _days_before(year: int) -> int:
-    """From 1970-01-01 to the first of January."""
+    """The days from 1970-01-01 to 1 January of the year."""
     return 365 * (year - 1970) + sum((year - 1) // n - 1969 // n for n in (4, 400)) - ((year - 1) // 100 - 1969 // 100)
 
 
@@ -60,7 +60,7 @@ def _day(text: str, extended: bool) -> int | None:
 
 
 def _week_day(year: int, text: str, extended: bool) -> int | None:
-    """Week 1 is the one that 4 January lies in, and a week begins on a Monday."""
+    """The day of a week date. Week 1 is the week of 4 January, and a week begins on a Monday."""
     week = _number(text[:2], 2)
     if extended and text[2:3] != "-":
         return None
@@ -90,7 +90,7 @@ def _split_zone(text: str) -> tuple[str, str]:
 
 
 def _offset(text: str) -> int | None:
-    """Minutes that the clock is ahead."""
+    """The minutes that the clock is ahead of UTC."""
     if not text:
         return 0
     hours, rest = _number(text[1:3], 2), text[3:].removeprefix(":")
@@ -101,7 +101,7 @@ def _offset(text: str) -> int | None:
 
 
 def _clock(text: str, basic_too: bool) -> int | None:
-    """Microseconds of the day."""
+    """The microseconds since midnight."""
     whole, fraction = text, ""
     for mark in (".", ","):
         if mark in text:
@@ -151,7 +151,7 @@ WRITTEN = st.one_of(
     _timed(_joined("", _YEARS, _MONTHS, _MONTH_DAYS), ":|"),
     _timed(_joined("", _YEARS, _WEEKS, _WEEKDAYS), ":|"),
 )
-"""Date-times in every form, of which some are on no calendar (31 February)."""
+"""Date-times in every form. Some of them do not exist (31 February)."""
 
 _STRAY = st.sampled_from([*"0123456789TtZzW+-:., UC", "\t", "\u00a0", "\u0664", "\u2212", "\n", "_", "é", "  "])
 
@@ -169,7 +169,7 @@ def nearly(draw: st.DrawFn) -> str:
 DIGITS = st.text("0123456789", min_size=6, max_size=17).flatmap(
     lambda digits: st.sampled_from(["", "Z", "+0000", "+02:00", "-05"]).map(lambda zone: digits + zone)
 )
-"""Stamps without a join, epochs, and bare numbers."""
+"""Stamps without a character between date and time, seconds since 1970, and bare numbers."""
 
 ANY = WRITTEN | nearly() | DIGITS
 EDGES = (
@@ -187,7 +187,7 @@ EDGES = (
     "0001-01-01",
     "9999-12-31T23:59:59.999999Z",
 )
-"""Taken."""
+"""All of these are accepted."""
 
 REFUSED = (
     "20211205213214Z",

@@ -29,7 +29,7 @@ def check_file() -> Response:
     if (coding := str(request.headers.get("content-encoding", "identity"))).strip().lower() != "identity":
         raise UnsupportedMedia(f"send gzip as application/gzip, without Content-Encoding: {coding[:60]}")
     wanted = asked(request)
-    body = raw_body(request, or_else="; as application/gzip many times more rows fit")
+    body = raw_body(request, or_else="; many times more rows fit as application/gzip")
     dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
     try:
         found = dry_run(services().database, dataset, body, zipped=zipped, limit=limit)

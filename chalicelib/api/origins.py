@@ -1,8 +1,9 @@
-"""Requests that a page of another origin has a browser send: refused on every stage, with tokens or without.
+"""Requests that a browser sends for a page of another origin are refused on every stage, with or without a token.
 
-A page may send many kinds of requests anywhere without being allowed to read the answers, and where a stage asks for no
-token that is enough to write rows or to order a restore. Browsers say where a request comes from, in `Sec-Fetch-Site`
-(W3C Fetch Metadata) and, where they are older, in `Origin`; programs say neither. A link to here may be followed.
+A page may send many kinds of requests to any server, although it may not read the answers. If a stage asks for no
+token, that is enough to write rows or to order a restore. Browsers say where a request comes from: in `Sec-Fetch-Site`
+(W3C Fetch Metadata), or in `Origin` if they are older. Programs send neither header. Users may follow a link from
+another site to this one.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,19 +16,19 @@ from chalicelib.api import problems
 from chalicelib.errors import Forbidden
 
 _OURS = "same-origin"
-_ELSEWHERE = ("cross-site", "same-site")  # the latter: another port of this host, another name of this domain
+_ELSEWHERE = ("cross-site", "same-site")  # same-site: another port of this host, or another name of this domain
 
 
 def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
     if is_foreign(event.method, event.headers):
-        return problems.of_error(Forbidden("a page of another origin asked for this: only pages of this one may"))
+        return problems.of_error(Forbidden("a page of another origin sent this request: only pages of this origin may"))
     return get_response(event)
 
 
 def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether a page of another origin sent a request with these headers, and is no link to here.
+    """Whether a page of another origin sent a request with these headers. A link that the user follows does not count.
 
-    What the browser says of the site goes before a comparison of names: a proxy may have changed that of the host.
+    `Sec-Fetch-Site: same-origin` is trusted before the host names are compared: a proxy may have changed `Host`.
     """
     site, origin = _said(headers, "sec-fetch-site"), _said(headers, "origin")
     if site == _OURS:
@@ -38,7 +39,7 @@ def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
 
 
 def _is_link(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether somebody goes to a page of ours, in a tab of its own and not in a frame."""
+    """Whether the user navigates to one of our pages in a tab, and not in a frame."""
     return (
         method == "GET"
         and _said(headers, "sec-fetch-mode") == "navigate"

@@ -1,7 +1,7 @@
-"""Path and query parameters, declared once: requests are held to them, and the OpenAPI document shows them.
+"""Path and query parameters, declared once: requests are checked against them, and the OpenAPI document shows them.
 
-A view says with `takes` which query parameters it has. The middleware refuses any other one, and one that is
-given more than once, before a view sees the request: a filter that is misspelt would show everything.
+A view declares its query parameters with `takes`. The middleware refuses a parameter that is not declared, or
+that is given more than once, before the view sees the request: a misspelt filter would show everything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -84,18 +84,18 @@ class Text(Parameter):
         return {"type": "string"}
 
 
-_DECLARED, _QUERY = "query_parameters", "hireflow.query"  # of a view, and of the context of a request to it
-_SHOWN = 40  # characters of an unknown name
+_DECLARED, _QUERY = "query_parameters", "hireflow.query"  # an attribute of a view, and a key of a request's context
+_SHOWN = 40  # characters of an unknown name that an error quotes
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def takes(*parameters: Parameter) -> Callable[[View], View]:
-    """Declare the query parameters of a view. One that declares nothing takes none."""
+    """Declare the query parameters of a view. A view without a declaration takes none."""
     return lambda view: _declaring(view, parameters)
 
 
 def takes_anything(view: View) -> View:
-    """Declare that a view does not look at its query: a page for people, whose links may have grown one."""
+    """Declare that a view ignores its query: people open this page, and other sites may add a query to its link."""
     return _declaring(view, None)
 
 
@@ -105,7 +105,7 @@ def _declaring(view: View, parameters: tuple[Parameter, ...] | None) -> View:
 
 
 def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:
-    """What reads the query of every request before its view does. Raises Unprocessable."""
+    """Middleware that reads the query of every request before its view runs. It raises Unprocessable."""
 
     def reading(event: Request, get_response: Callable[[Any], Response]) -> Response:
         route = app.routes.get(event.path, {}).get(event.method)
@@ -118,7 +118,7 @@ def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], R
 
 
 def unknown(name: str, known: Sequence[str]) -> str:
-    others = f"known are {', '.join(known)}" if known else "there is none"
+    others = f"known are {', '.join(known)}" if known else "this path takes none"
     return f"the query parameter {name[:_SHOWN]!r} is not known here: {others}"
 
 
@@ -133,7 +133,10 @@ def _sent(request: Request) -> dict[str, list[str]]:
 
 
 def read(parameters: tuple[Parameter, ...], query: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Every parameter that was sent, by name with all its values, or has a default. Raises Unprocessable."""
+    """The value of every parameter that was sent or has a default, by name. `query` has all values of each name.
+
+    Raises Unprocessable.
+    """
     known = [p.name for p in parameters]
     for name, values in query.items():
         if name not in known:

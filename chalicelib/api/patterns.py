@@ -1,6 +1,6 @@
 """What the rules take, as regular expressions that ECMA-262, Python and Rust read alike, for JSON Schema.
 
-They tell the shape, not the calendar: 30 February passes here and is refused by the rules.
+They describe the shape, not the calendar: 30 February passes here, and the rules refuse it.
 """
 
 

@@ -1,7 +1,7 @@
 """What a request says: its correlation id, and its body, checked byte by byte.
 
-API Gateway makes text of a body before a function sees it, and puts U+FFFD in the place of bytes that are
-not UTF-8: what was sent is lost then. It leaves the bytes of binary types alone, so JSON is one (`BINARY`).
+API Gateway decodes a body as text before a function sees it, and replaces bytes that are not UTF-8 with U+FFFD:
+what was sent is lost then. It keeps the bytes of binary types, so JSON is declared as one (`BINARY`).
 """
 
 import json
@@ -14,8 +14,9 @@ from chalice.app import Request
 from chalicelib import correlation
 from chalicelib.errors import MalformedRequest, TooLarge, UnsupportedMedia
 
-# API Gateway knows wildcards in its list of binary types. Chalice compares the list with the type of every answer as
-# it stands, and would make base64 of each one in JSON if that were named here: API Gateway sends base64 on as it is.
+# API Gateway accepts wildcards in its list of binary types. Chalice compares the list literally with the type of every
+# answer. If the list named application/json, Chalice would encode JSON answers as base64, and API Gateway would send
+# that base64 to the client.
 BINARY: Final = "application/*"
 # Lambda takes 6 MB of JSON, in which four characters of base64 stand for three bytes.
 MAX_BODY: Final = 4_500_000
@@ -54,13 +55,16 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     except UnicodeDecodeError as error:
         raise MalformedRequest(f"{_NOT_UTF_8}: send JSON in UTF-8, without another charset") from error
     except ValueError as error:
-        is_wide = b"\0" in raw[:4]  # as the first characters of any JSON are in UTF-16 and UTF-32
+        is_wide = b"\0" in raw[:4]  # the first characters of any JSON have one in UTF-16 and UTF-32
         raise MalformedRequest(_NOT_UTF_8 if is_wide else f"the body is not JSON: {_reason(error)}") from error
 
 
 def media_type(request: Request, taken: tuple[str, ...]) -> str:
-    """The type of the body, one of those `taken`. Raises UnsupportedMedia, also for another charset than UTF-8, and
-    where no type is told: a page of another origin may send a body without a type unasked."""
+    """The media type of the body, one of `taken`.
+
+    Raises UnsupportedMedia, also for a charset other than UTF-8, and for a body without a type: a page of another
+    origin may send such a body without a CORS preflight.
+    """
     header = str(request.headers.get("content-type", ""))
     found = header.partition(";")[0].strip().lower()
     if not found:
@@ -74,8 +78,10 @@ def media_type(request: Request, taken: tuple[str, ...]) -> str:
 
 
 def raw_body(request: Request, *, or_else: str = "") -> bytes:
-    """The bytes that were sent. Raises MalformedRequest, also where they came as text of which some may have been
-    replaced, and TooLarge, with what to do instead."""
+    """The bytes that were sent. `or_else` is appended to the message of TooLarge, and says what to do instead.
+
+    Raises TooLarge, and MalformedRequest, also if the body came as text in which some bytes may have been replaced.
+    """
     try:
         raw = request.raw_body
         raw = raw.encode() if isinstance(raw, str) else raw
@@ -87,19 +93,19 @@ def raw_body(request: Request, *, or_else: str = "") -> bytes:
         )
     if not request.to_original_event().get("isBase64Encoded") and _REPLACED.encode() in raw:
         raise MalformedRequest(
-            f"{_NOT_UTF_8}, or holds U+FFFD, which cannot be told from what stands for other bytes: write \\ufffd"
+            f"{_NOT_UTF_8}, or holds U+FFFD, which also replaces bytes that are not UTF-8: write it as \\ufffd"
         )
     return raw
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, each of whose members is named once: parsers do not agree on which of two would count."""
+    """A JSON object whose members all have different names: parsers disagree on which of two equal ones counts."""
     found = dict(pairs)
     if len(found) != len(pairs):
         names: set[str] = set()
         for name, _ in pairs:
             if name in names:
-                raise ValueError(f"the member {name[:_SHOWN]!r} is there twice")
+                raise ValueError(f"the member {name[:_SHOWN]!r} is given twice")
             names.add(name)
     return found
 

@@ -3,9 +3,9 @@
 A restore point is a folder `backups/<name>/` whose `manifest.json` was written last. Its name is the
 UTC time before which every committed change is in it, so names sort by age.
 
-Whatever else lies there is ignored. A restore point whose name lies ahead of the clock was made while a
-clock was wrong. It can be restored by its name, and is listed after all others; it is never the newest one,
-so that backups go on and their age is told as it is.
+Anything else there is ignored. A restore point whose name lies ahead of the clock was made while a clock was
+wrong. It can be restored by its name, and it is listed after all others. It never counts as the newest one, so
+backups go on and their age is shown correctly.
 """
 
 import json
@@ -20,7 +20,7 @@ from chalicelib.errors import NotFound
 from chalicelib.storage import Bucket
 
 ROOT = "backups/"
-AHEAD = timedelta(minutes=5)  # by which clocks may differ
+AHEAD = timedelta(minutes=5)  # clocks may differ by this much
 _FORMAT = 1  # of the manifest itself
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z", re.ASCII)
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -143,8 +143,7 @@ def is_ahead(name: str, now: datetime | None = None) -> bool:
 
 
 def name_after(newest: str | None, now: datetime, taken: Sequence[str] = ()) -> str:
-    """A new name for `now`, or the earliest one later than `newest` where a clock ran backwards; none of those
-    `taken`."""
+    """A new name for `now`, or the first name after `newest` if a clock ran backwards. It is never one of `taken`."""
     step = timedelta(microseconds=1)
     at = now if newest is None else max(now, instant(newest) + step)
     while instants.name(at) in taken:
@@ -153,8 +152,10 @@ def name_after(newest: str | None, now: datetime, taken: Sequence[str] = ()) -> 
 
 
 def names(bucket: Bucket, now: datetime | None = None) -> list[str]:
-    """Names of all folders shaped like a restore point, newest first, but those ahead of the clock last; some may
-    lack their manifest."""
+    """The names of all folders that look like a restore point: newest first, and those ahead of the clock last.
+
+    Some of them may have no manifest.
+    """
     found = sorted(filter(is_name, bucket.folders(ROOT)), reverse=True)
     return sorted(found, key=lambda name: is_ahead(name, now))
 
@@ -180,21 +181,23 @@ def get(bucket: Bucket, name: str) -> Manifest:
 
 
 def newest(bucket: Bucket, among: list[str] | None = None, now: datetime | None = None) -> Manifest | None:
-    """The newest complete restore point that is not ahead of the clock, of the given names (in the order of `names`)
-    or of all there are."""
+    """The newest complete restore point that is not ahead of the clock.
+
+    `among` are the names to choose from, in the order of `names`; None means all of them.
+    """
     present = (name for name in (names(bucket, now) if among is None else among) if not is_ahead(name, now))
     return next(filter(None, (read(bucket, name) for name in present)), None)
 
 
 def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Manifest], str | None]:
-    """At most `limit` complete restore points that `names` has after `before`, and the next `before`.
+    """At most `limit` complete restore points that follow `before` in the order of `names`, and the next `before`.
 
     Only manifests of this page are read. The cursor is None after the last page.
     """
     found: list[Manifest] = []
     older = names(bucket)
     if before is not None:
-        known = is_ahead(before)  # those come after all others
+        known = is_ahead(before)  # names ahead of the clock come after all others
         older = [name for name in older if (is_ahead(name), before) > (known, name)]
     for index, name in enumerate(older, 1):
         manifest = read(bucket, name)
@@ -213,10 +216,10 @@ def listed(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[
 
 
 def verified(bucket: Bucket, found: Sequence[Manifest]) -> dict[str, datetime]:
-    """When those of a page that are marked as verified were, by name.
+    """When the verified restore points of a page were verified, by name.
 
-    The time is that of the mark in the bucket's list: a request for 200 restore points. Those ahead of the clock
-    are looked for apart: a page may have the oldest ones and them.
+    The time is that of the mark in the bucket's list: one request finds the marks of 200 restore points. Those ahead
+    of the clock are looked up separately: a page may hold both the oldest restore points and these.
     """
     page = [manifest.restore_point for manifest in found]
     ahead = [name for name in page if is_ahead(name)]
@@ -224,7 +227,7 @@ def verified(bucket: Bucket, found: Sequence[Manifest]) -> dict[str, datetime]:
 
 
 def _marks(bucket: Bucket, found: Sequence[str]) -> dict[str, datetime]:
-    """Of restore points that follow each other, newest first."""
+    """The times of the marks of consecutive restore points, newest first."""
     if not found:
         return {}
     marks = {verified_key(name): name for name in found}
@@ -232,6 +235,6 @@ def _marks(bucket: Bucket, found: Sequence[str]) -> dict[str, datetime]:
     for listed in bucket.objects(ROOT, after=f"{ROOT}{found[-1]}/"):
         if listed.key in marks:
             times[marks[listed.key]] = listed.modified
-        if listed.key > f"{ROOT}{found[0]}0":  # all of the newest one's have come
+        if listed.key > f"{ROOT}{found[0]}0":  # past everything that belongs to the newest one
             break
     return times

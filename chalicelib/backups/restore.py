@@ -58,7 +58,7 @@ def _chosen(bucket: Bucket, restore_point: str | None) -> Manifest:
         return newest
     if ahead := manifest.page(bucket, 1)[0]:
         name = ahead[0].restore_point
-        raise NotFound(f"there is no backup yet but {name}, which lies ahead of the clock: name it to restore it")
+        raise NotFound(f"there is no backup yet except {name}, which lies ahead of the clock: name it to restore it")
     raise NotFound("there is no backup yet")
 
 

@@ -64,7 +64,7 @@ def _read_again(bucket: Bucket, name: str) -> dict[str, Any]:
 
 
 def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[str, str | None]:
-    """The name to verify and the next one in the order of names; folders without a manifest are no restore points."""
+    """The name to verify, and the next one in the order of `names`. Folders without a manifest are skipped."""
     if restore_point is not None and not manifest.is_name(restore_point):
         raise NotFound("a restore point is named like 20210727T160208.123456Z")
     existing = manifest.names(bucket, now)

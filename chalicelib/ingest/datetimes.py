@@ -1,4 +1,4 @@
-"""The date-times that we take, as a grammar, and what they stand for.
+"""The date-times that are accepted, as a grammar, and the moments that they stand for.
 
     date-time      = extended-date [ join time [ zone ] ]
                    / basic-date [ join ( time / basic-time ) [ zone ] ]
@@ -11,12 +11,13 @@
     zone           = "Z" / "z" / " UTC" / ( "+" / "-" ) HH [ [ ":" ] MM ]
 
 Digits are ASCII, hours 00 to 23, minutes and seconds 00 to 59, years 0001 to 9999, weeks and weekdays as in
-ISO 8601. No zone means UTC, a date alone midnight. This is ISO 8601, and RFC 3339 in it, without what can be
-taken for something else: no character but those joins date and time (a digit would: `202107301236` is no date
-with an hour of 01), a date has no offset, and there is no hour 24, whose meaning readers do not agree on.
+ISO 8601. Without a zone the time is UTC; a date alone is midnight. This is a subset of ISO 8601, and includes
+RFC 3339. It leaves out what could be misread. Only the characters above may join date and time: if a digit could,
+`202107301236` would be a date with the hour 01. A date alone has no offset. There is no hour 24, because readers
+disagree on its meaning.
 
-`datetime.fromisoformat` takes more than this, and not the same in every Python. It reads what COMMON matches only,
-because it is several times faster; a property holds both ways against each other.
+`datetime.fromisoformat` accepts more than this, and not the same in every version of Python. But it is several times
+faster, so it reads the texts that COMMON matches. A property test compares both ways.
 """
 
 import re
@@ -37,14 +38,14 @@ GRAMMAR = re.compile(
     rf"(?:[Tt ](?:{_TIME}|(?(basic){_BASIC_TIME}|(?!))){_ZONE}?)?",
     re.ASCII,
 )
-# A part of the grammar, of which every Python reads the same.
+# A part of the grammar that every version of Python reads in the same way.
 COMMON = re.compile(
     rf"\d{{4}}-\d\d-\d\d(?:[T ]{_HOUR}:{_SIXTY}(?::{_SIXTY}(?:\.\d{{1,6}})?)?(?:Z|[+-]{_HOUR}:{_SIXTY})?)?", re.ASCII
 )
 
 
 class NotADateTime(ValueError):
-    """The message says what is wrong with the text; it does not quote it."""
+    """The message says what is wrong with the text, without quoting the text."""
 
 
 def utc(text: str) -> datetime:

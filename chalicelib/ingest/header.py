@@ -1,9 +1,9 @@
-"""Headers: one that may be skipped, and those that say that a file must not be loaded.
+"""Headers: the right one is skipped, and any other one fails the load.
 
-Columns are taken by their position. So a header that names them in another order, or other ones, says
-that the rows below it would be read as something that they are not: such a file is refused as a whole.
-That holds wherever it stands. A title, `sep=,` or another file may come before it, and what writes a space
-before a quote makes a record of it that cannot be split.
+Columns are taken by their position. If a header names other columns, or names them in another order, the rows
+below it would be stored in the wrong columns, so the whole file is refused. This holds wherever the header stands.
+A title, `sep=,` or another file may come before it, and a program that writes a space before a quote makes a header
+that cannot be split by the rules.
 """
 
 import re
@@ -13,13 +13,13 @@ from functools import cache
 from chalicelib.datasets import DATASETS, Dataset
 from chalicelib.errors import LoadError
 
-MOST_SHOWN = 20  # names of a header that an error quotes
+MOST_SHOWN = 20  # an error quotes at most so many names of a header
 LONGEST_SHOWN = 40  # characters of such a name
-_LONGEST_LINE = 4096  # bytes of a line that is looked at
+_LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header
 _DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
-# Characters that nobody sees, by their code points: soft hyphen, zero-width ones, marks of direction, byte order mark.
+# Invisible characters, by their code points: soft hyphen, zero-width characters, direction marks, byte order mark.
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
-# What programs write around names: quotes of any kind, brackets, backslashes. For a set of characters in a pattern.
+# What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
 _ASIDE = re.compile(rf"[\s_{_QUOTES}{_INVISIBLE}-]+")
 _UNSEEN = re.compile(rf"[\s{_QUOTES}{_INVISIBLE}]+")
@@ -30,9 +30,9 @@ _NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_INVISIBLE}]+")
 def is_header(dataset: Dataset, fields: Sequence[bytes]) -> bool:
     """Whether a file's first record is a header, with the columns of `dataset` in their order.
 
-    A header is a record with a field that names a column, of whichever dataset, and without one that is a
-    whole number. Case, spaces, hyphens, underscores, quotes and invisible characters do not matter.
-    Raises LoadError for a header that is not ours.
+    A record is a header if one of its fields names a column of any dataset and none of them is a whole number.
+    Case, spaces, hyphens, underscores, quotes and invisible characters do not matter.
+    Raises LoadError for a header with other columns or another order.
     """
     texts = _texts(fields)
     names = [_bare(text) for text in texts]
@@ -44,15 +44,15 @@ def is_header(dataset: Dataset, fields: Sequence[bytes]) -> bool:
 
 
 def refuse_another(dataset: Dataset, raw: bytes) -> None:
-    """Raise LoadError where a record that is no row is a header with as many columns as a row, and not ours.
+    """Raise LoadError if a record that is not a valid row is another header, with as many columns as a row.
 
-    Here two of its fields must name columns, one of them a column that stands elsewhere: there is a row in every file
-    that one word makes look like a header.
-    The record's first line is split without regard to quotes, at whatever may be its delimiter.
+    Here at least two of its fields must name columns, and one of these must be in the wrong place: any file may have a
+    row in which a single word looks like a column's name.
+    The record's first line is split at every character that may be a delimiter, without regard to quotes.
     """
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
-        return  # an id, whatever stands around it: by far the most records
+        return  # it begins with an id, as most records do
     fields = _DELIMITERS.split(line)
     if len(fields) != len(dataset.columns):
         return

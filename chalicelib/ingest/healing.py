@@ -52,9 +52,9 @@ def heal_all(session: Session, grace: timedelta) -> int:
 
 
 def extend(session: Session, stopped_at: datetime) -> None:
-    """Give orphans back the time for which everything stood still.
+    """Extend the wait of orphans by the time during which everything was down.
 
-    A parent that S3 accepted before or meanwhile is loaded only now.
+    A parent that S3 accepted before or during that time is loaded only now.
     """
     session.run(
         "UPDATE orphans SET rejected_at = least(now(), rejected_at + (now() - CAST(:stopped_at AS timestamptz)))",

@@ -1,14 +1,15 @@
-"""The landing sweep: what lies in the landing bucket and is in no load, and loads that nobody works on, are offered to
-the ingest function again.
+"""The landing sweep: it offers to the ingest function again the objects in the landing bucket that have no load, and
+the loads that no worker holds.
 
-S3 and Lambda deliver events at least once, but not for ever: an event is lost where the function could not run for six
-hours, or where an emulator lost its power. The bucket is the source of truth. The list of its versions is compared with
-the loads, a page at a time; a cursor in the database remembers how far that has come.
+S3 and Lambda deliver events at least once, but they do not retry for ever: an event is lost if the function cannot run
+for six hours, or if the emulator loses its power. The bucket is the source of truth. The sweep compares the list of its
+versions with the loads, page by page. A cursor in the database remembers how far it has come.
 
-Three things bound it. Versions older than `starts_at` are never taken up (see the migration 0006). A periodic sweep
-leaves young ones to their events. And each sweep has a budget of pages, offers and seconds; whatever is left comes with
-the next one. With 1000 versions a page, 100,000 objects are compared in two sweeps: an object whose event is lost is
-offered at most 5 minutes of age, 6 minutes of sweeps and 3 minutes to the next schedule after it came.
+Three things limit it. Versions older than `starts_at` are never offered (see the migration 0006). A periodic sweep
+leaves young versions to their events. And each sweep has a budget of pages, offers and seconds; the next sweep goes on
+from there. With 1000 versions a page, two sweeps compare 100,000 objects. So an object whose event is lost is offered
+at most 14 minutes after it came: 5 minutes of age, 6 minutes for two sweeps, and 3 minutes until the next scheduled
+one.
 """
 
 import logging
@@ -29,12 +30,12 @@ from chalicelib.ingest.offers import Offer, event_of_load, event_of_version
 from chalicelib.ingest.pacing import AT_ONCE, Paced
 from chalicelib.storage import Bucket, Position, Version, VersionPage
 
-OUTAGE = timedelta(minutes=10)  # without a sweep, after which everything was down
-LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up since may have lost its dead letter
+OUTAGE = timedelta(minutes=10)  # so long without a sweep means that everything was down
+LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up since then may have lost its dead letter
 TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another one to end
 LOCK = (0x68697265, 1)  # advisory lock of the database: one sweep at a time
-NO_VERSION = "null"  # where a bucket keeps no versions
-KNOWN = (  # which of some versions have a load, or are the object of a restore that is over: nobody waits for that
+NO_VERSION = "null"  # the version id in a bucket without versioning
+KNOWN = (  # which versions have a load, or belong to a restore that has ended and does not need them any more
     "SELECT o.n FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[]), CAST(:kept AS boolean[]))"
     " WITH ORDINALITY AS o (source, version, kept, n), LATERAL ("
     "(SELECT FROM loads l WHERE o.kept AND l.source = o.source AND l.version = o.version LIMIT 1) UNION ALL "
@@ -47,8 +48,8 @@ _log = logging.getLogger("hireflow.landing")
 
 @dataclass(frozen=True)
 class Patience:
-    """How old a version is when its event is missed, and for how long a load is without a worker when its next attempt
-    is: more than the two minutes that Lambda lets pass before its last one."""
+    """`age` is how old a version must be before its event counts as lost; `idle` is how long a load must be without a
+    worker before it is offered again. Both are longer than the two minutes that Lambda waits before its last retry."""
 
     age: timedelta = timedelta(minutes=5)
     idle: timedelta = timedelta(minutes=5)
@@ -56,7 +57,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Budget:
-    """What one sweep may do. Versions of one key are offered together, so that it may offer a little more."""
+    """What one sweep may do. Versions of one key are offered together, so it may offer a few more than `offers`."""
 
     pages: int = 50
     offers: int = 1000
@@ -78,7 +79,8 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The landing bucket against the loads. `known` returns those of some versions that need not be offered."""
+    """The comparison of the landing bucket with the loads. `known` returns the versions that need not be offered;
+    only versions that S3 stored from `since` until before `before` are offered."""
 
     landing: Listing
     known: Callable[[Sequence[Version]], Collection[Version]]
@@ -87,7 +89,8 @@ class Comparison:
     before: datetime
 
     def run(self, cursor: Position, *, pages: int, offers: int, until: float) -> Position:
-        """Offer what is missing behind `cursor`, `until` by time.monotonic(). Returns where the next run goes on."""
+        """Offer the missing versions after `cursor`. `until` is a time of time.monotonic(). Returns the cursor of the
+        next run."""
         offered = 0
 
         def is_spent() -> bool:
@@ -111,38 +114,37 @@ class Comparison:
         return cursor
 
     def _missing(self, page: VersionPage) -> Iterator[list[Version]]:
-        """What to offer of a page, the versions of a key together, newest first."""
+        """The versions of a page that have to be offered, grouped by key, newest first."""
         seen = [version for version in page.versions if self._is_eligible(version, page.deleted)]
-        known = self.known(seen)  # of none as well: a connection that says nothing for two minutes is ended
+        known = self.known(seen)  # asked even if `seen` is empty: a connection idle for two minutes is closed
         for _, versions in groupby((version for version in seen if version not in known), lambda v: v.key):
             yield list(versions)
 
     def _is_eligible(self, version: Version, deleted: Collection[str]) -> bool:
-        """A key whose newest version is a delete marker was withdrawn by somebody. No event of a key with NUL has ever
-        become a load, nor can it."""
+        """A key whose newest version is a delete marker was withdrawn. A key with NUL can never have a load."""
         is_file = not version.key.endswith("/") and "\0" not in version.key
         return is_file and version.key not in deleted and self.since <= version.modified < self.before
 
     def _began_earlier(self, cursor: Position, versions: Sequence[Version]) -> bool:
-        """Whether these were withdrawn by a delete marker on an earlier page."""
+        """Whether a delete marker on an earlier page withdrew these versions."""
         key = versions[0].key
         return key == cursor.key and self.landing.is_deleted(key)
 
 
 def _behind(page: VersionPage, key: str) -> Position:
-    """Behind the last version of a key on a page."""
+    """The position after the last version of a key on a page."""
     last = next(version for version in reversed(page.versions) if version.key == key)
     return Position(key, last.version_id)
 
 
 @dataclass(frozen=True)
 class _State:
-    """What the last sweep has left behind."""
+    """What the last sweep has stored for this one."""
 
     starts_at: datetime
     swept_at: datetime
     cursor: Position
-    is_restart: bool  # or after an outage: then the cursor is at the beginning
+    is_restart: bool  # also after an outage; the cursor is then at the beginning
 
 
 def sweep(
@@ -154,12 +156,12 @@ def sweep(
     patience: Patience = PATIENCE,
     budget: Budget | None = None,
 ) -> int:
-    """Offer again what nobody would load any more; returns how many objects. While another sweep is at it: none.
+    """Offer objects again that would otherwise not be loaded. Returns their number; 0 if another sweep is running.
 
-    After a restart (or an outage, which a sweep notices by itself) nothing is left to events: versions of any age are
-    offered, from the beginning of the list, and unfinished loads have all their attempts again. Raises
-    DatabaseUnavailable, and LockTimeout where a restart has to wait for too long; where S3 or Lambda is away, the next
-    sweep goes on.
+    After a restart (or an outage, which a sweep notices by itself) it does not wait for events: it offers versions of
+    any age, from the beginning of the list, and unfinished loads have all their attempts again. If S3 or Lambda is
+    away, the next sweep goes on. Raises DatabaseUnavailable, and LockTimeout if the sweep after a restart has to wait
+    too long for another one.
     """
     with database.session() as session:
         if not _turn(session, restarted):
@@ -172,7 +174,8 @@ def sweep(
 
 
 def _turn(session: Session, restarted: bool) -> bool:
-    """One sweep at a time. The order of a restart must not get lost behind a periodic one, which comes again."""
+    """Take the lock: one sweep at a time. A periodic sweep that finds it taken can be skipped, since it comes again.
+    The sweep after a restart comes once, so it waits."""
     if not restarted:
         return bool(session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)))
     with session.transaction(f"BEGIN; {lock_timeout(TURN_WAIT)}"):
@@ -198,7 +201,7 @@ def _sweep(
     except (NotFound, Unavailable) as error:
         if session.broken:
             raise
-        # A version that was deleted for good may be no place to go on from: the next sweep goes on behind its key.
+        # S3 may not accept a version that has been deleted for good as a marker: the next sweep starts after its key.
         _save(session, Position(state.cursor.key))
         _log.warning("the sweep of the landing bucket ended early: %s", error.detail)
     return paced.offered
@@ -232,13 +235,13 @@ def _begin(session: Session, restarted: bool) -> _State:
 def _save(session: Session, cursor: Position) -> None:
     session.run(
         "UPDATE landing_sweep SET key_marker = :key, version_marker = :version",
-        key=quote(cursor.key),  # a key may hold what Postgres does not take
+        key=quote(cursor.key),  # a key may hold characters that Postgres does not accept
         version=cursor.version_id,
     )
 
 
 def _remind(session: Session, source: str) -> None:
-    """Let an announced load wait anew for the object that is offered, or it might be failed before that is taken."""
+    """Restart the wait of an announced load whose object is offered, or it might fail before its object is claimed."""
     session.run(
         "UPDATE loads SET queued_at = now() WHERE source = :source AND version IS NULL AND status = 'queued'",
         source=source,
@@ -246,15 +249,15 @@ def _remind(session: Session, source: str) -> None:
 
 
 def _remind_all(session: Session) -> None:
-    """Likewise for all that are announced: their wait went on while nothing could be offered. Their objects may lie
-    far behind in the list, or behind the budget, and another sweep beside this one would fail them meanwhile, for good
-    where they are restores."""
+    """Do the same for all announced loads: their wait went on while nothing could be offered. Their objects may come
+    late in the list, or only in the next sweep. In the meantime another call of the sweep function would fail them, and
+    a restore would stay failed."""
     session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
 
 
 def _known(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
-    """Those of some versions that need not be offered, each looked up by the unique index on (source, version).
-    Without bucket versioning a load's version begins with the ETag."""
+    """The versions that need not be offered. Each is looked up by the unique index on (source, version).
+    In a bucket without versioning a load's version begins with the ETag."""
     kept = [version.version_id != NO_VERSION for version in versions]
     rows = session.run(
         KNOWN,

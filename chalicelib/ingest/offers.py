@@ -1,7 +1,7 @@
-"""Offering an object version to the ingest function once more, by an event as S3 would have sent it.
+"""An object version is offered to the ingest function again by an event like the one that S3 sends.
 
-There is one way into a load, and its claim decides, as for every event, whether there is anything left to do. Nothing
-that is offered too often is loaded twice.
+Such an event is claimed like every other one, and the claim decides whether anything is left to do. So a version that
+is offered more than once is loaded once.
 """
 
 import re
@@ -18,7 +18,7 @@ _ETAG_AND_SEQUENCER = re.compile(r"([0-9a-f]{32}(?:-\d+)?):([0-9A-Fa-f]*)")  # w
 
 
 def event_of_version(bucket: str, found: Version) -> Event:
-    """A version that lies in the bucket. Nobody but S3 knows its sequencer."""
+    """The event of a version in the bucket. It has no sequencer, because only S3 knows that."""
     return _event(
         bucket,
         found.key,
@@ -27,7 +27,7 @@ def event_of_version(bucket: str, found: Version) -> Event:
 
 
 def event_of_load(load: Unattended) -> Event:
-    """The version that a load is for, as `sources.created_objects` told it."""
+    """The event of the version that a load is for: the inverse of `sources.created_objects`."""
     bucket, _, key = load.source.removeprefix("s3://").partition("/")
     known: Event = {"versionId": load.version}
     if match := _ETAG_AND_SEQUENCER.fullmatch(load.version):
@@ -36,7 +36,7 @@ def event_of_load(load: Unattended) -> Event:
 
 
 def _event(bucket: str, key: str, about: Event) -> Event:
-    # S3 writes keys in events as forms are written, but leaves slashes.
+    # S3 encodes keys in events like form values, but keeps slashes.
     item = {"key": quote_plus(key, safe="/"), **about}
     record = {
         "eventSource": "aws:s3",

@@ -1,7 +1,7 @@
-"""A flood of offers is let go a few at a time, as loads come to their ends.
+"""Many offers are sent a few at a time, as earlier loads end.
 
-All at once they would start a function each, which then wait for each other's locks, and leave no connection to the
-database for anybody else.
+If all were sent at once, each would start a function. The functions would wait for each other's locks, and take every
+connection to the database.
 """
 
 import time
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from chalicelib.database import Session
 from chalicelib.ingest.offers import Event, Offer
 
-AT_ONCE = 10  # objects whose loads are waited for
-_PATIENCE = 20.0  # seconds for one of them; a load may take long, or its event may be kept from the function
-_INTERVAL = 0.1  # seconds between two looks at the loads
+AT_ONCE = 10  # loads that may be under way at the same time
+_PATIENCE = 20.0  # seconds to wait for one load: it may take long, or its event may never reach the function
+_INTERVAL = 0.1  # seconds between two queries of the loads
 
 
 @dataclass
 class Paced:
-    """`offer`, with at most so many loads at a time; nothing is waited for after `until`, by time.monotonic().
-    Counts what it has offered."""
+    """`offer`, with at most `at_once` loads at a time. It does not wait after `until`, a time of time.monotonic().
+    `offered` counts its calls."""
 
     session: Session
     offer: Offer

@@ -36,22 +36,24 @@ _QUOTED = rb'"(?:[^"]++|"")*+"'
 _BARE = rb'[^",\n]*+'
 _FIELD = rb"(?:" + _QUOTED + rb"|" + _BARE + rb")"
 
-# A quoted field that has its end, whatever follows it. A quote on a later line is no end where it opens a field of that
-# line: where it stands at the beginning of one, and another quote at its end. Spaces before a quote break the
-# quoting, but what writes them means a quoted field, whose line breaks begin no record.
+# A quoted field with its closing quote, whatever follows it. A quote on a later line does not close the field if it
+# opens a field of that line: if it stands at the beginning of a field that another quote ends. Spaces before a quote
+# are against the rules, but a program that writes them still means a quoted field, so line breaks inside it do not end
+# the record.
 _ON_ONE_LINE = rb'"(?:[^"\n]++|"")*+"'
 _OPENS = rb'(?:(?<=[,\n]")|(?<=[,\n] "))[^"\n]++(?:""[^"\n]*+)*+"(?:,|\r?\n)'
 _ENDED = rb"(?:" + _ON_ONE_LINE + rb"|" + _QUOTED + rb"(?:(?=,|\r?\n)|(?!" + _OPENS + rb")))"
 _ANY_FIELD = (
     rb"(?:[ \t]*+" + _ENDED + rb"[^,\n]*+|(?![ \t]*+\")[^,\n]*+)"
-)  # quotes of its own are characters like others
+)  # quotes inside an unquoted field are ordinary characters
 
 BLANK_LINES = re.compile(rb"(?:[ \t\r]*\n)+")
 FIELD = re.compile(rb"(" + _QUOTED + rb"|" + _BARE + rb")[,\n]")
 RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+\r?\n")
-# Whether or not it keeps to the quoting: a field that begins with a quote runs to its closing quote at least.
+# A record, even one that breaks the rules of quoting: a field that begins with a quote includes its closing quote.
 ANY_RECORD = re.compile(_ANY_FIELD + rb"(?:," + _ANY_FIELD + rb")*+\n")
-# Such fields with their commas; what may stand before a quoted one; that; what may follow it in its field; the end.
+# The parts of such a record: whole fields with their commas, spaces before a quoted field, a quoted field, the rest of
+# a field after its closing quote, the rest of a line.
 FIELDS = re.compile(rb"(?:" + _ANY_FIELD + rb",)*+")
 SPACES = re.compile(rb"[ \t]*+")
 ENDED = re.compile(_ENDED)

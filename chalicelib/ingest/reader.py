@@ -3,19 +3,19 @@
 Two paths that agree on every input: runs of clean lines pass through untouched, any other record is
 split by RFC 4180.
 
-Where a record ends is told by its quotes, whether it is refused or not:
-- A quote opens a quoted field only where a field begins; behind spaces there as well, but that makes the
-  record a reject. That field runs to its closing quote, over
-  line breaks, and doubled quotes are part of it.
-- Any other quote is a character like another, and so is all that follows a closing quote up to the
-  next comma or line break. Either one makes the record a reject.
-- A record ends at the first line break that no quoted field holds, however long it has become.
-- A quote that is not closed within 1 MiB, or before the end of the file, is never closed. Nor is one
-  whose next quote begins a quoted field of a later line, which ends on that line. Its record ends with
-  the line on which it stands, so that it cannot swallow the rows below.
+Quotes determine where a record ends, whether it is rejected or not:
+- A quote opens a quoted field only at the beginning of a field. It may follow spaces there, but then the
+  record is rejected. The field runs to its closing quote, across line breaks and doubled quotes.
+- Any other quote is an ordinary character, and so is everything after a closing quote up to the next comma
+  or line break. Either one makes the record a reject.
+- A record ends at the first line break outside a quoted field, however long the record is.
+- A quote counts as never closed if nothing closes it within 1 MiB or before the end of the file, or if the
+  next quote begins a quoted field of a later line that ends on that line. Then the record ends with the
+  line of the open quote, so that it does not swallow the rows below.
 
-The first record may be a header. One that names our columns in our order is skipped. Any other one is
-an error, for the rows below it would be read as something that they are not; so it is further below.
+The first record may be a header. A header with the dataset's columns in their order is skipped. Any other
+header is an error, because the rows below it would be stored in the wrong columns. The same goes for such a
+header further below.
 """
 
 import re
@@ -219,7 +219,7 @@ class Reader:
         return Clean(self._line - lines, run, lines)
 
     def _record(self) -> Record | Skipped | None:
-        """The token at the position, or None where more input is needed to tell. Raises LoadError."""
+        """The token at the position, or None if more input is needed to find its end. Raises LoadError."""
         match = RECORD.match(self._buffer, self._position)
         raw = _without_terminator(match.group()) if match else b""
         if match is None or len(raw) > MAX_RECORD:
@@ -237,7 +237,7 @@ class Reader:
         return Record(line, lines, raw, fields)
 
     def _malformed(self) -> Record | None:
-        """A record that breaks the quoting or is too long; None where it has not been read to its end."""
+        """A record that breaks the rules of quoting or is too long. None if its end has not been read yet."""
         match = ANY_RECORD.match(self._buffer, self._position)
         raw = _without_terminator(match.group()) if match else b""
         if match is None and not self._ended and len(self._buffer) - self._position <= MAX_RECORD + 2:
@@ -250,17 +250,17 @@ class Reader:
         return Record(self._line - lines, lines, raw, problem=BAD_QUOTING)
 
     def _dropped(self) -> Record:
-        """A record of any length, passed in bounded memory and linear time; only its beginning is kept.
+        """A record of any length, read in bounded memory and linear time. Only its beginning is kept.
 
-        Whole fields are passed as many at a time as a window of 1 MiB holds. A quoted field that is not
-        closed in the window that begins with it is never closed.
+        One step passes as many whole fields as a window of 1 MiB holds. A quoted field that is not closed in
+        the window that begins with it counts as never closed.
         """
         line, start, kept = self._line, self.offset, bytearray()
         ends = closed = False
         while not ends:
             while len(self._buffer) - self._position < MAX_RECORD + 2 and self._more():
                 pass
-            window = self._position + MAX_RECORD + 2  # with what tells that a quote is the closing one
+            window = self._position + MAX_RECORD + 2  # and the character after a quote, which shows whether it closes
             if (fields := FIELDS.match(self._buffer, self._position, window)) and fields.group():
                 self._pass(fields.end(), kept)
                 continue
@@ -278,7 +278,7 @@ class Reader:
         return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
 
     def _pass_up_to(self, pattern: re.Pattern[bytes], kept: bytearray) -> None:
-        """Pass what matches, which ends before the end of the input."""
+        """Pass everything that matches, reading more input until the match ends before the end of the buffer."""
         while (match := pattern.match(self._buffer, self._position)) and match.end() == len(self._buffer):
             self._pass(match.end(), kept)
             if not self._more() and not self._buffer:

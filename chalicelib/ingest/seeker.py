@@ -1,4 +1,4 @@
-"""Second reading of a CSV file: the records on some of its lines."""
+"""The second reading of a CSV file, which fetches the records on some of its lines."""
 
 from chalicelib.ingest.patterns import RECORD
 from chalicelib.ingest.reader import BOM, CHUNK, MAX_RECORD, Record, split
@@ -6,9 +6,9 @@ from chalicelib.storage import Readable
 
 
 class Seeker:
-    """Second reading of a file, for the records on given lines (ascending, each known to be well-formed).
+    """The second reading of a file, for the records on given lines (ascending, each known to be well-formed).
 
-    Lines are only counted, which is several times faster than finding out once more what is on them.
+    It only counts lines, which is several times faster than parsing them again.
     """
 
     def __init__(self, source: Readable, *, chunk: int = CHUNK) -> None:
@@ -28,7 +28,7 @@ class Seeker:
         return Record(line, raw.count(b"\n") + 1, raw, split(raw))
 
     def _quoted(self, line: int) -> bytes:
-        """The record from `line` on, over as many lines as its quotes make it."""
+        """The record that begins on `line`, with all its lines."""
         count = 1
         while True:
             start = line - self._first
@@ -41,7 +41,7 @@ class Seeker:
             count *= 2
 
     def _next_lines(self, keep: int | None = None) -> bool:
-        """Read on, False at the end; drop the lines before `keep`, or all that are complete."""
+        """Read more lines; False at the end of the file. Drop the lines before `keep`, or all complete lines."""
         data = self._source.read(self._chunk)
         if not data and not self._lines[-1]:
             return False
@@ -52,5 +52,5 @@ class Seeker:
         if not self._started and (len(self._lines[0]) >= len(BOM) or len(self._lines) > 1):
             self._started = True
             self._lines[0] = self._lines[0].removeprefix(BOM)
-        self._lines[-1] = self._lines[-1][: MAX_RECORD + 3]  # what is longer is not a record
+        self._lines[-1] = self._lines[-1][: MAX_RECORD + 3]  # a longer line is not a valid record
         return True

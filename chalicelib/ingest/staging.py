@@ -22,7 +22,7 @@ from chalicelib.ingest.rules import Checked, Value, check_fields, check_unsplit,
 ROWS_PER_COPY = 250_000  # staged lines between two signs of life in the load's history
 BLOCK = 256 * 1024  # bytes of one COPY message
 PENDING_REJECTS = 4 * 1024 * 1024  # bytes of rejects held while a COPY runs
-MOST_EMPTY = MAX_RECORD + 1  # rows of NULLs at once: no valid record has more lines
+MOST_EMPTY = MAX_RECORD + 1  # rows of NULLs in one piece: no valid record has more lines
 
 
 def create(session: Session, dataset: Dataset) -> None:
@@ -95,7 +95,7 @@ class Stager:
             size += len(data)
             lines += token.lines
             self.lines += token.lines
-            if token.lines > MOST_EMPTY and isinstance(token, Record):  # a reject of more lines than memory may hold
+            if token.lines > MOST_EMPTY and isinstance(token, Record):  # too many lines to hold in memory
                 yield b"".join(block)
                 block, size = [], 0
                 yield from _empty(nothing, token.lines - MOST_EMPTY)

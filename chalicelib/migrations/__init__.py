@@ -43,7 +43,7 @@ def upgrade(
 
 
 def head() -> str:
-    """The revision that `upgrade` brings a database to."""
+    """The revision of a database after `upgrade`."""
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 

@@ -124,7 +124,7 @@ def invoke(target: Target, function: str, payload: Any) -> Any:
 
 
 def invoke_later(target: Target, function: str, payload: Any) -> None:
-    """Have a function called, with retries, and wait for nothing. Raises CloudError when it cannot be."""
+    """Ask for an asynchronous call of a function, which Lambda retries. Raises CloudError if the request fails."""
     try:
         target.client("lambda").invoke(
             FunctionName=target.function(function), InvocationType="Event", Payload=json.dumps(payload)

@@ -22,7 +22,7 @@ from infra.venv import ROOT
 
 _HERE = Path(__file__).parent
 _REQUIREMENTS = _HERE / "requirements-aws.txt"
-# Of clouds that do not look at them.
+# For clouds that do not check credentials.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -36,7 +36,7 @@ class EmbeddedAws:
 
     @property
     def credentials(self) -> Mapping[str, str]:
-        """The AWS_* variables of who uses it: generated once for this folder."""
+        """The AWS_* variables of its clients: generated once for this folder."""
         return credentials.for_clients(self.home)
 
     def port(self) -> int | None:
@@ -85,7 +85,7 @@ class EmbeddedAws:
         self.home.chmod(0o700)  # functions, with their passwords, are stored in there
         temporary = self.home / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # unpacked functions of an instance that was killed
-        temporary.mkdir(parents=True, exist_ok=True)  # a function that outlives its instance may yet write there
+        temporary.mkdir(parents=True, exist_ok=True)  # a function that outlives its instance may still write there
         return {
             "AWS_DEFAULT_REGION": credentials.REGION,
             "PATH": os.defpath,

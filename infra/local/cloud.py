@@ -48,7 +48,8 @@ class Cloud(Protocol):
     def status(self) -> dict[str, str]: ...
 
     def incarnation(self) -> str | None:
-        """Another one for servers that were started anew, and have forgotten events; None where that is not known."""
+        """Identifies this start of the servers: it changes when they restart, since they forget events then. None if it
+        is not known."""
 
 
 class Embedded:

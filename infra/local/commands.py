@@ -39,7 +39,7 @@ class Commands:
             self.state.note(cloud=kind)
             services = self._cloud(kind).up(self.report)
             target = self._target(services)
-            # The database is asked, too: it may have been deleted, or brought back as it was long ago.
+            # The database is checked, too: it may have been deleted, or restored from an old copy.
             if not driver.is_current(target) or provision.revision(services.database_url) != migrations.head():
                 self.state.env_file.unlink(missing_ok=True)  # what it says is not true while we deploy
                 driver.deploy(target, self.report)
@@ -49,21 +49,21 @@ class Commands:
         self.report(f"ready: {self.state.read_env()['API_URL']}")
 
     def _take_up(self, target: Target, incarnation: str | None) -> None:
-        """Have loaded what came before a stop or a crash and was not: its events are lost. Nobody waits for that.
+        """Order a sweep for the files that came before a stop or a crash: their events are lost. Do not wait for it.
 
-        Where nothing has stopped since the last time, nothing was lost, and a sweep does what its schedule does.
+        If nothing has stopped since the last sweep of this kind, no event was lost, and the sweep works as on schedule.
         """
         restarted = incarnation is None or incarnation != self.state.notes().get("swept")
         event = driver.scheduled_event(target.aws["AWS_DEFAULT_REGION"])
         try:
             driver.invoke_later(target, "sweep", event | {"detail": {"restarted": restarted}})
         except CloudError as error:
-            self.report(f"files that came before a stop are looked for within three minutes: {error}")
+            self.report(f"the next scheduled sweep, within three minutes, looks for files from before a stop: {error}")
         else:
             self.state.note(swept=incarnation)
 
     def down(self) -> None:
-        """Let what is at work end, or hand it back, and stop everything; its state stays."""
+        """Wait for running loads and backups, for a limited time, and stop everything. The state stays."""
         self._of_this_machine("destroy")
         if not self.state.exists():
             return

@@ -105,7 +105,7 @@ class Daemon:
         return pid if self.alive() and launch.started(pid) == started else None
 
     def incarnation(self) -> str:
-        """Pid and start time of the running process, which no later one shares; empty where none runs."""
+        """Pid and start time of the running process, which identify it; empty if none is running."""
         pid = self.pid()
         return "" if pid is None else f"{pid}/{launch.started(pid)}"
 
@@ -118,7 +118,7 @@ class Daemon:
 
 
 def _private(path: str, flags: int) -> int:
-    """A failed statement stands in a log of Postgres as it was, and values of rows beside it."""
+    """Open a file that only its owner can read: the log of Postgres has failed statements with the values of rows."""
     return os.open(path, flags, 0o600)
 
 

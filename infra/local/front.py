@@ -5,8 +5,8 @@
 - CreateFunction and its updates are answered once the function is active: clients that saw it
   pending would sleep five seconds before they look again;
 - FilterLogEvents gives ids and pages;
-- ListObjectVersions encodes keys where it is asked to: XML has no room for all that a key may hold, and one such key
-  would keep everybody from reading the list.
+- ListObjectVersions encodes keys when it is asked to: a key may hold characters that XML does not allow, and one such
+  key would make the whole list unreadable.
 Everything else passes untouched. tests/integration/test_cloud_front.py fails when a newer ministack
 makes a part of this unnecessary.
 """
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, quote
-from xml.sax.saxutils import unescape  # nosec B406: it parses nothing
+from xml.sax.saxutils import unescape  # nosec B406: it does not parse XML
 
 import boto3
 from botocore.config import Config
@@ -30,14 +30,14 @@ from infra.local.gate.credentials import REGION, Keys
 
 _FUNCTION_CHANGE = re.compile(r"/[\d-]+/functions(?:/[^/]+/(?:code|configuration))?/?")
 _REST_API = re.compile(r"/restapis/([^/]+)/?")
-_KEY = re.compile(rb"<(Prefix|Delimiter|KeyMarker|NextKeyMarker|Key)>([^<]*)</\1>")  # of a list of versions
+_KEY = re.compile(rb"<(Prefix|Delimiter|KeyMarker|NextKeyMarker|Key)>([^<]*)</\1>")  # elements of a list of versions
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/")
 
 
 class Front:
-    """`inner` with the missing calls, which it makes up from others through `endpoint`, its own address, with `keys`.
+    """`inner` with the missing calls. They are made of other calls to `endpoint`, its own address, signed with `keys`.
 
-    Only who holds these may import an API: its calls would be made with more rights than a function has.
+    Only the holder of `keys` may import an API: these calls have more rights than a function has.
     """
 
     def __init__(self, inner: App, endpoint: str, keys: Keys) -> None:
@@ -191,14 +191,14 @@ def _with_length(head: Message, body: bytes) -> Message:
 
 
 def _credential(scope: Message) -> tuple[str, str]:
-    """(access key, region) of a request that was signed."""
+    """(access key, region) of a signed request."""
     header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
     found = _CREDENTIAL.search(header)
     return (found[1], found[2]) if found else ("", REGION)
 
 
 async def _body(receive: Receive) -> bytes:
-    """All of it. Raises Disconnected."""
+    """The whole body. Raises Disconnected."""
     body, more = b"", True
     while more:
         message = await receive()

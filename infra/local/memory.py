@@ -1,10 +1,11 @@
-"""What the embedded AWS remembers over a `kill -9`.
+"""Saves the state of the embedded AWS, so that it survives a `kill -9`.
 
 ministack writes objects to disk at once, but everything else (APIs, functions, roles, rules, queues with their
-messages) only when it is asked to end. Here each service's state is written with ministack's own means whenever it has
-changed. A change that was asked for is answered once it is on disk. Two things are on disk a moment later: changes of
-functions, whose code is looked through each time, and messages, which reach a queue from inside (a dead letter has no
-request). For both that is POLL seconds, or some more where there are thousands of messages.
+messages) only when it is asked to end. This module writes the state of a service whenever it has changed, with
+ministack's own function. A request that changes something is answered when the change is on disk. Two things reach the
+disk a moment later: changes of functions, because each save goes through all their code, and messages that ministack
+itself sends to a queue, because there is no request (dead letters). The delay is POLL seconds, or a little more with
+thousands of messages.
 """
 
 import asyncio
@@ -17,23 +18,23 @@ from contextlib import suppress
 from typing import Any
 
 POLL = 0.2  # seconds
-_SHARE = 20  # of the time, at most one part in so many goes into looking
+_SHARE = 20  # looking for changes takes at most one part in so many of the time
 _ATTEMPTS = 5
 _log = logging.getLogger("hireflow.memory")
-_LATER = ("lambda",)  # 80 ms for ten MB of code
+_LATER = ("lambda",)  # 80 ms for 10 MB of code
 Save = Callable[[str, Any], None]
 StateOf = Callable[[str], Any]
 
 
 def of_ministack(module: str) -> Any:
-    """The state of a service; None while it is not in use."""
+    """The state of a service's module; None until the service is used."""
     loaded: Any = sys.modules.get(f"ministack.services.{module}")
     return loaded.get_state() if hasattr(loaded, "get_state") else None
 
 
 class Memory:
-    """`services` has each service's modules by the names of their files, `save` writes one's state, `state_of` reads
-    it."""
+    """`services` has the modules of each service by the names of their files. `state_of` reads the state of a module,
+    and `save` writes it to a file."""
 
     def __init__(self, services: Mapping[str, Mapping[str, str]], save: Save, state_of: StateOf = of_ministack) -> None:
         self._services, self._save, self._state_of = services, save, state_of
@@ -44,8 +45,8 @@ class Memory:
         self._task: asyncio.Task[None] | None = None
 
     async def written(self, service: str) -> None:
-        """Something was changed in a service; returns when that is on disk."""
-        # CloudFormation changes all others.
+        """Call this after a change in a service. It returns when the change is on disk, except for functions."""
+        # CloudFormation may change any service.
         self._dirty |= set(self._services) if service == "cloudformation" else {service}
         if service not in _LATER:
             await self._flush()
@@ -54,7 +55,7 @@ class Memory:
         self._task = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
-        """ministack saves all when it ends, and must do so alone."""
+        """Save everything and stop, before ministack saves its own state at its end."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -74,12 +75,12 @@ class Memory:
             took = time.monotonic() - began
 
     async def _flush(self) -> None:
-        async with self._turn:  # who waited for it finds that its change was saved with that of another
+        async with self._turn:  # after a wait, the change may already be saved with another one
             taken, self._dirty = self._dirty, set()
             try:
                 await self._in_thread(self._write, taken)
-            except RuntimeError:  # it was never still; the next look comes soon
-                _log.exception("what AWS holds was not written yet")
+            except RuntimeError:  # it kept changing; the next attempt comes soon
+                _log.exception("the state of AWS is not saved yet")
                 self._dirty |= taken
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -100,7 +101,8 @@ class Memory:
         return self._messages != before
 
     def _copied(self, module: str) -> Any:
-        """It is copied while requests go on, so a dictionary may grow under us. Raises RuntimeError."""
+        """A copy of a module's state. Requests go on meanwhile, so a dictionary may change during the copy: try a few
+        times. Raises RuntimeError."""
         for _ in range(_ATTEMPTS - 1):
             with suppress(RuntimeError):
                 return self._state_of(module)
@@ -108,7 +110,7 @@ class Memory:
 
 
 def services(registry: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Files and modules of every service, as ministack's registry names them."""
+    """The modules of every service by the names of their files, from ministack's registry."""
     return {
         name: {entry.get("state_key", entry["module"]): entry["module"]}
         | {module: module for module in entry.get("sub_modules") or ()}

@@ -48,7 +48,7 @@ class Role:
 
 
 def connect(url: str, *, timeout: float = 30) -> Connection:
-    """A plain connection to a server of this machine, which answers within so many seconds."""
+    """A connection without TLS to a server of this machine; `timeout` is in seconds."""
     parts = urlsplit(url)
     return pg8000.native.Connection(
         unquote(parts.username or ""),
@@ -76,7 +76,7 @@ def is_done(owner_url: str) -> bool:
 
 
 def revision(owner_url: str) -> str | None:
-    """The migration that a database is at; None for an empty one, or one that cannot be asked."""
+    """The last migration of a database. None if it is empty or cannot be reached."""
     try:
         with closing(connect(owner_url)) as server:
             return str(server.run("SELECT version_num FROM alembic_version")[0][0])

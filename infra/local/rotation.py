@@ -1,6 +1,6 @@
-"""Logs that do not fill the disk: a file that a process and its children have open is copied and cut (`copytruncate`,
-as logrotate calls it), since nobody could tell all of them to open another one. They append, so that what they write
-next goes to its beginning. A line that is written between copy and cut is lost."""
+"""Logs that do not fill the disk. A log that is too long is copied and truncated (logrotate's `copytruncate`), because
+a process and its children have it open, and cannot all be told to open another file. They append, so they write on at
+its beginning. A line that is written between the copy and the truncation is lost."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ _EVERY = 1.0  # seconds
 
 
 def rotate(log: Path, most: int = MOST) -> bool:
-    """Move what is in a log to `<name>.1` where it is too long; whether it was."""
+    """Move the content of a log to `<name>.1` if it has more than `most` bytes. Returns whether it had."""
     if not log.exists() or log.stat().st_size <= most:
         return False
     unfinished = log.with_name(f"{log.name}.1.part")
@@ -23,7 +23,7 @@ def rotate(log: Path, most: int = MOST) -> bool:
 
 
 async def rotating(log: Path, most: int = MOST) -> None:
-    """Look at the log's length again and again, until cancelled."""
+    """Check the log's length at intervals, until cancelled."""
     while True:
         await asyncio.sleep(_EVERY)
         rotate(log, most)

@@ -1,7 +1,8 @@
-"""The process of the embedded AWS: ministack behind our front and the gate, on one port of 127.0.0.1.
+"""The process of the embedded AWS: ministack behind the front and the gate, on one port of 127.0.0.1.
 
-Run in the embedded AWS's own virtual environment, with its state folder as the argument. The stage's credentials come
-from there: functions inherit the environment that this process was started with, and must not find them in it.
+It runs in the embedded AWS's own virtual environment, with its state folder as the argument. It reads the stage's
+credentials from that folder: functions inherit the environment that this process was started with, and must not find
+the credentials there.
 """
 
 import asyncio
@@ -18,11 +19,11 @@ from infra.local.gate.credentials import Keys, Session
 from infra.local.memory import Memory, services
 from infra.local.rotation import rotating
 
-_HEAD = 15  # seconds for the head of a request, and for a connection without any
+_HEAD = 15  # seconds for the head of a request, or for an idle connection
 
 
 class Sessions:
-    """Functions' credentials, as ministack asks for them and as its IAM knows them."""
+    """The functions' credentials: ministack asks for them here, and its IAM is told of them."""
 
     def __init__(self, keys: Keys, register: Any) -> None:
         self._keys, self._register = keys, register
@@ -34,14 +35,14 @@ class Sessions:
         return session.env()
 
     def admit(self, session: Session) -> None:
-        """Let IAM know whose the credentials are; those of before a restart come as they did."""
+        """Tell IAM whose credentials these are. After a restart they are still valid, but IAM has forgotten them."""
         if session.access_key not in self._known:
             self._register(session.access_key, session.record())
             self._known.add(session.access_key)
 
 
 class Alive:
-    """An application with what goes on beside it, as long as it lives."""
+    """An application with the background tasks that run as long as it does."""
 
     def __init__(self, inner: App, memory: Memory, log: Path) -> None:
         self._inner, self._memory, self._log = inner, memory, log
@@ -53,7 +54,7 @@ class Alive:
         await self._inner(scope, receive, send)
 
     def _started(self, send: Send) -> Send:
-        """Begin when all that was remembered is there: what is written before that would be empty."""
+        """Start the tasks when ministack has read its saved state: before that they would save an empty state."""
 
         async def started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
@@ -78,12 +79,12 @@ class Alive:
 
 
 def application(home: Path, endpoint: str) -> App:
-    """All of it. To be called once in a process, before anything else has imported ministack."""
+    """The whole application. Call it once in a process, before anything else imports ministack."""
     keys = Keys.kept(home)
-    os.environ.update(keys.env())  # what ministack takes for the root of its account; it looks at links and forms, too
+    os.environ.update(keys.env())  # ministack's root credentials, with which it checks links and forms again
     from ministack.core import lambda_runtime
 
-    # By themselves these follow from a function's ARN, which is no secret. Before anybody imports the name.
+    # ministack derives these from a function's ARN, which is no secret. Replace this before other modules import it.
     sessions = Sessions(keys, _register)
     lambda_runtime.execution_credentials = sessions.of_function
     from ministack.app import SERVICE_REGISTRY, app

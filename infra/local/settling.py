@@ -1,4 +1,4 @@
-"""Waiting, before a cloud is stopped, for what is at work: loads, and a backup."""
+"""Before a cloud is stopped, wait for the loads and the backup that are running."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from pg8000.native import Connection
 from chalicelib.backups.run import LOCK
 from infra.local.provision import DATABASE, connect
 
-SECONDS = 20.0  # that a stop waits at most
-_PATIENCE = 5.0  # seconds for an answer of the database
+SECONDS = 20.0  # the longest wait before a stop
+_PATIENCE = 5.0  # seconds that the database may take to answer
 _INTERVAL = 0.1
-# Whoever works on a load, or on a backup, holds an advisory lock in the meantime (see chalicelib.loads and
-# chalicelib.backups.run). A lock tells its holder's process, so that a load that begins later is not waited for.
+# A worker holds an advisory lock while it works on a load or a backup (see chalicelib.loads and
+# chalicelib.backups.run). pg_locks shows the process of the holder, so a load that begins later is not waited for.
 _AT_WORK = (
     "SELECT k.pid, coalesce('load ' || l.id, 'a backup') FROM pg_locks k LEFT JOIN loads l"
     " ON k.objsubid = 1 AND l.id = (CAST(k.classid AS bigint) << 32) + CAST(k.objid AS bigint)"
@@ -26,8 +26,11 @@ Work = set[tuple[int, str]]
 
 
 def settle(superuser_url: str, report: Callable[[str], None], seconds: float = SECONDS) -> bool:
-    """Wait until what is at work now has ended, at most so long; whether it has. What has not goes back: its lock is
-    freed with its connection, and the next start takes it up. A database that does not answer is not waited for."""
+    """Wait at most `seconds` until the loads and the backup that are running now have ended. Returns whether they have.
+
+    A load that has not ended is not lost: its lock is released with its connection, and the next start offers it
+    again. If the database does not answer, this does not wait.
+    """
     try:
         with closing(connect(superuser_url.rpartition("/")[0] + f"/{DATABASE}", timeout=_PATIENCE)) as server:
             return _settle(server, report, seconds)

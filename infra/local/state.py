@@ -60,9 +60,9 @@ class State:
             yield
 
     def _close(self) -> None:
-        """Other users find nothing in here: logs name the API's address, and a stage may ask for no token.
+        """Other users must not read this folder: logs show the API's address, and a stage may ask for no token.
 
-        Where we are root, Postgres runs as another user, who has to get through to its own folder.
+        If this runs as root, Postgres runs as another user, and that user has to reach its own folder in here.
         """
         builds = self.folder / "build"
         builds.mkdir(exist_ok=True)

@@ -42,9 +42,9 @@ class Answer:
 
 @dataclass
 class Cloud:
-    """One deployed stage; `backups` are the restore points that were there or were asked for.
+    """One deployed stage; `backups` are the restore points that existed or were ordered.
 
-    `documented` is whether its answers have to be as the OpenAPI document of this checkout says.
+    `documented` says whether its answers must match the OpenAPI document of this checkout.
     """
 
     commands: Commands
@@ -168,7 +168,7 @@ class Cloud:
         return json.loads(body or b"null")
 
     def functions(self) -> list[str]:
-        """The names of all functions that there are."""
+        """The names of all functions."""
         pages = self._functions.get_paginator("list_functions").paginate()
         return sorted(one["FunctionName"] for page in pages for one in page["Functions"])
 

@@ -1,7 +1,7 @@
-"""An earlier release of this repository, taken out of its own history, to make a stage that is upgraded.
+"""An earlier release of this repository, from its own history. It makes a stage that the tests upgrade.
 
-The history is there in every clone. Where it is not (a downloaded archive, a shallow clone) these tests are skipped,
-unless HIREFLOW_HISTORY is `required`, as it is in continuous integration.
+Every full clone has the history. Without it (in a downloaded archive or a shallow clone) these tests are skipped,
+unless HIREFLOW_HISTORY is `required`, as in continuous integration.
 """
 
 import io
@@ -16,21 +16,21 @@ import pytest
 
 from infra.venv import ROOT
 
-# The release that stages are upgraded from. A release that changes what a stage keeps (schema, buckets, state folder)
-# names the commit before it here.
+# Stages are upgraded from this release. If a release changes what a stage keeps (schema, buckets, state folder), name
+# the commit before it here.
 BASE = "32623b30c10f3398d2e8d123a974bb8bd8303475"
 _PATIENCE = 300  # seconds for a command
 
 
 @dataclass(frozen=True)
 class Release:
-    """The code of a release in `folder`, and the environment that its commands run in."""
+    """The code of a release in `folder`, and the environment of its commands."""
 
     folder: Path
     environment: dict[str, str]
 
     def run(self, *words: str) -> str:
-        """One command of `python -m infra.local`; what it printed."""
+        """Run a command of `python -m infra.local`. Returns what it printed."""
         command = [sys.executable, "-m", "infra.local", *words]
         done = subprocess.run(
             command,
@@ -46,9 +46,9 @@ class Release:
 
 
 def unpacked(folder: Path, commit: str = BASE) -> Path:
-    """The tree of a commit, below `folder`; it shares the environments of this checkout, so that none is installed.
+    """Unpack the tree of a commit below `folder`. It uses this checkout's environments, so that none is installed.
 
-    Skips (or fails) the test where the history is missing.
+    Skips (or fails) the test if the history is missing.
     """
     packed = _archive(commit)
     if packed is None:
@@ -68,7 +68,7 @@ def unpacked(folder: Path, commit: str = BASE) -> Path:
 
 
 def _archive(commit: str) -> bytes | None:
-    """A zip file of a commit's tree, or None where there is none, or no git."""
+    """A zip file of a commit's tree; None without this commit or without git."""
     try:
         command = ["git", "archive", "--format=zip", commit]
         return subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""A page of another origin, open in a browser on this machine, tries to take the stage over, and gets nothing."""
+"""A page of another origin, open in a browser on this machine, tries to take over the stage, and fails."""
 
 import json
 import re
@@ -17,12 +17,12 @@ from infra.deploy.target import APP
 from tests.e2e.browser import launched
 from tests.e2e.cloud import Cloud
 
-# What the embedded AWS once took for its root's signature.
+# ministack accepts this as a signature of its root.
 FORGED = (
     "AWS4-HMAC-SHA256 Credential=test/20261124/us-east-1/{service}/aws4_request,"
     " SignedHeaders=host;x-amz-date, Signature=" + "0" * 64
 )
-# Each is sent as a page can send it: with CORS and without ("no-cors"), where the answer stays unseen.
+# A page can send a request in two modes: "cors", and "no-cors", which hides the answer from the page.
 SEND = """async ([url, options]) => {
     const outcomes = [];
     for (const mode of ["cors", "no-cors"]) {
@@ -58,12 +58,12 @@ class _Page(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def pages() -> Iterator[int]:
-    """A server of pages that are none of ours; its port."""
+    """Serve pages of another origin. Yields the port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -81,10 +81,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(params=["127.0.0.1", "localhost"])
 def attacker(request: pytest.FixtureRequest, browser: Browser, stage: str | None) -> Iterator[Page]:
-    """A tab with a page of another port of this machine, and of another name: another origin, the first one even of
-    the same site."""
+    """A tab with a page of another origin: once with the same host and another port, which is the same site, and once
+    with another host name."""
     if stage is not None:
-        pytest.skip("what guards these services is not ours")
+        pytest.skip("this stage runs on other services, without the gate")
     with pages() as port:
         context = browser.new_context()
         page = context.new_page()
@@ -94,7 +94,7 @@ def attacker(request: pytest.FixtureRequest, browser: Browser, stage: str | None
 
 
 def world(cloud: Cloud) -> Any:
-    """All that an attack could change."""
+    """Everything that an attack could change."""
     buckets = [cloud.env[f"{use}_BUCKET"] for use in ("LANDING", "ERRORED", "BACKUP")]
     return (
         [cloud.table(name) for name in ("departments", "jobs", "hired_employees", "tokens")],
@@ -110,7 +110,7 @@ def versions(cloud: Cloud, bucket: str) -> list[Any]:
 
 
 def attacks(cloud: Cloud) -> dict[str, tuple[str, dict[str, Any]]]:
-    """(URL, options of fetch) by what they are after."""
+    """The requests as (URL, options of fetch), by their goals."""
     aws, api, stage = cloud.env["AWS_ENDPOINT_URL"], cloud.env["API_URL"], cloud.commands.stage
     named = f"{APP}-{stage}"
 
@@ -164,8 +164,8 @@ def test_an_attack_page_reads_and_changes_nothing(cloud: Cloud, attacker: Page) 
         assert world(cloud) == before, goal
 
 
-def test_a_form_of_an_attack_page_changes_nothing(cloud: Cloud, attacker: Page) -> None:
-    """A form is sent without asking, and without a Content-Type that JSON has."""
+def test_a_form_on_an_attack_page_changes_nothing(cloud: Cloud, attacker: Page) -> None:
+    """A browser sends a form without a preflight, and with a Content-Type other than that of JSON."""
     before = world(cloud)
     api = cloud.env["API_URL"]
     for url in (f"{api}/job/upload", f"{api}/job/backup/restore", f"{cloud.env['AWS_ENDPOINT_URL']}/_ministack/reset"):
@@ -181,8 +181,8 @@ def test_a_link_to_the_dashboard_may_be_followed(cloud: Cloud, attacker: Page) -
     attacker.locator('#panel[aria-busy="false"]').wait_for(state="attached")
 
 
-def test_a_page_whose_name_was_led_here_is_not_served(cloud: Cloud) -> None:
-    """DNS rebinding: to the browser it is one origin, and only the name tells."""
+def test_a_page_whose_name_resolves_to_this_machine_is_not_served(cloud: Cloud) -> None:
+    """DNS rebinding: the browser takes both for one origin, and only the host name shows the difference."""
     at = urlsplit(cloud.env["API_URL"])
     before = world(cloud)
     for path in (f"{at.path}/loads", f"{at.path}/", f"/{cloud.env['LANDING_BUCKET']}", "/_ministack/ready"):

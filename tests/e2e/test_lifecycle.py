@@ -36,7 +36,7 @@ def test_up_again_changes_nothing(cloud: Cloud, capsys: pytest.CaptureFixture[st
     assert cloud.commands.state.read_env() == cloud.env
 
 
-def test_up_makes_a_database_that_was_deleted_anew_and_loads_nothing_old(
+def test_up_recreates_a_deleted_database_and_loads_no_old_files(
     cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud.upload("departments_old.csv", "4711,Old\n")
@@ -54,7 +54,7 @@ def test_up_makes_a_database_that_was_deleted_anew_and_loads_nothing_old(
     assert cloud.table("departments") == [(4712, "New")]
 
 
-def test_credentials_are_this_stages_own(cloud: Cloud) -> None:
+def test_the_stage_has_its_own_credentials(cloud: Cloud) -> None:
     kept = cloud.commands.state.folder / "aws" / "credentials.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert cloud.env["AWS_ACCESS_KEY_ID"] != "test"
@@ -63,7 +63,7 @@ def test_credentials_are_this_stages_own(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_state_survives(cloud: Cloud, how: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Killed first: nothing was ever saved by an end in order."""
+    """The kill comes first: at that time no regular stop has saved any state."""
     cloud.upload("departments.csv", "1,Sales\n")
     point = cloud.backup()
     folder = cloud.commands.state.folder
@@ -76,7 +76,7 @@ def test_state_survives(cloud: Cloud, how: str, capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     cloud.commands.up()
     assert cloud.commands.state.read_env() == cloud.env
-    assert "chalice deploy" not in capsys.readouterr().out, "all of it was there: nothing had to be deployed"
+    assert "chalice deploy" not in capsys.readouterr().out, "everything was there: nothing had to be deployed"
     assert cloud.table("departments") == [(1, "Sales")]
     assert point in cloud.restore_points()
     assert counts(cloud.upload("departments_2.csv", "2,Ops\n")) == (1, 1, 0, 0, 0, 0)  # the trigger fires

@@ -1,4 +1,4 @@
-"""What S3 has accepted is loaded, once, although events, workers and the whole cloud are lost on the way."""
+"""What S3 has accepted is loaded once, even if events, workers or the whole cloud are lost on the way."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ FILES, ROWS = 40, 1_000_000
 @pytest.fixture(autouse=True)
 def ours(stage: str | None) -> None:
     if stage is not None:
-        pytest.skip("the stage belongs to somebody else: it is not stopped here")
+        pytest.skip("this stage was not started by the tests, so they do not stop it")
 
 
 @contextmanager
 def without_trigger(cloud: Cloud) -> Iterator[None]:
-    """While S3 tells nobody of new objects."""
+    """S3 sends no events of new objects during this context."""
     bucket = cloud.env["LANDING_BUCKET"]
     usual: Any = cloud.s3.get_bucket_notification_configuration(Bucket=bucket)
     del usual["ResponseMetadata"]
@@ -39,7 +39,7 @@ def put_files(cloud: Cloud, name: str) -> set[str]:
 
 
 def statuses(cloud: Cloud, sources: set[str]) -> Counter[tuple[str, str]]:
-    """How many loads of each source have which status."""
+    """The number of loads by source and status."""
     rows = cloud.sql("SELECT source, status FROM loads WHERE version IS NOT NULL")
     return Counter((source, status) for source, status in rows if source in sources)
 
@@ -66,7 +66,7 @@ def kill(cloud: Cloud) -> None:
 
 
 def put_large(cloud: Cloud, name: str) -> str:
-    """A file that is being loaded when this returns."""
+    """Put a large file. Returns its source while it is being loaded."""
     source = cloud.put(name, "".join(f"{number},Clerk {number}\n" for number in range(1, ROWS + 1)))
     reading = f"SELECT received FROM loads WHERE source = '{source}' AND status = 'running' AND received > 0"
     until(lambda: cloud.sql(reading), "the middle of the load")
@@ -74,7 +74,7 @@ def put_large(cloud: Cloud, name: str) -> str:
 
 
 def sweep(cloud: Cloud) -> int:
-    """Sweep as after a restart, once the sweep that `make up` has asked for has begun."""
+    """Sweep as after a restart, after the sweep that `make up` has ordered has begun."""
     until(lambda: cloud.sql("SELECT 1 FROM landing_sweep WHERE swept_at > now() - interval '10 minutes'"), "a sweep")
     return int(cloud.commands.invoke_scheduled("sweep", {"restarted": True})["offered"])
 
@@ -84,7 +84,7 @@ def test_objects_whose_events_never_came_are_loaded(cloud: Cloud) -> None:
     with without_trigger(cloud):
         sources = put_files(cloud, "swallowed")
     cloud.commands.invoke("sweep")
-    assert statuses(cloud, sources).total() == 0, "too young: their events may yet come"
+    assert statuses(cloud, sources).total() == 0, "too young: their events may still come"
     assert sweep(cloud) == FILES
     all_loaded_once(cloud, sources)
     assert cloud.table("departments") == [(number, "Sales") for number in range(1, FILES + 1)]
@@ -103,7 +103,7 @@ def test_files_that_came_at_the_last_moment_are_loaded(cloud: Cloud, how: str) -
 
 
 def test_nothing_is_loaded_again(cloud: Cloud) -> None:
-    """Neither what was loaded, in whatever way it came, nor what somebody has withdrawn."""
+    """Neither files that were loaded, whatever way they came, nor files that were withdrawn."""
     bucket = cloud.env["LANDING_BUCKET"]
     for name in ("Old", "New"):
         cloud.upload("departments.csv", f"1,{name}\n")
@@ -132,7 +132,7 @@ def test_a_large_load_ends_before_everything_stops(cloud: Cloud, capsys: pytest.
 
 
 def test_a_large_load_that_was_killed_is_loaded_once(cloud: Cloud) -> None:
-    """Three times: that is not the file's fault."""
+    """It is killed three times, which is not the file's fault."""
     source = put_large(cloud, "jobs_killed.csv")
     begun = f"SELECT 1 FROM loads WHERE source = '{source}' AND (received > 0 OR status = 'succeeded')"
     for _ in range(3):

@@ -134,7 +134,7 @@ def test_a_wrong_question(cloud: Cloud, path: str, status: int) -> None:
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8"])
 def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cloud, media_type: str) -> None:
-    """A gateway that made text of the body would have lost them, and the row would be stored with U+FFFD."""
+    """A gateway that decoded the body as text would lose them, and the row would be stored with U+FFFD."""
     header = {"Content-Type": media_type}
     assert problem(cloud.post("/job/upload", b'{"id": 1, "job": "Caf\xe9"}', **header), 400)["detail"].startswith(
         "the body is not UTF-8"
@@ -146,8 +146,8 @@ def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cl
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "application/json, text/html", "image/png"])
-def test_answers_in_json_stay_text(cloud: Cloud, accept: str) -> None:
-    """`cloud` reads them as JSON, which base64 is not."""
+def test_json_answers_are_sent_as_text(cloud: Cloud, accept: str) -> None:
+    """`cloud` parses them as JSON, and base64 would not parse."""
     answer = cloud.send("POST", "/job/upload", b"{}", {"Content-Type": "application/json", "Accept": accept})
     assert problem(answer, 422)["errors"]
     assert cloud.send("GET", "/loads", headers={"Accept": accept}).body["loads"]
@@ -159,9 +159,9 @@ def test_a_body_over_4_5_mb_is_refused(cloud: Cloud) -> None:
     assert cloud.post("/job/upload", b'{"job": "x"' + b" " * 4_400_000 + b"}").status == 201
 
 
-def test_what_could_be_read_in_two_ways_is_refused(cloud: Cloud) -> None:
+def test_an_ambiguous_request_is_refused(cloud: Cloud) -> None:
     twice = problem(cloud.post("/job/upload", b'{"id": 1, "job": "a", "job": "b"}'), 400)
-    assert twice["detail"] == "the body is not JSON: the member 'job' is there twice"
+    assert twice["detail"] == "the body is not JSON: the member 'job' is given twice"
     for query in ("dataset[]=jobs", "Limit=1", "limit=1&limit=2"):
         problem(cloud.get(f"/loads?{query}"), 422)
     problem(cloud.get("/health?x=1"), 422)

@@ -1,6 +1,6 @@
-"""A stage that an earlier release made survives the first `make up` of this one: nothing lost, nothing loaded again.
+"""A stage of an earlier release survives the first `make up` of this one: nothing is lost, and nothing is loaded again.
 
-It is upgraded in both ways that people do it: after `make down`, and while the earlier release still runs.
+It is upgraded in both ways that users do it: after `make down`, and while the earlier release still runs.
 """
 
 import signal
@@ -35,14 +35,14 @@ _WAIT = 1800  # seconds for another run in the same checkout to end
 
 @pytest.fixture(autouse=True)
 def empty() -> None:
-    """The stage is our own: the session's is not needed."""
+    """These tests have their own stage, and do not need the session's."""
 
 
 @pytest.fixture(scope="module")
 def earlier(stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    """The earlier release, for a state folder of its own."""
+    """The earlier release, with its own state folder."""
     if stage is not None:
-        pytest.skip("the stage belongs to somebody else: it is not upgraded here")
+        pytest.skip("this stage was not started by the tests, so they do not upgrade it")
     tree = unpacked(tmp_path_factory.mktemp("release"))
     with locked(ROOT / ".local-upgrade.lock", _WAIT, "another run of these tests does not end"):
         yield Release(tree, {"HIREFLOW_STATE_DIR": str(_FOLDER), "STAGE": "local", **SETTINGS})
@@ -76,7 +76,7 @@ def upgrade(earlier: Release, request: pytest.FixtureRequest) -> Iterator[Upgrad
 
 
 def test_every_file_that_was_under_way_is_loaded_soon_and_once(upgrade: Upgrade) -> None:
-    assert upgrade.never_begun, "the earlier release lost no file: there is nothing to find"
+    assert upgrade.never_begun, "the earlier release lost no file, so there is nothing to find"
     loads = [load for load in upgrade.after.loads.values() if load["source"] in upgrade.due]
     assert Counter(load["source"] for load in loads) == dict.fromkeys(upgrade.due, 1)
     assert {load["status"] for load in loads} == {"succeeded"}
@@ -92,7 +92,7 @@ def test_every_file_that_was_under_way_is_loaded_soon_and_once(upgrade: Upgrade)
 
 def test_no_row_is_lost_or_written_again(upgrade: Upgrade) -> None:
     before, after = upgrade.before, upgrade.after
-    for name in ("departments", "hired_employees"):  # nothing was due
+    for name in ("departments", "hired_employees"):  # no file of these datasets was due
         assert after.tables[name] == before.tables[name]
         assert after.versions[name] == before.versions[name]
     assert before.tables["jobs"].items() <= after.tables["jobs"].items()
@@ -107,7 +107,7 @@ def test_the_history_stays_and_nothing_else_is_loaded(upgrade: Upgrade) -> None:
 
 
 def known_of(load: Row, earlier: Row) -> Row:
-    """What the earlier release knew of a load: a later one may add columns."""
+    """The columns of a load that the earlier release had: a later one may add columns."""
     return {name: load[name] for name in earlier}
 
 
@@ -125,7 +125,7 @@ def test_reject_files_are_readable(upgrade: Upgrade) -> None:
         assert len(upgrade.cloud.rejects(load)) == load["rejected"]
 
 
-def test_tokens_open_what_they_opened(upgrade: Upgrade) -> None:
+def test_tokens_keep_their_roles(upgrade: Upgrade) -> None:
     def status(method: str, path: str, role: str, body: bytes | None = None) -> int:
         headers = {"Authorization": f"Bearer {upgrade.tokens[role]}", "Content-Type": "application/json"}
         return upgrade.cloud.send(method, path, body, headers).status
@@ -137,20 +137,20 @@ def test_tokens_open_what_they_opened(upgrade: Upgrade) -> None:
         "writer": 200,
         "revoked": 401,
     }
-    rows = b'{"data": [{"id": 1, "department": "Sales"}]}'  # as it is: it changes nothing
+    rows = b'{"data": [{"id": 1, "department": "Sales"}]}'  # the row that is stored already: it changes nothing
     assert status("POST", "/department/upload/batch", "reader", rows) == 403
     assert status("POST", "/department/upload/batch", "writer", rows) == 200
     assert status("POST", "/department/backup/restore", "writer", b"{}") == 403
 
 
-def test_settings_are_those_that_were_asked_for(upgrade: Upgrade) -> None:
+def test_the_functions_keep_their_settings(upgrade: Upgrade) -> None:
     deployed = upgrade.cloud.commands.deployed()
     functions = deployed.client("lambda")
     found = functions.get_function_configuration(FunctionName=deployed.function("ingest"))["Environment"]["Variables"]
     assert SETTINGS.items() <= found.items()
 
 
-def test_addresses_stay(upgrade: Upgrade) -> None:
+def test_addresses_do_not_change(upgrade: Upgrade) -> None:
     before = upgrade.earlier_env
     stays = ("API_URL", "AWS_ENDPOINT_URL", "DATABASE_URL", "LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET")
     assert {name: upgrade.cloud.env[name] for name in stays} == {name: before[name] for name in stays}
@@ -170,8 +170,8 @@ def test_another_up_changes_nothing(upgrade: Upgrade, capsys: pytest.CaptureFixt
     assert (after.tables, after.versions, after.loads) == (before.tables, before.versions, before.loads)
 
 
-def test_restore_points_are_listed_sound_and_restore(upgrade: Upgrade) -> None:
-    """The last of these tests: it changes rows."""
+def test_restore_points_are_listed_and_sound_and_can_be_restored(upgrade: Upgrade) -> None:
+    """This is the last of these tests, because it changes rows."""
     points, cloud = upgrade.before.points, upgrade.cloud
     assert len(points) >= 2
     assert set(points) <= set(upgrade.after.points)

@@ -1,4 +1,4 @@
-"""A stage of an earlier release: how it is filled, how its loads are interrupted, and what is seen of it."""
+"""A stage of an earlier release: fill it, interrupt its loads, and record what a user can see of it."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ HELD = 120.0  # seconds that the embedded AWS may take to end
 
 @dataclass(frozen=True)
 class Seen:
-    """A stage as somebody may know it: whatever is missing or different later was lost or done again."""
+    """The visible state of a stage. If anything is missing or different later, it was lost or done again."""
 
     tables: dict[str, dict[int, tuple[Any, ...]]]  # by id; the first value tells which transaction wrote the row
     versions: dict[str, int]  # of the datasets, which grow with every change
@@ -57,7 +57,7 @@ def objects(cloud: Cloud, bucket: str) -> dict[str, str]:
 
 @dataclass
 class Upgrade:
-    """A stage before and after; `letter` is what lies in its dead-letter queue."""
+    """A stage before and after the upgrade; `letter` is the message in its dead-letter queue."""
 
     cloud: Cloud
     earlier_env: Mapping[str, str]
@@ -65,7 +65,7 @@ class Upgrade:
     tokens: dict[str, str]
     letter: str
     never_begun: set[str] = field(default_factory=set)  # sources of the files that the earlier release lost
-    seconds: float = 0.0  # from the end of `up` until all that was due had come to its end
+    seconds: float = 0.0  # from the end of `up` until all loads that were due had ended
 
     @cached_property
     def after(self) -> Seen:
@@ -77,7 +77,7 @@ class Upgrade:
 
 
 def make_tokens(cloud: Cloud) -> dict[str, str]:
-    """A token of each role, and one that was revoked."""
+    """Make a token of each role, and a revoked one."""
 
     def made(role: str) -> str:
         return str(cloud.commands.invoke("tokens", {"action": "create", "role": role, "note": "made before"})["token"])
@@ -89,7 +89,7 @@ def make_tokens(cloud: Cloud) -> dict[str, str]:
 
 
 def fill(cloud: Cloud) -> str:
-    """All that a stage may hold, in both ways that it comes; returns the body of its dead letter."""
+    """Fill a stage with everything that it may hold, by files and by requests. Returns the body of its dead letter."""
     departments = [{"id": 1, "department": "Sales"}, {"id": 2, "department": "Ops"}, {"id": "x", "department": "None"}]
     assert cloud.post("/department/upload/batch", {"data": departments}).body["inserted"] == 2
     assert cloud.post("/department/upload", {"department": "Given an id"}).status == 201
@@ -109,7 +109,7 @@ def fill(cloud: Cloud) -> str:
 
 
 def begin_loads(cloud: Cloud) -> None:
-    """Put all that is due, when the load of the large file has begun."""
+    """Put the files that are due: first the large one, and the others when its load has begun."""
     rows = "".join(f"{1000 + number},Job {number}\n" for number in range(MANY))
     source = cloud.put(INTERRUPTED, rows)
     until(lambda: cloud.sql(f"SELECT 1 FROM loads WHERE source = '{source}' AND status = 'running'"), source)
@@ -119,9 +119,9 @@ def begin_loads(cloud: Cloud) -> None:
 
 @contextmanager
 def interrupted(cloud: Cloud) -> Iterator[set[str]]:
-    """Begin loads that cannot commit before the embedded AWS of now has ended, which is for the caller to see to.
+    """Begin loads that cannot commit until the running embedded AWS has ended. The caller has to end it.
 
-    Yields a set; afterwards it has the sources that no load knew at that time: their events are lost.
+    Yields a set. Afterwards the set has the sources without a load at that time: their events are lost.
     """
     aws, locked, lost = Daemon(cloud.commands.state.folder / "aws", "aws"), threading.Event(), set[str]()
     running = aws.pid()
@@ -153,7 +153,7 @@ def jobs_locked(cloud: Cloud) -> Iterator[None]:
 
 
 def rest(upgrade: Upgrade) -> float:
-    """Wait for the loads that are due, as long as anything may take; the seconds that it took."""
+    """Wait for the loads that are due, at most PATIENCE seconds. Returns the seconds that it took."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
         over = upgrade.cloud.sql(f"SELECT source FROM loads WHERE status IN {FINAL}")

@@ -21,7 +21,7 @@ def main() -> int:
 
 
 def _of(faults: int) -> Form:
-    """The long form with another number of faults."""
+    """The long form, but with this number of faults."""
     outages = {kind: max(1, count * faults // LONG.faults) for kind, count in LONG.outages.items()}
     return replace(LONG, faults=faults, outages=outages)
 

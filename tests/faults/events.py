@@ -9,7 +9,7 @@ from infra.deploy.target import Target
 
 
 class Events:
-    """Those of the landing bucket; `s3` and the target's clients lead past the wires."""
+    """The events of the landing bucket; `s3` and the target's clients bypass the wires."""
 
     def __init__(self, target: Target, s3: Any) -> None:
         self._target, self._s3 = target, s3
@@ -17,7 +17,7 @@ class Events:
         self._copies = ""
 
     def tap(self) -> None:
-        """Have S3 send its events to a queue of ours as well. Safe to repeat: a restart may have lost it."""
+        """Let S3 send its events also to a queue of the tests. Safe to repeat: a restart may have lost the setting."""
         allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
         url = str(self._queues.create_queue(QueueName="copies", Attributes={"Policy": policy})["QueueUrl"])
@@ -28,7 +28,7 @@ class Events:
 
     @contextmanager
     def swallowed(self) -> Iterator[None]:
-        """While the events of acknowledged objects reach nobody but our queue."""
+        """During this context, the events of acknowledged objects reach only the queue of the tests."""
         usual = self._notifications()
         self._notify({name: value for name, value in usual.items() if name != "LambdaFunctionConfigurations"})
         try:
@@ -37,7 +37,7 @@ class Events:
             self._notify(usual)
 
     def copies(self) -> list[Any]:
-        """The events that S3 has sent since we last asked."""
+        """The events that S3 has sent since the last call."""
         bodies: list[Any] = []
         while messages := self._queues.receive_message(QueueUrl=self._copies, MaxNumberOfMessages=10).get("Messages"):
             bodies += [json.loads(message["Body"]) for message in messages]
@@ -46,7 +46,7 @@ class Events:
         return bodies
 
     def dead_letters(self) -> list[str]:
-        """The failure records of events whose retries are used up; they stay in their queue."""
+        """The failure records of events whose retries have run out; they stay in their queue."""
         url = self._queues.get_queue_url(QueueName=self._target.dead_letters)["QueueUrl"]
         found: list[Any] = []
         while messages := self._queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
@@ -57,7 +57,7 @@ class Events:
         return [message["Body"] for message in found]
 
     def deliver(self, event: Any) -> None:
-        """Deliver an S3 event (again), as S3 does: nobody waits for an answer."""
+        """Deliver an S3 event (again) as S3 does, without waiting for an answer."""
         name, payload = self._target.function("ingest"), json.dumps(event).encode()
         self._functions.invoke(FunctionName=name, InvocationType="Event", Payload=payload)
 

@@ -152,11 +152,11 @@ class Judge:
                 yield f"load {load_id} received {self.loads[load_id]['received']} of {len(request.rows)} rows"
 
     def was_accepted(self, load: Row) -> bool:
-        """Whether anybody relies on it: of an order to restore whose answer was lost the object may never have come."""
+        """Whether the load was acknowledged. If the answer to an ordered restore is lost, its object may never come."""
         return load["kind"] != "restore" or load["version"] is not None or load["id"] in self.book.restores
 
     def loads_end_once(self) -> Violations:
-        """What had succeeded or was skipped when somebody looked has not been done again."""
+        """A load that was seen as succeeded or skipped has not been done again."""
         for load_id, how in self.book.finished.items():
             load = self.loads.get(load_id)
             if load is None or (load["status"], load["finished_at"]) != how:
@@ -169,7 +169,7 @@ class Judge:
                 yield load, self.points.rows(load["restore_point"], load["dataset"])
 
     def restores(self) -> Violations:
-        """Each takes all rows of its restore point; parents are never deleted here."""
+        """Each restore takes all rows of its restore point, because parents are never deleted here."""
         for load, rows in self.restored():
             if (load["received"], load["rejected"]) != (len(rows), 0):
                 yield f"restore {load['id']} received {load['received']} of {len(rows)} rows: {load}"

@@ -80,10 +80,10 @@ class Book:
         self.requests: list[Request] = []
         self.unexpected: list[str] = []
         self.events: dict[str, Any] = {}  # as S3 sent them, by object version
-        self.lost_files: list[File] = []  # whose acknowledgement was lost: they have no version yet
-        self.restores: set[int] = set()  # loads of acknowledged orders
-        self.lost_restores = 0  # orders whose answer was lost
-        self.finished: dict[int, Stored] = {}  # how loads had ended when somebody looked
+        self.lost_files: list[File] = []  # files whose acknowledgement was lost: they have no version yet
+        self.restores: set[int] = set()  # loads of acknowledged orders to restore
+        self.lost_restores = 0  # orders to restore whose answer was lost
+        self.finished: dict[int, Stored] = {}  # how loads had ended when they were first seen
 
     def note_file(self, file: File) -> None:
         with self._lock:
@@ -94,7 +94,7 @@ class Book:
             self.lost_files.append(file)
 
     def note_restore(self, load_id: int | None) -> None:
-        """An order to restore: None where its answer was lost."""
+        """Note an order to restore. None means that its answer was lost."""
         with self._lock:
             if load_id is None:
                 self.lost_restores += 1
@@ -106,7 +106,7 @@ class Book:
             self.finished.setdefault(load_id, how)
 
     def acknowledged(self) -> set[tuple[str, str]]:
-        """The files of now: their sources and versions."""
+        """The sources and versions of all files that are acknowledged now."""
         with self._lock:
             return set(self.files)
 

@@ -1,4 +1,4 @@
-"""Who backs up and restores while the storm blows: one order at a time of each, and nobody waits for it."""
+"""An operator who backs up and restores during the storm: one order of each kind at a time, without waiting for it."""
 
 import http.client
 import json
@@ -37,9 +37,9 @@ class Operator:
     def back_up(self) -> None:
         try:
             point = self._stage.commands.invoke("backup")["restore_point"]
-        except (CloudError, ValueError):  # what has become of it the judge will see
+        except (CloudError, ValueError):  # the judge will check what has become of it
             return
-        if point is not None and point not in self._points:  # None: the schedule's backup is at it
+        if point is not None and point not in self._points:  # None: a scheduled backup is running
             self._points.append(point)
 
     def _begin(self, what: str, order: Callable[[], None]) -> None:

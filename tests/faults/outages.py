@@ -1,7 +1,7 @@
-"""What no retry of Lambda helps against: power cuts, `make down`, and events that never come.
+"""Faults that no retry of Lambda repairs: power cuts, `make down`, and events that never come.
 
-Each outage is aimed at what the stage is doing, in turns. Afterwards every object that was acknowledged before
-it has to be loaded within a minute.
+The outages strike in turns during a load, a merge, a backup, a restore, or at any time. Afterwards every object
+that was acknowledged before the outage has to be loaded within a minute.
 """
 
 import time
@@ -22,7 +22,7 @@ from tests.faults.stage import Stage
 from tests.faults.writers import FileWriter
 
 SOON = 60.0  # seconds from the end of `make up`
-_AIM = 4.0  # seconds to wait for what is aimed at
+_AIM = 4.0  # seconds to wait for the work that an outage is to interrupt
 RUNNING = (
     "SELECT count(*) FROM loads l JOIN pg_locks k ON k.locktype = 'advisory' AND k.classid = 0"
     " AND k.objid = l.id::oid AND k.granted WHERE l.status = 'running'"
@@ -39,8 +39,8 @@ _RESTORING = "SELECT count(*) FROM loads WHERE kind = 'restore' AND status IN ('
 
 
 class Outages:
-    """`aims` counts what was hit; `ups` and `waits` are the seconds that each `make up` took, and the loads after it;
-    `violations` are those found after an outage."""
+    """`aims` counts the outages by kind and moment. `ups` are the seconds that each `make up` took, `waits` those that
+    the loads took after it. `violations` are those found after an outage."""
 
     def __init__(self, stage: Stage, book: Book, seed: str, report: Callable[[str], None]) -> None:
         self.aims: Counter[str] = Counter()
@@ -61,7 +61,7 @@ class Outages:
             "in a backup": lambda: self._met(_BACKING_UP, self.operator.begin_backup),
             "in a restore": lambda: self._met(_RESTORING, self.operator.begin_restore),
         }
-        self._turns: dict[str, list[str]] = {}  # the moments that are yet to be hit, of each kind of outage
+        self._turns: dict[str, list[str]] = {}  # the moments that are still to come, for each kind of outage
 
     def power_cut(self) -> bool:
         return self._strike("power cut", self._stage.power_cut)
@@ -70,7 +70,7 @@ class Outages:
         return self._strike("down and up", self._stage.down_and_up)
 
     def swallow(self) -> bool:
-        """Events of acknowledged objects that reach no function; sometimes a sweep comes soon."""
+        """Put a file whose event reaches no function. Sometimes a sweep follows soon."""
         with self._stage.events.swallowed():
             self._writer.send()
             time.sleep(self._random.uniform(0, 0.5))
@@ -79,7 +79,7 @@ class Outages:
         return True
 
     def sweep(self) -> bool:
-        """The sweep of `make up`; False where the storm is in its way."""
+        """Run the sweep of `make up`; False if other faults prevent it."""
         try:
             self._stage.sweep()
         except (CloudError, ValueError):
@@ -102,7 +102,7 @@ class Outages:
         self.ups.append(outage())
         if self._stage.cloud.env["API_URL"] != address:
             self._violated(f"{what}: the API has another address")
-        self._stage.at_work.clear()  # as many loads as were under way, whatever the machine
+        self._stage.at_work.clear()  # no new work: only the loads that were under way count
         try:
             self._await_loads(what, acknowledged)
         finally:
@@ -122,7 +122,7 @@ class Outages:
         return True
 
     def _met(self, sign: str, begin: Callable[[], None] = lambda: None) -> bool:
-        """Whether the sign of some work is seen; then that work is somewhere in its middle."""
+        """Whether the query `sign` finds some work; if so, that work is under way."""
         begin()
         deadline = time.monotonic() + _AIM
         while time.monotonic() < deadline:
@@ -135,7 +135,7 @@ class Outages:
     # --- what has to be true afterwards
 
     def _note_finished(self) -> None:
-        """Nothing that has succeeded, or was skipped, happens again."""
+        """Note the loads that have succeeded or were skipped: they must not be done again."""
         ended = "SELECT id, status, finished_at FROM loads WHERE status IN ('succeeded', 'skipped')"
         for load_id, *how in self._ask(lambda session: session.run(ended)) or []:
             self._book.note_finished(load_id, tuple(how))

@@ -1,4 +1,4 @@
-"""Restore points after a storm: each is sound, and each gives back what it holds."""
+"""Restore points after a storm: each one is sound, and restores what it holds."""
 
 import io
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ _ROUTES = {name: dataset.route for name, dataset in DATASETS.items()}
 
 
 class Points:
-    """Those of a stage; a file is read once."""
+    """The restore points of a stage; each file is read once."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.rows = cache(self._rows)
 
     def _rows(self, point: str, dataset: str) -> list[Stored]:
-        """What a restore point holds of a dataset."""
+        """The rows of a dataset in a restore point."""
         key = f"backups/{point}/{dataset}.avro"
         found = self._stage.cloud.s3.get_object(Bucket=self._stage.cloud.env["BACKUP_BUCKET"], Key=key)
         records: Any = fastavro.reader(io.BytesIO(found["Body"].read()))
@@ -49,7 +49,7 @@ class Points:
                 yield f"restore point {point} holds {row} without a parent"
 
     def give_everything_back(self) -> Violations:
-        """A backup of now restores every row into empty tables. It empties them: the last thing to do to a stage."""
+        """Make a backup, empty the tables, and restore every row. It empties them, so it is a stage's last test."""
         cloud = self._stage.cloud
         before, point = {name: cloud.table(name) for name in DATASETS}, cloud.backup()
         cloud.sql(f"TRUNCATE {', '.join(DATASETS)}, orphans CASCADE")

@@ -1,4 +1,4 @@
-"""Cutting the power of an embedded cloud: every process of it ends at once, and none of them is asked."""
+"""Cut the power of an embedded cloud: all its processes end at once, without a chance to clean up."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from infra.local.daemons import Daemon
 def cut(*daemons: Daemon) -> None:
     """Kill -9 these daemons and all their descendants; return when none is left."""
     roots = [pid for daemon in daemons if (pid := daemon.pid()) is not None]
-    _signal(roots, signal.SIGSTOP)  # or one of them would start another process while we look
+    _signal(roots, signal.SIGSTOP)  # otherwise one of them could start another process while they are listed
     _signal([*roots, *_descendants(roots)], signal.SIGKILL)
     for daemon in daemons:
         daemon.stop(signal.SIGKILL)

@@ -117,13 +117,13 @@ class Stage:
         at = urlsplit(self.database_url)
         self._port = at.port or 0
         self._postgres = Postgres(home_of(folder), Role(unquote(at.username or ""), unquote(at.password or "")))
-        self.at_work = Event()  # cleared while the writers are to rest
+        self.at_work = Event()  # cleared while the writers have to pause
         self.at_work.set()
-        self._outages = 0  # their beginnings and ends: odd in the middle of one
+        self._outages = 0  # counts beginnings and ends, so it is odd during an outage
         self.prepare()
 
     def prepare(self) -> None:
-        """What a deployment takes back: short timeouts (a test has no quarter of an hour), and the copies of events."""
+        """Set what a deployment resets: short timeouts (a test cannot wait 15 minutes), and the copies of events."""
         for name in (self._target.function("ingest"), f"{APP}-{self._target.stage}"):
             known = self._functions.get_function_configuration(FunctionName=name)
             if known["Timeout"] != self.timeout:
@@ -133,11 +133,11 @@ class Stage:
     # --- outages
 
     def power_cut(self) -> float:
-        """End everything at once, and bring it up again; the seconds that `make up` took."""
+        """Kill everything at once, and start it again. Returns the seconds that `make up` took."""
         return self._outage(lambda: power.cut(self._aws, self._server))
 
     def down_and_up(self) -> float:
-        """As `make down` and `make up` do it, whatever is being worked on; likewise."""
+        """Run `make down` and `make up`, whatever is running. Returns the seconds that `make up` took."""
         return self._outage(self.commands.down)
 
     def _outage(self, begin: Callable[[], None]) -> float:
@@ -155,7 +155,7 @@ class Stage:
             self._outages += 1
 
     def undisturbed(self) -> Callable[[], bool]:
-        """Call what this returns later: whether there was no outage from now until then."""
+        """Returns a function that tells whether there was no outage between this call and its own."""
         before = self._outages
         return lambda: before % 2 == 0 and self._outages == before
 
@@ -209,7 +209,7 @@ def deployed(seed: str, timeout: int) -> Iterator[Stage]:
 
 
 def _unrepeated(env: Mapping[str, str]) -> "S3Client":
-    """A client that never sends a request twice: each of its writes is one object version, or none."""
+    """A client that never sends a request twice: each of its writes makes at most one object version."""
     return boto3.client(
         "s3",
         endpoint_url=env["AWS_ENDPOINT_URL"],

@@ -12,7 +12,7 @@ from tests.faults.outages import RUNNING, Outages
 from tests.faults.stage import Stage
 
 _AIM = 2.0  # seconds to wait for a load to strike at
-_MISSES = 60  # that a kind of fault may have: more, and there is nothing it could strike at
+_MISSES = 60  # a kind of fault that misses this often never finds anything to strike
 POWER_CUT, DOWN_AND_UP, SWALLOWED = "power cut", "down and up", "events swallowed"
 
 
@@ -46,7 +46,7 @@ class Storm:
         }
 
     def blow(self, faults: int, outages: Mapping[str, int]) -> None:
-        """Strike `faults` times, `outages` of them so often as said; chance decides about the rest, and the order."""
+        """Strike `faults` times. `outages` has the number of each kind of outage; the rest and the order are random."""
         names = list(self._kinds)
         once = [name for name in names if name not in outages]
         rest = max(0, faults - len(once) - sum(outages.values()))
@@ -62,7 +62,7 @@ class Storm:
                 self._report(f"{self.tally.total():4} {name}")
                 continue
             misses[name] += 1
-            assert misses[name] < _MISSES, f"{name} meets nothing to strike at"
+            assert misses[name] < _MISSES, f"{name} finds nothing to strike"
             to_come.insert(self._random.randint(0, len(to_come)), name)
 
     def end(self) -> None:

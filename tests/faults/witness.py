@@ -35,7 +35,7 @@ def seed() -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """How much of it: the number of faults, how many of them are outages, the mean seconds between two faults, the
+    """The size of a run: the number of faults, how many of them are outages, the mean seconds between two faults, the
     events delivered late at the end, and the seconds that a function may take."""
 
     faults: int
@@ -162,7 +162,7 @@ def _kept(writer: Writer, stop: threading.Event, book: Book) -> None:
 
 
 def _adopt(stage: Stage, book: Book) -> None:
-    """A file whose acknowledgement was lost is in or out: it was sent where the bucket has it."""
+    """Decide about files whose acknowledgement was lost: a file counts as sent if the bucket has it."""
     s3, bucket = stage.cloud.s3, stage.cloud.env["LANDING_BUCKET"]
     for file in book.lost_files:
         for found in s3.list_object_versions(Bucket=bucket, Prefix=file.key).get("Versions", ()):
@@ -174,9 +174,9 @@ def _adopt(stage: Stage, book: Book) -> None:
 
 
 def _come_to_rest(stage: Stage, book: Book, deadline: float = 180.0) -> None:
-    """Wait until every file's load is over, or nothing happens any more: some events' retries are used up.
+    """Wait until every file's load has ended, or nothing happens any more because some events' retries have run out.
 
-    Events that were swallowed are for the sweep.
+    The sweep takes care of swallowed events.
     """
     stage.sweep()
     until, seen, since = time.monotonic() + deadline, None, time.monotonic()

@@ -24,7 +24,7 @@ from tests.faults.model import KNOWN, NEVER, Book, File, Line, Parents, Request,
 from tests.faults.stage import Stage
 
 PATIENCE = 20.0  # seconds that a writer waits for the end of a load before it goes on all the same
-_OUTAGE = 0.5  # seconds that a writer waits after a lost file: to send thousands would tell nothing more
+_OUTAGE = 0.5  # seconds that a writer waits after a lost file: thousands of lost files would show nothing more
 _LOST = (OSError, http.client.HTTPException)
 _BROKEN = {
     "departments": ("x,Nobody", ",Nobody", "7", "8,"),
@@ -72,7 +72,7 @@ class Writer:
         return employee(row_id, self.value(), self.random.randrange(730), department, job)
 
     def put(self, dataset: str, key: str, lines: list[Line]) -> File | None:
-        """Upload a file, compressed where its key says so; None where the acknowledgement is lost."""
+        """Upload a file, compressed if its key says so; None if the acknowledgement is lost."""
         text = "".join(line.raw + "\n" for line in lines).encode()
         body = gzip.compress(text, mtime=0) if key.endswith(".gz") else text
         bucket = self.stage.cloud.env["LANDING_BUCKET"]
@@ -231,9 +231,9 @@ class RequestWriter(Writer):
         self._block += 1
 
     def _answer(self, path: str, body: Any) -> Answer | None:
-        """None where the answer is lost, or says that the platform has lost its own.
+        """None if the answer is lost, or says that the platform has lost an answer itself.
 
-        In an outage anything may answer: what is no success then is lost as well.
+        During an outage any answer is possible: everything but a success counts as lost then.
         """
         undisturbed = self.stage.undisturbed()
         try:

@@ -82,7 +82,7 @@ def staged(dataset: Dataset, tokens: Iterable[Token], form: Form) -> Staged:
 
 
 def check_csv(dataset: Dataset, data: bytes, drip: int = 1 << 20) -> int:
-    """Raises Unaccounted; returns the number of records, 0 for a file that both refuse for its header."""
+    """Returns the number of records; 0 for a file that both refuse because of its header. Raises Unaccounted."""
     try:
         expected, lines = csv_records(data, dataset.column_names)
     except Refused:
@@ -115,7 +115,7 @@ def _refused(dataset: Dataset, tokens: Iterable[Token]) -> None:
     except LoadError as error:
         _same("message", error.detail.startswith("the header names "), True)
     else:
-        raise Unaccounted("a header of something else was read as one of ours, or as a row")
+        raise Unaccounted("another header was read as the right one, or as a row")
 
 
 def check_avro(dataset: Dataset, data: bytes) -> int:

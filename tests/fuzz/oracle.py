@@ -21,7 +21,7 @@ class CsvRecord:
 def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord], int]:
     """The records of a CSV file, none longer than the limit, and the number of its lines.
 
-    Raises Refused where its first record is a header that is not ours, and where a later one is beyond doubt.
+    Raises Refused if its first record is a wrong header, or if a later one certainly is.
     """
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:
@@ -41,7 +41,7 @@ def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord],
 
 
 class Refused(Exception):
-    """The file has a header of something else."""
+    """The file has a wrong header."""
 
 
 _COLUMNS = {"id", "department", "job", "name", "datetime", "departmentid", "jobid"}
@@ -82,11 +82,11 @@ def _is_whole(text: str) -> bool:
 
 
 def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - one machine, read at once
-    """The fields from line `at` on, None where they break the rules of quoting, and the lines they take.
+    """The fields of the record on line `at`, or None if they break the rules of quoting, and its number of lines.
 
-    A machine of five states: start of a field, spaces there, bare, quoted, after the closing quote. A quote
-    that is never closed ends on its own line, and so does one that would be closed on a later line by a quote
-    that opens a field there.
+    A machine of five states: start of a field, spaces there, bare, quoted, after the closing quote. The record of
+    a quote that is never closed ends on the line of that quote. So does the record of a quote that would be closed
+    on a later line by a quote that opens a field there.
     """
     fields, field, state, sound, opened, doubtful = [], bytearray(), "start", True, 0, False
     for taken, line in enumerate(lines[at:], 1):
@@ -126,7 +126,7 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
 
 
 def _opens(line: bytes, at: int) -> bool:
-    """Whether the quote there begins a quoted field that ends on this line, with text in it."""
+    """Whether the quote at `at` begins a quoted field with text in it that ends on this line."""
     before = line[:at].removesuffix(b" ")
     if before and not before.endswith(b","):
         return False

@@ -49,12 +49,12 @@ def test_sound_avro_files_are_read() -> None:
     assert [check_avro(dataset, data) for dataset, data in avro_files()] == [5, 12, 12, 12, 3, 6, 6, 6]
 
 
-def test_a_block_that_says_it_is_empty_and_is_not_costs_the_file() -> None:
-    """Its rows would be lost without a word."""
+def test_a_block_with_rows_that_says_it_is_empty_fails_the_file() -> None:
+    """Otherwise its rows would be lost without an error."""
     file = io.BytesIO()
     fastavro.writer(file, schema(JOBS), [{"id": 1, "job": "Clerk"}, {"id": 2, "job": "Smith"}], sync_interval=1)
     data = file.getvalue()
-    at = data.index(data[-16:]) + 16  # behind the header: the number of rows of the first block
+    at = data.index(data[-16:]) + 16  # after the header: the number of rows of the first block
     assert data[at] == 2
     assert check_avro(JOBS, data) == 2
     assert check_avro(JOBS, data[:at] + b"\0" + data[at + 1 :]) == 0

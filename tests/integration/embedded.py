@@ -1,4 +1,4 @@
-"""Help with embedded clouds of the tests: clients of one, functions and roles in it, and HTTP as it is."""
+"""Help with the embedded clouds of the tests: clients, functions, roles, and plain HTTP requests."""
 
 import json
 import time
@@ -60,7 +60,7 @@ def of(aws: EmbeddedAws) -> Client:
 def asked(
     aws: EmbeddedAws, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """One request as it is, unsigned."""
+    """Send one request, unsigned and unchanged."""
     with closing(HTTPConnection(ports.HOST, aws.port() or 0, timeout=60)) as connection:
         connection.request(method, path, body, dict(headers or {}))
         answer = connection.getresponse()
@@ -85,7 +85,7 @@ def allow(client: Client, role: str, resource: str, *actions: str) -> None:
 
 
 def make_function(client: Client, name: str, code: str = ENVIRONMENT, **more: Any) -> dict[str, Any]:
-    """A function in a role of its own, `<name>-role`."""
+    """A function with its own role, `<name>-role`."""
     zipped = BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("code.py", code)
@@ -101,7 +101,7 @@ def make_function(client: Client, name: str, code: str = ENVIRONMENT, **more: An
 
 
 def environment_of(client: Client, name: str) -> dict[str, str]:
-    """What a function of ENVIRONMENT sees."""
+    """The environment that a function with the code ENVIRONMENT sees."""
     return dict(json.loads(client("lambda").invoke(FunctionName=name)["Payload"].read()))
 
 

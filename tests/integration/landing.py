@@ -40,7 +40,7 @@ class Landing:
         answer = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
         item = {
             "key": quote_plus(key),
-            "versionId": answer.get("VersionId", "null"),  # without versioning, as the list says it
+            "versionId": answer.get("VersionId", "null"),  # without versioning, as in a list
             "eTag": answer["ETag"].strip('"'),
             "sequencer": f"{next(self._sequence):016X}",
         }

@@ -120,15 +120,15 @@ def test_a_query_parameter_that_is_unknown_or_repeated_is_refused(gateway: Clien
         assert checked(method, path, gateway.open(f"{path}?{query}", method=method))["status"] == 422, query
 
 
-def test_an_unknown_query_parameter_is_told_which_there_are(gateway: Client) -> None:
+def test_the_error_for_an_unknown_query_parameter_names_the_known_ones(gateway: Client) -> None:
     known = "known are dataset, status, limit, cursor"
     assert get(gateway, "/loads?Limit=1")["detail"] == f"the query parameter 'Limit' is not known here: {known}"
     assert get(gateway, "/loads?limit=1&limit=2")["detail"] == "the query parameter limit must be given once"
-    assert get(gateway, "/health?x=1")["detail"] == "the query parameter 'x' is not known here: there is none"
+    assert get(gateway, "/health?x=1")["detail"] == "the query parameter 'x' is not known here: this path takes none"
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_a_page_for_people_opens_whatever_its_link_has_grown(gateway: Client, path: str) -> None:
+def test_a_page_for_people_ignores_its_query(gateway: Client, path: str) -> None:
     assert gateway.get(f"{path}?utm_source=mail&x=1&x=2").status_code == 200
 
 
@@ -147,9 +147,9 @@ BODIES = ["/job/upload", "/job/upload/batch", "/uploads", "/jobs/backup/restore"
 
 @pytest.mark.parametrize(("body", "name"), TWICE)
 @pytest.mark.parametrize("path", BODIES)
-def test_a_member_that_is_there_twice_is_refused(gateway: Client, path: str, body: bytes, name: str) -> None:
+def test_a_member_that_is_given_twice_is_refused(gateway: Client, path: str, body: bytes, name: str) -> None:
     answer = checked("POST", path, gateway.post(path, data=body, content_type="application/json"))
-    assert (answer["status"], answer["detail"]) == (400, f"the body is not JSON: the member {name} is there twice")
+    assert (answer["status"], answer["detail"]) == (400, f"the body is not JSON: the member {name} is given twice")
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
@@ -170,7 +170,7 @@ def test_a_body_that_is_not_utf_8_is_refused(gateway: Client, path: str, body: b
     assert answer["detail"].startswith("the body is not UTF-8")
 
 
-def test_the_character_that_stands_for_lost_ones_is_stored_where_it_was_sent(gateway: Client) -> None:
+def test_a_replacement_character_that_was_sent_is_stored(gateway: Client) -> None:
     for row_id, body in enumerate((b'"\\ufffd"', "\ufffd".join('""').encode(), b'"\xef\xbf\xbd"'), 1):
         sent = b'{"id": %d, "job": %s}' % (row_id, body)
         answer = checked("POST", "/job/upload", gateway.post("/job/upload", data=sent, content_type="application/json"))
@@ -179,8 +179,8 @@ def test_the_character_that_stands_for_lost_ones_is_stored_where_it_was_sent(gat
         assert session.run("SELECT job FROM jobs") == [["\ufffd"]] * 3
 
 
-def test_a_gateway_that_makes_text_of_the_body_cannot_lose_what_was_sent(api: Api) -> None:
-    """One that does not know the type for a binary one: another emulator, or an API that is yet to be deployed."""
+def test_a_body_that_a_gateway_decodes_as_text_is_not_stored_damaged(api: Api) -> None:
+    """Such a gateway does not have JSON as a binary type: another emulator, or an API before its next deployment."""
     app.api.binary_types.remove(BINARY)
     try:
         text = Client(Gateway(app))
@@ -214,8 +214,8 @@ def test_another_charset_is_refused(gateway: Client, charset: str) -> None:
         assert checked("POST", "/job/upload", answer)["outcome"] == "inserted"
 
 
-def test_every_answer_is_text_though_json_is_a_binary_type(gateway: Client) -> None:
-    """The model of the gateway holds it as well: it lets no answer pass that would have to be decoded."""
+def test_every_answer_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
+    """The model of the gateway checks it, too: it passes no answer that would have to be decoded."""
     for accept in ("application/json", "*/*", "text/html", "application/octet-stream", "image/png", None):
         headers = {"Accept": accept} if accept else {}
         for path in ("/loads", "/loads/9", "/openapi.json", "/health", "/", "/department/hires/top/2021"):
@@ -281,7 +281,7 @@ def test_a_body_over_the_limit_of_api_gateway(gateway: Client) -> None:
 
 
 @pytest.mark.parametrize("path", BODIES)
-def test_a_body_over_what_a_function_takes_as_base64(gateway: Client, path: str) -> None:
+def test_a_body_too_large_for_a_function_as_base64_is_refused(gateway: Client, path: str) -> None:
     answer = checked("POST", path, gateway.post(path, data=b"[" + b" " * MAX_BODY, content_type="application/json"))
     assert answer["detail"] == "a body has at most 4.5 MB, this one has 4.5 MB; nothing was stored"
 

@@ -222,7 +222,7 @@ def test_wrong_content_type(api: Api, media_type: str) -> None:
     "path", ["department/upload", "department/upload/batch", "department/backup/restore", "uploads"]
 )
 def test_a_body_without_a_content_type_is_refused(api: Api, path: str) -> None:
-    """A page of any origin may have a browser send that unasked."""
+    """A page of any origin can let a browser send such a body without a preflight."""
     answer = api.send("POST", f"/{path}", b'{"department": "x"}')
     assert answer.status == 415
     assert "needs a Content-Type: application/json" in answer.body["detail"]

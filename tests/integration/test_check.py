@@ -68,7 +68,7 @@ NAMED = st.dictionaries(st.integers(1, 6), st.sampled_from(["Ann", "Bo"]), max_s
 
 
 def told_of(landing: Landing, dataset: Dataset, body: bytes, zipped: bool, limit: int) -> Outcome | str:
-    """What a dry run finds, or why no load could be made of the file."""
+    """What a dry run finds, or why a load of the file would fail."""
     try:
         return dry_run(landing.database, dataset, body, zipped=zipped, limit=limit)
     except LoadError as error:

@@ -375,7 +375,7 @@ def test_what_is_wrong_with_an_order_of_log_events_is_said(client: Client) -> No
 ODD_KEYS = sorted(["a\x01.csv", "a\r.csv", "a\n.csv", "a\ufffe.csv", "a b+c%20<&>é.csv", "plain.csv"], key=str.encode)
 
 
-def test_versions_of_keys_that_xml_has_no_room_for_are_still_missing(bare: Client) -> None:
+def test_ministack_still_cannot_list_versions_of_keys_that_xml_does_not_allow(bare: Client) -> None:
     with pytest.raises(ClientError):
         odd_versions(bare)
 

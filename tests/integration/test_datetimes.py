@@ -1,4 +1,4 @@
-"""Date-times as Postgres stores them, on every way into it, against a reader that shares no code with ours."""
+"""Date-times as Postgres stores them, compared with a reader that shares no code with the product."""
 
 import random
 import struct
@@ -25,7 +25,7 @@ MORE = [
 
 
 def samples() -> list[str]:
-    """Forms of every kind, the same in each run."""
+    """Texts of every form, the same in each run."""
     seeded = random.Random(20210727)
     drawn = [
         f"{seeded.randint(1, 9999):04}-{seeded.randint(1, 12):02}-{seeded.randint(1, 28):02}{seeded.choice('Tt ')}"
@@ -56,12 +56,12 @@ def row(row_id: int, text: str) -> dict[str, Any]:
     return {"id": row_id, "name": "Ann", "datetime": text, "department_id": 1, "job_id": 1}
 
 
-def test_every_way_stores_the_moment_that_was_written(database: Database, landing: Landing, api: Api) -> None:
+def test_every_way_stores_the_same_moment(database: Database, landing: Landing, api: Api) -> None:
     parents(database)
     texts = dict(enumerate(samples(), 1))
     expected = {i: at for i, text in texts.items() if (at := microseconds(text)) is not None}
     assert len(expected) > 250
-    for name in ("Ann", " Ann"):  # as clean lines, then as ones that are looked at one by one
+    for name in ("Ann", " Ann"):  # as clean lines, then as lines that are parsed one by one
         body = "".join(
             f"{i},{name},{text},1,1\n" if "," not in text else f'{i},{name},"{text}",1,1\n' for i, text in texts.items()
         )

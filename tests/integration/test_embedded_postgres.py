@@ -73,8 +73,8 @@ def test_it_listens_on_loopback_only_and_wants_the_password(shared: Postgres) ->
     assert not accepts(Role(shared.role.user, "wrong").url(ports.HOST, port))
 
 
-def test_its_log_is_for_us_alone(shared: Postgres) -> None:
-    """A statement that fails stands there with the password or the rows in it."""
+def test_only_the_owner_can_read_its_log(shared: Postgres) -> None:
+    """It shows failed statements, with the passwords or rows in them."""
     with closing(connect(shared.url)) as connection, pytest.raises(DatabaseError):
         connection.run("ALTER ROLE nobody_at_all PASSWORD 'secret'")
     log = shared.home / "postgres.log"

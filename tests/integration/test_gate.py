@@ -1,4 +1,4 @@
-"""The embedded AWS from outside: who holds its credentials is served, by whatever client, and nobody else is."""
+"""The embedded AWS from outside: it serves the holders of its credentials, with any client, and nobody else."""
 
 import json
 import os
@@ -125,7 +125,7 @@ def sent_form(form: dict[str, Any], **changed: str) -> int:
         return error.code
 
 
-def test_forms_are_taken_within_their_conditions(s3: Any) -> None:
+def test_forms_are_accepted_within_their_conditions(s3: Any) -> None:
     conditions = [["content-length-range", 1, 8], ["starts-with", "$x-amz-meta-a", "b"]]
     form = s3.generate_presigned_post("bucket", "by a form", {"x-amz-meta-a": "bc"}, conditions, 60)
     assert sent_form(form) == 204
@@ -157,7 +157,7 @@ def chunked(aws: EmbeddedAws, payload: str, body: bytes, length: int) -> Answer:
     return asked(aws, "PUT", "/bucket/chunked", body, dict(request.headers.items()))
 
 
-def test_bodies_in_chunks_are_taken(aws: EmbeddedAws, s3: Any) -> None:
+def test_bodies_in_chunks_are_accepted(aws: EmbeddedAws, s3: Any) -> None:
     checksum = b64encode(crc32(b"abcde").to_bytes(4, "big"))
     body = b"3\r\nabc\r\n2\r\nde\r\n0\r\nx-amz-checksum-crc32:" + checksum + b"\r\n\r\n"
     answer = chunked(aws, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, 5)
@@ -167,7 +167,7 @@ def test_bodies_in_chunks_are_taken(aws: EmbeddedAws, s3: Any) -> None:
     assert chunked(aws, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", body, 5).status == 400, "no chunk is signed"
 
 
-def test_a_body_that_is_not_the_one_that_was_signed_changes_nothing(aws: EmbeddedAws, s3: Any) -> None:
+def test_a_body_other_than_the_signed_one_changes_nothing(aws: EmbeddedAws, s3: Any) -> None:
     s3.put_object(Bucket="bucket", Key="kept", Body=b"before")
     url = f"http://{ports.HOST}:{aws.port()}/bucket/kept"
     request = AWSRequest("PUT", url, data=b"signed")
@@ -178,7 +178,7 @@ def test_a_body_that_is_not_the_one_that_was_signed_changes_nothing(aws: Embedde
     assert read(s3, "kept") == b"before"
 
 
-def test_what_is_refused_is_said_in_the_protocol_of_the_service(aws: EmbeddedAws) -> None:
+def test_a_refusal_uses_the_protocol_of_the_service(aws: EmbeddedAws) -> None:
     stranger = clients(aws.port() or 0, {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"})
     with pytest.raises(ClientError, match="InvalidAccessKeyId"):
         stranger("s3").put_object(Bucket="bucket", Key="x", Body=b"x" * 10_000_000)
@@ -228,7 +228,7 @@ def test_curl_sends_and_reads_files(curl: Curl, s3: Any, url: str, tmp_path: Pat
     assert curl("-X", "DELETE", f"{url}/bucket/by%20curl%2B.csv").status == 204
 
 
-def test_curl_is_told_that_s3_takes_no_stream(curl: Curl, url: str) -> None:
+def test_curl_is_told_that_s3_accepts_no_upload_without_a_length(curl: Curl, url: str) -> None:
     answer = curl("-T", "-", f"{url}/bucket/stream", stdin=b"x")
     assert (answer.status, b"curl -T file does not" in answer.body) == (501, True)
 
@@ -261,19 +261,19 @@ def test_the_aws_cli_works(aws_cli: Path, aws: EmbeddedAws, s3: Any, url: str, t
     run("s3", "mv", "s3://bucket/cli/a file.csv", "s3://bucket/cli/moved")
     run("s3", "sync", "s3://bucket/cli/", str(tmp_path / "synced"))
     assert (tmp_path / "synced" / "moved").read_bytes() == file.read_bytes()
-    run("sqs", "create-queue", "--queue-name", "of-the-cli", "--endpoint-url", url)  # it takes no other word for it
+    run("sqs", "create-queue", "--queue-name", "of-the-cli", "--endpoint-url", url)  # it needs this option
     assert "of-the-cli" in run("sqs", "list-queues", "--endpoint-url", url)
     assert json.loads(run("lambda", "list-functions"))["Functions"] is not None
     assert json.loads(run("iam", "list-roles"))["Roles"] is not None
-    run("configure", "set", "default.s3.signature_version", "s3v4")  # as newer versions of it do
+    run("configure", "set", "default.s3.signature_version", "s3v4")  # as newer versions do
     link = run("s3", "presign", "s3://bucket/cli/moved").strip()
     assert sha256(urllib.request.urlopen(link, timeout=30).read()).digest() == sha256(file.read_bytes()).digest()
 
 
-# --- who is not let in
+# --- refused requests
 
 
-def test_ministacks_control_paths_are_not_there(aws: EmbeddedAws, s3: Any) -> None:
+def test_ministacks_control_paths_are_closed(aws: EmbeddedAws, s3: Any) -> None:
     assert asked(aws, "GET", "/_ministack/ready").status == 200
     s3.put_object(Bucket="bucket", Key="survives", Body=b"x")
     for method in ("GET", "POST", "PUT", "OPTIONS"):
@@ -282,7 +282,7 @@ def test_ministacks_control_paths_are_not_there(aws: EmbeddedAws, s3: Any) -> No
     assert read(s3, "survives") == b"x"
 
 
-def test_no_side_door_is_open(aws: EmbeddedAws, client: Client) -> None:
+def test_no_other_way_in_is_open(aws: EmbeddedAws, client: Client) -> None:
     embedded.make_function(client, "inside")
     for method, path, headers in (
         ("POST", "/2015-03-31/functions/inside/invocations", {}),
@@ -311,7 +311,7 @@ AS_ROOT = (
 @pytest.mark.parametrize(
     "host", ["evil.example", "bucket.s3.localhost", "inside.lambda-url.us-east-1.localhost", "[::1]"]
 )
-def test_no_other_name_is_served(aws: EmbeddedAws, host: str) -> None:
+def test_requests_under_other_host_names_are_refused(aws: EmbeddedAws, host: str) -> None:
     assert asked(aws, "GET", "/_ministack/ready", None, {"Host": host}).status == 421
 
 
@@ -337,7 +337,9 @@ def test_a_preflight_for_anything_but_a_bucket_is_refused(aws: EmbeddedAws, s3: 
 # --- functions
 
 
-def test_a_function_is_who_it_is_and_learns_no_others_credentials(aws: EmbeddedAws, client: Client, s3: Any) -> None:
+def test_a_function_has_its_own_identity_and_sees_no_other_credentials(
+    aws: EmbeddedAws, client: Client, s3: Any
+) -> None:
     made = embedded.make_function(client, "limited")
     seen = embedded.environment_of(client, "limited")
     root = aws.credentials
@@ -375,7 +377,7 @@ def aws_pid(aws: EmbeddedAws) -> int:
 # --- senders and the log
 
 
-def test_two_hundred_dribbling_senders_stop_nobody_and_are_ended(aws: EmbeddedAws, s3: Any) -> None:
+def test_two_hundred_slow_senders_disturb_nobody_and_are_cut_off(aws: EmbeddedAws, s3: Any) -> None:
     def connected(begin: bytes) -> socket.socket:
         made = socket.create_connection((ports.HOST, aws.port() or 0), timeout=60)
         made.sendall(begin)
@@ -389,18 +391,18 @@ def test_two_hundred_dribbling_senders_stop_nobody_and_are_ended(aws: EmbeddedAw
             s3.put_object(Bucket="bucket", Key="meanwhile", Body=b"x")
             open_ones = [sender for sender in open_ones if dribbles(sender)]
         assert not open_ones
-        assert time.monotonic() - began > 5, "nobody is cut off at once"
+        assert time.monotonic() - began > 5, "no sender is cut off at once"
     finally:
         for sender in senders:
             sender.close()
 
 
 def dribbles(sender: socket.socket) -> bool:
-    """Send one byte more; False once the other side has ended the connection."""
+    """Send one more byte; False when the other side has closed the connection."""
     sender.settimeout(0.001)
     try:
         sender.sendall(b"x")
-        sender.recv(1000)  # what it is told, or the end
+        sender.recv(1000)  # an error answer, or the end of the connection
     except TimeoutError:
         return True
     except OSError:
@@ -420,7 +422,7 @@ def test_the_log_is_cut_while_the_server_runs(aws: EmbeddedAws) -> None:
 # --- kill -9
 
 
-def test_what_was_made_is_there_after_a_kill(tmp_path: Path) -> None:
+def test_resources_survive_a_kill(tmp_path: Path) -> None:
     server = EmbeddedAws(tmp_path / "aws")
     port = ports.free_port()
     server.start(port)
@@ -448,7 +450,7 @@ def test_what_was_made_is_there_after_a_kill(tmp_path: Path) -> None:
         client("events").put_rule(Name="every", ScheduleExpression="rate(3 minutes)")
         client("s3").put_object(Bucket="landing", Key="a", Body=b"1")
         version = client("s3").put_object(Bucket="landing", Key="a", Body=b"2")["VersionId"]
-        assert embedded.eventually(lambda: waiting(client, queue) == 2), "dead letters, delivered inside"
+        assert embedded.eventually(lambda: waiting(client, queue) == 2), "dead letters, which ministack itself delivers"
         on_disk = server.home / "state" / "sqs.json"
         assert embedded.eventually(lambda: on_disk.read_text().count("always") == 2, seconds=2)
         before = server.credentials
@@ -472,8 +474,8 @@ def test_what_was_made_is_there_after_a_kill(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_credentials_that_are_deleted_are_made_anew(tmp_path: Path) -> None:
-    """Nobody is let in with the old ones any more, and all that was there is there."""
+def test_deleted_credentials_are_generated_again(tmp_path: Path) -> None:
+    """The old credentials no longer work, and everything else is still there."""
     server = EmbeddedAws(tmp_path / "aws")
     port = ports.free_port()
     server.start(port)

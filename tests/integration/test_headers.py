@@ -1,4 +1,4 @@
-"""A file whose first line is a header of something else: it fails as a whole, at once, and says why."""
+"""A file whose first line is a wrong header fails as a whole, at once, with an error that says why."""
 
 import gzip
 
@@ -41,17 +41,17 @@ def test_a_file_of_another_dataset_fails(landing: Landing) -> None:
     assert landing.rows("SELECT * FROM departments") == []
 
 
-def test_a_large_file_fails_as_a_small_one(employees: Landing) -> None:
+def test_a_large_file_fails_like_a_small_one(employees: Landing) -> None:
     relay = Relay(employees)
     load = relay.run(employees.put("hired_employees.csv", "\n\n\n" + SWAPPED))
     assert (load["status"], load["error"], load["attempts"]) == ("failed", REFUSAL, 1)
-    assert relay.invoked > 1, "the header was found by a later invocation than the first"
+    assert relay.invoked > 1, "a later invocation than the first found the header"
     assert employees.rows("SELECT * FROM hired_employees") == []
     assert [ended.status for ended in relay.ended] == ["failed"]
     assert employees.rows("SELECT load_id FROM staged_loads") == []
 
 
-def test_the_failed_load_leaves_the_worker_fit_for_the_next_one(landing: Landing) -> None:
+def test_a_worker_can_load_the_next_file_after_the_failure(landing: Landing) -> None:
     for _ in range(3):
         assert landing.upload("jobs.csv", "job,id\nClerk,1\n")["status"] == "failed"
     assert landing.upload("jobs.csv", "id,job\n1,Clerk\n")["status"] == "succeeded"
@@ -73,7 +73,7 @@ PHANTOMS = (
 )
 
 
-def test_no_line_of_a_refused_record_becomes_a_row(employees: Landing) -> None:
+def test_no_line_of_a_rejected_record_becomes_a_row(employees: Landing) -> None:
     for relayed in (False, True):
         event = employees.put("hired_employees.csv", PHANTOMS)
         if relayed:

@@ -1,4 +1,4 @@
-"""Objects whose events never came, and loads that nobody works on, are taken up; nothing else is."""
+"""The sweep offers objects whose events never came, and loads without a worker, and nothing else."""
 
 import threading
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ ALL_AT_ONCE = Budget(at_once=10**6)
 
 
 class Function:
-    """The ingest function, which keeps what is offered to it until it is told to work."""
+    """The ingest function. It keeps the events that are offered until `work` is called."""
 
     def __init__(self, landing: Landing) -> None:
         self.landing = landing
@@ -52,7 +52,7 @@ def function(landing: Landing) -> Function:
 
 
 def sweep(function: Function, **how: Any) -> int:
-    """Without waiting for anything to grow old, unless told otherwise."""
+    """Sweep without waiting for any age, unless told otherwise."""
     landing = function.landing
     how = {"patience": IMPATIENT, "budget": ALL_AT_ONCE, **how}
     return landing_sweep.sweep(landing.database, landing.s3.storage.landing, function, **how)
@@ -88,7 +88,7 @@ def test_an_object_whose_event_was_lost_is_loaded_once(landing: Landing, functio
     function.work()
     assert (landing.load()["status"], landing.loads()) == ("succeeded", 1)
     assert sweep(function) == 0
-    landing.deliver(event)  # after all
+    landing.deliver(event)  # the event comes late
     assert landing.loads() == 1
 
 
@@ -133,7 +133,7 @@ def test_a_version_that_has_a_load_is_not_offered(landing: Landing, function: Fu
     assert sweep(function, patience=Patience(age=timedelta(0))) == 0
 
 
-def test_versions_are_offered_oldest_first_and_the_last_one_stays(landing: Landing, function: Function) -> None:
+def test_versions_are_offered_oldest_first_and_the_newest_one_wins(landing: Landing, function: Function) -> None:
     for name in ("Old", "Newer", "Newest"):
         landing.put("departments.csv", f"1,{name}\n")
     assert sweep(function) == 3
@@ -154,7 +154,7 @@ def test_an_older_version_that_is_offered_late_is_skipped(landing: Landing, func
 def test_an_event_that_comes_after_a_newer_version_was_taken_up_is_skipped(
     landing: Landing, function: Function
 ) -> None:
-    """The sweep does not know the sequencer of what it offers: the bucket tells the order."""
+    """The sweep does not know the sequencers of the versions that it offers: the bucket shows their order."""
     landing.upload("departments.csv", "1,Oldest\n")
     late = landing.put("departments.csv", "1,Older\n")
     landing.put("departments.csv", "1,Newest\n")
@@ -195,7 +195,7 @@ def test_a_restore_whose_event_was_lost_is_adopted_and_not_given_up_meanwhile(
 
 
 @pytest.mark.parametrize("restarted", [True, False])
-def test_a_restore_that_a_sweep_has_not_come_to_is_not_given_up_after_an_outage(
+def test_a_restore_that_the_sweep_has_not_reached_is_not_given_up_after_an_outage(
     landing: Landing, function: Function, restarted: bool
 ) -> None:
     with landing.database.session() as session:
@@ -204,7 +204,7 @@ def test_a_restore_that_a_sweep_has_not_come_to_is_not_given_up_after_an_outage(
         session.run("UPDATE landing_sweep SET swept_at = now() - interval '20 minutes'")
     landing.put("departments.csv", "1,Sales\n")
     landing.put(key, "damaged")
-    assert sweep(function, restarted=restarted, budget=Budget(offers=1)) == 1  # the first one of the list
+    assert sweep(function, restarted=restarted, budget=Budget(offers=1)) == 1  # the first object of the list
     assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"] == 0
     assert sweep(function) == 1
     function.work()
@@ -234,7 +234,7 @@ def test_the_file_of_an_upload_is_loaded_once(landing: Landing, function: Functi
     assert sweep(function) == 0
 
 
-def test_a_form_that_nobody_has_used_is_no_object(landing: Landing, function: Function) -> None:
+def test_a_form_that_nobody_has_used_is_not_offered(landing: Landing, function: Function) -> None:
     with landing.database.session() as session:
         loads.queue_upload(session, DATASETS["jobs"], LANDING, "jobs.csv")
     assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
@@ -250,7 +250,7 @@ def marker(landing: Landing) -> str:
 def test_a_sweep_goes_on_where_the_last_one_ended(
     landing: Landing, function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")  # entries of a page
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")  # entries per page
     for number in range(3):
         for _ in range(3):
             landing.put(f"departments_{number} é.csv", f"{number + 1},Sales\n")  # three versions of each
@@ -265,7 +265,7 @@ def test_a_sweep_goes_on_where_the_last_one_ended(
     assert landing.scalar("SELECT count(*) FROM departments") == 3
 
 
-def test_a_flood_is_taken_up_in_portions(landing: Landing, function: Function) -> None:
+def test_many_lost_objects_are_offered_in_portions(landing: Landing, function: Function) -> None:
     for number in range(5):
         landing.put(f"departments_{number}.csv", "1,Sales\n")
     portion = Budget(offers=2, at_once=10**6)
@@ -274,7 +274,7 @@ def test_a_flood_is_taken_up_in_portions(landing: Landing, function: Function) -
 
 
 def test_a_few_are_offered_at_a_time(landing: Landing, function: Function, other: Database) -> None:
-    """As many as are loaded beside each other; the next ones come as those end."""
+    """At most `at_once` loads are under way; the next offers follow as these end."""
     for number in range(12):
         landing.put(f"departments_{number:02}.csv", "1,Sales\n")
     worker, stop, most = Landing(other, landing.s3), threading.Event(), 0
@@ -319,7 +319,7 @@ def test_known_versions_are_looked_up_by_index(landing: Landing) -> None:
 
 
 @pytest.mark.parametrize("what", ["S3", "Lambda"])
-def test_what_is_away_costs_one_sweep(
+def test_a_service_that_is_away_ends_only_one_sweep(
     landing: Landing, function: Function, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     landing.put("departments.csv", "1,Sales\n")
@@ -338,7 +338,7 @@ def test_what_is_away_costs_one_sweep(
     assert sweep(function) == 1
 
 
-def test_a_place_that_s3_does_not_know_any_more_is_left_behind(landing: Landing, function: Function) -> None:
+def test_a_marker_that_s3_no_longer_knows_is_passed(landing: Landing, function: Function) -> None:
     landing.put("departments_2.csv", "2,Ops\n")
     run(landing, "UPDATE landing_sweep SET key_marker = 'departments_1.csv', version_marker = 'gone'")
 
@@ -350,7 +350,7 @@ def test_a_place_that_s3_does_not_know_any_more_is_left_behind(landing: Landing,
     assert sweep(function) == 0
     assert landing.rows("SELECT key_marker, version_marker FROM landing_sweep") == [("departments_1.csv", "")]
     sweep(function)
-    assert marker(landing) == "", "it has come to the end"
+    assert marker(landing) == "", "it has reached the end of the list"
 
 
 def test_one_sweep_at_a_time(landing: Landing, function: Function, other: Database) -> None:
@@ -359,7 +359,7 @@ def test_one_sweep_at_a_time(landing: Landing, function: Function, other: Databa
         session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
         assert sweep(function) == 0
         threading.Timer(0.5, other.close).start()
-        assert sweep(function, restarted=True) == 1, "it waits: nobody says again that there was a restart"
+        assert sweep(function, restarted=True) == 1, "it waits, because `make up` orders it only once"
 
 
 def test_a_database_that_is_away(landing: Landing, function: Function) -> None:
@@ -368,11 +368,11 @@ def test_a_database_that_is_away(landing: Landing, function: Function) -> None:
         sweep(function)
 
 
-# --- loads that nobody works on
+# --- loads without a worker
 
 
 def died(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
-    """A load whose worker is gone, as is its event."""
+    """A load that has lost its worker and its event. Returns the event."""
     event = landing.put("departments.csv", "1,Sales\n")
     landing.give_up(event)
     run(landing, f"UPDATE loads SET status = '{status}', attempts = {attempts}, error = NULL, finished_at = NULL")
@@ -382,12 +382,12 @@ def died(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
 @pytest.mark.parametrize("status", ["queued", "running"])
 def test_a_load_without_a_worker_is_offered_again(landing: Landing, function: Function, status: str) -> None:
     event = died(landing, status=status)
-    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "a retry may yet come"
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "a retry may still come"
     run(landing, "UPDATE idle_loads SET since = since - interval '4 minutes'")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
     run(landing, "UPDATE idle_loads SET since = since - interval '1 minute'")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 1
-    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "it counts anew"
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "the wait starts again"
     assert list(created_objects(function.offered[0])) == list(created_objects(event))
     function.work()
     assert (landing.load()["status"], landing.load()["attempts"], landing.loads()) == ("succeeded", 2, 1)
@@ -395,7 +395,7 @@ def test_a_load_without_a_worker_is_offered_again(landing: Landing, function: Fu
     assert landing.scalar("SELECT count(*) FROM idle_loads") == 0
 
 
-def test_a_load_that_is_worked_on_is_not_offered(landing: Landing, function: Function, other: Database) -> None:
+def test_a_load_with_a_worker_is_not_offered(landing: Landing, function: Function, other: Database) -> None:
     died(landing)
     with other.session() as session:
         session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
@@ -405,7 +405,7 @@ def test_a_load_that_is_worked_on_is_not_offered(landing: Landing, function: Fun
     assert sweep(function) == 1
 
 
-def test_an_attempt_in_between_begins_the_wait_anew(landing: Landing, function: Function) -> None:
+def test_an_attempt_in_between_restarts_the_wait(landing: Landing, function: Function) -> None:
     died(landing)
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
     run(landing, "UPDATE idle_loads SET since = since - interval '1 hour'; UPDATE loads SET attempts = attempts + 1")
@@ -416,7 +416,7 @@ def test_a_file_that_kills_its_worker_ends_as_failed(landing: Landing, function:
     died(landing, attempts=3)
     assert sweep(function) == 0
     assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"] == 1
-    with pytest.raises(LoadGivenUp):  # an event that is left: a dead letter
+    with pytest.raises(LoadGivenUp):  # a leftover event becomes a dead letter
         landing.deliver(landing.events[0])
 
 
@@ -436,14 +436,14 @@ def test_power_cuts_are_not_the_files_fault(landing: Landing, function: Function
 def test_a_load_given_up_shortly_before_a_restart_is_opened_again(
     landing: Landing, function: Function, minutes: int, offered: int
 ) -> None:
-    """Its dead letter may be lost; of one that was given up long before, it is not."""
+    """Its dead letter may be lost. The dead letter of a load that was given up long before is not."""
     landing.give_up(landing.put("departments.csv", "1,Sales\n"))
     run(landing, f"UPDATE loads SET finished_at = now() - interval '{minutes} minutes'")
     assert sweep(function) == 0
     assert sweep(function, restarted=True) == offered
 
 
-def test_a_load_that_failed_for_good_stays_so(landing: Landing, function: Function) -> None:
+def test_a_load_that_failed_for_good_stays_failed(landing: Landing, function: Function) -> None:
     landing.upload("notes.txt", "hello")
     assert sweep(function, restarted=True) == 0
     assert landing.load()["status"] == "failed"
@@ -452,7 +452,7 @@ def test_a_load_that_failed_for_good_stays_so(landing: Landing, function: Functi
 def test_a_worker_that_comes_at_the_same_moment_waits_for_its_load_to_be_opened(
     landing: Landing, function: Function, other: Database
 ) -> None:
-    """Reopening beside a worker would take its claim away; a load that it has ended is not opened."""
+    """Reopening a load would take the claim away from its worker. A load that the worker has ended is not reopened."""
     event = died(landing)
     with other.session() as session:
         claim = loads.claim(session, next(iter(created_objects(event))), DATASETS["departments"], "csv")
@@ -476,7 +476,7 @@ def test_an_outage_is_noticed_without_being_told(landing: Landing, function: Fun
 
 
 @pytest.mark.parametrize("restarted", [True, False])
-def test_rows_go_on_waiting_for_a_parent_whose_event_an_outage_has_swallowed(
+def test_rows_go_on_waiting_for_a_parent_whose_event_was_lost_in_an_outage(
     landing: Landing, function: Function, restarted: bool
 ) -> None:
     run(landing, "INSERT INTO jobs VALUES (1, 'Cook')")
@@ -490,9 +490,7 @@ def test_rows_go_on_waiting_for_a_parent_whose_event_an_outage_has_swallowed(
     assert run_rows(landing, "SELECT id FROM hired_employees") == [[1]]
 
 
-def test_rows_that_were_rejected_after_a_restart_wait_no_longer_than_others(
-    landing: Landing, function: Function
-) -> None:
+def test_rows_rejected_after_a_restart_wait_no_longer_than_others(landing: Landing, function: Function) -> None:
     landing.deliver(landing.put("hired_employees.csv", "1,Ann,2021-01-01,1,1\n"))
     run(landing, "UPDATE landing_sweep SET swept_at = now() - interval '10 hours'")
     sweep(function, restarted=True)
@@ -521,7 +519,7 @@ def test_an_upgraded_database_starts_when_it_was_made(old_database: str, has_loa
         age = "SELECT extract(epoch FROM now() - starts_at), extract(epoch FROM now() - swept_at) FROM landing_sweep"
         [[since_start, since_sweep]] = server.run(age)
     assert 86400 <= since_start < 86400 + 120
-    assert since_sweep > landing_sweep.OUTAGE.total_seconds(), "nobody has looked before"
+    assert since_sweep > landing_sweep.OUTAGE.total_seconds(), "there was no sweep before"
 
 
 def test_a_new_database_starts_now(old_database: str) -> None:
@@ -532,7 +530,7 @@ def test_a_new_database_starts_now(old_database: str) -> None:
     assert rows == 1
 
 
-def test_a_clock_that_was_ahead_does_not_keep_the_sweep_from_its_work(old_database: str) -> None:
+def test_a_clock_that_was_ahead_does_not_stop_the_sweep(old_database: str) -> None:
     with closing(connect(old_database)) as server:
         server.run("UPDATE dataset_state SET version = version + 86400 * 1000000::bigint")
         upgrade(old_database, tls="disable")

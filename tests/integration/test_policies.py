@@ -136,7 +136,7 @@ def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n2,\n")
     stage.invoke("backup")
     stage.heard.clear()
-    landing.put("jobs.csv", "1,Clerk\n")  # and nobody is told
+    landing.put("jobs.csv", "1,Clerk\n")  # without an event
     with landing.database.session() as session:
         session.run("UPDATE loads SET status = 'running', attempts = 3")
         session.run("UPDATE landing_sweep SET swept_at = now() - interval '1 hour'")

@@ -1,4 +1,4 @@
-"""Before a cloud stops, what is at work may end."""
+"""Before a cloud stops, running work may end."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ def worker(database_url: str) -> Iterator[Database]:
 
 
 def begin(worker: Database, status: str = "running") -> int:
-    """A load whose lock this worker holds."""
+    """Make a load whose lock this worker holds. Returns its id."""
     with worker.session() as session:
         load_id = session.scalar(
             f"INSERT INTO loads (source, version, kind, status) VALUES ('x', '1', 'csv', '{status}') RETURNING id"
@@ -30,16 +30,16 @@ def begin(worker: Database, status: str = "running") -> int:
     return int(load_id)
 
 
-def test_nothing_is_waited_for_where_nothing_is_at_work(postgres: Postgres, database: Database) -> None:
+def test_there_is_no_wait_if_nothing_is_running(postgres: Postgres, database: Database) -> None:
     told: list[str] = []
-    with database.session() as session:  # a load that nobody works on
+    with database.session() as session:  # a load without a worker
         session.run("INSERT INTO loads (source, version, kind, status) VALUES ('x', '1', 'csv', 'running')")
     assert settle(postgres.superuser_url, told.append)
     assert told == []
 
 
 @pytest.mark.parametrize("what", ["load", "a backup"])
-def test_what_is_at_work_may_end(postgres: Postgres, worker: Database, what: str) -> None:
+def test_running_work_may_end(postgres: Postgres, worker: Database, what: str) -> None:
     told: list[str] = []
     if what == "load":
         what = f"load {begin(worker)}"
@@ -51,15 +51,15 @@ def test_what_is_at_work_may_end(postgres: Postgres, worker: Database, what: str
     assert told == [f"waiting at most 20 s for {what}"]
 
 
-def test_the_wait_has_an_end(postgres: Postgres, worker: Database) -> None:
+def test_the_wait_is_limited(postgres: Postgres, worker: Database) -> None:
     told: list[str] = []
     load_id = begin(worker)
     assert not settle(postgres.superuser_url, told.append, seconds=0.3)
     assert told[1:] == [f"not waiting any longer: make up goes on with load {load_id}"]
 
 
-def test_what_begins_meanwhile_is_not_waited_for(postgres: Postgres, worker: Database, database_url: str) -> None:
-    """Or a stop would wait for ever where files keep coming."""
+def test_work_that_begins_meanwhile_is_not_waited_for(postgres: Postgres, worker: Database, database_url: str) -> None:
+    """Otherwise a stop would wait for ever while files keep coming."""
     begin(worker)
     next_one = Database(database_url, tls="disable")
 
@@ -78,7 +78,7 @@ def test_what_begins_meanwhile_is_not_waited_for(postgres: Postgres, worker: Dat
         next_one.close()
 
 
-def test_a_dead_database_holds_nothing_up() -> None:
+def test_a_dead_database_does_not_delay_the_stop() -> None:
     began = time.monotonic()
     assert not settle(Role("postgres", "x").url("127.0.0.1", 1, "postgres"), lambda _: None)
     assert time.monotonic() - began < 10

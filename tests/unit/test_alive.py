@@ -1,4 +1,4 @@
-"""What goes on beside the embedded AWS begins and ends with it."""
+"""The background tasks of the embedded AWS begin and end with it."""
 
 import asyncio
 from pathlib import Path
@@ -10,8 +10,8 @@ from infra.local.memory import Memory
 from infra.local.server import Alive
 
 
-def test_nothing_is_written_before_all_that_was_remembered_is_there(tmp_path: Path) -> None:
-    """A look at a service that has not been given its state yet would find it empty, and write that."""
+def test_nothing_is_saved_before_the_saved_state_is_read(tmp_path: Path) -> None:
+    """A service that has not read its saved state yet would look empty, and would be saved as empty."""
     told: list[str] = []
 
     class Watched(Memory):

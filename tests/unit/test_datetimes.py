@@ -1,4 +1,4 @@
-"""Every way to a stored moment, against a reader that shares no code with any of them."""
+"""Every way to read a date-time, compared with a reader that shares no code with any of them."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def since_1970(at: object) -> int:
-    """Of what is handed to Postgres, which reads such texts as Python does: a test of the integration holds that."""
+    """The microseconds of a value for Postgres, which reads such texts as Python does (see tests/integration)."""
     moment = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
 
@@ -33,7 +33,7 @@ def by_grammar(text: str) -> int | None:
             found.append(since_1970(read(text)))
         except datetimes.NotADateTime:
             found.append(None)
-    assert found[0] == found[1], "the faster way differs"
+    assert found[0] == found[1], "the faster reader differs"
     return found[0]
 
 
@@ -45,7 +45,7 @@ def by_file(text: str, *, fast: bool) -> int | None:
 
 
 def by_request(text: str, *others: str) -> int | None:
-    """As a row of a batch whose other rows have `others`."""
+    """Read as a row of a batch; the other rows have the texts `others`."""
     row = {"id": 1, "name": "Ann", "datetime": text, "department_id": 1, "job_id": 1}
     [checked, *_] = check_objects(EMPLOYEES, [row, *({**row, "datetime": other} for other in others)])
     return since_1970(checked.values[2]) if checked.valid else None
@@ -53,7 +53,7 @@ def by_request(text: str, *others: str) -> int | None:
 
 @given(WRITTEN)
 @example("2021-07-27T16:02:08Z")
-def test_what_the_grammar_writes_is_read_on_every_way(text: str) -> None:
+def test_every_reader_accepts_the_date_times_of_the_grammar(text: str) -> None:
     expected = microseconds(text)
     assert by_grammar(text) == expected
     assert by_file(text, fast=True) == by_file(text, fast=False) == expected
@@ -61,7 +61,7 @@ def test_what_the_grammar_writes_is_read_on_every_way(text: str) -> None:
 
 
 @given(ANY)
-def test_what_is_nearly_a_date_time_is_read_or_refused_alike_on_every_way(text: str) -> None:
+def test_all_readers_agree_on_texts_that_are_nearly_date_times(text: str) -> None:
     assert by_grammar(text) == microseconds(text)
     expected = microseconds(text.strip())  # white space around a value is dropped
     assert by_file(text, fast=True) == by_file(text, fast=False) == expected
@@ -69,7 +69,7 @@ def test_what_is_nearly_a_date_time_is_read_or_refused_alike_on_every_way(text: 
 
 
 @given(st.datetimes(), st.sampled_from(["", "Z", "+05:30", "-23:59"]), st.sampled_from("T "))
-def test_python_and_the_second_reader_agree_where_both_take_a_text(at: datetime, zone: str, join: str) -> None:
+def test_python_and_the_second_reader_agree_if_both_accept_a_text(at: datetime, zone: str, join: str) -> None:
     text = at.isoformat(join) + zone
     try:
         expected = since_1970(datetime.fromisoformat(text).astimezone(UTC) if zone else at)
@@ -79,7 +79,7 @@ def test_python_and_the_second_reader_agree_where_both_take_a_text(at: datetime,
 
 
 @pytest.mark.parametrize("text", EDGES)
-def test_every_form_is_taken(text: str) -> None:
+def test_every_form_is_accepted(text: str) -> None:
     assert microseconds(text) is not None
     assert by_grammar(text) == by_file(text, fast=True) == by_request(text) == microseconds(text)
 
@@ -103,8 +103,8 @@ def test_the_reason_shows_what_to_write(text: str, reason: str) -> None:
 
 
 @given(ANY)
-def test_the_published_pattern_takes_every_date_time_and_little_else(text: str) -> None:
-    """It tells the shape; what it takes and the rules refuse is on no calendar, or outside the years."""
+def test_the_published_pattern_matches_every_date_time_and_little_else(text: str) -> None:
+    """It describes the shape. A text that it matches and the rules refuse does not exist or is outside the years."""
     import re
 
     shaped = re.fullmatch(patterns.INSTANT, text, re.ASCII) is not None
@@ -113,8 +113,8 @@ def test_the_published_pattern_takes_every_date_time_and_little_else(text: str) 
 
 
 def _impossible(text: str) -> bool:
-    """Whether a month, a day or a week has a number that none has: the pattern tells these, the grammar leaves them
-    to the calendar."""
+    """Whether a month, a day or a week has an impossible number: the pattern excludes these, the grammar leaves them to
+    the calendar."""
     found = datetimes.GRAMMAR.fullmatch(text)
     assert found is not None
     month, day, week = (found[name] or found[f"b_{name}"] for name in ("month", "day", "week"))

@@ -1,4 +1,4 @@
-"""What is behind the gate acts on no body that was not the one that was signed."""
+"""The application behind the gate acts on a body only if it is the signed one."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ DAY = datetime(2013, 5, 24, tzinfo=UTC)
 
 
 def said(payload: str, body: bytes, **more: str) -> Message:
-    """A PUT whose header says `payload` of its body."""
+    """A PUT whose x-amz-content-sha256 is `payload`."""
     request = AWSRequest("PUT", f"http://{HOST}/bucket/key", {name.replace("_", "-"): v for name, v in more.items()})
 
     class Saying(S3SigV4Auth):
@@ -37,7 +37,7 @@ def pieces(body: bytes, size: int) -> list[bytes]:
 
 
 @given(st.binary(max_size=200), st.integers(1, 50))
-def test_a_body_of_the_hash_that_was_signed_passes_in_its_pieces(body: bytes, size: int) -> None:
+def test_a_body_with_the_signed_hash_passes_piece_by_piece(body: bytes, size: int) -> None:
     asked = Asked()
     assert asked.ask(said(sha256(body).hexdigest(), body), pieces(body, size)).status == 200
     assert asked.behind.done == [("PUT", "/bucket/key", body)]
@@ -51,7 +51,7 @@ def test_another_body_is_never_acted_on(body: bytes, other: bytes, size: int) ->
     assert (asked.behind.done == []) == (body != other)
 
 
-def test_a_long_body_is_hashed_in_its_order() -> None:
+def test_a_long_body_is_hashed_in_order() -> None:
     body = b"".join(number.to_bytes(4, "big") for number in range(2_000_000))
     asked = Asked()
     assert asked.ask(said(sha256(body).hexdigest(), body), pieces(body, 65_536)).status == 200
@@ -65,14 +65,14 @@ def test_an_unsigned_payload_passes() -> None:
 @pytest.mark.parametrize(
     "payload", ["", "x", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", sha256(b"x").hexdigest().upper()]
 )
-def test_what_is_no_hash_is_refused(payload: str) -> None:
+def test_a_malformed_hash_is_refused(payload: str) -> None:
     asked = Asked()
     assert asked.ask(said(payload, b"x"), [b"x"]).status in (400, 403)
     assert asked.behind.done == []
 
 
 def test_without_a_hash_in_a_header_the_body_is_held_until_it_is_verified() -> None:
-    """Nothing behind the gate sees the beginning: it might do something before the end."""
+    """The application behind the gate does not see the beginning: it might act before the end."""
     request = AWSRequest("POST", f"http://{HOST}/", {"X-Amz-Target": "AmazonSQS.SendMessage"}, b'{"a": 1}')
     SigV4Auth(Credentials(KEYS.access_key, KEYS.secret_key), "sqs", "us-east-1").add_auth(request)
     made = of_signed(request, 8)
@@ -83,15 +83,15 @@ def test_without_a_hash_in_a_header_the_body_is_held_until_it_is_verified() -> N
     assert asked.behind.done == [("POST", "/", b'{"a": 1}')]
 
 
-def test_an_upload_as_an_old_curl_signs_it_passes() -> None:
-    """As if it had no body, and without a word of it."""
+def test_an_upload_signed_by_an_old_curl_passes() -> None:
+    """It signs the request as if it had no body, and sends no x-amz-content-sha256."""
     request = AWSRequest("PUT", f"http://{HOST}/bucket/key")
     SigV4Auth(Credentials(KEYS.access_key, KEYS.secret_key), "s3", "us-east-1").add_auth(request)
     assert Asked().ask(of_signed(request, 4), [b"body"]).status == 200
 
 
 @pytest.mark.parametrize("payload", [signatures.UNSIGNED, sha256(b"x").hexdigest()])
-def test_s3_wants_the_length_before(payload: str) -> None:
+def test_s3_needs_the_length_first(payload: str) -> None:
     made = said(payload, b"")
     made["headers"].append((b"transfer-encoding", b"chunked"))
     answer = Asked().ask(made, [b"x"])
@@ -156,17 +156,17 @@ def test_the_example_of_amazons_documentation(size: int) -> None:
         b"",
     ],
 )
-def test_no_change_of_it_is_taken(body: bytes) -> None:
+def test_every_change_of_the_example_is_refused(body: bytes) -> None:
     assert not taken(Chunks(66560, sign, EXAMPLE.signature, trailer=False), body)
 
 
 @pytest.mark.parametrize("length", [66559, 66561, 0])
-def test_chunks_add_up_to_what_was_announced(length: int) -> None:
+def test_chunks_must_add_up_to_the_announced_length(length: int) -> None:
     assert not taken(Chunks(length, sign, EXAMPLE.signature, trailer=False), example())
 
 
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=4), st.integers(1, 20))
-def test_unsigned_chunks_with_a_checksum_behind_them(parts: list[bytes], size: int) -> None:
+def test_unsigned_chunks_may_be_followed_by_a_checksum(parts: list[bytes], size: int) -> None:
     body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in [*parts, b""])[:-2]
     body += b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n"
     length = sum(map(len, parts))
@@ -185,20 +185,20 @@ def with_trailer(checksum: bytes, signature: str) -> bytes:
     return body + checksum + b"\r\nx-amz-trailer-signature:" + signature.encode() + b"\r\n\r\n"
 
 
-def test_the_checksum_behind_signed_chunks_is_signed() -> None:
+def test_the_checksum_after_signed_chunks_is_signed() -> None:
     checksum = b"x-amz-checksum-crc32c:wdBDMA=="
     signature = sign("TRAILER", SIGNED[2][1], sha256(checksum + b"\n").hexdigest())
     assert taken(Chunks(66560, sign, EXAMPLE.signature, trailer=True), with_trailer(checksum, signature))
     for body in (
         with_trailer(checksum + b"x", signature),
         with_trailer(checksum, signature[:-1] + "x"),
-        example(),  # the checksum's signature never comes
+        example(),  # the signature of the checksum is missing
         with_trailer(checksum, signature)[:-2] + b"x-amz-acl:public-read\r\n\r\n",
     ):
         assert not taken(Chunks(66560, sign, EXAMPLE.signature, trailer=True), body)
 
 
-def test_the_gate_takes_chunks() -> None:
+def test_the_gate_accepts_chunks() -> None:
     body = b"3\r\nabc\r\n0\r\nx-amz-checksum-crc32:AAAA\r\n\r\n"
     made = said("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, X_Amz_Decoded_Content_Length="3", X_Amz_Trailer="x")
     asked = Asked()
@@ -211,11 +211,11 @@ def test_the_gate_takes_chunks() -> None:
     assert asked.ask(endless, [body]).status == 411
 
 
-# --- senders that do not get on
+# --- slow senders
 
 
 def slow(patience: float, gaps: list[float], size: int, check: float = 0) -> Checked:
-    """A body whose pieces of that size come after these gaps, in seconds."""
+    """A body whose pieces of `size` bytes come after these gaps, in seconds."""
     left = list(gaps)
 
     async def receive() -> Message:
@@ -232,15 +232,15 @@ async def read(body: Checked) -> int:
     return got
 
 
-def test_who_sends_nothing_is_not_waited_for() -> None:
+def test_a_sender_that_sends_nothing_is_cut_off() -> None:
     body = slow(0.05, [0, 30], 10_000)
     asyncio.run(read(body))
     assert body.refusal is not None
     assert body.refusal.status == 408
-    assert asyncio.run(body())["type"] == "http.disconnect", "and never is again"
+    assert asyncio.run(body())["type"] == "http.disconnect", "and the body stays disconnected"
 
 
-def test_who_dribbles_is_not_waited_for() -> None:
+def test_a_sender_that_is_too_slow_is_cut_off() -> None:
     body = slow(0.05, [0.01] * 100, 1)
     asyncio.run(read(body))
     assert body.refusal is not None

@@ -1,4 +1,4 @@
-"""What the gate lets in unsigned, and under which names."""
+"""Which requests the gate lets in without a signature, and under which host names."""
 
 import asyncio
 import base64
@@ -34,10 +34,10 @@ def test_the_api_is_open(method: str, path: str) -> None:
     assert answer.status == 200
     [made] = asked.behind.scopes
     assert (b"authorization", b"Bearer abc") in made["headers"]
-    assert not [name for name, _ in made["headers"] if name.startswith(b"x-amz-")], "what only signed ones may ask for"
+    assert not [name for name, _ in made["headers"] if name.startswith(b"x-amz-")], "for signed requests only"
 
 
-def test_readiness_is_open_and_all_other_control_paths_are_not_there() -> None:
+def test_readiness_is_open_and_all_other_control_paths_are_closed() -> None:
     assert asked_unsigned("GET", "/_ministack/ready")[0].status == 200
     for method, path in [
         ("POST", "/_ministack/ready"),
@@ -124,7 +124,7 @@ def test_names_of_this_machine_are_served(host: str) -> None:
         "2130706433",
     ],
 )
-def test_no_other_name_is_served(host: str) -> None:
+def test_requests_under_other_host_names_are_refused(host: str) -> None:
     answer, asked = asked_unsigned("GET", f"{API}/loads", ("Host", host))
     assert (answer.status, asked.behind.begun) == (421, 0)
 
@@ -155,7 +155,7 @@ def preflight(path: str, answered: list[tuple[bytes, bytes]], origin: str = OURS
     return asked.ask(scope("OPTIONS", path, headers))
 
 
-def test_a_preflight_is_answered_by_a_buckets_rule_alone() -> None:
+def test_only_a_buckets_rule_answers_a_preflight() -> None:
     rule = [(b"Access-Control-Allow-Origin", OURS.encode()), (b"Access-Control-Allow-Methods", b"POST")]
     admitted = preflight("/hireflow-local-landing", rule)
     assert (admitted.status, admitted.headers["access-control-allow-origin"]) == (200, OURS)
@@ -174,7 +174,7 @@ def test_a_preflight_is_answered_by_a_buckets_rule_alone() -> None:
         )
 
 
-def test_no_answer_admits_every_origin() -> None:
+def test_no_answer_allows_every_origin() -> None:
     request = AWSRequest("GET", f"http://{HOST}/2015-03-31/functions", {"Origin": "http://evil.example"})
     S3SigV4Auth(SIGNER, "lambda", "us-east-1").add_auth(request)
     answer = Asked(Behind([(b"Access-Control-Allow-Origin", b"*"), (b"X-Kept", b"1")])).ask(of_signed(request))
@@ -263,8 +263,8 @@ def test_a_form_without_any_signature_is_refused() -> None:
     assert send({"key": "k", "policy": forged(), "AWSAccessKeyId": "test", "signature": "x"}).behind.done == []
 
 
-def test_the_form_that_boto3_makes_by_itself_is_refused_with_what_to_do() -> None:
-    """Without signature_version it signs links and forms in the old way."""
+def test_boto3s_default_form_is_refused_with_advice() -> None:
+    """Without signature_version it signs links and forms with the old version."""
     body = b'--x\r\nContent-Disposition: form-data; name="AWSAccessKeyId"\r\n\r\nA\r\n'
     body += b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n1,Sales\r\n--x--\r\n'
     kind = [("Content-Type", "multipart/form-data; boundary=x")]
@@ -273,27 +273,27 @@ def test_the_form_that_boto3_makes_by_itself_is_refused_with_what_to_do() -> Non
     assert b"signature_version='s3v4'" in answer.body
 
 
-def test_a_form_of_a_stranger_is_refused() -> None:
+def test_a_form_signed_with_an_unknown_key_is_refused() -> None:
     assert send(form(credentials=Credentials("test", "test"))).behind.done == []
 
 
-def test_a_form_ends_when_its_policy_does() -> None:
+def test_a_form_expires_with_its_policy() -> None:
     assert send(form(seconds=-1)).behind.done == []
 
 
 def test_a_field_may_not_come_twice() -> None:
-    """Two readers might take two of them."""
+    """Two readers might use different values."""
     fields = form()
     assert send({**fields, "KEY": "other"}).behind.done == []
 
 
-def test_a_form_has_a_file_after_its_fields_and_not_too_many_before_it() -> None:
+def test_a_form_needs_a_file_after_its_fields_and_not_too_many_fields() -> None:
     assert send(form(), file=False).behind.done == []
     assert send({"filler": "x" * 70_000, **form()}).behind.done == []
 
 
 def test_a_file_that_is_much_longer_than_its_form_allows_is_not_read_to_its_end() -> None:
-    """ministack would hold all of it before it looks at its length."""
+    """ministack would hold the whole file before it checks the length."""
     kind, most = "multipart/form-data; boundary=xYz", 100_000
     fields = form(bucket={"bucket": "bucket"}, size=["content-length-range", 1, most])
     head = "".join(f'--xYz\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in fields.items())
@@ -307,8 +307,8 @@ def test_a_file_that_is_much_longer_than_its_form_allows_is_not_read_to_its_end(
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/csv", "text/plain"])
-def test_a_call_of_the_api_has_a_body_that_api_gateway_takes(kind: str) -> None:
-    """Anybody may send one, a page of another origin too, and ministack holds it several times."""
+def test_an_api_call_with_a_body_too_large_for_api_gateway_is_refused(kind: str) -> None:
+    """Anyone may send one, even a page of another origin, and ministack holds several copies of it."""
     made = scope("POST", f"{API}/uploads/check", [("Content-Type", kind)], length=LONGEST_CALL)
     pieces = [b"x" * 1_048_576] * 10
     asked = Asked()
@@ -328,13 +328,13 @@ def test_a_call_of_the_api_has_a_body_that_api_gateway_takes(kind: str) -> None:
         "multipart/mixed; boundary=xYz",
     ],
 )
-def test_the_boundary_is_told_once(kind: str) -> None:
+def test_the_boundary_must_be_given_once(kind: str) -> None:
     assert send(form(), kind=kind).behind.done == []
 
 
 @pytest.mark.parametrize("path", ["/", "/_ministack/reset", "/Functions", "/other", "/bucket/key", "/bucket?delete"])
-def test_a_form_goes_to_the_bucket_that_its_policy_names(path: str) -> None:
-    """Other services have paths like a bucket's, or are asked by a query, and some would take what is not signed."""
+def test_a_form_may_go_only_to_the_bucket_that_its_policy_names(path: str) -> None:
+    """Other services have paths like a bucket's, or use a query, and some would accept an unsigned request."""
     assert send(form(), path=path).behind.done == []
 
 
@@ -352,11 +352,11 @@ def test_a_form_goes_to_the_bucket_that_its_policy_names(path: str) -> None:
         ("bucket", False),
     ],
 )
-def test_a_policy_names_a_bucket_in_each_of_its_ways(condition: Any, admitted: bool) -> None:
+def test_a_policy_may_name_a_bucket_in_several_ways(condition: Any, admitted: bool) -> None:
     assert bool(send(form(bucket=condition)).behind.done) == admitted
 
 
-# --- what is remembered
+# --- changes that have to be saved
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_a_policy_names_a_bucket_in_each_of_its_ways(condition: Any, admitted: b
         ("POST", "/restapis", "apigateway", True),
     ],
 )
-def test_changes_are_told_before_they_are_answered(method: str, path: str, service: str, told: bool) -> None:
+def test_changes_are_reported_before_they_are_answered(method: str, path: str, service: str, told: bool) -> None:
     request = AWSRequest(method, f"http://{HOST}{path}")
     S3SigV4Auth(SIGNER, service, "us-east-1").add_auth(request)
     asked = Asked()

@@ -1,4 +1,4 @@
-"""Whatever botocore signs is let in, and any change of it is not."""
+"""The gate lets in every request that botocore signs, and refuses every change of it."""
 
 import base64
 import re
@@ -31,7 +31,7 @@ methods = st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD"])
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, Any]:
-    """(service, a request that is not signed yet)."""
+    """(service, unsigned request)."""
     service = draw(st.sampled_from(["s3", "lambda", "sqs"]))
     path = "/" + "/".join(quote(part, safe="~") for part in draw(st.lists(segments, min_size=1, max_size=4)))
     if path.startswith(("/_ministack", "/_localstack", "/_aws", "/health")):
@@ -60,7 +60,7 @@ def test_what_botocore_signs_is_let_in(case: tuple[str, Any], credentials: Crede
 
 
 @given(requests(), st.data())
-def test_no_change_of_it_is_let_in(case: tuple[str, Any], data: st.DataObject) -> None:
+def test_a_changed_request_is_refused(case: tuple[str, Any], data: st.DataObject) -> None:
     service, request = case
     made, body = signed(service, request), request.data
     change = data.draw(
@@ -110,7 +110,7 @@ def link(method: str = "GET", seconds: int = 60, path: str = "/bucket/a%20b") ->
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
-def test_a_link_is_good_for_its_time_and_method(method: str) -> None:
+def test_a_link_is_valid_for_its_time_and_method(method: str) -> None:
     made, now = link(method), datetime.now(UTC)
     assert Asked().ask(made, [b"any body"]).status == 200
     assert Asked(now=now + timedelta(seconds=55)).ask(made).status == 200
@@ -141,7 +141,7 @@ def test_a_link_for_more_than_a_week_is_refused() -> None:
         ("&X-Amz-Signature=", "&X-Amz-Signature=%C3%A9"),
     ],
 )
-def test_no_change_of_a_link_is_let_in(changed: tuple[str, str]) -> None:
+def test_a_changed_link_is_refused(changed: tuple[str, str]) -> None:
     made = link()
     query = made["query_string"].decode()
     assert changed[0] in query
@@ -152,7 +152,7 @@ def test_no_change_of_a_link_is_let_in(changed: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("time", ["00010101T000000Z", "99991231T235959Z"])
-def test_a_link_of_the_first_or_last_second_there_is_is_refused(time: str) -> None:
+def test_a_link_from_the_first_or_last_possible_second_is_refused(time: str) -> None:
     made = link()
     query = re.sub(r"\d{8}T\d{6}Z", time, made["query_string"].decode())
     made["query_string"] = re.sub(r"\d{8}(?=%2F)", time[:8], query).encode()
@@ -160,13 +160,13 @@ def test_a_link_of_the_first_or_last_second_there_is_is_refused(time: str) -> No
     assert Asked().ask(made).status == 403
 
 
-def test_a_link_takes_no_header_of_amazon_that_was_not_signed() -> None:
+def test_a_link_with_an_unsigned_amazon_header_is_refused() -> None:
     made = link("PUT")
     made["headers"].append((b"x-amz-target", b"AWSLambda.Invoke"))
     assert Asked().ask(made).status == 403
 
 
-# --- who, when, what else
+# --- times, keys, and other rules
 
 
 @pytest.mark.parametrize("minutes", [-16, 16])
@@ -177,7 +177,7 @@ def test_a_signature_of_another_time_is_refused(minutes: int) -> None:
 
 
 @pytest.mark.parametrize("key", ["test", "000000000000", "", "AKIAIOSFODNN7EXAMPLE"])
-def test_ministacks_root_keys_are_strangers(key: str) -> None:
+def test_ministacks_root_keys_are_unknown(key: str) -> None:
     request = AWSRequest("GET", f"http://{HOST}/bucket")
     S3SigV4Auth(Credentials(key, "test"), "s3", "us-east-1").add_auth(request)
     asked = Asked()
@@ -186,7 +186,7 @@ def test_ministacks_root_keys_are_strangers(key: str) -> None:
 
 
 def test_two_credentials_in_one_header_are_refused() -> None:
-    """ministack looks at the first."""
+    """ministack would use the first one."""
     made = signed("s3", AWSRequest("GET", f"http://{HOST}/bucket"), OF_FUNCTION)
     first = b"AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, Credential="
     made["headers"] = [(n, v.replace(b"AWS4-HMAC-SHA256 Credential=", first)) for n, v in made["headers"]]
@@ -198,13 +198,13 @@ def test_two_credentials_in_one_header_are_refused() -> None:
 @pytest.mark.parametrize(
     "name", ["authorization", "x-amz-date", "x-amz-content-sha256", "host", "x-amz-security-token"]
 )
-def test_what_must_be_there_once_may_not_be_there_twice(name: str) -> None:
+def test_a_header_that_must_be_unique_may_not_be_given_twice(name: str) -> None:
     made = signed("s3", AWSRequest("GET", f"http://{HOST}/bucket"), OF_FUNCTION)
     made["headers"].append((name.encode(), dict(made["headers"])[name.encode()]))
     assert Asked().ask(made).status == 400
 
 
-def test_a_request_is_signed_in_one_place() -> None:
+def test_a_request_may_be_signed_in_one_place_only() -> None:
     made = signed("s3", AWSRequest("GET", f"http://{HOST}/bucket"))
     made["query_string"] = link()["query_string"]
     assert Asked().ask(made).status == 400
@@ -242,8 +242,8 @@ def test_a_path_of_a_service_other_than_s3_has_no_dots() -> None:
 # --- functions
 
 
-def test_a_functions_credentials_do_not_follow_from_its_name() -> None:
-    """As they do in ministack: by a hash of ARN and role."""
+def test_a_functions_credentials_cannot_be_derived_from_its_name() -> None:
+    """ministack derives them from a hash of ARN and role."""
     digest = sha256(f"{SESSION.function}:{SESSION.role}".encode()).hexdigest()
     assert SESSION.access_key != f"ASIA{digest[:16].upper()}"
     predicted = Credentials(
@@ -254,7 +254,7 @@ def test_a_functions_credentials_do_not_follow_from_its_name() -> None:
     assert Asked().ask(signed("s3", AWSRequest("GET", f"http://{HOST}/b12"), predicted)).status == 403
 
 
-def test_a_function_shows_its_token_unchanged() -> None:
+def test_a_function_must_send_its_token_unchanged() -> None:
     request = AWSRequest("GET", f"http://{HOST}/bucket")
     nested = base64.urlsafe_b64encode(b"[" * 20_000).decode()
     for token in ("", "x", SESSION.token[:-1] + "!", SESSION.token.upper(), "é" + SESSION.token, nested):
@@ -263,7 +263,7 @@ def test_a_function_shows_its_token_unchanged() -> None:
 
 
 @given(segments, segments)
-def test_every_function_and_role_has_credentials_of_its_own(name: str, role: str) -> None:
+def test_every_function_and_role_has_its_own_credentials(name: str, role: str) -> None:
     mine = KEYS.session(f"arn:aws:lambda:us-east-1:000000000000:function:{name}", role)
     assert KEYS.session_of(mine.access_key, mine.token) == mine
     assert mine.access_key != SESSION.access_key

@@ -143,7 +143,7 @@ def test_who_may(action: str, resource: str, functions: set[str]) -> None:
     assert who_may(action, resource) == functions
 
 
-def test_the_embedded_cloud_serves_functions_what_their_policies_speak_of() -> None:
+def test_the_embedded_cloud_serves_the_services_in_the_functions_policies() -> None:
     actions = [
         action for policy in made("local").values() for found in policy["Statement"] for action in found["Action"]
     ]

@@ -63,7 +63,7 @@ def test_delete_removes_our_folder(state: State) -> None:
     assert not state.folder.exists()
 
 
-def test_other_users_find_nothing_in_the_folder(tmp_path: Path) -> None:
+def test_other_users_cannot_read_the_folder(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
     (tmp_path / "state" / "build").mkdir(parents=True)
     (tmp_path / "state").chmod(0o755)

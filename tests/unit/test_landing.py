@@ -1,4 +1,4 @@
-"""Which object versions a sweep offers, whatever happened in the bucket and however it is paged."""
+"""Which object versions a sweep offers, whatever happened in the bucket and however long a page is."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -33,13 +33,13 @@ class Entry:
 
 @dataclass
 class Bucket:
-    """A versioned bucket as S3 lists it, `page_size` entries at a time; minutes pass with every step."""
+    """A versioned bucket that lists versions as S3 does, `page_size` entries at a time. `minute` is its clock."""
 
     page_size: int
     minute: int = 0
     entries: dict[str, list[Entry]] = field(default_factory=dict)  # newest first
     loaded: set[Version] = field(default_factory=set)
-    offered: Counter[Version] = field(default_factory=Counter)  # since their loads were looked for last
+    offered: Counter[Version] = field(default_factory=Counter)  # since the last call of `load`
 
     def add(self, key: str, *, is_marker: bool, has_load: bool = False) -> None:
         number = sum(map(len, self.entries.values()))
@@ -80,7 +80,7 @@ class Bucket:
         self.offered[version] += 1
 
     def load(self) -> None:
-        """What was offered."""
+        """Load the versions that were offered."""
         self.loaded |= set(self.offered)
         self.offered.clear()
 
@@ -104,7 +104,7 @@ class Bucket:
             cursor = self.sweep(cursor, pages=pages, offers=offers)
             if cursor == Position():
                 return
-        raise AssertionError("it does not come to the end")
+        raise AssertionError("the cycle does not reach the end of the list")
 
 
 KEY = st.sampled_from(KEYS)
@@ -120,7 +120,7 @@ STEP = st.one_of(
 
 
 @given(st.lists(STEP, max_size=40), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))
-def test_a_full_cycle_offers_every_version_that_is_missed_once_and_nothing_else(
+def test_a_full_cycle_offers_every_missing_version_once_and_nothing_else(
     steps: list[tuple[Any, ...]], page_size: int, pages: int, offers: int
 ) -> None:
     bucket, cursor = Bucket(page_size), Position()
@@ -162,7 +162,7 @@ def test_the_versions_of_a_key_are_offered_oldest_first() -> None:
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 10])
-def test_a_key_that_was_withdrawn_is_left_alone_whatever_page_tells_so(page_size: int) -> None:
+def test_a_withdrawn_key_is_left_alone_whichever_page_has_its_marker(page_size: int) -> None:
     bucket = Bucket(page_size, minute=START)
     for _ in range(3):
         bucket.add("a", is_marker=False)
@@ -213,5 +213,5 @@ def test_an_offered_load_is_found_again_by_its_event(version: str, sequencer: st
 
 
 @pytest.mark.parametrize(("deployed", "other"), [("hireflow-prod-sweep", "hireflow-prod-ingest"), ("sweep", "ingest")])
-def test_a_function_knows_what_another_of_its_stage_is_called(deployed: str, other: str) -> None:
+def test_a_function_knows_the_names_of_the_others_of_its_stage(deployed: str, other: str) -> None:
     assert sibling(deployed, "ingest") == other

@@ -1,4 +1,4 @@
-"""What the embedded AWS writes down when."""
+"""When the embedded AWS saves which state."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ REGISTRY: dict[str, dict[str, Any]] = {
 
 
 class Queues:
-    """As ministack's container of them."""
+    """Like the container in which ministack keeps its queues."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -24,7 +24,7 @@ class Queues:
 
 
 class Aws:
-    """A few services, and what was written of them."""
+    """A few services, and the files that were saved."""
 
     def __init__(self) -> None:
         self.queues = Queues()
@@ -92,16 +92,16 @@ def test_a_change_of_a_function_is_on_disk_a_moment_later() -> None:
     assert "lambda" in remembering(work)
 
 
-def test_a_message_that_came_from_inside_is_on_disk_a_moment_later() -> None:
+def test_a_message_from_inside_is_on_disk_a_moment_later() -> None:
     async def work(aws: Aws, memory: Memory) -> None:
         memory.start()
-        await until(lambda: aws.written == ["sqs"])  # as it is found at first
+        await until(lambda: aws.written == ["sqs"])  # the state at the start
         aws.queues.messages.append("a dead letter")
         await until(lambda: aws.written == ["sqs", "sqs"])
         looks = aws.looks
         await until(lambda: aws.looks > looks + 3)
 
-    assert remembering(work) == ["sqs", "sqs"], "what does not change is not written again"
+    assert remembering(work) == ["sqs", "sqs"], "an unchanged state is not written again"
 
 
 def test_cloudformation_changes_everything() -> None:
@@ -111,11 +111,11 @@ def test_cloudformation_changes_everything() -> None:
     assert set(remembering(work)) == {"sqs", "lambda", "iam"}
 
 
-def test_what_cannot_be_copied_now_is_written_later() -> None:
+def test_a_state_that_cannot_be_copied_now_is_written_later() -> None:
     async def work(aws: Aws, memory: Memory) -> None:
         aws.unsettled = 3
         await memory.written("iam")
-        assert aws.written == ["iam"], "a few attempts are made at once"
+        assert aws.written == ["iam"], "it makes a few attempts at once"
         aws.unsettled = 10
         await memory.written("iam")
         assert aws.written == ["iam"]
@@ -125,14 +125,14 @@ def test_what_cannot_be_copied_now_is_written_later() -> None:
     remembering(work)
 
 
-def test_the_end_waits_for_what_is_still_to_be_written() -> None:
+def test_the_end_waits_for_pending_writes() -> None:
     async def work(_: Aws, memory: Memory) -> None:
         await memory.written("lambda")
 
     assert remembering(work) == ["lambda"]
 
 
-def test_an_unknown_service_is_nothing_to_write() -> None:
+def test_an_unknown_service_is_not_written() -> None:
     async def work(_: Aws, memory: Memory) -> None:
         await memory.written("unknown")
 

@@ -29,7 +29,7 @@ from tests.openapi import Described, described
 OPERATIONS = list(operations())
 CLOSED = {"enum", "minimum"}  # schemas that tell of every value whether it is taken
 PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
-CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # what a pattern does not tell
+CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # reasons that a pattern cannot express
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_what_must_be_given_is_told(document: Described) -> None:
 def test_a_file_to_check_is_csv_or_gzip(document: Described) -> None:
     body = document.document["paths"]["/uploads/check"]["post"]["requestBody"]
     assert list(body["content"]) == list(checks.MEDIA_TYPES)
-    assert {*checks.MEDIA_TYPES, BINARY} <= set(app.api.binary_types)  # or API Gateway would not keep their bytes
+    assert {*checks.MEDIA_TYPES, BINARY} <= set(app.api.binary_types)  # so that API Gateway keeps their bytes
 
 
 def test_a_route_takes_the_query_parameters_that_the_document_shows() -> None:

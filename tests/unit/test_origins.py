@@ -1,4 +1,4 @@
-"""Which requests come from a page of another origin."""
+"""Which requests count as those of a page of another origin."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def foreign(method: str = "POST", **headers: str) -> bool:
     return is_foreign(method, {"host": HOST, **{name.replace("_", "-"): value for name, value in headers.items()}})
 
 
-def test_programs_say_nothing_and_are_let_in() -> None:
+def test_programs_do_not_send_these_headers_and_are_let_in() -> None:
     assert not foreign("POST")
     assert not foreign("GET")
 
@@ -32,7 +32,7 @@ def test_our_own_pages_are_let_in(method: str) -> None:
     assert not foreign(method, sec_fetch_site="none")
 
 
-def test_behind_a_proxy_that_changes_the_host_the_browser_is_believed() -> None:
+def test_the_browser_is_trusted_behind_a_proxy_that_changes_the_host() -> None:
     assert not foreign(origin="https://hiring.example", sec_fetch_site="same-origin")
 
 
@@ -45,12 +45,12 @@ def test_pages_of_other_origins_are_refused(method: str, origin: str) -> None:
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site", " same-site "])
 @pytest.mark.parametrize("mode", ["no-cors", "cors", "websocket"])
-def test_what_a_page_fetches_without_an_origin_is_refused(site: str, mode: str) -> None:
+def test_a_foreign_fetch_without_an_origin_is_refused(site: str, mode: str) -> None:
     assert foreign("GET", sec_fetch_site=site, sec_fetch_mode=mode)
     assert foreign("POST", sec_fetch_site=site, sec_fetch_mode=mode)
 
 
-def test_a_link_may_be_followed_but_not_in_a_frame_and_no_form_be_sent() -> None:
+def test_a_link_may_be_followed_but_a_frame_or_a_form_is_refused() -> None:
     link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
     assert not foreign("GET", **link)
     assert foreign("GET", **{**link, "sec_fetch_dest": "iframe"})

@@ -64,7 +64,7 @@ def seen(data: bytes, *, dataset: str = "departments", drip: int = 1 << 20, fast
 
 
 def read(tokens: Iterable[Token]) -> Iterator[Token | str]:
-    """The tokens, and what the reader says where it refuses the file."""
+    """The tokens, and the reader's error if it refuses the file."""
     try:
         yield from tokens
     except LoadError as error:
@@ -72,7 +72,7 @@ def read(tokens: Iterable[Token]) -> Iterator[Token | str]:
 
 
 def _records(token: object) -> Iterator[Record | str]:
-    """The records of a token; what a reader said that refused the file stands for itself."""
+    """The records of a token, or the reader's error."""
     if isinstance(token, Record | str):
         yield token
     if isinstance(token, Clean):
@@ -148,7 +148,7 @@ def test_a_header_in_any_spelling_is_skipped(header: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n \n"])
-def test_a_header_that_is_not_ours_refuses_the_file(dataset: str, header: bytes, named: str, before: bytes) -> None:
+def test_a_wrong_header_fails_the_file(dataset: str, header: bytes, named: str, before: bytes) -> None:
     wanted = ", ".join(DATASETS[dataset].column_names)
     refusal = f"the header names {named}; this file must have {wanted} in this order"
     [found] = seen(before + header + b"\n1,x\n", dataset=dataset)
@@ -156,7 +156,7 @@ def test_a_header_that_is_not_ours_refuses_the_file(dataset: str, header: bytes,
 
 
 @pytest.mark.parametrize("first", [b"7,Department", b"department 7,x", b"ID;DEPARTMENT", b'id,"department', b"+7,id"])
-def test_a_first_record_that_is_no_header_is_data(first: bytes) -> None:
+def test_a_first_record_that_is_not_a_header_is_data(first: bytes) -> None:
     [found, *rest] = seen(first + b"\n1,Sales\n")
     assert found[1] in ("row", "bad", "problem")
     assert rest == rows((2, 1, "Sales"))
@@ -182,7 +182,7 @@ def test_a_header_may_be_repeated_only_before_the_first_row() -> None:
         b"id;name;datetime;job_id;department_id\n",
     ],
 )
-def test_a_header_that_is_not_ours_refuses_the_file_wherever_it_stands(before: bytes, header: bytes) -> None:
+def test_a_wrong_header_fails_the_file_wherever_it_stands(before: bytes, header: bytes) -> None:
     row = b"1,Ann,2021-07-27T16:02:08Z,1,2\n"
     [*_, last] = seen(before + header + row, dataset="hired_employees")
     assert last[1] == "refused"
@@ -203,7 +203,7 @@ def test_a_header_that_is_not_ours_refuses_the_file_wherever_it_stands(before: b
         b"# id,job",
     ],
 )
-def test_a_record_that_may_be_a_bad_row_refuses_no_file(record: bytes) -> None:
+def test_a_record_that_may_be_a_bad_row_does_not_fail_the_file(record: bytes) -> None:
     first, bad, last = seen(b"1,Sales\n" + record + b"\n2,Ops\n")
     assert bad[1] != "refused"
     assert [first, last] == rows((1, 1, "Sales"), (3, 2, "Ops"))
@@ -261,7 +261,7 @@ def test_a_bad_line_costs_no_good_one(line: bytes, problem: str, drip: int) -> N
 )
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("drip", [1 << 20, 100_003])
-def test_a_quoted_line_break_in_a_refused_record_starts_no_record(
+def test_a_quoted_line_break_in_a_rejected_record_does_not_start_a_record(
     record: bytes, problem: str, end: bytes, drip: int
 ) -> None:
     data = b"1,Sales\n" + record + end + b"3,IT\n"
@@ -271,14 +271,14 @@ def test_a_quoted_line_break_in_a_refused_record_starts_no_record(
     assert seen(data, drip=drip, fast=False) == expected
 
 
-def test_a_refused_record_is_reported_with_all_its_lines() -> None:
+def test_a_rejected_record_is_reported_with_all_its_lines() -> None:
     raw = b'9,"note\n2,Phantom\n",extra'
     [record] = records_of(Reader(DEPARTMENTS, io.BytesIO(raw + b"\r\n")))
     assert isinstance(record, Record)
     assert (record.line, record.lines, record.raw) == (1, 3, raw)
 
 
-def test_an_open_quote_does_not_swallow_up_to_the_next_one_that_opens() -> None:
+def test_an_open_quote_does_not_swallow_the_rows_up_to_the_next_opening_quote() -> None:
     expected = [(1, "problem", NEVER_CLOSED.text), *rows((2, 2, "Ops"), (3, 3, "IT"))]
     assert seen(b'1,"Sales\n2,Ops\n3,"IT"\n') == expected
     assert seen(b'"1","Sales\n"2","Ops"\n"3","IT"\n') == expected
@@ -286,12 +286,12 @@ def test_an_open_quote_does_not_swallow_up_to_the_next_one_that_opens() -> None:
     assert seen(b'1,"Sales\n2,Ops\n3,"I ""T""",more\n')[:2] == expected[:2]
 
 
-def test_a_quote_that_another_one_closes_takes_what_stands_between() -> None:
+def test_a_quote_that_another_one_closes_includes_everything_between() -> None:
     assert seen(b'1,"Sales\n2,Ops\n3,I"T\n4,HR\n') == [(1, "problem", BAD_QUOTING.text), *rows((4, 4, "HR"))]
     assert seen(b'1,"Sales\n2,Ops\n3,"\n4,HR\n') == rows((1, 1, "Sales\n2,Ops\n3,"), (4, 4, "HR"))
 
 
-def test_a_quote_that_is_never_closed_costs_its_own_line_alone() -> None:
+def test_a_quote_that_is_never_closed_costs_only_its_own_line() -> None:
     assert seen(b'1,"Sales\n2,Ops\n3,IT') == [(1, "problem", NEVER_CLOSED.text), *rows((2, 2, "Ops"), (3, 3, "IT"))]
 
 
@@ -299,7 +299,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_line_alone() -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("drip", [1 << 22, 300_007])
 def test_a_quote_may_be_closed_within_1_mib(size: int, end: bytes, drip: int) -> None:
-    """The field itself is one of `size` bytes, and so is a record with such a field alone."""
+    """The quoted field has `size` bytes, and so has its record, which has no other field."""
     quoted = b'"' + b"x" * (size - 4) + b"\n7" + b'"'
     assert len(quoted) == size
     found = seen(quoted + end + b"3,IT\n", drip=drip)
@@ -324,8 +324,8 @@ def test_a_quote_may_be_closed_within_1_mib(size: int, end: bytes, drip: int) ->
         b'9,"u\n2,"v"\n',
     ],
 )
-def test_quotes_that_mean_harm_cost_linear_time(line: bytes) -> None:
-    """Each line would open a quote of its own if it were read alone. Looking a MiB ahead for every one takes hours."""
+def test_malicious_quotes_cost_linear_time(line: bytes) -> None:
+    """Read alone, each line would open its own quote. To look 1 MiB ahead for each of them would take hours."""
     data = b'1,"' + line * (3_000_000 // len(line))
     began = time.process_time()
     lines = sum(token.lines for token in Reader(DEPARTMENTS, io.BytesIO(data)))
@@ -335,7 +335,7 @@ def test_quotes_that_mean_harm_cost_linear_time(line: bytes) -> None:
 
 def test_a_record_of_any_length_is_read_in_bounded_memory() -> None:
     class Endless:
-        """Fields in quotes with a line break in each, none long."""
+        """Short quoted fields with a line break in each."""
 
         left = 200
 
@@ -492,14 +492,14 @@ def test_a_million_blank_lines_are_few_tokens() -> None:
 
 @pytest.mark.parametrize("space", [b" ", b"\t", b"  "])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_line_break_in_quotes_behind_a_space_starts_no_record(space: bytes, end: bytes) -> None:
+def test_a_line_break_in_quotes_after_a_space_does_not_start_a_record(space: bytes, end: bytes) -> None:
     data = b"1,Sales" + end + b"10," + space + b'"note' + end + b"11,Phantom" + end + b'"' + end + b"2,Ops" + end
     first, bad, last = seen(data)
     assert bad[:2] == (2, "problem")
     assert [first, last] == rows((1, 1, "Sales"), (5, 2, "Ops"))
 
 
-def test_an_open_quote_behind_a_space_swallows_no_row() -> None:
+def test_an_open_quote_after_a_space_does_not_swallow_a_row() -> None:
     data = b'10, "Sales\n2,Ops\n'
     for rest in (b"", b'3,"IT"\n', b'3, "IT"\n'):
         assert rows((2, 2, "Ops"))[0] in seen(data + rest)

@@ -205,7 +205,7 @@ def test_a_full_last_page_has_no_cursor(bucket: MemoryBucket) -> None:
 FUTURE = ("20991231T000000.000000Z", "99991231T235959.999999Z")
 
 
-def test_a_folder_without_manifest_names_nothing_and_is_not_even_asked_for(bucket: MemoryBucket) -> None:
+def test_a_folder_without_a_manifest_is_ignored_without_a_request(bucket: MemoryBucket) -> None:
     made = add(bucket, ago(minutes=9))
     for name in FUTURE:
         add(bucket, name, complete=False)
@@ -236,25 +236,25 @@ def test_a_restore_point_ahead_of_the_clock_is_kept_and_listed_last_and_never_th
     assert set(manifest.names(bucket)) == {made[0], *far}
 
 
-def test_without_any_other_one_there_is_no_newest(bucket: MemoryBucket) -> None:
+def test_there_is_no_newest_if_all_are_ahead_of_the_clock(bucket: MemoryBucket) -> None:
     add(bucket, FUTURE[0])
     assert manifest.newest(bucket) is None
     assert [point.restore_point for point in manifest.page(bucket, 9)[0]] == [FUTURE[0]]
 
 
 @pytest.mark.parametrize(("minutes", "expected"), [(4, "20210727T160608.123457Z"), (6, NAME)])
-def test_clocks_may_differ_by_minutes(bucket: MemoryBucket, minutes: int, expected: str) -> None:
+def test_clocks_may_differ_by_some_minutes(bucket: MemoryBucket, minutes: int, expected: str) -> None:
     add(bucket, ago(minutes=-minutes))
     newest = manifest.newest(bucket, now=NOW)
     assert manifest.name_after(newest.restore_point if newest else None, NOW) == expected
 
 
-def test_a_name_that_is_taken_is_not_given_again(bucket: MemoryBucket) -> None:
+def test_a_name_is_not_used_twice(bucket: MemoryBucket) -> None:
     add(bucket, NAME, complete=False)
     assert manifest.name_after(None, NOW, manifest.names(bucket)) == "20210727T160208.123457Z"
 
 
-def test_the_manifest_of_another_folder_is_none(bucket: MemoryBucket) -> None:
+def test_a_manifest_of_another_folder_does_not_count(bucket: MemoryBucket) -> None:
     made = add(bucket, ago(hours=1))
     bucket.held[manifest.manifest_key(NAME)] = bucket.held[manifest.manifest_key(made)]
     newest = manifest.newest(bucket)

@@ -1,4 +1,4 @@
-"""Logs are cut, and who has them open writes on."""
+"""Logs are truncated, and processes that have them open write on."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_two_files_are_kept_at_most(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_short_log_and_one_that_is_not_there_stay(tmp_path: Path) -> None:
+def test_a_short_or_missing_log_is_left_alone(tmp_path: Path) -> None:
     log = tmp_path / "aws.log"
     assert not rotate(log)
     log.write_text("x")

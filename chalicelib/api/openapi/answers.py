@@ -27,7 +27,7 @@ _RETRY_AFTER = _header("seconds to wait before another try", 5, type="integer", 
 _CHALLENGE = _header("what is missing, as RFC 6750 has it", 'Bearer realm="hireflow"')
 HEADERS: dict[int, Json] = {
     401: {"WWW-Authenticate": _CHALLENGE},
-    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # a page of another origin has none
+    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # not sent to a page of another origin
     503: {"Retry-After": _RETRY_AFTER},
     504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own has none
 }
@@ -45,7 +45,7 @@ TOLD: dict[str, Json] = {
     "X-Content-Type-Options": _header("it is of the type that it says", "nosniff"),
 }
 OF_GATEWAY = {
-    413: "the body is larger than 10 MB, or as base64 than the 6 MB that a function takes",
+    413: "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
     429: "too many requests at once",
     502: "the function broke down",
     504: "no answer within 29 seconds",
@@ -53,10 +53,10 @@ OF_GATEWAY = {
 MEANING = {
     400: "the body is not JSON in UTF-8, or names a member twice",
     401: "no valid token was sent",
-    403: "the token's role is not allowed to do this, or a page of another origin asked for it",
+    403: "the token's role is not allowed to do this, or a page of another origin sent the request",
     404: "there is no such load, restore point or file",
     413: "more rows than a batch may hold, or a body of more than 4.5 MB; nothing was stored",
-    415: "the body is not of a media type that is taken here, or of none",
+    415: "the body has no media type, or one that is not accepted here",
     422: "a rule is broken, or a query parameter is unknown, repeated or malformed",
     500: "an error on our side; nothing was stored",
     503: "the database or the storage is away; nothing was stored",
@@ -112,7 +112,7 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
         meanings.append(MEANING[status])
         schema = operation.refused.get(status, ref(f"Problem{int(status)}"))
         detail = operation.details.get(status, DETAILS[status])
-        if status == HTTPStatus.UNPROCESSABLE_ENTITY and status not in operation.refusals:  # that is all it refuses
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY and status not in operation.refusals:  # only for its query
             detail = unknown("page", [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path])
         content[TYPE] = {"schema": schema, "example": {**_example(schema), "detail": detail}}
     if gateway:

@@ -68,7 +68,7 @@ class Operation:
     leads_to_load: bool = False  # its answer has the `load_id` of a load
     tells_more: bool = False  # to readers, though anybody may call it
     is_static: bool = False  # it needs neither database nor storage
-    any_query: bool = False  # it does not look at its query
+    any_query: bool = False  # it ignores its query
 
 
 def operations() -> Iterator[Operation]:

@@ -60,7 +60,7 @@ def _text(column: Column) -> Json:
 
 def _instant(column: Column) -> Json:
     about = (
-        f"{column.about}: a date, alone (midnight UTC) or with a time behind `T` or one space; then `Z`, ` UTC`, or an"
+        f"{column.about}: a date, alone (midnight UTC) or with a time after `T` or one space; then `Z`, ` UTC`, or an"
         " offset. Basic and week dates (20210727T160208Z, 2021-W30-2) are read as well. In UTC it has to be in the"
         " years 1 to 9999"
     )

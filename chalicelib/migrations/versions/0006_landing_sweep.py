@@ -1,23 +1,24 @@
-"""What the sweep remembers: from when on it takes up objects, how far it has come, and which loads stand still."""
+"""What the landing sweep remembers: when it starts to count objects, how far it has come, and which loads are idle."""
 
 from alembic import op
 
 revision = "0006"
 down_revision = "0005"
 
-# From when on. Only versions that S3 stored after the database was made are taken up, or a new database beside an old
-# bucket would load everything once more. That moment is known: the version of a dataset starts at the clock, in
-# microseconds, when its table is made (see `changes`), and grows by one with every change. After a billion changes it
-# tells a quarter of an hour too late: at worst an object of the first minutes is left alone. S3 tells whole seconds,
-# hence date_trunc. A clock that was ahead at that time must not keep the sweep from its work, hence least.
+# starts_at: the sweep offers only versions that S3 stored after the database was created. Otherwise a new database
+# beside an old bucket would load everything again. The time of creation is known: when a dataset's table is created,
+# its version starts as the time in microseconds (see `changes`), and every change adds one. After a billion changes
+# that time is a quarter of an hour late: at worst an object of the first minutes is left alone. date_trunc, because S3
+# gives times in whole seconds. least, because the clock may have been ahead, and then the sweep would ignore new
+# objects.
 #
-# It is right for a database that is upgraded, too: every object whose event came has a load, and no load has ever been
-# deleted, so that an object without one has lost its event. The very first objects may be among them: to begin with the
-# first load would leave those out. To begin with the upgrade would leave out what the release before has lost.
+# The same is right for an upgraded database: every object whose event came has a load, and loads are never deleted, so
+# an object without a load has lost its event. This may be true of the very first objects, so starts_at cannot be the
+# time of the first load. Nor can it be the time of the upgrade: that would leave out what the earlier release has lost.
 #
-# The first sweep finds the last one long ago, as after an outage: nobody has looked before.
+# swept_at lies in the past, so that the first sweep works as after an outage: there was no sweep before it.
 #
-# Whoever prunes loads one day has to keep those whose objects still exist, or to move starts_at behind these.
+# If loads are ever pruned, keep those whose objects still exist, or move starts_at past these objects.
 SWEEP = """
 CREATE TABLE landing_sweep (
     starts_at timestamptz CONSTRAINT landing_sweep_pkey PRIMARY KEY,

@@ -1,7 +1,8 @@
-"""The gate of the embedded cloud: an ASGI application around all others that lets in what AWS would let in.
+"""The gate of the embedded cloud: the outermost ASGI application. It lets in the requests that AWS would accept.
 
-ministack trusts whoever names one of its root keys, answers pages of any origin, and has control paths of its own.
-So everything passes here first: who asks has to hold this stage's credentials (`credentials`, `signatures`, `forms`),
-for the body as well (`bodies`), on a path that is served (`doors`), under a name of this machine. Bodies stream
-through; ministack sees the end of one, and so acts on it, only when it was verified.
+ministack trusts every client that names one of its root keys, answers pages of any origin, and has control paths of its
+own. So every request passes the gate first. It must be signed with this stage's credentials (`credentials`,
+`signatures`, `forms`), including its body (`bodies`), for a path that is served (`doors`), under a name of this
+machine. Bodies stream through. ministack gets the end of a body, and so acts on the request, only after the body is
+verified.
 """

@@ -20,12 +20,12 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 Written = Callable[[str], Awaitable[None]]
 
-HELD = 100 * 1024 * 1024  # bytes of a body whose hash no header tells: a function's code, in base64
-LONGEST_CALL = 10 * 1024 * 1024  # bytes of a body that API Gateway takes
-_DRAINED = 256 * 1024 * 1024  # bytes that are read of a body that is refused
+HELD = 100 * 1024 * 1024  # most bytes of a body whose hash is in no header, such as a function's code in base64
+LONGEST_CALL = 10 * 1024 * 1024  # most bytes of a body that API Gateway takes
+_DRAINED = 256 * 1024 * 1024  # most bytes that are read of a refused body
 _CORS = b"access-control-"
-# Services that a function may call, each as its policy says. ministack knows no actions of some others, and lets
-# everybody do everything there who has signed.
+# Services that a function may call, within its policy. For some other services ministack has no list of actions, and
+# allows everything to everyone whose request is signed.
 FOR_FUNCTIONS = ("lambda", "logs", "s3", "secretsmanager", "sqs", "sts")
 _STREAMED = {  # x-amz-content-sha256 of bodies in chunks: (whether each is signed, whether headers follow)
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (True, False),
@@ -35,10 +35,10 @@ _STREAMED = {  # x-amz-content-sha256 of bodies in chunks: (whether each is sign
 
 
 class Gate:
-    """`inner` for those who hold one of `keys`.
+    """`inner` for the holders of `keys`.
 
-    `admit` is told of a function's session before its request passes; `written` is awaited with a service's name when
-    something that is no object was changed there, before that is answered.
+    `admit` is called with a function's session before its request passes. `written` is awaited with a service's name
+    when a request has changed something other than an object there, before the request is answered.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class Gate:
                 raise Refused(421, "MisdirectedRequest", "only 127.0.0.1 and localhost are served here")
             await self._doors(head, scope, incoming, send)
         except Refused as refusal:
-            if refusal.status != HTTPStatus.REQUEST_TIMEOUT:  # a sender that is cut off never reads our answer
+            if refusal.status != HTTPStatus.REQUEST_TIMEOUT:  # a sender that was too slow is cut off
                 await incoming.drained(_DRAINED)
             await _refuse(refusal, scope, send)
 
     async def _doors(self, head: Head, scope: Message, receive: Receive, send: Send) -> None:
         match door(head, scope["path"]):
             case Door.NOWHERE:
-                raise Refused(404, "NotFound", "there is nothing here")
+                raise Refused(404, "NotFound", "nothing is served at this path")
             case Door.READY:
                 await self._pass(scope, receive, _without_cors(send), Unchecked())
             case Door.API:
@@ -85,7 +85,7 @@ class Gate:
     async def _signed(self, head: Head, scope: Message, receive: Receive, send: Send) -> None:
         claim = signatures.claimed(head)
         if claim is None:
-            raise Refused(403, "AccessDenied", "requests must be signed with the credentials of this stage's env file")
+            raise Refused(403, "AccessDenied", "requests must be signed with the credentials in this stage's env file")
         secret = self._secret_of(claim.access_key, claim.token)
         if claim.token and claim.service not in FOR_FUNCTIONS:
             raise denied(f"functions have no access to {claim.service[:40]} here")
@@ -98,13 +98,13 @@ class Gate:
         await self._pass(scope, receive, send, check)
 
     def _secret_of(self, access_key: str, token: str) -> str:
-        """Raises Refused for a key that we did not give out."""
+        """The secret of an access key. Raises Refused for a key that was not issued here."""
         if access_key == self._keys.access_key and not token:
             return self._keys.secret_key
         session = self._keys.session_of(access_key, token)
         if session is None:
             unknown = "The AWS Access Key Id you provided does not exist in our records."
-            raise Refused(403, "InvalidAccessKeyId", f"{unknown} The one of this stage is in its env file.")
+            raise Refused(403, "InvalidAccessKeyId", f"{unknown} This stage's key is in its env file.")
         self._admit(session)
         return session.secret_key
 
@@ -125,10 +125,10 @@ class Gate:
 
 
 async def _body_check(head: Head, claim: Signature, secret: str, receive: Receive) -> tuple[Receive, Check]:
-    """Verify the signature, and say how the body is checked against what it says of it. Raises Refused.
+    """Verify the signature. Returns the body, and the check that compares it with what was signed. Raises Refused.
 
-    Where no header tells the body's hash, the signature tells whether the body is the right one, so that has to be
-    there first; ministack would hold it whole as well.
+    If the body's hash is in no header, the signature can be verified only with the whole body, so this reads it first.
+    ministack would hold all of it, too.
     """
     said = "" if claim.seconds is not None else head.header("x-amz-content-sha256")
     verified = partial(signatures.matches, head, claim, secret)
@@ -137,7 +137,7 @@ async def _body_check(head: Head, claim: Signature, secret: str, receive: Receiv
     elif claim.service == "s3" and head.header("transfer-encoding") and said not in _STREAMED:
         raise Refused(
             501, "NotImplemented", "A header you provided implies functionality that is not implemented:"
-            " Transfer-Encoding. S3 wants to know the length before; curl -T - sends chunks, curl -T file does not."
+            " Transfer-Encoding. S3 needs the length first; curl -T - sends chunks, curl -T file does not."
         )  # fmt: skip
     elif not said:
         return await _undeclared(head, claim, verified, receive)
@@ -151,7 +151,7 @@ async def _body_check(head: Head, claim: Signature, secret: str, receive: Receiv
 async def _undeclared(
     head: Head, claim: Signature, verified: Callable[[str], bool], receive: Receive
 ) -> tuple[Receive, Check]:
-    # Before version 8 curl signs an upload to S3 as if it were empty: that is an UNSIGNED-PAYLOAD by another name.
+    # curl before version 8 signs an upload to S3 as if it were empty: the same as UNSIGNED-PAYLOAD.
     if (not head.has_body or claim.service == "s3") and verified(bodies.EMPTY):
         return receive, Unchecked() if head.has_body else Hashed(bodies.EMPTY)
     body = await bodies.whole(receive, HELD)
@@ -164,7 +164,7 @@ def _chunks(head: Head, claim: Signature, secret: str, said: str) -> Chunks:
     signed, trailer = _STREAMED[said]
     length = head.header("x-amz-decoded-content-length")
     if not re.fullmatch(r"[0-9]{1,19}", length):
-        raise Refused(411, "MissingContentLength", "x-amz-decoded-content-length must tell the length of the body")
+        raise Refused(411, "MissingContentLength", "x-amz-decoded-content-length must give the length of the body")
 
     def sign(kind: str, previous: str, *hashes: str) -> str:
         lines = (f"AWS4-HMAC-SHA256-{kind}", claim.stamp, signatures.scope_of(claim, secret), previous, *hashes)
@@ -174,15 +174,15 @@ def _chunks(head: Head, claim: Signature, secret: str, said: str) -> Chunks:
 
 
 def _changes(head: Head, claim: Signature) -> bool:
-    """Whether what AWS has to remember changes: all that is written but objects, which are on disk at once, and
-    calls of functions."""
+    """Whether a request changes something that has to be saved. Objects are on disk at once, and calls of functions
+    change nothing; every other write does."""
     if head.method in ("GET", "HEAD") or head.path.endswith(("/invocations", "/invoke-async")):
         return False
     return claim.service != "s3" or head.path.strip("/").count("/") == 0
 
 
 def _unsigned(scope: Message) -> Message:
-    """Without what only signed requests may ask of AWS."""
+    """The request without the x-amz- headers, which only signed requests may have."""
     return {**scope, "headers": [pair for pair in scope["headers"] if not pair[0].lower().startswith(b"x-amz-")]}
 
 
@@ -191,8 +191,8 @@ def _without_cors(send: Send) -> Send:
 
 
 def _of_rules(head: Head | None, send: Send, *, preflight: bool = False) -> Send:
-    """Answers without CORS headers but those of a bucket's rule, which name the origin that asked: ministack lets in
-    `*` nearly everywhere. A preflight that no rule answers is refused."""
+    """Remove CORS headers from answers, except those of a bucket's rule, which name the origin of the request:
+    ministack allows `*` nearly everywhere. A preflight that no rule answers is refused."""
     origin = head.header("origin").encode("latin-1", "replace") if head else b""
 
     async def filtered(message: Message) -> None:
@@ -208,7 +208,7 @@ def _of_rules(head: Head | None, send: Send, *, preflight: bool = False) -> Send
 
 
 def _after(send: Send, done: Callable[[], Awaitable[None]]) -> Send:
-    """An answer that waits for `done`, where it is one of success."""
+    """Let a successful answer wait for `done`."""
 
     async def held(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] < 300:

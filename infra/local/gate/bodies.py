@@ -1,7 +1,7 @@
-"""Bodies on their way through the gate: checked piece by piece, and ended early where they are not what was signed.
+"""Bodies on their way through the gate: each is checked piece by piece, and cut short if it is not what was signed.
 
-The last piece is passed on only when all of the body was verified; ministack does nothing before it has that. What
-breaks off, or was not signed, ends for ministack with a disconnect.
+The last piece is passed on only when the whole body is verified; ministack does nothing before it has that piece. If a
+body breaks off, or is not what was signed, ministack sees a disconnect.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 EMPTY = sha256(b"").hexdigest()
-PATIENCE = 20.0  # seconds; whoever sends less than PROGRESS in that time is not waited for any longer
+PATIENCE = 20.0  # seconds; a sender of less than PROGRESS in that time is cut off
 PROGRESS = 4096  # bytes
 _AT_ONCE = 1024 * 1024  # bytes
 _HASHERS = ThreadPoolExecutor(2, "hash")
@@ -29,18 +29,18 @@ _TRAILER = re.compile(rb"([a-z0-9-]+):([ -~]*)")
 
 
 class Disconnected(Exception):
-    """A body broke off for an application that wanted all of it."""
+    """A body broke off before an application had all of it."""
 
 
 class Check(Protocol):
-    """Looks at a body. Both raise Refused."""
+    """Checks a body: `feed` gets each piece, `end` is called after the last one. Both raise Refused."""
 
     def feed(self, data: bytes) -> None: ...
     async def end(self) -> None: ...
 
 
 class Unchecked:
-    """Nobody signed it, and nobody had to."""
+    """For a body that needs no signature."""
 
     def feed(self, data: bytes) -> None:
         pass
@@ -50,7 +50,7 @@ class Unchecked:
 
 
 class Short:
-    """Nobody signed it: `refusal` is for one of more than `most` bytes, since who is behind us holds all of it."""
+    """For an unsigned body, of which ministack holds all: raises `refusal` if it has more than `most` bytes."""
 
     def __init__(self, most: int, refusal: Refused) -> None:
         self._left, self._refusal = most, refusal
@@ -65,7 +65,7 @@ class Short:
 
 
 class Hashed:
-    """The hash of it was signed. A long body is hashed by a thread, beside what else is done with it."""
+    """For a body whose hash was signed. A thread hashes a long body, while the body is passed on."""
 
     def __init__(self, expected: str) -> None:
         self._expected, self._digest = expected, sha256()
@@ -100,10 +100,10 @@ class Hashed:
 
 
 class Chunks:
-    """aws-chunked: chunks with their sizes, and with a signature each where `sign` is given.
+    """For an aws-chunked body: each chunk has a size and, if `sign` is given, a signature.
 
     `sign(kind, previous, *hashes)` computes the signature of a chunk (kind PAYLOAD) or of the trailing headers (kind
-    TRAILER) from the one before it, the first of which is `seed`. `length` is what the chunks have to add up to.
+    TRAILER) from the previous signature; `seed` is the first of these. `length` is the total length of all chunks.
     """
 
     def __init__(self, length: int, sign: Callable[..., str] | None, seed: str, trailer: bool) -> None:
@@ -161,7 +161,7 @@ class Chunks:
         if line is None:
             return data
         if not line:
-            if self._trailer and self._sign is not None:  # its signature never came
+            if self._trailer and self._sign is not None:  # the signature is missing
                 raise mismatch()
             self._step = self._nothing
             return data
@@ -170,7 +170,7 @@ class Chunks:
             raise _incomplete()
         if found[1] == b"x-amz-trailer-signature":
             self._verify("TRAILER", found[2].decode().strip(), sha256(self._trailing).hexdigest())
-            self._trailer = False  # nothing may come after it
+            self._trailer = False  # nothing may follow it
         else:
             self._trailing += found[1] + b":" + found[2].strip() + b"\n"
         return data
@@ -179,7 +179,7 @@ class Chunks:
         raise _incomplete()
 
     def _until_line_end(self, data: bytes) -> tuple[bytes | None, bytes]:
-        """(a line without its end, the rest), or (None, nothing) while the line goes on."""
+        """(a line without its end, the rest), or (None, nothing) until the line is complete."""
         before, end, after = data.partition(b"\n")
         self._line += before + end
         if len(self._line) > _LONGEST_LINE:
@@ -202,7 +202,7 @@ class Chunks:
 
 
 class Incoming:
-    """A `receive` that knows whether all has come."""
+    """A `receive` that knows whether the whole body has come."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive, self._over = receive, False
@@ -213,14 +213,14 @@ class Incoming:
         return message
 
     async def drained(self, limit: int) -> None:
-        """Read what is still to come, up to a limit and at the pace that is asked of all."""
+        """Read and drop the rest of the body: at most `limit` bytes, and not from a sender that is too slow."""
         checked = Checked(self, Unchecked())
         while limit > 0 and not self._over and checked.refusal is None:
             limit -= len((await checked()).get("body", b""))
 
 
 class Checked:
-    """A `receive` that checks what it hands on; `refusal` is what was wrong with it. `patience` is in seconds."""
+    """A `receive` that checks what it passes on. `refusal` is what was wrong, or None. `patience` is in seconds."""
 
     def __init__(self, receive: Receive, check: Check, patience: float = PATIENCE) -> None:
         self._receive, self._check, self._patience = receive, check, patience
@@ -260,7 +260,7 @@ class Checked:
 
 
 async def whole(receive: Receive, limit: int) -> bytes:
-    """All of a body that has to be known before anybody may see its beginning. Raises Refused."""
+    """The whole body, if it must be verified before any of it is passed on. Raises Refused."""
     parts: list[bytes] = []
     size, check = 0, Checked(receive, Unchecked())
     while not check.ended:
@@ -285,7 +285,7 @@ def again(body: bytes, receive: Receive) -> Receive:
 
 
 def _incomplete() -> Refused:
-    return Refused(400, "IncompleteBody", "the body is not the one that its headers announce")
+    return Refused(400, "IncompleteBody", "the body does not match what its headers announce")
 
 
 def _too_slow() -> Refused:

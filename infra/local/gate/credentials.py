@@ -1,8 +1,8 @@
-"""Whom the gate knows: the holder of this stage's credentials, and the functions.
+"""The credentials that the gate accepts: those of the stage, and those of its functions.
 
-The stage has one access key, generated when it is first started. A function's credentials follow from its ARN, its
-role and a secret of the stage (HMAC-SHA256), as does its session token, which names both: so they can be checked
-without a list of those that were given out, and a link that a function signed outlives a restart.
+The stage has one access key, generated at its first start. A function's credentials are derived from its ARN, its role
+and a secret of the stage (HMAC-SHA256). So is its session token, which names the ARN and the role. So they can be
+checked without a list of issued credentials, and a link that a function has signed stays valid after a restart.
 """
 
 import base64
@@ -16,12 +16,12 @@ from pathlib import Path
 
 REGION = "us-east-1"
 _FILE = "credentials.json"
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # of access keys
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # the characters of access keys
 
 
 @dataclass(frozen=True)
 class Session:
-    """The credentials of a function, and what they stand for."""
+    """The credentials of a function, and the function and the role that they stand for."""
 
     function: str
     role: str
@@ -37,7 +37,7 @@ class Session:
         }
 
     def record(self) -> dict[str, str]:
-        """As STS keeps a role that was assumed: from here on its policies decide."""
+        """The record that ministack's STS keeps of an assumed role: from then on the role's policies decide."""
         account = self.function.split(":")[4]
         role, name = self.role.rpartition("/")[2], self.function.rpartition(":")[2][:64]
         return {
@@ -50,7 +50,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Keys:
-    """The stage's own credentials, and the secret that those of its functions are made of."""
+    """The stage's own credentials, and the secret from which those of its functions are derived."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -63,7 +63,7 @@ class Keys:
 
     @classmethod
     def kept(cls, home: Path) -> "Keys":
-        """Those of a state folder, generated where it has none."""
+        """The keys of a state folder, generated if it has none."""
         path = home / _FILE
         if not path.exists():
             _write_once(path, json.dumps(vars(cls.generated())))
@@ -80,7 +80,7 @@ class Keys:
         return Session(function, role, key, self._derived("secret", about).hex(), token)
 
     def session_of(self, access_key: str, token: str) -> Session | None:
-        """The session that a function shows, None where we never gave it out."""
+        """The session of a function's credentials, or None if they were not issued here."""
         try:
             function, role = json.loads(base64.urlsafe_b64decode(token.partition(".")[0]))
             session = self.session(str(function), str(role))
@@ -94,12 +94,12 @@ class Keys:
 
 
 def for_clients(home: Path) -> Mapping[str, str]:
-    """The AWS_* variables of who uses the stage."""
+    """The AWS_* variables of the stage's clients."""
     return {**Keys.kept(home).env(), "AWS_DEFAULT_REGION": REGION}
 
 
 def _write_once(path: Path, text: str) -> None:
-    """A private file, which appears whole or not at all; the one that is there stays."""
+    """Write a private file, which appears whole or not at all. An existing file stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

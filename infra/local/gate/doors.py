@@ -1,4 +1,4 @@
-"""What a request is after, told by its head: which door of the embedded cloud it comes to."""
+"""Where a request goes, which its head decides: each kind of request has a door into the embedded cloud."""
 
 import re
 from enum import Enum, auto
@@ -7,14 +7,15 @@ from infra.local.gate.forms import is_form
 from infra.local.gate.signatures import Head
 
 READY = "/_ministack/ready"
-# ministack's own paths, whatever is signed: nothing on AWS has them. Also where it would show or take things unsigned.
+# ministack's own paths are closed, even to signed requests: AWS does not have them. On some of them ministack would
+# read or write without a signature.
 _CONTROL = re.compile(r"/(?:_ministack|_localstack|_aws|health)(?:/|$)")
-# The two forms of an API's address that need no name of a host, as ministack reads them.
+# The two forms of an API's address that do not depend on a host name, as ministack reads them.
 _API = re.compile(r"/_aws/execute-api/[^/]+/.*|/restapis/[^/]+/[^/]*/_user_request_(?:/.*)?", re.DOTALL)
 _BUCKET = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?", re.DOTALL)
-# Forms go to a bucket itself. A query or more of a path would ask other services for something, under no name.
+# Forms go to the path of a bucket. With a query or a longer path, other services would take them as unsigned requests.
 _FORMS = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?")
-# Names of this machine, which no other host can take. Their port does not matter: a tunnel or a proxy has another.
+# Names of this machine, which no other host can have. Their port does not matter: a tunnel or a proxy has another one.
 _OURS = re.compile(r"(?:127\.0\.0\.1|localhost)(?::\d{1,5})?")
 
 
@@ -28,7 +29,7 @@ class Door(Enum):
 
 
 def door(head: Head, path: str) -> Door:
-    """Where a request goes; `path` is the decoded one, by which ministack decides."""
+    """Where a request goes. `path` is the decoded path, which ministack decides by."""
     if _API.fullmatch(path):
         return Door.API
     if path == READY and head.method == "GET":
@@ -44,6 +45,6 @@ def door(head: Head, path: str) -> Door:
 
 
 def is_ours(host: str) -> bool:
-    """Whether a request came under a name of this machine: a page that had its name lead here (DNS rebinding) sends
-    its own."""
+    """Whether a request has a host name of this machine. A page whose own name was made to resolve to this machine (DNS
+    rebinding) sends that name."""
     return _OURS.fullmatch(host.lower()) is not None

@@ -1,7 +1,7 @@
-"""Forms that pages and programs send to S3: signed by the policy in them, whose fields come before the file.
+"""Forms that pages and programs send to S3: a signed policy and other fields come before the file.
 
-Here is checked who signed the policy, until when, for which bucket and, roughly, for how much: ministack holds all
-of a file before it checks the conditions.
+This module checks who signed the policy, its expiration, its bucket and, roughly, the size of the file: ministack holds
+the whole file before it checks the policy's conditions.
 """
 
 import base64
@@ -16,9 +16,9 @@ from infra.local.gate import signatures
 from infra.local.gate.refusal import Refused, denied, malformed, mismatch, old_version
 from infra.local.gate.signatures import Signature
 
-_LARGEST = 5 * 1024**3  # bytes of a file in a form
-MOST = 64 * 1024  # bytes before the file; S3 takes 20 KB
-# One parameter, once: two parsers must not find two boundaries.
+_LARGEST = 5 * 1024**3  # most bytes of a file in a form
+MOST = 64 * 1024  # most bytes before the file; S3 takes 20 KB
+# Exactly one parameter: two parsers must not find different boundaries.
 _TYPE = re.compile(r'multipart/form-data; *boundary=("?)([0-9A-Za-z\'()+_,./:=?-]{1,70})\1', re.IGNORECASE)
 _NAME = re.compile(rb'(?:^|\r\n)content-disposition: *form-data; *name=(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE)
 _FIELDS = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
@@ -31,15 +31,15 @@ def is_form(content_type: str) -> bool:
 
 
 class Form:
-    """A check of a form's body. `secret_of(access key, token)` raises Refused for whom we do not know."""
+    """A check of a form's body. `secret_of(access key, token)` raises Refused for unknown keys."""
 
     def __init__(self, content_type: str, bucket: str, secret_of: SecretOf, now: datetime) -> None:
         found = _TYPE.fullmatch(content_type.strip())
         if not found:
-            raise malformed("the type of a form is multipart/form-data; boundary=…, and nothing else")
+            raise malformed("the content type of a form must be multipart/form-data; boundary=…, and nothing else")
         self._between = b"\r\n--" + found[2].encode()
         self._bucket, self._secret_of, self._now = bucket, secret_of, now
-        self._seen = bytearray(b"\r\n")  # so that the first boundary looks like every other
+        self._seen = bytearray(b"\r\n")  # so that the first boundary looks like the others
         self._verified = False
         self._left = MOST  # bytes
 
@@ -67,7 +67,7 @@ class Form:
             raise Refused(400, "InvalidArgument", "POST requires exactly one file upload per request, the last field.")
 
     def _before_file(self) -> dict[str, str] | None:
-        """The fields, once the file has begun."""
+        """The fields before the file, once the file has begun; None before that."""
         nothing, *parts = bytes(self._seen).split(self._between + b"\r\n")
         if nothing and not (self._between + b"\r\n").startswith(nothing):
             raise malformed("the form does not begin with its boundary")
@@ -89,13 +89,13 @@ class Form:
 
 
 def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datetime) -> int:
-    """The size that the file may have."""
+    """The most bytes that the file may have. Raises Refused."""
     if "awsaccesskeyid" in fields:
         raise old_version()
     if missing := [name for name in _FIELDS if not fields.get(name)]:
-        raise denied(f"only signed forms are taken: {missing[0]} is missing")
+        raise denied(f"only signed forms are accepted: {missing[0]} is missing")
     if fields["x-amz-algorithm"] != signatures.ALGORITHM:
-        raise malformed(f"the form is not signed by {signatures.ALGORITHM}")
+        raise malformed(f"the form is not signed with {signatures.ALGORITHM}")
     stamp, policy = fields["x-amz-date"], fields["policy"]
     access_key, region, service = signatures.credential(fields["x-amz-credential"], stamp)
     token = fields.get("x-amz-security-token", "")
@@ -109,13 +109,11 @@ def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datet
         sizes = [int(size) for kind, _, size in map(_triple, said["conditions"]) if kind == "content-length-range"]
         named = any(_names_bucket(condition, bucket) for condition in said["conditions"])
     except (ValueError, TypeError, KeyError):
-        raise Refused(
-            400, "InvalidPolicyDocument", "the policy does not tell when it ends, and for what it is"
-        ) from None
+        raise Refused(400, "InvalidPolicyDocument", "the policy needs an expiration and conditions") from None
     if over:
         raise denied("Invalid according to Policy: Policy expired.")
     if not named:
-        raise denied(f"Invalid according to Policy: no condition admits the bucket {bucket[:63]}")
+        raise denied(f"Invalid according to Policy: no condition allows the bucket {bucket[:63]}")
     return min(sizes, default=_LARGEST)
 
 
@@ -124,8 +122,8 @@ def _triple(condition: Any) -> Any:
 
 
 def _names_bucket(condition: Any, bucket: str) -> bool:
-    """A form is for buckets that its policy names. Other services have paths that look like a bucket's, and some of
-    them would take an unsigned request there."""
+    """Whether a condition names the bucket. A form may go only to a bucket that its policy names: other services have
+    paths that look like a bucket's, and some of them would accept an unsigned request there."""
     match condition:
         case {"bucket": name} | ["eq", "$bucket", name]:
             return bool(name == bucket)

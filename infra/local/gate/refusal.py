@@ -1,4 +1,4 @@
-"""What the gate says to those whom it does not let in, as the service that they asked would say it."""
+"""The gate's error answers, in the form of the service that was asked."""
 
 import json
 from xml.sax.saxutils import escape
@@ -7,7 +7,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Refused(Exception):
-    """A request that is not let in; `code` and `message` are AWS's where AWS has some."""
+    """A request that is not let in. `code` and `message` are those of AWS, if AWS has them."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -18,18 +18,18 @@ class Refused(Exception):
         if target or content_type.startswith("application/json") or content_type.startswith("application/x-amz-json"):
             return "application/json", json.dumps({"__type": self.code, "message": self.message}).encode()
         error = f"<Error><Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message></Error>"
-        if content_type.startswith("application/x-www-form-urlencoded"):  # the protocol of SQS's old clients, of IAM
+        if content_type.startswith("application/x-www-form-urlencoded"):  # the protocol of IAM and old SQS clients
             error = f"<ErrorResponse>{error}</ErrorResponse>"
         return "application/xml", f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'.encode()
 
 
 class TooLong(Refused):
-    """As API Gateway says it."""
+    """A body that is too long, in the form of API Gateway."""
 
     def __init__(self) -> None:
         super().__init__(413, "RequestTooLongException", "Request Too Long")
 
-    def answer(self, content_type: str, target: str) -> tuple[str, bytes]:  # noqa: ARG002 - it has one protocol
+    def answer(self, content_type: str, target: str) -> tuple[str, bytes]:  # noqa: ARG002 - there is only one protocol
         return "application/json", json.dumps({"message": str(self)}).encode()
 
 
@@ -46,7 +46,7 @@ def mismatch() -> Refused:
         403,
         "SignatureDoesNotMatch",
         "The request signature we calculated does not match the signature you provided. Check your key and signing"
-        " method; the credentials of this stage are in its env file.",
+        " method; this stage's credentials are in its env file.",
     )
 
 

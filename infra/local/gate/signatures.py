@@ -1,12 +1,12 @@
-"""AWS's Signature Version 4, seen from the server: who signed this request, and is it what was signed?
+"""AWS's Signature Version 4 on the side of the server: who signed this request, and is it what was signed?
 
-No library verifies these signatures for servers. botocore computes them, in functions that take a request apart from
-sending it, so a signature is computed again from the request as it came and compared: moto checks its callers in the
-same way. Why not others: ministack.core.sigv4 has functions for this, but the environment of the tests does not have
-ministack, they take a signed header that is missing for an empty one, and want the body whole; moto and LocalStack
-are many times larger than the embedded cloud. What botocore leaves to the server is here, by S3's documentation
-(https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html): what has to be signed,
-clocks, expiry, and what the path and the query mean.
+No library verifies these signatures for servers. botocore computes them, in functions that do not send the request. So
+this module lets botocore sign the received request again, and compares the signatures; moto checks its callers in the
+same way. The alternatives do not fit. ministack.core.sigv4 is missing in the environment of the tests, takes a missing
+signed header for an empty one, and needs the whole body. moto and LocalStack are many times larger than the embedded
+cloud. What botocore leaves to the server follows S3's documentation
+(https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html): which parts must be signed, how
+far clocks may differ, when a signature expires, and how the path and the query are read.
 """
 
 import hmac
@@ -25,23 +25,23 @@ from infra.local.gate.refusal import Refused, denied, malformed, mismatch, old_v
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
-SKEW = timedelta(minutes=15)  # between the sender's clock and ours
-LONGEST = 7 * 24 * 3600  # seconds that a link can be good for
+SKEW = timedelta(minutes=15)  # between the sender's clock and this machine's
+LONGEST = 7 * 24 * 3600  # seconds that a link may be valid
 _STAMP = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _TARGET = re.compile(r"/[!\"$-~]*")  # no #, which would end the path of a URL but not of a request
-# Each part once: of two credentials we might look at one, and ministack at the other.
+# Each part once: if there were two credentials, the gate might check one, and ministack use the other.
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} +Credential=([^,\s=]+), *SignedHeaders=([^,\s=]+), *Signature=([0-9a-f]{{64}})"
 )
-_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")  # the same encoded
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")  # text that encoding does not change
 _ONCE = ("authorization", "host", "content-length", "content-type", "x-amz-date", "x-amz-content-sha256")
 _QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders")
-_OLD = {"awsaccesskeyid", "signature", "signatureversion"}  # of Signature Version 2, in a query
+_OLD = {"awsaccesskeyid", "signature", "signatureversion"}  # query parameters of Signature Version 2
 
 
 @dataclass(frozen=True)
 class Head:
-    """A request as it came, without its body; names of headers in lower case."""
+    """A request as it was received, without its body. Names of headers are in lower case."""
 
     method: str
     path: str  # as sent
@@ -50,7 +50,7 @@ class Head:
 
     @classmethod
     def of(cls, scope: Any) -> "Head":
-        """Of an ASGI scope. Raises Refused for what could be understood in two ways."""
+        """The head of an ASGI scope. Raises Refused if it could be understood in two ways."""
         path = scope["raw_path"].decode("latin-1")
         if not _TARGET.fullmatch(path):
             raise malformed("the path holds characters that must be encoded")
@@ -58,7 +58,7 @@ class Head:
         for name, value in scope["headers"]:
             headers.setdefault(name.decode("latin-1").lower(), []).append(_text(value))
         if twice := [name for name in (*_ONCE, "x-amz-security-token") if len(headers.get(name, ())) > 1]:
-            raise malformed(f"the header {twice[0]} came twice")
+            raise malformed(f"the header {twice[0]} is given twice")
         return cls(scope["method"], path, _pairs(scope["query_string"].decode("latin-1")), headers)
 
     def header(self, name: str) -> str:
@@ -74,7 +74,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a signer claims. `seconds` is how long a link is good for; None in a header."""
+    """What a signer claims. `seconds` is how long a link is valid; None for a signature in a header."""
 
     access_key: str
     region: str
@@ -91,7 +91,7 @@ class Signature:
 
 
 def claimed(head: Head) -> Signature | None:
-    """The signature of a request, None where it has none. Raises Refused for one that is not whole."""
+    """The signature of a request, or None if it has none. Raises Refused for an incomplete signature."""
     names = [name for name, _ in head.query]
     lower = [name.lower() for name in names]
     in_query = any(name in lower for name in ("x-amz-algorithm", "x-amz-credential", "x-amz-signature"))
@@ -103,18 +103,18 @@ def claimed(head: Head) -> Signature | None:
     if in_query:
         if any(name not in names or lower.count(name.lower()) != 1 for name in (*_QUERY, "X-Amz-Signature")):
             raise Refused(
-                400, "AuthorizationQueryParametersError", f"a signed link has {', '.join(_QUERY)}, X-Amz-Signature"
+                400, "AuthorizationQueryParametersError", f"a link needs {', '.join(_QUERY)} and X-Amz-Signature"
             )
         return _of_query(head)
     return _of_header(head, authorization) if authorization.startswith("AWS4-") else None
 
 
 def check_time(signature: Signature, now: datetime) -> None:
-    """Raises Refused where it is too old or too young."""
+    """Raises Refused if the signature has expired, or its time is too far from `now`."""
     at = signature.at
     if signature.seconds is None:
         if abs(now - at) > SKEW:
-            raise Refused(403, "RequestTimeTooSkewed", "the request was signed more than 15 minutes from our time")
+            raise Refused(403, "RequestTimeTooSkewed", "the time of the signature is off by more than 15 minutes")
     elif at - now > SKEW:
         raise denied("Request is not yet valid")
     elif now - at > timedelta(seconds=signature.seconds):
@@ -122,7 +122,7 @@ def check_time(signature: Signature, now: datetime) -> None:
 
 
 def check_signed_headers(head: Head, signature: Signature) -> None:
-    """Raises Refused where a header that changes what is asked for was not signed, or one that was is missing."""
+    """Raises Refused if `host` or a header of AWS was not signed, or if a signed header is missing."""
     if "host" not in signature.signed_headers:
         raise denied("the header host must be signed")
     unsigned = {name for name in head.headers if name.startswith("x-amz-")} - set(signature.signed_headers)
@@ -133,7 +133,7 @@ def check_signed_headers(head: Head, signature: Signature) -> None:
 
 
 def matches(head: Head, signature: Signature, secret: str, payload_hash: str) -> bool:
-    """Whether it is what a request with that hash of its body has to be signed with."""
+    """Whether the signature is the right one for this request with this hash of its body."""
     auth = signer(signature, secret)
     request = _request(head, signature, payload_hash)
     computed = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
@@ -141,13 +141,13 @@ def matches(head: Head, signature: Signature, secret: str, payload_hash: str) ->
 
 
 def signer(signature: Signature, secret: str) -> Any:
-    """botocore's, for the place that was signed for."""
+    """botocore's signer for the signature's region and service."""
     kind = _OfS3 if signature.service == "s3" else _OfOthers
     return kind(Credentials(signature.access_key, secret), signature.service, signature.region)
 
 
 def sign(signature: Signature, secret: str, text: str) -> str:
-    """The signature of another text by the same signer on the same day: a policy, a chunk."""
+    """The signature of another text, such as a policy or a chunk, by the same signer on the same day."""
     return str(signer(signature, secret).signature(text, _dated(signature)))
 
 
@@ -156,26 +156,26 @@ def scope_of(signature: Signature, secret: str) -> str:
 
 
 def credential(text: str, stamp: str) -> tuple[str, str, str]:
-    """(access key, region, service) of a credential for that time. Raises Refused."""
+    """(access key, region, service) of a credential; `stamp` is the time of the request. Raises Refused."""
     try:
         access_key, day, region, service, end = text.split("/")
         instant(stamp)
     except ValueError:
         raise malformed("the credential or the date of the signature is malformed") from None
     if end != "aws4_request" or day != stamp[:8]:
-        raise Refused(403, "SignatureDoesNotMatch", "the credential's date is not that of the request")
+        raise Refused(403, "SignatureDoesNotMatch", "the credential's date is not the date of the request")
     return access_key, region, service
 
 
 def instant(stamp: str) -> datetime:
-    """Of `20260131T235959Z`. Raises ValueError."""
+    """The time of a stamp such as `20260131T235959Z`. Raises ValueError."""
     if not _STAMP.fullmatch(stamp):
         raise ValueError(stamp)
     return datetime.fromisoformat(stamp)
 
 
 class _AsSigned:
-    """Takes the headers that were signed, not those that botocore would sign, and the hash that was."""
+    """Signs the headers and the hash that the sender has signed, instead of those that botocore would choose."""
 
     def headers_to_sign(self, request: Any) -> Any:
         return request.headers
@@ -189,17 +189,17 @@ class _OfS3(_AsSigned, S3SigV4Auth):
 
 
 class _OfOthers(_AsSigned, SigV4Auth):
-    """Sign the path normalised and encoded once more."""
+    """Signs the path after it is normalised and encoded once more."""
 
 
 class _Signed(dict[str, list[str]]):
-    """The headers that were signed, as botocore looks at them."""
+    """The signed headers, with the methods that botocore calls."""
 
     get_all = dict[str, list[str]].__getitem__
 
 
 def _request(head: Head, signature: Signature, payload_hash: str) -> Any:
-    """What botocore takes a canonical request from, in place of its AWSRequest, which takes three times as long."""
+    """What botocore builds a canonical request from. Its own AWSRequest would take three times as long."""
     if signature.service != "s3" and normalize_url_path(head.path) != head.path:
         raise malformed("the path holds empty or dotted segments")
     pairs = (pair for pair in head.query if signature.seconds is None or pair[0] != "X-Amz-Signature")
@@ -222,7 +222,7 @@ def _encoded(text: str) -> str:
 def _of_header(head: Head, authorization: str) -> Signature:
     parts = _AUTHORIZATION.fullmatch(authorization)
     if parts is None:
-        raise malformed(f"the Authorization header is not one of {ALGORITHM}")
+        raise malformed(f"the Authorization header is not a valid one of {ALGORITHM}")
     who, names, signature = parts.groups()
     stamp = head.header("x-amz-date")
     access_key, region, service = credential(who, stamp)
@@ -233,9 +233,11 @@ def _of_query(head: Head) -> Signature:
     algorithm, who, stamp, seconds, names = (head.parameter(name) for name in _QUERY)
     access_key, region, service = credential(who, stamp)
     if algorithm != ALGORITHM or not re.fullmatch(r"\d{1,6}", seconds) or not 0 < int(seconds) <= LONGEST:
-        raise Refused(400, "AuthorizationQueryParametersError", f"a link is of {ALGORITHM}, for at most a week")
+        raise Refused(
+            400, "AuthorizationQueryParametersError", f"a link needs {ALGORITHM}, and is valid for a week at most"
+        )
     if service != "s3":
-        raise denied("only links to S3 are served")
+        raise denied("only links to S3 are accepted")
     signed, token = head.parameter("X-Amz-Signature"), head.parameter("X-Amz-Security-Token")
     return Signature(access_key, region, service, stamp, _names(names), signed, token, int(seconds))
 
@@ -243,7 +245,7 @@ def _of_query(head: Head) -> Signature:
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(text.split(";"))
     if list(names) != sorted(set(names)) or text != text.lower():
-        raise malformed("the names of signed headers must be sorted, in lower case")
+        raise malformed("the names of signed headers must be sorted and in lower case")
     return names
 
 
@@ -252,7 +254,7 @@ def _decoded(text: str) -> str:
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
-    """As ministack reads them; what is not UTF-8 could be one of many."""
+    """The parameters of a query, as ministack reads them. Raises Refused if it is not UTF-8: it would be ambiguous."""
     try:
         parts = [pair.partition("=") for pair in query.split("&") if pair]
         return [(_decoded(name), _decoded(value)) for name, _, value in parts]
