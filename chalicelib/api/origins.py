@@ -34,7 +34,8 @@ def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
     if site == _OURS:
         return False
     if origin:
-        return urlsplit(origin).netloc != _said(headers, "host")
+        asking = urlsplit(origin).netloc  # empty for `null`
+        return not asking or asking != _said(headers, "host")
     return site in _ELSEWHERE and not _is_link(method, headers)
 
 
