@@ -9,7 +9,7 @@ from pathlib import Path
 from chalicelib.errors import ConfigurationError
 
 _ROOT = Path(__file__).parents[1]  # where a function's package is unpacked
-_DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e\d+)?", re.ASCII)
+_DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)
 _REQUIRED = ("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET", "DEAD_LETTER_QUEUE")
 
 
