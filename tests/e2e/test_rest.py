@@ -134,15 +134,24 @@ def test_a_wrong_question(cloud: Cloud, path: str, status: int) -> None:
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8"])
 def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cloud, media_type: str) -> None:
-    """A gateway that decoded the body as text would lose them, and the row would be stored with U+FFFD."""
+    """A gateway that decoded the body as text would lose them, and the row would be stored with U+FFFD.
+
+    LocalStack hands a body over as text if it is UTF-8. So a U+FFFD in it is refused there, with what to write.
+    """
     header = {"Content-Type": media_type}
     assert problem(cloud.post("/job/upload", b'{"id": 1, "job": "Caf\xe9"}', **header), 400)["detail"].startswith(
         "the body is not UTF-8"
     )
     assert cloud.table("jobs") == []
-    for row_id, text in ((1, b"Caf\xc3\xa9"), (2, b"\xef\xbf\xbd"), (3, b"\\ufffd")):
+    for row_id, text in ((1, b"Caf\xc3\xa9"), (2, b"\\ufffd")):
         assert cloud.post("/job/upload", b'{"id": %d, "job": "%s"}' % (row_id, text), **header).status == 201
-    assert cloud.table("jobs") == [(1, "Café"), (2, "\ufffd"), (3, "\ufffd")]
+    answer = cloud.post("/job/upload", b'{"id": 3, "job": "\xef\xbf\xbd"}', **header)
+    if cloud.commands.stage == "localstack":
+        assert "write it as \\ufffd" in problem(answer, 400)["detail"]
+    else:
+        assert answer.status == 201
+    assert cloud.table("jobs")[:2] == [(1, "Café"), (2, "\ufffd")]
+    assert cloud.table("jobs")[2:] == ([] if cloud.commands.stage == "localstack" else [(3, "\ufffd")])
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "application/json, text/html", "image/png"])

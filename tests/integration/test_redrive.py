@@ -120,6 +120,7 @@ def test_a_load_in_the_hands_of_a_worker_waits(
         session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
         queue.fail(event)
         assert run(database, queue, ingest) == {"redriven": 0, "left": 1}
+        session.run("SELECT pg_advisory_unlock_all()")  # a closed connection frees its locks a moment later
     assert (landing.load()["status"], landing.load()["attempts"], ingest.events) == ("running", 3, [])
     assert queue.depth() == 1, "not visible at once"
     other.close()
