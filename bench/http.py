@@ -76,7 +76,7 @@ def _deploy(rig: Rig) -> str:
         "LOG_LEVEL": "ERROR",
     }
     target = Target("local", source, rig.folder / "build", functions, rig.services.aws, logins.migration)
-    target.work.mkdir()
+    target.work.mkdir(exist_ok=True)
     driver.deploy(target, lambda _: None)
     return driver.api_url(target)
 
