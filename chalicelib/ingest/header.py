@@ -57,7 +57,8 @@ def refuse_another(dataset: Dataset, raw: bytes) -> None:
     if len(fields) != len(dataset.columns):
         return
     texts = _texts(fields)
-    named = [(_bare(text), ours) for text, ours in zip(texts, _ours(dataset), strict=True) if _bare(text) in _names()]
+    names = [_bare(text) for text in texts]
+    named = [(name, ours) for name, ours in zip(names, _ours(dataset), strict=True) if name in _names()]
     misplaced = any(name != ours for name, ours in named)
     if misplaced and len({name for name, _ in named}) > 1 and not _holds_a_number(texts):
         raise _not_ours(dataset, [text.strip(" \"'") for text in texts])
@@ -76,6 +77,7 @@ def _holds_a_number(texts: Sequence[str]) -> bool:
     return any(_WHOLE_NUMBER.fullmatch(_UNSEEN.sub("", text)) for text in texts)
 
 
+@cache
 def _ours(dataset: Dataset) -> list[str]:
     return [_bare(name) for name in dataset.column_names]
 
