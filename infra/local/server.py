@@ -19,6 +19,7 @@ from infra.local.gate.credentials import Keys, Session
 from infra.local.memory import Memory, services
 from infra.local.rotation import rotating
 
+_PIECE = 256 * 1024  # bytes that are read at once: as many as asyncio takes from a socket
 _HEAD = 15  # seconds for the head of a request, or for an idle connection
 
 
@@ -81,7 +82,7 @@ class Alive:
 def application(home: Path, endpoint: str) -> App:
     """The whole application. Call it once in a process, before anything else imports ministack."""
     keys = Keys.kept(home)
-    os.environ.update(keys.env())  # ministack's root credentials, with which it checks links and forms again
+    os.environ.update(keys.env())  # ministack's root credentials, with which it checks forms again
     from ministack.core import lambda_runtime
 
     # ministack derives these from a function's ARN, which is no secret. Replace this before other modules import it.
@@ -89,10 +90,22 @@ def application(home: Path, endpoint: str) -> App:
     lambda_runtime.execution_credentials = sessions.of_function
     from ministack.app import SERVICE_REGISTRY, app
     from ministack.core.persistence import save_state
+    from ministack.services import s3
 
+    _replace(s3, "_verify_presigned_sigv4", _verified_by_the_gate)
     memory = Memory(services(SERVICE_REGISTRY), save_state)
     front = Front(app, endpoint, keys)
     return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, home / "aws.log")
+
+
+def _replace(module: Any, name: str, value: Any) -> None:
+    """Replace what a module has. Raises AttributeError if it has no such name, as another version of it may not."""
+    getattr(module, name)
+    setattr(module, name, value)
+
+
+def _verified_by_the_gate(*_: Any) -> None:
+    """ministack would verify a link's signature a second time, which takes as long as the gate does."""
 
 
 def _register(access_key: str, record: dict[str, str]) -> None:
@@ -102,9 +115,10 @@ def _register(access_key: str, record: dict[str, str]) -> None:
 
 
 def main() -> None:
-    from hypercorn.asyncio import serve
+    from hypercorn.asyncio import serve, tcp_server
     from hypercorn.config import Config
 
+    _replace(tcp_server, "MAX_RECV", _PIECE)  # no setting for it; pieces of 64 KiB cost more than the gate's hash
     bind = f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"
     config = Config()
     config.bind = [bind]
