@@ -1,0 +1,97 @@
+"""What an installation says while it goes on: milestones as they come, and never more than a few seconds of silence."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+QUIET = 3.0  # seconds without a line, after which it is told what is being waited for
+
+_RESOLVED = re.compile(r"Resolved (\d+) packages?")
+_DOWNLOADING = re.compile(r"Downloading (\S+) \(([\d.]+)\s?(\w+)\)")
+_DOWNLOADED = re.compile(r"Downloaded (\S+)")
+_BUILDING = re.compile(r"Building (\S+)")
+_PREPARED = re.compile(r"Prepared (\d+) packages? in (\S+)")
+_INSTALLED = re.compile(r"Installed (\d+) packages? in (\S+)")
+
+
+class Installation:
+    """What the installer's lines, those of uv, tell of one environment."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self._total = what, "the"
+        self._sizes: dict[str, str] = {}
+        self._here: set[str] = set()
+        self._now = "asking which files there are"
+
+    def hear(self, line: str) -> str | None:
+        """Take one line in; returns what it has reached if that is a milestone."""
+        if found := _RESOLVED.search(line):
+            self._total = found[1]
+            self._now = "looking which ones are here already"
+            return f"{self.what}: {found[1]} packages are needed"
+        if found := _DOWNLOADING.search(line):
+            self._sizes[found[1]] = f"{found[1]}, {found[2]} {found[3].replace('i', '')}"
+        elif found := _DOWNLOADED.search(line):
+            self._here.add(found[1])
+        elif found := _BUILDING.search(line):
+            self._now = f"building {found[1]}"
+        elif found := _PREPARED.search(line):
+            self._sizes.clear()
+            self._now = f"copying {self._total} packages"
+            return f"{self.what}: {found[1]} of {self._total} packages downloaded in {found[2]}"
+        elif found := _INSTALLED.search(line):
+            return f"{self.what}: {found[1]} packages installed in {found[2]}"
+        return None
+
+    def __str__(self) -> str:
+        """What it is at."""
+        waiting = [size for name, size in self._sizes.items() if name not in self._here]
+        if not waiting:
+            return f"{self.what}: {self._now}"
+        return f"{self.what}: downloading {self._total} packages, {len(self._sizes) - len(waiting)} of the " + (
+            f"{len(self._sizes)} large ones are here; now {waiting[0]}"
+        )
+
+
+class Progress:
+    """Tells `say` milestones, and after `quiet` seconds without one what is being waited for and for how long."""
+
+    def __init__(self, say: Callable[[str], None], quiet: float = QUIET) -> None:
+        self._say, self._quiet = say, quiet
+        self._lock, self._over = threading.Lock(), threading.Event()
+        self._doing: dict[int, Callable[[], str]] = {}
+        self._last = self._start = time.monotonic()
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            self._say(text)
+            self._last = time.monotonic()
+
+    @contextmanager
+    def doing(self, what: Callable[[], str]) -> Iterator[None]:
+        """While this is going on, `what` says what it is."""
+        number = id(what)
+        self._doing[number] = what
+        try:
+            yield
+        finally:
+            self._doing.pop(number, None)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Break silences while this is open."""
+        thread = threading.Thread(target=self._break_silences, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _break_silences(self) -> None:
+        while not self._over.wait(max(0.01, self._last + self._quiet - time.monotonic())):
+            doing = [what() for what in list(self._doing.values())] or ["preparing the installation"]
+            if time.monotonic() >= self._last + self._quiet:
+                self.say(f"{'; '.join(doing)} ({time.monotonic() - self._start:.0f} s)")
