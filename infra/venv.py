@@ -15,9 +15,10 @@ from pathlib import Path
 
 from infra.errors import CloudError
 from infra.install import failures, tools
-from infra.install.progress import Installation, Progress
+from infra.install.progress import Installation
 from infra.install.sets import Environment
 from infra.locks import locked
+from infra.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 900  # seconds for another command that installs
@@ -115,11 +116,11 @@ def _empty(home: Path) -> None:
 def _uv(home: Path, python: Path, locks: Sequence[int], progress: Progress) -> Path:
     """uv's program, fetched if it is not there in the version of its lock."""
     lock = ROOT / "requirements" / "uv.txt"
-    with progress.doing(lambda: "fetching the installer, uv"):
-        with locked(home / "uv.lock", _PATIENCE, "another command is still fetching uv") as held:
-            if not tools.has_uv(home, lock):
-                progress.say("fetching the installer, uv (18 MB)")
-                tools.fetch_uv(home, python, lock, [*locks, held])
+    busy = "another command is still fetching uv"
+    with progress.doing(lambda: "fetching the installer, uv"), locked(home / "uv.lock", _PATIENCE, busy) as held:
+        if not tools.has_uv(home, lock):
+            progress.say("fetching the installer, uv (18 MB)")
+            tools.fetch_uv(home, python, lock, [*locks, held])
     return tools.uv(home)
 
 

@@ -69,7 +69,14 @@ def _compile(name: str, settings: dict[str, str]) -> None:
     words = ["pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--quiet"]
     known = ["--constraints", REQUIREMENTS / f"{_AFTER[name]}.txt"] if name in _AFTER else []
     path = source(name).relative_to(venv.ROOT)
-    command = [tools.uv(venv.ROOT / ".venv"), *words, *known, path, "--output-file", lock.relative_to(venv.ROOT)]
+    command: list[str | Path] = [
+        tools.uv(venv.ROOT / ".venv"),
+        *words,
+        *known,
+        path,
+        "--output-file",
+        lock.relative_to(venv.ROOT),
+    ]
     done = subprocess.run(command, cwd=venv.ROOT, env=settings, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CloudError(f"requirements/{name}.txt cannot be compiled: {done.stderr.strip()}")
@@ -78,7 +85,7 @@ def _compile(name: str, settings: dict[str, str]) -> None:
 
 
 def main() -> int:
-    return exit_status(lambda: compile_all())
+    return exit_status(compile_all)
 
 
 if __name__ == "__main__":

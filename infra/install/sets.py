@@ -1,7 +1,7 @@
 """The sets of packages, the environments they belong to, and which of them are there already.
 
-`requirements/NAME.in` says what a set is for, `requirements/NAME.txt` is what is installed: every package of it with its
-version and hashes, for all platforms.
+`requirements/NAME.in` says what a set is for, `requirements/NAME.txt` is what is installed: every package of it with
+its version and hashes, for all platforms.
 """
 
 import os

@@ -24,7 +24,7 @@ def no_pip(version: tuple[int, int] = sys.version_info[:2]) -> CloudError:
 
 
 def pip(python: Path) -> list[str | Path]:
-    """How to run a pip with `python`: the wheel that Python brings along, without an installation, else the system's."""
+    """How to run a pip with `python`: the wheel that Python brings along, not installed, else the system's."""
     for wheel in bundled():
         return [python, wheel / "pip"]
     if spec := find_spec("pip"):
@@ -74,7 +74,7 @@ def has_uv(home: Path, lock: Path) -> bool:
 
 
 def command(uv: Path, python: Path, locks: Sequence[Path], constraints: Path, *, anew: bool) -> list[str | Path]:
-    """What installs all of `locks` with uv, every file checked against its hash; `anew`: also what seems to be there."""
+    """What installs all of `locks` with uv, files checked by hash; `anew`: also what seems to be there."""
     words = ["pip", "install", "--require-hashes", "--no-deps", "--no-progress", "--color", "never"]
     files = [word for lock in locks for word in ("--requirement", lock)]
     return [
@@ -102,10 +102,14 @@ def settings(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
 def translated(configuration: str) -> dict[str, str]:
     """uv's variables for what `pip config list` says. The environment counts more than files, as with pip."""
     found = {(section, name): value for section, name, value in _CONFIGURED.findall(configuration)}
-    told = {name: found[section, name] for section in ("global", "install", ":env:") for s, name in found if s == section}
+    told = {
+        name: found[section, name] for section in ("global", "install", ":env:") for s, name in found if s == section
+    }
     names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
     names |= {"trusted-host": "UV_INSECURE_HOST"}
-    ours = {ours: " ".join(told[theirs].replace("\\n", " ").split()) for theirs, ours in names.items() if theirs in told}
+    ours = {
+        ours: " ".join(told[theirs].replace("\\n", " ").split()) for theirs, ours in names.items() if theirs in told
+    }
     if "find-links" in told:
         ours["UV_FIND_LINKS"] = ",".join(told["find-links"].replace("\\n", " ").split())
     if told.get("no-index", "").lower() in ("1", "true", "yes", "on"):

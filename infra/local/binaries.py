@@ -37,8 +37,8 @@ def find(made_by: int | None = None) -> Path:
     found = major(Path(chosen))
     if made_by not in (None, found):
         raise CloudError(
-            f"the data belong to Postgres {made_by}, the programs of HIREFLOW_PG_BIN={chosen} are {found}: name those of "
-            f"{made_by}, or have all data deleted by make clean"
+            f"the data belong to Postgres {made_by}, the programs of HIREFLOW_PG_BIN={chosen} are {found}: name those "
+            f"of {made_by}, or have all data deleted by make clean"
         )
     return Path(chosen)
 
