@@ -43,6 +43,11 @@ def ensure(environments: Sequence[Environment], report: Callable[[str], None]) -
             raise CloudError(failures.of_system(error, wanting[0].home)) from error
 
 
+def installer(report: Callable[[str], None]) -> Path:
+    """uv's program, fetched if it is missing. Raises CloudError."""
+    return _uv(ROOT / ".venv", Path(sys.executable), [], Progress(report))
+
+
 @contextmanager
 def _turn(environment: Environment, progress: Progress) -> Iterator[int]:
     """Hold the lock of an environment."""

@@ -11,7 +11,7 @@ _NETWORK = re.compile(
     r"dns error|failed to lookup address|name resolution|name or service not known|nodename nor servname"
     r"|connection refused|connection reset|network is unreachable|no route to host|timed out|tunnel"
     r"|error sending request|client error \(connect\)|failed to fetch|max retries exceeded|newconnectionerror"
-    r"|proxyerror|could not find a version that satisfies the requirement uv==",
+    r"|proxyerror",
     re.I,
 )
 _CERTIFICATE = re.compile(r"invalid peer certificate|certificate[ _]verify[ _]failed|self[- ]signed certificate", re.I)

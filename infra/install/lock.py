@@ -67,10 +67,10 @@ def compile_all() -> None:
 def _compile(name: str, settings: dict[str, str]) -> None:
     lock = REQUIREMENTS / f"{name}.txt"
     words = ["pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--quiet"]
-    known = ["--constraints", REQUIREMENTS / f"{_AFTER[name]}.txt"] if name in _AFTER else []
+    known: list[str | Path] = ["--constraints", REQUIREMENTS / f"{_AFTER[name]}.txt"] if name in _AFTER else []
     path = source(name).relative_to(venv.ROOT)
     command: list[str | Path] = [
-        tools.uv(venv.ROOT / ".venv"),
+        venv.installer(report),
         *words,
         *known,
         path,

@@ -7,6 +7,7 @@ _DOWNLOADING = re.compile(r"Downloading (\S+) \(([\d.]+)\s?(\w+)\)")
 _DOWNLOADED = re.compile(r"Downloaded (\S+)")
 _BUILDING = re.compile(r"Building (\S+)")
 _PREPARED = re.compile(r"Prepared (\d+) packages? in (\S+)")
+_CHECKED = re.compile(r"(?:Checked|Audited) (\d+) packages?")
 _INSTALLED = re.compile(r"Installed (\d+) packages? in (\S+)")
 
 
@@ -35,6 +36,8 @@ class Installation:
             self._sizes.clear()
             self._now = f"copying {self._total} packages"
             return f"{self.what}: {found[1]} of {self._total} packages downloaded in {found[2]}"
+        elif found := _CHECKED.search(line):
+            return f"{self.what}: {found[1]} packages are needed, and all of them are there"
         elif found := _INSTALLED.search(line):
             return f"{self.what}: {found[1]} packages installed in {found[2]}"
         return None

@@ -31,7 +31,7 @@ def find(made_by: int | None = None) -> Path:
     """
     chosen = os.environ.get("HIREFLOW_PG_BIN")
     if not chosen:
-        return choose([*_of_wheels(_WHEELS), *_of_system(), *_of_path()], made_by)
+        return choose([*of_wheels(_WHEELS), *_of_system(), *_of_path()], made_by)
     if not _has_postgres(Path(chosen)):
         raise CloudError(f"HIREFLOW_PG_BIN={chosen} holds no postgres and initdb")
     found = major(Path(chosen))
@@ -97,7 +97,8 @@ def _has_postgres(folder: Path) -> bool:
     return all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb"))
 
 
-def _of_wheels(packages: Iterable[str]) -> Iterator[Path]:
+def of_wheels(packages: Iterable[str]) -> Iterator[Path]:
+    """Where wheels that are installed would have theirs."""
     for package in packages:
         spec = importlib.util.find_spec(package)  # finds without importing
         for place in (spec and spec.submodule_search_locations) or ():
