@@ -1,5 +1,6 @@
-# Everything runs in .venv, which `make` keeps up to date with requirements*.txt.
+# Everything runs in .venv, which each command fills with the packages that it needs (infra/install/sets.py).
 PYTHON ?= python3
+export PYTHON
 STAGE  ?= local
 export STAGE
 
@@ -7,20 +8,27 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
+.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-venv: .venv/installed
+venv:
+	@sh infra/install.sh local
 
-.venv/installed: requirements.txt requirements-dev.txt
-	@$(PYTHON) -m infra.venv
+venv-run:
+	@sh infra/install.sh local postgres ministack
 
-demo: venv ## from nothing to loaded data, reports and a restore
+venv-deploy:
+	@sh infra/install.sh aws
+
+venv-develop:
+	@sh infra/install.sh develop postgres ministack
+
+demo: venv-run ## from nothing to loaded data, reports and a restore
 	@$(python) -m infra.demo
 
-up: venv ## start the cloud of this checkout and deploy to it
+up: venv-run ## start the cloud of this checkout and deploy to it
 	@$(cloud) up
 
 down: venv ## stop it; its state stays
@@ -53,40 +61,43 @@ tokens: venv ## the tokens that were given out
 revoke: venv ## end a token: TOKEN=its id or itself
 	@$(cloud) revoke "$(TOKEN)"
 
-deploy: venv ## bring STAGE=prod, or another one of .chalice/config.json, to AWS: stacks, functions, migrations, a smoke test
+deploy: venv-deploy ## bring STAGE=prod, or another one of .chalice/config.json, to AWS: stacks, functions, migrations, a smoke test
 	@$(python) -m infra.deploy deploy
 
-plan: venv ## say what `make deploy` would change there
+plan: venv-deploy ## say what `make deploy` would change there
 	@$(python) -m infra.deploy plan
 
-destroy: venv ## delete all of it but data: YES=prod
+destroy: venv-deploy ## delete all of it but data: YES=prod
 	@$(python) -m infra.deploy destroy
 
-test: venv ## all tests
+test: venv-develop ## all tests
 	@$(python) -m pytest
 
 browser: ## what the browser tests need: Chromium (Debian's, as root) and axe-core from npm
 	@command -v chromium >/dev/null || { apt-get -q update && apt-get install -q -y --no-install-recommends chromium; }
 	@cd tests/e2e/browser && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel error
 
-screenshots: venv ## take the pictures of the dashboard for the README
+screenshots: venv-develop ## take the pictures of the dashboard for the README
 	@HIREFLOW_BROWSER=required HIREFLOW_SCREENSHOTS=1 $(python) -m pytest -q tests/e2e/test_dashboard.py -k pictures
 
-faults: venv ## the long form of tests/faults: 300 faults in the deployed app (25 to 40 minutes)
+faults: venv-develop ## the long form of tests/faults: 300 faults in the deployed app (25 to 40 minutes)
 	@$(python) -m tests.faults
 
 test-localstack: STAGE = localstack
-test-localstack: up ## the end-to-end tests against STAGE=localstack; they empty its tables
+test-localstack: venv-develop up ## the end-to-end tests against STAGE=localstack; they empty its tables
 	@$(python) -m pytest tests/e2e --stage localstack
 
-fuzz: venv ## a million hostile CSV and Avro files through the readers (INPUTS=n, SEED=n; 10 minutes)
+fuzz: venv-develop ## a million hostile CSV and Avro files through the readers (INPUTS=n, SEED=n; 10 minutes)
 	@$(python) -m pytest tests/fuzz -q --hypothesis-profile=long
 	@$(python) -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
-fuzz-api: venv ## thousands of requests made from the OpenAPI document (EXAMPLES=n, SEED=n; 5 minutes)
+fuzz-api: venv-develop ## thousands of requests made from the OpenAPI document (EXAMPLES=n, SEED=n; 5 minutes)
 	@LOG_LEVEL=ERROR FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),$$(date +%s)) $(python) -m pytest -q -s tests/integration/test_api_fuzz.py
 
-check: venv ## what guards the code: ruff, mypy, bandit, cfn-lint and pip-audit
+lock: venv ## compile requirements.txt and requirements/*.in to what is installed, with hashes
+	@$(python) -m infra.install.lock
+
+check: venv-develop ## what guards the code: ruff, mypy, bandit, cfn-lint and pip-audit
 	@$(python) -m ruff check
 	@$(python) -m ruff format --check
 	@$(python) -m mypy
@@ -95,8 +106,8 @@ check: venv ## what guards the code: ruff, mypy, bandit, cfn-lint and pip-audit
 	@.venv/bin/cfn-lint --non-zero-exit-code informational --include-checks I --regions us-east-1 eu-central-1 --template infra/aws/templates/*.yaml
 	@$(python) -m infra.audit
 
-bench: venv ## the benchmarks, as ratios to named limits (3 minutes)
+bench: venv-develop ## the benchmarks, as ratios to named limits (3 minutes)
 	@$(python) -m bench
 
-bench-full: venv ## the same with 1M and 5M rows, and the picture in docs (20 minutes)
+bench-full: venv-develop ## the same with 1M and 5M rows, and the picture in docs (20 minutes)
 	@$(python) -m bench --full

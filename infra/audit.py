@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.errors import CloudError
+from infra.install.sets import APART, POSTGRES
 from infra.venv import ROOT
 
-_FILES = (  # pip-audit does not read files that these include
-    "requirements.txt",
-    "requirements-dev.txt",
-    "infra/local/requirements-aws.txt",
-    "tests/requirements-awscli.txt",
-)
+# The other locks hold nothing that these do not: each set of CUMULATIVE holds those before it.
+LOCKS = ("develop", POSTGRES, *APART, "build", "uv")
 _UNREACHABLE = re.compile(r"requests\.exceptions\.|ConnectionError|ServiceError|could not connect", re.IGNORECASE)
 _PATIENCE = 120  # seconds, for all packages of a file
 
@@ -72,7 +69,8 @@ def audit(file: str) -> Verdict | None:
 
 def main() -> int:
     failed = False
-    for file in _FILES:
+    for name in LOCKS:
+        file = f"requirements/{name}.txt"
         try:
             verdict = audit(file)
         except CloudError as error:

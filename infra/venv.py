@@ -1,76 +1,179 @@
-"""python -m infra.venv: the virtual environment of this checkout (`make venv`), and the maker of others.
+"""The virtual environments of this checkout: made, filled, and mended after an interruption.
 
 Standard library only: it runs on the system's Python, before anything is installed.
 """
 
+import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from hashlib import sha256
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from infra.errors import CloudError
+from infra.install import failures, tools
+from infra.install.progress import Installation
+from infra.install.sets import Environment
 from infra.locks import locked
+from infra.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
-_PIP = "pip<26.3"  # chalice 1.34 calls what later ones have dropped
-_OLDEST = (3, 11)
+_PATIENCE = 900  # seconds for another command that installs
 
 
-def ensure(home: Path, requirements: Sequence[Path], report: Callable[[str], None], what: str) -> Path:
-    """Make or update the environment in `home` unless it is current; return its Python."""
-    python, stamp, lock = home / "bin" / "python", home / "installed", home / "lock"
-    with locked(lock, 900, f"another process is still installing {what}") as fd:
-        if not (python.exists() and stamp.exists() and stamp.read_text() == key(requirements)):
-            report(f"installing {what}")
-            if not _is_of_this_python(home):
-                _empty(home, lock)
-            _run([sys.executable, "-m", "venv", str(home)], fd)
-            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            _run([*pip, "--upgrade", _PIP], fd)
-            _run([*pip, *(word for path in requirements for word in ("--requirement", str(path)))], fd)
-        stamp.write_text(key(requirements))
-    return python
+def ensure(environments: Sequence[Environment], report: Callable[[str], None]) -> None:
+    """Have the environments hold their sets, all at the same time. Raises CloudError; a failure leaves what was there.
+
+    Environments that hold them already cost nothing.
+    """
+    wanting = [environment for environment in environments if environment.missing()]
+    if not wanting:
+        return
+    progress = Progress(report)
+    with progress.running(), ExitStack() as held:
+        try:
+            locks = [held.enter_context(_turn(environment, progress)) for environment in wanting]
+            wanting = [environment for environment in wanting if environment.missing()]
+            if wanting:
+                _install(wanting, locks, progress)
+        except OSError as error:
+            raise CloudError(failures.of_system(error, wanting[0].home)) from error
 
 
-def key(requirements: Sequence[Path]) -> str:
-    """Changes when the environment has to be made anew."""
-    digest = sha256(f"{sys.base_prefix} {platform.python_version()}".encode())
-    for path in requirements:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+def installer(report: Callable[[str], None]) -> Path:
+    """uv's program, fetched if it is missing. Raises CloudError."""
+    return _uv(ROOT / ".venv", Path(sys.executable), [], Progress(report))
+
+
+@contextmanager
+def _turn(environment: Environment, progress: Progress) -> Iterator[int]:
+    """Hold the lock of an environment."""
+    with ExitStack() as held:
+        with progress.doing(lambda: f"waiting for another command that installs {environment.what}"):
+            busy = f"another command is still installing {environment.what}"
+            lock = held.enter_context(locked(environment.home / "lock", _PATIENCE, busy))
+        yield lock
+
+
+def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Progress) -> None:
+    progress.say(f"installing {' and '.join(environment.what for environment in wanting)} (once)")
+    unsound = [_make(environment, locks) for environment in wanting]
+    home = ROOT / ".venv"
+    uv = _uv(home, wanting[0].python, locks, progress)
+    settings = tools.settings(wanting[0].python, os.environ)
+    constraints = wanting[0].requirements / "build.txt"
+    runs = []
+    for environment, anew in zip(wanting, unsound, strict=True):
+        environment.forget()
+        (environment.home / "unfinished").touch()
+        command = tools.command(uv, environment.python, environment.locks, constraints, anew=anew)
+        runs.append(_Run(environment, command, settings, locks, progress))
+    try:
+        for run in runs:
+            run.join()
+    finally:
+        for run in runs:
+            run.end()
+    for run in runs:
+        run.check()
+    for environment in wanting:
+        environment.note()
+        (environment.home / "unfinished").unlink()
+
+
+def _make(environment: Environment, locks: Sequence[int]) -> bool:
+    """Make the environment, or take it as it is; returns whether its packages cannot be relied on: an installation was
+    cut short, or somebody else made it."""
+    home = environment.home
+    if not _is_of_this_python(home):
+        _empty(home)
+    sound = not (home / "unfinished").exists() and ((home / "sets").exists() or (home / "installed").exists())
+    command = [sys.executable, "-m", "venv", "--without-pip", str(home)]
+    done = subprocess.run(command, pass_fds=locks, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = done.stdout + done.stderr  # Debian's hint is in the former
+        raise tools.no_pip() if "No module named" in said else CloudError(failures.explain(said, home))
+    return not sound and any(home.glob("lib/python*/site-packages/*.dist-info"))
 
 
 def _is_of_this_python(home: Path) -> bool:
-    config = home / "pyvenv.cfg"
-    return (home / "bin" / "python").exists() and f"version = {platform.python_version()}\n" in config.read_text()
+    try:
+        config = (home / "pyvenv.cfg").read_text()
+    except OSError:
+        return False
+    return (home / "bin" / "python").exists() and f"version = {platform.python_version()}\n" in config
 
 
-def _empty(home: Path, keep: Path) -> None:
+def _empty(home: Path) -> None:
+    """Delete all but the lock, which is held, and uv, which any Python can use."""
     for old in home.iterdir():
+        if old.name in ("lock", "uv.lock", "uv"):
+            continue
         if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)
-        elif old != keep:
+        else:
             old.unlink()
 
 
-def _run(command: list[str], lock: int) -> None:
-    done = subprocess.run(command, pass_fds=[lock], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CloudError(f"{' '.join(command[:4])} failed: {' | '.join(done.stderr.strip().splitlines()[-3:])}")
+def _uv(home: Path, python: Path, locks: Sequence[int], progress: Progress) -> Path:
+    """uv's program, fetched if it is not there in the version of its lock."""
+    lock = ROOT / "requirements" / "uv.txt"
+    busy = "another command is still fetching uv"
+    with progress.doing(lambda: "fetching the installer, uv"), locked(home / "uv.lock", _PATIENCE, busy) as held:
+        if not tools.has_uv(home, lock):
+            progress.say("fetching the installer, uv (18 MB)")
+            tools.fetch_uv(home, python, lock, [*locks, held])
+    return tools.uv(home)
 
 
-def main() -> None:
-    if sys.version_info < _OLDEST:
-        sys.exit(f"error: this is Python {platform.python_version()}, 3.11 or newer is needed: make PYTHON=python3.12")
-    try:
-        wanted = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]
-        ensure(ROOT / ".venv", wanted, lambda text: print(f"  {text}", flush=True), "the Python environment (once)")
-    except CloudError as error:
-        sys.exit(f"error: {error}")
+class _Run:
+    """uv at work on one environment; what it says becomes progress."""
 
+    def __init__(
+        self,
+        environment: Environment,
+        command: list[str | Path],
+        settings: dict[str, str],
+        locks: Sequence[int],
+        progress: Progress,
+    ) -> None:
+        self._environment, self._progress = environment, progress
+        self._installation, self._said = Installation(environment.what), ""
+        self._process = subprocess.Popen(
+            command,
+            env=settings,
+            pass_fds=locks,  # uv, too, keeps others out while it runs, even if we are killed
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
-if __name__ == "__main__":
-    main()
+    def _read(self) -> None:
+        assert self._process.stdout
+        with self._progress.doing(lambda: str(self._installation)):
+            for line in self._process.stdout:
+                self._said += line
+                if reached := self._installation.hear(line):
+                    self._progress.say(reached)
+
+    def join(self) -> None:
+        self._reader.join()
+        self._process.wait()
+
+    def end(self) -> None:
+        """Stop it, if it still works."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self.join()
+
+    def check(self) -> None:
+        """Raises CloudError if it failed."""
+        if self._process.returncode != 0:
+            raise CloudError(failures.explain(self._said, self._environment.home))

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 from infra.commandline import exit_status, report
 from infra.demo.platform import Platform
-from infra.demo.show import Progress, Row, cell, heading, rejects_by_reason, say, table
+from infra.demo.show import Live, Row, cell, heading, rejects_by_reason, say, table
 from infra.errors import CloudError
 from infra.local.commands import commands
+from infra.progress import Progress
 from infra.sample import File, Sample, sample
 from infra.venv import ROOT
 
@@ -29,9 +30,11 @@ def main() -> int:
 
 def run() -> None:
     """Raises CloudError."""
-    stage = commands(os.environ.get("STAGE") or "local", ROOT, report)
+    progress = Progress(report)
+    stage = commands(os.environ.get("STAGE") or "local", ROOT, progress.say)
     heading("Starting the cloud and deploying")
-    stage.up()
+    with progress.running():
+        stage.up()
     tell(Platform(stage), sample())
 
 
@@ -99,7 +102,7 @@ def _loaded(load: Row) -> str:
 
 
 def _wait(state: Callable[[], str], detail: Callable[[], str], ended: Callable[[], bool], seconds: float) -> None:
-    deadline, progress = time.monotonic() + seconds, Progress()
+    deadline, progress = time.monotonic() + seconds, Live()
     try:
         while True:
             shown = state()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from infra.progress import QUIET
 from infra.text import printable
 
 Row = dict[str, Any]
@@ -55,21 +56,24 @@ def rejects_by_reason(rejects: Iterable[Row], examples: int = 2) -> list[tuple[i
     return [(len(found), reason, found[:examples]) for reason, found in ranked]
 
 
-class Progress:
-    """One line that is rewritten on a terminal; elsewhere a line for each change of `state`."""
+class Live:
+    """One line that is rewritten on a terminal; elsewhere a line for each change of `state`, and after `quiet` seconds
+    without one."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
+    def __init__(self, out: TextIO | None = None, quiet: float = QUIET) -> None:
+        self._out, self._quiet = out or sys.stdout, quiet
         self._live = self._out.isatty()
-        self._began, self._last = time.monotonic(), ""
+        self._began = self._told = time.monotonic()
+        self._last = ""
 
     def show(self, state: str, detail: str = "") -> None:
         """`detail` may change with every call and is for terminals only."""
         if self._live:
             line = f"  {detail}{time.monotonic() - self._began:5.1f} s  {state}"
             self._out.write(f"\r\x1b[2K{line[: shutil.get_terminal_size().columns - 1]}")  # a wrapped line would stay
-        elif state != self._last:
+        elif state != self._last or time.monotonic() >= self._told + self._quiet:
             self._out.write(f"  {state}\n")
+            self._told = time.monotonic()
         self._last = state
         self._out.flush()
 

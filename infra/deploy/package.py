@@ -15,7 +15,7 @@ from email.parser import Parser
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from infra.deploy import driver, project
+from infra.deploy import driver, packages, project
 from infra.deploy.plan import wanted_settings
 from infra.deploy.target import Target
 from infra.errors import CloudError
@@ -110,7 +110,7 @@ def faults(
                     yield f"{name.split('-')[0]} is built for {', '.join(tags) or 'nobody'}"
             elif re.search(r"\.so(\.|$)", name):
                 yield from _faults_of_binary(name, archive.read(name)[:20], architecture)
-    for package_name, version in re.findall(r"^([\w.-]+)(?:\[.*\])?==([^\s;]+)", requirements, re.MULTILINE):
+    for package_name, version in packages.pins(requirements):
         found = installed.get(_normal(package_name))
         if found != version:
             yield f"{package_name} {version} is {'missing' if found is None else f'{found} there'}"

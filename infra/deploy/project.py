@@ -5,6 +5,7 @@ committed, and where an editor saving a file does not meddle with a running depl
 """
 
 import json
+import platform
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib import vendored
+from infra.deploy import packages
 from infra.deploy.policies import policies
 from infra.deploy.target import CA_FILE, Target
 
@@ -35,6 +37,7 @@ def release(target: Target) -> str:
         digest.update(target.ca.read_bytes())
     vpc = asdict(target.vpc) if target.vpc else None
     settings = [vpc, dict(target.functions), dict(target.migration), dict(target.secrets), sys.version_info[:2]]
+    settings.append(asdict(_platform(target)))
     digest.update(json.dumps([*settings, version("chalice")], sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
@@ -56,6 +59,9 @@ def assemble(target: Target) -> None:
         shutil.copyfile(vendored.located(name), copy)
     if target.ca:
         shutil.copyfile(target.ca, project / "vendor" / CA_FILE)
+    if _platform(target).host:
+        packages.copy_installed((project / "requirements.txt").read_text(), project / "vendor")
+        (project / "requirements.txt").write_text("# All of them are in vendor/ already.\n")
     config = configuration(target)
     (config_folder / "config.json").write_text(json.dumps(config, indent=2))
     for old in config_folder.glob("policy-*.json"):
@@ -72,6 +78,8 @@ def configuration(target: Target) -> dict[str, Any]:
     """Chalice's configuration of the stage."""
     config: dict[str, Any] = json.loads((target.source / ".chalice" / "config.json").read_text())
     stage = config["stages"][target.stage]
+    if architecture := _platform(target).architecture:
+        stage["lambda_architecture"] = architecture
     stage["environment_variables"] = {
         **stage.get("environment_variables", {}),
         **target.functions,
@@ -83,6 +91,10 @@ def configuration(target: Target) -> dict[str, Any]:
     functions = stage.setdefault("lambda_functions", {})
     functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
     return config
+
+
+def _platform(target: Target) -> packages.Platform:
+    return packages.platform_of(target.stage, platform.machine(), platform.system())
 
 
 def record(target: Target) -> Path:

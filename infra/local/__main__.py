@@ -11,6 +11,7 @@ from typing import Any
 from infra.commandline import exit_status, report
 from infra.local.commands import Commands, commands, stages
 from infra.local.verify import verify_backups
+from infra.progress import Progress
 from infra.venv import ROOT
 
 Run = Callable[[Commands, argparse.Namespace], int | None]
@@ -19,7 +20,16 @@ Run = Callable[[Commands, argparse.Namespace], int | None]
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     run: Run = args.run
-    return exit_status(lambda: run(commands(args.stage, args.source, report), args))
+    progress = Progress(report)
+
+    def work() -> int | None:
+        cloud = commands(args.stage, args.source, progress.say)
+        if not args.long:  # what it prints is for programs
+            return run(cloud, args)
+        with progress.running():
+            return run(cloud, args)
+
+    return exit_status(work)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,14 +39,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
     known = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, about: str, run: Run) -> argparse.ArgumentParser:
+    def add(name: str, about: str, run: Run, *, long: bool = False) -> argparse.ArgumentParser:
         command = known.add_parser(name, help=about, parents=[common])
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, long=long)
         return command
 
-    add("up", "start what is not running and deploy what has changed", lambda cloud, _: cloud.up())
-    add("down", "stop everything; its state stays", lambda cloud, _: cloud.down())
-    add("clean", "stop everything and delete its state", lambda cloud, _: cloud.clean())
+    add("up", "start what is not running and deploy what has changed", lambda cloud, _: cloud.up(), long=True)
+    add("down", "stop everything; its state stays", lambda cloud, _: cloud.down(), long=True)
+    add("clean", "stop everything and delete its state", lambda cloud, _: cloud.clean(), long=True)
     add("status", "what runs, and where", _status)
     add("env", "what programs need to talk to it", _env)
     add("invoke", "call a function as its schedule would", _invoke).add_argument("function")

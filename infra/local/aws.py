@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import shutil
 import signal
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from infra import venv
 from infra.errors import CloudError
+from infra.install import sets
 from infra.local.daemons import Daemon
 from infra.local.gate import credentials
 from infra.local.ports import HOST
@@ -21,7 +21,7 @@ from infra.locks import wait_until
 from infra.venv import ROOT
 
 _HERE = Path(__file__).parent
-_REQUIREMENTS = _HERE / "requirements-aws.txt"
+_LOCK = ROOT / "requirements" / "ministack.txt"
 # For clouds that do not check credentials.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -114,19 +114,16 @@ class EmbeddedAws:
 
 
 def environment(report: Callable[[str], None]) -> Path:
-    """The Python of the embedded AWS's virtual environment, made when missing.
-
-    Of the same version as ours: it runs the wheels that we package. State folders share it; another
-    version of the requirements gets a folder of its own, since a running instance needs its own files.
-    """
-    home = ROOT / ".venv-aws" / f"py{platform.python_version()}-{venv.key([_REQUIREMENTS])}"
-    return venv.ensure(home, [_REQUIREMENTS], report, "the embedded AWS (once)")
+    """The Python of the embedded AWS's virtual environment, made when missing."""
+    made = sets.apart(ROOT, "ministack")
+    venv.ensure([made], report)
+    return made.python
 
 
 def _code() -> str:
     """Changes when a running instance is not the one that would be started now."""
     names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "aws")
-    files = [_REQUIREMENTS, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
+    files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

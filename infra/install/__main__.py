@@ -1,0 +1,46 @@
+"""python -m infra.install SET …: bring sets of packages into the environments of this checkout.
+
+This file and `infra/install/__init__.py` are the only ones that an old Python reads, so they must parse on 3.6. Where
+the Python is too old, a newer one of PATH takes over; if there is none, one line says what to do.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+OLDEST = (3, 11)
+NEWER = ("python3.14", "python3.13", "python3.12", "python3.11", "python3")
+
+
+def newer() -> str:
+    """The path of a Python that is new enough, or an empty text. Version managers put programs on PATH that only
+    print an error, so each is asked."""
+    question = "import sys; sys.exit(sys.version_info[:2] < {})".format(OLDEST)  # noqa: UP032
+    for name in NEWER:
+        path = shutil.which(name)
+        if path and not subprocess.call([path, "-c", question], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            return path
+    return ""
+
+
+def main() -> int:
+    if sys.version_info >= OLDEST:
+        from infra.install.command import main as install
+
+        return install(sys.argv[1:])
+    ours = "{}.{}.{}".format(*sys.version_info[:3])
+    path = newer()
+    if path:
+        print("  this is Python {}, which is too old: using {}".format(ours, path), flush=True)  # noqa: UP032
+        os.execv(path, [path, "-m", "infra.install", *sys.argv[1:]])  # noqa: S606
+    print(
+        "error: this is Python {}, and 3.11 or newer is needed: install one, then say which: "  # noqa: UP032
+        "make PYTHON=python3.12 (PYTHON=python3.12 ./hireflow)".format(ours),
+        file=sys.stderr,
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

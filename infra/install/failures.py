@@ -1,0 +1,62 @@
+"""Why an installation failed, in a line, with what to do. The words are those of pip and uv."""
+
+import errno
+import re
+from pathlib import Path
+
+AGAIN = "then run the same command again"
+_FULL = re.compile(r"no space left on device|os error 28\b|disk quota exceeded|os error 122\b|file too large", re.I)
+_FORBIDDEN = re.compile(r"permission denied|read-only file system|operation not permitted", re.I)
+_NETWORK = re.compile(
+    r"dns error|failed to lookup address|name resolution|name or service not known|nodename nor servname"
+    r"|connection refused|connection reset|network is unreachable|no route to host|timed out|tunnel"
+    r"|error sending request|client error \(connect\)|failed to fetch|max retries exceeded|newconnectionerror"
+    r"|proxyerror",
+    re.I,
+)
+_CERTIFICATE = re.compile(r"invalid peer certificate|certificate[ _]verify[ _]failed|self[- ]signed certificate", re.I)
+_HASH = re.compile(r"hash mismatch|hashes do not match|do not match the hashes", re.I)
+_REASONS = re.compile(
+    r"(dns error|connection refused|connection reset|network is unreachable|no route to host|timed out"
+    r"|name or service not known|temporary failure in name resolution|failed to lookup address[^:]*|tunnel [^:]*)",
+    re.I,
+)
+
+
+def explain(output: str, home: Path) -> str:
+    """What to tell of an installer's `output`, which was filling the environment in `home`."""
+    if _FULL.search(output):
+        return full(home)
+    if _CERTIFICATE.search(output):
+        return (
+            "the server of the packages shows a certificate that is not trusted here: name the file of your "
+            f"authorities in SSL_CERT_FILE and PIP_CERT, {AGAIN}"
+        )
+    if _NETWORK.search(output):
+        reason = _REASONS.search(output)
+        why = f" ({reason[0].strip().lower()})" if reason else ""
+        return f"the packages cannot be downloaded{why}: nothing was changed; see to the network or proxy, {AGAIN}"
+    if _HASH.search(output):
+        return f"a package is not the one that {home.name} wants, by its hash: nothing was changed; {_last(output)}"
+    if _FORBIDDEN.search(output):
+        return f"a file cannot be written: {_last(output)}: see to its permissions, {AGAIN}"
+    return f"the packages cannot be installed: {_last(output)}"
+
+
+def of_system(error: OSError, home: Path) -> str:
+    """What to tell of a failed system call."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return full(home)
+    where = error.filename or home
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where} cannot be written: {error.strerror}: use a checkout of your own, or see to its permissions"
+    return f"{where}: {error.strerror}"
+
+
+def full(home: Path) -> str:
+    return f"the disk is full: README.md says how much is needed; make room for {home}, {AGAIN}"
+
+
+def _last(output: str) -> str:
+    lines = [line.strip(" ╰─▶├│×>-") for line in output.splitlines()]
+    return " | ".join([line for line in lines if line][-3:]) or "the installer says nothing"

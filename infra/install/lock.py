@@ -1,0 +1,92 @@
+"""python -m infra.install.lock (`make lock`): compile requirements.txt and requirements/*.in, by uv.
+
+The locks hold for all platforms and every Python from 3.11 on. A version changes only where its input asks for it.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from infra import venv
+from infra.commandline import exit_status, report
+from infra.errors import CloudError
+from infra.install import tools
+from infra.install.sets import CUMULATIVE
+
+REQUIREMENTS = venv.ROOT / "requirements"
+# After whose versions a set has to go: one environment holds both.
+_AFTER = {"local": "runtime", "aws": "local", "develop": "aws", "postgres": "develop"}
+NAMES = (*CUMULATIVE, "postgres", "ministack", "awscli", "build", "uv")
+_PINNED = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)
+_STATED = re.compile(r"^# Of the inputs (\w+)$", re.MULTILINE)
+
+
+def source(name: str) -> Path:
+    """The input of a set."""
+    return venv.ROOT / "requirements.txt" if name == "runtime" else REQUIREMENTS / f"{name}.in"
+
+
+def lines(path: Path) -> Iterator[str]:
+    """The requirements of an input and of those that it includes, without comments."""
+    for line in path.read_text().splitlines():
+        stripped = re.sub(r"(^|\s)#.*", "", line).strip()
+        if stripped.startswith("-r "):
+            yield from lines(path.parent / stripped[3:].strip())
+        elif stripped:
+            yield " ".join(stripped.split())
+
+
+def fingerprint(name: str) -> str:
+    """Changes when the lock of a set has to be compiled again."""
+    return sha256("\n".join(sorted(lines(source(name)))).encode()).hexdigest()[:12]
+
+
+def stated(lock: str) -> str | None:
+    """The fingerprint of the inputs that a lock was compiled from."""
+    found = _STATED.search(lock)
+    return found[1] if found else None
+
+
+def pins(text: str) -> dict[str, str]:
+    """The versions of all packages in a lock or an input."""
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in _PINNED.findall(text)}
+
+
+def compile_all() -> None:
+    """Raises CloudError."""
+    settings = tools.settings(Path(sys.executable), os.environ)
+    for name in NAMES:
+        _compile(name, settings)
+        report(f"requirements/{name}.txt: {len(pins((REQUIREMENTS / f'{name}.txt').read_text()))} packages")
+
+
+def _compile(name: str, settings: dict[str, str]) -> None:
+    lock = REQUIREMENTS / f"{name}.txt"
+    words = ["pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--quiet"]
+    known: list[str | Path] = ["--constraints", REQUIREMENTS / f"{_AFTER[name]}.txt"] if name in _AFTER else []
+    path = source(name).relative_to(venv.ROOT)
+    command: list[str | Path] = [
+        venv.installer(report),
+        *words,
+        *known,
+        path,
+        "--output-file",
+        lock.relative_to(venv.ROOT),
+    ]
+    done = subprocess.run(command, cwd=venv.ROOT, env=settings, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CloudError(f"requirements/{name}.txt cannot be compiled: {done.stderr.strip()}")
+    head = f"# Compiled by `make lock`; do not edit. For Python 3.11 and newer.\n# Of the inputs {fingerprint(name)}\n"
+    lock.write_text(head + lock.read_text())
+
+
+def main() -> int:
+    return exit_status(compile_all)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

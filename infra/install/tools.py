@@ -1,0 +1,129 @@
+"""The installers: the pip that comes with Python fetches uv, and uv installs all else."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from infra.errors import CloudError
+from infra.install.failures import explain
+
+_CONFIGURED = re.compile(r"^(:env:|global|install)\.([a-z-]+)='(.*)'$", re.MULTILINE)
+
+
+def no_pip(version: tuple[int, int] = sys.version_info[:2]) -> CloudError:
+    name = f"python{version[0]}.{version[1]}-venv"
+    return CloudError(
+        f"this Python has no pip and no ensurepip: apt install {name} (Debian, Ubuntu), then run the same command again"
+    )
+
+
+def pip(python: Path) -> list[str | Path]:
+    """How to run a pip with `python`: the wheel that Python brings along, not installed, else the system's."""
+    for wheel in bundled():
+        return [python, wheel / "pip"]
+    if spec := find_spec("pip"):
+        return [python, Path(str(spec.origin)).parent]
+    raise no_pip()
+
+
+def bundled() -> list[Path]:
+    """The wheels of pip that belong to ensurepip, the newest first; Debian keeps them elsewhere."""
+    spec = find_spec("ensurepip")
+    if spec is None or not spec.origin:
+        return []
+    folders = [Path(spec.origin).parent / "_bundled"]
+    if elsewhere := sysconfig.get_config_var("WHEEL_PKG_DIR"):
+        folders.insert(0, Path(elsewhere))
+    return sorted((wheel for folder in folders for wheel in folder.glob("pip-*.whl")), reverse=True)
+
+
+def uv(home: Path) -> Path:
+    """Where uv's program is once it is there."""
+    return home / "uv" / "bin" / "uv"
+
+
+def fetch_uv(home: Path, python: Path, lock: Path, descriptors: Sequence[int]) -> None:
+    """Bring uv, as `lock` has it, into `home`/uv: whole, or not at all. Raises CloudError."""
+    unfinished = home / f"uv.{os.getpid()}"
+    options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--no-user", "--retries", "2"]
+    quiet = ["--progress-bar", "off", "--disable-pip-version-check", "--no-input"]
+    command = [*pip(python), "install", *options, *quiet, "--target", unfinished, "--requirement", lock]
+    try:
+        # pip, too, keeps others out while it runs, even if we are killed
+        done = subprocess.run(command, pass_fds=descriptors, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise CloudError(explain(done.stdout + done.stderr, home))
+        shutil.rmtree(home / "uv", ignore_errors=True)
+        (unfinished / "lock").write_text(lock.read_text())
+        unfinished.rename(home / "uv")
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def has_uv(home: Path, lock: Path) -> bool:
+    try:
+        return uv(home).exists() and (home / "uv" / "lock").read_text() == lock.read_text()
+    except OSError:
+        return False
+
+
+def command(uv: Path, python: Path, locks: Sequence[Path], constraints: Path, *, anew: bool) -> list[str | Path]:
+    """What installs all of `locks` with uv, files checked by hash; `anew`: also what seems to be there."""
+    words = ["pip", "install", "--require-hashes", "--no-deps", "--no-progress", "--color", "never"]
+    files = [word for lock in locks for word in ("--requirement", lock)]
+    return [
+        uv,
+        *words,
+        *(["--reinstall"] if anew else []),
+        "--build-constraints",
+        constraints,
+        "--python",
+        python,
+        *files,
+    ]
+
+
+def settings(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for uv: where pip is told to look for packages, there uv looks, too."""
+    asked = subprocess.run([*pip(python), "config", "list"], capture_output=True, text=True, check=False)
+    ours = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_RETRIES": "2"} | translated(asked.stdout)
+    if not _keeps_cache(environ):
+        ours["UV_NO_CACHE"] = "1"
+    kept = {name: value for name, value in environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    return ours | kept
+
+
+def translated(configuration: str) -> dict[str, str]:
+    """uv's variables for what `pip config list` says. The environment counts more than files, as with pip."""
+    found = {(section, name): value for section, name, value in _CONFIGURED.findall(configuration)}
+    told = {
+        name: found[section, name] for section in ("global", "install", ":env:") for s, name in found if s == section
+    }
+    names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
+    names |= {"trusted-host": "UV_INSECURE_HOST"}
+    ours = {
+        ours: " ".join(told[theirs].replace("\\n", " ").split()) for theirs, ours in names.items() if theirs in told
+    }
+    if "find-links" in told:
+        ours["UV_FIND_LINKS"] = ",".join(told["find-links"].replace("\\n", " ").split())
+    if told.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+        ours["UV_NO_INDEX"] = "1"
+    if "UV_INDEX" in ours:
+        # As pip: a version may be on any of them. Hashes make that safe.
+        ours["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    return ours
+
+
+def _keeps_cache(environ: Mapping[str, str]) -> bool:
+    """Whether uv can write its cache: without a home folder, or in that of another user, it cannot."""
+    if environ.get("UV_CACHE_DIR"):
+        return True
+    home = environ.get("XDG_CACHE_HOME") or (f"{environ['HOME']}/.cache" if environ.get("HOME") else "")
+    folder = Path(home or os.devnull, "uv")
+    return os.access(next(path for path in (folder, *folder.parents) if path.exists()), os.W_OK)

@@ -1,0 +1,251 @@
+"""Installations as they go wrong: each ends in one line that says what to do, and the same command goes on afterwards.
+
+`make` and `./hireflow` call `infra/install.sh`, which is what runs here, with the real uv and a checkout of small
+packages.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.install import tools
+from infra.venv import ROOT
+from tests.integration.wheels import Checkout, checkout
+
+REFUSED = "http://127.0.0.1:9/simple"  # nobody listens there
+OLD = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python")) + sorted(
+    Path.home().glob(".pyenv/versions/3.10.*/bin/python")
+)
+INTERRUPTED = "interrupted: the same command goes on from here\n"
+
+
+@pytest.fixture(scope="module")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installer, as pip fetches it."""
+    folder = tmp_path_factory.mktemp("uv")
+    tools.fetch_uv(folder, Path(sys.executable), ROOT / "requirements" / "uv.txt", [])
+    return folder / "uv"
+
+
+@pytest.fixture
+def here(tmp_path: Path, uv: Path) -> Checkout:
+    return checkout(tmp_path, uv)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of an index that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/simple"
+
+
+def failed(result: tuple[int, str, str]) -> str:
+    """The one line of a command that has failed."""
+    status, _, err = result
+    assert status == 1, result
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_a_command_installs_its_set_alone_and_no_command_installs_what_is_there(here: Checkout) -> None:
+    status, out, err = here.install("local")
+    assert (status, err) == (0, "")
+    assert "the Python environment: 1 packages are needed" in out
+    assert here.has("alpha")
+    assert not here.has("beta")
+    status, out, _ = here.install("develop", "postgres")
+    assert "2 packages installed" in out  # beta and gamma
+    assert here.has("beta")
+    for names in (("local",), ("aws",), ("develop", "postgres"), ("runtime", "local")):
+        assert here.install(*names, PYTHON="/nonexistent") == (0, "", "")  # not even a Python is started
+
+
+def test_a_lock_that_has_changed_is_installed_anew(here: Checkout) -> None:
+    here.install("local")
+    lock = here.folder / "requirements" / "local.txt"
+    lock.write_text((here.folder / "requirements" / "develop.txt").read_text())
+    os.utime(lock, (2**31, 2**31))
+    assert "1 packages installed" in here.install("local")[1]
+    assert here.has("beta")
+
+
+def test_an_environment_of_the_release_before_is_taken_over(here: Checkout, uv: Path) -> None:
+    """It had one set for all, which pip had installed, and noted that in another file."""
+    here.install("develop")
+    home = here.folder / ".venv"
+    for folder in ("sets", "asked", "uv"):
+        shutil.rmtree(home / folder)
+    (home / "installed").write_text("7a38e33660d6")
+    shutil.copytree(uv, home / "uv")
+    status, out, err = here.install("local")
+    assert (status, err) == (0, "")
+    assert "1 packages are needed, and all of them are there" in out
+    assert here.has("beta")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["of-uv", "of-pip"])
+def test_without_a_network_nothing_changes_and_the_next_command_goes_on(tmp_path: Path, uv: Path, there: bool) -> None:
+    here = checkout(tmp_path, uv if there else None)
+    nowhere = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": REFUSED}
+    line = failed(here.install("local", **nowhere))
+    assert "cannot be downloaded (connection refused): nothing was changed" in line
+    assert not (here.folder / ".venv" / "asked").exists()
+    if not there:
+        shutil.copytree(uv, here.folder / ".venv" / "uv")
+    assert here.install("local")[0] == 0
+    assert here.has("alpha")
+
+
+def test_a_file_of_another_hash_is_refused(here: Checkout) -> None:
+    lock = here.folder / "requirements" / "local.txt"
+    lock.write_text("alpha==1.0 --hash=sha256:" + "0" * 64)
+    assert "by its hash" in failed(here.install("local"))
+    assert not here.has("alpha")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a small disk")
+def test_a_full_disk_is_told(tmp_path: Path, uv: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        here = checkout(small / "checkout", None)
+        (here.folder / ".venv").mkdir()
+        (here.folder / ".venv" / "uv").symlink_to(uv)
+        ballast = small / "ballast"
+        subprocess.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=4096"], capture_output=True, check=False)
+        assert "the disk is full" in failed(here.install("local"))
+        ballast.unlink()
+        assert here.install("local")[0] == 0
+        assert here.has("alpha")
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["uv", "pip"])
+def test_ctrl_c_ends_in_a_line_and_the_same_command_goes_on(tmp_path: Path, uv: Path, silent: str, there: bool) -> None:
+    here = checkout(tmp_path, uv if there else None)
+    process = here.start("local", PIP_NO_INDEX="", PIP_FIND_LINKS="", PIP_INDEX_URL=silent)
+    assert process.stdout
+    waiting = "asking which files there are (" if there else "fetching the installer, uv ("
+    assert any(waiting in line for line in process.stdout)  # it says so by itself, within seconds
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, INTERRUPTED)
+    if not there:
+        shutil.copytree(uv, here.folder / ".venv" / "uv")
+    assert here.install("local")[0] == 0
+    assert here.has("alpha")
+
+
+def test_what_a_kill_has_left_half_made_is_mended(here: Checkout) -> None:
+    """uv takes a package for installed by its metadata, even if its files have not all been written."""
+    here.install("local")
+    home = here.folder / ".venv"
+    [module] = home.glob("lib/*/site-packages/alpha.py")
+    module.unlink()  # a link to uv's cache
+    module.write_text("")
+    for folder in ("sets", "asked"):
+        shutil.rmtree(home / folder)
+    (home / "unfinished").touch()
+    assert not here.has("alpha")
+    assert here.install("local")[0] == 0
+    assert here.has("alpha")
+    assert not (home / "unfinished").exists()
+
+
+def test_an_environment_of_a_python_that_is_gone_is_made_anew(here: Checkout) -> None:
+    here.install("local")
+    python = here.folder / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/nonexistent/python3.11")
+    assert here.install("local")[0] == 0
+    assert here.has("alpha")
+
+
+def test_two_commands_at_once_install_once(here: Checkout) -> None:
+    both = [here.start("local"), here.start("local")]
+    outputs = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("installed in" in out for out, _ in outputs) == 1
+    assert here.has("alpha")
+
+
+@pytest.mark.parametrize("python", OLD, ids=lambda path: path.parts[-3])
+def test_an_old_python_says_what_is_needed(here: Checkout, python: Path) -> None:
+    old = Checkout(here.folder, python, {**here.environment, "PATH": "/nonexistent"})
+    line = failed(run_module(old))
+    assert f"this is Python {python.parts[-3]}, and 3.11 or newer is needed" in line
+    assert "make PYTHON=python3.12" in line
+
+
+def run_module(here: Checkout, user: pwd.struct_passwd | None = None) -> tuple[int, str, str]:
+    """As install.sh does, which needs a PATH."""
+    command = [str(here.python), "-m", "infra.install", "local"]
+    done = subprocess.run(
+        command,
+        cwd=here.folder,
+        env=here.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.skipif(not OLD, reason="no old Python is here")
+def test_an_old_python_hands_over_to_a_newer_one_of_the_path(here: Checkout) -> None:
+    path = here.folder / "path"
+    path.mkdir()
+    (path / "python3.14").write_text("#!/bin/sh\necho 'not installed' >&2\nexit 127\n")  # as version managers do
+    (path / "python3.14").chmod(0o755)
+    (path / "python3.12").symlink_to(here.python)
+    old = Checkout(here.folder, OLD[0], {**here.environment, "PATH": str(path)})
+    status, out, err = run_module(old)
+    assert (status, err) == (0, "")
+    assert f"which is too old: using {path}/python3.12" in out
+    assert here.has("alpha")
+
+
+def test_a_python_that_is_missing_is_told(here: Checkout) -> None:
+    assert "error: python3.99 was not found" in failed(here.install("local", PYTHON="python3.99"))
+
+
+def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path: Path) -> None:
+    """Debian's Python comes without ensurepip and pip; `import venv` works there."""
+    here = checkout(tmp_path, None)
+    (tmp_path / "without").mkdir()
+    hide = "import sys\nsys.modules['ensurepip'] = sys.modules['pip'] = None\n"
+    (tmp_path / "without" / "sitecustomize.py").write_text(hide)
+    line = failed(here.install("local", PYTHONPATH=str(tmp_path / "without")))
+    assert f"apt install python3.{sys.version_info.minor}-venv (Debian, Ubuntu)" in line
+
+
+def test_a_checkout_that_cannot_be_written_is_told(here: Checkout) -> None:
+    """As root everything can be, so that somebody else tries."""
+    python = here.python if os.geteuid() else shutil.which("python3", path="/usr/bin")
+    if python is None or subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]).returncode:
+        pytest.skip("no Python here is for all users")
+    shutil.rmtree(here.folder / ".venv")
+    for folder in here.folder.parents:
+        if "pytest-of-" in str(folder):  # these are for their owner
+            folder.chmod(0o711)
+    here.folder.chmod(0o555)
+    nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    result = run_module(Checkout(here.folder, Path(python), here.environment), nobody)
+    here.folder.chmod(0o755)
+    line = failed(result)
+    assert ".venv cannot be written: Permission denied: use a checkout of your own" in line

@@ -1,0 +1,98 @@
+"""A small checkout whose sets hold wheels made here, and what installs them: for tests of installations.
+
+The installer and its words are real; only the packages are ours, so that no test needs a network but to fetch uv.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from zipfile import ZipFile
+
+from infra.venv import ROOT
+
+_SETS = {"runtime": (), "local": ("alpha",), "aws": ("alpha",), "develop": ("alpha", "beta"), "postgres": ("gamma",)}
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """`folder` is a checkout, `environment` that of its commands, which find packages in its wheels alone."""
+
+    folder: Path
+    python: Path = field(default_factory=lambda: Path(sys.executable).resolve())
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, *names: str, **more: str) -> subprocess.Popen[str]:
+        """Begin to install sets, in a process group of its own."""
+        return subprocess.Popen(
+            ["sh", self.folder / "infra" / "install.sh", *names],
+            env={**self.environment, "PYTHON": str(self.python), **more},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def install(self, *names: str, **more: str) -> tuple[int, str, str]:
+        """Install sets; returns exit status, stdout and stderr."""
+        process = self.start(*names, **more)
+        try:
+            out, err = process.communicate(timeout=120)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        return process.returncode, out, err
+
+    def has(self, module: str) -> bool:
+        """Whether the environment can import a module."""
+        python = self.folder / ".venv" / "bin" / "python"
+        done = subprocess.run([python, "-c", f"from {module} import whole"], capture_output=True, check=False)
+        return done.returncode == 0
+
+
+def checkout(folder: Path, uv: Path | None) -> Checkout:
+    """A checkout in `folder`; `uv` is a folder with the installer, None for one that has still to be fetched."""
+    shutil.copytree(ROOT / "infra", folder / "infra", ignore=shutil.ignore_patterns("__pycache__"))
+    requirements, wheels = folder / "requirements", folder / "wheels"
+    requirements.mkdir()
+    wheels.mkdir()
+    hashes = {name: _wheel(wheels, name) for name in ("alpha", "beta", "gamma")}
+    for name, packages in _SETS.items():
+        lines = "".join(f"{package}==1.0 --hash=sha256:{hashes[package]}\n" for package in packages)
+        (requirements / f"{name}.txt").write_text(lines)
+    (requirements / "build.txt").touch()
+    shutil.copyfile(ROOT / "requirements" / "uv.txt", requirements / "uv.txt")
+    if uv:
+        (folder / ".venv").mkdir()
+        shutil.copytree(uv, folder / ".venv" / "uv", copy_function=os.link)
+    home = folder / "home"
+    home.mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE", "PIP_CERT") if name in os.environ}
+    nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
+    return Checkout(folder, environment={**kept, **nowhere, "HOME": str(home), "TMPDIR": str(home)})
+
+
+def _wheel(folder: Path, name: str) -> str:
+    """Make the wheel of a package with one module; returns its hash."""
+    about = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}.py": "whole = True\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    digests = {
+        path: urlsafe_b64encode(sha256(text.encode()).digest()).decode().rstrip("=") for path, text in files.items()
+    }
+    record = "".join(f"{path},sha256={digests[path]},{len(text)}\n" for path, text in files.items())
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    with ZipFile(path, "w") as archive:
+        for inside, text in {**files, f"{about}/RECORD": f"{record}{about}/RECORD,,\n"}.items():
+            archive.writestr(inside, text)
+    return sha256(path.read_bytes()).hexdigest()

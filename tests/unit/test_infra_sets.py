@@ -1,0 +1,111 @@
+"""The sets of packages: what each holds, that locks are those of their inputs, and where the wheels of Postgres run."""
+
+import ast
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from infra.errors import CloudError
+from infra.install import lock, sets
+from infra.venv import ROOT
+
+LOCAL = ("app.py", "chalicelib", "cli", "infra/cli", "infra/demo", "infra/deploy", "infra/local", "infra/aws")
+NOT_OURS = {"ministack", "hypercorn"}  # of the environment of the embedded AWS
+HASHED = re.compile(r"^[\w.-]+==\S+(?: ; [^\\]+)? \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", re.MULTILINE)
+
+
+def locked(name: str) -> str:
+    return (ROOT / "requirements" / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", lock.NAMES)
+def test_a_lock_is_that_of_its_input(name: str) -> None:
+    """`make lock` makes it so."""
+    text = locked(name)
+    assert lock.stated(text) == lock.fingerprint(name)
+    wanted = lock.pins("\n".join(lock.lines(lock.source(name))))
+    assert wanted.items() <= lock.pins(text).items()
+
+
+@pytest.mark.parametrize("name", lock.NAMES)
+def test_inputs_pin_every_line(name: str) -> None:
+    assert all(lock.pins(line) for line in lock.lines(lock.source(name)))
+
+
+@pytest.mark.parametrize("name", lock.NAMES)
+def test_every_package_of_a_lock_has_hashes_and_no_address(name: str) -> None:
+    text = locked(name)
+    assert len(HASHED.findall(text)) == len(lock.pins(text)) > 0
+    assert "://" not in text
+    assert not re.search(r"^\s*--(?!hash=)", text, re.MULTILINE)
+
+
+def test_each_set_holds_those_before_it_in_the_same_versions() -> None:
+    held = [lock.pins(locked(name)).items() for name in sets.CUMULATIVE]
+    assert all(smaller <= larger for smaller, larger in itertools.pairwise(held))
+    wheels, all_else = lock.pins(locked("postgres")), lock.pins(locked("develop"))
+    assert {name: all_else[name] for name in wheels if name in all_else}.items() <= wheels.items()
+
+
+def test_what_runs_here_needs_nothing_of_the_developers() -> None:
+    assert not {"mypy", "pytest", "ruff", "moto", "playwright", "duckdb"} & set(lock.pins(locked("local")))
+    assert re.findall(r"install\.sh\W+(.*?) <", (ROOT / "hireflow").read_text()) == ["local"]
+
+
+def test_what_runs_here_imports_nothing_else() -> None:
+    of, there = packages_distributions(), lock.pins(locked("local"))
+    files = [
+        path for tree in LOCAL for path in ([ROOT / tree] if tree.endswith(".py") else (ROOT / tree).rglob("*.py"))
+    ]
+    for path in files:
+        for name in set(imports(ast.parse(path.read_text()))) - NOT_OURS:
+            assert any(lock.pins(f"{found}==0").keys() <= there.keys() for found in of.get(name, [name])), (path, name)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The top-level packages of others that a module imports when it runs."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        ours = {"infra", "chalicelib", "cli", "app"}
+        yield from {name.split(".")[0] for name in names} - sys.stdlib_module_names - ours
+        yield from imports(node)
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "glibc", "runs"),
+    [
+        ("Linux", "x86_64", (2, 36), True),
+        ("Linux", "aarch64", (2, 28), True),
+        ("Linux", "x86_64", (2, 27), False),
+        ("Linux", "x86_64", None, False),  # musl
+        ("Linux", "riscv64", (2, 36), False),
+        ("Darwin", "arm64", None, True),
+        ("FreeBSD", "amd64", None, False),
+    ],
+)
+def test_where_a_wheel_of_postgres_runs(system: str, machine: str, glibc: tuple[int, ...] | None, runs: bool) -> None:
+    assert sets.has_postgres_wheel(system, machine, glibc) is runs
+
+
+def test_programs_that_are_named_make_the_wheel_superfluous() -> None:
+    assert not sets.wants_postgres({"HIREFLOW_PG_BIN": "/usr/lib/postgresql/15/bin"})
+
+
+def test_the_sets_of_an_environment(tmp_path: Path) -> None:
+    assert sets.held(["develop", "postgres"]) == ["runtime", "local", "aws", "develop", "postgres"]
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "ministack.txt").touch()
+    ours, apart = sets.environments(tmp_path, ["local", "develop", "postgres", "ministack"])
+    assert (ours.home, ours.sets) == (tmp_path / ".venv", ("develop", "postgres"))
+    assert (apart.home.parent, apart.sets) == (tmp_path / ".venv-aws", ("ministack",))
+    with pytest.raises(CloudError, match="unknown set lokal: one of runtime, local"):
+        sets.environments(tmp_path, ["lokal"])
