@@ -6,12 +6,13 @@ import platform
 import shutil
 import signal
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cli.errors import NoAnswer
+from cli.http import Client
 from infra import venv
 from infra.errors import CloudError
 from infra.local.daemons import Daemon
@@ -131,8 +132,10 @@ def _code() -> str:
 
 
 def _answers(port: int) -> bool:
+    client = Client(patience=5)
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/ready", timeout=5) as answer:  # nosec B310
-            return bool(answer.status == 200)
-    except OSError:
+        return client.send("GET", f"http://{HOST}:{port}/_ministack/ready").ok
+    except NoAnswer:
         return False
+    finally:
+        client.close()

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from infra.cli.show import Output
-from infra.text import printable
+from cli.output import Output
+from cli.text import printable
 
 COLUMNS = ("load", "status", "source")
 ROWS = [(7, "succeeded", "s3://landing/uploads/7/departments_of_the_north.csv"), (12345, "failed", None)]
@@ -26,7 +26,7 @@ def printed(rows: list[tuple[int | str | None, ...]], width: int | None, monkeyp
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Terminal() if width is not None else io.StringIO()
-    Output(stream).table(COLUMNS, rows, ["source"])
+    Output(stream, for_people=True).table(COLUMNS, rows, ["source"])
     return [line.rstrip() for line in _without_styles(stream.getvalue()).splitlines()]
 
 
@@ -72,7 +72,7 @@ def test_a_terminal_gets_no_more_than_colours(monkeypatch: pytest.MonkeyPatch) -
         out.facts({"\x9b": "\x07"})
         with out.progress("x") as progress:
             progress.add_task("y", total=1)
-    assert plain.getvalue() == "\\x1b[2J[bold]:smile:\\r\n\\x9b  \\x07\n"
+    assert plain.getvalue() == "\\x1b[2J[bold]:smile:\\r\n\\x9b\t\\x07\n"
     assert "\\x1b[2J[bold]:smile:\\r" in terminal.getvalue()
 
 
