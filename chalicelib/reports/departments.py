@@ -11,7 +11,7 @@ _LONGEST = 60  # characters of a name in an error
 
 
 def id_of(session: Session, name: str, known: int | None = None) -> int:
-    """The id of the department of this name; capitals count only where it takes them to tell two apart.
+    """The id of the department of this name; capitals only count to tell two apart.
 
     Of several with the name it is the `known` one. Raises Unprocessable, with names that are near if nobody has this
     one, and with the ids if several have it.
@@ -31,9 +31,7 @@ def id_of(session: Session, name: str, known: int | None = None) -> int:
         return known
     listed = " or ".join(map(str, ids[:_SHOWN])) + (" or …" if len(ids) > _SHOWN else "")
     told = f"is the name of {len(ids)} departments" if known is None else f"is not the name of department {known}"
-    raise Unprocessable(
-        f"{_cut(wanted)} {told}: give the department's id, which is {'one of ' * (len(ids) > 1)}{listed}"
-    )
+    raise Unprocessable(f"{_cut(wanted)} {told}: give department_id {listed}")
 
 
 def _near(session: Session, name: str) -> list[str]:

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -599,10 +600,10 @@ def test_statuses_are_those_of_the_api() -> None:
 # --- on a terminal
 
 
-def on_a_terminal(api: FakeApi, *words: str, typed: str = "") -> tuple[int, str]:
+def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, **more: str) -> tuple[int, str]:
     """The exit status, and all that was shown; `typed` once there is a question."""
     ours, theirs = pty.openpty()
-    environ = {**os.environ, "API_URL": api.url, "API_TOKEN": "", "TERM": "xterm", "COLUMNS": "100"}
+    environ = {**os.environ, "API_URL": api.url, "API_TOKEN": "", "TERM": "xterm", "COLUMNS": str(width), **more}
     with subprocess.Popen(
         [ROOT / "hireflow", *words],
         env=environ,
@@ -644,6 +645,38 @@ def test_progress_is_shown_where_somebody_looks(api: FakeApi, tmp_path: Path) ->
     assert "8.0/8.0 kB" in shown
     assert "jobs.csv: load 7 running, 3 rows" in shown
     assert shown.rindex("jobs.csv: load 7 succeeded") > shown.rindex("load 7 running")
+
+
+NAME = "Bureau of Rather Long Names of Departments and Everything that Belongs to Them"
+WIDE = {
+    "loads": ("/loads", {"loads": [load(123456, received=5_000_000, rejected=100_000)], "next_cursor": None}),
+    "load 7": ("/loads/7", load(7, "failed", error="the file is no gzip, whatever its name may say about that")),
+    "rejects 7": ("/loads/7/rejects", rejects(7)),
+    "report quarterly": ("/department/hires/quarterly", [{"year": 2021, **QUARTERLY[0], "department": NAME}]),
+    "report top": ("/department/hires/top", [{"id": 2_147_483_647, "department": NAME, "hired": 1_000_000}]),
+    "backups": ("/backups", {"backups": [{**BACKUP, "verified_at": "2021-07-27T16:02:08Z"}]}),
+    "health": ("/health", {"status": "ok", "last_backup": {"restore_point": POINT, "age_seconds": 1.5, "rows": 1}}),
+}
+
+
+@pytest.mark.parametrize("words", WIDE)
+def test_every_table_fits_80_columns_and_nothing_is_cut(api: FakeApi, words: str) -> None:
+    path, answer = WIDE[words]
+    api.on("GET", path, answer)
+    status, shown = on_a_terminal(api, *words.split(), width=80, NO_COLOR="1")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert status == 0, shown
+    assert max(map(len, lines)) <= 80
+    assert "…" not in shown
+    if NAME in json.dumps(answer):
+        assert all(word in shown for word in NAME.split())
+
+
+def test_there_are_colours_on_a_terminal_but_not_where_they_are_not_wanted(api: FakeApi) -> None:
+    api.on("GET", "/loads", {"loads": [load(7)], "next_cursor": None})
+    assert "\x1b[1m" in on_a_terminal(api, "loads", NO_COLOR="")[1]
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", on_a_terminal(api, "loads", NO_COLOR="1")[1])
+    assert "\x1b" not in on_a_terminal(api, "loads", TERM="dumb")[1]
 
 
 # --- the program

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from cli.commands.stage import _given_out
 from cli.output import Output
+from cli.tables import Moment
 from cli.text import printable
 
 COLUMNS = ("load", "status", "source")
@@ -74,6 +76,26 @@ def test_a_terminal_gets_no_more_than_colours(monkeypatch: pytest.MonkeyPatch) -
             progress.add_task("y", total=1)
     assert plain.getvalue() == "\\x1b[2J[bold]:smile:\\r\n\\x9b\t\\x07\n"
     assert "\\x1b[2J[bold]:smile:\\r" in terminal.getvalue()
+
+
+def test_programs_get_tabs_and_nothing_that_could_be_one_more() -> None:
+    stream = io.StringIO()
+    out = Output(stream)
+    out.table(("id", "name", "at"), [(7, "a\tb\nc", Moment("2021-07-27T16:02:08Z")), (8, None, None)])
+    out.facts({"status": "ok", "rows": 3})
+    assert stream.getvalue() == "id\tname\tat\n7\ta\\tb\\nc\t2021-07-27T16:02:08Z\n8\t\t\nstatus\tok\nrows\t3\n"
+
+
+def test_tokens_fit_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    at = "2021-07-27T16:02:08Z"
+    note = "of the people who plan hiring, and of nobody else"
+    entry = {"id": "0123456789abcdef", "role": "operator", "created_at": at, "revoked_at": at, "note": note}
+    stream = Terminal()
+    Output(stream).table(("id", "role", "created", "revoked", "note"), [_given_out(entry)], ["note"])
+    lines = _without_styles(stream.getvalue()).splitlines()
+    assert lines[1].startswith("0123456789abcdef  operator  2021-07-27 16:02  2021-07-27 16:02  of the people")
+    assert max(map(len, lines)) <= 80
 
 
 @given(st.text())
