@@ -42,8 +42,9 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     home = tmp_path_factory.mktemp("empty")
     venv.EnvBuilder(symlinks=True).create(home)
-    pip = [sys.executable, "-m", "pip", "--python", home / "bin" / "python", "install", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--quiet", wheel], check=True, capture_output=True)
+    python = str(home / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--quiet", str(wheel)], check=True, capture_output=True)
     [site] = home.glob("lib/*/site-packages")
     for name in closure(LIBRARIES):
         for file in metadata.files(name) or ():
@@ -99,7 +100,7 @@ def test_it_requires_few_libraries(program: Path) -> None:
     assert set(requirements(required)) == LIBRARIES
     assert [line for line in required if "extra" in line] == ['boto3>=1.34 ; extra == "aws"']
     assert closure(LIBRARIES) <= LIBRARIES | THEIRS
-    check = [sys.executable, "-m", "pip", "--python", program.with_name("python"), "check"]
+    check = [sys.executable, "-m", "pip", "--python", str(program.with_name("python")), "check"]
     assert subprocess.run(check, capture_output=True, text=True, check=False).returncode == 0
 
 
