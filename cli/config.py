@@ -69,7 +69,8 @@ class Config:
         """The stage whose functions and logs are meant. Raises Misuse."""
         named = self.environ.get("STAGE")
         if not (named or self._deployed or self.environ.get(_AWS)):
-            raise Misuse("STAGE is not set: it names the stage whose functions are meant, as in STAGE=prod")
+            here = ", or start one on this machine with `make up`" if self.folder else ""
+            raise Misuse(f"STAGE is not set: it names the stage whose functions are meant, as in STAGE=prod{here}")
         return named or "local"
 
     @property
