@@ -6,6 +6,8 @@ export STAGE
 
 python := .venv/bin/python
 cloud  := $(python) -m infra.local
+# Of the stage STAGE, though the environment may name an API.
+hireflow := API_URL= ./hireflow
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
@@ -41,7 +43,7 @@ status: venv ## what runs, and where
 	@$(cloud) status
 
 logs: venv ## follow the logs of all functions, from ten minutes ago on
-	@./hireflow logs --follow
+	@$(hireflow) logs --follow
 
 backup: venv ## back up now
 	@$(cloud) invoke backup
@@ -53,13 +55,13 @@ redrive: venv ## offer the events of loads that were given up again
 	@$(cloud) invoke redrive
 
 token: venv ## a new token: ROLE=reader|writer|operator, NOTE=whose
-	@$(cloud) token "$(ROLE)" --note "$(NOTE)"
+	@$(hireflow) token new "$(ROLE)" --note "$(NOTE)"
 
 tokens: venv ## the tokens that were given out
-	@$(cloud) tokens
+	@$(hireflow) token list
 
 revoke: venv ## end a token: TOKEN=its id or itself
-	@$(cloud) revoke "$(TOKEN)"
+	@$(hireflow) token revoke "$(TOKEN)"
 
 deploy: venv-deploy ## bring STAGE=prod, or another one of .chalice/config.json, to AWS: stacks, functions, migrations, a smoke test
 	@$(python) -m infra.deploy deploy
@@ -102,7 +104,7 @@ check: venv-develop ## what guards the code: ruff, mypy, bandit, cfn-lint and pi
 	@$(python) -m ruff format --check
 	@$(python) -m mypy
 	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --recursive app.py chalicelib
-	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --severity-level medium --recursive infra
+	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --severity-level medium --recursive cli infra
 	@.venv/bin/cfn-lint --non-zero-exit-code informational --include-checks I --regions us-east-1 eu-central-1 --template infra/aws/templates/*.yaml
 	@$(python) -m infra.audit
 

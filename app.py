@@ -39,7 +39,7 @@ app.register_middleware(parameters.middleware(app), "http")
 for kind in ("s3", "scheduled", "pure_lambda"):
     app.register_middleware(problems.discreet, kind)
 app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
-app.register_blueprint(presigned.routes)  # POST /uploads
+app.register_blueprint(presigned.routes)  # POST /uploads, DELETE /uploads/{load_id}
 app.register_blueprint(checks.routes)  # POST /uploads/check
 app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
 app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}[/{year}], …/years

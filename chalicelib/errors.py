@@ -6,6 +6,7 @@
     ├── Unauthenticated             401  no token, or none of ours
     ├── Forbidden                   403  the token's role may not do this
     ├── NotFound                    404  no such load, restore point, route
+    ├── TooLate                     409  what was asked for can no longer be done
     ├── TooLarge                    413  more rows than one batch may hold
     ├── UnsupportedMedia            415  the content type is not JSON
     ├── Unprocessable               422  well-formed, but breaks a rule
@@ -70,6 +71,11 @@ class Forbidden(HireflowError):
 class NotFound(HireflowError):
     status = 404
     title = "Not found"
+
+
+class TooLate(HireflowError):
+    status = 409
+    title = "Conflict"
 
 
 class TooLarge(HireflowError):

@@ -24,6 +24,7 @@ MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 UNFINISHED, FINAL = ("queued", "running"), ("succeeded", "failed", "skipped")
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
 NEVER_CAME = "no file came while its form was good; one that comes later is a load of its own"
+CANCELLED = "cancelled before its file came; one that comes later is a load of its own"
 GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
 # Loads that wait for an object which has no version yet. An order to restore keeps its object, even when it was given
 # up; the file of an upload that was given up is a load of its own, since nobody follows that one any longer.
@@ -410,6 +411,21 @@ def expire_uploads(session: Session, wait: timedelta) -> int:
         error=NEVER_CAME,
         wait=f"{wait.total_seconds()} seconds",
     )
+
+
+def cancel_upload(session: Session, load_id: int) -> str | None:
+    """End an announced upload that still waits for its file; its source, None if it does not wait.
+
+    One statement decides, as in `expire_uploads`: a file that comes at the same moment has its load, or finds it ended
+    and begins another.
+    """
+    source = session.scalar(
+        "UPDATE loads SET status = 'skipped', finished_at = now(), error = :error"
+        " WHERE id = :id AND version IS NULL AND kind = 'csv' AND status = 'queued' RETURNING source",
+        id=load_id,
+        error=CANCELLED,
+    )
+    return None if source is None else str(source)
 
 
 def reported(session: Session, files: Mapping[str, int]) -> set[str]:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from infra.errors import CloudError
+from cli.errors import CommandError
 
 RESUMABLE = "the same command goes on from here"
 
@@ -13,10 +13,10 @@ def report(message: str) -> None:
 
 
 def exit_status(run: Callable[[], int | None], interrupted: str = RESUMABLE) -> int:
-    """What `run` returns, 1 for a CloudError, 130 for Ctrl-C; both are told in a line."""
+    """What `run` returns, 1 for a CommandError, 130 for Ctrl-C; both are told in a line."""
     try:
         return run() or 0
-    except CloudError as error:
+    except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

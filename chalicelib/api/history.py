@@ -47,7 +47,7 @@ def list_loads() -> dict[str, Any]:
 @routes.route("/loads/{load_id}", content_types=["*/*"])
 @endpoint
 def show_load(load_id: str) -> dict[str, Any]:
-    wanted = _load_id(load_id)
+    wanted = load_id_of(load_id)
     with services().database.session() as session:
         row = past.get(session, wanted)
     if row is None:
@@ -59,7 +59,7 @@ def show_load(load_id: str) -> dict[str, Any]:
 @endpoint
 @takes(LIMIT)
 def show_rejects(load_id: str) -> Response:
-    wanted, limit = _load_id(load_id), asked(routes.current_request)["limit"]
+    wanted, limit = load_id_of(load_id), asked(routes.current_request)["limit"]
     parts = services()
     with parts.database.session() as session:
         shown = of_load(session, parts.storage.errored, wanted, limit)
@@ -70,7 +70,7 @@ def show_rejects(load_id: str) -> Response:
     )
 
 
-def _load_id(text: str) -> int:
+def load_id_of(text: str) -> int:
     """The number of a load. Raises NotFound."""
     try:
         return LOAD_ID.read(text)

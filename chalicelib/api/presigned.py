@@ -1,10 +1,11 @@
-"""POST /uploads: a form to send a file with, straight to the landing bucket."""
+"""POST /uploads: a form to send a file with, straight to the landing bucket; DELETE /uploads/{load_id}."""
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.history import load_id_of
 from chalicelib.api.problems import endpoint
 from chalicelib.api.requests import correlation_id, json_body
-from chalicelib.ingest.presigned import order_upload
+from chalicelib.ingest.presigned import cancel_upload, order_upload
 from chalicelib.services import services
 
 routes = Blueprint(__name__)
@@ -16,3 +17,11 @@ def uploads() -> Response:
     request, parts = routes.current_request, services()
     ordered = order_upload(parts.database, parts.storage, json_body(request), correlation_id=correlation_id(request))
     return Response(ordered, status_code=201)
+
+
+@routes.route("/uploads/{load_id}", methods=["DELETE"], content_types=["*/*"])
+@endpoint
+def cancel(load_id: str) -> Response:
+    parts = services()
+    cancel_upload(parts.database, parts.storage, load_id_of(load_id))
+    return Response("", status_code=204)

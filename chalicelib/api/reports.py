@@ -1,14 +1,14 @@
 """GET /department/hires/{quarterly,top}[/{year}] and /department/hires/years, as JSON or CSV."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalice.app import Blueprint, Response
 
 from chalicelib import reports
 from chalicelib.api.negotiation import TextResponse, entity_tag, has_already, preferred
-from chalicelib.api.parameters import WholeNumber, asked, takes
+from chalicelib.api.parameters import Text, WholeNumber, asked, takes
 from chalicelib.api.problems import endpoint
 from chalicelib.database import SNAPSHOT, Session
 from chalicelib.datasets import MAX_ID
@@ -23,6 +23,7 @@ TO = WholeNumber(
     "to", "the last year of the hires, itself included", high=reports.LAST, default=reports.LAST, example=2021
 )
 DEPARTMENT_ID = WholeNumber("department_id", "only hires of this department", high=MAX_ID, example=1)
+DEPARTMENT = Text("department", "only hires of the department of this name", example="Staff")
 JSON, CSV = "application/json", "text/csv"
 
 routes = Blueprint(__name__)
@@ -30,22 +31,24 @@ routes = Blueprint(__name__)
 
 @routes.route("/department/hires/quarterly/{year}", content_types=["*/*"])
 @endpoint
-@takes(DEPARTMENT_ID)
+@takes(DEPARTMENT_ID, DEPARTMENT)
 def hires_per_quarter(year: str) -> Response:
     wanted = YEAR.read(year)
     narrowed = asked(routes.current_request)
     name = f"quarterly-hires-{wanted}"
-    return _answer(lambda session: reports.quarterly(session, wanted, **narrowed), reports.QUARTERLY, name)
+    return _answer(
+        lambda session: reports.quarterly(session, wanted, _department(session, narrowed)), reports.QUARTERLY, name
+    )
 
 
 @routes.route("/department/hires/quarterly", content_types=["*/*"])
 @endpoint
-@takes(FROM, TO, DEPARTMENT_ID)
+@takes(FROM, TO, DEPARTMENT_ID, DEPARTMENT)
 def hires_per_quarter_between() -> Response:
     narrowed = asked(routes.current_request)
     first, last = _range(narrowed.pop("from"), narrowed.pop("to"))
     return _answer(
-        lambda session: reports.quarterly_between(session, first, last, **narrowed),
+        lambda session: reports.quarterly_between(session, first, last, _department(session, narrowed)),
         reports.QUARTERLY_BETWEEN,
         f"quarterly-hires{_named(first, last)}",
     )
@@ -72,6 +75,16 @@ def departments_above_mean_between() -> Response:
 @endpoint
 def years_with_hires() -> Response:
     return _answer(lambda session: json.dumps({"years": reports.years(session)}), reports.YEARS, "years-with-hires")
+
+
+def _department(session: Session, asked_for: Mapping[str, Any]) -> int | None:
+    """The id of the department that is asked for, by its id or its name. Raises Unprocessable."""
+    name, by_id = asked_for.get("department"), asked_for.get("department_id")
+    if name is None:
+        return by_id
+    from chalicelib.reports.departments import id_of
+
+    return id_of(session, name, by_id)
 
 
 def _range(first: int, last: int) -> tuple[int, int]:

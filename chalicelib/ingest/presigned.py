@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from chalicelib import instants, loads
-from chalicelib.database import Database
+from chalicelib import history, instants, loads
+from chalicelib.database import Database, Session
 from chalicelib.datasets import DATASETS, Dataset, by_file_name
-from chalicelib.errors import Unprocessable
+from chalicelib.errors import NotFound, TooLate, Unprocessable
 from chalicelib.storage import Storage
 
 FORM_SECONDS: Final = 3600
@@ -58,6 +58,33 @@ def order_upload(
         "key": key,
         "expires_at": instants.text(expires_at, "seconds"),
     }
+
+
+def cancel_upload(database: Database, storage: Storage, load_id: int) -> None:
+    """End the load of an announced file that has not come: it is `skipped`. Nothing changes if it was cancelled before.
+
+    A file that comes later, with a form that is still good, is a load of its own. Raises NotFound if no file was
+    announced as this load, and TooLate if its file is there or its load has ended.
+    """
+    with database.transaction() as session:  # whoever takes the load for its file waits until we have looked at S3
+        source = loads.cancel_upload(session, load_id)
+        if source is None:
+            _refuse_to_cancel(session, storage, load_id)
+            return
+        key = source.removeprefix(storage.landing.url(""))
+        if any(found.key == key for found in storage.landing.objects(key)):
+            raise TooLate(f"the file of load {load_id} has arrived: it goes on")
+
+
+def _refuse_to_cancel(session: Session, storage: Storage, load_id: int) -> None:
+    """Say why a load does not wait for a file; nothing if it was cancelled. Raises NotFound, TooLate."""
+    load = history.get(session, load_id)
+    if load is None or not load["source"].startswith(storage.landing.url(f"uploads/{load_id}/")):
+        raise NotFound(f"there is no upload {load_id}")
+    if load["status"] in loads.UNFINISHED:
+        raise TooLate(f"the file of load {load_id} has arrived: it is {load['status']}, and goes on")
+    if load["error"] != loads.CANCELLED:
+        raise TooLate(f"load {load_id} has ended: it {load['status']}")
 
 
 def checked(body: Any) -> Order:

@@ -6,9 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from cli.follow import FINAL
+from cli.output import Output
+from cli.tables import Cell
 from infra.commandline import exit_status, report
 from infra.demo.platform import Platform
-from infra.demo.show import Live, Row, cell, heading, rejects_by_reason, say, table
+from infra.demo.show import Live, Row, cell, heading, rejects_by_reason, say
 from infra.errors import CloudError
 from infra.local.commands import commands
 from infra.progress import Progress
@@ -19,7 +22,7 @@ _LOADING, _HEALING = 120, 240  # seconds; a sweep every 3 minutes heals what a c
 _POLL = 0.25
 _RENAMED = 3  # the department that is changed and restored
 _YEAR = 2021
-_FINAL = ("succeeded", "failed", "skipped")
+_FLEXIBLE = ("department", "job")
 
 
 def main() -> int:
@@ -77,7 +80,7 @@ def _load(platform: Platform, files: Sequence[File]) -> list[Row]:
         return f"{sum(found[source]['received'] for source in sources if source in found)} rows "
 
     def ended() -> bool:
-        return all(source in found and found[source]["status"] in _FINAL for source in sources)
+        return all(source in found and found[source]["status"] in FINAL for source in sources)
 
     _wait(state, received, ended, _LOADING)
     return [found[source] for source in sources]
@@ -131,9 +134,11 @@ def check(file: File, load: Row) -> None:
 
 def show_loads(loads: list[Row]) -> None:
     heading("The loads (GET /loads)")
-    columns = ("id", "received", "inserted", "updated", "unchanged", "superseded", "rejected", "resolved")
-    rows = [[load["source"].rpartition("sample/")[2], *(load[column] for column in columns)] for load in loads]
-    say(table(("file", *columns), rows))
+    for load in loads:
+        say(f"  load {load['id']} is of {load['source'].rpartition('sample/')[2]}")
+    counts = ("received", "inserted", "updated", "unchanged", "superseded", "rejected", "resolved")
+    rows = [[name, *(load[name] for load in loads)] for name in counts]
+    _table(("rows", *(f"load {load['id']}" for load in loads)), rows)
     say("  received = inserted + updated + unchanged + superseded (the same id again, later) + rejected;")
     say("  resolved: of the rejected ones, loaded once their department and job had come.")
 
@@ -179,7 +184,7 @@ def _followed(platform: Platform, status_url: str) -> Row:
         latest.update(platform.get(status_url))
         return f"restore: {latest['status']}"
 
-    _wait(state, str, lambda: latest["status"] in _FINAL, _LOADING)
+    _wait(state, str, lambda: latest["status"] in FINAL, _LOADING)
     if latest["status"] != "succeeded":
         raise CloudError(f"the restore {latest['status']}: {latest['error']}")
     return latest
@@ -193,15 +198,19 @@ def _department(platform: Platform) -> str:
 
 def show_reports(platform: Platform) -> None:
     heading(f"Departments that hired more than the average in {_YEAR} (GET /department/hires/top/{_YEAR})")
-    say(_report(platform.get(f"/department/hires/top/{_YEAR}")))
+    _report(platform.get(f"/department/hires/top/{_YEAR}"))
     quarterly = platform.get(f"/department/hires/quarterly/{_YEAR}")
     heading(f"Hires per quarter of {_YEAR} (GET /department/hires/quarterly/{_YEAR}), 8 of {len(quarterly)} rows")
-    say(_report(quarterly[:8]))
+    _report(quarterly[:8])
 
 
-def _report(rows: list[Row]) -> str:
-    columns = tuple(rows[0]) if rows else ("nothing",)
-    return table(columns, [list(row.values()) for row in rows])
+def _report(rows: list[Row]) -> None:
+    _table(tuple(rows[0]) if rows else ("nothing",), [list(row.values()) for row in rows])
+
+
+def _table(columns: Sequence[str], rows: list[list[Cell]]) -> None:
+    """On a terminal or not, it is for people. Columns of text give way where it is narrow."""
+    Output(sys.stdout, for_people=True).table(columns, rows, _FLEXIBLE)
 
 
 def say_where_to_look(platform: Platform) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.api import Api
 from infra.errors import CloudError
 from infra.local.commands import Commands
 from infra.sample import File
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 Row = dict[str, Any]
-_PATIENCE = 60  # seconds that an API which says "try again" is asked again
+_PATIENCE = 60  # seconds that a backup which is put off is asked for again
+_TRIES = 12  # of a request that the API puts off, some 5 seconds each time
 
 
 class Platform:
@@ -30,6 +30,7 @@ class Platform:
         self.stage = commands.stage
         self.env_file = commands.state.env_file
         self.env: Mapping[str, str] = commands.state.read_env()
+        self._api = Api(self.env["API_URL"], self.env["API_TOKEN"], tries=_TRIES)
         self._s3: S3Client = boto3.session.Session(
             aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
@@ -40,16 +41,11 @@ class Platform:
             config=Config(s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=60),
         )
 
-    @property
-    def _authorization(self) -> dict[str, str]:
-        token = self.env["API_TOKEN"]
-        return {"Authorization": f"Bearer {token}"} if token else {}
-
     def get(self, path: str) -> Any:
-        return self._call("GET", path)
+        return self._api.get(path)
 
     def post(self, path: str, body: Any) -> Any:
-        return self._call("POST", path, body)
+        return self._api.post(path, body)
 
     def upload(self, file: File) -> str:
         """Put a file into the landing bucket; returns the source that its load will name."""
@@ -81,29 +77,3 @@ class Platform:
     def newest_load(self) -> int:
         """The id of the newest load; 0 where there is none."""
         return max((int(load["id"]) for load in self.get("/loads?limit=1")["loads"]), default=0)
-
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            request = urllib.request.Request(
-                self.env["API_URL"] + path,
-                method=method,
-                data=None if body is None else json.dumps(body).encode(),
-                headers={"Content-Type": "application/json", **self._authorization},
-            )
-            try:
-                with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # nosec B310
-                    return json.load(answer)
-            except urllib.error.HTTPError as error:
-                if error.code != 503 or time.monotonic() > deadline:
-                    raise CloudError(f"{method} {path} was answered with {error.code}: {_detail(error)}") from error
-                time.sleep(2)
-            except (OSError, ValueError) as error:
-                raise CloudError(f"{method} {path} failed: {error}") from error
-
-
-def _detail(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.load(error)["detail"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return str(error.reason)

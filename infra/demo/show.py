@@ -4,11 +4,11 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TextIO
 
+from cli.text import printable
 from infra.progress import QUIET
-from infra.text import printable
 
 Row = dict[str, Any]
 _NUMBER = re.compile(r"(?<=_id )\d+(?= does not exist)")
@@ -21,23 +21,6 @@ def heading(text: str) -> None:
 
 def say(text: str) -> None:
     print(text, flush=True)
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Aligned columns, numbers to the right."""
-    body = [[cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *body, strict=True)]
-    numeric = [bool(body) and all(row[i].isdigit() for row in body) for i in range(len(columns))]
-    lines = [columns, ["-" * width for width in widths], *body]
-    return "\n".join(_aligned(line, widths, numeric) for line in lines)
-
-
-def _aligned(line: Sequence[str], widths: list[int], numeric: list[bool]) -> str:
-    cells = (
-        text.rjust(width) if right else text.ljust(width)
-        for text, width, right in zip(line, widths, numeric, strict=True)
-    )
-    return "  " + "  ".join(cells).rstrip()
 
 
 def cell(value: Any) -> str:

@@ -4,10 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,9 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli import functions
+from cli.api import Api
+from cli.errors import CommandError
 from infra.deploy import project
 from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms
 from infra.deploy.target import Target
@@ -24,7 +24,6 @@ from infra.locks import attempts, locked
 Report = Callable[[str], None]
 Steps = tuple[tuple[str, Callable[[Target], None]], ...]
 _LOG_DAYS = 14
-_PATIENCE = 60  # seconds for an answer of the API
 _PROPAGATION = 90  # seconds until a new role is known everywhere, generously
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
 DEAD_LETTERS = {
@@ -96,31 +95,21 @@ def _origin(target: Target) -> str:
 
 
 def accepts_token(target: Target, token: str) -> bool:
-    """Whether the API knows a token. Raises CloudError when it cannot be asked."""
-    request = urllib.request.Request(f"{api_url(target)}/loads?limit=1", headers={"Authorization": f"Bearer {token}"})
+    """Whether the API knows a token. Raises CommandError when it cannot be asked."""
+    api = Api(api_url(target), token)
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE):  # nosec B310
-            return True
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == HTTPStatus.UNAUTHORIZED:
-            return False
-        raise CloudError(f"the API answers {error.code}") from error
-    except OSError as error:
-        raise CloudError(f"the API cannot be reached: {error}") from error
+        answer = api.send("GET", "/loads", {"limit": 1}, accepted=(HTTPStatus.UNAUTHORIZED,))
+    finally:
+        api.close()
+    return answer.ok
 
 
 def invoke(target: Target, function: str, payload: Any) -> Any:
     """Call a function, wait for its result. Raises CloudError when it fails."""
     try:
-        answer = target.client("lambda").invoke(FunctionName=target.function(function), Payload=json.dumps(payload))
-        result = json.loads(answer["Payload"].read() or b"null")
-    except (BotoCoreError, ClientError) as error:
-        raise CloudError(f"{function} cannot be invoked: {error}") from error
-    if "FunctionError" in answer:
-        details = result if isinstance(result, dict) else {}
-        raise CloudError(f"{function} failed: {details.get('errorType')}: {details.get('errorMessage')}")
-    return result
+        return functions.invoke(target.client("lambda"), target.function(function), payload)
+    except CommandError as error:
+        raise CloudError(str(error)) from error
 
 
 def invoke_later(target: Target, function: str, payload: Any) -> None:
@@ -131,21 +120,6 @@ def invoke_later(target: Target, function: str, payload: Any) -> None:
         )
     except (BotoCoreError, ClientError) as error:
         raise CloudError(f"{function} cannot be invoked: {error}") from error
-
-
-def scheduled_event(region: str) -> dict[str, Any]:
-    """What EventBridge sends."""
-    return {
-        "version": "0",
-        "id": "00000000-0000-0000-0000-000000000000",
-        "detail-type": "Scheduled Event",
-        "source": "aws.events",
-        "account": "000000000000",
-        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": region,
-        "resources": [],
-        "detail": {},
-    }
 
 
 def make_queue(target: Target) -> None:

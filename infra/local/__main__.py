@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from cli.output import Output
 from infra.commandline import exit_status, report
 from infra.local.commands import Commands, commands, stages
 from infra.local.verify import verify_backups
@@ -53,17 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     verify = add("verify", "re-read backups and check everything", _verify)
     verify.add_argument("--point", help="this restore point instead of the newest one")
     verify.add_argument("--all", action="store_true", help="all restore points, from that one back")
-    token = add("token", "print a new token", _token)
-    token.add_argument("role", help="reader, writer or operator")
-    token.add_argument("--note", default="", help="whose it is")
-    add("tokens", "the tokens that were given out", _tokens)
-    add("revoke", "end a token", _revoke).add_argument("token", help="itself, or its id")
     return parser
 
 
 def _status(cloud: Commands, _: argparse.Namespace) -> None:
-    for name, value in cloud.status().items():
-        print(f"{name:<10} {value}")
+    Output(sys.stdout, for_people=True).facts(cloud.status())
 
 
 def _env(cloud: Commands, _: argparse.Namespace) -> None:
@@ -79,22 +73,6 @@ def _invoke(cloud: Commands, args: argparse.Namespace) -> None:
 
 def _verify(cloud: Commands, args: argparse.Namespace) -> int:
     return verify_backups(cloud.invoke_scheduled, args.point, every=args.all)
-
-
-def _token(cloud: Commands, args: argparse.Namespace) -> None:
-    order = {"action": "create", "role": args.role, "note": args.note}
-    print(cloud.invoke("tokens", order)["token"])  # nothing else, for `$(make -s token …)`
-
-
-def _tokens(cloud: Commands, _: argparse.Namespace) -> None:
-    for token in cloud.invoke("tokens", {"action": "list"}):
-        state = f"revoked {token['revoked_at']}" if token["revoked_at"] else "valid"
-        print(f"{token['id']}  {token['role']:<8}  {token['created_at']}  {state}  {token['note']}")
-
-
-def _revoke(cloud: Commands, args: argparse.Namespace) -> None:
-    revoked: dict[str, Any] = cloud.invoke("tokens", {"action": "revoke", "token": args.token})
-    print(f"{revoked['id']} was revoked at {revoked['revoked_at']}")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ import os
 import shutil
 import signal
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cli.errors import NoAnswer
+from cli.http import Client
 from infra import venv
 from infra.errors import CloudError
 from infra.install import sets
@@ -128,8 +129,10 @@ def _code() -> str:
 
 
 def _answers(port: int) -> bool:
+    client = Client(patience=5)
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/ready", timeout=5) as answer:  # nosec B310
-            return bool(answer.status == 200)
-    except OSError:
+        return client.send("GET", f"http://{HOST}:{port}/_ministack/ready").ok
+    except NoAnswer:
         return False
+    finally:
+        client.close()

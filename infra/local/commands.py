@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import migrations
+from cli.functions import scheduled_event
 from infra.deploy import driver, removal
 from infra.deploy.logins import Logins, authentication
 from infra.deploy.target import PASSED_THROUGH, Target, bucket_names, queue_names
@@ -54,7 +55,7 @@ class Commands:
         If nothing has stopped since the last sweep of this kind, no event was lost, and the sweep works as on schedule.
         """
         restarted = incarnation is None or incarnation != self.state.notes().get("swept")
-        event = driver.scheduled_event(target.aws["AWS_DEFAULT_REGION"])
+        event = scheduled_event(target.aws["AWS_DEFAULT_REGION"])
         try:
             driver.invoke_later(target, "sweep", event | {"detail": {"restarted": restarted}})
         except CloudError as error:
@@ -96,7 +97,7 @@ class Commands:
 
     def invoke_scheduled(self, function: str, detail: Mapping[str, Any]) -> Any:
         """Call a function that has a schedule with more than that would tell it."""
-        event = driver.scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"])
+        event = scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"])
         return driver.invoke(self.deployed(), function, event | {"detail": dict(detail)})
 
     def deployed(self) -> Target:

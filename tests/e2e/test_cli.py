@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,27 @@ def test_a_check_tells_what_an_upload_does(cloud: Cloud, run: Run, write: Write)
     assert "150 received: 2 inserted" in checked.stdout
 
 
+def test_an_upload_that_is_broken_off_is_cancelled(cloud: Cloud, run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "jobs.csv").open("wb") as file:
+        file.truncate(2 << 30)  # so large that it is under way for a while; no disk is needed for it
+    before = cloud.newest_load()
+    own = {**os.environ, "API_URL": cloud.env["API_URL"], "API_TOKEN": cloud.env["API_TOKEN"]}
+    command: list[str | Path] = [ROOT / "hireflow", "upload", "jobs.csv"]
+    with subprocess.Popen(command, cwd=tmp_path, env=own, stderr=subprocess.PIPE, text=True) as sending:
+        until(
+            lambda: cloud.sql("SELECT coalesce(max(id), 0) FROM loads")[0][0] > before, "a load that waits for its file"
+        )
+        sending.send_signal(signal.SIGINT)
+        said = sending.communicate(timeout=PATIENCE)[1]
+    assert (sending.returncode, said) == (130, f"load {before + 1} cancelled\n")
+    load = cloud.load(before + 1)
+    assert (load["status"], load["error"].partition(";")[0]) == ("skipped", "cancelled before its file came")
+    assert cloud.send("DELETE", f"/uploads/{before + 1}").status == 204
+    assert "Contents" not in cloud.s3.list_objects_v2(
+        Bucket=cloud.env["LANDING_BUCKET"], Prefix=f"uploads/{before + 1}/"
+    )
+
+
 def test_reports_are_those_of_the_api(cloud: Cloud, run: Run, write: Write) -> None:
     run("upload", write("hired_employees.csv", HIRES), *(write(name, text) for name, text in PARENTS.items()))
     report = cloud.get("/department/hires/quarterly/2021").body
@@ -97,6 +119,13 @@ def test_reports_are_those_of_the_api(cloud: Cloud, run: Run, write: Write) -> N
     csv = run("report", "quarterly", "2021", "--csv").stdout
     assert csv.splitlines()[0] == '"department","job","q1","q2","q3","q4"'
     assert csv.splitlines()[1:] == ['"Sales","Clerk",1,0,0,0', '"Staff","Clerk",0,0,1,0']
+    named = json.loads(run("report", "quarterly", "2021", "--department", "staff", "--json").stdout)
+    assert named == [row for row in report if row["department"] == "Staff"] != []
+    unknown = run("report", "quarterly", "2021", "--department", "Stafff")
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        "error: 422 Unprocessable content: there is no department 'Stafff': near are 'Staff'\n",
+    )
     assert run("report", "quarterly", "--from", "2020", "--to", "2021").stdout.splitlines()[1].split()[0] == "2021"
 
 
@@ -143,5 +172,5 @@ def test_tokens_are_given_out_and_ended(cloud: Cloud, run: Run) -> None:
 def test_health_and_the_dashboards_address_are_told(cloud: Cloud, run: Run) -> None:
     done = run("health")
     assert done.returncode == 0
-    assert "database        ok" in done.stdout
+    assert "database\tok" in done.stdout.splitlines()
     assert run("open").stdout == f"{cloud.env['API_URL']}/\n"

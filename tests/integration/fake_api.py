@@ -56,6 +56,8 @@ class FakeApi:
     url: str = ""
     kept: int = 1 << 20
     asked: list[Asked] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+    _held: set[tuple[str, str]] = field(default_factory=set)
     _answers: dict[tuple[str, str], list[Answer]] = field(default_factory=lambda: defaultdict(list))
 
     def on(self, method: str, path: str, body: Any = None, status: int = 200, **headers: str) -> None:
@@ -69,6 +71,10 @@ class FakeApi:
         body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
         self.on(method, path, body, status, Content_Type="application/problem+json")
 
+    def hold(self, method: str, path: str) -> None:
+        """Give no answer there until all is over, though the request is remembered."""
+        self._held.add((method, path))
+
     def forget(self, method: str, path: str) -> None:
         """Answer nothing there, as for a route that there is not."""
         del self._answers[method, path]
@@ -78,6 +84,8 @@ class FakeApi:
 
     def answer(self, asked: Asked) -> Answer:
         self.asked.append(asked)
+        if (asked.method, asked.path) in self._held:
+            self.ended.wait()
         given = self._answers[asked.method, asked.path]
         if not given:
             return Answer(403, b'{"message": "Missing Authentication Token"}', {"Content-Type": "application/json"})
@@ -92,6 +100,9 @@ def fake_api() -> Iterator[FakeApi]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            self._serve()
+
+        def do_DELETE(self) -> None:
             self._serve()
 
         def do_POST(self) -> None:
@@ -123,6 +134,7 @@ def fake_api() -> Iterator[FakeApi]:
     try:
         yield fake
     finally:
+        fake.ended.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -69,7 +69,7 @@ def test_a_role_may_do_what_it_is_for_and_no_more(guarded: Api, method: str, pat
 def test_what_each_kind_of_route_asks_for() -> None:
     assert needed("GET", "/loads/{load_id}") is Role.READER
     assert needed("POST", "/job/upload") is needed("POST", "/job/upload/batch") is Role.WRITER
-    assert needed("POST", "/uploads") is Role.WRITER
+    assert needed("POST", "/uploads") is needed("DELETE", "/uploads/{load_id}") is Role.WRITER
     assert needed("POST", "/job/backup/restore") is needed("DELETE", "/loads/{load_id}") is Role.OPERATOR
     assert needed("GET", "/health") is None
     assert needed("POST", "/health") is Role.OPERATOR

@@ -11,6 +11,7 @@ from chalicelib.api.requests import MAX_BODY
 from chalicelib.api.uploads import MAX_ROWS
 from chalicelib.backups.run import run_backup
 from chalicelib.database import Database
+from chalicelib.services import services
 from tests.integration.api import Api
 from tests.integration.s3_fixtures import S3
 
@@ -34,7 +35,9 @@ def test_every_example_works(api: Api, database: Database, s3: S3) -> None:
             answered["backed up"] = run_backup(database, s3.storage, retention=RETENTION)
         bodies = operation.body.examples.values() if operation.body else [None]
         for body in bodies:
-            if operation.body is None:
+            if operation.method == "DELETE":
+                answer = api.send("DELETE", operation.path.format(load_id=answered["upload_file"]["load_id"]))
+            elif operation.body is None:
                 answer = api.get(address(operation))
             else:
                 sent = body.encode() if isinstance(body, str) else body
@@ -66,12 +69,22 @@ def refused(api: Api, operation: Operation, status: int) -> int:
         }
         media = {"Content-Type": "text/csv"} if status == 415 else {}
         return api.post(operation.path, bodies[status], **media).status
+    if operation.method == "DELETE":
+        load_id = api.post("/job/upload", {"job": "Clerk"}).body["load_id"] if status == 404 else arrived(api)
+        return api.send("DELETE", operation.path.format(load_id=load_id)).status
     wrong = dict.fromkeys((parameter.name for parameter in operation.parameters), "none")
     right = {parameter.name: parameter.example for parameter in operation.parameters}
     found = status == 422 and 404 in operation.refusals  # what the path names is there then, and the query is wrong
     path = operation.path.format(**(right if found else wrong))
     query = {n: v for n, v in wrong.items() if f"{{{n}}}" not in operation.path} if status == 422 else {}
     return api.get(f"{path}?{urlencode(query)}").status
+
+
+def arrived(api: Api) -> int:
+    """An announced upload that has been loaded."""
+    order = api.post("/uploads", {"dataset": "jobs", "filename": "jobs.csv", "size": 10}).body
+    services().storage.landing.put(order["key"], b"1,Clerk\n", "text/csv")
+    return int(order["load_id"])
 
 
 def refused_file(api: Api, status: int) -> int:

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -19,8 +20,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from infra.cli.app import app
-from infra.cli.commands.history import STATUSES
+from cli.app import app
+from cli.commands.history import STATUSES
 from infra.venv import ROOT
 from tests.integration.fake_api import FakeApi, fake_api
 
@@ -253,6 +254,26 @@ def test_a_file_of_any_size_takes_little_memory(api: FakeApi, tmp_path: Path) ->
     assert api.to("/landing7")[0].length > size
 
 
+def test_programs_are_told_of_each_load_as_it_ends(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    expect_upload(api, 8, load(8, "failed", error="no gzip"))
+    api.on("GET", "/loads/7", load(7))
+    done = run("upload", write("jobs.csv"), write("jobs_2.csv"), "--json")
+    assert done.exit_code == 1
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["file"]: (line["id"], line["status"]) for line in found} == {
+        "jobs.csv": (7, "succeeded"),
+        "jobs_2.csv": (8, "failed"),
+    }
+    assert load(7).items() <= next(line for line in found if line["id"] == 7).items()
+
+
+def test_programs_that_do_not_wait_are_told_the_ids(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    done = run("upload", write("jobs.csv"), "--no-wait", "--json")
+    assert json.loads(done.stdout) == {"file": "jobs.csv", "id": 7, "status": "queued"}
+
+
 # --- check
 
 
@@ -320,6 +341,14 @@ def test_loads_are_listed_over_pages(api: FakeApi, run: Run) -> None:
     ]
 
 
+def test_a_load_is_listed_by_the_name_of_its_file(api: FakeApi, run: Run) -> None:
+    sent = load(8, kind="api", source="POST /job/upload")
+    api.on("GET", "/loads", {"loads": [load(9), sent], "next_cursor": None})
+    head, *rows = (line.split("\t") for line in run("loads").stdout.splitlines())
+    assert [row[head.index("file")] for row in rows] == ["jobs.csv", "POST /job/upload"]
+    assert json.loads(run("loads", "--json").stdout)[0]["source"] == "s3://landing/uploads/9/jobs.csv"
+
+
 def test_no_loads_are_no_failure(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads", {"loads": [], "next_cursor": None})
     done = run("loads")
@@ -364,6 +393,7 @@ QUARTERLY = [{"department": "Staff", "job": "Clerk", "q1": 1, "q2": 0, "q3": 22,
     [
         (["quarterly", "2021"], "/department/hires/quarterly/2021", {}),
         (["quarterly", "2021", "--department", "3"], "/department/hires/quarterly/2021", {"department_id": "3"}),
+        (["quarterly", "2021", "--department", "Staff"], "/department/hires/quarterly/2021", {"department": "Staff"}),
         (["quarterly", "--from", "2019"], "/department/hires/quarterly", {"from": "2019"}),
         (["top", "--from", "2019", "--to", "2021"], "/department/hires/top", {"from": "2019", "to": "2021"}),
     ],
@@ -375,7 +405,7 @@ def test_reports_are_of_a_year_or_a_range(
     done = run("report", *words)
     assert done.exit_code == 0, done.output
     assert api.asked[0].query == query
-    assert done.stdout.splitlines() == ["department  job    q1  q2  q3  q4", "Staff       Clerk   1   0  22   3"]
+    assert done.stdout.splitlines() == ["department\tjob\tq1\tq2\tq3\tq4", "Staff\tClerk\t1\t0\t22\t3"]
     assert json.loads(run("report", *words, "--json").stdout) == QUARTERLY
 
 
@@ -408,11 +438,10 @@ def expect_restores(api: FakeApi, **ended: Any) -> None:
 
 def test_restore_points_are_listed(api: FakeApi, run: Run) -> None:
     api.on("GET", "/backups", {"backups": [BACKUP, {**BACKUP, "verified_at": BACKUP["created_at"]}]})
-    lines = run("backups").stdout.splitlines()
-    assert lines[0].split() == ["restore", "point", "age", "verified", *TABLES, "bytes"]
-    assert lines[1].split()[0] == POINT
-    assert lines[1].split()[-1] == "1500"
-    assert lines[2].split()[3] == "ago"
+    head, first, second = (line.split("\t") for line in run("backups").stdout.splitlines())
+    assert head == ["restore point", "age", "verified", "rows", "bytes"]
+    assert (first[0], first[2:]) == (POINT, ["", "3600", "1500"])
+    assert second[2].endswith(" ago")
 
 
 def test_a_restore_tells_what_it_does_and_takes_parents_first(api: FakeApi, run: Run) -> None:
@@ -461,7 +490,7 @@ def test_health_is_told_by_the_exit_status_too(api: FakeApi, run: Run, status: i
     api.on("GET", "/health", {"status": "ok", "last_backup": {"restore_point": POINT, "age_seconds": 1.5}}, status)
     done = run("health")
     assert done.exit_code == exit_status
-    assert done.stdout.splitlines()[1] == f"last_backup  restore_point {POINT}, age_seconds 1.5"
+    assert done.stdout.splitlines()[1] == f"last_backup\trestore_point {POINT}, age_seconds 1.5"
 
 
 def test_the_dashboard_has_an_address(api: FakeApi, run: Run) -> None:
@@ -571,10 +600,10 @@ def test_statuses_are_those_of_the_api() -> None:
 # --- on a terminal
 
 
-def on_a_terminal(api: FakeApi, *words: str, typed: str = "") -> tuple[int, str]:
+def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, **more: str) -> tuple[int, str]:
     """The exit status, and all that was shown; `typed` once there is a question."""
     ours, theirs = pty.openpty()
-    environ = {**os.environ, "API_URL": api.url, "API_TOKEN": "", "TERM": "xterm", "COLUMNS": "100"}
+    environ = {**os.environ, "API_URL": api.url, "API_TOKEN": "", "TERM": "xterm", "COLUMNS": str(width), **more}
     with subprocess.Popen(
         [ROOT / "hireflow", *words],
         env=environ,
@@ -618,6 +647,38 @@ def test_progress_is_shown_where_somebody_looks(api: FakeApi, tmp_path: Path) ->
     assert shown.rindex("jobs.csv: load 7 succeeded") > shown.rindex("load 7 running")
 
 
+NAME = "Bureau of Rather Long Names of Departments and Everything that Belongs to Them"
+WIDE = {
+    "loads": ("/loads", {"loads": [load(123456, received=5_000_000, rejected=100_000)], "next_cursor": None}),
+    "load 7": ("/loads/7", load(7, "failed", error="the file is no gzip, whatever its name may say about that")),
+    "rejects 7": ("/loads/7/rejects", rejects(7)),
+    "report quarterly": ("/department/hires/quarterly", [{"year": 2021, **QUARTERLY[0], "department": NAME}]),
+    "report top": ("/department/hires/top", [{"id": 2_147_483_647, "department": NAME, "hired": 1_000_000}]),
+    "backups": ("/backups", {"backups": [{**BACKUP, "verified_at": "2021-07-27T16:02:08Z"}]}),
+    "health": ("/health", {"status": "ok", "last_backup": {"restore_point": POINT, "age_seconds": 1.5, "rows": 1}}),
+}
+
+
+@pytest.mark.parametrize("words", WIDE)
+def test_every_table_fits_80_columns_and_nothing_is_cut(api: FakeApi, words: str) -> None:
+    path, answer = WIDE[words]
+    api.on("GET", path, answer)
+    status, shown = on_a_terminal(api, *words.split(), width=80, NO_COLOR="1")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert status == 0, shown
+    assert max(map(len, lines)) <= 80
+    assert "…" not in shown
+    if NAME in json.dumps(answer):
+        assert all(word in shown for word in NAME.split())
+
+
+def test_there_are_colours_on_a_terminal_but_not_where_they_are_not_wanted(api: FakeApi) -> None:
+    api.on("GET", "/loads", {"loads": [load(7)], "next_cursor": None})
+    assert "\x1b[1m" in on_a_terminal(api, "loads", NO_COLOR="")[1]
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", on_a_terminal(api, "loads", NO_COLOR="1")[1])
+    assert "\x1b" not in on_a_terminal(api, "loads", TERM="dumb")[1]
+
+
 # --- the program
 
 
@@ -629,8 +690,8 @@ def hireflow(*words: str, program: Path = ROOT / "hireflow", **environ: str) -> 
 
 def test_it_runs_from_anywhere_through_links(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "far" / "away").mkdir(parents=True)
-    (tmp_path / "infra").mkdir()
-    (tmp_path / "infra" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "__init__.py").write_text("raise SystemExit('the wrong one')")
     (tmp_path / "typing.py").write_text("raise SystemExit('the wrong one')")
     (tmp_path / "far" / "away" / "hf").symlink_to(os.path.relpath(ROOT / "hireflow", tmp_path / "far" / "away"))
     (tmp_path / "far" / "link").symlink_to("away/hf")
@@ -642,18 +703,61 @@ def test_it_runs_from_anywhere_through_links(api: FakeApi, tmp_path: Path, monke
     assert "load 7 succeeded" in done.stdout
 
 
-def test_an_interruption_is_quiet(api: FakeApi, tmp_path: Path) -> None:
-    expect_upload(api, 7, load(7, "running"))
-    program: list[str | Path] = [ROOT / "hireflow", "upload", tmp_path / "jobs.csv"]
-    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+def interrupted(api: FakeApi, waited_for: str, *words: str) -> tuple[int, str, str]:
+    """What comes of ^C once the API was asked for a path: the exit status, standard output and standard error."""
     own = {**os.environ, "API_URL": api.url}
+    program: list[str | Path] = [ROOT / "hireflow", *words]
     with subprocess.Popen(program, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         deadline = time.monotonic() + 30
-        while not api.to("/loads/7") and time.monotonic() < deadline:
+        while not api.to(waited_for) and time.monotonic() < deadline:
             time.sleep(0.01)
         started.send_signal(signal.SIGINT)
-        printed = started.communicate(timeout=30)
-    assert (started.returncode, printed) == (130, ("", ""))
+        printed, said = started.communicate(timeout=30)
+    return started.returncode, printed, said
+
+
+def test_an_interruption_cancels_the_load_that_is_queued(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    expect_upload(api, 19, load(19))
+    api.on("DELETE", "/uploads/19", b"", 204)
+    api.hold("POST", "/landing19")
+    assert interrupted(api, "/landing19", "upload", str(tmp_path / "jobs.csv")) == (130, "", "load 19 cancelled\n")
+
+
+def test_an_interruption_cancels_no_load_whose_file_has_arrived(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    expect_upload(api, 19, load(19, "running"))
+    api.problem("DELETE", "/uploads/19", 409, "Conflict", "the file of load 19 has arrived: it is running, and goes on")
+    found = interrupted(api, "/loads/19", "upload", str(tmp_path / "jobs.csv"), "--json")
+    told = "load 19 is not cancelled: the file of load 19 has arrived: it is running, and goes on\n"
+    assert found == (130, "", told)
+
+
+def test_an_interruption_leaves_no_traceback_where_the_api_cannot_cancel(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    expect_upload(api, 19, load(19, "running"))
+    status, printed, said = interrupted(api, "/loads/19", "upload", str(tmp_path / "jobs.csv"))
+    assert (status, printed, said.count("\n")) == (130, "", 1)
+    assert said.startswith("load 19 is not cancelled: this API cannot cancel")
+
+
+def test_a_file_that_could_not_be_sent_leaves_no_load_behind(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    api.forget("POST", "/landing7")
+    api.on("POST", "/landing7", b"<Error/>", 503)
+    api.on("DELETE", "/uploads/7", b"", 204)
+    assert run("upload", write("jobs.csv")).exit_code == 1
+    assert [asked.method for asked in api.to("/uploads/7")] == ["DELETE"]
+
+
+def test_a_file_of_which_only_the_answer_was_lost_is_followed(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7, rejected=0))
+    api.forget("POST", "/landing7")
+    api.on("POST", "/landing7", b"<Error/>", 500)
+    api.problem("DELETE", "/uploads/7", 409, "Conflict", "the file of load 7 has arrived: it goes on")
+    done = run("upload", write("jobs.csv"))
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "jobs.csv: load 7 succeeded" in done.stdout
 
 
 def test_nobody_reading_is_no_matter(api: FakeApi) -> None:

@@ -1,17 +1,21 @@
 """An announced upload and the file that comes for it: at once, twice, late, or not at all."""
 
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from chalicelib.database import Database
+from chalicelib import loads
+from chalicelib.database import Database, Session
+from chalicelib.datasets import DATASETS
 from chalicelib.errors import StorageUnavailable
 from chalicelib.ingest import deadletters, upkeep
 from chalicelib.ingest.presigned import FORM_SECONDS, order_upload
-from chalicelib.loads import NEVER_CAME
+from chalicelib.ingest.sources import created_objects
+from chalicelib.loads import CANCELLED, NEVER_CAME, claim
 from chalicelib.storage import Storage
 from tests.integration.api import Answer, Api
 from tests.integration.landing import GRACE, Landing, Row, counts
@@ -239,3 +243,110 @@ def test_without_a_form_there_is_no_load(landing: Landing) -> None:
     with pytest.raises(StorageUnavailable):
         order_upload(landing.database, storage, {"dataset": "jobs", "filename": "jobs.csv", "size": 1})
     assert landing.loads() == 0
+
+
+# --- cancelling
+
+
+def cancel(api: Api, load_id: int | str) -> Answer:
+    return api.send("DELETE", f"/uploads/{load_id}")
+
+
+def test_an_upload_is_cancelled_before_its_file_comes_and_again(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    for _ in range(2):
+        answer = cancel(api, ordered["load_id"])
+        assert (answer.status, answer.body) == (204, None)
+    load = api.get(ordered["status_url"]).body
+    assert (load["status"], load["error"], load["attempts"]) == ("skipped", CANCELLED, 0)
+    assert load["finished_at"] is not None
+
+
+def test_a_file_that_comes_after_that_is_a_load_of_its_own(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    cancel(api, ordered["load_id"])
+    own = landing.upload(ordered["key"], "1,Sales\n")
+    assert (landing.loads(), own["status"], counts(own)) == (2, "succeeded", (1, 1, 0, 0, 0, 0))
+    assert landing.load(ordered["load_id"])["status"] == "skipped"
+
+
+def test_an_upload_whose_file_has_landed_is_not_cancelled_though_its_event_is_on_the_way(
+    api: Api, landing: Landing
+) -> None:
+    ordered = order(api)
+    event = landing.put(ordered["key"], "1,Sales\n")
+    told = problem(cancel(api, ordered["load_id"]), 409)["detail"]
+    assert told == f"the file of load {ordered['load_id']} has arrived: it goes on"
+    landing.deliver(event)
+    assert (landing.load(ordered["load_id"])["status"], landing.loads()) == ("succeeded", 1)
+
+
+def test_a_load_that_has_ended_is_not_cancelled(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    landing.upload(ordered["key"], "1,Sales\n")
+    assert problem(cancel(api, ordered["load_id"]), 409)["detail"].endswith("has ended: it succeeded")
+    given_up = order(api)
+    age(landing, given_up["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
+    swept(landing)
+    assert problem(cancel(api, given_up["load_id"]), 409)["detail"].endswith("has ended: it failed")
+    assert landing.load(given_up["load_id"])["error"] == NEVER_CAME
+
+
+def test_a_running_load_is_not_cancelled(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    [event] = created_objects(landing.put(ordered["key"], "1,Sales\n"))
+    with landing.database.session() as session:
+        assert claim(session, event, DATASETS["departments"], "csv")
+        told = problem(cancel(api, ordered["load_id"]), 409)["detail"]
+    assert told == f"the file of load {ordered['load_id']} has arrived: it is running, and goes on"
+
+
+def test_only_uploads_are_cancelled(api: Api, landing: Landing) -> None:
+    own = landing.upload("departments.csv", "1,Sales\n")
+    request = api.post("/job/upload", {"job": "Clerk"}).body["load_id"]
+    for load_id in (int(own["id"]), int(request), 99, "x"):
+        assert problem(cancel(api, load_id), 404)["detail"].startswith("there is no ")
+
+
+@pytest.mark.parametrize("wins", ["the file", "the cancellation"])
+def test_of_a_file_and_a_cancellation_at_the_same_moment_one_wins(
+    api: Api, landing: Landing, database_url: str, wins: str
+) -> None:
+    """Whoever comes second waits for the row, and then sees what the first has made of it."""
+    load_id = order(api)["load_id"]
+    [event] = created_objects(landing.put(f"uploads/{load_id}/departments-new.csv", "1,Sales\n"))
+    found: list[int | None] = []
+
+    def take(session: Session) -> int | None:
+        taken = claim(session, event, DATASETS["departments"], "csv")
+        return taken.load_id if taken else None
+
+    def cancelled(session: Session) -> int | None:
+        return load_id if loads.cancel_upload(session, load_id) else None
+
+    first, second = (take, cancelled) if wins == "the file" else (cancelled, take)
+    other = Database(database_url, tls="disable")
+    with landing.database.session() as one, other.session() as two:
+        with one.transaction():
+            assert first(one) == load_id
+            late = threading.Thread(target=lambda: found.append(second(two)))
+            late.start()
+            until_locked(database_url)
+        late.join()
+    other.close()
+    status = landing.load(load_id)["status"]
+    if wins == "the file":
+        assert (found, status, landing.loads()) == ([None], "running", 1)
+    else:
+        assert (found, status, landing.loads()) == ([load_id + 1], "skipped", 2)
+
+
+def until_locked(database_url: str) -> None:
+    """Wait until somebody waits for a row that another transaction has changed."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'transactionid'"
+    deadline = time.monotonic() + 10
+    database = Database(database_url, tls="disable")
+    with database.session() as watching:
+        while not watching.scalar(waiting):
+            assert time.monotonic() < deadline
+    database.close()

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from statistics import fmean
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -188,3 +189,41 @@ def test_they_come_as_csv(hired: Api, path: str, name: str, rows: list[list[str]
     answer = hired.send("GET", f"/department/hires/{path}", headers={"Accept": "text/csv"})
     assert list(csv.reader(io.StringIO(answer.body, newline=""))) == rows
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}.csv"'
+
+
+@pytest.mark.parametrize(("name", "department"), [("apple", "apple"), (" APPLE ", "apple"), ("Émile", "Émile")])
+def test_a_department_is_known_by_its_name(api: Api, database: Database, name: str, department: str) -> None:
+    with database.session() as session:
+        hire(session, [(2021, 1, 2, 1), (2021, 1, 4, 1)])
+    for path in ("/department/hires/quarterly/2021", "/department/hires/quarterly"):
+        answer = api.get(f"{path}?{urlencode({'department': name})}")
+        assert [row["department"] for row in answer.body] == [department]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"department": "Ops"}, "'Ops' is the name of 2 departments: give department_id 1 or 3"),
+        ({"department": "apple", "department_id": 1}, "'apple' is not the name of department 1: give department_id 2"),
+        ({"department": "appel"}, "there is no department 'appel': near are 'apple'"),
+        ({"department": "émile"}, "there is no department 'émile': near are 'Émile'"),
+        ({"department": "mil"}, "there is no department 'mil': near are 'Émile'"),
+        ({"department": "%_"}, "there is no department '%_'"),
+        ({"department": ""}, "there is no department ''"),
+        ({"department": "x" * 500}, f"there is no department '{'x' * 59}…'"),
+    ],
+)
+def test_a_name_that_does_not_tell_the_department_is_refused(
+    api: Api, database: Database, query: dict[str, Any], told: str
+) -> None:
+    with database.session() as session:
+        hire(session, [(2021, 1, 1, 1)])
+    answer = api.get(f"/department/hires/quarterly/2021?{urlencode(query)}")
+    assert (answer.status, answer.body["detail"]) == (422, told)
+
+
+def test_of_departments_with_one_name_the_id_tells_which(api: Api, database: Database) -> None:
+    with database.session() as session:
+        hire(session, [(2021, 1, 1, 1), (2021, 1, 3, 2)])
+    answer = api.get("/department/hires/quarterly/2021?department=Ops&department_id=3")
+    assert [row["job"] for row in answer.body] == ["Z"]

@@ -1,34 +1,38 @@
 """Where the command line finds the API and the stage."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from infra.cli.config import Config
-from infra.cli.errors import Misuse
+from cli.config import CHECKOUT, Config
+from cli.errors import CommandError, Misuse
+from cli.functions import NAMES, deployed_name
+from infra.deploy import policies
+from infra.deploy.target import Target
 from infra.local.state import ENV_KEYS, State
+from infra.venv import ROOT
 
 STAGE = {key: f"stage-{key}" for key in ENV_KEYS} | {"API_URL": "http://127.0.0.1:1/api/"}
 
 
 def config(tmp_path: Path, deployed: bool = True, **environ: str) -> Config:
-    state = State(tmp_path)
     if deployed:
-        state.write_env(STAGE)
-    return Config(environ, state)
+        State(tmp_path).write_env(STAGE)
+    return Config(environ, tmp_path)
 
 
 def test_a_stage_of_this_machine_is_known_by_its_env_file(tmp_path: Path) -> None:
     found = config(tmp_path)
     assert (found.api_url, found.token, found.stage) == ("http://127.0.0.1:1/api", "stage-API_TOKEN", "local")
-    assert found.target.aws["AWS_ENDPOINT_URL"] == "stage-AWS_ENDPOINT_URL"
-    assert found.target.function("backup") == "hireflow-local-backup"
+    assert found.aws["AWS_ENDPOINT_URL"] == "stage-AWS_ENDPOINT_URL"
+    assert all(name.startswith("AWS_") for name in found.aws)
 
 
 def test_the_environment_goes_first(tmp_path: Path) -> None:
     found = config(tmp_path, API_URL="https://api.example/prod", API_TOKEN="mine", STAGE="prod")
     assert (found.api_url, found.token, found.stage) == ("https://api.example/prod", "mine", "prod")
-    assert found.target.aws == {}  # boto3 looks for credentials where it always does
+    assert found.aws == {}  # boto3 looks for credentials where it always does
 
 
 def test_a_token_of_this_machine_goes_to_no_other_api(tmp_path: Path) -> None:
@@ -38,13 +42,44 @@ def test_a_token_of_this_machine_goes_to_no_other_api(tmp_path: Path) -> None:
 
 def test_an_emulator_may_be_named_by_the_environment(tmp_path: Path) -> None:
     found = config(tmp_path, deployed=False, API_URL="http://x", AWS_ENDPOINT_URL="http://aws")
-    assert (found.stage, found.target.aws) == ("local", {"AWS_ENDPOINT_URL": "http://aws"})
+    assert (found.stage, found.aws) == ("local", {"AWS_ENDPOINT_URL": "http://aws"})
 
 
-def test_the_stage_says_whose_state_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stage", ["local", "localstack", "prod"])
+def test_the_stage_says_whose_state_it_is(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HIREFLOW_STATE_DIR", raising=False)
-    assert Config.of({}).state.folder.name == ".local"
-    assert Config.of({"STAGE": "localstack"}).state.folder.name == ".local-localstack"
+    assert Config.of({CHECKOUT: str(ROOT), "STAGE": stage}).folder == State.of(stage).folder
+    named = {CHECKOUT: str(ROOT), "STAGE": stage, "HIREFLOW_STATE_DIR": "/elsewhere"}
+    assert Config.of(named).folder == Path("/elsewhere")
+
+
+def test_outside_a_checkout_only_the_environment_counts() -> None:
+    nowhere = Config.of({})
+    assert nowhere.folder is None
+    with pytest.raises(Misuse, match=r"set API_URL \(and API_TOKEN\)$"):
+        _ = nowhere.api_url
+
+
+def test_a_stage_of_this_machine_that_is_not_there_is_not_looked_for_on_aws(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"^stage local is not deployed here: make up$"):
+        _ = config(tmp_path, deployed=False, STAGE="local").aws
+    with pytest.raises(CommandError, match="make up STAGE=localstack"):
+        _ = config(tmp_path, deployed=False, STAGE="localstack").aws
+    assert config(tmp_path, deployed=False, STAGE="prod").aws == {}
+
+
+def test_only_the_stage_of_this_machine_is_said_not_to_run(tmp_path: Path) -> None:
+    assert config(tmp_path).absent == "stage local is not running: make up"
+    assert config(tmp_path, API_URL=STAGE["API_URL"]).absent == "stage local is not running: make up"
+    assert config(tmp_path, API_URL="http://127.0.0.1:2/api").absent == ""
+
+
+def test_a_function_is_called_what_the_deployment_calls_it(tmp_path: Path) -> None:
+    target = Target("prod", ROOT, tmp_path, {}, {})
+    assert {deployed_name("prod", name) for name in NAMES[1:]} == {target.function(name) for name in NAMES[1:]}
+    assert deployed_name("prod", "api") == policies.deployed_name("prod", "api_handler")
+    declared = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_functions"]
+    assert tuple("api" if name == "api_handler" else name for name in declared) == NAMES
 
 
 def test_without_either_it_says_what_to_do(tmp_path: Path) -> None:
@@ -52,11 +87,11 @@ def test_without_either_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match=r"API_URL.*make up"):
         _ = nowhere.api_url
     with pytest.raises(Misuse, match="STAGE=prod"):
-        _ = nowhere.target
+        _ = nowhere.aws
 
 
 @pytest.mark.parametrize(
-    "url", ["api.example", "ftp://api.example", "http://", "http://[", "http://a:b/", "http://a?b"]
+    "url", ["api.example", "ftp://api.example", "http://", "http://[", "http://a:b/", "http://a?b", "http://a:b@c"]
 )
 def test_an_address_that_is_none_is_told(tmp_path: Path, url: str) -> None:
     with pytest.raises(Misuse, match="API_URL"):

@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
-from chalicelib.datasets import DATASETS
-from infra.cli.client import Api
-from infra.cli.errors import Misuse, Refused
-from infra.cli.files import MAX_CHECKED, Sent, generation, waves
-from infra.cli.follow import follow
-from infra.cli.show import Output
-from infra.cli.summary import counts, open_rejects
-from infra.errors import CloudError
-from tests.unit.test_cli_show import Terminal
+import cli.commands.stage
+from chalicelib import datasets as declared
+from chalicelib.access import Role
+from cli.api import Api
+from cli.datasets import DATASETS
+from cli.errors import CommandError, Misuse, Refused
+from cli.files import MAX_CHECKED, Sent, generation, waves
+from cli.follow import follow
+from cli.output import Output
+from cli.summary import counts, open_rejects
+from tests.unit.test_cli_output import Terminal
 
 
 @pytest.mark.parametrize(
@@ -31,9 +33,19 @@ def test_a_name_that_tells_nothing_is_refused(name: str, told: str) -> None:
         Sent.of(Path(name), None)
 
 
+def test_the_datasets_are_those_that_are_declared() -> None:
+    ours = [(found.name, found.route, found.parents) for found in DATASETS.values()]
+    theirs = [(d.name, d.route, tuple(name for _, name in d.references)) for d in declared.DATASETS.values()]
+    assert ours == theirs
+
+
+def test_the_roles_are_those_of_tokens() -> None:
+    assert tuple(role.value for role in Role) == cli.commands.stage.ROLES
+
+
 def test_whoever_refers_to_another_goes_later() -> None:
     for dataset in DATASETS.values():
-        for _, parent in dataset.references:
+        for parent in dataset.parents:
             assert generation(parent) < generation(dataset.name)
     names = ["hired_employees", "jobs", "departments", "jobs"]
     found = waves([Sent(Path(str(number)), name) for number, name in enumerate(names)])
@@ -65,19 +77,21 @@ def test_a_load_is_looked_at_ever_more_seldom_until_it_ends() -> None:
     waits: list[float] = []
     api = Scripted(*[load("running", n * 1000) for n in range(20)], load("succeeded"))
     terminal = Terminal()
-    assert follow(api, Output(terminal), {"jobs.csv": "/loads/7"}, waits.append) == {"jobs.csv": load("succeeded")}
+    found = follow(api, Output(terminal), {"jobs.csv": "/loads/7"}, waits.append)
+    assert dict(found) == {"jobs.csv": load("succeeded")}
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (0.1, 2.0)
 
 
 def test_a_short_failure_of_the_network_does_not_end_it() -> None:
-    away = CloudError("away")
+    away = CommandError("away")
     api = Scripted(*[away] * 9, load("running"), *[Refused(503, "away")] * 9, load("failed"))
-    assert follow(api, Output(Terminal()), {"x": "/loads/7"}, lambda _: None)["x"]["status"] == "failed"
-    with pytest.raises(CloudError, match="away"):
-        follow(Scripted(*[away] * 10), Output(Terminal()), {"x": "/loads/7"}, lambda _: None)
+    [(_, found)] = follow(api, Output(Terminal()), {"x": "/loads/7"}, lambda _: None)
+    assert found["status"] == "failed"
+    with pytest.raises(CommandError, match="away"):
+        list(follow(Scripted(*[away] * 10), Output(Terminal()), {"x": "/loads/7"}, lambda _: None))
     with pytest.raises(Refused):
-        follow(Scripted(Refused(404, "gone")), Output(Terminal()), {"x": "/loads/7"}, lambda _: None)
+        list(follow(Scripted(Refused(404, "gone")), Output(Terminal()), {"x": "/loads/7"}, lambda _: None))
 
 
 def test_counts_tell_what_was_made_good() -> None:

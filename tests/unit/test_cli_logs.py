@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.cli.cloudwatch import Logs, groups, pattern
-from infra.cli.errors import Misuse
-from infra.cli.loglines import Line, in_order
-from infra.errors import CloudError
+from cli.cloudwatch import Logs, groups, pattern
+from cli.errors import CommandError, Misuse
+from cli.loglines import Line, in_order
 
 LOAD = {
     "at": "2021-07-27T16:02:08.123Z",
@@ -170,7 +169,7 @@ def test_logs_that_cannot_be_read_are_one_line() -> None:
         def filter_log_events(self, *_: Any, **__: Any) -> Any:
             raise EndpointConnectionError(endpoint_url="http://aws")
 
-    with pytest.raises(CloudError, match="the logs cannot be read: Could not connect"):
+    with pytest.raises(CommandError, match="the logs cannot be read: Could not connect"):
         list(read(Away()).since(0))
 
 

@@ -11,7 +11,7 @@ import pytest
 from app import app
 from chalicelib import errors
 from chalicelib.metrics import UNITS
-from infra.cli.app import app as cli
+from cli.app import app as cli
 from infra.venv import ROOT
 
 README = (ROOT / "README.md").read_text()

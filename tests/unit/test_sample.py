@@ -14,7 +14,7 @@ from chalicelib.ingest.rules import check_fields
 from chalicelib.ingest.seeker import Seeker
 from chalicelib.ingest.sources import Source
 from infra.demo.__main__ import check
-from infra.demo.show import Live, rejects_by_reason, table
+from infra.demo.show import Live, rejects_by_reason
 from infra.errors import CloudError
 from infra.sample import DEPARTMENTS, EARLY, EMPLOYEES, JOBS, File, Stored, main, sample
 
@@ -135,12 +135,6 @@ def test_they_can_be_written_to_a_folder(tmp_path: Path, capsys: pytest.CaptureF
     main([str(tmp_path)])
     assert capsys.readouterr().out.split() == [str(tmp_path / file.key) for file in FILES]
     assert [(tmp_path / file.key).read_bytes() for file in FILES] == [file.body for file in FILES]
-
-
-def test_a_table_is_aligned_and_shows_control_characters_and_long_texts_on_one_line() -> None:
-    shown = table(("id", "name"), [(7, "two\nlines"), (12, None), (3, "x" * 500)]).splitlines()
-    assert shown[:4] == ["  id  name", f"  --  {'-' * 64}", "   7  two\\nlines", "  12"]
-    assert shown[4] == "   3  " + "x" * 61 + "..."
 
 
 def test_rejects_are_grouped_whatever_id_their_reason_names() -> None:

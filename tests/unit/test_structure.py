@@ -74,3 +74,46 @@ def test_a_cold_start_of_the_api_loads_only_what_it_needs() -> None:
     code = f"import sys, app; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def imported(path: Path) -> set[str]:
+    """All modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def test_the_command_line_imports_nothing_else_of_ours() -> None:
+    for path in (ROOT / "cli").rglob("*.py"):
+        assert not {name for name in imported(path) if name.split(".")[0] in ("infra", "chalicelib", "app", "tests")}
+
+
+def test_there_is_one_http_client_and_one_table_printer() -> None:
+    clients = {"urllib3", "urllib.request", "http.client", "requests", "httpx"}
+    product = [path for folder in ("cli", "infra") for path in sorted((ROOT / folder).rglob("*.py"))]
+    speaking = {str(path.relative_to(ROOT)) for path in product if imported(path) & clients}
+    assert speaking == {"cli/http.py", "cli/routes.py"}  # which asks urllib.request for the environment's proxies
+    printing = {str(path.relative_to(ROOT)) for path in product if "rich.table" in imported(path)}
+    assert printing == {"cli/tables.py"}
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        (["--version"], ["typer", "rich", "urllib3", "boto3"]),
+        (["--help"], ["rich", "urllib3", "boto3"]),
+        (["upload", "--help"], ["rich", "urllib3", "boto3"]),
+    ],
+)
+def test_a_command_loads_only_what_it_needs(words: list[str], absent: list[str]) -> None:
+    code = (
+        f"import sys\nfrom cli.__main__ import main\nsys.argv[1:] = {words}\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {absent} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stderr.strip(), bool(done.stdout)) == ("[]", True)

@@ -55,6 +55,7 @@ MEANING = {
     401: "no valid token was sent",
     403: "the token's role is not allowed to do this, or a page of another origin sent the request",
     404: "there is no such load, restore point or file",
+    409: "the file has arrived, or the load has ended",
     413: "more rows than a batch may hold, or a body of more than 4.5 MB; nothing was stored",
     415: "the body has no media type, or one that is not accepted here",
     422: "a rule is broken, or a query parameter is unknown, repeated or malformed",
@@ -67,6 +68,7 @@ DETAILS = {  # examples of what is said
     401: "this needs a token: Authorization: Bearer …",
     403: "this needs the role writer, the token has the role reader",
     404: "there is no load 7",
+    409: "the file of load 7 has arrived: it is running, and goes on",
     413: "a batch holds at most 1000 rows, this one has 1001; nothing was stored",
     415: "the body must be application/json, not text/plain",
     422: "limit must be a whole number from 1 to 100",
@@ -107,18 +109,19 @@ def _response(operation: Operation, status: int, *, problem: bool, gateway: bool
     if status in operation.answers:
         meaning, schema = operation.answers[status]
         meanings.append(meaning)
-        content |= {media: _form(media, schema, _example(schema)) for media in operation.media}
+        if schema is not None:
+            content |= {media: _form(media, schema, _example(schema)) for media in operation.media}
     if problem:
         meanings.append(MEANING[status])
-        schema = operation.refused.get(status, ref(f"Problem{int(status)}"))
+        refused = operation.refused.get(status, ref(f"Problem{int(status)}"))
         detail = operation.details.get(status, DETAILS[status])
         if status == HTTPStatus.UNPROCESSABLE_ENTITY and status not in operation.refusals:  # only for its query
             detail = unknown("page", [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path])
-        content[TYPE] = {"schema": schema, "example": {**_example(schema), "detail": detail}}
+        content[TYPE] = {"schema": refused, "example": {**_example(refused), "detail": detail}}
     if gateway:
         meanings.append(f"from API Gateway: {OF_GATEWAY[status]}")
         content[JSON] = {"schema": ref("GatewayMessage"), "example": _example(GATEWAY)}
-    response: Json = {"description": "; ".join(meanings), "content": content}
+    response: Json = {"description": "; ".join(meanings), **({"content": content} if content else {})}
     if problem or status in operation.answers:
         own = operation.headers if status in operation.answers else ()
         called = {**_CALLED, "required": not gateway}  # API Gateway's own answers have none

@@ -42,9 +42,9 @@ class Body:
 
 @dataclass(frozen=True)
 class Operation:
-    """`answers` are what its answers mean and their schemas, by status; `media` the types that they come as, and
-    `headers` the names of those that come with them (`answers.TOLD` knows what they mean). One with an `ETag` is
-    not sent again (304) to a caller who has it.
+    """`answers` are what its answers mean and their schemas, by status; None is for an answer without a body. `media`
+    are the types that they come as, and `headers` the names of those that come with them (`answers.TOLD` knows what
+    they mean). One with an `ETag` is not sent again (304) to a caller who has it.
 
     `refusals` are the statuses below 500 of the problems it may answer with, `refused` the schemas of those that
     say more than others, and `details` examples of what they say where it is not what most operations do.
@@ -56,7 +56,7 @@ class Operation:
     tag: str
     summary: str
     _: KW_ONLY
-    answers: Mapping[int, tuple[str, Json]]
+    answers: Mapping[int, tuple[str, Json | None]]
     about: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
@@ -76,6 +76,7 @@ def operations() -> Iterator[Operation]:
         yield _upload(dataset)
         yield _upload_batch(dataset)
     yield _upload_file()
+    yield _cancel_upload()
     yield _check()
     yield from _reports()
     yield from _loads()
@@ -150,6 +151,24 @@ def _upload_file() -> Operation:
     )
 
 
+def _cancel_upload() -> Operation:
+    return Operation(
+        "DELETE",
+        "/uploads/{load_id}",
+        "cancel_upload",
+        "uploads",
+        "Cancel the load of a file that has not been sent",
+        about=(
+            "The load is `skipped` then; cancelling it again changes nothing. A file that is sent later, with the form"
+            " while that is good, is a load of its own. A load whose file has arrived goes on (409)."
+        ),
+        parameters=(history.LOAD_ID,),
+        answers={204: ("cancelled", None)},
+        refusals=(404, 409),
+        details={404: "there is no upload 7"},
+    )
+
+
 def _check() -> Operation:
     examples = {
         dataset.name: ",".join(str(column.example) for column in dataset.columns) + "\n"
@@ -210,7 +229,7 @@ def _reports() -> Iterator[Operation]:
         "reports",
         "Hires per department, job and quarter",
         about="Every department and job with a hire in that UTC year, ordered by their names (by bytes)." + _FORMS,
-        parameters=(reports.YEAR, reports.DEPARTMENT_ID),
+        parameters=(reports.YEAR, reports.DEPARTMENT_ID, reports.DEPARTMENT),
         answers={200: ("the report; empty for a year without hires", ref("QuarterlyHires"))},
         refusals=(422,),
         details={422: "year must be a whole number from 1 to 9999"},
@@ -226,7 +245,7 @@ def _reports() -> Iterator[Operation]:
             "Every department and job with a hire, for each of the years, these included; without an end from the first"
             " or to the last one there is. Ordered by year, then by names (by bytes)." + _FORMS
         ),
-        parameters=(reports.FROM, reports.TO, reports.DEPARTMENT_ID),
+        parameters=(reports.FROM, reports.TO, reports.DEPARTMENT_ID, reports.DEPARTMENT),
         answers={200: ("the report; empty for years without hires", ref("QuarterlyHiresByYear"))},
         refusals=(422,),
         details={422: "from must not be a later year than to"},

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from chalicelib.datasets import DATASETS, by_file_name
-from infra.cli.errors import Misuse
-from infra.errors import CloudError
+from cli.datasets import DATASETS, by_file_name
+from cli.errors import CommandError, Misuse
 
 CSV, GZIP = "text/csv", "application/gzip"
 _CHUNK = 1 << 20
@@ -49,19 +48,19 @@ def waves(files: Iterable[Sent]) -> list[list[Sent]]:
 
 def generation(dataset: str) -> int:
     """0 for a dataset that refers to no other, else one more than that of its parents."""
-    return max((generation(parent) + 1 for _, parent in DATASETS[dataset].references), default=0)
+    return max((generation(parent) + 1 for parent in DATASETS[dataset].parents), default=0)
 
 
 def opened(path: Path) -> BinaryIO:
-    """Raises CloudError."""
+    """Raises CommandError."""
     try:
         return path.open("rb")
     except OSError as error:
-        raise CloudError(f"{path}: {error.strerror}") from None
+        raise CommandError(f"{path}: {error.strerror}") from None
 
 
 def smaller(file: Sent) -> tuple[bytes, str]:
-    """The file as it is or zipped, whichever is smaller, with its content type. Raises CloudError where both are
+    """The file as it is or zipped, whichever is smaller, with its content type. Raises CommandError where both are
     larger than what one request takes."""
     with opened(file.path) as source, tempfile.TemporaryFile() as packed:
         size = source.seek(0, io.SEEK_END)
@@ -82,7 +81,7 @@ def _packed(source: BinaryIO, target: BinaryIO) -> int:
 def _whole(file: Sent, chosen: BinaryIO) -> bytes:
     size = chosen.seek(0, io.SEEK_END)
     if size > MAX_CHECKED:
-        raise CloudError(
+        raise CommandError(
             f"{file.path.name}: too large to be checked at once, more than {MAX_CHECKED:,} bytes even when zipped;"
             " check the beginning of it, or upload it: its load tells the same"
         )

@@ -6,28 +6,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from cli import functions
+from cli.errors import CommandError, Misuse, NoAnswer
+from cli.loglines import Line
 
-from infra.cli.errors import Misuse
-from infra.cli.loglines import Line
-from infra.deploy.policies import deployed_name
-from infra.deploy.target import Target
-from infra.errors import CloudError
-from infra.venv import ROOT
-
-API = "api"  # what Chalice names by the stage alone
 _OVERLAP = 60_000  # milliseconds: how late a line may arrive after a younger one
 _PAUSE = 2.0
 
 
 def groups(stage: str, function: str | None) -> dict[str, str]:
     """Log groups by what we call their functions. Raises Misuse for a function that there is not."""
-    declared = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_functions"]
-    names = [API if name == "api_handler" else name for name in declared]
-    if function is not None and function not in names:
-        raise Misuse(f"there is no function {function}: one of {', '.join(names)}")
-    chosen = names if function is None else [function]
-    return {name: f"/aws/lambda/{deployed_name(stage, 'api_handler' if name == API else name)}" for name in chosen}
+    if function is not None and function not in functions.NAMES:
+        raise Misuse(f"there is no function {function}: one of {', '.join(functions.NAMES)}")
+    chosen = functions.NAMES if function is None else (function,)
+    return {name: f"/aws/lambda/{functions.deployed_name(stage, name)}" for name in chosen}
 
 
 def pattern(wanted: Mapping[str, Any]) -> str:
@@ -41,13 +33,6 @@ class Logs:
     def __init__(self, client: Any, named: Mapping[str, str], filter_pattern: str = "") -> None:
         self._client, self._named, self._pattern = client, named, filter_pattern
         self._seen: dict[str, dict[str, int]] = {group: {} for group in named.values()}  # ids of the latest, by group
-
-    @classmethod
-    def of(cls, target: Target, named: Mapping[str, str], filter_pattern: str = "") -> "Logs":
-        try:
-            return cls(target.client("logs"), named, filter_pattern)
-        except BotoCoreError as error:
-            raise CloudError(f"the logs cannot be read: {error}") from error
 
     def since(self, start: int) -> Iterator[Line]:
         """Lines from `start` (milliseconds) on that were not given before, in the order of their arrival."""
@@ -81,10 +66,14 @@ class Logs:
             more = {**more, "nextToken": page["nextToken"]} if page.get("nextToken") else {}
 
     def _page(self, group: str, more: Mapping[str, Any]) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+
         asked = {"filterPattern": self._pattern} if self._pattern else {}
         try:
             return dict(self._client.filter_log_events(logGroupName=group, **asked, **more))
         except self._client.exceptions.ResourceNotFoundException:
             return {"events": []}  # a function that has not been called yet
+        except EndpointConnectionError as error:
+            raise NoAnswer(f"the logs cannot be read: {error}", refused=True) from error
         except (BotoCoreError, ClientError) as error:
-            raise CloudError(f"the logs cannot be read: {error}") from error
+            raise CommandError(f"the logs cannot be read: {error}") from error

@@ -1,17 +1,14 @@
 """Following loads until they end."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-
-from infra.cli.client import Api
-from infra.cli.errors import Refused
-from infra.cli.show import Output
-from infra.errors import CloudError
-from infra.text import printable
+from cli.api import Api
+from cli.errors import CommandError, Refused
+from cli.output import Output
+from cli.text import printable
 
 Load = dict[str, Any]
 FINAL = ("succeeded", "failed", "skipped")
@@ -20,21 +17,32 @@ _BLIND = 10  # looks in a row that may fail
 
 
 def follow(
-    api: Api, notes: Output, status_urls: Mapping[str, str], wait: Callable[[float], None] = time.sleep
-) -> dict[str, Load]:
-    """The ended loads by their names, in the same order. Loads go on whether or not anybody follows them."""
-    found: dict[str, Load] = {}
-    pause = _FIRST
+    api: Api,
+    notes: Output,
+    status_urls: Mapping[str, str],
+    wait: Callable[[float], None] = time.sleep,
+    *,
+    shown: bool = True,
+) -> Iterator[tuple[str, Load]]:
+    """The loads by their names, each as it ends. Loads go on whether or not anybody follows them.
+
+    Nothing may be printed on the terminal between two of them where progress is `shown`.
+    """
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    running, pause = dict(status_urls), _FIRST
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with notes.progress(*columns) as progress:
+    with notes.progress(*columns, shown=shown) as progress:
         tasks = {name: progress.add_task(printable(f"{name}: queued"), total=None) for name in status_urls}
-        while running := [name for name in status_urls if found.get(name, {}).get("status") not in FINAL]:
+        while running:
             wait(pause)
             pause = min(pause * _SLOWER, _LONGEST)
-            for name in running:
-                found[name] = _looked_at(api, status_urls[name], wait)
-                progress.update(tasks[name], description=printable(f"{name}: {_state(found[name])}"))
-    return {name: found[name] for name in status_urls}
+            for name, url in list(running.items()):
+                load = _looked_at(api, url, wait)
+                progress.update(tasks[name], description=printable(f"{name}: {_state(load)}"))
+                if load["status"] in FINAL:
+                    del running[name]
+                    yield name, load
 
 
 def _looked_at(api: Api, url: str, wait: Callable[[float], None]) -> Load:
@@ -42,7 +50,7 @@ def _looked_at(api: Api, url: str, wait: Callable[[float], None]) -> Load:
     for left in range(_BLIND, 0, -1):
         try:
             return dict(api.get(url))
-        except CloudError as error:
+        except CommandError as error:
             final = isinstance(error, Refused) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
             if final or left == 1:
                 raise

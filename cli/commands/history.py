@@ -1,19 +1,17 @@
 """loads, load and rejects: what became of files, requests and restores."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from infra.cli import summary
-from infra.cli.follow import FINAL
-from infra.cli.options import Dataset, Json, LoadId
-from infra.cli.show import Cell
-from infra.cli.tools import Tools
+from cli.moments import age
+from cli.options import Dataset, Json, LoadId, beginning
+from cli.tables import Cell
+from cli.tools import Tools
 
 _PAGE = 100  # loads that one request shows at most
-_COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "source")
-STATUSES = ("queued", "running", *FINAL)
+_COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "file")
+STATUSES = ("queued", "running", "succeeded", "failed", "skipped")
 
 
 def _status(value: str | None) -> str | None:
@@ -22,13 +20,24 @@ def _status(value: str | None) -> str | None:
     return value
 
 
+def _statuses_beginning(incomplete: str) -> list[str]:
+    return beginning(incomplete, STATUSES)
+
+
 def loads(
     context: typer.Context,
     dataset: Dataset = None,
     status: Annotated[
-        str | None, typer.Option(callback=_status, metavar="|".join(STATUSES), show_default=False)
+        str | None,
+        typer.Option(
+            callback=_status,
+            metavar="STATUS",
+            show_default=False,
+            autocompletion=_statuses_beginning,
+            help=f"One of {', '.join(STATUSES)}.",
+        ),
     ] = None,
-    limit: int = typer.Option(20, min=1, help="How many to show at most."),
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many to show at most.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List loads, the newest first."""
@@ -44,7 +53,7 @@ def loads(
     if as_json:
         tools.out.json(found)
     elif found:
-        tools.out.table(_COLUMNS, [_row(load) for load in found], ["source"])
+        tools.out.table(_COLUMNS, [_row(load) for load in found], ["file"])
     else:
         tools.notes.line("no loads")
 
@@ -63,10 +72,12 @@ def rejects(
     context: typer.Context,
     load_id: LoadId,
     everything: Annotated[bool, typer.Option("--all", help="Print all of them as NDJSON, as they are stored.")] = False,
-    limit: int = typer.Option(20, min=1, max=100, help="How many records to show."),
+    limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many records to show.")] = 20,
     as_json: Json = False,
 ) -> None:
     """Show the rejected rows of a load and their reasons."""
+    from cli import summary
+
     tools = Tools.of(context)
     found = tools.api.get(f"/loads/{load_id}/rejects", limit=1 if everything else limit)
     if everything:
@@ -83,19 +94,13 @@ def rejects(
     summary.rejects(tools.out, found)
 
 
-def age(moment: str | None) -> str:
-    """How long ago that was, roughly."""
-    if not moment:
-        return ""
-    seconds = max((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds(), 0)
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size:.0f}{unit}"
-    return f"{seconds:.0f}s"
+def file_name(source: str) -> str:
+    """The name of the file that a load is of; what a request says of itself stays as it is."""
+    return source.rpartition("/")[2] if source.startswith("s3://") else source
 
 
 def _row(found: dict[str, Any]) -> list[Cell]:
-    shown = {**found, "load": found["id"], "age": age(found["created_at"])}
+    shown = {**found, "load": found["id"], "age": age(found["created_at"]), "file": file_name(found["source"])}
     return [shown[column] for column in _COLUMNS]
 
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from infra.cli.show import Output
-from infra.text import printable
+from cli.commands.stage import _given_out
+from cli.output import Output
+from cli.tables import Moment
+from cli.text import printable
 
 COLUMNS = ("load", "status", "source")
 ROWS = [(7, "succeeded", "s3://landing/uploads/7/departments_of_the_north.csv"), (12345, "failed", None)]
@@ -26,7 +28,7 @@ def printed(rows: list[tuple[int | str | None, ...]], width: int | None, monkeyp
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Terminal() if width is not None else io.StringIO()
-    Output(stream).table(COLUMNS, rows, ["source"])
+    Output(stream, for_people=True).table(COLUMNS, rows, ["source"])
     return [line.rstrip() for line in _without_styles(stream.getvalue()).splitlines()]
 
 
@@ -72,8 +74,28 @@ def test_a_terminal_gets_no_more_than_colours(monkeypatch: pytest.MonkeyPatch) -
         out.facts({"\x9b": "\x07"})
         with out.progress("x") as progress:
             progress.add_task("y", total=1)
-    assert plain.getvalue() == "\\x1b[2J[bold]:smile:\\r\n\\x9b  \\x07\n"
+    assert plain.getvalue() == "\\x1b[2J[bold]:smile:\\r\n\\x9b\t\\x07\n"
     assert "\\x1b[2J[bold]:smile:\\r" in terminal.getvalue()
+
+
+def test_programs_get_tabs_and_nothing_that_could_be_one_more() -> None:
+    stream = io.StringIO()
+    out = Output(stream)
+    out.table(("id", "name", "at"), [(7, "a\tb\nc", Moment("2021-07-27T16:02:08Z")), (8, None, None)])
+    out.facts({"status": "ok", "rows": 3})
+    assert stream.getvalue() == "id\tname\tat\n7\ta\\tb\\nc\t2021-07-27T16:02:08Z\n8\t\t\nstatus\tok\nrows\t3\n"
+
+
+def test_tokens_fit_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    at = "2021-07-27T16:02:08Z"
+    note = "of the people who plan hiring, and of nobody else"
+    entry = {"id": "0123456789abcdef", "role": "operator", "created_at": at, "revoked_at": at, "note": note}
+    stream = Terminal()
+    Output(stream).table(("id", "role", "created", "revoked", "note"), [_given_out(entry)], ["note"])
+    lines = _without_styles(stream.getvalue()).splitlines()
+    assert lines[1].startswith("0123456789abcdef  operator  2021-07-27 16:02  2021-07-27 16:02  of the people")
+    assert max(map(len, lines)) <= 80
 
 
 @given(st.text())

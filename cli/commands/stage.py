@@ -2,26 +2,29 @@
 
 import json
 import time
-import webbrowser
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
 
-from chalicelib.access import Role
-from infra.cli import options
-from infra.cli.loglines import Line, in_order
-from infra.cli.options import Json
-from infra.cli.tools import Tools
-from infra.errors import CloudError
+from cli import functions, options
+from cli.errors import CommandError
+from cli.help import Command
+from cli.loglines import Line, in_order
+from cli.options import Json, beginning
+from cli.tables import Cell, Moment
+from cli.tools import Tools
 
-token = typer.Typer(help="Tokens for the API, given out by an operator of the stage.", no_args_is_help=True)
-_ROLES = tuple(role.value for role in Role)
+token = typer.Typer(help="Give out tokens, list them, end them.", no_args_is_help=True)
+ROLES = ("reader", "writer", "operator")
 
 
 def health(context: typer.Context, as_json: Json = False) -> None:
-    """Show whether the service and what it stands on are well; status 1 where they are not."""
+    """Show whether the service is well.
+
+    Exit status 1 if it or what it stands on is not.
+    """
     tools = Tools.of(context)
     answer = tools.api.send("GET", "/health", accepted=(HTTPStatus.SERVICE_UNAVAILABLE,))
     found = answer.json()
@@ -29,7 +32,7 @@ def health(context: typer.Context, as_json: Json = False) -> None:
         tools.out.json(found)
     else:
         tools.out.facts({name: _fact(value) for name, value in found.items()})
-    raise typer.Exit(0 if answer.is_success else 1)
+    raise typer.Exit(0 if answer.ok else 1)
 
 
 def open_dashboard(
@@ -40,28 +43,47 @@ def open_dashboard(
     tools = Tools.of(context)
     url = f"{tools.config.api_url}/"
     tools.out.line(url)
+    import webbrowser
+
     if browser and not webbrowser.open(url):
-        raise CloudError("no browser could be opened")
+        raise CommandError("no browser could be opened")
 
 
 def _role(value: str) -> str:
-    if value not in _ROLES:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(_ROLES)}")
+    if value not in ROLES:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(ROLES)}")
     return value
 
 
-@token.command("new")
+def _roles_beginning(incomplete: str) -> list[str]:
+    return beginning(incomplete, ROLES)
+
+
+def _functions_beginning(incomplete: str) -> list[str]:
+    return beginning(incomplete, functions.NAMES)
+
+
+@token.command("new", cls=Command)
 def token_new(
     context: typer.Context,
-    role: Annotated[str, typer.Argument(callback=_role, metavar="|".join(_ROLES), show_default=False)],
-    note: Annotated[str, typer.Option(help="Whose it is.")] = "",
+    role: Annotated[
+        str,
+        typer.Argument(
+            callback=_role,
+            metavar="ROLE",
+            show_default=False,
+            autocompletion=_roles_beginning,
+            help=f"{', '.join(ROLES)}: each may do what those before it may.",
+        ),
+    ],
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Whose it is.")] = "",
 ) -> None:
     """Print a new token. It is shown this once."""
     tools = Tools.of(context)
     tools.out.line(tools.invoke("tokens", {"action": "create", "role": role, "note": note})["token"])
 
 
-@token.command("list")
+@token.command("list", cls=Command)
 def token_list(context: typer.Context, as_json: Json = False) -> None:
     """List the tokens that were given out, the newest first."""
     tools = Tools.of(context)
@@ -69,11 +91,15 @@ def token_list(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         tools.out.json(found)
         return
-    columns = ("id", "role", "created_at", "revoked_at", "note")
-    tools.out.table(columns, [[entry[column] for column in columns] for entry in found], ["note"])
+    tools.out.table(("id", "role", "created", "revoked", "note"), [_given_out(entry) for entry in found], ["note"])
 
 
-@token.command("revoke")
+def _given_out(entry: dict[str, Any]) -> list[Cell]:
+    created, revoked = (Moment(entry[name]) if entry[name] else None for name in ("created_at", "revoked_at"))
+    return [entry["id"], entry["role"], created, revoked, entry["note"]]
+
+
+@token.command("revoke", cls=Command)
 def token_revoke(
     context: typer.Context,
     revoked: Annotated[str, typer.Argument(metavar="TOKEN", show_default=False, help="Its id, or itself.")],
@@ -86,23 +112,29 @@ def token_revoke(
 
 def logs(
     context: typer.Context,
-    function: Annotated[str | None, typer.Option(show_default=False, help="Only this function's.")] = None,
+    function: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", show_default=False, autocompletion=_functions_beginning, help="Only this function's."
+        ),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     since: Annotated[str, typer.Option(metavar="SPAN", help="From so long ago on: 90s, 10m, 2h, 1d.")] = "10m",
     load_id: Annotated[
-        int | None, typer.Option("--load", min=1, show_default=False, help="Only lines about this load.")
+        int | None,
+        typer.Option("--load", min=1, metavar="LOAD", show_default=False, help="Only lines about this load."),
     ] = None,
     metrics: Annotated[bool, typer.Option("--metrics", help="Show the functions' metrics, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they were logged.")] = False,
 ) -> None:
     """Show the logs of the stage's functions by time."""
-    from infra.cli.cloudwatch import Logs, groups, pattern  # boto3 takes its time
+    from cli.cloudwatch import Logs, groups, pattern
 
     tools = Tools.of(context)
     start = int((time.time() - options.seconds(since)) * 1000)
     named = groups(tools.config.stage, function)
     wanted = {} if load_id is None else _about(tools, load_id)
-    found = Logs.of(tools.config.target, named, pattern(wanted))
+    found = Logs(functions.client(tools.config.aws, "logs"), named, pattern(wanted))
 
     def chosen(lines: Iterable[Line]) -> Iterator[Line]:
         for line in in_order(lines):
@@ -111,9 +143,10 @@ def logs(
             ):
                 yield line
 
-    for batch in found.follow(start) if follow else (found.since(start),):
-        for line in chosen(batch):
-            _show(tools, line, as_json)
+    with tools.said_if_absent():
+        for batch in found.follow(start) if follow else (found.since(start),):
+            for line in chosen(batch):
+                _show(tools, line, as_json)
 
 
 def _about(tools: Tools, load_id: int) -> dict[str, Any]:
@@ -121,7 +154,7 @@ def _about(tools: Tools, load_id: int) -> dict[str, Any]:
     about: dict[str, Any] = {"load_id": load_id}
     try:
         correlation = tools.api.get(f"/loads/{load_id}").get("correlation_id")
-    except CloudError:
+    except CommandError:
         return about  # logs are read when the API has its troubles, too
     return about | ({"correlation_id": correlation} if correlation else {})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib import instants
+from cli import moments
 
 _PLATFORM = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "INIT_START ", "EXTENSION")
 _SHOWN_BEFORE = ("at", "level", "logger", "message", "exceptions", "request_id")
@@ -30,7 +30,7 @@ class Line:
         """An event of CloudWatch Logs; `timestamp` in milliseconds."""
         text = text.rstrip("\r\n")
         said = _json(text)
-        at = instants.text(datetime.fromtimestamp(timestamp / 1000, UTC), "milliseconds")
+        at = moments.text(datetime.fromtimestamp(timestamp / 1000, UTC))
         return cls(str((said or {}).get("at") or at), function, text, said)
 
     @property

@@ -1,4 +1,4 @@
-"""python -m infra.cli: what ./hireflow runs."""
+"""python -m cli: what `hireflow` runs."""
 
 import io
 import sys
@@ -6,10 +6,15 @@ import sys
 
 def main() -> None:
     try:
+        if sys.argv[1:] == ["--version"]:  # at once, before anything is imported
+            from cli.version import NAME, version
+
+            sys.stdout.write(f"{NAME} {version()}\n")
+            return
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # rows hold characters that a terminal may not have
-        from infra.cli.app import app
+        from cli.app import app
 
         app(prog_name="hireflow")
     except KeyboardInterrupt:

@@ -2,20 +2,17 @@
 
 import sys
 import time
-from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from chalicelib import instants
-from chalicelib.datasets import DATASETS, by_route
-from infra.cli import files, summary
-from infra.cli.commands.history import age
-from infra.cli.errors import Misuse
-from infra.cli.follow import follow
-from infra.cli.options import Json
-from infra.cli.tools import Tools
-from infra.errors import CloudError
+from cli import files, moments
+from cli.datasets import DATASETS, by_route
+from cli.errors import CommandError, Misuse
+from cli.moments import age
+from cli.options import Json, beginning
+from cli.tables import Cell
+from cli.tools import Tools
 
 _PAGE = 100
 _EVERYTHING = "all"
@@ -33,20 +30,27 @@ def _datasets(names: list[str]) -> list[str]:
     return sorted(found, key=lambda name: (files.generation(name), list(DATASETS).index(name)))
 
 
+def _beginning(incomplete: str) -> list[str]:
+    return beginning(incomplete, (*DATASETS, _EVERYTHING))
+
+
 def backup(context: typer.Context) -> None:
-    """Back up now, and print the restore point; an older one where nothing has changed since."""
+    """Back up now, and print the restore point.
+
+    It is an older one if nothing has changed since.
+    """
     tools = Tools.of(context)
     for _ in range(_PATIENCE):
         if point := tools.invoke("backup")["restore_point"]:
             tools.out.line(point)
             return
         time.sleep(1)  # the schedule is at it just now
-    raise CloudError("another backup is under way and does not end: try again")
+    raise CommandError("another backup is under way and does not end: try again")
 
 
 def backups(
     context: typer.Context,
-    limit: int = typer.Option(20, min=1, max=_PAGE, help="How many to show at most."),
+    limit: Annotated[int, typer.Option(min=1, max=_PAGE, metavar="N", help="How many to show at most.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List the restore points, the newest first."""
@@ -55,7 +59,7 @@ def backups(
     if as_json:
         tools.out.json(found)
     elif found:
-        tools.out.table(("restore point", "age", "verified", *DATASETS, "bytes"), [_row(entry) for entry in found])
+        tools.out.table(("restore point", "age", "verified", "rows", "bytes"), [_row(entry) for entry in found])
     else:
         tools.notes.line("no backups yet")
 
@@ -64,12 +68,24 @@ def restore(
     context: typer.Context,
     datasets: Annotated[
         list[str],
-        typer.Argument(callback=_datasets, metavar=f"{'|'.join(DATASETS)}|{_EVERYTHING}…", show_default=False),
+        typer.Argument(
+            callback=_datasets,
+            metavar="DATASET",
+            show_default=False,
+            autocompletion=_beginning,
+            help=f"{', '.join(DATASETS)}, or {_EVERYTHING}.",
+        ),
     ],
-    point: Annotated[str | None, typer.Option(help="This restore point instead of the newest one.")] = None,
+    point: Annotated[str | None, typer.Option(metavar="NAME", help="This restore point, not the newest one.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Restore datasets from a backup, parents first, and follow the loads."""
+    """Restore datasets from a backup.
+
+    Parents are restored first, and each load is followed to its end.
+    """
+    from cli import summary
+    from cli.follow import follow
+
     tools = Tools.of(context)
     chosen = _chosen(tools, point)
     _tell(tools, chosen, datasets)
@@ -77,10 +93,10 @@ def restore(
         _confirm()
     for name in datasets:  # one after the other: rows whose parent is not there yet would be rejected
         order = tools.api.post(f"/{name}/backup/restore", {"restore_point": chosen["restore_point"]})
-        load = follow(tools.api, tools.notes, {name: order["status_url"]})[name]
+        load = dict(follow(tools.api, tools.notes, {name: order["status_url"]}))[name]
         summary.ended(tools, name, load)
         if load["status"] != "succeeded":
-            raise CloudError(f"the restore of {name} {load['status']}; what comes after it was not ordered")
+            raise CommandError(f"the restore of {name} {load['status']}; what comes after it was not ordered")
 
 
 def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
@@ -88,19 +104,18 @@ def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
     if point is None:
         found = tools.api.get("/backups", limit=1)["backups"]
         if not found:
-            raise CloudError("there is no backup yet")
+            raise CommandError("there is no backup yet")
     else:
         found = tools.api.get("/backups", limit=1, cursor=_after(point))["backups"]
         if not found or found[0]["restore_point"] != point:
-            raise CloudError(f"there is no restore point {point}")
+            raise CommandError(f"there is no restore point {point}")
     return dict(found[0])
 
 
 def _after(point: str) -> str:
     """The name that is the first later one: what is listed before it begins with `point`."""
     try:
-        at = datetime.strptime(f"{point} +0000", f"{instants.NAME} %z")
-        return instants.name(at + timedelta(microseconds=1))
+        return moments.next_restore_point(point)
     except (ValueError, OverflowError):
         raise Misuse(f"a restore point is named like 20210727T160208.123456Z, not {point}") from None
 
@@ -109,28 +124,27 @@ def _tell(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> None:
     tables = chosen["tables"]
     missing = [name for name in datasets if name not in tables]
     if missing:
-        raise CloudError(f"restore point {chosen['restore_point']} does not hold {missing[0]}")
+        raise CommandError(f"restore point {chosen['restore_point']} does not hold {missing[0]}")
     rows = ", ".join(f"{name} ({tables[name]['rows']:,} rows)" for name in datasets)
     tools.out.line(f"Restore point {chosen['restore_point']}, {age(chosen['created_at'])} old: {rows}")
     tools.out.line("  Rows deleted since come back, rows changed since go back, rows added since stay.")
-    parents = {parent for name in datasets for _, parent in DATASETS[name].references} - set(datasets)
+    parents = {parent for name in datasets for parent in DATASETS[name].parents} - set(datasets)
     if parents:
         tools.out.line(f"  Rows that refer to {' or '.join(sorted(parents))} that are gone are rejected.")
 
 
 def _confirm() -> None:
-    """Raises Misuse where there is nobody to ask, CloudError where the answer is no."""
+    """Raises Misuse where there is nobody to ask, CommandError where the answer is no."""
     if not sys.stdin.isatty():
         raise Misuse("nobody is there to ask: say --yes to restore without a question")
     sys.stderr.write("Restore this? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise CloudError("nothing was restored")
+        raise CommandError("nothing was restored")
 
 
-def _row(entry: dict[str, Any]) -> list[str | int]:
-    tables = entry["tables"]
+def _row(entry: dict[str, Any]) -> list[Cell]:
+    tables = entry["tables"].values()
     verified = age(entry.get("verified_at"))
-    rows = [tables.get(name, {}).get("rows", 0) for name in DATASETS]
-    total = sum(table["bytes"] for table in tables.values())
-    return [entry["restore_point"], age(entry["created_at"]), verified and f"{verified} ago", *rows, total]
+    rows, size = (sum(int(table[what]) for table in tables) for what in ("rows", "bytes"))
+    return [entry["restore_point"], age(entry["created_at"]), verified and f"{verified} ago", rows, size]

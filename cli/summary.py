@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infra.cli.show import Output
-from infra.cli.tools import Tools
-from infra.errors import CloudError
+from cli.errors import CommandError
+from cli.output import Output
+from cli.tools import Tools
 
 COUNTS = ("inserted", "updated", "unchanged", "superseded", "rejected")
 FEW = 5  # rejects that are shown without having been asked for
@@ -21,10 +21,10 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
     if load["rejected"]:
         try:
             rejects(tools.out, tools.api.get(f"/loads/{load['id']}/rejects", limit=FEW))
-        except CloudError as error:  # the load is as it is, and others may have to go on
+        except CommandError as error:  # the load is as it is, and others may have to go on
             tools.notes.line(f"error: the rejects of load {load['id']} cannot be shown: {error}")
         if load["rejected"] > FEW:
-            tools.out.line(f"all of them: ./hireflow rejects {load['id']} --all")
+            tools.out.line(f"all of them: hireflow rejects {load['id']} --all")
 
 
 def counts(found: Mapping[str, Any]) -> str:

@@ -1,0 +1,94 @@
+"""All commands, and how each of them ends."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli.commands import backups, history, reports, sending, stage
+from cli.errors import CommandError, exit_status
+from cli.help import Command, Helping
+from cli.text import printable
+from cli.tools import Tools
+from cli.version import NAME, version
+
+
+class Commands(Helping, TyperGroup):
+    """Commands whose failures are one line on standard error and an exit status: never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CommandError as error:
+            _say(str(error))
+            raise typer.Exit(exit_status(error)) from error
+        except (typer.TyperException, typer.Exit, typer.Abort, EOFError, BrokenPipeError):
+            raise
+        except Exception as error:  # a defect of ours, told so that it can be reported
+            _say(f"unforeseen {type(error).__name__}: {error} ({_place(error)})")
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    name=NAME,
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"{NAME} {version()}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def prepare(
+    context: typer.Context,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Load CSV files, see what became of them, report, back up and restore.
+
+    API_URL and API_TOKEN say where the API is and who asks. In a checkout they default to the stage that `make up`
+    started there (STAGE=localstack for another one).
+
+    Exit status: 0 success; 1 failure, a load that failed, or with --strict a rejected row; 2 wrong use, or a setting
+    that is missing; 130 interrupted by Ctrl-C.
+    """
+    context.obj = Tools(os.environ)
+    context.call_on_close(context.obj.close)
+
+
+for _name, _run in (
+    ("upload", sending.upload),
+    ("check", sending.check),
+    ("loads", history.loads),
+    ("load", history.load),
+    ("rejects", history.rejects),
+    ("backup", backups.backup),
+    ("backups", backups.backups),
+    ("restore", backups.restore),
+    ("health", stage.health),
+    ("open", stage.open_dashboard),
+    ("logs", stage.logs),
+):
+    app.command(name=_name, cls=Command)(_run)
+app.add_typer(reports.app, name="report", cls=Commands)
+app.add_typer(stage.token, name="token", cls=Commands)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"error: {printable(text)}\n")
+
+
+def _place(error: BaseException) -> str:
+    found = error.__traceback__
+    while found is not None and found.tb_next is not None:
+        found = found.tb_next
+    return f"{Path(found.tb_frame.f_code.co_filename).name}:{found.tb_lineno}" if found else "?"

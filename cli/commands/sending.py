@@ -1,0 +1,71 @@
+"""upload and check: CSV files."""
+
+from typing import Annotated
+
+import typer
+
+from cli import files
+from cli.files import Sent
+from cli.options import Dataset, File, Files, Json, Strict
+from cli.tools import Tools
+
+
+def upload(
+    context: typer.Context,
+    paths: Files,
+    dataset: Dataset = None,
+    strict: Strict = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the loads to end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each load as it ends, for programs.")
+    ] = False,
+) -> None:
+    """Upload CSV files and follow their loads.
+
+    Files are .csv or .csv.gz. Each goes straight to the landing bucket, whatever its size. Departments and jobs go
+    before the employees that refer to them, in whatever order they are named.
+
+    Ctrl-C cancels the loads whose files have not arrived yet. Exit status 1 if a load failed, or a file did not
+    arrive.
+    """
+    from cli.uploads import Uploads
+
+    tools = Tools.of(context)
+    uploads = Uploads(tools, wait=not no_wait, strict=strict, as_json=as_json)
+    try:
+        for wave in files.waves(Sent.of(path, dataset) for path in paths):
+            uploads.send(wave)
+            uploads.follow()
+    except KeyboardInterrupt:
+        uploads.cancel()
+        raise
+    raise typer.Exit(0 if uploads.good else 1)
+
+
+def check(
+    context: typer.Context,
+    path: File,
+    dataset: Dataset = None,
+    strict: Strict = False,
+    limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many rejected records to show.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Say what an upload would do, without doing it.
+
+    The CSV file is read under the same rules, and nothing is written.
+    """
+    from cli import summary
+
+    tools = Tools.of(context)
+    file = Sent.of(path, dataset)
+    body, kind = files.smaller(file)
+    parameters = {"dataset": file.dataset, "limit": limit}
+    answer = tools.api.send("POST", "/uploads/check", parameters, body=body, headers={"Content-Type": kind})
+    found = answer.json()
+    if as_json:
+        tools.out.json(found)
+    else:
+        tools.out.line(f"{path.name}: would be loaded as {found['dataset']}; nothing was written")
+        tools.out.line(f"  {summary.counts(found)}")
+        summary.rejects(tools.out, found)
+    raise typer.Exit(1 if strict and found["rejected"] else 0)

@@ -1,0 +1,56 @@
+"""A form with a file (multipart/form-data, RFC 7578) that is sent as it is read, whatever the size of the file."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+
+from cli.errors import CommandError
+
+
+class Form:
+    """`fields`, and after them the file of `size` bytes. `told` hears how many bytes of the file were read."""
+
+    def __init__(
+        self,
+        fields: Mapping[str, str],
+        name: str,
+        file: BinaryIO,
+        size: int,
+        told: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        boundary = secrets.token_hex(16)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        parts = [f"{_head(boundary, field)}\r\n{value}\r\n" for field, value in fields.items()]
+        parts.append(f"{_head(boundary, 'file', name)}Content-Type: application/octet-stream\r\n\r\n")
+        self._head, self._tail = "".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
+        self.length = len(self._head) + size + len(self._tail)
+        self._name, self._file, self._left, self._told = name, file, size, told
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most `size`; none at the end. Raises CommandError if the file has become shorter."""
+        if self._head:
+            data, self._head = _cut(self._head, size)
+            return data
+        if self._left:
+            data = self._file.read(self._left if size < 0 else min(size, self._left))
+            if not data:
+                raise CommandError(f"{self._name} became shorter while it was sent: send it again")
+            self._left -= len(data)
+            self._told(len(data))
+            return data
+        data, self._tail = _cut(self._tail, size)
+        return data
+
+
+def _head(boundary: str, field: str, file_name: str | None = None) -> str:
+    named = f'; filename="{_escaped(file_name)}"' if file_name is not None else ""
+    return f'--{boundary}\r\nContent-Disposition: form-data; name="{_escaped(field)}"{named}\r\n'
+
+
+def _escaped(name: str) -> str:
+    """As browsers do it (HTML, multipart/form-data encoding algorithm)."""
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _cut(data: bytes, size: int) -> tuple[bytes, bytes]:
+    return (data, b"") if size < 0 else (data[:size], data[size:])

@@ -1,0 +1,94 @@
+"""What commands print: plain text where nobody looks at it live, and nothing of a stranger's that moves a terminal."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TextIO
+
+from cli import tables
+from cli.tables import Cell
+from cli.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
+
+WIDTH = 80  # columns of what is no terminal, where tables are for people all the same
+
+
+class Output:
+    """Standard output or standard error.
+
+    Tables are aligned on a terminal, and elsewhere have tabs between their values, for programs. What is `for_people`
+    has them aligned everywhere.
+    """
+
+    def __init__(self, stream: TextIO, for_people: bool = False) -> None:
+        self._stream = stream
+        self.live = stream.isatty()
+        self._aligned = self.live or for_people
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """A line as long as it is, of which strangers may have written parts."""
+        if not self.live:
+            self._stream.write(printable(text) + "\n")
+            return
+        from rich.text import Text
+
+        self._console.print(Text(printable(text), style), soft_wrap=True)
+
+    def raw(self, data: bytes) -> None:
+        """Bytes as they are, for programs that read them."""
+        self._stream.flush()
+        self._stream.buffer.write(data)
+        self._stream.buffer.flush()
+
+    def json(self, value: Any) -> None:
+        self._stream.write(json.dumps(value, indent=2) + "\n")
+
+    def json_line(self, value: Any) -> None:
+        """A value on a line of its own, at once."""
+        self._stream.write(json.dumps(value) + "\n")
+        self._stream.flush()
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Cell]], flexible: Sequence[str] = ()) -> None:
+        """`flexible` names the columns that may be wrapped."""
+        if self._aligned:
+            self._write(tables.aligned(self._console, columns, rows, flexible))
+        else:
+            self._write(tables.separated(columns, rows))
+
+    def facts(self, values: Mapping[str, Cell]) -> None:
+        """Names and values, one to a line."""
+        if self._aligned:
+            self._write(tables.facts(self._console, list(values.items())))
+        else:
+            self._write(map(tables.with_tabs, values.items()))
+
+    def progress(self, *columns: "str | ProgressColumn", shown: bool = True) -> "Progress":
+        """Lines that change while something is under way, and are gone after it; nothing where that cannot be."""
+        from rich.progress import Progress
+
+        return Progress(*columns, console=self._console, transient=True, disable=not (self.live and shown))
+
+    def _write(self, lines: Iterable[str]) -> None:
+        self._stream.writelines(f"{line}\n" for line in lines)
+
+    @cached_property
+    def _console(self) -> "Console":
+        from rich.console import Console
+
+        width = None if self.live else shutil.get_terminal_size((WIDTH, 24)).columns
+        return Console(
+            file=self._stream, width=width, force_terminal=self.live, color_system="auto", highlight=False, emoji=False
+        )
+
+
+def standard_output() -> Output:
+    return Output(sys.stdout)
+
+
+def standard_error() -> Output:
+    return Output(sys.stderr)

@@ -1,0 +1,60 @@
+"""How an address is reached: directly or through a proxy, and whom TLS trusts."""
+
+import os
+import ssl
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from cli.errors import Misuse
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy for `url`, as HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say, in lower case or upper case.
+
+    This machine is reached directly. Raises Misuse for a proxy that this program cannot use.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    found = getproxies()
+    proxy = found.get(parts.scheme) or found.get("all")
+    if not proxy or host in _LOOPBACK or host.startswith("127.") or proxy_bypass(_named(parts)):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in ("http", "https"):
+        raise Misuse(f"the proxy {without_password(proxy)} is of a kind that is not supported: name an HTTP proxy")
+    return proxy
+
+
+def _named(parts: SplitResult) -> str:
+    """Host and port, as NO_PROXY may name them."""
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+def without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def credentials_of(proxy: str) -> str | None:
+    """`user:password` of a proxy's address."""
+    parts = urlsplit(proxy)
+    return None if parts.username is None else f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+
+
+def trust() -> ssl.SSLContext:
+    """TLS that verifies certificates and host names, by the system's authorities or those in SSL_CERT_FILE.
+
+    Raises Misuse if SSL_CERT_FILE names no certificates: OpenSSL would ignore it.
+    """
+    context = ssl.create_default_context()
+    named = os.environ.get("SSL_CERT_FILE")
+    if named:
+        try:
+            context.load_verify_locations(Path(named))
+        except OSError as error:
+            raise Misuse(f"SSL_CERT_FILE names no file of certificates: {named}: {error.strerror or error}") from None
+    return context

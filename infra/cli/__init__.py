@@ -1,1 +1,0 @@
-"""The command line, ./hireflow: what the API serves, and a few functions of the stage, for people and for scripts."""
