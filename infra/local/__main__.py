@@ -1,90 +1,17 @@
-"""The commands behind `make`: python -m infra.local COMMAND …"""
+"""python -m infra.local COMMAND …: the commands behind `make`."""
 
-import argparse
-import json
-import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-from infra.commandline import exit_status, report
-from infra.local.commands import Commands, commands, stages
-from infra.local.verify import verify_backups
-from infra.venv import ROOT
-
-Run = Callable[[Commands, argparse.Namespace], int | None]
+from infra.commandline import exit_status
 
 
 def main(arguments: list[str] | None = None) -> int:
-    args = _parser().parse_args(arguments)
-    run: Run = args.run
-    return exit_status(lambda: run(commands(args.stage, args.source, report), args))
+    def run() -> int | None:
+        from infra.local import interface  # takes a second, in which Ctrl-C is to end in a line, too
 
+        return interface.run(arguments)
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(stages(ROOT))}")
-    common.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
-    parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
-    known = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, about: str, run: Run) -> argparse.ArgumentParser:
-        command = known.add_parser(name, help=about, parents=[common])
-        command.set_defaults(run=run)
-        return command
-
-    add("up", "start what is not running and deploy what has changed", lambda cloud, _: cloud.up())
-    add("down", "stop everything; its state stays", lambda cloud, _: cloud.down())
-    add("clean", "stop everything and delete its state", lambda cloud, _: cloud.clean())
-    add("status", "what runs, and where", _status)
-    add("env", "what programs need to talk to it", _env)
-    add("invoke", "call a function as its schedule would", _invoke).add_argument("function")
-    verify = add("verify", "re-read backups and check everything", _verify)
-    verify.add_argument("--point", help="this restore point instead of the newest one")
-    verify.add_argument("--all", action="store_true", help="all restore points, from that one back")
-    token = add("token", "print a new token", _token)
-    token.add_argument("role", help="reader, writer or operator")
-    token.add_argument("--note", default="", help="whose it is")
-    add("tokens", "the tokens that were given out", _tokens)
-    add("revoke", "end a token", _revoke).add_argument("token", help="itself, or its id")
-    return parser
-
-
-def _status(cloud: Commands, _: argparse.Namespace) -> None:
-    for name, value in cloud.status().items():
-        print(f"{name:<10} {value}")
-
-
-def _env(cloud: Commands, _: argparse.Namespace) -> None:
-    cloud.state.read_env()
-    print(cloud.state.env_file.read_text(), end="")
-
-
-def _invoke(cloud: Commands, args: argparse.Namespace) -> None:
-    result = cloud.invoke(args.function)
-    point = result.get("restore_point") if isinstance(result, dict) else None
-    print(point or json.dumps(result))
-
-
-def _verify(cloud: Commands, args: argparse.Namespace) -> int:
-    return verify_backups(cloud.invoke_scheduled, args.point, every=args.all)
-
-
-def _token(cloud: Commands, args: argparse.Namespace) -> None:
-    order = {"action": "create", "role": args.role, "note": args.note}
-    print(cloud.invoke("tokens", order)["token"])  # nothing else, for `$(make -s token …)`
-
-
-def _tokens(cloud: Commands, _: argparse.Namespace) -> None:
-    for token in cloud.invoke("tokens", {"action": "list"}):
-        state = f"revoked {token['revoked_at']}" if token["revoked_at"] else "valid"
-        print(f"{token['id']}  {token['role']:<8}  {token['created_at']}  {state}  {token['note']}")
-
-
-def _revoke(cloud: Commands, args: argparse.Namespace) -> None:
-    revoked: dict[str, Any] = cloud.invoke("tokens", {"action": "revoke", "token": args.token})
-    print(f"{revoked['id']} was revoked at {revoked['revoked_at']}")
+    return exit_status(run)
 
 
 if __name__ == "__main__":

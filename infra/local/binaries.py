@@ -18,9 +18,9 @@ _SYSTEM = (
 )
 
 
-def find() -> Path:
-    """The folder of `postgres` and `initdb`: HIREFLOW_PG_BIN, else the wheel's, else the newest installed."""
-    chosen = os.environ.get("HIREFLOW_PG_BIN")
+def find(chosen: str = "") -> Path:
+    """The folder of `postgres` and `initdb`: `chosen`, HIREFLOW_PG_BIN, else the wheel's, else the newest installed."""
+    chosen = chosen or os.environ.get("HIREFLOW_PG_BIN", "")
     if chosen:
         if not _has_postgres(Path(chosen)):
             raise CloudError(f"HIREFLOW_PG_BIN={chosen} holds no postgres and initdb")

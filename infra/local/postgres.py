@@ -42,11 +42,15 @@ class Postgres:
     """One server with its data below `home`.
 
     `fast` gives up durability (for tests); `die_with_parent` ends the server with the process that
-    started it, however that ends (Linux; elsewhere call `stop`).
+    started it, however that ends (Linux; elsewhere call `stop`). `programs` is the folder of Postgres's programs, empty
+    for the first that are found.
     """
 
-    def __init__(self, home: Path, role: Role, *, fast: bool = False, die_with_parent: bool = False) -> None:
+    def __init__(
+        self, home: Path, role: Role, *, fast: bool = False, die_with_parent: bool = False, programs: str = ""
+    ) -> None:
         self.home, self.role, self.fast, self.die_with_parent = home, role, fast, die_with_parent
+        self._programs = programs
         self.data = home / "data"
         self._daemon = Daemon(home, "postgres")
         self._user = _unprivileged()
@@ -103,12 +107,15 @@ class Postgres:
 
     def _launch(self, claim: int, port: int) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        programs = binaries.usable_by(self._user, binaries.find(), self.home)
+        programs = binaries.usable_by(self._user, binaries.find(self._programs), self.home)
         if not (self.data / "PG_VERSION").exists():
             self._initdb(claim, programs)
         made_by, ours = int((self.data / "PG_VERSION").read_text()), binaries.major(programs)
         if made_by != ours:
-            raise CloudError(f"{self.data} belongs to Postgres {made_by}, the programs are {ours}: run make clean")
+            raise CloudError(
+                f"{self.data} belongs to Postgres {made_by}, the programs are of {ours}: set HIREFLOW_PG_BIN to the"
+                f" folder of those of {made_by}"
+            )
         # Nobody lives in there, or we would not hold the lock; Postgres itself is fooled by a reused pid.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         settings = {**_SETTINGS, **(_FAST if self.fast else {}), "port": str(port)}

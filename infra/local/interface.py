@@ -1,0 +1,118 @@
+"""The commands behind `make`, their arguments, and what they print."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.commandline import report
+from infra.local import serving, status
+from infra.local.commands import STAGES, Commands, commands, stages
+from infra.local.verify import verify_backups
+from infra.settings import table
+from infra.settings.chosen import Chosen
+from infra.venv import ROOT
+
+Run = Callable[[Commands, argparse.Namespace], int | None]
+
+
+def run(arguments: list[str] | None = None) -> int | None:
+    """Raises CloudError."""
+    args = _parser().parse_args(arguments)
+    command: Run = args.run
+    return command(commands(args.stage, args.source, report), args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(stages(ROOT))}")
+    common.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
+    known = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, about: str, run: Run) -> argparse.ArgumentParser:
+        command = known.add_parser(name, help=about, parents=[common])
+        command.set_defaults(run=run)
+        return command
+
+    up = add("up", "start what is not running and deploy what has changed", lambda cloud, args: cloud.up(args.reset))
+    up.add_argument(
+        "--reset", default=(), type=str.split, help="settings that are to have their defaults again, or ALL"
+    )
+    add("down", "stop everything; its state stays", lambda cloud, _: cloud.down())
+    add("clean", "stop everything and delete its state", lambda cloud, _: cloud.clean())
+    add("status", "what runs, and where", _status)
+    serve = add(
+        "serve",
+        "serve the API of this checkout with chalice local",
+        lambda cloud, args: serving.serve(cloud, args.port),
+    )
+    serve.add_argument("--port", type=int, default=8000)
+    add("env", "what programs need to talk to it", _env)
+    add("invoke", "call a function as its schedule would", _invoke).add_argument("function")
+    verify = add("verify", "re-read backups and check everything", _verify)
+    verify.add_argument("--point", help="this restore point instead of the newest one")
+    verify.add_argument("--all", action="store_true", help="all restore points, from that one back")
+    token = add("token", "print a new token", _token)
+    token.add_argument("role", help="reader, writer or operator")
+    token.add_argument("--note", default="", help="whose it is")
+    add("tokens", "the tokens that were given out", _tokens)
+    add("revoke", "end a token", _revoke).add_argument("token", help="itself, or its id")
+    return parser
+
+
+def _status(cloud: Commands, _: argparse.Namespace) -> None:
+    if cloud.stage not in STAGES:
+        from infra.deploy.interface import account  # AWS has to be asked
+
+        on_aws = account(cloud.stage)
+        _show_status(on_aws.status(), on_aws.kept_settings(), on_aws.settings(), [], f"make deploy STAGE={cloud.stage}")
+    else:
+        kept = cloud.kept_settings()
+        _show_status(cloud.status(), kept, cloud.settings(), cloud.not_deployed(kept), cloud.make_up)
+
+
+def _show_status(
+    shown: Mapping[str, str], chosen: Chosen, now: Chosen, not_deployed: Collection[str], command: str
+) -> None:
+    """`now` is what the environment of this command makes of the settings."""
+    for name, value in {**shown, "tokens": status.ABOUT_TOKENS[chosen.authentication]}.items():
+        print(f"{name:<10} {value}")
+    print()
+    for line in table.lines(chosen):
+        print(line)
+    if changes := sorted({*chosen.differing(now), *not_deployed}):
+        print(f"\nfrom the next {command} on: {', '.join(f'{name} is {now.values[name].shown}' for name in changes)}")
+
+
+def _env(cloud: Commands, _: argparse.Namespace) -> None:
+    cloud.state.read_env()
+    print(cloud.state.env_file.read_text(), end="")
+
+
+def _invoke(cloud: Commands, args: argparse.Namespace) -> None:
+    result = cloud.invoke(args.function)
+    point = result.get("restore_point") if isinstance(result, dict) else None
+    print(point or json.dumps(result))
+
+
+def _verify(cloud: Commands, args: argparse.Namespace) -> int:
+    return verify_backups(cloud.invoke_scheduled, args.point, every=args.all)
+
+
+def _token(cloud: Commands, args: argparse.Namespace) -> None:
+    order = {"action": "create", "role": args.role, "note": args.note}
+    print(cloud.invoke("tokens", order)["token"])  # nothing else, for `$(make -s token …)`
+
+
+def _tokens(cloud: Commands, _: argparse.Namespace) -> None:
+    for token in cloud.invoke("tokens", {"action": "list"}):
+        state = f"revoked {token['revoked_at']}" if token["revoked_at"] else "valid"
+        print(f"{token['id']}  {token['role']:<8}  {token['created_at']}  {state}  {token['note']}")
+
+
+def _revoke(cloud: Commands, args: argparse.Namespace) -> None:
+    revoked: dict[str, Any] = cloud.invoke("tokens", {"action": "revoke", "token": args.token})
+    print(f"{revoked['id']} was revoked at {revoked['revoked_at']}")
