@@ -36,7 +36,7 @@ serve: venv ## serve the API of this checkout with `chalice local` (PORT=8000), 
 	@$(cloud) serve $(if $(PORT),--port "$(PORT)")
 
 logs: venv ## follow the logs of all functions, from ten minutes ago on
-	@./hireflow logs --follow
+	@$(cloud) check && exec ./hireflow logs --follow
 
 backup: venv ## back up now
 	@$(cloud) invoke backup

@@ -141,4 +141,5 @@ def _explained(whom: str) -> Iterator[None]:
     except httpx.TimeoutException:
         raise CloudError(f"{whom} does not answer: try again") from None
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        raise CloudError(f"{whom} cannot be reached: {error or type(error).__name__}") from error
+        why = error or type(error).__name__
+        raise CloudError(f"{whom} cannot be reached: {why}. Is it stopped (make up), or API_URL wrong?") from error

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from infra.cli.errors import Misuse
 from infra.cli.loglines import Line
@@ -86,5 +86,7 @@ class Logs:
             return dict(self._client.filter_log_events(logGroupName=group, **asked, **more))
         except self._client.exceptions.ResourceNotFoundException:
             return {"events": []}  # a function that has not been called yet
+        except EndpointConnectionError as error:
+            raise CloudError("the logs cannot be read, nobody answers. Is the stage stopped (make up)?") from error
         except (BotoCoreError, ClientError) as error:
             raise CloudError(f"the logs cannot be read: {error}") from error

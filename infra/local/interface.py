@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         lambda cloud, args: serving.serve(cloud, args.port),
     )
     serve.add_argument("--port", type=int, default=8000)
+    add("check", "say what to do unless all of it runs", lambda cloud, _: cloud.check_running())
     add("env", "what programs need to talk to it", _env)
     add("invoke", "call a function as its schedule would", _invoke).add_argument("function")
     verify = add("verify", "re-read backups and check everything", _verify)

@@ -16,15 +16,14 @@ def serve(cloud: Commands, port: int) -> int:
     cloud.check_running()
     if not ports.is_free(port):
         raise CloudError(f"port {port} is in use by another process: choose another one, PORT=…")
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("chalice"),
-        "local",
-        "--stage",
-        cloud.stage,
-        "--port",
-        str(port),
-    ]
-    return subprocess.run(command, cwd=cloud.source, env=_environment(cloud), check=False).returncode
+    chalice, options = Path(sys.executable).with_name("chalice"), ("--stage", cloud.stage, "--port", str(port))
+    # Its reloader would watch the state folder, too, where functions are unpacked all the time.
+    command: list[str | Path] = [chalice, "local", *options, "--no-autoreload"]
+    with subprocess.Popen(command, cwd=cloud.source, env=_environment(cloud), start_new_session=True) as server:
+        try:
+            return server.wait()
+        finally:
+            server.terminate()  # it is in no terminal that could send it Ctrl-C
 
 
 def _environment(cloud: Commands) -> dict[str, str]:

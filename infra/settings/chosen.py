@@ -12,6 +12,7 @@ from infra.settings.declaration import COMPUTED, OF_USERS, OTHERS, applying, pas
 ENVIRONMENT, KEPT, DEFAULT = "environment", "kept", "default"
 MASKED = "(hidden)"
 _OURS = "HIREFLOW_"
+_NAMES = tuple(one.name for one in OF_USERS)
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _not_resettable(stage: str, reset: Collection[str]) -> Iterator[str]:
             yield f"RESET={name} is no setting that stage {stage} keeps{_nearest(name, known)}"
 
 
-def _nearest(name: str, known: Collection[str] = tuple(each.name for each in OF_USERS)) -> str:
+def _nearest(name: str, known: Collection[str] = _NAMES) -> str:
     found = get_close_matches(name, known, 1)
     return f": is {found[0]} meant?" if found else ""
 
