@@ -31,7 +31,7 @@ def choice(*values: str) -> Kind[str]:
             raise ValueError
         return text
 
-    return Kind(" or ".join(values), read)
+    return Kind(" or ".join(filter(None, (", ".join(values[:-1]), values[-1]))), read)
 
 
 def switch() -> Kind[bool]:

@@ -55,7 +55,16 @@ class State:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until no other command works on this folder, and close it to other users."""
+        """Wait until no other command works on this folder, and close it to other users. Raises CloudError for a folder
+        that cannot be made or used."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.touch()
+        except OSError as error:
+            raise CloudError(
+                f"{self.folder} cannot be used: {error.strerror}: choose another folder with HIREFLOW_STATE_DIR,"
+                " or let this user write there"
+            ) from error
         with locked(self._lock, _TURN, f"another command has been working on {self.folder} for too long"):
             self._close()
             yield

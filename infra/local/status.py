@@ -23,8 +23,6 @@ def _state(servers: Mapping[str, str | None], running: list[str], deployed: bool
     if not running:
         return f"not running: {make_up}"
     if len(running) < len(servers):
-        stopped = [name for name in servers if name not in running]
-        return (
-            f"only half of the stage runs, {' and '.join(stopped)} {'is' if len(stopped) == 1 else 'are'} stopped: {make_up}"
-        )
+        stopped = " and ".join(name for name in servers if name not in running)
+        return f"only half of the stage runs, {stopped} is stopped: {make_up}"
     return RUNNING if deployed else f"nothing is deployed yet: {make_up} goes on"

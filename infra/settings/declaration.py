@@ -99,7 +99,7 @@ MACHINE = (
     Setting(
         "SMOKE",
         kinds.choice("write"),
-        "`write`: the smoke test of `make deploy` also has a file loaded, of one row that is rejected",
+        "whether the smoke test of `make deploy` also has a file loaded, of one row that is rejected",
         stages=(AWS,),
         kept=False,
     ),

@@ -70,8 +70,12 @@ class File:
 
     def _text(self) -> str:
         try:
-            return self.path.read_text()
+            return self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise CloudError(f"{self.path} cannot be read: {error}") from error
+        except OSError as error:
+            raise CloudError(f"{self.path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise CloudError(
+                f"{self.path} is not UTF-8 text: correct it, or delete it to go back to the defaults"
+            ) from None

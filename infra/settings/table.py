@@ -25,8 +25,12 @@ def lines(chosen: Chosen) -> Iterator[str]:
 
 def of_users(settings: Iterable[Setting] = OF_USERS) -> str:
     """What a user may set, in Markdown."""
-    rows = [f"| `{s.name}` | {_default(s)} | {_PLACES[s.stages]} | {s.about} ({_allowed(s)}) |" for s in settings]
-    return "\n".join(["| setting | default | stages | |", "|---|---|---|---|", *rows])
+    rows = [
+        f"| `{one.name}`{'' if one.kept else ' (not kept)'} | {_default(one)} | {one.kind.allowed}"
+        f" | {_PLACES[one.stages]} | {one.about} |"
+        for one in settings
+    ]
+    return "\n".join(["| setting | default | allowed | stages | |", "|---|---|---|---|---|", *rows])
 
 
 def of_functions(settings: Iterable[Setting] = COMPUTED) -> str:
@@ -37,8 +41,3 @@ def of_functions(settings: Iterable[Setting] = COMPUTED) -> str:
 def _default(setting: Setting) -> str:
     default = f"`{setting.default}`" if setting.default else setting.shown
     return f"{default}, `{setting.local}` on stage `local`" if setting.local is not None else default
-
-
-def _allowed(setting: Setting) -> str:
-    kept = "" if setting.kept else "; not kept"
-    return f"{setting.kind.allowed}{kept}"
