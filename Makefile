@@ -10,7 +10,7 @@ cloud  := $(python) -m infra.local
 hireflow := API_URL= ./hireflow
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
+.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -30,8 +30,8 @@ venv-develop:
 demo: venv-run ## from nothing to loaded data, reports and a restore
 	@$(python) -m infra.demo
 
-up: venv-run ## start the cloud of this checkout and deploy to it
-	@$(cloud) up
+up: venv-run ## start the cloud of this checkout and deploy to it; RESET=NAME: that setting has its default again
+	@$(cloud) up $(if $(RESET),--reset "$(RESET)")
 
 down: venv ## stop it; its state stays
 	@$(cloud) down
@@ -39,11 +39,14 @@ down: venv ## stop it; its state stays
 clean: venv ## stop it and delete its state
 	@$(cloud) clean
 
-status: venv ## what runs, and where
+status: venv ## what runs, and where; all settings, and where they come from
 	@$(cloud) status
 
+serve: venv ## serve the API of this checkout with `chalice local` (PORT=8000), on what `make up` has started
+	@$(cloud) serve $(if $(PORT),--port "$(PORT)")
+
 logs: venv ## follow the logs of all functions, from ten minutes ago on
-	@$(hireflow) logs --follow
+	@$(cloud) check && $(hireflow) logs --follow
 
 backup: venv ## back up now
 	@$(cloud) invoke backup
@@ -64,10 +67,10 @@ revoke: venv ## end a token: TOKEN=its id or itself
 	@$(hireflow) token revoke "$(TOKEN)"
 
 deploy: venv-deploy ## bring STAGE=prod, or another one of .chalice/config.json, to AWS: stacks, functions, migrations, a smoke test
-	@$(python) -m infra.deploy deploy
+	@$(python) -m infra.deploy deploy $(if $(RESET),--reset "$(RESET)")
 
 plan: venv-deploy ## say what `make deploy` would change there
-	@$(python) -m infra.deploy plan
+	@$(python) -m infra.deploy plan $(if $(RESET),--reset "$(RESET)")
 
 destroy: venv-deploy ## delete all of it but data: YES=prod
 	@$(python) -m infra.deploy destroy

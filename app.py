@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
-from chalicelib import logs
+from chalicelib import logs, settings
 from chalicelib.api import (
     access,
     checks,
@@ -27,7 +27,7 @@ from chalicelib.delivery import sibling
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
-logs.configure(os.environ.get("LOG_LEVEL") or "INFO")
+logs.configure(settings.read(os.environ, "log_level"))
 
 # Chalice's list for API Gateway, which would make text of other bodies and lose the bytes that are none.
 app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *checks.MEDIA_TYPES, requests.BINARY]))

@@ -22,6 +22,7 @@ from infra.local.cloud import Embedded, Services
 from infra.local.postgres import Postgres, home_of
 from infra.local.provision import Role, connect
 from infra.local.state import State
+from infra.settings.chosen import choose
 from infra.venv import ROOT
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ def rig() -> Iterator[Rig]:
     with state.turn():
         cloud = Embedded(state)
         try:
-            services = cloud.up(lambda _: None)
+            services = cloud.up(lambda _: None, choose("local", {}, {}))
             postgres = Postgres(home_of(state.folder), Role("", ""))
             upgrade(services.database_url, tls="disable")
             made = Rig(services, postgres.superuser_url, state.folder)

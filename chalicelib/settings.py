@@ -1,106 +1,188 @@
-"""The environment, read and checked once per process."""
+"""The settings of the functions: declared, read and checked here, once per process.
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+Every field of `Settings` declares one environment variable. A new line there is all that a new setting needs: it is
+then checked, kept per stage, shown by `make status` and in the README, and passed to the functions (see infra/settings,
+which also declares the settings of this machine).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from pathlib import Path
+from typing import Any, TypeVar, cast
 
+from chalicelib import kinds
 from chalicelib.errors import ConfigurationError
+from chalicelib.kinds import Kind
 
-_ROOT = Path(__file__).parents[1]  # where a function's package is unpacked
-_DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)
-_REQUIRED = ("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET", "DEAD_LETTER_QUEUE")
+T = TypeVar("T")
+LOCAL, LOCALSTACK, AWS = "local", "localstack", "AWS"  # AWS: every stage that is deployed to an account
+EVERYWHERE = (LOCAL, LOCALSTACK, AWS)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a deployed function may know about its surroundings.
+class Setting:
+    """An environment variable.
 
-    `database_url` is a SQLAlchemy URL; where it is empty, `database_secret` names the secret that holds
-    it, or holds user and password as RDS writes them. `database_host` (with `:port` where it is not 5432) and
-    `database_name` stand in for what such a secret says of them, or leaves out. With `database_iam` the password
-    is a token of IAM. Buckets and queue are names; metrics name their `stage`; `s3_public_url` is where callers
-    reach S3, empty for its usual addresses. `database_tls` is `verify-full` or `disable`; `database_ca` is the
-    file of the authorities that are trusted then, empty for the system's; `database_connections` bounds the
-    connections of all functions together (the migration sets it); `authentication` whether requests need a
-    token; `orphan_grace` is how long a row waits for its parent; `backup_retention` how long a restore point is
-    kept.
+    `default` is written as a user would write it; empty means that there is none. `local` is the default on the stage
+    `local`, where it is another one. `shown` describes a default that is no fixed value. `stages` are those where a
+    user may set it. Without any, the deployment sets it. `kept` says whether a stage remembers what it was given.
     """
 
-    database_url: str = field(repr=False)  # holds a password
-    database_secret: str
-    landing_bucket: str
-    errored_bucket: str
-    backup_bucket: str
-    dead_letter_queue: str
-    stage: str = "local"
-    s3_public_url: str = ""
-    database_host: str = ""
-    database_name: str = ""
-    database_iam: bool = False
-    database_tls: str = "verify-full"
-    database_ca: str = ""
-    database_connections: int = 100
-    authentication: bool = True
-    orphan_grace: timedelta = timedelta(minutes=15)
-    backup_retention: timedelta = timedelta(days=30)
-    continue_from: int = 256 * 1024 * 1024  # a few million rows, or ten times as many packed ones
+    name: str
+    kind: Kind[Any]
+    about: str
+    default: str = ""
+    local: str | None = None
+    shown: str = ""
+    stages: tuple[str, ...] = EVERYWHERE
+    secret: bool = False
+    kept: bool = True
+
+    def read(self, text: str) -> Any:
+        """The value of a text, or of the default if the text is empty. Raises ValueError, whose text says what is
+        wrong: without the value if that is secret."""
+        given = text.strip() or self.default
+        if not given:
+            return self.kind.empty
+        try:
+            return self.kind.read(given)
+        except ValueError:
+            what = self.name if self.secret else f"{self.name}={given[:80]}"
+            raise ValueError(f"{what} is not {self.kind.allowed}") from None
+
+
+def setting(name: str, kind: Kind[T], about: str, default: str = "", **more: Any) -> T:
+    """A field of Settings that is read from the environment variable `name`: see Setting."""
+    declared = Setting(name, kind, about, default, **more)
+    # The type is that of the value, so that mypy compares the field's annotation with the kind.
+    return cast(T, field(default=declared.read(""), repr=not declared.secret, metadata={"setting": declared}))
+
+
+def computed(name: str, kind: Kind[T], about: str, default: str = "", **more: Any) -> T:
+    """Likewise, of a variable that the deployment sets."""
+    return setting(name, kind, about, default, stages=(), **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a deployed function may know about its surroundings."""
+
+    # --- of users
+    authentication: bool = setting(
+        "HIREFLOW_AUTH",
+        kinds.switch(),
+        "whether requests need a token; only the stage `local` can do without",
+        "on",
+        local="off",
+    )
+    orphan_grace: timedelta = setting(
+        "ORPHAN_GRACE_MINUTES", kinds.minutes(36_500_000), "how long a row waits for its department or job", "15"
+    )
+    backup_retention: timedelta = setting(
+        "BACKUP_RETENTION_DAYS",
+        kinds.days(36_500_000),
+        "when a restore point expires; the newest complete one never does",
+        "30",
+    )
+    continue_from: int = setting(
+        "CONTINUE_FROM_BYTES",
+        kinds.whole(1, 2**50, "bytes"),
+        "from this size on, a file's load goes on in another invocation when time runs short",
+        "268435456",
+    )
+    database_connections: int = setting(
+        "DATABASE_CONNECTIONS",
+        kinds.whole(1, 262_143),
+        "how many connections the functions may have, all together; callers beyond get 503",
+        "100",
+    )
+    log_level: str = setting(
+        "LOG_LEVEL",
+        kinds.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        "the least serious log lines that the functions write; `DEBUG` may show what rows hold",
+        "INFO",
+    )
+    database_tls: str = setting(
+        "DATABASE_TLS",
+        kinds.choice("verify-full", "disable"),
+        "whether the functions reach the database over TLS and check its certificate",
+        "verify-full",
+        stages=(AWS,),
+    )
+
+    # --- of the deployment
+    database_url: str = computed("DATABASE_URL", kinds.text("a URL"), "the SQLAlchemy URL of the database", secret=True)
+    database_secret: str = computed(
+        "DATABASE_SECRET",
+        kinds.text("a name"),
+        "the secret of Secrets Manager that holds this URL, or user and password as RDS writes them",
+    )
+    database_host: str = computed(
+        "DATABASE_HOST", kinds.text("a host"), "`host` or `host:port`, for a secret that does not name it"
+    )
+    database_name: str = computed("DATABASE_NAME", kinds.text("a name"), "the database, likewise")
+    database_iam: bool = computed(
+        "DATABASE_IAM",
+        kinds.switch(),
+        "`on`: log in with a token of IAM, signed for every connection, in place of a password",
+        "off",
+    )
+    database_ca: str = computed(
+        "DATABASE_CA", kinds.packaged_file(), "the authorities to trust: a file of the package, or the system's"
+    )
+    app_database_url: str = computed(
+        "APP_DATABASE_URL",
+        kinds.text("a URL"),
+        "for the migration, which logs in as the schema's owner: the URL of the functions' role",
+        secret=True,
+    )
+    app_database_secret: str = computed("APP_DATABASE_SECRET", kinds.text("a name"), "or the secret that holds it")
+    landing_bucket: str = computed("LANDING_BUCKET", kinds.text("a name"), "where files arrive")
+    errored_bucket: str = computed("ERRORED_BUCKET", kinds.text("a name"), "where rejected rows go")
+    backup_bucket: str = computed("BACKUP_BUCKET", kinds.text("a name"), "where restore points are")
+    dead_letter_queue: str = computed(
+        "DEAD_LETTER_QUEUE", kinds.text("a name"), "where events of loads go that were given up"
+    )
+    s3_public_url: str = computed("S3_PUBLIC_URL", kinds.text("a URL"), "where callers reach the S3 of an emulator")
+    stage: str = computed("HIREFLOW_STAGE", kinds.text("a name"), "the stage, which metrics name", LOCAL)
+    release: str = computed("RELEASE", kinds.text("a name"), "which code and settings were deployed")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Read the settings, or raise ConfigurationError naming every one that is wrong."""
+        values: dict[str, Any] = {}
         wrong = [f"{name} is not set" for name in _REQUIRED if not env.get(name)]
-        if not env.get("DATABASE_URL") and not env.get("DATABASE_SECRET"):
-            wrong.append("neither DATABASE_URL nor DATABASE_SECRET is set")
-        authentication = _switch(env, "HIREFLOW_AUTH", "on", wrong)
-        iam = _switch(env, "DATABASE_IAM", "off", wrong)
-        tls = env.get("DATABASE_TLS", "verify-full")
-        if tls not in ("verify-full", "disable"):
-            wrong.append("DATABASE_TLS is neither verify-full nor disable")
-        if iam and tls == "disable":
-            wrong.append("DATABASE_IAM needs TLS: a token is sent as it is")
-        ca = str(_ROOT / env["DATABASE_CA"]) if env.get("DATABASE_CA") else ""
-        if ca and not Path(ca).is_file():
-            wrong.append("DATABASE_CA names no file")
-        grace = _positive(env, "ORPHAN_GRACE_MINUTES", 15, wrong)
-        retention = _positive(env, "BACKUP_RETENTION_DAYS", 30, wrong)
-        continue_from = _positive(env, "CONTINUE_FROM_BYTES", cls.continue_from, wrong, most=2**50)
-        connections = _positive(env, "DATABASE_CONNECTIONS", 100, wrong)
+        for attribute, each in declared():
+            try:
+                values[attribute] = each.read(env.get(each.name, ""))
+            except ValueError as error:
+                wrong.append(str(error))
+        wrong += conflicts(env)
         if wrong:
             raise ConfigurationError("; ".join(wrong))
-        return cls(
-            database_url=env.get("DATABASE_URL", ""),
-            database_secret=env.get("DATABASE_SECRET", ""),
-            landing_bucket=env["LANDING_BUCKET"],
-            errored_bucket=env["ERRORED_BUCKET"],
-            backup_bucket=env["BACKUP_BUCKET"],
-            dead_letter_queue=env["DEAD_LETTER_QUEUE"],
-            stage=env.get("HIREFLOW_STAGE") or "local",
-            s3_public_url=env.get("S3_PUBLIC_URL", ""),
-            database_host=env.get("DATABASE_HOST", ""),
-            database_name=env.get("DATABASE_NAME", ""),
-            database_iam=iam,
-            database_tls=tls,
-            database_ca=ca,
-            database_connections=int(connections),
-            authentication=authentication,
-            orphan_grace=timedelta(minutes=grace),
-            backup_retention=timedelta(days=retention),
-            continue_from=int(continue_from),
-        )
+        return cls(**values)
 
 
-def _switch(env: Mapping[str, str], name: str, default: str, wrong: list[str]) -> bool:
-    value = env.get(name) or default
-    if value not in ("on", "off"):
-        wrong.append(f"{name} is neither on nor off")
-    return value == "on"
+_REQUIRED = ("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET", "DEAD_LETTER_QUEUE")
 
 
-def _positive(env: Mapping[str, str], name: str, default: float, wrong: list[str], most: float = 36_500_000) -> float:
-    text = (env.get(name) or str(default)).strip()
-    value = float(text) if _DECIMAL.fullmatch(text) else 0.0  # float() accepts 1_0, and digits of any script
-    if not 0 < value <= most:
-        wrong.append(f"{name} is not a positive number")
-    return value
+def declared() -> Iterator[tuple[str, Setting]]:
+    """Every variable of the functions, with the field of Settings that holds its value."""
+    return ((each.name, each.metadata["setting"]) for each in fields(Settings))
+
+
+def conflicts(env: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with several variables together."""
+    if not env.get("DATABASE_URL") and not env.get("DATABASE_SECRET"):
+        yield "neither DATABASE_URL nor DATABASE_SECRET is set"
+    if env.get("DATABASE_IAM") == "on" and env.get("DATABASE_TLS") == "disable":
+        yield "DATABASE_IAM needs TLS: a token is sent as it is"
+
+
+def read(env: Mapping[str, str], attribute: str) -> Any:
+    """One setting alone, before the others are there. Raises ConfigurationError."""
+    each = dict(declared())[attribute]
+    try:
+        return each.read(env.get(each.name, ""))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None

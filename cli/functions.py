@@ -16,6 +16,14 @@ _MISSING = (
 )
 
 
+class FunctionFailed(CommandError):
+    """A function was called and failed. `said` is its own message, `kind` the type of its error as Lambda names it."""
+
+    def __init__(self, name: str, kind: str, said: str) -> None:
+        super().__init__(f"{name} failed: {said or kind or 'its log says why'}")
+        self.kind, self.said = kind, said
+
+
 def deployed_name(stage: str, function: str) -> str:
     """What Lambda calls a function."""
     return f"{APP}-{stage}" if function == _API else f"{APP}-{stage}-{function}"
@@ -42,7 +50,10 @@ def client(aws: Mapping[str, str], service: str) -> Any:
 
 
 def invoke(lambda_client: Any, name: str, payload: Any) -> Any:
-    """Call a function by its deployed name, and wait for its result. Raises CommandError when it fails."""
+    """Call a function by its deployed name, and wait for its result.
+
+    Raises FunctionFailed, NoAnswer and other CommandErrors.
+    """
     from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
     try:
@@ -54,7 +65,7 @@ def invoke(lambda_client: Any, name: str, payload: Any) -> Any:
         raise CommandError(f"{name} cannot be invoked: {error}") from error
     if "FunctionError" in answer:
         details = result if isinstance(result, dict) else {}
-        raise CommandError(f"{name} failed: {details.get('errorType')}: {details.get('errorMessage')}")
+        raise FunctionFailed(name, str(details.get("errorType") or ""), str(details.get("errorMessage") or ""))
     return result
 
 

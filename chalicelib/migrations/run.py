@@ -16,8 +16,8 @@ def migrate_stage(env: Mapping[str, str]) -> dict[str, str]:
     """
     settings = Settings.from_env(env)
     app = {
-        "DATABASE_URL": env.get("APP_DATABASE_URL", ""),
-        "DATABASE_SECRET": env.get("APP_DATABASE_SECRET", ""),
+        "DATABASE_URL": settings.app_database_url,
+        "DATABASE_SECRET": settings.app_database_secret,
         "DATABASE_IAM": "off",
     }
     app_url = database_url(Settings.from_env({**env, **app}))()

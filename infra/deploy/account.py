@@ -1,9 +1,9 @@
 """`make deploy`, `plan` and `destroy`: a stage in an account of AWS, from its stacks to a smoke test."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -11,16 +11,16 @@ from urllib.parse import quote
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deploy import driver, package, plan, project, record, removal
+from infra.deploy import driver, memory, package, plan, project, record, removal
 from infra.deploy.driver import Report, Steps
-from infra.deploy.logins import Logins, authentication
+from infra.deploy.logins import Logins
 from infra.deploy.smoke import smoke
-from infra.deploy.target import APP, CA_FILE, PASSED_THROUGH, Target, Vpc, bucket_names, queue_names
+from infra.deploy.target import APP, CA_FILE, Target, Vpc, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local import provision
-from infra.local.cloud import connections
 from infra.local.state import ENV_KEYS, State
 from infra.locks import attempts
+from infra.settings.chosen import Chosen, check, choose, of_one_command
 
 _OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # logins, as infra/aws/templates/database.yaml makes them
 _BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket", "BACKUP_BUCKET": "BackupBucket"}
@@ -45,7 +45,9 @@ class Stacks(Protocol):
 class Account:
     """One stage: `source` holds app.py, `state` is the folder of ours, `env` the environment of the command.
 
-    DATABASE_URL in the environment is a Postgres of one's own, in place of Aurora in a network of the stage.
+    Settings come from the environment, or are those of the last deployment, from whatever machine that was; those of
+    `reset` have their defaults again. DATABASE_URL is a Postgres of one's own, in place of Aurora in a network of the
+    stage.
     """
 
     stage: str
@@ -54,30 +56,33 @@ class Account:
     stacks: Stacks
     report: Report
     env: Mapping[str, str]
+    reset: Collection[str] = ()
 
     def deploy(self) -> str:
         """Make or update everything; returns the API's address. What an interrupted one has done is not done again."""
-        authentication(self.stage)
+        check(self.stage, self.env, self.reset)  # before AWS is asked for anything
         with self.state.turn(), _told():
+            chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
             outputs: Outputs = {}
-            for part in self._parts:
+            for part in self._parts(chosen):
                 self.report(f"stack {part}")
                 outputs |= self.stacks.apply(
-                    self._client("cloudformation"), self.stage, part, self._given(part, outputs)
+                    self._client("cloudformation"), self.stage, part, self._given(part, outputs, chosen)
                 )
-            target = self.target(outputs)
-            driver.deploy(target, self.report, self._steps)
+            target = self.target(outputs, chosen)
+            driver.deploy(target, self.report, self._steps(chosen))
             self.state.write_env(self._env(target))
         return driver.api_url(target)
 
     def plan(self) -> plan.Plan:
         """What `deploy` would change. Nothing is changed but our own folder."""
         with self.state.turn(), _told():
+            chosen = self.settings()
             outputs, changes, waiting = Outputs(), dict[str, list[str]](), list[str]()
-            for part in self._parts:
+            for part in self._parts(chosen):
                 try:
-                    known = self._given(part, outputs)
+                    known = self._given(part, outputs, chosen)
                 except KeyError:  # an output of a stack that is not there yet
                     waiting.append(part)
                     continue
@@ -86,7 +91,7 @@ class Account:
                 ]
                 outputs |= self._outputs(part)
             try:
-                target = self.target(outputs)
+                target = self.target(outputs, chosen)
             except KeyError:
                 return plan.Plan(changes, tuple(waiting))
             record.fetch(target)
@@ -98,7 +103,7 @@ class Account:
         if self.env.get("YES") != self.stage:
             raise CloudError(f"this deletes stage {self.stage}; say YES={self.stage} if that is meant")
         with self.state.turn(), _told():
-            outputs: Outputs = {}
+            chosen, outputs = self.settings(), Outputs()
             for part in self.stacks.PARTS:
                 outputs |= self._outputs(part)
             target = self._known(outputs)
@@ -107,27 +112,52 @@ class Account:
             removal.remove(target, self.report)
             if outputs:
                 record.forget(target)
+                memory.forget(target)
             for part in reversed(self.stacks.PARTS):
                 if not self._outputs(part):
                     continue
                 self.report(f"deleting stack {part}")
                 client = self._client("cloudformation")
                 if part == "database":  # which refuses otherwise; its snapshot is made all the same
-                    unprotected = {**self._given(part, outputs), "DeletionProtection": "false"}
+                    unprotected = {**self._given(part, outputs, chosen), "DeletionProtection": "false"}
                     self.stacks.apply(client, self.stage, part, unprotected)
                 self.stacks.delete(client, self.stage, part)
             self.state.env_file.unlink(missing_ok=True)
         kept = [outputs[name] for name in _BUCKETS.values() if name in outputs]
         self.report(f"kept: the buckets {', '.join(kept) or 'of the stage'}, with all that is in them")
-        if "DATABASE_URL" not in self.env:
+        if not chosen.given("DATABASE_URL"):
             self.report("kept: a final snapshot of the database, and the functions' logs until they expire")
+
+    # --- settings
+
+    def settings(self) -> Chosen:
+        """What is set for this stage now. Raises CloudError naming everything that is wrong."""
+        with _told():
+            outputs = self._outputs("storage")
+            kept = memory.kept(self._known(outputs)) if outputs else {}
+            return choose(self.stage, self.env, kept, self.reset, f"kept by stage {self.stage}")
+
+    def kept_settings(self) -> Chosen:
+        """What is set for this stage by itself, whatever the environment says."""
+        return replace(self, env=of_one_command(self.env)).settings()
+
+    def status(self) -> dict[str, str]:
+        """Where the stage is."""
+        with _told():
+            outputs = self._outputs("storage")
+            target = self._known(outputs)
+            if outputs:
+                record.fetch(target)
+            found = driver.api_url(target) if driver.has_api(target) else None
+        known = "deployed" if found else f"not deployed: make deploy STAGE={self.stage}"
+        return {"state": known, **({"API": found} if found else {})}
 
     # --- what is deployed
 
-    @property
-    def _steps(self) -> Steps:
-        write = self.env.get("SMOKE") == "write"
+    def _steps(self, chosen: Chosen) -> Steps:
+        write = chosen.text("SMOKE") == "write"
         return (
+            ("settings", lambda target: memory.keep(target, chosen)),
             ("secrets", driver.keep_secrets),
             ("record of the last deployment", record.fetch),
             ("project", project.assemble),
@@ -139,50 +169,43 @@ class Account:
             ("smoke test", lambda target: smoke(target, write=write)),
         )
 
-    @property
-    def _own_database(self) -> bool:
-        return bool(self.env.get("DATABASE_URL"))
-
-    @property
-    def _parts(self) -> tuple[str, ...]:
-        ours = ("network", "database") if self._own_database else ()
+    def _parts(self, chosen: Chosen) -> tuple[str, ...]:
+        ours = ("network", "database") if chosen.given("DATABASE_URL") else ()
         return tuple(part for part in self.stacks.PARTS if part not in ours)
 
-    def _given(self, part: str, outputs: Outputs) -> dict[str, str]:
+    def _given(self, part: str, outputs: Outputs, chosen: Chosen) -> dict[str, str]:
         """The parameters of a stack. Raises KeyError where an output of another one is not known yet."""
         path = self.source / "infra" / "aws" / "parameters" / f"{self.stage}.json"
-        chosen = json.loads(path.read_text()).get(part, {}) if path.exists() else {}
+        own = json.loads(path.read_text()).get(part, {}) if path.exists() else {}
         made = {}
         if part == "network":
             made = {"S3PrefixListId": self.stacks.s3_prefix_list(self._client("ec2"))}
         elif part == "database":
             made = {name: outputs[name] for name in ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")}
         elif part == "operations":
-            made = {"DatabaseConnections": str(connections())}
-        return {**made, **chosen}
+            made = {"DatabaseConnections": str(chosen.read("DATABASE_CONNECTIONS"))}
+        return {**made, **own}
 
-    def target(self, outputs: Outputs) -> Target:
+    def target(self, outputs: Outputs, chosen: Chosen) -> Target:
         """The stage on its stacks. Raises KeyError where outputs are missing."""
-        ca = Path(self.env["DATABASE_CA"]).absolute() if self.env.get("DATABASE_CA") else None
-        vpc = None if self._own_database else _vpc(outputs)
-        login = self._logins(outputs)
+        ca = Path(chosen.read("DATABASE_CA")) if chosen.given("DATABASE_CA") else None
+        vpc = None if chosen.given("DATABASE_URL") else _vpc(outputs)
+        login = self._logins(outputs, chosen)
         functions = {
             **{name: outputs[output] for name, output in _BUCKETS.items()},
             "DEAD_LETTER_QUEUE": outputs["DeadLetterQueueName"],
             **login.functions,
+            **chosen.of_functions(),
             **({"DATABASE_CA": CA_FILE} if ca else {}),
             **({"S3_PUBLIC_URL": url} if (url := self._aws.get("AWS_ENDPOINT_URL")) else {}),
-            "DATABASE_CONNECTIONS": str(connections()),
-            "HIREFLOW_AUTH": "on",
-            **{name: self.env[name] for name in (*PASSED_THROUGH, "DATABASE_TLS") if self.env.get(name)},
         }
         return Target(
             self.stage, self.source, self._work, functions, self._aws, login.migration, login.secrets, vpc, ca
         )
 
-    def _logins(self, outputs: Outputs) -> Logins:
-        if self._own_database:
-            url = self.env["DATABASE_URL"]
+    def _logins(self, outputs: Outputs, chosen: Chosen) -> Logins:
+        if chosen.given("DATABASE_URL"):
+            url = chosen.text("DATABASE_URL")
             return Logins.of(self.stage, url, provision.functions_url(url))
         place = f"{outputs['ProxyEndpoint']}:5432/{quote(outputs['DatabaseName'])}"
         tokens = {"DATABASE_IAM": "on"}
@@ -237,7 +260,6 @@ class Account:
 
 def _deploy_code(target: Target) -> None:
     """Unless Chalice has come to the end of this release before, and nobody has changed it since."""
-    removal.remove_strays(target)
     if driver.runs_release(target) and record.release(target) == project.release(target):
         return
     package.build(target)
@@ -254,7 +276,8 @@ def _migrate(target: Target) -> None:
             driver.migrate(target)
             return
         except CloudError as error:
-            if not any(word in str(error) for word in _PASSING):
+            said = f"{error.kind if isinstance(error, driver.FunctionFailed) else ''} {error}"
+            if not any(word in said for word in _PASSING):
                 raise
             again()
 

@@ -1,6 +1,7 @@
 """The three buckets of a stage: private, encrypted, and versioned where a version may be wanted back."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -38,12 +39,12 @@ def make_buckets(target: Target) -> None:
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
-def admit_forms(target: Target, origin: str) -> None:
-    """Let browsers send files to the landing bucket from pages of this origin (scheme://host[:port]), and no other."""
+def admit_forms(target: Target, origins: Sequence[str]) -> None:
+    """Let browsers send files to the landing bucket from pages of these origins (scheme://host[:port]) alone."""
     # A form is no reason for a browser to ask first, showing how far it has got is; Content-Type is its only header.
     rule: Any = {
         "ID": "forms",
-        "AllowedOrigins": [origin],
+        "AllowedOrigins": list(origins),
         "AllowedMethods": ["POST"],
         "AllowedHeaders": ["Content-Type"],
         "MaxAgeSeconds": 3600,

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from botocore import exceptions as failures
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli import functions
 from cli.api import Api
 from cli.errors import CommandError
-from infra.deploy import project
+from infra.deploy import project, removal
 from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms
 from infra.deploy.target import Target
 from infra.errors import CloudError
 from infra.locks import attempts, locked
 
 Report = Callable[[str], None]
+Failure = BotoCoreError | ClientError
 Steps = tuple[tuple[str, Callable[[Target], None]], ...]
 _LOG_DAYS = 14
 _PROPAGATION = 90  # seconds until a new role is known everywhere, generously
@@ -33,6 +35,14 @@ DEAD_LETTERS = {
 }
 
 
+class FunctionFailed(CloudError):
+    """A function was called and failed. The message is its own, `kind` the type of its error as Lambda names it."""
+
+    def __init__(self, function: str, kind: str, message: str) -> None:
+        super().__init__(f"{function} failed: {message or kind or 'its log says why'}")
+        self.kind = kind
+
+
 def deploy(target: Target, report: Report, steps: Steps | None = None) -> None:
     """Bring the stage to the code and settings of now, by STEPS where no others are given. Raises CloudError."""
     for name, step in steps or STEPS:
@@ -40,7 +50,7 @@ def deploy(target: Target, report: Report, steps: Steps | None = None) -> None:
         try:
             step(target)
         except (BotoCoreError, ClientError) as error:
-            raise CloudError(f"{name} failed: {error}") from error
+            raise CloudError(f"{name} failed: {reason(target, error)}") from error
     (target.work / "release").write_text(project.release(target))
 
 
@@ -59,7 +69,7 @@ def is_current(target: Target) -> bool:
             return False
         for bucket in target.buckets:
             s3.head_bucket(Bucket=bucket)
-        if origins_of_forms(target) != [_origin(target)]:
+        if origins_of_forms(target) != origins(target):
             return False
         target.client("sqs").get_queue_url(QueueName=target.dead_letters)
     except (OSError, KeyError, BotoCoreError, ClientError):
@@ -88,10 +98,32 @@ def api_url(target: Target) -> str:
     return f"https://{found}.execute-api.{target.aws['AWS_DEFAULT_REGION']}.amazonaws.com/api"
 
 
-def _origin(target: Target) -> str:
-    """The origin, as browsers name it, of the API's pages."""
+def reason(target: Target, error: Failure) -> str:
+    """Why AWS did not do what was asked for. Where nobody answers, what to do about it."""
+    if not isinstance(error, failures.ConnectionError | failures.HTTPClientError):
+        return str(error)
+    endpoint = target.aws.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        return "AWS cannot be reached: is this machine online, and the region right?"
+    command = "make up" if target.stage == "local" else f"make up STAGE={target.stage}"
+    return f"nothing answers at {endpoint}. Is it stopped? {command} starts it"
+
+
+def has_api(target: Target) -> bool:
+    """Whether the API that Chalice has recorded is there."""
+    found = project.api_id(target)
+    try:
+        return bool(found) and bool(target.client("apigateway").get_rest_api(restApiId=found))
+    except (BotoCoreError, ClientError):
+        return False
+
+
+def origins(target: Target) -> list[str]:
+    """The origins, as browsers name them, of the API's pages: on this machine both of its names."""
     found = urlsplit(api_url(target))
-    return f"{found.scheme}://{found.netloc}"
+    names = ("127.0.0.1", "localhost") if found.hostname in ("127.0.0.1", "localhost") else (found.hostname,)
+    port = f":{found.port}" if found.port else ""
+    return [f"{found.scheme}://{name}{port}" for name in names]
 
 
 def accepts_token(target: Target, token: str) -> bool:
@@ -108,8 +140,12 @@ def invoke(target: Target, function: str, payload: Any) -> Any:
     """Call a function, wait for its result. Raises CloudError when it fails."""
     try:
         return functions.invoke(target.client("lambda"), target.function(function), payload)
+    except functions.FunctionFailed as error:
+        raise FunctionFailed(function, error.kind, error.said) from error
     except CommandError as error:
-        raise CloudError(str(error)) from error
+        cause = error.__cause__
+        why = reason(target, cause) if isinstance(cause, BotoCoreError | ClientError) else str(error)
+        raise CloudError(f"{function} cannot be invoked: {why}") from error
 
 
 def invoke_later(target: Target, function: str, payload: Any) -> None:
@@ -119,7 +155,7 @@ def invoke_later(target: Target, function: str, payload: Any) -> None:
             FunctionName=target.function(function), InvocationType="Event", Payload=json.dumps(payload)
         )
     except (BotoCoreError, ClientError) as error:
-        raise CloudError(f"{function} cannot be invoked: {error}") from error
+        raise CloudError(f"{function} cannot be invoked: {reason(target, error)}") from error
 
 
 def make_queue(target: Target) -> None:
@@ -139,6 +175,7 @@ def keep_secrets(target: Target) -> None:
 
 
 def run_chalice(target: Target) -> None:
+    removal.remove_strays(target)
     chalice(target, "deploy", "--stage", target.stage)
 
 
@@ -163,7 +200,7 @@ def chalice(target: Target, *words: str) -> None:
 
 
 def admit_pages(target: Target) -> None:
-    admit_forms(target, _origin(target))
+    admit_forms(target, origins(target))
 
 
 def migrate(target: Target) -> None:

@@ -1,10 +1,8 @@
-"""How a stage's functions log in to the database, and whether its callers have to log in to the API."""
+"""How a stage's functions log in to the database."""
 
-import os
 from dataclasses import dataclass, field
 
 from infra.deploy.target import APP
-from infra.errors import CloudError
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Logins:
         if stage == "local":
             functions = {"DATABASE_URL": functions_url}
             return cls(functions, {"DATABASE_URL": owner_url, "APP_DATABASE_URL": functions_url}, {})
-        owner, app = f"{APP}-{stage}-database-owner", f"{APP}-{stage}-database"
+        owner, app = owner_secret(stage), f"{APP}-{stage}-database"
         return cls(
             {"DATABASE_SECRET": app},
             {"DATABASE_SECRET": owner, "APP_DATABASE_SECRET": app},
@@ -30,14 +28,6 @@ class Logins:
         )
 
 
-def authentication(stage: str) -> bool:
-    """Whether requests need a token: HIREFLOW_AUTH, off unless asked for on this machine alone.
-
-    Raises CloudError where another stage would be open to everybody.
-    """
-    asked = os.environ.get("HIREFLOW_AUTH") or ("off" if stage == "local" else "on")
-    if asked not in ("on", "off"):
-        raise CloudError("HIREFLOW_AUTH is neither on nor off")
-    if asked == "off" and stage != "local":
-        raise CloudError(f"HIREFLOW_AUTH=off: stage {stage} is not deployed without authentication")
-    return asked == "on"
+def owner_secret(stage: str) -> str:
+    """The secret with the URL of a database that was given: its owner's."""
+    return f"{APP}-{stage}-database-owner"

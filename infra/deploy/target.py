@@ -11,8 +11,6 @@ from botocore.config import Config
 
 APP = "hireflow"
 CA_FILE = "database-ca.pem"
-# settings of the functions that are taken from the environment of who deploys
-PASSED_THROUGH = ("ORPHAN_GRACE_MINUTES", "BACKUP_RETENTION_DAYS", "CONTINUE_FROM_BYTES", "LOG_LEVEL")
 _PATIENCE = 930  # seconds; the longest function that is invoked and waited for has 900
 
 

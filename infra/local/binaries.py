@@ -23,13 +23,13 @@ _SYSTEM = (
 )
 
 
-def find(made_by: int | None = None) -> Path:
-    """The folder of `postgres` and `initdb`: HIREFLOW_PG_BIN, else the wheel's, else the newest of the system.
+def find(made_by: int | None = None, chosen: str = "") -> Path:
+    """The folder of `postgres` and `initdb`: `chosen`, HIREFLOW_PG_BIN, else the wheel's or the system's newest.
 
     Data belong to the programs of one major version: with `made_by` only these will do. The wheel comes before the
     system, so that stages are alike on all machines. Raises CloudError.
     """
-    chosen = os.environ.get("HIREFLOW_PG_BIN")
+    chosen = chosen or os.environ.get("HIREFLOW_PG_BIN", "")
     if not chosen:
         return choose([*of_wheels(_WHEELS), *_of_system(), *_of_path()], made_by)
     if not _has_postgres(Path(chosen)):

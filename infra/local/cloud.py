@@ -1,10 +1,11 @@
 """The clouds that this machine can offer a stage: the embedded one, Docker's, or one that is there already."""
 
-import os
 import shutil
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from infra.errors import CloudError
 from infra.local import ports, provision
@@ -13,6 +14,7 @@ from infra.local.postgres import Postgres, home_of
 from infra.local.provision import Role
 from infra.local.settling import settle
 from infra.local.state import State
+from infra.settings.chosen import Chosen
 
 Report = Callable[[str], None]
 
@@ -31,21 +33,48 @@ class Services:
     functions_url: str = field(repr=False)
 
 
-def connections() -> int:
-    """How many connections the functions may have together: DATABASE_CONNECTIONS."""
+def owner(chosen: Chosen, state: State) -> Role:
+    """The database's owner: as it was chosen, else that of last time, else a new one."""
+    notes = state.notes()
+    return Role.generated(
+        chosen.text("HIREFLOW_PG_USER") or notes.get("pg_user", ""),
+        chosen.text("HIREFLOW_PG_PASSWORD") or notes.get("pg_password", ""),
+    )
+
+
+def answers(endpoint: str) -> bool:
+    """Whether anybody listens there."""
+    at = urlsplit(endpoint)
     try:
-        return max(1, int(os.environ.get("DATABASE_CONNECTIONS") or 100))
-    except ValueError:
-        raise CloudError("DATABASE_CONNECTIONS is not a whole number") from None
+        socket.create_connection((at.hostname or "", at.port or (443 if at.scheme == "https" else 80)), 5).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A server's port: the setting that fixes it, the note that remembers it, and how its server listens."""
+
+    server: str
+    variable: str
+    note: str
+    bind: ports.Bind
+
+
+_AWS = _Place("AWS", "HIREFLOW_PORT", "port", ports.bind)
+_POSTGRES = _Place("Postgres", "HIREFLOW_PG_PORT", "pg_port", ports.bind_unprivileged)  # it refuses to run as root
 
 
 class Cloud(Protocol):
     """What a stage runs on."""
 
-    def up(self, report: Report) -> Services: ...
+    def up(self, report: Report, chosen: Chosen) -> Services: ...
     def down(self, report: Report) -> None: ...
     def clean(self, report: Report) -> None: ...
-    def status(self) -> dict[str, str]: ...
+
+    def status(self) -> dict[str, str | None]:
+        """Where each of its servers is; None for one that does not run."""
 
     def incarnation(self) -> str | None:
         """Identifies this start of the servers: it changes when they restart, since they forget events then. None if it
@@ -59,14 +88,17 @@ class Embedded:
         self._state = state
         self._aws = EmbeddedAws(state.folder / "aws")
 
-    def up(self, report: Report) -> Services:
-        role = self._role()
-        postgres = self._postgres(role)
-        port = self._start(report, "Postgres", "HIREFLOW_PG_PORT", postgres, "pg_port")
-        self._state.note(pg_port=port)
-        provision.limit_connections(postgres.superuser_url, role.of_functions(), connections())
-        endpoint_port = self._start(report, "AWS", "HIREFLOW_PORT", EmbeddedAws(self._aws.home, report), "port")
-        self._state.note(port=endpoint_port)
+    def up(self, report: Report, chosen: Chosen) -> Services:
+        for place, running in ((_POSTGRES, self._postgres().port()), (_AWS, self._aws.port())):
+            fixed = chosen.read(place.variable)
+            if fixed not in (None, running):  # both are checked before either is restarted
+                ports.check(place.variable, fixed, place.bind)
+        role = self._role(chosen)
+        postgres = self._postgres(role, chosen.text("HIREFLOW_PG_BIN"))
+        self._start(report, _POSTGRES, postgres, chosen)
+        connections = chosen.read("DATABASE_CONNECTIONS")
+        provision.limit_connections(postgres.superuser_url, role.of_functions(), connections)
+        endpoint_port = self._start(report, _AWS, EmbeddedAws(self._aws.home, report), chosen)
         aws = {**self._aws.credentials, "AWS_ENDPOINT_URL": f"http://{ports.HOST}:{endpoint_port}"}
         return Services(aws, postgres.url, postgres.url, postgres.functions_url)
 
@@ -85,39 +117,35 @@ class Embedded:
         self._stop(report)
         shutil.rmtree(home_of(self._state.folder), ignore_errors=True)
 
-    def status(self) -> dict[str, str]:
+    def status(self) -> dict[str, str | None]:
         return {
-            name: f"{ports.HOST}:{port}" if (port := server.port()) else "stopped"
+            name: f"{ports.HOST}:{port}" if (port := server.port()) else None
             for name, server in (("Postgres", self._postgres()), ("AWS", self._aws))
         }
 
     def incarnation(self) -> str:
         return f"{self._aws.incarnation()} {self._postgres().incarnation()}"
 
-    def _role(self) -> Role:
-        """The role of the environment, else the one of last time, else a new one."""
-        notes, env = self._state.notes(), os.environ
-        role = Role.generated(
-            env.get("HIREFLOW_PG_USER") or notes.get("pg_user", ""),
-            env.get("HIREFLOW_PG_PASSWORD") or notes.get("pg_password", ""),
-        )
+    def _role(self, chosen: Chosen) -> Role:
+        role = owner(chosen, self._state)
         self._state.note(pg_user=role.user, pg_password=role.password)
         return role
 
-    def _postgres(self, role: Role | None = None) -> Postgres:
-        return Postgres(home_of(self._state.folder), role or Role("", ""))
+    def _postgres(self, role: Role | None = None, programs: str = "") -> Postgres:
+        return Postgres(home_of(self._state.folder), role or Role("", ""), programs=programs)
 
-    def _start(self, report: Report, name: str, variable: str, server: "_Server", note: str) -> int:
-        """Start a server unless it runs, on the port that is asked for or remembered."""
-        running, fixed = server.port(), ports.fixed_port(variable)
+    def _start(self, report: Report, place: _Place, server: "_Server", chosen: Chosen) -> int:
+        """Start a server unless it runs, on the port that is asked for or remembered. Returns the port."""
+        running, fixed = server.port(), chosen.read(place.variable)
         if running is not None and fixed in (None, running):
             server.start(running)  # joins it, or replaces it where it is not healthy
             return running
-        port = ports.choose(variable, self._state.notes().get(note))
+        port = ports.choose(place.variable, fixed, self._state.notes().get(place.note), place.bind)
         if running is not None:
             server.stop()
-        report(f"starting {name} on {ports.HOST}:{port}")
+        report(f"starting {place.server} on {ports.HOST}:{port}")
         server.start(port)
+        self._state.note(**{place.note: port})
         return port
 
 
@@ -128,18 +156,20 @@ class _Server(Protocol):
 
 
 class Given:
-    """Services that somebody else runs: AWS_ENDPOINT_URL and DATABASE_URL."""
+    """Services that somebody else runs: AWS_ENDPOINT_URL and DATABASE_URL, with the AWS credentials of `env`."""
 
-    def up(self, report: Report) -> Services:
-        env = os.environ
-        missing = [name for name in ("AWS_ENDPOINT_URL", "DATABASE_URL") if not env.get(name)]
-        if missing:
-            raise CloudError(f"{missing[0]} is not set; set both AWS_ENDPOINT_URL and DATABASE_URL, or install Docker")
-        aws = {name: env.get(name) or value for name, value in CREDENTIALS.items()}
-        aws["AWS_ENDPOINT_URL"] = env["AWS_ENDPOINT_URL"].rstrip("/")
+    def __init__(self, state: State, env: Mapping[str, str]) -> None:
+        self._state, self._env = state, env
+
+    def up(self, report: Report, chosen: Chosen) -> Services:
+        if not chosen.given("AWS_ENDPOINT_URL"):
+            raise CloudError("Docker cannot be used here: set both AWS_ENDPOINT_URL and DATABASE_URL, or start Docker")
+        known = self._known()
+        aws = {name: self._env.get(name) or known.get(name) or value for name, value in CREDENTIALS.items()}
+        aws["AWS_ENDPOINT_URL"] = chosen.text("AWS_ENDPOINT_URL").rstrip("/")
         report(f"using {aws['AWS_ENDPOINT_URL']}")
-        url = env["DATABASE_URL"]
-        seen_by_functions = env.get("HIREFLOW_FUNCTIONS_DATABASE_URL") or url
+        url = chosen.text("DATABASE_URL")
+        seen_by_functions = chosen.text("HIREFLOW_FUNCTIONS_DATABASE_URL") or url
         functions_url = provision.functions_url(seen_by_functions)
         if not provision.may_create_roles(url) and not provision.accepts(provision.functions_url(url)):
             report("the role of DATABASE_URL may not create another for the functions: they use the owner's")
@@ -152,8 +182,16 @@ class Given:
     def clean(self, report: Report) -> None:
         self.down(report)
 
-    def status(self) -> dict[str, str]:
-        return {"AWS": os.environ.get("AWS_ENDPOINT_URL", "not given")}
+    def status(self) -> dict[str, str | None]:
+        endpoint, url = self._known().get("AWS_ENDPOINT_URL"), self._known().get("DATABASE_URL", "")
+        return {
+            "AWS": endpoint if endpoint and answers(endpoint) else None,
+            "Postgres": urlsplit(url).netloc.rpartition("@")[2] if provision.accepts(url) else None,
+        }
+
+    def _known(self) -> Mapping[str, str]:
+        """What the last `up` has written, if one came to its end."""
+        return self._state.read_env() if self._state.env_file.exists() else {}
 
     def incarnation(self) -> None:
         return None

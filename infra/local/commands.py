@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +12,90 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import migrations
 from cli.functions import scheduled_event
 from infra.deploy import driver, removal
-from infra.deploy.logins import Logins, authentication
-from infra.deploy.target import PASSED_THROUGH, Target, bucket_names, queue_names
+from infra.deploy.logins import Logins
+from infra.deploy.target import Target, bucket_names, queue_names
 from infra.errors import CloudError
-from infra.local import compose, provision
-from infra.local.cloud import Cloud, Embedded, Given, Report, Services, connections
+from infra.local import compose, provision, room, status
+from infra.local.cloud import Cloud, Embedded, Given, Report, Services
 from infra.local.state import State
+from infra.settings.adopted import adopted, recorded
+from infra.settings.chosen import Chosen, choose, of_one_command
+from infra.settings.kept import File
 
 STAGES = ("local", "localstack")
 
 
 @dataclass(frozen=True)
 class Commands:
-    """The commands of one stage: `source` holds app.py, `report` shows progress."""
+    """The commands of one stage: `source` holds app.py, `report` shows progress, `env` is the environment."""
 
     stage: str
     source: Path
     state: State
     report: Report
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ, kw_only=True, repr=False)
 
-    def up(self) -> None:
-        """Start what is not running, deploy what has changed, write the env file."""
+    def up(self, reset: Collection[str] = ()) -> None:
+        """Start what is not running, deploy what has changed, write the env file.
+
+        Settings come from the environment, or are those of the last time; those of `reset` have their defaults again.
+        All are checked before anything changes.
+        """
         self._of_this_machine("deploy")
-        guarded = authentication(self.stage)
-        with self.state.turn():
-            kind = self._kind_to_start()
+        self.settings(reset)
+        with self.state.turn(), room.explained(self.state.folder):
+            chosen = self.settings(reset)
+            if self.status()["state"] != status.RUNNING:
+                room.check(self.state.folder, room.TO_START)
+            kind = self._kind_to_start(chosen)
             self.state.note(cloud=kind)
-            services = self._cloud(kind).up(self.report)
-            target = self._target(services)
+            services = self._cloud(kind).up(self.report, chosen)
+            self._kept.keep(chosen.to_keep())  # before the functions change: an interrupted `up` goes on with these
+            target = self._target(services, chosen)
             # The database is checked, too: it may have been deleted, or restored from an old copy.
             if not driver.is_current(target) or provision.revision(services.database_url) != migrations.head():
-                self.state.env_file.unlink(missing_ok=True)  # what it says is not true while we deploy
+                room.check(self.state.folder, room.TO_DEPLOY)
+                if not driver.has_api(target):
+                    self.state.env_file.unlink(missing_ok=True)  # the API that it names is gone
                 driver.deploy(target, self.report)
-            token = self._operator_token(target) if guarded else ""
+            token = self._operator_token(target) if chosen.authentication else ""
             self.state.write_env(self._env(services, target, token))
             self._take_up(target, self._cloud(kind).incarnation())
+        self.report(status.ABOUT_TOKENS[chosen.authentication])
         self.report(f"ready: {self.state.read_env()['API_URL']}")
+
+    def settings(self, reset: Collection[str] = ()) -> Chosen:
+        """What is set for this stage now, by the environment too. Raises CloudError naming everything that is wrong."""
+        return choose(self.stage, self.env, self._kept_ones(), reset, str(self._kept.path))
+
+    def kept_settings(self) -> Chosen:
+        """What is set for this stage by itself. Raises CloudError naming everything that is wrong."""
+        return choose(self.stage, of_one_command(self.env), self._kept_ones(), (), str(self._kept.path))
+
+    def not_deployed(self, chosen: Chosen) -> list[str]:
+        """The settings that the functions have not got yet: the file was changed since the last `make up`."""
+        deployed = recorded(self.configuration, self.stage)
+        return [name for name, text in chosen.of_functions().items() if deployed and deployed.get(name) != text]
+
+    def _kept_ones(self) -> dict[str, str]:
+        return self._kept.read() if self._kept.exists() else self._adopted()
+
+    @property
+    def configuration(self) -> Path:
+        """Chalice's, of the last deployment."""
+        return self.state.build(self.stage) / "project" / ".chalice" / "config.json"
+
+    @property
+    def _kept(self) -> File:
+        return File(self.state.settings_file)
+
+    def _adopted(self) -> dict[str, str]:
+        """The settings of a stage that a release deployed which kept none."""
+        found = adopted(self.stage, recorded(self.configuration, self.stage))
+        if self._kind_started() == "given" and self.state.env_file.exists():
+            known = self.state.read_env()
+            found |= {name: known[name] for name in ("AWS_ENDPOINT_URL", "DATABASE_URL")}
+        return found
 
     def _take_up(self, target: Target, incarnation: str | None) -> None:
         """Order a sweep for the files that came before a stop or a crash: their events are lost. Do not wait for it.
@@ -83,20 +131,33 @@ class Commands:
             self.state.delete()
 
     def status(self) -> dict[str, str]:
-        """What runs, and where."""
+        """What runs, and where; what to do if not all of it does."""
         if not self.state.exists():
-            return {"state": "nothing here yet: make up"}
-        shown = self._cloud(self._kind_started()).status()
-        if self.state.env_file.exists():
-            shown["API"] = self.state.read_env()["API_URL"]
-        return shown
+            return {"state": f"nothing here yet: {self.make_up}"}
+        deployed = self.state.read_env() if self.state.env_file.exists() else None
+        return status.of(self._cloud(self._kind_started()).status(), deployed, self.make_up)
+
+    def check_running(self) -> None:
+        """Raises CloudError, which says what to do, unless the stage is deployed and all of it runs. A stage on AWS
+        always runs."""
+        if self.stage not in STAGES:
+            return
+        shown = self.status()
+        if shown["state"] != status.RUNNING:
+            raise CloudError(shown["state"])
+
+    @property
+    def make_up(self) -> str:
+        return "make up" if self.stage == "local" else f"make up STAGE={self.stage}"
 
     def invoke(self, function: str, order: Any = None) -> Any:
         """Call a function with an order, or a scheduled one as its schedule would."""
+        self.check_running()
         return self.invoke_scheduled(function, {}) if order is None else driver.invoke(self.deployed(), function, order)
 
     def invoke_scheduled(self, function: str, detail: Mapping[str, Any]) -> Any:
         """Call a function that has a schedule with more than that would tell it."""
+        self.check_running()
         event = scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"])
         return driver.invoke(self.deployed(), function, event | {"detail": dict(detail)})
 
@@ -127,11 +188,10 @@ class Commands:
             self.state.note(api_token=known)
         return known
 
-    def _kind_to_start(self) -> str:
+    def _kind_to_start(self, chosen: Chosen) -> str:
         if self.stage == "local":
             return "embedded"
-        given = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("DATABASE_URL")
-        return "given" if given or not compose.available() else "compose"
+        return "given" if chosen.given("AWS_ENDPOINT_URL") or not compose.available() else "compose"
 
     def _kind_started(self) -> str:
         return str(self.state.notes().get("cloud", "embedded" if self.stage == "local" else "given"))
@@ -139,19 +199,17 @@ class Commands:
     def _cloud(self, kind: str) -> Cloud:
         if kind == "embedded":
             return Embedded(self.state)
-        return compose.Compose(self.state) if kind == "compose" else Given()
+        return compose.Compose(self.state) if kind == "compose" else Given(self.state, self.env)
 
-    def _target(self, services: Services) -> Target:
+    def _target(self, services: Services, chosen: Chosen) -> Target:
         login = Logins.of(self.stage, services.migration_url, services.functions_url)
         functions = {
             **bucket_names(self.stage),
             **queue_names(self.stage),
             **login.functions,
+            **chosen.of_functions(),
             "S3_PUBLIC_URL": services.aws["AWS_ENDPOINT_URL"],  # functions may see another one
             "DATABASE_TLS": "disable",
-            "DATABASE_CONNECTIONS": str(connections()),
-            "HIREFLOW_AUTH": "on" if authentication(self.stage) else "off",
-            **{name: os.environ[name] for name in PASSED_THROUGH if os.environ.get(name)},
         }
         aws = {name: value for name, value in services.aws.items() if name.startswith("AWS_")}
         return Target(

@@ -8,10 +8,11 @@ from hashlib import sha256
 from infra.errors import CloudError
 from infra.local import ports, provision
 from infra.local.aws import CREDENTIALS
-from infra.local.cloud import Report, Services, connections
+from infra.local.cloud import Report, Services, owner
 from infra.local.provision import Role
 from infra.local.settling import settle
 from infra.local.state import State
+from infra.settings.chosen import Chosen
 from infra.venv import ROOT
 
 FILE = ROOT / "docker-compose.localstack.yml"
@@ -33,16 +34,17 @@ class Compose:
         self._state = state
         self._project = f"hireflow-{sha256(str(state.folder).encode()).hexdigest()[:8]}"
 
-    def up(self, report: Report) -> Services:
-        notes, env = self._state.notes(), os.environ
-        running = self._running()
-        port = notes["port"] if running else ports.choose("HIREFLOW_PORT", notes.get("port", 4566))
-        pg_port = notes["pg_port"] if running else ports.choose("HIREFLOW_PG_PORT", notes.get("pg_port", 5432))
+    def up(self, report: Report, chosen: Chosen) -> Services:
+        notes, running = self._state.notes(), self._running()
+
+        def port_of(variable: str, note: str, usual: int) -> int:
+            if running:
+                return int(notes[note])
+            return ports.choose(variable, chosen.read(variable), notes.get(note, usual))
+
+        port, pg_port = port_of("HIREFLOW_PORT", "port", 4566), port_of("HIREFLOW_PG_PORT", "pg_port", 5432)
         superuser = Role.generated("", notes.get("superuser_password", ""))
-        role = Role.generated(
-            env.get("HIREFLOW_PG_USER") or notes.get("pg_user", ""),
-            env.get("HIREFLOW_PG_PASSWORD") or notes.get("pg_password", ""),
-        )
+        role = owner(chosen, self._state)
         self._state.note(
             port=port,
             pg_port=pg_port,
@@ -56,7 +58,7 @@ class Compose:
         admin = Role("postgres", superuser.password).url(ports.HOST, pg_port, "postgres")
         if not provision.is_done(url):
             provision.create(admin, role)
-        provision.limit_connections(admin, role.of_functions(), connections())
+        provision.limit_connections(admin, role.of_functions(), chosen.read("DATABASE_CONNECTIONS"))
         aws = {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{ports.HOST}:{port}"}
         return Services(aws, url, role.url(*_CONTAINER), role.of_functions().url(*_CONTAINER))
 
@@ -72,8 +74,8 @@ class Compose:
         report("removing the containers and their volumes")
         self._compose("down", "--volumes", "--remove-orphans")
 
-    def status(self) -> dict[str, str]:
-        return {"containers": "running" if self._running() else "stopped"}
+    def status(self) -> dict[str, str | None]:
+        return {"containers": "running" if self._running() else None}
 
     def incarnation(self) -> None:
         return None

@@ -1,23 +1,40 @@
 """Free TCP ports of 127.0.0.1."""
 
+import errno
 import os
 import random
 import socket
+from collections.abc import Callable
+from pathlib import Path
 
 from infra.errors import CloudError
 
 HOST = "127.0.0.1"
 _RANGE = range(20_000, 30_000)  # below the ports that systems lend to outgoing connections: ours stay free while down
+_FIRST_OPEN = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")  # of Linux
+Bind = Callable[[int], None]
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+def bind(port: int) -> None:
+    """Listen on the port for a moment. Raises OSError."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT does not count
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
+        probe.bind((HOST, port))
+
+
+def bind_unprivileged(port: int) -> None:
+    """The same for a server that gives up the rights of root."""
+    if os.geteuid() == 0 and port < _first_open():
+        raise PermissionError(errno.EACCES, "only root may listen there")
+    bind(port)
+
+
+def is_free(port: int, bind: Bind = bind) -> bool:
+    """Whether a server could listen on the port now."""
+    try:
+        bind(port)
+    except OSError:
+        return False
     return True
 
 
@@ -29,21 +46,30 @@ def free_port() -> int:
     raise CloudError("no free port was found")
 
 
-def fixed_port(variable: str) -> int | None:
-    """The port that an environment variable fixes, if it is set."""
-    value = os.environ.get(variable)
-    if not value:
-        return None
-    if not (value.isascii() and value.isdigit() and 0 < int(value) < 65_536):
-        raise CloudError(f"{variable}={value} is not a port number")
-    return int(value)
+def check(variable: str, port: int, bind: Bind = bind) -> None:
+    """Raises CloudError if no server could listen on the port that a variable fixes."""
+    try:
+        bind(port)
+    except OSError as error:
+        why = {
+            errno.EADDRINUSE: "is in use by another process",
+            errno.EACCES: f"needs the rights of root, as every port below {_first_open()} does",
+        }.get(error.errno or 0, f"cannot be used: {error.strerror}")
+        raise CloudError(
+            f"port {port} ({variable}) {why}: choose another one, {variable}=…, or any free one, RESET={variable}"
+        ) from error
 
 
-def choose(variable: str, remembered: int | None) -> int:
+def choose(variable: str, fixed: int | None, remembered: int | None, bind: Bind = bind) -> int:
     """The port to start on: the fixed one, else the remembered one while it is free, else another."""
-    fixed = fixed_port(variable)
     if fixed is not None:
-        if not is_free(fixed):
-            raise CloudError(f"port {fixed} ({variable}) is in use by another process")
+        check(variable, fixed, bind)
         return fixed
-    return remembered if remembered and is_free(remembered) else free_port()
+    return remembered if remembered and is_free(remembered, bind) else free_port()
+
+
+def _first_open() -> int:
+    try:
+        return int(_FIRST_OPEN.read_text())
+    except (OSError, ValueError):
+        return 1024

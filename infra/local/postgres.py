@@ -42,11 +42,15 @@ class Postgres:
     """One server with its data below `home`.
 
     `fast` gives up durability (for tests); `die_with_parent` ends the server with the process that
-    started it, however that ends (Linux; elsewhere call `stop`).
+    started it, however that ends (Linux; elsewhere call `stop`). `programs` is the folder of Postgres's programs, empty
+    for the first that are found.
     """
 
-    def __init__(self, home: Path, role: Role, *, fast: bool = False, die_with_parent: bool = False) -> None:
+    def __init__(
+        self, home: Path, role: Role, *, fast: bool = False, die_with_parent: bool = False, programs: str = ""
+    ) -> None:
         self.home, self.role, self.fast, self.die_with_parent = home, role, fast, die_with_parent
+        self._programs = programs
         self.data = home / "data"
         self._daemon = Daemon(home, "postgres")
         self._user = _unprivileged()
@@ -103,7 +107,7 @@ class Postgres:
 
     def _launch(self, claim: int, port: int) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        programs = binaries.usable_by(self._user, binaries.find(self._made_by()), self.home)
+        programs = binaries.usable_by(self._user, binaries.find(self._made_by(), self._programs), self.home)
         if self._made_by() is None:
             self._initdb(claim, programs)
         # Nobody lives in there, or we would not hold the lock; Postgres itself is fooled by a reused pid.

@@ -33,6 +33,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.env_file = self.folder / "env"
+        self.settings_file = self.folder / "settings"
         self._notes = self.folder / "cloud.json"
 
     @classmethod
@@ -54,7 +55,16 @@ class State:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until no other command works on this folder, and close it to other users."""
+        """Wait until no other command works on this folder, and close it to other users. Raises CloudError for a folder
+        that cannot be made or used."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.touch()
+        except OSError as error:
+            raise CloudError(
+                f"{self.folder} cannot be used: {error.strerror}: choose another folder with HIREFLOW_STATE_DIR,"
+                " or let this user write there"
+            ) from error
         with locked(self._lock, _TURN, f"another command has been working on {self.folder} for too long"):
             self._close()
             yield
@@ -79,11 +89,11 @@ class State:
     def note(self, **changes: Any) -> None:
         """Remember; a value of None forgets."""
         notes = {k: v for k, v in {**self.notes(), **changes}.items() if v is not None}
-        _replace(self._notes, json.dumps(notes, indent=2))
+        replace_file(self._notes, json.dumps(notes, indent=2))
 
     def write_env(self, values: Mapping[str, str]) -> None:
         """What programs need to talk to this cloud, as KEY=VALUE lines."""
-        _replace(self.env_file, "".join(f"{key}={values[key]}\n" for key in ENV_KEYS))
+        replace_file(self.env_file, "".join(f"{key}={values[key]}\n" for key in ENV_KEYS))
 
     def read_env(self) -> dict[str, str]:
         try:
@@ -98,9 +108,12 @@ class State:
             shutil.rmtree(self.folder)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a private file in one step: readers see the old or the new one."""
+def replace_file(path: Path, text: str) -> None:
+    """Write a private file in one step: readers see the old or the new one, also after a full disk or a crash."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    unfinished.replace(path)
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -13,12 +13,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.aws import stacks
-from infra.deploy import project, record, removal
+from infra.deploy import memory, project, record, removal
 from infra.deploy.account import Account, Outputs
 from infra.deploy.target import APP
 from infra.errors import CloudError
 from infra.local.commands import Commands
 from infra.local.state import State
+from infra.settings.chosen import MASKED
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud
 
@@ -120,7 +121,7 @@ def test_nothing_is_left_to_do_then(account: Account) -> None:
 def test_a_plan_names_what_differs_and_changes_nothing(account: Account) -> None:
     before = releases(account)
     lines = list(replace(account, env={**account.env, "LOG_LEVEL": "DEBUG"}).plan().lines())
-    assert f"  {APP}-{STAGE}-backup: LOG_LEVEL added" in lines
+    assert f"  {APP}-{STAGE}-backup: LOG_LEVEL changed" in lines
     assert any(line.startswith("functions to be updated: hireflow-prod, ") for line in lines)
     assert releases(account) == before
 
@@ -133,6 +134,42 @@ def test_another_machine_deploys_to_the_same_api(account: Account, tmp_path: Pat
     assert len(releases(account)) == 1
     assert releases(account) != before
     assert len(removal.apis(commands(account).deployed())) == 1
+
+
+def test_any_machine_finds_the_settings_of_the_last_deployment(account: Account, tmp_path: Path) -> None:
+    """Without a word in its environment: also the database of one's own, whose password only Secrets Manager has."""
+    aws = {name: value for name, value in account.env.items() if name.startswith("AWS_")}
+    plain = replace(account, state=State(tmp_path), env=aws)
+    kept = {"LOG_LEVEL": "WARNING", "DATABASE_TLS": "disable", "DATABASE_URL": account.env["DATABASE_URL"]}
+    assert plain.settings().to_keep() == kept
+    assert "functions to be updated: none" in list(plain.plan().lines())
+    target = commands(account).deployed()
+    document = target.client("s3").get_object(Bucket=target.backup, Key=memory.KEY)["Body"].read().decode()
+    assert "postgresql" not in document
+    assert plain.kept_settings().values["DATABASE_URL"].shown == MASKED
+    assert replace(plain, reset=("LOG_LEVEL",)).settings().text("LOG_LEVEL") == "INFO"
+    # An earlier release kept nothing: what it deployed tells.
+    target.client("s3").delete_object(Bucket=target.backup, Key=memory.KEY)
+    assert plain.settings().to_keep() == kept
+    assert plain.status()["API"] == account.state.read_env()["API_URL"]
+
+
+def test_a_wrong_setting_is_told_before_aws_is_asked(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(CloudError, match="nothing was changed: BACKUP_RETENTION_DAYS=0 is not"):
+        replace(account, env={**account.env, "BACKUP_RETENTION_DAYS": "0"}).deploy()
+
+
+def test_an_authorities_file_is_kept_whole(account: Account, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text("certificates")
+    target = replace(commands(account).deployed(), ca=ca)
+    chosen = replace(account, env={**account.env, "DATABASE_CA": str(ca)}).settings()
+    memory.keep(target, chosen)
+    other = replace(account, state=State(tmp_path / "elsewhere"))
+    assert Path(other.settings().read("DATABASE_CA")).read_text() == "certificates"
+    memory.keep(replace(target, ca=None), replace(account, reset=("DATABASE_CA",)).settings())
+    assert not other.settings().given("DATABASE_CA")
 
 
 def test_an_api_that_nobody_recorded_goes(account: Account) -> None:

@@ -1,18 +1,35 @@
 """The embedded cloud as it is started, stopped, killed and started again."""
 
+import os
+import re
 import stat
+import subprocess
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from chalicelib import migrations
 from infra.local import provision
+from infra.local.__main__ import main
 from infra.local.aws import EmbeddedAws
 from infra.local.postgres import Postgres, home_of
 from infra.local.provision import Role, connect
 from infra.local.state import ENV_KEYS
+from infra.venv import ROOT
 from tests.e2e.cloud import Cloud, counts
+
+COMMANDS = (  # behind `make backup`, `redrive`, `verify-backups`, `token`, `tokens`, `revoke`, `serve` and `logs`
+    ("invoke", "backup"),
+    ("invoke", "redrive"),
+    ("verify",),
+    ("token", "reader"),
+    ("tokens",),
+    ("revoke", "1"),
+    ("serve",),
+    ("check",),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +49,7 @@ def test_the_env_file(cloud: Cloud) -> None:
 
 def test_up_again_changes_nothing(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.commands.up()
-    assert capsys.readouterr().out.split() == ["ready:", cloud.env["API_URL"]]
+    assert capsys.readouterr().out == f"no tokens are asked for\nready: {cloud.env['API_URL']}\n"
     assert cloud.commands.state.read_env() == cloud.env
 
 
@@ -61,18 +78,57 @@ def test_the_stage_has_its_own_credentials(cloud: Cloud) -> None:
     assert len(cloud.env["AWS_SECRET_ACCESS_KEY"]) >= 40
 
 
+def ran(*words: str) -> int:
+    """The exit status of a command behind `make`."""
+    return main([*words, "--stage", "local"])
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """What the commands say that need a running stage; all of them fail, and print nothing else."""
+    said = set()
+    for words in COMMANDS:
+        assert ran(*words) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        said.add(captured.err)
+    return said
+
+
+def hireflow(*words: str) -> "subprocess.CompletedProcess[str]":
+    command: list[str | Path] = [ROOT / "hireflow", *words]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("API_", "AWS_"))}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+
 @pytest.mark.parametrize("how", ["killed", "stopped"])
-def test_state_survives(cloud: Cloud, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_state_survives(
+    cloud: Cloud, how: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kill comes first: at that time no regular stop has saved any state."""
     cloud.upload("departments.csv", "1,Sales\n")
     point = cloud.backup()
     folder = cloud.commands.state.folder
+    monkeypatch.setenv("HIREFLOW_STATE_DIR", str(folder))
     if how == "stopped":
         cloud.commands.down()
-        assert list(cloud.commands.status().values())[:2] == ["stopped", "stopped"]
+        capsys.readouterr()
+        assert ran("status") == 0
+        assert capsys.readouterr().out.splitlines()[:4] == [
+            "state      not running: make up",
+            "Postgres   stopped",
+            "AWS        stopped",
+            "API        stopped",
+        ]
+        for words in (("loads",), ("logs",), ("token", "list")):
+            said = hireflow(*words)
+            assert said.returncode == 1
+            assert re.fullmatch("error: [^\n]*make up[^\n]*\n", said.stderr), said.stderr
+            assert "endpoint URL" not in said.stderr
     else:
-        EmbeddedAws(folder / "aws").kill()
         Postgres(home_of(folder), Role("", "")).kill()
+        assert told(capsys) == {"error: only half of the stage runs, Postgres is stopped: make up\n"}
+        EmbeddedAws(folder / "aws").kill()
+        assert told(capsys) == {"error: not running: make up\n"}
     capsys.readouterr()
     cloud.commands.up()
     assert cloud.commands.state.read_env() == cloud.env

@@ -8,7 +8,6 @@ from contextlib import closing
 import pytest
 
 from infra.local import provision
-from infra.local.cloud import connections
 from infra.local.postgres import Postgres, home_of
 from infra.local.provision import Role, connect
 from tests.e2e.cloud import Cloud
@@ -57,7 +56,7 @@ def test_fifty_callers_share_few_connections(cloud: Cloud, stage: str | None) ->
                 over.set()
             counted.result()
     finally:
-        provision.limit_connections(admin, functions, connections())
+        provision.limit_connections(admin, functions, cloud.commands.settings().read("DATABASE_CONNECTIONS"))
     assert statuses <= {201, 200, 503}
     assert len(cloud.table("jobs")) == CALLERS
     assert 0 < most <= LIMIT

@@ -58,20 +58,17 @@ def upgrade(earlier: Release, request: pytest.FixtureRequest) -> Iterator[Upgrad
         old = Cloud(commands, commands.state.read_env(), documented=False)
         tokens, letter = make_tokens(old), fill(old)
         found = Upgrade(old, old.env, Seen.of(old), tokens, letter)
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in SETTINGS.items():
-                patch.setenv(name, value)
-            with interrupted(old) as found.never_begun:
-                if request.param == "stopped":
-                    Daemon(commands.state.folder / "aws", "aws").stop(signal.SIGTERM)  # as the earlier `down` begins
-                else:
-                    commands.up()
+        with interrupted(old) as found.never_begun:  # SETTINGS are no longer in the environment from here on
             if request.param == "stopped":
-                earlier.run("down")
+                Daemon(commands.state.folder / "aws", "aws").stop(signal.SIGTERM)  # as the earlier `down` begins
+            else:
                 commands.up()
-            found.cloud = Cloud(commands, commands.state.read_env())
-            found.seconds = rest(found)
-            yield found
+        if request.param == "stopped":
+            earlier.run("down")
+            commands.up()
+        found.cloud = Cloud(commands, commands.state.read_env())
+        found.seconds = rest(found)
+        yield found
     finally:
         commands.clean()
 
@@ -166,6 +163,8 @@ def test_the_functions_keep_their_settings(upgrade: Upgrade) -> None:
     functions = deployed.client("lambda")
     found = functions.get_function_configuration(FunctionName=deployed.function("ingest"))["Environment"]["Variables"]
     assert SETTINGS.items() <= found.items()
+    assert upgrade.cloud.commands.kept_settings().to_keep() == SETTINGS
+    assert upgrade.cloud.commands.state.settings_file.exists()
 
 
 def test_addresses_do_not_change(upgrade: Upgrade) -> None:
@@ -182,7 +181,7 @@ def test_dead_letters_stay(upgrade: Upgrade) -> None:
 def test_another_up_changes_nothing(upgrade: Upgrade, capsys: pytest.CaptureFixture[str]) -> None:
     before = Seen.of(upgrade.cloud)
     upgrade.cloud.commands.up()
-    assert capsys.readouterr().out.split()[:1] == ["ready:"]
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["tokens are asked for", "ready"]
     assert upgrade.cloud.commands.state.read_env() == upgrade.cloud.env
     after = Seen.of(upgrade.cloud)
     assert (after.tables, after.versions, after.loads) == (before.tables, before.versions, before.loads)

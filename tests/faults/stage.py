@@ -27,6 +27,7 @@ from infra.local.postgres import Postgres, home_of
 from infra.local.provision import Role
 from infra.local.state import State
 from infra.locks import locked
+from infra.settings.chosen import Chosen
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud
 from tests.faults import power
@@ -61,8 +62,8 @@ class _Behind:
     def __init__(self, inner: Provider, wires: Wires) -> None:
         self._inner, self._wires = inner, wires
 
-    def up(self, report: Report) -> Services:
-        services = self._inner.up(report)
+    def up(self, report: Report, chosen: Chosen) -> Services:
+        services = self._inner.up(report, chosen)
         near = urlsplit(services.functions_url)
         self._wires.database.aim(near.port or 0)
         self._wires.s3.aim(urlsplit(services.aws["AWS_ENDPOINT_URL"]).port or 0)
@@ -76,7 +77,7 @@ class _Behind:
     def clean(self, report: Report) -> None:
         self._inner.clean(report)
 
-    def status(self) -> dict[str, str]:
+    def status(self) -> dict[str, str | None]:
         return self._inner.status()
 
     def incarnation(self) -> str | None:
@@ -92,8 +93,8 @@ class FaultyCommands(Commands):
     def _cloud(self, kind: str) -> Provider:
         return _Behind(super()._cloud(kind), self.wires)
 
-    def _target(self, services: Services) -> Target:
-        target = super()._target(services)
+    def _target(self, services: Services, chosen: Chosen) -> Target:
+        target = super()._target(services, chosen)
         more = {"AWS_ENDPOINT_URL_S3": self.wires.s3.url, "ORPHAN_GRACE_MINUTES": str(GRACE_MINUTES)}
         return replace(target, functions={**target.functions, **more})
 

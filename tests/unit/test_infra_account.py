@@ -10,9 +10,10 @@ from chalicelib.settings import Settings
 from infra.aws import stacks
 from infra.deploy import __main__ as command
 from infra.deploy.account import Account
-from infra.deploy.target import Vpc
+from infra.deploy.target import Target, Vpc
 from infra.errors import CloudError
 from infra.local.state import State
+from infra.settings.chosen import choose
 from infra.venv import ROOT
 
 OUTPUTS = {
@@ -37,8 +38,12 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     return Account("prod", ROOT, State(tmp_path), known, print, {"LOG_LEVEL": "WARNING", "CONTINUE_FROM_BYTES": "1"})
 
 
+def targeted(account: Account, outputs: dict[str, str] = OUTPUTS) -> Target:
+    return account.target(outputs, choose(account.stage, account.env, {}))
+
+
 def test_functions_stand_in_the_vpc_and_log_in_with_tokens(account: Account) -> None:
-    target = account.target(OUTPUTS)
+    target = targeted(account)
     assert target.vpc == Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "hireflow", "hireflow_app")
     assert target.buckets == ("landing-1", "errored-1", "backup-1")
     assert target.functions["LOG_LEVEL"] == "WARNING"
@@ -54,7 +59,7 @@ def test_functions_stand_in_the_vpc_and_log_in_with_tokens(account: Account) -> 
 
 
 def test_the_migration_logs_in_as_the_owner_and_reads_the_password_of_the_functions(account: Account) -> None:
-    target = account.target(OUTPUTS)
+    target = targeted(account)
     env = {**target.functions, **target.migration}
     settings = Settings.from_env(env)
     assert settings.database_iam
@@ -67,7 +72,7 @@ def test_a_postgres_of_ones_own_takes_the_place_of_network_and_database(account:
     ca.touch()
     url = "postgresql+pg8000://boss:s3cret@db.example:5432/hireflow"
     own = Account("prod", ROOT, account.state, account.stacks, print, {"DATABASE_URL": url, "DATABASE_CA": str(ca)})
-    target = own.target({name: OUTPUTS[name] for name in list(OUTPUTS)[:4]})
+    target = targeted(own, {name: OUTPUTS[name] for name in list(OUTPUTS)[:4]})
     assert target.vpc is None
     assert target.ca == ca
     assert target.functions["DATABASE_SECRET"] == "hireflow-prod-database"
@@ -78,7 +83,7 @@ def test_a_postgres_of_ones_own_takes_the_place_of_network_and_database(account:
 
 def test_the_migration_takes_the_functions_login_from_the_secret_of_rds(account: Account) -> None:
     """Which the migration's environment, made for tokens, must not sign one for: the role gets a password."""
-    env = {**account.target(OUTPUTS).functions, **account.target(OUTPUTS).migration}
+    env = {**targeted(account).functions, **targeted(account).migration}
     app = Settings.from_env(
         {**env, "DATABASE_URL": "", "DATABASE_SECRET": env["APP_DATABASE_SECRET"], "DATABASE_IAM": "off"}
     )

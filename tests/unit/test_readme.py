@@ -12,6 +12,7 @@ from app import app
 from chalicelib import errors
 from chalicelib.metrics import UNITS
 from cli.app import app as cli
+from infra.settings.declaration import COMPUTED, OF_USERS
 from infra.venv import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -32,12 +33,7 @@ def command_line() -> Iterator[str]:
 
 
 def settings() -> set[str]:
-    sources = [*(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "infra").rglob("*.py"), ROOT / "app.py"]
-    text = "\n".join(path.read_text() for path in sources)
-    ours = {"DATABASE_URL", "DATABASE_TLS", "LOG_LEVEL", "ORPHAN_GRACE_MINUTES", "BACKUP_RETENTION_DAYS"}
-    ours |= {"CONTINUE_FROM_BYTES"}
-    compose_only = {"HIREFLOW_NETWORK", "HIREFLOW_SUPERUSER_PASSWORD"}  # set by us for docker compose
-    return ours | set(re.findall(r"\bHIREFLOW_[A-Z_]+\b", text)) - compose_only
+    return {each.name for each in (*OF_USERS, *COMPUTED)}
 
 
 def dependencies() -> set[str]:

@@ -13,8 +13,8 @@ from chalicelib.ingest.reader import Clean, Reader, Record
 from chalicelib.ingest.rules import check_fields
 from chalicelib.ingest.seeker import Seeker
 from chalicelib.ingest.sources import Source
-from infra.demo.__main__ import check
 from infra.demo.show import Live, rejects_by_reason
+from infra.demo.story import check
 from infra.errors import CloudError
 from infra.sample import DEPARTMENTS, EARLY, EMPLOYEES, JOBS, File, Stored, main, sample
 

@@ -6,7 +6,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,13 +108,13 @@ class Visit:
 
 
 @contextmanager
-def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
-    """A tab of its own; whatever it reports, and every host it asked, is judged at the end."""
+def visiting(browser: Browser, url: str, hosts: Collection[str] = (), **options: Any) -> Iterator[Visit]:
+    """A tab of its own; whatever it reports, and every host it asked besides `hosts`, is judged at the end."""
     context: BrowserContext = browser.new_context(**{"viewport": WIDE, **options})
     try:
         visit = Visit(context.new_page(), url)
         yield visit
         assert visit.troubles == []
-        assert visit.hosts <= {urlsplit(url).netloc}
+        assert visit.hosts <= {urlsplit(url).netloc, *hosts}
     finally:
         context.close()

@@ -1,0 +1,51 @@
+"""The commands behind `make deploy`, `plan` and `destroy`, and their arguments."""
+
+import argparse
+import os
+from collections.abc import Collection
+
+from infra.aws import stacks
+from infra.commandline import report
+from infra.deploy.account import Account
+from infra.errors import CloudError
+from infra.local.commands import STAGES, stages
+from infra.local.state import State
+from infra.venv import ROOT
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Raises CloudError."""
+    parser = argparse.ArgumentParser(prog="python -m infra.deploy", description="A stage in an account of AWS.")
+    parser.add_argument("command", choices=("deploy", "plan", "destroy"))
+    parser.add_argument("--stage", default=os.environ.get("STAGE") or "")
+    parser.add_argument(
+        "--reset", default=(), type=str.split, help="settings that are to have their defaults again, or ALL"
+    )
+    args = parser.parse_args(arguments)
+    if args.stage in STAGES:
+        instead = "clean" if args.command == "destroy" else "up"
+        raise CloudError(f"stage {args.stage} is on this machine: make {instead}")
+    _carry_out(args.command, account(args.stage, args.reset))
+
+
+def account(stage: str, reset: Collection[str] = ()) -> Account:
+    """Raises CloudError for a stage that is not declared."""
+    if stage not in stages(ROOT):
+        raise CloudError(
+            f"stage {stage or '?'} is not declared in .chalice/config.json: STAGE={' or '.join(_others())}"
+        )
+    return Account(stage, ROOT, State.of(stage), stacks, report, os.environ, reset)
+
+
+def _carry_out(command: str, account: Account) -> None:
+    if command == "deploy":
+        report(f"ready: {account.deploy()}")
+    elif command == "plan":
+        for line in account.plan().lines():
+            print(line)
+    else:
+        account.destroy()
+
+
+def _others() -> list[str]:
+    return [stage for stage in stages(ROOT) if stage not in STAGES]

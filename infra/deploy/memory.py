@@ -1,0 +1,91 @@
+"""The settings of a stage on AWS, kept where the next machine that deploys finds them.
+
+They are beside the record of Chalice, in the backup bucket: without passwords. A Postgres of one's own has its URL in
+Secrets Manager, where the functions find it, too. The file of authorities that vouch
+for it is public, and kept whole.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.deploy.logins import owner_secret
+from infra.deploy.target import CA_FILE, Target
+from infra.settings.adopted import adopted
+from infra.settings.chosen import Chosen
+
+KEY = "deployments/settings.json"
+_CA, _URL = "DATABASE_CA", "DATABASE_URL"
+_GONE = ("NoSuchKey", "NoSuchBucket", "404", "ResourceNotFoundException")
+
+
+def kept(target: Target) -> dict[str, str]:
+    """The settings of the last deployment: what its functions have where an earlier release deployed them. Files are
+    laid out on this machine."""
+    found = _document(target)
+    if found is None:
+        variables = _variables(target)
+        values, own_database = adopted(target.stage, variables), bool(variables.get("DATABASE_SECRET"))
+        found = {}
+    else:
+        values, own_database = dict(found["settings"]), bool(found["own_database"])
+    if found.get("authorities"):
+        path = target.work / CA_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(found["authorities"])
+        values[_CA] = str(path)
+    if own_database:
+        secrets = target.client("secretsmanager")
+        values[_URL] = str(secrets.get_secret_value(SecretId=owner_secret(target.stage))["SecretString"])
+    return values
+
+
+def keep(target: Target, chosen: Chosen) -> None:
+    """Keep what has to be remembered, without secrets."""
+    values = chosen.to_keep()
+    document = {
+        "settings": {name: text for name, text in values.items() if not _is_elsewhere(chosen, name)},
+        "own_database": _URL in values,
+        "authorities": target.ca.read_text() if target.ca else "",
+    }
+    if document != _document(target):
+        body = json.dumps(document, indent=2).encode()
+        target.client("s3").put_object(Bucket=target.backup, Key=KEY, Body=body, ContentType="application/json")
+
+
+def forget(target: Target) -> None:
+    """For a stage that is no more. Earlier versions of the object stay as long as other versions do."""
+    try:
+        target.client("s3").delete_object(Bucket=target.backup, Key=KEY)
+    except ClientError as error:
+        _check_gone(error)
+
+
+def _is_elsewhere(chosen: Chosen, name: str) -> bool:
+    return name == _CA or chosen.values[name].setting.secret
+
+
+def _document(target: Target) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(target.client("s3").get_object(Bucket=target.backup, Key=KEY)["Body"].read()))
+    except ClientError as error:
+        _check_gone(error)
+        return None
+
+
+def _variables(target: Target) -> Mapping[str, str]:
+    """The environment of the stage's functions; empty where there are none."""
+    try:
+        found = target.client("lambda").get_function_configuration(FunctionName=target.function("backup"))
+    except ClientError as error:
+        _check_gone(error)
+        return {}
+    return dict(found.get("Environment", {}).get("Variables", {}))
+
+
+def _check_gone(error: ClientError) -> None:
+    """Raises the error unless it says that something is not there."""
+    if error.response["Error"]["Code"] not in _GONE:
+        raise error

@@ -1,0 +1,28 @@
+"""What a stage on this machine is doing, in words."""
+
+from collections.abc import Mapping
+
+RUNNING = "running"
+ABOUT_TOKENS = {True: "tokens are asked for", False: "no tokens are asked for"}
+
+
+def of(servers: Mapping[str, str | None], deployed: Mapping[str, str] | None, make_up: str) -> dict[str, str]:
+    """The state of the stage, its servers and its API.
+
+    `servers` has where each server is, None for one that does not run. `deployed` is the env file of the last `make up`
+    that came to its end.
+    """
+    running = [name for name, at in servers.items() if at]
+    shown = {name: at or "stopped" for name, at in servers.items()}
+    if deployed:
+        shown["API"] = deployed["API_URL"] if len(running) == len(servers) else "stopped"
+    return {"state": _state(servers, running, deployed is not None, make_up), **shown}
+
+
+def _state(servers: Mapping[str, str | None], running: list[str], deployed: bool, make_up: str) -> str:
+    if not running:
+        return f"not running: {make_up}"
+    if len(running) < len(servers):
+        stopped = " and ".join(name for name in servers if name not in running)
+        return f"only half of the stage runs, {stopped} is stopped: {make_up}"
+    return RUNNING if deployed else f"nothing is deployed yet: {make_up} goes on"

@@ -1,0 +1,169 @@
+"""What every setting of a stage is, and where that comes from; everything that is wrong is named at once."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from chalicelib.settings import LOCAL, LOCALSTACK, Setting
+from infra.errors import CloudError
+from infra.settings.declaration import COMPUTED, OF_USERS, OTHERS, applying, passed, place
+
+ENVIRONMENT, KEPT, DEFAULT = "environment", "kept", "default"
+MASKED = "(hidden)"
+_OURS = "HIREFLOW_"
+_NAMES = tuple(one.name for one in OF_USERS)
+
+
+@dataclass(frozen=True)
+class Value:
+    """`text` is empty where there is neither a value nor a default. `source` is ENVIRONMENT, KEPT or DEFAULT."""
+
+    setting: Setting
+    text: str = field(repr=False)
+    source: str
+
+    @property
+    def shown(self) -> str:
+        if self.setting.secret and self.source != DEFAULT:
+            return MASKED
+        return self.text or self.setting.shown.replace("`", "") or "none"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The settings that apply to a stage, by their names."""
+
+    stage: str
+    values: Mapping[str, Value]
+
+    def text(self, name: str) -> str:
+        """As it was written; empty for a setting that is not set, has no default, or does not apply to the stage."""
+        return self.values[name].text if name in self.values else ""
+
+    def read(self, name: str) -> Any:
+        """The value itself."""
+        found = self.values[name]
+        return found.setting.read(found.text)
+
+    def given(self, name: str) -> bool:
+        """Whether somebody has set it, now or before."""
+        return name in self.values and self.values[name].source != DEFAULT
+
+    @property
+    def authentication(self) -> bool:
+        return bool(self.read("HIREFLOW_AUTH"))
+
+    def of_functions(self) -> dict[str, str]:
+        """The environment variables of the functions that a user may set."""
+        return {each.name: text for each in passed(self.stage) if (text := self.text(each.name))}
+
+    def differing(self, other: "Chosen") -> list[str]:
+        """The names of the settings that have another value there."""
+        return [name for name in self.values if self.text(name) != other.text(name)]
+
+    def to_keep(self) -> dict[str, str]:
+        """What the stage has to remember; paths as absolute ones."""
+        found = {
+            name: (value.text, self.read(name))
+            for name, value in self.values.items()
+            if value.source != DEFAULT and value.setting.kept
+        }
+        return {name: value if isinstance(value, str) else text for name, (text, value) in found.items()}
+
+
+def choose(
+    stage: str, env: Mapping[str, str], kept: Mapping[str, str], reset: Collection[str] = (), where: str = "kept"
+) -> Chosen:
+    """The environment goes before what is kept, and that before defaults; those of `reset` have their defaults again.
+
+    `where` names the place of what is kept, for errors. Raises CloudError that names everything that is wrong.
+    """
+    chosen, wrong = _read(stage, env, kept, reset, where)
+    values = chosen.values
+    keepable = [name for name, value in values.items() if value.setting.kept]
+    wrong += [
+        f"{name} ({where}) is no setting that stage {stage} keeps{_nearest(name, keepable)}"
+        for name in kept
+        if name not in keepable
+    ]
+    _raise(wrong or list(_conflicts(chosen)))
+    return chosen
+
+
+def check(stage: str, env: Mapping[str, str], reset: Collection[str] = ()) -> None:
+    """The same of the environment alone, as long as it is not known what is kept."""
+    _raise(_read(stage, env, {}, reset, "")[1])
+
+
+def of_one_command(env: Mapping[str, str]) -> dict[str, str]:
+    """The part of the environment that no stage keeps."""
+    return {one.name: env[one.name] for one in OF_USERS if not one.kept and env.get(one.name)}
+
+
+def _raise(wrong: list[str]) -> None:
+    if wrong:
+        raise CloudError(f"nothing was changed: {'; '.join(wrong)}")
+
+
+def _read(
+    stage: str, env: Mapping[str, str], kept: Mapping[str, str], reset: Collection[str], where: str
+) -> tuple[Chosen, list[str]]:
+    """Every setting by itself, and what is wrong."""
+    values: dict[str, Value] = {}
+    wrong = [*_unknown(env), *_not_resettable(stage, reset)]
+    for each in applying(stage):
+        value = _value(each, stage, env, {} if each.name in reset or "ALL" in reset else kept)
+        try:
+            each.read(value.text)
+        except ValueError as error:
+            wrong.append(f"{error} ({where})" if value.source == KEPT else str(error))
+        values[each.name] = value
+    return Chosen(stage, values), wrong
+
+
+def _value(each: Setting, stage: str, env: Mapping[str, str], kept: Mapping[str, str]) -> Value:
+    given = env.get(each.name, "").strip()
+    if given:
+        return Value(each, given, ENVIRONMENT)
+    if each.kept and kept.get(each.name):
+        return Value(each, kept[each.name], KEPT)
+    default = each.local if stage == LOCAL and each.local is not None else each.default
+    return Value(each, default, DEFAULT)
+
+
+def _unknown(env: Mapping[str, str]) -> Iterator[str]:
+    known = {*OTHERS, *(each.name for each in (*OF_USERS, *COMPUTED))}
+    for name in sorted(env):
+        if name.startswith(_OURS) and name not in known:
+            yield f"{name} is no setting{_nearest(name, known)}"
+
+
+def _not_resettable(stage: str, reset: Collection[str]) -> Iterator[str]:
+    known = [each.name for each in applying(stage) if each.kept]
+    for name in reset:
+        if name not in (*known, "ALL"):
+            yield f"RESET={name} is no setting that stage {stage} keeps{_nearest(name, known)}"
+
+
+def _nearest(name: str, known: Collection[str] = _NAMES) -> str:
+    found = get_close_matches(name, known, 1)
+    return f": is {found[0]} meant?" if found else ""
+
+
+def _conflicts(chosen: Chosen) -> Iterator[str]:
+    """What is wrong with several settings together."""
+    ports = [chosen.text(name) for name in ("HIREFLOW_PORT", "HIREFLOW_PG_PORT")]
+    if ports[0] and ports[0] == ports[1]:
+        yield f"HIREFLOW_PORT and HIREFLOW_PG_PORT are both {ports[0]}"
+    if chosen.stage != LOCAL and not chosen.authentication:
+        yield f"HIREFLOW_AUTH=off: stage {chosen.stage} is not deployed without authentication"
+    own = chosen.given("DATABASE_URL")
+    if chosen.stage == LOCALSTACK and own != chosen.given("AWS_ENDPOINT_URL"):
+        missing = "AWS_ENDPOINT_URL" if own else "DATABASE_URL"
+        yield f"{missing} is not set: set both AWS_ENDPOINT_URL and DATABASE_URL, or neither"
+    if place(chosen.stage) not in (LOCAL, LOCALSTACK) and not own:
+        if chosen.text("DATABASE_TLS") == "disable":
+            yield "DATABASE_TLS=disable needs a DATABASE_URL: functions log in to Aurora with tokens, over TLS only"
+        if chosen.given("DATABASE_CA"):
+            yield "DATABASE_CA needs a DATABASE_URL: the system's authorities vouch for Aurora"

@@ -1,0 +1,81 @@
+"""The file in a stage's folder that keeps its settings: KEY=VALUE lines, for people to read and to change."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.errors import CloudError
+from infra.local.state import replace_file
+
+HEAD = """\
+# The settings of this stage. `make up` adds what it is given in the environment, and goes by these lines without it.
+# Lines may be changed, added and deleted: the next `make up` checks them. A setting without a line has its default.
+# `make status` shows all settings, the README explains them.
+"""
+_LINE = re.compile(r"\s*([A-Za-z_]\w*)\s*=(.*)", re.ASCII)
+
+
+def parse(text: str, where: str) -> dict[str, str]:
+    """The settings of such a file. Raises CloudError naming every line that is wrong; never with a value."""
+    found: dict[str, str] = {}
+    wrong = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            wrong.append(f"line {number} is not NAME=VALUE")
+        elif match[1] in found:
+            wrong.append(f"line {number} names {match[1]} again")
+        else:
+            found[match[1]] = match[2].strip()
+    if wrong:
+        raise CloudError(f"nothing was changed: {where}: {', '.join(wrong)}")
+    return found
+
+
+def changed(text: str, values: Mapping[str, str]) -> str:
+    """The file with these settings and no others. Comments and the order of the lines stay."""
+    lines, left = [], dict(values)
+    for line in (text or HEAD).splitlines():
+        match = None if line.lstrip().startswith("#") else _LINE.fullmatch(line)
+        if match is None:
+            lines.append(line)
+        elif match[1] in left:
+            value = left.pop(match[1])
+            lines.append(line if match[2].strip() == value else f"{match[1]}={value}")
+    lines += [f"{name}={value}" for name, value in left.items()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+class File:
+    """The file of one stage."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def read(self) -> dict[str, str]:
+        """Raises CloudError for a file that cannot be read or understood."""
+        return parse(self._text(), str(self.path))
+
+    def keep(self, values: Mapping[str, str]) -> None:
+        """Have these settings and no others in it."""
+        old = self._text()
+        new = changed(old, values)
+        if new != old or not self.exists():
+            replace_file(self.path, new)
+
+    def _text(self) -> str:
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise CloudError(f"{self.path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise CloudError(
+                f"{self.path} is not UTF-8 text: correct it, or delete it to go back to the defaults"
+            ) from None

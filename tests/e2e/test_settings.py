@@ -1,0 +1,127 @@
+"""A stage keeps the settings that it was given, and none that is wrong reaches it."""
+
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from infra.deploy import project
+from infra.errors import CloudError
+from infra.local import ports
+from infra.local.__main__ import main
+from infra.local.commands import Commands
+from infra.settings.declaration import COMPUTED, OF_USERS
+from infra.venv import ROOT
+from tests.e2e.cloud import Cloud, until
+
+
+@pytest.fixture(autouse=True)
+def ours(stage: str | None) -> None:
+    if stage is not None:
+        pytest.skip("the stage belongs to somebody else: it is not changed here")
+
+
+def given(cloud: Cloud, env: Mapping[str, str]) -> Commands:
+    return replace(cloud.commands, env=env)
+
+
+def variables(cloud: Cloud, function: str = "backup") -> dict[str, str]:
+    deployed = cloud.commands.deployed()
+    found = deployed.client("lambda").get_function_configuration(FunctionName=deployed.function(function))
+    return dict(found["Environment"]["Variables"])
+
+
+@contextmanager
+def taken() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind((ports.HOST, 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"BACKUP_RETENTION_DAYS": "-1"}, "BACKUP_RETENTION_DAYS=-1 is not a number of days above 0"),
+        ({"HIREFLOW_PROT": "8000"}, "is HIREFLOW_PORT meant"),
+        ({"HIREFLOW_PORT": "taken"}, "is in use by another process"),
+        # The port of Postgres is free. It must not move there as long as the other one is wrong.
+        ({"HIREFLOW_PORT": "taken", "HIREFLOW_PG_PORT": "free"}, "is in use by another process"),
+    ],
+)
+def test_a_stage_works_on_when_a_setting_is_wrong(cloud: Cloud, env: dict[str, str], said: str) -> None:
+    before, kept = cloud.commands.status(), cloud.commands.state.settings_file.read_text()
+    with taken() as port:
+        values = {"taken": str(port), "free": str(ports.free_port())}
+        with pytest.raises(CloudError, match=said):
+            given(cloud, {name: values.get(value, value) for name, value in env.items()}).up()
+    assert cloud.commands.status() == before
+    assert cloud.commands.state.settings_file.read_text() == kept
+    assert cloud.get("/health").body["status"] == "ok"
+    assert cloud.get("/loads").status == 200
+
+
+def test_a_stage_keeps_what_it_was_given_until_that_is_reset(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        given(cloud, {"BACKUP_RETENTION_DAYS": "7", "LOG_LEVEL": "DEBUG"}).up()
+        capsys.readouterr()
+        given(cloud, {}).up()
+        assert "chalice deploy" not in capsys.readouterr().out
+        assert (variables(cloud)["BACKUP_RETENTION_DAYS"], variables(cloud)["LOG_LEVEL"]) == ("7", "DEBUG")
+        monkeypatch.setenv("HIREFLOW_STATE_DIR", str(cloud.commands.state.folder))
+        monkeypatch.setenv("ORPHAN_GRACE_MINUTES", "5")
+        assert main(["status", "--stage", "local"]) == 0
+        shown = capsys.readouterr().out
+        assert "state      running\n" in shown
+        assert "tokens     no tokens are asked for\n" in shown
+        rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.count("  ") and line[0] != " "}
+        assert rows["BACKUP_RETENTION_DAYS"] == ["7", "kept"]
+        assert rows["ORPHAN_GRACE_MINUTES"] == ["15", "default"]
+        assert "from the next make up on: ORPHAN_GRACE_MINUTES is 5\n" in shown
+    finally:
+        given(cloud, {}).up(["ALL"])
+    assert (variables(cloud)["BACKUP_RETENTION_DAYS"], variables(cloud)["LOG_LEVEL"]) == ("30", "INFO")
+    assert cloud.commands.kept_settings().to_keep() == {}
+
+
+def test_the_functions_get_declared_variables_only(cloud: Cloud) -> None:
+    names = {each.name for each in (*OF_USERS, *COMPUTED)}
+    for function in ("backup", "migrate"):
+        assert variables(cloud, function).keys() <= names
+    assert variables(cloud)[project.RELEASE]
+
+
+def test_an_error_of_a_function_is_told_in_its_own_words(cloud: Cloud) -> None:
+    with pytest.raises(CloudError) as raised:
+        cloud.commands.invoke("tokens", {"action": "revoke", "token": "unknown"})
+    assert str(raised.value) == "tokens failed: there is no such token"
+
+
+def test_chalice_local_serves_the_api_with_what_up_has_deployed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.upload("departments.csv", "1,Sales\n")
+    monkeypatch.setenv("HIREFLOW_STATE_DIR", str(cloud.commands.state.folder))
+    port = ports.free_port()
+    command = [sys.executable, "-m", "infra.local", "serve", "--stage", "local", "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as served:
+
+        def answer(path: str) -> bytes | None:
+            assert served.poll() is None
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as found:
+                    return bytes(found.read())
+            except urllib.error.URLError:
+                return None
+
+        try:
+            assert b'"database":"ok"' in until(lambda: answer("/health"), "an answer of chalice local")
+            assert answer("/department/hires/years") == b'{"years": []}'
+        finally:
+            served.terminate()

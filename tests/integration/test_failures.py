@@ -1,0 +1,164 @@
+"""What goes wrong on a machine ends a command in one line with what to do: no traceback, and nothing half-made."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.commandline import exit_status
+from infra.errors import CloudError
+from infra.local import room, status
+from infra.local.__main__ import main
+from infra.venv import ROOT
+
+AS_NOBODY = """
+import os, sys
+from infra.local import interface
+from infra.local.__main__ import main
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def failing(error: BaseException) -> Callable[[], None]:
+    def run() -> None:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (CloudError("no"), 1, "error: no\n"),
+        (CloudError("initdb: No space left on device"), 1, "device: free some space, then the same command goes on\n"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "free some space, then the same command goes on\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "error: /x: Permission denied: let this user"),
+        (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "choose another folder with HIREFLOW_STATE_DIR\n"),
+        (KeyboardInterrupt(), 130, "interrupted: the same command goes on from here\n"),
+        (ZeroDivisionError("by zero"), 1, "error: unforeseen ZeroDivisionError: by zero (test_failures.py:"),
+    ],
+)  # fmt: skip
+def test_every_failure_ends_in_one_line(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status(failing(error)) == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_a_folder_that_is_closed_is_said_to_be_so(tmp_path: Path) -> None:
+    if os.geteuid() == 0:  # nobody reaches this one, and may not write there
+        tmp_path = Path("/")
+    else:
+        tmp_path.chmod(0o500)
+    folder = tmp_path / "closed"
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, "up", "--stage", "local"],
+        cwd=ROOT,
+        env={**os.environ, "HIREFLOW_STATE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {folder} cannot be used: Permission denied: choose another folder with HIREFLOW_STATE_DIR,"
+        " or let this user write there\n"
+    )
+
+
+def test_a_folder_below_a_file_is_said_to_be_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HIREFLOW_STATE_DIR", str(tmp_path / "file" / "folder"))
+    assert main(["up", "--stage", "local"]) == 1
+    assert "Not a directory: choose another folder with HIREFLOW_STATE_DIR" in capsys.readouterr().err
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MB."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("only root can make a small disk")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def test_a_disk_that_is_nearly_full_is_found_before_anything_starts(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small / "stage"
+    monkeypatch.setenv("HIREFLOW_STATE_DIR", str(folder))
+    assert main(["up", "--stage", "local"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {room.TO_START} MB are needed at {folder}, and 1 are free: free some space")
+    assert sorted(path.name for path in folder.iterdir()) == ["build", "hireflow.lock"]
+
+
+def test_a_full_disk_is_named_where_a_program_does_not_name_it(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CloudError, match=r"chalice deploy failed: ; the disk is full at .*: free some space"),
+        room.explained(tmp_path, lambda _: 0.5),
+    ):
+        raise CloudError("chalice deploy failed: ")
+    with pytest.raises(CloudError, match=r"^failed$"), room.explained(tmp_path, lambda _: 500):
+        raise CloudError("failed")
+
+
+@pytest.mark.parametrize(
+    ("servers", "deployed", "said"),
+    [
+        ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, True, "running"),
+        ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, False, "nothing is deployed yet: make up goes on"),
+        ({"Postgres": "127.0.0.1:1", "AWS": None}, True, "only half of the stage runs, AWS is stopped: make up"),
+        ({"Postgres": None, "AWS": "127.0.0.1:2"}, True, "only half of the stage runs, Postgres is stopped: make up"),
+        ({"Postgres": None, "AWS": None}, True, "not running: make up"),
+    ],
+)
+def test_a_status_says_what_to_do(servers: dict[str, str | None], deployed: bool, said: str) -> None:
+    shown = status.of(servers, {"API_URL": "http://api"} if deployed else None, "make up")
+    assert shown["state"] == said
+    assert shown.get("API") == (None if not deployed else "http://api" if said == "running" else "stopped")
+
+
+def test_before_the_first_up_every_command_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HIREFLOW_STATE_DIR", str(tmp_path / "none"))
+    for words in (["invoke", "backup"], ["verify"], ["tokens"], ["token", "reader"], ["serve"], ["check"]):
+        assert main([*words, "--stage", "local"]) == 1
+        assert capsys.readouterr().err == "error: nothing here yet: make up\n"
+    for words in (["down"], ["clean"], ["status"]):
+        assert main([*words, "--stage", "local"]) == 0
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("module", ["infra.local", "infra.deploy", "infra.demo"])
+def test_ctrl_c_while_a_command_is_being_imported_ends_in_one_line(module: str, tmp_path: Path) -> None:
+    """The import of boto3 stands for all of it: it says when it begins, and takes for ever here."""
+    (tmp_path / "boto3.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    command = [sys.executable, "-m", module, *({"infra.local": ["tokens"], "infra.deploy": ["plan"]}.get(module, []))]
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path), "HIREFLOW_STATE_DIR": str(tmp_path / "none")}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "importing\n"
+        started.send_signal(signal.SIGINT)
+        _, told = started.communicate(timeout=60)
+    assert (started.returncode, told.count("\n")) == (130, 1)
+    assert told.startswith("interrupted: ")
