@@ -1,5 +1,7 @@
 """Options of the whole suite."""
 
+import gc
+
 import pytest
 from hypothesis import settings
 
@@ -11,3 +13,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--stage",
         help="run tests/e2e against this stage, which is up, and EMPTY its tables; default: a cloud of their own",
     )
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules out of garbage collection: with all of them, each full collection takes a tenth of a second."""
+    gc.collect()
+    gc.freeze()

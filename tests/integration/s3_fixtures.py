@@ -8,6 +8,7 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.storage import Storage
+from infra.sessions import core
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -55,6 +56,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
+        boto3.setup_default_session(botocore_session=core())  # of this test alone, and cheaper than boto3's own
         client = boto3.client("s3", region_name="us-east-1")
         for bucket in BUCKETS:
             client.create_bucket(Bucket=bucket)
