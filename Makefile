@@ -7,7 +7,7 @@ python := .venv/bin/python
 cloud  := $(python) -m infra.local
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down clean status logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
+.PHONY: help venv demo up down clean status logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint ruff bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -87,13 +87,24 @@ fuzz-api: venv ## thousands of requests made from the OpenAPI document (EXAMPLES
 	@LOG_LEVEL=ERROR FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),$$(date +%s)) $(python) -m pytest -q -s tests/integration/test_api_fuzz.py
 
 check: venv ## what guards the code: ruff, mypy, bandit, cfn-lint and pip-audit
-	@$(python) -m ruff check
-	@$(python) -m ruff format --check
+	@$(MAKE) --no-print-directory --keep-going -j 2 mypy audit bandit cfn-lint ruff
+
+mypy:
 	@$(python) -m mypy
+
+audit:
+	@$(python) -m infra.audit
+
+bandit:
 	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --recursive app.py chalicelib
 	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --severity-level medium --recursive infra
+
+cfn-lint:
 	@.venv/bin/cfn-lint --non-zero-exit-code informational --include-checks I --regions us-east-1 eu-central-1 --template infra/aws/templates/*.yaml
-	@$(python) -m infra.audit
+
+ruff:
+	@$(python) -m ruff check
+	@$(python) -m ruff format --check
 
 bench: venv ## the benchmarks, as ratios to named limits (3 minutes)
 	@$(python) -m bench
