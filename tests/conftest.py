@@ -1,7 +1,7 @@
 """Options of the whole suite."""
 
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -29,10 +29,10 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)  # only with pytest-xdist
-def pytest_xdist_make_scheduler(config: pytest.Config) -> "ByFile | None":
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "ByFile | None":
     """Spread the tests over the workers by our own rules, unless others are asked for with --dist."""
     if config.getvalue("dist") != "load":
         return None
     from tests.workers import ByFile
 
-    return ByFile(config)
+    return ByFile(config, log)
