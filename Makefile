@@ -10,7 +10,7 @@ cloud  := $(python) -m infra.local
 hireflow := API_URL= ./hireflow
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check bench bench-full
+.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint ruff bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -75,8 +75,8 @@ plan: venv-deploy ## say what `make deploy` would change there
 destroy: venv-deploy ## delete all of it but data: YES=prod
 	@$(python) -m infra.deploy destroy
 
-test: venv-develop ## all tests
-	@$(python) -m pytest
+test: venv-develop ## all tests, in WORKERS=2 processes
+	@$(python) -m pytest -n $(or $(WORKERS),2) --durations=10
 
 browser: ## what the browser tests need: Chromium (Debian's, as root) and axe-core from npm
 	@command -v chromium >/dev/null || { apt-get -q update && apt-get install -q -y --no-install-recommends chromium; }
@@ -103,13 +103,24 @@ lock: venv ## compile requirements.txt and requirements/*.in to what is installe
 	@$(python) -m infra.install.lock
 
 check: venv-develop ## what guards the code: ruff, mypy, bandit, cfn-lint and pip-audit
-	@$(python) -m ruff check
-	@$(python) -m ruff format --check
+	@$(MAKE) --no-print-directory --keep-going -j 2 mypy audit bandit cfn-lint ruff
+
+mypy:
 	@$(python) -m mypy
+
+audit:
+	@$(python) -m infra.audit
+
+bandit:
 	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --recursive app.py chalicelib
 	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --severity-level medium --recursive cli infra
+
+cfn-lint:
 	@.venv/bin/cfn-lint --non-zero-exit-code informational --include-checks I --regions us-east-1 eu-central-1 --template infra/aws/templates/*.yaml
-	@$(python) -m infra.audit
+
+ruff:
+	@$(python) -m ruff check
+	@$(python) -m ruff format --check
 
 bench: venv-develop ## the benchmarks, as ratios to named limits (3 minutes)
 	@$(python) -m bench

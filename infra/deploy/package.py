@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from email.parser import Parser
+from hashlib import sha256
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -36,18 +37,28 @@ def build(target: Target) -> Path:
     driver.chalice(target, "package", "--pkg-format", "terraform", "--stage", target.stage, str(output))
     built = (output / "deployment.zip").read_bytes()
     path = next(p for p in (target.project / ".chalice" / "deployments").glob("*.zip") if p.read_bytes() == built)
-    settings = wanted_settings(project.configuration(target), target.stage)["api_handler"]
-    packed = pack(precompiled(built, output / "unpacked"))
+    architecture = wanted_settings(project.configuration(target), target.stage)["api_handler"]["architecture"]
     pins = (target.project / "requirements.txt").read_text()
-    wrong = list(faults(packed, pins, settings["architecture"], sys.version_info[:2]))
+    finished = target.work / "packed"  # names what the last build has made
+    if finished.exists() and finished.read_text() == _named(built, pins, architecture):
+        shutil.rmtree(output)
+        return path
+    packed = pack(precompiled(built, output / "unpacked"))
+    wrong = list(faults(packed, pins, architecture, sys.version_info[:2]))
     if wrong:
         path.unlink()
         raise CloudError(f"the package is not deployed: {'; '.join(wrong)}")
     unfinished = path.with_suffix(f".{os.getpid()}")
     unfinished.write_bytes(packed)
     unfinished.replace(path)
+    finished.write_text(_named(packed, pins, architecture))
     shutil.rmtree(output)
     return path
+
+
+def _named(package: bytes, pins: str, architecture: str) -> str:
+    """Identifies a package and what it was checked against."""
+    return sha256(b"\0".join([sha256(package).digest(), pins.encode(), architecture.encode()])).hexdigest()
 
 
 def precompiled(package: bytes, folder: Path) -> bytes:

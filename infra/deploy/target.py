@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
+
+from infra.sessions import session
 
 APP = "hireflow"
 CA_FILE = "database-ca.pem"
@@ -79,7 +80,7 @@ class Target:
 
     @cached_property
     def _session(self) -> Any:
-        return boto3.session.Session(
+        return session(
             aws_access_key_id=self.aws.get("AWS_ACCESS_KEY_ID") or None,
             aws_secret_access_key=self.aws.get("AWS_SECRET_ACCESS_KEY") or None,
             region_name=self.aws.get("AWS_DEFAULT_REGION"),

@@ -123,7 +123,7 @@ def environment(report: Callable[[str], None]) -> Path:
 
 def _code() -> str:
     """Changes when a running instance is not the one that would be started now."""
-    names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "aws")
+    names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "unpacked", "aws")
     files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -21,7 +21,7 @@ POLL = 0.2  # seconds
 _SHARE = 20  # looking for changes takes at most one part in so many of the time
 _ATTEMPTS = 5
 _log = logging.getLogger("hireflow.memory")
-_LATER = ("lambda",)  # 80 ms for 10 MB of code
+_LATER = frozenset({"lambda"})  # 80 ms for 10 MB of code
 Save = Callable[[str, Any], None]
 StateOf = Callable[[str], Any]
 
@@ -49,7 +49,7 @@ class Memory:
         # CloudFormation may change any service.
         self._dirty |= set(self._services) if service == "cloudformation" else {service}
         if service not in _LATER:
-            await self._flush()
+            await self._flush(self._dirty - _LATER)
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._watch())
@@ -60,7 +60,7 @@ class Memory:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        await self._flush()
+        await self._flush(self._dirty)
         self._thread.shutdown()
 
     async def _watch(self) -> None:
@@ -71,12 +71,13 @@ class Memory:
             if await self._in_thread(self._messages_changed):
                 self._dirty.add("sqs")
             if self._dirty:
-                await self._flush()
+                await self._flush(self._dirty)
             took = time.monotonic() - began
 
-    async def _flush(self) -> None:
+    async def _flush(self, wanted: Set[str]) -> None:
         async with self._turn:  # after a wait, the change may already be saved with another one
-            taken, self._dirty = self._dirty, set()
+            taken = self._dirty & wanted
+            self._dirty -= taken
             try:
                 await self._in_thread(self._write, taken)
             except RuntimeError:  # it kept changing; the next attempt comes soon

@@ -8,8 +8,10 @@ the credentials there.
 import asyncio
 import os
 import sys
+import zipfile
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from infra.local.front import Front
@@ -18,6 +20,7 @@ from infra.local.gate.bodies import Message, Receive
 from infra.local.gate.credentials import Keys, Session
 from infra.local.memory import Memory, services
 from infra.local.rotation import rotating
+from infra.local.unpacked import SharedZipFile
 
 _PIECE = 256 * 1024  # bytes that are read at once: as many as asyncio takes from a socket
 _HEAD = 15  # seconds for the head of a request, or for an idle connection
@@ -88,6 +91,7 @@ def application(home: Path, endpoint: str) -> App:
     # ministack derives these from a function's ARN, which is no secret. Replace this before other modules import it.
     sessions = Sessions(keys, _register)
     lambda_runtime.execution_credentials = sessions.of_function
+    lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZipFile})
     from ministack.app import SERVICE_REGISTRY, app
     from ministack.core.persistence import save_state
     from ministack.services import s3

@@ -17,13 +17,16 @@ from infra.deploy import memory, project, record, removal
 from infra.deploy.account import Account, Outputs
 from infra.deploy.target import APP
 from infra.errors import CloudError
+from infra.local.cloud import Embedded, Services
 from infra.local.commands import Commands
 from infra.local.state import State
+from infra.locks import locked
 from infra.settings.chosen import MASKED
 from infra.venv import ROOT
-from tests.e2e.cloud import Cloud
 
 STAGE = "prod"
+_FOLDER = ROOT / ".local-account"  # a fixed folder: what a killed run left there is cleaned up by the next one
+_WAIT = 1800  # seconds for another run in the same checkout to end
 
 
 def plain(folder: Path) -> SimpleNamespace:
@@ -59,15 +62,34 @@ class Interruption:
         self.seen.append(message)
 
 
+@pytest.fixture(autouse=True)
+def empty() -> None:
+    """These tests have their own cloud, and do not need the session's."""
+
+
 @pytest.fixture(scope="module")
-def account(cloud: Cloud, stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def services(stage: str | None) -> Iterator[Services]:
+    """An embedded cloud with nothing on it."""
     if stage is not None:
         pytest.skip("these services are not ours to put another stage on")
+    state = State(_FOLDER)
+    with locked(ROOT / ".local-account.lock", _WAIT, "another run of these tests does not end"):
+        Commands("local", ROOT, state, print).clean()
+        with state.turn():
+            embedded = Embedded(state)
+            try:
+                yield embedded.up(print)
+            finally:
+                embedded.clean(print)
+                state.delete()
+
+
+@pytest.fixture(scope="module")
+def account(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     folder = tmp_path_factory.mktemp("account")
-    aws = {name: cloud.env[name] for name in cloud.env if name.startswith("AWS_")}
-    env = {**aws, "DATABASE_URL": cloud.env["DATABASE_URL"], "DATABASE_TLS": "disable"}
+    env = {**services.aws, "DATABASE_URL": services.database_url, "DATABASE_TLS": "disable"}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in aws.items():
+        for name, value in services.aws.items():
             patch.setenv(name, value)
         patch.delenv("HIREFLOW_AUTH", raising=False)
         known: Any = plain(tmp_path_factory.mktemp("templates"))

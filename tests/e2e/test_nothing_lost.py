@@ -16,9 +16,13 @@ FILES, ROWS = 40, 1_000_000
 
 
 @pytest.fixture(autouse=True)
-def ours(stage: str | None) -> None:
+def ours(cloud: Cloud, stage: str | None) -> Iterator[None]:
+    """A test that fails while the stage is down does not take the others with it."""
     if stage is not None:
         pytest.skip("this stage was not started by the tests, so they do not stop it")
+    yield
+    if "stopped" in cloud.commands.status().values():
+        up_again(cloud)
 
 
 @contextmanager

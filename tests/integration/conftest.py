@@ -24,16 +24,22 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def cleaner(postgres: Postgres) -> Iterator[Database]:
+    """A connection to empty the database with, between two tests."""
+    opened = Database(postgres.url, tls="disable", application="cleaner")
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def database_url(postgres: Postgres) -> str:
+def database_url(postgres: Postgres, cleaner: Database) -> str:
     """The owner's URL of a database with all tables and no rows."""
-    database = Database(postgres.url, tls="disable")
-    with database.session() as session:
+    with cleaner.session() as session:
         session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans RESTART IDENTITY CASCADE")
         session.run("UPDATE dataset_state SET last_id = 0")
         session.run("UPDATE landing_sweep SET starts_at = date_trunc('second', now()), swept_at = now()")
         session.run("UPDATE landing_sweep SET key_marker = '', version_marker = ''")
-    database.close()
     return postgres.url
 
 

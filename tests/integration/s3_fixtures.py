@@ -1,6 +1,7 @@
 """The three buckets, in an S3 inside the test process, and an ear at its door."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -8,6 +9,7 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.storage import Storage
+from infra.sessions import session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -48,6 +50,12 @@ class S3:
         return list(self.client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
 
 
+@cache
+def _session() -> boto3.session.Session:
+    """One for all tests: it takes longer to make than a client, and they all have the same credentials."""
+    return session()
+
+
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)  # it would lead past the one in this process
@@ -55,6 +63,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
+        boto3.DEFAULT_SESSION = _session()  # which moto forgets afterwards
         client = boto3.client("s3", region_name="us-east-1")
         for bucket in BUCKETS:
             client.create_bucket(Bucket=bucket)

@@ -32,8 +32,10 @@ def target(tmp_path: Path) -> Target:
 
 
 def test_the_same_code_is_the_same_bytes(target: Target, tmp_path: Path) -> None:
-    first = package.build(target).read_bytes()
-    assert package.build(target).read_bytes() == first  # found, and packed again
+    built = package.build(target)
+    first, packed_at = built.read_bytes(), built.stat().st_mtime_ns
+    assert package.build(target) == built
+    assert (built.read_bytes(), built.stat().st_mtime_ns) == (first, packed_at)  # found, and not packed again
     other = replace(target, work=tmp_path / "elsewhere")
     project.assemble(other)
     assert package.build(other).read_bytes() == first

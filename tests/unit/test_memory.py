@@ -92,6 +92,15 @@ def test_a_change_of_a_function_is_on_disk_a_moment_later() -> None:
     assert "lambda" in remembering(work)
 
 
+def test_a_change_elsewhere_does_not_save_the_code_of_all_functions() -> None:
+    async def work(aws: Aws, memory: Memory) -> None:
+        await memory.written("lambda")
+        await memory.written("iam")
+        assert aws.written == ["iam"]
+
+    assert remembering(work) == ["iam", "lambda"]
+
+
 def test_a_message_from_inside_is_on_disk_a_moment_later() -> None:
     async def work(aws: Aws, memory: Memory) -> None:
         memory.start()
