@@ -8,14 +8,13 @@ import platform
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from infra.errors import CloudError
 from infra.install import failures, tools
-from infra.install.progress import Installation
+from infra.install.running import Run
 from infra.install.sets import Environment
 from infra.locks import locked
 from infra.progress import Progress
@@ -70,7 +69,7 @@ def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Pro
         environment.forget()
         (environment.home / "unfinished").touch()
         command = tools.command(uv, environment.python, environment.locks, constraints, anew=anew)
-        runs.append(_Run(environment, command, settings, locks, progress))
+        runs.append(Run(environment, command, settings, locks, progress))
     try:
         for run in runs:
             run.join()
@@ -127,53 +126,3 @@ def _uv(home: Path, python: Path, locks: Sequence[int], progress: Progress) -> P
             progress.say("fetching the installer, uv (18 MB)")
             tools.fetch_uv(home, python, lock, [*locks, held])
     return tools.uv(home)
-
-
-class _Run:
-    """uv at work on one environment; what it says becomes progress."""
-
-    def __init__(
-        self,
-        environment: Environment,
-        command: list[str | Path],
-        settings: dict[str, str],
-        locks: Sequence[int],
-        progress: Progress,
-    ) -> None:
-        self._environment, self._progress = environment, progress
-        self._installation, self._said = Installation(environment.what), ""
-        self._process = subprocess.Popen(
-            command,
-            env=settings,
-            pass_fds=locks,  # uv, too, keeps others out while it runs, even if we are killed
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        with self._progress.doing(lambda: str(self._installation)):
-            for line in self._process.stdout:
-                self._said += line
-                if reached := self._installation.hear(line):
-                    self._progress.say(reached)
-
-    def join(self) -> None:
-        self._reader.join()
-        self._process.wait()
-
-    def end(self) -> None:
-        """Stop it, if it still works."""
-        if self._process.poll() is None:
-            self._process.terminate()
-        self.join()
-
-    def check(self) -> None:
-        """Raises CloudError if it failed."""
-        if self._process.returncode != 0:
-            raise CloudError(failures.explain(self._said, self._environment.home))

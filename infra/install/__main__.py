@@ -43,4 +43,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before anything has begun
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

@@ -24,7 +24,7 @@ class Installation:
         """Take one line in; returns what it has reached if that is a milestone."""
         if found := _RESOLVED.search(line):
             self._total = found[1]
-            self._now = "looking which ones are here already"
+            self._now = f"downloading {found[1]} packages"
             return f"{self.what}: {found[1]} packages are needed"
         if found := _DOWNLOADING.search(line):
             self._sizes[found[1]] = f"{found[1]}, {found[2]} {found[3].replace('i', '')}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from infra.errors import CloudError
 from infra.install.failures import explain
 
+_TOLD = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_NO_INDEX"}
 _CONFIGURED = re.compile(r"^(:env:|global|install)\.([a-z-]+)='(.*)'$", re.MULTILINE)
 
 
@@ -51,7 +52,7 @@ def uv(home: Path) -> Path:
 def fetch_uv(home: Path, python: Path, lock: Path, descriptors: Sequence[int]) -> None:
     """Bring uv, as `lock` has it, into `home`/uv: whole, or not at all. Raises CloudError."""
     unfinished = home / f"uv.{os.getpid()}"
-    options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--no-user", "--retries", "2"]
+    options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--no-user"]
     quiet = ["--progress-bar", "off", "--disable-pip-version-check", "--no-input"]
     command = [*pip(python), "install", *options, *quiet, "--target", unfinished, "--requirement", lock]
     try:
@@ -90,12 +91,15 @@ def command(uv: Path, python: Path, locks: Sequence[Path], constraints: Path, *,
 
 
 def settings(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for uv: where pip is told to look for packages, there uv looks, too."""
-    asked = subprocess.run([*pip(python), "config", "list"], capture_output=True, text=True, check=False)
-    ours = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_RETRIES": "2"} | translated(asked.stdout)
+    """The environment for uv: it looks for packages where pip is told to, unless it is told where itself."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    kept = {name: value for name, value in kept.items() if value or not name.startswith("UV_")}
+    ours = {"UV_PYTHON_DOWNLOADS": "never"}
+    if not kept.keys() & _TOLD:
+        asked = subprocess.run([*pip(python), "config", "list"], capture_output=True, text=True, check=False)
+        ours |= translated(asked.stdout)
     if not _keeps_cache(environ):
         ours["UV_NO_CACHE"] = "1"
-    kept = {name: value for name, value in environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     return ours | kept
 
 

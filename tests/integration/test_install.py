@@ -24,6 +24,7 @@ REFUSED = "http://127.0.0.1:9/simple"  # nobody listens there
 OLD = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python")) + sorted(
     Path.home().glob(".pyenv/versions/3.10.*/bin/python")
 )
+BY_PIP = {"UV_NO_INDEX": "", "UV_FIND_LINKS": ""}  # uv is told nothing, and looks where pip does
 INTERRUPTED = "interrupted: the same command goes on from here\n"
 
 
@@ -95,8 +96,7 @@ def test_an_environment_of_the_release_before_is_taken_over(here: Checkout, uv: 
 @pytest.mark.parametrize("there", [True, False], ids=["of-uv", "of-pip"])
 def test_without_a_network_nothing_changes_and_the_next_command_goes_on(tmp_path: Path, uv: Path, there: bool) -> None:
     here = checkout(tmp_path, uv if there else None)
-    nowhere = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": REFUSED}
-    line = failed(here.install("local", **nowhere))
+    line = failed(here.install("local", **BY_PIP, PIP_INDEX_URL=REFUSED))
     assert "cannot be downloaded (connection refused): nothing was changed" in line
     assert not (here.folder / ".venv" / "asked").exists()
     if not there:
@@ -135,7 +135,7 @@ def test_a_full_disk_is_told(tmp_path: Path, uv: Path) -> None:
 @pytest.mark.parametrize("there", [True, False], ids=["uv", "pip"])
 def test_ctrl_c_ends_in_a_line_and_the_same_command_goes_on(tmp_path: Path, uv: Path, silent: str, there: bool) -> None:
     here = checkout(tmp_path, uv if there else None)
-    process = here.start("local", PIP_NO_INDEX="", PIP_FIND_LINKS="", PIP_INDEX_URL=silent)
+    process = here.start("local", **BY_PIP, PIP_INDEX_URL=silent)
     assert process.stdout
     waiting = "asking which files there are (" if there else "fetching the installer, uv ("
     assert any(waiting in line for line in process.stdout)  # it says so by itself, within seconds

@@ -75,8 +75,9 @@ def checkout(folder: Path, uv: Path | None) -> Checkout:
     home = folder / "home"
     home.mkdir()
     kept = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE", "PIP_CERT") if name in os.environ}
-    nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
-    return Checkout(folder, environment={**kept, **nowhere, "HOME": str(home), "TMPDIR": str(home)})
+    nowhere = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
+    hasty = {"UV_HTTP_RETRIES": "0", "PIP_RETRIES": "1"}
+    return Checkout(folder, environment={**kept, **nowhere, **hasty, "HOME": str(home), "TMPDIR": str(home)})
 
 
 def _wheel(folder: Path, name: str) -> str:
