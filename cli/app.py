@@ -19,11 +19,11 @@ from cli.version import NAME, version
 class Commands(Helping, TyperGroup):
     """Commands whose failures are one line on standard error and an exit status: never a traceback."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+    def main(self, *args: Any, **extra: Any) -> Any:
+        if not extra.pop("standalone_mode", True):
+            return super().main(*args, **{**extra, "standalone_mode": False})
         try:
-            status = super().main(*args, standalone_mode=False, **extra)
+            status = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.TyperException as error:  # a wrong use
             _say_misuse(error)
             sys.exit(error.exit_code)
