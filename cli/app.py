@@ -19,6 +19,19 @@ from cli.version import NAME, version
 class Commands(Helping, TyperGroup):
     """Commands whose failures are one line on standard error and an exit status: never a traceback."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        if not extra.pop("standalone_mode", True):
+            return super().main(*args, **{**extra, "standalone_mode": False})
+        try:
+            status = super().main(*args, **{**extra, "standalone_mode": False})
+        except typer.TyperException as error:  # a wrong use
+            _say_misuse(error)
+            sys.exit(error.exit_code)
+        except typer.Abort:
+            _say("nothing was answered")
+            sys.exit(1)
+        sys.exit(status if isinstance(status, int) else 0)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -85,6 +98,15 @@ app.add_typer(stage.token, name="token", cls=Commands)
 
 def _say(text: str) -> None:
     sys.stderr.write(f"error: {printable(text)}\n")
+
+
+def _say_misuse(error: Any) -> None:
+    """A wrong use in one line, and where to read more; the help itself if a command was named without its own."""
+    said, context = error.format_message(), getattr(error, "ctx", None)
+    if "\n" in said or not said:
+        error.show()
+    else:
+        _say(f"{said.rstrip('.')}: see {context.command_path if context else NAME} --help")
 
 
 def _place(error: BaseException) -> str:

@@ -16,7 +16,7 @@ def id_of(session: Session, name: str, known: int | None = None) -> int:
     Of several with the name it is the `known` one. Raises Unprocessable, with names that are near if nobody has this
     one, and with the ids if several have it.
     """
-    wanted = name.strip()
+    wanted = name.replace("\0", "").strip()  # which no text in the database holds
     rows = session.run(
         "SELECT id, department FROM departments WHERE lower(department) = lower(:name) ORDER BY id", name=wanted
     )

@@ -21,7 +21,7 @@ from infra.local.cloud import Embedded, Services
 from infra.local.commands import Commands
 from infra.local.state import State
 from infra.locks import locked
-from infra.settings.chosen import MASKED
+from infra.settings.chosen import MASKED, choose
 from infra.venv import ROOT
 
 STAGE = "prod"
@@ -78,7 +78,7 @@ def services(stage: str | None) -> Iterator[Services]:
         with state.turn():
             embedded = Embedded(state)
             try:
-                yield embedded.up(print)
+                yield embedded.up(print, choose("local", {}, {}))
             finally:
                 embedded.clean(print)
                 state.delete()

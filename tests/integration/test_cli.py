@@ -216,6 +216,7 @@ def test_a_wrong_use_is_status_2_and_sends_nothing(api: FakeApi, run: Run, words
     done = run(*words, STAGE="local")
     assert (done.exit_code, done.stdout) == (2, ""), done.output
     assert told in done.stderr
+    assert (done.stderr[:7], done.stderr.count("\n")) == ("error: ", 1)
     assert not api.asked
 
 

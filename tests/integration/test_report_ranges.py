@@ -209,6 +209,7 @@ def test_a_department_is_known_by_its_name(api: Api, database: Database, name: s
         ({"department": "émile"}, "there is no department 'émile': near are 'Émile'"),
         ({"department": "mil"}, "there is no department 'mil': near are 'Émile'"),
         ({"department": "%_"}, "there is no department '%_'"),
+        ({"department": "\0"}, "there is no department ''"),
         ({"department": ""}, "there is no department ''"),
         ({"department": "x" * 500}, f"there is no department '{'x' * 59}…'"),
     ],

@@ -175,7 +175,7 @@ def test_every_name_of_ours_is_declared() -> None:
 
 
 def test_nothing_of_ours_is_read_past_the_declaration() -> None:
-    """But where the state folder is, where the tests' Postgres is, and what of a variable is needed at import."""
+    """But where the state folder is, where Postgres is for an installation and for tests, and what of a variable is needed at import."""
     read = re.compile(r"environ(?:\.get\(|\[)\s*\"([A-Z_]+)\"")
     found = {
         (path.relative_to(ROOT).as_posix(), name)
@@ -186,6 +186,7 @@ def test_nothing_of_ours_is_read_past_the_declaration() -> None:
     found = {(path, name) for path, name in found if name != "AWS_ENDPOINT_URL"}  # of every client of AWS
     assert found == {
         ("app.py", "LANDING_BUCKET"),
+        ("infra/install/sets.py", "HIREFLOW_PG_BIN"),
         ("infra/local/binaries.py", "HIREFLOW_PG_BIN"),
         ("infra/local/state.py", "HIREFLOW_STATE_DIR"),
     }
