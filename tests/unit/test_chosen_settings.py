@@ -175,7 +175,7 @@ def test_every_name_of_ours_is_declared() -> None:
 
 
 def test_nothing_of_ours_is_read_past_the_declaration() -> None:
-    """But where the state folder is, where Postgres is for an installation and for tests, and what of a variable is needed at import."""
+    """But where the state folder and Postgres are, for tests and installations, and what is needed at import."""
     read = re.compile(r"environ(?:\.get\(|\[)\s*\"([A-Z_]+)\"")
     found = {
         (path.relative_to(ROOT).as_posix(), name)
