@@ -134,7 +134,8 @@ class Account:
         """What is set for this stage now. Raises CloudError naming everything that is wrong."""
         with _told():
             outputs = self._outputs("storage")
-            kept = memory.kept(self._known(outputs)) if outputs else {}
+            said = bool(self.env.get("DATABASE_URL")) or bool({"DATABASE_URL", "ALL"} & set(self.reset))
+            kept = memory.kept(self._known(outputs), url_is_needed=not said) if outputs else {}
             return choose(self.stage, self.env, kept, self.reset, f"kept by stage {self.stage}")
 
     def kept_settings(self) -> Chosen:
@@ -157,8 +158,8 @@ class Account:
     def _steps(self, chosen: Chosen) -> Steps:
         write = chosen.text("SMOKE") == "write"
         return (
-            ("settings", lambda target: memory.keep(target, chosen)),
             ("secrets", driver.keep_secrets),
+            ("settings", lambda target: memory.keep(target, chosen)),  # after the secrets that they refer to
             ("record of the last deployment", record.fetch),
             ("project", project.assemble),
             ("chalice deploy", _deploy_code),

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from infra.deploy.logins import owner_secret
 from infra.deploy.target import CA_FILE, Target
+from infra.errors import CloudError
 from infra.settings.adopted import adopted
 from infra.settings.chosen import Chosen
 
@@ -21,9 +22,9 @@ _CA, _URL = "DATABASE_CA", "DATABASE_URL"
 _GONE = ("NoSuchKey", "NoSuchBucket", "404", "ResourceNotFoundException")
 
 
-def kept(target: Target) -> dict[str, str]:
+def kept(target: Target, *, url_is_needed: bool = True) -> dict[str, str]:
     """The settings of the last deployment: what its functions have where an earlier release deployed them. Files are
-    laid out on this machine."""
+    laid out on this machine. Raises CloudError if the database's URL is needed and its secret is gone."""
     found = _document(target)
     if found is None:
         variables = _variables(target)
@@ -36,9 +37,8 @@ def kept(target: Target) -> dict[str, str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(found["authorities"])
         values[_CA] = str(path)
-    if own_database:
-        secrets = target.client("secretsmanager")
-        values[_URL] = str(secrets.get_secret_value(SecretId=owner_secret(target.stage))["SecretString"])
+    if own_database and url_is_needed:
+        values[_URL] = _database_url(target)
     return values
 
 
@@ -73,6 +73,18 @@ def _document(target: Target) -> dict[str, Any] | None:
     except ClientError as error:
         _check_gone(error)
         return None
+
+
+def _database_url(target: Target) -> str:
+    secret = owner_secret(target.stage)
+    try:
+        return str(target.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+    except ClientError as error:
+        _check_gone(error)
+    raise CloudError(
+        f"stage {target.stage} has a database of your own, but its secret {secret} is gone: set DATABASE_URL, or"
+        " RESET=DATABASE_URL for Aurora"
+    )
 
 
 def _variables(target: Target) -> Mapping[str, str]:

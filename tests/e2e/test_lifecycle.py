@@ -111,6 +111,7 @@ def test_state_survives(
     monkeypatch.setenv("HIREFLOW_STATE_DIR", str(folder))
     if how == "stopped":
         cloud.commands.down()
+        capsys.readouterr()
         assert ran("status") == 0
         assert capsys.readouterr().out.splitlines()[:4] == [
             "state      not running: make up",
