@@ -1,6 +1,7 @@
 """Options of the whole suite."""
 
 import gc
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--stage",
         help="run tests/e2e against this stage, which is up, and EMPTY its tables; default: a cloud of their own",
     )
+
+
+def pytest_configure() -> None:
+    """Let commands that a test starts react to Ctrl-C, also where a shell has started the tests in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
