@@ -58,13 +58,13 @@ redrive: venv ## offer the events of loads that were given up again
 	@$(cloud) invoke redrive
 
 token: venv ## a new token: ROLE=reader|writer|operator, NOTE=whose
-	@$(hireflow) token new "$(ROLE)" --note "$(NOTE)"
+	@$(cloud) check && $(hireflow) token new "$(ROLE)" --note "$(NOTE)"
 
 tokens: venv ## the tokens that were given out
-	@$(hireflow) token list
+	@$(cloud) check && $(hireflow) token list
 
 revoke: venv ## end a token: TOKEN=its id or itself
-	@$(hireflow) token revoke "$(TOKEN)"
+	@$(cloud) check && $(hireflow) token revoke "$(TOKEN)"
 
 deploy: venv-deploy ## bring STAGE=prod, or another one of .chalice/config.json, to AWS: stacks, functions, migrations, a smoke test
 	@$(python) -m infra.deploy deploy $(if $(RESET),--reset "$(RESET)")

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from cli import files, follow, summary
+from cli import files, follow, interrupts, summary
 from cli.errors import CommandError, Misuse, Refused
 from cli.files import Sent
 from cli.follow import Load
@@ -50,7 +50,8 @@ class Uploads:
             source.seek(0)
             task = progress.add_task(printable(file.path.name), total=size)
             asked = {"dataset": file.dataset, "filename": file.path.name, "size": size}
-            order = self._orders[name] = self._tools.api.post("/uploads", asked)
+            with interrupts.put_off():  # a load that is ordered must be known here, or it could not be cancelled
+                order = self._orders[name] = self._tools.api.post("/uploads", asked)
 
             def told(count: int) -> None:
                 progress.advance(task, count)

@@ -40,7 +40,7 @@ class Run:
 
     def _read(self) -> None:
         assert self._process.stdout
-        with self._progress.doing(lambda: str(self._installation)):
+        with self._process.stdout, self._progress.doing(lambda: str(self._installation)):
             for line in self._process.stdout:
                 self._said += line
                 if reached := self._installation.hear(line):

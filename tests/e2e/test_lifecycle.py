@@ -20,13 +20,10 @@ from infra.local.state import ENV_KEYS
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud, counts
 
-COMMANDS = (  # behind `make backup`, `redrive`, `verify-backups`, `token`, `tokens`, `revoke`, `serve` and `logs`
+COMMANDS = (  # behind `make backup`, `redrive`, `verify-backups` and `serve`; the last one goes before `hireflow`
     ("invoke", "backup"),
     ("invoke", "redrive"),
     ("verify",),
-    ("token", "reader"),
-    ("tokens",),
-    ("revoke", "1"),
     ("serve",),
     ("check",),
 )

@@ -139,7 +139,7 @@ def test_before_the_first_up_every_command_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HIREFLOW_STATE_DIR", str(tmp_path / "none"))
-    for words in (["invoke", "backup"], ["verify"], ["tokens"], ["token", "reader"], ["serve"], ["check"]):
+    for words in (["invoke", "backup"], ["verify"], ["serve"], ["check"]):
         assert main([*words, "--stage", "local"]) == 1
         assert capsys.readouterr().err == "error: nothing here yet: make up\n"
     for words in (["down"], ["clean"], ["status"]):
@@ -151,7 +151,7 @@ def test_before_the_first_up_every_command_says_so(
 def test_ctrl_c_while_a_command_is_being_imported_ends_in_one_line(module: str, tmp_path: Path) -> None:
     """The import of boto3 stands for all of it: it says when it begins, and takes for ever here."""
     (tmp_path / "boto3.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
-    command = [sys.executable, "-m", module, *({"infra.local": ["tokens"], "infra.deploy": ["plan"]}.get(module, []))]
+    command = [sys.executable, "-m", module, *({"infra.local": ["verify"], "infra.deploy": ["plan"]}.get(module, []))]
     environ = {**os.environ, "PYTHONPATH": str(tmp_path), "HIREFLOW_STATE_DIR": str(tmp_path / "none")}
     with subprocess.Popen(
         command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

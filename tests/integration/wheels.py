@@ -59,7 +59,8 @@ class Checkout:
 
 def checkout(folder: Path, uv: Path | None) -> Checkout:
     """A checkout in `folder`; `uv` is a folder with the installer, None for one that has still to be fetched."""
-    shutil.copytree(ROOT / "infra", folder / "infra", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("cli", "infra"):  # commands end in the words of the command line
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     requirements, wheels = folder / "requirements", folder / "wheels"
     requirements.mkdir()
     wheels.mkdir()

@@ -1,0 +1,52 @@
+"""Ctrl-C that is put off."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from cli.interrupts import put_off
+
+done: list[str] = []
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def finish() -> None:
+    done.append("the rest")
+
+
+def fail() -> None:
+    raise ValueError
+
+
+def block(*steps: Callable[[], None]) -> None:
+    done.clear()
+    with put_off():
+        for step in steps:
+            step()
+
+
+def test_ctrl_c_waits_until_the_end_of_the_block() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        block(interrupt, finish)
+    assert done == ["the rest"]
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        block(interrupt, interrupt, finish)
+    assert done == []
+
+
+def test_ctrl_c_goes_before_a_failure_of_the_block() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        block(interrupt, fail)
+
+
+def test_without_ctrl_c_nothing_changes() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    block(finish)
+    assert signal.getsignal(signal.SIGINT) is before
