@@ -94,7 +94,8 @@ def settings(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment for uv: it looks for packages where pip is told to, unless it is told where itself."""
     kept = {name: value for name, value in environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     kept = {name: value for name, value in kept.items() if value or not name.startswith("UV_")}
-    ours = {"UV_PYTHON_DOWNLOADS": "never"}
+    # uv fetches many files at once: on a slow line each of them waits for long.
+    ours = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_TIMEOUT": "120", "UV_HTTP_RETRIES": "5"}
     if not kept.keys() & _TOLD:
         asked = subprocess.run([*pip(python), "config", "list"], capture_output=True, text=True, check=False)
         ours |= translated(asked.stdout)
