@@ -68,7 +68,8 @@ def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Pro
     for environment, anew in zip(wanting, unsound, strict=True):
         environment.forget()
         (environment.home / "unfinished").touch()
-        command = tools.command(uv, environment.python, environment.locks, constraints, anew=anew)
+        no_index = tools.NO_INDEX in settings
+        command = tools.command(uv, environment.python, environment.locks, constraints, anew=anew, no_index=no_index)
         runs.append(Run(environment, command, settings, locks, progress))
     try:
         for run in runs:

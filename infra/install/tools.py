@@ -13,7 +13,8 @@ from pathlib import Path
 from infra.errors import CloudError
 from infra.install.failures import explain
 
-_TOLD = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_NO_INDEX"}
+NO_INDEX = "UV_NO_INDEX"  # ours: uv has no variable for its option
+_TOLD = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", NO_INDEX}
 _CONFIGURED = re.compile(r"^(:env:|global|install)\.([a-z-]+)='(.*)'$", re.MULTILINE)
 
 
@@ -74,7 +75,9 @@ def has_uv(home: Path, lock: Path) -> bool:
         return False
 
 
-def command(uv: Path, python: Path, locks: Sequence[Path], constraints: Path, *, anew: bool) -> list[str | Path]:
+def command(
+    uv: Path, python: Path, locks: Sequence[Path], constraints: Path, *, anew: bool, no_index: bool
+) -> list[str | Path]:
     """What installs all of `locks` with uv, files checked by hash; `anew`: also what seems to be there."""
     words = ["pip", "install", "--require-hashes", "--no-deps", "--no-progress", "--color", "never"]
     files = [word for lock in locks for word in ("--requirement", lock)]
@@ -82,6 +85,7 @@ def command(uv: Path, python: Path, locks: Sequence[Path], constraints: Path, *,
         uv,
         *words,
         *(["--reinstall"] if anew else []),
+        *(["--no-index"] if no_index else []),
         "--build-constraints",
         constraints,
         "--python",
@@ -118,7 +122,7 @@ def translated(configuration: str) -> dict[str, str]:
     if "find-links" in told:
         ours["UV_FIND_LINKS"] = ",".join(told["find-links"].replace("\\n", " ").split())
     if told.get("no-index", "").lower() in ("1", "true", "yes", "on"):
-        ours["UV_NO_INDEX"] = "1"
+        ours[NO_INDEX] = "1"
     if "UV_INDEX" in ours:
         # As pip: a version may be on any of them. Hashes make that safe.
         ours["UV_INDEX_STRATEGY"] = "unsafe-best-match"
