@@ -15,5 +15,10 @@ for name; do
         echo "error: $python was not found: install Python 3.11 or newer, then say which, as in PYTHON=python3.12" >&2
         exit 1
     }
+    # Nor is everything of that name one: version managers have programs that only print an error.
+    [ "$("$python" -c 'import sys; print(sys.version_info >= (3, 6))' 2>/dev/null)" = True ] || {
+        echo "error: $python is no Python that works here: install 3.11 or newer, then say which, as in PYTHON=python3.12" >&2
+        exit 1
+    }
     exec "$python" -m infra.install "$@"
 done

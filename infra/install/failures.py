@@ -43,6 +43,12 @@ def explain(output: str, home: Path) -> str:
     return f"the packages cannot be installed: {_last(output)}"
 
 
+def comes_first(output: str) -> bool:
+    """Whether the failure that `output` tells came before any package was installed."""
+    found = any(pattern.search(output) for pattern in (_CERTIFICATE, _NETWORK, _HASH))
+    return found and not _FULL.search(output) and "Prepared " not in output
+
+
 def of_system(error: OSError, home: Path) -> str:
     """What to tell of a failed system call."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -50,6 +56,8 @@ def of_system(error: OSError, home: Path) -> str:
     where = error.filename or home
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where} cannot be written: {error.strerror}: use a checkout of your own, or see to its permissions"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"{where} is no folder: move it away, {AGAIN}"
     return f"{where}: {error.strerror}"
 
 

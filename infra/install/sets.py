@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -52,9 +53,33 @@ class Environment:
             unfinished.write_text(key(self.requirements, [name]))
             unfinished.replace(folder / name)
 
-    def forget(self) -> None:
-        for name in self.missing():
-            (self.home / "sets" / name).unlink(missing_ok=True)
+    def begin(self) -> None:
+        """Note that the sets may be half made."""
+        self._note_unfinished({*self._unfinished(), *self.sets})
+
+    def end(self) -> None:
+        """Note that the sets are whole; others that an earlier command left half made still are."""
+        self._note_unfinished(self._unfinished() - set(held(self.sets)))
+
+    def _unfinished(self) -> set[str]:
+        path = self.home / "unfinished"
+        return set(path.read_text().split()) if path.exists() else set()
+
+    def _note_unfinished(self, names: set[str]) -> None:
+        if names:
+            (self.home / "unfinished").write_text("\n".join(sorted(names)))
+        else:
+            (self.home / "unfinished").unlink(missing_ok=True)
+
+    def forget(self, *, everything: bool) -> dict[Path, str]:
+        """Forget the sets that are missing, or all of them; returns what was noted."""
+        forgotten = {}
+        for name in NAMES if everything else self.missing():
+            with suppress(FileNotFoundError):
+                forgotten[self.home / "sets" / name] = (self.home / "sets" / name).read_text()
+            for folder in ("sets", "asked"):
+                (self.home / folder / name).unlink(missing_ok=True)
+        return forgotten
 
     def _noted(self, name: str) -> str:
         try:

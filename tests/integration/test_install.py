@@ -164,6 +164,55 @@ def test_what_a_kill_has_left_half_made_is_mended(here: Checkout) -> None:
     assert not (home / "unfinished").exists()
 
 
+def half_made(here: Checkout, name: str) -> None:
+    """Install a set, and be killed while its packages are copied: alpha's files are gone, its metadata is there."""
+    uv = here.folder / ".venv" / "uv" / "bin" / "uv"
+    uv.rename(uv.with_name("whole"))
+    uv.write_text(f"#!/bin/sh\nrm -f '{here.folder}'/.venv/lib/python*/site-packages/alpha.py\nkill -9 $$\n")
+    uv.chmod(0o755)
+    assert here.install(name)[0] == 1
+    uv.with_name("whole").replace(uv)
+    assert not here.has("alpha")
+
+
+def test_a_kill_in_a_larger_installation_leaves_no_smaller_set_broken(here: Checkout) -> None:
+    here.install("local")
+    (here.folder / ".venv" / "unfinished").touch()  # an earlier one was cut short, so that all is installed anew
+    half_made(here, "develop")
+    assert here.install("local")[0] == 0
+    assert here.has("alpha")
+
+
+def test_a_smaller_installation_leaves_it_known_that_a_larger_one_was_cut_short(here: Checkout) -> None:
+    here.install("develop")
+    (here.folder / ".venv" / "unfinished").touch()
+    for folder in ("sets", "asked"):
+        shutil.rmtree(here.folder / ".venv" / folder)
+    half_made(here, "develop")
+    assert here.install("local")[0] == 0
+    [module] = (here.folder / ".venv").glob("lib/*/site-packages/beta.py")
+    module.unlink()
+    assert here.install("develop")[0] == 0
+    assert here.has("beta")
+    assert not (here.folder / ".venv" / "unfinished").exists()
+
+
+def test_a_larger_set_that_cannot_be_downloaded_leaves_the_smaller_one_as_it_is(here: Checkout) -> None:
+    here.install("local")
+    for _ in range(2):
+        failed(here.install("develop", **BY_PIP, PIP_INDEX_URL=REFUSED))
+        assert here.install("local", PYTHON="/nonexistent") == (0, "", "")
+    assert not (here.folder / ".venv" / "unfinished").exists()
+
+
+@pytest.mark.parametrize("text", ["exit 0", "exit 1", "echo 'not installed' >&2; exit 127"])
+def test_a_program_that_is_no_python_is_told(here: Checkout, text: str) -> None:
+    program = here.folder / "program"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    assert f"error: {program} is no Python" in failed(here.install("local", PYTHON=str(program)))
+
+
 def test_an_environment_of_a_python_that_is_gone_is_made_anew(here: Checkout) -> None:
     here.install("local")
     python = here.folder / ".venv" / "bin" / "python"
@@ -232,6 +281,12 @@ def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path: Path) -
     (tmp_path / "without" / "sitecustomize.py").write_text(hide)
     line = failed(here.install("local", PYTHONPATH=str(tmp_path / "without")))
     assert f"apt install python3.{sys.version_info.minor}-venv (Debian, Ubuntu)" in line
+
+
+def test_a_file_in_the_place_of_the_environment_is_told(here: Checkout) -> None:
+    shutil.rmtree(here.folder / ".venv")
+    (here.folder / ".venv").touch()
+    assert ".venv is no folder: move it away, then run the same command again" in failed(here.install("local"))
 
 
 def test_a_checkout_that_cannot_be_written_is_told(here: Checkout) -> None:

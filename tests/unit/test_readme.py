@@ -7,6 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from app import app
 from chalicelib import errors
@@ -99,3 +100,26 @@ def test_links_lead_somewhere(target: str) -> None:
 def test_the_two_commands_come_first() -> None:
     first = README.split("```")[1]
     assert [line.split("#")[0].strip() for line in first.splitlines()[1:]] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize(
+    ("command", "sets"),
+    [
+        ("`make up`", ("local", "postgres")),
+        ("`./hireflow`", ("local",)),
+        ("`make deploy`", ("aws",)),
+        ("`make test`", ("develop", "postgres")),
+    ],
+)
+def test_the_numbers_of_packages_are_those_of_the_locks(command: str, sets: tuple[str, ...]) -> None:
+    """On Linux, where the others were measured. A package that two sets of an environment name is there once."""
+    here = {"python_version": "3.11", "python_full_version": "3.11.0", "sys_platform": "linux"}
+    here |= {"platform_machine": "x86_64", "platform_system": "Linux", "implementation_name": "cpython"}
+
+    def packages(names: tuple[str, ...]) -> int:
+        text = "\n".join((ROOT / "requirements" / f"{name}.txt").read_text() for name in names)
+        found = [Requirement(line.strip()) for line in re.findall(r"^(\w[^\\\n]*==[^\\\n]*)", text, re.MULTILINE)]
+        return len({each.name for each in found if each.marker is None or each.marker.evaluate(here)})
+
+    [told] = re.findall(rf"^\| [^|]*{re.escape(command)}[^|]*\| (\d+) \| \d+ MB", README, re.MULTILINE)
+    assert int(told) == packages(sets) + (packages(("ministack",)) if "postgres" in sets else 0)
