@@ -5,6 +5,7 @@ then checked, kept per stage, shown by `make status` and in the README, and pass
 which also declares the settings of this machine).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -17,6 +18,8 @@ from chalicelib.kinds import Kind
 T = TypeVar("T")
 LOCAL, LOCALSTACK, AWS = "local", "localstack", "AWS"  # AWS: every stage that is deployed to an account
 EVERYWHERE = (LOCAL, LOCALSTACK, AWS)
+# What no line of a file of settings can hold: ends of lines, and what stands for bytes that are not UTF-8.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,14 @@ class Setting:
         given = text.strip() or self.default
         if not given:
             return self.kind.empty
+        what = self.name if self.secret else f"{self.name}={given[:80]}"
         try:
-            return self.kind.read(given)
+            value = self.kind.read(given)
         except ValueError:
-            what = self.name if self.secret else f"{self.name}={given[:80]}"
             raise ValueError(f"{what} is not {self.kind.allowed}") from None
+        if self.kept and _UNFIT.search(given):
+            raise ValueError(f"{what} holds control characters, line separators, or bytes that are not UTF-8")
+        return value
 
 
 def setting(name: str, kind: Kind[T], about: str, default: str = "", **more: Any) -> T:

@@ -54,6 +54,8 @@ def generation(dataset: str) -> int:
 def opened(path: Path) -> BinaryIO:
     """Raises CommandError."""
     try:
+        if path.exists() and not path.is_file():  # a pipe has no size, and to open it may wait for ever
+            raise CommandError(f"{path}: this is no regular file: save what it holds to one")
         return path.open("rb")
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None

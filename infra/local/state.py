@@ -112,7 +112,8 @@ def replace_file(path: Path, text: str) -> None:
     """Write a private file in one step: readers see the old or the new one, also after a full disk or a crash."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        opened = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(opened, "w", encoding="utf-8") as file:
             file.write(text)
         unfinished.replace(path)
     finally:

@@ -153,7 +153,7 @@ def _nearest(name: str, known: Collection[str] = _NAMES) -> str:
 
 def _conflicts(chosen: Chosen) -> Iterator[str]:
     """What is wrong with several settings together."""
-    ports = [chosen.text(name) for name in ("HIREFLOW_PORT", "HIREFLOW_PG_PORT")]
+    ports = [chosen.given(name) and chosen.read(name) for name in ("HIREFLOW_PORT", "HIREFLOW_PG_PORT")]
     if ports[0] and ports[0] == ports[1]:
         yield f"HIREFLOW_PORT and HIREFLOW_PG_PORT are both {ports[0]}"
     if chosen.stage != LOCAL and not chosen.authentication:

@@ -85,6 +85,7 @@ def test_names_that_postgres_keeps_or_cuts_are_refused(name: str) -> None:
     ("stage", "env", "said"),
     [
         (LOCAL, {"HIREFLOW_PORT": "7000", "HIREFLOW_PG_PORT": "7000"}, "are both 7000"),
+        (LOCAL, {"HIREFLOW_PORT": "7e3", "HIREFLOW_PG_PORT": "7000"}, "are both 7000"),
         ("localstack", OWN, "AWS_ENDPOINT_URL is not set"),
         ("localstack", {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, "DATABASE_URL is not set"),
         ("prod", {"DATABASE_TLS": "disable"}, "needs a DATABASE_URL"),
@@ -110,6 +111,20 @@ def test_secrets_are_not_shown() -> None:
         choose("prod", {"DATABASE_URL": "mysql://boss:s3cret@db"}, {})
     assert "DATABASE_URL is not a URL" in str(raised.value)
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("character", ["\x7f", "\x85", "\u2028", "\udcff"])
+def test_what_no_line_of_the_file_can_keep_is_refused(tmp_path: Path, character: str) -> None:
+    """The stage would remember it, and could neither use nor read it."""
+    folder = tmp_path / f"bin{character}s"
+    folder.mkdir()
+    for program in ("postgres", "initdb"):
+        (folder / program).touch(0o755)
+    env = {"HIREFLOW_PG_PASSWORD": f"s3{character}cret", "HIREFLOW_PG_BIN": str(folder)}
+    with pytest.raises(CloudError) as raised:
+        choose(LOCAL, env, {})
+    assert str(raised.value).count("holds control characters") == len(env)
+    assert "cret" not in str(raised.value)
 
 
 def test_paths_are_kept_as_absolute_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Files to send, and following what becomes of them."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from chalicelib.access import Role
 from cli.api import Api
 from cli.datasets import DATASETS
 from cli.errors import CommandError, Misuse, Refused
-from cli.files import MAX_CHECKED, Sent, generation, waves
+from cli.files import MAX_CHECKED, Sent, generation, opened, waves
 from cli.follow import follow
 from cli.output import Output
 from cli.summary import counts, open_rejects
@@ -50,6 +51,16 @@ def test_whoever_refers_to_another_goes_later() -> None:
     names = ["hired_employees", "jobs", "departments", "jobs"]
     found = waves([Sent(Path(str(number)), name) for number, name in enumerate(names)])
     assert [[file.dataset for file in wave] for wave in found] == [["jobs", "departments", "jobs"], ["hired_employees"]]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "jobs.csv")
+    both = os.open(tmp_path / "jobs.csv", os.O_RDWR)  # without it, to open the pipe would wait
+    with pytest.raises(CommandError, match="no regular file"):
+        opened(tmp_path / "jobs.csv")
+    os.close(both)
+    with pytest.raises(CommandError, match="No such file"):
+        opened(tmp_path / "gone.csv")
 
 
 def test_no_more_is_sent_to_be_checked_than_is_taken() -> None:

@@ -1,12 +1,16 @@
 """The file of a stage's settings: made by us, changed by people."""
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from infra.errors import CloudError
 from infra.settings.kept import HEAD, File, changed, parse
+from infra.venv import ROOT
 
 
 @pytest.fixture
@@ -47,3 +51,11 @@ def test_a_file_that_is_no_text_is_said_to_be_so(file: File) -> None:
     file.path.write_bytes(b"\xff\xfe")
     with pytest.raises(CloudError, match="is not UTF-8 text"):
         file.read()
+
+
+def test_the_file_is_utf_8_whatever_the_locale_says(file: File) -> None:
+    kept = {"HIREFLOW_PG_PASSWORD": "für"}
+    run = "import sys; from pathlib import Path; from infra.settings.kept import File; File(Path(sys.argv[1])).keep("
+    told = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, "-c", f"{run}{kept!a})", str(file.path)], check=True, env=told, cwd=ROOT)
+    assert file.read() == kept
