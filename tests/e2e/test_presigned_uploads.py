@@ -153,4 +153,5 @@ def test_a_rule_that_is_gone_comes_back(cloud: Cloud, stage: str | None) -> None
     cloud.commands.up()
     assert cloud.commands.state.read_env() == cloud.env
     [rule] = cloud.s3.get_bucket_cors(Bucket=cloud.env["LANDING_BUCKET"])["CORSRules"]
-    assert rule["AllowedOrigins"] == [origin_of_pages(cloud)]
+    page = origin_of_pages(cloud)
+    assert rule["AllowedOrigins"] == [page, page.replace("127.0.0.1", "localhost")]
