@@ -82,10 +82,10 @@ def _show_status(
     shown: Mapping[str, str], chosen: Chosen, now: Chosen, not_deployed: Collection[str], command: str
 ) -> None:
     """`now` is what the environment of this command makes of the settings."""
-    Output(sys.stdout, for_people=True).facts({**shown, "tokens": status.ABOUT_TOKENS[chosen.authentication]})
-    print()
-    for line in table.lines(chosen):
-        print(line)
+    out = Output(sys.stdout, for_people=True)
+    out.facts({**shown, "tokens": status.ABOUT_TOKENS[chosen.authentication]})
+    out.line()
+    out.table(table.COLUMNS, table.rows(chosen), flexible=("value",))
     if changes := sorted({*chosen.differing(now), *not_deployed}):
         print(f"\nfrom the next {command} on: {', '.join(f'{name} is {now.values[name].shown}' for name in changes)}")
 

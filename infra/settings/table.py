@@ -1,6 +1,6 @@
-"""The settings as tables: in the terminal with their values, in the README with what they do."""
+"""The settings as tables: for the terminal with their values, in the README with what they do."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from chalicelib.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting
 from infra.settings.chosen import Chosen
@@ -16,21 +16,22 @@ _PLACES = {
 }
 
 
-def lines(chosen: Chosen) -> Iterator[str]:
+COLUMNS = ("setting", "value", "from")
+
+
+def rows(chosen: Chosen) -> list[tuple[str, str, str]]:
     """Every setting that applies, with its value and where that comes from."""
-    rows = [("setting", "value", "from"), *((name, v.shown, v.source) for name, v in chosen.values.items())]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return (f"{name:<{widths[0]}}  {value:<{widths[1]}}  {source}" for name, value, source in rows)
+    return [(name, value.shown, value.source) for name, value in chosen.values.items()]
 
 
 def of_users(settings: Iterable[Setting] = OF_USERS) -> str:
     """What a user may set, in Markdown."""
-    rows = [
+    lines = [
         f"| `{one.name}`{'' if one.kept else ' (not kept)'} | {_default(one)} | {one.kind.allowed}"
         f" | {_PLACES[one.stages]} | {one.about} |"
         for one in settings
     ]
-    return "\n".join(["| setting | default | allowed | stages | |", "|---|---|---|---|---|", *rows])
+    return "\n".join(["| setting | default | allowed | stages | |", "|---|---|---|---|---|", *lines])
 
 
 def of_functions(settings: Iterable[Setting] = COMPUTED) -> str:

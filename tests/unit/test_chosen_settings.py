@@ -105,7 +105,7 @@ def test_what_belongs_to_another_stage_does_not_count() -> None:
 
 def test_secrets_are_not_shown() -> None:
     chosen = choose(LOCAL, {"HIREFLOW_PG_PASSWORD": "s3cret"}, {})
-    assert "s3cret" not in "\n".join(table.lines(chosen)) + repr(chosen)
+    assert "s3cret" not in str(table.rows(chosen)) + repr(chosen)
     assert chosen.to_keep() == {"HIREFLOW_PG_PASSWORD": "s3cret"}
     with pytest.raises(CloudError) as raised:
         choose("prod", {"DATABASE_URL": "mysql://boss:s3cret@db"}, {})
@@ -156,7 +156,7 @@ def test_a_declaration_is_all_that_a_setting_of_the_functions_needs(stage: str, 
     if each not in applying(stage):
         return
     name = getattr(each, "name")  # noqa: B009
-    assert any(line.startswith(f"{name} ") for line in table.lines(chosen))
+    assert any(row[0] == name for row in table.rows(chosen))
     assert chosen.of_functions()[name] == chosen.text(name)
     assert f"| `{name}` |" in table.of_users()
     assert name in choose(stage, {}, {name: chosen.text(name)}).to_keep()
