@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import Any
 
 from cli.errors import CommandError, NoAnswer, Refused
 from cli.forms import Form
@@ -104,20 +104,11 @@ class Presigned:
                 raise _refused_by_s3("the file cannot be read", answer)
             yield pieces
 
-    def upload(
-        self,
-        url: str,
-        fields: Mapping[str, str],
-        name: str,
-        file: BinaryIO,
-        size: int,
-        told: Callable[[int], object] = lambda _: None,
-    ) -> None:
-        """Send a form with the file as its last field, which streams from where it lies."""
-        form = Form(fields, name, file, size, told)
+    def upload(self, url: str, form: Form) -> None:
+        """Send a form with a file, which streams from where it lies."""
         answer = self._http.send("POST", url, body=form, headers={"Content-Type": form.content_type})
         if not answer.ok:
-            raise _refused_by_s3(f"{name} was not taken", answer)
+            raise _refused_by_s3(f"{form.name} was not taken", answer)
 
 
 def _pause(answer: Answer) -> float:

@@ -24,7 +24,7 @@ class Form:
         parts.append(f"{_head(boundary, 'file', name)}Content-Type: application/octet-stream\r\n\r\n")
         self._head, self._tail = "".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
         self.length = len(self._head) + size + len(self._tail)
-        self._name, self._file, self._left, self._told = name, file, size, told
+        self.name, self._file, self._left, self._told = name, file, size, told
 
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, at most `size`; none at the end. Raises CommandError if the file has become shorter."""
@@ -34,7 +34,7 @@ class Form:
         if self._left:
             data = self._file.read(self._left if size < 0 else min(size, self._left))
             if not data:
-                raise CommandError(f"{self._name} became shorter while it was sent: send it again")
+                raise CommandError(f"{self.name} became shorter while it was sent: send it again")
             self._left -= len(data)
             self._told(len(data))
             return data

@@ -9,6 +9,7 @@ from cli import files, follow, interrupts, summary
 from cli.errors import CommandError, Misuse, Refused
 from cli.files import Sent
 from cli.follow import Load
+from cli.forms import Form
 from cli.text import printable
 from cli.tools import Tools
 
@@ -57,7 +58,8 @@ class Uploads:
                 progress.advance(task, count)
 
             try:
-                self._tools.presigned.upload(order["url"], order["fields"], file.path.name, source, size, told)
+                form = Form(order["fields"], file.path.name, source, size, told)
+                self._tools.presigned.upload(order["url"], form)
             except CommandError:
                 if self._has_arrived(order):  # all the same: only the answer was lost
                     return
