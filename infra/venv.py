@@ -64,12 +64,12 @@ def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Pro
     uv = _uv(home, wanting[0].python, locks, progress)
     settings = tools.settings(wanting[0].python, os.environ)
     constraints = wanting[0].requirements / "build.txt"
+    no_index = tools.NO_INDEX in settings
     runs, noted = [], []
     for environment, anew in zip(wanting, unsound, strict=True):
         # Where everything is installed anew, smaller sets are for a while not there either.
         noted.append(environment.forget(everything=anew))
         environment.begin()
-        no_index = tools.NO_INDEX in settings
         command = tools.command(uv, environment.python, environment.locks, constraints, anew=anew, no_index=no_index)
         runs.append(Run(environment, command, settings, locks, progress))
     try:
@@ -78,9 +78,9 @@ def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Pro
     finally:
         for run in runs:
             run.end()
-    for run, anew, notes in zip(runs, unsound, noted, strict=True):
+    for environment, run, anew, notes in zip(wanting, runs, unsound, noted, strict=True):
         if run.changed_nothing:
-            run.restore(notes, unsound=anew)
+            environment.restore(notes, unsound=anew)
     for run in runs:
         run.check()
     for environment in wanting:

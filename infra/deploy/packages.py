@@ -5,16 +5,15 @@ that is, with our own Python. So they get what is installed here: the same files
 code that runs here, and without a download.
 """
 
-import re
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from infra.errors import CloudError
+from infra.install.sets import PIN
 
 _ARM = ("arm64", "aarch64")
-_PIN = re.compile(r"^([\w.-]+)(?:\[.*\])?==([^\s;]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,12 @@ def platform_of(stage: str, machine: str, system: str) -> Platform:
 
 def pins(requirements: str) -> list[tuple[str, str]]:
     """The packages of a requirements file, with their versions."""
-    return _PIN.findall(requirements)
+    return PIN.findall(requirements)
 
 
 def _unpinned(requirements: str) -> list[str]:
     lines = [line.partition("#")[0].strip() for line in requirements.splitlines()]
-    return [line for line in lines if line and not _PIN.match(line)]
+    return [line for line in lines if line and not PIN.match(line)]
 
 
 def copy_installed(requirements: str, folder: Path) -> None:

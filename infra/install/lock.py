@@ -15,13 +15,12 @@ from infra import venv
 from infra.commandline import exit_status, report
 from infra.errors import CloudError
 from infra.install import tools
-from infra.install.sets import CUMULATIVE
+from infra.install.sets import CUMULATIVE, PIN
 
 REQUIREMENTS = venv.ROOT / "requirements"
 # After whose versions a set has to go: one environment holds both.
 _AFTER = {"local": "runtime", "aws": "local", "develop": "aws", "postgres": "develop"}
 NAMES = (*CUMULATIVE, "postgres", "ministack", "awscli", "build", "uv")
-_PINNED = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)
 _STATED = re.compile(r"^# Of the inputs (\w+)$", re.MULTILINE)
 
 
@@ -53,7 +52,7 @@ def stated(lock: str) -> str | None:
 
 def pins(text: str) -> dict[str, str]:
     """The versions of all packages in a lock or an input."""
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in _PINNED.findall(text)}
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in PIN.findall(text)}
 
 
 def compile_all() -> None:

@@ -2,7 +2,7 @@
 
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from infra.errors import CloudError
@@ -60,13 +60,6 @@ class Run:
     def changed_nothing(self) -> bool:
         """Whether it failed before it touched the environment: it has all files first."""
         return self._process.returncode > 0 and failures.comes_first(self._said)
-
-    def restore(self, notes: Mapping[Path, str], *, unsound: bool) -> None:
-        """Note again what was noted before; `unsound`: the environment already was so."""
-        for path, text in notes.items():
-            path.write_text(text)
-        if not unsound:
-            (self._environment.home / "unfinished").unlink(missing_ok=True)
 
     def check(self) -> None:
         """Raises CloudError if it failed."""

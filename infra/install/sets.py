@@ -6,6 +6,7 @@ its version and hashes, for all platforms.
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -19,6 +20,7 @@ CUMULATIVE = ("runtime", "local", "aws", "develop")  # each holds all before it
 APART = ("ministack", "awscli")  # each has an environment of its own
 POSTGRES = "postgres"  # goes with any of CUMULATIVE
 NAMES = (*CUMULATIVE, POSTGRES, *APART)
+PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)  # (name, version) in a lock or an input
 _GLIBC = (2, 28)  # what the wheels of Postgres are built for
 _MACHINES = ("x86_64", "amd64", "aarch64", "arm64", "armv7l")
 
@@ -80,6 +82,13 @@ class Environment:
             for folder in ("sets", "asked"):
                 (self.home / folder / name).unlink(missing_ok=True)
         return forgotten
+
+    def restore(self, notes: Mapping[Path, str], *, unsound: bool) -> None:
+        """Note again what `forget` returned; `unsound`: the packages could not be relied on before either."""
+        for path, text in notes.items():
+            path.write_text(text)
+        if not unsound:
+            self._note_unfinished(set())
 
     def _noted(self, name: str) -> str:
         try:
