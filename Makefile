@@ -97,7 +97,7 @@ fuzz: venv-develop ## a million hostile CSV and Avro files through the readers (
 	@$(python) -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
 fuzz-api: venv-develop ## thousands of requests made from the OpenAPI document (EXAMPLES=n, SEED=n; 5 minutes)
-	@LOG_LEVEL=ERROR FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),$$(date +%s)) $(python) -m pytest -q -s tests/integration/test_api_fuzz.py
+	@LOG_LEVEL=ERROR FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),$$(date +%s)) $(python) -m pytest -q -s tests/integration/api/test_api_fuzz.py
 
 lock: venv ## compile requirements.txt and requirements/*.in to what is installed, with hashes
 	@$(python) -m infra.install.lock

@@ -6,31 +6,27 @@ from typing import Any, cast
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
-from chalicelib import logs, settings
 from chalicelib.api import (
-    access,
-    checks,
-    dashboard,
-    docs,
-    health,
-    history,
-    origins,
-    parameters,
-    presigned,
-    problems,
-    reports,
-    requests,
-    restores,
-    uploads,
+    backup_routes,
+    check_routes,
+    dashboard_routes,
+    docs_routes,
+    health_routes,
+    load_routes,
+    report_routes,
+    row_routes,
+    upload_routes,
 )
-from chalicelib.delivery import sibling
+from chalicelib.api.http import access, origins, parameters, problems, requests
+from chalicelib.cloud.functions import sibling
+from chalicelib.core import logs, settings
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
 logs.configure(settings.read(os.environ, "log_level"))
 
 # Chalice's list for API Gateway, which would make text of other bodies and lose the bytes that are none.
-app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *checks.MEDIA_TYPES, requests.BINARY]))
+app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *check_routes.MEDIA_TYPES, requests.BINARY]))
 
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(origins.middleware, "http")
@@ -38,21 +34,21 @@ app.register_middleware(access.middleware, "http")
 app.register_middleware(parameters.middleware(app), "http")
 for kind in ("s3", "scheduled", "pure_lambda"):
     app.register_middleware(problems.discreet, kind)
-app.register_blueprint(uploads.routes)  # POST /{department,job,hired_employee}/upload[/batch]
-app.register_blueprint(presigned.routes)  # POST /uploads, DELETE /uploads/{load_id}
-app.register_blueprint(checks.routes)  # POST /uploads/check
-app.register_blueprint(restores.routes)  # POST /{…}/backup/restore, GET /backups
-app.register_blueprint(reports.routes)  # GET /department/hires/{quarterly,top}[/{year}], …/years
-app.register_blueprint(history.routes)  # GET /loads, /loads/{id}[/rejects]
-app.register_blueprint(health.routes)  # GET /health
-app.register_blueprint(dashboard.routes)  # GET /, /dashboard/{panel}
-app.register_blueprint(docs.routes)  # GET /openapi.json, /docs
+app.register_blueprint(row_routes.routes)  # POST /{department,job,hired_employee}/upload[/batch]
+app.register_blueprint(upload_routes.routes)  # POST /uploads, DELETE /uploads/{load_id}
+app.register_blueprint(check_routes.routes)  # POST /uploads/check
+app.register_blueprint(backup_routes.routes)  # POST /{…}/backup/restore, GET /backups
+app.register_blueprint(report_routes.routes)  # GET /department/hires/{quarterly,top}[/{year}], …/years
+app.register_blueprint(load_routes.routes)  # GET /loads, /loads/{id}[/rejects]
+app.register_blueprint(health_routes.routes)  # GET /health
+app.register_blueprint(dashboard_routes.routes)  # GET /, /dashboard/{panel}
+app.register_blueprint(docs_routes.routes)  # GET /openapi.json, /docs
 
 
 @app.on_s3_event(bucket=os.environ.get("LANDING_BUCKET", "landing"), events=["s3:ObjectCreated:*"], name="ingest")
 def ingest(event: S3Event) -> None:
-    from chalicelib.ingest.continuing import Continuing
     from chalicelib.ingest.objects import ingest_object
+    from chalicelib.ingest.resumable import Continuing
     from chalicelib.ingest.sources import created_objects
 
     def again() -> None:
@@ -89,36 +85,36 @@ def verify(event: CloudWatchEvent) -> dict[str, Any]:
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> dict[str, int]:
-    from chalicelib import gauges
-    from chalicelib.ingest import landing, upkeep
+    from chalicelib.monitoring import gauges
+    from chalicelib.recovery import landing_sweep, upkeep
 
     parts, context = services(), cast(Any, event.context)
     parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))  # though the sweep may fail
     offer = partial(parts.functions.invoke_later, sibling(context.function_name, "ingest"))
     restarted = bool(event.detail.get("restarted"))  # only `make up` sets it, never the schedule
-    offered = landing.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
+    offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
     return {**upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch), "offered": offered}
 
 
 @app.lambda_function(name="redrive")
 def redrive(_event: Any, context: Any) -> dict[str, int]:
-    from chalicelib.ingest import deadletters
+    from chalicelib.recovery import dead_letters
 
     parts, seconds = services(), 0.8 * _seconds_left(context)
-    return deadletters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds)
+    return dead_letters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds)
 
 
 @app.lambda_function(name="migrate")
 def migrate(_event: Any, _context: Any) -> dict[str, str]:
-    from chalicelib.migrations.run import migrate_stage
+    from chalicelib.migrations.stage_migration import migrate_stage
 
     return migrate_stage(os.environ)
 
 
 @app.lambda_function(name="tokens")
 def tokens(order: dict[str, Any], _context: Any) -> Any:
-    from chalicelib.access import administer
+    from chalicelib.auth.tokens import administer
 
     with services().database.session() as session:
         return administer(session, order)

@@ -12,8 +12,8 @@ from typing import Any
 from bench.data import Employees, Shape, employees
 from bench.results import Result
 from bench.rig import Rig, Worker
-from chalicelib.database import Database
-from chalicelib.reports import quarterly, top
+from chalicelib.cloud.database import Database
+from chalicelib.reports.queries import quarterly, top
 from infra.venv import ROOT
 
 FK, PK = "\\copy, PK and FKs", "\\copy, PK only"
@@ -219,7 +219,7 @@ def _reports(rig: Rig, over: str, goal: float | None) -> Iterator[Result]:
 
 
 def _tolerant(view: Callable[..., Any], *arguments: Any) -> None:
-    from chalicelib.errors import Unprocessable
+    from chalicelib.core.errors import Unprocessable
 
     try:
         view(*arguments)

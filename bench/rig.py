@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import boto3
 
 from bench.data import Employees, Shape, parents
-from chalicelib.migrations import upgrade
+from chalicelib.migrations.migrate import upgrade
 from infra.deploy.target import bucket_names, queue_names
 from infra.local import binaries
 from infra.local.cloud import Embedded, Services

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from chalicelib import secret
-from chalicelib.database import Database
-from chalicelib.delivery import DeadLetters, Functions
-from chalicelib.login import database_login
-from chalicelib.settings import Settings
-from chalicelib.storage import Storage
+from chalicelib.cloud import secrets
+from chalicelib.cloud.database import Database
+from chalicelib.cloud.database_login import database_login
+from chalicelib.cloud.functions import Functions
+from chalicelib.cloud.queues import DeadLetters
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.settings import Settings
 
 if TYPE_CHECKING:
-    from chalicelib.metrics import Metrics
+    from chalicelib.monitoring.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,14 @@ class Services:
     @property
     def metrics(self) -> "Metrics":
         """Imported by those who measure: requests do not."""
-        from chalicelib.metrics import Metrics
+        from chalicelib.monitoring.metrics import Metrics
 
         return Metrics(self.settings.stage)
 
 
 def database_url(settings: Settings) -> Callable[[], str]:
     """Where the database is and how to log in, asked anew for every connection."""
-    return database_login(settings, secret.text, secret.token)
+    return database_login(settings, secrets.text, secrets.token)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The datasets by the names that people use for them. A test holds this to chalicelib/datasets.py."""
+"""The datasets by the names that people use for them. A test holds this to chalicelib/core/datasets.py."""
 
 from dataclasses import dataclass
 

@@ -14,9 +14,9 @@ from schemathesis.engine.recorder import Interaction
 from schemathesis.generation.meta import REQUEST_SHAPE_PROBES, CoverageScenario, coverage_scenario
 from schemathesis.schemas import BaseSchema
 
-from chalicelib.api.uploads import MAX_ROWS
-from chalicelib.datasets import MAX_TEXT
-from chalicelib.ingest import datetimes
+from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.core import datetimes
+from chalicelib.core.datasets import MAX_TEXT
 from tests.openapi import described
 
 # Rules that JSON Schema does not know: which rows exist, and which days there are.

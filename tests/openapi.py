@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator, FormatChecker, validators
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from chalicelib.api.access import needed
-from chalicelib.api.openapi import document
+from chalicelib.api.http.access import needed
+from chalicelib.api.openapi.document import document
 
 Json = dict[str, Any]
 _FORMATS = FormatChecker(["date-time"])

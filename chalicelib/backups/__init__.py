@@ -1,1 +1,4 @@
-"""Backups of every dataset from one snapshot, as Avro files under restore points, and the way back."""
+"""Restore points: Avro files of all datasets from one snapshot, how they are verified, expire, and are restored.
+
+It imports `core`, `cloud`, `formats` and `loads`. Start with `run`; where files lie is in `manifest`.
+"""

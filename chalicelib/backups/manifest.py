@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib import instants
-from chalicelib.errors import NotFound
-from chalicelib.storage import Bucket
+from chalicelib.cloud.buckets import Bucket
+from chalicelib.core import timestamps
+from chalicelib.core.errors import NotFound
 
 ROOT = "backups/"
 AHEAD = timedelta(minutes=5)  # clocks may differ by this much
@@ -58,8 +58,8 @@ class Manifest:
         tables = {n: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for n, t in self.tables.items()}
         return {
             "restore_point": self.restore_point,
-            "created_at": instants.text(instant(self.restore_point)),
-            "verified_at": verified_at and instants.text(verified_at, "seconds"),
+            "created_at": timestamps.text(instant(self.restore_point)),
+            "verified_at": verified_at and timestamps.text(verified_at, "seconds"),
             "tables": tables,
         }
 
@@ -126,7 +126,7 @@ def instant(name: str) -> datetime:
     """The time a restore point is named by; ValueError for a malformed name."""
     if not _NAME.fullmatch(name):
         raise ValueError("not the name of a restore point")
-    return datetime.strptime(name, instants.NAME).replace(tzinfo=UTC)
+    return datetime.strptime(name, timestamps.NAME).replace(tzinfo=UTC)
 
 
 def is_name(text: str) -> bool:
@@ -146,9 +146,9 @@ def name_after(newest: str | None, now: datetime, taken: Sequence[str] = ()) -> 
     """A new name for `now`, or the first name after `newest` if a clock ran backwards. It is never one of `taken`."""
     step = timedelta(microseconds=1)
     at = now if newest is None else max(now, instant(newest) + step)
-    while instants.name(at) in taken:
+    while timestamps.name(at) in taken:
         at += step
-    return instants.name(at)
+    return timestamps.name(at)
 
 
 def names(bucket: Bucket, now: datetime | None = None) -> list[str]:

@@ -3,13 +3,16 @@
 from contextlib import suppress
 from typing import Any
 
-from chalicelib import correlation, loads
-from chalicelib.backups import avro, manifest
+from chalicelib.backups import manifest
 from chalicelib.backups.manifest import Manifest
-from chalicelib.database import Database
-from chalicelib.datasets import Dataset
-from chalicelib.errors import HireflowError, NotFound
-from chalicelib.storage import Bucket, Storage
+from chalicelib.cloud.buckets import Bucket
+from chalicelib.cloud.database import Database
+from chalicelib.cloud.storage import Storage
+from chalicelib.core import correlation
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.errors import HireflowError, NotFound
+from chalicelib.formats import avro
+from chalicelib.loads import announcements, claims
 
 
 def order_restore(
@@ -31,7 +34,7 @@ def order_restore(
     if file is None:
         raise NotFound(f"restore point {source.restore_point} does not hold {dataset.name}")
     with database.transaction() as session:  # committed before the copy: its event must find the load
-        load_id, key = loads.queue_restore(
+        load_id, key = announcements.queue_restore(
             session, dataset, storage.landing.name, source.restore_point, file.sha256, correlation_id
         )
     try:
@@ -45,7 +48,7 @@ def order_restore(
     except Exception as error:
         failure = _explained(error, source.restore_point, dataset)
         with suppress(HireflowError), database.transaction() as session:
-            loads.fail(session, load_id, failure.detail)
+            claims.fail(session, load_id, failure.detail)
         raise failure from error
     return {"load_id": load_id, "restore_point": source.restore_point, "status_url": f"/loads/{load_id}"}
 

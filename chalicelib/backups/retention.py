@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from chalicelib.backups import manifest
-from chalicelib.storage import Bucket
+from chalicelib.cloud.buckets import Bucket
 
 ABANDONED = timedelta(days=1)  # no backup runs that long: a folder still without a manifest is left over
 AT_ONCE = 500  # restore points deleted in one run, so that a shorter retention cannot outlast the function
 _SWEPT = timedelta(days=3)  # leftovers are looked for back to here; older ones go with their retention
 
 
-def expire(bucket: Bucket, names: Sequence[str], keep: str, now: datetime, retention: timedelta) -> list[str]:
+def expire_points(bucket: Bucket, names: Sequence[str], keep: str, now: datetime, retention: timedelta) -> list[str]:
     """Delete restore points older than `retention`, and leftovers of crashed backups older than a day.
 
     `names` are the existing folders, `keep` the newest complete one, which stays whatever its age.
@@ -22,11 +22,11 @@ def expire(bucket: Bucket, names: Sequence[str], keep: str, now: datetime, reten
     recent = [name for name, age in ages.items() if ABANDONED < age <= min(_SWEPT, retention)]
     doomed = sorted(expired + _incomplete(bucket, recent))[:AT_ONCE]
     for name in doomed:
-        delete(bucket, name)
+        delete_point(bucket, name)
     return doomed
 
 
-def delete(bucket: Bucket, name: str) -> None:
+def delete_point(bucket: Bucket, name: str) -> None:
     """Delete a restore point, or what there is of one."""
     bucket.delete(manifest.manifest_key(name))
     bucket.delete(*[found.key for found in bucket.objects(f"{manifest.ROOT}{name}/")])

@@ -7,15 +7,18 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.backups import avro, manifest
-from chalicelib.backups import retention as retained
-from chalicelib.backups.ahead import ahead
+from chalicelib.backups import manifest
 from chalicelib.backups.manifest import Manifest, TableFile
+from chalicelib.backups.prefetch import ahead
+from chalicelib.backups.retention import delete_point, expire_points
 from chalicelib.backups.snapshot import Columns, blocks, origin, snapshot
-from chalicelib.database import Database, Session
-from chalicelib.datasets import DATASETS, Dataset
-from chalicelib.errors import HireflowError, StorageUnavailable
-from chalicelib.storage import Bucket, Storage, Stored, Writer
+from chalicelib.cloud.buckets import Bucket, Stored
+from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.object_streams import Writer
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.errors import HireflowError, StorageUnavailable
+from chalicelib.formats import avro
 
 LOCK = (0x68697265, 0)  # advisory lock of the database: one backup at a time
 Clock = Callable[[], datetime]
@@ -62,7 +65,7 @@ def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> 
     seconds = round(time.monotonic() - began, 3)
     current = created or newest
     assert current is not None
-    deleted = retained.expire(bucket, existing, current.restore_point, now(), retention)
+    deleted = expire_points(bucket, existing, current.restore_point, now(), retention)
     return {
         "outcome": "created" if created else "unchanged",
         "restore_point": current.restore_point,
@@ -94,7 +97,7 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
             raise StorageUnavailable(f"the manifest of restore point {name} is not stored as it was written")
     except BaseException:
         with suppress(HireflowError):  # what remains is swept after a day
-            retained.delete(bucket, name)
+            delete_point(bucket, name)
         raise
     return made
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
-from chalicelib.database import EPOCH, SNAPSHOT, Session, lock_timeout
-from chalicelib.datasets import Dataset, Kind
+from chalicelib.cloud.database import SNAPSHOT, Session, lock_timeout
+from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.formats.pg_copy import EPOCH
 
 LOCK_TIMEOUT = 30.0  # seconds to wait for a migration that holds a table
 _WINDOW = 64  # pages asked for at a time: half a MiB, some 6000 rows

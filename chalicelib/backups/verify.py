@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib import instants
-from chalicelib.backups import avro, manifest
+from chalicelib.backups import manifest
 from chalicelib.backups.manifest import Manifest, TableFile
-from chalicelib.datasets import DATASETS, Dataset
-from chalicelib.errors import LoadError, NotFound
-from chalicelib.storage import Bucket
-from chalicelib.streams import Hashed
+from chalicelib.cloud.buckets import Bucket
+from chalicelib.core import timestamps
+from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.errors import LoadError, NotFound
+from chalicelib.core.streams import Hashed
+from chalicelib.formats import avro
 
 MOST_NAMED = 10  # faults of one kind that are named by id; the rest is counted
 _PAGE = 16  # bits of an id that lie within one page
@@ -46,7 +47,7 @@ def verify(
         bucket.delete(manifest.verified_key(name))
         _log.error("restore point %s is faulty", name, extra={"faults": faults})
     else:
-        mark = json.dumps({"restore_point": name, "verified_at": instants.text(now())})
+        mark = json.dumps({"restore_point": name, "verified_at": timestamps.text(now())})
         bucket.put(manifest.verified_key(name), mark.encode(), "application/json")
         _log.info("restore point %s is sound", name)
     return report

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from chalicelib.cloud.database import Session
 from chalicelib.dashboard.charts import QUARTERS
-from chalicelib.database import Session
-from chalicelib.reports import HIRED, of_department
+from chalicelib.reports.queries import HIRED, of_department
 
 MAX_DEPARTMENTS = 2000  # in the filter
 MAX_COUNTED = 1_000_000  # rows; of more than that, nobody waits for the last one

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib import condition, history, loads
-from chalicelib import reports as all_reports
-from chalicelib.access import Role
+from chalicelib.auth.tokens import Role
+from chalicelib.cloud.database import SNAPSHOT
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.dashboard import charts, figures, pages
-from chalicelib.database import SNAPSHOT
-from chalicelib.datasets import DATASETS
-from chalicelib.errors import NotFound, Unprocessable
-from chalicelib.ingest import rejected
+from chalicelib.ingest import reject_summary
+from chalicelib.loads import history, outcomes
+from chalicelib.monitoring import readiness
+from chalicelib.reports import queries
 from chalicelib.services import Services
 
 MAX_REJECTS = 10  # that are shown with their load
@@ -55,14 +56,14 @@ def reports(parts: Services, caller: Caller) -> Found:
     asked = caller.asked
     department_id = asked.get("department_id")
     with parts.database.transaction(SNAPSHOT) as session:
-        years = [found["year"] for found in all_reports.years(session)]
+        years = [found["year"] for found in queries.years(session)]
         newest = years[0] if years else datetime.now(UTC).year
         first = asked.get("from") or asked.get("to") or newest
         last = max(first, asked.get("to") or first)
         by_quarter = figures.per_quarter(session, first, last, department_id)
-        top = json.loads(all_reports.top(session, first, last))
-        mean = all_reports.mean_hired(session, first, last)
-        table = all_reports.first_rows(session, first, last, department_id, limit=MAX_ROWS + 1)
+        top = json.loads(queries.top(session, first, last))
+        mean = queries.mean_hired(session, first, last)
+        table = queries.first_rows(session, first, last, department_id, limit=MAX_ROWS + 1)
         departments = figures.departments(session)
     bars, mean_at = charts.rows(top, mean)
     return {
@@ -91,7 +92,7 @@ def loads_panel(parts: Services, caller: Caller) -> Found:
     return {
         "loads": page,
         "filters": filters,
-        "statuses": (*loads.UNFINISHED, *loads.FINAL),
+        "statuses": (*outcomes.UNFINISHED, *outcomes.FINAL),
         "cursor": page[-1]["id"] if len(rows) > PAGE else None,
         "is_first": "cursor" not in caller.asked,
         "refresh": BUSY if any(row["is_unfinished"] for row in page) else CALM,
@@ -104,7 +105,7 @@ def load(parts: Services, caller: Caller) -> Found:
         row = history.get(session, wanted)
         if row is None:
             raise NotFound(f"there is no load {wanted}")
-        found = rejected.of_load(session, parts.storage.errored, wanted, MAX_REJECTS)
+        found = reject_summary.of_load(session, parts.storage.errored, wanted, MAX_REJECTS)
     shown = _load(row)
     return {
         "load": shown,
@@ -135,14 +136,14 @@ def restore(parts: Services, caller: Caller) -> Found:
 
 
 def health(parts: Services, _caller: Caller) -> Found:
-    checks = condition.checks(parts.database, parts.storage)
-    up = all(state == condition.OK for state in checks.values())
-    last = condition.last_backup(parts.storage) if checks["backup_bucket"] == condition.OK else None
+    checks = readiness.checks(parts.database, parts.storage)
+    up = all(state == readiness.OK for state in checks.values())
+    last = readiness.last_backup(parts.storage) if checks["backup_bucket"] == readiness.OK else None
     return {
         "checks": checks,
         "up": up,
         "last_backup": last and {**last, "age": timedelta(seconds=last["age_seconds"])},
-        "dead_letters": condition.depth(parts.dead_letters),
+        "dead_letters": readiness.depth(parts.dead_letters),
         "refresh": CALM,
     }
 
@@ -167,7 +168,7 @@ def _wanted(caller: Caller, name: str) -> Any:
 def _load(row: Mapping[str, Any]) -> Found:
     """A load with what a reader wants to know first."""
     began, ended = row["started_at"], row["finished_at"]
-    is_unfinished = row["status"] in loads.UNFINISHED
+    is_unfinished = row["status"] in outcomes.UNFINISHED
     until = datetime.now(UTC) if row["status"] == "running" else ended
     seconds = (until - began).total_seconds() if began and until else None
     return {

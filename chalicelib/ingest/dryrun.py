@@ -9,14 +9,14 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.database import Database, Session
-from chalicelib.datasets import Dataset
+from chalicelib.cloud.database import Database, Session
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.rules import missing_parent
 from chalicelib.ingest import merge, staging
 from chalicelib.ingest.missing import MissingReport
 from chalicelib.ingest.rejects import FirstRecords, Reasons, Reject
-from chalicelib.ingest.rules import missing_parent
 from chalicelib.ingest.sources import Source
-from chalicelib.loads import Counts
+from chalicelib.loads.outcomes import Counts
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ; {}; SET TRANSACTION READ ONLY"
 

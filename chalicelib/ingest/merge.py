@@ -13,10 +13,10 @@ deleted by then. Where the role may not skip the triggers they run as well.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from chalicelib.database import Session, lock_timeout
-from chalicelib.datasets import MAX_ID, Dataset
-from chalicelib.ingest.rules import Value
-from chalicelib.loads import Counts
+from chalicelib.cloud.database import Session, lock_timeout
+from chalicelib.core.datasets import MAX_ID, Dataset
+from chalicelib.core.rules import Value
+from chalicelib.loads.outcomes import Counts
 
 
 @dataclass(frozen=True)

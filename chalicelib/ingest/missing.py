@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from chalicelib.datasets import Dataset
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.rules import missing_parent
+from chalicelib.formats.csv_seeker import Seeker
 from chalicelib.ingest.rejects import Reject, row_of_fields
-from chalicelib.ingest.rules import missing_parent
-from chalicelib.ingest.seeker import Seeker
 from chalicelib.ingest.sources import StoredSeeker
 
 

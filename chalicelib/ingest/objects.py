@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 
-from chalicelib import deadline, loads, logs
-from chalicelib.database import Database, Session
-from chalicelib.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
-from chalicelib.ingest import healing, merge, staging
-from chalicelib.ingest.continuing import Continuing, Held, Stage, discard
+from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.object_streams import ObjectStream
+from chalicelib.cloud.storage import Storage
+from chalicelib.core import deadline, logs
+from chalicelib.core.errors import Conflict, HireflowError, LoadError, LockTimeout, NotFound, Unavailable
+from chalicelib.core.streams import Hashed, Readable
+from chalicelib.ingest import merge, orphans, staging
 from chalicelib.ingest.missing import MissingReport
 from chalicelib.ingest.rejects import Reasons, RejectFile
+from chalicelib.ingest.resumable import Continuing, Held, Stage, discard
 from chalicelib.ingest.sources import Source, unrecognised
-from chalicelib.loads import Claim, Counts, Ended, ObjectCreated, Watch
-from chalicelib.storage import ObjectStream, Readable, Storage
-from chalicelib.streams import Hashed
+from chalicelib.loads import claims, object_versions, outcomes
+from chalicelib.loads.claims import Claim
+from chalicelib.loads.object_versions import ObjectCreated
+from chalicelib.loads.outcomes import Counts, Ended, Watch
 
 LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
 MERGE_TRIES = 4
@@ -38,8 +42,8 @@ def ingest_object(
     *,
     grace: timedelta,
     seconds: float | None = None,
-    busy_wait: float = loads.BUSY_WAIT,
-    watch: Watch = loads.unwatched,
+    busy_wait: float = claims.BUSY_WAIT,
+    watch: Watch = outcomes.unwatched,
     continuing: Continuing = NEVER,
 ) -> bool:
     """Load an object version once, within `seconds` where time is limited, and tell `watch` when the load has
@@ -61,7 +65,7 @@ def _ingest(
     source = Source.of(created.key)
     with database.session() as session:
         dataset, kind = (source.dataset, source.kind) if source else (None, "csv")
-        claim = loads.claim(session, created, dataset, kind, busy_wait=busy_wait)
+        claim = claims.claim(session, created, dataset, kind, busy_wait=busy_wait)
         if claim is None:
             return True
         work: _ObjectLoad | None = None
@@ -83,7 +87,7 @@ def _ingest(
                     ended("succeeded" if counts else "skipped", counts)
             finally:
                 with deadline.within(ENDING):
-                    loads.release(session, claim.load_id)
+                    claims.release(session, claim.load_id)
             if source is not None and not session.broken:  # a file that cannot be read to its end breaks it
                 _heal(session, source, claim.load_id, grace)
     return True
@@ -105,10 +109,10 @@ def _ending(
         # The database may be what is away: the claim is enough then.
         with suppress(HireflowError), deadline.within(ENDING):
             if claim.is_last_attempt:
-                _fail(database, storage, claim, source, f"{loads.GAVE_UP}: {reason}", ended)
+                _fail(database, storage, claim, source, f"{claims.GAVE_UP}: {reason}", ended)
             else:
                 with database.session() as session:
-                    loads.requeue(session, claim, f"attempt {claim.attempt}: {reason}")
+                    claims.requeue(session, claim, f"attempt {claim.attempt}: {reason}")
         raise
 
 
@@ -121,7 +125,7 @@ def _fail(
     ended: Callable[[str], None],
 ) -> None:
     with database.session() as session:
-        failed = loads.fail(session, claim.load_id, error)
+        failed = claims.fail(session, claim.load_id, error)
         if failed:
             discard(session, claim.load_id)
     if failed:
@@ -140,8 +144,8 @@ def _heal(session: Session, source: Source, load_id: int, grace: timedelta) -> N
     """Load what waited for these rows, and what of these was waiting while its parents came in."""
     try:
         if source.dataset.references:
-            healing.heal(session, source.dataset, grace, load_id=load_id)
-        healing.heal_children(session, source.dataset, grace)
+            orphans.heal(session, source.dataset, grace, load_id=load_id)
+        orphans.heal_children(session, source.dataset, grace)
     except Unavailable:  # this load is done; the schedule heals later
         _log.warning("healing after a load of %s was put off", source.dataset.name, exc_info=True)
 
@@ -199,7 +203,7 @@ class _ObjectLoad:
         staging.create(self._session, self._dataset)
         stager = staging.Stager(self._dataset, self._source.tokens(stream), self._rejects, self._source.form)
         for received in stager.run(self._session):
-            loads.progress(self._session, self._claim, received)
+            claims.progress(self._session, self._claim, received)
         self._check_sum(stream)
         staging.analyze(self._session)
         return stager
@@ -245,7 +249,7 @@ class _ObjectLoad:
         again, while a load left to nobody would stay where it is."""
         assert self._continuing.again is not None
         self._continuing.again()
-        loads.hand_over(self._session, self._claim)
+        claims.hand_over(self._session, self._claim)
         self.handed_over = True
         _log.info("load handed over", extra={"received": stager.received, "rejected": stager.rejected})
         return stager
@@ -282,19 +286,19 @@ class _ObjectLoad:
         session, dataset = self._session, self._dataset
         merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
         if self._is_stale():
-            loads.skip(session, self._claim, "a newer version of the object has been loaded")
+            claims.skip(session, self._claim, "a newer version of the object has been loaded")
             self._rejects.abort()
             self._rejects.count = 0
             self._discard()
             return
         missing = merge.set_orphans_apart(session, dataset, stager.table)
         merged = merge.load(session, dataset, stager.table)
-        healing.forget(session, dataset, stager.table)
+        orphans.forget(session, dataset, stager.table)
         if missing:
-            healing.remember(session, dataset, self._claim.load_id, stager.table)
+            orphans.remember(session, dataset, self._claim.load_id, stager.table)
             self._report_missing()
         counts = merged.counts(stager.received, stager.rejected + missing)
-        loads.succeed(session, self._claim, counts, self._rejects.complete(), self._rejects.reasons.counted())
+        claims.succeed(session, self._claim, counts, self._rejects.complete(), self._rejects.reasons.counted())
         self._discard()
         self._counts = counts
 
@@ -303,10 +307,10 @@ class _ObjectLoad:
             self._stage_kept.discard()
 
     def _is_stale(self) -> bool:
-        return any(self._is_older(*newest) for newest in loads.newest_loaded(self._session, self._created))
+        return any(self._is_older(*newest) for newest in object_versions.newest_loaded(self._session, self._created))
 
     def _is_older(self, version: str, sequencer: str | None) -> bool:
-        order = loads.compare_sequencers(self._created.sequencer, sequencer)
+        order = object_versions.compare_sequencers(self._created.sequencer, sequencer)
         if order:
             return order < 0
         versions = self._storage.landing.versions(self._created.key)  # newest first

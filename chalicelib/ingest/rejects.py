@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from chalicelib import correlation, instants
-from chalicelib.datasets import Dataset
-from chalicelib.ingest.rules import Problem
-from chalicelib.storage import Bucket, Writer
+from chalicelib.cloud.buckets import Bucket
+from chalicelib.cloud.object_streams import Writer
+from chalicelib.core import correlation, timestamps
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.rules import Problem
 
 _UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # JSON readers stumble over these even when escaped
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # to some readers these end a line, too
@@ -163,7 +164,7 @@ def file_key(dataset: str, started_at: datetime, load_id: int) -> str:
 
 
 def _dated(dataset: str, at: datetime) -> str:
-    return f"{dataset}/{instants.name(at)}"
+    return f"{dataset}/{timestamps.name(at)}"
 
 
 def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime) -> dict[str, int]:
@@ -230,7 +231,7 @@ class RejectFile:
 
     def line(self, reject: Reject) -> bytes:
         """The line of the file that tells of a row."""
-        at = instants.text(datetime.now(UTC))
+        at = timestamps.text(datetime.now(UTC))
         document: dict[str, Any] = {**self._head, **reject.shown(self._place), "rejected_at": at}
         if document["raw"].encode() != reject.raw:
             document["raw_base64"] = base64.b64encode(reject.raw).decode("ascii")

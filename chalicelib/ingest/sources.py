@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
-from chalicelib.datasets import DATASETS, Dataset, Kind, by_file_name
-from chalicelib.errors import LoadError
-from chalicelib.ingest.copying import BINARY, TEXT, Form, binary_rows
-from chalicelib.ingest.reader import BEGINNING, MAX_RECORD, Position, Reader, Record, Token
-from chalicelib.ingest.rules import Checked, all_stored_are_valid, check_stored, shown_stored
-from chalicelib.ingest.seeker import Seeker
-from chalicelib.loads import ObjectCreated
-from chalicelib.storage import Readable, skip
-from chalicelib.streams import Expansion, Hashed, Unzipped
+from chalicelib.core.datasets import DATASETS, Dataset, Kind, by_file_name
+from chalicelib.core.errors import LoadError
+from chalicelib.core.rules import Checked, all_stored_are_valid, check_stored, shown_stored
+from chalicelib.core.streams import Hashed, Readable, skip
+from chalicelib.formats.csv_reader import BEGINNING, MAX_RECORD, Position, Reader, Record, Token
+from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.gzip_stream import Expansion, Unzipped
+from chalicelib.formats.pg_copy import BINARY, TEXT, Form, binary_rows
+from chalicelib.loads.object_versions import ObjectCreated
 
 SUFFIXES = (".csv", ".csv.gz", ".avro")
 
@@ -147,7 +147,7 @@ class _StoredTokens:
 
 
 def _stored_rows(dataset: Dataset, stream: Readable, skipped: int = 0) -> Iterator[Token]:
-    from chalicelib.backups.avro import records
+    from chalicelib.formats.avro import records
 
     ordered = isinstance(stream, Hashed)  # a backup of ours, whatever equal texts it holds
     line = 1 + skipped

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from math import inf
 
-from chalicelib import deadline
-from chalicelib.database import Session
-from chalicelib.datasets import Dataset
-from chalicelib.ingest.copying import TEXT, Form, copy_line
-from chalicelib.ingest.reader import MAX_RECORD, Record, Token
+from chalicelib.cloud.database import Session
+from chalicelib.core import deadline
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.rules import Checked, Value, check_fields, check_unsplit, missing_parent
+from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
+from chalicelib.formats.pg_copy import TEXT, Form, copy_line
 from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
-from chalicelib.ingest.rules import Checked, Value, check_fields, check_unsplit, missing_parent
 
 ROWS_PER_COPY = 250_000  # staged lines between two signs of life in the load's history
 BLOCK = 256 * 1024  # bytes of one COPY message

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from chalicelib.tables import metadata
+from chalicelib.migrations.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

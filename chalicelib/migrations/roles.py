@@ -7,8 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, text
 
-from chalicelib.datasets import DATASETS
-from chalicelib.errors import ConfigurationError
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import ConfigurationError
 
 GRANTS = {
     **dict.fromkeys(DATASETS, "SELECT, INSERT, UPDATE"),

@@ -2,8 +2,8 @@
 
 from difflib import get_close_matches
 
-from chalicelib.database import Session
-from chalicelib.errors import Unprocessable
+from chalicelib.cloud.database import Session
+from chalicelib.core.errors import Unprocessable
 
 _SHOWN = 5  # names or ids that an error lists
 _LOOKED_AT = 2000  # names that are compared with one that nobody has

@@ -13,8 +13,9 @@ import json
 from pathlib import Path
 from string import Template
 
-from chalicelib.backups import avro, manifest
-from chalicelib.datasets import DATASETS, Column, Dataset, Kind
+from chalicelib.backups import manifest
+from chalicelib.core.datasets import DATASETS, Column, Dataset, Kind
+from chalicelib.formats import avro
 from infra.venv import ROOT
 
 FILE = ROOT / "infra/aws/templates/lake.yaml"
@@ -24,7 +25,7 @@ _UNITS = {Kind.INSTANT: ", in microseconds since 1970 UTC"}
 
 # $$ is a literal $, of CloudFormation's own ${…}.
 _TEMPLATE = Template("""\
-# Made by `python -m infra.aws.lake` from chalicelib/datasets.py and infra/aws/queries/: change those.
+# Made by `python -m infra.aws.lake` from chalicelib/core/datasets.py and infra/aws/queries/: change those.
 AWSTemplateFormatVersion: "2010-09-09"
 Description: Hireflow's Avro backups as tables of Athena, and both reports over them.
 

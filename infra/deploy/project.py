@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from chalicelib import vendored
+from chalicelib.api.http import vendored
 from infra.deploy import packages
 from infra.deploy.policies import policies
 from infra.deploy.target import CA_FILE, Target

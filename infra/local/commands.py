@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import migrations
+from chalicelib.migrations import migrate
 from cli.functions import scheduled_event
 from infra.deploy import driver, removal
 from infra.deploy.logins import Logins
@@ -53,7 +53,7 @@ class Commands:
             self._kept.keep(chosen.to_keep())  # before the functions change: an interrupted `up` goes on with these
             target = self._target(services, chosen)
             # The database is checked, too: it may have been deleted, or restored from an old copy.
-            if not driver.is_current(target) or provision.revision(services.database_url) != migrations.head():
+            if not driver.is_current(target) or provision.revision(services.database_url) != migrate.head():
                 room.check(self.state.folder, room.TO_DEPLOY)
                 if not driver.has_api(target):
                     self.state.env_file.unlink(missing_ok=True)  # the API that it names is gone

@@ -7,7 +7,7 @@
 - FilterLogEvents gives ids and pages;
 - ListObjectVersions encodes keys when it is asked to: a key may hold characters that XML does not allow, and one such
   key would make the whole list unreadable.
-Everything else passes untouched. tests/integration/test_cloud_front.py fails when a newer ministack
+Everything else passes untouched. tests/integration/infra/test_cloud_front.py fails when a newer ministack
 makes a part of this unnecessary.
 """
 

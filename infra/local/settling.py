@@ -13,7 +13,7 @@ from infra.local.provision import DATABASE, connect
 SECONDS = 20.0  # the longest wait before a stop
 _PATIENCE = 5.0  # seconds that the database may take to answer
 _INTERVAL = 0.1
-# A worker holds an advisory lock while it works on a load or a backup (see chalicelib.loads and
+# A worker holds an advisory lock while it works on a load or a backup (see chalicelib.loads.claims and
 # chalicelib.backups.run). pg_locks shows the process of the holder, so a load that begins later is not waited for.
 _AT_WORK = (
     "SELECT k.pid, coalesce('load ' || l.id, 'a backup') FROM pg_locks k LEFT JOIN loads l"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from chalicelib.settings import LOCAL
+from chalicelib.core.settings import LOCAL
 from infra.settings.declaration import passed
 
 

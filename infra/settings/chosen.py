@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from chalicelib.settings import LOCAL, LOCALSTACK, Setting
+from chalicelib.core.settings import LOCAL, LOCALSTACK, Setting
 from infra.errors import CloudError
 from infra.settings.declaration import COMPUTED, OF_USERS, OTHERS, applying, passed, place
 

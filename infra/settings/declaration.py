@@ -1,12 +1,12 @@
-"""Every setting: those of the functions (chalicelib.settings declares them), and those of the machine that deploys."""
+"""Every setting: those of the functions (see chalicelib.core.settings), and those of the machine that deploys."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from chalicelib import kinds
-from chalicelib.kinds import Kind
-from chalicelib.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting, declared
+from chalicelib.core import setting_kinds
+from chalicelib.core.setting_kinds import Kind
+from chalicelib.core.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting, declared
 
 HERE = (LOCAL, LOCALSTACK)
 _URLS = ("postgresql+pg8000", "postgresql")
@@ -33,19 +33,25 @@ def file() -> Kind[str]:
 
 
 # Postgres keeps some names for itself, cuts others after 63 bytes, and the functions' role is this one with `_app`.
-_USER = kinds.text(
+_USER = setting_kinds.text(
     "a name for a role: at most 59 characters, not postgres or pg_…", r"(?!postgres$|pg_)[\x21-\x7e]{1,59}"
 )
 
 MACHINE = (
     Setting(
-        "HIREFLOW_PORT", kinds.port(), "port of the embedded AWS, on 127.0.0.1 only", shown="a free one", stages=HERE
+        "HIREFLOW_PORT",
+        setting_kinds.port(),
+        "port of the embedded AWS, on 127.0.0.1 only",
+        shown="a free one",
+        stages=HERE,
     ),
-    Setting("HIREFLOW_PG_PORT", kinds.port(), "port of Postgres, on 127.0.0.1 only", shown="a free one", stages=HERE),
+    Setting(
+        "HIREFLOW_PG_PORT", setting_kinds.port(), "port of Postgres, on 127.0.0.1 only", shown="a free one", stages=HERE
+    ),
     Setting("HIREFLOW_PG_USER", _USER, "the database's owner", shown="`hireflow`", stages=HERE),
     Setting(
         "HIREFLOW_PG_PASSWORD",
-        kinds.text("a text without control characters"),
+        setting_kinds.text("a text without control characters"),
         "the owner's password",
         shown="generated",
         stages=HERE,
@@ -60,7 +66,7 @@ MACHINE = (
     ),
     Setting(
         "HIREFLOW_STATE_DIR",
-        kinds.text("a folder"),
+        setting_kinds.text("a folder"),
         "where everything of a stage is kept",
         shown="`.local`, or `.local-<stage>`",
         stages=EVERYWHERE,
@@ -68,14 +74,14 @@ MACHINE = (
     ),
     Setting(
         "AWS_ENDPOINT_URL",
-        kinds.url("http", "https"),
+        setting_kinds.url("http", "https"),
         "what `STAGE=localstack` uses in place of Docker, with the AWS credentials of the environment, if any",
         shown="LocalStack in Docker",
         stages=(LOCALSTACK,),
     ),
     Setting(
         "DATABASE_URL",
-        kinds.url(*_URLS),
+        setting_kinds.url(*_URLS),
         "a Postgres of your own, in place of Docker's or Aurora; on AWS functions must reach it from outside of a VPC",
         shown="Postgres in Docker; Aurora",
         stages=(LOCALSTACK, AWS),
@@ -90,7 +96,7 @@ MACHINE = (
     ),
     Setting(
         "HIREFLOW_FUNCTIONS_DATABASE_URL",
-        kinds.url(*_URLS),
+        setting_kinds.url(*_URLS),
         "the database of `DATABASE_URL`, where functions reach it under another address",
         shown="`DATABASE_URL`",
         stages=(LOCALSTACK,),
@@ -98,7 +104,7 @@ MACHINE = (
     ),
     Setting(
         "SMOKE",
-        kinds.choice("write"),
+        setting_kinds.choice("write"),
         "whether the smoke test of `make deploy` also has a file loaded, of one row that is rejected",
         stages=(AWS,),
         kept=False,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from chalicelib.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting
+from chalicelib.core.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting
 from infra.settings.chosen import Chosen
 from infra.settings.declaration import COMPUTED, OF_USERS
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.datasets import DATASETS
+from chalicelib.core.datasets import DATASETS
 from infra.local.commands import Commands, commands
 from infra.local.state import State
 from infra.locks import locked

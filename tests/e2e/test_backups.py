@@ -12,7 +12,7 @@ import avro.datafile
 import avro.io
 import pytest
 
-from chalicelib.datasets import DATASETS
+from chalicelib.core.datasets import DATASETS
 from tests.e2e.cloud import Cloud, counts, until
 
 EMPLOYEES = [

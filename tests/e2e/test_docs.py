@@ -4,7 +4,7 @@ import re
 from urllib.parse import urljoin
 from urllib.request import urlopen
 
-from chalicelib import vendored
+from chalicelib.api.http import vendored
 from tests.e2e.cloud import Cloud
 
 

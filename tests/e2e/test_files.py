@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from chalicelib.datasets import DATASETS
+from chalicelib.core.datasets import DATASETS
 from infra.sample import File, Sample, sample
 from tests.e2e.cloud import Cloud, Row, counts, until
 

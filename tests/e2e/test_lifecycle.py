@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib import migrations
+from chalicelib.migrations import migrate
 from infra.local import provision
 from infra.local.__main__ import main
 from infra.local.aws import EmbeddedAws
@@ -62,7 +62,7 @@ def test_up_recreates_a_deleted_database_and_loads_no_old_files(
     assert provision.revision(cloud.env["DATABASE_URL"]) is None
     cloud.commands.up()
     assert "migrations" in capsys.readouterr().out
-    assert provision.revision(cloud.env["DATABASE_URL"]) == migrations.head()
+    assert provision.revision(cloud.env["DATABASE_URL"]) == migrate.head()
     assert counts(cloud.upload("departments_new.csv", "4712,New\n")) == (1, 1, 0, 0, 0, 0)
     cloud.commands.invoke_scheduled("sweep", {"restarted": True})
     assert cloud.table("departments") == [(4712, "New")]

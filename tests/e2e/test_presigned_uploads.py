@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib.ingest.presigned import MAX_SIZE
+from chalicelib.ingest.upload_forms import MAX_SIZE
 from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, counts
 
 ELSEWHERE = "https://elsewhere.example"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.datasets import DATASETS, MAX_ID
+from chalicelib.core.datasets import DATASETS, MAX_ID
 from tests.e2e.cloud import Answer, Cloud
 
 TYPE = "application/problem+json"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from chalicelib.datasets import DATASETS
+from chalicelib.core.datasets import DATASETS
 from infra.local.daemons import Daemon
 from infra.local.provision import connect
 from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, until

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from chalicelib.datasets import DATASETS
+from chalicelib.core.datasets import DATASETS
 from infra.local.provision import connect
 from tests.e2e.cloud import COUNTS
 from tests.faults.model import Book, File, Line, Parents, Request, Stored

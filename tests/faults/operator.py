@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 
-from chalicelib.datasets import DATASETS
+from chalicelib.core.datasets import DATASETS
 from infra.errors import CloudError
 from tests.faults.model import Book
 from tests.faults.stage import Stage

@@ -11,9 +11,9 @@ from random import Random
 from typing import Any
 
 from chalicelib.backups.run import LOCK as BACKUP_LOCK
-from chalicelib.database import Database, Session
-from chalicelib.datasets import DATASETS
-from chalicelib.errors import DatabaseUnavailable
+from chalicelib.cloud.database import Database, Session
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import DatabaseUnavailable
 from infra.errors import CloudError
 from tests.e2e.cloud import FINAL
 from tests.faults.model import Book

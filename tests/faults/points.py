@@ -7,7 +7,7 @@ from typing import Any
 
 import fastavro
 
-from chalicelib.datasets import DATASETS
+from chalicelib.core.datasets import DATASETS
 from tests.faults.model import Stored
 from tests.faults.stage import Stage
 

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from random import Random
 
-from chalicelib.database import Database
-from chalicelib.errors import DatabaseUnavailable
+from chalicelib.cloud.database import Database
+from chalicelib.core.errors import DatabaseUnavailable
 from tests.faults.model import Book
 from tests.faults.outages import RUNNING, Outages
 from tests.faults.stage import Stage

@@ -13,9 +13,9 @@ from datetime import timedelta
 from random import Random
 from statistics import median
 
-from chalicelib.database import Database
-from chalicelib.ingest import upkeep
-from chalicelib.storage import Storage
+from chalicelib.cloud.database import Database
+from chalicelib.cloud.storage import Storage
+from chalicelib.recovery import upkeep
 from tests.e2e.cloud import FINAL
 from tests.faults.judge import Judge
 from tests.faults.model import KNOWN, MAX_ID, Book, Line, as_csv

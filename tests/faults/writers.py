@@ -17,8 +17,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.database import Database
-from chalicelib.errors import DatabaseUnavailable
+from chalicelib.cloud.database import Database
+from chalicelib.core.errors import DatabaseUnavailable
 from tests.e2e.cloud import FINAL, Answer
 from tests.faults.model import KNOWN, NEVER, Book, File, Line, Parents, Request, Stored, as_csv, employee
 from tests.faults.stage import Stage

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-from chalicelib.datasets import Dataset
+from chalicelib.core.datasets import Dataset
 from tests.fuzz.check import Unaccounted, check_avro, check_csv
 from tests.fuzz.generate import avro_files, avro_input, csv_input
 

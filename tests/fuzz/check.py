@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.backups.avro import schema
-from chalicelib.datasets import Dataset, Kind
-from chalicelib.errors import LoadError
-from chalicelib.ingest.copying import BINARY, TEXT, Form
-from chalicelib.ingest.reader import Reader, Token
+from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.errors import LoadError
+from chalicelib.core.rules import check_fields, check_stored
+from chalicelib.formats.avro import schema
+from chalicelib.formats.csv_reader import Reader, Token
+from chalicelib.formats.pg_copy import BINARY, TEXT, Form
 from chalicelib.ingest.rejects import Reject
-from chalicelib.ingest.rules import check_fields, check_stored
 from chalicelib.ingest.sources import Source
 from chalicelib.ingest.staging import Stager
 from tests.fuzz.oracle import Refused, Unreadable, avro_rows, csv_records

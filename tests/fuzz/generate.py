@@ -7,8 +7,8 @@ from typing import Any
 
 import fastavro
 
-from chalicelib.backups import avro
-from chalicelib.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.formats import avro
 
 TOKENS = (
     *(

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.backups.avro import schema
-from chalicelib.datasets import DATASETS
-from chalicelib.ingest.copying import TEXT
-from chalicelib.ingest.reader import Reader
+from chalicelib.core.datasets import DATASETS
+from chalicelib.formats.avro import schema
+from chalicelib.formats.csv_reader import Reader
+from chalicelib.formats.pg_copy import TEXT
 from tests.fuzz.campaign import run
 from tests.fuzz.check import Unaccounted, check_avro, check_csv, staged
 from tests.fuzz.generate import TOKENS, avro_files, mutated

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.database import Database
-from chalicelib.datasets import DATASETS
-from chalicelib.migrations import upgrade
+from chalicelib.cloud.database import Database
+from chalicelib.core.datasets import DATASETS
+from chalicelib.migrations.migrate import upgrade
 from infra.local.postgres import Postgres, temporary
-from tests.integration.api import api
+from tests.integration.http_api import api
 from tests.integration.landing import landing
 from tests.integration.lines import lines
 from tests.integration.s3_fixtures import s3, storage

@@ -11,12 +11,12 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from chalicelib import history, loads
-from chalicelib.database import Database
-from chalicelib.errors import StorageUnavailable
+from chalicelib.cloud.database import Database
+from chalicelib.core.errors import StorageUnavailable
 from chalicelib.ingest.objects import ingest_object
 from chalicelib.ingest.sources import created_objects
-from chalicelib.loads import BUSY_WAIT
+from chalicelib.loads import claims, history
+from chalicelib.loads.claims import BUSY_WAIT
 from tests.integration.s3_fixtures import ERRORED, LANDING, S3
 
 GRACE = timedelta(minutes=15)
@@ -64,7 +64,7 @@ class Landing:
                 raise ConnectionResetError
 
         self.s3.before = away
-        for _ in range(loads.MAX_ATTEMPTS):
+        for _ in range(claims.MAX_ATTEMPTS):
             with pytest.raises(StorageUnavailable):
                 self.deliver(event)
         self.s3.before = None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import logs
+from chalicelib.core import logs
 
 
 class Lines:

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from chalicelib.storage import Storage
+from chalicelib.cloud.storage import Storage
 from infra.sessions import session
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib.delivery import DeadLetters
+from chalicelib.cloud.queues import DeadLetters
 from tests.integration.s3_fixtures import S3
 
 DEAD_LETTERS = "test-dead-letters"

@@ -10,8 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from app import app
-from chalicelib import errors
-from chalicelib.metrics import UNITS
+from chalicelib.core import errors
+from chalicelib.monitoring.metrics import UNITS
 from cli.app import app as cli
 from infra.settings.declaration import COMPUTED, OF_USERS
 from infra.venv import ROOT

@@ -10,7 +10,7 @@ import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
-from chalicelib.metrics import NAMESPACE, UNITS
+from chalicelib.monitoring.metrics import NAMESPACE, UNITS
 from infra.aws.stacks import PARTS, TEMPLATES
 from infra.deploy.buckets import lifecycle, tls_only
 from infra.deploy.driver import DEAD_LETTERS

@@ -4,7 +4,7 @@ from infra.venv import ROOT
 from tests.workers import LAST, LONG, OF_THEIR_OWN, file_of, in_order, needs_stage, next_of
 
 STAGE = ["tests/e2e/test_cli.py", "tests/e2e/test_rest.py", "tests/e2e/test_schedules.py"]
-OTHERS = ["tests/e2e/test_upgrade.py", "tests/integration/test_gate.py", "tests/unit/test_alive.py"]
+OTHERS = ["tests/e2e/test_upgrade.py", "tests/integration/infra/test_gate.py", "tests/unit/infra/test_alive.py"]
 
 
 def drained(files: list[str], *, keeps_stage: bool) -> list[str]:
@@ -31,6 +31,6 @@ def test_the_stage_is_for_one_worker_and_that_one_begins_with_it() -> None:
 
 
 def test_the_long_files_come_first_and_what_waits_for_a_schedule_last() -> None:
-    files = in_order([*LAST, *reversed(LONG), "tests/unit/test_alive.py"])
+    files = in_order([*LAST, *reversed(LONG), "tests/unit/infra/test_alive.py"])
     assert [LONG[file] for file in files[: len(LONG)]] == sorted(LONG.values(), reverse=True)
     assert files[-1] in LAST

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from chalicelib.api import checks, dashboard, docs, history, reports, restores
+from chalicelib.api import backup_routes, check_routes, dashboard_routes, docs_routes, load_routes, report_routes
+from chalicelib.api.http.parameters import Parameter
+from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.api.openapi.schemas import DOCUMENT, FILE, PAGE, Json, example_row, ref, row_name
-from chalicelib.api.parameters import Parameter
-from chalicelib.api.requests import MAX_BODY
-from chalicelib.api.uploads import MAX_ROWS
-from chalicelib.datasets import DATASETS, Dataset
+from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.core.datasets import DATASETS, Dataset
 
 TAGS = {
     "uploads": "Rows of departments, jobs and hired employees, one by one or up to 1000 at once, and files of them.",
@@ -162,7 +162,7 @@ def _cancel_upload() -> Operation:
             "The load is `skipped` then; cancelling it again changes nothing. A file that is sent later, with the form"
             " while that is good, is a load of its own. A load whose file has arrived goes on (409)."
         ),
-        parameters=(history.LOAD_ID,),
+        parameters=(load_routes.LOAD_ID,),
         answers={204: ("cancelled", None)},
         refusals=(404, 409),
         details={404: "there is no upload 7"},
@@ -185,13 +185,13 @@ def _check() -> Operation:
             " file, or as `application/gzip` (`application/octet-stream` means that, too) the gzip of it, and has at"
             f" most {MAX_BODY / 1e6} MB."
         ),
-        parameters=(checks.DATASET, history.LIMIT),
+        parameters=(check_routes.DATASET, load_routes.LIMIT),
         body=Body(
             {"type": "string", "description": "CSV in UTF-8, as in a file"},
             examples,
             required=False,  # an empty file is one
-            media_type=checks.CSV,
-            binary=tuple(checks.GZIP),
+            media_type=check_routes.CSV,
+            binary=tuple(check_routes.GZIP),
         ),
         answers={200: ("what a load would report", ref("Check"))},
         refusals=(400, 413, 415, 422),
@@ -229,7 +229,7 @@ def _reports() -> Iterator[Operation]:
         "reports",
         "Hires per department, job and quarter",
         about="Every department and job with a hire in that UTC year, ordered by their names (by bytes)." + _FORMS,
-        parameters=(reports.YEAR, reports.DEPARTMENT_ID, reports.DEPARTMENT),
+        parameters=(report_routes.YEAR, report_routes.DEPARTMENT_ID, report_routes.DEPARTMENT),
         answers={200: ("the report; empty for a year without hires", ref("QuarterlyHires"))},
         refusals=(422,),
         details={422: "year must be a whole number from 1 to 9999"},
@@ -245,7 +245,7 @@ def _reports() -> Iterator[Operation]:
             "Every department and job with a hire, for each of the years, these included; without an end from the first"
             " or to the last one there is. Ordered by year, then by names (by bytes)." + _FORMS
         ),
-        parameters=(reports.FROM, reports.TO, reports.DEPARTMENT_ID, reports.DEPARTMENT),
+        parameters=(report_routes.FROM, report_routes.TO, report_routes.DEPARTMENT_ID, report_routes.DEPARTMENT),
         answers={200: ("the report; empty for years without hires", ref("QuarterlyHiresByYear"))},
         refusals=(422,),
         details={422: "from must not be a later year than to"},
@@ -258,7 +258,7 @@ def _reports() -> Iterator[Operation]:
         "reports",
         "Departments that hired more than the mean",
         about="The mean is of the departments that hired in that UTC year. Most first, ties by `id`." + _FORMS,
-        parameters=(reports.YEAR,),
+        parameters=(report_routes.YEAR,),
         answers={200: ("the report; empty for a year without hires", ref("TopDepartments"))},
         refusals=(422,),
         details={422: "year must be a whole number from 1 to 9999"},
@@ -274,7 +274,7 @@ def _reports() -> Iterator[Operation]:
             "The hires of all the years together, these included, compared with the mean of the departments that hired"
             " in them. Most first, ties by `id`." + _FORMS
         ),
-        parameters=(reports.FROM, reports.TO),
+        parameters=(report_routes.FROM, report_routes.TO),
         answers={200: ("the report; empty for years without hires", ref("TopDepartments"))},
         refusals=(422,),
         details={422: "from must not be a later year than to"},
@@ -299,7 +299,7 @@ def _loads() -> Iterator[Operation]:
         "list_loads",
         "loads",
         "List loads, newest first",
-        parameters=(*history.FILTERS, history.LIMIT, history.CURSOR),
+        parameters=(*load_routes.FILTERS, load_routes.LIMIT, load_routes.CURSOR),
         answers={200: ("a page of loads", ref("Loads"))},
         refusals=(422,),
     )
@@ -309,7 +309,7 @@ def _loads() -> Iterator[Operation]:
         "get_load",
         "loads",
         "Show one load",
-        parameters=(history.LOAD_ID,),
+        parameters=(load_routes.LOAD_ID,),
         answers={200: ("the load", ref("Load"))},
         refusals=(404,),
     )
@@ -323,7 +323,7 @@ def _loads() -> Iterator[Operation]:
             "Counts by reason, the first rejected rows, and where all of them are: one JSON object a line. The reasons"
             " stay when that file has expired."
         ),
-        parameters=(history.LOAD_ID, history.LIMIT),
+        parameters=(load_routes.LOAD_ID, load_routes.LIMIT),
         answers={200: ("the rejects of the load", ref("Rejects"))},
         refusals=(404, 422),
     )
@@ -350,7 +350,7 @@ def _pages() -> Iterator[Operation]:
         "dashboard",
         "A panel of the dashboard, as a piece of HTML",
         about="What the dashboard shows. Programs are better served by the other operations, which say the same.",
-        parameters=(dashboard.PANEL, *dashboard.QUERY),
+        parameters=(dashboard_routes.PANEL, *dashboard_routes.QUERY),
         answers={200: ("the panel", {"type": "string", "examples": ["<h1>Loads</h1>"]})},
         refusals=(404, 422),
         details={404: "there is no panel of that name, or no such load or restore point", 422: "id is missing"},
@@ -366,7 +366,7 @@ def _service() -> Iterator[Operation]:
         "list_backups",
         "backups",
         "List restore points, newest first",
-        parameters=(history.LIMIT, restores.CURSOR),
+        parameters=(load_routes.LIMIT, backup_routes.CURSOR),
         answers={200: ("a page of restore points", ref("Backups"))},
         refusals=(422,),
     )
@@ -410,7 +410,7 @@ def _service() -> Iterator[Operation]:
         "get_docs_asset",
         "service",
         "A file that the page loads",
-        parameters=(docs.ASSET, docs.VERSION),
+        parameters=(docs_routes.ASSET, docs_routes.VERSION),
         media=(CSS, SCRIPT),
         headers=_OF_FILES,
         answers={200: ("the file", FILE)},

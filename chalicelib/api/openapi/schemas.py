@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chalicelib import correlation
-from chalicelib.api import patterns
-from chalicelib.api.history import STATUSES
+from chalicelib.api.http import json_patterns
+from chalicelib.api.load_routes import STATUSES
 from chalicelib.api.openapi.examples import TIME
-from chalicelib.api.uploads import MAX_ROWS
-from chalicelib.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
-from chalicelib.ingest import presigned
+from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.core import correlation
+from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
+from chalicelib.ingest import upload_forms
 
 Json = dict[str, Any]
 MAX_LONG = 2**63 - 1
@@ -42,12 +42,12 @@ def example_row(dataset: Dataset, *, without_id: bool = False) -> Json:
 
 def _id(column: Column) -> Json:
     about = f"{column.about}: a whole number from 1 to {MAX_ID} (not 1.0 or 1e3), or a text of its decimal digits"
-    digits = {"type": "string", "pattern": patterns.surrounded(patterns.up_to(MAX_ID))}
+    digits = {"type": "string", "pattern": json_patterns.surrounded(json_patterns.up_to(MAX_ID))}
     number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     taken = [number, digits]
     if column.parent is None:
         about += "; left out, null or blank, a new one is given"
-        taken += [{"type": "null"}, {"type": "string", "pattern": patterns.BLANK}]
+        taken += [{"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
     else:
         about += f"; it must exist in {column.parent}"
     return {"description": about, "anyOf": taken}
@@ -55,7 +55,7 @@ def _id(column: Column) -> Json:
 
 def _text(column: Column) -> Json:
     about = f"{column.about}; white space around it is dropped, what is left is mandatory and holds no NUL"
-    return {"description": about, "type": "string", "maxLength": MAX_TEXT, "pattern": patterns.TEXT}
+    return {"description": about, "type": "string", "maxLength": MAX_TEXT, "pattern": json_patterns.TEXT}
 
 
 def _instant(column: Column) -> Json:
@@ -64,7 +64,7 @@ def _instant(column: Column) -> Json:
         " offset. Basic and week dates (20210727T160208Z, 2021-W30-2) are read as well. In UTC it has to be in the"
         " years 1 to 9999"
     )
-    return {"description": about, "type": "string", "pattern": patterns.surrounded(patterns.INSTANT)}
+    return {"description": about, "type": "string", "pattern": json_patterns.surrounded(json_patterns.INSTANT)}
 
 
 _SENT = {Kind.ID: _id, Kind.TEXT: _text, Kind.INSTANT: _instant}
@@ -108,7 +108,7 @@ LOAD_ID: Json = {
 }
 RESTORE_POINT: Json = {
     "type": "string",
-    "pattern": patterns.RESTORE_POINT,
+    "pattern": json_patterns.RESTORE_POINT,
     "description": "a UTC time: every change committed before it is in the backup",
     "examples": ["20210727T160208.123456Z"],
 }
@@ -162,14 +162,14 @@ UPLOAD_ORDER = closed(
         "dataset": _DATASET,
         "filename": text(
             "new.csv",
-            maxLength=presigned.MAX_NAME,
-            pattern=patterns.FILE_NAME,
+            maxLength=upload_forms.MAX_NAME,
+            pattern=json_patterns.FILE_NAME,
             description="without folders; `${filename}` must not be in it",
         ),
         "size": {
             "type": "integer",
             "minimum": 1,
-            "maximum": presigned.MAX_SIZE,
+            "maximum": upload_forms.MAX_SIZE,
             "description": "bytes; S3 refuses a larger file",
             "examples": [65536],
         },

@@ -1,0 +1,45 @@
+"""POST /uploads/check: what a load of this file would do."""
+
+import json
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.http.parameters import OneOf, asked, takes
+from chalicelib.api.http.problems import endpoint
+from chalicelib.api.http.requests import media_type, raw_body
+from chalicelib.api.load_routes import LIMIT
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import LoadError, Unprocessable, UnsupportedMedia
+from chalicelib.services import services
+
+CSV, *GZIP = MEDIA_TYPES = ("text/csv", "application/gzip", "application/octet-stream")
+DATASET = OneOf("dataset", "what the file holds", allowed=tuple(DATASETS), example="departments", required=True)
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/uploads/check", methods=["POST"], content_types=["*/*"])
+@endpoint
+@takes(DATASET, LIMIT)
+def check_file() -> Response:
+    from chalicelib.ingest.dryrun import dry_run  # with all that reads files: nobody else's cold start pays for it
+
+    request = routes.current_request
+    zipped = media_type(request, MEDIA_TYPES) in GZIP
+    if (coding := str(request.headers.get("content-encoding", "identity"))).strip().lower() != "identity":
+        raise UnsupportedMedia(f"send gzip as application/gzip, without Content-Encoding: {coding[:60]}")
+    wanted = asked(request)
+    body = raw_body(request, or_else="; many times more rows fit as application/gzip")
+    dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
+    try:
+        found = dry_run(services().database, dataset, body, zipped=zipped, limit=limit)
+    except LoadError as error:  # no load could be made of it
+        raise Unprocessable(error.detail) from error
+    shown = {
+        "dataset": dataset.name,
+        **vars(found.counts),
+        "reasons": found.reasons,
+        "rejects": found.rejects,
+        "truncated": len(found.rejects) < min(limit, found.counts.rejected),
+    }
+    return Response(json.dumps(shown, ensure_ascii=False), headers={"Content-Type": "application/json"})

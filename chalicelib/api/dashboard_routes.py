@@ -1,0 +1,71 @@
+"""GET / and GET /dashboard/{panel}: the page that anybody may load, and what it shows to whom."""
+
+import os
+from dataclasses import replace
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api import backup_routes
+from chalicelib.api.http import web_files
+from chalicelib.api.http.access import caller_role
+from chalicelib.api.http.parameters import OneOf, WholeNumber, asked, takes, takes_anything
+from chalicelib.api.http.problems import endpoint
+from chalicelib.api.load_routes import CURSOR, FILTERS, LOAD_ID
+from chalicelib.api.report_routes import DEPARTMENT_ID, FROM, TO
+from chalicelib.core.errors import NotFound
+from chalicelib.core.settings import Settings
+from chalicelib.services import services
+
+ID = WholeNumber("id", "panel `load`: which one", high=LOAD_ID.high, example=1)
+POINT = replace(backup_routes.CURSOR, name="point", about="panel `restore`: which one; `backups`: only older ones")
+NAMES = ("reports", "loads", "load", "upload", "backups", "restore", "health")
+PANEL = OneOf("panel", "what to show", allowed=NAMES, example="reports")
+# Of the reports' panel, which shows the newest year where none is chosen.
+YEARS = (replace(FROM, default=None), replace(TO, default=None))
+QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, POINT)
+_PANEL: dict[str, str | list[str]] = {
+    "Content-Type": "text/html; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-store",
+}
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/", content_types=["*/*"])
+@endpoint
+@takes_anything
+def page() -> Response:
+    from chalicelib.dashboard import pages
+
+    settings = services().settings
+    policy = {
+        **web_files.SAME_ORIGIN,
+        "script-src": f"'{pages.asset_hash('page.js')}'",
+        "style-src": f"'{pages.asset_hash('page.css')}'",
+        "connect-src": " ".join(["'self'", *_upload_origins(settings)]),
+    }
+    html = pages.render("page.html", authentication=settings.authentication)
+    return web_files.page(routes.current_request, html, policy)
+
+
+@routes.route("/dashboard/{panel}", content_types=["*/*"])
+@endpoint
+@takes(*QUERY)
+def panel(panel: str) -> Response:
+    from chalicelib.dashboard import panels
+
+    if panel not in NAMES:
+        raise NotFound(f"there is no panel {panel[:40]}")
+    request = routes.current_request
+    caller = panels.Caller(caller_role(request), asked(request))
+    return Response(panels.rendered(panel, services(), caller), headers=_PANEL)
+
+
+def _upload_origins(settings: Settings) -> list[str]:
+    """Where the forms of presigned uploads lead, besides our own origin: as botocore makes it of bucket and region."""
+    if settings.s3_public_url:
+        scheme, _, rest = settings.s3_public_url.partition("://")
+        return [f"{scheme}://{rest.partition('/')[0]}"]
+    region = os.environ.get("AWS_REGION", "us-east-1")
+    return [f"https://{settings.landing_bucket}.s3.{region}.amazonaws.com"]

@@ -1,0 +1,89 @@
+"""GET /openapi.json: the API, described for machines; GET /docs: the same for people, who can try it there."""
+
+import json
+from functools import cache, partial
+from pathlib import Path
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.http import vendored, web_files
+from chalicelib.api.http.access import needed
+from chalicelib.api.http.parameters import OneOf, Text, asked, takes, takes_anything
+from chalicelib.api.http.problems import endpoint
+from chalicelib.api.http.web_files import Asset
+from chalicelib.core.errors import NotFound, Unprocessable
+from chalicelib.services import services
+
+_STATIC = Path(__file__).with_name("static")
+
+
+def _ours(name: str) -> str:
+    return (_STATIC / name).read_text(encoding="utf-8")
+
+
+def _theirs(name: str) -> str:
+    return vendored.located(f"{vendored.SWAGGER_UI}/dist/{name}").read_text(encoding="utf-8")
+
+
+# Sent as text, 1.9 MB for a browser's first visit: API Gateway takes a compressed body for a binary one, and sends
+# those as they are only where the caller's Accept begins with a binary type, which that of no script or style does.
+ASSETS = {
+    name: Asset(media, partial(read, name))
+    for name, media, read in (
+        ("swagger-ui-bundle.js", "text/javascript", _theirs),
+        ("swagger-ui.css", "text/css", _theirs),
+        ("docs.js", "text/javascript", _ours),
+        ("docs.css", "text/css", _ours),
+    )
+}
+ASSET = OneOf("asset", "the name of the file", allowed=tuple(ASSETS), example="docs.js")
+VERSION = Text("v", "the version that the page names; under that address the file may be kept", example="1")
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/openapi.json", content_types=["*/*"])
+@endpoint
+def openapi_document() -> Response:
+    return Response(_document(), headers={"Content-Type": "application/json"})
+
+
+@routes.route("/docs", content_types=["*/*"])
+@endpoint
+@takes_anything
+def docs_page() -> Response:
+    return web_files.page(routes.current_request, _page(web_files.root(routes.current_request)))
+
+
+@routes.route("/docs/{asset}", content_types=["*/*"])
+@endpoint
+@takes(VERSION)
+def docs_asset(asset: str) -> Response:
+    try:
+        wanted = ASSETS[ASSET.read(asset)]
+    except Unprocessable:
+        raise NotFound(f"there is no file {asset[:40]}") from None
+    sent = asked(routes.current_request)
+    return web_files.asset(routes.current_request, wanted, sent.get("v"))
+
+
+@cache
+def _page(root: str) -> str:
+    html = _ours("docs.html").replace("{root}", root)
+    for name, asset in ASSETS.items():
+        html = html.replace(f"{{{name}}}", asset.version)
+    return html
+
+
+@cache
+def _document() -> str:
+    """Made when it is first asked for: no other request's cold start pays for it."""
+    from chalicelib.api.openapi import document
+
+    return json.dumps(document.document(_role_of), ensure_ascii=False, separators=(",", ":"))
+
+
+def _role_of(method: str, path: str) -> str | None:
+    """Nobody needs one where the stage does not ask for tokens."""
+    role = needed(method, path) if services().settings.authentication else None
+    return role and role.value

@@ -1,0 +1,151 @@
+"""Path and query parameters, declared once: requests are checked against them, and the OpenAPI document shows them.
+
+A view declares its query parameters with `takes`. The middleware refuses a parameter that is not declared, or
+that is given more than once, before the view sees the request: a misspelt filter would show everything.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, TypeVar
+
+from chalice.app import Chalice, Request, Response
+
+from chalicelib.core.errors import Unprocessable
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """`default` is what a query parameter that is left out counts as, None for no value at all; one that is
+    `required` may not be left out."""
+
+    name: str
+    about: str
+    _: KW_ONLY
+    example: Any
+    default: Any = None
+    required: bool = False
+
+    def read(self, text: str) -> Any:
+        """The value of what was sent. Raises Unprocessable."""
+        raise NotImplementedError
+
+    def schema(self) -> dict[str, Any]:
+        """The values that `read` takes, as JSON Schema."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class WholeNumber(Parameter):
+    """Decimal digits, from `low` to `high`."""
+
+    _: KW_ONLY
+    low: int = 1
+    high: int
+
+    def read(self, text: str) -> int:
+        if (
+            text.isascii()
+            and text.isdigit()
+            and len(text) <= len(str(self.high))
+            and self.low <= int(text) <= self.high
+        ):
+            return int(text)
+        raise Unprocessable(f"{self.name} must be a whole number from {self.low} to {self.high}")
+
+    def schema(self) -> dict[str, Any]:
+        wide = {"format": "int64"} if self.high >= 2**31 else {}
+        return {"type": "integer", **wide, "minimum": self.low, "maximum": self.high}
+
+
+@dataclass(frozen=True)
+class OneOf(Parameter):
+    """One of few values."""
+
+    _: KW_ONLY
+    allowed: tuple[str, ...]
+
+    def read(self, text: str) -> str:
+        if text not in self.allowed:
+            raise Unprocessable(f"{self.name} must be one of {', '.join(self.allowed)}")
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.allowed)}
+
+
+@dataclass(frozen=True)
+class Text(Parameter):
+    """Any text."""
+
+    def read(self, text: str) -> str:
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+
+_DECLARED, _QUERY = "query_parameters", "hireflow.query"  # an attribute of a view, and a key of a request's context
+_SHOWN = 40  # characters of an unknown name that an error quotes
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def takes(*parameters: Parameter) -> Callable[[View], View]:
+    """Declare the query parameters of a view. A view without a declaration takes none."""
+    return lambda view: _declaring(view, parameters)
+
+
+def takes_anything(view: View) -> View:
+    """Declare that a view ignores its query: people open this page, and other sites may add a query to its link."""
+    return _declaring(view, None)
+
+
+def _declaring(view: View, parameters: tuple[Parameter, ...] | None) -> View:
+    setattr(view, _DECLARED, parameters)
+    return view
+
+
+def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:
+    """Middleware that reads the query of every request before its view runs. It raises Unprocessable."""
+
+    def reading(event: Request, get_response: Callable[[Any], Response]) -> Response:
+        route = app.routes.get(event.path, {}).get(event.method)
+        declared = getattr(route.view_function, _DECLARED, ()) if route else None
+        if declared is not None:
+            event.context[_QUERY] = read(declared, _sent(event))
+        return get_response(event)
+
+    return reading
+
+
+def unknown(name: str, known: Sequence[str]) -> str:
+    others = f"known are {', '.join(known)}" if known else "this path takes none"
+    return f"the query parameter {name[:_SHOWN]!r} is not known here: {others}"
+
+
+def asked(request: Request) -> dict[str, Any]:
+    """The query parameters that were sent or have a default, as the view of the request declares them."""
+    return dict(request.context[_QUERY])
+
+
+def _sent(request: Request) -> dict[str, list[str]]:
+    query = request.query_params
+    return {name: query.getlist(name) for name in query} if query else {}
+
+
+def read(parameters: tuple[Parameter, ...], query: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The value of every parameter that was sent or has a default, by name. `query` has all values of each name.
+
+    Raises Unprocessable.
+    """
+    known = [p.name for p in parameters]
+    for name, values in query.items():
+        if name not in known:
+            raise Unprocessable(unknown(name, known))
+        if len(values) != 1:
+            raise Unprocessable(f"the query parameter {name} must be given once")
+    sent = {name: value for name, [value] in query.items()}
+    lacking = [p.name for p in parameters if p.required and p.name not in sent]
+    if lacking:
+        raise Unprocessable(f"the query parameter {' and '.join(lacking)} must be given")
+    found = {p.name: p.read(sent[p.name]) if p.name in sent else p.default for p in parameters}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,95 @@
+"""Errors as `application/problem+json` (RFC 9457), whoever raised them."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from chalice.app import Request, Response
+
+from chalicelib.api.http.requests import TOO_DEEP, correlation_id
+from chalicelib.core import deadline, logs
+from chalicelib.core.correlation import HEADER
+from chalicelib.core.errors import TITLES, HireflowError, MalformedRequest, Unavailable
+
+# Seconds for a request: API Gateway gives up after 29, and whatever is under way when these are over
+# (a read from S3, a cold start before they began) has its time as well.
+TIME = 20.0
+TYPE = "application/problem+json"
+_log = logging.getLogger("hireflow.api")
+
+View = Callable[..., Any]
+
+
+def problem(status: int, title: str, detail: str, **members: Any) -> Response:
+    """A problem response; `members` are further members of the document."""
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
+    return Response(document, status_code=status, headers={"Content-Type": TYPE})
+
+
+def of_error(error: HireflowError) -> Response:
+    members = {"errors": error.errors} if error.errors else {}
+    response = problem(error.status, error.title, error.detail, **members, **error.extension)
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def endpoint(view: View) -> View:
+    """A view whose exceptions become problems; what was not foreseen tells the client nothing."""
+
+    @wraps(view)
+    def answering(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return view(*args, **kwargs)
+        except RecursionError:  # JSON that was just shallow enough to be read; it is all that recurses here
+            return of_error(MalformedRequest(TOO_DEEP))
+        except HireflowError as error:
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                _log.warning("%s: %s", type(error).__name__, error.detail, exc_info=True)
+            return of_error(error)
+        except Exception:
+            _log.exception("unforeseen error")
+            return problem(500, "Internal error", "Something went wrong on our side; nothing was stored.")
+
+    return answering
+
+
+def discreet(event: Any, get_response: Callable[[Any], Any]) -> Any:
+    """For functions that nobody calls over HTTP: Lambda logs the message of what leaves them, so an exception
+    that was not foreseen, which may quote a row, is logged by us and leaves as one that quotes nothing."""
+    with logs.about(request_id=getattr(event.context, "aws_request_id", None)):
+        try:
+            return get_response(event)
+        except HireflowError:
+            raise
+        except Exception:
+            _log.exception("unforeseen error")
+            raise HireflowError("an internal error; the log says where") from None
+
+
+def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
+    """Keep to the time that API Gateway grants; answer every error as a problem, and every request with its
+    correlation id, which failures on our side tell in the body as well: it is what to report."""
+    began, asked, called = time.monotonic(), event.context, correlation_id(event)
+    with deadline.within(TIME), logs.about(request_id=asked.get("requestId"), correlation_id=called):
+        response = _as_problem(endpoint(get_response)(event))
+        fields = {"method": event.method, "route": asked.get("resourcePath"), "status": response.status_code}
+        _log.info("request", extra={**fields, "ms": round((time.monotonic() - began) * 1000, 1)})
+    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and response.headers.get("Content-Type") == TYPE:
+        response.body["correlation_id"] = called
+    response.headers[HEADER] = called
+    return response
+
+
+def _as_problem(response: Response) -> Response:
+    """An error that Chalice itself answers (415, 405, …) in the form of ours; any other answer as it is."""
+    body = response.body
+    if response.status_code < HTTPStatus.BAD_REQUEST or not (isinstance(body, dict) and "Code" in body):
+        return response
+    [title, *_] = TITLES.get(response.status_code, (HTTPStatus(response.status_code).phrase,))
+    converted = problem(response.status_code, title, str(body.get("Message", title)))
+    converted.headers = {**response.headers, **converted.headers}
+    return converted

@@ -1,0 +1,130 @@
+"""What a request says: its correlation id, and its body, checked byte by byte.
+
+API Gateway decodes a body as text before a function sees it, and replaces bytes that are not UTF-8 with U+FFFD:
+what was sent is lost then. It keeps the bytes of binary types, so JSON is declared as one (`BINARY`).
+"""
+
+import json
+import re
+import sys
+from typing import Any, Final, NoReturn, cast
+
+from chalice.app import Request
+
+from chalicelib.core import correlation
+from chalicelib.core.errors import MalformedRequest, TooLarge, UnsupportedMedia
+
+# API Gateway accepts wildcards in its list of binary types. Chalice compares the list literally with the type of every
+# answer. If the list named application/json, Chalice would encode JSON answers as base64, and API Gateway would send
+# that base64 to the client.
+BINARY: Final = "application/*"
+# Lambda takes 6 MB of JSON, in which four characters of base64 stand for three bytes.
+MAX_BODY: Final = 4_500_000
+TOO_DEEP: Final = "the body is nested too deeply"
+_NOT_UTF_8: Final = "the body is not UTF-8"
+_REPLACED = "\ufffd"
+_MOST_DIGITS = 300  # of an int that a float can hold as well
+_SHOWN = 60  # characters of a member's name
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";]*)", re.IGNORECASE)
+_UTF_8 = ("utf-8", "utf8", "us-ascii")
+
+
+def correlation_id(request: Request) -> str:
+    """The caller's name for the request, where it is a sane one, else API Gateway's."""
+    sent, function = str(request.headers.get(correlation.HEADER, "")), cast(Any, request.lambda_context)
+    return sent if correlation.is_sane(sent) else str(request.context.get("requestId") or function.aws_request_id)
+
+
+def json_body(request: Request, *, optional: bool = False) -> Any:
+    """The body as JSON; None where it is `optional` and there is none.
+
+    Raises UnsupportedMedia, MalformedRequest (also for what Python's parser tolerates and JSON does
+    not: NaN, Infinity).
+    """
+    raw = raw_body(request)
+    if optional and not raw.strip():
+        return None
+    media_type(request, ("application/json",))
+    try:
+        text = raw.decode("utf-8-sig")
+        return json.loads(
+            text, parse_constant=_not_json, parse_float=_number, parse_int=_whole, object_pairs_hook=_object
+        )
+    except RecursionError as error:
+        raise MalformedRequest(TOO_DEEP) from error
+    except UnicodeDecodeError as error:
+        raise MalformedRequest(f"{_NOT_UTF_8}: send JSON in UTF-8, without another charset") from error
+    except ValueError as error:
+        is_wide = b"\0" in raw[:4]  # the first characters of any JSON have one in UTF-16 and UTF-32
+        raise MalformedRequest(_NOT_UTF_8 if is_wide else f"the body is not JSON: {_reason(error)}") from error
+
+
+def media_type(request: Request, taken: tuple[str, ...]) -> str:
+    """The media type of the body, one of `taken`.
+
+    Raises UnsupportedMedia, also for a charset other than UTF-8, and for a body without a type: a page of another
+    origin may send such a body without a CORS preflight.
+    """
+    header = str(request.headers.get("content-type", ""))
+    found = header.partition(";")[0].strip().lower()
+    if not found:
+        raise UnsupportedMedia(f"the body needs a Content-Type: {' or '.join(taken)}")
+    if found not in taken:
+        raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {found[:60]}")
+    charset = _CHARSET.search(header)
+    if charset and charset[1].strip().lower() not in _UTF_8:
+        raise UnsupportedMedia(f"the body must be in UTF-8, not in {charset[1].strip()[:40] or 'nothing'}")
+    return found
+
+
+def raw_body(request: Request, *, or_else: str = "") -> bytes:
+    """The bytes that were sent. `or_else` is appended to the message of TooLarge, and says what to do instead.
+
+    Raises TooLarge, and MalformedRequest, also if the body came as text in which some bytes may have been replaced.
+    """
+    try:
+        raw = request.raw_body
+        raw = raw.encode() if isinstance(raw, str) else raw
+    except ValueError as error:  # text that cannot be encoded, base64 that is none
+        raise MalformedRequest("the body is not readable") from error
+    if len(raw) > MAX_BODY:
+        raise TooLarge(
+            f"a body has at most {MAX_BODY / 1e6} MB, this one has {len(raw) / 1e6:.1f} MB; nothing was stored{or_else}"
+        )
+    if not request.to_original_event().get("isBase64Encoded") and _REPLACED.encode() in raw:
+        raise MalformedRequest(
+            f"{_NOT_UTF_8}, or holds U+FFFD, which also replaces bytes that are not UTF-8: write it as \\ufffd"
+        )
+    return raw
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose members all have different names: parsers disagree on which of two equal ones counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names: set[str] = set()
+        for name, _ in pairs:
+            if name in names:
+                raise ValueError(f"the member {name[:_SHOWN]!r} is given twice")
+            names.add(name)
+    return found
+
+
+def _number(text: str) -> float:
+    """A JSON number; one that no float can hold becomes the largest: no rule lets it pass, and it can be
+    shown to the sender, which infinity cannot."""
+    return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
+
+
+def _whole(text: str) -> float:
+    return int(text) if len(text) <= _MOST_DIGITS else _number(text)
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON value")
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    return str(error)

@@ -1,0 +1,78 @@
+"""GET /loads, /loads/{id} and /loads/{id}/rejects."""
+
+import json
+from typing import Any
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.http.parameters import OneOf, WholeNumber, asked, takes
+from chalicelib.api.http.problems import endpoint
+from chalicelib.core import timestamps
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import NotFound, Unprocessable
+from chalicelib.ingest.reject_summary import of_load
+from chalicelib.loads import history, outcomes
+from chalicelib.services import services
+
+STATUSES = (*outcomes.UNFINISHED, *outcomes.FINAL)
+MAX_PAGE = 100
+_MAX_LOAD = 2**63 - 1
+
+LOAD_ID = WholeNumber(
+    "load_id", "the `load_id` that an upload or a restore was answered with", high=_MAX_LOAD, example=1
+)
+FILTERS = (
+    OneOf("dataset", "only loads of this dataset", allowed=tuple(DATASETS), example="departments"),
+    OneOf("status", "only loads with this status", allowed=STATUSES, example="succeeded"),
+)
+LIMIT = WholeNumber("limit", "how many to show at most", high=MAX_PAGE, default=20, example=20)
+CURSOR = WholeNumber("cursor", "the `next_cursor` of an earlier answer", high=_MAX_LOAD, example=1000)
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/loads", content_types=["*/*"])
+@endpoint
+@takes(*FILTERS, LIMIT, CURSOR)
+def list_loads() -> dict[str, Any]:
+    filters = asked(routes.current_request)
+    limit, before = filters.pop("limit"), filters.pop("cursor", None)
+    with services().database.session() as session:
+        rows = history.listed(session, filters, limit=limit + 1, before=before)
+    page = rows[:limit]
+    more = str(page[-1]["id"]) if len(rows) > limit else None
+    return {"loads": [timestamps.shown(row) for row in page], "next_cursor": more}
+
+
+@routes.route("/loads/{load_id}", content_types=["*/*"])
+@endpoint
+def show_load(load_id: str) -> dict[str, Any]:
+    wanted = load_id_of(load_id)
+    with services().database.session() as session:
+        row = history.get(session, wanted)
+    if row is None:
+        raise NotFound(f"there is no load {wanted}")
+    return timestamps.shown(row)
+
+
+@routes.route("/loads/{load_id}/rejects", content_types=["*/*"])
+@endpoint
+@takes(LIMIT)
+def show_rejects(load_id: str) -> Response:
+    wanted, limit = load_id_of(load_id), asked(routes.current_request)["limit"]
+    parts = services()
+    with parts.database.session() as session:
+        shown = of_load(session, parts.storage.errored, wanted, limit)
+    # With the URL anybody may read the file: no cache keeps it. ASCII alone would make the answer larger.
+    return Response(
+        json.dumps(shown, ensure_ascii=False),
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
+    )
+
+
+def load_id_of(text: str) -> int:
+    """The number of a load. Raises NotFound."""
+    try:
+        return LOAD_ID.read(text)
+    except Unprocessable:
+        raise NotFound(f"there is no load {text[:40]}") from None

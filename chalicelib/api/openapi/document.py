@@ -1,0 +1,89 @@
+"""The OpenAPI 3.1 document, made from what the code declares: datasets, parameters, limits and errors.
+
+Not imported before somebody asks for it. Tests hold it against Chalice's routes and against every
+answer that the API gives in them.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from chalicelib.api.http.parameters import Parameter
+from chalicelib.api.openapi import responses, schemas
+from chalicelib.api.openapi.operations import TAGS, Operation, operations
+from chalicelib.api.openapi.schemas import CORRELATION_ID, Json
+from chalicelib.core import correlation
+
+VERSION = "1.0.0"
+ABOUT = f"""\
+Hiring data in, reports out: rows and restores here, CSV files through the landing bucket.
+
+Every error of the platform is `application/problem+json` (RFC 9457). Amazon API Gateway, in front of it, answers
+some requests itself, with `application/json` and a `message` alone: {HTTPStatus.FORBIDDEN.value} for a path or a
+method that is not in this document, and the other statuses that are marked as its own.
+"""
+_CORRELATION_ID: Json = {
+    "name": correlation.HEADER,
+    "in": "header",
+    "required": False,
+    "description": "what to call this request in the answer, the logs and the load: 1 to 64 of A-Z a-z 0-9 . _ -;"
+    " anything else is replaced",
+    "schema": {"type": "string", "examples": CORRELATION_ID["examples"]},
+}
+RoleOf = Callable[[str, str], str | None]
+
+
+def document(role_of: RoleOf) -> Json:
+    """The document. `role_of(method, path)` is the role a caller needs there, None where anybody may call."""
+    every = list(operations())
+    roles = {operation.id: role_of(operation.method, operation.path) for operation in every}
+    guarded = any(roles.values())
+    paths: dict[str, Json] = {}
+    for operation in every:
+        shown = _shown(operation, roles[operation.id])
+        if guarded and operation.tells_more:
+            shown["security"] = [{}, {"bearer": []}]
+        paths.setdefault(operation.path, {})[operation.method.lower()] = shown
+    bearer = {"type": "http", "scheme": "bearer", "description": "the token of a role: reader, writer or operator"}
+    return {
+        "openapi": "3.1.1",
+        "info": {"title": "Hireflow", "version": VERSION, "summary": "Hiring data platform", "description": ABOUT},
+        "servers": [{"url": ".", "description": "where this document came from"}],
+        "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas.components(), **responses.components()},
+            **({"securitySchemes": {"bearer": bearer}} if guarded else {}),
+        },
+    }
+
+
+def _shown(operation: Operation, role: str | None) -> Json:
+    shown: Json = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        **({"description": operation.about} if operation.about else {}),
+        "security": [] if role is None else [{"bearer": []}],
+        **({} if role is None else {"x-role": role}),
+    }
+    shown["parameters"] = [*(_parameter(operation, parameter) for parameter in operation.parameters), _CORRELATION_ID]
+    if operation.body:
+        examples = {name: {"value": value} for name, value in operation.body.examples.items()}
+        content: Json = {operation.body.media_type: {"schema": operation.body.schema, "examples": examples}}
+        content |= {media_type: {} for media_type in operation.body.binary}
+        shown["requestBody"] = {"required": operation.body.required, "content": content}
+    shown["responses"] = responses.responses(operation, guarded=role is not None)
+    return shown
+
+
+def _parameter(operation: Operation, parameter: Parameter) -> Json:
+    in_path = f"{{{parameter.name}}}" in operation.path
+    default = {} if parameter.default is None else {"default": parameter.default}
+    return {
+        "name": parameter.name,
+        "in": "path" if in_path else "query",
+        "required": in_path or parameter.required,
+        "description": parameter.about,
+        "schema": {**parameter.schema(), **default},
+        "example": parameter.example,
+    }

@@ -1,0 +1,77 @@
+"""POST /<dataset>/upload and /<dataset>/upload/batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.http.problems import endpoint
+from chalicelib.api.http.requests import correlation_id, json_body
+from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.errors import TooLarge, Unprocessable
+from chalicelib.ingest.rows import Upload, upload
+from chalicelib.services import services
+
+MAX_ROWS = 1000
+routes = Blueprint(__name__)
+
+
+def _upload(dataset: Dataset, rows: list[Any], path: str) -> Upload:
+    parts = services()
+    return upload(
+        parts.database,
+        parts.storage,
+        dataset,
+        rows,
+        f"api:/{dataset.route}/{path}",
+        grace=parts.settings.orphan_grace,
+        correlation_id=correlation_id(routes.current_request),
+    )
+
+
+def _single(dataset: Dataset) -> Callable[[], Response]:
+    @endpoint
+    def upload_one() -> Response:
+        row = json_body(routes.current_request)
+        if not isinstance(row, dict):
+            raise Unprocessable("the body must be one JSON object: a row")
+        result = _upload(dataset, [row], "upload")
+        if result.rejects:
+            problems = result.rejects[0].problems
+            raise Unprocessable(
+                "the row breaks the rules",
+                errors=[{"field": problem.field, "reason": problem.text} for problem in problems],
+                extension={"load_id": result.load_id},
+            )
+        body = {"id": result.ids[0], "outcome": result.outcome, "load_id": result.load_id}
+        return Response(body, status_code=201 if result.outcome == "inserted" else 200)
+
+    return upload_one
+
+
+def _batch(dataset: Dataset) -> Callable[[], dict[str, Any]]:
+    @endpoint
+    def upload_batch() -> dict[str, Any]:
+        rows = _rows(json_body(routes.current_request))
+        result = _upload(dataset, rows, "upload/batch")
+        if len(result.rejects) == len(rows):
+            raise Unprocessable("no row was accepted", extension=result.summary())
+        return result.summary()
+
+    return upload_batch
+
+
+def _rows(body: Any) -> list[Any]:
+    """The rows of a batch. Raises Unprocessable, TooLarge."""
+    rows = body.get("data") if isinstance(body, dict) and set(body) == {"data"} else None
+    if not isinstance(rows, list) or not rows:
+        raise Unprocessable(f'the body must be {{"data": [ … ]}} with 1 to {MAX_ROWS} rows')
+    if len(rows) > MAX_ROWS:
+        raise TooLarge(f"a batch holds at most {MAX_ROWS} rows, this one has {len(rows)}; nothing was stored")
+    return rows
+
+
+for _dataset in DATASETS.values():
+    _path = f"/{_dataset.route}/upload"
+    routes.route(_path, methods=["POST"], name=f"upload_{_dataset.route}")(_single(_dataset))
+    routes.route(f"{_path}/batch", methods=["POST"], name=f"upload_{_dataset.route}_batch")(_batch(_dataset))

@@ -1,0 +1,27 @@
+"""POST /uploads: a form to send a file with, straight to the landing bucket; DELETE /uploads/{load_id}."""
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.http.problems import endpoint
+from chalicelib.api.http.requests import correlation_id, json_body
+from chalicelib.api.load_routes import load_id_of
+from chalicelib.ingest.upload_forms import cancel_upload, order_upload
+from chalicelib.services import services
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/uploads", methods=["POST"])
+@endpoint
+def uploads() -> Response:
+    request, parts = routes.current_request, services()
+    ordered = order_upload(parts.database, parts.storage, json_body(request), correlation_id=correlation_id(request))
+    return Response(ordered, status_code=201)
+
+
+@routes.route("/uploads/{load_id}", methods=["DELETE"], content_types=["*/*"])
+@endpoint
+def cancel(load_id: str) -> Response:
+    parts = services()
+    cancel_upload(parts.database, parts.storage, load_id_of(load_id))
+    return Response("", status_code=204)

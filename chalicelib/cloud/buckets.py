@@ -1,0 +1,225 @@
+"""One S3 bucket, and the few things that Hireflow does with it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.core.errors import NotFound, StorageUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+from chalicelib.cloud.object_streams import ObjectStream, Writer, s3_errors
+from chalicelib.core.streams import skip
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An entry of a bucket's list."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of an object as a list shows it; `version_id` is "null" in a bucket without versioning."""
+
+    key: str
+    version_id: str
+    etag: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Position:
+    """The next page of a list of versions begins after this entry, or after this key if `version_id` is empty. Both are
+    empty at the beginning of the list."""
+
+    key: str = ""
+    version_id: str = ""
+
+
+@dataclass(frozen=True)
+class VersionPage:
+    """Versions ordered by key, and by age within a key, newest first. `deleted` has the keys of this page whose newest
+    version is a delete marker; `next` is None at the end of the list."""
+
+    versions: tuple[Version, ...]
+    deleted: frozenset[str] = frozenset()
+    next: Position | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What S3 says of an object without sending it."""
+
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """What S3 wants to be POSTed to `url` as multipart/form-data: these fields, and after them `file`."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class Bucket:
+    """One bucket and the few things Hireflow does with it. `signer` makes what is given to others to use."""
+
+    def __init__(
+        self, name: str, client: "Callable[[], S3Client]", signer: "Callable[[], S3Client] | None" = None
+    ) -> None:
+        self.name = name
+        self._client, self._signer = client, signer or client
+
+    def url(self, key: str) -> str:
+        return f"s3://{self.name}/{key}"
+
+    def open(self, key: str, version: str | None = None, *, start: int = 0, most: int | None = None) -> ObjectStream:
+        """Start reading an object, from byte `start` on `most` bytes at most. Raises NotFound, StorageUnavailable."""
+        what = self.url(key)
+        at: dict[str, Any] = {"VersionId": version} if version else {}
+        if start or most is not None:
+            at["Range"] = f"bytes={start}-{'' if most is None else start + most - 1}"
+        with s3_errors(what):
+            try:
+                answer = self._client().get_object(Bucket=self.name, Key=key, **at)
+            except self._client().exceptions.ClientError as error:
+                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # nothing comes after
+                    return ObjectStream(BytesIO(), what)
+                raise
+            stream = ObjectStream(answer["Body"], what, answer["ContentLength"], answer["ETag"])
+        if start and "ContentRange" not in answer:  # a server may send everything all the same (RFC 9110, 14.2)
+            skip(stream, start)
+        return stream
+
+    def get(self, key: str) -> bytes:
+        """A small object, whole. Raises NotFound, StorageUnavailable."""
+        return self.open(key).read()
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        with s3_errors(self.url(key)):
+            self._client().put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
+
+    def head(self, key: str) -> Stored:
+        """Raises NotFound, StorageUnavailable."""
+        with s3_errors(self.url(key)):
+            answer = self._client().head_object(Bucket=self.name, Key=key)
+            return Stored(answer["ContentLength"], answer["ETag"])
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object. Raises StorageUnavailable."""
+        try:
+            self.head(key)
+        except NotFound:
+            return False
+        return True
+
+    def delete(self, *keys: str) -> None:
+        """Delete objects; those that do not exist count as deleted."""
+        with s3_errors(f"s3://{self.name}"):
+            for start in range(0, len(keys), 1000):
+                batch: list[Any] = [{"Key": key} for key in keys[start : start + 1000]]
+                answer = self._client().delete_objects(Bucket=self.name, Delete={"Objects": batch, "Quiet": True})
+                if answer.get("Errors"):  # S3 answers 200 all the same
+                    raise StorageUnavailable(f"objects of s3://{self.name} could not be deleted")
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names directly below `prefix` (which ends in `/`), in byte order."""
+        found: list[str] = []
+        with s3_errors(f"s3://{self.name}"):
+            pages = self._client().get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
+                found += [p["Prefix"][len(prefix) : -1] for p in page.get("CommonPrefixes", ())]
+        return found
+
+    def versions(self, key: str) -> list[str]:
+        """Version ids of one key, newest first."""
+        found: list[str] = []
+        with s3_errors(self.url(key)):
+            pages = self._client().get_paginator("list_object_versions")
+            for page in pages.paginate(Bucket=self.name, Prefix=key):
+                found += [v["VersionId"] for v in page.get("Versions", ()) if v["Key"] == key]
+        return found
+
+    def version_page(self, after: Position) -> VersionPage:
+        """The next 1000 entries of the list of all versions, including delete markers. Raises StorageUnavailable."""
+        given = {"KeyMarker": after.key, "VersionIdMarker": after.version_id}
+        markers: dict[str, Any] = {name: value for name, value in given.items() if value}
+        with s3_errors(f"s3://{self.name}"):
+            page = self._client().list_object_versions(Bucket=self.name, **markers)
+        listed = (
+            Version(v["Key"], v["VersionId"], v["ETag"].strip('"'), v["Size"], v["LastModified"])
+            for v in page.get("Versions", ())
+        )
+        deleted = frozenset(marker["Key"] for marker in page.get("DeleteMarkers", ()) if marker["IsLatest"])
+        going_on = Position(page["NextKeyMarker"], page["NextVersionIdMarker"]) if page["IsTruncated"] else None
+        return VersionPage(tuple(listed), deleted, going_on)
+
+    def is_deleted(self, key: str) -> bool:
+        """Whether the newest version of `key` is a delete marker. Raises StorageUnavailable."""
+        with s3_errors(self.url(key)):
+            newest = self._client().list_object_versions(Bucket=self.name, Prefix=key, MaxKeys=1)
+        return any(marker["Key"] == key for marker in newest.get("DeleteMarkers", ()))
+
+    def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """Objects whose key starts with `prefix` and is greater than `after`, in byte order."""
+        with s3_errors(f"s3://{self.name}"):
+            pages = self._client().get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, StartAfter=after):
+                for item in page.get("Contents", ()):
+                    yield Listed(item["Key"], item["Size"], item["LastModified"])
+
+    def copy_from(
+        self, source: "Bucket", source_key: str, key: str, content_type: str, metadata: Mapping[str, str]
+    ) -> None:
+        """Server-side copy with metadata of its own, in parts where the object is large.
+
+        Raises NotFound, StorageUnavailable.
+        """
+        from boto3.s3.transfer import TransferConfig
+
+        own = {"MetadataDirective": "REPLACE", "Metadata": dict(metadata), "ContentType": content_type}
+        with s3_errors(source.url(source_key)):
+            self._client().copy(
+                {"Bucket": source.name, "Key": source_key},
+                self.name,
+                key,
+                ExtraArgs=own,
+                Config=TransferConfig(use_threads=False),
+            )
+
+    def presigned_post(self, key: str, *, size: int, seconds: int) -> Form:
+        """A form whose bearer may store an object of 1 to `size` bytes under `key`, with the rights of the
+        function that signs it, for so many seconds (fewer where its credentials end before). Raises StorageUnavailable.
+        """
+        conditions = [["content-length-range", 1, size]]  # S3 refuses any other size, key or field
+        with s3_errors(self.url(key)):
+            made = self._signer().generate_presigned_post(self.name, key, Conditions=conditions, ExpiresIn=seconds)
+        return Form(made["url"], made["fields"])
+
+    def presigned_get(self, key: str, *, seconds: int) -> str:
+        """A URL whose bearer may read the object, likewise; whether there is one is not asked."""
+        with s3_errors(self.url(key)):
+            return self._signer().generate_presigned_url(
+                "get_object", Params={"Bucket": self.name, "Key": key}, ExpiresIn=seconds
+            )
+
+    def reachable(self) -> bool:
+        try:
+            with s3_errors(f"s3://{self.name}"):
+                self._client().head_bucket(Bucket=self.name)
+        except (NotFound, StorageUnavailable):
+            return False
+        return True
+
+    def writer(self, key: str, content_type: str, metadata: Mapping[str, str] = MappingProxyType({})) -> "Writer":
+        """`metadata` is ASCII: it travels in headers."""
+        return Writer(self.name, key, content_type, self._client, metadata)

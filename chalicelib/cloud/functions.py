@@ -1,0 +1,42 @@
+"""The deployed Lambda functions: how one of them hands an event to another."""
+
+import json
+from functools import cached_property
+from typing import Any
+
+from chalicelib.cloud.clients import Client, aws_client
+from chalicelib.core.errors import NotFound, Unavailable
+
+
+def sibling(deployed: str, function: str) -> str:
+    """The deployed name of another function of the same stage: its name in app.py comes after the last hyphen."""
+    stage, hyphen, _ = deployed.rpartition("-")
+    return f"{stage}{hyphen}{function}"
+
+
+class Functions:
+    """Deployed functions, by ARN or by name."""
+
+    def __init__(self, client: Client | None = None) -> None:
+        self._make = client or aws_client("lambda")
+
+    def invoke_later(self, arn: str, event: Any) -> None:
+        """Hand an event over for asynchronous invocation, with all its retries.
+
+        Raises NotFound where the function does not take it, Unavailable where none can be asked.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._lambda.invoke(FunctionName=arn, InvocationType="Event", Payload=json.dumps(event).encode())
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+            if 400 <= status < 500 and status != 429:
+                raise NotFound(f"{arn} does not take the event") from error
+            raise Unavailable(f"{arn} cannot be invoked now") from error
+        except (BotoCoreError, OSError) as error:
+            raise Unavailable(f"{arn} cannot be invoked now") from error
+
+    @cached_property
+    def _lambda(self) -> Any:
+        return self._make()

@@ -1,0 +1,109 @@
+"""Objects as streams: read forward, written in parts, with the errors of botocore turned into ours."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.core.errors import NotFound, StorageUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PART_SIZE = 5 * 1024 * 1024  # bytes; S3 takes no multipart part below 5 MiB but the last
+_MISSING = ("NoSuchKey", "NoSuchVersion", "404")
+
+
+@contextmanager
+def s3_errors(what: str) -> Iterator[None]:
+    """Turn botocore's exceptions into ours: NotFound, or StorageUnavailable for anything else."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _MISSING:
+            raise NotFound(f"{what} does not exist") from error
+        raise StorageUnavailable(f"{what} cannot be reached") from error
+    except (BotoCoreError, HTTPError, OSError) as error:
+        raise StorageUnavailable(f"{what} cannot be reached") from error
+
+
+class ObjectStream:
+    """The body of an object as a forward-only file of `size` bytes; `etag` is that of the whole object."""
+
+    def __init__(self, body: Any, what: str, size: int = 0, etag: str = "") -> None:
+        self.size, self.etag = size, etag
+        self._body, self._what = body, what
+
+    def read(self, size: int = -1, /) -> bytes:
+        with s3_errors(self._what):
+            return bytes(self._body.read(size if size >= 0 else None))
+
+    def close(self) -> None:
+        self._body.close()
+
+
+class Writer:
+    """A write-only object that exists only once `complete` returns.
+
+    At most one part (5 MiB) is held in memory; an object smaller than that is one PUT. What was
+    sent before `abort` leaves nothing behind. `etag` is S3's, once complete.
+    """
+
+    def __init__(
+        self, bucket: str, key: str, content_type: str, client: "Callable[[], S3Client]", metadata: Mapping[str, str]
+    ) -> None:
+        self.key = key
+        self.size = 0
+        self.etag = ""
+        self._at: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        self._new: dict[str, Any] = {**self._at, "ContentType": content_type, "Metadata": dict(metadata)}
+        self._client = client
+        self._what = f"s3://{bucket}/{key}"
+        self._pending = bytearray()
+        self._upload: str | None = None
+        self._etags: list[str] = []
+
+    def write(self, data: bytes) -> int:
+        self._pending += data
+        self.size += len(data)
+        if len(self._pending) >= PART_SIZE:
+            self._send_pending()
+        return len(data)
+
+    def flush(self) -> None:
+        """Parts are sent as they fill; nothing to do."""
+
+    def complete(self) -> None:
+        with s3_errors(self._what):
+            if self._upload is None:
+                body = bytes(self._pending)
+                stored = self._client().put_object(**self._new, Body=body)
+                self.etag = stored["ETag"]
+                return
+            if self._pending:
+                self._send_pending()
+            parts: list[Any] = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(self._etags, 1)]
+            completed = self._client().complete_multipart_upload(
+                **self._at, UploadId=self._upload, MultipartUpload={"Parts": parts}
+            )
+            self.etag = completed["ETag"]
+
+    def abort(self) -> None:
+        if self._upload is not None:
+            with s3_errors(self._what):
+                self._client().abort_multipart_upload(**self._at, UploadId=self._upload)
+            self._upload = None
+
+    def _send_pending(self) -> None:
+        part: Any = self._pending  # handed over, not copied; the stubs know no bytearray
+        self._pending = bytearray()
+        with s3_errors(self._what):
+            if self._upload is None:
+                created = self._client().create_multipart_upload(**self._new)
+                self._upload = created["UploadId"]
+            sent = self._client().upload_part(
+                **self._at, UploadId=self._upload, PartNumber=len(self._etags) + 1, Body=part
+            )
+            self._etags.append(sent["ETag"])

@@ -1,0 +1,76 @@
+"""The three buckets: landing (read, and opened to others by forms), errored (written), backup (both).
+
+boto3 is imported when a client is first needed, as in `clients`.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.core import deadline
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+from chalicelib.cloud.buckets import Bucket
+
+BRIEF = 60.0  # seconds; work that has less waits less for S3
+
+
+class Storage:
+    """The three buckets over lazily made clients.
+
+    `public_url` is where others reach S3, if that is not where it is for everybody (an emulator's endpoint).
+    """
+
+    def __init__(
+        self,
+        landing: str,
+        errored: str,
+        backup: str,
+        client: "Callable[[], S3Client] | None" = None,
+        *,
+        public_url: str = "",
+    ) -> None:
+        self._made: S3Client | None = None
+        self._made_signer: S3Client | None = None
+        self._public_url = public_url
+        self._lock = threading.Lock()
+        make, sign = client or self._default_client, client or self._default_signer
+        self.landing, self.errored, self.backup = (Bucket(name, make, sign) for name in (landing, errored, backup))
+
+    def _default_client(self) -> "S3Client":
+        with self._lock:
+            if self._made is None:
+                import boto3
+                from botocore.config import Config
+
+                # A process serves one function, whose first use of S3 tells how much time its work has.
+                brief = (deadline.left() or BRIEF) < BRIEF
+                config = Config(
+                    connect_timeout=2 if brief else 5,
+                    read_timeout=6 if brief else 60,
+                    retries={"mode": "standard", "max_attempts": 4},
+                )
+                self._made = boto3.client("s3", config=config)
+                self._made.meta.events.register("before-send.s3", _stop_in_time)
+        return self._made
+
+    def _default_signer(self) -> "S3Client":
+        """It makes no request. Bucket names in host names lead to the bucket's region at once, where S3's one
+        address for all regions would redirect, and a browser does not follow that with a form."""
+        with self._lock:
+            if self._made_signer is None:
+                import boto3
+                from botocore.config import Config
+
+                given = self._public_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+                style: Any = {"addressing_style": "path" if given else "virtual"}
+                config = Config(signature_version="s3v4", s3=style)
+                self._made_signer = boto3.client("s3", endpoint_url=self._public_url or None, config=config)
+        return self._made_signer
+
+
+def _stop_in_time(**_: Any) -> None:
+    """Before every request and every repetition of one. Raises OutOfTime."""
+    deadline.left()

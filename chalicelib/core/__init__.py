@@ -1,0 +1,4 @@
+"""What everybody may use, without I/O: the declared datasets, the rules of rows, errors, deadlines, settings, logs.
+
+It imports nothing else of Hireflow. Start with `datasets`, then `rules`.
+"""

@@ -1,0 +1,100 @@
+"""Structured logs: one JSON object a line, with what it is about, and without anybody's data.
+
+Messages of foreign exceptions may quote values (Postgres names the row that breaks a constraint, `int`
+the text it cannot read), so above DEBUG only our own exceptions speak; of others the type, the SQLSTATE
+and the places in the code are told.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from chalicelib.core import timestamps
+from chalicelib.core.errors import HireflowError
+
+LOGGER = "hireflow"
+_FRAMES = 12  # innermost ones of an exception that are told
+_about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
+
+
+@contextmanager
+def about(**fields: Any) -> Iterator[None]:
+    """Say with every line inside what it is about: request_id, load_id, …; of what is None, nothing."""
+    told = {name: value for name, value in fields.items() if value is not None}
+    token = _about.set({**(_about.get() or {}), **told})
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def configure(level: str) -> None:
+    """Write the logs of this package to standard output, where Lambda collects them."""
+    logger = logging.getLogger(LOGGER)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(Formatter())
+    logger.handlers = [handler]
+    logger.propagate = False  # Lambda's own handler would write every line again
+    logger.setLevel(level)
+
+
+class Formatter(JsonFormatter):
+    """{"at", "level", "logger", "message", …, "exceptions": [{"type", "detail", "at": […]}]}."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "{asctime}{levelname}{name}{message}",
+            style="{",
+            rename_fields={
+                "asctime": "at",
+                "levelname": "level",
+                "name": "logger",
+                "exc_info": "exceptions",
+                "emf": "_aws",  # CloudWatch's name for it begins as names do that the formatter keeps to itself
+            },
+        )
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
+        return timestamps.text(datetime.fromtimestamp(record.created, UTC), "milliseconds")
+
+    def format(self, record: logging.LogRecord) -> str:
+        for name, value in (_about.get() or {}).items():
+            record.__dict__.setdefault(name, value)
+        return super().format(record)
+
+    def formatException(self, ei: Any) -> Any:  # noqa: N802
+        """A list, outermost first; the cause of each is the next. One that was raised from itself is told once."""
+        verbose = logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
+        found: list[dict[str, Any]] = []
+        error: BaseException | None = ei[1]
+        seen: set[int] = set()
+        while error is not None and id(error) not in seen and len(found) < _FRAMES:
+            seen.add(id(error))
+            found.append(_told(error, verbose))
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return found
+
+
+def _told(error: BaseException, verbose: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {"type": type(error).__qualname__}
+    if isinstance(error, HireflowError):
+        told["detail"] = error.detail
+    elif verbose:
+        told["detail"] = str(error)
+    server = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    if "C" in server:  # Postgres's: SQLSTATE and the name of a constraint, never its message
+        told |= {"sqlstate": server["C"]} | ({"constraint": server["n"]} if "n" in server else {})
+    return told | {"at": _places(error.__traceback__)}
+
+
+def _places(found: TracebackType | None) -> list[str]:
+    frames = traceback.extract_tb(found)[-_FRAMES:]
+    return [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in frames]

@@ -1,0 +1,282 @@
+"""The rules every row has to meet, the same for CSV, API and restore.
+
+A rule turns what was sent into the value that is stored, or says why it cannot. Values are what the
+database takes as text: `int` for ids, `str` for texts, ISO 8601 in UTC for instants.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from chalicelib.core import datetimes
+from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Dataset, Kind
+
+Value = int | str
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A part of the grammar of `datetimes`. Python's own parser reads it in the same way, and much faster.
+_USUAL_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]((?:[01]\d|2[0-3]):\d\d:\d\d)Z?", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Problem(NamedTuple):
+    """One reason to reject a row; `field` is None where the row as a whole is at fault.
+
+    `general` is the reason without what is this row's alone, where it holds any of that: there are few of those.
+    """
+
+    field: str | None
+    reason: str
+    general: str | None = None
+
+    @property
+    def text(self) -> str:
+        return f"{self.field} {self.reason}" if self.field else self.reason
+
+
+class Checked(NamedTuple):
+    """The outcome for one row: a value per column (None where it is bad or absent) and all problems."""
+
+    values: tuple[Value | None, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def valid(self) -> bool:
+        return not self.problems
+
+
+class _Broken(ValueError):
+    """A rule was broken; the message is the reason."""
+
+
+def check_fields(dataset: Dataset, fields: Sequence[bytes]) -> Checked:
+    """Check one CSV record that was split into as many fields as the dataset has columns."""
+    return _check(dataset, map(_decoded, fields))
+
+
+def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
+    """`check_object` for the rows of a request, whose ids may be left out.
+
+    Where all of them are complete, clean and usual, which is judged column by column in C, none is
+    looked at by itself.
+    """
+    width, columns = len(dataset.columns), itemgetter(*dataset.column_names)
+    if all(type(row) is dict and len(row) == width for row in rows):
+        with suppress(KeyError):
+            whole = list(map(columns, rows))
+            if all(_USUAL[c.kind](values) for c, values in zip(dataset.columns, zip(*whole, strict=True), strict=True)):
+                return [Checked(values, ()) for values in whole]
+    return [check_object(dataset, row, id_optional=True) for row in rows]
+
+
+def _usual_ids(values: Sequence[Any]) -> bool:
+    return set(map(type, values)) == {int} and _ids_are_valid(values)
+
+
+def _usual_texts(values: Sequence[Any]) -> bool:
+    return set(map(type, values)) == {str} and _texts_are_valid(values)
+
+
+def _usual_instants(values: Sequence[Any]) -> bool:
+    """Written as nearly everybody does, which Postgres (in UTC) reads as Python does."""
+    if set(map(type, values)) != {str} or not all(map(_USUAL_INSTANT.fullmatch, values)):
+        return False
+    try:
+        return all(map(datetime.fromisoformat, values))
+    except ValueError:
+        return False
+
+
+def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
+    """All that is wrong with a record that could not be split into columns for `problem`."""
+    found = [problem]
+    if isinstance(_decoded(raw), _Broken):
+        found.append(Problem(None, "the record is not valid UTF-8"))
+    if b"\0" in raw:
+        found.append(Problem(None, "the record contains a NUL character"))
+    return tuple(found)
+
+
+def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Checked:
+    """Check one JSON value; `id_optional` leaves a missing id to the caller (its value is None)."""
+    if not isinstance(row, Mapping):
+        return Checked((None,) * len(dataset.columns), (Problem(None, "the row is not an object"),))
+    checked = _check(dataset, map(row.get, dataset.column_names), optional="id" if id_optional else None)
+    if len(row) <= len(dataset.columns) and all(map(dataset.column_names.__contains__, row)):
+        return checked
+    unknown = [
+        Problem(None, f"{_shown(name)} is not a column", "a key is not a column")
+        for name in row
+        if name not in dataset.column_names
+    ]
+    return Checked(checked.values, checked.problems + tuple(unknown))
+
+
+def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
+    """Check one row of a backup: ids as int, texts as str, instants as microseconds since 1970 UTC."""
+    return _check(dataset, map(_readable, shown_stored(dataset, row)))
+
+
+def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bool:
+    """Whether rows of a backup, given by column, are all valid as they stand.
+
+    Each column is judged as a whole, in C. False tells nothing of a single row: `check_stored` does.
+    """
+    return all(_WHOLE_COLUMN[c.kind](values) for c, values in zip(dataset.columns, columns, strict=True) if values)
+
+
+def _ids_are_valid(values: Sequence[int]) -> bool:
+    return min(values) >= 1 and max(values) <= MAX_ID
+
+
+def _texts_are_valid(values: Sequence[str]) -> bool:
+    """One search over all of them, with NULs between: for white space at an end, nothing at all, a NUL
+    within, or half of a surrogate pair."""
+    joined = "\0".join(values)
+    return (
+        joined.count("\0") == len(values) - 1
+        and max(map(len, values)) <= MAX_TEXT
+        and not _UNCLEAN.search(f"\0{joined}\0")
+    )
+
+
+def _instants_are_valid(values: Sequence[int]) -> bool:
+    return min(values) >= _FIRST_INSTANT and max(values) <= _LAST_INSTANT
+
+
+_UNCLEAN = re.compile("\0[\0\\s]|\\s\0|[\ud800-\udfff]")
+_FIRST_INSTANT, _LAST_INSTANT = (
+    (at - _EPOCH) // timedelta(microseconds=1)
+    for at in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+)
+_USUAL: dict[Kind, Callable[[Any], bool]] = {
+    Kind.ID: _usual_ids,
+    Kind.TEXT: _usual_texts,
+    Kind.INSTANT: _usual_instants,
+}
+_WHOLE_COLUMN: dict[Kind, Callable[[Any], bool]] = {
+    Kind.ID: _ids_are_valid,
+    Kind.TEXT: _texts_are_valid,
+    Kind.INSTANT: _instants_are_valid,
+}
+
+
+def shown_stored(dataset: Dataset, row: Sequence[Any]) -> list[Any]:
+    """A row of a backup with its instants in ISO 8601."""
+    return [_instant_text(v) if c.kind is Kind.INSTANT else v for c, v in zip(dataset.columns, row, strict=True)]
+
+
+def _instant_text(microseconds: int) -> str:
+    """ISO 8601, or the bare number where it lies outside the years 1 to 9999 (no rule lets it pass)."""
+    try:
+        return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
+    except OverflowError:
+        return str(microseconds)
+
+
+def missing_parent(field: str, parent_id: Value) -> Problem:
+    return Problem(field, f"{parent_id} does not exist", "does not exist")
+
+
+def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None) -> Checked:
+    values: list[Value | None] = []
+    problems: list[Problem] = []
+    for (name, check), value in zip(_checks(dataset), sent, strict=True):
+        try:
+            values.append(check(value))
+        except _Missing:
+            values.append(None)
+            if name != optional:
+                problems.append(Problem(name, "is missing"))
+        except _Broken as broken:
+            values.append(None)
+            problems.append(Problem(name, str(broken)))
+    return Checked(tuple(values), tuple(problems))
+
+
+@cache
+def _checks(dataset: Dataset) -> tuple[tuple[str, Callable[[Any], Value]], ...]:
+    return tuple((column.name, _CHECKS[column.kind]) for column in dataset.columns)
+
+
+class _Missing(Exception):
+    """Nothing, or nothing but white space, was sent."""
+
+
+def _present(value: Any) -> Any:
+    """The value without surrounding white space; raises _Missing for none at all."""
+    if isinstance(value, Exception):
+        raise value
+    stripped = value.strip() if isinstance(value, str) else value
+    if stripped is None or stripped == "":
+        raise _Missing
+    return stripped
+
+
+def _decoded(field: bytes) -> str | _Broken:
+    try:
+        return field.decode("utf-8")
+    except UnicodeDecodeError:
+        return _Broken("is not valid UTF-8")
+
+
+def _readable(value: Any) -> Any:
+    """A value of a backup, where a lone surrogate stands for a byte that is not UTF-8."""
+    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+        return _Broken("is not valid UTF-8")
+    return value
+
+
+# Each check begins with what nearly every value looks like; it runs once for every value of a request.
+
+
+def check_id(value: Any) -> int:
+    """Decimal digits, or an int that is not a bool, from 1 to 2147483647."""
+    if type(value) is not int:
+        value = _present(value)
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            digits = value.lstrip("0")
+            value = int(digits) if 0 < len(digits) <= len(str(MAX_ID)) else 0
+    if type(value) is not int or not 1 <= value <= MAX_ID:
+        raise _Broken(f"is not a whole number from 1 to {MAX_ID}")
+    return value
+
+
+def check_text(value: Any) -> str:
+    value = _present(value)
+    if not isinstance(value, str):
+        raise _Broken("is not text")
+    if "\0" in value:
+        raise _Broken("contains a NUL character")
+    if not value.isascii() and _SURROGATE.search(value):
+        raise _Broken("contains half of a surrogate pair")
+    if len(value) > MAX_TEXT:
+        raise _Broken(f"is longer than {MAX_TEXT} characters")
+    return value
+
+
+def check_instant(value: Any) -> str:
+    """A date-time by the grammar of `datetimes`. Without an offset it is UTC."""
+    value = _present(value)
+    if not isinstance(value, str):
+        raise _Broken(datetimes.WANTED)
+    try:
+        if usual := _USUAL_INSTANT.fullmatch(value):
+            datetime.fromisoformat(value)
+            return f"{usual[1]}T{usual[2]}+00:00"  # what isoformat() would say, in half the time
+        return datetimes.utc(value).isoformat()
+    except datetimes.NotADateTime as error:
+        raise _Broken(str(error)) from None
+    except ValueError:
+        raise _Broken(datetimes.WANTED) from None
+
+
+_CHECKS: dict[Kind, Callable[[Any], Value]] = {Kind.ID: check_id, Kind.TEXT: check_text, Kind.INSTANT: check_instant}
+
+
+def _shown(name: Any) -> str:
+    """A key of the sender's, fit for a message."""
+    return repr(str(name)[:60])

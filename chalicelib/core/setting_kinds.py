@@ -1,0 +1,107 @@
+"""The kinds of values that a setting may have: how the text of an environment variable is read, and what is allowed."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+_ROOT = Path(__file__).parents[2]  # where a function's package is unpacked
+_DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)  # float() accepts 1_0, and digits of any script
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """`allowed` completes the sentence "NAME is …"; `read` raises ValueError for every other text.
+
+    `empty` is the value of a setting that is not set and has no default.
+    """
+
+    allowed: str
+    read: Callable[[str], T]
+    empty: Any = None
+
+
+def choice(*values: str) -> Kind[str]:
+    def read(text: str) -> str:
+        if text not in values:
+            raise ValueError
+        return text
+
+    return Kind(" or ".join(filter(None, (", ".join(values[:-1]), values[-1]))), read)
+
+
+def switch() -> Kind[bool]:
+    one_of = choice("on", "off")
+    return Kind(one_of.allowed, lambda text: one_of.read(text) == "on")
+
+
+def number(most: float, unit: str) -> Kind[float]:
+    """A number above 0, also with a fraction or an exponent."""
+
+    def read(text: str) -> float:
+        value = float(text) if _DECIMAL.fullmatch(text) else 0.0
+        if not 0 < value <= most:
+            raise ValueError
+        return value
+
+    return Kind(f"a number of {unit} above 0 and at most {most:.0f}", read)
+
+
+def minutes(most: float) -> Kind[timedelta]:
+    of = number(most, "minutes")
+    return Kind(of.allowed, lambda text: timedelta(minutes=of.read(text)))
+
+
+def days(most: float) -> Kind[timedelta]:
+    of = number(most, "days")
+    return Kind(of.allowed, lambda text: timedelta(days=of.read(text)))
+
+
+def whole(low: int, high: int, unit: str = "") -> Kind[int]:
+    """A whole number; `1e9` is one, too."""
+
+    def read(text: str) -> int:
+        value = float(text) if _DECIMAL.fullmatch(text) else -1.0
+        if not (value.is_integer() and low <= value <= high):
+            raise ValueError
+        return int(value)
+
+    return Kind(f"a whole number{f' of {unit}' if unit else ''} from {low} to {high}", read)
+
+
+def port() -> Kind[int]:
+    return Kind("a port from 1 to 65535", whole(1, 65_535).read)
+
+
+def text(allowed: str, pattern: str = r"[^\x00-\x1f]+") -> Kind[str]:
+    def read(given: str) -> str:
+        if not re.fullmatch(pattern, given):
+            raise ValueError
+        return given
+
+    return Kind(allowed, read, "")
+
+
+def url(*schemes: str) -> Kind[str]:
+    def read(given: str) -> str:
+        parts = urlsplit(given)
+        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # `port` raises ValueError, too
+            raise ValueError
+        return given
+
+    return Kind(f"a URL of the form {schemes[0]}://host…", read, "")
+
+
+def packaged_file() -> Kind[str]:
+    """A file of the function's package, by its path in there; read as its whole path."""
+
+    def read(given: str) -> str:
+        if not (_ROOT / given).is_file():
+            raise ValueError
+        return str(_ROOT / given)
+
+    return Kind("a file of the package", read, "")

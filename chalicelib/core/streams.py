@@ -1,0 +1,39 @@
+"""Streams that every room passes on: what can be read, and how its checksum is taken on the way."""
+
+import hashlib
+from typing import Protocol
+
+MIB = 1024 * 1024
+_SKIPPED = 1024 * 1024  # bytes read at a time where they are not wanted
+
+
+class Readable(Protocol):
+    """A forward-only stream of bytes; `read` returns b"" at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def skip(stream: Readable, size: int) -> None:
+    """Read so many bytes for nothing."""
+    while size > 0 and (data := stream.read(min(size, _SKIPPED))):
+        size -= len(data)
+
+
+class Hashed:
+    """A stream whose size and SHA-256 are taken as it is read."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream, self._hash = stream, hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._hash.update(data)
+        self.size += len(data)
+        return data
+
+    def hexdigest(self) -> str:
+        """Of everything, including what the reader had no use for."""
+        while self.read(MIB):
+            pass
+        return self._hash.hexdigest()

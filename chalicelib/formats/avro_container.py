@@ -1,0 +1,152 @@
+"""The Avro object container, read from a forward-only stream.
+
+Read here and not by fastavro because a file comes from outside: every length in it is checked before
+it is believed, and a block is never decompressed beyond a limit (Avro 1.12 specification, "Object
+Container Files").
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from chalicelib.core.errors import LoadError
+from chalicelib.core.streams import Readable
+from chalicelib.formats.gzip_stream import Expansion
+
+MAX_BLOCK = 64 * 1024 * 1024  # bytes of one block, decompressed; writers default to 16-64 KiB
+_MAX_HEADER = 1024 * 1024  # bytes of all header entries
+_MAX_ENTRIES = 1000
+_CHUNK = 256 * 1024  # bytes read from the stream at a time
+_MAGIC = b"Obj\x01"
+
+
+class Decompressor(Protocol):
+    """What zlib, bz2 and lzma have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class Container:
+    """An opened file: `schema` is its JSON as written, `blocks` yields (records, decompressed bytes).
+
+    Raises LoadError for a file that is not Avro, cut short or damaged; what the stream raises passes
+    through. `blocks` reads the stream to its end.
+    """
+
+    def __init__(self, stream: Readable, expansion: Expansion | None = None) -> None:
+        self._source = _Source(stream)
+        self._expansion = expansion
+        metadata, self._sync = _header(self._source)
+        self.schema = metadata.get("avro.schema", b"")
+        self._decompress = _codec(metadata.get("avro.codec", b"null"))
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        source = self._source
+        while source.more():
+            count = source.length(MAX_BLOCK)
+            packed = source.exactly(source.length(MAX_BLOCK))
+            block = self._decompress(packed)
+            if self._expansion:
+                self._expansion.add(len(packed), len(block))
+            if source.exactly(len(self._sync)) != self._sync:
+                raise damaged()
+            yield count, block
+
+
+def damaged() -> LoadError:
+    return LoadError("the Avro file is damaged")
+
+
+def _header(source: "_Source") -> tuple[dict[str, bytes], bytes]:
+    """Metadata and sync marker: a map of blocks of entries, closed by an empty block."""
+    if source.exactly(len(_MAGIC), short="the file is not an Avro file") != _MAGIC:
+        raise LoadError("the file is not an Avro file")
+    metadata: dict[str, bytes] = {}
+    room = _MAX_HEADER
+    while count := source.long():
+        if count < 0:  # a negative count is followed by the size of the block, which only a skipping reader needs
+            source.long()
+        if len(metadata) + abs(count) > _MAX_ENTRIES:
+            raise damaged()
+        for _ in range(abs(count)):
+            name = source.exactly(source.length(room))
+            value = source.exactly(source.length(room - len(name)))
+            room -= len(name) + len(value)
+            metadata[name.decode("utf-8", "replace")] = value
+    return metadata, source.exactly(16)
+
+
+def _codec(name: bytes) -> Callable[[bytes], bytes]:
+    if name == b"null":
+        return bytes
+    if name == b"deflate":
+        import zlib
+
+        return lambda data: _inflated(zlib.decompressobj(-zlib.MAX_WBITS), data)
+    if name == b"bzip2":
+        import bz2
+
+        return lambda data: _inflated(bz2.BZ2Decompressor(), data)
+    if name == b"xz":
+        import lzma
+
+        return lambda data: _inflated(lzma.LZMADecompressor(memlimit=2 * MAX_BLOCK), data)
+    raise LoadError(f"the Avro codec {name.decode('ascii', 'replace')[:20]!r} is not supported")
+
+
+def _inflated(decompressor: Decompressor, data: bytes) -> bytes:
+    try:
+        block = decompressor.decompress(data, MAX_BLOCK + 1)
+    except Exception as error:  # zlib.error, LZMAError, OSError
+        raise damaged() from error
+    if len(block) > MAX_BLOCK:
+        raise LoadError(f"a block of the Avro file is larger than {MAX_BLOCK} bytes")
+    if not decompressor.eof:
+        raise damaged()
+    return block
+
+
+class _Source:
+    """The stream, buffered, with every length checked."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._buffer = b""
+        self._at = 0
+
+    def more(self) -> bool:
+        if self._at == len(self._buffer):
+            self._buffer, self._at = self._stream.read(_CHUNK), 0
+        return bool(self._buffer)
+
+    def exactly(self, size: int, short: str = "the Avro file is cut short") -> bytes:
+        parts = []
+        while size:
+            if not self.more():
+                raise LoadError(short)
+            part = self._buffer[self._at : self._at + size]
+            self._at += len(part)
+            size -= len(part)
+            parts.append(part)
+        return b"".join(parts)
+
+    def long(self) -> int:
+        """A zig-zag varint of at most 64 bits."""
+        value = shift = 0
+        while True:
+            byte = self.exactly(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return (value >> 1) ^ -(value & 1)
+            shift += 7
+            if shift > 63:
+                raise damaged()
+
+    def length(self, most: int) -> int:
+        """A length or count: neither negative nor larger than `most`."""
+        value = self.long()
+        if not 0 <= value <= most:
+            raise damaged()
+        return value

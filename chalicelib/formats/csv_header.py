@@ -1,0 +1,97 @@
+"""Headers: the right one is skipped, and any other one fails the load.
+
+Columns are taken by their position. If a header names other columns, or names them in another order, the rows
+below it would be stored in the wrong columns, so the whole file is refused. This holds wherever the header stands.
+A title, `sep=,` or another file may come before it, and a program that writes a space before a quote makes a header
+that cannot be split by the rules.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.errors import LoadError
+
+MOST_SHOWN = 20  # an error quotes at most so many names of a header
+LONGEST_SHOWN = 40  # characters of such a name
+_LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header
+_DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
+# Invisible characters, by their code points: soft hyphen, zero-width characters, direction marks, byte order mark.
+_INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+# What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
+_QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
+_ASIDE = re.compile(rf"[\s_{_QUOTES}{_INVISIBLE}-]+")
+_UNSEEN = re.compile(rf"[\s{_QUOTES}{_INVISIBLE}]+")
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
+_NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_INVISIBLE}]+")
+
+
+def is_header(dataset: Dataset, fields: Sequence[bytes]) -> bool:
+    """Whether a file's first record is a header, with the columns of `dataset` in their order.
+
+    A record is a header if one of its fields names a column of any dataset and none of them is a whole number.
+    Case, spaces, hyphens, underscores, quotes and invisible characters do not matter.
+    Raises LoadError for a header with other columns or another order.
+    """
+    texts = _texts(fields)
+    names = [_bare(text) for text in texts]
+    if _names().isdisjoint(names) or _holds_a_number(texts):
+        return False
+    if names == _ours(dataset):
+        return True
+    raise _not_ours(dataset, texts)
+
+
+def refuse_another(dataset: Dataset, raw: bytes) -> None:
+    """Raise LoadError if a record that is not a valid row is another header, with as many columns as a row.
+
+    Here at least two of its fields must name columns, and one of these must be in the wrong place: any file may have a
+    row in which a single word looks like a column's name.
+    The record's first line is split at every character that may be a delimiter, without regard to quotes.
+    """
+    line = _LINE_ENDS.split(raw, maxsplit=1)[0]
+    if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
+        return  # it begins with an id, as most records do
+    fields = _DELIMITERS.split(line)
+    if len(fields) != len(dataset.columns):
+        return
+    texts = _texts(fields)
+    names = [_bare(text) for text in texts]
+    named = [(name, ours) for name, ours in zip(names, _ours(dataset), strict=True) if name in _names()]
+    misplaced = any(name != ours for name, ours in named)
+    if misplaced and len({name for name, _ in named}) > 1 and not _holds_a_number(texts):
+        raise _not_ours(dataset, [text.strip(" \"'") for text in texts])
+
+
+def _not_ours(dataset: Dataset, texts: Sequence[str]) -> LoadError:
+    wanted = ", ".join(dataset.column_names)
+    return LoadError(f"the header names {_shown(texts)}; this file must have {wanted} in this order")
+
+
+def _texts(fields: Sequence[bytes]) -> list[str]:
+    return [field.decode("utf-8", "replace") for field in fields]
+
+
+def _holds_a_number(texts: Sequence[str]) -> bool:
+    return any(_WHOLE_NUMBER.fullmatch(_UNSEEN.sub("", text)) for text in texts)
+
+
+@cache
+def _ours(dataset: Dataset) -> list[str]:
+    return [_bare(name) for name in dataset.column_names]
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(_bare(name) for dataset in DATASETS.values() for name in dataset.column_names)
+
+
+def _bare(text: str) -> str:
+    return _ASIDE.sub("", text).casefold()
+
+
+def _shown(texts: Sequence[str]) -> str:
+    shown = [_NOT_SHOWN.sub("", text.strip())[:LONGEST_SHOWN].strip() or "(nothing)" for text in texts[:MOST_SHOWN]]
+    more = len(texts) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -1,0 +1,70 @@
+"""The two forms in which rows go to COPY: text, which clean CSV lines are already in, and binary.
+
+A row of NULLs stands for a line that carries no valid row (see `staging`).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from struct import Struct
+from typing import Any
+
+from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.rules import Value
+
+EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count (binary formats)
+_ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+@dataclass(frozen=True)
+class Form:
+    """COPY's options, what begins and ends every COPY, and a row of NULLs."""
+
+    options: str
+    head: bytes
+    tail: bytes
+    nothing: Callable[[Dataset], bytes]
+
+
+def copy_line(values: Iterable[Value | None]) -> bytes:
+    """One row in COPY's text format with `,` as delimiter."""
+    return (",".join(map(_escaped, values)) + "\n").encode()
+
+
+def _escaped(value: Value | None) -> str:
+    if value is None:
+        return "\\N"
+    return value.translate(_ESCAPES) if isinstance(value, str) else str(value)
+
+
+def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
+    """Rows given by column (ids int, texts str, instants int microseconds since 1970 UTC) in COPY's
+    binary format. All loops are in C: a struct packs what lies between two texts."""
+    pieces: list[Iterable[bytes]] = []
+    layout, packed = "!h", [repeat(len(columns))]
+    for column, values in zip(dataset.columns, columns, strict=True):
+        if column.kind is Kind.TEXT:
+            texts = [text.encode() for text in values]
+            pieces += [map(Struct(layout + "i").pack, *packed, map(len, texts)), texts]
+            layout, packed = "!", []
+        elif column.kind is Kind.ID:
+            layout, packed = layout + "ii", [*packed, repeat(4), values]  # type: ignore[list-item]
+        else:
+            shifted = [instant - EPOCH for instant in values]
+            layout, packed = layout + "iq", [*packed, repeat(8), shifted]  # type: ignore[list-item]
+    if packed:
+        pieces.append(map(Struct(layout).pack, *packed))
+    return b"".join(chain.from_iterable(zip(*pieces, strict=True)))
+
+
+def _no_line(dataset: Dataset) -> bytes:
+    return copy_line(repeat(None, len(dataset.columns)))
+
+
+def _no_row(dataset: Dataset) -> bytes:
+    width = len(dataset.columns)
+    return Struct(f"!h{width}i").pack(width, *repeat(-1, width))
+
+
+TEXT = Form("FORMAT text, DELIMITER ','", b"", b"", _no_line)
+BINARY = Form("FORMAT binary", b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff", _no_row)

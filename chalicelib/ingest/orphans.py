@@ -1,0 +1,104 @@
+"""Orphans: rows of files and restores that were rejected only because a parent was missing.
+
+They wait for the grace period. When their parents arrive they are loaded, unless a later load has
+carried their id meanwhile. No signal can be missed: whoever adds parents looks for orphans after its
+commit, whoever adds orphans looks for their parents after its own, and a schedule looks again for
+what a crash between the two left behind.
+"""
+
+from datetime import datetime, timedelta
+
+from chalicelib.cloud.database import Session
+from chalicelib.core.datasets import DATASETS, Dataset, children
+from chalicelib.ingest.merge import lock_table, set_orphans_apart, upsert
+
+LOCK_TIMEOUT = 60.0  # seconds
+REQUEST_LIMIT = 20_000  # orphans that an API request heals itself; more are left to the schedule
+REQUEST_LOCK_TIMEOUT = 0.5  # seconds that it waits for their table
+
+
+def remember(session: Session, dataset: Dataset, load_id: int, source: str) -> None:
+    """Keep the rows of the temporary table `missing` as orphans of a load, the last of each id, but for
+    those that a valid row further down in `source` replaces. Part of the load's transaction."""
+    row = ", ".join(f"'{name}', {name}" for name in dataset.column_names)
+    session.run(
+        f"""
+        INSERT INTO orphans (dataset, id, load_id, "row", rejected_at)
+        SELECT DISTINCT ON (id) '{dataset.name}', id, {load_id}, json_build_object({row}), now() FROM missing m
+        WHERE NOT EXISTS (SELECT FROM {source} s WHERE s.id = m.id AND s.seq > m.seq)
+        ORDER BY id, seq DESC
+        ON CONFLICT (dataset, id) DO UPDATE
+        SET load_id = excluded.load_id, "row" = excluded."row", rejected_at = excluded.rejected_at
+        """
+    )
+
+
+def forget(session: Session, dataset: Dataset, source: str) -> None:
+    """Drop the orphans whose id `source` carries validly. Part of the load's transaction."""
+    if dataset.references:
+        session.run(f"DELETE FROM orphans o USING {source} s WHERE o.dataset = '{dataset.name}' AND o.id = s.id")
+
+
+def heal_children(session: Session, parent: Dataset, grace: timedelta, *, at_most: int | None = None) -> int:
+    """Load the orphans that were waiting for `parent`; returns how many."""
+    return sum(heal(session, child, grace, at_most=at_most) for child in children(parent))
+
+
+def heal_all(session: Session, grace: timedelta) -> int:
+    """Load every orphan whose parents are there and drop those past their grace."""
+    healed = sum(heal(session, dataset, grace) for dataset in DATASETS.values() if dataset.references)
+    session.run(f"DELETE FROM orphans WHERE rejected_at <= now() - {_interval(grace)}")
+    return healed
+
+
+def extend(session: Session, stopped_at: datetime) -> None:
+    """Extend the wait of orphans by the time during which everything was down.
+
+    A parent that S3 accepted before or during that time is loaded only now.
+    """
+    session.run(
+        "UPDATE orphans SET rejected_at = least(now(), rejected_at + (now() - CAST(:stopped_at AS timestamptz)))",
+        stopped_at=stopped_at,
+    )
+
+
+def heal(
+    session: Session, dataset: Dataset, grace: timedelta, *, load_id: int | None = None, at_most: int | None = None
+) -> int:
+    """Load the orphans of `dataset`, or those that one load has left, whose parents all exist; in a
+    transaction of its own."""
+    waiting = f"FROM orphans WHERE dataset = '{dataset.name}' AND rejected_at > now() - {_interval(grace)}"
+    if load_id is not None:
+        waiting += f" AND load_id = {load_id}"
+    limit = "" if at_most is None else f" LIMIT {at_most + 1}"
+    count = session.scalar(f"SELECT count(*) FROM (SELECT {waiting}{limit}) w")
+    if not count or (at_most is not None and count > at_most):
+        return 0
+    with session.transaction():
+        lock_table(session, dataset, timeout=LOCK_TIMEOUT if at_most is None else REQUEST_LOCK_TIMEOUT)
+        healed = _heal_locked(session, dataset, waiting)
+    if healed:
+        heal_children(session, dataset, grace, at_most=at_most)
+    return healed
+
+
+def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
+    columns = ", ".join(f"{c.name} {c.kind.value}" for c in dataset.columns)
+    session.run(
+        "CREATE TEMP TABLE healing ON COMMIT DROP AS"
+        " SELECT CAST(row_number() OVER () AS integer) AS seq, o.load_id, r.*"
+        f' FROM (SELECT load_id, "row" {waiting}) o CROSS JOIN LATERAL json_to_record(o."row") AS r({columns});'
+        "ANALYZE healing"
+    )
+    set_orphans_apart(session, dataset, "healing")
+    merged = upsert(session, dataset, "healing")  # drops the orphans it loads
+    if merged.distinct:
+        session.run(
+            "UPDATE loads l SET resolved = l.resolved + h.healed"
+            " FROM (SELECT load_id, count(*) AS healed FROM healing GROUP BY load_id) h WHERE l.id = h.load_id"
+        )
+    return merged.distinct
+
+
+def _interval(age: timedelta) -> str:
+    return f"interval '{age.total_seconds()} seconds'"

@@ -1,0 +1,200 @@
+"""Rows sent over HTTP: the same rules and the same merge as files, in one transaction per request."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.errors import Conflict, LockTimeout, Unavailable
+from chalicelib.core.rules import Checked, Problem, check_objects, missing_parent
+from chalicelib.ingest import merge, orphans
+from chalicelib.ingest.rejects import Reject, RejectFile, row_of_object
+from chalicelib.loads import outcomes
+from chalicelib.loads.outcomes import Counts
+
+LOCK_TIMEOUT = 10.0  # seconds that a request waits for locks, all of them together
+TRIES = 4
+
+
+@dataclass
+class Upload:
+    """What became of a request's rows; `ids` has the id of every accepted row, None of a rejected one."""
+
+    sent: Sequence[Any]
+    ids: list[int | None] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    load_id: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """Of a single accepted row."""
+        return next(name for name in ("inserted", "updated", "unchanged") if getattr(self.counts, name))
+
+    def summary(self) -> dict[str, Any]:
+        """The answer to a batch."""
+        counts = {name: count for name, count in vars(self.counts).items() if name != "rejected"}
+        rejected = [
+            {"index": r.place, "reasons": r.reasons, "fields": r.fields, "row": self.sent[r.place]}
+            for r in self.rejects
+        ]
+        return {"load_id": self.load_id, **counts, "rejected": rejected}
+
+
+def upload(
+    database: Database,
+    storage: Storage,
+    dataset: Dataset,
+    rows: Sequence[Any],
+    source: str,
+    *,
+    grace: timedelta,
+    lock_timeout: float = LOCK_TIMEOUT,
+    correlation_id: str | None = None,
+) -> Upload:
+    """Check, merge and record the rows of one request, whole or not at all.
+
+    Raises LockTimeout when others hold the tables for over `lock_timeout` seconds, DatabaseUnavailable,
+    StorageUnavailable when the rejects cannot be stored; nothing has been written then.
+    """
+    checked = check_objects(dataset, rows)
+    with database.session() as session:
+        patience = Patience(lock_timeout)
+        result = _Request(session, storage, dataset, rows, checked, source, correlation_id, patience).upload()
+        if result.counts.inserted:
+            _heal(session, dataset, grace)
+    return result
+
+
+class Patience:
+    """Time that may be spent on waiting for locks. Postgres bounds the wait of each statement only."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._allowed = seconds
+
+    def left(self) -> float:
+        """Seconds, for the next lock. Raises LockTimeout when there are none."""
+        self._allowed = self._deadline - time.monotonic()
+        if self._allowed <= 0:
+            raise LockTimeout("the tables are busy with other loads")
+        return self._allowed
+
+    def shrunk(self) -> bool:
+        """Whether what was last allowed is by now too much, by more than a fifth of a second."""
+        return self._deadline - time.monotonic() < self._allowed - 0.2
+
+
+def _heal(session: Session, dataset: Dataset, grace: timedelta) -> None:
+    with suppress(Unavailable):  # the rows of this request are in; the schedule heals later
+        orphans.heal_children(session, dataset, grace, at_most=orphans.REQUEST_LIMIT)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The rows of one request on their way into the database."""
+
+    session: Session
+    storage: Storage
+    dataset: Dataset
+    rows: Sequence[Any]
+    checked: list[Checked]
+    source: str
+    correlation_id: str | None
+    patience: Patience
+
+    def upload(self) -> Upload:
+        """Whole or not at all; tried again where a concurrent change came between."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self.session.transaction(f"BEGIN; {merge.locking(self.dataset, self.patience.left())}"):
+                    return self._upload_once()
+            except Conflict:
+                if attempt == TRIES:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _upload_once(self) -> Upload:
+        result = Upload(self.rows)
+        problems = self._with_missing_parents()
+        result.ids = self._with_new_ids(problems)
+        result.rejects = [
+            Reject(i, found, _raw(self.rows[i]), row_of_object(self.dataset, self.rows[i]))
+            for i, found in enumerate(problems)
+            if found
+        ]
+        names = ("seq", *self.dataset.column_names)
+        accepted = [
+            dict(zip(names, (i, row_id, *self.checked[i].values[1:]), strict=True))
+            for i, row_id in enumerate(result.ids)
+            if row_id is not None
+        ]
+        result.counts = self._merged(accepted)
+        result.load_id = self._record(result)
+        return result
+
+    def _with_missing_parents(self) -> list[tuple[Problem, ...]]:
+        """The problems of each row, missing parents included; the parents that exist are locked."""
+        problems = [row.problems for row in self.checked]
+        for column, parent in self.dataset.references:
+            position = self.dataset.columns.index(column)
+            wanted = [row.values[position] for row in self.checked]
+            if self.patience.shrunk():
+                merge.wait_at_most(self.session, self.patience.left())
+            known = merge.lock_ids(self.session, parent, wanted)
+            for i, parent_id in enumerate(wanted):
+                if parent_id is not None and parent_id not in known:
+                    problems[i] = (*problems[i], missing_parent(column.name, parent_id))
+        return problems
+
+    def _with_new_ids(self, problems: list[tuple[Problem, ...]]) -> list[int | None]:
+        """The id of each acceptable row, a new one where it was left out."""
+        ids: list[int | None] = [None] * len(self.checked)
+        nameless = []
+        for i, row in enumerate(self.checked):
+            if not problems[i]:
+                ids[i] = int(row.values[0]) if row.values[0] is not None else None
+                if ids[i] is None:
+                    nameless.append(i)
+        if nameless:
+            explicit = {row_id for row_id in ids if row_id is not None}
+            new = merge.next_ids(self.session, self.dataset, len(nameless), explicit)
+            for i, row_id in zip(nameless, new, strict=False):
+                ids[i] = row_id
+        for i in nameless:
+            if ids[i] is None:
+                problems[i] = (Problem("id", "cannot be given: all ids are in use"),)
+        return ids
+
+    def _merged(self, accepted: list[dict[str, Any]]) -> Counts:
+        received = len(self.rows)
+        if not accepted:
+            return Counts(received=received, rejected=received)
+        columns = ", ".join(f"{c.name} {c.kind.value}" for c in self.dataset.columns)
+        source = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
+        merged = merge.upsert(self.session, self.dataset, source, rows=json.dumps(accepted))
+        return merged.counts(received, rejected=received - len(accepted))
+
+    def _record(self, result: Upload) -> int:
+        """The load of this request, its reject file stored before the transaction commits."""
+        asked = self.correlation_id
+        load_id, at = outcomes.record_request(self.session, self.dataset, self.source, result.counts, asked)
+        if result.rejects:
+            file = RejectFile(
+                self.storage.errored, self.dataset, load_id, self.source, at, place="index", correlation_id=asked
+            )
+            for reject in result.rejects:
+                file.add(reject)
+            outcomes.record_rejects(self.session, load_id, file.complete() or "", file.reasons.counted())
+        return load_id
+
+
+def _raw(row: Any) -> bytes:
+    kept = {str(k): v for k, v in row.items()} if isinstance(row, Mapping) else row
+    return json.dumps(kept, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -1,0 +1,4 @@
+"""The history of loads: one row for each file, request, restore or announced upload, and who may work on it.
+
+It imports `core` and `cloud`. Start with `claims`; what the API shows is in `history`.
+"""

@@ -1,0 +1,57 @@
+"""Loads that nobody works on any more and nobody will: the schedule ends them, and what they left is cleaned up."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chalicelib.cloud.database import Session
+from chalicelib.loads.claims import GAVE_UP, MAX_ATTEMPTS, fail, release, try_lock
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A load that was given up; an attempt may have left its reject file behind."""
+
+    load_id: int
+    dataset: str | None
+    started_at: datetime | None
+
+
+def sweep(
+    session: Session, clean_up: Callable[[Failed], None], *, restore_wait: timedelta, retry_wait: timedelta
+) -> int:
+    """Fail what nobody works on and nobody will: loads out of attempts, restores whose object never
+    came, and loads whose next attempt never did. Each is cleaned up after while nobody else can take it;
+    returns how many there were."""
+    rows = session.run(
+        "SELECT id, attempts, dataset, started_at FROM loads"
+        " WHERE status IN ('queued', 'running') AND (attempts >= :most"
+        " OR (kind = 'restore' AND attempts = 0 AND handovers = 0"
+        " AND queued_at < now() - CAST(:restore_wait AS interval))"
+        " OR queued_at < now() - CAST(:retry_wait AS interval))",
+        most=MAX_ATTEMPTS,
+        restore_wait=f"{restore_wait.total_seconds()} seconds",
+        retry_wait=f"{retry_wait.total_seconds()} seconds",
+    )
+    swept = 0
+    for load_id, attempts, dataset, started_at in rows:
+        if try_lock(session, load_id):
+            try:
+                error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
+                if fail(session, load_id, error):
+                    swept += 1
+                    clean_up(Failed(load_id, dataset, started_at))
+            finally:
+                release(session, load_id)
+    return swept
+
+
+def reported(session: Session, files: Mapping[str, int]) -> set[str]:
+    """Those of the reject files (load ids by key) that their loads name, or yet may."""
+    rows = session.run(
+        "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
+        " ON l.id = f.id AND (l.errored_key = f.key OR l.status IN ('queued', 'running'))",
+        keys=list(files),
+        ids=list(files.values()),
+    )
+    return {row[0] for row in rows}

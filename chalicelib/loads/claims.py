@@ -1,0 +1,211 @@
+"""Who may work on a load, and what a worker writes about it until the load ends.
+
+A load is one object version, one API request, one ordered restore or one announced upload. Working on an object takes
+a *session advisory lock* on the load's id. The lock ends with the connection, so a dead worker blocks nobody and needs
+no timeout, and a load never has two workers.
+
+The server ends the connection of a dead worker within seconds (see `cloud.database`). A second worker waits for longer
+than that. Both are needed: Lambda's last retry comes minutes after the first try, and if that retry were sent away,
+the load would have nobody left.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chalicelib.cloud.database import Session, lock_timeout
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
+from chalicelib.loads.announcements import AWAITS_OBJECT
+from chalicelib.loads.object_versions import ObjectCreated
+from chalicelib.loads.outcomes import Counts
+
+MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
+BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
+GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
+_NOT_DONE = "(status IN ('queued', 'running') OR (status = 'failed' AND starts_with(error, 'gave up')))"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on a load, until the connection that took it ends.
+
+    `tried_before` is whether an earlier attempt may have left something behind, which `attempt` does not
+    tell: a redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
+    Attempts are counted anew after a handover, which is none that failed.
+    """
+
+    load_id: int
+    attempt: int
+    started_at: datetime
+    sha256: str | None
+    tried_before: bool
+    correlation_id: str | None = None
+    handovers: int = 0
+
+    @property
+    def is_last_attempt(self) -> bool:
+        return self.attempt >= MAX_ATTEMPTS
+
+
+def claim(
+    session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str, *, busy_wait: float = BUSY_WAIT
+) -> Claim | None:
+    """Take the load of an object version; None where it has come to its end.
+
+    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds, and LoadGivenUp where
+    it has no attempt left: had another delivery used them up, this one must not count as a success, or its
+    event would be no dead letter.
+    """
+    load_id = _register(session, created, dataset, kind)
+    _lock(session, load_id, busy_wait)
+    rows: list[list[Any]] = []
+    try:
+        rows = session.run(
+            "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
+            " started_at = coalesce(started_at, now())"
+            " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
+            " RETURNING attempts, started_at, sha256, started_at < now(), correlation_id, handovers",
+            id=load_id,
+            most=MAX_ATTEMPTS,
+        )
+        if not rows and session.scalar(f"SELECT {_NOT_DONE} FROM loads WHERE id = :id", id=load_id):
+            raise LoadGivenUp(f"load {load_id} was given up")
+    finally:
+        if not rows:
+            release(session, load_id)
+    return Claim(load_id, *rows[0]) if rows else None
+
+
+def _register(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> int:
+    """The load of this object version, made where there is none yet."""
+    known = {"source": created.source, "version": created.version}
+    find = "SELECT id FROM loads WHERE source = :source AND version = :version"
+    adopt = (
+        "UPDATE loads SET version = :version, sequencer = :sequencer"
+        f" WHERE source = :source AND {AWAITS_OBJECT} RETURNING id"
+    )
+    create = (
+        "INSERT INTO loads (dataset, source, version, sequencer, kind, status)"
+        " VALUES (:dataset, :source, :version, :sequencer, :kind, 'queued')"
+        " ON CONFLICT (source, version) DO NOTHING RETURNING id"
+    )
+    new = {**known, "sequencer": created.sequencer}
+    load_id = (
+        session.scalar(find, **known)
+        or session.scalar(adopt, **new)
+        or session.scalar(create, **new, dataset=dataset and dataset.name, kind=kind)
+        or session.scalar(find, **known)
+    )
+    return int(load_id)
+
+
+def _lock(session: Session, load_id: int, wait: float = 0) -> None:
+    """Take a load's lock, waiting at most so many seconds for it. Raises LoadBusy."""
+    if try_lock(session, load_id):
+        return
+    try:
+        with session.transaction(f"BEGIN; {lock_timeout(wait)}"):
+            session.run("SELECT pg_advisory_lock(:id)", id=load_id)  # for the session: it outlives the transaction
+    except LockTimeout as error:
+        raise LoadBusy(f"load {load_id} is being worked on") from error
+
+
+def try_lock(session: Session, load_id: int) -> bool:
+    return bool(session.scalar("SELECT pg_try_advisory_lock(:id)", id=load_id))
+
+
+def release(session: Session, load_id: int) -> None:
+    if not session.broken:
+        session.run("SELECT pg_advisory_unlock(:id)", id=load_id)
+
+
+def progress(session: Session, claim: Claim, received: int) -> None:
+    """Show how far a running load has read. Raises ClaimLost."""
+    _update_mine(session, claim, "received = :received", received=received)
+
+
+def succeed(
+    session: Session, claim: Claim, counts: Counts, errored_key: str | None, reasons: Sequence[Mapping[str, Any]]
+) -> None:
+    """Finish a load, in the transaction that wrote its rows; `reasons` are those of its rejects, counted.
+    Raises ClaimLost.
+
+    `finished_at` is taken under the table's lock, unlike now(): it orders the loads of a key.
+    """
+    _update_mine(
+        session,
+        claim,
+        "status = 'succeeded', finished_at = clock_timestamp(), error = NULL, errored_key = :errored_key,"
+        " received = :received, inserted = :inserted, updated = :updated, unchanged = :unchanged,"
+        " superseded = :superseded, rejected = :rejected, reasons = CAST(:reasons AS jsonb)",
+        errored_key=errored_key,
+        reasons=json.dumps(reasons),
+        **vars(counts),
+    )
+
+
+def skip(session: Session, claim: Claim, reason: str) -> None:
+    _update_mine(session, claim, "status = 'skipped', received = 0, finished_at = now(), error = :r", r=reason)
+
+
+def requeue(session: Session, claim: Claim, reason: str) -> None:
+    """Hand the load back for its next attempt; until that ends, `error` says why it takes one."""
+    _update_mine(session, claim, "status = 'queued', received = 0, error = :reason", reason=reason[:2000])
+
+
+def hand_over(session: Session, claim: Claim) -> None:
+    """Leave the load to an invocation that goes on with it. Raises ClaimLost."""
+    _update_mine(
+        session, claim, "status = 'queued', attempts = 0, handovers = handovers + 1, queued_at = now(), error = NULL"
+    )
+
+
+def fail(session: Session, load_id: int, error: str) -> bool:
+    """End an unfinished load for good; False where it had already ended."""
+    failed = session.affected(
+        "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, finished_at = now()"
+        " WHERE id = :id AND status IN ('queued', 'running')",
+        id=load_id,
+        error=error[:2000],
+    )
+    return failed == 1
+
+
+def reopen(session: Session, created: ObjectCreated) -> None:
+    """Give a load that was given up, or is about to be, all its attempts again.
+
+    One that succeeded, was skipped, or failed because its object cannot be loaded stays as it is, and
+    where none was recorded there is nothing to do. Raises LoadBusy where a worker is on it.
+    """
+    load_id = session.scalar(
+        f"SELECT id FROM loads WHERE source = :source AND (version = :version OR {AWAITS_OBJECT})",  # as _register does
+        source=created.source,
+        version=created.version,
+    )
+    if load_id is None:
+        return
+    _lock(session, load_id)
+    try:
+        session.run(
+            "UPDATE loads SET status = 'queued', attempts = 0, queued_at = now(), finished_at = NULL, error = NULL"
+            f" WHERE id = :id AND {_NOT_DONE}",
+            id=load_id,
+        )
+    finally:
+        release(session, load_id)
+
+
+def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any) -> None:
+    changed = session.affected(
+        f"UPDATE loads SET {assignments} WHERE id = :id AND attempts = :attempt AND handovers = :handovers"
+        " AND status = 'running'",
+        id=claim.load_id,
+        attempt=claim.attempt,
+        handovers=claim.handovers,
+        **params,
+    )
+    if not changed:
+        raise ClaimLost(f"load {claim.load_id} was taken over")

@@ -1,0 +1,66 @@
+"""How loads end: statuses, counts, and the finished loads of API requests."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chalicelib.cloud.database import Session
+from chalicelib.core.datasets import Dataset
+
+UNFINISHED, FINAL = ("queued", "running"), ("succeeded", "failed", "skipped")
+
+
+@dataclass(frozen=True)
+class Counts:
+    received: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a load came to its end; `seconds` is what its last attempt took, None where nobody worked on it."""
+
+    dataset: str | None
+    status: str
+    seconds: float | None = None
+    counts: Counts = Counts()
+
+
+Watch = Callable[[Ended], None]
+
+
+def unwatched(_: Ended) -> None:
+    """Nobody wants to know."""
+
+
+def record_request(
+    session: Session, dataset: Dataset, source: str, counts: Counts, correlation_id: str | None = None
+) -> tuple[int, datetime]:
+    """The finished load of an API request: its id and time. Part of the request's transaction."""
+    [[load_id, at]] = session.run(
+        "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
+        " rejected, correlation_id, attempts, started_at, finished_at)"
+        " VALUES (:dataset, :source, 'api', 'succeeded', :received, :inserted, :updated, :unchanged, :superseded,"
+        " :rejected, :correlation_id, 1, now(), clock_timestamp()) RETURNING id, started_at",
+        dataset=dataset.name,
+        source=source,
+        correlation_id=correlation_id,
+        **vars(counts),
+    )
+    return load_id, at
+
+
+def record_rejects(session: Session, load_id: int, key: str, reasons: Sequence[Mapping[str, Any]]) -> None:
+    """Where the rejects of an API request are, and their reasons, counted. Part of the request's transaction."""
+    session.run(
+        "UPDATE loads SET errored_key = :key, reasons = CAST(:reasons AS jsonb) WHERE id = :id",
+        id=load_id,
+        key=key,
+        reasons=json.dumps(reasons),
+    )

@@ -1,0 +1,84 @@
+"""Unattended loads: they have begun, but the worker died, and the event that would bring another worker is lost.
+
+A worker holds its load's advisory lock (see `loads`), so a free lock means that no worker has the load now. Lambda may
+still retry the event, one and two minutes after a failure, so a load is offered again only when nothing has happened to
+it for longer than that. Its attempts and handovers show what has happened, so a claim has nothing more to write.
+
+Announced loads without an object version wait for an object, not for a worker: they are left out.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.cloud.database import Session
+from chalicelib.loads.claims import MAX_ATTEMPTS
+
+_UNFINISHED = "l.version IS NOT NULL AND l.status IN ('queued', 'running')"
+_GIVEN_UP = "l.version IS NOT NULL AND l.status = 'failed' AND starts_with(l.error, 'gave up')"
+# No connection holds a load's lock or waits for it. pg_locks shows a key of 64 bits in two halves.
+_FREE = (
+    "NOT EXISTS (SELECT FROM pg_locks k WHERE k.locktype = 'advisory' AND k.objsubid = 1"
+    " AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND (CAST(k.classid AS bigint) << 32) + CAST(k.objid AS bigint) = l.id)"
+)
+_IDLE = f"{_UNFINISHED} AND l.attempts < {MAX_ATTEMPTS} AND {_FREE}"
+
+
+@dataclass(frozen=True)
+class Unattended:
+    """A load, and the object version that it is for."""
+
+    load_id: int
+    source: str
+    version: str
+    sequencer: str | None
+
+
+def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
+    """At most `most` loads that have attempts left, and to which nothing has happened for at least `wait`.
+
+    The time counts from the first call that sees the load without a worker, or from the last call that returned it.
+    """
+    session.run(
+        "DELETE FROM idle_loads i WHERE NOT EXISTS (SELECT FROM loads l WHERE l.id = i.load_id"
+        f" AND l.attempts = i.attempts AND l.handovers = i.handovers AND {_IDLE})"
+    )
+    session.run(
+        "INSERT INTO idle_loads (load_id, attempts, handovers)"
+        f" SELECT l.id, l.attempts, l.handovers FROM loads l WHERE {_IDLE} ON CONFLICT DO NOTHING"
+    )
+    return _found(
+        session,
+        "WITH due AS (UPDATE idle_loads SET since = now() WHERE load_id IN (SELECT load_id FROM idle_loads"
+        " WHERE since <= now() - CAST(:wait AS interval) ORDER BY since, load_id LIMIT :most) RETURNING load_id)"
+        " SELECT l.id, l.source, l.version, l.sequencer FROM loads l JOIN due ON due.load_id = l.id ORDER BY l.id",
+        wait=f"{wait.total_seconds()} seconds",
+        most=most,
+    )
+
+
+def cut_off(session: Session, since: datetime, most: int) -> list[Unattended]:
+    """At most `most` unfinished loads that have lost their workers in a power cut or a long outage. Each of them has
+    all its attempts again: a cut is not the file's fault, and three cuts must not fail a good file.
+
+    Loads that were given up after `since` are included: their dead letters may be lost, too.
+    """
+    wanted = f"({_UNFINISHED} OR ({_GIVEN_UP} AND l.finished_at >= CAST(:since AS timestamptz)))"
+    # This takes the lock, and does not only look at it: a worker that comes at this moment waits, and then finds the
+    # load queued. If a worker has just ended the load, the second `wanted` notices: Postgres evaluates it again on the
+    # current row.
+    return _found(
+        session,
+        f"WITH found AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"
+        " free AS MATERIALIZED (SELECT id FROM found WHERE pg_try_advisory_xact_lock(id)),"
+        " opened AS (UPDATE loads l SET status = 'queued', attempts = 0, received = 0, queued_at = now(),"
+        f" finished_at = NULL, error = NULL FROM free WHERE l.id = free.id AND {wanted}"
+        " RETURNING l.id, l.source, l.version, l.sequencer) SELECT * FROM opened ORDER BY id",
+        since=since,
+        most=most,
+    )
+
+
+def _found(session: Session, sql: str, **params: Any) -> list[Unattended]:
+    return [Unattended(*row) for row in session.run(sql, **params)]

@@ -1,0 +1,174 @@
+"""SQLAlchemy Core metadata: dataset tables made from the declaration, and the tables that serve them.
+
+Used by migrations and their test only; statements at run time are plain SQL (see `database`).
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from chalicelib.core import datasets
+from chalicelib.core.datasets import DATASETS, Dataset, Kind
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+_TYPES: dict[Kind, TypeEngine[Any]] = {
+    Kind.ID: Integer(),
+    Kind.TEXT: Text(),
+    Kind.INSTANT: DateTime(timezone=True),
+}
+
+
+def _column(declared: datasets.Column) -> Column[object]:
+    # No index on foreign keys: each would cost a bulk load about as much as the primary key does, for
+    # the sake of deletions of parents, which are rare.
+    foreign = [ForeignKey(f"{declared.parent}.id")] if declared.parent else []
+    is_id = declared.name == "id"
+    return Column(
+        declared.name, _TYPES[declared.kind], *foreign, primary_key=is_id, nullable=False, autoincrement=False
+    )
+
+
+def dataset_table(dataset: Dataset) -> Table:
+    return Table(dataset.name, metadata, *(_column(column) for column in dataset.columns))
+
+
+DATASET_TABLES = {name: dataset_table(dataset) for name, dataset in DATASETS.items()}
+
+_COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected", "resolved")
+
+
+def _instant(name: str, *, default: bool = False) -> Column[object]:
+    """A timestamptz, mandatory where it has a default."""
+    return Column(name, DateTime(timezone=True), nullable=not default, server_default=func.now() if default else None)
+
+
+loads = Table(
+    "loads",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("dataset", Text),  # unknown for an object that is none of ours
+    Column("source", Text, nullable=False),
+    Column("version", Text),
+    Column("sequencer", Text),
+    Column("kind", Text, CheckConstraint("kind IN ('csv', 'api', 'restore')", name="kind"), nullable=False),
+    Column(
+        "status",
+        Text,
+        CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed', 'skipped')", name="status"),
+        nullable=False,
+    ),
+    *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in _COUNTS),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),  # since the last handover
+    Column("handovers", Integer, nullable=False, server_default=text("0")),  # to invocations that went on
+    Column("errored_key", Text),
+    Column("sha256", Text),
+    Column("restore_point", Text),
+    Column("error", Text),
+    Column("reasons", JSONB, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
+    Column("correlation_id", Text),  # of the request that asked for the load
+    _instant("created_at", default=True),
+    _instant("queued_at", default=True),  # later than created_at where a redrive has opened it again
+    _instant("started_at"),
+    _instant("finished_at"),
+    UniqueConstraint("source", "version"),
+    Index("loads_dataset_id_idx", "dataset", "id"),
+    Index("loads_status_id_idx", "status", "id"),
+)
+
+orphans = Table(
+    "orphans",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), nullable=False),
+    Column("row", JSON, nullable=False),
+    _instant("rejected_at", default=True),
+)
+
+staged_loads = Table(  # how far unfinished loads of large objects have come; their rows are in the schema `staged`
+    "staged_loads",
+    metadata,
+    Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("etag", Text, nullable=False),  # of the object that has been read so far
+    Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # of the unpacked CSV
+    *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
+    Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("seconds", Double, nullable=False, server_default=text("0")),  # of work
+    Column("complete", Boolean, nullable=False, server_default=text("false")),
+)
+
+landing_sweep = Table(  # one row
+    "landing_sweep",
+    metadata,
+    Column("starts_at", DateTime(timezone=True), primary_key=True),  # older objects are left alone
+    Column("swept_at", DateTime(timezone=True), nullable=False),  # when the last sweep began
+    Column("key_marker", Text, nullable=False, server_default=""),  # how far it has come in the list of versions
+    Column("version_marker", Text, nullable=False, server_default=""),
+)
+
+idle_loads = Table(  # unfinished loads that no worker holds; the counters show whether one held them meanwhile
+    "idle_loads",
+    metadata,
+    Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("attempts", Integer, nullable=False),
+    Column("handovers", Integer, nullable=False),
+    _instant("since", default=True),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("role", Text, CheckConstraint("role IN ('reader', 'writer', 'operator')", name="role"), nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the secret
+    _instant("created_at", default=True),
+    _instant("revoked_at"),
+)
+
+dataset_state = Table(
+    "dataset_state",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),  # grows with every change; kept by triggers
+    Column("last_id", Integer, nullable=False, server_default=text("0")),  # largest id ever given out
+)
+
+quarterly_hires = Table(
+    "quarterly_hires",
+    metadata,
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    Column("department_id", Integer, primary_key=True, autoincrement=False),
+    Column("job_id", Integer, primary_key=True, autoincrement=False),
+    *(Column(f"q{quarter}", Integer, nullable=False, server_default=text("0")) for quarter in range(1, 5)),
+)

@@ -1,0 +1,53 @@
+"""How things stand, whether or not anything happens: looked at by a schedule."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from chalicelib.backups import manifest
+from chalicelib.backups.snapshot import origin, versions
+from chalicelib.cloud.buckets import Bucket
+from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.queues import DeadLetters
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.errors import Unavailable
+from chalicelib.monitoring import readiness
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """Each is None where it could not be found out.
+
+    `backup_age` is the age of the newest complete restore point in seconds, None before the first one.
+    `backup_lag` is 0 while that holds all there is, else its age: no change that would be lost is older.
+    `dead_letters` is about how many events wait for a redrive, `orphans` how many rows wait for their parents.
+    """
+
+    backup_age: float | None = None
+    backup_lag: float | None = None
+    dead_letters: int | None = None
+    orphans: int | None = None
+
+
+def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
+    newest = _newest(storage.backup)
+    age = newest.age(datetime.now(UTC)).total_seconds() if newest else None
+    lag = orphans = None
+    try:
+        with database.session() as session:
+            orphans = int(session.scalar("SELECT count(*) FROM orphans"))
+            if newest is not None:
+                lag = 0.0 if _holds_all(session, newest) else age
+    except Unavailable:
+        pass
+    return Gauges(age, lag, readiness.depth(letters), orphans)
+
+
+def _newest(bucket: Bucket) -> manifest.Manifest | None:
+    try:
+        return manifest.newest(bucket)
+    except Unavailable:
+        return None
+
+
+def _holds_all(session: Session, newest: manifest.Manifest) -> bool:
+    return newest.origin == origin(session) and versions(session, newest.tables) == newest.versions

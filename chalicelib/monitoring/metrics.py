@@ -1,0 +1,95 @@
+"""What the platform measures, as log lines that CloudWatch makes metrics of.
+
+The lines are in CloudWatch's embedded metric format: a function that writes one makes no call, needs no right
+and waits for nobody. AWS describes the format in "Specification: Embedded metric format" of its CloudWatch
+User Guide. Dimensions have few values each, since every combination is a metric that is paid for; what tells
+one load or invocation from another is in the line as in every other line of the log, beside the numbers.
+
+Metrics are written at every LOG_LEVEL.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.loads.outcomes import Ended
+
+if TYPE_CHECKING:
+    from chalicelib.monitoring.gauges import Gauges  # with all that it looks at
+
+NAMESPACE, SERVICE = "Hireflow", "hireflow"
+UNITS = {
+    "RowsReceived": "Count",
+    "RowsRejected": "Count",
+    "LoadSeconds": "Seconds",
+    "RowsPerSecond": "Count/Second",
+    "LoadsFailed": "Count",
+    "BackupSeconds": "Seconds",
+    "BackupRows": "Count",
+    "BackupBytes": "Bytes",
+    "BackupAge": "Seconds",
+    "BackupLag": "Seconds",
+    "DeadLetters": "Count",
+    "OrphansWaiting": "Count",
+}
+Values = Mapping[str, float | None]
+_MOMENT = 0.001  # seconds: the least that is told
+
+_log = logging.getLogger("hireflow.metrics")
+_log.setLevel(logging.INFO)
+
+
+class Metrics:
+    """The metrics of one stage."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+
+    def of_load(self, load: Ended) -> None:
+        """A load that came to its end; of one that was skipped there is nothing to measure."""
+        if load.status == "skipped":
+            return
+        counts, seconds = load.counts, load.seconds
+        worked: Values = {}
+        if load.status == "succeeded" and seconds is not None:
+            worked = {
+                "RowsReceived": counts.received,
+                "RowsRejected": counts.rejected,
+                "RowsPerSecond": counts.received / max(seconds, _MOMENT),
+            }
+        failed = int(load.status == "failed")  # 0 as well: an alarm needs to see that all is well
+        self._write("load", {**worked, "LoadSeconds": seconds, "LoadsFailed": failed}, dataset=load.dataset)
+
+    def of_backup(self, done: Mapping[str, Any]) -> None:
+        """What `run_backup` returns; without a new restore point there is nothing to measure."""
+        if done["outcome"] != "created":
+            return
+        tables = done["tables"].values()
+        rows, size = (sum(table[name] for table in tables) for name in ("rows", "bytes"))
+        measured = {"BackupSeconds": done["seconds"], "BackupRows": rows, "BackupBytes": size}
+        self._write("backup", measured, restore_point=done["restore_point"])
+
+    def of_gauges(self, found: "Gauges") -> None:
+        """How things stand; what could not be found out is left out."""
+        self._write(
+            "stage",
+            {
+                "BackupAge": found.backup_age,
+                "BackupLag": found.backup_lag,
+                "DeadLetters": found.dead_letters,
+                "OrphansWaiting": found.orphans,
+            },
+        )
+
+    def _write(self, what: str, values: Values, *, dataset: str | None = None, **properties: Any) -> None:
+        """One line; every metric counts for all of the stage, and for the dataset where there is one."""
+        measured = {name: round(value, 3) for name, value in values.items() if value is not None}
+        dimensions = {"service": SERVICE, "stage": self._stage} | ({"dataset": dataset} if dataset else {})
+        directive = {
+            "Namespace": NAMESPACE,
+            "Dimensions": [["service", "stage"], *([list(dimensions)] if dataset else [])],
+            "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in measured],
+        }
+        described = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+        _log.info("metrics of a %s", what, extra={"emf": described, **dimensions, **properties, **measured})

@@ -1,0 +1,52 @@
+"""Whether what the service stands on is there; asked for by /health and by the dashboard."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.cloud.buckets import Bucket
+from chalicelib.cloud.database import Database
+from chalicelib.cloud.queues import DeadLetters
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.errors import HireflowError
+
+OK, AWAY = "ok", "unavailable"
+
+
+def checks(database: Database, storage: Storage) -> dict[str, str]:
+    """ "ok" or "unavailable" for the database and every bucket."""
+    found = {"database": _state(_answers(database))}
+    for name in ("landing", "errored", "backup"):
+        bucket: Bucket = getattr(storage, name)
+        found[f"{name}_bucket"] = _state(bucket.reachable())
+    return found
+
+
+def depth(letters: DeadLetters) -> int | None:
+    """About how many events wait for a redrive; None where the queue cannot be asked. No matter for the status."""
+    try:
+        return letters.depth()
+    except HireflowError:
+        return None
+
+
+def last_backup(storage: Storage) -> dict[str, Any] | None:
+    """The newest restore point and its age in seconds; None where there is no backup yet."""
+    from chalicelib.backups import manifest
+
+    newest = manifest.newest(storage.backup)
+    if newest is None:
+        return None
+    age = newest.age(datetime.now(UTC)).total_seconds()
+    return {"restore_point": newest.restore_point, "age_seconds": round(age, 1)}
+
+
+def _state(works: bool) -> str:
+    return OK if works else AWAY
+
+
+def _answers(database: Database) -> bool:
+    try:
+        with database.session() as session:
+            return bool(session.scalar("SELECT 1"))
+    except HireflowError:
+        return False

@@ -1,0 +1,268 @@
+"""The landing sweep: it offers to the ingest function again the objects in the landing bucket that have no load, and
+the loads that no worker holds.
+
+S3 and Lambda deliver events at least once, but they do not retry for ever: an event is lost if the function cannot run
+for six hours, or if the emulator loses its power. The bucket is the source of truth. The sweep compares the list of its
+versions with the loads, page by page. A cursor in the database remembers how far it has come.
+
+Three things limit it. Versions older than `starts_at` are never offered (see the migration 0006). A periodic sweep
+leaves young versions to their events. And each sweep has a budget of pages, offers and seconds; the next sweep goes on
+from there. With 1000 versions a page, two sweeps compare 100,000 objects. So an object whose event is lost is offered
+at most 14 minutes after it came: 5 minutes of age, 6 minutes for two sweeps, and 3 minutes until the next scheduled
+one.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import groupby
+from typing import Protocol
+from urllib.parse import quote, unquote
+
+from chalicelib.cloud.buckets import Bucket, Position, Version, VersionPage
+from chalicelib.cloud.database import Database, Session, lock_timeout
+from chalicelib.core.errors import NotFound, Unavailable
+from chalicelib.ingest import orphans
+from chalicelib.loads import unattended
+from chalicelib.recovery.offers import Offer, event_of_load, event_of_version
+from chalicelib.recovery.pacing import AT_ONCE, Paced
+
+OUTAGE = timedelta(minutes=10)  # so long without a sweep means that everything was down
+LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up since then may have lost its dead letter
+TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another one to end
+LOCK = (0x68697265, 1)  # advisory lock of the database: one sweep at a time
+NO_VERSION = "null"  # the version id in a bucket without versioning
+KNOWN = (  # which versions have a load, or belong to a restore that has ended and does not need them any more
+    "SELECT o.n FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[]), CAST(:kept AS boolean[]))"
+    " WITH ORDINALITY AS o (source, version, kept, n), LATERAL ("
+    "(SELECT FROM loads l WHERE o.kept AND l.source = o.source AND l.version = o.version LIMIT 1) UNION ALL "
+    "(SELECT FROM loads l WHERE NOT o.kept AND l.source = o.source AND starts_with(l.version, o.version) LIMIT 1)"
+    " UNION ALL (SELECT FROM loads l WHERE l.source = o.source AND l.version IS NULL AND l.kind = 'restore'"
+    " AND l.status NOT IN ('queued', 'running') LIMIT 1)) AS of_it"
+)
+_log = logging.getLogger("hireflow.landing")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """`age` is how old a version must be before its event counts as lost; `idle` is how long a load must be without a
+    worker before it is offered again. Both are longer than the two minutes that Lambda waits before its last retry."""
+
+    age: timedelta = timedelta(minutes=5)
+    idle: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one sweep may do. Versions of one key are offered together, so it may offer a few more than `offers`."""
+
+    pages: int = 50
+    offers: int = 1000
+    seconds: float = 180
+    at_once: int = AT_ONCE
+
+
+PATIENCE = Patience()
+PERIODIC = Budget()
+AFTER_RESTART = Budget(pages=10**6, offers=10**6)
+
+
+class Listing(Protocol):
+    """A bucket's list of versions."""
+
+    def version_page(self, after: Position) -> VersionPage: ...
+    def is_deleted(self, key: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The comparison of the landing bucket with the loads. `known` returns the versions that need not be offered;
+    only versions that S3 stored from `since` until before `before` are offered."""
+
+    landing: Listing
+    known: Callable[[Sequence[Version]], Collection[Version]]
+    offer: Callable[[Version], None]
+    since: datetime
+    before: datetime
+
+    def run(self, cursor: Position, *, pages: int, offers: int, until: float) -> Position:
+        """Offer the missing versions after `cursor`. `until` is a time of time.monotonic(). Returns the cursor of the
+        next run."""
+        offered = 0
+
+        def is_spent() -> bool:
+            return offered >= offers or time.monotonic() >= until
+
+        for _ in range(pages):
+            page = self.landing.version_page(cursor)
+            for versions in self._missing(page):
+                if is_spent():
+                    return cursor
+                if not self._began_earlier(cursor, versions):
+                    for version in reversed(versions):
+                        self.offer(version)
+                    offered += len(versions)
+                cursor = _behind(page, versions[0].key)
+            if page.next is None:
+                return Position()
+            cursor = page.next
+            if is_spent():
+                break
+        return cursor
+
+    def _missing(self, page: VersionPage) -> Iterator[list[Version]]:
+        """The versions of a page that have to be offered, grouped by key, newest first."""
+        seen = [version for version in page.versions if self._is_eligible(version, page.deleted)]
+        known = self.known(seen)  # asked even if `seen` is empty: a connection idle for two minutes is closed
+        for _, versions in groupby((version for version in seen if version not in known), lambda v: v.key):
+            yield list(versions)
+
+    def _is_eligible(self, version: Version, deleted: Collection[str]) -> bool:
+        """A key whose newest version is a delete marker was withdrawn. A key with NUL can never have a load."""
+        is_file = not version.key.endswith("/") and "\0" not in version.key
+        return is_file and version.key not in deleted and self.since <= version.modified < self.before
+
+    def _began_earlier(self, cursor: Position, versions: Sequence[Version]) -> bool:
+        """Whether a delete marker on an earlier page withdrew these versions."""
+        key = versions[0].key
+        return key == cursor.key and self.landing.is_deleted(key)
+
+
+def _behind(page: VersionPage, key: str) -> Position:
+    """The position after the last version of a key on a page."""
+    last = next(version for version in reversed(page.versions) if version.key == key)
+    return Position(key, last.version_id)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the last sweep has stored for this one."""
+
+    starts_at: datetime
+    swept_at: datetime
+    cursor: Position
+    is_restart: bool  # also after an outage; the cursor is then at the beginning
+
+
+def sweep(
+    database: Database,
+    landing: Bucket,
+    offer: Offer,
+    *,
+    restarted: bool = False,
+    patience: Patience = PATIENCE,
+    budget: Budget | None = None,
+) -> int:
+    """Offer objects again that would otherwise not be loaded. Returns their number; 0 if another sweep is running.
+
+    After a restart (or an outage, which a sweep notices by itself) it does not wait for events: it offers versions of
+    any age, from the beginning of the list, and unfinished loads have all their attempts again. If S3 or Lambda is
+    away, the next sweep goes on. Raises DatabaseUnavailable, and LockTimeout if the sweep after a restart has to wait
+    too long for another one.
+    """
+    with database.session() as session:
+        if not _turn(session, restarted):
+            return 0
+        try:
+            return _sweep(session, landing, offer, _begin(session, restarted), patience, budget)
+        finally:
+            if not session.broken:
+                session.run("SELECT pg_advisory_unlock({}, {})".format(*LOCK))
+
+
+def _turn(session: Session, restarted: bool) -> bool:
+    """Take the lock: one sweep at a time. A periodic sweep that finds it taken can be skipped, since it comes again.
+    The sweep after a restart comes once, so it waits."""
+    if not restarted:
+        return bool(session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)))
+    with session.transaction(f"BEGIN; {lock_timeout(TURN_WAIT)}"):
+        session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
+    return True
+
+
+def _sweep(
+    session: Session, landing: Bucket, offer: Offer, state: _State, patience: Patience, budget: Budget | None
+) -> int:
+    if state.is_restart:
+        budget = budget or AFTER_RESTART
+        loads = unattended.cut_off(session, state.swept_at - LAST_LETTERS, budget.offers)
+    else:
+        budget = budget or PERIODIC
+        loads = unattended.idle(session, patience.idle, budget.offers)
+    paced = Paced(session, offer, budget.at_once, time.monotonic() + budget.seconds)
+    try:
+        for load in loads:
+            paced(load.source, load.version, event_of_load(load))
+            _log.info("load offered again", extra={"load_id": load.load_id})
+        _compare(session, landing, paced, state, patience.age, budget)
+    except (NotFound, Unavailable) as error:
+        if session.broken:
+            raise
+        # S3 may not accept a version that has been deleted for good as a marker: the next sweep starts after its key.
+        _save(session, Position(state.cursor.key))
+        _log.warning("the sweep of the landing bucket ended early: %s", error.detail)
+    return paced.offered
+
+
+def _compare(session: Session, landing: Bucket, paced: Paced, state: _State, age: timedelta, budget: Budget) -> None:
+    def offer(version: Version) -> None:
+        source = landing.url(version.key)
+        _remind(session, source)
+        paced(source, version.version_id, event_of_version(landing.name, version))
+        _log.info("object offered again", extra={"version_id": version.version_id})
+
+    before = datetime.max.replace(tzinfo=UTC) if state.is_restart else datetime.now(UTC) - age
+    comparison = Comparison(landing, partial(_known, session, landing), offer, state.starts_at, before)
+    offers = budget.offers - paced.offered
+    _save(session, comparison.run(state.cursor, pages=budget.pages, offers=offers, until=paced.until))
+
+
+def _begin(session: Session, restarted: bool) -> _State:
+    [[starts_at, swept_at, key, version]] = session.run(
+        "SELECT starts_at, swept_at, key_marker, version_marker FROM landing_sweep"
+    )
+    session.run("UPDATE landing_sweep SET swept_at = now()")
+    anew = restarted or datetime.now(UTC) - swept_at > OUTAGE
+    if anew:
+        _remind_all(session)
+        orphans.extend(session, swept_at)
+    return _State(starts_at, swept_at, Position() if anew else Position(unquote(key), version), anew)
+
+
+def _save(session: Session, cursor: Position) -> None:
+    session.run(
+        "UPDATE landing_sweep SET key_marker = :key, version_marker = :version",
+        key=quote(cursor.key),  # a key may hold characters that Postgres does not accept
+        version=cursor.version_id,
+    )
+
+
+def _remind(session: Session, source: str) -> None:
+    """Restart the wait of an announced load whose object is offered, or it might fail before its object is claimed."""
+    session.run(
+        "UPDATE loads SET queued_at = now() WHERE source = :source AND version IS NULL AND status = 'queued'",
+        source=source,
+    )
+
+
+def _remind_all(session: Session) -> None:
+    """Do the same for all announced loads: their wait went on while nothing could be offered. Their objects may come
+    late in the list, or only in the next sweep. In the meantime another call of the sweep function would fail them, and
+    a restore would stay failed."""
+    session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
+
+
+def _known(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
+    """The versions that need not be offered. Each is looked up by the unique index on (source, version).
+    In a bucket without versioning a load's version begins with the ETag."""
+    kept = [version.version_id != NO_VERSION for version in versions]
+    rows = session.run(
+        KNOWN,
+        sources=[landing.url(version.key) for version in versions],
+        versions=[v.version_id if k else f"{v.etag}:" for v, k in zip(versions, kept, strict=True)],
+        kept=kept,
+    )
+    return {versions[number - 1] for [number] in rows}

@@ -1,0 +1,73 @@
+"""What the schedule puts right: loads nobody will finish, uploads that never came, orphans that a crash or a
+race left, tables and reject files whose load was not committed after all.
+
+A reject file is stored just before its load commits. Where the commit fails, or the file of a failed load
+cannot be deleted at once, it is left over: it reports rows of a load that never was.
+"""
+
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.storage import Storage
+from chalicelib.core import logs
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import StorageUnavailable
+from chalicelib.ingest import orphans, resumable
+from chalicelib.ingest.rejects import file_key, files_between
+from chalicelib.ingest.upload_forms import FORM_SECONDS
+from chalicelib.loads import abandoned, announcements, outcomes
+from chalicelib.loads.abandoned import Failed
+from chalicelib.loads.outcomes import Ended, Watch
+
+RESTORE_WAIT = timedelta(minutes=15)  # for an ordered restore's object to come
+UPLOAD_WAIT = timedelta(seconds=FORM_SECONDS, hours=1)  # S3 takes to its end what was begun before the form expired
+RETRY_WAIT = timedelta(hours=6)  # Lambda keeps an event no longer
+STRAY_WAIT = timedelta(minutes=15)  # no commit comes so long after its reject file
+STRAYS_SOUGHT = timedelta(hours=1)  # for so long a left-over file is looked for after its load's last chance
+_log = logging.getLogger("hireflow.upkeep")
+
+
+def sweep(
+    database: Database,
+    storage: Storage,
+    *,
+    grace: timedelta,
+    restore_wait: timedelta = RESTORE_WAIT,
+    upload_wait: timedelta = UPLOAD_WAIT,
+    retry_wait: timedelta = RETRY_WAIT,
+    stray_wait: timedelta = STRAY_WAIT,
+    watch: Watch = outcomes.unwatched,
+) -> dict[str, int]:
+    """Returns {"failed": loads given up and uploads that never came, "healed": orphans loaded,
+    "removed": left-over reject files}; tells `watch` of every load given up."""
+
+    def clean_up(load: Failed) -> None:
+        with logs.about(load_id=load.load_id):
+            _log.warning("load given up")
+            watch(Ended(load.dataset, "failed"))
+        if load.dataset is not None and load.started_at is not None:
+            with suppress(StorageUnavailable):  # it is looked for again as a left-over file
+                storage.errored.delete(file_key(load.dataset, load.started_at, load.load_id))
+
+    with database.session() as session:
+        failed = announcements.expire_uploads(session, upload_wait)
+        failed += abandoned.sweep(session, clean_up, restore_wait=restore_wait, retry_wait=retry_wait)
+        resumable.discard_ended(session)
+        healed = orphans.heal_all(session, grace)
+        until = datetime.now(UTC) - stray_wait
+        removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)
+    return {"failed": failed, "healed": healed, "removed": removed}
+
+
+def _remove_strays(session: Session, storage: Storage, since: datetime, until: datetime) -> int:
+    """Delete the reject files of loads begun in this time that no load names or will name."""
+    strays: list[str] = []
+    for dataset in DATASETS:
+        files = files_between(storage.errored, dataset, since, until)
+        if files:
+            strays += files.keys() - abandoned.reported(session, files)
+    if strays:
+        storage.errored.delete(*strays)
+    return len(strays)

@@ -1,0 +1,163 @@
+"""Who is let in: every route, every role, and tokens that are none."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from chalice.test import Client
+
+from app import app
+from chalicelib.api import docs_routes
+from chalicelib.api.http.access import PUBLIC, needed
+from chalicelib.auth import tokens
+from chalicelib.auth.tokens import Role
+from chalicelib.cloud.database import Database
+from chalicelib.core.errors import NotFound, Unprocessable
+from chalicelib.services import services
+from tests.integration.http_api import Answer, Api
+from tests.integration.s3_fixtures import S3
+
+ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
+GUARDED = [(method, path) for method, path in ROUTES if not (method == "GET" and path in PUBLIC)]
+
+
+@pytest.fixture
+def guarded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """The API of a stage that asks for tokens."""
+    monkeypatch.setenv("HIREFLOW_AUTH", "on")
+    services().database.close()
+    services.cache_clear()
+    with services().database.session() as session:
+        session.run("DELETE FROM tokens")
+    with Client(app) as client:
+        yield Api(client)
+
+
+def token(role: str) -> str:
+    with services().database.session() as session:
+        return str(tokens.create(session, role)["token"])
+
+
+def send(api: Api, method: str, path: str, authorization: str | None) -> Answer:
+    concrete = path.replace("{year}", "2021").replace("{load_id}", "1")
+    headers = {"Content-Type": "application/json"} | ({"Authorization": authorization} if authorization else {})
+    return api.send(method, concrete, b"{}" if method == "POST" else b"", headers)
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_nobody_gets_in_without_a_token(guarded: Api, method: str, path: str) -> None:
+    answer = send(guarded, method, path, None)
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="hireflow"'
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_a_role_may_do_what_it_is_for_and_no_more(guarded: Api, method: str, path: str, role: Role) -> None:
+    answer = send(guarded, method, path, f"Bearer {token(role.value)}")
+    asked = needed(method, path)
+    assert asked is not None
+    if role.includes(asked):
+        assert answer.status not in (401, 403)
+    else:
+        assert answer.status == 403
+        assert asked.value in answer.body["detail"]
+        assert "insufficient_scope" in answer.headers["WWW-Authenticate"]
+
+
+def test_what_each_kind_of_route_asks_for() -> None:
+    assert needed("GET", "/loads/{load_id}") is Role.READER
+    assert needed("POST", "/job/upload") is needed("POST", "/job/upload/batch") is Role.WRITER
+    assert needed("POST", "/uploads") is needed("DELETE", "/uploads/{load_id}") is Role.WRITER
+    assert needed("POST", "/job/backup/restore") is needed("DELETE", "/loads/{load_id}") is Role.OPERATOR
+    assert needed("GET", "/health") is None
+    assert needed("POST", "/health") is Role.OPERATOR
+
+
+def test_a_stranger_learns_of_the_health_only_whether_it_is_good(guarded: Api) -> None:
+    assert send(guarded, "GET", "/health", None).body == {"status": "ok"}
+    assert send(guarded, "GET", "/health", "Bearer hf_nonsense").body == {"status": "ok"}
+    assert send(guarded, "GET", "/health", f"Bearer {token('reader')}").body["database"] == "ok"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
+def test_the_scheme_may_be_written_in_any_case(guarded: Api, scheme: str) -> None:
+    assert send(guarded, "GET", "/loads", f"{scheme} {token('reader')} ").status == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["{}", "Basic {}", "Token {}", "Bearer", "Bearer {}x", "Bearer x{}", "Bearer {} {}", "Bearer hf_", "Bearer é"],
+)
+def test_what_is_not_a_token_of_ours(guarded: Api, authorization: str) -> None:
+    good = token("operator")
+    assert send(guarded, "GET", "/loads", authorization.replace("{}", good)).status == 401
+
+
+def test_the_right_id_with_another_secret_is_no_token(guarded: Api) -> None:
+    one, other = token("operator").split("_", 2), token("operator").split("_", 2)
+    assert send(guarded, "GET", "/loads", f"Bearer hf_{one[1]}_{other[2]}").status == 401
+
+
+def test_a_revoked_token_is_refused_from_the_next_request_on(guarded: Api) -> None:
+    good = token("reader")
+    assert send(guarded, "GET", "/loads", f"Bearer {good}").status == 200
+    with services().database.session() as session:
+        first = tokens.revoke(session, good)
+        assert tokens.revoke(session, first["id"]) == first
+    assert send(guarded, "GET", "/loads", f"Bearer {good}").status == 401
+
+
+def test_no_secret_is_stored_or_listed(database: Database) -> None:
+    with database.session() as session:
+        made = tokens.administer(session, {"action": "create", "role": "writer", "note": "import"})
+        secret = made["token"].split("_", 2)[2]
+        assert secret not in str(session.run("SELECT t::text FROM tokens t"))
+        shown = tokens.administer(session, {"action": "list"})
+        assert secret not in json.dumps(shown)
+        assert {"role": "writer", "note": "import", "revoked_at": None}.items() <= shown[0].items()
+
+
+@pytest.mark.parametrize("order", [{}, {"action": "drop"}, {"action": "create"}, {"action": "create", "role": "admin"}])
+def test_an_order_that_makes_no_sense_is_refused(database: Database, order: dict[str, str]) -> None:
+    with database.session() as session, pytest.raises(Unprocessable):
+        tokens.administer(session, order)
+
+
+def test_only_tokens_that_exist_are_revoked(database: Database) -> None:
+    with database.session() as session, pytest.raises(NotFound):
+        tokens.administer(session, {"action": "revoke", "token": "ffffffffffffffff"})
+
+
+def test_the_database_that_is_away_is_a_503_and_not_a_401(guarded: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    services().database.close()
+    services.cache_clear()
+    monkeypatch.setenv("DATABASE_URL", "postgresql+pg8000://u:p@127.0.0.1:1/nothing")
+    answer = send(guarded, "GET", "/loads", "Bearer hf_0123456789abcdef_" + "a" * 43)
+    assert answer.status == 503
+    assert answer.headers["Retry-After"]
+
+
+def test_tokens_are_not_asked_for_where_authentication_is_off(api: Api, s3: S3) -> None:
+    assert send(api, "GET", "/loads", None).status == 200
+
+
+def test_the_document_asks_for_tokens_where_the_stage_does(guarded: Api) -> None:
+    docs_routes._document.cache_clear()
+    told = guarded.get("/openapi.json").body
+    docs_routes._document.cache_clear()  # it is made once for a process, whose stage never changes
+    asked = {(m.upper(), path): o.get("x-role") for path, item in told["paths"].items() for m, o in item.items()}
+    assert asked == {(m, path): role.value if (role := needed(m, path)) else None for m, path in ROUTES}
+
+
+def test_no_log_holds_a_token(
+    guarded: Api, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    good = token("reader")
+    secret = good.split("_", 2)[2]
+    for sent in (good, good[:-1] + "-"):
+        send(guarded, "GET", "/loads", f"Bearer {sent}")
+        send(guarded, "POST", "/job/upload", f"Bearer {sent}")
+    assert caplog.records
+    assert secret[:-1] not in caplog.text + capsys.readouterr().out + str([vars(record) for record in caplog.records])

@@ -1,0 +1,301 @@
+"""POST /<dataset>/upload and /upload/batch."""
+
+import json
+import math
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from chalicelib.cloud.database import Database
+from chalicelib.core.datasets import DATASETS, MAX_ID
+from chalicelib.core.errors import LockTimeout
+from chalicelib.ingest import orphans
+from chalicelib.ingest.rows import upload
+from tests.integration.http_api import Answer, Api
+from tests.integration.landing import GRACE, Landing, Row
+from tests.integration.s3_fixtures import S3
+
+ANN = {"id": 1, "name": "Ann", "datetime": "2021-07-27T16:02:08Z", "department_id": 1, "job_id": 1}
+
+
+def rows(database: Database, sql: str) -> list[list[Any]]:
+    with database.session() as session:
+        return session.run(sql)
+
+
+def departments(database: Database) -> list[list[Any]]:
+    return rows(database, "SELECT id, department FROM departments ORDER BY id")
+
+
+def test_a_row_is_inserted_updated_or_unchanged(api: Api, database: Database) -> None:
+    path = "/department/upload"
+    first = api.post(path, {"id": 7, "department": " Sales "})
+    assert (first.status, first.body["id"], first.body["outcome"]) == (201, 7, "inserted")
+    same = api.post(path, {"id": "7", "department": "Sales"})
+    assert (same.status, same.body["outcome"]) == (200, "unchanged")
+    other = api.post(path, {"id": 7, "department": "Ops"})
+    assert (other.status, other.body["outcome"]) == (200, "updated")
+    assert departments(database) == [[7, "Ops"]]
+    assert api.get(f"/loads/{other.body['load_id']}").body["updated"] == 1
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
+def test_a_missing_row_id_is_given(api: Api, dataset: Any) -> None:
+    api.post("/department/upload", {"department": "Sales"})
+    api.post("/job/upload", {"job": "Clerk"})
+    row = {"name": "Ann", "datetime": "2021-07-27", "department_id": 1, "job_id": 1, "department": "D", "job": "J"}
+    sent = {name: row[name] for name in dataset.column_names[1:]}
+    ids = [api.post(f"/{dataset.route}/upload", body).body["id"] for body in (sent, {**sent, "id": None})]
+    assert ids == ([1, 2] if dataset.references else [2, 3])
+
+
+def test_new_ids_are_larger_than_any_in_use(api: Api, database: Database) -> None:
+    def post(row: Row) -> Any:
+        return api.post("/department/upload", row).body["id"]
+
+    post({"id": 41, "department": "a"})
+    assert post({"department": "b"}) == 42
+    assert rows(database, "DELETE FROM departments WHERE id = 42") == []
+    assert post({"department": "c"}) == 43, "an id is not given twice"
+    batch = {"data": [{"department": "d"}, {"id": 99, "department": "e"}, {"department": "f"}]}
+    assert api.post("/department/upload/batch", batch).body["inserted"] == 3
+    assert [row[0] for row in departments(database)] == [41, 43, 99, 100, 101]
+
+
+def test_the_largest_id_does_not_break_new_ones(api: Api, database: Database) -> None:
+    def post(row: Row) -> Answer:
+        return api.post("/department/upload", row)
+
+    assert post({"id": MAX_ID, "department": "top"}).status == 201
+    assert [post({"department": "x"}).body["id"] for _ in range(2)] == [1, 2]
+    batch = {"data": [{"id": 3, "department": "y"}, {"department": "z"}]}
+    assert api.post("/department/upload/batch", batch).body["inserted"] == 2
+    assert rows(database, "DELETE FROM departments WHERE id > 1000") == []
+    assert post({"department": "again"}).body["id"] == 5, "larger than every id in use, as one is free again"
+
+
+def test_a_broken_row_is_refused_with_all_reasons_and_logged(api: Api, s3: S3) -> None:
+    row = {**ANN, "name": "", "department_id": 5, "job_id": None, "datetime": "soon"}
+    answer = api.post("/hired_employee/upload", row)
+    assert answer.status == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.body["errors"] == [
+        {"field": "name", "reason": "name is missing"},
+        {"field": "datetime", "reason": "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"},
+        {"field": "job_id", "reason": "job_id is missing"},
+        {"field": "department_id", "reason": "department_id 5 does not exist"},
+    ]
+    load = api.get(f"/loads/{answer.body['load_id']}").body
+    assert (load["kind"], load["status"], load["rejected"]) == ("api", "succeeded", 1)
+    [line] = s3.client.get_object(Bucket="test-errored", Key=load["errored_key"])["Body"].read().splitlines()
+    reject = json.loads(line)
+    assert (reject["index"], reject["fields"]) == (0, ["name", "datetime", "job_id", "department_id"])
+    assert reject["row"] == {**{k: str(v) for k, v in row.items()}, "job_id": None}
+    assert json.loads(reject["raw"]) == row
+    assert "line" not in reject
+
+
+def test_a_batch_takes_the_good_rows(api: Api, database: Database) -> None:
+    data: list[Any] = [{"id": n, "department": f"Department {n}"} for n in range(1, 1001)]
+    data[10], data[500], data[999] = {"id": "x", "department": "d"}, {"id": 3}, "row"
+    answer = api.post("/department/upload/batch", {"data": data})
+    assert answer.status == 200
+    assert {k: v for k, v in answer.body.items() if k not in ("rejected", "load_id")} == {
+        "received": 1000,
+        "inserted": 997,
+        "updated": 0,
+        "unchanged": 0,
+        "superseded": 0,
+    }
+    assert answer.body["rejected"] == [
+        {
+            "index": 10,
+            "reasons": ["id is not a whole number from 1 to 2147483647"],
+            "fields": ["id"],
+            "row": {"id": "x", "department": "d"},
+        },
+        {"index": 500, "reasons": ["department is missing"], "fields": ["department"], "row": {"id": 3}},
+        {"index": 999, "reasons": ["the row is not an object"], "fields": [], "row": "row"},
+    ]
+    assert len(departments(database)) == 997
+
+
+def test_a_larger_batch_stores_nothing(api: Api, database: Database) -> None:
+    answer = api.post("/department/upload/batch", {"data": [{"department": "x"}] * 1001})
+    assert (answer.status, answer.body["title"]) == (413, "Too large")
+    assert departments(database) == []
+    assert api.get("/loads").body["loads"] == []
+
+
+def test_a_batch_without_a_good_row(api: Api) -> None:
+    answer = api.post("/job/upload/batch", {"data": [{"id": 1}, {"job": 5}]})
+    assert answer.status == 422
+    assert (answer.body["title"], answer.body["received"]) == ("Unprocessable content", 2)
+    assert [reject["index"] for reject in answer.body["rejected"]] == [0, 1]
+
+
+def test_the_last_of_an_id_in_a_batch_wins(api: Api, database: Database) -> None:
+    data = [{"id": 1, "department": "a"}, {"id": 1, "department": "b"}, {"id": 1, "department": ""}]
+    answer = api.post("/department/upload/batch", {"data": data}).body
+    assert (answer["inserted"], answer["superseded"], len(answer["rejected"])) == (1, 1, 1)
+    assert departments(database) == [[1, "b"]]
+
+
+@pytest.mark.parametrize("body", [[], {}, {"data": []}, {"data": {}}, {"data": None}, {"rows": [1]}, 5, None, "x"])
+def test_any_other_shape_of_a_batch(api: Api, body: Any) -> None:
+    answer = api.post("/department/upload/batch", json.dumps(body).encode())
+    assert answer.status == 422
+    assert api.get("/loads").body["loads"] == []
+
+
+@pytest.mark.parametrize("body", [[{"department": "x"}], 5, None, "x"])
+def test_a_single_row_must_be_an_object(api: Api, body: Any) -> None:
+    assert api.post("/department/upload", json.dumps(body).encode()).status == 422
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"id": NaN}', b"\xff", b"[" * 100_000, b"{'id': 1}"])
+@pytest.mark.parametrize("path", ["/department/upload", "/department/upload/batch"])
+def test_malformed_json(api: Api, path: str, body: bytes) -> None:
+    answer = api.post(path, body)
+    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
+
+
+def test_numbers_too_large_cost_no_other_row_and_are_shown_as_json(api: Api, s3: S3) -> None:
+    body = b'{"data": [{"id": 1e400, "department": -1e999}, {"id": ' + b"1" * 5000 + b"}, " + b'{"department": "ok"}]}'
+    answer = api.post("/department/upload/batch", body)
+    assert (answer.status, answer.body["inserted"]) == (200, 1)
+    assert [r["fields"] for r in answer.body["rejected"]] == [["id", "department"], ["id", "department"]]
+    assert math.isfinite(answer.body["rejected"][0]["row"]["id"])
+    [key] = s3.keys("test-errored")
+    assert b"Infinity" not in s3.client.get_object(Bucket="test-errored", Key=key)["Body"].read()
+
+
+@pytest.mark.parametrize("depth", range(960, 985))
+def test_any_depth_is_read_or_refused(api: Api, depth: int) -> None:
+    """Between what the parser and what the writer of JSON can take in, too."""
+    answer = api.post("/department/upload", b'{"department": ' + b"[" * depth + b"]" * depth + b"}")
+    assert answer.status in (400, 422)
+
+
+def test_a_request_waits_for_all_its_locks_no_longer_than_for_one(
+    database: Database, database_url: str, s3: S3
+) -> None:
+    with database.session() as session:
+        session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+    first, second = (Database(database_url, tls="disable") for _ in range(2))
+    with second.transaction() as row, first.session() as table:
+        row.run("SELECT FROM jobs WHERE id = 1 FOR UPDATE")
+        table.run("BEGIN; LOCK TABLE hired_employees IN SHARE ROW EXCLUSIVE MODE")
+        release = threading.Timer(0.8, table.run, ("COMMIT",))
+        release.start()
+        start = time.monotonic()
+        with pytest.raises(LockTimeout):
+            upload(database, s3.storage, DATASETS["hired_employees"], [ANN], "api", grace=GRACE, lock_timeout=1.2)
+        assert 0.8 < time.monotonic() - start < 1.8
+        release.join()
+    first.close()
+    second.close()
+
+
+def test_healing_does_not_keep_a_request_waiting(api: Api, landing: Landing, database_url: str) -> None:
+    landing.upload("jobs.csv", "1,Clerk\n")
+    load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    other = Database(database_url, tls="disable")
+    with other.transaction() as blocker:
+        blocker.run("LOCK TABLE hired_employees IN SHARE ROW EXCLUSIVE MODE")
+        assert api.post("/department/upload", {"id": 1, "department": "Sales"}).status == 201
+    other.close()
+    assert landing.load(load["id"])["resolved"] == 0
+    with landing.database.session() as session:
+        assert orphans.heal_all(session, GRACE) == 1
+
+
+@pytest.mark.parametrize("media_type", ["text/csv", "application/x-www-form-urlencoded", "application/jsonx"])
+def test_wrong_content_type(api: Api, media_type: str) -> None:
+    answer = api.post("/department/upload", {"department": "x"}, **{"Content-Type": media_type})
+    assert (answer.status, answer.headers["Content-Type"]) == (415, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "path", ["department/upload", "department/upload/batch", "department/backup/restore", "uploads"]
+)
+def test_a_body_without_a_content_type_is_refused(api: Api, path: str) -> None:
+    """A page of any origin can let a browser send such a body without a preflight."""
+    answer = api.send("POST", f"/{path}", b'{"department": "x"}')
+    assert answer.status == 415
+    assert "needs a Content-Type: application/json" in answer.body["detail"]
+
+
+def test_a_page_of_another_origin_changes_nothing(api: Api) -> None:
+    before = api.get("/loads").body
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}):
+        answer = api.post("/department/upload", {"department": "x"}, **headers)
+        assert (answer.status, answer.headers["Content-Type"]) == (403, "application/problem+json")
+    assert api.get("/loads").body == before
+
+
+def test_json_with_a_charset(api: Api) -> None:
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    assert api.post("/department/upload", {"department": "Café"}, **headers).status == 201
+
+
+def test_text_that_json_can_carry_and_a_database_cannot(api: Api, s3: S3) -> None:
+    answer = api.post("/department/upload/batch", b'{"data": [{"department": "a\\u0000b"}, {"department": "\\ud800"}]}')
+    assert answer.status == 422
+    assert [r["reasons"] for r in answer.body["rejected"]] == [
+        ["department contains a NUL character"],
+        ["department contains half of a surrogate pair"],
+    ]
+    [key] = s3.keys("test-errored")
+    lines = s3.client.get_object(Bucket="test-errored", Key=key)["Body"].read().decode().splitlines()
+    assert [json.loads(line)["row"]["department"] for line in lines] == ["a\ufffdb", "\ufffd"]
+
+
+def test_what_the_api_refused_stays_refused(api: Api, database: Database) -> None:
+    api.post("/job/upload", {"id": 1, "job": "Clerk"})
+    assert api.post("/hired_employee/upload", ANN).status == 422
+    api.post("/department/upload", {"id": 1, "department": "Sales"})
+    assert rows(database, "SELECT * FROM hired_employees") == []
+
+
+def test_a_parent_sent_to_the_api_heals_what_files_left(api: Api, landing: Landing) -> None:
+    load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-07-27T16:02:08Z,1,1\n")
+    api.post("/job/upload", {"id": 1, "job": "Clerk"})
+    healing_wins = api.post("/hired_employee/upload", {**ANN, "id": 2, "department_id": 1})
+    assert healing_wins.status == 422
+    api.post("/department/upload", {"id": 1, "department": "Sales"})
+    assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(1,), (2,)]
+    assert landing.load(load["id"])["resolved"] == 2
+
+
+def test_rows_without_id_and_explicit_ids_at_once(api: Api, database_url: str, s3: S3) -> None:
+    """Eight callers, each with a connection of its own, and one that takes ids just ahead of them."""
+    from chalicelib.ingest.rows import upload
+
+    given: list[int | None] = []
+    failures: list[BaseException] = []
+
+    def call(rows: list[dict[str, Any]]) -> None:
+        database = Database(database_url, tls="disable")
+        try:
+            for start in range(0, len(rows), 5):
+                chunk = rows[start : start + 5]
+                done = upload(database, s3.storage, DATASETS["departments"], chunk, "test", grace=GRACE)
+                assert done.counts.inserted == len(chunk)
+                given.extend(done.ids)
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            database.close()
+
+    nameless = [[{"department": f"{caller}.{n}"} for n in range(40)] for caller in range(8)]
+    explicit = [{"id": 10_000 * n, "department": f"explicit {n}"} for n in range(1, 41)]
+    threads = [threading.Thread(target=call, args=(rows,)) for rows in [*nameless, explicit]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(given) == len(set(given)) == 9 * 40

@@ -1,0 +1,365 @@
+"""POST /uploads/check: it says what a load would, and writes nothing."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.api.http.requests import MAX_BODY
+from chalicelib.cloud.database import Database, Session
+from chalicelib.core import deadline
+from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.errors import LoadError, OutOfTime
+from chalicelib.ingest.dryrun import Outcome, dry_run
+from chalicelib.loads import history
+from infra.local.postgres import Postgres
+from infra.local.provision import Role, connect
+from tests.integration.http_api import Answer, Api
+from tests.integration.landing import Landing, counts
+
+EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
+NAMES = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
+SHOWN = ("line", "reasons", "fields", "raw", "row")
+FILE = (
+    "1,Ann,2021-07-27T16:02:08Z,1,1\n2,,soon,9,1\n\n3,Bo,2021-01-01,9,8\n4,Cy,2021-01-01,1,9\n1,Eve,2021-02-02,1,1\n"
+    '5,"Di\nDa",2021-01-01,9,1\nx\n'
+)
+
+
+def fill(session: Session) -> None:
+    session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+
+
+def check(api: Api, body: bytes | str, media_type: str = "text/csv", query: str = "dataset=jobs") -> Answer:
+    data = body.encode() if isinstance(body, str) else body
+    return api.send("POST", f"/uploads/check?{query}", data, {"Content-Type": media_type})
+
+
+# --- it agrees with a load
+
+IDS = st.integers(1, 6).map(str)
+FIELDS = {
+    Kind.ID: IDS | st.sampled_from([" 2 ", "0", "x", "", "2147483647"]),
+    Kind.TEXT: st.sampled_from(["Ann", "Bo", ' "B" ', "", "two\nlines", "J\u00f3", "a,b", "\0"]),
+    Kind.INSTANT: st.sampled_from(["2021-07-27T16:02:08Z", "2021-07-27", "2021-07-27T18:02:08+02:00", "soon", ""]),
+}
+CLEAN = {Kind.ID: IDS, Kind.TEXT: st.sampled_from(["Ann", "Bo"]), Kind.INSTANT: st.just("2021-07-27T16:02:08Z")}
+JUNK = st.sampled_from([b"", b"x", b"1,2,3,4,5,6", b'3,"open', b"4,\xff\xfe", b'5,a"b', b" ,", b"id,job", b"7,\xe9"])
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if set(text) & set('",\n') else text
+
+
+def line(dataset: Dataset, fields: dict[Kind, st.SearchStrategy[str]]) -> st.SearchStrategy[bytes]:
+    return st.tuples(*(fields[c.kind] for c in dataset.columns)).map(lambda row: ",".join(map(quoted, row)).encode())
+
+
+def files(dataset: Dataset) -> st.SearchStrategy[bytes]:
+    lines = st.lists(line(dataset, CLEAN) | line(dataset, FIELDS) | JUNK, max_size=12)
+    return st.builds(lambda found, end: end.join(found) + end, lines, st.sampled_from([b"\n", b"\r\n"]))
+
+
+NAMED = st.dictionaries(st.integers(1, 6), st.sampled_from(["Ann", "Bo"]), max_size=5)
+
+
+def told_of(landing: Landing, dataset: Dataset, body: bytes, zipped: bool, limit: int) -> Outcome | str:
+    """What a dry run finds, or why a load of the file would fail."""
+    try:
+        return dry_run(landing.database, dataset, body, zipped=zipped, limit=limit)
+    except LoadError as error:
+        return error.detail
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_it_reports_what_the_load_of_the_same_file_then_does(
+    landing: Landing, dataset: Dataset, data: st.DataObject
+) -> None:
+    with landing.database.session() as session:
+        session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans CASCADE")
+        stored = {name: data.draw(NAMED, name) for name in ("departments", "jobs")}
+        for name, rows in stored.items():
+            for row_id, text in rows.items():
+                session.run(f"INSERT INTO {name} VALUES (:id, :text)", id=row_id, text=text)
+        if all(stored.values()):
+            for row_id, text in data.draw(NAMED, "employees").items():
+                parents = {name: min(rows) for name, rows in stored.items()}
+                session.run(
+                    "INSERT INTO hired_employees VALUES (:id, :text, '2021-07-27T16:02:08Z', :departments, :jobs)",
+                    id=row_id,
+                    text=text,
+                    **parents,
+                )
+    body, limit = data.draw(files(dataset), "file"), data.draw(st.integers(1, 12), "limit")
+    zipped = data.draw(st.booleans(), "zipped")
+    told = told_of(landing, dataset, gzip.compress(body) if zipped else body, zipped, limit)
+    load = landing.upload(f"{dataset.name}.csv{'.gz' if zipped else ''}", body)
+    if isinstance(told, str):
+        assert (load["status"], load["error"]) == ("failed", told)
+        return
+    assert load["status"] == "succeeded"
+    assert counts(load) == tuple(vars(told.counts)[name] for name in NAMES)
+    with landing.database.session() as session:
+        found = history.rejected(session, load["id"])
+    assert found is not None
+    assert found["reasons"] == told.reasons
+    records = landing.rejects(load)
+    assert told.rejects == [{name: record[name] for name in SHOWN} for record in records[:limit]]
+    assert len(records) == told.counts.rejected <= sum(reason["count"] for reason in told.reasons)
+    assert all(1 <= reason["count"] <= told.counts.rejected for reason in told.reasons)
+
+
+@pytest.mark.parametrize("rows", [0, 20_000])
+def test_all_the_ways_of_a_merge_are_counted(landing: Landing, rows: int) -> None:
+    """All new beyond the largest id, all new on an empty table, and some of everything."""
+    with landing.database.session() as session:
+        fill(session)
+        session.run(
+            f"INSERT INTO hired_employees SELECT g, 'Ann', '2021-07-27', 1, 1 FROM generate_series(1, {rows}) g"
+        )
+    for first in (rows + 1, rows // 2 + 1):
+        body = "".join(f"{i},Ann,2021-07-27,{1 + i % 7 // 6},1\n" for i in range(first, first + 20_000)) + FILE
+        told = dry_run(landing.database, EMPLOYEES, body.encode(), zipped=False, limit=5)
+        load = landing.upload("hired_employees.csv", body)
+        assert counts(load) == tuple(vars(told.counts)[name] for name in NAMES)
+        assert told.counts.rejected > 2000
+        assert len(told.rejects) == 5
+
+
+# --- and writes nothing
+
+STATE = ("departments", "jobs", "hired_employees", "loads", "orphans", "dataset_state", "quarterly_hires", "tokens")
+
+
+def everything(database: Database) -> list[Any]:
+    with database.session() as session:
+        tables: list[Any] = [session.run(f"SELECT * FROM {name} ORDER BY 1, 2") for name in STATE]
+        sequences = session.run("SELECT sequencename, last_value FROM pg_sequences ORDER BY 1")
+        left = session.run("SELECT relname FROM pg_class WHERE relpersistence = 't'")
+        return [*tables, sequences, left]
+
+
+def test_nothing_changes(landing: Landing) -> None:
+    with landing.database.session() as session:
+        fill(session)
+    landing.upload("hired_employees.csv", FILE)
+    before, calls = everything(landing.database), len(landing.s3.calls)
+    assert before[-1] == []  # temporary tables
+    told = dry_run(landing.database, EMPLOYEES, FILE.replace("Ann", "Al").encode(), zipped=False, limit=1)
+    assert told.counts.rejected == 5
+    assert everything(landing.database) == before
+    with pytest.raises(LoadError):
+        dry_run(landing.database, EMPLOYEES, b"no gzip", zipped=True, limit=1)
+    assert everything(landing.database) == before
+    assert len(landing.s3.calls) == calls
+
+
+@pytest.fixture
+def looker(postgres: Postgres, landing: Landing) -> Iterator[Database]:
+    """The database to a role that may read the datasets, and no more."""
+    with closing(connect(postgres.superuser_url)) as admin:
+        admin.run("CREATE ROLE looker LOGIN PASSWORD 'l'")
+    with landing.database.session() as session:
+        session.run(f"GRANT SELECT ON {', '.join(DATASETS)} TO looker")
+    database = Database(Role("looker", "l").url("127.0.0.1", postgres.port() or 0), tls="disable")
+    yield database
+    database.close()
+    with landing.database.session() as session:
+        session.run(f"REVOKE ALL ON {', '.join(DATASETS)} FROM looker")
+    with closing(connect(postgres.superuser_url)) as admin:
+        admin.run("DROP ROLE looker")
+
+
+def test_a_role_that_may_only_read_suffices(landing: Landing, looker: Database) -> None:
+    with landing.database.session() as session:
+        fill(session)
+    told = dry_run(looker, EMPLOYEES, FILE.encode(), zipped=False, limit=9)
+    assert tuple(vars(told.counts).values()) == (7, 1, 0, 0, 1, 5)
+
+
+class Watching(Database):
+    """Keeps the locks that are held on tables of ours, and whether writing was allowed, before every statement."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, tls="disable")
+        self.seen: list[list[Any]] = []
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        with super().session() as plain:
+            yield _Watched(plain, self.seen)
+
+
+class _Watched(Session):
+    def __init__(self, session: Session, seen: list[list[Any]]) -> None:
+        self.__dict__ = session.__dict__
+        self._seen = seen
+
+    def _guarded(self, call: Any) -> Any:
+        self._seen += super()._guarded(
+            lambda: self._connection.run(
+                "SELECT c.relname, l.mode, current_setting('transaction_read_only') FROM pg_locks l"
+                " JOIN pg_class c ON c.oid = l.relation"
+                " WHERE l.pid = pg_backend_pid() AND c.relpersistence = 'p' AND c.relnamespace = 'public'::regnamespace"
+            )
+        )
+        return super()._guarded(call)
+
+
+def test_no_lock_is_taken_that_anybody_could_wait_for(landing: Landing, database_url: str) -> None:
+    with landing.database.session() as session:
+        fill(session)
+    watching = Watching(database_url)
+    dry_run(watching, EMPLOYEES, FILE.encode(), zipped=False, limit=9)
+    watching.close()
+    names = {name for name, *_ in watching.seen}
+    assert set(DATASETS) <= names
+    assert {tuple(more) for _, *more in watching.seen} == {("AccessShareLock", "on")}
+
+
+def test_it_waits_for_nobody(landing: Landing, database_url: str) -> None:
+    with landing.database.session() as session:
+        fill(session)
+    other = Database(database_url, tls="disable")
+    with other.transaction() as session, deadline.within(5):
+        session.run(f"LOCK TABLE {', '.join(DATASETS)} IN SHARE ROW EXCLUSIVE MODE")
+        session.run(
+            "UPDATE departments SET department = 'Not yet'; DELETE FROM jobs; INSERT INTO jobs VALUES (9, 'New')"
+        )
+        told = dry_run(landing.database, EMPLOYEES, FILE.encode(), zipped=False, limit=9)
+    other.close()
+    assert [reason for reason in told.reasons if "exist" in reason["reason"]] == [
+        {"reason": "department_id does not exist", "count": 3},
+        {"reason": "job_id does not exist", "count": 2},
+    ]
+
+
+# --- over HTTP
+
+
+def test_the_answer_has_counts_reasons_and_the_first_rejects(api: Api, database: Database) -> None:
+    with database.session() as session:
+        fill(session)
+    answer = check(api, FILE, query="dataset=hired_employees&limit=2")
+    assert answer.status == 200
+    assert list(answer.body) == ["dataset", *NAMES, "reasons", "rejects", "truncated"]
+    assert [answer.body[name] for name in ("dataset", *NAMES)] == ["hired_employees", 7, 1, 0, 0, 1, 5]
+    assert answer.body["reasons"] == [
+        {"reason": "department_id does not exist", "count": 3},
+        {"reason": "job_id does not exist", "count": 2},
+        {"reason": "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z", "count": 1},
+        {"reason": "expected 5 fields, found fewer", "count": 1},
+        {"reason": "name is missing", "count": 1},
+    ]
+    assert answer.body["rejects"] == [
+        {
+            "line": 2,
+            "reasons": [
+                "name is missing",
+                "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z",
+                "department_id 9 does not exist",
+            ],
+            "fields": ["name", "datetime", "department_id"],
+            "raw": "2,,soon,9,1",
+            "row": {"id": "2", "name": "", "datetime": "soon", "department_id": "9", "job_id": "1"},
+        },
+        {"line": 9, "reasons": ["expected 5 fields, found 1"], "fields": [], "raw": "x", "row": None},
+    ]
+    assert answer.body["truncated"] is False
+
+
+@pytest.mark.parametrize("media_type", ["text/csv", "TEXT/CSV; charset=utf-8; header=absent", "text/csv;"])
+def test_csv_by_any_spelling(api: Api, media_type: str) -> None:
+    assert check(api, "1,Clerk\n", media_type).body["inserted"] == 1
+
+
+@pytest.mark.parametrize("media_type", ["application/gzip", "application/octet-stream"])
+def test_gzip(api: Api, media_type: str) -> None:
+    assert check(api, gzip.compress(b"1,Clerk\n,x\n"), media_type).body["inserted"] == 1
+    refused = check(api, "1,Clerk\n", media_type)
+    assert refused.status == 422
+    assert "not a sound gzip file" in refused.body["detail"]
+    assert "cut short" in check(api, gzip.compress(b"1,Clerk\n")[:-5], media_type).body["detail"]
+    assert check(api, "2,Smith\n").body["inserted"] == 1  # the connection that a broken file cost is replaced
+
+
+def test_a_bomb(api: Api) -> None:
+    bomb = gzip.compress(b"1,Clerk\n" + b"\n" * (20 * 1024 * 1024), 9)
+    answer = check(api, bomb, "application/gzip")
+    assert answer.status == 422
+    assert "unpacks to more than" in answer.body["detail"]
+
+
+@pytest.mark.parametrize("body", ["", "\n\n", "id,job\n", "\ufeff"])
+def test_an_empty_file_has_no_rows(api: Api, body: str) -> None:
+    answer = check(api, body)
+    assert [answer.body[name] for name in NAMES] == [0] * 6
+    assert (answer.body["reasons"], answer.body["rejects"]) == ([], [])
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "", "text/plain", "*/*", "text/csv, application/gzip"])
+def test_another_type_of_body(api: Api, media_type: str) -> None:
+    answer = check(api, "1,Clerk\n", media_type)
+    assert answer.status == 415
+    assert "text/csv or application/gzip" in answer.body["detail"]
+
+
+def test_gzip_is_a_type_here_and_no_coding(api: Api) -> None:
+    headers = {"Content-Type": "text/csv", "Content-Encoding": "gzip"}
+    answer = api.send("POST", "/uploads/check?dataset=jobs", gzip.compress(b"1,Clerk\n"), headers)
+    assert answer.status == 415
+    assert "send gzip as application/gzip" in answer.body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("", "dataset must be given"),
+        ("limit=5", "dataset must be given"),
+        ("dataset=job", "dataset must be one of departments, jobs, hired_employees"),
+        ("dataset=jobs&limit=0", "limit must be"),
+        ("dataset=jobs&limit=101", "limit must be"),
+    ],
+)
+def test_the_query_is_checked(api: Api, query: str, detail: str) -> None:
+    answer = check(api, "1,Clerk\n", query=query)
+    assert answer.status == 422
+    assert detail in answer.body["detail"]
+
+
+def test_a_body_that_lambda_would_not_take(api: Api) -> None:
+    lines = b"1,Clerk\n" * (MAX_BODY // 8 + 1)
+    answer = check(api, lines)
+    assert answer.status == 413
+    assert "at most 4.5 MB" in answer.body["detail"]
+    assert "application/gzip" in answer.body["detail"]
+    assert check(api, lines[:MAX_BODY]).body["received"] == MAX_BODY // 8
+    assert check(api, gzip.compress(lines), "application/gzip").body["received"] == MAX_BODY // 8 + 1
+
+
+def test_what_cannot_be_done_in_time_is_a_504(landing: Landing) -> None:
+    body = gzip.compress("".join(f'{i},"Clerk {i}"\n' for i in range(1, 400_000)).encode())
+    with pytest.raises(OutOfTime), deadline.within(0.5):
+        dry_run(landing.database, JOBS, body, zipped=True, limit=1)
+    assert dry_run(landing.database, JOBS, b"1,Clerk\n", zipped=False, limit=1).counts.inserted == 1
+
+
+@pytest.mark.parametrize("row", [b'1,"%s"', b"\xff%s"])
+def test_an_answer_fits_into_what_lambda_may_give(api: Api, row: bytes) -> None:
+    wide = b'""' * 100_000 if b'"' in row else b"\xff" * 300_000
+    body = b"\n".join([row % wide] * 14)
+    answer = api.client.http.request(
+        "POST", "/uploads/check?dataset=jobs&limit=20", headers={"Content-Type": "text/csv"}, body=body
+    )
+    shown = json.loads(answer.body)
+    assert shown["rejected"] == 14
+    assert 0 < len(shown["rejects"]) < 14
+    assert shown["truncated"] is True
+    assert len(json.dumps(answer.body.decode())) < 6_000_000

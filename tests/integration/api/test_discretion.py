@@ -1,0 +1,29 @@
+"""What was not foreseen leaves a function without a word of anybody's data, and is logged."""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.core.errors import HireflowError, Unprocessable
+from chalicelib.services import services
+from tests.integration.http_api import Api
+
+
+def test_an_unforeseen_error_quotes_nothing(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    with services().database.session() as session:
+        session.run("ALTER TABLE tokens RENAME TO hidden")
+        try:
+            with pytest.raises(HireflowError) as left:
+                api.client.lambda_.invoke("tokens", {"action": "list"})
+        finally:
+            session.run("ALTER TABLE hidden RENAME TO tokens")
+    assert left.value.detail == "an internal error; the log says where"
+    assert left.value.__suppress_context__
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.exc_info
+
+
+def test_what_was_foreseen_says_what_it_is(api: Api) -> None:
+    order: dict[str, Any] = {"action": "create", "role": "boss"}
+    with pytest.raises(Unprocessable, match="reader, writer, operator"):
+        api.client.lambda_.invoke("tokens", order)

@@ -1,0 +1,202 @@
+"""GET /loads/{load_id}/rejects: why rows were rejected, and where they are."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from chalicelib.ingest import rejects
+from chalicelib.loads import history
+from chalicelib.services import services
+from tests.integration.core.test_deadline import busy_jobs, deliver
+from tests.integration.http_api import Api
+from tests.integration.landing import Landing, Row
+from tests.integration.s3_fixtures import ERRORED, S3
+
+FILE = "1,Clerk\n2,\n,Smith\n,\nx,y\n"
+REASONS = [
+    {"reason": "id is missing", "count": 2},
+    {"reason": "job is missing", "count": 2},
+    {"reason": "id is not a whole number from 1 to 2147483647", "count": 1},
+]
+
+
+def shown(api: Api, load_id: int, query: str = "") -> Any:
+    answer = api.get(f"/loads/{load_id}/rejects{query}")
+    assert answer.status == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    return answer.body
+
+
+def test_reasons_are_counted_and_the_first_rejects_are_shown_as_they_stand_in_the_file(
+    api: Api, landing: Landing
+) -> None:
+    load = landing.upload("jobs.csv", FILE)
+    found = shown(api, load["id"])
+    assert {name: found[name] for name in ("load_id", "rejected", "resolved", "truncated")} == {
+        "load_id": load["id"],
+        "rejected": 4,
+        "resolved": 0,
+        "truncated": False,
+    }
+    assert found["reasons"] == REASONS
+    assert found["rejects"] == landing.rejects(load)
+    assert shown(api, load["id"], "?limit=2")["rejects"] == landing.rejects(load)[:2]
+    assert shown(api, load["id"], "?limit=2")["truncated"] is False
+    assert "reasons" not in api.get(f"/loads/{load['id']}").body
+    assert "reasons" not in api.get("/loads").body["loads"][0]
+
+
+def test_the_url_is_signed_for_a_quarter_of_an_hour(api: Api, landing: Landing) -> None:
+    load = landing.upload("jobs.csv", FILE)
+    found = shown(api, load["id"])
+    url = urlsplit(found["url"])
+    query = parse_qs(url.query)
+    assert load["errored_key"] in url.path
+    assert (query["X-Amz-Algorithm"], query["X-Amz-Expires"]) == (["AWS4-HMAC-SHA256"], ["900"])
+    signed = query["X-Amz-Date"][0]
+    assert f"{signed[:4]}-{signed[4:6]}-{signed[6:8]}" <= found["expires_at"][:10]
+
+
+def test_elsewhere_the_url_leads_to_the_host_of_the_region(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host of all regions knows neither young buckets nor those of newer regions."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert ".s3.eu-west-1.amazonaws.com/" in services().storage.errored.presigned_get("x", seconds=5)
+
+
+def test_a_given_endpoint_is_not_asked_to_know_names_of_buckets(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:4566")
+    url = services().storage.errored.presigned_get("x", seconds=5)
+    assert url.startswith(f"http://localhost:4566/{ERRORED}/x?")
+
+
+def test_a_load_without_rejects_has_no_file(api: Api, landing: Landing, s3: S3) -> None:
+    load = landing.upload("jobs.csv", "1,Clerk\n")
+    expected = {"load_id": load["id"], "rejected": 0, "resolved": 0, "reasons": [], "rejects": []}
+    assert shown(api, load["id"]) == {**expected, "truncated": False, "url": None, "expires_at": None}
+
+
+def test_counts_outlive_the_file(api: Api, landing: Landing, s3: S3) -> None:
+    load = landing.upload("jobs.csv", FILE)
+    s3.client.delete_object(Bucket=ERRORED, Key=load["errored_key"])
+    found = shown(api, load["id"])
+    assert (found["rejected"], found["reasons"]) == (4, REASONS)
+    assert (found["rejects"], found["url"], found["expires_at"], found["truncated"]) == ([], None, None, False)
+
+
+@pytest.mark.parametrize("load_id", ["1", "0", "x", "9223372036854775808", "%20"])
+def test_no_such_load(api: Api, load_id: str) -> None:
+    assert api.get(f"/loads/{load_id}/rejects").status == 404
+
+
+def test_the_limit_is_checked(api: Api, landing: Landing) -> None:
+    load = landing.upload("jobs.csv", FILE)
+    assert api.get(f"/loads/{load['id']}/rejects?limit=101").status == 422
+
+
+def test_records_that_are_too_large_are_left_to_the_file(api: Api, landing: Landing, s3: S3) -> None:
+    """And no more of it is read than can be shown."""
+    load = landing.upload("jobs.csv", b"".join(b"x,%d%s\n" % (i, b"y" * 900_000) for i in range(8)))
+    asked: list[str | None] = []
+    services().storage.errored._client().meta.events.register(
+        "before-parameter-build.s3.GetObject", lambda params, **_: asked.append(params.get("Range"))
+    )
+    found = shown(api, load["id"])
+    assert asked == [f"bytes=0-{rejects.READ - 1}"]
+    assert (found["rejected"], len(found["rejects"]), found["truncated"]) == (8, 2, True)
+    assert found["rejects"] == landing.rejects(load)[:2]
+    assert found["url"]
+
+
+def test_bytes_that_are_no_text_come_as_in_the_file(api: Api, landing: Landing) -> None:
+    load = landing.upload("jobs.csv", b"1,\xe9\n2,\0\n")
+    assert shown(api, load["id"])["rejects"] == landing.rejects(load)
+    assert "raw_base64" in shown(api, load["id"])["rejects"][0]
+
+
+def test_requests_are_counted_alike(api: Api) -> None:
+    rows = [{"id": 0, "job": ""}, {"id": 1, "job": "a"}, {"job": "b", "x": 1}, {"job": "", "y": 1}, 5]
+    load_id = api.post("/job/upload/batch", {"data": rows}).body["load_id"]
+    found = shown(api, load_id, "?limit=1")
+    assert found["reasons"] == [
+        {"reason": "a key is not a column", "count": 2},
+        {"reason": "job is missing", "count": 2},
+        {"reason": "id is not a whole number from 1 to 2147483647", "count": 1},
+        {"reason": "the row is not an object", "count": 1},
+    ]
+    assert [record["index"] for record in found["rejects"]] == [0]
+
+
+def test_rows_without_parents_count_by_parent_and_are_resolved_later(api: Api, landing: Landing) -> None:
+    lines = [f"{i},Ann,2021-01-01,{1 + i % 3},{7 + i % 2}" for i in range(1, 7)]
+    load = landing.upload("hired_employees.csv", "\n".join(lines))
+    reasons = [{"reason": f"{name} does not exist", "count": 6} for name in ("department_id", "job_id")]
+    assert shown(api, load["id"])["reasons"] == reasons
+    landing.upload("departments.csv", "1,a\n2,b\n3,c\n")
+    landing.upload("jobs.csv", "7,a\n8,b\n")
+    found = shown(api, load["id"])
+    assert (found["rejected"], found["resolved"], found["reasons"]) == (6, 6, reasons)
+
+
+# --- a load's reasons are those of the attempt that ended it
+
+
+def reasons(landing: Landing) -> list[Row]:
+    return list(landing.scalar("SELECT reasons FROM loads ORDER BY id DESC LIMIT 1"))
+
+
+def test_an_attempt_that_is_repeated_begins_to_count_anew(landing: Landing, database_url: str) -> None:
+    event = landing.put("jobs.csv", FILE)
+    with busy_jobs(database_url), pytest.raises(Exception, match="did not come to an end"):
+        deliver(landing, event, 1)
+    assert (landing.load()["status"], reasons(landing)) == ("queued", [])
+    deliver(landing, event, 30)
+    assert (landing.load()["status"], reasons(landing)) == ("succeeded", REASONS)
+
+
+def test_a_merge_that_is_tried_again_counts_its_rejects_once(landing: Landing, database_url: str) -> None:
+    """The reject file is stored, the commit fails for a deadlock, say: staged rows are merged once more."""
+    event = landing.put("jobs.csv", FILE)
+    with landing.database.session() as session:
+        session.run(
+            "CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN IF (SELECT last_value FROM met) = 1 THEN PERFORM nextval('met'), nextval('met');"
+            " RAISE EXCEPTION USING ERRCODE = '40001'; END IF; RETURN NULL; END$$;"
+            "CREATE SEQUENCE met; CREATE TRIGGER meet AFTER INSERT ON jobs EXECUTE FUNCTION meet();"
+            "ALTER TABLE jobs ENABLE ALWAYS TRIGGER meet"
+        )
+    try:
+        landing.deliver(event)
+        assert landing.scalar("SELECT last_value FROM met") == 2  # it failed once
+    finally:
+        with landing.database.session() as session:
+            session.run("DROP TRIGGER meet ON jobs; DROP FUNCTION meet; DROP SEQUENCE met")
+    load = landing.load()
+    assert (load["status"], load["attempts"], load["rejected"]) == ("succeeded", 1, 4)
+    assert reasons(landing) == REASONS
+
+
+def test_a_load_that_fails_has_none(landing: Landing) -> None:
+    event = landing.put("jobs.csv.gz", FILE)
+    bad = landing.s3.client.put_object(Bucket="test-landing", Key="jobs.csv.gz", Body=b"1,\n")
+    event["Records"][0]["s3"]["object"]["versionId"] = bad["VersionId"]
+    landing.deliver(event)
+    assert (landing.load()["status"], reasons(landing)) == ("failed", [])
+
+
+def test_a_load_that_is_skipped_has_none(landing: Landing) -> None:
+    older, newer = landing.put("jobs.csv", FILE), landing.put("jobs.csv", "1,New\n")
+    landing.deliver(newer)
+    landing.deliver(older)
+    assert (landing.load()["status"], reasons(landing)) == ("skipped", [])
+
+
+def test_postgres_takes_every_kind(landing: Landing) -> None:
+    body = b'1,"a\0"\n\xff\xfe\n3,x"\n' + "2,\U0001f600\ufffd".encode() + b"\n4," + b"x" * 10_001 + b'\n"1,\n'
+    load = landing.upload("jobs.csv", body)
+    with landing.database.session() as session:
+        found = history.rejected(session, load["id"])
+    assert found is not None
+    assert sum(reason["count"] for reason in found["reasons"]) >= load["rejected"] == 5
+    assert json.dumps(found["reasons"]).isascii()

@@ -1,0 +1,126 @@
+"""Ordering a restore: a load that is there before its file, and a file that is the backup's."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.backups import manifest
+from chalicelib.backups.restore import order_restore
+from chalicelib.backups.run import run_backup
+from chalicelib.cloud.database import Database
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import NotFound, StorageUnavailable
+from tests.integration.s3_fixtures import S3
+
+JOBS = DATASETS["jobs"]
+NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
+
+
+def backed_up(database: Database, storage: Storage, job: str) -> str:
+    """Make this the only job, and back it up."""
+    with database.session() as session:
+        session.run("DELETE FROM jobs")
+        session.run("INSERT INTO jobs VALUES (1, :job)", job=job)
+    result = run_backup(database, storage, retention=timedelta(days=30), now=lambda: NOW)
+    return str(result["restore_point"])
+
+
+def load(database: Database, load_id: int) -> dict[str, Any]:
+    with database.session() as session:
+        [found] = session.records("SELECT * FROM loads WHERE id = :id", id=load_id)
+    return found
+
+
+def loads(database: Database) -> list[dict[str, Any]]:
+    with database.session() as session:
+        return session.records("SELECT * FROM loads ORDER BY id")
+
+
+def test_the_newest_backup_is_copied_for_a_queued_load(database: Database, storage: Storage) -> None:
+    backed_up(database, storage, "Lawyer")
+    newest = backed_up(database, storage, "Judge")
+    ordered = order_restore(database, storage, JOBS)
+    load_id = ordered["load_id"]
+    assert ordered == {"load_id": load_id, "restore_point": newest, "status_url": f"/loads/{load_id}"}
+    key = f"restores/{load_id}/jobs.avro"
+    body = storage.landing.get(key)
+    assert body == storage.backup.get(manifest.key(newest, "jobs"))
+    found = load(database, load_id)
+    assert (found["status"], found["kind"], found["dataset"]) == ("queued", "restore", "jobs")
+    assert (found["restore_point"], found["source"]) == (newest, storage.landing.url(key))
+    assert found["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+def test_an_older_restore_point_is_copied_by_name(database: Database, storage: Storage) -> None:
+    older = backed_up(database, storage, "Lawyer")
+    backed_up(database, storage, "Judge")
+    ordered = order_restore(database, storage, JOBS, older)
+    assert ordered["restore_point"] == older
+    copied = storage.landing.get(f"restores/{ordered['load_id']}/jobs.avro")
+    assert copied == storage.backup.get(manifest.key(older, "jobs"))
+
+
+def test_the_load_is_committed_before_its_object_can_arrive(
+    database: Database, database_url: str, storage: Storage, s3: S3
+) -> None:
+    backed_up(database, storage, "Lawyer")
+    seen: list[str] = []
+    observer = Database(database_url, tls="disable", application="test")
+
+    def look(operation: str, _: str) -> None:
+        if operation == "CopyObject":
+            seen.extend(found["status"] for found in loads(observer))
+
+    s3.before = look
+    try:
+        order_restore(database, storage, JOBS)
+    finally:
+        observer.close()
+    assert seen == ["queued"]
+
+
+@pytest.mark.parametrize("name", [None, "20210727T160208.123456Z", "latest", "../../etc", ""])
+def test_without_that_backup_there_is_nothing_to_order(database: Database, storage: Storage, name: str | None) -> None:
+    with pytest.raises(NotFound):
+        order_restore(database, storage, JOBS, name)
+    assert loads(database) == []
+
+
+def test_a_restore_point_from_before_the_dataset_is_said_so(database: Database, storage: Storage) -> None:
+    point = backed_up(database, storage, "Lawyer")
+    found = manifest.get(storage.backup, point)
+    tables = {name: table for name, table in found.tables.items() if name != "jobs"}
+    older = manifest.Manifest(point, found.origin, found.schema_version, tables)
+    storage.backup.put(manifest.manifest_key(point), older.to_json(), "application/json")
+    with pytest.raises(NotFound, match="does not hold jobs"):
+        order_restore(database, storage, JOBS)
+    assert loads(database) == []
+
+
+def test_a_lost_file_fails_the_load(database: Database, storage: Storage) -> None:
+    point = backed_up(database, storage, "Lawyer")
+    storage.backup.delete(manifest.key(point, "jobs"))
+    with pytest.raises(NotFound, match="has lost its file of jobs"):
+        order_restore(database, storage, JOBS)
+    [found] = loads(database)
+    assert (found["status"], found["error"]) == ("failed", f"restore point {point} has lost its file of jobs")
+
+
+def test_a_copy_that_fails_fails_the_load_and_may_be_tried_again(database: Database, storage: Storage, s3: S3) -> None:
+    backed_up(database, storage, "Lawyer")
+
+    def break_down(operation: str, _: str) -> None:
+        if operation == "CopyObject":
+            raise OSError("the network is down")
+
+    s3.before = break_down
+    with pytest.raises(StorageUnavailable):
+        order_restore(database, storage, JOBS)
+    s3.before = None
+    again = order_restore(database, storage, JOBS)
+    [first, second] = loads(database)
+    assert (first["status"], bool(first["error"])) == ("failed", True)
+    assert (second["id"], second["status"]) == (again["load_id"], "queued")

@@ -1,0 +1,86 @@
+"""Database -> Avro -> empty database: not a character and not a microsecond is lost."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
+from tests.integration.backups.test_restore_load import back_up, restore
+from tests.integration.landing import Landing
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
+STORED = TEXT.map(str.strip).filter(bool)  # as the rules store it
+LONG = st.builds(lambda text: (text * MAX_TEXT)[:MAX_TEXT].strip() or "x", STORED)
+INSTANT = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)).map(
+    lambda t: t.replace(tzinfo=UTC)
+)
+IDS = st.integers(1, MAX_ID) | st.sampled_from([1, 2, MAX_ID - 1, MAX_ID])
+NAMED = st.dictionaries(IDS, STORED | LONG, min_size=1, max_size=12)
+EDGES = [
+    datetime(1, 1, 1, tzinfo=UTC),
+    datetime(9999, 12, 31, 23, 59, 59, 999999, UTC),
+    datetime(1970, 1, 1, tzinfo=UTC),
+]
+
+
+@st.composite
+def databases(draw: st.DrawFn) -> dict[str, list[tuple[Any, ...]]]:
+    """Rows of every table, foreign keys kept."""
+    departments, jobs = draw(NAMED), draw(NAMED)
+    employees = draw(
+        st.dictionaries(
+            IDS,
+            st.tuples(
+                STORED,
+                INSTANT | st.sampled_from(EDGES),
+                st.sampled_from(sorted(departments)),
+                st.sampled_from(sorted(jobs)),
+            ),
+            max_size=40,
+        )
+    )
+    return {
+        "departments": sorted(departments.items()),
+        "jobs": sorted(jobs.items()),
+        "hired_employees": sorted((row_id, *rest) for row_id, rest in employees.items()),
+    }
+
+
+def fill(landing: Landing, tables: Mapping[str, list[tuple[Any, ...]]]) -> None:
+    """Put rows in by SQL: what the rules make of them is another matter."""
+    with landing.database.session() as session:
+        session.run("TRUNCATE departments, jobs, hired_employees CASCADE")
+        for name, rows in tables.items():
+            columns = ", ".join(f"{column.name} {column.kind.value}" for column in DATASETS[name].columns)
+            sent = [dict(zip(DATASETS[name].column_names, row, strict=True)) for row in rows]
+            session.run(  # as JSON: in an array of the driver's, a text NULL would be none
+                f"INSERT INTO {name} SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r ({columns})",
+                rows=json.dumps(sent, default=datetime.isoformat),
+            )
+
+
+def contents(landing: Landing) -> dict[str, list[tuple[Any, ...]]]:
+    """As Postgres itself writes it: the driver knows no year 10000 or 0."""
+    return {name: landing.rows(f"SELECT CAST(t AS text) FROM {name} t ORDER BY id") for name in DATASETS} | {
+        "quarterly_hires": landing.rows("SELECT CAST(h AS text) FROM quarterly_hires h ORDER BY 1")
+    }
+
+
+@example(tables={"departments": [(1, "NULL")], "jobs": [(1, "null"), (2, "\\N")], "hired_employees": []})
+@settings(max_examples=12, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck))
+@given(tables=databases())
+def test_what_is_restored_is_what_was_there(landing: Landing, tables: dict[str, list[tuple[Any, ...]]]) -> None:
+    fill(landing, tables)
+    before = contents(landing)
+    assert [len(before[name]) for name in DATASETS] == [len(rows) for rows in tables.values()]
+    point = back_up(landing)
+    with landing.database.session() as session:
+        session.run("TRUNCATE departments, jobs, hired_employees CASCADE")
+    for name, rows in tables.items():
+        load = restore(landing, name, point)
+        assert (load["status"], load["inserted"], load["rejected"]) == ("succeeded", len(rows), 0)
+    assert contents(landing) == before

@@ -1,0 +1,263 @@
+"""Restore points re-read: sound ones pass, and every kind of fault is named."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from chalicelib.backups import manifest
+from chalicelib.backups.restore import order_restore
+from chalicelib.backups.run import run_backup
+from chalicelib.backups.verify import verify
+from chalicelib.cloud.database import Database
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import NotFound, StorageUnavailable
+from chalicelib.formats import avro
+from tests.integration.http_api import Api
+from tests.integration.s3_fixtures import BACKUP, S3
+
+NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
+AT = 1_627_401_728_000_000
+
+
+@pytest.fixture
+def point(database: Database, storage: Storage) -> str:
+    """A restore point of two departments, a job and 9,000 employees."""
+    with database.session() as session:
+        session.run(
+            "INSERT INTO departments VALUES (1, 'Legal'), (2147483647, 'Last'); INSERT INTO jobs VALUES (1, 'Lawyer');"
+            "INSERT INTO hired_employees SELECT i, 'name ' || i, now(), CASE i % 2 WHEN 0 THEN 1 ELSE 2147483647 END, 1"
+            " FROM generate_series(1, 9000) i"
+        )
+    return back_up(database, storage)
+
+
+def back_up(database: Database, storage: Storage, at: datetime = NOW) -> str:
+    return str(run_backup(database, storage, retention=timedelta(days=30), now=lambda: at)["restore_point"])
+
+
+def faults(report: dict[str, Any]) -> list[str]:
+    found = [f"{name}: {fault}" for name, table in report["tables"].items() for fault in table["faults"]]
+    return [*report["faults"], *found]
+
+
+def rewrite(storage: Storage, point: str, table: str, content: list[tuple[Any, ...]], **changes: Any) -> None:
+    """Put a sound file of other rows, with a manifest that knows it, in the place of a table's."""
+    file = io.BytesIO()
+    avro.write(DATASETS[table], [tuple(zip(*content, strict=True))], file)
+    body = file.getvalue()
+    storage.backup.put(manifest.key(point, table), body, avro.CONTENT_TYPE)
+    known = manifest.get(storage.backup, point)
+    entry = replace(known.tables[table], rows=len(content), bytes=len(body), sha256=sha256(body).hexdigest())
+    edit(storage, point, lambda document: document["tables"].update({table: {**asdict(entry), **changes}}))
+
+
+def edit(storage: Storage, point: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    document = json.loads(storage.backup.get(manifest.manifest_key(point)))
+    change(document)
+    storage.backup.put(manifest.manifest_key(point), json.dumps(document).encode(), "application/json")
+
+
+def employee(row_id: int, department: int = 1, job: int = 1) -> tuple[Any, ...]:
+    return (row_id, "name", AT, department, job)
+
+
+def test_a_sound_restore_point_passes(storage: Storage, point: str) -> None:
+    report = verify(storage.backup)
+    assert (report["restore_point"], faults(report), report["older"]) == (point, [], None)
+    expected = manifest.get(storage.backup, point).tables
+    assert {n: (t["rows"], t["bytes"]) for n, t in report["tables"].items()} == {
+        n: (t.rows, t.bytes) for n, t in expected.items()
+    }
+    assert report["tables"]["hired_employees"]["rows"] == 9000
+    assert json.loads(json.dumps(report)) == report
+
+
+def verified(storage: Storage) -> list[str]:
+    """The restore points that are listed as verified."""
+    return list(manifest.verified(storage.backup, manifest.page(storage.backup, 10)[0]))
+
+
+def test_a_sound_restore_point_is_marked_until_it_is_found_faulty(storage: Storage, point: str) -> None:
+    assert verified(storage) == []
+    verify(storage.backup, now=lambda: NOW)
+    mark = json.loads(storage.backup.get(manifest.verified_key(point)))
+    assert mark == {"restore_point": point, "verified_at": "2021-07-27T16:02:08.123456Z"}
+    assert verified(storage) == [point]
+    jobs = storage.backup.get(manifest.key(point, "jobs"))
+    storage.backup.put(manifest.key(point, "jobs"), jobs + b"x", avro.CONTENT_TYPE)
+    assert faults(verify(storage.backup))
+    assert verified(storage) == []
+    storage.backup.put(manifest.key(point, "jobs"), jobs, avro.CONTENT_TYPE)
+    verify(storage.backup)
+    assert verified(storage) == [point]
+    edit(storage, point, lambda document: document.update(format=2))
+    assert faults(verify(storage.backup))
+    assert not storage.backup.exists(manifest.verified_key(point))
+
+
+def test_a_mark_stays_where_storage_is_away(s3: S3, storage: Storage, point: str) -> None:
+    verify(storage.backup)
+
+    def away(operation: str, key: str) -> None:
+        if key.endswith("jobs.avro"):
+            raise OSError("the network is down")
+
+    s3.before = away
+    with pytest.raises(StorageUnavailable):
+        verify(storage.backup)
+    s3.before = None
+    assert verified(storage) == [point]
+
+
+def test_a_mark_changes_nothing_for_who_backs_up_restores_or_deletes(
+    database: Database, storage: Storage, s3: S3, point: str
+) -> None:
+    verify(storage.backup)
+    assert back_up(database, storage, NOW + timedelta(hours=1)) == point  # unchanged
+    assert manifest.newest(storage.backup) == manifest.get(storage.backup, point)
+    assert order_restore(database, storage, DATASETS["jobs"])["restore_point"] == point
+    with database.session() as session:
+        session.run("UPDATE jobs SET job = 'Judge'")
+    newer = back_up(database, storage, NOW + timedelta(days=31))
+    assert manifest.names(storage.backup) == [newer]
+    assert [key for key in s3.keys(BACKUP) if point in key] == []
+    assert verified(storage) == []
+
+
+def test_a_folder_with_nothing_but_a_mark_is_no_restore_point_and_goes(database: Database, storage: Storage) -> None:
+    """As a verification leaves one that ends after the restore point has expired."""
+    left = manifest.name_after(None, NOW - timedelta(days=2))
+    storage.backup.put(manifest.verified_key(left), b"{}", "application/json")
+    assert manifest.newest(storage.backup) is None
+    with pytest.raises(NotFound, match="no backup yet"):
+        verify(storage.backup)
+    assert manifest.names(storage.backup) == [left]
+    assert manifest.names(storage.backup) != [back_up(database, storage)]
+    assert left not in manifest.names(storage.backup)
+
+
+def test_an_empty_database_passes(database: Database, storage: Storage) -> None:
+    back_up(database, storage)
+    assert faults(verify(storage.backup)) == []
+
+
+@pytest.mark.parametrize("table", DATASETS)
+def test_every_byte_counts(s3: S3, storage: Storage, point: str, table: str) -> None:
+    key = manifest.key(point, table)
+    whole = storage.backup.get(key)
+    step = max(1, len(whole) // 40)
+    for at in range(0, len(whole), step):
+        changed = whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :]
+        storage.backup.put(key, changed, avro.CONTENT_TYPE)
+        assert f"{table}: does not have the checksum of the manifest" in faults(verify(storage.backup)), at
+    storage.backup.put(key, whole[:-1], avro.CONTENT_TYPE)
+    assert faults(verify(storage.backup)) == [
+        f"{table}: the Avro file is cut short",
+        f"{table}: has {len(whole) - 1} bytes, the manifest says {len(whole)}",
+        f"{table}: does not have the checksum of the manifest",
+    ]
+    s3.client.delete_object(Bucket=BACKUP, Key=key)
+    assert faults(verify(storage.backup)) == [f"{table}: the file is gone"]
+
+
+def test_a_file_of_another_table_is_named(storage: Storage, point: str) -> None:
+    body = storage.backup.get(manifest.key(point, "jobs"))
+    storage.backup.put(manifest.key(point, "departments"), body, avro.CONTENT_TYPE)
+    assert faults(verify(storage.backup))[0] == (
+        "departments: the Avro schema is not that of departments (id int, department string)"
+    )
+
+
+def test_ids_are_unique_and_parents_are_in_the_snapshot(storage: Storage, point: str) -> None:
+    rows = [employee(1), employee(7), employee(2, department=3), employee(7, job=9), employee(8, 4, 2), employee(1)]
+    rewrite(storage, point, "hired_employees", rows)
+    assert faults(verify(storage.backup)) == [
+        "hired_employees: id 1 occurs more than once",
+        "hired_employees: id 7 occurs more than once",
+        "hired_employees: department_id 3 is not in the snapshot's departments",
+        "hired_employees: department_id 4 is not in the snapshot's departments",
+        "hired_employees: job_id 2 is not in the snapshot's jobs",
+        "hired_employees: job_id 9 is not in the snapshot's jobs",
+    ]
+
+
+def test_many_faults_of_a_kind_are_counted(storage: Storage, point: str) -> None:
+    rewrite(storage, point, "hired_employees", [employee(i, job=i) for i in range(2, 30)])
+    found = faults(verify(storage.backup))
+    assert len(found) == 11
+    assert found[-1] == "hired_employees: job_id … is not in the snapshot's jobs (more than 10)"
+
+
+def test_rows_are_counted(storage: Storage, point: str) -> None:
+    rewrite(storage, point, "jobs", [(1, "Lawyer")], rows=2)
+    assert faults(verify(storage.backup)) == ["jobs: has 1 rows, the manifest says 2"]
+
+
+def test_a_parent_that_cannot_be_read_is_one_fault(s3: S3, storage: Storage, point: str) -> None:
+    s3.client.delete_object(Bucket=BACKUP, Key=manifest.key(point, "departments"))
+    assert faults(verify(storage.backup)) == ["departments: the file is gone"]
+
+
+def test_a_manifest_has_to_name_every_table_of_this_release(storage: Storage, point: str) -> None:
+    edit(storage, point, lambda document: document["tables"].pop("jobs"))
+    assert faults(verify(storage.backup)) == ["the manifest lacks jobs"]
+
+
+def test_a_table_that_this_release_does_not_know_is_said(storage: Storage, point: str) -> None:
+    edit(storage, point, lambda document: document["tables"].update(offices=document["tables"]["jobs"]))
+    storage.backup.put(manifest.key(point, "offices"), storage.backup.get(manifest.key(point, "jobs")), "")
+    assert faults(verify(storage.backup)) == ["offices: is no table of this release"]
+
+
+def test_restore_points_are_followed_back_past_what_is_none(database: Database, storage: Storage, point: str) -> None:
+    with database.session() as session:
+        session.run("UPDATE jobs SET job = 'Judge'")
+    newer = back_up(database, storage, NOW + timedelta(hours=1))
+    crashed = manifest.name_after(None, NOW + timedelta(minutes=30))
+    storage.backup.put(manifest.key(crashed, "jobs"), b"left over", "")
+    storage.backup.put(manifest.manifest_key(newer), b"{", "application/json")
+    report = verify(storage.backup)
+    assert (report["restore_point"], report["older"]) == (newer, point)
+    [fault] = faults(report)
+    assert fault.startswith("the manifest is broken")
+    assert verify(storage.backup, report["older"])["restore_point"] == point
+    with pytest.raises(NotFound, match=f"there is no restore point {crashed}"):
+        verify(storage.backup, crashed)
+
+
+@pytest.mark.parametrize("name", ["latest", "../jobs", ""])
+def test_a_malformed_name_is_not_found(storage: Storage, name: str) -> None:
+    with pytest.raises(NotFound, match="is named like"):
+        verify(storage.backup, name)
+
+
+def test_no_backup_yet(storage: Storage) -> None:
+    with pytest.raises(NotFound, match="no backup yet"):
+        verify(storage.backup)
+
+
+def test_storage_that_is_away_is_no_fault_of_a_backup(s3: S3, storage: Storage, point: str) -> None:
+    def away(operation: str, key: str) -> None:
+        if key.endswith("jobs.avro"):
+            raise OSError("the network is down")
+
+    s3.before = away
+    with pytest.raises(StorageUnavailable):
+        verify(storage.backup)
+
+
+def test_the_api_tells_when_it_was(api: Api, storage: Storage, point: str) -> None:
+    [listed] = api.get("/backups").body["backups"]
+    assert (listed["created_at"], listed["verified_at"]) == ("2021-07-27T16:02:08.123456Z", None)
+    before = datetime.now(UTC).replace(microsecond=0)
+    verify(storage.backup)
+    [listed] = api.get("/backups").body["backups"]
+    assert before <= datetime.fromisoformat(listed["verified_at"]) <= datetime.now(UTC)
+    assert listed["verified_at"].endswith("Z")

@@ -1,0 +1,773 @@
+"""The command line before an API that answers as it is told."""
+
+import fcntl
+import gzip
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.app import app
+from cli.commands.history import STATUSES
+from infra.venv import ROOT
+from tests.integration.fake_api import FakeApi, fake_api
+
+Run = Callable[..., Result]
+TOKEN = "hf_0123456789abcdef_secret"
+POINT = "20210727T160208.123456Z"
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with fake_api() as fake:
+        yield fake
+
+
+@pytest.fixture
+def run(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    for name in ("STAGE", "AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    env = {"API_URL": api.url, "API_TOKEN": TOKEN, "HIREFLOW_STATE_DIR": str(tmp_path / "nothing")}
+    return lambda *words, **changes: CliRunner(env={**env, **changes}).invoke(app, list(words))
+
+
+def load(load_id: int, status: str = "succeeded", **changes: Any) -> dict[str, Any]:
+    counts = {"received": 3, "inserted": 1, "updated": 1, "unchanged": 0, "superseded": 0, "rejected": 1, "resolved": 0}
+    return {
+        "id": load_id,
+        "dataset": "jobs",
+        "source": f"s3://landing/uploads/{load_id}/jobs.csv",
+        "kind": "csv",
+        "status": status,
+        **counts,
+        "attempts": 1,
+        "created_at": "2021-07-27T16:02:08.123456Z",
+        "error": None,
+        **changes,
+    }
+
+
+def rejects(load_id: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "load_id": load_id,
+        "rejected": 1,
+        "resolved": 0,
+        "reasons": [{"reason": "job is missing", "count": 1}],
+        "rejects": [{"line": 2, "reasons": ["job is missing"], "fields": ["job"], "raw": "2,\x1b[2J", "row": None}],
+        "url": None,
+        "expires_at": None,
+        **changes,
+    }
+
+
+def expect_upload(api: FakeApi, load_id: int, ended: dict[str, Any], name: str = "jobs.csv") -> None:
+    order = {
+        "load_id": load_id,
+        "status_url": f"/loads/{load_id}",
+        "url": f"{api.url}/landing{load_id}",
+        "fields": {"key": f"uploads/{load_id}/{name}", "policy": "cG9saWN5", "x-amz-signature": "abc"},
+        "key": f"uploads/{load_id}/{name}",
+        "expires_at": "2021-07-27T17:02:08Z",
+    }
+    api.on("POST", "/uploads", order, 201)
+    api.on("POST", f"/landing{load_id}", b"", 204)
+    api.on("GET", f"/loads/{load_id}", load(load_id, "queued", received=0, rejected=0))
+    api.on("GET", f"/loads/{load_id}", load(load_id, "running"))
+    api.on("GET", f"/loads/{load_id}", ended)
+    api.on("GET", f"/loads/{load_id}/rejects", rejects(load_id))
+
+
+def write(name: str, text: str = "1,Clerk\n2,\n3,Recruiter\n") -> str:
+    Path(name).write_text(text)
+    return name
+
+
+# --- upload
+
+
+def test_a_file_is_sent_as_the_form_says_and_its_load_followed(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    done = run("upload", write("jobs.csv"))
+    assert done.exit_code == 0, done.output
+    assert api.to("/uploads")[0].json == {"dataset": "jobs", "filename": "jobs.csv", "size": 23}
+    [sent] = api.to("/landing7")
+    assert sent.form[:-1] == [
+        ("key", None, b"uploads/7/jobs.csv"),
+        ("policy", None, b"cG9saWN5"),
+        ("x-amz-signature", None, b"abc"),
+    ]
+    assert sent.form[-1] == ("file", "jobs.csv", b"1,Clerk\n2,\n3,Recruiter\n")
+    assert done.stdout.splitlines()[:2] == [
+        "jobs.csv: load 7 succeeded",
+        "  3 received: 1 inserted, 1 updated, 0 unchanged, 0 superseded, 1 rejected",
+    ]
+    assert "job is missing" in done.stdout
+    assert done.stderr == ""
+
+
+def test_rejects_that_cannot_be_shown_hold_nothing_up(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    expect_upload(api, 8, load(8, rejected=0), "hired_employees.csv")
+    api.forget("GET", "/loads/7/rejects")
+    done = run("upload", write("jobs.csv"), write("hired_employees.csv"))
+    assert done.exit_code == 0
+    assert "hired_employees.csv: load 8 succeeded" in done.stdout
+    assert done.stderr.startswith("error: the rejects of load 7 cannot be shown: 403 ")
+
+
+def test_the_token_goes_to_the_api_and_nowhere_else(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    run("upload", write("jobs.csv"))
+    authorised = {asked.path: asked.headers.get("Authorization") for asked in api.asked}
+    assert authorised.pop("/landing7") is None
+    assert set(authorised.values()) == {f"Bearer {TOKEN}"}
+
+
+def test_what_strangers_wrote_moves_no_terminal(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    done = run("upload", write("jobs.csv"))
+    assert "2,\\x1b[2J" in done.stdout
+    assert "\x1b" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("ended", "options", "status"),
+    [
+        (load(7), [], 0),
+        (load(7), ["--strict"], 1),
+        (load(7, resolved=1), ["--strict"], 0),
+        (load(7, rejected=0), ["--strict"], 0),
+        (load(7, "skipped"), [], 0),
+        (load(7, "failed", error="gave up after 3 attempts"), [], 1),
+    ],
+)
+def test_its_exit_status_says_what_came_of_it(
+    api: FakeApi, run: Run, ended: dict[str, Any], options: list[str], status: int
+) -> None:
+    expect_upload(api, 7, ended)
+    done = run("upload", write("jobs.csv"), *options)
+    assert done.exit_code == status, done.output
+    assert (ended["error"] or "") in done.stdout
+
+
+def test_nobody_waits_who_does_not_want_to(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    done = run("upload", write("jobs.csv"), "--no-wait")
+    assert (done.exit_code, done.stdout) == (0, "jobs.csv: load 7 queued\n")
+    assert not api.to("/loads/7")
+
+
+def test_parents_have_ended_before_their_children_go(api: FakeApi, run: Run) -> None:
+    for number, name in ((7, "jobs.csv"), (8, "departments.csv"), (9, "hired_employees.csv")):
+        expect_upload(api, number, load(number, rejected=0), name)
+    names = [write(name) for name in ("hired_employees.csv", "jobs.csv", "departments.csv")]
+    assert run("upload", *names).exit_code == 0
+    assert [asked.json["dataset"] for asked in api.to("/uploads")] == ["jobs", "departments", "hired_employees"]
+    paths = [asked.path for asked in api.asked]
+    assert max(paths.index("/loads/7"), paths.index("/loads/8")) < paths.index("/landing9")
+
+
+def test_the_dataset_can_be_said(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7, rejected=0))
+    Path("export.csv.gz").write_bytes(gzip.compress(b"1,Clerk\n"))
+    assert run("upload", "export.csv.gz", "--dataset", "job").exit_code == 0
+    assert api.to("/uploads")[0].json["dataset"] == "jobs"
+    assert api.to("/landing7")[0].form[-1][2] == Path("export.csv.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["upload", "export.csv"], "--dataset departments|jobs|hired_employees"),
+        (["upload", "jobs.csv", "jobs.xlsx"], "jobs.xlsx: only .csv and .csv.gz"),
+        (["upload", "jobs.csv", "nowhere.csv"], "nowhere.csv"),
+        (["upload", "jobs.csv", "--dataset", "staff"], "'staff' is none of departments, jobs, hired_employees"),
+        (["check", "export.csv"], "--dataset departments|jobs|hired_employees"),
+        (["loads", "--status", "fine"], "'fine' is none of queued"),
+        (["load", "seven"], "valid integer"),
+        (["report", "top", "2021", "--from", "2020"], "not both"),
+        (["report", "top", "--csv", "--json"], "not both"),
+        (["report", "top", "0"], "greater than or equal to 1"),
+        (["restore", "staff", "--yes"], "'staff' is none of departments, jobs, hired_employees, all"),
+        (["restore", "jobs", "--point", "yesterday", "--yes"], "named like 20210727T160208.123456Z"),
+        (["token", "new", "king"], "'king' is none of reader, writer, operator"),
+        (["logs", "--since", "a while"], "90s, 10m, 2h, 1d"),
+        (["logs", "--function", "nothing"], "one of api, ingest"),
+        (["nothing"], "No such command"),
+    ],
+)
+def test_a_wrong_use_is_status_2_and_sends_nothing(api: FakeApi, run: Run, words: list[str], told: str) -> None:
+    for name in ("export.csv", "jobs.csv", "jobs.xlsx"):
+        write(name)
+    done = run(*words, STAGE="local")
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    assert told in done.stderr
+    assert (done.stderr[:7], done.stderr.count("\n")) == ("error: ", 1)
+    assert not api.asked
+
+
+def test_a_file_that_does_not_arrive_keeps_no_other_back(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    expect_upload(api, 8, load(8, rejected=0))
+    denied = b"<Error><Code>EntityTooLarge</Code><Message>Your proposed upload exceeds it</Message></Error>"
+    api.forget("POST", "/landing7")
+    api.on("POST", "/landing7", denied, 400)
+    done = run("upload", write("jobs.csv"), write("jobs_2.csv"))
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "error: jobs.csv: jobs.csv was not taken: 400 EntityTooLarge: Your proposed upload exceeds it\n"
+    )
+    assert "jobs_2.csv: load 8 succeeded" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v")
+def test_a_file_of_any_size_takes_little_memory(api: FakeApi, tmp_path: Path) -> None:
+    size, limit = 512 << 20, 400 << 10  # bytes, KiB
+    with (tmp_path / "jobs.csv").open("wb") as file:
+        file.truncate(size)
+    expect_upload(api, 7, load(7, rejected=0))
+    command: list[str | Path] = [
+        "sh",
+        "-c",
+        f'ulimit -v {limit}; exec "$@"',
+        "-",
+        ROOT / "hireflow",
+        "upload",
+        tmp_path / "jobs.csv",
+    ]
+    environ = {**os.environ, "API_URL": api.url, "API_TOKEN": TOKEN}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert api.to("/landing7")[0].length > size
+
+
+def test_programs_are_told_of_each_load_as_it_ends(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    expect_upload(api, 8, load(8, "failed", error="no gzip"))
+    api.on("GET", "/loads/7", load(7))
+    done = run("upload", write("jobs.csv"), write("jobs_2.csv"), "--json")
+    assert done.exit_code == 1
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["file"]: (line["id"], line["status"]) for line in found} == {
+        "jobs.csv": (7, "succeeded"),
+        "jobs_2.csv": (8, "failed"),
+    }
+    assert load(7).items() <= next(line for line in found if line["id"] == 7).items()
+
+
+def test_programs_that_do_not_wait_are_told_the_ids(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    done = run("upload", write("jobs.csv"), "--no-wait", "--json")
+    assert json.loads(done.stdout) == {"file": "jobs.csv", "id": 7, "status": "queued"}
+
+
+# --- check
+
+
+CHECKED = {
+    "dataset": "jobs",
+    "received": 3,
+    "inserted": 2,
+    "updated": 0,
+    "unchanged": 0,
+    "superseded": 0,
+    "rejected": 1,
+    "reasons": [{"reason": "job is missing", "count": 1}],
+    "rejects": rejects(7)["rejects"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("jobs.csv", b"1,Clerk\n", "text/csv"),  # zipped it would be larger
+        ("jobs.csv", b"1,Clerk\n" * 100, "application/gzip"),
+        ("jobs.csv.gz", gzip.compress(b"1,Clerk\n", mtime=0), "application/gzip"),  # the same name in every process
+    ],
+)
+def test_a_check_sends_the_smaller_form(api: FakeApi, run: Run, name: str, data: bytes, kind: str) -> None:
+    api.on("POST", "/uploads/check", CHECKED)
+    Path(name).write_bytes(data)
+    done = run("check", name, "--limit", "5")
+    assert done.exit_code == 0, done.output
+    [asked] = api.asked
+    assert (asked.query, asked.headers["Content-Type"]) == ({"dataset": "jobs", "limit": "5"}, kind)
+    plain = data if name.endswith(".csv") else gzip.decompress(data)
+    assert (gzip.decompress(asked.body) if kind == "application/gzip" else asked.body) == plain
+    assert asked.length <= len(data)
+    assert "3 received: 2 inserted, 0 updated, 0 unchanged, 0 superseded, 1 rejected" in done.stdout
+
+
+def test_a_check_fails_on_rejects_where_that_is_asked(api: FakeApi, run: Run) -> None:
+    api.on("POST", "/uploads/check", CHECKED)
+    api.on("POST", "/uploads/check", {**CHECKED, "rejected": 0, "rejects": [], "reasons": []})
+    assert run("check", write("jobs.csv"), "--strict").exit_code == 1
+    assert run("check", write("jobs.csv"), "--strict").exit_code == 0
+    assert json.loads(run("check", write("jobs.csv"), "--json").stdout)["received"] == 3
+
+
+def test_what_no_request_can_carry_is_not_sent(api: FakeApi, run: Run) -> None:
+    Path("jobs.csv").write_bytes(os.urandom(5 << 20))
+    done = run("check", "jobs.csv")
+    assert (done.exit_code, api.asked) == (1, [])
+    assert "too large to be checked at once" in done.stderr
+
+
+# --- loads and rejects
+
+
+def test_loads_are_listed_over_pages(api: FakeApi, run: Run) -> None:
+    api.on("GET", "/loads", {"loads": [load(number) for number in range(150, 50, -1)], "next_cursor": "51"})
+    api.on("GET", "/loads", {"loads": [load(number) for number in range(50, 30, -1)], "next_cursor": "31"})
+    done = run("loads", "--limit", "120", "--dataset", "job", "--status", "succeeded", "--json")
+    assert [found["id"] for found in json.loads(done.stdout)] == list(range(150, 30, -1))
+    filters = {"dataset": "jobs", "status": "succeeded"}
+    assert [asked.query for asked in api.asked] == [
+        {**filters, "limit": "100"},
+        {**filters, "limit": "20", "cursor": "51"},
+    ]
+
+
+def test_a_load_is_listed_by_the_name_of_its_file(api: FakeApi, run: Run) -> None:
+    sent = load(8, kind="api", source="POST /job/upload")
+    api.on("GET", "/loads", {"loads": [load(9), sent], "next_cursor": None})
+    head, *rows = (line.split("\t") for line in run("loads").stdout.splitlines())
+    assert [row[head.index("file")] for row in rows] == ["jobs.csv", "POST /job/upload"]
+    assert json.loads(run("loads", "--json").stdout)[0]["source"] == "s3://landing/uploads/9/jobs.csv"
+
+
+def test_no_loads_are_no_failure(api: FakeApi, run: Run) -> None:
+    api.on("GET", "/loads", {"loads": [], "next_cursor": None})
+    done = run("loads")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "no loads\n")
+    assert run("loads", "--json").stdout == "[]\n"
+
+
+def test_a_load_is_shown_in_full(api: FakeApi, run: Run) -> None:
+    api.on("GET", "/loads/7", load(7, reasons=[{"reason": "job is missing", "count": 2}]))
+    lines = run("load", "7").stdout.splitlines()
+    assert {line.split()[0] for line in lines} == {*load(7), "reasons"}
+    assert any(line.endswith("2 × job is missing") for line in lines)
+    assert json.loads(run("load", "7", "--json").stdout)["id"] == 7
+
+
+def test_rejects_are_shown_or_streamed(api: FakeApi, run: Run) -> None:
+    stored = b'{"load_id": 7, "raw": "\xc3\xa9"}\n' * 3
+    api.on("GET", "/loads/7/rejects", rejects(7, resolved=1, url=f"{api.url}/errored?X-Amz-Signature=abc"))
+    api.on("GET", "/errored", stored)
+    done = run("rejects", "7", "--limit", "5")
+    assert done.stdout.splitlines()[0] == "load 7: 1 rejected, 1 of them resolved since"
+    assert run("rejects", "7", "--all").stdout_bytes == stored
+    assert json.loads(run("rejects", "7", "--json").stdout)["load_id"] == 7
+    assert [asked.query for asked in api.to("/errored")] == [{"X-Amz-Signature": "abc"}]
+    assert api.to("/errored")[0].headers.get("Authorization") is None
+
+
+def test_no_rejects_are_an_empty_file(api: FakeApi, run: Run) -> None:
+    api.on("GET", "/loads/7/rejects", rejects(7, rejected=0, reasons=[], rejects=[]))
+    assert (run("rejects", "7", "--all").exit_code, run("rejects", "7", "--all").stdout) == (0, "")
+    assert run("rejects", "7").stdout == "load 7: 0 rejected\n"
+
+
+# --- reports
+
+
+QUARTERLY = [{"department": "Staff", "job": "Clerk", "q1": 1, "q2": 0, "q3": 22, "q4": 3}]
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "query"),
+    [
+        (["quarterly", "2021"], "/department/hires/quarterly/2021", {}),
+        (["quarterly", "2021", "--department", "3"], "/department/hires/quarterly/2021", {"department_id": "3"}),
+        (["quarterly", "2021", "--department", "Staff"], "/department/hires/quarterly/2021", {"department": "Staff"}),
+        (["quarterly", "--from", "2019"], "/department/hires/quarterly", {"from": "2019"}),
+        (["top", "--from", "2019", "--to", "2021"], "/department/hires/top", {"from": "2019", "to": "2021"}),
+    ],
+)
+def test_reports_are_of_a_year_or_a_range(
+    api: FakeApi, run: Run, words: list[str], path: str, query: dict[str, str]
+) -> None:
+    api.on("GET", path, QUARTERLY)
+    done = run("report", *words)
+    assert done.exit_code == 0, done.output
+    assert api.asked[0].query == query
+    assert done.stdout.splitlines() == ["department\tjob\tq1\tq2\tq3\tq4", "Staff\tClerk\t1\t0\t22\t3"]
+    assert json.loads(run("report", *words, "--json").stdout) == QUARTERLY
+
+
+def test_a_report_as_csv_is_what_the_api_sent(api: FakeApi, run: Run) -> None:
+    sent = '"department","hired"\r\n"Büro",3\r\n'.encode()
+    api.on("GET", "/department/hires/top/2021", sent, Content_Type="text/csv")
+    assert run("report", "top", "2021", "--csv").stdout_bytes == sent
+    assert api.asked[0].headers["Accept"] == "text/csv"
+
+
+# --- backups and restores
+
+
+TABLES = ("departments", "jobs", "hired_employees")
+BACKUP = {
+    "restore_point": POINT,
+    "created_at": "2021-07-27T16:02:08.123456Z",
+    "verified_at": None,
+    "tables": {name: {"rows": 1200, "bytes": 500, "sha256": ""} for name in TABLES},
+}
+
+
+def expect_restores(api: FakeApi, **ended: Any) -> None:
+    api.on("GET", "/backups", {"backups": [BACKUP], "next_cursor": None})
+    for number, name in enumerate(TABLES, 7):
+        order = {"load_id": number, "restore_point": POINT, "status_url": f"/loads/{number}"}
+        api.on("POST", f"/{name}/backup/restore", order, 202)
+        api.on("GET", f"/loads/{number}", load(number, **{"rejected": 0, **ended}))
+
+
+def test_restore_points_are_listed(api: FakeApi, run: Run) -> None:
+    api.on("GET", "/backups", {"backups": [BACKUP, {**BACKUP, "verified_at": BACKUP["created_at"]}]})
+    head, first, second = (line.split("\t") for line in run("backups").stdout.splitlines())
+    assert head == ["restore point", "age", "verified", "rows", "bytes"]
+    assert (first[0], first[2:]) == (POINT, ["", "3600", "1500"])
+    assert second[2].endswith(" ago")
+
+
+def test_a_restore_tells_what_it_does_and_takes_parents_first(api: FakeApi, run: Run) -> None:
+    expect_restores(api)
+    done = run("restore", "hired_employees", "department", "jobs", "--yes")
+    assert done.exit_code == 0, done.output
+    orders = [asked for asked in api.asked if asked.method == "POST"]
+    assert [asked.path.split("/")[1] for asked in orders] == ["departments", "jobs", "hired_employees"]
+    assert all(asked.json == {"restore_point": POINT} for asked in orders)
+    assert "departments (1,200 rows)" in done.stdout
+    assert "Rows deleted since come back, rows changed since go back, rows added since stay." in done.stdout
+    paths = [asked.path for asked in api.asked]
+    assert paths.index("/loads/7") < paths.index("/jobs/backup/restore")
+
+
+def test_a_restore_asks_nobody_where_nobody_is(api: FakeApi, run: Run) -> None:
+    expect_restores(api)
+    done = run("restore", "all")
+    assert done.exit_code == 2
+    assert "--yes" in done.stderr
+    assert not [asked for asked in api.asked if asked.method == "POST"]
+
+
+def test_a_restore_ends_with_the_first_that_fails(api: FakeApi, run: Run) -> None:
+    expect_restores(api, status="failed", received=0, error="the file is damaged")
+    done = run("restore", "all", "--yes")
+    assert done.exit_code == 1
+    assert "load 7 failed: the file is damaged" in done.stdout
+    assert "what comes after it was not ordered" in done.stderr
+    assert not api.to("/jobs/backup/restore")
+
+
+def test_a_restore_point_is_looked_up_by_its_name(api: FakeApi, run: Run) -> None:
+    expect_restores(api)
+    assert run("restore", "jobs", "--point", POINT, "--yes").exit_code == 0
+    assert api.to("/backups")[0].query == {"limit": "1", "cursor": "20210727T160208.123457Z"}
+    done = run("restore", "jobs", "--point", "20210727T160208.123455Z", "--yes")
+    assert (done.exit_code, done.stderr) == (1, "error: there is no restore point 20210727T160208.123455Z\n")
+
+
+# --- the stage
+
+
+@pytest.mark.parametrize(("status", "exit_status"), [(200, 0), (503, 1)])
+def test_health_is_told_by_the_exit_status_too(api: FakeApi, run: Run, status: int, exit_status: int) -> None:
+    api.on("GET", "/health", {"status": "ok", "last_backup": {"restore_point": POINT, "age_seconds": 1.5}}, status)
+    done = run("health")
+    assert done.exit_code == exit_status
+    assert done.stdout.splitlines()[1] == f"last_backup\trestore_point {POINT}, age_seconds 1.5"
+
+
+def test_the_dashboard_has_an_address(api: FakeApi, run: Run) -> None:
+    assert run("open").stdout == f"{api.url}/\n"
+
+
+# --- failures
+
+
+@pytest.mark.parametrize(
+    ("status", "title", "told"),
+    [
+        (401, "Unauthenticated", "set API_TOKEN to a token of this stage"),
+        (403, "Forbidden", "use a token with that role"),
+        (404, "Not found", "404 Not found: because"),
+    ],
+)
+def test_a_problem_is_one_line_that_says_what_to_do(api: FakeApi, run: Run, status: int, title: str, told: str) -> None:
+    api.problem("GET", "/loads/7", status, title, "because", errors=[{"field": "id", "reason": "is\nodd"}])
+    done = run("load", "7")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {status} {title}: because; is\\nodd")
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        (b'{"message": "Missing Authentication Token"}', 403, "there is nothing at this address: is API_URL right"),
+        (b"<html>", 502, "502 Bad Gateway"),
+        (b'{"message": "Request Too Long"}', 413, "413 Request Too Long"),
+        (b"<html>", 200, "the answer is no JSON: is API_URL right?"),
+    ],
+)
+def test_what_is_not_our_api_is_told(api: FakeApi, run: Run, body: bytes, status: int, told: str) -> None:
+    api.on("GET", "/loads/7", body, status)
+    done = run("load", "7")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert told in done.stderr
+
+
+def test_what_is_away_for_a_moment_is_asked_again(api: FakeApi, run: Run) -> None:
+    away = {"title": "Temporarily unavailable", "detail": "the database is away"}
+    api.on("GET", "/loads/7", away, 503, Retry_After="0")
+    api.on("GET", "/loads/7", load(7))
+    assert run("load", "7").exit_code == 0
+    assert len(api.asked) == 2
+
+
+def test_an_error_of_the_api_says_what_to_look_for_in_the_logs(api: FakeApi, run: Run) -> None:
+    api.problem("GET", "/loads/7", 500, "Internal error", "Something went wrong", correlation_id="undo-monday")
+    assert run("load", "7").stderr == (
+        "error: 500 Internal error: Something went wrong; in the logs it is undo-monday\n"
+    )
+
+
+def test_what_stays_away_is_given_up(api: FakeApi, run: Run) -> None:
+    api.on("GET", "/loads/7", {"detail": "the database is away", "title": "Unavailable"}, 503, Retry_After="0")
+    done = run("load", "7")
+    assert (done.exit_code, len(api.asked)) == (1, 4)
+    assert done.stderr == "error: 503 Unavailable: the database is away\n"
+
+
+def test_nobody_listening_is_one_line(run: Run) -> None:
+    done = run("loads", API_URL="http://127.0.0.1:1")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: http://127.0.0.1:1 cannot be reached: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"API_URL": ""}, "set API_URL (and API_TOKEN), or start one on this machine with `make up`"),
+        ({"API_URL": "ftp://x"}, "API_URL is no address"),
+        ({"API_URL": "http://[x"}, "API_URL is no address"),
+        ({"API_TOKEN": "två ord"}, "API_TOKEN is no token"),
+    ],
+)
+def test_a_wrong_setting_is_status_2(run: Run, changes: dict[str, str], told: str) -> None:
+    done = run("loads", **changes)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+def test_what_nobody_foresaw_is_one_line_too(api: FakeApi, run: Run) -> None:
+    api.on("GET", "/loads", {"unexpected": True})
+    done = run("loads")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: unforeseen KeyError: 'loads' (history.py:")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_functions_of_no_stage_are_called(run: Run) -> None:
+    done = run("token", "list")
+    assert done.exit_code == 2
+    assert "STAGE=prod" in done.stderr
+
+
+def test_statuses_are_those_of_the_api() -> None:
+    from chalicelib.api.load_routes import STATUSES as SERVED
+
+    assert STATUSES == SERVED
+
+
+# --- on a terminal
+
+
+def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, **more: str) -> tuple[int, str]:
+    """The exit status, and all that was shown; `typed` once there is a question."""
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "API_URL": api.url, "API_TOKEN": "", "TERM": "xterm", "COLUMNS": str(width), **more}
+    with subprocess.Popen(
+        [ROOT / "hireflow", *words],
+        env=environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that ^C reaches it
+    ) as running:
+        os.close(theirs)
+        shown = ""
+        with suppress(OSError):  # how Linux says that nobody writes any more
+            while select.select([ours], [], [], 30)[0] and (chunk := os.read(ours, 4096)):
+                shown += chunk.decode(errors="replace")
+                if typed and shown.endswith("? [y/N] "):
+                    os.write(ours, typed.encode())
+                    typed = ""
+        running.kill()  # where it hangs
+    os.close(ours)
+    return running.returncode, shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "ordered"), [("y\n", 0, 1), ("yes\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), ("\x03", 130, 0)]
+)
+def test_a_restore_asks_first(api: FakeApi, typed: str, status: int, ordered: int) -> None:
+    expect_restores(api)
+    found, shown = on_a_terminal(api, "restore", "jobs", typed=typed)
+    assert found == status, shown
+    assert "Restore this? [y/N]" in shown
+    assert len(api.to("/jobs/backup/restore")) == ordered
+
+
+def test_progress_is_shown_where_somebody_looks(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n" * 1000)
+    expect_upload(api, 7, load(7))
+    status, shown = on_a_terminal(api, "upload", str(tmp_path / "jobs.csv"))
+    assert status == 0
+    assert "8.0/8.0 kB" in shown
+    assert "jobs.csv: load 7 running, 3 rows" in shown
+    assert shown.rindex("jobs.csv: load 7 succeeded") > shown.rindex("load 7 running")
+
+
+NAME = "Bureau of Rather Long Names of Departments and Everything that Belongs to Them"
+WIDE = {
+    "loads": ("/loads", {"loads": [load(123456, received=5_000_000, rejected=100_000)], "next_cursor": None}),
+    "load 7": ("/loads/7", load(7, "failed", error="the file is no gzip, whatever its name may say about that")),
+    "rejects 7": ("/loads/7/rejects", rejects(7)),
+    "report quarterly": ("/department/hires/quarterly", [{"year": 2021, **QUARTERLY[0], "department": NAME}]),
+    "report top": ("/department/hires/top", [{"id": 2_147_483_647, "department": NAME, "hired": 1_000_000}]),
+    "backups": ("/backups", {"backups": [{**BACKUP, "verified_at": "2021-07-27T16:02:08Z"}]}),
+    "health": ("/health", {"status": "ok", "last_backup": {"restore_point": POINT, "age_seconds": 1.5, "rows": 1}}),
+}
+
+
+@pytest.mark.parametrize("words", WIDE)
+def test_every_table_fits_80_columns_and_nothing_is_cut(api: FakeApi, words: str) -> None:
+    path, answer = WIDE[words]
+    api.on("GET", path, answer)
+    status, shown = on_a_terminal(api, *words.split(), width=80, NO_COLOR="1")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert status == 0, shown
+    assert max(map(len, lines)) <= 80
+    assert "…" not in shown
+    if NAME in json.dumps(answer):
+        assert all(word in shown for word in NAME.split())
+
+
+def test_there_are_colours_on_a_terminal_but_not_where_they_are_not_wanted(api: FakeApi) -> None:
+    api.on("GET", "/loads", {"loads": [load(7)], "next_cursor": None})
+    assert "\x1b[1m" in on_a_terminal(api, "loads", NO_COLOR="")[1]
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", on_a_terminal(api, "loads", NO_COLOR="1")[1])
+    assert "\x1b" not in on_a_terminal(api, "loads", TERM="dumb")[1]
+
+
+# --- the program
+
+
+def hireflow(*words: str, program: Path = ROOT / "hireflow", **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, *words], env={**os.environ, **environ}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_it_runs_from_anywhere_through_links(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "typing.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "far" / "away" / "hf").symlink_to(os.path.relpath(ROOT / "hireflow", tmp_path / "far" / "away"))
+    (tmp_path / "far" / "link").symlink_to("away/hf")
+    monkeypatch.chdir(tmp_path)
+    expect_upload(api, 7, load(7, rejected=0))
+    write("jobs.csv")
+    done = hireflow("upload", "jobs.csv", program=tmp_path / "far" / "link", API_URL=api.url, API_TOKEN="")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "load 7 succeeded" in done.stdout
+
+
+def interrupted(api: FakeApi, waited_for: str, *words: str) -> tuple[int, str, str]:
+    """What comes of ^C once the API was asked for a path: the exit status, standard output and standard error."""
+    own = {**os.environ, "API_URL": api.url}
+    program: list[str | Path] = [ROOT / "hireflow", *words]
+    with subprocess.Popen(program, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        deadline = time.monotonic() + 30
+        while not api.to(waited_for) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        started.send_signal(signal.SIGINT)
+        printed, said = started.communicate(timeout=30)
+    return started.returncode, printed, said
+
+
+def test_an_interruption_cancels_the_load_that_is_queued(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    expect_upload(api, 19, load(19))
+    api.on("DELETE", "/uploads/19", b"", 204)
+    api.hold("POST", "/landing19")
+    assert interrupted(api, "/landing19", "upload", str(tmp_path / "jobs.csv")) == (130, "", "load 19 cancelled\n")
+
+
+def test_an_interruption_cancels_no_load_whose_file_has_arrived(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    expect_upload(api, 19, load(19, "running"))
+    api.problem("DELETE", "/uploads/19", 409, "Conflict", "the file of load 19 has arrived: it is running, and goes on")
+    found = interrupted(api, "/loads/19", "upload", str(tmp_path / "jobs.csv"), "--json")
+    told = "load 19 is not cancelled: the file of load 19 has arrived: it is running, and goes on\n"
+    assert found == (130, "", told)
+
+
+def test_an_interruption_leaves_no_traceback_where_the_api_cannot_cancel(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("1,Clerk\n")
+    expect_upload(api, 19, load(19, "running"))
+    status, printed, said = interrupted(api, "/loads/19", "upload", str(tmp_path / "jobs.csv"))
+    assert (status, printed, said.count("\n")) == (130, "", 1)
+    assert said.startswith("load 19 is not cancelled: this API cannot cancel")
+
+
+def test_a_file_that_could_not_be_sent_leaves_no_load_behind(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    api.forget("POST", "/landing7")
+    api.on("POST", "/landing7", b"<Error/>", 503)
+    api.on("DELETE", "/uploads/7", b"", 204)
+    assert run("upload", write("jobs.csv")).exit_code == 1
+    assert [asked.method for asked in api.to("/uploads/7")] == ["DELETE"]
+
+
+def test_a_file_of_which_only_the_answer_was_lost_is_followed(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7, rejected=0))
+    api.forget("POST", "/landing7")
+    api.on("POST", "/landing7", b"<Error/>", 500)
+    api.problem("DELETE", "/uploads/7", 409, "Conflict", "the file of load 7 has arrived: it goes on")
+    done = run("upload", write("jobs.csv"))
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "jobs.csv: load 7 succeeded" in done.stdout
+
+
+def test_nobody_reading_is_no_matter(api: FakeApi) -> None:
+    api.on("GET", "/loads", {"loads": [load(number) for number in range(1, 101)] * 20, "next_cursor": None})
+    done = subprocess.run(
+        ["sh", "-c", '"$0" loads --json --limit 2000 | head -1', ROOT / "hireflow"],
+        env={**os.environ, "API_URL": api.url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("[\n", "")

@@ -1,0 +1,378 @@
+"""Events come more than once and in any order; loads crash and are tried again."""
+
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.cloud.database import Database
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import Conflict, DatabaseUnavailable, LoadBusy
+from chalicelib.ingest import orphans
+from chalicelib.ingest.rows import upload
+from chalicelib.loads import object_versions
+from chalicelib.recovery import upkeep
+from infra.local.postgres import Postgres
+from infra.local.provision import connect
+from infra.venv import ROOT
+from tests.e2e.cloud import until
+from tests.integration.landing import GRACE, Landing, Row, counts
+
+
+class Struck(Exception):
+    """What a fault raises inside S3."""
+
+
+def test_the_same_event_twice_is_one_load(landing: Landing) -> None:
+    event = landing.put("departments.csv", "1,Sales\n")
+    landing.deliver(event)
+    first = landing.load()
+    landing.deliver(event)
+    assert landing.loads() == 1
+    assert landing.load() == first
+
+
+def test_a_new_version_is_a_new_load(landing: Landing) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    landing.upload("departments.csv", "1,Sales and more\n")
+    assert landing.loads() == 2
+    assert landing.rows("SELECT * FROM departments") == [(1, "Sales and more")]
+
+
+def sequencers_all_the_same(*events: Row) -> None:
+    """Some S3s send a constant; the bucket's own order decides then."""
+    for event in events:
+        event["Records"][0]["s3"]["object"]["sequencer"] = "0055AED6DCD90281E5"
+
+
+@pytest.mark.parametrize("sequencers", ["those of S3", "all the same"])
+def test_an_older_version_that_comes_late_is_skipped(landing: Landing, sequencers: str) -> None:
+    older, newer = landing.put("departments.csv", "1,Old\nx,y\n"), landing.put("departments.csv", "1,New\n")
+    if sequencers == "all the same":
+        sequencers_all_the_same(older, newer)
+    landing.deliver(newer)
+    landing.deliver(older)
+    load = landing.load()
+    assert (load["status"], load["error"]) == ("skipped", "a newer version of the object has been loaded")
+    assert counts(load) == (0, 0, 0, 0, 0, 0)
+    assert landing.rows("SELECT * FROM departments") == [(1, "New")]
+    assert landing.s3.keys("test-errored") == []
+
+
+@pytest.mark.parametrize("sequencers", ["those of S3", "all the same"])
+def test_the_newest_version_is_not_the_one_that_was_seen_last(landing: Landing, sequencers: str) -> None:
+    """The newest version is seen first, and loaded only when tried again."""
+    oldest, middle, newest = (landing.put("departments.csv", f"1,{name}\n") for name in ("Oldest", "Middle", "Newest"))
+    if sequencers == "all the same":
+        sequencers_all_the_same(oldest, middle, newest)
+
+    def fail_reads(operation: str, _key: str) -> None:
+        if operation == "GetObject":
+            raise Struck
+
+    landing.s3.before = fail_reads
+    with pytest.raises(Struck):
+        landing.deliver(newest)
+    landing.s3.before = None
+    for event in (oldest, newest, middle):
+        landing.deliver(event)
+    assert landing.rows("SELECT status FROM loads ORDER BY id") == [("succeeded",), ("succeeded",), ("skipped",)]
+    assert landing.rows("SELECT * FROM departments") == [(1, "Newest")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "order"),
+    [("0A", "0B", -1), ("0B", "0A", 1), ("0A", "0a", 0), ("0A", "0A1", -1), ("0A", "0A00", 0), (None, "0A", 0)],
+)
+def test_sequencers_compare_padded(one: str | None, other: str | None, order: int) -> None:
+    assert object_versions.compare_sequencers(one, other) == order
+
+
+def test_a_load_in_other_hands_is_left_for_later(landing: Landing, database_url: str) -> None:
+    event = landing.put("departments.csv", "1,Sales\n")
+    landing.deliver(event)
+    load = landing.load()
+    other = Database(database_url, tls="disable")
+    with other.session() as session:
+        session.run("UPDATE loads SET status = 'running'")
+        session.run("SELECT pg_advisory_lock(:id)", id=load["id"])
+        with pytest.raises(LoadBusy):
+            landing.deliver(event, busy_wait=0.1)
+    assert landing.load()["attempts"] == 1
+    other.close()  # as if it had died: its lock is gone with it
+    landing.deliver(event)
+    assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
+
+
+def test_the_last_retry_waits_for_a_worker_that_is_not_yet_known_to_be_dead(
+    landing: Landing, database: Database, database_url: str
+) -> None:
+    """Were it sent away, nobody would be left to load the object."""
+    event = landing.put("departments.csv", "1,Sales\n")
+    landing.deliver(event)
+    with database.session() as session:
+        session.run("UPDATE loads SET status = 'running'")
+    dead = Database(database_url, tls="disable")
+    with dead.session() as session:
+        session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
+    retry = threading.Thread(target=landing.deliver, args=(event,))
+    retry.start()
+    watch = Database(database_url, tls="disable")
+    with watch.session() as session:
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'advisory'"
+        until(lambda: session.scalar(waiting) == 1, "the retry")
+        dead.close()
+    watch.close()
+    retry.join()
+    assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
+
+
+WORKER = """
+import sys, time
+from chalicelib import loads
+from chalicelib.database import Database
+from chalicelib.datasets import DATASETS
+
+with Database(sys.argv[1], tls="disable").session() as session:
+    created = loads.ObjectCreated("departments.csv", "s3://landing/departments.csv", "v1", "v1", None)
+    claim = loads.claim(session, created, DATASETS["departments"], "csv")
+    print(claim.load_id, flush=True)
+    waiting, working = "LOCK TABLE departments IN SHARE ROW EXCLUSIVE MODE", "SELECT pg_sleep(90)"
+    session.run("BEGIN; " + waiting if sys.argv[2] == "waiting" else working)
+"""
+UNDER_WAY = (
+    "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(90)'"
+    " OR (query LIKE 'BEGIN; LOCK TABLE%' AND wait_event = 'relation')"
+)
+
+
+@pytest.mark.parametrize("what", ["waiting", "working"])
+def test_a_killed_worker_holds_its_load_for_seconds_only(database: Database, database_url: str, what: str) -> None:
+    """Its server process has a statement under way, which waits for another load or runs for minutes."""
+    with closing(Database(database_url, tls="disable")) as blocker, database.session() as session:
+        with blocker.session() as holder:
+            holder.run("BEGIN; LOCK TABLE departments IN SHARE ROW EXCLUSIVE MODE")
+        command = [sys.executable, "-c", WORKER, database_url, what]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
+            assert worker.stdout is not None
+            load_id = int(worker.stdout.readline())
+            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = CAST(:id AS oid)"
+            until(lambda: session.scalar(UNDER_WAY), "the worker's statement")
+            assert session.scalar(held, id=load_id) == 1
+            worker.kill()
+        until(lambda: session.scalar(held, id=load_id) == 0, "the end of the claim", seconds=15)
+
+
+def test_a_worker_whose_host_is_gone_is_missed_within_half_a_minute(landing: Landing, database: Database) -> None:
+    """No packet tells of it, so the server has to ask; an hour or two is what systems wait by themselves."""
+    landing.upload("departments.csv", "1,Sales\n")
+    with database.session() as session:
+        idle, interval, count = (
+            int(session.scalar(f"SHOW tcp_keepalives_{name}")) for name in ("idle", "interval", "count")
+        )
+    assert idle + interval * count <= 30
+
+
+def test_a_failed_attempt_leaves_only_its_count(landing: Landing) -> None:
+    event = landing.put("departments.csv", "1,Sales\nx,y\n")
+
+    def fail_writes(operation: str, _key: str) -> None:
+        if operation == "PutObject":
+            raise Struck
+
+    landing.s3.before = fail_writes
+    with pytest.raises(Struck):
+        landing.deliver(event)
+    load = landing.load()
+    assert (load["status"], load["attempts"], load["received"]) == ("queued", 1, 0)
+    assert landing.scalar("SELECT count(*) FROM departments") == 0
+    landing.s3.before = None
+    landing.deliver(event)
+    assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
+    assert landing.s3.keys("test-errored") == [landing.load()["errored_key"]]
+
+
+def test_the_third_failure_is_final(landing: Landing) -> None:
+    event = landing.put("departments.csv", "1,Sales\n")
+    load = landing.give_up(event)
+    assert (load["status"], load["attempts"]) == ("failed", 3)
+    assert load["error"].startswith("gave up after 3 attempts: ")
+
+
+def test_an_attempt_without_rejects_removes_the_file_of_an_earlier_one(landing: Landing, database: Database) -> None:
+    """The first attempt stored its file and then died before its commit."""
+    event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+
+    def die_after_the_file(operation: str, key: str) -> None:
+        if operation == "PutObject" and key.startswith("hired_employees/"):
+            landing.s3.before = None
+            landing.s3.client.put_object(Bucket="test-errored", Key=key, Body=b"stale")
+            raise Struck
+
+    landing.s3.before = die_after_the_file
+    with pytest.raises(Struck):
+        landing.deliver(event)
+    assert len(landing.s3.keys("test-errored")) == 1
+    with database.session() as session:
+        session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+    landing.deliver(event)
+    assert counts(landing.load()) == (1, 1, 0, 0, 0, 0)
+    assert landing.s3.keys("test-errored") == []
+
+
+def test_a_version_that_is_gone_fails(landing: Landing) -> None:
+    event = landing.put("departments.csv", "1,Sales\n")
+    version = event["Records"][0]["s3"]["object"]["versionId"]
+    landing.s3.client.delete_object(Bucket="test-landing", Key="departments.csv", VersionId=version)
+    landing.deliver(event)
+    assert (landing.load()["status"], landing.load()["error"]) == ("failed", "the object no longer exists")
+
+
+def test_the_sweep_fails_what_nobody_will_finish(landing: Landing, database: Database) -> None:
+    landing.deliver(landing.put("departments.csv", "1,Sales\n"))
+
+    def failed(change: str) -> int:
+        with database.session() as session:
+            session.run(change)
+        return upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"]
+
+    assert failed("") == 0
+    assert failed("UPDATE loads SET status = 'running', attempts = 3") == 1
+    assert failed("UPDATE loads SET status = 'queued', attempts = 1") == 0
+    assert failed("UPDATE loads SET queued_at = now() - interval '7 hours'") == 1
+    assert landing.load()["status"] == "failed"
+
+
+def test_a_load_given_up_leaves_no_reject_file_behind(landing: Landing, database: Database) -> None:
+    """Three times it died between storing the file and its commit."""
+    landing.upload("departments.csv", "1,Sales\nx,y\n")
+    assert len(landing.s3.keys("test-errored")) == 1
+    with database.session() as session:
+        session.run("UPDATE loads SET status = 'running', attempts = 3")
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"] == 1
+    assert landing.s3.keys("test-errored") == []
+
+
+def test_the_sweep_removes_reject_files_that_no_load_names(
+    landing: Landing, database: Database, postgres: Postgres
+) -> None:
+    """A request's commit fails after its file was stored; a failed load's file could not be deleted."""
+    kept = landing.upload("departments.csv", "1,Sales\nx,y\n")["errored_key"]
+    departments, storage = DATASETS["departments"], landing.s3.storage
+
+    def lose_the_connection(operation: str, _key: str) -> None:
+        if operation == "PutObject":
+            with connect(postgres.superuser_url) as admin:
+                admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hireflow'")
+
+    landing.s3.before = lose_the_connection
+    with pytest.raises(DatabaseUnavailable):
+        upload(database, storage, departments, [{"id": 2, "department": ""}], "api", grace=GRACE)
+    landing.s3.before = None
+    failed = landing.upload("departments_2.csv", "2,Ops\nx,y\n")
+    running = landing.upload("departments_3.csv", "3,Law\nx,y\n")
+    with database.session() as session:
+        session.run("UPDATE loads SET status = 'failed', errored_key = NULL WHERE id = :id", id=failed["id"])
+        session.run("UPDATE loads SET status = 'running', errored_key = NULL WHERE id = :id", id=running["id"])
+    assert len(landing.s3.keys("test-errored")) == 4
+    assert upkeep.sweep(database, storage, grace=GRACE)["removed"] == 0  # a commit may yet come
+    assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0))["removed"] == 2
+    assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
+
+
+def test_a_merge_that_was_reported_is_not_tried_again_on_the_same_file(landing: Landing, database_url: str) -> None:
+    """Something cancels the last statement of the transaction; the next delivery starts over."""
+    event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    struck: list[str] = []
+
+    def cancel(operation: str, key: str) -> None:
+        if operation == "PutObject" and key.startswith("hired_employees/") and not struck:
+            struck.append(key)
+            raise Conflict("as if Postgres had chosen us to end a deadlock")
+
+    landing.s3.before = cancel
+    with pytest.raises(Conflict):
+        landing.deliver(event)
+    landing.deliver(event)
+    assert counts(landing.load()) == (1, 0, 0, 0, 0, 1)
+    assert len(landing.rejects(landing.load())) == 1
+
+
+def test_objects_of_a_bucket_whose_versioning_is_suspended_are_told_apart(landing: Landing) -> None:
+    for name in ("First", "Second"):
+        event = landing.put("departments.csv", f"1,{name}\n")
+        event["Records"][0]["s3"]["object"]["versionId"] = "null"
+        landing.deliver(event)
+    assert landing.loads() == 2
+    assert landing.scalar("SELECT department FROM departments") == "Second"
+
+
+EMPLOYEES = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-07-28,1,9\n3,Cy,2021-07-29,2,1\n3,Cyd,2021-07-29,1,1\n"
+
+
+def test_files_load_in_any_order(landing: Landing) -> None:
+    first = landing.upload("hired_employees.csv", EMPLOYEES)
+    assert counts(first) == (4, 0, 0, 0, 0, 4)
+    landing.upload("jobs.csv", "1,Clerk\n")
+    assert landing.scalar("SELECT count(*) FROM hired_employees") == 0
+    landing.upload("departments.csv", "1,Sales\n")
+    assert landing.rows("SELECT id, name FROM hired_employees ORDER BY id") == [(1, "Ann"), (3, "Cyd")]
+    assert landing.load(first["id"])["resolved"] == 2
+    landing.upload("jobs_2.csv", "9,Smith\n")
+    assert landing.scalar("SELECT name FROM hired_employees WHERE id = 2") == "Bo"
+    assert landing.load(first["id"])["resolved"] == 3
+    assert landing.scalar("SELECT count(*) FROM orphans") == 0
+
+
+def test_a_later_load_of_the_id_outdates_an_orphan(landing: Landing) -> None:
+    landing.upload("jobs.csv", "1,Clerk\n")
+    landing.upload("departments.csv", "1,Sales\n")
+    orphaned = landing.upload("hired_employees_1.csv", "7,Old,2021-07-27,5,1\n")
+    landing.upload("hired_employees_2.csv", "7,New,2021-07-27,1,1\n")
+    landing.upload("departments_2.csv", "5,Late\n")
+    assert landing.scalar("SELECT name FROM hired_employees") == "New"
+    assert landing.load(orphaned["id"])["resolved"] == 0
+
+
+def test_the_newest_orphan_of_an_id_wins(landing: Landing) -> None:
+    landing.upload("jobs.csv", "1,Clerk\n")
+    first = landing.upload("hired_employees_1.csv", "7,Old,2021-07-27,5,1\n")
+    second = landing.upload("hired_employees_2.csv", "7,New,2021-07-27,5,1\n7,Newest,2021-07-27,5,1\n")
+    landing.upload("departments.csv", "5,Late\n")
+    assert landing.scalar("SELECT name FROM hired_employees") == "Newest"
+    assert [landing.load(load["id"])["resolved"] for load in (first, second)] == [0, 1]
+
+
+def test_orphans_do_not_outlive_their_grace(landing: Landing, database: Database) -> None:
+    landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    landing.upload("jobs.csv", "1,Clerk\n")
+    with database.session() as session:
+        session.run("UPDATE orphans SET rejected_at = now() - interval '20 minutes'")
+    landing.upload("departments.csv", "1,Sales\n")
+    assert landing.scalar("SELECT count(*) FROM hired_employees") == 0
+    with database.session() as session:
+        orphans.heal_all(session, timedelta(minutes=15))
+    assert landing.scalar("SELECT count(*) FROM orphans") == 0
+
+
+def test_the_schedule_heals_what_a_crash_left(landing: Landing, database: Database) -> None:
+    load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    with database.session() as session:  # parents that came in without anybody looking for orphans
+        session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+        assert orphans.heal_all(session, timedelta(minutes=15)) == 1
+    assert landing.load(load["id"])["resolved"] == 1
+
+
+def test_a_load_looks_again_for_the_parents_of_its_own_rows_only(landing: Landing, database: Database) -> None:
+    """What others left behind would make every load dearer; the schedule sees to that."""
+    landing.upload("jobs.csv", "1,Clerk\n")
+    first = landing.upload("hired_employees_1.csv", "1,Ann,2021-07-27,5,1\n")
+    with database.session() as session:
+        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # no load that would heal
+    landing.upload("hired_employees_2.csv", "2,Bo,2021-07-27,5,1\n3,Cy,2021-07-27,6,1\n")
+    assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(2,)]
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["healed"] == 1
+    assert landing.load(first["id"])["resolved"] == 1

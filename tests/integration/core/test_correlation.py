@@ -1,0 +1,184 @@
+"""One id goes with a request through its answer, its log lines, its load, and that load's objects."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.auth import tokens
+from chalicelib.backups.run import run_backup
+from chalicelib.cloud.object_streams import PART_SIZE
+from chalicelib.core.correlation import HEADER
+from chalicelib.services import services
+from tests.integration.http_api import Answer, Api
+from tests.integration.landing import Landing
+from tests.integration.lines import Lines
+from tests.integration.s3_fixtures import BACKUP, ERRORED, LANDING, S3
+
+MINE = "import-2021.07_27"
+JSON = {"Content-Type": "application/json"}
+
+
+def send(api: Api, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    return api.send(method, path, body, {HEADER: MINE, **JSON, **{k.replace("_", "-"): v for k, v in headers.items()}})
+
+
+def metadata(s3: S3, bucket: str, key: str) -> dict[str, str]:
+    return dict(s3.client.head_object(Bucket=bucket, Key=key)["Metadata"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/loads", b"", 200),
+        ("GET", "/loads/7", b"", 404),
+        ("GET", "/department/hires/top/0", b"", 422),
+        ("POST", "/job/upload", b'{"job": "Clerk"}', 201),
+        ("POST", "/job/upload", b"{", 400),
+        ("POST", "/job/upload", b'{"id": 0}', 422),
+        ("POST", "/job/upload/batch", json.dumps({"data": [1] * 1001}).encode(), 413),
+        ("POST", "/job/backup/restore", b"", 404),
+        ("GET", "/openapi.json", b"", 200),
+        ("GET", "/health", b"", 200),
+    ],
+)
+def test_every_answer_has_it(api: Api, lines: Lines, method: str, path: str, body: bytes, status: int) -> None:
+    answer = send(api, method, path, body)
+    assert (answer.status, answer.headers[HEADER]) == (status, MINE)
+    [line] = lines.all(message="request")
+    assert (line["correlation_id"], line["status"]) == (MINE, status)
+
+
+def test_an_answer_without_a_body_has_it(api: Api) -> None:
+    tag = send(api, "GET", "/department/hires/top/2021").headers["ETag"]
+    answer = send(api, "GET", "/department/hires/top/2021", If_None_Match=tag)
+    assert (answer.status, answer.headers[HEADER]) == (304, MINE)
+
+
+def test_an_answer_of_the_framework_has_it(api: Api) -> None:
+    answer = api.send("POST", "/job/upload", b"x", {HEADER: MINE, "Content-Type": "text/plain"})
+    assert (answer.status, answer.headers[HEADER]) == (415, MINE)
+
+
+def test_a_caller_without_a_token_is_answered_with_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIREFLOW_AUTH", "on")
+    services.cache_clear()
+    answer = send(api, "GET", "/loads")
+    assert (answer.status, answer.headers[HEADER]) == (401, MINE)
+
+
+def test_a_request_without_one_is_given_one(api: Api, lines: Lines) -> None:
+    one, other = api.get("/loads").headers[HEADER], api.get("/loads").headers[HEADER]
+    assert one != other
+    assert [line["correlation_id"] for line in lines.all(message="request")] == [one, other]
+    assert api.send("GET", "/loads", headers={HEADER: "not sane"}).headers[HEADER] not in (one, other, "not sane")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_failure_on_our_side_tells_it_in_the_body(api: Api, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql+pg8000://user:secret@127.0.0.1:1/hireflow")
+    services.cache_clear()
+    answer = send(api, method, "/loads" if method == "GET" else "/job/upload", b'{"job": "x"}')
+    assert (answer.status, answer.headers[HEADER], answer.body["correlation_id"]) == (503, MINE, MINE)
+    refused = send(api, "GET", "/department/hires/top/0")
+    assert "correlation_id" not in refused.body
+
+
+def test_what_nobody_foresaw_before_a_view_is_a_problem_with_it(
+    api: Api, landing: Landing, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIREFLOW_AUTH", "on")
+    services.cache_clear()
+    with landing.database.session() as session:
+        token = tokens.create(session, "reader")["token"]
+        session.run("ALTER TABLE tokens RENAME TO away")
+        try:
+            answer = send(api, "GET", "/loads", Authorization=f"Bearer {token}")
+        finally:
+            session.run("ALTER TABLE away RENAME TO tokens")
+    assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
+    assert (answer.headers[HEADER], answer.body["correlation_id"]) == (MINE, MINE)
+    [told] = lines.all(level="ERROR")
+    assert told["correlation_id"] == MINE
+
+
+def test_the_load_of_a_request_has_it_and_so_have_its_rejects(api: Api, s3: S3, lines: Lines) -> None:
+    single = send(api, "POST", "/job/upload", b'{"job": "Clerk"}').body["load_id"]
+    batch = send(api, "POST", "/job/upload/batch", b'{"data": [{"job": "Smith"}, {"job": ""}]}').body["load_id"]
+    for load_id in (single, batch):
+        assert api.get(f"/loads/{load_id}").body["correlation_id"] == MINE
+    listed = {load["id"]: load for load in api.get("/loads").body["loads"]}
+    assert listed[batch]["correlation_id"] == MINE
+    found = metadata(s3, ERRORED, listed[batch]["errored_key"])
+    assert found == {"load-id": str(batch), "correlation-id": MINE}
+
+
+def test_the_load_of_an_announced_file_has_it_up_to_its_rejects(api: Api, landing: Landing, lines: Lines) -> None:
+    order = {"dataset": "jobs", "filename": "new.csv", "size": 100}
+    answer = send(api, "POST", "/uploads", json.dumps(order).encode())
+    load_id = answer.body["load_id"]
+    assert (answer.headers[HEADER], landing.load(load_id)["correlation_id"]) == (MINE, MINE)
+    landing.deliver(landing.put(answer.body["key"], "1,Clerk\n2,\n"))
+    load = landing.load(load_id)
+    assert (load["status"], load["rejected"], load["correlation_id"]) == ("succeeded", 1, MINE)
+    assert metadata(landing.s3, ERRORED, load["errored_key"]) == {"load-id": str(load_id), "correlation-id": MINE}
+    [told] = lines.all(message="load succeeded", load_id=load_id)
+    assert told["correlation_id"] == MINE
+
+
+def test_a_restore_has_it_up_to_the_rejects_of_its_load(api: Api, landing: Landing, lines: Lines) -> None:
+    landing.upload("departments.csv", "1,Staff\n")
+    landing.upload("jobs.csv", "1,Clerk\n")
+    landing.upload("hired_employees.csv", "1,Ann,2021-07-27,1,1\n2,Bo,2021-07-27,1,1\n")
+    run_backup(landing.database, landing.s3.storage, retention=timedelta(days=30))
+    with landing.database.session() as session:
+        session.run("TRUNCATE departments, hired_employees")
+    load_id = send(api, "POST", "/hired_employee/backup/restore").body["load_id"]
+    key = f"restores/{load_id}/hired_employees.avro"
+    assert metadata(landing.s3, LANDING, key) == {"load-id": str(load_id), "correlation-id": MINE}
+    head = landing.s3.client.head_object(Bucket=LANDING, Key=key)
+    assert head["ContentType"] == "application/avro"
+    item = {"key": key, "versionId": head["VersionId"], "eTag": head["ETag"], "sequencer": "0A"}
+    landing.deliver({"Records": [{"s3": {"bucket": {"name": LANDING}, "object": item}}]})
+    load = api.get(f"/loads/{load_id}").body
+    assert (load["status"], load["rejected"], load["correlation_id"]) == ("succeeded", 2, MINE)
+    assert metadata(landing.s3, ERRORED, load["errored_key"]) == {"load-id": str(load_id), "correlation-id": MINE}
+    [told] = lines.all(message="load succeeded", load_id=load_id)
+    assert told["correlation_id"] == MINE
+
+
+def test_a_large_copy_keeps_its_metadata(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 8 MiB on it is made of parts."""
+    storage = landing.s3.storage
+    landing.s3.client.put_object(Bucket=BACKUP, Key="backups/large", Body=b"x" * (9 * 1024 * 1024))
+    storage.landing.copy_from(storage.backup, "backups/large", "restores/7/large", "application/avro", {"load-id": "7"})
+    assert ("CreateMultipartUpload", "restores/7/large") in landing.s3.calls
+    head = landing.s3.client.head_object(Bucket=LANDING, Key="restores/7/large")
+    assert (head["Metadata"], head["ContentType"]) == ({"load-id": "7"}, "application/avro")
+
+
+def test_a_reject_file_of_several_parts_has_its_metadata(landing: Landing) -> None:
+    writer = landing.s3.storage.errored.writer("jobs/x", "text/plain", {"load-id": "7"})
+    writer.write(b"x" * (PART_SIZE + 1))
+    writer.complete()
+    assert ("CreateMultipartUpload", "jobs/x") in landing.s3.calls
+    assert metadata(landing.s3, ERRORED, "jobs/x") == {"load-id": "7"}
+
+
+def test_a_file_that_was_dropped_has_none(landing: Landing, lines: Lines) -> None:
+    load = landing.upload("jobs.csv", "1,Clerk\n2,\n")
+    assert load["correlation_id"] is None
+    assert metadata(landing.s3, ERRORED, load["errored_key"]) == {"load-id": str(load["id"])}
+    [told] = lines.all(message="load succeeded", load_id=load["id"])
+    assert "correlation_id" not in told
+
+
+def test_every_attempt_on_a_load_is_logged_with_it(api: Api, landing: Landing, lines: Lines) -> None:
+    landing.upload("jobs.csv", "1,Clerk\n")
+    run_backup(landing.database, landing.s3.storage, retention=timedelta(days=30))
+    load_id = send(api, "POST", "/job/backup/restore").body["load_id"]
+    key = f"restores/{load_id}/jobs.avro"
+    item = {"key": key, "versionId": landing.s3.client.head_object(Bucket=LANDING, Key=key)["VersionId"]}
+    landing.give_up({"Records": [{"s3": {"bucket": {"name": LANDING}, "object": item}}]})
+    told = [line for line in lines.all(load_id=load_id) if line["message"].startswith("attempt")]
+    assert [line["correlation_id"] for line in told] == [MINE] * 3

@@ -1,0 +1,185 @@
+"""The dashboard's page and panels, in this process, on a real database."""
+
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+
+from chalicelib.api.dashboard_routes import NAMES
+from chalicelib.auth.tokens import create
+from chalicelib.backups.run import run_backup
+from chalicelib.backups.verify import verify
+from chalicelib.cloud.database import Database
+from chalicelib.dashboard import figures, panels
+from chalicelib.services import services
+from infra.local.postgres import Postgres
+from infra.local.provision import connect
+from tests.integration.http_api import Answer, Api
+from tests.integration.landing import Landing
+from tests.integration.s3_fixtures import S3
+
+HOSTILE = "<img src=x onerror=alert(1)>&\"'"
+
+
+class Marked(HTMLParser):
+    """What a chart says of its values: (label, value) of every element that has both, by the class of the element."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.values: dict[str, list[tuple[str, int]]] = {}
+        self.tags: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        found = dict(attrs)
+        if "data-label" in found:
+            label, value = str(found["data-label"]), int(str(found["data-value"]))
+            self.values.setdefault(str(found["class"]), []).append((label, value))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@pytest.fixture
+def filled(api: Api) -> Api:
+    api.post("/department/upload/batch", {"data": [{"id": i, "department": f"D{i}"} for i in (1, 2, 3)]})
+    api.post("/job/upload", {"id": 1, "job": HOSTILE})
+    months = {1: (1, 2, 3, 4, 5, 12), 2: (7, 8), 3: (12,)}
+    rows = [(department, month) for department, found in months.items() for month in found]
+    api.post(
+        "/hired_employee/upload/batch",
+        {
+            "data": [
+                {"id": i, "name": "N", "datetime": f"2021-{month:02}-01", "department_id": department, "job_id": 1}
+                for i, (department, month) in enumerate(rows, 1)
+            ]
+        },
+    )
+    return api
+
+
+def panel(api: Api, name: str) -> Marked:
+    answer = api.get(f"/dashboard/{name}")
+    assert answer.status == 200, answer.body
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    return Marked(answer.body)
+
+
+def test_the_page_is_public_and_says_what_it_may_load(api: Api) -> None:
+    answer = api.get("/")
+    assert answer.status == 200
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert 'data-authentication="off"' in answer.body
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("load", "restore")])
+def test_panels_of_an_empty_database(api: Api, name: str) -> None:
+    assert "h1" in panel(api, name).tags
+
+
+def test_the_charts_show_what_the_reports_say(filled: Api) -> None:
+    shown = panel(filled, "reports")
+    report = filled.get("/department/hires/quarterly/2021").body
+    assert shown.values["column"] == [(q.upper(), sum(row[q] for row in report)) for q in ("q1", "q2", "q3", "q4")]
+    top = filled.get("/department/hires/top/2021").body
+    assert shown.values["bar"] == [(row["department"], row["hired"]) for row in top] == [("D1", 6)]
+    narrowed = panel(filled, "reports?department_id=2&from=2021&to=2021")
+    assert narrowed.values["column"] == [("Q1", 0), ("Q2", 0), ("Q3", 2), ("Q4", 0)]
+    assert not {"img", "script"} & shown.tags
+    assert HOSTILE in "".join(shown.texts)
+
+
+def test_years_are_chosen_in_any_order(filled: Api) -> None:
+    assert "Hires in 2020 to 2021" in "".join(panel(filled, "reports?from=2020&to=2021").texts)
+    assert "Hires in 2022" in "".join(panel(filled, "reports?from=2022&to=2021").texts)
+    assert "Hires in 2020" in "".join(panel(filled, "reports?to=2020").texts)
+
+
+def test_a_long_report_is_cut_and_says_so(filled: Api) -> None:
+    def say() -> str:
+        return " ".join("".join(panel(filled, "reports").texts).split())
+
+    missing = panels.MAX_ROWS - len(filled.get("/department/hires/quarterly/2021").body)
+    jobs = [{"id": 100 + i, "job": f"J{i}"} for i in range(missing + 1)]
+    hires = [{"name": "N", "datetime": "2021-01-01", "department_id": 1, "job_id": job["id"]} for job in jobs]
+    filled.post("/job/upload/batch", {"data": jobs})
+    filled.post("/hired_employee/upload/batch", {"data": hires[:-1]})
+    assert "These are the first" not in say()
+    filled.post("/hired_employee/upload", hires[-1])
+    assert f"These are the first {panels.MAX_ROWS} rows." in say()
+
+
+def test_loads_page_by_page(filled: Api) -> None:
+    for _ in range(panels.PAGE - 2):
+        filled.post("/job/upload", {"id": 1, "job": "again"})
+    html = filled.get("/dashboard/loads").body
+    newest = panels.PAGE + 1
+    assert re.findall(r'data-load="(\d+)"', html) == [str(i) for i in range(newest, 1, -1)]
+    [cursor] = re.findall(r"#/loads\?cursor=(\d+)", html)
+    older = filled.get(f"/dashboard/loads?cursor={cursor}").body
+    assert re.findall(r'data-load="(\d+)"', older) == ["1"]
+    assert "cursor=" not in older
+    assert re.findall(r'data-load="(\d+)"', filled.get("/dashboard/loads?dataset=hired_employees").body) == ["3"]
+
+
+def test_a_load_with_its_counts(landing: Landing, api: Api) -> None:
+    load = landing.upload("departments.csv", b"1,A\n2,B\n2,C\n,D\n")
+    shown = panel(api, f"load?id={load['id']}")
+    assert dict(value for values in shown.values.values() for value in values) == {
+        "inserted": 2,
+        "superseded": 1,
+        "rejected": 1,
+    }
+    assert "data-refresh" in api.get(f"/dashboard/load?id={load['id']}").body
+
+
+def test_a_large_table_is_not_counted_row_by_row(filled: Api, database: Database, postgres: Postgres) -> None:
+    name = postgres.url.rpartition("/")[2]
+    with database.session() as session, connect(f"{postgres.superuser_url.rpartition('/')[0]}/{name}") as admin:
+        assert figures.rows(session, "departments") == (3, True)
+        admin.run("UPDATE pg_class SET reltuples = 20000000 WHERE oid = 'departments'::regclass")  # as ANALYZE would
+        assert figures.rows(session, "departments") == (20_000_000, False)
+        admin.run("ANALYZE departments")
+        assert figures.rows(session, "departments") == (3, True)
+
+
+def test_restore_points_tell_when_they_were_verified(filled: Api, database: Database, s3: S3) -> None:
+    point = run_backup(database, s3.storage, retention=timedelta(days=30))["restore_point"]
+    assert "not yet" in "".join(panel(filled, "backups").texts)
+    verify(s3.storage.backup)
+    [listed] = filled.get("/backups").body["backups"]
+    assert listed["restore_point"] == point
+    html = filled.get("/dashboard/backups").body
+    assert "not yet" not in html
+    assert f'datetime="{listed["verified_at"]}"' in html
+
+
+def test_what_is_not_there_is_told_as_everywhere(api: Api) -> None:
+    assert api.get("/dashboard/nothing").status == 404
+    assert api.get("/dashboard/load?id=12345").status == 404
+    assert api.get("/dashboard/load").status == 422
+    assert api.get("/dashboard/restore?point=20210727T160208.123456Z").status == 404
+    assert api.get("/dashboard/loads?status=lost").status == 422
+
+
+def test_what_a_role_may_not_do_is_not_offered(api: Api, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with database.session() as session:
+        tokens = {role: create(session, role)["token"] for role in ("reader", "writer", "operator")}
+    monkeypatch.setenv("HIREFLOW_AUTH", "on")
+    services().database.close()
+    services.cache_clear()
+
+    def seen(role: str, path: str) -> Answer:
+        return api.send("GET", path, headers={"Authorization": f"Bearer {tokens[role]}"})
+
+    assert api.get("/").status == 200
+    assert api.get("/dashboard/reports").status == 401
+    assert 'id="files"' not in seen("reader", "/dashboard/upload").body
+    assert 'id="files"' in seen("writer", "/dashboard/upload").body
+    assert ">reader<" in seen("reader", "/dashboard/upload").body
+    assert seen("reader", "/dashboard/reports").status == 200

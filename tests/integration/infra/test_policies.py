@@ -1,0 +1,211 @@
+"""The policies allow what the functions ask AWS for, and nothing else: every function runs, and is listened to."""
+
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+
+from chalicelib.services import services
+from infra.deploy.policies import policies
+from infra.venv import ROOT
+from tests.integration.http_api import Api
+from tests.integration.landing import Landing, Row
+from tests.integration.s3_fixtures import BACKUP, ERRORED, LANDING
+from tests.integration.sqs_fixtures import DEAD_LETTERS, INGEST, Queue
+
+Call = tuple[str, str]  # an action of IAM, and the resource it is on
+NAMES = {
+    "LANDING_BUCKET": LANDING,
+    "ERRORED_BUCKET": ERRORED,
+    "BACKUP_BUCKET": BACKUP,
+    "DEAD_LETTER_QUEUE": DEAD_LETTERS,
+}
+UNHEARD = {  # what is allowed although no call of these shows it
+    "every-function": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}  # Lambda's calls
+    | {"secretsmanager:GetSecretValue"}  # of stages that keep their login there
+    | {"s3:AbortMultipartUpload"},  # when a request fails midway
+    "ingest": {"s3:ListBucket", "sqs:SendMessage"}  # else S3 hides that an object is missing; Lambda's calls
+    | {"lambda:InvokeFunction"},  # when time runs out
+}
+_S3 = {
+    "HeadBucket": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "HeadObject": "GetObject",
+    "DeleteObjects": "DeleteObject",
+    "CopyObject": "PutObject",
+}
+
+
+def calls_of(service: str, operation: str, params: Row) -> Iterator[Call]:
+    """What IAM is asked about a request."""
+    if service == "sqs":
+        yield f"sqs:{operation}", f"arn:aws:sqs:us-east-1:123456789012:{DEAD_LETTERS}"
+    elif service == "lambda":
+        name = params["FunctionName"]  # or an ARN
+        whole = f"arn:aws:lambda:us-east-1:123456789012:function:hireflow-local-{name}"
+        yield "lambda:InvokeFunction", name if name.startswith("arn:") else whole
+    elif service == "s3":
+        action, bucket = f"s3:{_S3.get(operation, operation)}", f"arn:aws:s3:::{params['Bucket']}"
+        if action == "s3:GetObject" and "VersionId" in params:
+            action = "s3:GetObjectVersion"
+        deleted = [item["Key"] for item in params.get("Delete", {}).get("Objects", ())]
+        keys = deleted or ([params["Key"]] if "Key" in params else [])
+        yield from ((action, f"{bucket}/{key}") for key in keys)
+        if not keys:
+            yield action, bucket
+        if "CopySource" in params:
+            yield "s3:GetObject", f"arn:aws:s3:::{params['CopySource']}"
+    else:
+        raise AssertionError(f"nobody has said what {service} is for")
+
+
+class Stage:
+    """The functions in this process; `heard` is what the one that runs asks AWS for."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.heard: list[Call] = []
+
+    def invoke(self, function: str, event: Any = None) -> Any:
+        scheduled = self.api.client.events.generate_cw_event("aws.events", "Scheduled Event", {}, [])
+        return self.api.client.lambda_.invoke(function, event or scheduled).payload
+
+    def hear(self, model: Any, params: Row, **_: Any) -> None:
+        if model.name != "CreateBucket":  # botocore's way to the address of a form
+            self.heard += calls_of(model.service_model.service_name, model.name, params)
+
+    def hear_form(self, request: Any, **_: Any) -> None:
+        """A form lets others do what it is signed for, with the rights of who has signed it."""
+        fields = request.context.get("s3-presign-post-fields")
+        if fields:
+            self.heard.append(("s3:PutObject", f"arn:aws:s3:::{LANDING}/{fields['key']}"))
+
+
+@pytest.fixture
+def stage(api: Api, queue: Queue) -> Iterator[Stage]:
+    """Clients that exist already, those of the test itself, are not listened to."""
+    made = Stage(api)
+    boto3.setup_default_session()
+    session: Any = boto3.DEFAULT_SESSION
+    events = session.events
+    events.register("before-parameter-build", made.hear)
+    events.register("before-sign.s3.PutObject", made.hear_form)
+    events.register("before-call.lambda.Invoke", lambda **_: (SimpleNamespace(status_code=202), {}))
+    yield made
+    boto3.setup_default_session()
+
+
+def run_ingest(stage: Stage, landing: Landing, queue: Queue) -> None:
+    older, newer = landing.put("departments.csv", "1,Old\n"), landing.put("departments.csv", "1,New\n2,\n")
+    for event in (older, newer):
+        event["Records"][0]["s3"]["object"]["sequencer"] = "0A"
+    stage.invoke("ingest", newer)
+    stage.invoke("ingest", older)
+    unversioned = landing.put("jobs.csv", "1,Clerk\n")
+    unversioned["Records"][0]["s3"]["object"]["versionId"] = "null"
+    stage.invoke("ingest", unversioned)
+    with landing.database.session() as session:
+        session.run("UPDATE loads SET status = 'queued' WHERE source LIKE '%jobs.csv'")
+    stage.invoke("ingest", unversioned)
+
+
+def run_backup(stage: Stage, landing: Landing, queue: Queue) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    stage.invoke("backup")
+    landing.upload("departments.csv", "1,More sales\n")
+    stage.invoke("backup")
+    assert stage.invoke("backup")["outcome"] == "unchanged"
+
+
+def run_verify(stage: Stage, landing: Landing, queue: Queue) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    stage.invoke("backup")
+    stage.heard.clear()
+    assert stage.invoke("verify")["faults"] == []
+    [jobs] = [key for key in landing.s3.keys(BACKUP) if key.endswith("jobs.avro")]
+    landing.s3.client.delete_object(Bucket=BACKUP, Key=jobs)
+    assert stage.invoke("verify")["tables"]["jobs"]["faults"] == ["the file is gone"]
+
+
+def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:
+    landing.upload("departments.csv", "1,Sales\n2,\n")
+    stage.invoke("backup")
+    stage.heard.clear()
+    landing.put("jobs.csv", "1,Clerk\n")  # without an event
+    with landing.database.session() as session:
+        session.run("UPDATE loads SET status = 'running', attempts = 3")
+        session.run("UPDATE landing_sweep SET swept_at = now() - interval '1 hour'")
+    assert stage.invoke("sweep")["offered"] == 2
+    with landing.database.session() as session:
+        session.run("UPDATE loads SET attempts = 3")
+    assert stage.invoke("sweep")["failed"] == 1
+
+
+def run_redrive(stage: Stage, landing: Landing, queue: Queue) -> None:
+    function = INGEST.replace("test-", "hireflow-local-")
+    for name in (function, function.removesuffix(":$LATEST")):
+        queue.fail(landing.put("departments.csv", "1,Sales\n"), name)
+    queue.send("hello")
+    stage.invoke("redrive")
+    services().dead_letters.depth()  # as where time runs out
+    assert queue.depth() == 1
+
+
+def run_api_handler(stage: Stage, landing: Landing, queue: Queue) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    stage.invoke("backup")
+    stage.heard.clear()
+    assert stage.api.get("/health").status == 200
+    assert stage.api.get("/backups").status == 200
+    assert stage.api.post("/department/backup/restore").status == 202
+    refused = stage.api.post("/department/upload", {"id": 0})
+    assert refused.status == 422
+    assert stage.api.get(f"/loads/{refused.body['load_id']}/rejects").status == 200
+    assert stage.api.send("POST", "/uploads/check?dataset=jobs", b"1,a", {"Content-Type": "text/csv"}).status == 200
+    assert stage.api.post("/uploads", {"dataset": "jobs", "filename": "new.csv", "size": 1}).status == 201
+
+
+def run_migrate(stage: Stage, landing: Landing, queue: Queue) -> None:
+    """It speaks to the database only."""
+
+
+def run_tokens(stage: Stage, landing: Landing, queue: Queue) -> None:
+    stage.invoke("tokens", {"action": "list"})
+
+
+RUNS = {name.removeprefix("run_"): run for name, run in dict(globals()).items() if name.startswith("run_")}
+MADE = policies(ROOT / ".chalice", "local", RUNS, NAMES)
+
+
+def test_every_function_is_run() -> None:
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+    assert set(RUNS) == set(config["lambda_functions"])
+
+
+@pytest.mark.parametrize("function", RUNS)
+def test_a_policy_is_what_its_function_needs(
+    stage: Stage, landing: Landing, queue: Queue, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    monkeypatch.setenv("BACKUP_RETENTION_DAYS", "1e-8")  # about a millisecond
+    services.cache_clear()
+    RUNS[function](stage, landing, queue)
+    allowed = [
+        (action, resource)
+        for statement in MADE[function]["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    ]
+    refused = [call for call in stage.heard if not any(_covers(pair, call) for pair in allowed)]
+    assert refused == []
+    excused = UNHEARD["every-function"] | UNHEARD.get(function, set())
+    idle = [pair for pair in allowed if pair[0] not in excused and not any(_covers(pair, c) for c in stage.heard)]
+    assert idle == []
+
+
+def _covers(pair: Call, call: Call) -> bool:
+    return pair[0] == call[0] and fnmatchcase(call[1], pair[1])

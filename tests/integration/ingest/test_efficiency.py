@@ -1,0 +1,129 @@
+"""What makes it fast, held without a clock: plans, statements, and two ways to the same result."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.cloud.database import Database, Session
+from chalicelib.core.datasets import DATASETS
+from chalicelib.ingest import merge
+from chalicelib.ingest.merge import Merged
+from chalicelib.ingest.rows import upload
+from chalicelib.reports.queries import _QUARTERLY, _TOP
+from tests.integration.landing import GRACE, Landing
+from tests.integration.s3_fixtures import S3
+
+EMPLOYEES = DATASETS["hired_employees"]
+
+
+def plan(session: Session, query: str, **params: Any) -> str:
+    return "\n".join(row[0] for row in session.run(f"EXPLAIN {query}", **params))
+
+
+def test_reports_read_their_year_of_the_summary_and_nothing_else(database: Database) -> None:
+    with database.session() as session:
+        session.run(
+            "INSERT INTO departments SELECT g, 'd' || g FROM generate_series(1, 50) g;"
+            "INSERT INTO jobs SELECT g, 'j' || g FROM generate_series(1, 50) g;"
+            "INSERT INTO hired_employees SELECT row_number() OVER (), 'x', make_timestamptz(y, 5, 5, 5, 5, 5), d, j"
+            " FROM generate_series(2000, 2019) y, generate_series(1, 50) d, generate_series(1, 50) j;"
+            "ANALYZE"
+        )
+        for query in (_QUARTERLY.format(narrowed=""), _TOP):
+            found = plan(session, query, first=2010, last=2010)
+            assert "hired_employees" not in found
+            assert "Seq Scan on quarterly_hires" not in found
+            assert "quarterly_hires_pkey" in found
+
+
+class Counted(Session):
+    """A session that keeps what it was asked."""
+
+    def __init__(self, session: Session) -> None:
+        self.__dict__ = session.__dict__  # the same connection, broken or not
+        self.statements: list[str] = []
+
+    def run(self, sql: str, **params: Any) -> list[list[Any]]:
+        self.statements.append(sql)
+        return super().run(sql, **params)
+
+
+class Watched(Database):
+    """A database whose statements are counted; every one is a round trip or three."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, tls="disable")
+        self.asked: list[str] = []
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        with super().session() as plain:
+            counted = Counted(plain)
+            yield counted
+            self.asked = counted.statements
+
+
+@pytest.mark.parametrize("rows", [1, 500])
+def test_a_request_takes_the_same_few_statements_whatever_its_size(database_url: str, s3: S3, rows: int) -> None:
+    database = Watched(database_url)
+    with database.session() as session:
+        session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+    sent = [
+        {"id": i, "name": "Ann", "datetime": "2021-07-27", "department_id": 1, "job_id": 1} for i in range(1, rows + 1)
+    ]
+    upload(database, s3.storage, EMPLOYEES, sent, "api", grace=GRACE)
+    # begin and lock, two parents, upsert, history, commit
+    assert len(database.asked) == 6, database.asked
+    database.close()
+
+
+@pytest.mark.parametrize("rows", [10, 5000])
+def test_a_load_reads_its_object_once_and_writes_no_row_by_itself(
+    landing: Landing, database_url: str, rows: int
+) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    landing.upload("jobs.csv", "1,Clerk\n")
+    event = landing.put(
+        "hired_employees.csv", "".join(f"{i},Ann,2021-07-27T16:02:08Z,1,1\n" for i in range(1, rows + 1))
+    )
+    before = len(landing.s3.calls)
+    watched = Watched(database_url)
+    original, landing.database = landing.database, watched
+    landing.deliver(event)
+    landing.database = original
+    watched.close()
+    assert Counter(operation for operation, _ in landing.s3.calls[before:]) == {"GetObject": 1}
+    assert len(watched.asked) < 40, watched.asked
+
+
+ROWS = st.lists(st.tuples(st.integers(1, 8), st.sampled_from(["a", "b", "c"])), max_size=10)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ROWS, ROWS)
+def test_the_ways_to_merge_agree(
+    database: Database, before: list[tuple[int, str]], rows: list[tuple[int, str]]
+) -> None:
+    """`load` looks first and may take a short cut; `upsert` is one statement for every case."""
+    found = []
+    for way in (merge.load, merge.upsert):
+        with database.session() as session:
+            session.run("TRUNCATE jobs CASCADE; DROP TABLE IF EXISTS staged")
+            session.run("CREATE TEMP TABLE staged (seq integer GENERATED ALWAYS AS IDENTITY, id integer, job text)")
+            outcome: list[Merged] = []
+            for portion in (before, rows):
+                session.run("TRUNCATE staged")
+                for row_id, job in portion:
+                    session.run("INSERT INTO staged (id, job) VALUES (:id, :job)", id=row_id, job=job)
+                with session.transaction():
+                    outcome.append(way(session, DATASETS["jobs"], "staged"))
+            found.append((outcome, session.run("SELECT * FROM jobs ORDER BY id")))
+    assert found[0] == found[1]
+    last = dict(rows)
+    assert dict(found[0][1]) == {**dict(before), **last}
+    assert found[0][0][1].distinct == len(last)

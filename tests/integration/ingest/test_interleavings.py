@@ -1,0 +1,117 @@
+"""Deletes and key updates of parents against bulk merges of their children, interleaved at random.
+
+A load writes its rows without row triggers where it may: the locks it takes on the parents are then all
+that keeps a concurrent DELETE from leaving orphans behind.
+"""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from pg8000.exceptions import DatabaseError
+
+from chalicelib.cloud.database import Database, Session, sqlstate
+from chalicelib.core.errors import Conflict, LockTimeout
+from infra.local.postgres import Postgres
+from infra.local.provision import connect
+from tests.integration.landing import Landing
+
+SEED = os.environ.get("HIREFLOW_FAULT_SEED") or "20210727"
+PARENTS, LOADS, ROWS = 12, 60, 40
+ORPHANS = (
+    "SELECT count(*) FROM hired_employees e WHERE NOT EXISTS (SELECT FROM departments d WHERE d.id = e.department_id)"
+    " OR NOT EXISTS (SELECT FROM jobs j WHERE j.id = e.job_id)"
+)
+
+
+@pytest.fixture(params=[True, False], ids=["without triggers", "with triggers"])
+def may_skip_triggers(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[bool]:
+    with connect(postgres.superuser_url) as admin:
+        if not request.param:
+            admin.run(f"REVOKE SET ON PARAMETER session_replication_role FROM {postgres.role.user}")
+        yield request.param
+        admin.run(f"GRANT SET ON PARAMETER session_replication_role TO {postgres.role.user}")
+
+
+class Meddler(threading.Thread):
+    """Deletes parents, gives them other ids, and puts them back, until it is told to stop."""
+
+    def __init__(self, url: str, parent: str, stop: threading.Event) -> None:
+        super().__init__()
+        self._url, self._parent, self._over = url, parent, stop
+        self._random = Random(f"{SEED}/{parent}")
+        self.done: Counter[str] = Counter()
+        self.failures: list[BaseException] = []
+
+    def run(self) -> None:
+        database = Database(self._url, tls="disable")
+        try:
+            while not self._over.is_set():
+                with database.session() as session:
+                    self._meddle(session)
+        except BaseException as failure:
+            self.failures.append(failure)
+        finally:
+            database.close()
+
+    def _meddle(self, session: Session) -> None:
+        one, other = (self._random.randint(1, PARENTS) for _ in range(2))
+        what = self._random.choice(("delete", "rekey", "insert", "insert"))
+        hold = self._random.uniform(0, 0.01)
+        statement = {
+            "delete": f"DELETE FROM {self._parent} WHERE id = {one}",
+            "rekey": f"UPDATE {self._parent} SET id = {other} WHERE id = {one}",
+            "insert": f"INSERT INTO {self._parent} VALUES ({one}, 'back') ON CONFLICT DO NOTHING",
+        }[what]
+        try:
+            with session.transaction():
+                session.run("SET LOCAL lock_timeout = '2s'")
+                touched = session.affected(statement)
+                time.sleep(hold)  # the transaction stays open for a moment: what others see of it is not yet true
+            self.done[what] += touched
+        except (Conflict, LockTimeout):
+            self.done["waited in vain"] += 1
+        except DatabaseError as error:
+            if sqlstate(error) not in ("23503", "23505"):  # it has children; the id is taken
+                raise
+            self.done["refused"] += 1
+
+
+def test_no_interleaving_leaves_an_orphan(
+    landing: Landing, database_url: str, may_skip_triggers: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop, random = threading.Event(), Random(f"{SEED}/loads")
+    meddlers = [Meddler(database_url, parent, stop) for _ in range(2) for parent in ("departments", "jobs")]
+    for name in ("departments", "jobs"):
+        landing.upload(f"{name}.csv", "".join(f"{i},there\n" for i in range(1, PARENTS + 1)))
+    for meddler in meddlers:
+        meddler.start()
+    accepted = 0
+    try:
+        for load in range(LOADS):
+            lines = [
+                f"{random.randint(1, 4 * ROWS)},Ann {load},2021-07-{random.randint(1, 28)},"
+                f"{random.randint(1, PARENTS)},{random.randint(1, PARENTS)}\n"
+                for _ in range(ROWS)
+            ]
+            ended = landing.upload(f"hired_employees_{load}.csv", "".join(lines))
+            accepted += ended["inserted"] + ended["updated"]
+            assert ended["status"] == "succeeded"
+            assert landing.scalar(ORPHANS) == 0
+            if load % 3 == 2:  # parents without children can go again
+                landing.scalar("DELETE FROM hired_employees RETURNING 1")
+    finally:
+        stop.set()
+        for meddler in meddlers:
+            meddler.join()
+    done = sum((meddler.done for meddler in meddlers), Counter[str]())
+    with capsys.disabled():
+        print(f"\nseed {SEED}: {LOADS} loads, {accepted} rows accepted, meddling: {dict(done)}")
+    assert [meddler.failures for meddler in meddlers] == [[]] * len(meddlers)
+    assert accepted > 0
+    assert done["delete"] + done["rekey"] >= 100
+    assert landing.scalar(ORPHANS) == 0

@@ -1,0 +1,353 @@
+"""An announced upload and the file that comes for it: at once, twice, late, or not at all."""
+
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import NoCredentialsError
+
+from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import StorageUnavailable
+from chalicelib.ingest.sources import created_objects
+from chalicelib.ingest.upload_forms import FORM_SECONDS, order_upload
+from chalicelib.loads import announcements
+from chalicelib.loads.announcements import CANCELLED, NEVER_CAME
+from chalicelib.loads.claims import claim
+from chalicelib.recovery import dead_letters, upkeep
+from tests.integration.http_api import Answer, Api
+from tests.integration.landing import GRACE, Landing, Row, counts
+from tests.integration.recovery.test_redrive import Ingest
+from tests.integration.s3_fixtures import BUCKETS
+from tests.integration.sqs_fixtures import Queue
+
+
+def order(api: Api, dataset: str = "departments", filename: str = "new.csv", size: int = 1000) -> Row:
+    answer = api.post("/uploads", {"dataset": dataset, "filename": filename, "size": size})
+    assert answer.status == 201
+    return dict(answer.body)
+
+
+def age(landing: Landing, load_id: int, old: timedelta) -> None:
+    landing.rows(f"UPDATE loads SET queued_at = now() - interval '{old.total_seconds()} seconds' WHERE id = {load_id}")
+
+
+def swept(landing: Landing) -> int:
+    return upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"]
+
+
+def test_the_load_is_there_before_its_file(api: Api, landing: Landing) -> None:
+    ordered = order(api, filename="staff é.csv.gz")
+    assert ordered["key"] == f"uploads/{ordered['load_id']}/departments-staff é.csv.gz"
+    load = api.get(ordered["status_url"]).body
+    assert (load["id"], load["status"], load["kind"]) == (ordered["load_id"], "queued", "csv")
+    assert (load["dataset"], load["source"]) == ("departments", f"s3://test-landing/{ordered['key']}")
+    assert (load["attempts"], load["started_at"], load["finished_at"], load["error"]) == (0, None, None, None)
+
+
+def test_its_file_is_that_load(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    event = landing.put(ordered["key"], "1,Sales\n,x\n")
+    for _ in range(2):
+        landing.deliver(event)
+    load = landing.load(ordered["load_id"])
+    assert (load["status"], load["attempts"], landing.loads()) == ("succeeded", 1, 1)
+    assert counts(load) == (2, 1, 0, 0, 0, 1)
+    [reject] = landing.rejects(load)
+    assert (reject["load_id"], reject["source"]) == (ordered["load_id"], load["source"])
+
+
+def test_the_form_used_again_is_another_load(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    landing.upload(ordered["key"], "1,Sales\n")
+    again = landing.upload(ordered["key"], "1,Sales and more\n")
+    assert (landing.loads(), again["status"], counts(again)) == (2, "succeeded", (1, 0, 1, 0, 0, 0))
+    assert counts(landing.load(ordered["load_id"])) == (1, 1, 0, 0, 0, 0)
+
+
+def test_files_of_one_form_whose_events_come_the_wrong_way_round(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    older, newer = landing.put(ordered["key"], "1,Old\n"), landing.put(ordered["key"], "1,New\n")
+    landing.deliver(newer)
+    landing.deliver(older)
+    assert landing.load(ordered["load_id"])["status"] == "succeeded"
+    assert (landing.load()["status"], landing.loads()) == ("skipped", 2)
+    assert landing.rows("SELECT * FROM departments") == [(1, "New")]
+
+
+def test_two_files_of_one_form_at_the_same_moment(api: Api, landing: Landing, database_url: str) -> None:
+    """One of them is the announced load, whichever."""
+    ordered = order(api)
+    events = [landing.put(ordered["key"], f"{number},Sales\n") for number in (1, 2)]
+    start = threading.Barrier(2)
+
+    def deliver(event: Row) -> None:
+        own = Landing(Database(database_url, tls="disable"), landing.s3)
+        start.wait()
+        own.deliver(event)
+        own.database.close()
+
+    threads = [threading.Thread(target=deliver, args=(event,)) for event in events]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert landing.loads() == 2
+    ended = {landing.load(ordered["load_id"])["status"], landing.load()["status"]}
+    assert ended in ({"succeeded"}, {"succeeded", "skipped"})
+
+
+def test_a_file_under_that_key_of_another_load_waits_for_nothing(api: Api, landing: Landing) -> None:
+    """A neighbour's announced load is not taken."""
+    ordered = order(api)
+    load = landing.upload(f"uploads/{ordered['load_id']}/departments-other.csv", "1,Sales\n")
+    assert (load["id"] != ordered["load_id"], load["status"]) == (True, "succeeded")
+    assert landing.load(ordered["load_id"])["status"] == "queued"
+
+
+# --- when no file comes
+
+
+def test_an_upload_that_never_comes_fails_after_its_form(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    age(landing, ordered["load_id"], timedelta(seconds=FORM_SECONDS, minutes=30))
+    assert swept(landing) == 0, "S3 may still be at it"
+    age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
+    assert swept(landing) == 1
+    load = api.get(ordered["status_url"]).body
+    assert (load["status"], load["error"], load["attempts"]) == ("failed", NEVER_CAME, 0)
+    assert load["finished_at"] is not None
+    assert swept(landing) == 0
+
+
+def test_a_file_that_comes_after_that_is_loaded_all_the_same(api: Api, landing: Landing) -> None:
+    """The load that failed stays as it was: whoever followed it has gone."""
+    ordered = order(api)
+    age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
+    assert swept(landing) == 1
+    before = landing.load(ordered["load_id"])
+    event = landing.put(ordered["key"], "1,Sales\n")
+    for _ in range(2):
+        landing.deliver(event)
+    load = landing.load()
+    assert (load["id"] != ordered["load_id"], load["status"], load["source"]) == (True, "succeeded", before["source"])
+    assert (landing.loads(), landing.load(ordered["load_id"])) == (2, before)
+
+
+def test_neither_a_file_that_is_being_loaded_nor_one_that_was_is_missed(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    landing.upload(ordered["key"], "1,Sales\n")
+    landing.rows("UPDATE loads SET status = 'running', attempts = 1, finished_at = NULL")
+    age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
+    assert swept(landing) == 0
+    landing.rows("UPDATE loads SET status = 'queued'")
+    assert swept(landing) == 0, "its event comes again"
+
+
+def test_files_and_restores_that_wait_are_not_uploads(landing: Landing) -> None:
+    """A load that was registered and never claimed, and an order whose copy never came, which a redrive may open."""
+    landing.upload("departments.csv", "1,Sales\n")
+    landing.rows("UPDATE loads SET status = 'queued', attempts = 0, finished_at = NULL")
+    landing.rows("INSERT INTO loads (dataset, source, kind, status) VALUES ('jobs', 's3://x/y', 'restore', 'queued')")
+    landing.rows("UPDATE loads SET queued_at = now() - interval '3 hours'")
+    assert swept(landing) == 1
+    assert landing.load()["error"] == "gave up: no attempt followed the first 0"
+
+
+# --- when it fails
+
+
+@pytest.fixture
+def ingest() -> Ingest:
+    return Ingest()
+
+
+def redrive(landing: Landing, queue: Queue, ingest: Ingest) -> None:
+    assert dead_letters.redrive(landing.database, queue.letters, ingest, seconds=60) == {"redriven": 1, "left": 0}
+
+
+def test_an_upload_given_up_is_loaded_by_a_redrive(api: Api, landing: Landing, queue: Queue, ingest: Ingest) -> None:
+    ordered = order(api)
+    event = landing.put(ordered["key"], "1,Sales\n")
+    assert landing.give_up(event)["id"] == ordered["load_id"]
+    queue.fail(event)
+    redrive(landing, queue, ingest)
+    landing.deliver(event)
+    assert (landing.load(ordered["load_id"])["status"], landing.loads()) == ("succeeded", 1)
+
+
+def test_an_upload_whose_event_never_reached_the_database(
+    api: Api, landing: Landing, queue: Queue, ingest: Ingest
+) -> None:
+    """The database was away while Lambda tried: its load still waits, and gets all its time again."""
+    ordered = order(api)
+    event = landing.put(ordered["key"], "1,Sales\n")
+    age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
+    queue.fail(event)
+    redrive(landing, queue, ingest)
+    assert swept(landing) == 0
+    landing.deliver(event)
+    assert (landing.load(ordered["load_id"])["status"], landing.loads()) == ("succeeded", 1)
+
+
+def test_the_same_but_swept_before_the_redrive(api: Api, landing: Landing, queue: Queue, ingest: Ingest) -> None:
+    ordered = order(api)
+    event = landing.put(ordered["key"], "1,Sales\n")
+    age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
+    assert swept(landing) == 1
+    queue.fail(event)
+    redrive(landing, queue, ingest)
+    assert landing.load(ordered["load_id"])["error"] == NEVER_CAME
+    landing.deliver(ingest.events[0])
+    assert (landing.load()["status"], landing.loads()) == ("succeeded", 2)
+
+
+# --- what is refused
+
+
+def problem(answer: Answer, status: int) -> Any:
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    return answer.body
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"dataset": "salaries", "filename": "../x.txt", "size": 0}, ["dataset", "filename", "size"]),
+        ({"dataset": "jobs", "filename": "jobs.csv", "size": 1, "key": "anything"}, [None]),
+        ({"dataset": "jobs", "filename": "\ud800.csv", "size": 1}, ["filename"]),
+        ([], [None]),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_and_leaves_nothing(
+    api: Api, landing: Landing, body: Any, fields: list[str | None]
+) -> None:
+    answer = problem(api.post("/uploads", body), 422)
+    assert [error["field"] for error in answer["errors"]] == fields
+    assert landing.loads() == 0
+
+
+def test_what_is_not_json_is_refused(api: Api, landing: Landing) -> None:
+    problem(api.post("/uploads", b"{"), 400)
+    problem(api.post("/uploads", b"1,Sales\n", **{"Content-Type": "text/csv"}), 415)
+    assert landing.loads() == 0
+
+
+def test_without_a_form_there_is_no_load(landing: Landing) -> None:
+    def without_credentials() -> Any:
+        raise NoCredentialsError
+
+    storage = Storage(*BUCKETS, client=without_credentials)
+    with pytest.raises(StorageUnavailable):
+        order_upload(landing.database, storage, {"dataset": "jobs", "filename": "jobs.csv", "size": 1})
+    assert landing.loads() == 0
+
+
+# --- cancelling
+
+
+def cancel(api: Api, load_id: int | str) -> Answer:
+    return api.send("DELETE", f"/uploads/{load_id}")
+
+
+def test_an_upload_is_cancelled_before_its_file_comes_and_again(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    for _ in range(2):
+        answer = cancel(api, ordered["load_id"])
+        assert (answer.status, answer.body) == (204, None)
+    load = api.get(ordered["status_url"]).body
+    assert (load["status"], load["error"], load["attempts"]) == ("skipped", CANCELLED, 0)
+    assert load["finished_at"] is not None
+
+
+def test_a_file_that_comes_after_that_is_a_load_of_its_own(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    cancel(api, ordered["load_id"])
+    own = landing.upload(ordered["key"], "1,Sales\n")
+    assert (landing.loads(), own["status"], counts(own)) == (2, "succeeded", (1, 1, 0, 0, 0, 0))
+    assert landing.load(ordered["load_id"])["status"] == "skipped"
+
+
+def test_an_upload_whose_file_has_landed_is_not_cancelled_though_its_event_is_on_the_way(
+    api: Api, landing: Landing
+) -> None:
+    ordered = order(api)
+    event = landing.put(ordered["key"], "1,Sales\n")
+    told = problem(cancel(api, ordered["load_id"]), 409)["detail"]
+    assert told == f"the file of load {ordered['load_id']} has arrived: it goes on"
+    landing.deliver(event)
+    assert (landing.load(ordered["load_id"])["status"], landing.loads()) == ("succeeded", 1)
+
+
+def test_a_load_that_has_ended_is_not_cancelled(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    landing.upload(ordered["key"], "1,Sales\n")
+    assert problem(cancel(api, ordered["load_id"]), 409)["detail"].endswith("has ended: it succeeded")
+    given_up = order(api)
+    age(landing, given_up["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
+    swept(landing)
+    assert problem(cancel(api, given_up["load_id"]), 409)["detail"].endswith("has ended: it failed")
+    assert landing.load(given_up["load_id"])["error"] == NEVER_CAME
+
+
+def test_a_running_load_is_not_cancelled(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    [event] = created_objects(landing.put(ordered["key"], "1,Sales\n"))
+    with landing.database.session() as session:
+        assert claim(session, event, DATASETS["departments"], "csv")
+        told = problem(cancel(api, ordered["load_id"]), 409)["detail"]
+    assert told == f"the file of load {ordered['load_id']} has arrived: it is running, and goes on"
+
+
+def test_only_uploads_are_cancelled(api: Api, landing: Landing) -> None:
+    own = landing.upload("departments.csv", "1,Sales\n")
+    request = api.post("/job/upload", {"job": "Clerk"}).body["load_id"]
+    for load_id in (int(own["id"]), int(request), 99, "x"):
+        assert problem(cancel(api, load_id), 404)["detail"].startswith("there is no ")
+
+
+@pytest.mark.parametrize("wins", ["the file", "the cancellation"])
+def test_of_a_file_and_a_cancellation_at_the_same_moment_one_wins(
+    api: Api, landing: Landing, database_url: str, wins: str
+) -> None:
+    """Whoever comes second waits for the row, and then sees what the first has made of it."""
+    load_id = order(api)["load_id"]
+    [event] = created_objects(landing.put(f"uploads/{load_id}/departments-new.csv", "1,Sales\n"))
+    found: list[int | None] = []
+
+    def take(session: Session) -> int | None:
+        taken = claim(session, event, DATASETS["departments"], "csv")
+        return taken.load_id if taken else None
+
+    def cancelled(session: Session) -> int | None:
+        return load_id if announcements.cancel_upload(session, load_id) else None
+
+    first, second = (take, cancelled) if wins == "the file" else (cancelled, take)
+    other = Database(database_url, tls="disable")
+    with landing.database.session() as one, other.session() as two:
+        with one.transaction():
+            assert first(one) == load_id
+            late = threading.Thread(target=lambda: found.append(second(two)))
+            late.start()
+            until_locked(database_url)
+        late.join()
+    other.close()
+    status = landing.load(load_id)["status"]
+    if wins == "the file":
+        assert (found, status, landing.loads()) == ([None], "running", 1)
+    else:
+        assert (found, status, landing.loads()) == ([load_id + 1], "skipped", 2)
+
+
+def until_locked(database_url: str) -> None:
+    """Wait until somebody waits for a row that another transaction has changed."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'transactionid'"
+    deadline = time.monotonic() + 10
+    database = Database(database_url, tls="disable")
+    with database.session() as watching:
+        while not watching.scalar(waiting):
+            assert time.monotonic() < deadline
+    database.close()

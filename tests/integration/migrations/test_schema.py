@@ -1,0 +1,105 @@
+"""Migrations agree with the metadata, run anywhere and anytime; every change of a row is noticed."""
+
+import re
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateTable
+
+from chalicelib.cloud.database import Database, Session
+from chalicelib.core.datasets import DATASETS
+from chalicelib.migrations.migrate import upgrade
+from chalicelib.migrations.schema import metadata
+from infra.local.postgres import Postgres
+from infra.local.provision import connect
+from infra.venv import ROOT
+
+VERSIONS = ROOT / "chalicelib" / "migrations" / "versions"
+
+
+def newest_revision() -> str:
+    return max(path.name for path in VERSIONS.glob("0*.py"))[:4]
+
+
+def test_metadata_and_migrations_agree(database_url: str) -> None:
+    engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": False})
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_constraints_have_the_names_of_the_metadata(database: Database) -> None:
+    """Alembic compares neither checks nor the names of keys."""
+    ddl = "".join(str(CreateTable(table)) for table in metadata.tables.values())
+    declared = set(re.findall(r"CONSTRAINT (\w+)", ddl))
+    with database.session() as session:
+        found = session.run(
+            "SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+            " AND contype IN ('p', 'f', 'u', 'c') AND conrelid <> 'alembic_version'::regclass"
+        )
+    assert {name for [name] in found} == declared
+
+
+def test_two_migrations_at_once_and_one_again(postgres: Postgres) -> None:
+    with connect(postgres.superuser_url) as admin:
+        admin.run("DROP DATABASE IF EXISTS twice")
+        admin.run(f"CREATE DATABASE twice OWNER {postgres.role.user}")
+    url = postgres.url.rsplit("/", 1)[0] + "/twice"
+    revisions: list[str] = []
+    threads = [threading.Thread(target=lambda: revisions.append(upgrade(url, tls="disable"))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    newest = newest_revision()
+    assert revisions == [newest, newest]
+    assert upgrade(url, tls="disable") == newest
+
+
+def test_every_dataset_is_tracked_even_by_a_bulk_load(database: Database) -> None:
+    with database.session() as session:
+        triggers = session.run(
+            "SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2"
+        )
+    assert {enabled for _, _, enabled in triggers} == {"A"}, "not ENABLE ALWAYS: a replica would skip it"
+    for dataset in DATASETS:
+        names = {name for table, name, _ in triggers if table == dataset}
+        assert {f"{dataset}_note_{event}" for event in ("insert", "update", "delete", "truncate")} <= names
+
+
+def version(session: Session) -> int:
+    return int(session.scalar("SELECT version FROM dataset_state WHERE dataset = 'departments'"))
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+def test_a_version_grows_with_every_change_and_only_then(database: Database, role: str) -> None:
+    changes = [
+        ("INSERT INTO departments VALUES (1, 'a'), (2, 'b')", True),
+        ("UPDATE departments SET department = 'c' WHERE id = 1", True),
+        ("UPDATE departments SET department = 'c' WHERE id = 99", False),
+        ("INSERT INTO departments SELECT 3, 'd' WHERE false", False),
+        ("DELETE FROM departments WHERE id = 99", False),
+        ("DELETE FROM departments WHERE id = 2", True),
+        ("SELECT count(*) FROM departments", False),
+        ("TRUNCATE departments CASCADE", True),
+    ]
+    with database.session() as session:
+        session.run(f"SET session_replication_role = {role}")
+        try:
+            for sql, grows in changes:
+                before = version(session)
+                session.run(sql)
+                assert (version(session) > before) == grows, sql
+        finally:
+            session.run("RESET session_replication_role")
+
+
+def test_a_rolled_back_change_leaves_the_version(database: Database) -> None:
+    with database.session() as session:
+        before = version(session)
+        session.run("BEGIN; INSERT INTO departments VALUES (1, 'a'); ROLLBACK")
+        assert version(session) == before

@@ -1,0 +1,536 @@
+"""The sweep offers objects whose events never came, and loads without a worker, and nothing else."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.cloud.database import Database
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import DatabaseUnavailable, LoadGivenUp, NotFound
+from chalicelib.ingest.sources import created_objects
+from chalicelib.loads import announcements, claims
+from chalicelib.loads.announcements import NEVER_CAME
+from chalicelib.migrations.migrate import upgrade
+from chalicelib.recovery import landing_sweep, upkeep
+from chalicelib.recovery.landing_sweep import KNOWN, LOCK, Budget, Patience
+from infra.local.postgres import Postgres
+from infra.local.provision import connect
+from tests.integration.landing import GRACE, Landing, Row
+from tests.integration.s3_fixtures import LANDING
+
+IMPATIENT = Patience(age=timedelta(0), idle=timedelta(0))
+ALL_AT_ONCE = Budget(at_once=10**6)
+
+
+class Function:
+    """The ingest function. It keeps the events that are offered until `work` is called."""
+
+    def __init__(self, landing: Landing) -> None:
+        self.landing = landing
+        self.offered: list[Row] = []
+        self.error: Exception | None = None
+
+    def __call__(self, event: Row) -> None:
+        if self.error:
+            raise self.error
+        self.offered.append(event)
+
+    def work(self) -> None:
+        events, self.offered = self.offered, []
+        for event in events:
+            self.landing.deliver(event)
+
+
+@pytest.fixture
+def function(landing: Landing) -> Function:
+    return Function(landing)
+
+
+def sweep(function: Function, **how: Any) -> int:
+    """Sweep without waiting for any age, unless told otherwise."""
+    landing = function.landing
+    how = {"patience": IMPATIENT, "budget": ALL_AT_ONCE, **how}
+    return landing_sweep.sweep(landing.database, landing.s3.storage.landing, function, **how)
+
+
+def run(landing: Landing, sql: str) -> None:
+    with landing.database.session() as session:
+        session.run(sql)
+
+
+def run_rows(landing: Landing, sql: str) -> list[list[Any]]:
+    with landing.database.session() as session:
+        return session.run(sql)
+
+
+@pytest.fixture
+def other(database_url: str) -> Iterator[Database]:
+    """Another worker's database."""
+    opened = Database(database_url, tls="disable")
+    yield opened
+    opened.close()
+
+
+# --- objects
+
+
+@pytest.mark.parametrize("key", ["departments.csv", "a/b c/departments+x%20é.csv", "departments.csv.gz"])
+def test_an_object_whose_event_was_lost_is_loaded_once(landing: Landing, function: Function, key: str) -> None:
+    event = landing.put(key, "1,Sales\n")
+    assert sweep(function) == 1
+    [offered], [lost] = (list(created_objects(of)) for of in (function.offered[0], event))
+    assert (offered.source, offered.version, offered.version_id) == (lost.source, lost.version, lost.version_id)
+    function.work()
+    assert (landing.load()["status"], landing.loads()) == ("succeeded", 1)
+    assert sweep(function) == 0
+    landing.deliver(event)  # the event comes late
+    assert landing.loads() == 1
+
+
+def test_an_object_is_left_to_its_event_at_first(landing: Landing, function: Function) -> None:
+    landing.put("departments.csv", "1,Sales\n")
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0
+    assert sweep(function, patience=landing_sweep.PATIENCE, restarted=True) == 1
+
+
+def test_an_object_from_before_the_start_is_left_alone(landing: Landing, function: Function) -> None:
+    landing.put("departments.csv", "1,Sales\n")
+    run(landing, "UPDATE landing_sweep SET starts_at = now() + interval '1 second'")
+    assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
+
+
+def test_an_object_that_was_withdrawn_is_left_alone(landing: Landing, function: Function) -> None:
+    for key in ("departments.csv", "departments_2.csv", "departments_3.csv"):
+        landing.put(key, "1,Old\n")
+    landing.s3.client.delete_object(Bucket=LANDING, Key="departments.csv")
+    landing.s3.client.delete_object(Bucket=LANDING, Key="departments_2.csv")
+    landing.put("departments_2.csv", "1,New\n")  # and sent again
+    assert sweep(function) == 3
+    assert {created.key for event in function.offered for created in created_objects(event)} == {
+        "departments_2.csv",
+        "departments_3.csv",
+    }
+
+
+def test_folders_are_ignored_and_foreign_objects_fail_once(landing: Landing, function: Function) -> None:
+    landing.put("departments.csv/", "")
+    landing.put("notes.txt", "hello")
+    assert sweep(function) == 1
+    function.work()
+    assert landing.load()["status"] == "failed"
+    assert sweep(function) == 0
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "succeeded", "failed", "skipped"])
+def test_a_version_that_has_a_load_is_not_offered(landing: Landing, function: Function, status: str) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    run(landing, f"UPDATE loads SET status = '{status}'")
+    assert sweep(function, patience=Patience(age=timedelta(0))) == 0
+
+
+def test_versions_are_offered_oldest_first_and_the_newest_one_wins(landing: Landing, function: Function) -> None:
+    for name in ("Old", "Newer", "Newest"):
+        landing.put("departments.csv", f"1,{name}\n")
+    assert sweep(function) == 3
+    function.work()
+    assert landing.rows("SELECT status FROM loads ORDER BY id") == [("succeeded",)] * 3
+    assert landing.rows("SELECT department FROM departments") == [("Newest",)]
+
+
+def test_an_older_version_that_is_offered_late_is_skipped(landing: Landing, function: Function) -> None:
+    landing.put("departments.csv", "1,Old\n")
+    landing.upload("departments.csv", "1,New\n")
+    assert sweep(function) == 1
+    function.work()
+    assert landing.load()["status"] == "skipped"
+    assert landing.rows("SELECT department FROM departments") == [("New",)]
+
+
+def test_an_event_that_comes_after_a_newer_version_was_taken_up_is_skipped(
+    landing: Landing, function: Function
+) -> None:
+    """The sweep does not know the sequencers of the versions that it offers: the bucket shows their order."""
+    landing.upload("departments.csv", "1,Oldest\n")
+    late = landing.put("departments.csv", "1,Older\n")
+    landing.put("departments.csv", "1,Newest\n")
+    assert sweep(function) == 2
+    landing.deliver(function.offered[1])
+    landing.deliver(late)
+    assert landing.rows("SELECT status FROM loads ORDER BY id") == [("succeeded",), ("succeeded",), ("skipped",)]
+    assert landing.rows("SELECT department FROM departments") == [("Newest",)]
+
+
+def test_a_bucket_without_versions_is_compared_by_etag(landing: Landing, function: Function) -> None:
+    landing.s3.client.put_bucket_versioning(Bucket=LANDING, VersioningConfiguration={"Status": "Suspended"})
+    came, lost = landing.put("departments.csv", "1,Sales\n"), landing.put("jobs.csv", "1,Clerk\n")
+    assert lost["Records"][0]["s3"]["object"]["versionId"] == "null"
+    landing.deliver(came)
+    assert sweep(function) == 1
+    function.work()
+    assert landing.rows("SELECT job FROM jobs") == [("Clerk",)]
+    assert sweep(function) == 0
+
+
+# --- loads that were there before their objects
+
+
+def test_a_restore_whose_event_was_lost_is_adopted_and_not_given_up_meanwhile(
+    landing: Landing, function: Function
+) -> None:
+    with landing.database.session() as session:
+        load_id, key = announcements.queue_restore(session, DATASETS["jobs"], LANDING, "20210727T160208Z", "0" * 64)
+        session.run("UPDATE loads SET queued_at = now() - interval '1 hour'")
+    landing.put(key, "damaged")
+    assert sweep(function) == 1
+    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"] == 0
+    function.work()
+    load = landing.load()
+    assert (load["id"], load["status"], landing.loads()) == (load_id, "failed", 1)
+    assert "gave up" not in load["error"]
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_restore_that_the_sweep_has_not_reached_is_not_given_up_after_an_outage(
+    landing: Landing, function: Function, restarted: bool
+) -> None:
+    with landing.database.session() as session:
+        _, key = announcements.queue_restore(session, DATASETS["jobs"], LANDING, "20210727T160208Z", "0" * 64)
+        session.run("UPDATE loads SET queued_at = now() - interval '20 minutes'")
+        session.run("UPDATE landing_sweep SET swept_at = now() - interval '20 minutes'")
+    landing.put("departments.csv", "1,Sales\n")
+    landing.put(key, "damaged")
+    assert sweep(function, restarted=restarted, budget=Budget(offers=1)) == 1  # the first object of the list
+    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"] == 0
+    assert sweep(function) == 1
+    function.work()
+    assert run_rows(landing, "SELECT status, version IS NULL FROM loads WHERE kind = 'restore'") == [["failed", False]]
+
+
+@pytest.mark.parametrize("status", ["failed", "succeeded"])
+def test_the_object_of_a_restore_that_is_over_is_left_alone(landing: Landing, function: Function, status: str) -> None:
+    with landing.database.session() as session:
+        _, key = announcements.queue_restore(session, DATASETS["jobs"], LANDING, "20210727T160208Z", "0" * 64)
+        session.run(f"UPDATE loads SET status = '{status}', error = 'gave up: no attempt followed the first 0'")
+    landing.put(key, "too late")
+    assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_the_file_of_an_upload_is_loaded_once(landing: Landing, function: Function, in_time: bool) -> None:
+    with landing.database.session() as session:
+        load_id, key = announcements.queue_upload(session, DATASETS["jobs"], LANDING, "jobs.csv")
+        if not in_time:
+            session.run("UPDATE loads SET status = 'failed', error = :error", error=NEVER_CAME)
+    landing.put(key, "1,Clerk\n")
+    assert sweep(function) == 1
+    function.work()
+    assert (landing.load()["id"] == load_id, landing.load()["status"]) == (in_time, "succeeded")
+    assert landing.loads() == (1 if in_time else 2)
+    assert sweep(function) == 0
+
+
+def test_a_form_that_nobody_has_used_is_not_offered(landing: Landing, function: Function) -> None:
+    with landing.database.session() as session:
+        announcements.queue_upload(session, DATASETS["jobs"], LANDING, "jobs.csv")
+    assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
+
+
+# --- pages and budgets
+
+
+def marker(landing: Landing) -> str:
+    return str(landing.scalar("SELECT key_marker FROM landing_sweep"))
+
+
+def test_a_sweep_goes_on_where_the_last_one_ended(
+    landing: Landing, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")  # entries per page
+    for number in range(3):
+        for _ in range(3):
+            landing.put(f"departments_{number} é.csv", f"{number + 1},Sales\n")  # three versions of each
+    one_page = Budget(pages=1, at_once=10**6)
+    assert sweep(function, budget=one_page) == 2
+    assert marker(landing) == "departments_0%20%C3%A9.csv"
+    assert [sweep(function, budget=one_page) for _ in range(4)] == [2, 2, 2, 1]
+    assert marker(landing) == ""
+    function.work()
+    assert (landing.loads(), sweep(function)) == (9, 0)
+    assert landing.rows("SELECT DISTINCT status FROM loads ORDER BY 1") == [("skipped",), ("succeeded",)]
+    assert landing.scalar("SELECT count(*) FROM departments") == 3
+
+
+def test_many_lost_objects_are_offered_in_portions(landing: Landing, function: Function) -> None:
+    for number in range(5):
+        landing.put(f"departments_{number}.csv", "1,Sales\n")
+    portion = Budget(offers=2, at_once=10**6)
+    assert [sweep(function, budget=portion) for _ in range(3)] == [2, 2, 1]
+    assert [created.key[12] for event in function.offered for created in created_objects(event)] == list("01234")
+
+
+def test_a_few_are_offered_at_a_time(landing: Landing, function: Function, other: Database) -> None:
+    """At most `at_once` loads are under way; the next offers follow as these end."""
+    for number in range(12):
+        landing.put(f"departments_{number:02}.csv", "1,Sales\n")
+    worker, stop, most = Landing(other, landing.s3), threading.Event(), 0
+
+    def work() -> None:
+        nonlocal most
+        done = 0
+        while done < 12 and not stop.is_set():
+            most = max(most, len(function.offered) - done)
+            if len(function.offered) > done:
+                worker.deliver(function.offered[done])
+                done += 1
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert sweep(function, budget=Budget(at_once=3)) == 12
+    finally:
+        thread.join(timeout=30)
+        stop.set()
+    assert landing.loads() == 12
+    assert 1 <= most <= 3
+
+
+def test_known_versions_are_looked_up_by_index(landing: Landing) -> None:
+    run(
+        landing,
+        "INSERT INTO loads (source, version, kind, status) SELECT 's3://test-landing/jobs_' || n || '.csv', 'v' || n,"
+        " 'csv', 'succeeded' FROM generate_series(1, 100000) n; ANALYZE loads",
+    )
+    page = range(1, 1001)
+    with landing.database.session() as session:
+        plan = session.run(
+            f"EXPLAIN (ANALYZE, BUFFERS) {KNOWN}",
+            sources=[f"s3://test-landing/jobs_{n}.csv" for n in page],
+            versions=[f"v{n}" for n in page],
+            kept=[True] * 1000,
+        )
+    lines = [str(line) for [line] in plan]
+    assert not [line for line in lines if "Seq Scan on loads" in line], lines
+    assert [line for line in lines if "loads_source_version_key" in line]
+
+
+@pytest.mark.parametrize("what", ["S3", "Lambda"])
+def test_a_service_that_is_away_ends_only_one_sweep(
+    landing: Landing, function: Function, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    landing.put("departments.csv", "1,Sales\n")
+
+    def away(operation: str, _key: str) -> None:
+        if operation == "ListObjectVersions":
+            raise ConnectionResetError
+
+    if what == "S3":
+        landing.s3.before = away
+    else:
+        function.error = NotFound("the function does not take the event")
+    assert sweep(function) == 0
+    assert [line for line in caplog.messages if line.startswith("the sweep of the landing bucket ended early")]
+    landing.s3.before, function.error = None, None
+    assert sweep(function) == 1
+
+
+def test_a_marker_that_s3_no_longer_knows_is_passed(landing: Landing, function: Function) -> None:
+    landing.put("departments_2.csv", "2,Ops\n")
+    run(landing, "UPDATE landing_sweep SET key_marker = 'departments_1.csv', version_marker = 'gone'")
+
+    def refuse(model: Any, params: Row, **_: Any) -> None:
+        if params.get("VersionIdMarker") == "gone":
+            raise ConnectionResetError
+
+    landing.s3.client.meta.events.register("before-parameter-build.s3.ListObjectVersions", refuse)
+    assert sweep(function) == 0
+    assert landing.rows("SELECT key_marker, version_marker FROM landing_sweep") == [("departments_1.csv", "")]
+    sweep(function)
+    assert marker(landing) == "", "it has reached the end of the list"
+
+
+def test_one_sweep_at_a_time(landing: Landing, function: Function, other: Database) -> None:
+    landing.put("departments.csv", "1,Sales\n")
+    with other.session() as session:
+        session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
+        assert sweep(function) == 0
+        threading.Timer(0.5, other.close).start()
+        assert sweep(function, restarted=True) == 1, "it waits, because `make up` orders it only once"
+
+
+def test_a_database_that_is_away(landing: Landing, function: Function) -> None:
+    function.landing = Landing(Database("postgresql+pg8000://u:p@127.0.0.1:1/x", tls="disable"), landing.s3)
+    with pytest.raises(DatabaseUnavailable):
+        sweep(function)
+
+
+# --- loads without a worker
+
+
+def died(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
+    """A load that has lost its worker and its event. Returns the event."""
+    event = landing.put("departments.csv", "1,Sales\n")
+    landing.give_up(event)
+    run(landing, f"UPDATE loads SET status = '{status}', attempts = {attempts}, error = NULL, finished_at = NULL")
+    return event
+
+
+@pytest.mark.parametrize("status", ["queued", "running"])
+def test_a_load_without_a_worker_is_offered_again(landing: Landing, function: Function, status: str) -> None:
+    event = died(landing, status=status)
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "a retry may still come"
+    run(landing, "UPDATE idle_loads SET since = since - interval '4 minutes'")
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0
+    run(landing, "UPDATE idle_loads SET since = since - interval '1 minute'")
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 1
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "the wait starts again"
+    assert list(created_objects(function.offered[0])) == list(created_objects(event))
+    function.work()
+    assert (landing.load()["status"], landing.load()["attempts"], landing.loads()) == ("succeeded", 2, 1)
+    assert sweep(function) == 0
+    assert landing.scalar("SELECT count(*) FROM idle_loads") == 0
+
+
+def test_a_load_with_a_worker_is_not_offered(landing: Landing, function: Function, other: Database) -> None:
+    died(landing)
+    with other.session() as session:
+        session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
+        assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
+        assert (landing.load()["status"], landing.load()["attempts"]) == ("running", 1)
+        session.run("SELECT pg_advisory_unlock_all()")
+    assert sweep(function) == 1
+
+
+def test_an_attempt_in_between_restarts_the_wait(landing: Landing, function: Function) -> None:
+    died(landing)
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0
+    run(landing, "UPDATE idle_loads SET since = since - interval '1 hour'; UPDATE loads SET attempts = attempts + 1")
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0
+
+
+def test_a_file_that_kills_its_worker_ends_as_failed(landing: Landing, function: Function) -> None:
+    died(landing, attempts=3)
+    assert sweep(function) == 0
+    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"] == 1
+    with pytest.raises(LoadGivenUp):  # a leftover event becomes a dead letter
+        landing.deliver(landing.events[0])
+
+
+# --- after a restart
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_power_cuts_are_not_the_files_fault(landing: Landing, function: Function, attempts: int) -> None:
+    died(landing, attempts=attempts)
+    assert sweep(function, restarted=True) == 1
+    assert (landing.load()["status"], landing.load()["attempts"]) == ("queued", 0)
+    function.work()
+    assert (landing.load()["status"], landing.load()["attempts"], landing.loads()) == ("succeeded", 1, 1)
+
+
+@pytest.mark.parametrize(("minutes", "offered"), [(10, 1), (20, 0)])
+def test_a_load_given_up_shortly_before_a_restart_is_opened_again(
+    landing: Landing, function: Function, minutes: int, offered: int
+) -> None:
+    """Its dead letter may be lost. The dead letter of a load that was given up long before is not."""
+    landing.give_up(landing.put("departments.csv", "1,Sales\n"))
+    run(landing, f"UPDATE loads SET finished_at = now() - interval '{minutes} minutes'")
+    assert sweep(function) == 0
+    assert sweep(function, restarted=True) == offered
+
+
+def test_a_load_that_failed_for_good_stays_failed(landing: Landing, function: Function) -> None:
+    landing.upload("notes.txt", "hello")
+    assert sweep(function, restarted=True) == 0
+    assert landing.load()["status"] == "failed"
+
+
+def test_a_worker_that_comes_at_the_same_moment_waits_for_its_load_to_be_opened(
+    landing: Landing, function: Function, other: Database
+) -> None:
+    """Reopening a load would take the claim away from its worker. A load that the worker has ended is not reopened."""
+    event = died(landing)
+    with other.session() as session:
+        claim = claims.claim(session, next(iter(created_objects(event))), DATASETS["departments"], "csv")
+        assert claim is not None
+        assert sweep(function, restarted=True) == 0
+        claims.skip(session, claim, "another reason")
+        claims.release(session, claim.load_id)
+    assert sweep(function, restarted=True) == 0
+    assert landing.load()["status"] == "skipped"
+
+
+def test_an_outage_is_noticed_without_being_told(landing: Landing, function: Function) -> None:
+    died(landing, attempts=3)
+    landing.put("departments_2.csv", "2,Ops\n")
+    run(landing, "UPDATE landing_sweep SET swept_at = now() - interval '11 minutes', key_marker = 'x'")
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 2
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0
+
+
+# --- the start
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_rows_go_on_waiting_for_a_parent_whose_event_was_lost_in_an_outage(
+    landing: Landing, function: Function, restarted: bool
+) -> None:
+    run(landing, "INSERT INTO jobs VALUES (1, 'Cook')")
+    landing.deliver(landing.put("hired_employees.csv", "1,Ann,2021-01-01,1,1\n"))
+    landing.put("departments.csv", "1,Sales\n")
+    run(landing, "UPDATE orphans SET rejected_at = now() - interval '10 hours 1 minute'")
+    run(landing, "UPDATE landing_sweep SET swept_at = now() - interval '10 hours'")
+    assert sweep(function, restarted=restarted) == 1
+    upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)
+    function.work()
+    assert run_rows(landing, "SELECT id FROM hired_employees") == [[1]]
+
+
+def test_rows_rejected_after_a_restart_wait_no_longer_than_others(landing: Landing, function: Function) -> None:
+    landing.deliver(landing.put("hired_employees.csv", "1,Ann,2021-01-01,1,1\n"))
+    run(landing, "UPDATE landing_sweep SET swept_at = now() - interval '10 hours'")
+    sweep(function, restarted=True)
+    assert run_rows(landing, "SELECT rejected_at <= now() FROM orphans") == [[True]]
+
+
+@pytest.fixture
+def old_database(postgres: Postgres) -> str:
+    """A database of the release before the sweep."""
+    with connect(postgres.superuser_url) as admin:
+        admin.run("DROP DATABASE IF EXISTS old")
+        admin.run(f"CREATE DATABASE old OWNER {postgres.role.user}")
+    url = postgres.url.rsplit("/", 1)[0] + "/old"
+    upgrade(url, tls="disable", revision="0005")
+    return url
+
+
+@pytest.mark.parametrize("has_loads", [True, False])
+def test_an_upgraded_database_starts_when_it_was_made(old_database: str, has_loads: bool) -> None:
+    with closing(connect(old_database)) as server:
+        server.run("UPDATE dataset_state SET version = version - 86400 * 1000000::bigint")  # made a day ago
+        server.run("INSERT INTO jobs VALUES (1, 'Clerk')")
+        if has_loads:
+            server.run("INSERT INTO loads (source, kind, status) VALUES ('s3://x/jobs.csv', 'csv', 'succeeded')")
+        upgrade(old_database, tls="disable")
+        age = "SELECT extract(epoch FROM now() - starts_at), extract(epoch FROM now() - swept_at) FROM landing_sweep"
+        [[since_start, since_sweep]] = server.run(age)
+    assert 86400 <= since_start < 86400 + 120
+    assert since_sweep > landing_sweep.OUTAGE.total_seconds(), "there was no sweep before"
+
+
+def test_a_new_database_starts_now(old_database: str) -> None:
+    upgrade(old_database, tls="disable")
+    with closing(connect(old_database)) as server:
+        [[age, rows]] = server.run("SELECT max(extract(epoch FROM now() - starts_at)), count(*) FROM landing_sweep")
+    assert 0 <= age < 120
+    assert rows == 1
+
+
+def test_a_clock_that_was_ahead_does_not_stop_the_sweep(old_database: str) -> None:
+    with closing(connect(old_database)) as server:
+        server.run("UPDATE dataset_state SET version = version + 86400 * 1000000::bigint")
+        upgrade(old_database, tls="disable")
+        assert server.run("SELECT starts_at <= now() FROM landing_sweep") == [[True]]

@@ -1,0 +1,257 @@
+"""Events that Lambda gave up on are offered again, whatever became of their loads and of an earlier try."""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.cloud.database import Database
+from chalicelib.cloud.functions import Functions
+from chalicelib.cloud.queues import DeadLetters
+from chalicelib.core.errors import LoadGivenUp, NotFound, Unavailable
+from chalicelib.recovery import dead_letters, upkeep
+from tests.integration.http_api import Api
+from tests.integration.landing import GRACE, Landing, Row, counts
+from tests.integration.sqs_fixtures import INGEST, Queue
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+class Ingest(Functions):
+    """Lambda: keeps what is handed over, or raises `error`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Row] = []
+        self.error: Exception | None = None
+
+    def invoke_later(self, arn: str, event: Any) -> None:
+        assert arn == INGEST
+        if self.error:
+            raise self.error
+        self.events.append(event)
+
+
+@pytest.fixture
+def ingest() -> Ingest:
+    return Ingest()
+
+
+def run(database: Database, queue: Queue, ingest: Ingest, seconds: float = 60) -> dict[str, int]:
+    return dead_letters.redrive(database, queue.letters, ingest, seconds=seconds)
+
+
+def given_up(landing: Landing, key: str = "departments.csv", body: str = "1,Sales\n") -> Row:
+    """The event of an upload that failed three times."""
+    event = landing.put(key, body)
+    landing.give_up(event)
+    return event
+
+
+def test_a_load_given_up_is_loaded(landing: Landing, database: Database, queue: Queue, ingest: Ingest) -> None:
+    event = given_up(landing)
+    queue.fail(event)
+    assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
+    load = landing.load()
+    assert (load["status"], load["attempts"], load["finished_at"], load["error"]) == ("queued", 0, None, None)
+    assert ingest.events == [event]
+    assert (queue.depth(), queue.hidden()) == (0, 0)
+    landing.deliver(event)
+    assert (landing.load()["status"], landing.load()["attempts"], landing.loads()) == ("succeeded", 1, 1)
+    assert run(database, queue, ingest) == {"redriven": 0, "left": 0}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "status = 'running', attempts = 3, finished_at = NULL, error = NULL",  # killed each time, and not yet swept
+        "status = 'queued', attempts = 1, finished_at = NULL, error = NULL",  # too old to be tried again
+        "status = 'failed', attempts = 1, error = 'gave up: no attempt followed the first 1'",  # and swept
+    ],
+)
+def test_a_load_that_nobody_will_finish_is_loaded(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest, state: str
+) -> None:
+    event = given_up(landing)
+    with database.session() as session:
+        session.run(f"UPDATE loads SET {state}, queued_at = now() - interval '7 hours'")
+    queue.fail(event)
+    assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
+    assert (landing.load()["status"], landing.load()["attempts"]) == ("queued", 0)
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"] == 0, "it has all its time again"
+    landing.deliver(event)
+    assert landing.load()["status"] == "succeeded"
+
+
+def test_an_event_of_which_nothing_is_recorded(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest
+) -> None:
+    """The database was away all the time."""
+    event = landing.put("departments.csv", "1,Sales\n")
+    queue.fail(event)
+    assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
+    assert (landing.loads(), ingest.events) == (0, [event])
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "status"),
+    [("departments.csv", "1,Sales\n", "succeeded"), ("notes.csv", "1\n", "failed")],
+)
+def test_a_load_that_has_ended_stays_as_it_is(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest, key: str, body: str, status: str
+) -> None:
+    event = landing.put(key, body)
+    landing.deliver(event)
+    before = landing.load()
+    assert before["status"] == status
+    queue.fail(event)
+    assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
+    landing.deliver(event)
+    assert landing.load() == before
+
+
+def test_a_load_in_the_hands_of_a_worker_waits(
+    landing: Landing, database: Database, database_url: str, queue: Queue, ingest: Ingest
+) -> None:
+    event = given_up(landing)
+    other = Database(database_url, tls="disable")
+    with other.session() as session:
+        session.run("UPDATE loads SET status = 'running'")
+        session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
+        queue.fail(event)
+        assert run(database, queue, ingest) == {"redriven": 0, "left": 1}
+        session.run("SELECT pg_advisory_unlock_all()")  # a closed connection frees its locks a moment later
+    assert (landing.load()["status"], landing.load()["attempts"], ingest.events) == ("running", 3, [])
+    assert queue.depth() == 1, "not visible at once"
+    other.close()
+    assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
+
+
+def test_what_cannot_be_understood_stays_and_holds_nothing_up(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(12):  # more than one batch
+        queue.send(f"hello {number}")
+    queue.fail(given_up(landing))
+    assert run(database, queue, ingest) == {"redriven": 1, "left": 12}
+    assert len([line for line in caplog.messages if "stays: it is no record of a failed S3 event" in line]) == 12
+    assert (queue.depth(), queue.hidden()) == (12, 0)
+
+
+def test_a_function_that_is_gone(landing: Landing, database: Database, queue: Queue, ingest: Ingest) -> None:
+    queue.fail(given_up(landing))
+    ingest.error = NotFound("the function does not take the event")
+    assert run(database, queue, ingest) == {"redriven": 0, "left": 1}
+    assert queue.depth() == 1
+
+
+def test_a_database_that_is_away(landing: Landing, queue: Queue, ingest: Ingest) -> None:
+    for number in range(3):
+        queue.fail(landing.put(f"jobs_{number}.csv", "1,Clerk\n"))
+    away = Database("postgresql+pg8000://user:secret@127.0.0.1:1/hireflow", tls="disable")
+    with pytest.raises(Unavailable):
+        run(away, queue, ingest)
+    assert (queue.depth(), queue.hidden(), ingest.events) == (3, 0, [])
+
+
+def test_no_time_is_left(landing: Landing, database: Database, queue: Queue, ingest: Ingest) -> None:
+    queue.fail(given_up(landing))
+    assert run(database, queue, ingest, seconds=0) == {"redriven": 0, "left": 1}
+
+
+@pytest.mark.parametrize("step", ["ReceiveMessage", "Invoke", "DeleteMessage"])
+def test_a_crash_at_any_step_loses_nothing(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest, step: str
+) -> None:
+    """The process dies at `step`, and somebody starts over."""
+    event = given_up(landing)
+    queue.fail(event)
+
+    def die(model: Any, **_: Any) -> None:
+        if model.name == step:
+            raise Crash
+
+    queue.client.meta.events.register("before-call.sqs", die)
+    if step == "Invoke":
+        ingest.error = Crash()
+    with pytest.raises(Crash):
+        run(database, queue, ingest)
+    queue.client.meta.events.unregister("before-call.sqs", die)
+    ingest.error = None
+    if ingest.events:
+        landing.deliver(ingest.events[0])
+    assert queue.depth() == 1
+    assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
+    landing.deliver(ingest.events[-1])
+    assert (landing.load()["status"], landing.loads(), landing.scalar("SELECT count(*) FROM departments")) == (
+        "succeeded",
+        1,
+        1,
+    )
+
+
+def test_an_attempt_after_a_redrive_leaves_no_file_of_an_earlier_one(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest
+) -> None:
+    """Three workers were killed after they had stored their rejects, and nothing has been swept yet."""
+    event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    landing.deliver(event)
+    stale = landing.load()["errored_key"]
+    with database.session() as session:
+        session.run("UPDATE loads SET status = 'running', attempts = 3, errored_key = NULL, finished_at = NULL")
+        session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+    assert landing.s3.keys("test-errored") == [stale]
+    queue.fail(event)
+    run(database, queue, ingest)
+    landing.deliver(event)
+    assert counts(landing.load())[-1] == 0
+    assert landing.s3.keys("test-errored") == []
+
+
+def test_a_restore_that_was_given_up_before_its_object_was_seen(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest
+) -> None:
+    """The database was away while Lambda tried, and the sweep has failed the order since."""
+    with database.session() as session:
+        session.run(
+            "INSERT INTO loads (dataset, source, kind, status, error, finished_at) VALUES ('jobs',"
+            " 's3://test-landing/restores/1/jobs.avro', 'restore', 'failed',"
+            " 'gave up: no attempt followed the first 0', now())"
+        )
+    queue.fail(landing.put("restores/1/jobs.avro", "damaged"))
+    assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
+    assert landing.load()["status"] == "queued"
+
+
+def test_every_delivery_of_a_load_given_up_ends_as_a_dead_letter(landing: Landing) -> None:
+    """Two deliveries of one event share the attempts: Lambda must see both fail."""
+    event = given_up(landing)
+    before = landing.load()
+    with pytest.raises(LoadGivenUp):
+        landing.deliver(event)
+    assert landing.load() == before
+
+
+def test_health_shows_the_depth(api: Api, queue: Queue) -> None:
+    assert api.get("/health").body["dead_letters"] == 0
+    queue.send("hello")
+    health = api.get("/health")
+    assert (health.status, health.body["status"], health.body["dead_letters"]) == (200, "ok", 1)
+    queue.client.delete_queue(QueueUrl=queue.url)
+
+
+def test_health_without_a_queue(api: Api) -> None:
+    health = api.get("/health")
+    assert (health.status, health.body["dead_letters"]) == (200, None)
+
+
+def test_a_queue_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(Unavailable):
+        DeadLetters("anything").receive()
+    with pytest.raises(Unavailable):
+        Functions().invoke_later(INGEST, {})

@@ -1,0 +1,230 @@
+"""Reports over several years say what those of each year say, together."""
+
+import csv
+import io
+import json
+from collections import Counter
+from statistics import fmean
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.cloud.database import Database, Session
+from chalicelib.core.errors import Unprocessable
+from chalicelib.reports import queries
+from tests.integration.http_api import Api
+
+YEARS = st.sampled_from([1, 1999, 2019, 2020, 2021, 9999])
+HIRES = st.lists(st.tuples(YEARS, st.integers(1, 12), st.integers(1, 4), st.integers(1, 3)), max_size=40)
+RANGES = st.tuples(YEARS, YEARS).map(sorted)
+
+
+def hire(session: Session, hires: list[tuple[int, int, int, int]]) -> None:
+    """Employees of these (year, month, department, job). Departments 1 and 3 have the same name, 4 none but hers."""
+    session.run(
+        "TRUNCATE departments, jobs CASCADE;"
+        "INSERT INTO departments VALUES (1, 'Ops'), (2, 'apple'), (3, 'Ops'), (4, 'Émile');"
+        "INSERT INTO jobs VALUES (1, 'z'), (2, 'Z'), (3, 'é')"
+    )
+    for n, (year, month, department, job) in enumerate(hires, 1):
+        session.run(
+            "INSERT INTO hired_employees VALUES (:n, 'x', make_timestamptz(:y, :m, 15, 0, 0, 0, 'UTC'), :d, :j)",
+            **{"n": n, "y": year, "m": month, "d": department, "j": job},
+        )
+
+
+def parsed(text: str) -> list[dict[str, Any]]:
+    return list(json.loads(text))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HIRES, RANGES, st.none() | st.integers(1, 5))
+def test_a_range_is_its_years_together(
+    database: Database, hires: list[tuple[int, int, int, int]], ends: list[int], department: int | None
+) -> None:
+    first, last = ends
+    with database.session() as session:
+        hire(session, hires)
+        inside = sorted({year for year, *_ in hires if first <= year <= last})
+        each = [{"year": y} | row for y in inside for row in parsed(queries.quarterly(session, y, department))]
+        assert parsed(queries.quarterly_between(session, first, last, department)) == each
+
+        hired = Counter(d for year, _, d, _ in hires if first <= year <= last)
+        mean = fmean(hired.values()) if hired else None
+        above = sorted((d for d, n in hired.items() if mean is not None and n > mean), key=lambda d: (-hired[d], d))
+        found = parsed(queries.top(session, first, last))
+        assert [(row["id"], row["hired"]) for row in found] == [(d, hired[d]) for d in above]
+        assert queries.mean_hired(session, first, last) == pytest.approx(mean)
+
+        by_year = Counter(year for year, *_ in hires)
+        assert queries.years(session) == [{"year": y, "hired": by_year[y]} for y in sorted(by_year, reverse=True)]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HIRES, YEARS)
+def test_a_year_is_the_range_of_it_alone(database: Database, hires: list[tuple[int, int, int, int]], year: int) -> None:
+    with database.session() as session:
+        hire(session, hires)
+        of_range = parsed(queries.quarterly_between(session, year, year))
+        assert [row.pop("year") for row in of_range] == [year] * len(of_range)
+        assert of_range == parsed(queries.quarterly(session, year))
+        assert queries.top(session, year) == queries.top(session, year, year)
+
+
+def test_a_year_whose_hires_are_gone_is_none(database: Database) -> None:
+    with database.session() as session:
+        hire(session, [(2020, 1, 1, 1), (2021, 1, 1, 1)])
+        session.run("DELETE FROM hired_employees WHERE id = 1")
+        assert queries.years(session) == [{"year": 2021, "hired": 1}]
+        assert queries.mean_hired(session, 2020, 2020) is None
+
+
+def test_of_a_range_that_is_far_too_large_no_more_is_made_than_can_be_sent(database: Database) -> None:
+    with database.session() as session:
+        session.run(
+            "INSERT INTO departments SELECT g, 'd' FROM generate_series(1, 120) g;"
+            "INSERT INTO jobs SELECT g, 'j' FROM generate_series(1, 120) g;"
+            "INSERT INTO quarterly_hires SELECT y, d, j, 1, 1, 1, 1"
+            " FROM generate_series(2000, 2009) y, generate_series(1, 120) d, generate_series(1, 120) j"
+        )
+        with pytest.raises(Unprocessable) as refused:
+            queries.quarterly_between(session, 2000, 2009)
+        assert all(word in refused.value.detail for word in ("5 MB", "department_id", "from", "to", "narrower range"))
+        [[plan]] = session.run(
+            "EXPLAIN (ANALYZE, FORMAT JSON) " + queries._QUARTERLY.format(narrowed=""), first=2000, last=2009
+        )
+        assert plan[0]["Plan"]["Actual Rows"] <= queries._MOST_ROWS < 10 * 120 * 120
+        assert len(parsed(queries.quarterly_between(session, 2000, 2009, 1))) == 10 * 120
+
+
+@pytest.fixture
+def hired(api: Api) -> Api:
+    api.post("/department/upload/batch", {"data": [{"id": 1, "department": "Staff"}, {"id": 2, "department": "=Ops"}]})
+    api.post("/job/upload", {"id": 1, "job": "Clerk"})
+    row = {"name": "Ada", "job_id": 1}
+    moments = [("2019-12-31T23:30:00-01:00", 1), ("2020-01-01", 2), ("2021-12-31T23:59:59Z", 2), ("2022-01-01", 1)]
+    rows = [{**row, "datetime": moment, "department_id": department} for moment, department in moments]
+    assert api.post("/hired_employee/upload/batch", {"data": rows}).body["inserted"] == 4
+    return api
+
+
+NONE = {"q1": 0, "q2": 0, "q3": 0, "q4": 0}
+
+
+def test_the_reports_over_ranges(hired: Api) -> None:
+    assert hired.get("/department/hires/quarterly?from=2020&to=2021").body == [
+        {"year": 2020, "department": "=Ops", "job": "Clerk", **NONE, "q1": 1},
+        {"year": 2020, "department": "Staff", "job": "Clerk", **NONE, "q1": 1},
+        {"year": 2021, "department": "=Ops", "job": "Clerk", **NONE, "q4": 1},
+    ]
+    assert hired.get("/department/hires/top?from=2020&to=2021").body == [{"id": 2, "department": "=Ops", "hired": 2}]
+    assert hired.get("/department/hires/top").body == []  # two each
+    assert hired.get("/department/hires/years").body == {
+        "years": [{"year": 2022, "hired": 1}, {"year": 2021, "hired": 1}, {"year": 2020, "hired": 2}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "years"),
+    [
+        ("", [2020, 2020, 2021, 2022]),
+        ("?from=2021", [2021, 2022]),
+        ("?to=2020", [2020, 2020]),
+        ("?from=2021&to=2021", [2021]),
+        ("?department_id=1", [2020, 2022]),
+        ("?from=2021&department_id=1", [2022]),
+        ("?from=1&to=2019", []),
+    ],
+)
+def test_either_end_may_be_left_out(hired: Api, query: str, years: list[int]) -> None:
+    assert [row["year"] for row in hired.get(f"/department/hires/quarterly{query}").body] == years
+
+
+@pytest.mark.parametrize("report", ["quarterly", "top"])
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("from=2021&to=2020", "from must not be a later year than to"),
+        ("from=0", "from must be a whole number from 1 to 9999"),
+        ("to=10000", "to must be a whole number from 1 to 9999"),
+        ("to=", "to must be a whole number from 1 to 9999"),
+        ("from=x", "from must be a whole number from 1 to 9999"),
+    ],
+)
+def test_ends_that_make_no_sense(api: Api, report: str, query: str, detail: str) -> None:
+    answer = api.get(f"/department/hires/{report}?{query}")
+    assert (answer.status, answer.body["detail"]) == (422, detail)
+
+
+def test_an_empty_database_has_no_years(api: Api) -> None:
+    assert api.get("/department/hires/years").body == {"years": []}
+    assert api.get("/department/hires/quarterly").body == api.get("/department/hires/top").body == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "rows"),
+    [
+        (
+            "quarterly?from=2021",
+            "quarterly-hires-from-2021",
+            [
+                ["year", "department", "job", "q1", "q2", "q3", "q4"],
+                ["2021", "'=Ops", "Clerk", "0", "0", "0", "1"],
+                ["2022", "Staff", "Clerk", "1", "0", "0", "0"],
+            ],
+        ),
+        (
+            "top?from=2020&to=2021",
+            "top-departments-from-2020-to-2021",
+            [["id", "department", "hired"], ["2", "'=Ops", "2"]],
+        ),
+        ("top?to=2019", "top-departments-to-2019", [["id", "department", "hired"]]),
+        ("years", "years-with-hires", [["year", "hired"], ["2022", "1"], ["2021", "1"], ["2020", "2"]]),
+    ],
+)
+def test_they_come_as_csv(hired: Api, path: str, name: str, rows: list[list[str]]) -> None:
+    answer = hired.send("GET", f"/department/hires/{path}", headers={"Accept": "text/csv"})
+    assert list(csv.reader(io.StringIO(answer.body, newline=""))) == rows
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}.csv"'
+
+
+@pytest.mark.parametrize(("name", "department"), [("apple", "apple"), (" APPLE ", "apple"), ("Émile", "Émile")])
+def test_a_department_is_known_by_its_name(api: Api, database: Database, name: str, department: str) -> None:
+    with database.session() as session:
+        hire(session, [(2021, 1, 2, 1), (2021, 1, 4, 1)])
+    for path in ("/department/hires/quarterly/2021", "/department/hires/quarterly"):
+        answer = api.get(f"{path}?{urlencode({'department': name})}")
+        assert [row["department"] for row in answer.body] == [department]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"department": "Ops"}, "'Ops' is the name of 2 departments: give department_id 1 or 3"),
+        ({"department": "apple", "department_id": 1}, "'apple' is not the name of department 1: give department_id 2"),
+        ({"department": "appel"}, "there is no department 'appel': near are 'apple'"),
+        ({"department": "émile"}, "there is no department 'émile': near are 'Émile'"),
+        ({"department": "mil"}, "there is no department 'mil': near are 'Émile'"),
+        ({"department": "%_"}, "there is no department '%_'"),
+        ({"department": "\0"}, "there is no department ''"),
+        ({"department": ""}, "there is no department ''"),
+        ({"department": "x" * 500}, f"there is no department '{'x' * 59}…'"),
+    ],
+)
+def test_a_name_that_does_not_tell_the_department_is_refused(
+    api: Api, database: Database, query: dict[str, Any], told: str
+) -> None:
+    with database.session() as session:
+        hire(session, [(2021, 1, 1, 1)])
+    answer = api.get(f"/department/hires/quarterly/2021?{urlencode(query)}")
+    assert (answer.status, answer.body["detail"]) == (422, told)
+
+
+def test_of_departments_with_one_name_the_id_tells_which(api: Api, database: Database) -> None:
+    with database.session() as session:
+        hire(session, [(2021, 1, 1, 1), (2021, 1, 3, 2)])
+    answer = api.get("/department/hires/quarterly/2021?department=Ops&department_id=3")
+    assert [row["job"] for row in answer.body] == ["Z"]

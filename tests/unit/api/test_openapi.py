@@ -1,0 +1,290 @@
+"""The OpenAPI document says what the code does: routes, parameters, rules, roles."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from app import app
+from chalicelib.api import backup_routes, check_routes, load_routes
+from chalicelib.api.http import json_patterns
+from chalicelib.api.http.parameters import Parameter
+from chalicelib.api.http.parameters import read as read_query
+from chalicelib.api.http.requests import BINARY
+from chalicelib.api.openapi import document as openapi
+from chalicelib.api.openapi.examples import example as example_of
+from chalicelib.api.openapi.operations import TAGS, Operation, operations
+from chalicelib.api.openapi.schemas import ref, row_name
+from chalicelib.core import datetimes
+from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
+from chalicelib.core.errors import Unprocessable
+from chalicelib.core.rules import check_instant, check_object
+from tests.datetimes import EDGES
+from tests.openapi import Described, described
+
+OPERATIONS = list(operations())
+CLOSED = {"enum", "minimum"}  # schemas that tell of every value whether it is taken
+PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
+CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # reasons that a pattern cannot express
+
+
+@pytest.fixture(scope="module")
+def document() -> Described:
+    return described()
+
+
+def test_it_is_a_valid_openapi_document() -> None:
+    for found in (described(), described(guarded=False)):
+        assert [problem.message for problem in OpenAPIV31SpecValidator(found.document).iter_errors()] == []
+
+
+def test_it_has_every_route_with_its_methods_and_path_parameters_and_no_other(document: Described) -> None:
+    built = {
+        (method, path, frozenset(entry.view_args))
+        for path, methods in app.routes.items()
+        for method, entry in methods.items()
+    }
+    told = {
+        (method.upper(), path, frozenset(p["name"] for p in operation.get("parameters", ()) if p["in"] == "path"))
+        for path, item in document.document["paths"].items()
+        for method, operation in item.items()
+    }
+    assert told == built
+
+
+def test_operations_are_named_once_and_tagged() -> None:
+    assert len({operation.id for operation in OPERATIONS}) == len(OPERATIONS)
+    assert {operation.tag for operation in OPERATIONS} == set(TAGS)
+    assert all(operation.summary for operation in OPERATIONS)
+
+
+def test_tools_find_the_api_where_they_found_the_document(document: Described) -> None:
+    [server] = document.document["servers"]
+    assert urljoin("https://host/api/openapi.json", server["url"]) == "https://host/api/"
+
+
+def test_roles_become_security_requirements() -> None:
+    def role_of(method: str, path: str) -> str | None:
+        return None if path in ("/health", "/openapi.json") else "writer" if method == "POST" else "reader"
+
+    told = openapi.document(role_of)
+    assert told["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    for path, item in told["paths"].items():
+        for method, operation in item.items():
+            role = role_of(method.upper(), path)
+            assert operation.get("x-role") == role
+            free: list[dict[str, list[str]]] = [{}, {"bearer": []}] if path == "/health" else []
+            assert operation["security"] == ([{"bearer": []}] if role else free)
+            assert ("401" in operation["responses"]) == bool(role)
+            assert "403" in operation["responses"], "a page of another origin is refused everywhere"
+
+
+def test_without_roles_nobody_needs_a_token() -> None:
+    told = described(guarded=False).document
+    assert "securitySchemes" not in told["components"]
+    assert {str(o["security"]) for item in told["paths"].values() for o in item.values()} == {"[]"}
+
+
+def objects(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield schema
+        for value in schema.values():
+            yield from objects(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from objects(value)
+
+
+def test_objects_are_closed(document: Described) -> None:
+    schemas = document.document["components"]["schemas"]
+    assert [s for s in objects(schemas) if s.get("additionalProperties") is not False] == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.id)
+def test_examples_are_what_they_are_examples_of(document: Described, operation: Operation) -> None:
+    for parameter in operation.parameters:
+        assert parameter.read(str(parameter.example)) == parameter.example
+        assert document.faults(parameter.schema(), parameter.example) == []
+        assert parameter.default is None or document.faults(parameter.schema(), parameter.default) == []
+    if operation.body:
+        assert operation.body.examples
+        for value in operation.body.examples.values():
+            assert document.faults(operation.body.schema, value) == []
+
+
+def parts(document: Described) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything that is sent or answered, and has a schema: bodies, headers and parameters, with their places."""
+    for path, item in document.document["paths"].items():
+        for method, operation in item.items():
+            at = f"{method} {path}"
+            yield from ((f"{at} {p['name']}", p) for p in operation.get("parameters", ()))
+            yield from ((f"{at} {m}", c) for m, c in operation.get("requestBody", {}).get("content", {}).items())
+            for status, response in operation["responses"].items():
+                yield from ((f"{at} {status} {m}", c) for m, c in response.get("content", {}).items())
+                yield from ((f"{at} {status} {h}", c) for h, c in response.get("headers", {}).items())
+
+
+def test_everything_that_is_sent_or_answered_has_an_example_that_fits(document: Described) -> None:
+    found = list(parts(document))
+    assert len(found) > 300
+    for at, part in found:
+        if "schema" not in part:  # bytes
+            continue
+        shown = [part["example"]] if "example" in part else [e["value"] for e in part.get("examples", {}).values()]
+        shown += part["schema"].get("examples", [])
+        assert shown, at
+        assert [fault for value in shown for fault in document.faults(part["schema"], value)] == [], at
+
+
+def test_examples_of_parts_fit_the_parts(document: Described) -> None:
+    def every(schema: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(schema, dict):
+            yield schema
+        for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+            yield from every(inner)
+
+    declared = [s for s in every(document.document["components"]) if isinstance(s.get("examples"), list)]
+    assert len(declared) > 30
+    for schema in declared:
+        assert [fault for value in schema["examples"] for fault in document.faults(schema, value)] == []
+
+
+def test_a_text_without_an_example_is_a_mistake() -> None:
+    with pytest.raises(LookupError):
+        example_of({"type": "object", "properties": {"name": {"type": "string"}}}, {})
+
+
+def test_what_must_be_given_is_told(document: Described) -> None:
+    given = {
+        (path, p["name"])
+        for path, item in document.document["paths"].items()
+        for operation in item.values()
+        for p in operation.get("parameters", ())
+        if p["required"] and p["in"] == "query"
+    }
+    assert given == {("/uploads/check", "dataset")}
+    with pytest.raises(Unprocessable, match="dataset must be given"):
+        read_query((check_routes.DATASET, load_routes.LIMIT), {"limit": ["3"]})
+
+
+def test_a_file_to_check_is_csv_or_gzip(document: Described) -> None:
+    body = document.document["paths"]["/uploads/check"]["post"]["requestBody"]
+    assert list(body["content"]) == list(check_routes.MEDIA_TYPES)
+    assert {*check_routes.MEDIA_TYPES, BINARY} <= set(app.api.binary_types)  # so that API Gateway keeps their bytes
+
+
+def test_a_route_takes_the_query_parameters_that_the_document_shows() -> None:
+    for operation in OPERATIONS:
+        view = app.routes[operation.path][operation.method].view_function
+        shown = tuple(p for p in operation.parameters if f"{{{p.name}}}" not in operation.path)
+        assert getattr(view, "query_parameters", ()) == (None if operation.any_query else shown), operation.id
+
+
+def read(parameter: Parameter, text: str) -> Any:
+    try:
+        return parameter.read(text)
+    except Unprocessable:
+        return None
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda p: p.name)
+@given(data=st.data())
+def test_a_parameter_takes_what_its_schema_says(parameter: Parameter, data: st.DataObject) -> None:
+    schema = parameter.schema()
+    if "enum" in schema:
+        text = data.draw(st.sampled_from(schema["enum"]) | st.text(max_size=12))
+        assert (read(parameter, text) is not None) == (text in schema["enum"])
+    else:
+        near = [schema["minimum"] - 1, schema["minimum"], schema["maximum"], schema["maximum"] + 1]
+        number = data.draw(st.sampled_from(near) | st.integers())
+        fits = described().faults(schema, number) == []
+        assert read(parameter, str(number)) == (number if fits else None)
+
+
+@given(st.from_regex(json_patterns.RESTORE_POINT, fullmatch=True) | st.text("0123456789TZ.", max_size=24))
+@example("20210727T160208.123456Z")
+@example("20210727T160208.123456Z\n")
+@example("20211327T160208.123456Z")
+def test_a_cursor_of_backups_has_the_shape_it_says(text: str) -> None:
+    taken = read(backup_routes.CURSOR, text)
+    if taken:
+        assert re.search(json_patterns.RESTORE_POINT, text)
+    elif text[4:8] <= "1228" and text[6:8] <= "28" and text[:4] != "0000":
+        assert not re.search(json_patterns.RESTORE_POINT, text) or text.endswith("\n")
+
+
+@given(high=st.integers(1, 10**12), near=st.integers(-3, 3), number=st.integers(0, 10**13), zeros=st.integers(0, 3))
+@example(high=MAX_ID, near=0, number=0, zeros=0)
+def test_the_pattern_of_digits_up_to_a_number(high: int, near: int, number: int, zeros: int) -> None:
+    pattern = re.compile(json_patterns.up_to(high))
+    for value in (number, high + near):
+        if value >= 0:
+            assert bool(pattern.fullmatch("0" * zeros + str(value))) == (1 <= value <= high)
+
+
+WHITE = st.sampled_from(["", " ", "\t\n", "\x1c", "\x85", "\u2028", "\u3000"])
+TIMES = ["", "T16", " 16:02", "T1602", "T16:02:08", "T160208.5", "T16:02:08.123456789Z", "T16:02+02:00", "T16-0230"]
+DAYS = [
+    "2021-07-27",
+    "20210727",
+    "2021-W30",
+    "2021W302",
+    "2021-W30-2",
+    "0001-01-01",
+    "9999-12-31",
+    "2021-02-30",
+    "2021",
+]
+INSTANTS = st.builds("{}{}{}{}".format, WHITE, st.sampled_from(DAYS), st.sampled_from(TIMES), WHITE)
+HOSTILE: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from([1.5, [], {}, "\0", "\x1f"])
+)
+LONG = st.sampled_from(["x" * MAX_TEXT, "x" * (MAX_TEXT + 1), "\U0001f600" * MAX_TEXT])
+VALUES: dict[Kind, st.SearchStrategy[Any]] = {
+    Kind.ID: st.integers(-1, 3)
+    | st.integers(MAX_ID - 1, MAX_ID + 1)
+    | st.builds("{}{}{}".format, WHITE, st.integers(0, 2 * MAX_ID), WHITE),
+    Kind.TEXT: st.text(max_size=20) | LONG,
+    Kind.INSTANT: INSTANTS | st.from_regex(json_patterns.surrounded(json_patterns.INSTANT), fullmatch=True),
+}
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
+@given(data=st.data())
+def test_a_row_is_valid_where_the_rules_take_it(dataset: Dataset, data: st.DataObject) -> None:
+    def value(column: Column) -> st.SearchStrategy[Any]:
+        return VALUES[column.kind] | HOSTILE
+
+    row = data.draw(
+        st.fixed_dictionaries({}, optional={c.name: value(c) for c in dataset.columns} | {"more": st.just(1)})
+    )
+    refused = [p for p in check_object(dataset, row, id_optional=True).problems if p.reason not in CALENDAR]
+    faults = described().faults(ref(row_name(dataset)), row)
+    if any(p.reason in CALENDAR for p in check_object(dataset, row, id_optional=True).problems):
+        return  # the calendar is told by the rules alone: see the test below
+    assert bool(refused) == bool(faults), (refused, faults)
+
+
+@given(st.from_regex(json_patterns.surrounded(json_patterns.INSTANT), fullmatch=True))
+def test_an_instant_of_the_right_shape_is_taken_unless_the_calendar_has_no_such_day(text: str) -> None:
+    day = text.strip()
+    usual = "0002" <= day[:4] <= "9998" and "W53" not in day
+    if usual and ("W" in day[:6] or int(re.sub("[^0-9]", "", day[:10])[6:8] or 1) <= 28):
+        check_instant(text)
+
+
+@pytest.mark.parametrize("text", EDGES)
+def test_the_usual_ways_to_write_an_instant_have_the_right_shape(text: str) -> None:
+    assert re.search(json_patterns.surrounded(json_patterns.INSTANT), f" {text}\t")
+
+
+def test_it_is_one_json_text() -> None:
+    text = json.dumps(openapi.document(lambda _method, _path: None))
+    assert json.loads(text)["openapi"].startswith("3.1")

@@ -1,0 +1,113 @@
+"""Files to send, and following what becomes of them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cli.commands.stage
+from chalicelib.auth.tokens import Role
+from chalicelib.core import datasets
+from cli.api import Api
+from cli.datasets import DATASETS
+from cli.errors import CommandError, Misuse, Refused
+from cli.files import MAX_CHECKED, Sent, generation, opened, waves
+from cli.follow import follow
+from cli.output import Output
+from cli.summary import counts, open_rejects
+from tests.unit.cli.test_output import Terminal
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [("jobs.csv", "jobs"), ("departments-2021.csv.gz", "departments"), ("hired_employees__1_.csv", "hired_employees")],
+)
+def test_a_name_tells_the_dataset(name: str, dataset: str) -> None:
+    assert Sent.of(Path("far", name), None).dataset == dataset
+    assert Sent.of(Path("far", name), "jobs").dataset == "jobs"
+
+
+@pytest.mark.parametrize(("name", "told"), [("staff.csv", "staff.csv.*--dataset"), ("jobs.avro", "only .csv")])
+def test_a_name_that_tells_nothing_is_refused(name: str, told: str) -> None:
+    with pytest.raises(Misuse, match=told):
+        Sent.of(Path(name), None)
+
+
+def test_the_datasets_are_those_that_are_declared() -> None:
+    ours = [(found.name, found.route, found.parents) for found in DATASETS.values()]
+    theirs = [(d.name, d.route, tuple(name for _, name in d.references)) for d in datasets.DATASETS.values()]
+    assert ours == theirs
+
+
+def test_the_roles_are_those_of_tokens() -> None:
+    assert tuple(role.value for role in Role) == cli.commands.stage.ROLES
+
+
+def test_whoever_refers_to_another_goes_later() -> None:
+    for dataset in DATASETS.values():
+        for parent in dataset.parents:
+            assert generation(parent) < generation(dataset.name)
+    names = ["hired_employees", "jobs", "departments", "jobs"]
+    found = waves([Sent(Path(str(number)), name) for number, name in enumerate(names)])
+    assert [[file.dataset for file in wave] for wave in found] == [["jobs", "departments", "jobs"], ["hired_employees"]]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "jobs.csv")
+    both = os.open(tmp_path / "jobs.csv", os.O_RDWR)  # without it, to open the pipe would wait
+    with pytest.raises(CommandError, match="no regular file"):
+        opened(tmp_path / "jobs.csv")
+    os.close(both)
+    with pytest.raises(CommandError, match="No such file"):
+        opened(tmp_path / "gone.csv")
+
+
+def test_no_more_is_sent_to_be_checked_than_is_taken() -> None:
+    assert pytest.importorskip("chalicelib.api.requests").MAX_BODY == MAX_CHECKED
+
+
+class Scripted(Api):
+    """Answers in turn; exceptions are raised."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def load(status: str, received: int = 0) -> dict[str, Any]:
+    return {"id": 7, "status": status, "received": received, "attempts": 2}
+
+
+def test_a_load_is_looked_at_ever_more_seldom_until_it_ends() -> None:
+    waits: list[float] = []
+    api = Scripted(*[load("running", n * 1000) for n in range(20)], load("succeeded"))
+    terminal = Terminal()
+    found = follow(api, Output(terminal), {"jobs.csv": "/loads/7"}, waits.append)
+    assert dict(found) == {"jobs.csv": load("succeeded")}
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (0.1, 2.0)
+
+
+def test_a_short_failure_of_the_network_does_not_end_it() -> None:
+    away = CommandError("away")
+    api = Scripted(*[away] * 9, load("running"), *[Refused(503, "away")] * 9, load("failed"))
+    [(_, found)] = follow(api, Output(Terminal()), {"x": "/loads/7"}, lambda _: None)
+    assert found["status"] == "failed"
+    with pytest.raises(CommandError, match="away"):
+        list(follow(Scripted(*[away] * 10), Output(Terminal()), {"x": "/loads/7"}, lambda _: None))
+    with pytest.raises(Refused):
+        list(follow(Scripted(Refused(404, "gone")), Output(Terminal()), {"x": "/loads/7"}, lambda _: None))
+
+
+def test_counts_tell_what_was_made_good() -> None:
+    found = {"received": 1200, "inserted": 1000, "updated": 1, "unchanged": 2, "superseded": 3, "rejected": 194}
+    line = "1,200 received: 1,000 inserted, 1 updated, 2 unchanged, 3 superseded, 194 rejected"
+    assert counts({**found, "resolved": 0}) == line
+    assert counts({**found, "resolved": 4}) == f"{line} (4 resolved)"
+    assert (open_rejects(found), open_rejects({**found, "resolved": 4})) == (194, 190)

@@ -1,0 +1,123 @@
+"""Every way to read a date-time, compared with a reader that shares no code with any of them."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chalicelib.api.http import json_patterns
+from chalicelib.core import datetimes
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.rules import check_object, check_objects
+from chalicelib.formats.csv_reader import Reader
+from chalicelib.formats.pg_copy import TEXT
+from tests.datetimes import ANY, EDGES, REFUSED, WRITTEN, microseconds
+from tests.fuzz.check import staged
+
+EMPLOYEES = DATASETS["hired_employees"]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def since_1970(at: object) -> int:
+    """The microseconds of a value for Postgres, which reads such texts as Python does (see tests/integration)."""
+    moment = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
+
+
+def by_grammar(text: str) -> int | None:
+    found: list[int | None] = []
+    for read in (datetimes.utc, datetimes.by_grammar):
+        try:
+            found.append(since_1970(read(text)))
+        except datetimes.NotADateTime:
+            found.append(None)
+    assert found[0] == found[1], "the faster reader differs"
+    return found[0]
+
+
+def by_file(text: str, *, fast: bool) -> int | None:
+    field = '"' + text.replace('"', '""') + '"'
+    line = f"1,Ann,{field},1,1\n".encode()
+    [row, *_] = staged(EMPLOYEES, Reader(EMPLOYEES, io.BytesIO(line), fast=fast), TEXT).rows
+    return None if row is None else since_1970(row[2])
+
+
+def by_request(text: str, *others: str) -> int | None:
+    """Read as a row of a batch; the other rows have the texts `others`."""
+    row = {"id": 1, "name": "Ann", "datetime": text, "department_id": 1, "job_id": 1}
+    [checked, *_] = check_objects(EMPLOYEES, [row, *({**row, "datetime": other} for other in others)])
+    return since_1970(checked.values[2]) if checked.valid else None
+
+
+@given(WRITTEN)
+@example("2021-07-27T16:02:08Z")
+def test_every_reader_accepts_the_date_times_of_the_grammar(text: str) -> None:
+    expected = microseconds(text)
+    assert by_grammar(text) == expected
+    assert by_file(text, fast=True) == by_file(text, fast=False) == expected
+    assert by_request(text) == by_request(text, "2021-07-27T16:02:08Z") == by_request(text, "2021-07-27") == expected
+
+
+@given(ANY)
+def test_all_readers_agree_on_texts_that_are_nearly_date_times(text: str) -> None:
+    assert by_grammar(text) == microseconds(text)
+    expected = microseconds(text.strip())  # white space around a value is dropped
+    assert by_file(text, fast=True) == by_file(text, fast=False) == expected
+    assert by_request(text) == by_request(text, "2021-07-27T16:02:08Z") == by_request(text, "2021-07-27") == expected
+
+
+@given(st.datetimes(), st.sampled_from(["", "Z", "+05:30", "-23:59"]), st.sampled_from("T "))
+def test_python_and_the_second_reader_agree_if_both_accept_a_text(at: datetime, zone: str, join: str) -> None:
+    text = at.isoformat(join) + zone
+    try:
+        expected = since_1970(datetime.fromisoformat(text).astimezone(UTC) if zone else at)
+    except OverflowError:
+        expected = None
+    assert microseconds(text) == expected
+
+
+@pytest.mark.parametrize("text", EDGES)
+def test_every_form_is_accepted(text: str) -> None:
+    assert microseconds(text) is not None
+    assert by_grammar(text) == by_file(text, fast=True) == by_request(text) == microseconds(text)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_could_be_misread_is_refused(text: str) -> None:
+    assert microseconds(text) is None
+    assert by_grammar(text) is by_file(text, fast=True) is by_file(text, fast=False) is by_request(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("20211205213214Z", "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"),
+        ("9999-12-31T23:59:59-00:01", "datetime is outside the years 1 to 9999"),
+    ],
+)
+def test_the_reason_shows_what_to_write(text: str, reason: str) -> None:
+    row = {"id": 1, "name": "Ann", "datetime": text, "department_id": 1, "job_id": 1}
+    assert [problem.text for problem in check_object(EMPLOYEES, row).problems] == [reason]
+
+
+@given(ANY)
+def test_the_published_pattern_matches_every_date_time_and_little_else(text: str) -> None:
+    """It describes the shape. A text that it matches and the rules refuse does not exist or is outside the years."""
+    import re
+
+    shaped = re.fullmatch(json_patterns.INSTANT, text, re.ASCII) is not None
+    assert shaped == (datetimes.GRAMMAR.fullmatch(text) is not None and not _impossible(text))
+    assert shaped or microseconds(text) is None
+
+
+def _impossible(text: str) -> bool:
+    """Whether a month, a day or a week has an impossible number: the pattern excludes these, the grammar leaves them to
+    the calendar."""
+    found = datetimes.GRAMMAR.fullmatch(text)
+    assert found is not None
+    month, day, week = (found[name] or found[f"b_{name}"] for name in ("month", "day", "week"))
+    if week:
+        return not 1 <= int(week) <= 53
+    return not (1 <= int(month) <= 12 and 1 <= int(day) <= 31)

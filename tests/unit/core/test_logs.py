@@ -1,0 +1,81 @@
+"""Logs are JSON, say what they are about, and quote nobody's data."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from pg8000.exceptions import DatabaseError
+
+from chalicelib.core import logs
+from chalicelib.core.errors import DatabaseUnavailable
+
+SECRET = "Ada Lund"
+
+
+@pytest.fixture
+def level() -> Any:
+    logger = logging.getLogger(logs.LOGGER)
+    before = logger.level
+    yield logger.setLevel
+    logger.setLevel(before)
+
+
+def written(error: BaseException | None = None, message: str = "it happened", **extra: Any) -> dict[str, Any]:
+    exc_info = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord("hireflow.test", logging.WARNING, __file__, 1, message, (), exc_info)
+    record.__dict__.update(extra)
+    line = logs.Formatter().format(record)
+    assert "\n" not in line
+    return dict(json.loads(line))
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    try:
+        raise error from cause
+    except Exception as caught:
+        return caught
+
+
+def test_a_line_says_when_what_and_about_what() -> None:
+    with logs.about(request_id="r-1"), logs.about(load_id=7):
+        line = written(message="two\nlines", status=200)
+    assert line.pop("at").endswith("Z")
+    assert line == {
+        "level": "WARNING",
+        "logger": "hireflow.test",
+        "message": "two\nlines",
+        "request_id": "r-1",
+        "load_id": 7,
+        "status": 200,
+    }
+    assert "load_id" not in written()
+
+
+def test_a_foreign_exception_is_not_quoted(level: Any) -> None:
+    level("INFO")
+    server = {"C": "23505", "n": "jobs_pkey", "M": f"duplicate {SECRET}", "D": f"Key (job)=({SECRET})"}
+    line = written(raised(DatabaseUnavailable("gone"), raised(DatabaseError(server), raised(ValueError(SECRET)))))
+    assert SECRET not in json.dumps(line)
+    ours, theirs, value = line["exceptions"]
+    assert (ours["type"], ours["detail"]) == ("DatabaseUnavailable", "gone")
+    assert (theirs["sqlstate"], theirs["constraint"]) == ("23505", "jobs_pkey")
+    assert value["type"] == "ValueError"
+    assert "test_logs.py" in value["at"][-1]
+
+
+def test_debugging_quotes_it(level: Any) -> None:
+    level("DEBUG")
+    assert written(raised(ValueError(SECRET)))["exceptions"][0]["detail"] == SECRET
+
+
+def test_what_an_exception_came_of_is_told_without_a_cause_as_well() -> None:
+    error = ValueError("b")
+    error.__context__ = KeyError("a")
+    assert [e["type"] for e in written(error)["exceptions"]] == ["ValueError", "KeyError"]
+
+
+def test_an_exception_that_is_its_own_cause_is_told_once() -> None:
+    error = ValueError("a")
+    error.__cause__ = error
+    assert [e["type"] for e in written(error)["exceptions"]] == ["ValueError"]

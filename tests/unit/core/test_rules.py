@@ -1,0 +1,204 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
+from chalicelib.core.rules import all_stored_are_valid, check_fields, check_object, check_objects, check_stored
+
+DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
+GOOD = {"id": 7, "name": "Ann Lee", "datetime": "2021-07-27T16:02:08Z", "department_id": 2, "job_id": 3}
+
+
+def problems(**changes: object) -> list[str]:
+    return [problem.text for problem in check_object(EMPLOYEES, {**GOOD, **changes}).problems]
+
+
+def stored(**changes: object) -> dict[str, object]:
+    checked = check_object(EMPLOYEES, {**GOOD, **changes})
+    assert checked.valid, checked.problems
+    return dict(zip(EMPLOYEES.column_names, checked.values, strict=True))
+
+
+@pytest.mark.parametrize("value", [1, "1", "  1\t", "0001", "0" * 5000 + "1"])
+def test_ids_are_decimal_digits(value: object) -> None:
+    assert stored(id=value)["id"] == 1
+
+
+def test_the_largest_id_fits() -> None:
+    assert stored(id=MAX_ID)["id"] == stored(id=str(MAX_ID))["id"] == MAX_ID
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, MAX_ID + 1, str(MAX_ID + 1), "0", "1.0", 1.0, "1e3", "+1", "1_000", "١", "²", True, [1], {}, "x"]
+)
+def test_anything_else_is_no_id(value: object) -> None:
+    assert problems(id=value) == [f"id is not a whole number from 1 to {MAX_ID}"]
+
+
+@pytest.mark.parametrize("column", EMPLOYEES.column_names)
+@pytest.mark.parametrize("value", [None, "", " \t\u00a0\u2003\u3000"])
+def test_every_column_is_mandatory(column: str, value: object) -> None:
+    assert problems(**{column: value}) == [f"{column} is missing"]
+
+
+def test_only_a_missing_id_may_be_left_to_the_caller() -> None:
+    row = {**GOOD, "id": None}
+    checked = check_object(EMPLOYEES, row, id_optional=True)
+    assert checked.valid
+    assert checked.values[0] is None
+    assert not check_object(EMPLOYEES, {**row, "id": "x"}, id_optional=True).valid
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2021-07-27T16:02:08Z", "2021-07-27T16:02:08+00:00"),
+        ("2021-07-27T16:02:08", "2021-07-27T16:02:08+00:00"),
+        ("2021-07-27T16:02:08+05:30", "2021-07-27T10:32:08+00:00"),
+        ("2021-07-27", "2021-07-27T00:00:00+00:00"),
+        ("20210727T160208Z", "2021-07-27T16:02:08+00:00"),
+        ("2021-W30-2T16:02", "2021-07-27T16:02:00+00:00"),
+        ("2020-02-29 23:59:59.123456", "2020-02-29T23:59:59.123456+00:00"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:00"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999+00:00"),
+    ],
+)
+def test_instants_are_stored_in_utc(text: str, utc: str) -> None:
+    assert stored(datetime=text)["datetime"] == utc
+
+
+@pytest.mark.parametrize("value", ["yesterday", "2021-02-29T00:00:00Z", "2021-07-27T25:00:00Z", 20210727, "16:02:08"])
+def test_anything_else_is_no_instant(value: object) -> None:
+    assert problems(datetime=value) == ["datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_an_instant_must_lie_in_the_years_1_to_9999_in_utc(text: str) -> None:
+    assert problems(datetime=text) == ["datetime is outside the years 1 to 9999"]
+
+
+@given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), None])))
+def test_every_instant_survives(instant: datetime) -> None:
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    try:
+        expected = aware.astimezone(UTC).isoformat()
+    except OverflowError:
+        assert problems(datetime=instant.isoformat()) == ["datetime is outside the years 1 to 9999"]
+    else:
+        assert stored(datetime=instant.isoformat())["datetime"] == expected
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=50))
+def test_any_text_is_stored_without_surrounding_white_space(text: str) -> None:
+    if text.strip():
+        assert stored(name=text)["name"] == text.strip()
+    else:
+        assert problems(name=text) == ["name is missing"]
+
+
+def test_text_has_a_length_limit() -> None:
+    assert stored(name=" " + "é" * MAX_TEXT + " ")["name"] == "é" * MAX_TEXT
+    assert problems(name="é" * (MAX_TEXT + 1)) == ["name is longer than 10000 characters"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("a\0b", "name contains a NUL character"),
+        ("a\ud800b", "name contains half of a surrogate pair"),
+        (5, "name is not text"),
+        (True, "name is not text"),
+        (["Ann"], "name is not text"),
+    ],
+)
+def test_what_is_no_text(value: object, reason: str) -> None:
+    assert problems(name=value) == [reason]
+
+
+def test_all_reasons_are_reported() -> None:
+    row = {"id": "x", "name": "", "datetime": "never", "department_id": 0, "colour": "red"}
+    assert [(p.field, p.text) for p in check_object(EMPLOYEES, row).problems] == [
+        ("id", f"id is not a whole number from 1 to {MAX_ID}"),
+        ("name", "name is missing"),
+        ("datetime", "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"),
+        ("department_id", f"department_id is not a whole number from 1 to {MAX_ID}"),
+        ("job_id", "job_id is missing"),
+        (None, "'colour' is not a column"),
+    ]
+
+
+@pytest.mark.parametrize("row", [None, 1, "x", [1, "Sales"], True])
+def test_a_row_must_be_an_object(row: object) -> None:
+    assert [p.text for p in check_object(DEPARTMENTS, row).problems] == ["the row is not an object"]
+
+
+def test_fields_are_decoded_one_by_one() -> None:
+    checked = check_fields(DEPARTMENTS, (b"\xff", b"Sales\xe9"))
+    assert [p.text for p in checked.problems] == ["id is not valid UTF-8", "department is not valid UTF-8"]
+
+
+STORED_TEXT = st.text(st.characters(codec=None), max_size=4) | st.sampled_from(
+    ["", " x", "x\u3000", "a b", "\x1c", "a\0b"]
+)
+STORED = st.tuples(
+    st.sampled_from([1, 7, MAX_ID, MAX_ID + 1, 0, -1]) | st.integers(1, 99),
+    STORED_TEXT,
+    st.sampled_from(
+        [-62_135_596_800_000_000, 253_402_300_799_999_999, 253_402_300_800_000_000, -(2**63), 2**63 - 1, 0]
+    ),
+    st.integers(1, 9),
+    st.integers(1, 9),
+)
+
+
+@given(st.lists(STORED, min_size=1, max_size=6))
+def test_whole_columns_are_judged_as_their_rows_are(rows: list[tuple[int, str, int, int, int]]) -> None:
+    """Valid as a whole means: every row is valid, and stored as it stands."""
+
+    def stands(row: tuple[int, str, int, int, int]) -> bool:
+        checked = check_stored(EMPLOYEES, row)
+        return checked.valid and checked.values[1] == row[1]
+
+    assert all_stored_are_valid(EMPLOYEES, tuple(zip(*rows, strict=True))) == all(map(stands, rows))
+
+
+def test_a_text_of_any_length_is_judged_in_a_column() -> None:
+    departments = DATASETS["departments"]
+    assert all_stored_are_valid(departments, ((1, 2), ("a" * MAX_TEXT, "b")))
+    assert not all_stored_are_valid(departments, ((1, 2), ("a" * (MAX_TEXT + 1), "b")))
+
+
+SENT = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from([1, 7, MAX_ID, 0, "5", True, 1.0]) | st.integers(1, 9),
+        "name": STORED_TEXT | st.sampled_from(["Ann", 5, None]),
+        "datetime": st.sampled_from(
+            ["2021-07-27T16:02:08Z", "2021-07-27 16:02:08", "2021-02-30T00:00:00", "2021-07-27", 5]
+        ),
+        "department_id": st.integers(1, 3),
+        "job_id": st.integers(1, 3),
+    },
+    optional={"colour": st.just("red")},
+)
+
+
+@given(st.lists(SENT, min_size=1, max_size=4), st.sampled_from([None, "id", "name"]))
+def test_rows_of_a_request_are_judged_together_as_they_are_alone(
+    rows: list[dict[str, object]], left_out: str | None
+) -> None:
+    if left_out:
+        rows[0].pop(left_out)
+    alone = [check_object(EMPLOYEES, row, id_optional=True) for row in rows]
+    together = check_objects(EMPLOYEES, rows)
+    assert [checked.problems for checked in together] == [checked.problems for checked in alone]
+    for one, other in zip(together, alone, strict=True):
+        if one.valid:
+            assert (*one.values[:2], *one.values[3:]) == (*other.values[:2], *other.values[3:])
+            assert at_utc(one.values[2]) == at_utc(other.values[2])
+
+
+def at_utc(value: object) -> datetime:
+    at = datetime.fromisoformat(str(value))
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

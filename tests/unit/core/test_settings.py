@@ -1,0 +1,67 @@
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.core.errors import ConfigurationError
+from chalicelib.core.settings import Settings
+from infra.venv import ROOT
+
+COMPLETE = {
+    "DATABASE_URL": "postgresql+pg8000://user:pass%40word@localhost:5432/hireflow",
+    "LANDING_BUCKET": "landing",
+    "ERRORED_BUCKET": "errored",
+    "BACKUP_BUCKET": "backup",
+    "DEAD_LETTER_QUEUE": "dead-letters",
+}
+
+
+def test_defaults() -> None:
+    settings = Settings.from_env(COMPLETE)
+    assert settings.database_tls == "verify-full"
+    assert settings.orphan_grace == timedelta(minutes=15)
+    assert settings.backup_retention == timedelta(days=30)
+
+
+def test_what_is_set_counts() -> None:
+    more = {"DATABASE_TLS": "disable", "ORPHAN_GRACE_MINUTES": "0.5", "BACKUP_RETENTION_DAYS": "7"}
+    settings = Settings.from_env(COMPLETE | more | {"CONTINUE_FROM_BYTES": "1e9"})
+    assert settings.continue_from == 1_000_000_000
+    assert settings.database_tls == "disable"
+    assert settings.orphan_grace == timedelta(seconds=30)
+    assert settings.backup_retention == timedelta(days=7)
+
+
+def test_what_tls_trusts_is_a_file_of_the_package() -> None:
+    assert Settings.from_env(COMPLETE).database_ca == ""
+    assert Settings.from_env(COMPLETE | {"DATABASE_CA": "app.py"}).database_ca == str(ROOT / "app.py")
+    with pytest.raises(ConfigurationError, match=r"DATABASE_CA=gone\.pem is not a file of the package"):
+        Settings.from_env(COMPLETE | {"DATABASE_CA": "gone.pem"})
+
+
+def test_a_token_is_not_sent_where_anybody_can_read_it() -> None:
+    assert Settings.from_env(COMPLETE | {"DATABASE_IAM": "on"}).database_iam
+    with pytest.raises(ConfigurationError, match="needs TLS"):
+        Settings.from_env(COMPLETE | {"DATABASE_IAM": "on", "DATABASE_TLS": "disable"})
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    wrong = {
+        "DATABASE_IAM": "perhaps",
+        "DATABASE_TLS": "maybe",
+        "ORPHAN_GRACE_MINUTES": "soon",
+        "BACKUP_RETENTION_DAYS": "-1",
+    }
+    with pytest.raises(ConfigurationError) as raised:
+        Settings.from_env(wrong)
+    for name in (*COMPLETE, *wrong):
+        assert name in raised.value.detail
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e99", "0", "1_0", "٣", "-1"])
+def test_a_duration_is_a_usable_number(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="ORPHAN_GRACE_MINUTES"):
+        Settings.from_env(COMPLETE | {"ORPHAN_GRACE_MINUTES": value})
+
+
+def test_the_password_is_not_shown() -> None:
+    assert "pass" not in repr(Settings.from_env(COMPLETE))

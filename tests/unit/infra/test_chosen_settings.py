@@ -1,0 +1,214 @@
+"""What every setting of a stage is: given, kept or the default; checked together before anything changes."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from chalicelib.core.settings import LOCAL, Settings, declared
+from infra.errors import CloudError
+from infra.settings import table
+from infra.settings.__main__ import README, with_tables
+from infra.settings.adopted import adopted
+from infra.settings.chosen import DEFAULT, ENVIRONMENT, KEPT, check, choose, of_one_command
+from infra.settings.declaration import COMPUTED, MACHINE, OF_USERS, OTHERS, applying
+from infra.venv import ROOT
+
+NAMES = {each.name for each in (*OF_USERS, *COMPUTED)}
+OWN = {"DATABASE_URL": "postgresql://boss:s3cret@db.example/hireflow"}
+
+
+def test_the_environment_goes_before_what_is_kept_and_that_before_the_default() -> None:
+    env, kept = {"LOG_LEVEL": "DEBUG"}, {"LOG_LEVEL": "ERROR", "BACKUP_RETENTION_DAYS": "7"}
+    chosen = choose(LOCAL, env, kept)
+    found = {name: (chosen.text(name), chosen.values[name].source) for name in (*kept, "ORPHAN_GRACE_MINUTES")}
+    assert found == {
+        "LOG_LEVEL": ("DEBUG", ENVIRONMENT),
+        "BACKUP_RETENTION_DAYS": ("7", KEPT),
+        "ORPHAN_GRACE_MINUTES": ("15", DEFAULT),
+    }
+    assert chosen.to_keep() == {"LOG_LEVEL": "DEBUG", "BACKUP_RETENTION_DAYS": "7"}
+
+
+def test_an_empty_variable_is_not_given() -> None:
+    assert choose(LOCAL, {"HIREFLOW_AUTH": ""}, {"HIREFLOW_AUTH": "on"}).authentication
+
+
+def test_only_the_stage_local_does_without_tokens() -> None:
+    assert [choose(stage, {}, {}).authentication for stage in (LOCAL, "localstack", "prod")] == [False, True, True]
+    for stage in ("localstack", "prod"):
+        with pytest.raises(CloudError, match=f"stage {stage} is not deployed without authentication"):
+            choose(stage, {"HIREFLOW_AUTH": "off"}, {})
+
+
+def test_a_setting_goes_back_to_its_default() -> None:
+    kept = {"HIREFLOW_AUTH": "on", "LOG_LEVEL": "ERROR"}
+    assert choose(LOCAL, {}, kept, ["HIREFLOW_AUTH"]).to_keep() == {"LOG_LEVEL": "ERROR"}
+    assert choose(LOCAL, {}, kept, ["ALL"]).to_keep() == {}
+    assert choose(LOCAL, {}, {"LOG_LEVEL": "no longer allowed"}, ["LOG_LEVEL"]).text("LOG_LEVEL") == "INFO"
+    with pytest.raises(CloudError, match=r"RESET=HIREFLOW_AUHT is no setting .* is HIREFLOW_AUTH meant"):
+        choose(LOCAL, {}, kept, ["HIREFLOW_AUHT"])
+
+
+def test_everything_wrong_is_named_at_once_with_what_is_allowed() -> None:
+    env = {"BACKUP_RETENTION_DAYS": "-1", "HIREFLOW_PORT": "http", "LOG_LEVEL": "loud", "HIREFLOW_PROT": "1"}
+    with pytest.raises(CloudError) as raised:
+        choose(LOCAL, env, {"HIREFLOW_AUTH": "maybe", "BACKUP": "1"}, (), "the file")
+    said = str(raised.value)
+    assert said.startswith("nothing was changed: ")
+    for part in (
+        "HIREFLOW_PROT is no setting: is HIREFLOW_PORT meant?",
+        "BACKUP_RETENTION_DAYS=-1 is not a number of days above 0",
+        "HIREFLOW_PORT=http is not a port from 1 to 65535",
+        "LOG_LEVEL=loud is not DEBUG, INFO, WARNING, ERROR or CRITICAL",
+        "HIREFLOW_AUTH=maybe is not on or off (the file)",
+        "BACKUP (the file) is no setting that stage local keeps",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "-1", "http", "8 0", "٨٠", "1.5"])
+def test_a_port_is_a_port_number(value: str) -> None:
+    with pytest.raises(CloudError, match=r"HIREFLOW_PG_PORT=.* is not a port"):
+        check(LOCAL, {"HIREFLOW_PG_PORT": value})
+
+
+@pytest.mark.parametrize("name", ["postgres", "pg_mine", "x" * 60, "two words"])
+def test_names_that_postgres_keeps_or_cuts_are_refused(name: str) -> None:
+    with pytest.raises(CloudError, match="HIREFLOW_PG_USER"):
+        check(LOCAL, {"HIREFLOW_PG_USER": name})
+
+
+@pytest.mark.parametrize(
+    ("stage", "env", "said"),
+    [
+        (LOCAL, {"HIREFLOW_PORT": "7000", "HIREFLOW_PG_PORT": "7000"}, "are both 7000"),
+        (LOCAL, {"HIREFLOW_PORT": "7e3", "HIREFLOW_PG_PORT": "7000"}, "are both 7000"),
+        ("localstack", OWN, "AWS_ENDPOINT_URL is not set"),
+        ("localstack", {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, "DATABASE_URL is not set"),
+        ("prod", {"DATABASE_TLS": "disable"}, "needs a DATABASE_URL"),
+        ("prod", {"DATABASE_CA": __file__}, "needs a DATABASE_URL"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(stage: str, env: dict[str, str], said: str) -> None:
+    with pytest.raises(CloudError, match=said):
+        choose(stage, env, {})
+
+
+def test_what_belongs_to_another_stage_does_not_count() -> None:
+    """After `. .local/env` these variables are set."""
+    env = {**OWN, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "LANDING_BUCKET": "landing", "API_URL": "http://x"}
+    assert choose(LOCAL, env, {}).to_keep() == {}
+
+
+def test_secrets_are_not_shown() -> None:
+    chosen = choose(LOCAL, {"HIREFLOW_PG_PASSWORD": "s3cret"}, {})
+    assert "s3cret" not in str(table.rows(chosen)) + repr(chosen)
+    assert chosen.to_keep() == {"HIREFLOW_PG_PASSWORD": "s3cret"}
+    with pytest.raises(CloudError) as raised:
+        choose("prod", {"DATABASE_URL": "mysql://boss:s3cret@db"}, {})
+    assert "DATABASE_URL is not a URL" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("character", ["\x7f", "\x85", "\u2028", "\udcff"])
+def test_what_no_line_of_the_file_can_keep_is_refused(tmp_path: Path, character: str) -> None:
+    """The stage would remember it, and could neither use nor read it."""
+    folder = tmp_path / f"bin{character}s"
+    folder.mkdir()
+    for program in ("postgres", "initdb"):
+        (folder / program).touch(0o755)
+    env = {"HIREFLOW_PG_PASSWORD": f"s3{character}cret", "HIREFLOW_PG_BIN": str(folder)}
+    with pytest.raises(CloudError) as raised:
+        choose(LOCAL, env, {})
+    assert str(raised.value).count("holds control characters") == len(env)
+    assert "cret" not in str(raised.value)
+
+
+def test_paths_are_kept_as_absolute_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for program in ("postgres", "initdb"):
+        (tmp_path / program).touch(mode=0o755)
+    monkeypatch.chdir(tmp_path.parent)
+    assert choose(LOCAL, {"HIREFLOW_PG_BIN": tmp_path.name}, {}).to_keep() == {"HIREFLOW_PG_BIN": str(tmp_path)}
+    with pytest.raises(CloudError, match="a folder with the programs postgres and initdb"):
+        check(LOCAL, {"HIREFLOW_PG_BIN": "."})
+
+
+def test_what_a_stage_cannot_keep_is_of_one_command() -> None:
+    assert of_one_command({"HIREFLOW_STATE_DIR": "x", "LOG_LEVEL": "DEBUG"}) == {"HIREFLOW_STATE_DIR": "x"}
+    assert "HIREFLOW_STATE_DIR" not in choose(LOCAL, {"HIREFLOW_STATE_DIR": "x"}, {}).to_keep()
+
+
+def test_an_earlier_release_had_what_its_functions_were_given() -> None:
+    deployed = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "DATABASE_CONNECTIONS": "100", "RELEASE": "1"}
+    assert adopted(LOCAL, deployed) == {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47"}
+    assert adopted("prod", deployed) == {"ORPHAN_GRACE_MINUTES": "47"}
+    assert adopted(LOCAL, {"LOG_LEVEL": "NOTSET", "BACKUP_RETENTION_DAYS": "30.0"}) == {}
+
+
+@pytest.mark.parametrize("each", [each for _, each in declared() if each.stages], ids=lambda each: each.name)
+@pytest.mark.parametrize("stage", ["local", "localstack", "prod"])
+def test_a_declaration_is_all_that_a_setting_of_the_functions_needs(stage: str, each: object) -> None:
+    assert each in OF_USERS
+    chosen = choose(stage, {}, {})
+    if each not in applying(stage):
+        return
+    name = getattr(each, "name")  # noqa: B009
+    assert any(row[0] == name for row in table.rows(chosen))
+    assert chosen.of_functions()[name] == chosen.text(name)
+    assert f"| `{name}` |" in table.of_users()
+    assert name in choose(stage, {}, {name: chosen.text(name)}).to_keep()
+
+
+def test_defaults_are_what_the_functions_take_where_nothing_is_set() -> None:
+    env = dict.fromkeys(("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET", "DEAD_LETTER_QUEUE", "DATABASE_URL"), "x")
+    assert Settings.from_env(env) == Settings.from_env({**env, **choose("prod", {}, {}).of_functions()})
+
+
+def test_the_readme_has_the_tables_of_now() -> None:
+    text = README.read_text()
+    assert with_tables(text) == text, "run: .venv/bin/python -m infra.settings"
+
+
+def test_every_name_of_ours_is_declared() -> None:
+    """In the code, in Chalice's configuration and in the templates, so that none is read past the declaration."""
+    sources = [*(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "infra").rglob("*.py"), ROOT / "app.py"]
+    sources += [ROOT / "docker-compose.localstack.yml", ROOT / "Makefile", *(ROOT / "tests").rglob("*.py")]
+    used = {name for path in sources for name in re.findall(r"\bHIREFLOW_[A-Z_]+\b", path.read_text())}
+    assert used - {*NAMES, *OTHERS} == {"HIREFLOW_PROT", "HIREFLOW_AUHT"}  # the typing errors above
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+    places = [config, *config["stages"].values(), *config["lambda_functions"].values()]
+    assert {name for place in places for name in place.get("environment_variables", {})} <= NAMES
+    templates = "\n".join(path.read_text() for path in (ROOT / "infra" / "aws" / "templates").glob("*.yaml"))
+    named = re.findall(
+        r"\b(?:HIREFLOW|DATABASE|BACKUP|ORPHAN|CONTINUE|LOG|S3|DEAD|LANDING|ERRORED)_[A-Z_]+\b", templates
+    )
+    assert named
+    assert set(named) <= NAMES
+
+
+def test_nothing_of_ours_is_read_past_the_declaration() -> None:
+    """But where the state folder and Postgres are, for tests and installations, and what is needed at import."""
+    read = re.compile(r"environ(?:\.get\(|\[)\s*\"([A-Z_]+)\"")
+    found = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in [*(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "infra").rglob("*.py"), ROOT / "app.py"]
+        for name in read.findall(path.read_text())
+        if name in NAMES
+    }
+    found = {(path, name) for path, name in found if name != "AWS_ENDPOINT_URL"}  # of every client of AWS
+    assert found == {
+        ("app.py", "LANDING_BUCKET"),
+        ("infra/install/sets.py", "HIREFLOW_PG_BIN"),
+        ("infra/local/binaries.py", "HIREFLOW_PG_BIN"),
+        ("infra/local/state.py", "HIREFLOW_STATE_DIR"),
+    }
+
+
+def test_no_setting_is_declared_twice_for_a_stage() -> None:
+    for stage in ("local", "localstack", "prod"):
+        names = [each.name for each in applying(stage)]
+        assert len(names) == len(set(names))
+    assert {each.name for each in MACHINE} & set(os.environ) <= {"HIREFLOW_STATE_DIR", "HIREFLOW_PG_BIN"}

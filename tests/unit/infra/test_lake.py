@@ -1,0 +1,43 @@
+"""The template of the lake is what is made from the declaration, and says what the backups hold."""
+
+import json
+import re
+
+import pytest
+
+from chalicelib.backups import manifest
+from chalicelib.core.datasets import DATASETS
+from chalicelib.formats import avro
+from infra.aws import lake
+
+
+def test_the_template_is_what_the_declaration_makes() -> None:
+    assert lake.FILE.read_text() == lake.template(), "run: python -m infra.aws.lake"
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_table_is_read_with_the_schema_of_its_files_in_their_order(name: str) -> None:
+    [_, table] = lake.template().split(f"        Name: {name}\n")
+    table = table.split("AWS::")[0]
+    [literal] = re.findall(r"avro\.schema\.literal: >-\n *(.*)\n", table)
+    assert json.loads(literal) == avro.schema(DATASETS[name])
+    columns = re.findall(r"- Name: (\w+)\n +Type: (\w+)\n", table)
+    assert columns == [("restore_point", "string"), *((c.name, lake.TYPES[c.kind]) for c in DATASETS[name].columns)]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_partition_is_the_folder_of_the_link(name: str) -> None:
+    point = "20210727T160208.123456Z"
+    [location] = re.findall(rf'template: !Sub "s3://\$\{{BackupBucket\}}/(.*/{name}/)"', lake.template())
+    folder = location.replace("${!restore_point}", point)
+    assert manifest.link_key(point, name).startswith(folder)
+    assert not manifest.key(point, name).startswith(folder)
+
+
+@pytest.mark.parametrize("report", lake.QUERIES)
+def test_parameters_stand_where_athena_takes_them(report: str) -> None:
+    """`?` in WHERE only, and one for the restore point of every table: it is no table's without an equality."""
+    sql = re.sub("--.*", "", lake.QUERIES[report].read_text())
+    assert len(re.findall(r"\?", sql)) == len(re.findall(r"WHERE (?:restore_point|year\(hired_on\)) = \?", sql))
+    for dataset in re.findall(rf"FROM ({'|'.join(DATASETS)})\b", sql):
+        assert f"FROM {dataset} WHERE restore_point = ?" in sql

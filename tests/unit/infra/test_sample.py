@@ -1,0 +1,194 @@
+"""The sample data: what it says of its lines is what the reader and the rules make of them. And how the
+demo shows what came of them."""
+
+import gzip
+import io
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.rules import check_fields
+from chalicelib.formats.csv_reader import Clean, Reader, Record
+from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.ingest.sources import Source
+from infra.demo.show import Live, rejects_by_reason
+from infra.demo.story import check
+from infra.errors import CloudError
+from infra.sample import DEPARTMENTS, EARLY, EMPLOYEES, JOBS, File, Stored, main, sample
+
+FILES = sample().files
+
+
+def read(file: File) -> tuple[dict[int, tuple[str, ...]], list[Stored]]:
+    """The file through the reader and the rules: reasons by line, and the valid rows in their order."""
+    dataset = DATASETS[file.dataset]
+    rejects: dict[int, tuple[str, ...]] = {}
+    rows = []
+    again = Seeker(io.BytesIO(file.text))
+    for token in Reader(dataset, io.BytesIO(file.text)):
+        if not isinstance(token, Clean | Record):
+            continue
+        for line in range(token.line, token.line + (token.lines if isinstance(token, Clean) else 1)):
+            record = token if isinstance(token, Record) else again.record(line)
+            if record.fields is None:
+                rejects[line] = (record.problem.text if record.problem else "",)
+                continue
+            checked = check_fields(dataset, record.fields)
+            if checked.valid:
+                rows.append(stored(dataset, checked.values))
+            else:
+                rejects[line] = tuple(problem.text for problem in checked.problems)
+    return rejects, rows
+
+
+def stored(dataset: Dataset, values: tuple[int | str | None, ...]) -> Stored:
+    return tuple(
+        datetime.fromisoformat(str(value)) if column.kind is Kind.INSTANT else value or ""
+        for column, value in zip(dataset.columns, values, strict=True)
+    )
+
+
+def lacks_a_parent(reason: str) -> bool:
+    return reason.endswith("does not exist")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.key)
+def test_every_planted_line_is_judged_as_planted(file: File) -> None:
+    rejects, rows = read(file)
+    # The reader knows no tables: rows that only lack a parent are valid to it.
+    planted = {line: tuple(r for r in reasons if not lacks_a_parent(r)) for line, reasons in file.rejects.items()}
+    assert rejects == {line: reasons for line, reasons in planted.items() if reasons}
+    parentless = sum(not reasons for reasons in planted.values())
+    assert len(rejects) + len(rows) == file.received
+    assert len(rows) - parentless == len(file.rows) + file.superseded
+    assert file.rows.items() <= {row[0]: row for row in rows}.items()
+
+
+def test_every_kind_of_broken_row_is_there() -> None:
+    reasons = {reason for file in FILES for found in file.rejects.values() for reason in found}
+    for part in (
+        "is missing",
+        "is not a whole number",
+        "is not a date-time",
+        "outside the years",
+        "department_id 2000000001 does not exist",
+        "job_id 2000000001 does not exist",
+        "found 4",
+        "found 6",
+        "a quote stands inside",
+        "a quote is never closed",
+        "is not valid UTF-8",
+        "NUL",
+        "longer than 10000",
+    ):
+        assert any(part in reason for reason in reasons), part
+    assert max(len(found) for file in FILES for found in file.rejects.values()) == 5
+
+
+def test_the_last_valid_row_of_a_repeated_id_is_expected() -> None:
+    employees = sample().rows("hired_employees")
+    assert [employees[number][1] for number in (7001, 7002, 7003)] == [
+        "Third Version",
+        "Second Version",
+        "Second Version",
+    ]
+    assert sum(file.superseded for file in FILES) == 4
+
+
+def test_parents_of_good_rows_exist() -> None:
+    departments, jobs = sample().rows("departments"), sample().rows("jobs")
+    assert (len(departments), len(jobs)) == (DEPARTMENTS, JOBS)
+    for row in sample().rows("hired_employees").values():
+        assert row[3] in departments
+        assert row[4] in jobs
+
+
+def test_the_early_file_can_be_resolved_whole() -> None:
+    early = sample().early
+    assert (early.received, len(early.rows), early.rejects) == (EARLY, EARLY, {})
+
+
+def test_the_amount_and_the_years() -> None:
+    employees = sample().rows("hired_employees")
+    assert len(employees) >= EMPLOYEES
+    assert {row[2].year for row in employees.values() if isinstance(row[2], datetime)} == {2021, 2022}
+
+
+def test_the_files_are_the_same_every_time_and_are_recognised() -> None:
+    again = sample.__wrapped__()
+    assert [file.body for file in again.files] == [file.body for file in FILES]
+    for file in FILES:
+        source = Source.of(file.key)
+        assert source is not None
+        assert source.dataset.name == file.dataset
+
+
+def test_one_file_has_mark_header_and_crlf_and_one_is_compressed() -> None:
+    departments, compressed = sample().parents[0], sample().late[1]
+    assert departments.body.startswith(b"\xef\xbb\xbfID,Department\r\n1,")
+    assert gzip.decompress(compressed.body) == compressed.text
+
+
+def test_they_can_be_written_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(tmp_path)])
+    assert capsys.readouterr().out.split() == [str(tmp_path / file.key) for file in FILES]
+    assert [(tmp_path / file.key).read_bytes() for file in FILES] == [file.body for file in FILES]
+
+
+def test_rejects_are_grouped_whatever_id_their_reason_names() -> None:
+    rejects = [
+        {"line": line, "reasons": reasons}
+        for line, reasons in enumerate(
+            [
+                ["job_id 8 does not exist"],
+                ["id is missing", "job_id 9 does not exist"],
+                ["job_id 9 does not exist"],
+                ["id is not a whole number from 1 to 2147483647"],
+            ]
+        )
+    ]
+    groups = rejects_by_reason(rejects)
+    assert [(count, reason) for count, reason, _ in groups] == [
+        (3, "job_id N does not exist"),
+        (1, "id is missing"),
+        (1, "id is not a whole number from 1 to 2147483647"),
+    ]
+    assert [example["line"] for example in groups[0][2]] == [0, 1]
+
+
+def test_progress_into_a_file_is_a_line_for_each_change() -> None:
+    out = io.StringIO()
+    progress = Live(out)
+    for state, detail in (("running", "1 row "), ("running", "2 rows "), ("succeeded", "3 rows ")):
+        progress.show(state, detail)
+    progress.end()
+    assert out.getvalue() == "  running\n  succeeded\n"
+
+
+def test_progress_on_a_terminal_rewrites_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "30")
+    out = Terminal()
+    progress = Live(out)
+    progress.show("running", "1 row ")
+    progress.show("a state longer than the terminal is wide")
+    progress.end()
+    first, second = out.getvalue().split("\r\x1b[2K")[1:]
+    assert "1 row" in first
+    assert len(second.removesuffix("\n")) == 29
+    assert out.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "changed", [{"received": 119}, {"rejected": 5, "resolved": 4}, {"status": "failed", "error": "why"}]
+)
+def test_the_demo_fails_when_a_load_is_not_what_was_planted(changed: dict[str, object]) -> None:
+    load = {"id": 1, "status": "succeeded", "received": EARLY, "rejected": EARLY, "resolved": EARLY, "error": None}
+    check(sample().early, load)
+    with pytest.raises(CloudError, match="load 1 of sample/early"):
+        check(sample().early, load | changed)

@@ -1,0 +1,180 @@
+"""The form of a reject: the same keys and types on every line, nothing a JSON reader stumbles over."""
+
+import base64
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.cloud.buckets import Bucket
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.rules import Problem, check_object, check_unsplit, missing_parent
+from chalicelib.formats.csv_reader import Reader, Record
+from chalicelib.ingest.rejects import (
+    MOST_KINDS,
+    OTHER,
+    ROOM,
+    FirstRecords,
+    Reasons,
+    Reject,
+    RejectFile,
+    row_of_fields,
+    row_of_object,
+)
+
+JOBS = DATASETS["jobs"]
+
+
+class Memory:
+    """A bucket that holds what is completed."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.deleted: list[str] = []
+
+    def writer(self, key: str, _content_type: str, _metadata: Mapping[str, str]) -> "MemoryWriter":
+        return MemoryWriter(self, key)
+
+    def delete(self, *keys: str) -> None:
+        self.deleted += keys
+
+
+class MemoryWriter:
+    def __init__(self, bucket: Memory, key: str) -> None:
+        self._bucket, self._key, self._data = bucket, key, b""
+
+    def write(self, data: bytes) -> None:
+        self._data += data
+
+    def complete(self) -> None:
+        self._bucket.objects[self._key] = self._data
+
+    def abort(self) -> None:
+        self._data = b""
+
+
+def written(*rejects: Reject) -> list[dict[str, Any]]:
+    bucket = Memory()
+    file = RejectFile(cast(Bucket, bucket), JOBS, 7, "s3://b/k", datetime(2021, 7, 27, tzinfo=UTC))
+    for reject in rejects:
+        file.add(reject)
+    key = file.complete()
+    assert key is not None
+    return [json.loads(line) for line in bucket.objects[key].decode().splitlines()]
+
+
+def test_the_key_names_the_time_in_utc_and_the_load() -> None:
+    at = datetime(2021, 7, 27, 18, 2, 8, 123456, tzinfo=timezone(timedelta(hours=2)))
+    file = RejectFile(cast(Bucket, Memory()), JOBS, 7, "s3://b/k", at)
+    assert file.key == "jobs/20210727T160208.123456Z-7.ndjson"
+
+
+def test_no_rejects_no_file() -> None:
+    bucket = Memory()
+    file = RejectFile(cast(Bucket, bucket), JOBS, 7, "s3://b/k", datetime.now(UTC))
+    assert file.complete() is None
+    assert bucket.objects == {}
+
+
+def test_fields_are_named_once() -> None:
+    problems = (
+        Problem("job", "is missing"),
+        Problem(None, "odd"),
+        Problem("job", "is short"),
+        Problem("id", "is missing"),
+    )
+    [line] = written(Reject(3, problems, b"x", None))
+    assert line["fields"] == ["job", "id"]
+    assert line["reasons"] == ["job is missing", "odd", "job is short", "id is missing"]
+    assert (line["line"], line["row"]) == (3, None)
+
+
+@given(st.binary(max_size=40), st.text(max_size=20))
+def test_any_row_can_be_reported(raw: bytes, text: str) -> None:
+    row = row_of_object(JOBS, {"id": 5, "job": text, "extra": {}})
+    [line] = written(Reject(1, (Problem(None, "odd"),), raw, row))
+    assert "\0" not in line["raw"]
+    assert line["row"]["id"] == "5"
+    assert list(line["row"]) == ["id", "job"]
+    back = base64.b64decode(line["raw_base64"]) if "raw_base64" in line else line["raw"].encode()
+    assert back == raw
+
+
+def test_rows_hold_strings_or_null() -> None:
+    assert row_of_fields(JOBS, (b" 1", b"\xffx")) == {"id": " 1", "job": "\ufffdx"}
+    assert row_of_object(JOBS, {"id": True, "job": [1.5]}) == {"id": "true", "job": "[1.5]"}
+    assert row_of_object(JOBS, {}) == {"id": None, "job": None}
+    assert row_of_object(JOBS, "text") is None
+
+
+def test_a_row_counts_under_each_of_its_reasons_once() -> None:
+    reasons = Reasons()
+    reasons.add((Problem("id", "is missing"), Problem("job", "is missing")))
+    reasons.add((Problem("job", "is missing"), Problem("job", "is missing")))
+    reasons.add((Problem("job", "is missing"),), 3)
+    assert reasons.counted() == [{"reason": "job is missing", "count": 5}, {"reason": "id is missing", "count": 1}]
+
+
+def kinds(*problems: Problem) -> list[str]:
+    found = []
+    for problem in problems:
+        reasons = Reasons()
+        reasons.add((problem,))
+        found += [counted["reason"] for counted in reasons.counted()]
+    return found
+
+
+def test_values_are_no_part_of_a_kind() -> None:
+    assert kinds(missing_parent("job_id", 99)) == ["job_id does not exist"]
+    assert missing_parent("job_id", 99).text == "job_id 99 does not exist"
+    assert (
+        kinds(*check_object(JOBS, {"id": 1, "job": "a", "x": 1, "y'\n": 1}).problems) == ["a key is not a column"] * 2
+    )
+    records = [token for token in Reader(JOBS, io.BytesIO(b"1\n1,a,b\n1,a,b,c\n")) if isinstance(token, Record)]
+    assert kinds(*(r.problem for r in records if r.problem)) == [
+        "expected 2 fields, found fewer",
+        "expected 2 fields, found more",
+        "expected 2 fields, found more",
+    ]
+
+
+@given(st.binary(max_size=20), st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=3))
+def test_whatever_is_sent_there_are_few_kinds(raw: bytes, row: dict[str, Any]) -> None:
+    texts = " ".join(kinds(*check_unsplit(raw, Problem(None, "odd")), *check_object(JOBS, row).problems))
+    assert set(texts) <= set("abcdefghijklmnopqrstuvwxyz UTFNL-8_0123456789")
+
+
+@given(st.lists(st.lists(st.integers(0, 2 * MOST_KINDS), min_size=1, max_size=4), max_size=400))
+def test_kinds_beyond_a_hundred_are_counted_together(rows: list[list[int]]) -> None:
+    reasons, expected, named = Reasons(), Counter[str](), dict[str, None]()
+    for row in rows:
+        reasons.add([Problem(None, f"reason {n}") for n in row])
+        for n in row:
+            if len(named) < MOST_KINDS or (f"reason {n}" in named):
+                named[f"reason {n}"] = None
+        expected.update({f"reason {n}" if f"reason {n}" in named else OTHER for n in row})
+    counted = reasons.counted()
+    assert {found["reason"]: found["count"] for found in counted} == expected
+    assert [-found["count"] for found in counted] == sorted(-found["count"] for found in counted)
+    assert len(counted) <= MOST_KINDS + 1
+
+
+@given(st.integers(1, 4), st.lists(st.sampled_from(["x", '"', "\\", "\x01", "\xe9", "\U0001f600"]), max_size=6))
+def test_first_records_are_the_first_ones_and_fit(limit: int, characters: list[str]) -> None:
+    first = FirstRecords(limit)
+    sent = [{"raw": character * 400_000} for character in characters]
+    for record in sent:
+        first.add(record)
+    assert first.records == sent[: len(first.records)]
+    assert len(first.records) <= limit
+    told = json.dumps(json.dumps(first.records, ensure_ascii=False))
+    assert len(told) <= ROOM + 100
+    if len(first.records) < min(limit, len(sent)):
+        more = json.dumps(json.dumps(sent[: len(first.records) + 1], ensure_ascii=False))
+        assert len(more) > ROOM
+        assert first.wanted == 0

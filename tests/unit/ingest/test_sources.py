@@ -1,0 +1,64 @@
+"""Which objects are loaded, as what, and what an event says about them."""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.core.datasets import DATASETS, by_file_name, by_route, children
+from chalicelib.ingest.sources import Source, created_objects
+
+
+def event(**item: Any) -> dict[str, Any]:
+    return {"Records": [{"s3": {"bucket": {"name": "landing"}, "object": {"key": "jobs.csv", "eTag": "e", **item}}}]}
+
+
+@pytest.mark.parametrize(
+    ("key", "dataset", "suffix"),
+    [
+        ("departments.csv", "departments", ".csv"),
+        ("2021/07/jobs-eu.csv.gz", "jobs", ".csv.gz"),
+        ("restores/7/hired_employees.avro", "hired_employees", ".avro"),
+        ("departments/jobs.csv", "jobs", ".csv"),
+    ],
+)
+def test_the_base_name_tells(key: str, dataset: str, suffix: str) -> None:
+    assert Source.of(key) == Source(DATASETS[dataset], suffix)
+
+
+@pytest.mark.parametrize("key", ["jobs", "jobs.tsv", "my_jobs.csv", "Jobs.csv", "jobs/x.csv", "jobs.gz", ".csv", ""])
+def test_what_is_nothing_of_ours(key: str) -> None:
+    assert Source.of(key) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "key"), [("a+b%2Bc/jobs.csv", "a b+c/jobs.csv"), ("a%20%C3%BC/jobs.csv", "a ü/jobs.csv")]
+)
+def test_keys_arrive_encoded(sent: str, key: str) -> None:
+    [created] = created_objects(event(key=sent))
+    assert (created.key, created.source) == (key, f"s3://landing/{key}")
+
+
+def test_a_version_is_told_apart_with_and_without_versioning() -> None:
+    [versioned] = created_objects(event(versionId="v1", sequencer="0A"))
+    assert (versioned.version, versioned.version_id, versioned.sequencer) == ("v1", "v1", "0A")
+    [plain] = created_objects(event(sequencer="0A"))
+    [again] = created_objects(event(sequencer="0B"))
+    assert plain.version_id is None
+    assert plain.version != again.version
+
+
+def test_folders_are_left_out() -> None:
+    assert list(created_objects(event(key="jobs.csv/"))) == []
+
+
+def test_the_longest_name_wins() -> None:
+    assert by_file_name("hired_employees_jobs.csv") == DATASETS["hired_employees"]
+
+
+def test_datasets_are_found_and_related() -> None:
+    assert by_route("job") is by_route("jobs") is DATASETS["jobs"]
+    assert by_route("people") is None
+    assert [child.name for child in children(DATASETS["jobs"])] == ["hired_employees"]
+    names = list(DATASETS)
+    for dataset in DATASETS.values():
+        assert all(names.index(parent) < names.index(dataset.name) for _, parent in dataset.references)

@@ -1,0 +1,203 @@
+"""Which files may be announced, what they are called then, and what a form lets its bearer do."""
+
+import base64
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, quote_plus, urlsplit
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.api.http import json_patterns
+from chalicelib.api.openapi.schemas import ref
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.errors import Unprocessable
+from chalicelib.ingest.sources import Source, created_objects
+from chalicelib.ingest.upload_forms import MAX_NAME, MAX_SIZE, checked
+from tests.openapi import described
+
+HARMLESS = ["", "-", "_", ".", "..", " ", "?", "#", "%2F", "+", "$", "{filename}", "é", "\U0001f600", ".csv", ".avro"]
+HOSTILE = ["/", "\\", "\0", "\n", "\x7f", "\x85", "\ud800", "${filename}"]
+PARTS = st.sampled_from([*HARMLESS, *HOSTILE, *DATASETS, *(d.route for d in DATASETS.values())]) | st.text(max_size=5)
+NAMES = st.builds("{}{}".format, st.lists(PARTS, max_size=6).map("".join), st.sampled_from(["", ".csv", ".csv.gz"]))
+BOUNDS = st.integers(MAX_NAME - 5, MAX_NAME + 1).map(lambda length: "\U0001f600" * (length - 4) + ".csv")
+
+
+def refused(body: Any) -> dict[str | None, str]:
+    """The reasons by field; empty where it was taken."""
+    try:
+        checked(body)
+    except Unprocessable as error:
+        return {fault["field"]: fault["reason"] for fault in error.errors}
+    return {}
+
+
+@given(st.sampled_from(list(DATASETS.values())), NAMES | BOUNDS, st.integers(1, 2**63 - 1))
+def test_the_key_tells_the_dataset_that_was_asked_for(dataset: Dataset, name: str, load_id: int) -> None:
+    body = {"dataset": dataset.name, "filename": name, "size": 1}
+    if refused(body):
+        return
+    base_name = checked(body).base_name
+    assert base_name in (name, f"{dataset.name}-{name}")
+    key = f"uploads/{load_id}/{base_name}"
+    source = Source.of(key)
+    assert source is not None
+    assert (source.dataset, source.kind) == (dataset, "csv")
+    assert (source.suffix == ".csv.gz") == name.endswith(".gz")
+    assert len(key.encode()) <= 1024
+    assert re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]+", base_name)
+    assert "${filename}" not in key, "S3 would put another name there"
+    item = {"key": quote_plus(key), "versionId": "v", "eTag": "e"}
+    [created] = created_objects({"Records": [{"s3": {"bucket": {"name": "landing"}, "object": item}}]})
+    assert created.key == key
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "base_name"),
+    [
+        ("jobs", "jobs.csv", "jobs.csv"),
+        ("jobs", "jobs_of_2021.csv.gz", "jobs_of_2021.csv.gz"),
+        ("jobs", "new.csv", "jobs-new.csv"),
+        ("jobs", "Jobs.csv", "jobs-Jobs.csv"),
+        ("jobs", "hired_employees.csv", "jobs-hired_employees.csv"),
+        ("departments", "jobs.csv", "departments-jobs.csv"),
+        ("hired_employees", " Ünïcode ${x} (1)&=%25.csv", "hired_employees- Ünïcode ${x} (1)&=%25.csv"),
+        ("jobs", "x" * (MAX_NAME - 4) + ".csv", "jobs-" + "x" * (MAX_NAME - 4) + ".csv"),
+    ],
+)
+def test_a_name_tells_its_dataset_or_is_made_to(dataset: str, name: str, base_name: str) -> None:
+    assert checked({"dataset": dataset, "filename": name, "size": MAX_SIZE}).base_name == base_name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a/jobs.csv", "without folders"),
+        ("..\\jobs.csv", "without folders"),
+        ("/", "without folders"),
+        ("jobs\n.csv", "control characters"),
+        ("jobs.csv\n", "control characters"),
+        ("\0.csv", "control characters"),
+        ("jobs\x85.csv", "control characters"),
+        ("\ud800.csv", "surrogate"),
+        ("jobs.xlsx", "must end in .csv or .csv.gz"),
+        ("jobs.avro", "must end in .csv or .csv.gz"),
+        ("jobs.CSV", "must end in .csv or .csv.gz"),
+        ("jobs.gz", "must end in .csv or .csv.gz"),
+        (".csv", "with something before that"),
+        (".csv.gz", "with something before that"),
+        ("", "must end in"),
+        ("x" * (MAX_NAME - 3) + ".csv", "longer than 200 characters"),
+        ("jobs-${filename}.csv", "S3 would replace"),
+        (None, "as text"),
+        (5, "as text"),
+        (["jobs.csv"], "as text"),
+    ],
+)
+def test_a_name_that_is_none(name: Any, reason: str) -> None:
+    faults = refused({"dataset": "jobs", "filename": name, "size": 1})
+    assert list(faults) == ["filename"]
+    assert reason in faults["filename"]
+
+
+@pytest.mark.parametrize("size", [0, -1, MAX_SIZE + 1, 1.0, "1", True, None, [1], 10**400])
+def test_a_size_that_is_none(size: Any) -> None:
+    faults = refused({"dataset": "jobs", "filename": "jobs.csv", "size": size})
+    assert faults == {"size": "size must be a whole number of bytes from 1 to 5368709120"}
+
+
+@pytest.mark.parametrize("dataset", [None, "", "job", "Jobs", "salaries", 1, ["jobs"], {"jobs": 1}])
+def test_a_dataset_that_is_none(dataset: Any) -> None:
+    faults = refused({"dataset": dataset, "filename": "jobs.csv", "size": 1})
+    assert faults == {"dataset": "dataset must be one of departments, jobs, hired_employees"}
+
+
+def test_every_fault_is_named_at_once() -> None:
+    assert list(refused({})) == ["dataset", "filename", "size"]
+    assert list(refused({"more": 1, "filename": "x"})) == ["dataset", "filename", "size", None]
+    assert list(refused([])) == list(refused("text")) == list(refused(None)) == [None]
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "dataset": st.sampled_from([*DATASETS, "job"]) | st.none(),
+            "filename": NAMES | BOUNDS | st.from_regex(json_patterns.FILE_NAME) | st.integers(),
+            "size": st.sampled_from([0, 1, MAX_SIZE, MAX_SIZE + 1]) | st.integers() | st.floats() | st.booleans(),
+            "more": st.just(1),
+        },
+    )
+)
+def test_the_schema_takes_what_the_code_takes(body: dict[str, Any]) -> None:
+    name = body.get("filename")
+    if isinstance(name, str) and ("${filename}" in name or name.endswith("\n") or re.search("[\ud800-\udfff]", name)):
+        return  # what a pattern does not tell, or Python's `$` overlooks
+    assert bool(refused(body)) == bool(described().faults(ref("UploadOrder"), body))
+
+
+# --- what S3 is told
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ACCESS_KEY_ID": "AKIA", "SECRET_ACCESS_KEY": "secret", "SESSION_TOKEN": "session"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://functions-only.internal:4566")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers the credentials of whoever came first
+
+
+def storage(public_url: str = "") -> Storage:
+    return Storage("the-landing", "the-errored", "the-backup", public_url=public_url)
+
+
+def test_a_form_is_for_one_key_a_size_and_a_time() -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    form = storage("http://127.0.0.1:9").landing.presigned_post("uploads/7/jobs-é.csv", size=12, seconds=3600)
+    policy = json.loads(base64.b64decode(form.fields["policy"]))
+    expires = datetime.strptime(policy["expiration"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    assert timedelta(hours=1) <= expires - before <= timedelta(hours=1, seconds=10)
+    fixed = {name: value for item in policy["conditions"] if isinstance(item, dict) for name, value in item.items()}
+    others = [item for item in policy["conditions"] if not isinstance(item, dict)]
+    assert others == [["content-length-range", 1, 12]]
+    signing = {name: form.fields[name] for name in form.fields if name not in ("policy", "x-amz-signature")}
+    assert fixed == {"bucket": "the-landing", **signing}
+    assert fixed["key"] == "uploads/7/jobs-é.csv"
+    assert fixed["x-amz-algorithm"] == "AWS4-HMAC-SHA256"
+    assert fixed["x-amz-security-token"] == "session"
+
+
+@pytest.mark.parametrize("public_url", ["http://127.0.0.1:9", "http://localhost:4566"])
+def test_others_are_sent_to_where_they_reach_s3(public_url: str) -> None:
+    found = storage(public_url)
+    assert found.landing.presigned_post("k", size=1, seconds=60).url == f"{public_url}/the-landing"
+    assert found.errored.presigned_get("k", seconds=60).startswith(f"{public_url}/the-errored/k?")
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_on_aws_they_are_sent_to_the_region(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    """Where S3 would redirect to it, a browser does not follow."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    place = "" if region == "us-east-1" else f".{region}"
+    found = storage().landing
+    form, url = found.presigned_post("k", size=1, seconds=60), found.presigned_get("k", seconds=60)
+    assert form.url == f"https://the-landing.s3{place}.amazonaws.com/"
+    assert url.startswith(f"https://the-landing.s3{place}.amazonaws.com/k?")
+    assert "x-amz-signature" in form.fields, "version 4, the only one that every region takes"
+    assert "X-Amz-Signature" in url
+
+
+def test_a_url_is_for_one_object_and_a_time() -> None:
+    url = urlsplit(storage("http://127.0.0.1:9").errored.presigned_get("jobs/a b.ndjson", seconds=600))
+    assert url.path == "/the-errored/jobs/a%20b.ndjson"
+    asked = parse_qs(url.query)
+    assert asked["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert asked["X-Amz-Expires"] == ["600"]
+    assert asked["X-Amz-SignedHeaders"] == ["host"]
