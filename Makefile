@@ -85,7 +85,7 @@ browser: ## what the browser tests need: Chromium (Debian's, as root) and axe-co
 screenshots: venv-develop ## take the pictures of the dashboard for the README
 	@HIREFLOW_BROWSER=required HIREFLOW_SCREENSHOTS=1 $(python) -m pytest -q tests/e2e/test_dashboard.py -k pictures
 
-faults: venv-develop ## the long form of tests/faults: 300 faults in the deployed app (25 to 40 minutes)
+faults: venv-develop ## the long form of tests/faults: 300 faults in the deployed app (15 to 40 minutes)
 	@$(python) -m tests.faults
 
 test-localstack: STAGE = localstack
