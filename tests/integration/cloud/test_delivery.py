@@ -133,8 +133,8 @@ def test_the_last_retry_waits_for_a_worker_that_is_not_yet_known_to_be_dead(
 WORKER = """
 import sys, time
 from chalicelib import loads
-from chalicelib.database import Database
-from chalicelib.datasets import DATASETS
+from chalicelib.cloud.database import Database
+from chalicelib.core.datasets import DATASETS
 
 with Database(sys.argv[1], tls="disable").session() as session:
     created = loads.ObjectCreated("departments.csv", "s3://landing/departments.csv", "v1", "v1", None)

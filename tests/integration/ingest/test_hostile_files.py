@@ -61,9 +61,9 @@ def test_a_bomb_loads_nothing_and_is_not_tried_again(landing: Landing) -> None:
 LONG_LINE = """
 import sys
 from datetime import UTC, datetime
-from chalicelib.database import Database
-from chalicelib.datasets import DATASETS
-from chalicelib.ingest.reader import Reader
+from chalicelib.cloud.database import Database
+from chalicelib.core.datasets import DATASETS
+from chalicelib.formats.csv_reader import Reader
 from chalicelib.ingest.rejects import RejectFile
 from chalicelib.ingest.staging import Stager, create
 
