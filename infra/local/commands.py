@@ -11,11 +11,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import migrations
 from cli.functions import scheduled_event
+from infra import disk
 from infra.deploy import driver, removal
 from infra.deploy.logins import Logins
 from infra.deploy.target import Target, bucket_names, queue_names
 from infra.errors import CloudError
-from infra.local import compose, provision, room, status
+from infra.local import compose, provision, status
 from infra.local.cloud import Cloud, Embedded, Given, Report, Services
 from infra.local.state import State
 from infra.settings.adopted import adopted, recorded
@@ -43,10 +44,10 @@ class Commands:
         """
         self._of_this_machine("deploy")
         self.settings(reset)
-        with self.state.turn(), room.explained(self.state.folder):
+        with self.state.turn(), disk.explained(self.state.folder):
             chosen = self.settings(reset)
             if self.status()["state"] != status.RUNNING:
-                room.check(self.state.folder, room.TO_START)
+                disk.check(self.state.folder, disk.TO_START)
             kind = self._kind_to_start(chosen)
             self.state.note(cloud=kind)
             services = self._cloud(kind).up(self.report, chosen)
@@ -54,7 +55,7 @@ class Commands:
             target = self._target(services, chosen)
             # The database is checked, too: it may have been deleted, or restored from an old copy.
             if not driver.is_current(target) or provision.revision(services.database_url) != migrations.head():
-                room.check(self.state.folder, room.TO_DEPLOY)
+                disk.check(self.state.folder, disk.TO_DEPLOY)
                 if not driver.has_api(target):
                     self.state.env_file.unlink(missing_ok=True)  # the API that it names is gone
                 driver.deploy(target, self.report)

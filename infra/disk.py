@@ -1,0 +1,73 @@
+"""The disk: whether there is room on it, and whether a failure means that there is none.
+
+Little is imported here: a command that is still being imported uses this too.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli.errors import CommandError
+from infra.errors import CloudError
+
+TO_START = 200  # MB: 45 for a new database, 15 for a package, 110 for unpacked functions, and something to work with
+TO_DEPLOY = 100
+REMEDY = "free some space, then the same command goes on"
+_ELSEWHERE = "free some space, or choose another folder with HIREFLOW_STATE_DIR"
+_FULL = 8  # MB that are left on a disk that is as good as full
+# EFBIG is the limit of a file's size, which a shell or a container may have set.
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The words of Python and Postgres, then those of uv. All in lower case.
+_WORDS = (
+    "no space left on device",
+    "disk quota exceeded",
+    "file too large",
+    "disk full",
+    "os error 28)",
+    "os error 122)",
+    "os error 27)",
+)
+Free = Callable[[Path], float]
+
+
+def is_full(failure: OSError | str) -> bool:
+    """Whether a failed system call, or what a program says of its failure, means that nothing more can be written."""
+    if isinstance(failure, OSError):
+        return failure.errno in _NUMBERS
+    said = failure.lower()
+    return any(words in said for words in _WORDS)
+
+
+def free(folder: Path) -> float:
+    """MB that are left there."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize / 2**20
+
+
+def check(folder: Path, needed: int, free: Free = free) -> None:
+    """Raises CloudError where too little is left."""
+    left = free(folder)
+    if left < needed:
+        raise CloudError(f"{needed} MB are needed at {folder}, and {left:.0f} are free: {_ELSEWHERE}")
+
+
+@contextmanager
+def explained(folder: Path, free: Free = free) -> Iterator[None]:
+    """Add to an error that the disk is full, which servers and programs do not always say. Raises CommandError."""
+    try:
+        yield
+    except CommandError as error:
+        if not _says_what_to_do(str(error)) and (is_full(str(error)) or free(folder) < _FULL):
+            raise CloudError(f"{error}; the disk is full at {folder}: {_ELSEWHERE}") from error
+        raise
+
+
+def with_remedy(message: str) -> str:
+    """What a program said, with what to do if the disk is full and nobody has said it yet."""
+    return f"{message}: {REMEDY}" if is_full(message) and not _says_what_to_do(message) else message
+
+
+def _says_what_to_do(message: str) -> bool:
+    return "free some space" in message
