@@ -56,7 +56,7 @@ def test_a_program_that_found_the_disk_full(said: str, tmp_path: Path, capsys: p
 def test_other_failures_are_no_full_disk(number: int, tmp_path: Path) -> None:
     assert not disk.is_full(OSError(number, os.strerror(number)))
     assert not disk.is_full("the packages cannot be installed (os error 2)")
-    with pytest.raises(CloudError, match="^failed$"), disk.explained(tmp_path, lambda _: 500):
+    with pytest.raises(CloudError, match=r"^failed$"), disk.explained(tmp_path, lambda _: 500):
         raise CloudError("failed")
 
 
