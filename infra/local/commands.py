@@ -19,8 +19,8 @@ from infra.errors import CloudError
 from infra.local import compose, provision, status
 from infra.local.cloud import Cloud, Embedded, Given, Report, Services
 from infra.local.state import State
-from infra.settings.adopted import adopted, recorded
-from infra.settings.chosen import Chosen, choose, of_one_command
+from infra.settings.adopted import adopted, outdated, recorded
+from infra.settings.chosen import ALL, Chosen, choose, of_one_command
 from infra.settings.kept import File
 
 STAGES = ("local", "localstack")
@@ -67,7 +67,8 @@ class Commands:
 
     def settings(self, reset: Collection[str] = ()) -> Chosen:
         """What is set for this stage now, by the environment too. Raises CloudError naming everything that is wrong."""
-        return choose(self.stage, self.env, self._kept_ones(), reset, str(self._kept.path))
+        kept = {} if ALL in reset else self._kept_ones()  # whatever is wrong with the file, this is the way out
+        return choose(self.stage, self.env, kept, reset, str(self._kept.path))
 
     def kept_settings(self) -> Chosen:
         """What is set for this stage by itself. Raises CloudError naming everything that is wrong."""
@@ -76,7 +77,7 @@ class Commands:
     def not_deployed(self, chosen: Chosen) -> list[str]:
         """The settings that the functions have not got yet: the file was changed since the last `make up`."""
         deployed = recorded(self.configuration, self.stage)
-        return [name for name, text in chosen.of_functions().items() if deployed and deployed.get(name) != text]
+        return outdated(chosen, deployed) if deployed else []
 
     def _kept_ones(self) -> dict[str, str]:
         return self._kept.read() if self._kept.exists() else self._adopted()

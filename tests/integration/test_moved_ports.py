@@ -59,8 +59,10 @@ def test_a_port_may_be_fixed_that_the_other_server_has_or_remembers(state: State
 
 def test_nothing_moves_as_long_as_one_port_is_wrong(state: State, up: Up) -> None:
     before = up({})
-    with socket.socket() as foreign, pytest.raises(CloudError, match="is in use by another process"):
+    with socket.socket() as foreign:
         foreign.bind((ports.HOST, 0))
         foreign.listen()
-        up({"HIREFLOW_PORT": before[1], "HIREFLOW_PG_PORT": foreign.getsockname()[1]})
+        wanted = {"HIREFLOW_PORT": before[1], "HIREFLOW_PG_PORT": foreign.getsockname()[1]}
+        with pytest.raises(CloudError, match="is in use by another process"):
+            up(wanted)
     assert tuple(number(Embedded(state).status()[name]) for name in ("AWS", "Postgres")) == before
