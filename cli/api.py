@@ -26,7 +26,8 @@ _NO_ROUTE = "there is nothing at this address: is API_URL right, and is the stag
 class Api:
     """The API at `url`. Raises Refused for an answer that is an error, CommandError where there is none.
 
-    `absent` is what to say if nothing listens there; `tries` is how often a request is made that the API puts off.
+    `absent` is what to say if nothing listens there, `outdated` what to do if the token is refused; `tries` is how often
+    a request is made that the API puts off.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class Api:
         wait: Callable[[float], None] = time.sleep,
         *,
         absent: str = "",
+        outdated: str = "",
         tries: int = _TRIES,
     ) -> None:
-        self.url, self._wait, self._absent, self._tries = url, wait, absent, tries
+        self.url, self._wait, self._tries = url, wait, tries
+        self._absent, self._outdated = absent, outdated
         self._http = Client({"Authorization": f"Bearer {token}"} if token else {})
 
     def close(self) -> None:
@@ -74,7 +77,7 @@ class Api:
             if answer.status not in _AGAIN or left == 1:
                 break
             self._wait(_pause(answer))
-        raise _refused(answer)
+        raise _refused(answer, self._outdated)
 
     def _asked(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str] | None
@@ -118,8 +121,11 @@ def _pause(answer: Answer) -> float:
         return _LONGEST
 
 
-def _refused(answer: Answer) -> Refused:
-    """One line: the status, what the problem document says, and what to do about it."""
+def _refused(answer: Answer, outdated: str) -> Refused:
+    """One line: the status, what the problem document says, and what to do about it.
+
+    `outdated` is known to be what to do if the token is refused; empty where it is not known.
+    """
     status = answer.status
     problem = _problem(answer)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
@@ -132,7 +138,8 @@ def _refused(answer: Answer) -> Refused:
         return Refused(status, f"{status} {said}{foreign}")
     reasons = [str(error.get("reason")) for error in problem.get("errors", ())]
     found_by = problem.get("correlation_id")  # of errors on the API's side
-    hints = [_REMEDIES.get(status), f"in the logs it is {found_by}" if found_by else None]
+    remedy = outdated if outdated and status == HTTPStatus.UNAUTHORIZED else _REMEDIES.get(status)
+    hints = [remedy, f"in the logs it is {found_by}" if found_by else None]
     told = [f"{problem.get('title', 'Error')}: {problem['detail']}", *reasons, *filter(None, hints)]
     return Refused(status, f"{status} {'; '.join(told)}", str(problem["detail"]))
 

@@ -33,7 +33,7 @@ class Tools:
     def api(self) -> "Api":
         from cli.api import Api
 
-        return Api(self.config.api_url, self.config.token, absent=self.config.absent)
+        return Api(self.config.api_url, self.config.token, absent=self.config.absent, outdated=self.config.outdated)
 
     @cached_property
     def presigned(self) -> "Presigned":

@@ -275,6 +275,26 @@ def test_programs_that_do_not_wait_are_told_the_ids(api: FakeApi, run: Run) -> N
     assert json.loads(done.stdout) == {"file": "jobs.csv", "id": 7, "status": "queued"}
 
 
+def test_programs_are_told_of_files_that_did_not_arrive(api: FakeApi, run: Run) -> None:
+    api.problem("POST", "/uploads", 422, "Unprocessable Entity", "this is no file that could be sent")
+    expect_upload(api, 7, load(7, rejected=0))
+    done = run("upload", write("jobs.csv"), write("jobs_2.csv"), "--json")
+    assert done.exit_code == 1
+    unsent, sent = map(json.loads, done.stdout.splitlines())
+    assert (sent["file"], sent["id"], sent["status"]) == ("jobs_2.csv", 7, "succeeded")
+    told = "422 Unprocessable Entity: this is no file that could be sent"
+    assert unsent == {"file": "jobs.csv", "id": None, "status": "not_sent", "error": told}
+    assert done.stderr == f"error: jobs.csv: {told}\n"
+
+
+def test_an_empty_file_is_sent_like_any_other(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7, rejected=0))
+    done = run("upload", write("jobs.csv", ""))
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert api.to("/uploads")[0].json["size"] == 0
+    assert api.to("/landing7")[0].form[-1] == ("file", "jobs.csv", b"")
+
+
 # --- check
 
 
@@ -678,6 +698,17 @@ def test_there_are_colours_on_a_terminal_but_not_where_they_are_not_wanted(api: 
     assert "\x1b[1m" in on_a_terminal(api, "loads", NO_COLOR="")[1]
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", on_a_terminal(api, "loads", NO_COLOR="1")[1])
     assert "\x1b" not in on_a_terminal(api, "loads", TERM="dumb")[1]
+
+
+def test_a_shell_with_an_earlier_token_is_told_to_read_the_file_again(api: FakeApi, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "env").write_text(f"API_URL={api.url}\nAPI_TOKEN=new\n")
+    api.problem("GET", "/loads", 401, "Unauthorized", "a token is needed")
+    done = run("loads", API_TOKEN="")
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert f"set -a; . {tmp_path}/nothing/env; set +a" in done.stderr
+    assert "set API_TOKEN" in run("loads", API_TOKEN="new").stderr
 
 
 # --- the program
