@@ -26,8 +26,8 @@ _NO_ROUTE = "there is nothing at this address: is API_URL right, and is the stag
 class Api:
     """The API at `url`. Raises Refused for an answer that is an error, CommandError where there is none.
 
-    `absent` is what to say if nothing listens there, `outdated` what to do if the token is refused; `tries` is how often
-    a request is made that the API puts off.
+    `absent` is what to say if nothing listens there, `outdated` what to do if the token is refused; `tries` is how
+    often a request is made that the API puts off.
     """
 
     def __init__(
