@@ -109,7 +109,11 @@ class Config:
     @cached_property
     def _written(self) -> Mapping[str, str]:
         try:
-            lines = (self.folder / "env").read_text().splitlines() if self.folder else []
+            lines = (
+                (self.folder / "env").read_text(encoding="utf-8-sig", errors="replace").splitlines()
+                if self.folder
+                else []
+            )
         except OSError:
             return {}
         return dict(line.split("=", 1) for line in lines if "=" in line)

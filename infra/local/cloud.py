@@ -212,7 +212,7 @@ class Given:
 
     def _known(self) -> Mapping[str, str]:
         """What the last `up` has written, if one came to its end."""
-        return self._state.read_env() if self._state.env_file.exists() else {}
+        return self._state.known_env() or {}
 
     def incarnation(self) -> None:
         return None

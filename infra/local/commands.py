@@ -94,8 +94,7 @@ class Commands:
     def _adopted(self) -> dict[str, str]:
         """The settings of a stage that a release deployed which kept none."""
         found = adopted(self.stage, recorded(self.configuration, self.stage))
-        if self._kind_started() == "given" and self.state.env_file.exists():
-            known = self.state.read_env()
+        if self._kind_started() == "given" and (known := self.state.known_env()):
             found |= {name: known[name] for name in ("AWS_ENDPOINT_URL", "DATABASE_URL")}
         return found
 
@@ -127,7 +126,7 @@ class Commands:
         if not self.state.exists():
             return
         with self.state.turn():
-            if self._kind_started() == "given" and self.state.env_file.exists():
+            if self._kind_started() == "given" and self.state.known_env():
                 self._take_away()
             self._cloud(self._kind_started()).clean(self.report)
             self.state.delete()
@@ -136,8 +135,7 @@ class Commands:
         """What runs, and where; what to do if not all of it does."""
         if not self.state.exists():
             return {"state": f"nothing here yet: {self.make_up}"}
-        deployed = self.state.read_env() if self.state.env_file.exists() else None
-        return status.of(self._cloud(self._kind_started()).status(), deployed, self.make_up)
+        return status.of(self._cloud(self._kind_started()).status(), self.state.known_env(), self.make_up)
 
     def check_running(self) -> None:
         """Raises CloudError, which says what to do, unless the stage is deployed and all of it runs. A stage on AWS
