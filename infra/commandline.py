@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from cli.disk import is_full
 from cli.errors import CommandError
 from infra import disk
 
@@ -55,5 +56,5 @@ def _place(error: BaseException) -> str:
 
 def _of_machine(error: OSError) -> str:
     what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
-    remedy = disk.REMEDY if disk.is_full(error) else _REMEDIES.get(error.errno or 0)
+    remedy = disk.REMEDY if is_full(error) else _REMEDIES.get(error.errno or 0)
     return f"{what}: {remedy}" if remedy else what

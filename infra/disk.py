@@ -1,14 +1,14 @@
-"""The disk: whether there is room on it, and whether a failure means that there is none.
+"""The disk of a stage: whether there is room on it, and what to do where there is none.
 
 Little is imported here: a command that is still being imported uses this too.
 """
 
-import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cli.disk import is_full
 from cli.errors import CommandError
 from infra.errors import CloudError
 
@@ -17,27 +17,7 @@ TO_DEPLOY = 100
 REMEDY = "free some space, then the same command goes on"
 _ELSEWHERE = "free some space, or choose another folder with HIREFLOW_STATE_DIR"
 _FULL = 8  # MB that are left on a disk that is as good as full
-# EFBIG is the limit of a file's size, which a shell or a container may have set.
-_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# The words of Python and Postgres, then those of uv. All in lower case.
-_WORDS = (
-    "no space left on device",
-    "disk quota exceeded",
-    "file too large",
-    "disk full",
-    "os error 28)",
-    "os error 122)",
-    "os error 27)",
-)
 Free = Callable[[Path], float]
-
-
-def is_full(failure: OSError | str) -> bool:
-    """Whether a failed system call, or what a program says of its failure, means that nothing more can be written."""
-    if isinstance(failure, OSError):
-        return failure.errno in _NUMBERS
-    said = failure.lower()
-    return any(words in said for words in _WORDS)
 
 
 def free(folder: Path) -> float:

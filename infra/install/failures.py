@@ -4,7 +4,7 @@ import errno
 import re
 from pathlib import Path
 
-from infra import disk
+from cli.disk import is_full
 
 AGAIN = "then run the same command again"
 _FORBIDDEN = re.compile(r"permission denied|read-only file system|operation not permitted", re.I)
@@ -26,7 +26,7 @@ _REASONS = re.compile(
 
 def explain(output: str, home: Path) -> str:
     """What to tell of an installer's `output`, which was filling the environment in `home`."""
-    if disk.is_full(output):
+    if is_full(output):
         return full(home)
     if _CERTIFICATE.search(output):
         return (
@@ -47,12 +47,12 @@ def explain(output: str, home: Path) -> str:
 def comes_first(output: str) -> bool:
     """Whether the failure that `output` tells came before any package was installed."""
     found = any(pattern.search(output) for pattern in (_CERTIFICATE, _NETWORK, _HASH))
-    return found and not disk.is_full(output) and "Prepared " not in output
+    return found and not is_full(output) and "Prepared " not in output
 
 
 def of_system(error: OSError, home: Path) -> str:
     """What to tell of a failed system call."""
-    if disk.is_full(error):
+    if is_full(error):
         return full(home)
     where = error.filename or home
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

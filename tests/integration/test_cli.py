@@ -792,6 +792,21 @@ def test_a_file_of_which_only_the_answer_was_lost_is_followed(api: FakeApi, run:
     assert "jobs.csv: load 7 succeeded" in done.stdout
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_not_blamed_on_the_network(api: FakeApi) -> None:
+    api.on("GET", "/loads/7/rejects", rejects(7, url=f"{api.url}/errored"))
+    api.on("GET", "/errored", b"{}\n" * 100_000)
+    own = {**os.environ, "API_URL": api.url}
+    with Path("/dev/full").open("w") as output:
+        done = subprocess.run(
+            [ROOT / "hireflow", "rejects", "7", "--all"], env=own, stdout=output, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"error: No space left on device: free some space, then run the same command again\n",
+    )
+
+
 def test_nobody_reading_is_no_matter(api: FakeApi) -> None:
     api.on("GET", "/loads", {"loads": [load(number) for number in range(1, 101)] * 20, "next_cursor": None})
     done = subprocess.run(

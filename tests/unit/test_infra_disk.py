@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.disk import is_full
 from cli.errors import CommandError
 from cli.functions import FunctionFailed
 from infra import disk
@@ -54,8 +55,8 @@ def test_a_program_that_found_the_disk_full(said: str, tmp_path: Path, capsys: p
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES])
 def test_other_failures_are_no_full_disk(number: int, tmp_path: Path) -> None:
-    assert not disk.is_full(OSError(number, os.strerror(number)))
-    assert not disk.is_full("the packages cannot be installed (os error 2)")
+    assert not is_full(OSError(number, os.strerror(number)))
+    assert not is_full("the packages cannot be installed (os error 2)")
     with pytest.raises(CloudError, match=r"^failed$"), disk.explained(tmp_path, lambda _: 500):
         raise CloudError("failed")
 
