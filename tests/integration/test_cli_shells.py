@@ -72,7 +72,7 @@ def test_an_output_that_cannot_be_written_is_one_line(words: list[str], buffered
 
 def test_a_closed_output_is_no_defect(tmp_path: Path) -> None:
     environ = {**os.environ, "API_URL": "", "HIREFLOW_STATE_DIR": str(tmp_path)}
-    command = ["sh", "-c", '"$0" loads >&-', ROOT / "hireflow"]
+    command = ["sh", "-c", '"$0" loads >&-', str(ROOT / "hireflow")]
     done = subprocess.run(command, env=environ, capture_output=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(b"error: no API is known")
