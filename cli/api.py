@@ -41,7 +41,10 @@ class Api:
         tries: int = _TRIES,
     ) -> None:
         self.url, self._wait, self._tries = url, wait, tries
-        self._absent, self._outdated = absent, outdated
+        self._absent = absent
+        self._remedies = _REMEDIES | ({HTTPStatus.UNAUTHORIZED: outdated} if outdated else {})
+        if absent:  # it is a stage on this machine
+            self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = "make status says what runs"
         self._http = Client({"Authorization": f"Bearer {token}"} if token else {})
 
     def close(self) -> None:
@@ -77,7 +80,7 @@ class Api:
             if answer.status not in _AGAIN or left == 1:
                 break
             self._wait(_pause(answer))
-        raise _refused(answer, self._outdated)
+        raise _refused(answer, self._remedies)
 
     def _asked(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str] | None
@@ -121,11 +124,8 @@ def _pause(answer: Answer) -> float:
         return _LONGEST
 
 
-def _refused(answer: Answer, outdated: str) -> Refused:
-    """One line: the status, what the problem document says, and what to do about it.
-
-    `outdated` is known to be what to do if the token is refused; empty where it is not known.
-    """
+def _refused(answer: Answer, remedies: Mapping[int, str]) -> Refused:
+    """One line: the status, what the problem document says, and what to do about it, by the status."""
     status = answer.status
     problem = _problem(answer)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
@@ -138,8 +138,7 @@ def _refused(answer: Answer, outdated: str) -> Refused:
         return Refused(status, f"{status} {said}{foreign}")
     reasons = [str(error.get("reason")) for error in problem.get("errors", ())]
     found_by = problem.get("correlation_id")  # of errors on the API's side
-    remedy = outdated if outdated and status == HTTPStatus.UNAUTHORIZED else _REMEDIES.get(status)
-    hints = [remedy, f"in the logs it is {found_by}" if found_by else None]
+    hints = [remedies.get(status), f"in the logs it is {found_by}" if found_by else None]
     told = [f"{problem.get('title', 'Error')}: {problem['detail']}", *reasons, *filter(None, hints)]
     return Refused(status, f"{status} {'; '.join(told)}", str(problem["detail"]))
 

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.commands import backups, history, reports, sending, stage
-from cli.disk import is_full
+from cli.disk import is_full, with_remedy
 from cli.errors import CommandError, exit_status, unwritten
 from cli.help import Command, Helping
 from cli.text import printable
@@ -37,7 +37,7 @@ class Commands(Helping, TyperGroup):
         try:
             return super().invoke(ctx)
         except CommandError as error:
-            _say(str(error))
+            _say(with_remedy(str(error)))
             raise typer.Exit(exit_status(error)) from error
         except (typer.TyperException, typer.Exit, typer.Abort, EOFError, BrokenPipeError):
             raise

@@ -6,7 +6,7 @@ CommandError        1  what was asked for failed
 └── Misuse          2  a wrong argument, or a setting that is missing
 """
 
-from cli.disk import is_full
+from cli.disk import REMEDY, is_full
 
 
 class CommandError(Exception):
@@ -36,7 +36,7 @@ class Misuse(CommandError):
 def unwritten(error: OSError) -> str:
     """What to say if something cannot be written, such as standard output."""
     said = error.strerror or str(error)
-    return f"{said}: free some space, then run the same command again" if is_full(error) else said
+    return f"{said}: {REMEDY}" if is_full(error) else said
 
 
 def exit_status(error: CommandError) -> int:

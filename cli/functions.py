@@ -62,11 +62,19 @@ def invoke(lambda_client: Any, stage: str, function: str, payload: Any) -> Any:
     except EndpointConnectionError as error:
         raise NoAnswer(f"{function} cannot be invoked: {error}", refused=True) from error
     except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"{function} cannot be invoked: {error}") from error
+        raise CommandError(f"{function} cannot be invoked: {reason(error)}") from error
     if "FunctionError" in answer:
         details = result if isinstance(result, dict) else {}
         raise FunctionFailed(function, str(details.get("errorType") or ""), str(details.get("errorMessage") or ""))
     return result
+
+
+def reason(error: Exception) -> str:
+    """Why AWS did not do what was asked for, from an error of boto3's."""
+    code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+    if code.isdigit():  # botocore found no error of AWS's in the body, and takes the status and all of the body
+        return f"the answer, {code}, is not of AWS: does another program answer at AWS_ENDPOINT_URL?"
+    return str(error)
 
 
 def scheduled_event(region: str) -> dict[str, Any]:

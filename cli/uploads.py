@@ -6,6 +6,7 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cli import files, follow, interrupts, summary
+from cli.disk import with_remedy
 from cli.errors import CommandError, Misuse, Refused
 from cli.files import Sent
 from cli.follow import Load
@@ -46,7 +47,8 @@ class Uploads:
                     self._tell_unsent(name, str(error))
                     self.good = False
 
-    def _tell_unsent(self, name: str, error: str) -> None:
+    def _tell_unsent(self, name: str, why: str) -> None:
+        error = with_remedy(why)
         self._tools.notes.line(f"error: {name}: {error}")
         if self._as_json:  # programs get a line for every file
             self._tools.out.json_line({"file": name, "id": None, "status": NOT_SENT, "error": error})

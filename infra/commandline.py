@@ -6,9 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from cli.disk import is_full
+from cli.disk import REMEDY, is_full, with_remedy
 from cli.errors import CommandError
-from infra import disk
 
 RESUMABLE = "the same command goes on from here"
 _REMEDIES = {
@@ -29,7 +28,7 @@ def exit_status(run: Callable[[], int | None], interrupted: str = RESUMABLE) -> 
     try:
         return run() or 0
     except CommandError as error:
-        return _failed(disk.with_remedy(str(error)))
+        return _failed(with_remedy(str(error)))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 1
@@ -56,5 +55,5 @@ def _place(error: BaseException) -> str:
 
 def _of_machine(error: OSError) -> str:
     what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
-    remedy = disk.REMEDY if is_full(error) else _REMEDIES.get(error.errno or 0)
+    remedy = REMEDY if is_full(error) else _REMEDIES.get(error.errno or 0)
     return f"{what}: {remedy}" if remedy else what

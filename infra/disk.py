@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.disk import is_full
+from cli.disk import is_full, says_what_to_do
 from cli.errors import CommandError
 from infra.errors import CloudError
 
 TO_START = 200  # MB: 45 for a new database, 15 for a package, 110 for unpacked functions, and something to work with
 TO_DEPLOY = 100
-REMEDY = "free some space, then the same command goes on"
 _ELSEWHERE = "free some space, or choose another folder with HIREFLOW_STATE_DIR"
 _FULL = 8  # MB that are left on a disk that is as good as full
 Free = Callable[[Path], float]
@@ -39,15 +38,6 @@ def explained(folder: Path, free: Free = free) -> Iterator[None]:
     try:
         yield
     except CommandError as error:
-        if not _says_what_to_do(str(error)) and (is_full(str(error)) or free(folder) < _FULL):
+        if not says_what_to_do(str(error)) and (is_full(str(error)) or free(folder) < _FULL):
             raise CloudError(f"{error}; the disk is full at {folder}: {_ELSEWHERE}") from error
         raise
-
-
-def with_remedy(message: str) -> str:
-    """What a program said, with what to do if the disk is full and nobody has said it yet."""
-    return f"{message}: {REMEDY}" if is_full(message) and not _says_what_to_do(message) else message
-
-
-def _says_what_to_do(message: str) -> bool:
-    return "free some space" in message

@@ -700,6 +700,26 @@ def test_there_are_colours_on_a_terminal_but_not_where_they_are_not_wanted(api: 
     assert "\x1b" not in on_a_terminal(api, "loads", TERM="dumb")[1]
 
 
+def test_a_stage_on_this_machine_without_its_database_says_where_to_look(
+    api: FakeApi, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "env").write_text(f"API_URL={api.url}\n")
+    api.problem("GET", "/loads/7", 503, "Temporarily unavailable", "the database cannot be reached")
+    api.on("GET", "/loads/7", load(7))
+    api.problem("GET", "/loads/8", 503, "Temporarily unavailable", "the database cannot be reached")
+    assert run("load", "7").exit_code == 0  # asked again
+    assert "the database cannot be reached; make status says what runs" in run("load", "8").stderr
+
+
+def test_a_function_that_found_the_disk_full_has_the_remedy_told(api: FakeApi, run: Run) -> None:
+    said = {"message": '{"errorMessage": "[Errno 28] No space left on device", "errorType": "OSError"}'}
+    api.on("GET", "/loads", said, 502)
+    api.on("POST", "/uploads", said, 502)
+    for words in (["loads"], ["upload", write("jobs.csv")]):
+        assert run(*words).stderr.endswith("free some space, then run the same command again\n")
+
+
 def test_a_shell_with_an_earlier_token_is_told_to_read_the_file_again(api: FakeApi, run: Run, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / "env").write_text(f"API_URL={api.url}\nAPI_TOKEN=new\n")

@@ -38,8 +38,8 @@ def failing(error: BaseException) -> Callable[[], None]:
     ("error", "code", "said"),
     [
         (CloudError("no"), 1, "error: no\n"),
-        (CloudError("initdb: No space left on device"), 1, "device: free some space, then the same command goes on\n"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "free some space, then the same command goes on\n"),
+        (CloudError("initdb: No space left on device"), 1, "free some space, then run the same command again\n"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "free some space, then run the same command again\n"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "error: /x: Permission denied: let this user"),
         (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "choose another folder with HIREFLOW_STATE_DIR\n"),
         (KeyboardInterrupt(), 130, "interrupted: the same command goes on from here\n"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.disk import is_full
+from cli.disk import REMEDY, is_full
 from cli.errors import CommandError
 from cli.functions import FunctionFailed
 from infra import disk
@@ -31,7 +31,7 @@ def test_a_system_call_that_found_the_disk_full(number: int, capsys: pytest.Capt
         raise OSError(number, os.strerror(number), "/x")
 
     assert exit_status(run) == 1
-    assert capsys.readouterr().err == f"error: /x: {os.strerror(number)}: {disk.REMEDY}\n"
+    assert capsys.readouterr().err == f"error: /x: {os.strerror(number)}: {REMEDY}\n"
     assert failures.of_system(OSError(number, os.strerror(number)), Path("/home")) == failures.full(Path("/home"))
 
 
@@ -46,7 +46,7 @@ def test_a_program_that_found_the_disk_full(said: str, tmp_path: Path, capsys: p
 
     assert failures.explain(said, tmp_path) == failures.full(tmp_path)
     assert exit_status(run) == 1
-    assert capsys.readouterr().err == f"error: {said}: {disk.REMEDY}\n"
+    assert capsys.readouterr().err == f"error: {said}: {REMEDY}\n"
     assert exit_status(run_there) == 1
     told = capsys.readouterr().err
     assert told.startswith(f"error: migrate failed: {said}; the disk is full at {tmp_path}: free some space, or ")
