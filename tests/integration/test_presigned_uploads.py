@@ -215,7 +215,7 @@ def problem(answer: Answer, status: int) -> Any:
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
-        ({"dataset": "salaries", "filename": "../x.txt", "size": 0}, ["dataset", "filename", "size"]),
+        ({"dataset": "salaries", "filename": "../x.txt", "size": -1}, ["dataset", "filename", "size"]),
         ({"dataset": "jobs", "filename": "jobs.csv", "size": 1, "key": "anything"}, [None]),
         ({"dataset": "jobs", "filename": "\ud800.csv", "size": 1}, ["filename"]),
         ([], [None]),
