@@ -71,9 +71,9 @@ def filled(earlier: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module", params=["stopped", "running"])
 def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) -> Iterator[Upgrade]:
     commands = filled.commands
+    commands.clean()
     try:
-        if not commands.state.exists():  # the first one starts from the original
-            filled.copies.bring_back()
+        filled.copies.bring_back()
         earlier.run("up")
         old = Cloud(commands, commands.state.read_env(), documented=False)
         found = Upgrade(old, old.env, Seen.of(old), filled.tokens, filled.letter)
