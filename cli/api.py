@@ -26,7 +26,8 @@ _NO_ROUTE = "there is nothing at this address: is API_URL right, and is the stag
 class Api:
     """The API at `url`. Raises Refused for an answer that is an error, CommandError where there is none.
 
-    `absent` is what to say if nothing listens there; `tries` is how often a request is made that the API puts off.
+    `absent` is what to say if nothing listens there, `outdated` what to do if the token is refused; `tries` is how
+    often a request is made that the API puts off.
     """
 
     def __init__(
@@ -36,9 +37,14 @@ class Api:
         wait: Callable[[float], None] = time.sleep,
         *,
         absent: str = "",
+        outdated: str = "",
         tries: int = _TRIES,
     ) -> None:
-        self.url, self._wait, self._absent, self._tries = url, wait, absent, tries
+        self.url, self._wait, self._tries = url, wait, tries
+        self._absent = absent
+        self._remedies = _REMEDIES | ({HTTPStatus.UNAUTHORIZED: outdated} if outdated else {})
+        if absent:  # it is a stage on this machine
+            self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = "make status says what runs"
         self._http = Client({"Authorization": f"Bearer {token}"} if token else {})
 
     def close(self) -> None:
@@ -74,7 +80,7 @@ class Api:
             if answer.status not in _AGAIN or left == 1:
                 break
             self._wait(_pause(answer))
-        raise _refused(answer)
+        raise _refused(answer, self._remedies)
 
     def _asked(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str] | None
@@ -118,8 +124,8 @@ def _pause(answer: Answer) -> float:
         return _LONGEST
 
 
-def _refused(answer: Answer) -> Refused:
-    """One line: the status, what the problem document says, and what to do about it."""
+def _refused(answer: Answer, remedies: Mapping[int, str]) -> Refused:
+    """One line: the status, what the problem document says, and what to do about it, by the status."""
     status = answer.status
     problem = _problem(answer)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
@@ -132,7 +138,7 @@ def _refused(answer: Answer) -> Refused:
         return Refused(status, f"{status} {said}{foreign}")
     reasons = [str(error.get("reason")) for error in problem.get("errors", ())]
     found_by = problem.get("correlation_id")  # of errors on the API's side
-    hints = [_REMEDIES.get(status), f"in the logs it is {found_by}" if found_by else None]
+    hints = [remedies.get(status), f"in the logs it is {found_by}" if found_by else None]
     told = [f"{problem.get('title', 'Error')}: {problem['detail']}", *reasons, *filter(None, hints)]
     return Refused(status, f"{status} {'; '.join(told)}", str(problem["detail"]))
 

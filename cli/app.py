@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from cli.commands import backups, history, reports, sending, stage
-from cli.errors import CommandError, exit_status
+from cli.disk import is_full, with_remedy
+from cli.errors import CommandError, exit_status, unwritten
 from cli.help import Command, Helping
 from cli.text import printable
 from cli.tools import Tools
@@ -36,12 +37,12 @@ class Commands(Helping, TyperGroup):
         try:
             return super().invoke(ctx)
         except CommandError as error:
-            _say(str(error))
+            _say(with_remedy(str(error)))
             raise typer.Exit(exit_status(error)) from error
         except (typer.TyperException, typer.Exit, typer.Abort, EOFError, BrokenPipeError):
             raise
-        except Exception as error:  # a defect of ours, told so that it can be reported
-            _say(f"unforeseen {type(error).__name__}: {error} ({_place(error)})")
+        except Exception as error:
+            _say(_told(error))
             raise typer.Exit(1) from error
 
 
@@ -107,6 +108,13 @@ def _say_misuse(error: Any) -> None:
         error.show()
     else:
         _say(f"{said.rstrip('.')}: see {context.command_path if context else NAME} --help")
+
+
+def _told(error: Exception) -> str:
+    """A full disk, where the output goes or temporary files are; anything else is a defect of ours, for a report."""
+    if isinstance(error, OSError) and is_full(error):
+        return unwritten(error)
+    return f"unforeseen {type(error).__name__}: {error} ({_place(error)})"
 
 
 def _place(error: BaseException) -> str:

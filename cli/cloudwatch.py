@@ -76,4 +76,4 @@ class Logs:
         except EndpointConnectionError as error:
             raise NoAnswer(f"the logs cannot be read: {error}", refused=True) from error
         except (BotoCoreError, ClientError) as error:
-            raise CommandError(f"the logs cannot be read: {error}") from error
+            raise CommandError(f"the logs cannot be read: {functions.reason(error)}") from error

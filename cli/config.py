@@ -65,6 +65,18 @@ class Config:
         return self._to_start("is not running") if is_here else ""
 
     @property
+    def outdated(self) -> str:
+        """What to say if a token is refused that this shell has, and the env file of the same API has another one.
+
+        That is so in a shell that read the file before tokens were turned on. Empty otherwise.
+        """
+        named, ours = self.environ.get("API_URL", "").strip().rstrip("/"), self._written.get("API_TOKEN", "")
+        if not ours or named != self._written.get("API_URL", "").rstrip("/") or self.token == ours:
+            return ""
+        file = f"{self.folder}/env"
+        return f"{file} has another API_TOKEN than this shell: read it again with `set -a; . {file}; set +a`"
+
+    @property
     def stage(self) -> str:
         """The stage whose functions and logs are meant. Raises Misuse."""
         named = self.environ.get("STAGE")
@@ -97,7 +109,11 @@ class Config:
     @cached_property
     def _written(self) -> Mapping[str, str]:
         try:
-            lines = (self.folder / "env").read_text().splitlines() if self.folder else []
+            lines = (
+                (self.folder / "env").read_text(encoding="utf-8-sig", errors="replace").splitlines()
+                if self.folder
+                else []
+            )
         except OSError:
             return {}
         return dict(line.split("=", 1) for line in lines if "=" in line)

@@ -6,6 +6,8 @@ CommandError        1  what was asked for failed
 └── Misuse          2  a wrong argument, or a setting that is missing
 """
 
+from cli.disk import REMEDY, is_full
+
 
 class CommandError(Exception):
     """A command cannot go on; the message says why and, where known, what to do."""
@@ -29,6 +31,12 @@ class Refused(CommandError):
 
 class Misuse(CommandError):
     """What was asked for makes no sense, or a setting is missing; nothing was sent."""
+
+
+def unwritten(error: OSError) -> str:
+    """What to say if something cannot be written, such as standard output."""
+    said = error.strerror or str(error)
+    return f"{said}: {REMEDY}" if is_full(error) else said
 
 
 def exit_status(error: CommandError) -> int:

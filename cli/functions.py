@@ -17,11 +17,11 @@ _MISSING = (
 
 
 class FunctionFailed(CommandError):
-    """A function was called and failed. `said` is its own message, `kind` the type of its error as Lambda names it."""
+    """A function was called and failed. The message is its own, `kind` the type of its error as Lambda names it."""
 
-    def __init__(self, name: str, kind: str, said: str) -> None:
-        super().__init__(f"{name} failed: {said or kind or 'its log says why'}")
-        self.kind, self.said = kind, said
+    def __init__(self, function: str, kind: str, message: str) -> None:
+        super().__init__(f"{function} failed: {message or kind or 'its log says why'}")
+        self.kind = kind
 
 
 def deployed_name(stage: str, function: str) -> str:
@@ -49,24 +49,32 @@ def client(aws: Mapping[str, str], service: str) -> Any:
         raise CommandError(f"AWS cannot be asked: {error}") from error
 
 
-def invoke(lambda_client: Any, name: str, payload: Any) -> Any:
-    """Call a function by its deployed name, and wait for its result.
+def invoke(lambda_client: Any, stage: str, function: str, payload: Any) -> Any:
+    """Call a function of a stage, and wait for its result.
 
     Raises FunctionFailed, NoAnswer and other CommandErrors.
     """
     from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
     try:
-        answer = lambda_client.invoke(FunctionName=name, Payload=json.dumps(payload))
+        answer = lambda_client.invoke(FunctionName=deployed_name(stage, function), Payload=json.dumps(payload))
         result = json.loads(answer["Payload"].read() or b"null")
     except EndpointConnectionError as error:
-        raise NoAnswer(f"{name} cannot be invoked: {error}", refused=True) from error
+        raise NoAnswer(f"{function} cannot be invoked: {error}", refused=True) from error
     except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"{name} cannot be invoked: {error}") from error
+        raise CommandError(f"{function} cannot be invoked: {reason(error)}") from error
     if "FunctionError" in answer:
         details = result if isinstance(result, dict) else {}
-        raise FunctionFailed(name, str(details.get("errorType") or ""), str(details.get("errorMessage") or ""))
+        raise FunctionFailed(function, str(details.get("errorType") or ""), str(details.get("errorMessage") or ""))
     return result
+
+
+def reason(error: Exception) -> str:
+    """Why AWS did not do what was asked for, from an error of boto3's."""
+    code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+    if code.isdigit():  # botocore found no error of AWS's in the body, and takes the status and all of the body
+        return f"the answer, {code}, is not of AWS: does another program answer at AWS_ENDPOINT_URL?"
+    return str(error)
 
 
 def scheduled_event(region: str) -> dict[str, Any]:

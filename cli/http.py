@@ -124,15 +124,17 @@ class Client:
                 retries=False,
                 preload_content=False,
             )
-            try:
-                yield answer
-            except BaseException:
-                answer.close()  # the rest of it is not wanted
-                raise
-            else:
-                answer.release_conn()
         except (exceptions.HTTPError, OSError) as error:
             raise _explained(url, error) from error
+        try:
+            yield answer
+        except BaseException as error:
+            answer.close()  # the rest of it is not wanted
+            if isinstance(error, exceptions.HTTPError):  # an OSError is the reader's, who could not write
+                raise _explained(url, error) from error
+            raise
+        else:
+            answer.release_conn()
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         proxy, secure = routes.proxy_of(url), url.lower().startswith("https:")

@@ -33,7 +33,7 @@ class Tools:
     def api(self) -> "Api":
         from cli.api import Api
 
-        return Api(self.config.api_url, self.config.token, absent=self.config.absent)
+        return Api(self.config.api_url, self.config.token, absent=self.config.absent, outdated=self.config.outdated)
 
     @cached_property
     def presigned(self) -> "Presigned":
@@ -48,10 +48,10 @@ class Tools:
         """
         from cli import functions
 
-        aws, name = self.config.aws, functions.deployed_name(self.config.stage, function)
+        aws = self.config.aws
         event = functions.scheduled_event(aws.get("AWS_DEFAULT_REGION", "")) if order is None else order
         with self.said_if_absent():
-            return functions.invoke(functions.client(aws, "lambda"), name, event)
+            return functions.invoke(functions.client(aws, "lambda"), self.config.stage, function, event)
 
     @contextmanager
     def said_if_absent(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cli import files, follow, interrupts, summary
+from cli.disk import with_remedy
 from cli.errors import CommandError, Misuse, Refused
 from cli.files import Sent
 from cli.follow import Load
@@ -13,6 +14,7 @@ from cli.forms import Form
 from cli.text import printable
 from cli.tools import Tools
 
+NOT_SENT = "not_sent"  # of a file without a load, in the place of a load's status
 Order = dict[str, Any]
 _OLDER = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of an API that cannot cancel
 
@@ -42,8 +44,14 @@ class Uploads:
                 except Misuse:
                     raise
                 except CommandError as error:
-                    self._tools.notes.line(f"error: {file.path.name}: {error}")
+                    self._tell_unsent(name, str(error))
                     self.good = False
+
+    def _tell_unsent(self, name: str, why: str) -> None:
+        error = with_remedy(why)
+        self._tools.notes.line(f"error: {name}: {error}")
+        if self._as_json:  # programs get a line for every file
+            self._tools.out.json_line({"file": name, "id": None, "status": NOT_SENT, "error": error})
 
     def _send(self, name: str, file: Sent, progress: Progress) -> None:
         with files.opened(file.path) as source:

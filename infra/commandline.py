@@ -1,18 +1,16 @@
-"""How a command says what it does, and ends. Nothing else is imported here: a command that is still being imported ends
-in the same way."""
+"""How a command says what it does, and ends. Little is imported here: a command that is still being imported ends in
+the same way."""
 
 import errno
 import os
 import sys
 from collections.abc import Callable
 
+from cli.disk import REMEDY, is_full, with_remedy
 from cli.errors import CommandError
 
 RESUMABLE = "the same command goes on from here"
-_FULL = ("No space left on device", "Disk quota exceeded", "disk full")
 _REMEDIES = {
-    errno.ENOSPC: "free some space, then the same command goes on",
-    errno.EDQUOT: "free some space, then the same command goes on",
     errno.EACCES: "let this user write there, or choose another folder with HIREFLOW_STATE_DIR",
     errno.EPERM: "let this user write there, or choose another folder with HIREFLOW_STATE_DIR",
     errno.EROFS: "choose another folder with HIREFLOW_STATE_DIR",
@@ -30,7 +28,7 @@ def exit_status(run: Callable[[], int | None], interrupted: str = RESUMABLE) -> 
     try:
         return run() or 0
     except CommandError as error:
-        return _failed(_with_remedy(str(error)))
+        return _failed(with_remedy(str(error)))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 1
@@ -48,12 +46,6 @@ def _failed(message: str) -> int:
     return 1
 
 
-def _with_remedy(message: str) -> str:
-    """A server or a program that found the disk full says so, but not what to do."""
-    full = any(words in message for words in _FULL)
-    return f"{message}: {_REMEDIES[errno.ENOSPC]}" if full else message
-
-
 def _place(error: BaseException) -> str:
     found = error.__traceback__
     while found is not None and found.tb_next is not None:
@@ -63,5 +55,5 @@ def _place(error: BaseException) -> str:
 
 def _of_machine(error: OSError) -> str:
     what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
-    remedy = _REMEDIES.get(error.errno or 0)
+    remedy = REMEDY if is_full(error) else _REMEDIES.get(error.errno or 0)
     return f"{what}: {remedy}" if remedy else what

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Files that take long, but for those of the stage: about how many seconds of CPU time. Only their order matters.
 LONG = {
-    "tests/e2e/test_upgrade.py": 90,
+    "tests/e2e/test_upgrade.py": 75,
     "tests/e2e/test_account.py": 70,
     "tests/faults/test_witness.py": 60,
     "tests/integration/infra/test_gate.py": 40,

@@ -70,9 +70,9 @@ def show_rejects(load_id: str) -> Response:
     )
 
 
-def load_id_of(text: str) -> int:
-    """The number of a load. Raises NotFound."""
+def load_id_of(text: str, what: str = "load") -> int:
+    """The number in a path, that of `what`. Raises NotFound."""
     try:
         return LOAD_ID.read(text)
     except Unprocessable:
-        raise NotFound(f"there is no load {text[:40]}") from None
+        raise NotFound(f"there is no {what} {text[:40]}") from None

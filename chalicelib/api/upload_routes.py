@@ -23,5 +23,5 @@ def uploads() -> Response:
 @endpoint
 def cancel(load_id: str) -> Response:
     parts = services()
-    cancel_upload(parts.database, parts.storage, load_id_of(load_id))
+    cancel_upload(parts.database, parts.storage, load_id_of(load_id, "upload"))
     return Response("", status_code=204)

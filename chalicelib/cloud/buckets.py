@@ -197,10 +197,10 @@ class Bucket:
             )
 
     def presigned_post(self, key: str, *, size: int, seconds: int) -> Form:
-        """A form whose bearer may store an object of 1 to `size` bytes under `key`, with the rights of the
+        """A form whose bearer may store an object of at most `size` bytes under `key`, with the rights of the
         function that signs it, for so many seconds (fewer where its credentials end before). Raises StorageUnavailable.
         """
-        conditions = [["content-length-range", 1, size]]  # S3 refuses any other size, key or field
+        conditions = [["content-length-range", 0, size]]  # S3 refuses any other size, key or field
         with s3_errors(self.url(key)):
             made = self._signer().generate_presigned_post(self.name, key, Conditions=conditions, ExpiresIn=seconds)
         return Form(made["url"], made["fields"])

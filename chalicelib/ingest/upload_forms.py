@@ -99,7 +99,7 @@ def checked(body: Any) -> Order:
     faults = [
         *_faults("dataset", None if _is_dataset(dataset) else f"must be one of {', '.join(DATASETS)}"),
         *_faults("filename", fault_of_name(name)),
-        *_faults("size", None if _is_size(size) else f"must be a whole number of bytes from 1 to {MAX_SIZE}"),
+        *_faults("size", None if _is_size(size) else f"must be a whole number of bytes from 0 to {MAX_SIZE}"),
     ]
     unknown = [f"{member[:60]!r} is not one of {', '.join(_MEMBERS)}" for member in body if member not in _MEMBERS]
     faults += [{"field": None, "reason": reason} for reason in unknown]
@@ -134,7 +134,7 @@ def _is_dataset(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    return type(value) is int and 1 <= value <= MAX_SIZE
+    return type(value) is int and 0 <= value <= MAX_SIZE
 
 
 def _faults(field: str, fault: str | None) -> list[Fault]:

@@ -17,7 +17,7 @@ def upload(
     strict: Strict = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the loads to end.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON for each load as it ends, for programs.")
+        bool, typer.Option("--json", help="Print a line of JSON for each file as its load ends, for programs.")
     ] = False,
 ) -> None:
     """Upload CSV files and follow their loads.

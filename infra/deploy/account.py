@@ -11,6 +11,8 @@ from urllib.parse import quote
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.errors import CommandError
+from cli.functions import FunctionFailed
 from infra.deploy import driver, memory, package, plan, project, record, removal
 from infra.deploy.driver import Report, Steps
 from infra.deploy.logins import Logins
@@ -276,8 +278,8 @@ def _migrate(target: Target) -> None:
         try:
             driver.migrate(target)
             return
-        except CloudError as error:
-            said = f"{error.kind if isinstance(error, driver.FunctionFailed) else ''} {error}"
+        except CommandError as error:
+            said = f"{error.kind if isinstance(error, FunctionFailed) else ''} {error}"
             if not any(word in said for word in _PASSING):
                 raise
             again()

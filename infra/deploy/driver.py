@@ -35,14 +35,6 @@ DEAD_LETTERS = {
 }
 
 
-class FunctionFailed(CloudError):
-    """A function was called and failed. The message is its own, `kind` the type of its error as Lambda names it."""
-
-    def __init__(self, function: str, kind: str, message: str) -> None:
-        super().__init__(f"{function} failed: {message or kind or 'its log says why'}")
-        self.kind = kind
-
-
 def deploy(target: Target, report: Report, steps: Steps | None = None) -> None:
     """Bring the stage to the code and settings of now, by STEPS where no others are given. Raises CloudError."""
     for name, step in steps or STEPS:
@@ -137,11 +129,11 @@ def accepts_token(target: Target, token: str) -> bool:
 
 
 def invoke(target: Target, function: str, payload: Any) -> Any:
-    """Call a function, wait for its result. Raises CloudError when it fails."""
+    """Call a function, wait for its result. Raises FunctionFailed, and CloudError if it cannot be called."""
     try:
-        return functions.invoke(target.client("lambda"), target.function(function), payload)
-    except functions.FunctionFailed as error:
-        raise FunctionFailed(function, error.kind, error.said) from error
+        return functions.invoke(target.client("lambda"), target.stage, function, payload)
+    except functions.FunctionFailed:
+        raise
     except CommandError as error:
         cause = error.__cause__
         why = reason(target, cause) if isinstance(cause, BotoCoreError | ClientError) else str(error)

@@ -4,8 +4,9 @@ import errno
 import re
 from pathlib import Path
 
+from cli.disk import is_full
+
 AGAIN = "then run the same command again"
-_FULL = re.compile(r"no space left on device|os error 28\b|disk quota exceeded|os error 122\b|file too large", re.I)
 _FORBIDDEN = re.compile(r"permission denied|read-only file system|operation not permitted", re.I)
 _NETWORK = re.compile(
     r"dns error|failed to lookup address|name resolution|name or service not known|nodename nor servname"
@@ -25,7 +26,7 @@ _REASONS = re.compile(
 
 def explain(output: str, home: Path) -> str:
     """What to tell of an installer's `output`, which was filling the environment in `home`."""
-    if _FULL.search(output):
+    if is_full(output):
         return full(home)
     if _CERTIFICATE.search(output):
         return (
@@ -46,12 +47,12 @@ def explain(output: str, home: Path) -> str:
 def comes_first(output: str) -> bool:
     """Whether the failure that `output` tells came before any package was installed."""
     found = any(pattern.search(output) for pattern in (_CERTIFICATE, _NETWORK, _HASH))
-    return found and not _FULL.search(output) and "Prepared " not in output
+    return found and not is_full(output) and "Prepared " not in output
 
 
 def of_system(error: OSError, home: Path) -> str:
     """What to tell of a failed system call."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_full(error):
         return full(home)
     where = error.filename or home
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

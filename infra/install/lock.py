@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -55,8 +55,25 @@ def pins(text: str) -> dict[str, str]:
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in PIN.findall(text)}
 
 
+def unpinned(path: Path) -> list[str]:
+    """The lines of an input that name no single version: their packages would change without anybody's asking."""
+    return [line for line in lines(path) if not PIN.match(line) or "*" in line]
+
+
+def check_pinned(paths: Iterable[Path]) -> None:
+    """Raises CloudError naming every line that is not pinned."""
+    wrong: dict[str, str] = {}
+    for path in paths:
+        for line in unpinned(path):
+            wrong.setdefault(line, path.name)  # the first one; others include it
+    if wrong:
+        told = ", ".join(f"{line} ({name})" for line, name in wrong.items())
+        raise CloudError(f"nothing was changed: not pinned to a version: {told}: write NAME==VERSION")
+
+
 def compile_all() -> None:
     """Raises CloudError."""
+    check_pinned(map(source, NAMES))
     settings = tools.settings(Path(sys.executable), os.environ)
     for name in NAMES:
         _compile(name, settings)

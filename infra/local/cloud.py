@@ -66,6 +66,18 @@ _AWS = _Place("AWS", "HIREFLOW_PORT", "port", ports.bind)
 _POSTGRES = _Place("Postgres", "HIREFLOW_PG_PORT", "pg_port", ports.bind_unprivileged)  # it refuses to run as root
 
 
+def _fixed_for_others(place: _Place, chosen: Chosen) -> set[int]:
+    """The ports that settings fix for other servers."""
+    found = (chosen.read(other.variable) for other in (_AWS, _POSTGRES) if other is not place)
+    return {port for port in found if port is not None}
+
+
+def _may_stay(place: _Place, running: int, chosen: Chosen) -> bool:
+    """Whether a server that runs on a port may go on there."""
+    fixed = chosen.read(place.variable)
+    return running == fixed if fixed is not None else running not in _fixed_for_others(place, chosen)
+
+
 class Cloud(Protocol):
     """What a stage runs on."""
 
@@ -89,10 +101,7 @@ class Embedded:
         self._aws = EmbeddedAws(state.folder / "aws")
 
     def up(self, report: Report, chosen: Chosen) -> Services:
-        for place, running in ((_POSTGRES, self._postgres().port()), (_AWS, self._aws.port())):
-            fixed = chosen.read(place.variable)
-            if fixed not in (None, running):  # both are checked before either is restarted
-                ports.check(place.variable, fixed, place.bind)
+        self._make_way(report, chosen)
         role = self._role(chosen)
         postgres = self._postgres(role, chosen.text("HIREFLOW_PG_BIN"))
         self._start(report, _POSTGRES, postgres, chosen)
@@ -101,6 +110,19 @@ class Embedded:
         endpoint_port = self._start(report, _AWS, EmbeddedAws(self._aws.home, report), chosen)
         aws = {**self._aws.credentials, "AWS_ENDPOINT_URL": f"http://{ports.HOST}:{endpoint_port}"}
         return Services(aws, postgres.url, postgres.url, postgres.functions_url)
+
+    def _make_way(self, report: Report, chosen: Chosen) -> None:
+        """Stop the servers that have to move to another port. All ports are checked before either server stops."""
+        servers: tuple[tuple[_Place, _Server], ...] = ((_AWS, self._aws), (_POSTGRES, self._postgres()))
+        running = {place: port for place, server in servers if (port := server.port()) is not None}
+        for place, _ in servers:
+            fixed = chosen.read(place.variable)
+            if fixed not in (None, running.get(place)):
+                ports.check(place.variable, fixed, place.bind, running.values())
+        for place, server in servers:
+            if place in running and not _may_stay(place, running[place], chosen):
+                report(f"stopping {place.server}, which moves to another port")
+                server.stop()
 
     def down(self, report: Report) -> None:
         if self._aws.port() is not None and self._postgres().port() is not None:
@@ -135,14 +157,13 @@ class Embedded:
         return Postgres(home_of(self._state.folder), role or Role("", ""), programs=programs)
 
     def _start(self, report: Report, place: _Place, server: "_Server", chosen: Chosen) -> int:
-        """Start a server unless it runs, on the port that is asked for or remembered. Returns the port."""
+        """Start a server unless it runs, on the fixed port, the remembered or a free one. Returns the port."""
         running, fixed = server.port(), chosen.read(place.variable)
-        if running is not None and fixed in (None, running):
+        if running is not None:
             server.start(running)  # joins it, or replaces it where it is not healthy
             return running
-        port = ports.choose(place.variable, fixed, self._state.notes().get(place.note), place.bind)
-        if running is not None:
-            server.stop()
+        remembered = self._state.notes().get(place.note)
+        port = ports.choose(place.variable, fixed, remembered, place.bind, _fixed_for_others(place, chosen))
         report(f"starting {place.server} on {ports.HOST}:{port}")
         server.start(port)
         self._state.note(**{place.note: port})
@@ -191,7 +212,7 @@ class Given:
 
     def _known(self) -> Mapping[str, str]:
         """What the last `up` has written, if one came to its end."""
-        return self._state.read_env() if self._state.env_file.exists() else {}
+        return self._state.known_env() or {}
 
     def incarnation(self) -> None:
         return None

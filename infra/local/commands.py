@@ -11,15 +11,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.migrations import migrate
 from cli.functions import scheduled_event
+from infra import disk
 from infra.deploy import driver, removal
 from infra.deploy.logins import Logins
 from infra.deploy.target import Target, bucket_names, queue_names
 from infra.errors import CloudError
-from infra.local import compose, provision, room, status
+from infra.local import compose, provision, status
 from infra.local.cloud import Cloud, Embedded, Given, Report, Services
 from infra.local.state import State
-from infra.settings.adopted import adopted, recorded
-from infra.settings.chosen import Chosen, choose, of_one_command
+from infra.settings.adopted import adopted, outdated, recorded
+from infra.settings.chosen import ALL, Chosen, choose, of_one_command
 from infra.settings.kept import File
 
 STAGES = ("local", "localstack")
@@ -43,10 +44,10 @@ class Commands:
         """
         self._of_this_machine("deploy")
         self.settings(reset)
-        with self.state.turn(), room.explained(self.state.folder):
+        with self.state.turn(), disk.explained(self.state.folder):
             chosen = self.settings(reset)
             if self.status()["state"] != status.RUNNING:
-                room.check(self.state.folder, room.TO_START)
+                disk.check(self.state.folder, disk.TO_START)
             kind = self._kind_to_start(chosen)
             self.state.note(cloud=kind)
             services = self._cloud(kind).up(self.report, chosen)
@@ -54,7 +55,7 @@ class Commands:
             target = self._target(services, chosen)
             # The database is checked, too: it may have been deleted, or restored from an old copy.
             if not driver.is_current(target) or provision.revision(services.database_url) != migrate.head():
-                room.check(self.state.folder, room.TO_DEPLOY)
+                disk.check(self.state.folder, disk.TO_DEPLOY)
                 if not driver.has_api(target):
                     self.state.env_file.unlink(missing_ok=True)  # the API that it names is gone
                 driver.deploy(target, self.report)
@@ -66,7 +67,8 @@ class Commands:
 
     def settings(self, reset: Collection[str] = ()) -> Chosen:
         """What is set for this stage now, by the environment too. Raises CloudError naming everything that is wrong."""
-        return choose(self.stage, self.env, self._kept_ones(), reset, str(self._kept.path))
+        kept = {} if ALL in reset else self._kept_ones()  # whatever is wrong with the file, this is the way out
+        return choose(self.stage, self.env, kept, reset, str(self._kept.path))
 
     def kept_settings(self) -> Chosen:
         """What is set for this stage by itself. Raises CloudError naming everything that is wrong."""
@@ -75,7 +77,7 @@ class Commands:
     def not_deployed(self, chosen: Chosen) -> list[str]:
         """The settings that the functions have not got yet: the file was changed since the last `make up`."""
         deployed = recorded(self.configuration, self.stage)
-        return [name for name, text in chosen.of_functions().items() if deployed and deployed.get(name) != text]
+        return outdated(chosen, deployed) if deployed else []
 
     def _kept_ones(self) -> dict[str, str]:
         return self._kept.read() if self._kept.exists() else self._adopted()
@@ -92,8 +94,7 @@ class Commands:
     def _adopted(self) -> dict[str, str]:
         """The settings of a stage that a release deployed which kept none."""
         found = adopted(self.stage, recorded(self.configuration, self.stage))
-        if self._kind_started() == "given" and self.state.env_file.exists():
-            known = self.state.read_env()
+        if self._kind_started() == "given" and (known := self.state.known_env()):
             found |= {name: known[name] for name in ("AWS_ENDPOINT_URL", "DATABASE_URL")}
         return found
 
@@ -125,7 +126,7 @@ class Commands:
         if not self.state.exists():
             return
         with self.state.turn():
-            if self._kind_started() == "given" and self.state.env_file.exists():
+            if self._kind_started() == "given" and self.state.known_env():
                 self._take_away()
             self._cloud(self._kind_started()).clean(self.report)
             self.state.delete()
@@ -134,8 +135,7 @@ class Commands:
         """What runs, and where; what to do if not all of it does."""
         if not self.state.exists():
             return {"state": f"nothing here yet: {self.make_up}"}
-        deployed = self.state.read_env() if self.state.env_file.exists() else None
-        return status.of(self._cloud(self._kind_started()).status(), deployed, self.make_up)
+        return status.of(self._cloud(self._kind_started()).status(), self.state.known_env(), self.make_up)
 
     def check_running(self) -> None:
         """Raises CloudError, which says what to do, unless the stage is deployed and all of it runs. A stage on AWS

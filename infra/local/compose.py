@@ -37,12 +37,13 @@ class Compose:
     def up(self, report: Report, chosen: Chosen) -> Services:
         notes, running = self._state.notes(), self._running()
 
-        def port_of(variable: str, note: str, usual: int) -> int:
+        def port_of(variable: str, note: str, usual: int, other: str) -> int:
             if running:
                 return int(notes[note])
-            return ports.choose(variable, chosen.read(variable), notes.get(note, usual))
+            return ports.choose(variable, chosen.read(variable), notes.get(note, usual), others=[chosen.read(other)])
 
-        port, pg_port = port_of("HIREFLOW_PORT", "port", 4566), port_of("HIREFLOW_PG_PORT", "pg_port", 5432)
+        port = port_of("HIREFLOW_PORT", "port", 4566, "HIREFLOW_PG_PORT")
+        pg_port = port_of("HIREFLOW_PG_PORT", "pg_port", 5432, "HIREFLOW_PORT")
         superuser = Role.generated("", notes.get("superuser_password", ""))
         role = owner(chosen, self._state)
         self._state.note(

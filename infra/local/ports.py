@@ -4,7 +4,7 @@ import errno
 import os
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from infra.errors import CloudError
@@ -38,19 +38,21 @@ def is_free(port: int, bind: Bind = bind) -> bool:
     return True
 
 
-def free_port() -> int:
-    """Some free port."""
+def free_port(others: Collection[int] = ()) -> int:
+    """Some free port that is none of `others`."""
     for port in random.sample(_RANGE, 200):
-        if is_free(port):
+        if port not in others and is_free(port):
             return port
     raise CloudError("no free port was found")
 
 
-def check(variable: str, port: int, bind: Bind = bind) -> None:
-    """Raises CloudError if no server could listen on the port that a variable fixes."""
+def check(variable: str, port: int, bind: Bind = bind, ours: Collection[int] = ()) -> None:
+    """Raises CloudError if no server could listen on the port that a variable fixes. Servers on `ours` will move."""
     try:
         bind(port)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE and port in ours:
+            return
         why = {
             errno.EADDRINUSE: "is in use by another process",
             errno.EACCES: f"needs the rights of root, as every port below {_first_open()} does",
@@ -60,12 +62,19 @@ def check(variable: str, port: int, bind: Bind = bind) -> None:
         ) from error
 
 
-def choose(variable: str, fixed: int | None, remembered: int | None, bind: Bind = bind) -> int:
-    """The port to start on: the fixed one, else the remembered one while it is free, else another."""
+def choose(
+    variable: str, fixed: int | None, remembered: int | None, bind: Bind = bind, others: Collection[int] = ()
+) -> int:
+    """The port to start on: the fixed one, else the remembered one while it is free, else another.
+
+    `others` are fixed for other servers, so they are not free.
+    """
     if fixed is not None:
         check(variable, fixed, bind)
         return fixed
-    return remembered if remembered and is_free(remembered, bind) else free_port()
+    if remembered and remembered not in others and is_free(remembered, bind):
+        return remembered
+    return free_port(others)
 
 
 def _first_open() -> int:

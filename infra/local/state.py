@@ -83,7 +83,7 @@ class State:
         """What earlier commands remembered."""
         try:
             return dict(json.loads(self._notes.read_text()))
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             return {}
 
     def note(self, **changes: Any) -> None:
@@ -96,11 +96,22 @@ class State:
         replace_file(self.env_file, "".join(f"{key}={values[key]}\n" for key in ENV_KEYS))
 
     def read_env(self) -> dict[str, str]:
+        """What `write_env` wrote. Raises CloudError if there is no such file, or somebody has taken lines away."""
         try:
-            lines = self.env_file.read_text().splitlines()
+            lines = self.env_file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         except OSError:
             raise CloudError("nothing is deployed here yet: make up") from None
-        return dict(line.split("=", 1) for line in lines)
+        found = dict(line.split("=", 1) for line in lines if "=" in line)
+        if missing := [key for key in ENV_KEYS if key not in found]:
+            raise CloudError(f"{self.env_file} lacks {' and '.join(missing)}: make up writes it anew")
+        return found
+
+    def known_env(self) -> dict[str, str] | None:
+        """The same; None where it cannot be used."""
+        try:
+            return self.read_env()
+        except CloudError:
+            return None
 
     def delete(self) -> None:
         """Remove the folder. Only one with our lock in it: a mistyped HIREFLOW_STATE_DIR must not cost a home."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from chalicelib.core.settings import LOCAL, LOCALSTACK, Setting
 from infra.errors import CloudError
-from infra.settings.declaration import COMPUTED, OF_USERS, OTHERS, applying, passed, place
+from infra.settings.declaration import COMPUTED, OF_USERS, OTHERS, applying, default, passed, place
 
 ENVIRONMENT, KEPT, DEFAULT = "environment", "kept", "default"
+ALL = "ALL"  # in place of the names of settings to reset
 MASKED = "(hidden)"
 _OURS = "HIREFLOW_"
 _NAMES = tuple(one.name for one in OF_USERS)
@@ -78,7 +79,9 @@ def choose(
     """The environment goes before what is kept, and that before defaults; those of `reset` have their defaults again.
 
     `where` names the place of what is kept, for errors. Raises CloudError that names everything that is wrong.
+    RESET=ALL works whatever is kept.
     """
+    kept = {} if ALL in reset else kept
     chosen, wrong = _read(stage, env, kept, reset, where)
     values = chosen.values
     keepable = [name for name, value in values.items() if value.setting.kept]
@@ -87,6 +90,8 @@ def choose(
         for name in kept
         if name not in keepable
     ]
+    if any(f" ({where})" in each for each in wrong):
+        wrong.append("RESET=ALL goes back to all defaults")
     _raise(wrong or list(_conflicts(chosen)))
     return chosen
 
@@ -113,7 +118,7 @@ def _read(
     values: dict[str, Value] = {}
     wrong = [*_unknown(env), *_not_resettable(stage, reset)]
     for each in applying(stage):
-        value = _value(each, stage, env, {} if each.name in reset or "ALL" in reset else kept)
+        value = _value(each, stage, env, {} if each.name in reset else kept)
         try:
             each.read(value.text)
         except ValueError as error:
@@ -128,8 +133,7 @@ def _value(each: Setting, stage: str, env: Mapping[str, str], kept: Mapping[str,
         return Value(each, given, ENVIRONMENT)
     if each.kept and kept.get(each.name):
         return Value(each, kept[each.name], KEPT)
-    default = each.local if stage == LOCAL and each.local is not None else each.default
-    return Value(each, default, DEFAULT)
+    return Value(each, default(each, stage), DEFAULT)
 
 
 def _unknown(env: Mapping[str, str]) -> Iterator[str]:
@@ -142,12 +146,12 @@ def _unknown(env: Mapping[str, str]) -> Iterator[str]:
 def _not_resettable(stage: str, reset: Collection[str]) -> Iterator[str]:
     known = [each.name for each in applying(stage) if each.kept]
     for name in reset:
-        if name not in (*known, "ALL"):
+        if name not in (*known, ALL):
             yield f"RESET={name} is no setting that stage {stage} keeps{_nearest(name, known)}"
 
 
 def _nearest(name: str, known: Collection[str] = _NAMES) -> str:
-    found = get_close_matches(name, known, 1)
+    found = get_close_matches(name.upper(), known, 1)
     return f": is {found[0]} meant?" if found else ""
 
 

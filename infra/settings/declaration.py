@@ -130,6 +130,11 @@ def place(stage: str) -> str:
     return stage if stage in HERE else AWS
 
 
+def default(each: Setting, stage: str) -> str:
+    """The default of a setting on this stage; empty where there is none."""
+    return each.local if stage == LOCAL and each.local is not None else each.default
+
+
 def applying(stage: str) -> Iterator[Setting]:
     """What a user may set on this stage."""
     return (each for each in OF_USERS if place(stage) in each.stages)

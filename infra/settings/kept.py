@@ -12,6 +12,7 @@ HEAD = """\
 # Lines may be changed, added and deleted: the next `make up` checks them. A setting without a line has its default.
 # `make status` shows all settings, the README explains them.
 """
+REMEDY = "correct the file, or go back to all defaults with RESET=ALL"
 _LINE = re.compile(r"\s*([A-Za-z_]\w*)\s*=(.*)", re.ASCII)
 
 
@@ -30,18 +31,19 @@ def parse(text: str, where: str) -> dict[str, str]:
         else:
             found[match[1]] = match[2].strip()
     if wrong:
-        raise CloudError(f"nothing was changed: {where}: {', '.join(wrong)}")
+        raise CloudError(f"nothing was changed: {where}: {', '.join(wrong)}: {REMEDY}")
     return found
 
 
 def changed(text: str, values: Mapping[str, str]) -> str:
-    """The file with these settings and no others. Comments and the order of the lines stay."""
+    """The file with these settings and no others. Comments and the order of the lines stay; other lines that are no
+    settings go."""
     lines, left = [], dict(values)
     for line in (text or HEAD).splitlines():
-        match = None if line.lstrip().startswith("#") else _LINE.fullmatch(line)
-        if match is None:
+        match = _LINE.fullmatch(line)
+        if not line.strip() or line.lstrip().startswith("#"):
             lines.append(line)
-        elif match[1] in left:
+        elif match and match[1] in left:
             value = left.pop(match[1])
             lines.append(line if match[2].strip() == value else f"{match[1]}={value}")
     lines += [f"{name}={value}" for name, value in left.items()]
@@ -59,23 +61,22 @@ class File:
 
     def read(self) -> dict[str, str]:
         """Raises CloudError for a file that cannot be read or understood."""
-        return parse(self._text(), str(self.path))
+        try:
+            return parse(self._text(), str(self.path))
+        except UnicodeDecodeError:
+            raise CloudError(f"nothing was changed: {self.path} is not UTF-8 text: {REMEDY}") from None
 
     def keep(self, values: Mapping[str, str]) -> None:
-        """Have these settings and no others in it."""
-        old = self._text()
+        """Have these settings and no others in it, whatever else it holds."""
+        old = self._text("replace")
         new = changed(old, values)
         if new != old or not self.exists():
             replace_file(self.path, new)
 
-    def _text(self) -> str:
+    def _text(self, errors: str = "strict") -> str:
         try:
-            return self.path.read_text(encoding="utf-8")
+            return self.path.read_text(encoding="utf-8-sig", errors=errors)  # some editors begin with a byte order mark
         except FileNotFoundError:
             return ""
         except OSError as error:
             raise CloudError(f"{self.path} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError:
-            raise CloudError(
-                f"{self.path} is not UTF-8 text: correct it, or delete it to go back to the defaults"
-            ) from None

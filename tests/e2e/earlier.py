@@ -18,20 +18,22 @@ from infra.venv import ROOT
 
 # Stages are upgraded from this release. If a release changes what a stage keeps (schema, buckets, state folder), name
 # the commit before it here.
-BASE = "32623b30c10f3398d2e8d123a974bb8bd8303475"
+BASE = "2a7de9659407cb9c508ef71feef5fc69ad56bd97"
+_LOCKS = ("local.txt", "postgres.txt")  # in requirements: what the commands of a release are run with
 _PATIENCE = 300  # seconds for a command
 
 
 @dataclass(frozen=True)
 class Release:
-    """The code of a release in `folder`, and the environment of its commands."""
+    """The code of a release in `folder`, the Python with its packages, and the environment of its commands."""
 
     folder: Path
+    python: Path
     environment: dict[str, str]
 
     def run(self, *words: str) -> str:
         """Run a command of `python -m infra.local`. Returns what it printed."""
-        command = [sys.executable, "-m", "infra.local", *words]
+        command: list[str | Path] = [self.python, "-m", "infra.local", *words]
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -46,7 +48,8 @@ class Release:
 
 
 def unpacked(folder: Path, commit: str = BASE) -> Path:
-    """Unpack the tree of a commit below `folder`. It uses this checkout's environments, so that none is installed.
+    """Unpack the tree of a commit below `folder`. It shares this checkout's environments of the embedded AWS: each
+    version of their lock has one.
 
     Skips (or fails) the test if the history is missing.
     """
@@ -65,6 +68,21 @@ def unpacked(folder: Path, commit: str = BASE) -> Path:
     environments.mkdir(exist_ok=True)
     (tree / environments.name).symlink_to(environments)
     return tree
+
+
+def python_of(tree: Path) -> Path:
+    """A Python with the packages of a release: this one, or one with other packages, which are installed first."""
+    if all((tree / "requirements" / name).read_bytes() == _ours(name) for name in _LOCKS):
+        return Path(sys.executable)
+    (tree / ".venv").mkdir()
+    (tree / ".venv" / "uv").symlink_to(ROOT / ".venv" / "uv")  # fetched again if the release has another version
+    install = ["sh", "infra/install.sh", "local", "postgres"]
+    subprocess.run(install, cwd=tree, check=True, capture_output=True, timeout=_PATIENCE)
+    return tree / ".venv" / "bin" / "python"
+
+
+def _ours(name: str) -> bytes:
+    return (ROOT / "requirements" / name).read_bytes()
 
 
 def _archive(commit: str) -> bytes | None:

@@ -96,23 +96,33 @@ def test_the_same_form_twice_is_two_loads(cloud: Cloud) -> None:
     assert cloud.load(form["load_id"]) == first
 
 
-def test_a_file_of_just_the_size_and_none_larger_or_empty(cloud: Cloud) -> None:
+def test_a_file_of_just_the_size_and_none_larger(cloud: Cloud) -> None:
     form = order(cloud, "staff.csv", size=8)
-    for body in (b"1,Sales\n\n", b"", b"x" * 100_000):
+    for body in (b"1,Sales\n\n", b"x" * 100_000):
         refused = send(form, body)
         assert refused.status in (400, 403), body
-        assert "EntityTooLarge" in refused.body or "EntityTooSmall" in refused.body
+        assert "EntityTooLarge" in refused.body
     assert stored(cloud, form) == []
     assert cloud.get(form["status_url"]).body["status"] == "queued"
     assert send(form, b"1,Sales\n").status == 204
     assert counts(cloud.followed(form["status_url"])) == (1, 1, 0, 0, 0, 0)
 
 
+def test_an_empty_file_is_a_load_without_rows_as_its_check_says(cloud: Cloud) -> None:
+    checked = cloud.send("POST", "/uploads/check?dataset=departments", b"", {"Content-Type": "text/csv"})
+    assert (checked.status, counts(checked.body)) == (200, (0,) * 6)
+    form = order(cloud, "staff.csv", size=0)
+    assert send(form, b"1").status in (400, 403)
+    assert send(form, b"").status == 204
+    load = cloud.followed(form["status_url"])
+    assert (load["status"], counts(load)) == ("succeeded", (0,) * 6)
+
+
 def test_a_form_takes_no_other_key_field_or_policy(cloud: Cloud, stage: str | None) -> None:
     form = order(cloud, "staff.csv", size=8)
     policy = json.loads(base64.b64decode(form["fields"]["policy"]))
     sizes = [condition for condition in policy["conditions"] if isinstance(condition, list)]
-    assert sizes == [["content-length-range", 1, 8]]
+    assert sizes == [["content-length-range", 0, 8]]
     sizes[0][2] = MAX_SIZE
     forged = base64.b64encode(json.dumps(policy).encode()).decode()
     keys = [{"key": f"uploads/{form['load_id']}/departments-other.csv"}, {"key": "restores/1/departments.avro"}]

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from cli.functions import FunctionFailed
 from infra.deploy import project
 from infra.errors import CloudError
 from infra.local import ports
@@ -101,7 +102,7 @@ def test_the_functions_get_declared_variables_only(cloud: Cloud) -> None:
 
 
 def test_an_error_of_a_function_is_told_in_its_own_words(cloud: Cloud) -> None:
-    with pytest.raises(CloudError) as raised:
+    with pytest.raises(FunctionFailed) as raised:
         cloud.commands.invoke("tokens", {"action": "revoke", "token": "unknown"})
     assert str(raised.value) == "tokens failed: there is no such token"
 

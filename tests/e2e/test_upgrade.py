@@ -1,6 +1,7 @@
 """A stage of an earlier release survives the first `make up` of this one: nothing is lost, and nothing is loaded again.
 
-It is upgraded in both ways that users do it: after `make down`, and while the earlier release still runs.
+It is upgraded in both ways that users do it: after `make down`, and while the earlier release still runs. The earlier
+release fills the stage once. Each way starts from a copy of its folders.
 """
 
 import signal
@@ -16,15 +17,18 @@ from infra.local.state import State
 from infra.locks import locked
 from infra.venv import ROOT
 from tests.e2e.cloud import PATIENCE, Cloud, Row
-from tests.e2e.earlier import Release, unpacked
+from tests.e2e.earlier import Release, python_of, unpacked
 from tests.e2e.upgraded import (
     DUE,
     LOST,
     MANY,
+    Copies,
+    Filled,
     Seen,
     Upgrade,
     fill,
     interrupted,
+    make_outdated,
     make_tokens,
     rest,
 )
@@ -46,22 +50,39 @@ def earlier(stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         pytest.skip("this stage was not started by the tests, so they do not upgrade it")
     tree = unpacked(tmp_path_factory.mktemp("release"))
     with locked(ROOT / ".local-upgrade.lock", _WAIT, "another run of these tests does not end"):
-        yield Release(tree, {"HIREFLOW_STATE_DIR": str(_FOLDER), "STAGE": "local", **SETTINGS})
+        yield Release(tree, python_of(tree), {"HIREFLOW_STATE_DIR": str(_FOLDER), "STAGE": "local", **SETTINGS})
 
 
-@pytest.fixture(scope="module", params=["stopped", "running"])
-def upgrade(earlier: Release, request: pytest.FixtureRequest) -> Iterator[Upgrade]:
+@pytest.fixture(scope="module")
+def filled(earlier: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """A stage of the earlier release, filled and stopped."""
     commands = Commands("local", ROOT, State(_FOLDER), print)
     commands.clean()
     try:
         earlier.run("up")
         old = Cloud(commands, commands.state.read_env(), documented=False)
         tokens, letter = make_tokens(old), fill(old)
-        found = Upgrade(old, old.env, Seen.of(old), tokens, letter)
+        earlier.run("down")
+        yield Filled(commands, tokens, letter, Copies.of(commands.state, tmp_path_factory.mktemp("filled")))
+    finally:
+        commands.clean()
+
+
+@pytest.fixture(scope="module", params=["stopped", "running"])
+def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) -> Iterator[Upgrade]:
+    commands = filled.commands
+    commands.clean()
+    try:
+        filled.copies.bring_back()
+        earlier.run("up")
+        old = Cloud(commands, commands.state.read_env(), documented=False)
+        found = Upgrade(old, old.env, Seen.of(old), filled.tokens, filled.letter)
+        found.announced = commands.not_deployed(commands.kept_settings())
         with interrupted(old) as found.never_begun:  # SETTINGS are no longer in the environment from here on
             if request.param == "stopped":
                 Daemon(commands.state.folder / "aws", "aws").stop(signal.SIGTERM)  # as the earlier `down` begins
             else:
+                make_outdated(commands.state)
                 commands.up()
         if request.param == "stopped":
             earlier.run("down")
@@ -165,6 +186,10 @@ def test_the_functions_keep_their_settings(upgrade: Upgrade) -> None:
     assert SETTINGS.items() <= found.items()
     assert upgrade.cloud.commands.kept_settings().to_keep() == SETTINGS
     assert upgrade.cloud.commands.state.settings_file.exists()
+
+
+def test_the_status_announces_no_change_before_the_upgrade(upgrade: Upgrade) -> None:
+    assert upgrade.announced == []
 
 
 def test_addresses_do_not_change(upgrade: Upgrade) -> None:

@@ -1,16 +1,23 @@
 """A stage of an earlier release: fill it, interrupt its loads, and record what a user can see of it."""
 
+import json
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from chalicelib.core.datasets import DATASETS
+from infra.local.commands import Commands
 from infra.local.daemons import Daemon
+from infra.local.postgres import home_of
 from infra.local.provision import connect
+from infra.local.state import State
 from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, until
 
 LOST = tuple(f"lost/jobs_{number}.csv" for number in range(20))
@@ -64,6 +71,7 @@ class Upgrade:
     before: Seen
     tokens: dict[str, str]
     letter: str
+    announced: list[str] = field(default_factory=list)  # settings that `make status` says are to be deployed
     never_begun: set[str] = field(default_factory=set)  # sources of the files that the earlier release lost
     seconds: float = 0.0  # from the end of `up` until all loads that were due had ended
 
@@ -74,6 +82,49 @@ class Upgrade:
     @property
     def due(self) -> set[str]:
         return {f"s3://{self.cloud.env['LANDING_BUCKET']}/{key}" for key in DUE}
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The folders of a stage that is stopped, each with its copy: upgrades start from them more than once."""
+
+    folders: Mapping[Path, Path]
+
+    @classmethod
+    def of(cls, state: State, beside: Path) -> "Copies":
+        home = home_of(state.folder)  # Postgres's is elsewhere if its user could not get into the other one
+        folders = [state.folder] if state.folder in home.parents else [state.folder, home]
+        found = cls({folder: beside / str(number) for number, folder in enumerate(folders)})
+        for folder, copy in found.folders.items():
+            _copy(folder, copy)
+        return found
+
+    def bring_back(self) -> None:
+        """After the stage was deleted."""
+        for folder, copy in self.folders.items():
+            _copy(copy, folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    subprocess.run(["cp", "-a", source, target], check=True)  # with the owners, which shutil does not copy
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A stage that is stopped, and what was made in it."""
+
+    commands: Commands
+    tokens: dict[str, str]
+    letter: str
+    copies: Copies
+
+
+def make_outdated(state: State) -> None:
+    """Have the running embedded AWS count as one of other code, so that `make up` replaces it: a release may change it,
+    and loses the events that are in it then."""
+    started = state.folder / "aws" / "started.json"
+    started.write_text(json.dumps({**json.loads(started.read_text()), "code": "of an earlier release"}))
 
 
 def make_tokens(cloud: Cloud) -> dict[str, str]:

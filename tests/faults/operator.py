@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 
 from chalicelib.core.datasets import DATASETS
-from infra.errors import CloudError
+from cli.errors import CommandError
 from tests.faults.model import Book
 from tests.faults.stage import Stage
 
@@ -37,7 +37,7 @@ class Operator:
     def back_up(self) -> None:
         try:
             point = self._stage.commands.invoke("backup")["restore_point"]
-        except (CloudError, ValueError):  # the judge will check what has become of it
+        except (CommandError, ValueError):  # the judge will check what has become of it
             return
         if point is not None and point not in self._points:  # None: a scheduled backup is running
             self._points.append(point)

@@ -14,7 +14,7 @@ from chalicelib.backups.run import LOCK as BACKUP_LOCK
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import DatabaseUnavailable
-from infra.errors import CloudError
+from cli.errors import CommandError
 from tests.e2e.cloud import FINAL
 from tests.faults.model import Book
 from tests.faults.operator import Operator
@@ -82,7 +82,7 @@ class Outages:
         """Run the sweep of `make up`; False if other faults prevent it."""
         try:
             self._stage.sweep()
-        except (CloudError, ValueError):
+        except (CommandError, ValueError):
             return False
         return True
 

@@ -168,7 +168,7 @@ UPLOAD_ORDER = closed(
         ),
         "size": {
             "type": "integer",
-            "minimum": 1,
+            "minimum": 0,
             "maximum": upload_forms.MAX_SIZE,
             "description": "bytes; S3 refuses a larger file",
             "examples": [65536],

@@ -275,6 +275,26 @@ def test_programs_that_do_not_wait_are_told_the_ids(api: FakeApi, run: Run) -> N
     assert json.loads(done.stdout) == {"file": "jobs.csv", "id": 7, "status": "queued"}
 
 
+def test_programs_are_told_of_files_that_did_not_arrive(api: FakeApi, run: Run) -> None:
+    api.problem("POST", "/uploads", 422, "Unprocessable Entity", "this is no file that could be sent")
+    expect_upload(api, 7, load(7, rejected=0))
+    done = run("upload", write("jobs.csv"), write("jobs_2.csv"), "--json")
+    assert done.exit_code == 1
+    unsent, sent = map(json.loads, done.stdout.splitlines())
+    assert (sent["file"], sent["id"], sent["status"]) == ("jobs_2.csv", 7, "succeeded")
+    told = "422 Unprocessable Entity: this is no file that could be sent"
+    assert unsent == {"file": "jobs.csv", "id": None, "status": "not_sent", "error": told}
+    assert done.stderr == f"error: jobs.csv: {told}\n"
+
+
+def test_an_empty_file_is_sent_like_any_other(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7, rejected=0))
+    done = run("upload", write("jobs.csv", ""))
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert api.to("/uploads")[0].json["size"] == 0
+    assert api.to("/landing7")[0].form[-1] == ("file", "jobs.csv", b"")
+
+
 # --- check
 
 
@@ -680,6 +700,37 @@ def test_there_are_colours_on_a_terminal_but_not_where_they_are_not_wanted(api: 
     assert "\x1b" not in on_a_terminal(api, "loads", TERM="dumb")[1]
 
 
+def test_a_stage_on_this_machine_without_its_database_says_where_to_look(
+    api: FakeApi, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "env").write_text(f"API_URL={api.url}\n")
+    api.problem("GET", "/loads/7", 503, "Temporarily unavailable", "the database cannot be reached")
+    api.on("GET", "/loads/7", load(7))
+    api.problem("GET", "/loads/8", 503, "Temporarily unavailable", "the database cannot be reached")
+    assert run("load", "7").exit_code == 0  # asked again
+    assert "the database cannot be reached; make status says what runs" in run("load", "8").stderr
+
+
+def test_a_function_that_found_the_disk_full_has_the_remedy_told(api: FakeApi, run: Run) -> None:
+    said = {"message": '{"errorMessage": "[Errno 28] No space left on device", "errorType": "OSError"}'}
+    api.on("GET", "/loads", said, 502)
+    api.on("POST", "/uploads", said, 502)
+    for words in (["loads"], ["upload", write("jobs.csv")]):
+        assert run(*words).stderr.endswith("free some space, then run the same command again\n")
+
+
+def test_a_shell_with_an_earlier_token_is_told_to_read_the_file_again(api: FakeApi, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "env").write_text(f"API_URL={api.url}\nAPI_TOKEN=new\n")
+    api.problem("GET", "/loads", 401, "Unauthorized", "a token is needed")
+    done = run("loads", API_TOKEN="")
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert f"set -a; . {tmp_path}/nothing/env; set +a" in done.stderr
+    assert "set API_TOKEN" in run("loads", API_TOKEN="new").stderr
+
+
 # --- the program
 
 
@@ -759,6 +810,21 @@ def test_a_file_of_which_only_the_answer_was_lost_is_followed(api: FakeApi, run:
     done = run("upload", write("jobs.csv"))
     assert (done.exit_code, done.stderr) == (0, "")
     assert "jobs.csv: load 7 succeeded" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_not_blamed_on_the_network(api: FakeApi) -> None:
+    api.on("GET", "/loads/7/rejects", rejects(7, url=f"{api.url}/errored"))
+    api.on("GET", "/errored", b"{}\n" * 100_000)
+    own = {**os.environ, "API_URL": api.url}
+    with Path("/dev/full").open("w") as output:
+        done = subprocess.run(
+            [ROOT / "hireflow", "rejects", "7", "--all"], env=own, stdout=output, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"error: No space left on device: free some space, then run the same command again\n",
+    )
 
 
 def test_nobody_reading_is_no_matter(api: FakeApi) -> None:

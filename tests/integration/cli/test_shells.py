@@ -54,6 +54,30 @@ def test_values_and_options_are_completed(line: str, told: list[str]) -> None:
     assert asked("bash", line) == told
 
 
+FULL = Path("/dev/full")  # Linux's: nothing can be written there
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["open"], ["upload", "--help"]])
+def test_an_output_that_cannot_be_written_is_one_line(words: list[str], buffered: bool) -> None:
+    environ = {**os.environ, "API_URL": "http://127.0.0.1:1", "PYTHONUNBUFFERED": "" if buffered else "1"}
+    with FULL.open("w") as output:
+        done = subprocess.run(
+            [ROOT / "hireflow", *words], env=environ, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: No space left on device: free some space, then run the same command again\n"
+
+
+def test_a_closed_output_is_no_defect(tmp_path: Path) -> None:
+    environ = {**os.environ, "API_URL": "", "HIREFLOW_STATE_DIR": str(tmp_path)}
+    command = ["sh", "-c", '"$0" loads >&-', str(ROOT / "hireflow")]
+    done = subprocess.run(command, env=environ, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: no API is known")
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_completion_installs_is_what_the_shell_takes(shell: str, tmp_path: Path) -> None:
     program = shutil.which(shell)

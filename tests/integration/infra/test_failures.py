@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from infra import disk
 from infra.commandline import exit_status
 from infra.errors import CloudError
-from infra.local import room, status
+from infra.local import status
 from infra.local.__main__ import main
 from infra.venv import ROOT
 
@@ -37,8 +38,8 @@ def failing(error: BaseException) -> Callable[[], None]:
     ("error", "code", "said"),
     [
         (CloudError("no"), 1, "error: no\n"),
-        (CloudError("initdb: No space left on device"), 1, "device: free some space, then the same command goes on\n"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "free some space, then the same command goes on\n"),
+        (CloudError("initdb: No space left on device"), 1, "free some space, then run the same command again\n"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "free some space, then run the same command again\n"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "error: /x: Permission denied: let this user"),
         (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "choose another folder with HIREFLOW_STATE_DIR\n"),
         (KeyboardInterrupt(), 130, "interrupted: the same command goes on from here\n"),
@@ -105,17 +106,17 @@ def test_a_disk_that_is_nearly_full_is_found_before_anything_starts(
     assert main(["up", "--stage", "local"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"error: {room.TO_START} MB are needed at {folder}, and 1 are free: free some space")
+    assert captured.err.startswith(f"error: {disk.TO_START} MB are needed at {folder}, and 1 are free: free some space")
     assert sorted(path.name for path in folder.iterdir()) == ["build", "hireflow.lock"]
 
 
 def test_a_full_disk_is_named_where_a_program_does_not_name_it(tmp_path: Path) -> None:
     with (
         pytest.raises(CloudError, match=r"chalice deploy failed: ; the disk is full at .*: free some space"),
-        room.explained(tmp_path, lambda _: 0.5),
+        disk.explained(tmp_path, lambda _: 0.5),
     ):
         raise CloudError("chalice deploy failed: ")
-    with pytest.raises(CloudError, match=r"^failed$"), room.explained(tmp_path, lambda _: 500):
+    with pytest.raises(CloudError, match=r"^failed$"), disk.explained(tmp_path, lambda _: 500):
         raise CloudError("failed")
 
 

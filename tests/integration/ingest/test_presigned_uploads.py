@@ -216,7 +216,7 @@ def problem(answer: Answer, status: int) -> Any:
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
-        ({"dataset": "salaries", "filename": "../x.txt", "size": 0}, ["dataset", "filename", "size"]),
+        ({"dataset": "salaries", "filename": "../x.txt", "size": -1}, ["dataset", "filename", "size"]),
         ({"dataset": "jobs", "filename": "jobs.csv", "size": 1, "key": "anything"}, [None]),
         ({"dataset": "jobs", "filename": "\ud800.csv", "size": 1}, ["filename"]),
         ([], [None]),
@@ -306,7 +306,17 @@ def test_only_uploads_are_cancelled(api: Api, landing: Landing) -> None:
     own = landing.upload("departments.csv", "1,Sales\n")
     request = api.post("/job/upload", {"job": "Clerk"}).body["load_id"]
     for load_id in (int(own["id"]), int(request), 99, "x"):
-        assert problem(cancel(api, load_id), 404)["detail"].startswith("there is no ")
+        assert problem(cancel(api, load_id), 404)["detail"] == f"there is no upload {load_id}"
+
+
+def test_a_body_is_ignored_where_none_is_taken(api: Api, landing: Landing) -> None:
+    ordered = order(api)
+    for method, path, status in (
+        ("GET", ordered["status_url"], 200),
+        ("DELETE", f"/uploads/{ordered['load_id']}", 204),
+    ):
+        assert api.send(method, path, b'{"reason": "none"}').status == status
+    assert landing.load(ordered["load_id"])["status"] == "skipped"
 
 
 @pytest.mark.parametrize("wins", ["the file", "the cancellation"])

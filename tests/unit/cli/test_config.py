@@ -74,6 +74,15 @@ def test_only_the_stage_of_this_machine_is_said_not_to_run(tmp_path: Path) -> No
     assert config(tmp_path, API_URL="http://127.0.0.1:2/api").absent == ""
 
 
+def test_a_shell_that_read_the_file_before_its_token_changed_is_told_to_read_it_again(tmp_path: Path) -> None:
+    url = STAGE["API_URL"].rstrip("/")
+    for token in ("", "earlier"):
+        assert f"set -a; . {tmp_path}/env; set +a" in config(tmp_path, API_URL=url, API_TOKEN=token).outdated
+    assert config(tmp_path, API_URL=url, API_TOKEN=STAGE["API_TOKEN"]).outdated == ""
+    assert config(tmp_path).outdated == ""  # the file itself was read
+    assert config(tmp_path, API_URL="https://api.example/prod").outdated == ""
+
+
 def test_a_function_is_called_what_the_deployment_calls_it(tmp_path: Path) -> None:
     target = Target("prod", ROOT, tmp_path, {}, {})
     assert {deployed_name("prod", name) for name in NAMES[1:]} == {target.function(name) for name in NAMES[1:]}

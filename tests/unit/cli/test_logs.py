@@ -173,6 +173,18 @@ def test_logs_that_cannot_be_read_are_one_line() -> None:
         list(read(Away()).since(0))
 
 
+def test_a_foreign_program_at_the_address_of_aws_is_said_to_be_one() -> None:
+    from botocore.exceptions import ClientError
+
+    class Foreign(Cloudwatch):
+        def filter_log_events(self, *_: Any, **__: Any) -> Any:
+            raise ClientError({"Error": {"Code": "501", "Message": "<html>\n"}}, "FilterLogEvents")
+
+    told = r"the answer, 501, is not of AWS: does another program answer at AWS_ENDPOINT_URL\?$"
+    with pytest.raises(CommandError, match=told):
+        list(read(Foreign()).since(0))
+
+
 def test_the_time_of_a_foreign_line_is_its_events() -> None:
     at = datetime(2021, 7, 27, 16, 2, 8, 5000, UTC)
     assert Line.of("api", int(at.timestamp() * 1000), "x\n") == Line("2021-07-27T16:02:08.005Z", "api", "x", None)

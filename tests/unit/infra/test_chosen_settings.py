@@ -11,7 +11,7 @@ from chalicelib.core.settings import LOCAL, Settings, declared
 from infra.errors import CloudError
 from infra.settings import table
 from infra.settings.__main__ import README, with_tables
-from infra.settings.adopted import adopted
+from infra.settings.adopted import adopted, outdated
 from infra.settings.chosen import DEFAULT, ENVIRONMENT, KEPT, check, choose, of_one_command
 from infra.settings.declaration import COMPUTED, MACHINE, OF_USERS, OTHERS, applying
 from infra.venv import ROOT
@@ -48,6 +48,7 @@ def test_a_setting_goes_back_to_its_default() -> None:
     assert choose(LOCAL, {}, kept, ["HIREFLOW_AUTH"]).to_keep() == {"LOG_LEVEL": "ERROR"}
     assert choose(LOCAL, {}, kept, ["ALL"]).to_keep() == {}
     assert choose(LOCAL, {}, {"LOG_LEVEL": "no longer allowed"}, ["LOG_LEVEL"]).text("LOG_LEVEL") == "INFO"
+    assert choose(LOCAL, {}, {"UNKNOWN": "1", "LOG_LEVEL": "loud"}, ["ALL"]).to_keep() == {}
     with pytest.raises(CloudError, match=r"RESET=HIREFLOW_AUHT is no setting .* is HIREFLOW_AUTH meant"):
         choose(LOCAL, {}, kept, ["HIREFLOW_AUHT"])
 
@@ -146,6 +147,16 @@ def test_an_earlier_release_had_what_its_functions_were_given() -> None:
     assert adopted(LOCAL, deployed) == {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47"}
     assert adopted("prod", deployed) == {"ORPHAN_GRACE_MINUTES": "47"}
     assert adopted(LOCAL, {"LOG_LEVEL": "NOTSET", "BACKUP_RETENTION_DAYS": "30.0"}) == {}
+
+
+def test_what_the_functions_were_not_given_has_its_default_there() -> None:
+    """An earlier release did not know every setting: that it lacks one is no change to deploy."""
+    deployed = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "BACKUP_RETENTION_DAYS": "30.0", "RELEASE": "1"}
+    kept = adopted(LOCAL, deployed)
+    assert outdated(choose(LOCAL, {}, kept), deployed) == []
+    changed = {**kept, "ORPHAN_GRACE_MINUTES": "5", "CONTINUE_FROM_BYTES": "1000"}
+    assert outdated(choose(LOCAL, {}, changed), deployed) == ["ORPHAN_GRACE_MINUTES", "CONTINUE_FROM_BYTES"]
+    assert outdated(choose(LOCAL, {}, {}), {"LOG_LEVEL": "NOTSET"}) == ["LOG_LEVEL"]
 
 
 @pytest.mark.parametrize("each", [each for _, each in declared() if each.stages], ids=lambda each: each.name)

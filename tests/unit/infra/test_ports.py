@@ -35,6 +35,23 @@ def test_a_fixed_port_wins_over_the_remembered_one() -> None:
     assert ports.choose("HIREFLOW_PORT", fixed, remembered) == fixed
 
 
+def test_a_remembered_port_that_another_setting_fixes_is_replaced() -> None:
+    port = ports.free_port()
+    assert ports.choose("HIREFLOW_PG_PORT", None, port, others=[port]) != port
+
+
+def test_no_free_port_is_one_that_another_setting_fixes() -> None:
+    every = range(20_000, 30_000)
+    with pytest.raises(CloudError, match="no free port"):
+        ports.free_port(every)
+
+
+def test_a_fixed_port_may_be_one_that_a_server_of_ours_leaves(taken: int) -> None:
+    ports.check("HIREFLOW_PORT", taken, ours=[taken])
+    with pytest.raises(CloudError, match="is in use"):
+        ports.check("HIREFLOW_PORT", taken, ours=[taken + 1])
+
+
 def test_a_fixed_port_that_is_taken_is_an_error_that_names_it(taken: int) -> None:
     with pytest.raises(CloudError, match=rf"port {taken} \(HIREFLOW_PORT\) is in use .* HIREFLOW_PORT=…"):
         ports.choose("HIREFLOW_PORT", taken, None)

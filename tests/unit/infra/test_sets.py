@@ -34,7 +34,22 @@ def test_a_lock_is_that_of_its_input(name: str) -> None:
 
 @pytest.mark.parametrize("name", lock.NAMES)
 def test_inputs_pin_every_line(name: str) -> None:
-    assert all(lock.pins(line) for line in lock.lines(lock.source(name)))
+    assert lock.unpinned(lock.source(name)) == []
+
+
+@pytest.mark.parametrize("line", ["alpha", "alpha>=1", "alpha==1.*", "alpha[extra]", "alpha @ file:///a.whl", "--pre"])
+def test_an_input_that_is_not_pinned_is_refused(tmp_path: Path, line: str) -> None:
+    included, path = tmp_path / "runtime.in", tmp_path / "local.in"
+    included.write_text("beta[x]==2.0 ; python_version < '3.12'  # why\n")
+    path.write_text(f"-r runtime.in\n{line}\n")
+    including = tmp_path / "aws.in"
+    including.write_text("-r local.in\n")
+    lock.check_pinned([included])
+    with pytest.raises(CloudError) as raised:
+        lock.check_pinned([included, path, including])
+    assert str(raised.value) == (
+        f"nothing was changed: not pinned to a version: {line} (local.in): write NAME==VERSION"
+    )
 
 
 @pytest.mark.parametrize("name", lock.NAMES)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from cli.config import Config
 from infra.errors import CloudError
+from infra.local.commands import Commands
 from infra.local.state import ENV_KEYS, State
 from infra.locks import locked
+from infra.venv import ROOT
 
-VALUES = {key: f"value of {key}" for key in ENV_KEYS}
+VALUES = {key: f"value of {key}" for key in ENV_KEYS} | {"API_URL": "http://127.0.0.1:1/api"}
 
 
 @pytest.fixture
@@ -43,6 +46,30 @@ def test_the_env_file_has_the_documented_keys_and_is_private(state: State) -> No
 def test_without_a_deployment_the_env_file_is_a_clear_error(state: State) -> None:
     with pytest.raises(CloudError, match="make up"):
         state.read_env()
+
+
+def test_an_env_file_that_somebody_has_damaged_is_a_clear_error(state: State) -> None:
+    state.env_file.write_text("API_URL=http://127.0.0.1:1/api\nAPI_TOKEN\n")
+    with pytest.raises(CloudError, match=r"/env lacks AWS_ENDPOINT_URL and .* and API_TOKEN: make up writes it anew"):
+        state.read_env()
+    commands = Commands("local", ROOT, state, print, env={})
+    assert "API" not in commands.status()
+    with pytest.raises(CloudError, match="make up"):
+        commands.check_running()
+
+
+def test_an_env_file_may_come_from_another_editor(state: State) -> None:
+    state.write_env(VALUES)
+    text = state.env_file.read_text()
+    state.env_file.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() + b"\n# mine")
+    assert state.read_env() == VALUES
+    assert Config({}, state.folder).api_url == VALUES["API_URL"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "5"])
+def test_notes_that_somebody_has_damaged_are_none(state: State, text: str) -> None:
+    (state.folder / "cloud.json").write_text(text)
+    assert state.notes() == {}
 
 
 def test_notes_are_merged_forgotten_and_private(state: State) -> None:

@@ -105,10 +105,16 @@ def test_a_name_that_is_none(name: Any, reason: str) -> None:
     assert reason in faults["filename"]
 
 
-@pytest.mark.parametrize("size", [0, -1, MAX_SIZE + 1, 1.0, "1", True, None, [1], 10**400])
+@pytest.mark.parametrize("size", [0, 1, MAX_SIZE])
+def test_a_file_may_be_empty(size: int) -> None:
+    """A load of an empty file succeeds, and so does its check."""
+    assert checked({"dataset": "jobs", "filename": "jobs.csv", "size": size}).size == size
+
+
+@pytest.mark.parametrize("size", [-1, MAX_SIZE + 1, 1.0, "1", True, None, [1], 10**400])
 def test_a_size_that_is_none(size: Any) -> None:
     faults = refused({"dataset": "jobs", "filename": "jobs.csv", "size": size})
-    assert faults == {"size": "size must be a whole number of bytes from 1 to 5368709120"}
+    assert faults == {"size": "size must be a whole number of bytes from 0 to 5368709120"}
 
 
 @pytest.mark.parametrize("dataset", [None, "", "job", "Jobs", "salaries", 1, ["jobs"], {"jobs": 1}])
@@ -165,7 +171,7 @@ def test_a_form_is_for_one_key_a_size_and_a_time() -> None:
     assert timedelta(hours=1) <= expires - before <= timedelta(hours=1, seconds=10)
     fixed = {name: value for item in policy["conditions"] if isinstance(item, dict) for name, value in item.items()}
     others = [item for item in policy["conditions"] if not isinstance(item, dict)]
-    assert others == [["content-length-range", 1, 12]]
+    assert others == [["content-length-range", 0, 12]]
     signing = {name: form.fields[name] for name in form.fields if name not in ("policy", "x-amz-signature")}
     assert fixed == {"bucket": "the-landing", **signing}
     assert fixed["key"] == "uploads/7/jobs-é.csv"

@@ -1,0 +1,68 @@
+"""The two servers of a stage change their ports: each is on its own afterwards, and none is left behind half-way."""
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from infra.errors import CloudError
+from infra.local import ports
+from infra.local.cloud import Embedded, Services
+from infra.local.state import State
+from infra.settings.chosen import choose
+
+Up = Callable[[Mapping[str, int]], tuple[int, int]]
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
+    found = State(tmp_path_factory.mktemp("stage"))
+    try:
+        yield found
+    finally:
+        Embedded(found).clean(print)
+
+
+@pytest.fixture
+def up(state: State) -> Up:
+    """Starts or moves the servers with these settings. Returns the ports of AWS and Postgres."""
+
+    def run(fixed: Mapping[str, int]) -> tuple[int, int]:
+        given = {name: str(port) for name, port in fixed.items()}
+        services: Services = Embedded(state).up(print, choose("local", given, {}))
+        shown = Embedded(state).status()
+        assert services.aws["AWS_ENDPOINT_URL"] == f"http://{shown['AWS']}"
+        assert services.database_url.endswith(f"{shown['Postgres']}/hireflow")
+        return number(shown["AWS"]), number(shown["Postgres"])
+
+    return run
+
+
+def number(place: str | None) -> int:
+    assert place is not None
+    return int(place.rpartition(":")[2])
+
+
+def test_a_port_may_be_fixed_that_the_other_server_has_or_remembers(state: State, up: Up) -> None:
+    _, of_postgres = up({})
+    # While both run.
+    of_aws, moved = up({"HIREFLOW_PORT": of_postgres})
+    assert of_aws == of_postgres != moved
+    # After a stop: Postgres starts first, and remembers a port that is free then.
+    Embedded(state).down(print)
+    assert state.notes()["pg_port"] == moved
+    of_aws, elsewhere = up({"HIREFLOW_PORT": moved})
+    assert of_aws == moved != elsewhere
+    # The other way round, with AWS on the port that Postgres is to have, and both at once.
+    assert up({"HIREFLOW_PG_PORT": moved, "HIREFLOW_PORT": elsewhere}) == (elsewhere, moved)
+
+
+def test_nothing_moves_as_long_as_one_port_is_wrong(state: State, up: Up) -> None:
+    before = up({})
+    with socket.socket() as foreign:
+        foreign.bind((ports.HOST, 0))
+        foreign.listen()
+        wanted = {"HIREFLOW_PORT": before[1], "HIREFLOW_PG_PORT": foreign.getsockname()[1]}
+        with pytest.raises(CloudError, match="is in use by another process"):
+            up(wanted)
+    assert tuple(number(Embedded(state).status()[name]) for name in ("AWS", "Postgres")) == before
