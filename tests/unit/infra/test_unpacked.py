@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipInfo
 
 import pytest
 
@@ -20,7 +21,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
         folder = tmp_path / name
         (folder / "code").mkdir(parents=True)
         with SharedZipFile(folder / "code.zip", "w") as archive:
-            archive.writestr("package/app.py", code)
+            archive.writestr(ZipInfo("package/app.py"), code)  # with the same time in every archive
         with SharedZipFile(folder / "code.zip") as archive:
             archive.extractall(folder / "code")
         return folder
