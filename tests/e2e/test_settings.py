@@ -1,6 +1,7 @@
 """A stage keeps the settings that it was given, and none that is wrong reaches it."""
 
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -127,3 +128,5 @@ def test_chalice_local_serves_the_api_with_what_up_has_deployed(cloud: Cloud, mo
             assert answer("/department/hires/years") == b'{"years": []}'
         finally:
             served.terminate()
+    assert served.returncode == 128 + signal.SIGTERM
+    assert ports.is_free(port)  # `chalice local` has ended with the command that began it
