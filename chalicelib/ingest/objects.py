@@ -108,8 +108,8 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
         if staged is None:
             return False
         counts = Completion(attempt, staged, rejects).run()
-        if attempt.claim.tried_before and not (counts and counts.rejected):
-            rejects.remove()  # an earlier attempt may have reported what is no longer wrong
+        if (attempt.claim.tried_before or rejects.is_stored) and not (counts and counts.rejected):
+            rejects.remove()  # this or an earlier attempt reported what no longer counts
         work = {"attempt": attempt.claim.attempt, "seconds": round(attempt.work_time.seconds(), 3)}
         _log.info("load succeeded" if counts else "load skipped", extra=work | vars(counts or Counts()))
         ended("succeeded" if counts else "skipped", counts)

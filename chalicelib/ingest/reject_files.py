@@ -72,7 +72,7 @@ class RejectFile:
         self._metadata = correlation.metadata(load.load_id, load.correlation_id)
         self._head = {"load_id": load.load_id, "dataset": load.dataset.name, "source": load.source}
         self._writer: Writer | None = None
-        self._is_complete = False
+        self.is_stored = False
 
     def add(self, reject: Reject) -> None:
         self._write(self.line(reject))
@@ -85,18 +85,18 @@ class RejectFile:
         self.reasons = reasons
 
     def complete(self) -> str | None:
-        """Store the file, once; returns its key, or None where there was nothing to report."""
+        """Store the file, once however often it is called; returns its key, or None if there is nothing to report."""
         if self._writer is None:
             return None
-        if not self._is_complete:
+        if not self.is_stored:
             self._writer.complete()
-            self._is_complete = True
+            self.is_stored = True
         return self.key
 
     def abort(self) -> None:
         """Give up what has been sent so far. A file that was completed stays: its load may have been
         committed although nobody heard of it, and another attempt overwrites or removes it."""
-        if self._writer is not None:
+        if self._writer is not None and not self.is_stored:
             self._writer.abort()
 
     def remove(self) -> None:

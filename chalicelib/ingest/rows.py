@@ -23,6 +23,16 @@ LOCK_TIMEOUT = 10.0  # seconds that a request waits for locks, all of them toget
 TRIES = 4
 
 
+@dataclass(frozen=True)
+class SentRows:
+    """The rows of a request. `source` is what the history calls it."""
+
+    dataset: Dataset
+    rows: Sequence[Any]
+    source: str
+    correlation_id: str | None = None
+
+
 @dataclass
 class Upload:
     """What became of a request's rows; `ids` has the id of every accepted row, None of a rejected one."""
@@ -51,25 +61,21 @@ class Upload:
 def upload(
     database: Database,
     storage: Storage,
-    dataset: Dataset,
-    rows: Sequence[Any],
-    source: str,
+    sent: SentRows,
     *,
     grace: timedelta,
     lock_timeout: float = LOCK_TIMEOUT,
-    correlation_id: str | None = None,
 ) -> Upload:
     """Check, merge and record the rows of one request, whole or not at all.
 
     Raises LockTimeout when others hold the tables for over `lock_timeout` seconds, DatabaseUnavailable,
     StorageUnavailable when the rejects cannot be stored; nothing has been written then.
     """
-    checked = check_objects(dataset, rows)
+    checked = check_objects(sent.dataset, sent.rows)
     with database.session() as session:
-        patience = Patience(lock_timeout)
-        result = _Request(session, storage, dataset, rows, checked, source, correlation_id, patience).upload()
+        result = _Request(session, storage, sent, checked, Patience(lock_timeout)).upload()
         if result.counts.inserted:
-            _heal(session, dataset, grace)
+            _heal(session, sent.dataset, grace)
     return result
 
 
@@ -103,12 +109,17 @@ class _Request:
 
     session: Session
     storage: Storage
-    dataset: Dataset
-    rows: Sequence[Any]
+    sent: SentRows
     checked: list[Checked]
-    source: str
-    correlation_id: str | None
     patience: Patience
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.sent.dataset
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        return self.sent.rows
 
     def upload(self) -> Upload:
         """Whole or not at all; tried again where a concurrent change came between."""
@@ -184,11 +195,12 @@ class _Request:
 
     def _record(self, result: Upload) -> int:
         """The load of this request, its reject file stored before the transaction commits."""
+        sent = self.sent
         load_id, at = outcomes.record_request(
-            self.session, self.dataset, self.source, result.counts, self.correlation_id
+            self.session, sent.dataset, sent.source, result.counts, sent.correlation_id
         )
         if result.rejects:
-            load = ReportedLoad(self.dataset, load_id, self.source, at, self.correlation_id)
+            load = ReportedLoad(sent.dataset, load_id, sent.source, at, sent.correlation_id)
             file = RejectFile(self.storage.errored, load, place="index")
             for reject in result.rejects:
                 file.add(reject)

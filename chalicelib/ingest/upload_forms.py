@@ -75,7 +75,7 @@ def cancel_upload(database: Database, storage: Storage, load_id: int) -> None:
             _refuse_to_cancel(session, storage, load_id)
             return
         key = source.removeprefix(storage.landing.url(""))
-        if any(listed.key == key for listed in storage.landing.objects(key)):
+        if any(found.key == key for found in storage.landing.objects(key)):
             raise TooLate(f"the file of load {load_id} has arrived: it goes on")
 
 
@@ -105,8 +105,8 @@ def checked(body: Any) -> Order:
     faults += [{"field": None, "reason": reason} for reason in unknown]
     if faults:
         raise _refused(faults)
-    ordered = DATASETS[dataset]
-    return Order(ordered, named_for(ordered, name), size)
+    found = DATASETS[dataset]
+    return Order(found, named_for(found, name), size)
 
 
 def fault_of_name(name: Any) -> str | None:

@@ -12,7 +12,7 @@ from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import Conflict, DatabaseUnavailable, LoadBusy
 from chalicelib.ingest import orphans
-from chalicelib.ingest.rows import upload
+from chalicelib.ingest.rows import SentRows, upload
 from chalicelib.loads import object_versions
 from chalicelib.recovery import upkeep
 from infra.local.postgres import Postgres
@@ -270,7 +270,7 @@ def test_the_sweep_removes_reject_files_that_no_load_names(
 
     landing.s3.before = lose_the_connection
     with pytest.raises(DatabaseUnavailable):
-        upload(database, storage, departments, [{"id": 2, "department": ""}], "api", grace=GRACE)
+        upload(database, storage, SentRows(departments, [{"id": 2, "department": ""}], "api"), grace=GRACE)
     landing.s3.before = None
     failed = landing.upload("departments_2.csv", "2,Ops\nx,y\n")
     running = landing.upload("departments_3.csv", "3,Law\nx,y\n")

@@ -12,7 +12,7 @@ from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LockTimeout
 from chalicelib.ingest.completion import MERGE_TRIES
-from chalicelib.ingest.rows import upload
+from chalicelib.ingest.rows import SentRows, upload
 from tests.integration.landing import GRACE, Landing, counts
 
 KEY = "hired_employees.csv"
@@ -54,7 +54,11 @@ def test_other_writers_of_the_dataset_commit_meanwhile(landing: Landing, others:
 
     def write() -> None:
         answer = upload(
-            others.database, landing.s3.storage, DATASETS["hired_employees"], [row], "api", grace=GRACE, lock_timeout=1
+            others.database,
+            landing.s3.storage,
+            SentRows(DATASETS["hired_employees"], [row], "api"),
+            grace=GRACE,
+            lock_timeout=1,
         )
         written.append(answer.counts.inserted)
 

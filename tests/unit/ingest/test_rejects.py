@@ -72,6 +72,18 @@ def test_no_rejects_no_file() -> None:
     assert bucket.objects == {}
 
 
+def test_a_file_is_stored_once_however_often_its_load_tries_to_commit() -> None:
+    bucket = Memory()
+    file = RejectFile(cast(Bucket, bucket), ReportedLoad(JOBS, 7, "s3://b/k", datetime.now(UTC)))
+    file.add(Reject(1, (Problem("job", "is missing"),), b"1,", None))
+    assert file.complete() == file.key
+    stored = bucket.objects.pop(file.key)
+    file.abort()
+    assert stored.count(b"\n") == 1
+    assert file.complete() == file.key
+    assert bucket.objects == {}
+
+
 def test_fields_are_named_once() -> None:
     problems = (
         Problem("job", "is missing"),
