@@ -7,15 +7,18 @@ The order of its locks:
    reading, and other writers of the dataset commit meanwhile.
 3. The dataset's table, SHARE ROW EXCLUSIVE (`merge.lock_table`), for the merge, the history and the commit.
 
-Requests and healing lock the table first and the parents second. The two orders cannot meet in a deadlock. KEY SHARE
-does not conflict with itself, so a writer that holds the table never waits for our parents. Loads of parents lock
-*their* table, which does not conflict with the ROW SHARE of our statements, and change parents in no way that conflicts
-with KEY SHARE. Who deletes a parent waits for us in step 1 to 3, and holds only that parent, and others that it
-deletes. Two of those can meet in a deadlock, before anything is reported. An operator who deletes children and then
-their parents in one transaction can meet us in step 3: Postgres ends one of both, and the attempt is made again.
+Requests and healing (`rows`, `orphans`) lock the table first and parents second. That is the opposite order, but it
+cannot lead to a deadlock with us: KEY SHARE does not conflict with KEY SHARE, so whoever holds the table never waits
+for our parents. Writers of parents:
+- A load of parents locks *their* table, which does not conflict with the ROW SHARE that our statements take on it. It
+  changes no ids, so its changes pass ours, too.
+- Whoever deletes a parent, or gives it another id, waits until we have committed. If it holds one parent that we want,
+  and wants one that we hold, Postgres ends one of us. That is in step 1, before anything is reported.
+- An operator who deletes children, and in the same transaction their parents, may wait for our parents while we wait
+  for the table. Postgres ends one of us. If it is this attempt, the next one finds the parents gone.
 
-Step 1 and step 3 each have a savepoint: after a deadlock or a time-out they are undone and tried again by themselves,
-so that nothing is reported twice.
+Steps 1 and 3 each have a savepoint. After a deadlock or a time-out, such a step alone is undone and tried again, so
+that nothing is reported twice.
 """
 
 from collections.abc import Callable
