@@ -47,22 +47,20 @@ app.register_blueprint(docs_routes.routes)  # GET /openapi.json, /docs
 
 @app.on_s3_event(bucket=os.environ.get("LANDING_BUCKET", "landing"), events=["s3:ObjectCreated:*"], name="ingest")
 def ingest(event: S3Event) -> None:
-    from chalicelib.ingest.objects import ingest_object
-    from chalicelib.ingest.resumable import Continuing
-    from chalicelib.ingest.sources import created_objects
+    from chalicelib.ingest.events import created_objects
+    from chalicelib.ingest.handover import HandoverPolicy
+    from chalicelib.ingest.objects import Ingestion, ingest_object
 
-    def again() -> None:
+    def invoke_again() -> None:
         context: Any = event.context
         parts.functions.invoke_later(context.invoked_function_arn, event.to_dict())
 
     parts = services()
+    handover = HandoverPolicy(parts.settings.continue_from, invoke_again)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
-    continuing = Continuing(parts.settings.continue_from, again)
+    ingestion = Ingestion(parts.database, parts.storage, grace, handover, watch)
     for created in created_objects(event.to_dict()):
-        seconds = _seconds_left(event.context)
-        if not ingest_object(
-            parts.database, parts.storage, created, grace=grace, seconds=seconds, watch=watch, continuing=continuing
-        ):
+        if not ingest_object(ingestion, created, seconds=_seconds_left(event.context)):
             return  # to the invocation that has the event now
 
 

@@ -257,7 +257,7 @@ def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 _API = "import chalicelib.api, app; app.app"
 _INGEST = (
-    "import app; from chalicelib.ingest import objects, sources; from chalicelib.services import services;"
+    "import app; from chalicelib.ingest import events, objects; from chalicelib.services import services;"
     "services().storage.landing._client()"
 )
 _EAGER = "import chalice.app, pg8000.native, boto3; boto3.client('s3')"

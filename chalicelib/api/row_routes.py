@@ -9,7 +9,7 @@ from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import TooLarge, Unprocessable
-from chalicelib.ingest.rows import Upload, upload
+from chalicelib.ingest.rows import SentRows, Upload, upload
 from chalicelib.services import services
 
 MAX_ROWS = 1000
@@ -18,15 +18,8 @@ routes = Blueprint(__name__)
 
 def _upload(dataset: Dataset, rows: list[Any], path: str) -> Upload:
     parts = services()
-    return upload(
-        parts.database,
-        parts.storage,
-        dataset,
-        rows,
-        f"api:/{dataset.route}/{path}",
-        grace=parts.settings.orphan_grace,
-        correlation_id=correlation_id(routes.current_request),
-    )
+    sent = SentRows(dataset, rows, f"api:/{dataset.route}/{path}", correlation_id(routes.current_request))
+    return upload(parts.database, parts.storage, sent, grace=parts.settings.orphan_grace)
 
 
 def _single(dataset: Dataset) -> Callable[[], Response]:

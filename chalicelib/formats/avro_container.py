@@ -36,21 +36,21 @@ class Container:
     """
 
     def __init__(self, stream: Readable, expansion: Expansion | None = None) -> None:
-        self._source = _Source(stream)
+        self._input = _Input(stream)
         self._expansion = expansion
-        metadata, self._sync = _header(self._source)
+        metadata, self._sync = _header(self._input)
         self.schema = metadata.get("avro.schema", b"")
         self._decompress = _codec(metadata.get("avro.codec", b"null"))
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
-        source = self._source
-        while source.more():
-            count = source.length(MAX_BLOCK)
-            packed = source.exactly(source.length(MAX_BLOCK))
+        stream = self._input
+        while stream.more():
+            count = stream.length(MAX_BLOCK)
+            packed = stream.exactly(stream.length(MAX_BLOCK))
             block = self._decompress(packed)
             if self._expansion:
                 self._expansion.add(len(packed), len(block))
-            if source.exactly(len(self._sync)) != self._sync:
+            if stream.exactly(len(self._sync)) != self._sync:
                 raise damaged()
             yield count, block
 
@@ -59,23 +59,23 @@ def damaged() -> LoadError:
     return LoadError("the Avro file is damaged")
 
 
-def _header(source: "_Source") -> tuple[dict[str, bytes], bytes]:
+def _header(stream: "_Input") -> tuple[dict[str, bytes], bytes]:
     """Metadata and sync marker: a map of blocks of entries, closed by an empty block."""
-    if source.exactly(len(_MAGIC), short="the file is not an Avro file") != _MAGIC:
+    if stream.exactly(len(_MAGIC), short="the file is not an Avro file") != _MAGIC:
         raise LoadError("the file is not an Avro file")
     metadata: dict[str, bytes] = {}
     room = _MAX_HEADER
-    while count := source.long():
+    while count := stream.long():
         if count < 0:  # a negative count is followed by the size of the block, which only a skipping reader needs
-            source.long()
+            stream.long()
         if len(metadata) + abs(count) > _MAX_ENTRIES:
             raise damaged()
         for _ in range(abs(count)):
-            name = source.exactly(source.length(room))
-            value = source.exactly(source.length(room - len(name)))
+            name = stream.exactly(stream.length(room))
+            value = stream.exactly(stream.length(room - len(name)))
             room -= len(name) + len(value)
             metadata[name.decode("utf-8", "replace")] = value
-    return metadata, source.exactly(16)
+    return metadata, stream.exactly(16)
 
 
 def _codec(name: bytes) -> Callable[[bytes], bytes]:
@@ -108,7 +108,7 @@ def _inflated(decompressor: Decompressor, data: bytes) -> bytes:
     return block
 
 
-class _Source:
+class _Input:
     """The stream, buffered, with every length checked."""
 
     def __init__(self, stream: Readable) -> None:

@@ -41,7 +41,7 @@ from chalicelib.formats.csv_patterns import (
     clean_lines,
 )
 
-CHUNK = 256 * 1024  # bytes asked of the source at a time
+CHUNK = 256 * 1024  # bytes asked of the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, terminator not counted
 BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
@@ -52,15 +52,16 @@ BAD_QUOTING = Problem(None, "a quote stands inside an unquoted field or text fol
 
 
 @dataclass(frozen=True)
-class Position:
-    """A place between two records: how many bytes and physical lines stand before it, and whether any record does."""
+class Checkpoint:
+    """A place between two records, where another reader can go on: the bytes and physical lines before it, and whether
+    any record stands before it."""
 
     offset: int = 0
     lines: int = 0
     records: bool = False
 
 
-BEGINNING = Position()
+BEGINNING = Checkpoint()
 
 
 @dataclass(frozen=True)
@@ -123,21 +124,20 @@ def split(raw: bytes) -> tuple[bytes, ...]:
 
 
 class Reader:
-    """Reads `source` once. Physical lines are covered in order, without gaps, by the tokens.
+    """Reads `stream` once. The tokens cover the physical lines in order and without gaps.
 
-    `source` holds what comes after `start`: the file from its beginning, or from where an earlier reader had got to.
+    `stream` holds what comes after `start`: the whole file, or the part that an earlier reader has not read.
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        source: Readable,
+        stream: Readable,
         *,
-        start: Position = BEGINNING,
-        chunk: int = CHUNK,
+        start: Checkpoint = BEGINNING,
         fast: bool = True,
     ) -> None:
-        self._dataset, self._source, self._chunk = dataset, source, chunk
+        self._dataset, self._stream = dataset, stream
         self._clean = clean_lines(dataset) if fast else None
         self._buffer = b""
         self._before = start.offset  # bytes of the file before the buffer
@@ -148,7 +148,7 @@ class Reader:
 
     @property
     def offset(self) -> int:
-        """Bytes before the end of the last token, one too many where the file's last line lacks its end."""
+        """Bytes before the end of the last token; one too many if the file's last line has no line break."""
         return self._before + self._position
 
     def __iter__(self) -> Iterator[Token]:
@@ -174,10 +174,10 @@ class Reader:
             self._position = len(BOM)
 
     def _more(self) -> bool:
-        """Read on; False when the source is used up, where a missing last newline is supplied."""
+        """Read on. False at the end of the stream, where a missing last newline is supplied."""
         if self._ended:
             return False
-        data = self._source.read(self._chunk)
+        data = self._stream.read(CHUNK)
         rest = self._buffer[self._position :]
         self._before += self._position
         if data:
@@ -295,9 +295,9 @@ class Reader:
         self._line += lines
 
 
-def _miscounted(wanted: int, found: int) -> Problem:
-    general = f"expected {wanted} fields, found {'fewer' if found < wanted else 'more'}"
-    return Problem(None, f"expected {wanted} fields, found {found}", general)
+def _miscounted(wanted: int, sent: int) -> Problem:
+    general = f"expected {wanted} fields, found {'fewer' if sent < wanted else 'more'}"
+    return Problem(None, f"expected {wanted} fields, found {sent}", general)
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -8,11 +8,12 @@ from chalicelib.formats.csv_reader import BOM, CHUNK, MAX_RECORD, Record, split
 class Seeker:
     """The second reading of a file, for the records on given lines (ascending, each known to be well-formed).
 
-    It only counts lines, which is several times faster than parsing them again.
+    It only counts lines, which is several times faster than parsing them again. Besides the record that was asked for,
+    it holds one chunk of lines.
     """
 
-    def __init__(self, source: Readable, *, chunk: int = CHUNK) -> None:
-        self._source, self._chunk = source, chunk
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
         self._first = 1  # number of the first of `_lines`
         self._lines = [b""]  # the last one is unfinished
         self._started = False
@@ -42,7 +43,7 @@ class Seeker:
 
     def _next_lines(self, keep: int | None = None) -> bool:
         """Read more lines; False at the end of the file. Drop the lines before `keep`, or all complete lines."""
-        data = self._source.read(self._chunk)
+        data = self._stream.read(CHUNK)
         if not data and not self._lines[-1]:
             return False
         kept = len(self._lines) - 1 if keep is None else keep - self._first

@@ -1,6 +1,6 @@
-"""The two forms in which rows go to COPY: text, which clean CSV lines are already in, and binary.
+"""The two formats in which rows go to COPY: text, which clean CSV lines are already in, and binary.
 
-A row of NULLs stands for a line that carries no valid row (see `staging`).
+A row of NULLs stands for a line that carries no valid row (see `ingest.stager`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,13 +17,13 @@ _ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "\n": "\\n", "\r": "\\r", "\
 
 
 @dataclass(frozen=True)
-class Form:
+class CopyFormat:
     """COPY's options, what begins and ends every COPY, and a row of NULLs."""
 
     options: str
     head: bytes
     tail: bytes
-    nothing: Callable[[Dataset], bytes]
+    null_row: Callable[[Dataset], bytes]
 
 
 def copy_line(values: Iterable[Value | None]) -> bytes:
@@ -57,14 +57,14 @@ def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
     return b"".join(chain.from_iterable(zip(*pieces, strict=True)))
 
 
-def _no_line(dataset: Dataset) -> bytes:
+def _null_line(dataset: Dataset) -> bytes:
     return copy_line(repeat(None, len(dataset.columns)))
 
 
-def _no_row(dataset: Dataset) -> bytes:
+def _null_tuple(dataset: Dataset) -> bytes:
     width = len(dataset.columns)
     return Struct(f"!h{width}i").pack(width, *repeat(-1, width))
 
 
-TEXT = Form("FORMAT text, DELIMITER ','", b"", b"", _no_line)
-BINARY = Form("FORMAT binary", b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff", _no_row)
+TEXT = CopyFormat("FORMAT text, DELIMITER ','", b"", b"", _null_line)
+BINARY = CopyFormat("FORMAT binary", b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff", _null_tuple)

@@ -1,4 +1,5 @@
 """A row's way into its table: an object or a request is read, checked, staged and merged, and rejects are reported.
 
-It imports `core`, `cloud`, `formats` and `loads`. Start with `objects` for files and with `rows` for requests.
+It imports `core`, `cloud`, `formats` and `loads`. Start with `objects` for files: it stages (`at_once` or `resumable`),
+then completes the load (`completion`), and what goes wrong is up to `failures`. Start with `rows` for requests.
 """

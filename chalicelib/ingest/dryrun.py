@@ -12,10 +12,13 @@ from typing import Any
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.rules import missing_parent
-from chalicelib.ingest import merge, staging
-from chalicelib.ingest.missing import MissingReport
-from chalicelib.ingest.rejects import FirstRecords, Reasons, Reject
-from chalicelib.ingest.sources import Source
+from chalicelib.ingest import merge, parents, staging_table
+from chalicelib.ingest.file_types import FileType, RecordSeeker
+from chalicelib.ingest.orphan_report import OrphanReport
+from chalicelib.ingest.reject_files import FirstRecords
+from chalicelib.ingest.rejects import Reasons, Reject
+from chalicelib.ingest.stager import Stager
+from chalicelib.ingest.staging_table import StagingTable
 from chalicelib.loads.outcomes import Counts
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ; {}; SET TRANSACTION READ ONLY"
@@ -36,17 +39,17 @@ def dry_run(database: Database, dataset: Dataset, body: bytes, *, zipped: bool, 
 
     Raises LoadError where it is not sound gzip, OutOfTime, DatabaseUnavailable.
     """
-    source = Source(dataset, ".csv.gz" if zipped else ".csv")
+    file_type = FileType(dataset, ".csv.gz" if zipped else ".csv")
     sample = _Sample(FirstRecords(limit))
-    with database.transaction(_BEGIN.format(staging.creation(dataset, on_commit="DROP"))) as session:
-        stager = staging.Stager(dataset, source.tokens(io.BytesIO(body)), sample, source.form)
+    with database.transaction(_BEGIN.format(staging_table.creation(dataset, on_commit="DROP"))) as session:
+        stager = Stager(StagingTable(dataset, file_type.copy_format), file_type.tokens(io.BytesIO(body)), sample)
         for _ in stager.run(session):
             pass  # nobody is told of progress
-        staging.analyze(session)
-        parents = _Parents.of(dataset)
-        missing = _report_missing(session, source, parents, body, sample) if parents else 0
-        valid = parents.present if parents else "staging"
-        counts = merge.preview(session, dataset, valid).counts(stager.received, stager.rejected + missing)
+        staging_table.analyze(session)
+        orphans = _Orphans.of(session, dataset) if dataset.references else None
+        orphan_count = _report(session, orphans, sample, file_type.seeker(io.BytesIO(body))) if orphans else 0
+        valid = orphans.others if orphans else staging_table.TEMPORARY
+        counts = merge.preview(session, dataset, valid).counts(stager.received, stager.rejected + orphan_count)
     return Outcome(counts, sample.reasons.counted(), sample.first.records)
 
 
@@ -67,43 +70,40 @@ class _Sample:
 
 
 @dataclass(frozen=True)
-class _Parents:
-    """Staged rows `s` beside their parents, as fragments of SQL; `absent` by column."""
+class _Orphans:
+    """The staged rows `s` that only lack parents, as fragments of SQL. `absent` has a condition for each column."""
 
-    joined: str
+    dataset: Dataset
     absent: dict[str, str]
 
     @classmethod
-    def of(cls, dataset: Dataset) -> "_Parents | None":
-        """None where the dataset refers to no other."""
-        joined, absent = "staging s", {}
-        for column, parent in dataset.references:
-            joined += f" LEFT JOIN {parent} of_{column.name} ON of_{column.name}.id = s.{column.name}"
-            absent[column.name] = f"of_{column.name}.id IS NULL"
-        return cls(f"{joined} WHERE s.id IS NOT NULL", absent) if absent else None
+    def of(cls, session: Session, dataset: Dataset) -> "_Orphans":
+        return cls(dataset, parents.absent(session, dataset, staging_table.TEMPORARY, lock=False))
 
     @property
-    def present(self) -> str:
+    def rows(self) -> str:
+        return f"{staging_table.TEMPORARY} s WHERE s.id IS NOT NULL AND ({self._lacking})"
+
+    @property
+    def others(self) -> str:
         """The rows that have all their parents, to stand in FROM."""
-        return f"(SELECT s.* FROM {self.joined} AND NOT ({self.lacking})) valid"
+        return f"(SELECT s.* FROM {staging_table.TEMPORARY} s WHERE s.id IS NOT NULL AND NOT ({self._lacking})) valid"
 
     @property
-    def lacking(self) -> str:
+    def _lacking(self) -> str:
         return " OR ".join(self.absent.values())
 
 
-def _report_missing(session: Session, source: Source, parents: _Parents, body: bytes, sample: _Sample) -> int:
+def _report(session: Session, orphans: _Orphans, sample: _Sample, seeker: RecordSeeker) -> int:
     """Count the rows that only lack parents, by reason, and show the first ones; how many there are."""
-    lacking = f"FROM {parents.joined} AND ({parents.lacking})"
-    each = "".join(f", count(*) FILTER (WHERE {absent})" for absent in parents.absent.values())
-    [[total, *counted]] = session.run(f"SELECT count(*){each} {lacking}")
-    for column, rows in zip(parents.absent, counted, strict=True):
+    each = "".join(f", count(*) FILTER (WHERE {absent})" for absent in orphans.absent.values())
+    [[total, *counted]] = session.run(f"SELECT count(*){each} FROM {orphans.rows}")
+    for column, rows in zip(orphans.absent, counted, strict=True):
         if rows:
             sample.reasons.add((missing_parent(column, 0),), rows)
     if total and sample.first.wanted:
-        told = ", ".join(f"CASE WHEN {absent} THEN s.{name} END" for name, absent in parents.absent.items())
-        first = f"SELECT s.seq, {told} {lacking} ORDER BY s.seq LIMIT {sample.first.wanted}"
-        seeker = source.seeker(io.BytesIO(body))
-        report = MissingReport(source.dataset, seeker, list(parents.absent), sample.show)
+        ids = ", ".join(f"CASE WHEN {absent} THEN s.{name} END" for name, absent in orphans.absent.items())
+        first = f"SELECT s.seq, {ids} FROM {orphans.rows} ORDER BY s.seq LIMIT {sample.first.wanted}"
+        report = OrphanReport(orphans.dataset, seeker, list(orphans.absent), sample.show)
         session.copy_out(f"COPY ({first}) TO STDOUT", report)
     return int(total)

@@ -1,21 +1,19 @@
 """Set-based SQL between staged rows and a dataset's table, made from the declaration.
 
-Who calls these holds the table's lock (`lock_table`), so that what one statement finds is still true
-in the next: one writer per dataset, readers pass. Rows come from a *source*: anything that can stand
+Who calls these holds the table's lock (`lock_table`), so that what one statement sees is still true
+in the next: one writer per dataset, readers pass. Rows come from a *relation*: anything that can stand
 in FROM and has `seq` and the dataset's columns.
 
-Foreign keys are checked set-wise: row triggers take most of the time of a bulk load. `lock_parents`
-locks the referenced parents with FOR KEY SHARE, the lock the triggers themselves take, and only rows
-whose parents that statement *returned* may be written; a parent merely seen by a later join could be
-deleted by then. Where the role may not skip the triggers they run as well.
+Foreign keys are checked set-wise (`parents`): row triggers take most of the time of a bulk load. Every
+row that is merged has parents that this transaction has locked. Where the role may not skip the
+triggers they run as well.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from chalicelib.cloud.database import Session, lock_timeout
 from chalicelib.core.datasets import MAX_ID, Dataset
-from chalicelib.core.rules import Value
 from chalicelib.loads.outcomes import Counts
 
 
@@ -64,7 +62,7 @@ def wait_at_most(session: Session, timeout: float) -> None:
     session.run(lock_timeout(timeout))
 
 
-def upsert(session: Session, dataset: Dataset, source: str, **params: object) -> Merged:
+def upsert(session: Session, dataset: Dataset, relation: str, **params: object) -> Merged:
     """Insert unknown ids, update rows that differ, leave identical ones alone; the last of an id wins.
 
     One statement, for a request's few rows; it also drops the orphans that they outdate. Every row's
@@ -78,7 +76,7 @@ def upsert(session: Session, dataset: Dataset, source: str, **params: object) ->
     )
     [[distinct, updated, inserted]] = session.run(
         f"""
-        WITH w AS MATERIALIZED ({_last_rows(dataset, source)}), changed AS (
+        WITH w AS MATERIALIZED ({_last_rows(dataset, relation)}), changed AS (
             UPDATE {dataset.name} t SET {columns.assignments} FROM w WHERE t.id = w.id AND {columns.differ} RETURNING 1
         ), added AS (
             INSERT INTO {dataset.name} ({names}) SELECT {names} FROM w
@@ -91,7 +89,7 @@ def upsert(session: Session, dataset: Dataset, source: str, **params: object) ->
     return Merged(distinct, inserted, updated)
 
 
-def load(session: Session, dataset: Dataset, source: str) -> Merged:
+def load(session: Session, dataset: Dataset, relation: str) -> Merged:
     """`upsert` for the many rows of a temporary table, which looks first and then does only what is needed.
 
     Where every id is larger than all in use, as in a first load and in most later ones, there is
@@ -99,28 +97,28 @@ def load(session: Session, dataset: Dataset, source: str) -> Merged:
     """
     _plan_for_many(session)
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
-    rows = _last_rows(dataset, source)
+    rows = _last_rows(dataset, relation)
     insert = f"INSERT INTO {dataset.name} ({names}) SELECT {names} FROM ({rows}) w"
-    if _all_new(session, dataset, source):
+    if _all_new(session, dataset, relation):
         inserted = session.affected(insert)  # which need not be counted before
         return Merged(inserted, inserted, 0)
-    found = _compared(session, dataset, source)
-    if found.updated:
+    differences = _compared(session, dataset, relation)
+    if differences.updated:
         session.run(
             f"UPDATE {dataset.name} t SET {columns.assignments} FROM ({rows}) w WHERE t.id = w.id AND {columns.differ}"
         )
-    if found.inserted:
+    if differences.inserted:
         session.run(f"{insert} WHERE NOT EXISTS (SELECT FROM {dataset.name} t WHERE t.id = w.id)")
-    return found
+    return differences
 
 
-def preview(session: Session, dataset: Dataset, source: str) -> Merged:
+def preview(session: Session, dataset: Dataset, relation: str) -> Merged:
     """What `load` would do; nothing is written, and no lock is needed within a snapshot."""
     _plan_for_many(session)
-    if _all_new(session, dataset, source):
-        distinct = session.scalar(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {source} WHERE id IS NOT NULL) w")
+    if _all_new(session, dataset, relation):
+        distinct = session.scalar(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {relation} WHERE id IS NOT NULL) w")
         return Merged(distinct, distinct, 0)
-    return _compared(session, dataset, source)
+    return _compared(session, dataset, relation)
 
 
 def _plan_for_many(session: Session) -> None:
@@ -129,19 +127,19 @@ def _plan_for_many(session: Session) -> None:
     session.run("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL random_page_cost = 1.1")
 
 
-def _all_new(session: Session, dataset: Dataset, source: str) -> bool:
+def _all_new(session: Session, dataset: Dataset, relation: str) -> bool:
     """Whether every id is larger than all in use."""
     largest = session.scalar(f"SELECT max(id) FROM {dataset.name}")
-    return largest is None or (session.scalar(f"SELECT min(id) FROM {source}") or 0) > largest
+    return largest is None or (session.scalar(f"SELECT min(id) FROM {relation}") or 0) > largest
 
 
-def _compared(session: Session, dataset: Dataset, source: str) -> Merged:
-    """The ids of `source` counted by what the table has under them."""
+def _compared(session: Session, dataset: Dataset, relation: str) -> Merged:
+    """The ids of `relation` counted by what the table has under them."""
     differ = _Columns.of(dataset).differ
     [[distinct, new, different]] = session.run(
         "SELECT count(*), count(*) FILTER (WHERE t.id IS NULL),"
         f" count(*) FILTER (WHERE t.id = w.id AND {differ})"
-        f" FROM ({_last_rows(dataset, source)}) w LEFT JOIN {dataset.name} t ON t.id = w.id"
+        f" FROM ({_last_rows(dataset, relation)}) w LEFT JOIN {dataset.name} t ON t.id = w.id"
     )
     return Merged(distinct, new, different)
 
@@ -160,42 +158,10 @@ class _Columns:
         return cls(", ".join(f"{name} = w.{name}" for name in values), f"({old}) IS DISTINCT FROM ({new})")
 
 
-def _last_rows(dataset: Dataset, source: str) -> str:
+def _last_rows(dataset: Dataset, relation: str) -> str:
     """A query for the last row of every id."""
     names = ", ".join(dataset.column_names)
-    return f"SELECT DISTINCT ON (id) {names} FROM {source} WHERE id IS NOT NULL ORDER BY id, seq DESC"
-
-
-def lock_parents(session: Session, parent: str, column: str, source: str) -> str:
-    """Lock the rows of `parent` that `column` of `source` refers to; returns their ids as an array literal.
-
-    An array of constants is searched by hash, which takes half the time of a join.
-    """
-    return str(
-        session.scalar(
-            f"SELECT CAST(coalesce(array_agg(id), '{{}}') AS text) FROM (SELECT id FROM {parent}"
-            f" WHERE id IN (SELECT {column} FROM {source} WHERE id IS NOT NULL) FOR KEY SHARE) locked"
-        )
-    )
-
-
-def set_orphans_apart(session: Session, dataset: Dataset, source: str) -> int:
-    """Move rows of the temporary table `source` without all their parents to the temporary table
-    `missing`, which also has `no_<column>`; returns how many there are."""
-    if not dataset.references:
-        return 0
-    absent = {
-        column.name: f"s.{column.name} <> ALL ('{lock_parents(session, parent, column.name, source)}'::integer[])"
-        for column, parent in dataset.references
-    }
-    flags = ", ".join(f"{condition} AS no_{name}" for name, condition in absent.items())
-    count = session.affected(
-        f"CREATE TEMP TABLE missing ON COMMIT DROP AS SELECT s.ctid AS place, s.*, {flags} FROM {source} s"
-        f" WHERE s.id IS NOT NULL AND ({' OR '.join(absent.values())})"
-    )
-    if count:
-        session.run(f"ANALYZE missing; DELETE FROM {source} s USING missing m WHERE s.ctid = m.place")
-    return count
+    return f"SELECT DISTINCT ON (id) {names} FROM {relation} WHERE id IS NOT NULL ORDER BY id, seq DESC"
 
 
 def next_ids(session: Session, dataset: Dataset, count: int, taken: Collection[int]) -> list[int]:
@@ -230,12 +196,3 @@ def _lowest_free(session: Session, dataset: Dataset, count: int, top: int, taken
         enough=count + len(taken),
     )
     return [free for [free] in rows if free not in taken][:count]
-
-
-def lock_ids(session: Session, parent: str, ids: Iterable[Value | None]) -> set[Value]:
-    """Those of `ids` that exist in `parent`, locked against deletion until the transaction ends."""
-    wanted = sorted({i for i in ids if isinstance(i, int)})
-    if not wanted:
-        return set()
-    found = session.run(f"SELECT id FROM {parent} WHERE id = ANY(:ids) ORDER BY id FOR KEY SHARE", ids=wanted)
-    return {row[0] for row in found}

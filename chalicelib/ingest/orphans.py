@@ -4,28 +4,55 @@ They wait for the grace period. When their parents arrive they are loaded, unles
 carried their id meanwhile. No signal can be missed: whoever adds parents looks for orphans after its
 commit, whoever adds orphans looks for their parents after its own, and a schedule looks again for
 what a crash between the two left behind.
+
+Healing locks the dataset's table and then the parents, a load the parents and then the table: `completion` explains why
+the two do not meet in a deadlock.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from chalicelib.cloud.database import Session
 from chalicelib.core.datasets import DATASETS, Dataset, children
-from chalicelib.ingest.merge import lock_table, set_orphans_apart, upsert
+from chalicelib.ingest import parents
+from chalicelib.ingest.merge import lock_table, upsert
 
 LOCK_TIMEOUT = 60.0  # seconds
 REQUEST_LIMIT = 20_000  # orphans that an API request heals itself; more are left to the schedule
 REQUEST_LOCK_TIMEOUT = 0.5  # seconds that it waits for their table
 
 
-def remember(session: Session, dataset: Dataset, load_id: int, source: str) -> None:
-    """Keep the rows of the temporary table `missing` as orphans of a load, the last of each id, but for
-    those that a valid row further down in `source` replaces. Part of the load's transaction."""
+def set_apart(session: Session, dataset: Dataset, table: str) -> int:
+    """Move the rows of `table` that lack a parent to the temporary table `missing`, which also has `no_<column>`, and
+    lock the parents of all other rows. Returns how many rows were moved. Part of the load's transaction."""
+    if not dataset.references:
+        return 0
+    conditions = parents.absent(session, dataset, table, lock=True)
+    flags = ", ".join(f"{condition} AS no_{name}" for name, condition in conditions.items())
+    count = session.affected(
+        f"CREATE TEMP TABLE missing ON COMMIT DROP AS SELECT s.ctid AS place, s.*, {flags} FROM {table} s"
+        f" WHERE s.id IS NOT NULL AND ({' OR '.join(conditions.values())})"
+    )
+    if count:
+        session.run(f"ANALYZE missing; DELETE FROM {table} s USING missing m WHERE s.ctid = m.place")
+    return count
+
+
+def listing(columns: Iterable[str]) -> str:
+    """A COPY of the table `missing` for an OrphanReport about these columns."""
+    ids = ", ".join(f"CASE WHEN no_{name} THEN {name} END" for name in columns)
+    return f"COPY (SELECT seq, {ids} FROM missing ORDER BY seq) TO STDOUT"
+
+
+def remember(session: Session, dataset: Dataset, load_id: int, table: str) -> None:
+    """Keep the rows of `missing` as orphans of a load, the last of each id, except those that a valid row further down
+    in `table` replaces. Part of the load's transaction."""
     row = ", ".join(f"'{name}', {name}" for name in dataset.column_names)
     session.run(
         f"""
         INSERT INTO orphans (dataset, id, load_id, "row", rejected_at)
         SELECT DISTINCT ON (id) '{dataset.name}', id, {load_id}, json_build_object({row}), now() FROM missing m
-        WHERE NOT EXISTS (SELECT FROM {source} s WHERE s.id = m.id AND s.seq > m.seq)
+        WHERE NOT EXISTS (SELECT FROM {table} s WHERE s.id = m.id AND s.seq > m.seq)
         ORDER BY id, seq DESC
         ON CONFLICT (dataset, id) DO UPDATE
         SET load_id = excluded.load_id, "row" = excluded."row", rejected_at = excluded.rejected_at
@@ -33,10 +60,10 @@ def remember(session: Session, dataset: Dataset, load_id: int, source: str) -> N
     )
 
 
-def forget(session: Session, dataset: Dataset, source: str) -> None:
-    """Drop the orphans whose id `source` carries validly. Part of the load's transaction."""
+def forget(session: Session, dataset: Dataset, table: str) -> None:
+    """Drop the orphans for whose ids `table` has valid rows. Part of the load's transaction."""
     if dataset.references:
-        session.run(f"DELETE FROM orphans o USING {source} s WHERE o.dataset = '{dataset.name}' AND o.id = s.id")
+        session.run(f"DELETE FROM orphans o USING {table} s WHERE o.dataset = '{dataset.name}' AND o.id = s.id")
 
 
 def heal_children(session: Session, parent: Dataset, grace: timedelta, *, at_most: int | None = None) -> int:
@@ -90,7 +117,7 @@ def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
         f' FROM (SELECT load_id, "row" {waiting}) o CROSS JOIN LATERAL json_to_record(o."row") AS r({columns});'
         "ANALYZE healing"
     )
-    set_orphans_apart(session, dataset, "healing")
+    set_apart(session, dataset, "healing")
     merged = upsert(session, dataset, "healing")  # drops the orphans it loads
     if merged.distinct:
         session.run(

@@ -7,7 +7,7 @@ from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Session
 from chalicelib.core import timestamps
 from chalicelib.core.errors import NotFound
-from chalicelib.ingest.rejects import first_records
+from chalicelib.ingest.reject_files import first_records
 from chalicelib.loads import history
 
 URL_SECONDS = 15 * 60  # for which the URL of a reject file is good

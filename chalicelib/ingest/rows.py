@@ -13,13 +13,24 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.errors import Conflict, LockTimeout, Unavailable
 from chalicelib.core.rules import Checked, Problem, check_objects, missing_parent
-from chalicelib.ingest import merge, orphans
-from chalicelib.ingest.rejects import Reject, RejectFile, row_of_object
+from chalicelib.ingest import merge, orphans, parents
+from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
+from chalicelib.ingest.rejects import Reject, row_of_object
 from chalicelib.loads import outcomes
 from chalicelib.loads.outcomes import Counts
 
 LOCK_TIMEOUT = 10.0  # seconds that a request waits for locks, all of them together
 TRIES = 4
+
+
+@dataclass(frozen=True)
+class SentRows:
+    """The rows of a request. `source` is what the history calls it."""
+
+    dataset: Dataset
+    rows: Sequence[Any]
+    source: str
+    correlation_id: str | None = None
 
 
 @dataclass
@@ -50,25 +61,21 @@ class Upload:
 def upload(
     database: Database,
     storage: Storage,
-    dataset: Dataset,
-    rows: Sequence[Any],
-    source: str,
+    sent: SentRows,
     *,
     grace: timedelta,
     lock_timeout: float = LOCK_TIMEOUT,
-    correlation_id: str | None = None,
 ) -> Upload:
     """Check, merge and record the rows of one request, whole or not at all.
 
     Raises LockTimeout when others hold the tables for over `lock_timeout` seconds, DatabaseUnavailable,
     StorageUnavailable when the rejects cannot be stored; nothing has been written then.
     """
-    checked = check_objects(dataset, rows)
+    checked = check_objects(sent.dataset, sent.rows)
     with database.session() as session:
-        patience = Patience(lock_timeout)
-        result = _Request(session, storage, dataset, rows, checked, source, correlation_id, patience).upload()
+        result = _Request(session, storage, sent, checked, Patience(lock_timeout)).upload()
         if result.counts.inserted:
-            _heal(session, dataset, grace)
+            _heal(session, sent.dataset, grace)
     return result
 
 
@@ -102,12 +109,17 @@ class _Request:
 
     session: Session
     storage: Storage
-    dataset: Dataset
-    rows: Sequence[Any]
+    sent: SentRows
     checked: list[Checked]
-    source: str
-    correlation_id: str | None
     patience: Patience
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.sent.dataset
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        return self.sent.rows
 
     def upload(self) -> Upload:
         """Whole or not at all; tried again where a concurrent change came between."""
@@ -125,9 +137,9 @@ class _Request:
         problems = self._with_missing_parents()
         result.ids = self._with_new_ids(problems)
         result.rejects = [
-            Reject(i, found, _raw(self.rows[i]), row_of_object(self.dataset, self.rows[i]))
-            for i, found in enumerate(problems)
-            if found
+            Reject(i, of_row, _raw(self.rows[i]), row_of_object(self.dataset, self.rows[i]))
+            for i, of_row in enumerate(problems)
+            if of_row
         ]
         names = ("seq", *self.dataset.column_names)
         accepted = [
@@ -147,27 +159,27 @@ class _Request:
             wanted = [row.values[position] for row in self.checked]
             if self.patience.shrunk():
                 merge.wait_at_most(self.session, self.patience.left())
-            known = merge.lock_ids(self.session, parent, wanted)
+            existing = parents.existing(self.session, parent, wanted, lock=True)
             for i, parent_id in enumerate(wanted):
-                if parent_id is not None and parent_id not in known:
+                if parent_id is not None and parent_id not in existing:
                     problems[i] = (*problems[i], missing_parent(column.name, parent_id))
         return problems
 
     def _with_new_ids(self, problems: list[tuple[Problem, ...]]) -> list[int | None]:
         """The id of each acceptable row, a new one where it was left out."""
         ids: list[int | None] = [None] * len(self.checked)
-        nameless = []
+        without_id = []
         for i, row in enumerate(self.checked):
             if not problems[i]:
                 ids[i] = int(row.values[0]) if row.values[0] is not None else None
                 if ids[i] is None:
-                    nameless.append(i)
-        if nameless:
+                    without_id.append(i)
+        if without_id:
             explicit = {row_id for row_id in ids if row_id is not None}
-            new = merge.next_ids(self.session, self.dataset, len(nameless), explicit)
-            for i, row_id in zip(nameless, new, strict=False):
+            new = merge.next_ids(self.session, self.dataset, len(without_id), explicit)
+            for i, row_id in zip(without_id, new, strict=False):
                 ids[i] = row_id
-        for i in nameless:
+        for i in without_id:
             if ids[i] is None:
                 problems[i] = (Problem("id", "cannot be given: all ids are in use"),)
         return ids
@@ -177,18 +189,19 @@ class _Request:
         if not accepted:
             return Counts(received=received, rejected=received)
         columns = ", ".join(f"{c.name} {c.kind.value}" for c in self.dataset.columns)
-        source = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
-        merged = merge.upsert(self.session, self.dataset, source, rows=json.dumps(accepted))
+        relation = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
+        merged = merge.upsert(self.session, self.dataset, relation, rows=json.dumps(accepted))
         return merged.counts(received, rejected=received - len(accepted))
 
     def _record(self, result: Upload) -> int:
         """The load of this request, its reject file stored before the transaction commits."""
-        asked = self.correlation_id
-        load_id, at = outcomes.record_request(self.session, self.dataset, self.source, result.counts, asked)
+        sent = self.sent
+        load_id, at = outcomes.record_request(
+            self.session, sent.dataset, sent.source, result.counts, sent.correlation_id
+        )
         if result.rejects:
-            file = RejectFile(
-                self.storage.errored, self.dataset, load_id, self.source, at, place="index", correlation_id=asked
-            )
+            load = ReportedLoad(sent.dataset, load_id, sent.source, at, sent.correlation_id)
+            file = RejectFile(self.storage.errored, load, place="index")
             for reject in result.rejects:
                 file.add(reject)
             outcomes.record_rejects(self.session, load_id, file.complete() or "", file.reasons.counted())

@@ -49,6 +49,11 @@ class Claim:
     def is_last_attempt(self) -> bool:
         return self.attempt >= MAX_ATTEMPTS
 
+    @property
+    def is_own_backup(self) -> bool:
+        """Whether the object is a backup of ours: an order to restore gives the checksum of its file."""
+        return self.sha256 is not None
+
 
 def claim(
     session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str, *, busy_wait: float = BUSY_WAIT

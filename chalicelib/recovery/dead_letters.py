@@ -16,7 +16,7 @@ from chalicelib.cloud.database import Database
 from chalicelib.cloud.functions import Functions
 from chalicelib.cloud.queues import DeadLetters, Message
 from chalicelib.core.errors import LoadBusy, NotFound, Unprocessable
-from chalicelib.ingest.sources import created_objects
+from chalicelib.ingest.events import created_objects
 from chalicelib.loads import claims
 from chalicelib.loads.object_versions import ObjectCreated
 

@@ -14,8 +14,8 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core import logs
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import StorageUnavailable
-from chalicelib.ingest import orphans, resumable
-from chalicelib.ingest.rejects import file_key, files_between
+from chalicelib.ingest import durable_tables, orphans
+from chalicelib.ingest.reject_files import file_key, files_between
 from chalicelib.ingest.upload_forms import FORM_SECONDS
 from chalicelib.loads import abandoned, announcements, outcomes
 from chalicelib.loads.abandoned import Failed
@@ -54,7 +54,7 @@ def sweep(
     with database.session() as session:
         failed = announcements.expire_uploads(session, upload_wait)
         failed += abandoned.sweep(session, clean_up, restore_wait=restore_wait, retry_wait=retry_wait)
-        resumable.discard_ended(session)
+        durable_tables.discard_ended(session)
         healed = orphans.heal_all(session, grace)
         until = datetime.now(UTC) - stray_wait
         removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)

@@ -13,10 +13,11 @@ from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields, check_stored
 from chalicelib.formats.avro import schema
 from chalicelib.formats.csv_reader import Reader, Token
-from chalicelib.formats.pg_copy import BINARY, TEXT, Form
+from chalicelib.formats.pg_copy import BINARY, TEXT, CopyFormat
+from chalicelib.ingest.file_types import FileType
 from chalicelib.ingest.rejects import Reject
-from chalicelib.ingest.sources import Source
-from chalicelib.ingest.staging import Stager
+from chalicelib.ingest.stager import Stager
+from chalicelib.ingest.staging_table import StagingTable
 from tests.fuzz.oracle import Refused, Unreadable, avro_rows, csv_records
 
 EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
@@ -70,13 +71,13 @@ class _Rejects:
         self.found.append(reject)
 
 
-def staged(dataset: Dataset, tokens: Iterable[Token], form: Form) -> Staged:
+def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat) -> Staged:
     database: Any = _Database()
     rejects: Any = _Rejects()
-    stager = Stager(dataset, iter(tokens), rejects, form)
+    stager = Stager(StagingTable(dataset, copy_format), tokens, rejects)
     for _ in stager.run(database):
         pass
-    read = _copied_text if form is TEXT else _copied_binary
+    read = _copied_text if copy_format is TEXT else _copied_binary
     rows = list(read(dataset, b"".join(database.blocks)))
     return Staged(rows, rejects.found, stager.received, stager.rejected)
 
@@ -126,7 +127,7 @@ def check_avro(dataset: Dataset, data: bytes) -> int:
     except Unreadable:
         expected = None
     try:
-        found = staged(dataset, Source(dataset, ".avro").tokens(io.BytesIO(data)), BINARY)
+        found = staged(dataset, FileType(dataset, ".avro").tokens(io.BytesIO(data)), BINARY)
     except LoadError as error:
         _same("refusal", expected, None)
         _same("message", bool(error.detail), True)

@@ -13,8 +13,8 @@ import pytest
 
 from chalicelib.cloud.database import Database
 from chalicelib.core.errors import StorageUnavailable
-from chalicelib.ingest.objects import ingest_object
-from chalicelib.ingest.sources import created_objects
+from chalicelib.ingest.events import created_objects
+from chalicelib.ingest.objects import Ingestion, ingest_object
 from chalicelib.loads import claims, history
 from chalicelib.loads.claims import BUSY_WAIT
 from tests.integration.s3_fixtures import ERRORED, LANDING, S3
@@ -49,7 +49,7 @@ class Landing:
     def deliver(self, event: Row, *, grace: timedelta = GRACE, busy_wait: float = BUSY_WAIT) -> None:
         self.events.append(event)
         for created in created_objects(event):
-            ingest_object(self.database, self.s3.storage, created, grace=grace, busy_wait=busy_wait)
+            ingest_object(Ingestion(self.database, self.s3.storage, grace, busy_wait=busy_wait), created)
 
     def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE) -> Row:
         """Put, deliver, and return the newest load."""

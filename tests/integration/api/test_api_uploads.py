@@ -12,7 +12,7 @@ from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS, MAX_ID
 from chalicelib.core.errors import LockTimeout
 from chalicelib.ingest import orphans
-from chalicelib.ingest.rows import upload
+from chalicelib.ingest.rows import SentRows, upload
 from tests.integration.http_api import Answer, Api
 from tests.integration.landing import GRACE, Landing, Row
 from tests.integration.s3_fixtures import S3
@@ -192,7 +192,9 @@ def test_a_request_waits_for_all_its_locks_no_longer_than_for_one(
         release.start()
         start = time.monotonic()
         with pytest.raises(LockTimeout):
-            upload(database, s3.storage, DATASETS["hired_employees"], [ANN], "api", grace=GRACE, lock_timeout=1.2)
+            upload(
+                database, s3.storage, SentRows(DATASETS["hired_employees"], [ANN], "api"), grace=GRACE, lock_timeout=1.2
+            )
         assert 0.8 < time.monotonic() - start < 1.8
         release.join()
     first.close()
@@ -272,7 +274,7 @@ def test_a_parent_sent_to_the_api_heals_what_files_left(api: Api, landing: Landi
 
 def test_rows_without_id_and_explicit_ids_at_once(api: Api, database_url: str, s3: S3) -> None:
     """Eight callers, each with a connection of its own, and one that takes ids just ahead of them."""
-    from chalicelib.ingest.rows import upload
+    from chalicelib.ingest.rows import SentRows, upload
 
     given: list[int | None] = []
     failures: list[BaseException] = []
@@ -282,7 +284,7 @@ def test_rows_without_id_and_explicit_ids_at_once(api: Api, database_url: str, s
         try:
             for start in range(0, len(rows), 5):
                 chunk = rows[start : start + 5]
-                done = upload(database, s3.storage, DATASETS["departments"], chunk, "test", grace=GRACE)
+                done = upload(database, s3.storage, SentRows(DATASETS["departments"], chunk, "test"), grace=GRACE)
                 assert done.counts.inserted == len(chunk)
                 given.extend(done.ids)
         except BaseException as failure:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chalicelib.ingest import rejects
+from chalicelib.ingest import reject_files
 from chalicelib.loads import history
 from chalicelib.services import services
 from tests.integration.core.test_deadline import busy_jobs, deliver
@@ -103,7 +103,7 @@ def test_records_that_are_too_large_are_left_to_the_file(api: Api, landing: Land
         "before-parameter-build.s3.GetObject", lambda params, **_: asked.append(params.get("Range"))
     )
     found = shown(api, load["id"])
-    assert asked == [f"bytes=0-{rejects.READ - 1}"]
+    assert asked == [f"bytes=0-{reject_files.READ - 1}"]
     assert (found["rejected"], len(found["rejects"]), found["truncated"]) == (8, 2, True)
     assert found["rejects"] == landing.rejects(load)[:2]
     assert found["url"]

@@ -15,9 +15,9 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core import deadline
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import HireflowError, OutOfTime
-from chalicelib.ingest.objects import ingest_object
-from chalicelib.ingest.rows import upload
-from chalicelib.ingest.sources import created_objects
+from chalicelib.ingest.events import created_objects
+from chalicelib.ingest.objects import Ingestion, ingest_object
+from chalicelib.ingest.rows import SentRows, upload
 from tests.integration.http_api import Api
 from tests.integration.landing import GRACE, Landing, Row
 from tests.integration.s3_fixtures import BUCKETS, S3
@@ -37,7 +37,7 @@ def busy_jobs(database_url: str) -> Iterator[None]:
 
 def deliver(landing: Landing, event: Row, seconds: float) -> None:
     for created in created_objects(event):
-        ingest_object(landing.database, landing.s3.storage, created, grace=GRACE, seconds=seconds)
+        ingest_object(Ingestion(landing.database, landing.s3.storage, GRACE), created, seconds=seconds)
 
 
 def test_a_load_that_waits_too_long_says_so_and_is_tried_again(landing: Landing, database_url: str) -> None:
@@ -79,7 +79,12 @@ def test_a_file_that_takes_too_long_to_read_stops_between_two_blocks(landing: La
 def test_a_request_that_waits_too_long_stores_nothing(landing: Landing, database_url: str) -> None:
     began = time.monotonic()
     with busy_jobs(database_url), pytest.raises(OutOfTime), deadline.within(1):
-        upload(landing.database, landing.s3.storage, JOBS, [{"id": 1, "job": "Clerk"}], "api:/job/upload", grace=GRACE)
+        upload(
+            landing.database,
+            landing.s3.storage,
+            SentRows(JOBS, [{"id": 1, "job": "Clerk"}], "api:/job/upload"),
+            grace=GRACE,
+        )
     assert time.monotonic() - began < 5
     assert landing.scalar("SELECT count(*) FROM jobs") == landing.loads() == 0
 

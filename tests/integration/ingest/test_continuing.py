@@ -15,9 +15,9 @@ from chalicelib.backups.run import run_backup
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadGivenUp, StorageUnavailable, Unavailable
-from chalicelib.ingest.objects import ingest_object
-from chalicelib.ingest.resumable import Continuing
-from chalicelib.ingest.sources import created_objects
+from chalicelib.ingest.events import created_objects
+from chalicelib.ingest.handover import HandoverPolicy
+from chalicelib.ingest.objects import Ingestion, ingest_object
 from chalicelib.loads import claims
 from chalicelib.loads.outcomes import Ended
 from chalicelib.migrations.migrate import upgrade
@@ -64,13 +64,11 @@ class Relay:
             if dies:
                 raise Killed
 
-        continuing = Continuing(1, hand_on if again else None, margin=60, lines=self.lines)
+        handover = HandoverPolicy(1, hand_on if again else None, margin=60, lines=self.lines)
+        ingestion = Ingestion(self.landing.database, self.landing.s3.storage, GRACE, handover, self.ended.append)
         [created] = created_objects(event)
         try:
-            return ingest_object(
-                self.landing.database, self.landing.s3.storage, created,
-                grace=GRACE, seconds=75, watch=self.ended.append, continuing=continuing,
-            )  # fmt: skip
+            return ingest_object(ingestion, created, seconds=75)
         except Killed:
             return False
 
@@ -169,10 +167,10 @@ def test_a_load_that_cannot_be_handed_over_goes_on_at_its_next_attempt(landing: 
     once = loaded_at_once(landing)
     event = landing.put("hired_employees.csv", ROWS)
     relay = Relay(landing, 5)
-    refused = Continuing(1, lambda: _raise(Unavailable("nobody can be invoked now")), margin=60, lines=5)
+    refused = HandoverPolicy(1, lambda: _raise(Unavailable("nobody can be invoked now")), margin=60, lines=5)
     [created] = created_objects(event)
     with pytest.raises(Unavailable):
-        ingest_object(landing.database, landing.s3.storage, created, grace=GRACE, seconds=75, continuing=refused)
+        ingest_object(Ingestion(landing.database, landing.s3.storage, GRACE, refused), created, seconds=75)
     assert landing.load()["status"] == "queued"
     assert landing.rows("SELECT lines FROM staged_loads") == [(5,)]
     assert everything(landing, relay.run(event)) == once
@@ -259,9 +257,9 @@ def test_a_small_object_is_staged_as_ever(landing: Landing) -> None:
     empty(landing)
     event = landing.put("hired_employees.csv", ROWS)
     [created] = created_objects(event)
-    continuing = Continuing(len(ROWS) + 1, lambda: _raise(AssertionError()), margin=60, lines=1)
+    handover = HandoverPolicy(len(ROWS) + 1, lambda: _raise(AssertionError()), margin=60, lines=1)
     landing.s3.calls.clear()
-    assert ingest_object(landing.database, landing.s3.storage, created, grace=GRACE, seconds=75, continuing=continuing)
+    assert ingest_object(Ingestion(landing.database, landing.s3.storage, GRACE, handover), created, seconds=75)
     assert [call for call, _ in landing.s3.calls].count("GetObject") == 2  # the second one for rows without parents
     assert landing.scalar("SELECT handovers FROM loads ORDER BY id DESC LIMIT 1") == 0
 

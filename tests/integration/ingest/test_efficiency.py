@@ -13,7 +13,7 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.core.datasets import DATASETS
 from chalicelib.ingest import merge
 from chalicelib.ingest.merge import Merged
-from chalicelib.ingest.rows import upload
+from chalicelib.ingest.rows import SentRows, upload
 from chalicelib.reports.queries import _QUARTERLY, _TOP
 from tests.integration.landing import GRACE, Landing
 from tests.integration.s3_fixtures import S3
@@ -76,7 +76,7 @@ def test_a_request_takes_the_same_few_statements_whatever_its_size(database_url:
     sent = [
         {"id": i, "name": "Ann", "datetime": "2021-07-27", "department_id": 1, "job_id": 1} for i in range(1, rows + 1)
     ]
-    upload(database, s3.storage, EMPLOYEES, sent, "api", grace=GRACE)
+    upload(database, s3.storage, SentRows(EMPLOYEES, sent, "api"), grace=GRACE)
     # begin and lock, two parents, upsert, history, commit
     assert len(database.asked) == 6, database.asked
     database.close()

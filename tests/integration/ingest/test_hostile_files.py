@@ -64,8 +64,9 @@ from datetime import UTC, datetime
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.formats.csv_reader import Reader
-from chalicelib.ingest.rejects import RejectFile
-from chalicelib.ingest.staging import Stager, create
+from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
+from chalicelib.ingest.stager import Stager
+from chalicelib.ingest.staging_table import StagingTable, create
 
 class Line:  # a row, a text without end, then a row that is fine
     def __init__(self, size):
@@ -86,8 +87,8 @@ class Lines(list):
 jobs, told = DATASETS["jobs"], Lines()
 with Database(sys.argv[1], tls="disable").session() as session:
     create(session, jobs)
-    rejects = RejectFile(told, jobs, 1, "s3://landing/jobs.csv", datetime.now(UTC))
-    stager = Stager(jobs, iter(Reader(jobs, Line(int(sys.argv[2])))), rejects)
+    rejects = RejectFile(told, ReportedLoad(jobs, 1, "s3://landing/jobs.csv", datetime.now(UTC)))
+    stager = Stager(StagingTable(jobs), Reader(jobs, Line(int(sys.argv[2]))), rejects)
     list(stager.run(session))
     staged = [tuple(row) for row in session.run("SELECT seq, id, job FROM staging WHERE id IS NOT NULL ORDER BY seq")]
 assert (stager.received, stager.rejected) == (3, 1), stager

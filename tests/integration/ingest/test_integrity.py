@@ -12,7 +12,8 @@ from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LockTimeout
 from chalicelib.formats.csv_reader import Reader
-from chalicelib.ingest.staging import Stager, create
+from chalicelib.ingest.stager import Stager
+from chalicelib.ingest.staging_table import StagingTable, create
 from infra.local.postgres import Postgres
 from infra.local.provision import connect
 from tests.integration.landing import Landing, counts
@@ -72,8 +73,8 @@ def test_with_or_without_the_right_to_skip_triggers(landing: Landing, postgres: 
 
 
 def test_loads_of_all_datasets_at_once_neither_deadlock_nor_lose_rows(landing: Landing, database_url: str) -> None:
-    from chalicelib.ingest.objects import ingest_object
-    from chalicelib.ingest.sources import created_objects
+    from chalicelib.ingest.events import created_objects
+    from chalicelib.ingest.objects import Ingestion, ingest_object
     from tests.integration.landing import GRACE
 
     files = [("departments", "1,Sales\n2,Ops\n"), ("jobs", "1,Clerk\n")]
@@ -85,7 +86,7 @@ def test_loads_of_all_datasets_at_once_neither_deadlock_nor_lose_rows(landing: L
         database = Database(database_url, tls="disable")
         try:
             for created in created_objects(event):
-                ingest_object(database, landing.s3.storage, created, grace=GRACE)
+                ingest_object(Ingestion(database, landing.s3.storage, GRACE), created)
         except BaseException as failure:
             failures.append(failure)
         finally:
@@ -129,7 +130,7 @@ def test_staging_takes_bounded_memory(database: Database) -> None:
         with database.session() as session:
             create(session, dataset)
             tracemalloc.start()
-            stager = Stager(dataset, iter(Reader(dataset, Endless(size))), rejects)
+            stager = Stager(StagingTable(dataset), Reader(dataset, Endless(size)), rejects)
             received = list(stager.run(session))
             highest = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()

@@ -12,7 +12,7 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import StorageUnavailable
-from chalicelib.ingest.sources import created_objects
+from chalicelib.ingest.events import created_objects
 from chalicelib.ingest.upload_forms import FORM_SECONDS, order_upload
 from chalicelib.loads import announcements
 from chalicelib.loads.announcements import CANCELLED, NEVER_CAME

@@ -12,7 +12,7 @@ from chalicelib.backups.run import run_backup
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import DatabaseUnavailable
-from chalicelib.ingest.rows import upload
+from chalicelib.ingest.rows import SentRows, upload
 from chalicelib.migrations.migrate import upgrade
 from chalicelib.migrations.roles import GRANTS
 from chalicelib.migrations.schema import metadata
@@ -46,7 +46,7 @@ def test_it_suffices_for_files_rows_backups_restores_and_the_sweep(functions: Da
     landing = Landing(functions, s3)
     assert landing.upload("hired_employees.csv", "1,Ada,2021-01-01,1,1\nx\n")["rejected"] == 2
     for dataset in ("departments", "jobs"):
-        upload(functions, s3.storage, DATASETS[dataset], [{dataset[:-1]: "A"}], "api", grace=GRACE)
+        upload(functions, s3.storage, SentRows(DATASETS[dataset], [{dataset[:-1]: "A"}], "api"), grace=GRACE)
     assert landing.rows("SELECT name FROM hired_employees") == [("Ada",)]
     assert landing.upload("hired_employees.csv", "1,Eve,2021-01-01,1,1\n")["updated"] == 1
     load = Relay(landing).run(landing.put("hired_employees.csv", "1,Eva,2021-01-01,1,1\nx\n1,Eve,2021-01-01,9,1\n"))

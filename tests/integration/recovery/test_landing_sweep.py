@@ -11,7 +11,7 @@ import pytest
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import DatabaseUnavailable, LoadGivenUp, NotFound
-from chalicelib.ingest.sources import created_objects
+from chalicelib.ingest.events import created_objects
 from chalicelib.loads import announcements, claims
 from chalicelib.loads.announcements import NEVER_CAME
 from chalicelib.migrations.migrate import upgrade

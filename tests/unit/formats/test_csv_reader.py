@@ -18,8 +18,8 @@ from chalicelib.formats.csv_reader import (
     MAX_RECORD,
     NEVER_CLOSED,
     TOO_LONG,
+    Checkpoint,
     Clean,
-    Position,
     Reader,
     Record,
     Skipped,
@@ -430,15 +430,15 @@ def test_records_are_found_again_by_line(data: bytes, drip: int, step: int) -> N
 )
 def test_a_reader_goes_on_where_another_one_stopped(bom: bytes, body: bytes, drip: int, chunk: int) -> None:
     data = bom + body
-    reader, position, records = Reader(EMPLOYEES, Drip(data, drip), chunk=chunk), Position(), False
+    reader, records = Reader(EMPLOYEES, Drip(data, min(drip, chunk))), False
     whole, done = records_of(read(Reader(EMPLOYEES, io.BytesIO(data)))), list[Record | str]()
     for token in read(reader):
         done += _records(token)
         if isinstance(token, str):
             return
         records |= not isinstance(token, Skipped)
-        position = Position(reader.offset, token.line + token.lines - 1, records)
-        rest = Reader(EMPLOYEES, io.BytesIO(data[position.offset :]), start=position)
+        checkpoint = Checkpoint(reader.offset, token.line + token.lines - 1, records)
+        rest = Reader(EMPLOYEES, io.BytesIO(data[checkpoint.offset :]), start=checkpoint)
         assert [*done, *records_of(read(rest))] == whole
 
 

@@ -15,17 +15,8 @@ from chalicelib.cloud.buckets import Bucket
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.rules import Problem, check_object, check_unsplit, missing_parent
 from chalicelib.formats.csv_reader import Reader, Record
-from chalicelib.ingest.rejects import (
-    MOST_KINDS,
-    OTHER,
-    ROOM,
-    FirstRecords,
-    Reasons,
-    Reject,
-    RejectFile,
-    row_of_fields,
-    row_of_object,
-)
+from chalicelib.ingest.reject_files import ROOM, FirstRecords, RejectFile, ReportedLoad
+from chalicelib.ingest.rejects import MOST_KINDS, OTHER, Reasons, Reject, row_of_fields, row_of_object
 
 JOBS = DATASETS["jobs"]
 
@@ -60,7 +51,7 @@ class MemoryWriter:
 
 def written(*rejects: Reject) -> list[dict[str, Any]]:
     bucket = Memory()
-    file = RejectFile(cast(Bucket, bucket), JOBS, 7, "s3://b/k", datetime(2021, 7, 27, tzinfo=UTC))
+    file = RejectFile(cast(Bucket, bucket), ReportedLoad(JOBS, 7, "s3://b/k", datetime(2021, 7, 27, tzinfo=UTC)))
     for reject in rejects:
         file.add(reject)
     key = file.complete()
@@ -70,14 +61,26 @@ def written(*rejects: Reject) -> list[dict[str, Any]]:
 
 def test_the_key_names_the_time_in_utc_and_the_load() -> None:
     at = datetime(2021, 7, 27, 18, 2, 8, 123456, tzinfo=timezone(timedelta(hours=2)))
-    file = RejectFile(cast(Bucket, Memory()), JOBS, 7, "s3://b/k", at)
+    file = RejectFile(cast(Bucket, Memory()), ReportedLoad(JOBS, 7, "s3://b/k", at))
     assert file.key == "jobs/20210727T160208.123456Z-7.ndjson"
 
 
 def test_no_rejects_no_file() -> None:
     bucket = Memory()
-    file = RejectFile(cast(Bucket, bucket), JOBS, 7, "s3://b/k", datetime.now(UTC))
+    file = RejectFile(cast(Bucket, bucket), ReportedLoad(JOBS, 7, "s3://b/k", datetime.now(UTC)))
     assert file.complete() is None
+    assert bucket.objects == {}
+
+
+def test_a_file_is_stored_once_however_often_its_load_tries_to_commit() -> None:
+    bucket = Memory()
+    file = RejectFile(cast(Bucket, bucket), ReportedLoad(JOBS, 7, "s3://b/k", datetime.now(UTC)))
+    file.add(Reject(1, (Problem("job", "is missing"),), b"1,", None))
+    assert file.complete() == file.key
+    stored = bucket.objects.pop(file.key)
+    file.abort()
+    assert stored.count(b"\n") == 1
+    assert file.complete() == file.key
     assert bucket.objects == {}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chalicelib.cloud.buckets import Position, Version, VersionPage
 from chalicelib.cloud.functions import sibling
-from chalicelib.ingest.sources import created_objects
+from chalicelib.ingest.events import created_objects
 from chalicelib.loads.unattended import Unattended
 from chalicelib.recovery.landing_sweep import Comparison
 from chalicelib.recovery.offers import event_of_load, event_of_version

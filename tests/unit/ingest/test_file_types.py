@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from chalicelib.core.datasets import DATASETS, by_file_name, by_route, children
-from chalicelib.ingest.sources import Source, created_objects
+from chalicelib.ingest.events import created_objects
+from chalicelib.ingest.file_types import FileType
 
 
 def event(**item: Any) -> dict[str, Any]:
@@ -22,12 +23,12 @@ def event(**item: Any) -> dict[str, Any]:
     ],
 )
 def test_the_base_name_tells(key: str, dataset: str, suffix: str) -> None:
-    assert Source.of(key) == Source(DATASETS[dataset], suffix)
+    assert FileType.of(key) == FileType(DATASETS[dataset], suffix)
 
 
 @pytest.mark.parametrize("key", ["jobs", "jobs.tsv", "my_jobs.csv", "Jobs.csv", "jobs/x.csv", "jobs.gz", ".csv", ""])
 def test_what_is_nothing_of_ours(key: str) -> None:
-    assert Source.of(key) is None
+    assert FileType.of(key) is None
 
 
 @pytest.mark.parametrize(

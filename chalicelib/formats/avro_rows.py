@@ -1,0 +1,98 @@
+"""The rows of an Avro file as tokens, in the same shapes as the records of a CSV file: a line is a row."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.rules import Checked, all_stored_are_valid, check_stored, shown_stored
+from chalicelib.core.streams import Readable
+from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
+from chalicelib.formats.gzip_stream import Expansion
+from chalicelib.formats.pg_copy import binary_rows
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """A run of valid rows. `data` is for COPY's binary format; `rows` has them as the file has them."""
+
+    line: int
+    dataset: Dataset
+    rows: list[tuple[Any, ...]]
+    data: bytes
+
+    @property
+    def lines(self) -> int:
+        return len(self.rows)
+
+    def for_copy(self) -> bytes:
+        return self.data
+
+
+@dataclass(frozen=True)
+class AvroRows:
+    """The rows of a file after the first `skipped` ones.
+
+    The bytes before a row do not matter to whoever goes on there (`offset` is always 0): the file is read from its
+    beginning. A trusted file may unpack to any size: a backup of ours holds whatever equal texts were stored.
+    """
+
+    dataset: Dataset
+    stream: Readable
+    skipped: int = 0
+    is_trusted: bool = False
+
+    @property
+    def offset(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[Token]:
+        from chalicelib.formats.avro import records
+
+        line = 1 + self.skipped
+        expansion = None if self.is_trusted else Expansion("the Avro file")
+        for batch in records(self.dataset, self.stream, expansion, skip=self.skipped):
+            columns = tuple(zip(*batch, strict=True))
+            if all_stored_are_valid(self.dataset, columns):
+                yield StoredRows(line, self.dataset, batch, binary_rows(self.dataset, columns))
+            else:
+                yield from _mixed_rows(self.dataset, line, batch)
+            line += len(batch)
+
+
+class AvroSeeker:
+    """The second reading of a file, for its rows on given lines (ascending, each known to be valid)."""
+
+    def __init__(self, tokens: Iterable[Token]) -> None:
+        self._runs = (token for token in tokens if isinstance(token, StoredRows))
+        self._run = next(self._runs)
+
+    def record(self, line: int) -> Record:
+        while line >= self._run.line + self._run.lines:
+            self._run = next(self._runs)
+        return _record(self._run.dataset, line, self._run.rows[line - self._run.line])
+
+
+def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
+    """Row by row; a valid one may yet have to lose white space."""
+    instants = [column.kind is Kind.INSTANT for column in dataset.columns]
+    for number, row in enumerate(batch, line):
+        checked = check_stored(dataset, row)
+        if checked.valid:
+            values = [
+                (sent if is_instant else v,) for sent, v, is_instant in zip(row, checked.values, instants, strict=True)
+            ]
+            yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
+        else:
+            yield _record(dataset, number, row, checked)
+
+
+def _record(dataset: Dataset, line: int, row: tuple[Any, ...], checked: Checked | None = None) -> Record:
+    """A row as the CSV record it would have come from, for a report; values are as long as a record may be."""
+    shown = [str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(shown)
+    raw, *fields = (value.encode("utf-8", "surrogateescape")[:MAX_RECORD] for value in (text.getvalue(), *shown))
+    return Record(line, 1, raw, tuple(fields), checked=checked)

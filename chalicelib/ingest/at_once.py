@@ -1,0 +1,29 @@
+"""Staging by one invocation, into a temporary table."""
+
+from chalicelib.ingest import staging_table
+from chalicelib.ingest.attempt import Attempt, ObjectBody
+from chalicelib.ingest.reject_files import RejectFile
+from chalicelib.ingest.stager import Stager
+from chalicelib.ingest.staging import Staged
+from chalicelib.ingest.staging_table import StagingTable
+from chalicelib.loads import claims
+
+
+class AtOnce:
+    """Stages an object whose body is open already."""
+
+    def __init__(self, attempt: Attempt, body: ObjectBody) -> None:
+        self._attempt, self._body = attempt, body
+
+    def run(self, rejects: RejectFile) -> Staged:
+        """As `Staging.run`; there is no handover."""
+        attempt, body = self._attempt, self._body
+        session, dataset, file_type = attempt.session, attempt.dataset, attempt.file_type
+        staging_table.create(session, dataset)
+        table = StagingTable(dataset, file_type.copy_format)
+        stager = Stager(table, file_type.tokens(body.stream), rejects)
+        for received in stager.run(session):
+            claims.progress(session, attempt.claim, received)
+        body.verify()
+        staging_table.analyze(session)
+        return Staged(table.name, stager.received, stager.rejected, lambda: staging_table.drop(session))

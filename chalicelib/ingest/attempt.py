@@ -1,0 +1,79 @@
+"""One attempt at a load: what all its steps share."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from chalicelib.cloud.database import Session
+from chalicelib.cloud.object_streams import ObjectStream
+from chalicelib.cloud.storage import Storage
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.errors import LoadError, NotFound
+from chalicelib.core.streams import Hashed, Readable
+from chalicelib.ingest.file_types import FileType
+from chalicelib.ingest.reject_files import ReportedLoad
+from chalicelib.loads.claims import Claim
+from chalicelib.loads.object_versions import ObjectCreated
+
+
+class ObjectBody:
+    """An opened object: read `stream` to its end, then `verify`. `etag` and `size` (in bytes) are S3's."""
+
+    def __init__(self, body: ObjectStream, sha256: str | None) -> None:
+        self.size, self.etag = body.size, body.etag
+        self._sha256 = sha256
+        self._hashed = Hashed(body) if sha256 else None
+        self.stream: Readable = self._hashed or body
+
+    def verify(self) -> None:
+        """Compare the checksum, if one was ordered. Raises LoadError."""
+        if self._hashed is not None and self._hashed.hexdigest() != self._sha256:
+            raise LoadError("the backup file does not have the checksum its manifest gives: it is damaged")
+
+
+class WorkTime:
+    """The seconds that invocations have worked on a load, this one and those before a handover."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def resume(self, seconds: float) -> None:
+        """Add what earlier invocations have worked."""
+        self._began -= seconds
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The work of one invocation on a load. `session` is the connection that holds the claim."""
+
+    session: Session
+    storage: Storage
+    claim: Claim
+    created: ObjectCreated
+    file_type: FileType
+    work_time: WorkTime = field(default_factory=WorkTime)
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.file_type.dataset
+
+    @property
+    def reported_load(self) -> ReportedLoad:
+        claim = self.claim
+        return ReportedLoad(self.dataset, claim.load_id, self.created.source, claim.started_at, claim.correlation_id)
+
+    @contextmanager
+    def opened(self, start: int = 0) -> Iterator[ObjectBody]:
+        """The object from byte `start` on. Raises LoadError if it no longer exists, StorageUnavailable."""
+        try:
+            body = self.storage.landing.open(self.created.key, self.created.version_id, start=start)
+        except NotFound as error:
+            raise LoadError("the object no longer exists") from error
+        try:
+            yield ObjectBody(body, self.claim.sha256)
+        finally:
+            body.close()

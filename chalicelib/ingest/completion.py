@@ -1,0 +1,112 @@
+"""The one transaction that completes a load: its staged rows merged, the rows without parents reported, its history.
+
+The order of its locks:
+1. Parents, FOR KEY SHARE (`orphans.set_apart`). From here on, which rows lack a parent is settled: a parent that exists
+   stays, and the child of a parent that comes later is a reject, which is healed after the load.
+2. No further lock while the object is read once more for the rows without parents. That may take as long as the first
+   reading, and other writers of the dataset commit meanwhile.
+3. The dataset's table, SHARE ROW EXCLUSIVE (`merge.lock_table`), for the merge, the history and the commit.
+
+Requests and healing (`rows`, `orphans`) lock the table first and parents second. That is the opposite order, but it
+cannot lead to a deadlock with us: KEY SHARE does not conflict with KEY SHARE, so whoever holds the table never waits
+for our parents. Writers of parents:
+- A load of parents locks *their* table, which does not conflict with the ROW SHARE that our statements take on it. It
+  changes no ids, so its changes pass ours, too.
+- Whoever deletes a parent, or gives it another id, waits until we have committed. If it holds one parent that we want,
+  and wants one that we hold, Postgres ends one of us. That is in step 1, before anything is reported.
+- An operator who deletes children, and in the same transaction their parents, may wait for our parents while we wait
+  for the table. Postgres ends one of us. If it is this attempt, the next one finds the parents gone.
+
+Steps 1 and 3 each have a savepoint. After a deadlock or a time-out, such a step alone is undone and tried again, so
+that nothing is reported twice.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from chalicelib.cloud.database import Session, lock_timeout
+from chalicelib.core.errors import Conflict, LockTimeout
+from chalicelib.ingest import merge, orphans
+from chalicelib.ingest.attempt import Attempt
+from chalicelib.ingest.orphan_report import OrphanReport
+from chalicelib.ingest.reject_files import RejectFile
+from chalicelib.ingest.staging import Staged
+from chalicelib.ingest.staleness import is_stale
+from chalicelib.loads import claims
+from chalicelib.loads.outcomes import Counts
+
+LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
+MERGE_TRIES = 4
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Completes a staged load."""
+
+    attempt: Attempt
+    staged: Staged
+    rejects: RejectFile
+
+    def run(self) -> Counts | None:
+        """What became of the rows; None if the load was skipped, because a newer version of the object is loaded.
+
+        Raises ClaimLost, LoadError if the object is gone, Unavailable.
+        """
+        session, dataset, orphan_count = self.attempt.session, self.attempt.dataset, 0
+        with session.transaction(f"BEGIN; {lock_timeout(LOCK_TIMEOUT)}"):
+            if dataset.references:
+                orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, self.staged.table))
+            if orphan_count:
+                if is_stale(self.attempt):  # which saves the second reading; whether it is not is decided below
+                    self._skip()
+                    return None
+                self._report_orphans()
+            return _retried(session, lambda: self._merge(orphan_count))
+
+    def _merge(self, orphan_count: int) -> Counts | None:
+        attempt, staged, rejects = self.attempt, self.staged, self.rejects
+        session, dataset = attempt.session, attempt.dataset
+        merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
+        if is_stale(attempt):
+            self._skip()
+            return None
+        merged = merge.load(session, dataset, staged.table)
+        orphans.forget(session, dataset, staged.table)
+        if orphan_count:
+            orphans.remember(session, dataset, attempt.claim.load_id, staged.table)
+        counts = merged.counts(staged.received, staged.rejected + orphan_count)
+        claims.succeed(session, attempt.claim, counts, rejects.complete(), rejects.reasons.counted())
+        staged.discard()
+        return counts
+
+    def _skip(self) -> None:
+        claims.skip(self.attempt.session, self.attempt.claim, "a newer version of the object has been loaded")
+        self.rejects.abort()
+        self.staged.discard()
+
+    def _report_orphans(self) -> None:
+        """Report the rows without parents as they were sent."""
+        dataset, file_type = self.attempt.dataset, self.attempt.file_type
+        columns = [column.name for column, _ in dataset.references]
+        with self.attempt.opened() as body:
+            report = OrphanReport(dataset, file_type.seeker(body.stream), columns, self.rejects.add)
+            self.attempt.session.copy_out(orphans.listing(columns), report)
+
+
+def _retried(session: Session, step: Callable[[], Result]) -> Result:
+    """What `step` returns. When it meets a concurrent change, or waits too long for a lock, it alone is undone and
+    tried again."""
+    for attempt in range(1, MERGE_TRIES + 1):
+        session.run("SAVEPOINT step")
+        try:
+            result = step()
+        except (Conflict, LockTimeout):
+            if attempt == MERGE_TRIES or session.broken:
+                raise
+            session.run("ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
+        else:
+            session.run("RELEASE SAVEPOINT step")
+            return result
+    raise AssertionError("unreachable")

@@ -1,0 +1,23 @@
+"""The object versions that S3's notifications announce."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote_plus
+
+from chalicelib.loads.object_versions import ObjectCreated
+
+
+def created_objects(event: dict[str, Any]) -> Iterator[ObjectCreated]:
+    """The object versions of an S3 notification; keys of folders (ending in `/`) are left out.
+
+    Without bucket versioning the ETag and the event's sequencer stand for the version.
+    """
+    for record in event["Records"]:
+        bucket, item = record["s3"]["bucket"]["name"], record["s3"]["object"]
+        key, version_id, sequencer = unquote_plus(item["key"]), item.get("versionId"), item.get("sequencer")
+        if version_id == "null":  # versioning is suspended: every new object has this one
+            version_id = None
+        if key.endswith("/"):
+            continue
+        version = version_id or f"{item.get('eTag', '')}:{sequencer or ''}"
+        yield ObjectCreated(key, f"s3://{bucket}/{key}", version, version_id, sequencer)

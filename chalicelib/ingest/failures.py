@@ -1,0 +1,75 @@
+"""What becomes of a load whose attempt raises: it fails for good, or it is handed back for another attempt."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from chalicelib.cloud.database import Database
+from chalicelib.core import deadline
+from chalicelib.core.errors import HireflowError, LoadError
+from chalicelib.ingest import durable_tables
+from chalicelib.ingest.reject_files import RejectFile
+from chalicelib.loads import claims
+from chalicelib.loads.claims import Claim
+
+ENDING = 10.0  # seconds that it may take to end a load in order
+_log = logging.getLogger("hireflow.ingest")
+
+
+@dataclass(frozen=True)
+class FailurePolicy:
+    """Ends the load of `claim`, or hands it back. `rejects` is None if the dataset of its object is not known.
+
+    A load fails for good with a LoadError, which says that its object can never be loaded, or with any other error at
+    its last attempt. Then what it has staged and reported is removed, and `failed` is called.
+    """
+
+    database: Database
+    claim: Claim
+    rejects: RejectFile | None
+    failed: Callable[[], None]
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Around an attempt. A LoadError ends here; any other error is raised again, for the trigger to try again."""
+        try:
+            with self._aborting_the_report():
+                yield
+        except LoadError as error:
+            _log.warning("load failed: %s", error.detail)
+            self._fail(error.detail)
+        except Exception as error:
+            _log.warning("attempt %s of the load failed", self.claim.attempt, exc_info=True)
+            reason = error.detail if isinstance(error, HireflowError) else "an internal error"
+            # The database may be what is away: the claim is enough then.
+            with suppress(HireflowError), deadline.within(ENDING):
+                self._give_up_or_hand_back(reason)
+            raise
+
+    @contextmanager
+    def _aborting_the_report(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            if self.rejects is not None:
+                with suppress(HireflowError), deadline.within(ENDING):
+                    self.rejects.abort()
+            raise
+
+    def _give_up_or_hand_back(self, reason: str) -> None:
+        if self.claim.is_last_attempt:
+            self._fail(f"{claims.GAVE_UP}: {reason}")
+            return
+        with self.database.session() as session:
+            claims.requeue(session, self.claim, f"attempt {self.claim.attempt}: {reason}")
+
+    def _fail(self, error: str) -> None:
+        with self.database.session() as session:
+            has_failed = claims.fail(session, self.claim.load_id, error)
+            if has_failed:
+                durable_tables.discard(session, self.claim.load_id)
+        if has_failed:
+            self.failed()
+            if self.rejects is not None:
+                self.rejects.remove()

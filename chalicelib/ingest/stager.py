@@ -1,0 +1,131 @@
+"""Records -> the staging table: COPY blocks in, rejects out."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import inf
+
+from chalicelib.cloud.database import Session
+from chalicelib.core import deadline
+from chalicelib.core.rules import Checked, check_fields, check_unsplit, missing_parent
+from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
+from chalicelib.formats.pg_copy import copy_line
+from chalicelib.ingest import parents
+from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
+from chalicelib.ingest.staging_table import StagingTable
+
+LINES_PER_COPY = 250_000  # between two signs of life in the load's history
+BLOCK = 256 * 1024  # bytes of one COPY message
+PENDING_REJECTS = 4 * 1024 * 1024  # bytes of rejects held while a COPY runs
+MOST_EMPTY = MAX_RECORD + 1  # rows of NULLs in one piece: no valid record has more lines
+
+
+@dataclass(frozen=True)
+class Portion:
+    """What one COPY takes: about so many lines, and fewer if it is later than `pause_at` by time.monotonic()."""
+
+    lines: int = LINES_PER_COPY
+    pause_at: float = inf
+
+
+class Stager:
+    """Feeds tokens to COPY in portions, counts the rows and sets rejects aside.
+
+    `lines`, `received` and `rejected` count what this stager has seen; `exhausted` is whether there is nothing left.
+    A row that breaks a rule is also checked for missing parents, so that its report is complete. Its parents' ids are
+    looked up when the COPY that was under way has ended.
+    """
+
+    def __init__(
+        self, table: StagingTable, tokens: Iterable[Token], rejects: Rejects, portion: Portion | None = None
+    ) -> None:
+        self.lines = self.received = self.rejected = 0
+        self.exhausted = False
+        self._table, self._dataset, self._null_row = table, table.dataset, table.null_row
+        self._unread, self._rejects, self._limit = iter(tokens), rejects, portion or Portion()
+        self._pending: list[tuple[Reject, Checked | None]] = []
+        self._pending_bytes = 0
+
+    def run(self, session: Session) -> Iterator[int]:
+        """Stage everything; yields the rows received so far after every COPY."""
+        while not self.exhausted:
+            self.portion(session)
+            yield self.received
+
+    def portion(self, session: Session) -> None:
+        """Stage the next lines, by one COPY."""
+        self._table.copy_in(session, self._blocks())
+        self._report(session)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """COPY blocks of the next lines; ends early when many rejects are waiting, or when time is up."""
+        block, size, lines = [], 0, 0
+        for token in self._unread:
+            data = self._copy_data(token)
+            block.append(data)
+            size += len(data)
+            lines += token.lines
+            self.lines += token.lines
+            if token.lines > MOST_EMPTY and isinstance(token, Record):  # too many lines to hold in memory
+                yield b"".join(block)
+                block, size = [], 0
+                yield from _repeated(self._null_row, token.lines - MOST_EMPTY)
+            if size >= BLOCK:
+                yield b"".join(block)
+                block, size = [], 0
+                if deadline.passed() or time.monotonic() >= self._limit.pause_at:
+                    break  # past a deadline, the next statement raises it, with the connection in order
+            if lines >= self._limit.lines or self._pending_bytes >= PENDING_REJECTS:
+                break
+        else:
+            self.exhausted = True
+        if block:
+            yield b"".join(block)
+
+    def _copy_data(self, token: Token) -> bytes:
+        if (clean := token.for_copy()) is not None:
+            self.received += token.lines
+            return clean
+        if isinstance(token, Record):
+            self.received += 1
+            checked = token.checked
+            if checked is None and token.fields is not None:
+                checked = check_fields(self._dataset, token.fields)
+            if checked is not None and checked.valid:
+                return copy_line(checked.values) + self._null_row * (token.lines - 1)
+            self._set_aside(token, checked)
+        return self._null_row * min(token.lines, MOST_EMPTY)
+
+    def _set_aside(self, record: Record, checked: Checked | None) -> None:
+        self.rejected += 1
+        row = row_of_fields(self._dataset, record.fields) if record.fields is not None else None
+        if checked is None:
+            assert record.problem is not None
+            problems = check_unsplit(record.raw, record.problem)
+        else:
+            problems = checked.problems
+        self._pending.append((Reject(record.line, problems, record.raw, row), checked))
+        self._pending_bytes += 1000 + 3 * len(record.raw)
+
+    def _report(self, session: Session) -> None:
+        """Write the rejects set aside, each with the parents it lacks on top of its own problems."""
+        references = []
+        for column, parent in self._dataset.references:
+            position = self._dataset.columns.index(column)
+            ids = [checked.values[position] for _, checked in self._pending if checked]
+            references.append((position, column.name, parents.existing(session, parent, ids)))
+        for reject, checked in self._pending:
+            lacking = [
+                missing_parent(name, value)
+                for position, name, existing_ids in references
+                if checked is not None and (value := checked.values[position]) is not None and value not in existing_ids
+            ]
+            self._rejects.add(Reject(reject.place, (*reject.problems, *lacking), reject.raw, reject.row))
+        self._pending.clear()
+        self._pending_bytes = 0
+
+
+def _repeated(null_row: bytes, lines: int) -> Iterator[bytes]:
+    while lines > 0:
+        yield null_row * min(lines, MOST_EMPTY)
+        lines -= MOST_EMPTY

@@ -1,0 +1,22 @@
+"""Whether a newer version of an object has been loaded: then an older one must not be loaded over it."""
+
+from chalicelib.ingest.attempt import Attempt
+from chalicelib.loads import object_versions
+
+
+def is_stale(attempt: Attempt) -> bool:
+    """True is final. False is final only while the dataset's table is locked: another load may be about to commit."""
+    newest = object_versions.newest_loaded(attempt.session, attempt.created)
+    return any(_is_older(attempt, version, sequencer) for version, sequencer in newest)
+
+
+def _is_older(attempt: Attempt, version: str, sequencer: str | None) -> bool:
+    """Whether the attempt's object is older than this version of its key."""
+    created = attempt.created
+    order = object_versions.compare_sequencers(created.sequencer, sequencer)
+    if order:
+        return order < 0
+    versions = attempt.storage.landing.versions(created.key)  # newest first
+    if version not in versions or created.version not in versions:
+        return False
+    return versions.index(created.version) > versions.index(version)

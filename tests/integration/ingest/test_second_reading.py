@@ -1,0 +1,151 @@
+"""Rows without parents are reported by a second reading of their object, and nobody has to wait for that."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime
+
+import pytest
+
+from chalicelib.cloud.database import Database
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import LockTimeout
+from chalicelib.ingest.completion import MERGE_TRIES
+from chalicelib.ingest.rows import SentRows, upload
+from tests.integration.landing import GRACE, Landing, counts
+
+KEY = "hired_employees.csv"
+ROWS = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-07-27T16:02:08Z,9,1\n3,,2021-07-27T16:02:08Z,1,1\n"
+BROKEN, ORPHAN = (3, ["name is missing"]), (2, ["department_id 9 does not exist"])
+
+
+@pytest.fixture
+def others(landing: Landing, database_url: str) -> Iterator[Landing]:
+    """Somebody with a connection of their own; the parents are there, but for department 9."""
+    landing.upload("departments.csv", "1,Sales\n2,Ops\n")
+    landing.upload("jobs.csv", "1,Clerk\n")
+    with closing(Database(database_url, tls="disable")) as other:
+        yield Landing(other, landing.s3)
+
+
+def at_the_second_reading(landing: Landing, act: Callable[[], None]) -> None:
+    """Act when the next load is about to read its object for the second time."""
+    readings = []
+
+    def count(operation: str, key: str) -> None:
+        if (operation, key) == ("GetObject", KEY):
+            readings.append(key)
+            if len(readings) == 2:
+                landing.s3.before = None
+                act()
+
+    landing.s3.before = count
+
+
+def reported(landing: Landing) -> list[tuple[int, list[str]]]:
+    [key] = landing.rows("SELECT errored_key FROM loads WHERE dataset = 'hired_employees' AND rejected > 0")
+    return [(reject["line"], reject["reasons"]) for reject in landing.rejects({"errored_key": key[0]})]
+
+
+def test_other_writers_of_the_dataset_commit_meanwhile(landing: Landing, others: Landing) -> None:
+    row = {"id": 7, "name": "Cy", "datetime": "2021-07-27", "department_id": 1, "job_id": 1}
+    written = []
+
+    def write() -> None:
+        answer = upload(
+            others.database,
+            landing.s3.storage,
+            SentRows(DATASETS["hired_employees"], [row], "api"),
+            grace=GRACE,
+            lock_timeout=1,
+        )
+        written.append(answer.counts.inserted)
+
+    at_the_second_reading(landing, write)
+    landing.deliver(landing.put(KEY, ROWS))
+    assert written == [1]
+    assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(1,), (7,)]
+    assert reported(landing) == [BROKEN, ORPHAN]
+
+
+def test_a_parent_that_comes_meanwhile_heals_its_children_after_the_load(landing: Landing, others: Landing) -> None:
+    at_the_second_reading(landing, lambda: others.deliver(landing.put("departments_9.csv", "9,Late\n")))
+    landing.deliver(landing.put(KEY, ROWS))
+    load = landing.rows("SELECT status, rejected, resolved FROM loads WHERE dataset = 'hired_employees'")
+    assert load == [("succeeded", 2, 1)]
+    assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(1,), (2,)]
+    assert reported(landing) == [BROKEN, ORPHAN]
+    assert landing.scalar("SELECT count(*) FROM orphans") == 0
+
+
+def test_a_parent_of_an_accepted_row_cannot_go_meanwhile(landing: Landing, others: Landing) -> None:
+    refused = []
+
+    def delete() -> None:
+        with others.database.session() as session:
+            session.run("DELETE FROM departments WHERE id = 2")  # nobody refers to it
+            with pytest.raises(LockTimeout) as caught, session.transaction():
+                session.run("SET LOCAL lock_timeout = '200ms'; DELETE FROM departments WHERE id = 1")
+            refused.append(caught.value)
+
+    at_the_second_reading(landing, delete)
+    landing.deliver(landing.put(KEY, ROWS))
+    assert len(refused) == 1
+    assert counts(landing.load()) == (3, 1, 0, 0, 0, 2)
+
+
+def test_a_stale_object_is_not_read_again(landing: Landing, others: Landing) -> None:
+    older = landing.put(KEY, ROWS)
+    landing.upload(KEY, "1,New,2021-07-27T16:02:08Z,1,1\n")
+    landing.s3.calls.clear()
+    landing.deliver(older)
+    assert landing.load()["status"] == "skipped"
+    assert landing.s3.calls.count(("GetObject", KEY)) == 1
+    assert landing.rows("SELECT name FROM hired_employees") == [("New",)]
+    assert landing.scalar("SELECT count(*) FROM orphans") == 0
+
+
+def test_a_newer_version_that_is_loaded_meanwhile_wins(landing: Landing, others: Landing) -> None:
+    older, newer = landing.put(KEY, ROWS), landing.put(KEY, "1,New,2021-07-27T16:02:08Z,1,1\n")
+    at_the_second_reading(landing, lambda: others.deliver(newer))
+    landing.deliver(older)
+    assert landing.rows("SELECT status FROM loads WHERE dataset = 'hired_employees' ORDER BY id") == [
+        ("skipped",),
+        ("succeeded",),
+    ]
+    assert landing.rows("SELECT name FROM hired_employees") == [("New",)]
+    assert landing.s3.keys("test-errored") == []
+    assert landing.scalar("SELECT count(*) FROM orphans") == 0
+
+
+WAITING = (
+    "SELECT pid, query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LOCK TABLE hired%'"
+)
+
+
+def test_a_load_that_waits_too_long_for_the_table_tries_again_and_reports_each_row_once(
+    landing: Landing, others: Landing
+) -> None:
+    """A cancelled statement is to the load what an expired wait is, and sooner."""
+    event, waits = landing.put(KEY, ROWS), set[datetime]()
+    with others.database.session() as session:
+        with session.transaction():
+            session.run("LOCK TABLE hired_employees IN SHARE ROW EXCLUSIVE MODE")
+            load = threading.Thread(target=landing.deliver, args=(event,))
+            load.start()
+            deadline = time.monotonic() + 20
+            while len(waits) < MERGE_TRIES and time.monotonic() < deadline:
+                session.run("SELECT pg_stat_clear_snapshot()")
+                for pid, began in session.run(WAITING):
+                    if began not in waits:
+                        waits.add(began)
+                        if len(waits) < MERGE_TRIES:
+                            session.run(f"SELECT pg_cancel_backend({pid})")
+        load.join()
+    assert len(waits) == MERGE_TRIES
+    assert landing.s3.calls.count(("GetObject", KEY)) == 2
+    assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 1)
+    assert counts(landing.load()) == (3, 1, 0, 0, 0, 2)
+    assert reported(landing) == [BROKEN, ORPHAN]
+    assert landing.rows("SELECT id FROM orphans") == [(2,)]
