@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-Json = dict[str, Any]
-TIME = "2021-07-27T16:02:08.123456Z"
+from chalicelib.api.openapi.json_schema import TIME, Json
 
 
 def example(schema: Json, components: Mapping[str, Json]) -> Any:
