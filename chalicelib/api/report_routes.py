@@ -1,4 +1,4 @@
-"""The routes of the declared reports: GET its path, or that and /{year}, as JSON or CSV."""
+"""The routes of the declared reports: GET the path of each, with or without /{year}, as JSON or CSV."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,7 +45,7 @@ def declared(app: Chalice) -> tuple[Report, ...]:
 
 
 def parameters(report: Report, span: Span) -> tuple[Parameter, ...]:
-    """What a report takes, in its path and its query."""
+    """The parameters of a report, in its path and its query."""
     return (*_OF_SPAN[span], *((DEPARTMENT_ID, DEPARTMENT) if report.by_department else ()))
 
 
@@ -104,9 +104,9 @@ def _named(span: Span, first: int, last: int) -> str:
 def _answer(
     request: Request, report: Callable[[Session], str], columns: tuple[ReportColumn, ...], file: str
 ) -> Response:
-    """The report in the form that is asked for, or 304 where nothing has changed since the caller had it."""
+    """The report as JSON or CSV, or 304 if nothing has changed since the caller read it."""
     form = preferred(request, (JSON, CSV))
-    # A proxy may keep it for the one who asked, and asks us each time whether it still holds.
+    # The caller may keep the answer, and asks each time whether it is still valid.
     headers: dict[str, str | list[str]] = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}
     with services().database.transaction(SNAPSHOT) as session:  # the report, and the version it is of
         tag = entity_tag(queries.version(session), form)

@@ -16,7 +16,7 @@ MAX_ROWS = 200  # of a table; all of the report is a download away
 
 @dataclass(frozen=True)
 class Download:
-    """Where a report can be read as CSV and JSON: its address, from the page's own, and the file's name, bare."""
+    """Where the page gets a report as CSV or JSON: a relative address, and a file name without its ending."""
 
     report: str
     address: str
@@ -25,7 +25,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Table:
-    """The first rows of a report. Of one that shows a single year alone, `rows` is None while several are chosen."""
+    """The first rows of a report. `rows` is None if several years are chosen and the report can show only one."""
 
     report: Report
     columns: tuple[ReportColumn, ...]
@@ -39,7 +39,7 @@ class Table:
 
 @dataclass(frozen=True)
 class ReportsPanel:
-    """The names of these are those in the template. `years` are to choose from, `hired` is how many were in all."""
+    """The template knows these by name. `years` are those to choose from; `hired` counts the hires that are shown."""
 
     years: list[int]
     first: int
@@ -58,7 +58,7 @@ class ReportsPanel:
 
 
 def read(database: Database, asked: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
-    """The panel for `asked` (from, to and department_id, each if it was sent): of the newest year if none was."""
+    """The panel for `asked`: from, to and department_id, as far as they were sent. Without years, the newest one."""
     department_id = asked.get("department_id")
     with database.transaction(SNAPSHOT) as session:
         years = [row["year"] for row in queries.first_rows(session, YEARS, Span.EVERY, Scope())]
@@ -98,7 +98,7 @@ def _table(session: Session, report: Report, scope: Scope) -> Table:
 
 
 def _shown_span(report: Report, scope: Scope) -> Span:
-    """A single year needs no column that says which, where the report can leave it out."""
+    """The variant for a single year has no column that repeats it, so it comes first if one year is chosen."""
     order = (Span.YEAR, Span.RANGE, Span.EVERY) if scope.first == scope.last else (Span.RANGE, Span.EVERY, Span.YEAR)
     return next(span for span in order if span in report.variants)
 

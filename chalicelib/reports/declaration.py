@@ -37,9 +37,9 @@ class Span(Enum):
 
 @dataclass(frozen=True)
 class Variant:
-    """A report over one kind of span: `columns` are those of its rows, the others are what OpenAPI tells of it.
+    """A report over one kind of span: `columns` are those of its rows, the rest is for the OpenAPI document.
 
-    Variants whose rows are the same share a `schema`. `answer` says what a caller gets, also where that is empty.
+    Variants whose rows are the same share a `schema`. `answer` says what a caller gets, and when that is empty.
     """
 
     operation: str

@@ -14,13 +14,12 @@ _SEPARATOR = 3  # bytes between two rows, at the least
 
 
 def version(session: Session) -> str:
-    """Another one after every change of a dataset; in a transaction that began with SNAPSHOT, that of the
-    reports in it."""
+    """Changes with every change of a dataset. In a transaction that began with SNAPSHOT it is that of its reports."""
     return str(session.scalar("SELECT string_agg(dataset || '=' || version, ' ' ORDER BY dataset) FROM dataset_state"))
 
 
 def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
-    """A list of rows, objects with the columns of the report's variant; or an object with it, if that has a `member`.
+    """A list of rows: objects with the columns of the variant. If the report has a `member`, an object with the list.
 
     Raises Unprocessable where the text would pass 5 MB.
     """
@@ -28,7 +27,7 @@ def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
     names = [f"octet_length({column.name})" for column in columns if column.figure is Figure.NAME]
     row_bytes = " + ".join([str(_bytes_beside_names(columns)), *names])
     text = session.scalar(
-        f"WITH r AS MATERIALIZED ({limited(report, span)})"  # of too many rows no text is made
+        f"WITH r AS MATERIALIZED ({limited(report, span)})"  # no text is made of too many rows
         f" SELECT CASE WHEN coalesce(sum({row_bytes}), 0) <= {MAX_BODY}"
         " THEN (SELECT CAST(coalesce(json_agg(shown), '[]') AS text)"
         f" FROM (SELECT {', '.join(column.name for column in columns)} FROM r) shown) END FROM r",
@@ -36,7 +35,7 @@ def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
     )
     if text is None or len(text.encode()) > MAX_BODY:
         raise Unprocessable(_too_large(report, span, scope))
-    return json.dumps({report.member: json.loads(text)}) if report.member else str(text)
+    return json.dumps({report.member: json.loads(text)}, ensure_ascii=False) if report.member else str(text)
 
 
 def first_rows(
@@ -56,17 +55,17 @@ def mean_hired(session: Session, first: int, last: int) -> float | None:
 
 
 def limited(report: Report, span: Span) -> str:
-    """The report's SQL, for no more than one row above those that an answer can hold."""
+    """The report's SQL, limited to `most_rows`."""
     return f"SELECT * FROM ({report.sql}) AS report LIMIT {most_rows(report, span)}"
 
 
 def most_rows(report: Report, span: Span) -> int:
-    """One more than can fit into an answer."""
+    """How many rows are read at most: one more than an answer can hold."""
     return MAX_BODY // _bytes_beside_names(report.variants[span].columns) + 1
 
 
 def _bytes_beside_names(columns: tuple[ReportColumn, ...]) -> int:
-    """The bytes of a row in JSON, at the least: keys, quotes and numbers of one digit."""
+    """The least bytes of a row in JSON: its keys, empty names and numbers of one digit."""
     least = {column.name: "" if column.figure is Figure.NAME else 0 for column in columns}
     return len(json.dumps(least, separators=(",", ":"))) + _SEPARATOR
 

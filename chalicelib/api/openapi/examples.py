@@ -1,4 +1,4 @@
-"""Examples of what schemas describe, put together from those that are declared beside its parts."""
+"""An example of what a schema describes, put together from the examples of its parts."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -30,8 +30,8 @@ def together(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def count(high: int = MAX_LONG, about: str = "", example: int = 0) -> Json:
-    told = {"description": about} if about else {}
-    return {"type": "integer", "minimum": 0, "maximum": high, **told, "examples": [example]}
+    description = {"description": about} if about else {}
+    return {"type": "integer", "minimum": 0, "maximum": high, **description, "examples": [example]}
 
 
 def text(example: str, **more: Any) -> Json:

@@ -12,7 +12,7 @@ JSON, CSV, HTML, CSS, SCRIPT = "application/json", "text/csv", "text/html", "tex
 
 @dataclass(frozen=True)
 class Body:
-    """`examples` are bodies that work, by name; `binary` other media types, whose bodies have no schema."""
+    """`examples` are valid bodies by name. `binary` are further media types, whose bodies have no schema."""
 
     schema: Json
     examples: Mapping[str, Any]
@@ -23,12 +23,12 @@ class Body:
 
 @dataclass(frozen=True)
 class Operation:
-    """`answers` are what its answers mean and their schemas, by status; None is for an answer without a body. `media`
-    are the types that they come as, and `headers` the names of those that come with them (`responses.TOLD` knows what
-    they mean). One with an `ETag` is not sent again (304) to a caller who has it.
+    """`answers` are the meanings and schemas of its answers by status, without a schema for one that has no body.
+    `media` are their media types, `headers` the names of their headers, which `responses.OWN_HEADERS` describes. If
+    `ETag` is one of them, a caller who has the answer gets a 304.
 
-    `refusals` are the statuses below 500 of the problems it may answer with, `refused` the schemas of those that
-    say more than others, and `details` examples of what they say where it is not what most operations do.
+    `refusals` are the statuses below 500 of the problems that it may answer with. `refused` has the schemas of those
+    with members of their own, and `details` examples of their `detail` that differ from the usual one.
     """
 
     method: str
@@ -47,6 +47,6 @@ class Operation:
     media: tuple[str, ...] = (JSON,)
     headers: tuple[str, ...] = ()
     leads_to_load: bool = False  # its answer has the `load_id` of a load
-    tells_more: bool = False  # to readers, though anybody may call it
+    tells_more: bool = False  # anybody may call it, but it tells readers more
     is_static: bool = False  # it needs neither database nor storage
     any_query: bool = False  # it ignores its query

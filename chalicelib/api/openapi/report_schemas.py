@@ -20,9 +20,9 @@ def _answer(report: Report, variant: Variant) -> Json:
 def _column(column: ReportColumn) -> Json:
     if column.figure is Figure.COUNT:
         return count(about=column.about, example=int(column.example or 0))
-    about = {"description": column.about} if column.about else {}
+    description = {"description": column.about} if column.about else {}
     if column.figure is Figure.NAME:
-        return text(str(column.example), **about)
+        return text(str(column.example), **description)
     first, last = (FIRST, LAST) if column.figure is Figure.YEAR else (1, MAX_ID)
     examples = {} if column.example is None else {"examples": [column.example]}
-    return {"type": "integer", "minimum": first, "maximum": last, **about, **examples}
+    return {"type": "integer", "minimum": first, "maximum": last, **description, **examples}

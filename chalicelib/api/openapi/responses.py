@@ -15,7 +15,7 @@ from chalicelib.core.errors import TITLES
 
 
 def _header(about: str, example: Any, **schema: Any) -> Json:
-    """One that is always there."""
+    """A header that is always sent."""
     return {"description": about, "required": True, "schema": {"type": "string", **schema, "examples": [example]}}
 
 
@@ -27,13 +27,13 @@ HEADERS: dict[int, Json] = {
     503: {"Retry-After": _RETRY_AFTER},
     504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own has none
 }
-_CALLED: Json = {
+_CORRELATION_ID: Json = {
     "description": "what the request is called in logs and loads: as was asked, or a new id",
     "required": True,
     "schema": CORRELATION_ID,
 }
-# What an operation's own answers come with, where it names them.
-TOLD: dict[str, Json] = {
+# The headers that an operation may name for its own answers.
+OWN_HEADERS: dict[str, Json] = {
     "ETag": _header("changes with what is answered", '"6f1ed002ab5595859014ebf0951522d9"'),
     "Cache-Control": _header("how long it may be kept, and whether to ask again", "private, no-cache"),
     "Vary": _header("what else it depends on", "Accept, Authorization"),
@@ -61,8 +61,8 @@ def responses(operation: Operation, schemas: Mapping[str, Json], *, guarded: boo
     login = (HTTPStatus.UNAUTHORIZED,) if guarded else ()
     problems = {*operation.refusals, *query, *own, HTTPStatus.FORBIDDEN, *login}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
-    headers = {name: TOLD[name] for name in operation.headers}
-    always = {correlation.HEADER: _CALLED}
+    headers = {name: OWN_HEADERS[name] for name in operation.headers}
+    always = {correlation.HEADER: _CORRELATION_ID}
     unchanged = (
         {"304": {"description": "nothing has changed", "headers": always | headers}} if "ETag" in headers else {}
     )
@@ -94,11 +94,11 @@ def _response(operation: Operation, status: int, schemas: Mapping[str, Json], *,
     response: Json = {"description": "; ".join(meanings), **({"content": content} if content else {})}
     if problem or status in operation.answers:
         own = operation.headers if status in operation.answers else ()
-        called = {**_CALLED, "required": not gateway}  # API Gateway's own answers have none
+        correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway's own answers have none
         response["headers"] = {
-            correlation.HEADER: called,
+            correlation.HEADER: correlation_id,
             **HEADERS.get(status, {}),
-            **{name: TOLD[name] for name in own},
+            **{name: OWN_HEADERS[name] for name in own},
         }
     if operation.leads_to_load and status in operation.answers:
         response["links"] = {"load": _LOAD_LINK}

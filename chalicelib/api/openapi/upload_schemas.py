@@ -30,13 +30,13 @@ def _id(column: Column) -> Json:
     about = f"{column.about}: a whole number from 1 to {MAX_ID} (not 1.0 or 1e3), or a text of its decimal digits"
     digits = {"type": "string", "pattern": json_patterns.surrounded(json_patterns.up_to(MAX_ID))}
     number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
-    taken = [number, digits]
+    allowed = [number, digits]
     if column.parent is None:
         about += "; left out, null or blank, a new one is given"
-        taken += [{"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
+        allowed += [{"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
     else:
         about += f"; it must exist in {column.parent}"
-    return {"description": about, "anyOf": taken}
+    return {"description": about, "anyOf": allowed}
 
 
 def _text(column: Column) -> Json:
