@@ -20,6 +20,7 @@ from chalicelib.api import (
 from chalicelib.api.http import access, origins, parameters, problems, requests
 from chalicelib.cloud.functions import sibling
 from chalicelib.core import logs, settings
+from chalicelib.reports.hires import REPORTS
 from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
@@ -38,7 +39,7 @@ app.register_blueprint(row_routes.routes)  # POST /{department,job,hired_employe
 app.register_blueprint(upload_routes.routes)  # POST /uploads, DELETE /uploads/{load_id}
 app.register_blueprint(check_routes.routes)  # POST /uploads/check
 app.register_blueprint(backup_routes.routes)  # POST /{…}/backup/restore, GET /backups
-app.register_blueprint(report_routes.routes)  # GET /department/hires/{quarterly,top}[/{year}], …/years
+app.register_blueprint(report_routes.routes(REPORTS))  # GET /department/hires/…, as each report declares
 app.register_blueprint(load_routes.routes)  # GET /loads, /loads/{id}[/rejects]
 app.register_blueprint(health_routes.routes)  # GET /health
 app.register_blueprint(dashboard_routes.routes)  # GET /, /dashboard/{panel}

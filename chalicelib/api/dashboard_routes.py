@@ -11,7 +11,7 @@ from chalicelib.api.http.access import caller_role
 from chalicelib.api.http.parameters import OneOf, WholeNumber, asked, takes, takes_anything
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.load_routes import CURSOR, FILTERS, LOAD_ID
-from chalicelib.api.report_routes import DEPARTMENT_ID, FROM, TO
+from chalicelib.api.report_routes import DEPARTMENT_ID, FROM, TO, declared
 from chalicelib.core.errors import NotFound
 from chalicelib.core.settings import Settings
 from chalicelib.services import services
@@ -58,7 +58,7 @@ def panel(panel: str) -> Response:
     if panel not in NAMES:
         raise NotFound(f"there is no panel {panel[:40]}")
     request = routes.current_request
-    caller = panels.Caller(caller_role(request), asked(request))
+    caller = panels.Caller(caller_role(request), asked(request), declared(routes.current_app))
     return Response(panels.rendered(panel, services(), caller), headers=_PANEL)
 
 

@@ -11,7 +11,9 @@ from chalicelib.api.http.access import needed
 from chalicelib.api.http.parameters import OneOf, Text, asked, takes, takes_anything
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.web_files import Asset
+from chalicelib.api.report_routes import declared
 from chalicelib.core.errors import NotFound, Unprocessable
+from chalicelib.reports.declaration import Report
 from chalicelib.services import services
 
 _STATIC = Path(__file__).with_name("static")
@@ -45,7 +47,7 @@ routes = Blueprint(__name__)
 @routes.route("/openapi.json", content_types=["*/*"])
 @endpoint
 def openapi_document() -> Response:
-    return Response(_document(), headers={"Content-Type": "application/json"})
+    return Response(_document(declared(routes.current_app)), headers={"Content-Type": "application/json"})
 
 
 @routes.route("/docs", content_types=["*/*"])
@@ -76,11 +78,11 @@ def _page(root: str) -> str:
 
 
 @cache
-def _document() -> str:
+def _document(reports: tuple[Report, ...]) -> str:
     """Made when it is first asked for: no other request's cold start pays for it."""
     from chalicelib.api.openapi import document
 
-    return json.dumps(document.document(_role_of), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(document.document(_role_of, reports), ensure_ascii=False, separators=(",", ":"))
 
 
 def _role_of(method: str, path: str) -> str | None:

@@ -1,85 +1,91 @@
-"""GET /department/hires/{quarterly,top}[/{year}] and /department/hires/years, as JSON or CSV."""
+"""The routes of the declared reports: GET the path of each, with or without /{year}, as JSON or CSV."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from chalice.app import Blueprint, Response
+from chalice.app import Blueprint, Chalice, Request, Response
 
 from chalicelib.api.http.negotiation import TextResponse, entity_tag, has_already, preferred
-from chalicelib.api.http.parameters import Text, WholeNumber, asked, takes
+from chalicelib.api.http.parameters import Parameter, Text, WholeNumber, asked, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.cloud.database import SNAPSHOT, Session
 from chalicelib.core.datasets import MAX_ID
 from chalicelib.core.errors import Unprocessable
 from chalicelib.reports import queries
+from chalicelib.reports.declaration import FIRST, LAST, Report, ReportColumn, Scope, Span
 from chalicelib.services import services
 
-YEAR = WholeNumber("year", "the year of the hires, in UTC", high=queries.LAST, example=2021)
-FROM = WholeNumber(
-    "from", "the first year of the hires, in UTC", high=queries.LAST, default=queries.FIRST, example=2019
-)
-TO = WholeNumber(
-    "to", "the last year of the hires, itself included", high=queries.LAST, default=queries.LAST, example=2021
-)
+YEAR = WholeNumber("year", "the year of the hires, in UTC", high=LAST, example=2021)
+FROM = WholeNumber("from", "the first year of the hires, in UTC", high=LAST, default=FIRST, example=2019)
+TO = WholeNumber("to", "the last year of the hires, itself included", high=LAST, default=LAST, example=2021)
 DEPARTMENT_ID = WholeNumber("department_id", "only hires of this department", high=MAX_ID, example=1)
 DEPARTMENT = Text("department", "only hires of the department of this name", example="Staff")
 JSON, CSV = "application/json", "text/csv"
+WRONG_ORDER = "from must not be a later year than to"
 
-routes = Blueprint(__name__)
-
-
-@routes.route("/department/hires/quarterly/{year}", content_types=["*/*"])
-@endpoint
-@takes(DEPARTMENT_ID, DEPARTMENT)
-def hires_per_quarter(year: str) -> Response:
-    wanted = YEAR.read(year)
-    narrowed = asked(routes.current_request)
-    name = f"quarterly-hires-{wanted}"
-    return _answer(
-        lambda session: queries.quarterly(session, wanted, _department(session, narrowed)), queries.QUARTERLY, name
-    )
+_OF_SPAN: Mapping[Span, tuple[Parameter, ...]] = {Span.YEAR: (YEAR,), Span.RANGE: (FROM, TO), Span.EVERY: ()}
+_REPORT = "report"  # an attribute of a view
 
 
-@routes.route("/department/hires/quarterly", content_types=["*/*"])
-@endpoint
-@takes(FROM, TO, DEPARTMENT_ID, DEPARTMENT)
-def hires_per_quarter_between() -> Response:
-    narrowed = asked(routes.current_request)
-    first, last = _range(narrowed.pop("from"), narrowed.pop("to"))
-    return _answer(
-        lambda session: queries.quarterly_between(session, first, last, _department(session, narrowed)),
-        queries.QUARTERLY_BETWEEN,
-        f"quarterly-hires{_named(first, last)}",
-    )
+def routes(reports: Iterable[Report]) -> Blueprint:
+    """The routes of these reports."""
+    blueprint = Blueprint(__name__)
+    for report in reports:
+        for span, variant in report.variants.items():
+            view = _view(blueprint, report, span)
+            blueprint.route(report.route(span), name=variant.operation, content_types=["*/*"])(view)
+    return blueprint
 
 
-@routes.route("/department/hires/top/{year}", content_types=["*/*"])
-@endpoint
-def departments_above_mean(year: str) -> Response:
-    wanted = YEAR.read(year)
-    return _answer(lambda session: queries.top(session, wanted), queries.TOP, f"top-departments-{wanted}")
+def declared(app: Chalice) -> tuple[Report, ...]:
+    """The reports whose routes an app has."""
+    views = (entry.view_function for methods in app.routes.values() for entry in methods.values())
+    return tuple(dict.fromkeys(_declarations(views)))
 
 
-@routes.route("/department/hires/top", content_types=["*/*"])
-@endpoint
-@takes(FROM, TO)
-def departments_above_mean_between() -> Response:
-    ends = asked(routes.current_request)
-    first, last = _range(ends["from"], ends["to"])
-    name = f"top-departments{_named(first, last)}"
-    return _answer(lambda session: queries.top(session, first, last), queries.TOP, name)
+def parameters(report: Report, span: Span) -> tuple[Parameter, ...]:
+    """The parameters of a report, in its path and its query."""
+    return (*_OF_SPAN[span], *((DEPARTMENT_ID, DEPARTMENT) if report.by_department else ()))
 
 
-@routes.route("/department/hires/years", content_types=["*/*"])
-@endpoint
-def years_with_hires() -> Response:
-    return _answer(lambda session: json.dumps({"years": queries.years(session)}), queries.YEARS, "years-with-hires")
+def _declarations(views: Iterable[Callable[..., Any]]) -> Iterator[Report]:
+    for view in views:
+        report = getattr(view, _REPORT, None)
+        if isinstance(report, Report):
+            yield report
 
 
-def _department(session: Session, asked_for: Mapping[str, Any]) -> int | None:
+def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Response]:
+    @endpoint
+    @takes(*(parameter for parameter in parameters(report, span) if parameter is not YEAR))
+    def view(**in_path: str) -> Response:
+        request = blueprint.current_request
+        sent = asked(request) | {name: YEAR.read(text) for name, text in in_path.items()}
+        first, last = _years(span, sent)
+
+        def rows(session: Session) -> str:
+            return queries.as_json(session, report, span, Scope(first, last, _department(session, sent)))
+
+        return _answer(request, rows, report.variants[span].columns, f"{report.file}{_named(span, first, last)}")
+
+    setattr(view, _REPORT, report)
+    return view
+
+
+def _years(span: Span, sent: Mapping[str, Any]) -> tuple[int, int]:
+    """The first and the last year that are asked for, all of them where none is named. Raises Unprocessable."""
+    if span is Span.YEAR:
+        return sent["year"], sent["year"]
+    first, last = sent.get("from", FIRST), sent.get("to", LAST)
+    if first > last:
+        raise Unprocessable(WRONG_ORDER)
+    return first, last
+
+
+def _department(session: Session, sent: Mapping[str, Any]) -> int | None:
     """The id of the department that is asked for, by its id or its name. Raises Unprocessable."""
-    name, by_id = asked_for.get("department"), asked_for.get("department_id")
+    name, by_id = sent.get("department"), sent.get("department_id")
     if name is None:
         return by_id
     from chalicelib.reports.departments import id_of
@@ -87,24 +93,20 @@ def _department(session: Session, asked_for: Mapping[str, Any]) -> int | None:
     return id_of(session, name, by_id)
 
 
-def _range(first: int, last: int) -> tuple[int, int]:
-    """The years that are asked for, all of them where no end is named. Raises Unprocessable."""
-    if first > last:
-        raise Unprocessable("from must not be a later year than to")
-    return first, last
+def _named(span: Span, first: int, last: int) -> str:
+    """The year, or the ends of a range that were named, for a file's name."""
+    if span is Span.YEAR:
+        return f"-{first}"
+    begin = f"-from-{first}" if first != FIRST else ""
+    return begin + (f"-to-{last}" if last != LAST else "")
 
 
-def _named(first: int, last: int) -> str:
-    """The ends of a range that were named, for a file's name."""
-    begin = f"-from-{first}" if first != FROM.default else ""
-    return begin + (f"-to-{last}" if last != TO.default else "")
-
-
-def _answer(report: Callable[[Session], str], columns: tuple[str, ...], name: str) -> Response:
-    """The report in the form that is asked for, or 304 where nothing has changed since the caller had it."""
-    request = routes.current_request
+def _answer(
+    request: Request, report: Callable[[Session], str], columns: tuple[ReportColumn, ...], file: str
+) -> Response:
+    """The report as JSON or CSV, or 304 if nothing has changed since the caller read it."""
     form = preferred(request, (JSON, CSV))
-    # A proxy may keep it for the one who asked, and asks us each time whether it still holds.
+    # The caller may keep the answer, and asks each time whether it is still valid.
     headers: dict[str, str | list[str]] = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}
     with services().database.transaction(SNAPSHOT) as session:  # the report, and the version it is of
         tag = entity_tag(queries.version(session), form)
@@ -117,13 +119,14 @@ def _answer(report: Callable[[Session], str], columns: tuple[str, ...], name: st
         text = _csv(columns, json.loads(text))
         headers |= {
             "Content-Type": f"{CSV}; charset=utf-8; header=present",
-            "Content-Disposition": f'attachment; filename="{name}.csv"',
+            "Content-Disposition": f'attachment; filename="{file}.csv"',
         }
     return TextResponse(text, headers)
 
 
-def _csv(columns: tuple[str, ...], report: Any) -> str:
+def _csv(columns: tuple[ReportColumn, ...], report: Any) -> str:
     from chalicelib.formats.csv_export import csv_text
 
-    rows = report if isinstance(report, list) else report["years"]
-    return csv_text(columns, ([row[column] for column in columns] for row in rows))
+    rows = report if isinstance(report, list) else next(iter(report.values()))
+    names = tuple(column.name for column in columns)
+    return csv_text(names, ([row[name] for name in names] for row in rows))

@@ -1,10 +1,12 @@
-"""What the reports' panel shows besides the reports themselves; all of it read from the summary that triggers keep."""
+"""What panels show besides reports and loads, read from the summary that triggers keep and from the catalogue."""
 
+from dataclasses import asdict
 from typing import Any
 
 from chalicelib.cloud.database import Session
 from chalicelib.dashboard.charts import QUARTERS
-from chalicelib.reports.queries import HIRED, of_department
+from chalicelib.reports.declaration import Scope
+from chalicelib.reports.hires import HIRED, OF_DEPARTMENT
 
 MAX_DEPARTMENTS = 2000  # in the filter
 MAX_COUNTED = 1_000_000  # rows; of more than that, nobody waits for the last one
@@ -19,15 +21,12 @@ def departments(session: Session) -> list[dict[str, Any]]:
     )
 
 
-def per_quarter(session: Session, first: int, last: int, department_id: int | None) -> list[dict[str, int]]:
-    """{"year", "q1", …, "q4"} for every year of the range with hires, oldest first."""
-    narrowed, params = of_department(department_id)
+def per_quarter(session: Session, scope: Scope) -> list[dict[str, int]]:
+    """{"year", "q1", …, "q4"} for every year of the scope with hires, oldest first."""
     return session.records(
-        f"SELECT year, {_SUMS} FROM quarterly_hires WHERE year BETWEEN :first AND :last AND {HIRED}{narrowed}"
+        f"SELECT year, {_SUMS} FROM quarterly_hires WHERE year BETWEEN :first AND :last AND {HIRED} AND {OF_DEPARTMENT}"
         " GROUP BY year ORDER BY year",
-        first=first,
-        last=last,
-        **params,
+        **asdict(scope),
     )
 
 

@@ -3,25 +3,22 @@
 A panel raises what the routes of the API raise; who may see it has been decided before.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.auth.tokens import Role
-from chalicelib.cloud.database import SNAPSHOT
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
-from chalicelib.dashboard import charts, figures, pages
+from chalicelib.dashboard import charts, figures, pages, report_panel
 from chalicelib.ingest import reject_summary
 from chalicelib.loads import history, outcomes
 from chalicelib.monitoring import readiness
-from chalicelib.reports import queries
+from chalicelib.reports.declaration import Report
 from chalicelib.services import Services
 
 MAX_REJECTS = 10  # that are shown with their load
-MAX_ROWS = 200  # of the quarterly report; all of it is a download away
 PAGE = 20
 BUSY, CALM = 1000, 15_000  # ms until a panel asks again: while something runs, and otherwise
 OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
@@ -29,10 +26,11 @@ OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who looks, and what they ask for (the query parameters that were sent, read and checked)."""
+    """Who looks, what they ask for (the query parameters that were sent, read and checked), and the API's reports."""
 
     role: Role
     asked: Mapping[str, Any]
+    reports: tuple[Report, ...]
 
     @property
     def may_write(self) -> bool:
@@ -53,35 +51,7 @@ def rendered(panel: str, parts: Services, caller: Caller) -> str:
 
 
 def reports(parts: Services, caller: Caller) -> Found:
-    asked = caller.asked
-    department_id = asked.get("department_id")
-    with parts.database.transaction(SNAPSHOT) as session:
-        years = [found["year"] for found in queries.years(session)]
-        newest = years[0] if years else datetime.now(UTC).year
-        first = asked.get("from") or asked.get("to") or newest
-        last = max(first, asked.get("to") or first)
-        by_quarter = figures.per_quarter(session, first, last, department_id)
-        top = json.loads(queries.top(session, first, last))
-        mean = queries.mean_hired(session, first, last)
-        table = queries.first_rows(session, first, last, department_id, limit=MAX_ROWS + 1)
-        departments = figures.departments(session)
-    bars, mean_at = charts.rows(top, mean)
-    return {
-        "years": sorted({first, last, *years}, reverse=True),
-        "first": first,
-        "last": last,
-        "departments": departments,
-        "department_id": department_id,
-        "columns": charts.columns(by_quarter),
-        "columns_height": charts.COLUMNS_HEIGHT,
-        "row_height": charts.ROW_HEIGHT,
-        "hired": sum(row[quarter] for row in by_quarter for quarter in charts.QUARTERS),
-        "bars": bars,
-        "mean": mean,
-        "mean_at": mean_at,
-        "table": table[:MAX_ROWS],
-        "is_cut": len(table) > MAX_ROWS,
-    }
+    return vars(report_panel.read(parts.database, caller.asked, caller.reports))
 
 
 def loads_panel(parts: Services, caller: Caller) -> Found:

@@ -1,5 +1,7 @@
-"""report quarterly and report top: who hired how many."""
+"""report quarterly, report top and the others: a command for every report of the API."""
 
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter, Signature
 from typing import Annotated, Any
 
 import typer
@@ -7,56 +9,60 @@ import typer
 from cli.errors import Misuse
 from cli.help import Command
 from cli.options import Json
+from cli.report_table import REPORTS
+from cli.reports import Report
 from cli.tools import Tools
 
-app = typer.Typer(help="Report hires by quarter, or the top departments.", no_args_is_help=True)
-
-Year = Annotated[
+_YEAR = Annotated[int, typer.Argument(min=1, max=9999, metavar="YEAR", show_default=False, help="A year, in UTC.")]
+_YEAR_OR_NONE = Annotated[
     int | None, typer.Argument(min=1, max=9999, metavar="YEAR", show_default=False, help="A year, in UTC.")
 ]
-From = Annotated[
+_FROM = Annotated[
     int | None, typer.Option("--from", min=1, max=9999, metavar="YEAR", show_default=False, help="The first year.")
 ]
-To = Annotated[
+_TO = Annotated[
     int | None, typer.Option("--to", min=1, max=9999, metavar="YEAR", show_default=False, help="The last year.")
 ]
-Csv = Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")]
+_DEPARTMENT = Annotated[
+    str | None, typer.Option(metavar="NAME", show_default=False, help="Only this department, by its name or id.")
+]
+_CSV = Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")]
 
 
-@app.command(cls=Command)
-def quarterly(
-    context: typer.Context,
-    year: Year = None,
-    first: From = None,
-    last: To = None,
-    department: Annotated[
-        str | None, typer.Option(metavar="NAME", show_default=False, help="Only this department, by its name or id.")
-    ] = None,
-    as_csv: Csv = False,
-    as_json: Json = False,
-) -> None:
-    """Hires per department, job and quarter.
-
-    Of a year, of a range of years, or of all of them.
-    """
-    narrowed = {"from": first, "to": last, **_narrowed(department)}
-    _report(context, "quarterly", year, narrowed, as_csv, as_json)
+def group(reports: Iterable[Report]) -> typer.Typer:
+    """A command for each of these reports."""
+    commands = typer.Typer(help="Report hires by quarter, or the top departments.", no_args_is_help=True)
+    for report in reports:
+        commands.command(report.name, cls=Command)(_command(report))
+    return commands
 
 
-@app.command(cls=Command)
-def top(
-    context: typer.Context,
-    year: Year = None,
-    first: From = None,
-    last: To = None,
-    as_csv: Csv = False,
-    as_json: Json = False,
-) -> None:
-    """Departments that hired more than the mean.
+def _command(report: Report) -> Callable[..., None]:
+    """A function with the parameters that the report takes: typer reads them from its signature."""
 
-    In a year, in a range of years, or in all of them.
-    """
-    _report(context, "top", year, {"from": first, "to": last}, as_csv, as_json)
+    def run(context: typer.Context, **given: Any) -> None:
+        _print(Tools.of(context), report, given)
+
+    taken = [Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context), *_parameters(report)]
+    run.__doc__ = f"{report.title}.\n\n{report.about}"
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
+    run.__signature__ = Signature(taken)  # type: ignore[attr-defined]
+    return run
+
+
+def _parameters(report: Report) -> Iterable[Parameter]:
+    def optional(name: str, annotation: Any, default: Any = None) -> Parameter:
+        return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+    if report.takes_year and not report.takes_range:
+        yield Parameter("year", Parameter.KEYWORD_ONLY, annotation=_YEAR)
+    if report.takes_year and report.takes_range:
+        yield optional("year", _YEAR_OR_NONE)
+    if report.takes_range:
+        yield from (optional("first", _FROM), optional("last", _TO))
+    if report.takes_department:
+        yield optional("department", _DEPARTMENT)
+    yield from (optional("as_csv", _CSV, False), optional("as_json", Json, False))
 
 
 def _narrowed(department: str | None) -> dict[str, str | None]:
@@ -65,29 +71,27 @@ def _narrowed(department: str | None) -> dict[str, str | None]:
     return {"department_id" if by_id else "department": department}
 
 
-def _report(
-    context: typer.Context,
-    name: str,
-    year: int | None,
-    narrowed: dict[str, Any],
-    as_csv: bool,
-    as_json: bool,
-) -> None:
-    if year is not None and any(narrowed[name] is not None for name in ("from", "to")):
+def _print(tools: Tools, report: Report, given: Mapping[str, Any]) -> None:
+    year, first, last = (given.get(name) for name in ("year", "first", "last"))
+    as_csv, as_json = given["as_csv"], given["as_json"]
+    if year is not None and (first is not None or last is not None):
         raise Misuse("name a year, or --from and --to, not both")
     if as_csv and as_json:
         raise Misuse("--csv or --json, not both")
-    tools = Tools.of(context)
-    path = f"/department/hires/{name}" + (f"/{year}" if year is not None else "")
-    kind = "text/csv" if as_csv else "application/json"
-    answer = tools.api.send("GET", path, narrowed, headers={"Accept": kind})
+    path = report.path if year is None else f"{report.path}/{year}"
+    query = {"from": first, "to": last, **_narrowed(given.get("department"))}
+    answer = tools.api.send("GET", path, query, headers={"Accept": "text/csv" if as_csv else "application/json"})
     if as_csv:
         tools.out.raw(answer.body)
         return
-    rows: list[dict[str, Any]] = answer.json()
+    document = answer.json()
+    rows: list[dict[str, Any]] = document[report.member] if report.member else document
     if as_json:
-        tools.out.json(rows)
+        tools.out.json(document)
     elif rows:
-        tools.out.table(list(rows[0]), [list(row.values()) for row in rows], ["department", "job"])
+        tools.out.table(list(rows[0]), [list(row.values()) for row in rows], report.texts)
     else:
         tools.notes.line("no hires")
+
+
+app = group(REPORTS)

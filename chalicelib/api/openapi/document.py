@@ -4,14 +4,19 @@ Not imported before somebody asks for it. Tests hold it against Chalice's routes
 answer that the API gives in them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 
 from chalicelib.api.http.parameters import Parameter
-from chalicelib.api.openapi import responses, schemas
-from chalicelib.api.openapi.operations import TAGS, Operation, operations
-from chalicelib.api.openapi.schemas import CORRELATION_ID, Json
+from chalicelib.api.openapi import problem_schemas
+from chalicelib.api.openapi.components import components
+from chalicelib.api.openapi.json_schema import CORRELATION_ID, Json
+from chalicelib.api.openapi.operation import Operation
+from chalicelib.api.openapi.operations import TAGS, operations
+from chalicelib.api.openapi.responses import responses
 from chalicelib.core import correlation
+from chalicelib.reports.declaration import Report
+from chalicelib.reports.hires import REPORTS
 
 VERSION = "1.0.0"
 ABOUT = f"""\
@@ -32,14 +37,19 @@ _CORRELATION_ID: Json = {
 RoleOf = Callable[[str, str], str | None]
 
 
-def document(role_of: RoleOf) -> Json:
-    """The document. `role_of(method, path)` is the role a caller needs there, None where anybody may call."""
-    every = list(operations())
+def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
+    """The document of an API with these reports.
+
+    `role_of(method, path)` is the role a caller needs there, None where anybody may call.
+    """
+    reports = tuple(reports)
+    every = list(operations(reports))
+    schemas = components(reports) | problem_schemas.problems()
     roles = {operation.id: role_of(operation.method, operation.path) for operation in every}
     guarded = any(roles.values())
     paths: dict[str, Json] = {}
     for operation in every:
-        shown = _shown(operation, roles[operation.id])
+        shown = _shown(operation, roles[operation.id], schemas)
         if guarded and operation.tells_more:
             shown["security"] = [{}, {"bearer": []}]
         paths.setdefault(operation.path, {})[operation.method.lower()] = shown
@@ -51,13 +61,13 @@ def document(role_of: RoleOf) -> Json:
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": {**schemas.components(), **responses.components()},
+            "schemas": schemas,
             **({"securitySchemes": {"bearer": bearer}} if guarded else {}),
         },
     }
 
 
-def _shown(operation: Operation, role: str | None) -> Json:
+def _shown(operation: Operation, role: str | None, schemas: Mapping[str, Json]) -> Json:
     shown: Json = {
         "operationId": operation.id,
         "tags": [operation.tag],
@@ -72,7 +82,7 @@ def _shown(operation: Operation, role: str | None) -> Json:
         content: Json = {operation.body.media_type: {"schema": operation.body.schema, "examples": examples}}
         content |= {media_type: {} for media_type in operation.body.binary}
         shown["requestBody"] = {"required": operation.body.required, "content": content}
-    shown["responses"] = responses.responses(operation, guarded=role is not None)
+    shown["responses"] = responses(operation, schemas, guarded=role is not None)
     return shown
 
 

@@ -1,10 +1,9 @@
-"""Examples of what schemas describe, put together from those that are declared beside its parts."""
+"""An example of what a schema describes, put together from the examples of its parts."""
 
 from collections.abc import Mapping
 from typing import Any
 
-Json = dict[str, Any]
-TIME = "2021-07-27T16:02:08.123456Z"
+from chalicelib.api.openapi.json_schema import TIME, Json
 
 
 def example(schema: Json, components: Mapping[str, Json]) -> Any:

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import pytest
 
 from chalicelib.api.http.requests import MAX_BODY
-from chalicelib.api.openapi.operations import Operation, operations
+from chalicelib.api.openapi.operation import Operation
+from chalicelib.api.openapi.operations import operations
 from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.backups.run import run_backup
 from chalicelib.cloud.database import Database

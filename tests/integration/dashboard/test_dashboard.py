@@ -11,7 +11,7 @@ from chalicelib.auth.tokens import create
 from chalicelib.backups.run import run_backup
 from chalicelib.backups.verify import verify
 from chalicelib.cloud.database import Database
-from chalicelib.dashboard import figures, panels
+from chalicelib.dashboard import figures, panels, report_panel
 from chalicelib.services import services
 from infra.local.postgres import Postgres
 from infra.local.provision import connect
@@ -104,14 +104,14 @@ def test_a_long_report_is_cut_and_says_so(filled: Api) -> None:
     def say() -> str:
         return " ".join("".join(panel(filled, "reports").texts).split())
 
-    missing = panels.MAX_ROWS - len(filled.get("/department/hires/quarterly/2021").body)
+    missing = report_panel.MAX_ROWS - len(filled.get("/department/hires/quarterly/2021").body)
     jobs = [{"id": 100 + i, "job": f"J{i}"} for i in range(missing + 1)]
     hires = [{"name": "N", "datetime": "2021-01-01", "department_id": 1, "job_id": job["id"]} for job in jobs]
     filled.post("/job/upload/batch", {"data": jobs})
     filled.post("/hired_employee/upload/batch", {"data": hires[:-1]})
     assert "These are the first" not in say()
     filled.post("/hired_employee/upload", hires[-1])
-    assert f"These are the first {panels.MAX_ROWS} rows." in say()
+    assert f"These are the first {report_panel.MAX_ROWS} rows." in say()
 
 
 def test_loads_page_by_page(filled: Api) -> None:

@@ -14,7 +14,9 @@ from chalicelib.backups import manifest
 from chalicelib.backups.run import run_backup
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS, Dataset, Kind
-from chalicelib.reports import queries
+from chalicelib.reports.declaration import Scope, Span
+from chalicelib.reports.hires import QUARTERLY, TOP
+from chalicelib.reports.queries import as_json
 from infra.aws import lake
 from tests.integration.s3_fixtures import BACKUP, S3
 
@@ -89,7 +91,7 @@ def _fill(database: Database, departments: list[str], jobs: list[str], rows: lis
 
 def _api(database: Database, year: int) -> dict[str, Any]:
     with database.session() as session:
-        return {r: json.loads(getattr(queries, r)(session, year)) for r in ("quarterly", "top")}
+        return {r.name: json.loads(as_json(session, r, Span.YEAR, Scope(year, year))) for r in (QUARTERLY, TOP)}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from chalicelib.core.datasets import DATASETS
 from chalicelib.ingest import merge
 from chalicelib.ingest.merge import Merged
 from chalicelib.ingest.rows import SentRows, upload
-from chalicelib.reports.queries import _QUARTERLY, _TOP
+from chalicelib.reports.declaration import Scope
+from chalicelib.reports.hires import QUARTERLY, TOP
 from tests.integration.landing import GRACE, Landing
 from tests.integration.s3_fixtures import S3
 
@@ -34,8 +36,8 @@ def test_reports_read_their_year_of_the_summary_and_nothing_else(database: Datab
             " FROM generate_series(2000, 2019) y, generate_series(1, 50) d, generate_series(1, 50) j;"
             "ANALYZE"
         )
-        for query in (_QUARTERLY.format(narrowed=""), _TOP):
-            found = plan(session, query, first=2010, last=2010)
+        for report in (QUARTERLY, TOP):
+            found = plan(session, report.sql, **asdict(Scope(2010, 2010)))
             assert "hired_employees" not in found
             assert "Seq Scan on quarterly_hires" not in found
             assert "quarterly_hires_pkey" in found

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 from urllib.parse import urlencode
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core.errors import Unprocessable
 from chalicelib.reports import queries
+from chalicelib.reports.declaration import Scope, Span
+from chalicelib.reports.hires import QUARTERLY, TOP, YEARS
 from tests.integration.http_api import Api
 
-YEARS = st.sampled_from([1, 1999, 2019, 2020, 2021, 9999])
-HIRES = st.lists(st.tuples(YEARS, st.integers(1, 12), st.integers(1, 4), st.integers(1, 3)), max_size=40)
-RANGES = st.tuples(YEARS, YEARS).map(sorted)
+SOME_YEARS = st.sampled_from([1, 1999, 2019, 2020, 2021, 9999])
+HIRES = st.lists(st.tuples(SOME_YEARS, st.integers(1, 12), st.integers(1, 4), st.integers(1, 3)), max_size=40)
+RANGES = st.tuples(SOME_YEARS, SOME_YEARS).map(sorted)
 
 
 def hire(session: Session, hires: list[tuple[int, int, int, int]]) -> None:
@@ -36,8 +39,20 @@ def hire(session: Session, hires: list[tuple[int, int, int, int]]) -> None:
         )
 
 
-def parsed(text: str) -> list[dict[str, Any]]:
-    return list(json.loads(text))
+def quarterly(session: Session, year: int, department: int | None = None) -> list[dict[str, Any]]:
+    return list(json.loads(queries.as_json(session, QUARTERLY, Span.YEAR, Scope(year, year, department))))
+
+
+def quarterly_between(session: Session, first: int, last: int, department: int | None = None) -> list[dict[str, Any]]:
+    return list(json.loads(queries.as_json(session, QUARTERLY, Span.RANGE, Scope(first, last, department))))
+
+
+def top(session: Session, span: Span, first: int, last: int) -> list[dict[str, Any]]:
+    return list(json.loads(queries.as_json(session, TOP, span, Scope(first, last))))
+
+
+def years(session: Session) -> Any:
+    return json.loads(queries.as_json(session, YEARS, Span.EVERY, Scope()))["years"]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -49,36 +64,36 @@ def test_a_range_is_its_years_together(
     with database.session() as session:
         hire(session, hires)
         inside = sorted({year for year, *_ in hires if first <= year <= last})
-        each = [{"year": y} | row for y in inside for row in parsed(queries.quarterly(session, y, department))]
-        assert parsed(queries.quarterly_between(session, first, last, department)) == each
+        each = [{"year": y} | row for y in inside for row in quarterly(session, y, department)]
+        assert quarterly_between(session, first, last, department) == each
 
         hired = Counter(d for year, _, d, _ in hires if first <= year <= last)
         mean = fmean(hired.values()) if hired else None
         above = sorted((d for d, n in hired.items() if mean is not None and n > mean), key=lambda d: (-hired[d], d))
-        found = parsed(queries.top(session, first, last))
+        found = top(session, Span.RANGE, first, last)
         assert [(row["id"], row["hired"]) for row in found] == [(d, hired[d]) for d in above]
         assert queries.mean_hired(session, first, last) == pytest.approx(mean)
 
         by_year = Counter(year for year, *_ in hires)
-        assert queries.years(session) == [{"year": y, "hired": by_year[y]} for y in sorted(by_year, reverse=True)]
+        assert years(session) == [{"year": y, "hired": by_year[y]} for y in sorted(by_year, reverse=True)]
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(HIRES, YEARS)
+@given(HIRES, SOME_YEARS)
 def test_a_year_is_the_range_of_it_alone(database: Database, hires: list[tuple[int, int, int, int]], year: int) -> None:
     with database.session() as session:
         hire(session, hires)
-        of_range = parsed(queries.quarterly_between(session, year, year))
+        of_range = quarterly_between(session, year, year)
         assert [row.pop("year") for row in of_range] == [year] * len(of_range)
-        assert of_range == parsed(queries.quarterly(session, year))
-        assert queries.top(session, year) == queries.top(session, year, year)
+        assert of_range == quarterly(session, year)
+        assert top(session, Span.YEAR, year, year) == top(session, Span.RANGE, year, year)
 
 
 def test_a_year_whose_hires_are_gone_is_none(database: Database) -> None:
     with database.session() as session:
         hire(session, [(2020, 1, 1, 1), (2021, 1, 1, 1)])
         session.run("DELETE FROM hired_employees WHERE id = 1")
-        assert queries.years(session) == [{"year": 2021, "hired": 1}]
+        assert years(session) == [{"year": 2021, "hired": 1}]
         assert queries.mean_hired(session, 2020, 2020) is None
 
 
@@ -91,13 +106,13 @@ def test_of_a_range_that_is_far_too_large_no_more_is_made_than_can_be_sent(datab
             " FROM generate_series(2000, 2009) y, generate_series(1, 120) d, generate_series(1, 120) j"
         )
         with pytest.raises(Unprocessable) as refused:
-            queries.quarterly_between(session, 2000, 2009)
+            quarterly_between(session, 2000, 2009)
         assert all(word in refused.value.detail for word in ("5 MB", "department_id", "from", "to", "narrower range"))
         [[plan]] = session.run(
-            "EXPLAIN (ANALYZE, FORMAT JSON) " + queries._QUARTERLY.format(narrowed=""), first=2000, last=2009
+            "EXPLAIN (ANALYZE, FORMAT JSON) " + queries.limited(QUARTERLY, Span.RANGE), **asdict(Scope(2000, 2009))
         )
-        assert plan[0]["Plan"]["Actual Rows"] <= queries._MOST_ROWS < 10 * 120 * 120
-        assert len(parsed(queries.quarterly_between(session, 2000, 2009, 1))) == 10 * 120
+        assert plan[0]["Plan"]["Actual Rows"] <= queries.most_rows(QUARTERLY, Span.RANGE) < 10 * 120 * 120
+        assert len(quarterly_between(session, 2000, 2009, 1)) == 10 * 120
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 
 import json
 import threading
+from dataclasses import asdict
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.cloud.database import Database, Session
-from chalicelib.reports.queries import quarterly, top
+from chalicelib.reports.declaration import Report, Scope, Span
+from chalicelib.reports.hires import QUARTERLY, REPORTS, TOP
+from chalicelib.reports.queries import as_json
 
 RECOUNTED = """
     SELECT CAST(extract(year FROM at) AS int), department_id, job_id,
@@ -108,7 +111,7 @@ def test_names_are_ordered_by_byte(database: Database) -> None:
             "INSERT INTO hired_employees"
             " SELECT g, 'x', '2021-01-01', 1 + g % 5, 1 + g % 2 FROM generate_series(1, 10) g"
         )
-        rows: list[dict[str, Any]] = _parsed(quarterly(session, 2021))
+        rows: list[dict[str, Any]] = _of_2021(session, QUARTERLY)
     assert [row["department"] for row in rows[::2]] == sorted(names, key=str.encode)
     assert [row["job"] for row in rows[:2]] == ["B", "b"]
     assert list(rows[0]) == ["department", "job", "q1", "q2", "q3", "q4"]
@@ -129,22 +132,18 @@ def test_only_departments_above_the_mean_of_those_that_hired(database: Database)
             )
             first += count
         expected = [{"id": 1, "department": "d1", "hired": 4}, {"id": 2, "department": "d2", "hired": 4}]
-        assert _parsed(top(session, 2021)) == expected
+        assert _of_2021(session, TOP) == expected
         session.run("DELETE FROM hired_employees WHERE department_id IN (1, 2)")
-        assert [row["id"] for row in _parsed(top(session, 2021))] == [4]
+        assert [row["id"] for row in _of_2021(session, TOP)] == [4]
 
 
 def test_reports_never_read_the_employees(database: Database) -> None:
-    from chalicelib.reports import queries
-
     with database.session() as session:
-        for query in (queries._QUARTERLY.format(narrowed=""), queries._TOP, queries._YEARS):
-            plan = "\n".join(
-                line for [line] in session.run("EXPLAIN " + query.replace(":first", "2021").replace(":last", "2021"))
-            )
+        for report in REPORTS:
+            plan = "\n".join(line for [line] in session.run("EXPLAIN " + report.sql, **asdict(Scope(2021, 2021))))
             assert "quarterly_hires" in plan
             assert "hired_employees" not in plan
 
 
-def _parsed(text: str) -> list[dict[str, Any]]:
-    return list(json.loads(text))
+def _of_2021(session: Session, report: Report) -> list[dict[str, Any]]:
+    return list(json.loads(as_json(session, report, Span.YEAR, Scope(2021, 2021))))

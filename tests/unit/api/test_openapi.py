@@ -19,8 +19,10 @@ from chalicelib.api.http.parameters import read as read_query
 from chalicelib.api.http.requests import BINARY
 from chalicelib.api.openapi import document as openapi
 from chalicelib.api.openapi.examples import example as example_of
-from chalicelib.api.openapi.operations import TAGS, Operation, operations
-from chalicelib.api.openapi.schemas import ref, row_name
+from chalicelib.api.openapi.json_schema import ref
+from chalicelib.api.openapi.operation import Operation
+from chalicelib.api.openapi.operations import TAGS, operations
+from chalicelib.api.openapi.upload_schemas import row_name
 from chalicelib.core import datetimes
 from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.core.errors import Unprocessable

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.api.http import json_patterns
-from chalicelib.api.openapi.schemas import ref
+from chalicelib.api.openapi.json_schema import ref
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import Unprocessable

@@ -1,0 +1,66 @@
+"""JSON Schema in few words, and the parts that several schemas share."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chalicelib.api.http import json_patterns
+from chalicelib.core import correlation
+from chalicelib.core.datasets import DATASETS
+
+Json = dict[str, Any]
+MAX_LONG = 2**63 - 1
+TIME = "2021-07-27T16:02:08.123456Z"
+
+
+def ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def closed(properties: Mapping[str, Json], *, optional: tuple[str, ...] = (), **more: Any) -> Json:
+    """An object with these members and no others, all of them required but the `optional` ones."""
+    required = [name for name in properties if name not in optional]
+    kept = {"required": required} if required else {}
+    return {"type": "object", **more, "properties": dict(properties), **kept, "additionalProperties": False}
+
+
+def together(names: Iterable[str]) -> dict[str, list[str]]:
+    """`dependentRequired` of members that are there all or none."""
+    every = set(names)
+    return {name: sorted(every - {name}) for name in sorted(every)}
+
+
+def count(high: int = MAX_LONG, about: str = "", example: int = 0) -> Json:
+    description = {"description": about} if about else {}
+    return {"type": "integer", "minimum": 0, "maximum": high, **description, "examples": [example]}
+
+
+def text(example: str, **more: Any) -> Json:
+    return {"type": "string", "examples": [example], **more}
+
+
+def or_null(schema: Json, **more: Any) -> Json:
+    schema = {**schema, **more}
+    if "enum" in schema:
+        return {**schema, "type": [schema["type"], "null"], "enum": [*schema["enum"], None]}
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+LOAD_ID: Json = {
+    "type": "integer",
+    "format": "int64",
+    "minimum": 1,
+    "maximum": MAX_LONG,
+    "description": "of the load that records this, at `/loads/{load_id}`",
+    "examples": [7],
+}
+RESTORE_POINT: Json = {
+    "type": "string",
+    "pattern": json_patterns.RESTORE_POINT,
+    "description": "a UTC time: every change committed before it is in the backup",
+    "examples": ["20210727T160208.123456Z"],
+}
+CORRELATION_ID: Json = {"type": "string", "pattern": f"^{correlation.PATTERN}$", "examples": ["import-2021-07-27"]}
+A_TIME = text(TIME, format="date-time")
+COLUMNS = list(dict.fromkeys(column.name for dataset in DATASETS.values() for column in dataset.columns))
+DATASET: Json = {"type": "string", "enum": list(DATASETS)}
+STATUS_URL = text("/loads/7", pattern="^/loads/[1-9][0-9]*$")

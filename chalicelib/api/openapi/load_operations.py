@@ -1,0 +1,81 @@
+"""Operations that tell of loads and backups, and order restores."""
+
+from collections.abc import Iterator
+
+from chalicelib.api import backup_routes, load_routes
+from chalicelib.api.openapi.json_schema import ref
+from chalicelib.api.openapi.operation import Body, Operation
+from chalicelib.core.datasets import Dataset
+
+
+def loads() -> Iterator[Operation]:
+    yield Operation(
+        "GET",
+        "/loads",
+        "list_loads",
+        "loads",
+        "List loads, newest first",
+        parameters=(*load_routes.FILTERS, load_routes.LIMIT, load_routes.CURSOR),
+        answers={200: ("a page of loads", ref("Loads"))},
+        refusals=(422,),
+    )
+    yield Operation(
+        "GET",
+        "/loads/{load_id}",
+        "get_load",
+        "loads",
+        "Show one load",
+        parameters=(load_routes.LOAD_ID,),
+        answers={200: ("the load", ref("Load"))},
+        refusals=(404,),
+    )
+    yield Operation(
+        "GET",
+        "/loads/{load_id}/rejects",
+        "get_rejects",
+        "loads",
+        "Show why rows of a load were rejected",
+        about=(
+            "Counts by reason, the first rejected rows, and where all of them are: one JSON object a line. The reasons"
+            " stay when that file has expired."
+        ),
+        parameters=(load_routes.LOAD_ID, load_routes.LIMIT),
+        answers={200: ("the rejects of the load", ref("Rejects"))},
+        refusals=(404, 422),
+    )
+
+
+def restore(dataset: Dataset, name: str) -> Operation:
+    return Operation(
+        "POST",
+        f"/{name}/backup/restore",
+        f"restore_{name}",
+        "backups",
+        f"Order a restore of {dataset.name}",
+        about=(
+            "From the newest complete backup, or the one that is named. The restore is a load under the same rules as"
+            " any other: deleted rows come back, changed rows go back, newer rows stay, and rows whose department or"
+            " job is gone are rejected."
+        ),
+        body=Body(ref("RestoreOrder"), {"newest": {}}, required=False),
+        answers={202: ("ordered; the load at `status_url` tells how it goes", ref("RestoreOrdered"))},
+        refusals=(400, 404, 413, 415, 422),
+        details={
+            404: "there is no backup yet",
+            422: 'the body must be empty or {"restore_point": "20210727T160208.123456Z"}',
+        },
+        leads_to_load=True,
+    )
+
+
+def backups() -> Operation:
+    return Operation(
+        "GET",
+        "/backups",
+        "list_backups",
+        "backups",
+        "List restore points, newest first",
+        parameters=(load_routes.LIMIT, backup_routes.CURSOR),
+        answers={200: ("a page of restore points", ref("Backups"))},
+        refusals=(422,),
+    )

@@ -1,0 +1,117 @@
+"""Loads, and the rows that they rejected."""
+
+from chalicelib.api.load_routes import STATUSES
+from chalicelib.api.openapi.json_schema import (
+    A_TIME,
+    COLUMNS,
+    CORRELATION_ID,
+    DATASET,
+    LOAD_ID,
+    RESTORE_POINT,
+    Json,
+    closed,
+    count,
+    or_null,
+    ref,
+    text,
+)
+from chalicelib.api.openapi.upload_schemas import REJECTED
+from chalicelib.api.row_routes import MAX_ROWS
+
+_COUNTS = {"received": 3, "inserted": 2, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
+LOAD = closed(
+    {
+        "id": {**LOAD_ID, "description": "larger than those of earlier loads"},
+        "dataset": {**or_null(DATASET), "description": "null for an object whose name tells none"},
+        "source": text(
+            "s3://hireflow-landing/departments_new.csv",
+            description="where the rows came from: the object's address, or the request's path",
+        ),
+        "kind": {"type": "string", "enum": ["csv", "api", "restore"]},
+        "status": {"type": "string", "enum": list(STATUSES), "examples": ["succeeded"]},
+        **{name: count(example=example) for name, example in _COUNTS.items()},
+        "resolved": count(about="rejected rows that were loaded later, once their parents had come"),
+        "attempts": count(example=1),
+        "errored_key": or_null(
+            text("departments/20210727T160208.123456Z-7.ndjson"), description="the rejects' file in the errored bucket"
+        ),
+        "restore_point": or_null(RESTORE_POINT, examples=[None]),
+        "correlation_id": or_null(
+            CORRELATION_ID,
+            description="of the request that asked for it; null for an object that was put into the landing bucket",
+        ),
+        "created_at": A_TIME,
+        "started_at": or_null(A_TIME),
+        "finished_at": or_null(A_TIME),
+        "error": or_null({"type": "string"}, description="why it failed or was skipped", examples=[None]),
+    },
+    description="One object version, request or restore, and what became of its rows.",
+)
+LOADS = closed(
+    {
+        "loads": {"type": "array", "items": ref("Load"), "description": "newest first"},
+        "next_cursor": or_null(text("7", pattern="^[1-9][0-9]*$"), description="null on the last page"),
+    }
+)
+REASONS: Json = {
+    "type": "array",
+    "description": "how many rows were rejected for each kind of reason, most first; a row may have several",
+    "items": closed({"reason": text("job is missing"), "count": {**count(example=1), "minimum": 1}}),
+}
+_TRUNCATED: Json = {
+    "type": "boolean",
+    "description": "whether `rejects` has fewer records than were asked for and exist: they are too large for more",
+    "examples": [False],
+}
+_REJECT: dict[str, Json] = {
+    "reasons": {"type": "array", "items": text("job is missing"), "minItems": 1},
+    "fields": REJECTED["properties"]["fields"],
+    "raw": text("2,", description="what was sent; what is no text in it is replaced"),
+    "row": {
+        **or_null(closed({name: or_null(text("2")) for name in COLUMNS}, optional=tuple(COLUMNS))),
+        "description": "by column; null where it could not be split",
+        "examples": [{"id": "2", "job": ""}],
+    },
+}
+_LINE: Json = {**count(example=2), "minimum": 1, "description": "its first line in the file, from 1"}
+CHECK = closed(
+    {
+        "dataset": DATASET,
+        **{name: count() for name in ("received", "inserted", "updated", "unchanged", "superseded", "rejected")},
+        "reasons": REASONS,
+        "rejects": {"type": "array", "items": closed({"line": _LINE, **_REJECT})},
+        "truncated": _TRUNCATED,
+    },
+    description="received = inserted + updated + unchanged + superseded + rejected.",
+)
+REJECT = closed(
+    {
+        "load_id": LOAD_ID,
+        "dataset": DATASET,
+        "source": text("s3://hireflow-local-landing/jobs.csv"),
+        "line": _LINE,
+        "index": count(MAX_ROWS - 1, "of a request's row, in the place of `line`"),
+        **_REJECT,
+        "rejected_at": A_TIME,
+        "raw_base64": text("Miz/", description="the bytes that were sent, where `raw` cannot show them all"),
+    },
+    optional=("line", "index", "raw_base64"),
+    description="A line of the rejects' file.",
+)
+REJECTS = closed(
+    {
+        "load_id": LOAD_ID,
+        "rejected": count(),
+        "resolved": count(about="rejected rows that were loaded later, once their parents had come"),
+        "reasons": REASONS,
+        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first ones"},
+        "truncated": _TRUNCATED,
+        "url": {
+            **or_null(
+                text("https://hireflow-prod-errored.s3.eu-west-1.amazonaws.com/jobs/20210727T160208.123456Z-7.ndjson?…")
+            ),
+            "description": "all of them as NDJSON, for whoever has this address; null where there is no file",
+        },
+        "expires_at": {**or_null(A_TIME), "description": "when `url` ends"},
+    }
+)

@@ -1,0 +1,71 @@
+"""The schemas of what is answered where something is wrong: problems (RFC 9457), and what API Gateway itself says."""
+
+from http import HTTPStatus
+
+from chalicelib.api.openapi.json_schema import COLUMNS, CORRELATION_ID, LOAD_ID, Json, closed, together
+from chalicelib.api.openapi.upload_schemas import SUMMARY
+from chalicelib.core.errors import TITLES
+
+_MESSAGE: Json = {"type": ["string", "null"], "examples": ["Internal server error"]}
+GATEWAY = closed({"message": _MESSAGE}, description="An answer of API Gateway itself.")
+MEANING = {
+    400: "the body is not JSON in UTF-8, or names a member twice",
+    401: "no valid token was sent",
+    403: "the token's role is not allowed to do this, or a page of another origin sent the request",
+    404: "there is no such load, restore point or file",
+    409: "the file has arrived, or the load has ended",
+    413: "more rows than a batch may hold, or a body of more than 4.5 MB; nothing was stored",
+    415: "the body has no media type, or one that is not accepted here",
+    422: "a rule is broken, or a query parameter is unknown, repeated or malformed",
+    500: "an error on our side; nothing was stored",
+    503: "the database or the storage is away; nothing was stored",
+    504: "it took too long and was given up; `detail` says whether anything may have been stored",
+}
+DETAILS = {  # examples of what is said
+    400: "the body is not JSON: Expecting value at line 1, column 1",
+    401: "this needs a token: Authorization: Bearer …",
+    403: "this needs the role writer, the token has the role reader",
+    404: "there is no load 7",
+    409: "the file of load 7 has arrived: it is running, and goes on",
+    413: "a batch holds at most 1000 rows, this one has 1001; nothing was stored",
+    415: "the body must be application/json, not text/plain",
+    422: "limit must be a whole number from 1 to 100",
+    500: "Something went wrong on our side; nothing was stored.",
+    503: "the database cannot be reached",
+    504: "this took too long and was given up",
+}
+
+
+def _problem(status: int, **more: Json) -> Json:
+    titles = TITLES.get(status, (HTTPStatus(status).phrase,))
+    members: dict[str, Json] = {
+        "type": {"const": "about:blank"},
+        "title": {"type": "string", "enum": list(titles)},
+        "status": {"const": int(status)},
+        "detail": {"type": "string", "examples": [DETAILS[status]]},
+        **({"correlation_id": CORRELATION_ID} if status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}),
+    }
+    return closed(members | more, description=MEANING[status], optional=())
+
+
+def problems() -> dict[str, Json]:
+    """By name."""
+    text: Json = {"type": "string", "examples": ["department is missing"]}
+    fault = closed({"field": {"enum": [*COLUMNS, None], "description": "null for the row itself"}, "reason": text})
+    refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)
+    # a body of the wrong shape is refused without these members, which come all together
+    refused["required"] = [name for name in refused["required"] if name not in ("errors", "load_id")]
+    refused["dependentRequired"] = together(("errors", "load_id"))
+    batch = _problem(422, **SUMMARY)
+    batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
+    batch["dependentRequired"] = together(SUMMARY)
+    at_fault: Json = {"enum": ["dataset", "filename", "size", None], "description": "null for the body itself"}
+    faults = {"type": "array", "items": closed({"field": at_fault, "reason": text}), "minItems": 1}
+    upload = _problem(422, errors=faults)
+    return {
+        **{f"Problem{status}": _problem(status) for status in MEANING},
+        "RefusedRow": refused,
+        "RefusedBatch": batch,
+        "RefusedUpload": {**upload, "required": [name for name in upload["required"] if name != "errors"]},
+        "GatewayMessage": GATEWAY,
+    }

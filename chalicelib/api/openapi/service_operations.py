@@ -1,0 +1,91 @@
+"""Operations for browsers, and those that tell of the service itself."""
+
+from collections.abc import Iterator
+
+from chalicelib.api import dashboard_routes, docs_routes
+from chalicelib.api.openapi.json_schema import ref
+from chalicelib.api.openapi.operation import CSS, HTML, SCRIPT, Operation
+from chalicelib.api.openapi.service_schemas import DOCUMENT, FILE, PAGE
+
+_OF_FILES = ("X-Content-Type-Options", "ETag", "Cache-Control")
+
+
+def pages() -> Iterator[Operation]:
+    yield Operation(
+        "GET",
+        "/",
+        "get_dashboard",
+        "dashboard",
+        "The dashboard",
+        about="One page for people, which holds no data itself: it asks for panels with the token that is signed in.",
+        answers={200: ("the page", PAGE)},
+        media=(HTML,),
+        headers=("Content-Security-Policy", *_OF_FILES),
+        any_query=True,
+        is_static=True,
+    )
+    yield Operation(
+        "GET",
+        "/dashboard/{panel}",
+        "get_dashboard_panel",
+        "dashboard",
+        "A panel of the dashboard, as a piece of HTML",
+        about="What the dashboard shows. Programs are better served by the other operations, which say the same.",
+        parameters=(dashboard_routes.PANEL, *dashboard_routes.QUERY),
+        answers={200: ("the panel", {"type": "string", "examples": ["<h1>Loads</h1>"]})},
+        refusals=(404, 422),
+        details={404: "there is no panel of that name, or no such load or restore point", 422: "id is missing"},
+        media=(HTML,),
+        headers=("Cache-Control", "X-Content-Type-Options"),
+    )
+
+
+def service() -> Iterator[Operation]:
+    yield Operation(
+        "GET",
+        "/health",
+        "get_health",
+        "service",
+        "Tell whether the platform works",
+        about="Where the stage asks for tokens, a caller without one is told the `status` alone.",
+        tells_more=True,
+        answers={
+            200: ("everything is there", ref("Health")),
+            503: ("the database or a bucket is away", ref("Health")),
+        },
+    )
+    yield Operation(
+        "GET",
+        "/openapi.json",
+        "get_openapi",
+        "service",
+        "This document",
+        answers={200: ("an OpenAPI 3.1 document", DOCUMENT)},
+        is_static=True,
+    )
+    yield Operation(
+        "GET",
+        "/docs",
+        "get_docs",
+        "service",
+        "A page to read this document, and to try it",
+        media=(HTML,),
+        headers=("Content-Security-Policy", *_OF_FILES),
+        answers={200: ("the page", PAGE)},
+        any_query=True,
+        is_static=True,
+    )
+    yield Operation(
+        "GET",
+        "/docs/{asset}",
+        "get_docs_asset",
+        "service",
+        "A file that the page loads",
+        parameters=(docs_routes.ASSET, docs_routes.VERSION),
+        media=(CSS, SCRIPT),
+        headers=_OF_FILES,
+        answers={200: ("the file", FILE)},
+        refusals=(404,),
+        details={404: "there is no file docs.txt"},
+        is_static=True,
+    )

@@ -1,0 +1,75 @@
+"""Backups and their restores, the state of the service, and what it serves to browsers."""
+
+from chalicelib.api.openapi.json_schema import (
+    A_TIME,
+    LOAD_ID,
+    RESTORE_POINT,
+    STATUS_URL,
+    Json,
+    closed,
+    count,
+    or_null,
+    text,
+    together,
+)
+from chalicelib.core.datasets import DATASETS
+
+RESTORE_ORDER = or_null(
+    closed(
+        {"restore_point": or_null({**RESTORE_POINT, "description": "the newest complete one where it is left out"})},
+        optional=("restore_point",),
+    )
+)
+ORDERED = closed(
+    {"load_id": LOAD_ID, "restore_point": RESTORE_POINT, "status_url": STATUS_URL},
+)
+_SHA256 = text("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", pattern="^[0-9a-f]{64}$")
+_FILE = closed({"rows": count(example=2), "bytes": count(example=347), "sha256": _SHA256})
+BACKUPS = closed(
+    {
+        "backups": {
+            "type": "array",
+            "description": "newest first",
+            "items": closed(
+                {
+                    "restore_point": RESTORE_POINT,
+                    "created_at": A_TIME,
+                    "verified_at": {
+                        **or_null(A_TIME),
+                        "description": "when it was last re-read and found sound; null where it was not, or not yet",
+                    },
+                    "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
+                }
+            ),
+        },
+        "next_cursor": or_null(RESTORE_POINT, description="null on the last page", examples=[None]),
+    }
+)
+_STATE: Json = {"type": "string", "enum": ["ok", "unavailable"]}
+_LAST_BACKUP = closed({"restore_point": RESTORE_POINT, "age_seconds": {"type": "number", "examples": [81.4]}})
+_PARTS: dict[str, Json] = {
+    **dict.fromkeys(("database", "landing_bucket", "errored_bucket", "backup_bucket"), _STATE),
+    "last_backup": {
+        "anyOf": [_LAST_BACKUP, {"type": "null"}],
+        "description": "null before the first one, and while a part is away",
+    },
+    "dead_letters": {
+        **or_null(count()),
+        "description": "about how many events wait for a redrive, null where their queue cannot be asked",
+    },
+}
+HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))
+_ANY: Json = {"type": "object"}
+PAGE = text("<!doctype html>…", description="an HTML page")
+FILE = text("/* … */", description="a style sheet or a script")
+_ANY_LIST: Json = {"type": "array", "items": _ANY}
+DOCUMENT = closed(
+    {
+        "openapi": text("3.1.1", pattern=r"^3\.1\."),
+        "info": _ANY,
+        "servers": _ANY_LIST,
+        "tags": _ANY_LIST,
+        "paths": _ANY,
+        "components": _ANY,
+    }
+)

@@ -1,0 +1,146 @@
+"""What is sent to be stored, rows and orders to send a file, and the answers to both."""
+
+from chalicelib.api.http import json_patterns
+from chalicelib.api.openapi.json_schema import (
+    A_TIME,
+    COLUMNS,
+    DATASET,
+    LOAD_ID,
+    STATUS_URL,
+    Json,
+    closed,
+    count,
+    ref,
+    text,
+)
+from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Column, Dataset, Kind
+from chalicelib.ingest import upload_forms
+
+
+def row_name(dataset: Dataset) -> str:
+    return "".join(word.title() for word in dataset.route.split("_"))
+
+
+def example_row(dataset: Dataset, *, without_id: bool = False) -> Json:
+    return {column.name: column.example for column in dataset.columns if not (without_id and column.name == "id")}
+
+
+def _id(column: Column) -> Json:
+    about = f"{column.about}: a whole number from 1 to {MAX_ID} (not 1.0 or 1e3), or a text of its decimal digits"
+    digits = {"type": "string", "pattern": json_patterns.surrounded(json_patterns.up_to(MAX_ID))}
+    number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+    allowed = [number, digits]
+    if column.parent is None:
+        about += "; left out, null or blank, a new one is given"
+        allowed += [{"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
+    else:
+        about += f"; it must exist in {column.parent}"
+    return {"description": about, "anyOf": allowed}
+
+
+def _text(column: Column) -> Json:
+    about = f"{column.about}; white space around it is dropped, what is left is mandatory and holds no NUL"
+    return {"description": about, "type": "string", "maxLength": MAX_TEXT, "pattern": json_patterns.TEXT}
+
+
+def _instant(column: Column) -> Json:
+    about = (
+        f"{column.about}: a date, alone (midnight UTC) or with a time after `T` or one space; then `Z`, ` UTC`, or an"
+        " offset. Basic and week dates (20210727T160208Z, 2021-W30-2) are read as well. In UTC it has to be in the"
+        " years 1 to 9999"
+    )
+    return {"description": about, "type": "string", "pattern": json_patterns.surrounded(json_patterns.INSTANT)}
+
+
+_SENT = {Kind.ID: _id, Kind.TEXT: _text, Kind.INSTANT: _instant}
+
+
+def row(dataset: Dataset) -> Json:
+    """A row as it may be sent."""
+    columns = {c.name: {**_SENT[c.kind](c), "examples": [c.example]} for c in dataset.columns}
+    return closed(columns, optional=("id",), description=f"One row of {dataset.name}.")
+
+
+def batch(dataset: Dataset) -> Json:
+    about = "A row that breaks the rules costs no other one: it comes back in `rejected`."
+    rows = {"type": "array", "description": about, "items": ref(row_name(dataset)), "minItems": 1, "maxItems": MAX_ROWS}
+    return closed({"data": rows}, description=f"1 to {MAX_ROWS} rows of {dataset.name}.")
+
+
+def uploaded(*outcomes: str) -> Json:
+    """The answer to one row that was accepted."""
+    row_id = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+    return closed({"id": row_id, "outcome": {"type": "string", "enum": list(outcomes)}, "load_id": LOAD_ID})
+
+
+REJECTED: Json = closed(
+    {
+        "index": count(MAX_ROWS - 1, "its place in `data`, from 0"),
+        "reasons": {"type": "array", "items": text(f"id is not a whole number from 1 to {MAX_ID}"), "minItems": 1},
+        "fields": {
+            "type": "array",
+            "items": {"type": "string", "enum": COLUMNS},
+            "uniqueItems": True,
+            "description": "the columns at fault",
+        },
+        "row": {"description": "what was sent", "examples": [{"id": "1.0"}]},
+    },
+    description="A row that was refused, with all its reasons.",
+)
+SUMMARY: dict[str, Json] = {
+    "load_id": LOAD_ID,
+    "received": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS, "examples": [3]},
+    **{name: count(MAX_ROWS, example=n) for name, n in (("inserted", 2), ("updated", 0), ("unchanged", 0))},
+    "superseded": count(MAX_ROWS, "earlier ones of an id that came several times"),
+    "rejected": {"type": "array", "items": ref("Rejected"), "maxItems": MAX_ROWS},
+}
+BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + the rejected ones.")
+_KEY = "uploads/7/jobs-new.csv"
+_FORM_FIELDS = {
+    "key": _KEY,
+    "policy": "eyJleHBpcmF0aW9uIjogIjIwMjEtMDctMjdUMTc6MDI6MDhaIn0=",
+    "x-amz-algorithm": "AWS4-HMAC-SHA256",
+    "x-amz-credential": "AKIAIOSFODNN7EXAMPLE/20210727/us-east-1/s3/aws4_request",
+    "x-amz-date": "20210727T160208Z",
+    "x-amz-security-token": "IQoJb3JpZ2luX2VjEXAMPLE",
+    "x-amz-signature": "5f4dcc3b5aa765d61d8327deb882cf992b95990a9151374abd8ff8c5a7a0fe08",
+}
+UPLOAD_ORDER = closed(
+    {
+        "dataset": DATASET,
+        "filename": text(
+            "new.csv",
+            maxLength=upload_forms.MAX_NAME,
+            pattern=json_patterns.FILE_NAME,
+            description="without folders; `${filename}` must not be in it",
+        ),
+        "size": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": upload_forms.MAX_SIZE,
+            "description": "bytes; S3 refuses a larger file",
+            "examples": [65536],
+        },
+    },
+    description="A file that is to be sent.",
+)
+UPLOAD_ORDERED = closed(
+    {
+        "load_id": {**LOAD_ID, "description": "of the load that waits for the file, at `/loads/{load_id}`"},
+        "status_url": STATUS_URL,
+        "url": text(
+            "https://hireflow-landing.s3.amazonaws.com/",
+            format="uri",
+            description="where to POST the form, as multipart/form-data",
+        ),
+        "fields": closed(
+            {name: text(value) for name, value in _FORM_FIELDS.items()},
+            optional=("x-amz-security-token",),
+            description="the form's fields, to be sent before the file, which comes last as `file`",
+        ),
+        "key": text(_KEY, pattern="^uploads/[1-9][0-9]*/", description="what the file is called in the bucket"),
+        "expires_at": {**A_TIME, "description": "sending has to begin before"},
+    },
+    description="A form that S3 takes, as often as it is sent until it expires.",
+)

@@ -1,0 +1,116 @@
+"""What the reports' panel shows: two charts, and a table for every declared report that has one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.cloud.database import SNAPSHOT, Database, Session
+from chalicelib.dashboard import charts, figures
+from chalicelib.reports import queries
+from chalicelib.reports.declaration import Report, ReportColumn, Scope, Span
+from chalicelib.reports.hires import TOP, YEARS
+
+MAX_ROWS = 200  # of a table; all of the report is a download away
+
+
+@dataclass(frozen=True)
+class Download:
+    """Where the page gets a report as CSV or JSON: a relative address, and a file name without its ending."""
+
+    report: str
+    address: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first rows of a report. `rows` is None if several years are chosen and the report can show only one."""
+
+    report: Report
+    columns: tuple[ReportColumn, ...]
+    rows: Sequence[Mapping[str, Any]] | None
+    is_cut: bool
+    download: Download
+
+    def sum_of(self, row: Mapping[str, Any]) -> int:
+        return sum(int(row[name]) for name in self.report.summed)
+
+
+@dataclass(frozen=True)
+class ReportsPanel:
+    """The template knows these by name. `years` are those to choose from; `hired` counts the hires that are shown."""
+
+    years: list[int]
+    first: int
+    last: int
+    departments: list[dict[str, Any]]
+    department_id: int | None
+    columns: list[charts.Bar]
+    hired: int
+    bars: list[charts.Bar]
+    mean: float | None
+    mean_at: float | None
+    top: Download
+    tables: list[Table]
+    columns_height: int = charts.COLUMNS_HEIGHT
+    row_height: int = charts.ROW_HEIGHT
+
+
+def read(database: Database, asked: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
+    """The panel for `asked`: from, to and department_id, as far as they were sent. Without years, the newest one."""
+    department_id = asked.get("department_id")
+    with database.transaction(SNAPSHOT) as session:
+        years = [row["year"] for row in queries.first_rows(session, YEARS, Span.EVERY, Scope())]
+        newest = years[0] if years else datetime.now(UTC).year
+        first = asked.get("from") or asked.get("to") or newest
+        scope = Scope(first, max(first, asked.get("to") or first), department_id)
+        by_quarter = figures.per_quarter(session, scope)
+        above_mean = queries.first_rows(session, TOP, Span.RANGE, scope)
+        mean = queries.mean_hired(session, scope.first, scope.last)
+        tables = [_table(session, report, scope) for report in reports if report.has_table]
+        departments = figures.departments(session)
+    bars, mean_at = charts.rows(above_mean, mean)
+    return ReportsPanel(
+        years=sorted({scope.first, scope.last, *years}, reverse=True),
+        first=scope.first,
+        last=scope.last,
+        departments=departments,
+        department_id=department_id,
+        columns=charts.columns(by_quarter),
+        hired=sum(row[quarter] for row in by_quarter for quarter in charts.QUARTERS),
+        bars=bars,
+        mean=mean,
+        mean_at=mean_at,
+        top=_download(TOP, scope),
+        tables=tables,
+    )
+
+
+def _table(session: Session, report: Report, scope: Scope) -> Table:
+    span = _shown_span(report, scope)
+    columns = report.variants[span].columns
+    download = _download(report, scope)
+    if span is Span.YEAR and scope.first != scope.last:
+        return Table(report, columns, None, False, download)
+    rows = queries.first_rows(session, report, span, scope, limit=MAX_ROWS + 1)
+    return Table(report, columns, rows[:MAX_ROWS], len(rows) > MAX_ROWS, download)
+
+
+def _shown_span(report: Report, scope: Scope) -> Span:
+    """The variant for a single year has no column that repeats it, so it comes first if one year is chosen."""
+    order = (Span.YEAR, Span.RANGE, Span.EVERY) if scope.first == scope.last else (Span.RANGE, Span.EVERY, Span.YEAR)
+    return next(span for span in order if span in report.variants)
+
+
+def _download(report: Report, scope: Scope) -> Download:
+    address, query, years = report.path.removeprefix("/"), [], ""
+    if Span.RANGE in report.variants:
+        query += [f"from={scope.first}", f"to={scope.last}"]
+    elif Span.YEAR in report.variants:
+        address += f"/{scope.first}"
+    if Span.EVERY not in report.variants:
+        years = f"-{scope.first}" if scope.first == scope.last else f"-{scope.first}-to-{scope.last}"
+    if report.by_department and scope.department_id is not None:
+        query.append(f"department_id={scope.department_id}")
+    return Download(report.name, f"{address}?{'&'.join(query)}" if query else address, f"{report.file}{years}")

@@ -1,0 +1,89 @@
+"""What people have of the declared reports besides the API: a table of the command line, and one of the README.
+
+`python -m infra.reports` writes both from chalicelib/reports/hires.py. A test says when it has to run.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import fields
+
+from chalicelib.reports import declaration, hires
+from chalicelib.reports.declaration import Figure, Span
+from cli.reports import Report
+from infra.venv import ROOT
+
+COMMANDS = ROOT / "cli/report_table.py"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- Made by `python -m infra.reports`: -->\n", "<!-- reports end -->"
+_OF_RANGE = " (`?from=&to=`, both included, and either may be left out)"
+_MODULE = '''\
+"""The reports of the API. Made by `python -m infra.reports` from chalicelib/reports/hires.py: change that."""
+
+from cli.reports import Report
+
+REPORTS = (
+{reports})
+'''
+
+
+def for_command_line(report: declaration.Report) -> Report:
+    """What a command needs to know of the report."""
+    columns = dict.fromkeys(column for variant in report.variants.values() for column in variant.columns)
+    return Report(
+        name=report.name,
+        title=report.title,
+        about=report.about,
+        path=report.path,
+        takes_year=Span.YEAR in report.variants,
+        takes_range=Span.RANGE in report.variants,
+        takes_department=report.by_department,
+        texts=tuple(column.name for column in columns if column.figure is Figure.NAME),
+        member=report.member,
+    )
+
+
+def module(reports: Iterable[declaration.Report]) -> str:
+    """The source of the command line's table."""
+    return _MODULE.format(reports="".join(map(_source, map(for_command_line, reports))))
+
+
+def table(reports: Iterable[declaration.Report]) -> str:
+    """The table in Markdown: commands, what they report, and their routes."""
+    lines = ["| command | reports | routes |", "|---|---|---|", *map(_row, reports)]
+    return "\n".join(lines) + "\n"
+
+
+def readme(text: str, reports: Iterable[declaration.Report]) -> str:
+    """The README with the table between its marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table(reports)}\n{END}{after}"
+
+
+def _source(report: Report) -> str:
+    values = {field.name: getattr(report, field.name) for field in fields(report)}
+    lines = "".join(f"        {name}={_literal(value)},\n" for name, value in values.items())
+    return f"    Report(\n{lines}    ),\n"
+
+
+def _literal(value: str | bool | tuple[str, ...]) -> str:
+    """As our formatter writes it."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def _row(report: declaration.Report) -> str:
+    routes = [f"`GET {report.route(span)}`" + _OF_RANGE * (span is Span.RANGE) for span in report.variants]
+    narrowing = ["`?department_id=`, or `?department=` with its name"] if report.by_department else []
+    title = report.title[0].lower() + report.title[1:]
+    return f"| `./hireflow report {report.name}` | {title} | {'; '.join([', '.join(routes), *narrowing])} |"
+
+
+def main() -> None:
+    COMMANDS.write_text(module(hires.REPORTS))
+    README.write_text(readme(README.read_text(), hires.REPORTS))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""A report costs one declaration: this one, of hires per job, has all that the others have."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from chalice.test import Client
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from typer.testing import CliRunner, Result
+
+from app import app
+from chalicelib.api import report_routes
+from chalicelib.auth import tokens
+from chalicelib.reports.declaration import Figure, Report, ReportColumn, Span, Variant
+from chalicelib.reports.hires import HIRES, JOB, OF_DEPARTMENT, REPORTS
+from chalicelib.services import services
+from cli.commands.reports import group
+from cli.tools import Tools
+from infra import reports as made
+from tests.integration.fake_api import fake_api
+from tests.integration.http_api import Api
+from tests.openapi import Described
+
+JOBS = Report(
+    name="jobs",
+    path="/department/hires/jobs",
+    file="hires-per-job",
+    title="Hires per job",
+    about="Of a year, over all its quarters.",
+    heading="By job",
+    by_department=True,
+    sql=f"""
+        SELECT j.job, sum(q1 + q2 + q3 + q4) AS hired FROM quarterly_hires h JOIN jobs j ON j.id = h.job_id
+        WHERE year BETWEEN :first AND :last AND {OF_DEPARTMENT}
+        GROUP BY j.id, j.job HAVING sum(q1 + q2 + q3 + q4) > 0 ORDER BY hired DESC, j.id
+    """,
+    variants={
+        Span.YEAR: Variant(
+            operation="report_hires_per_job",
+            summary="Hires per job",
+            about="Every job with a hire in that UTC year, most first.",
+            answer="the report; empty for a year without hires",
+            schema="HiresPerJob",
+            columns=(JOB, HIRES),
+        )
+    },
+)
+PATH = "/department/hires/jobs/{year}"
+ROWS = [{"job": "<b>Clerk", "hired": 2}, {"job": "=Cook", "hired": 1}]
+
+
+@pytest.fixture
+def hired(api: Api) -> Iterator[Api]:
+    """An API that has the report, and hires for it."""
+    app.register_blueprint(report_routes.routes([JOBS]))
+    with Client(app) as client:
+        yield fill(Api(client))
+    del app.routes[PATH]
+
+
+def fill(api: Api) -> Api:
+    api.post("/department/upload/batch", {"data": [{"id": 1, "department": "Staff"}, {"id": 2, "department": "Ops"}]})
+    api.post("/job/upload/batch", {"data": [{"id": 1, "job": "=Cook"}, {"id": 2, "job": "<b>Clerk"}]})
+    hires = [(2021, 1, 2), (2021, 2, 2), (2021, 1, 1), (2020, 1, 1)]
+    data = [{"name": "A", "datetime": f"{year}-05-01", "department_id": d, "job_id": j} for year, d, j in hires]
+    assert api.post("/hired_employee/upload/batch", {"data": data}).body["inserted"] == 4
+    return api
+
+
+def test_it_is_answered_as_json_and_csv_and_not_at_all_where_nothing_has_changed(hired: Api) -> None:
+    answer = hired.get("/department/hires/jobs/2021")
+    assert (answer.status, answer.body) == (200, ROWS)
+    assert hired.get("/department/hires/jobs/1999").body == []
+    sheet = hired.send("GET", "/department/hires/jobs/2021", headers={"Accept": "text/csv"})
+    rows = list(csv.reader(io.StringIO(sheet.body, newline="")))
+    assert rows == [["job", "hired"], ["<b>Clerk", "2"], ["'=Cook", "1"]]
+    assert sheet.headers["Content-Disposition"] == 'attachment; filename="hires-per-job-2021.csv"'
+    again = hired.send("GET", "/department/hires/jobs/2021", headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status == 304
+
+
+@pytest.mark.parametrize(
+    ("path", "rows"),
+    [
+        ("2021?department_id=1", [{"job": "=Cook", "hired": 1}, {"job": "<b>Clerk", "hired": 1}]),
+        ("2021?department=ops", [{"job": "<b>Clerk", "hired": 1}]),
+    ],
+)
+def test_it_can_be_narrowed_to_a_department(hired: Api, path: str, rows: list[dict[str, Any]]) -> None:
+    assert hired.get(f"/department/hires/jobs/{path}").body == rows
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("0", "year must be a whole number from 1 to 9999"),
+        ("2021?from=1", "the query parameter 'from' is not known here: known are department_id, department"),
+        ("2021?department_id=x", "department_id must be a whole number from 1 to 2147483647"),
+        ("2021?department=Op", "there is no department 'Op': near are 'Ops'"),
+    ],
+)
+def test_what_is_asked_wrongly_is_refused(hired: Api, path: str, detail: str) -> None:
+    answer = hired.get(f"/department/hires/jobs/{path}")
+    assert (answer.status, answer.body["detail"]) == (422, detail)
+
+
+def test_nobody_reads_it_without_a_token(hired: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIREFLOW_AUTH", "on")
+    services().database.close()
+    services.cache_clear()
+    with services().database.session() as session:
+        token = tokens.create(session, "reader")["token"]
+    assert hired.get("/department/hires/jobs/2021").status == 401
+    seen = hired.send("GET", "/department/hires/jobs/2021", headers={"Authorization": f"Bearer {token}"})
+    assert (seen.status, seen.body) == (200, ROWS)
+
+
+def test_the_document_describes_it(hired: Api) -> None:
+    document = hired.get("/openapi.json").body
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+    told = document["paths"][PATH]["get"]
+    assert (told["operationId"], told["summary"], told["tags"]) == (
+        "report_hires_per_job",
+        "Hires per job",
+        ["reports"],
+    )
+    assert [p["name"] for p in told["parameters"]] == ["year", "department_id", "department", "X-Correlation-Id"]
+    example = [{"job": "Recruiter", "hired": 6}]
+    content = told["responses"]["200"]["content"]
+    assert content["application/json"]["example"] == example
+    assert content["text/csv"]["example"] == '"job","hired"\r\n"Recruiter",6\r\n'
+    described = Described(document)
+    for path in ("2021", "x"):
+        answer = hired.get(f"/department/hires/jobs/{path}")
+        described.check("GET", f"/department/hires/jobs/{path}", answer.status, answer.headers, answer.body)
+    assert described.faults(content["application/json"]["schema"], [{"job": 1}])
+
+
+def test_an_api_without_it_does_not_describe_it(api: Api) -> None:
+    assert PATH not in api.get("/openapi.json").body["paths"]
+    assert 'id="jobs"' not in api.get("/dashboard/reports").body
+
+
+def shown(api: Api, query: str) -> str:
+    """The report's card on the dashboard."""
+    html = api.get(f"/dashboard/reports?{query}").body
+    return str(html[html.index('<section class="card" aria-labelledby="of-jobs">') :])
+
+
+def test_the_dashboard_shows_it_as_a_table(hired: Api) -> None:
+    card = shown(hired, "from=2021&to=2021")
+    assert ">By job</h2>" in card
+    assert re.findall(r"<th[^>]*>(.*?)</th>", card) == ["Job", "Hired"]
+    assert re.findall(r"<td[^>]*>(.*?)</td>", card) == ["&lt;b&gt;Clerk", "2", "=Cook", "1"]
+    assert 'href="department/hires/jobs/2021" data-download="hires-per-job-2021.csv"' in card
+    narrowed = shown(hired, "from=2021&to=2021&department_id=2")
+    assert re.findall(r"<td[^>]*>(.*?)</td>", narrowed) == ["&lt;b&gt;Clerk", "1"]
+    assert 'href="department/hires/jobs/2021?department_id=2"' in narrowed
+    assert "There is nothing to show." in shown(hired, "from=1999")
+    several = shown(hired, "from=2020&to=2021")
+    assert "Choose a single year to see this." in several
+    assert "<a " not in several
+
+
+def program() -> typer.Typer:
+    """A command line of this report and the others."""
+    commands = group(made.for_command_line(report) for report in (*REPORTS, JOBS))
+
+    @commands.callback()
+    def prepare(context: typer.Context) -> None:
+        context.obj = Tools({"API_URL": str(context.obj)})
+        context.call_on_close(context.obj.close)
+
+    return commands
+
+
+def run(url: str, *words: str) -> Result:
+    return CliRunner().invoke(program(), list(words), obj=url)
+
+
+def test_the_command_line_has_a_command_for_it(hired: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = hired.get("/department/hires/jobs/2021?department_id=1").body
+    with fake_api() as fake:
+        fake.on("GET", "/department/hires/jobs/2021", answer)
+        done = run(fake.url, "jobs", "2021", "--department", "1")
+        assert done.stdout.splitlines() == ["job\thired", "=Cook\t1", "<b>Clerk\t1"]
+        assert json.loads(run(fake.url, "jobs", "2021", "--json").stdout) == answer
+        assert [asked.query for asked in fake.asked] == [{"department_id": "1"}, {}]
+        assert run(fake.url, "jobs").exit_code == run(fake.url, "jobs", "2021", "--from", "2020").exit_code == 2
+        assert len(fake.asked) == 2
+    assert re.search("jobs +Hires per job.", run("", "--help").stdout)
+    help_of_it = run("", "jobs", "--help").stdout
+    assert all(word in help_of_it for word in ("jobs [OPTIONS] YEAR", "Of a year, over all its quarters.", "--csv"))
+    assert "--from" not in help_of_it
+
+
+def test_it_is_documented() -> None:
+    reports = (*REPORTS, JOBS)
+    row = "| `./hireflow report jobs` | hires per job | `GET /department/hires/jobs/{year}`; `?department_id=`"
+    assert row in made.readme(made.README.read_text(), reports)
+    namespace: dict[str, Any] = {}
+    exec(made.module(reports), namespace)
+    assert namespace["REPORTS"] == tuple(map(made.for_command_line, reports))
+
+
+def test_one_that_is_too_large_says_how_to_ask_for_less(hired: Api) -> None:
+    with services().database.session() as session:
+        session.run(
+            "INSERT INTO jobs SELECT g, repeat('x', 10000) FROM generate_series(3, 502) g;"
+            "INSERT INTO quarterly_hires SELECT 2021, 1, g, 1, 0, 0, 0 FROM generate_series(3, 502) g"
+        )
+    answer = hired.get("/department/hires/jobs/2021")
+    told = "the report for 2021 is larger than 5 MB: narrow it with ?department_id="
+    assert (answer.status, answer.body["detail"]) == (422, told)
+    assert hired.get("/department/hires/jobs/2021?department_id=2").body == [{"job": "<b>Clerk", "hired": 1}]
+
+
+def test_a_column_of_any_kind_has_its_place(hired: Api) -> None:
+    """Ids and years are shown as they are, without the commas of large numbers."""
+    columns = tuple(ReportColumn(figure.name.lower(), figure, figure.name, example=1) for figure in Figure)
+    values = {Figure.ID: "1234", Figure.YEAR: "2021", Figure.NAME: "'a'", Figure.COUNT: "1234"}
+    one = Report(
+        name="all",
+        path="/department/hires/all",
+        file="all",
+        title="One of each",
+        about="Always.",
+        heading="All",
+        sql="SELECT " + ", ".join(f"{values[column.figure]} AS {column.name}" for column in columns),
+        variants={Span.EVERY: Variant("report_all", "One of each", "Always.", "the row", "OneOfEach", columns)},
+    )
+    app.register_blueprint(report_routes.routes([one]))
+    try:
+        with Client(app) as client:
+            api = Api(client)
+            assert api.get("/department/hires/all").body == [{"id": 1234, "year": 2021, "name": "a", "count": 1234}]
+            html = api.get("/dashboard/reports").body
+    finally:
+        del app.routes["/department/hires/all"]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", html[html.index('aria-labelledby="of-all"') :])
+    assert cells == ["1234", "2021", "a", "1,234"]
