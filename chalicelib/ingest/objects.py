@@ -109,7 +109,7 @@ def _ending(
         # The database may be what is away: the claim is enough then.
         with suppress(HireflowError), deadline.within(ENDING):
             if claim.is_last_attempt:
-                _fail(database, storage, claim, source, f"{claims.GAVE_UP}: {reason}", ended)
+                _fail(database, storage, claim, source, f"{claims.GAVE_UP}: {reason}", ended, given_up=True)
             else:
                 with database.session() as session:
                     claims.requeue(session, claim, f"attempt {claim.attempt}: {reason}")
@@ -123,9 +123,11 @@ def _fail(
     source: Source | None,
     error: str,
     ended: Callable[[str], None],
+    *,
+    given_up: bool = False,
 ) -> None:
     with database.session() as session:
-        failed = claims.fail(session, claim.load_id, error)
+        failed = claims.fail(session, claim.load_id, error, given_up=given_up)
         if failed:
             discard(session, claim.load_id)
     if failed:

@@ -23,6 +23,7 @@ from chalicelib.ingest.rejects import Reasons, Reject
 from chalicelib.ingest.staging import ROWS_PER_COPY, Stager
 from chalicelib.loads import claims
 from chalicelib.loads.claims import Claim
+from chalicelib.loads.outcomes import IS_UNFINISHED
 
 MARGIN = 45.0  # seconds before the end of its time at which an invocation hands over
 
@@ -166,5 +167,5 @@ def discard_ended(session: Session) -> None:
     """Drop what loads have left that came to their end elsewhere."""
     session.run(
         "SELECT staged.discard(s.load_id) FROM staged_loads s JOIN loads l ON l.id = s.load_id"
-        " WHERE l.status NOT IN ('queued', 'running')"
+        f" WHERE NOT l.{IS_UNFINISHED}"
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.cloud.database import Session
 from chalicelib.loads.claims import GAVE_UP, MAX_ATTEMPTS, fail, release, try_lock
+from chalicelib.loads.outcomes import IS_UNFINISHED
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def sweep(
     returns how many there were."""
     rows = session.run(
         "SELECT id, attempts, dataset, started_at FROM loads"
-        " WHERE status IN ('queued', 'running') AND (attempts >= :most"
+        f" WHERE {IS_UNFINISHED} AND (attempts >= :most"
         " OR (kind = 'restore' AND attempts = 0 AND handovers = 0"
         " AND queued_at < now() - CAST(:restore_wait AS interval))"
         " OR queued_at < now() - CAST(:retry_wait AS interval))",
@@ -38,7 +39,7 @@ def sweep(
         if try_lock(session, load_id):
             try:
                 error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
-                if fail(session, load_id, error):
+                if fail(session, load_id, error, given_up=True):
                     swept += 1
                     clean_up(Failed(load_id, dataset, started_at))
             finally:
@@ -50,7 +51,7 @@ def reported(session: Session, files: Mapping[str, int]) -> set[str]:
     """Those of the reject files (load ids by key) that their loads name, or yet may."""
     rows = session.run(
         "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
-        " ON l.id = f.id AND (l.errored_key = f.key OR l.status IN ('queued', 'running'))",
+        f" ON l.id = f.id AND (l.errored_key = f.key OR l.{IS_UNFINISHED})",
         keys=list(files),
         ids=list(files.values()),
     )

@@ -20,12 +20,12 @@ from chalicelib.core.datasets import Dataset
 from chalicelib.core.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 from chalicelib.loads.announcements import AWAITS_OBJECT
 from chalicelib.loads.object_versions import ObjectCreated
-from chalicelib.loads.outcomes import Counts
+from chalicelib.loads.outcomes import IS_UNFINISHED, Counts
 
 MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
 GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
-_NOT_DONE = "(status IN ('queued', 'running') OR (status = 'failed' AND starts_with(error, 'gave up')))"
+_NOT_DONE = f"({IS_UNFINISHED} OR given_up)"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def claim(
         rows = session.run(
             "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
             " started_at = coalesce(started_at, now())"
-            " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
+            f" WHERE id = :id AND {IS_UNFINISHED} AND attempts < :most"
             " RETURNING attempts, started_at, sha256, started_at < now(), correlation_id, handovers",
             id=load_id,
             most=MAX_ATTEMPTS,
@@ -163,13 +163,17 @@ def hand_over(session: Session, claim: Claim) -> None:
     )
 
 
-def fail(session: Session, load_id: int, error: str) -> bool:
-    """End an unfinished load for good; False where it had already ended."""
+def fail(session: Session, load_id: int, error: str, *, given_up: bool = False) -> bool:
+    """End an unfinished load; False where it had already ended.
+
+    One that was `given_up` has failed for want of attempts, and a redrive opens it again. Any other stays failed.
+    """
     failed = session.affected(
-        "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, finished_at = now()"
-        " WHERE id = :id AND status IN ('queued', 'running')",
+        "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, given_up = :given_up,"
+        f" finished_at = now() WHERE id = :id AND {IS_UNFINISHED}",
         id=load_id,
         error=error[:2000],
+        given_up=given_up,
     )
     return failed == 1
 
@@ -190,8 +194,8 @@ def reopen(session: Session, created: ObjectCreated) -> None:
     _lock(session, load_id)
     try:
         session.run(
-            "UPDATE loads SET status = 'queued', attempts = 0, queued_at = now(), finished_at = NULL, error = NULL"
-            f" WHERE id = :id AND {_NOT_DONE}",
+            "UPDATE loads SET status = 'queued', attempts = 0, queued_at = now(), finished_at = NULL, error = NULL,"
+            f" given_up = false WHERE id = :id AND {_NOT_DONE}",
             id=load_id,
         )
     finally:

@@ -10,6 +10,8 @@ from chalicelib.cloud.database import Session
 from chalicelib.core.datasets import Dataset
 
 UNFINISHED, FINAL = ("queued", "running"), ("succeeded", "failed", "skipped")
+STATUSES = (*UNFINISHED, *FINAL)
+IS_UNFINISHED = "status IN ('{}', '{}')".format(*UNFINISHED)  # SQL
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,13 @@ loads = Table(
     Column("sha256", Text),
     Column("restore_point", Text),
     Column("error", Text),
+    Column(  # failed for want of attempts, not because of its object: a redrive opens it again
+        "given_up",
+        Boolean,
+        CheckConstraint("status = 'failed' OR NOT given_up", name="given_up"),
+        nullable=False,
+        server_default=text("false"),
+    ),
     Column("reasons", JSONB, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
     Column("correlation_id", Text),  # of the request that asked for the load
     _instant("created_at", default=True),
