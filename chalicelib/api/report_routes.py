@@ -6,9 +6,11 @@ from typing import Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.http.access import needs
 from chalicelib.api.http.negotiation import TextResponse, entity_tag, has_already, preferred
 from chalicelib.api.http.parameters import Text, WholeNumber, asked, takes
 from chalicelib.api.http.problems import endpoint
+from chalicelib.auth.roles import Role
 from chalicelib.cloud.database import SNAPSHOT, Session
 from chalicelib.core.datasets import MAX_ID
 from chalicelib.core.errors import Unprocessable
@@ -31,6 +33,7 @@ routes = Blueprint(__name__)
 
 @routes.route("/department/hires/quarterly/{year}", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 @takes(DEPARTMENT_ID, DEPARTMENT)
 def hires_per_quarter(year: str) -> Response:
     wanted = YEAR.read(year)
@@ -43,6 +46,7 @@ def hires_per_quarter(year: str) -> Response:
 
 @routes.route("/department/hires/quarterly", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 @takes(FROM, TO, DEPARTMENT_ID, DEPARTMENT)
 def hires_per_quarter_between() -> Response:
     narrowed = asked(routes.current_request)
@@ -56,6 +60,7 @@ def hires_per_quarter_between() -> Response:
 
 @routes.route("/department/hires/top/{year}", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 def departments_above_mean(year: str) -> Response:
     wanted = YEAR.read(year)
     return _answer(lambda session: queries.top(session, wanted), queries.TOP, f"top-departments-{wanted}")
@@ -63,6 +68,7 @@ def departments_above_mean(year: str) -> Response:
 
 @routes.route("/department/hires/top", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 @takes(FROM, TO)
 def departments_above_mean_between() -> Response:
     ends = asked(routes.current_request)
@@ -73,6 +79,7 @@ def departments_above_mean_between() -> Response:
 
 @routes.route("/department/hires/years", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 def years_with_hires() -> Response:
     return _answer(lambda session: json.dumps({"years": queries.years(session)}), queries.YEARS, "years-with-hires")
 

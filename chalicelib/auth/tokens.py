@@ -1,4 +1,4 @@
-"""Who may do what: bearer tokens, each with a role.
+"""Bearer tokens, each with a role.
 
 A token is `hf_<id>_<secret>`: the id finds its row, of the secret only the SHA-256 is stored. That
 needs no slow hash, since the secret is 256 random bits and not a word that could be guessed.
@@ -7,10 +7,11 @@ needs no slow hash, since the secret is 256 random bits and not a word that coul
 import hmac
 import re
 import secrets
-from enum import Enum
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from chalicelib.auth.roles import ROLES, Role
 from chalicelib.cloud.database import Session
 from chalicelib.core import timestamps
 from chalicelib.core.errors import NotFound, Unprocessable
@@ -19,22 +20,10 @@ _TOKEN = re.compile(r"hf_([0-9a-f]{16})_([0-9A-Za-z_-]{43})")
 _NOBODY = bytes(32)  # what an unknown id is compared with, so that it takes as long as a known one
 
 
-class Role(Enum):
-    """Each may do what those before it may."""
-
-    READER = "reader"
-    WRITER = "writer"
-    OPERATOR = "operator"
-
-    def includes(self, other: "Role") -> bool:
-        order = list(Role)
-        return order.index(self) >= order.index(other)
-
-
 def create(session: Session, role: str, note: str = "") -> dict[str, Any]:
     """A new token: {"id", "role", "note", "token"}; it is shown this once. Raises Unprocessable."""
-    if role not in {known.value for known in Role}:
-        raise Unprocessable(f"role must be one of {', '.join(known.value for known in Role)}")
+    if role not in ROLES:
+        raise Unprocessable(f"role must be one of {', '.join(ROLES)}")
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     session.run(
         "INSERT INTO tokens (id, role, note, digest) VALUES (:id, :role, :note, :digest)",
@@ -78,7 +67,7 @@ def listed(session: Session) -> list[dict[str, Any]]:
     return [timestamps.shown(row, "seconds") for row in rows]
 
 
-def administer(session: Session, order: dict[str, Any]) -> Any:
+def administer(session: Session, order: Mapping[str, Any]) -> Any:
     """What the operator's function does: {"action": "create", "role", "note"}, {"action": "revoke", "token"}
     or {"action": "list"}. Raises Unprocessable, NotFound."""
     action = order.get("action")

@@ -1,4 +1,4 @@
 """The OpenAPI document, made from what the code declares: datasets, parameters, limits and errors.
 
-It imports the routes that it describes. Start with `document`.
+It imports the routes that it describes, and the roles of `auth`. Start with `document`.
 """

@@ -11,6 +11,7 @@ from chalicelib.api.http.parameters import Parameter
 from chalicelib.api.openapi import responses, schemas
 from chalicelib.api.openapi.operations import TAGS, Operation, operations
 from chalicelib.api.openapi.schemas import CORRELATION_ID, Json
+from chalicelib.auth.roles import ROLES
 from chalicelib.core import correlation
 
 VERSION = "1.0.0"
@@ -29,6 +30,7 @@ _CORRELATION_ID: Json = {
     " anything else is replaced",
     "schema": {"type": "string", "examples": CORRELATION_ID["examples"]},
 }
+_ROLES = " or ".join((", ".join(ROLES[:-1]), ROLES[-1]))
 RoleOf = Callable[[str, str], str | None]
 
 
@@ -43,7 +45,7 @@ def document(role_of: RoleOf) -> Json:
         if guarded and operation.tells_more:
             shown["security"] = [{}, {"bearer": []}]
         paths.setdefault(operation.path, {})[operation.method.lower()] = shown
-    bearer = {"type": "http", "scheme": "bearer", "description": "the token of a role: reader, writer or operator"}
+    bearer = {"type": "http", "scheme": "bearer", "description": f"the token of a role: {_ROLES}"}
     return {
         "openapi": "3.1.1",
         "info": {"title": "Hireflow", "version": VERSION, "summary": "Hiring data platform", "description": ABOUT},
