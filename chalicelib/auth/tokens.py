@@ -1,7 +1,7 @@
 """Bearer tokens, each with a role.
 
-A token is `hf_<id>_<secret>`: the id finds its row, of the secret only the SHA-256 is stored. That
-needs no slow hash, since the secret is 256 random bits and not a word that could be guessed.
+A token is `hf_<id>_<secret>`. The id finds its row. Of the secret only the SHA-256 is stored: it needs no slow hash,
+because it is 256 random bits and not a word that could be guessed.
 """
 
 import hmac
@@ -36,11 +36,11 @@ def create(session: Session, role: str, note: str = "") -> dict[str, Any]:
 
 
 def role_of(session: Session, token: str) -> Role | None:
-    """The role of a token, None where it is not one of ours or was revoked."""
-    parts = _TOKEN.fullmatch(token)
-    if parts is None:
+    """The role of a token. None if the token is not known, or was revoked."""
+    match = _TOKEN.fullmatch(token)
+    if match is None:
         return None
-    token_id, secret = parts.groups()
+    token_id, secret = match.groups()
     rows = session.run("SELECT role, digest FROM tokens WHERE id = :id AND revoked_at IS NULL", id=token_id)
     role, digest = rows[0] if rows else (None, _NOBODY)
     return Role(role) if hmac.compare_digest(_digest(secret), digest) else None
@@ -51,8 +51,8 @@ def revoke(session: Session, token: str) -> dict[str, Any]:
 
     Revoking twice changes nothing. Raises NotFound.
     """
-    parts = _TOKEN.fullmatch(token)
-    token_id = parts[1] if parts else token
+    match = _TOKEN.fullmatch(token)
+    token_id = match[1] if match else token
     rows = session.run(
         "UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING revoked_at", id=token_id
     )
@@ -62,7 +62,7 @@ def revoke(session: Session, token: str) -> dict[str, Any]:
 
 
 def listed(session: Session) -> list[dict[str, Any]]:
-    """All tokens, newest first, without what would let somebody use them."""
+    """All tokens, newest first, without their secrets."""
     rows = session.records("SELECT id, role, note, created_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
     return [timestamps.shown(row, "seconds") for row in rows]
 

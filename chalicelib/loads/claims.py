@@ -32,9 +32,9 @@ _NOT_DONE = f"({IS_UNFINISHED} OR given_up)"
 class Claim:
     """The right to work on a load, until the connection that took it ends.
 
-    `tried_before` is whether an earlier attempt may have left something behind, which `attempt` does not
-    tell: a redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
-    Attempts are counted anew after a handover, which is none that failed.
+    `tried_before` is whether an earlier attempt may have left something behind. `attempt` does not tell, because a
+    redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
+    Attempts are counted anew after a handover, because a handover is not a failed attempt.
     """
 
     load_id: int
@@ -55,9 +55,9 @@ def claim(
 ) -> Claim | None:
     """Take the load of an object version; None where it has come to its end.
 
-    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds, and LoadGivenUp where
-    it has no attempt left: had another delivery used them up, this one must not count as a success, or its
-    event would be no dead letter.
+    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds, and LoadGivenUp where it has no
+    attempt left. Another delivery may have used them up: then this one must fail, too, or its event would not become
+    a dead letter.
     """
     load_id = _register(session, created, dataset, kind)
     _lock(session, load_id, busy_wait)
@@ -81,7 +81,7 @@ def claim(
 
 def _register(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> int:
     """The load of this object version, made where there is none yet."""
-    known = {"source": created.source, "version": created.version}
+    identity = {"source": created.source, "version": created.version}
     find = "SELECT id FROM loads WHERE source = :source AND version = :version"
     adopt = (
         "UPDATE loads SET version = :version, sequencer = :sequencer"
@@ -92,12 +92,12 @@ def _register(session: Session, created: ObjectCreated, dataset: Dataset | None,
         " VALUES (:dataset, :source, :version, :sequencer, :kind, 'queued')"
         " ON CONFLICT (source, version) DO NOTHING RETURNING id"
     )
-    new = {**known, "sequencer": created.sequencer}
+    load = {**identity, "sequencer": created.sequencer}
     load_id = (
-        session.scalar(find, **known)
-        or session.scalar(adopt, **new)
-        or session.scalar(create, **new, dataset=dataset and dataset.name, kind=kind)
-        or session.scalar(find, **known)
+        session.scalar(find, **identity)
+        or session.scalar(adopt, **load)
+        or session.scalar(create, **load, dataset=dataset and dataset.name, kind=kind)
+        or session.scalar(find, **identity)
     )
     return int(load_id)
 
@@ -181,8 +181,8 @@ def fail(session: Session, load_id: int, error: str, *, given_up: bool = False) 
 def reopen(session: Session, created: ObjectCreated) -> None:
     """Give a load that was given up, or is about to be, all its attempts again.
 
-    One that succeeded, was skipped, or failed because its object cannot be loaded stays as it is, and
-    where none was recorded there is nothing to do. Raises LoadBusy where a worker is on it.
+    One that succeeded, was skipped, or failed because its object cannot be loaded stays as it is. If no load was
+    recorded, there is nothing to do. Raises LoadBusy where a worker is on it.
     """
     load_id = session.scalar(
         f"SELECT id FROM loads WHERE source = :source AND (version = :version OR {AWAITS_OBJECT})",  # as _register does

@@ -49,7 +49,7 @@ def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
         "INSERT INTO idle_loads (load_id, attempts, handovers)"
         f" SELECT l.id, l.attempts, l.handovers FROM loads l WHERE {_IDLE} ON CONFLICT DO NOTHING"
     )
-    return _found(
+    return _unattended(
         session,
         "WITH due AS (UPDATE idle_loads SET since = now() WHERE load_id IN (SELECT load_id FROM idle_loads"
         " WHERE since <= now() - CAST(:wait AS interval) ORDER BY since, load_id LIMIT :most) RETURNING load_id)"
@@ -69,10 +69,10 @@ def cut_off(session: Session, since: datetime, most: int) -> list[Unattended]:
     # This takes the lock, and does not only look at it: a worker that comes at this moment waits, and then finds the
     # load queued. If a worker has just ended the load, the second `wanted` notices: Postgres evaluates it again on the
     # current row.
-    return _found(
+    return _unattended(
         session,
-        f"WITH found AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"
-        " free AS MATERIALIZED (SELECT id FROM found WHERE pg_try_advisory_xact_lock(id)),"
+        f"WITH candidates AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"
+        " free AS MATERIALIZED (SELECT id FROM candidates WHERE pg_try_advisory_xact_lock(id)),"
         " opened AS (UPDATE loads l SET status = 'queued', attempts = 0, received = 0, queued_at = now(),"
         f" finished_at = NULL, error = NULL, given_up = false FROM free WHERE l.id = free.id AND {wanted}"
         " RETURNING l.id, l.source, l.version, l.sequencer) SELECT * FROM opened ORDER BY id",
@@ -81,5 +81,5 @@ def cut_off(session: Session, since: datetime, most: int) -> list[Unattended]:
     )
 
 
-def _found(session: Session, sql: str, **params: Any) -> list[Unattended]:
+def _unattended(session: Session, sql: str, **params: Any) -> list[Unattended]:
     return [Unattended(*row) for row in session.run(sql, **params)]

@@ -67,7 +67,7 @@ def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], R
 
 
 def admits(request: Request, role: Role) -> bool:
-    """Whether the caller of a public route has a token for what `role` may do."""
+    """Whether the caller of a public route has a token whose role includes `role`."""
     try:
         _admit(request, role)
     except HireflowError:
@@ -76,7 +76,7 @@ def admits(request: Request, role: Role) -> bool:
 
 
 def caller_role(request: Request) -> Role:
-    """What the caller of a route that asks for a role may do; everything where the stage asks for no token."""
+    """The role of the caller of a route that asks for one. Where the stage asks for no token, it is the highest."""
     return Role(request.context[_ROLE]) if services().settings.authentication else HIGHEST
 
 
@@ -86,12 +86,12 @@ def _admit(request: Request, role: Role) -> None:
     if not token:
         raise Unauthenticated("this needs a token: Authorization: Bearer …")
     with services().database.session() as session:
-        found = tokens.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
-    if found is None:
+        held = tokens.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
+    if held is None:
         raise Unauthenticated("the token is not known, or was revoked")
-    if not found.includes(role):
-        raise Forbidden(f"this needs the role {role.value}, the token has the role {found.value}")
-    request.context[_ROLE] = found.value
+    if not held.includes(role):
+        raise Forbidden(f"this needs the role {role.value}, the token has the role {held.value}")
+    request.context[_ROLE] = held.value
 
 
 def _refused(error: HireflowError) -> Response:

@@ -135,7 +135,7 @@ def test_this_release_needs_no_trigger(alone: Database, landing: Landing) -> Non
         assert len(unattended.cut_off(session, datetime(2000, 1, 1, tzinfo=UTC), 10)) == 1
         assert not is_given_up()
         session.run("UPDATE loads SET attempts = 3")
-        assert abandoned.sweep(session, lambda _: None, restore_wait=LONG, retry_wait=LONG) == 1
+        assert abandoned.give_up(session, lambda _: None, restore_wait=LONG, retry_wait=LONG) == 1
     assert is_given_up()
 
 
