@@ -1,11 +1,11 @@
 """Hireflow's table of contents: every route, trigger and schedule, each a line or two."""
 
 import os
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, S3Event
 
+from chalicelib import handlers
 from chalicelib.api import (
     backup_routes,
     check_routes,
@@ -18,10 +18,8 @@ from chalicelib.api import (
     upload_routes,
 )
 from chalicelib.api.http import access, origins, parameters, problems, requests
-from chalicelib.cloud.functions import sibling
-from chalicelib.core import logs, settings
+from chalicelib.core import logs, schedules, settings
 from chalicelib.reports.hires import REPORTS
-from chalicelib.services import services
 
 app = Chalice(app_name="hireflow", configure_logs=False)
 logs.configure(settings.read(os.environ, "log_level"))
@@ -29,12 +27,6 @@ logs.configure(settings.read(os.environ, "log_level"))
 # Chalice's list for API Gateway, which would make text of other bodies and lose the bytes that are none.
 app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *check_routes.MEDIA_TYPES, requests.BINARY]))
 
-app.register_middleware(problems.middleware, "http")
-app.register_middleware(origins.middleware, "http")
-app.register_middleware(access.middleware, "http")
-app.register_middleware(parameters.middleware(app), "http")
-for kind in ("s3", "scheduled", "pure_lambda"):
-    app.register_middleware(problems.discreet, kind)
 app.register_blueprint(row_routes.routes)  # POST /{department,job,hired_employee}/upload[/batch]
 app.register_blueprint(upload_routes.routes)  # POST /uploads, DELETE /uploads/{load_id}
 app.register_blueprint(check_routes.routes)  # POST /uploads/check
@@ -45,79 +37,45 @@ app.register_blueprint(health_routes.routes)  # GET /health
 app.register_blueprint(dashboard_routes.routes)  # GET /, /dashboard/{panel}
 app.register_blueprint(docs_routes.routes)  # GET /openapi.json, /docs
 
+# In this order, and after all routes: `access` refuses an application with a route that declares no role.
+app.register_middleware(problems.middleware, "http")
+app.register_middleware(origins.middleware, "http")
+app.register_middleware(access.middleware(app), "http")
+app.register_middleware(parameters.middleware(app), "http")
+for kind in ("s3", "scheduled", "pure_lambda"):
+    app.register_middleware(problems.discreet, kind)
+
 
 @app.on_s3_event(bucket=os.environ.get("LANDING_BUCKET", "landing"), events=["s3:ObjectCreated:*"], name="ingest")
 def ingest(event: S3Event) -> None:
-    from chalicelib.ingest.events import created_objects
-    from chalicelib.ingest.handover import HandoverPolicy
-    from chalicelib.ingest.objects import Ingestion, ingest_object
-
-    def invoke_again() -> None:
-        context: Any = event.context
-        parts.functions.invoke_later(context.invoked_function_arn, event.to_dict())
-
-    parts = services()
-    handover = HandoverPolicy(parts.settings.continue_from, invoke_again)
-    grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
-    ingestion = Ingestion(parts.database, parts.storage, grace, handover, watch)
-    for created in created_objects(event.to_dict()):
-        if not ingest_object(ingestion, created, seconds=_seconds_left(event.context)):
-            return  # to the invocation that has the event now
+    handlers.load_objects(event.to_dict(), event.context)
 
 
-@app.schedule(Rate(3, unit=Rate.MINUTES), name="backup")
+@app.schedule(Rate(schedules.BACKUP_MINUTES, unit=Rate.MINUTES), name="backup")
 def backup(_event: CloudWatchEvent) -> dict[str, Any]:
-    from chalicelib.backups.run import run_backup
-
-    parts = services()
-    done = run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
-    parts.metrics.of_backup(done)
-    return done
+    return handlers.back_up()
 
 
-@app.schedule(Rate(1, unit=Rate.DAYS), name="verify")
+@app.schedule(Rate(schedules.VERIFY_DAYS, unit=Rate.DAYS), name="verify")
 def verify(event: CloudWatchEvent) -> dict[str, Any]:
-    from chalicelib.backups.verify import verify as verified
-
-    return verified(services().storage.backup, event.detail.get("restore_point"))  # none is named by the schedule
+    return handlers.verify_backup(event.detail.get("restore_point"))  # none is named by the schedule
 
 
-@app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")
+@app.schedule(Rate(schedules.SWEEP_MINUTES, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> dict[str, int]:
-    from chalicelib.monitoring import gauges
-    from chalicelib.recovery import landing_sweep, upkeep
-
-    parts, context = services(), cast(Any, event.context)
-    parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))  # though the sweep may fail
-    offer = partial(parts.functions.invoke_later, sibling(context.function_name, "ingest"))
-    restarted = bool(event.detail.get("restarted"))  # only `make up` sets it, never the schedule
-    offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
-    grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
-    return {**upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch), "offered": offered}
+    return handlers.sweep(event.context, restarted=bool(event.detail.get("restarted")))  # only `make up` sets it
 
 
 @app.lambda_function(name="redrive")
 def redrive(_event: Any, context: Any) -> dict[str, int]:
-    from chalicelib.recovery import dead_letters
-
-    parts, seconds = services(), 0.8 * _seconds_left(context)
-    return dead_letters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds)
+    return handlers.redrive(context)
 
 
 @app.lambda_function(name="migrate")
 def migrate(_event: Any, _context: Any) -> dict[str, str]:
-    from chalicelib.migrations.stage_migration import migrate_stage
-
-    return migrate_stage(os.environ)
+    return handlers.migrate()
 
 
 @app.lambda_function(name="tokens")
 def tokens(order: dict[str, Any], _context: Any) -> Any:
-    from chalicelib.auth.tokens import administer
-
-    with services().database.session() as session:
-        return administer(session, order)
-
-
-def _seconds_left(context: Any) -> float:
-    return float(context.get_remaining_time_in_millis()) / 1000
+    return handlers.administer_tokens(order)

@@ -1,4 +1,6 @@
-"""What runs in the Lambda functions, and on one laptop. `services.py` puts it together; `app.py` shows what calls it.
+"""What runs in the Lambda functions, and on one laptop. `app.py` shows what calls it.
+
+`services.py` puts it together, and `handlers.py` answers the triggers and schedules as `api` answers HTTP.
 
 The rooms, from the bottom up. Each imports only what stands above it in this list:
 

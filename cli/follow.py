@@ -8,10 +8,10 @@ from typing import Any
 from cli.api import Api
 from cli.errors import CommandError, Refused
 from cli.output import Output
+from cli.statuses import FINAL
 from cli.text import printable
 
 Load = dict[str, Any]
-FINAL = ("succeeded", "failed", "skipped")
 _FIRST, _SLOWER, _LONGEST = 0.1, 1.3, 2.0  # seconds between two looks
 _BLIND = 10  # looks in a row that may fail
 

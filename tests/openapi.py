@@ -70,9 +70,10 @@ class Described:
 @cache
 def described(*, guarded: bool = True) -> Described:
     """The document of a stage that asks for tokens, or of one that does not."""
+    from app import app
 
     def role_of(method: str, path: str) -> str | None:
-        role = needed(method, path) if guarded else None
+        role = needed(app, method, path) if guarded else None
         return role and role.value
 
     return Described(document(role_of))

@@ -6,10 +6,12 @@ from typing import Any
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http import json_patterns
+from chalicelib.api.http.access import needs
 from chalicelib.api.http.parameters import Parameter, asked, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.api.load_routes import LIMIT
+from chalicelib.auth.roles import Role
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.services import services
@@ -34,6 +36,7 @@ routes = Blueprint(__name__)
 
 def _restore(dataset: Dataset) -> Callable[[], Response]:
     @endpoint
+    @needs(Role.OPERATOR)
     def restore() -> Response:
         from chalicelib.backups.restore import order_restore
 
@@ -68,6 +71,7 @@ for _dataset in DATASETS.values():
 
 @routes.route("/backups", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 @takes(LIMIT, CURSOR)
 def backups() -> dict[str, Any]:
     from chalicelib.backups import manifest

@@ -4,10 +4,12 @@ import json
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.http.access import needs
 from chalicelib.api.http.parameters import OneOf, asked, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import media_type, raw_body
 from chalicelib.api.load_routes import LIMIT
+from chalicelib.auth.roles import Role
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError, Unprocessable, UnsupportedMedia
 from chalicelib.services import services
@@ -20,6 +22,7 @@ routes = Blueprint(__name__)
 
 @routes.route("/uploads/check", methods=["POST"], content_types=["*/*"])
 @endpoint
+@needs(Role.WRITER)
 @takes(DATASET, LIMIT)
 def check_file() -> Response:
     from chalicelib.ingest.dryrun import dry_run  # with all that reads files: nobody else's cold start pays for it

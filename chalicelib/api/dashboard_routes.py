@@ -7,11 +7,12 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api import backup_routes
 from chalicelib.api.http import web_files
-from chalicelib.api.http.access import caller_role
+from chalicelib.api.http.access import caller_role, needs, public
 from chalicelib.api.http.parameters import OneOf, WholeNumber, asked, takes, takes_anything
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.load_routes import CURSOR, FILTERS, LOAD_ID
 from chalicelib.api.report_routes import DEPARTMENT_ID, FROM, TO, declared
+from chalicelib.auth.roles import Role
 from chalicelib.core.errors import NotFound
 from chalicelib.core.settings import Settings
 from chalicelib.services import services
@@ -34,6 +35,7 @@ routes = Blueprint(__name__)
 
 @routes.route("/", content_types=["*/*"])
 @endpoint
+@public
 @takes_anything
 def page() -> Response:
     from chalicelib.dashboard import pages
@@ -51,6 +53,7 @@ def page() -> Response:
 
 @routes.route("/dashboard/{panel}", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 @takes(*QUERY)
 def panel(panel: str) -> Response:
     from chalicelib.dashboard import panels

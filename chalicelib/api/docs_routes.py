@@ -7,7 +7,7 @@ from pathlib import Path
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http import vendored, web_files
-from chalicelib.api.http.access import needed
+from chalicelib.api.http.access import needed, public
 from chalicelib.api.http.parameters import OneOf, Text, asked, takes, takes_anything
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.web_files import Asset
@@ -46,12 +46,14 @@ routes = Blueprint(__name__)
 
 @routes.route("/openapi.json", content_types=["*/*"])
 @endpoint
+@public
 def openapi_document() -> Response:
     return Response(_document(declared(routes.current_app)), headers={"Content-Type": "application/json"})
 
 
 @routes.route("/docs", content_types=["*/*"])
 @endpoint
+@public
 @takes_anything
 def docs_page() -> Response:
     return web_files.page(routes.current_request, _page(web_files.root(routes.current_request)))
@@ -59,6 +61,7 @@ def docs_page() -> Response:
 
 @routes.route("/docs/{asset}", content_types=["*/*"])
 @endpoint
+@public
 @takes(VERSION)
 def docs_asset(asset: str) -> Response:
     try:
@@ -87,5 +90,5 @@ def _document(reports: tuple[Report, ...]) -> str:
 
 def _role_of(method: str, path: str) -> str | None:
     """Nobody needs one where the stage does not ask for tokens."""
-    role = needed(method, path) if services().settings.authentication else None
+    role = needed(routes.current_app, method, path) if services().settings.authentication else None
     return role and role.value

@@ -4,9 +4,9 @@ from typing import Any
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.http.access import admits
+from chalicelib.api.http.access import admits, public
 from chalicelib.api.http.problems import endpoint
-from chalicelib.auth.tokens import Role
+from chalicelib.auth.roles import Role
 from chalicelib.monitoring import readiness
 from chalicelib.services import services
 
@@ -15,6 +15,7 @@ routes = Blueprint(__name__)
 
 @routes.route("/health", content_types=["*/*"])
 @endpoint
+@public
 def health() -> Response:
     parts = services()
     checks: dict[str, Any] = readiness.checks(parts.database, parts.storage)

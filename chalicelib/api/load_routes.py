@@ -5,8 +5,10 @@ from typing import Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.http.access import needs
 from chalicelib.api.http.parameters import OneOf, WholeNumber, asked, takes
 from chalicelib.api.http.problems import endpoint
+from chalicelib.auth.roles import Role
 from chalicelib.core import timestamps
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
@@ -14,7 +16,7 @@ from chalicelib.ingest.reject_summary import of_load
 from chalicelib.loads import history, outcomes
 from chalicelib.services import services
 
-STATUSES = (*outcomes.UNFINISHED, *outcomes.FINAL)
+STATUSES = outcomes.STATUSES
 MAX_PAGE = 100
 _MAX_LOAD = 2**63 - 1
 
@@ -33,6 +35,7 @@ routes = Blueprint(__name__)
 
 @routes.route("/loads", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 @takes(*FILTERS, LIMIT, CURSOR)
 def list_loads() -> dict[str, Any]:
     filters = asked(routes.current_request)
@@ -46,6 +49,7 @@ def list_loads() -> dict[str, Any]:
 
 @routes.route("/loads/{load_id}", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 def show_load(load_id: str) -> dict[str, Any]:
     wanted = load_id_of(load_id)
     with services().database.session() as session:
@@ -57,6 +61,7 @@ def show_load(load_id: str) -> dict[str, Any]:
 
 @routes.route("/loads/{load_id}/rejects", content_types=["*/*"])
 @endpoint
+@needs(Role.READER)
 @takes(LIMIT)
 def show_rejects(load_id: str) -> Response:
     wanted, limit = load_id_of(load_id), asked(routes.current_request)["limit"]

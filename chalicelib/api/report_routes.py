@@ -6,9 +6,11 @@ from typing import Any
 
 from chalice.app import Blueprint, Chalice, Request, Response
 
+from chalicelib.api.http.access import needs
 from chalicelib.api.http.negotiation import TextResponse, entity_tag, has_already, preferred
 from chalicelib.api.http.parameters import Parameter, Text, WholeNumber, asked, takes
 from chalicelib.api.http.problems import endpoint
+from chalicelib.auth.roles import Role
 from chalicelib.cloud.database import SNAPSHOT, Session
 from chalicelib.core.datasets import MAX_ID
 from chalicelib.core.errors import Unprocessable
@@ -58,6 +60,7 @@ def _declarations(views: Iterable[Callable[..., Any]]) -> Iterator[Report]:
 
 def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Response]:
     @endpoint
+    @needs(Role.READER)
     @takes(*(parameter for parameter in parameters(report, span) if parameter is not YEAR))
     def view(**in_path: str) -> Response:
         request = blueprint.current_request

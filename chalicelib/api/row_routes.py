@@ -5,8 +5,10 @@ from typing import Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.http.access import needs
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import correlation_id, json_body
+from chalicelib.auth.roles import Role
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import TooLarge, Unprocessable
 from chalicelib.ingest.rows import SentRows, Upload, upload
@@ -24,6 +26,7 @@ def _upload(dataset: Dataset, rows: list[Any], path: str) -> Upload:
 
 def _single(dataset: Dataset) -> Callable[[], Response]:
     @endpoint
+    @needs(Role.WRITER)
     def upload_one() -> Response:
         row = json_body(routes.current_request)
         if not isinstance(row, dict):
@@ -44,6 +47,7 @@ def _single(dataset: Dataset) -> Callable[[], Response]:
 
 def _batch(dataset: Dataset) -> Callable[[], dict[str, Any]]:
     @endpoint
+    @needs(Role.WRITER)
     def upload_batch() -> dict[str, Any]:
         rows = _rows(json_body(routes.current_request))
         result = _upload(dataset, rows, "upload/batch")

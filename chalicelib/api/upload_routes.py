@@ -2,9 +2,11 @@
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.api.http.access import needs
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.api.load_routes import load_id_of
+from chalicelib.auth.roles import Role
 from chalicelib.ingest.upload_forms import cancel_upload, order_upload
 from chalicelib.services import services
 
@@ -13,6 +15,7 @@ routes = Blueprint(__name__)
 
 @routes.route("/uploads", methods=["POST"])
 @endpoint
+@needs(Role.WRITER)
 def uploads() -> Response:
     request, parts = routes.current_request, services()
     ordered = order_upload(parts.database, parts.storage, json_body(request), correlation_id=correlation_id(request))
@@ -21,6 +24,7 @@ def uploads() -> Response:
 
 @routes.route("/uploads/{load_id}", methods=["DELETE"], content_types=["*/*"])
 @endpoint
+@needs(Role.WRITER)
 def cancel(load_id: str) -> Response:
     parts = services()
     cancel_upload(parts.database, parts.storage, load_id_of(load_id, "upload"))

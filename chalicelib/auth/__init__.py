@@ -1,4 +1,4 @@
 """Who may do what: bearer tokens, each with a role.
 
-It imports `core` and `cloud`. Start with `tokens`.
+It imports `core` and `cloud`. Start with `roles`, then `tokens`.
 """

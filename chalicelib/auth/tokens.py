@@ -1,16 +1,17 @@
-"""Who may do what: bearer tokens, each with a role.
+"""Bearer tokens, each with a role.
 
-A token is `hf_<id>_<secret>`: the id finds its row, of the secret only the SHA-256 is stored. That
-needs no slow hash, since the secret is 256 random bits and not a word that could be guessed.
+A token is `hf_<id>_<secret>`. The id finds its row. Of the secret only the SHA-256 is stored: it needs no slow hash,
+because it is 256 random bits and not a word that could be guessed.
 """
 
 import hmac
 import re
 import secrets
-from enum import Enum
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from chalicelib.auth.roles import ROLES, Role
 from chalicelib.cloud.database import Session
 from chalicelib.core import timestamps
 from chalicelib.core.errors import NotFound, Unprocessable
@@ -19,22 +20,10 @@ _TOKEN = re.compile(r"hf_([0-9a-f]{16})_([0-9A-Za-z_-]{43})")
 _NOBODY = bytes(32)  # what an unknown id is compared with, so that it takes as long as a known one
 
 
-class Role(Enum):
-    """Each may do what those before it may."""
-
-    READER = "reader"
-    WRITER = "writer"
-    OPERATOR = "operator"
-
-    def includes(self, other: "Role") -> bool:
-        order = list(Role)
-        return order.index(self) >= order.index(other)
-
-
 def create(session: Session, role: str, note: str = "") -> dict[str, Any]:
     """A new token: {"id", "role", "note", "token"}; it is shown this once. Raises Unprocessable."""
-    if role not in {known.value for known in Role}:
-        raise Unprocessable(f"role must be one of {', '.join(known.value for known in Role)}")
+    if role not in ROLES:
+        raise Unprocessable(f"role must be one of {', '.join(ROLES)}")
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     session.run(
         "INSERT INTO tokens (id, role, note, digest) VALUES (:id, :role, :note, :digest)",
@@ -47,11 +36,11 @@ def create(session: Session, role: str, note: str = "") -> dict[str, Any]:
 
 
 def role_of(session: Session, token: str) -> Role | None:
-    """The role of a token, None where it is not one of ours or was revoked."""
-    parts = _TOKEN.fullmatch(token)
-    if parts is None:
+    """The role of a token. None if the token is not known, or was revoked."""
+    match = _TOKEN.fullmatch(token)
+    if match is None:
         return None
-    token_id, secret = parts.groups()
+    token_id, secret = match.groups()
     rows = session.run("SELECT role, digest FROM tokens WHERE id = :id AND revoked_at IS NULL", id=token_id)
     role, digest = rows[0] if rows else (None, _NOBODY)
     return Role(role) if hmac.compare_digest(_digest(secret), digest) else None
@@ -62,8 +51,8 @@ def revoke(session: Session, token: str) -> dict[str, Any]:
 
     Revoking twice changes nothing. Raises NotFound.
     """
-    parts = _TOKEN.fullmatch(token)
-    token_id = parts[1] if parts else token
+    match = _TOKEN.fullmatch(token)
+    token_id = match[1] if match else token
     rows = session.run(
         "UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING revoked_at", id=token_id
     )
@@ -73,12 +62,12 @@ def revoke(session: Session, token: str) -> dict[str, Any]:
 
 
 def listed(session: Session) -> list[dict[str, Any]]:
-    """All tokens, newest first, without what would let somebody use them."""
+    """All tokens, newest first, without their secrets."""
     rows = session.records("SELECT id, role, note, created_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
     return [timestamps.shown(row, "seconds") for row in rows]
 
 
-def administer(session: Session, order: dict[str, Any]) -> Any:
+def administer(session: Session, order: Mapping[str, Any]) -> Any:
     """What the operator's function does: {"action": "create", "role", "note"}, {"action": "revoke", "token"}
     or {"action": "list"}. Raises Unprocessable, NotFound."""
     action = order.get("action")

@@ -1,5 +1,5 @@
-"""One id from a request to all that comes of it: its answer, its log lines, the load it makes, that load's
-log lines, and the objects in S3 that belong to the load."""
+"""One id for a request and all that comes of it: its answer, its log lines, the load it makes, that load's log lines,
+and the objects in S3 that belong to the load."""
 
 import re
 
@@ -14,5 +14,5 @@ def is_sane(text: str) -> bool:
 
 def metadata(load_id: int, correlation_id: str | None) -> dict[str, str]:
     """What an object says of the load it belongs to: `x-amz-meta-load-id` and `x-amz-meta-correlation-id`."""
-    named = {"correlation-id": correlation_id} if correlation_id and is_sane(correlation_id) else {}
-    return {"load-id": str(load_id), **named}
+    request = {"correlation-id": correlation_id} if correlation_id and is_sane(correlation_id) else {}
+    return {"load-id": str(load_id), **request}

@@ -63,26 +63,26 @@ def utc(text: str) -> datetime:
 
 def by_grammar(text: str) -> datetime:
     """`utc` of any text, whether or not it is a common one."""
-    found = GRAMMAR.fullmatch(text)
-    if found is None:
+    parts = GRAMMAR.fullmatch(text)
+    if parts is None:
         raise NotADateTime(WANTED)
 
     def number(name: str) -> int:
-        return int(found[name] or found[f"b_{name}"] or 0)
+        return int(parts[name] or parts[f"b_{name}"] or 0)
 
-    fraction = (found["fraction"] or found["b_fraction"] or "")[:6]
+    fraction = (parts["fraction"] or parts["b_fraction"] or "")[:6]
     try:
         day = (
-            date.fromisocalendar(int(found["year"]), number("week"), number("weekday"))
+            date.fromisocalendar(int(parts["year"]), number("week"), number("weekday"))
             if number("weekday")
-            else date(int(found["year"]), number("month"), number("day"))
+            else date(int(parts["year"]), number("month"), number("day"))
         )
         at = datetime(day.year, day.month, day.day, number("hour"), number("minute"), number("second"), tzinfo=UTC)
     except ValueError:
         raise NotADateTime(WANTED) from None
-    ahead = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
+    ahead = timedelta(hours=int(parts["hours"] or 0), minutes=int(parts["minutes"] or 0))
     try:
-        moment = at - ahead if found["sign"] != "-" else at + ahead
+        moment = at - ahead if parts["sign"] != "-" else at + ahead
     except OverflowError:
         raise NotADateTime(OUTSIDE) from None
     return moment.replace(microsecond=int(fraction.ljust(6, "0")))

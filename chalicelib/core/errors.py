@@ -2,13 +2,13 @@
 
     HireflowError
     ├── ConfigurationError          500  a setting is missing or malformed
-    ├── MalformedRequest            400  the body is not JSON
+    ├── MalformedRequest            400  the body is not JSON, or cannot be read
     ├── Unauthenticated             401  no token, or none of ours
     ├── Forbidden                   403  the token's role may not do this
-    ├── NotFound                    404  no such load, restore point, route
+    ├── NotFound                    404  no such load, restore point, file
     ├── TooLate                     409  what was asked for can no longer be done
-    ├── TooLarge                    413  more rows than one batch may hold
-    ├── UnsupportedMedia            415  the content type is not JSON
+    ├── TooLarge                    413  the body is too large, or holds more rows than one batch may
+    ├── UnsupportedMedia            415  the route takes no body of this type or character encoding
     ├── Unprocessable               422  well-formed, but breaks a rule
     ├── Unavailable                 503  try again: carries Retry-After
     │   ├── DatabaseUnavailable          Postgres is away, or broke the connection
@@ -149,10 +149,10 @@ def _all(kind: type[HireflowError]) -> Iterator[type[HireflowError]]:
 
 
 def _titles() -> dict[int, tuple[str, ...]]:
-    found: dict[int, dict[str, None]] = {}
+    by_status: dict[int, dict[str, None]] = {}
     for kind in _all(HireflowError):
-        found.setdefault(kind.status, {})[kind.title] = None
-    return {status: tuple(titles) for status, titles in found.items()}
+        by_status.setdefault(kind.status, {})[kind.title] = None
+    return {status: tuple(titles) for status, titles in by_status.items()}
 
 
 TITLES = _titles()  # what the problems of each HTTP status are called

@@ -1,8 +1,8 @@
 """Structured logs: one JSON object a line, with what it is about, and without anybody's data.
 
 Messages of foreign exceptions may quote values (Postgres names the row that breaks a constraint, `int`
-the text it cannot read), so above DEBUG only our own exceptions speak; of others the type, the SQLSTATE
-and the places in the code are told.
+the text it cannot read), so above DEBUG only the messages of our own exceptions are logged. Of others a line
+has the type, the SQLSTATE and the places in the code.
 """
 
 import logging
@@ -21,15 +21,15 @@ from chalicelib.core import timestamps
 from chalicelib.core.errors import HireflowError
 
 LOGGER = "hireflow"
-_FRAMES = 12  # innermost ones of an exception that are told
+_FRAMES = 12  # innermost ones of an exception that are logged
 _about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
 
 
 @contextmanager
 def about(**fields: Any) -> Iterator[None]:
-    """Say with every line inside what it is about: request_id, load_id, …; of what is None, nothing."""
-    told = {name: value for name, value in fields.items() if value is not None}
-    token = _about.set({**(_about.get() or {}), **told})
+    """Say with every line inside what it is about: request_id, load_id, … Fields that are None are left out."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    token = _about.set({**(_about.get() or {}), **given})
     try:
         yield
     finally:
@@ -71,30 +71,30 @@ class Formatter(JsonFormatter):
         return super().format(record)
 
     def formatException(self, ei: Any) -> Any:  # noqa: N802
-        """A list, outermost first; the cause of each is the next. One that was raised from itself is told once."""
+        """A list, outermost first; the cause of each is the next. One that was raised from itself is there once."""
         verbose = logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
-        found: list[dict[str, Any]] = []
+        exceptions: list[dict[str, Any]] = []
         error: BaseException | None = ei[1]
         seen: set[int] = set()
-        while error is not None and id(error) not in seen and len(found) < _FRAMES:
+        while error is not None and id(error) not in seen and len(exceptions) < _FRAMES:
             seen.add(id(error))
-            found.append(_told(error, verbose))
+            exceptions.append(_described(error, verbose))
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        return found
+        return exceptions
 
 
-def _told(error: BaseException, verbose: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"type": type(error).__qualname__}
+def _described(error: BaseException, verbose: bool) -> dict[str, Any]:
+    described: dict[str, Any] = {"type": type(error).__qualname__}
     if isinstance(error, HireflowError):
-        told["detail"] = error.detail
+        described["detail"] = error.detail
     elif verbose:
-        told["detail"] = str(error)
+        described["detail"] = str(error)
     server = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     if "C" in server:  # Postgres's: SQLSTATE and the name of a constraint, never its message
-        told |= {"sqlstate": server["C"]} | ({"constraint": server["n"]} if "n" in server else {})
-    return told | {"at": _places(error.__traceback__)}
+        described |= {"sqlstate": server["C"]} | ({"constraint": server["n"]} if "n" in server else {})
+    return described | {"at": _places(error.__traceback__)}
 
 
-def _places(found: TracebackType | None) -> list[str]:
-    frames = traceback.extract_tb(found)[-_FRAMES:]
+def _places(raised: TracebackType | None) -> list[str]:
+    frames = traceback.extract_tb(raised)[-_FRAMES:]
     return [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in frames]

@@ -92,12 +92,12 @@ def _usual_instants(values: Sequence[Any]) -> bool:
 
 def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
     """All that is wrong with a record that could not be split into columns for `problem`."""
-    found = [problem]
+    problems = [problem]
     if isinstance(_decoded(raw), _Broken):
-        found.append(Problem(None, "the record is not valid UTF-8"))
+        problems.append(Problem(None, "the record is not valid UTF-8"))
     if b"\0" in raw:
-        found.append(Problem(None, "the record contains a NUL character"))
-    return tuple(found)
+        problems.append(Problem(None, "the record contains a NUL character"))
+    return tuple(problems)
 
 
 def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Checked:

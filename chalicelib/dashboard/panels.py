@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.auth.tokens import Role
+from chalicelib.auth.roles import Role
+from chalicelib.core import schedules
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.dashboard import charts, figures, pages, report_panel
@@ -62,7 +63,7 @@ def loads_panel(parts: Services, caller: Caller) -> Found:
     return {
         "loads": page,
         "filters": filters,
-        "statuses": (*outcomes.UNFINISHED, *outcomes.FINAL),
+        "statuses": outcomes.STATUSES,
         "cursor": page[-1]["id"] if len(rows) > PAGE else None,
         "is_first": "cursor" not in caller.asked,
         "refresh": BUSY if any(row["is_unfinished"] for row in page) else CALM,
@@ -93,7 +94,12 @@ def backups(parts: Services, caller: Caller) -> Found:
     from chalicelib.backups import manifest
 
     points, cursor = manifest.listed(parts.storage.backup, PAGE, caller.asked.get("point"))
-    return {"points": [_point(point) for point in points], "cursor": cursor, "refresh": CALM}
+    return {
+        "points": [_point(point) for point in points],
+        "cursor": cursor,
+        "interval": schedules.minutes_in_words(schedules.BACKUP_MINUTES),
+        "refresh": CALM,
+    }
 
 
 def restore(parts: Services, caller: Caller) -> Found:

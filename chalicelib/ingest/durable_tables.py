@@ -13,6 +13,7 @@ from typing import Any
 from chalicelib.cloud.database import Session
 from chalicelib.core.errors import ClaimLost
 from chalicelib.formats.csv_reader import Checkpoint
+from chalicelib.loads.outcomes import IS_UNFINISHED
 
 
 @dataclass(frozen=True)
@@ -115,5 +116,5 @@ def discard_ended(session: Session) -> None:
     """Drop what loads have left that came to their end elsewhere."""
     session.run(
         "SELECT staged.discard(s.load_id) FROM staged_loads s JOIN loads l ON l.id = s.load_id"
-        " WHERE l.status NOT IN ('queued', 'running')"
+        f" WHERE NOT l.{IS_UNFINISHED}"
     )

@@ -59,14 +59,14 @@ class FailurePolicy:
 
     def _give_up_or_hand_back(self, reason: str) -> None:
         if self.claim.is_last_attempt:
-            self._fail(f"{claims.GAVE_UP}: {reason}")
+            self._fail(f"{claims.GAVE_UP}: {reason}", given_up=True)
             return
         with self.database.session() as session:
             claims.requeue(session, self.claim, f"attempt {self.claim.attempt}: {reason}")
 
-    def _fail(self, error: str) -> None:
+    def _fail(self, error: str, *, given_up: bool = False) -> None:
         with self.database.session() as session:
-            has_failed = claims.fail(session, self.claim.load_id, error)
+            has_failed = claims.fail(session, self.claim.load_id, error, given_up=given_up)
             if has_failed:
                 durable_tables.discard(session, self.claim.load_id)
         if has_failed:

@@ -1,4 +1,4 @@
-"""Loads that nobody works on any more and nobody will: the schedule ends them, and what they left is cleaned up."""
+"""Abandoned loads: nobody works on them, and nobody will. The schedule gives them up, and removes what they left."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.cloud.database import Session
 from chalicelib.loads.claims import GAVE_UP, MAX_ATTEMPTS, fail, release, try_lock
+from chalicelib.loads.outcomes import IS_UNFINISHED
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,14 @@ class Failed:
     started_at: datetime | None
 
 
-def sweep(
+def give_up(
     session: Session, clean_up: Callable[[Failed], None], *, restore_wait: timedelta, retry_wait: timedelta
 ) -> int:
-    """Fail what nobody works on and nobody will: loads out of attempts, restores whose object never
-    came, and loads whose next attempt never did. Each is cleaned up after while nobody else can take it;
-    returns how many there were."""
+    """Fail the loads that have no attempts left, restores whose object never came, and loads whose next attempt never
+    came. `clean_up` is called for each while nobody else can take it. Returns how many there were."""
     rows = session.run(
         "SELECT id, attempts, dataset, started_at FROM loads"
-        " WHERE status IN ('queued', 'running') AND (attempts >= :most"
+        f" WHERE {IS_UNFINISHED} AND (attempts >= :most"
         " OR (kind = 'restore' AND attempts = 0 AND handovers = 0"
         " AND queued_at < now() - CAST(:restore_wait AS interval))"
         " OR queued_at < now() - CAST(:retry_wait AS interval))",
@@ -33,24 +33,24 @@ def sweep(
         restore_wait=f"{restore_wait.total_seconds()} seconds",
         retry_wait=f"{retry_wait.total_seconds()} seconds",
     )
-    swept = 0
+    failed = 0
     for load_id, attempts, dataset, started_at in rows:
         if try_lock(session, load_id):
             try:
                 error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
-                if fail(session, load_id, error):
-                    swept += 1
+                if fail(session, load_id, error, given_up=True):
+                    failed += 1
                     clean_up(Failed(load_id, dataset, started_at))
             finally:
                 release(session, load_id)
-    return swept
+    return failed
 
 
 def reported(session: Session, files: Mapping[str, int]) -> set[str]:
-    """Those of the reject files (load ids by key) that their loads name, or yet may."""
+    """Those of the reject files (load ids by key) that their loads name, or may still name."""
     rows = session.run(
         "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
-        " ON l.id = f.id AND (l.errored_key = f.key OR l.status IN ('queued', 'running'))",
+        f" ON l.id = f.id AND (l.errored_key = f.key OR l.{IS_UNFINISHED})",
         keys=list(files),
         ids=list(files.values()),
     )

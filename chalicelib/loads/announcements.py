@@ -13,7 +13,7 @@ CANCELLED = "cancelled before its file came; one that comes later is a load of i
 
 
 # Loads that wait for an object which has no version yet. An order to restore keeps its object, even when it was given
-# up; the file of an upload that was given up is a load of its own, since nobody follows that one any longer.
+# up. The file of an upload that has expired is a load of its own, because nobody follows the announced one any longer.
 AWAITS_OBJECT = "(version IS NULL AND (kind = 'restore' OR (kind = 'csv' AND status = 'queued')))"
 
 
@@ -33,7 +33,7 @@ def queue_restore(
 def queue_upload(
     session: Session, dataset: Dataset, landing_bucket: str, base_name: str, correlation_id: str | None = None
 ) -> tuple[int, str]:
-    """Announce a CSV file before somebody sends it, likewise; `base_name` has to tell its dataset."""
+    """Announce a CSV file before somebody sends it. `base_name` has to begin with its dataset's name."""
     return _announce(session, dataset, (landing_bucket, "uploads", base_name), "csv", correlation_id)
 
 

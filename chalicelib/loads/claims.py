@@ -20,21 +20,21 @@ from chalicelib.core.datasets import Dataset
 from chalicelib.core.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 from chalicelib.loads.announcements import AWAITS_OBJECT
 from chalicelib.loads.object_versions import ObjectCreated
-from chalicelib.loads.outcomes import Counts
+from chalicelib.loads.outcomes import IS_UNFINISHED, Counts
 
 MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
 GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
-_NOT_DONE = "(status IN ('queued', 'running') OR (status = 'failed' AND starts_with(error, 'gave up')))"
+_NOT_DONE = f"({IS_UNFINISHED} OR given_up)"
 
 
 @dataclass(frozen=True)
 class Claim:
     """The right to work on a load, until the connection that took it ends.
 
-    `tried_before` is whether an earlier attempt may have left something behind, which `attempt` does not
-    tell: a redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
-    Attempts are counted anew after a handover, which is none that failed.
+    `tried_before` is whether an earlier attempt may have left something behind. `attempt` does not tell, because a
+    redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
+    Attempts are counted anew after a handover, because a handover is not a failed attempt.
     """
 
     load_id: int
@@ -60,9 +60,9 @@ def claim(
 ) -> Claim | None:
     """Take the load of an object version; None where it has come to its end.
 
-    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds, and LoadGivenUp where
-    it has no attempt left: had another delivery used them up, this one must not count as a success, or its
-    event would be no dead letter.
+    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds, and LoadGivenUp where it has no
+    attempt left. Another delivery may have used them up: then this one must fail, too, or its event would not become
+    a dead letter.
     """
     load_id = _register(session, created, dataset, kind)
     _lock(session, load_id, busy_wait)
@@ -71,7 +71,7 @@ def claim(
         rows = session.run(
             "UPDATE loads SET attempts = attempts + 1, status = 'running', received = 0,"
             " started_at = coalesce(started_at, now())"
-            " WHERE id = :id AND status IN ('queued', 'running') AND attempts < :most"
+            f" WHERE id = :id AND {IS_UNFINISHED} AND attempts < :most"
             " RETURNING attempts, started_at, sha256, started_at < now(), correlation_id, handovers",
             id=load_id,
             most=MAX_ATTEMPTS,
@@ -86,7 +86,7 @@ def claim(
 
 def _register(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> int:
     """The load of this object version, made where there is none yet."""
-    known = {"source": created.source, "version": created.version}
+    identity = {"source": created.source, "version": created.version}
     find = "SELECT id FROM loads WHERE source = :source AND version = :version"
     adopt = (
         "UPDATE loads SET version = :version, sequencer = :sequencer"
@@ -97,12 +97,12 @@ def _register(session: Session, created: ObjectCreated, dataset: Dataset | None,
         " VALUES (:dataset, :source, :version, :sequencer, :kind, 'queued')"
         " ON CONFLICT (source, version) DO NOTHING RETURNING id"
     )
-    new = {**known, "sequencer": created.sequencer}
+    load = {**identity, "sequencer": created.sequencer}
     load_id = (
-        session.scalar(find, **known)
-        or session.scalar(adopt, **new)
-        or session.scalar(create, **new, dataset=dataset and dataset.name, kind=kind)
-        or session.scalar(find, **known)
+        session.scalar(find, **identity)
+        or session.scalar(adopt, **load)
+        or session.scalar(create, **load, dataset=dataset and dataset.name, kind=kind)
+        or session.scalar(find, **identity)
     )
     return int(load_id)
 
@@ -168,13 +168,17 @@ def hand_over(session: Session, claim: Claim) -> None:
     )
 
 
-def fail(session: Session, load_id: int, error: str) -> bool:
-    """End an unfinished load for good; False where it had already ended."""
+def fail(session: Session, load_id: int, error: str, *, given_up: bool = False) -> bool:
+    """End an unfinished load; False where it had already ended.
+
+    One that was `given_up` has failed for want of attempts, and a redrive opens it again. Any other stays failed.
+    """
     failed = session.affected(
-        "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, finished_at = now()"
-        " WHERE id = :id AND status IN ('queued', 'running')",
+        "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, given_up = :given_up,"
+        f" finished_at = now() WHERE id = :id AND {IS_UNFINISHED}",
         id=load_id,
         error=error[:2000],
+        given_up=given_up,
     )
     return failed == 1
 
@@ -182,8 +186,8 @@ def fail(session: Session, load_id: int, error: str) -> bool:
 def reopen(session: Session, created: ObjectCreated) -> None:
     """Give a load that was given up, or is about to be, all its attempts again.
 
-    One that succeeded, was skipped, or failed because its object cannot be loaded stays as it is, and
-    where none was recorded there is nothing to do. Raises LoadBusy where a worker is on it.
+    One that succeeded, was skipped, or failed because its object cannot be loaded stays as it is. If no load was
+    recorded, there is nothing to do. Raises LoadBusy where a worker is on it.
     """
     load_id = session.scalar(
         f"SELECT id FROM loads WHERE source = :source AND (version = :version OR {AWAITS_OBJECT})",  # as _register does
@@ -195,8 +199,8 @@ def reopen(session: Session, created: ObjectCreated) -> None:
     _lock(session, load_id)
     try:
         session.run(
-            "UPDATE loads SET status = 'queued', attempts = 0, queued_at = now(), finished_at = NULL, error = NULL"
-            f" WHERE id = :id AND {_NOT_DONE}",
+            "UPDATE loads SET status = 'queued', attempts = 0, queued_at = now(), finished_at = NULL, error = NULL,"
+            f" given_up = false WHERE id = :id AND {_NOT_DONE}",
             id=load_id,
         )
     finally:

@@ -1,4 +1,4 @@
-"""The history of loads as it is shown: a page of them, one of them, and what is known of its rejects."""
+"""The history of loads as it is shown: a page of loads, one load, and what is known of its rejects."""
 
 from collections.abc import Mapping
 from typing import Any

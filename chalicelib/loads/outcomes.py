@@ -10,6 +10,8 @@ from chalicelib.cloud.database import Session
 from chalicelib.core.datasets import Dataset
 
 UNFINISHED, FINAL = ("queued", "running"), ("succeeded", "failed", "skipped")
+STATUSES = (*UNFINISHED, *FINAL)
+IS_UNFINISHED = "status IN ('{}', '{}')".format(*UNFINISHED)  # SQL
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a load came to its end; `seconds` is what its last attempt took, None where nobody worked on it."""
+    """How a load ended. `seconds` is the time of its last attempt, None if there was none."""
 
     dataset: str | None
     status: str
@@ -36,7 +38,7 @@ Watch = Callable[[Ended], None]
 
 
 def unwatched(_: Ended) -> None:
-    """Nobody wants to know."""
+    """For callers that measure nothing."""
 
 
 def record_request(

@@ -1,6 +1,6 @@
 """Unattended loads: they have begun, but the worker died, and the event that would bring another worker is lost.
 
-A worker holds its load's advisory lock (see `loads`), so a free lock means that no worker has the load now. Lambda may
+A worker holds its load's advisory lock (see `claims`), so a free lock means that no worker has the load now. Lambda may
 still retry the event, one and two minutes after a failure, so a load is offered again only when nothing has happened to
 it for longer than that. Its attempts and handovers show what has happened, so a claim has nothing more to write.
 
@@ -13,9 +13,10 @@ from typing import Any
 
 from chalicelib.cloud.database import Session
 from chalicelib.loads.claims import MAX_ATTEMPTS
+from chalicelib.loads.outcomes import IS_UNFINISHED
 
-_UNFINISHED = "l.version IS NOT NULL AND l.status IN ('queued', 'running')"
-_GIVEN_UP = "l.version IS NOT NULL AND l.status = 'failed' AND starts_with(l.error, 'gave up')"
+_UNFINISHED = f"l.version IS NOT NULL AND l.{IS_UNFINISHED}"
+_GIVEN_UP = "l.version IS NOT NULL AND l.status = 'failed' AND l.given_up"
 # No connection holds a load's lock or waits for it. pg_locks shows a key of 64 bits in two halves.
 _FREE = (
     "NOT EXISTS (SELECT FROM pg_locks k WHERE k.locktype = 'advisory' AND k.objsubid = 1"
@@ -48,7 +49,7 @@ def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
         "INSERT INTO idle_loads (load_id, attempts, handovers)"
         f" SELECT l.id, l.attempts, l.handovers FROM loads l WHERE {_IDLE} ON CONFLICT DO NOTHING"
     )
-    return _found(
+    return _unattended(
         session,
         "WITH due AS (UPDATE idle_loads SET since = now() WHERE load_id IN (SELECT load_id FROM idle_loads"
         " WHERE since <= now() - CAST(:wait AS interval) ORDER BY since, load_id LIMIT :most) RETURNING load_id)"
@@ -68,17 +69,17 @@ def cut_off(session: Session, since: datetime, most: int) -> list[Unattended]:
     # This takes the lock, and does not only look at it: a worker that comes at this moment waits, and then finds the
     # load queued. If a worker has just ended the load, the second `wanted` notices: Postgres evaluates it again on the
     # current row.
-    return _found(
+    return _unattended(
         session,
-        f"WITH found AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"
-        " free AS MATERIALIZED (SELECT id FROM found WHERE pg_try_advisory_xact_lock(id)),"
+        f"WITH candidates AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"
+        " free AS MATERIALIZED (SELECT id FROM candidates WHERE pg_try_advisory_xact_lock(id)),"
         " opened AS (UPDATE loads l SET status = 'queued', attempts = 0, received = 0, queued_at = now(),"
-        f" finished_at = NULL, error = NULL FROM free WHERE l.id = free.id AND {wanted}"
+        f" finished_at = NULL, error = NULL, given_up = false FROM free WHERE l.id = free.id AND {wanted}"
         " RETURNING l.id, l.source, l.version, l.sequencer) SELECT * FROM opened ORDER BY id",
         since=since,
         most=most,
     )
 
 
-def _found(session: Session, sql: str, **params: Any) -> list[Unattended]:
+def _unattended(session: Session, sql: str, **params: Any) -> list[Unattended]:
     return [Unattended(*row) for row in session.run(sql, **params)]

@@ -36,9 +36,9 @@ def upgrade(
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         if app_url is not None:
-            from chalicelib.migrations import roles
+            from chalicelib.migrations import database_role
 
-            roles.admit(connection, app_url, connections)
+            database_role.admit(connection, app_url, connections)
         return MigrationContext.configure(connection).get_current_revision() or "base"
 
 

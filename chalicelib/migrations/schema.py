@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from chalicelib.auth.roles import ROLES
 from chalicelib.core import datasets
 from chalicelib.core.datasets import DATASETS, Dataset, Kind
 
@@ -94,6 +95,13 @@ loads = Table(
     Column("sha256", Text),
     Column("restore_point", Text),
     Column("error", Text),
+    Column(  # failed for want of attempts, not because of its object: a redrive opens it again
+        "given_up",
+        Boolean,
+        CheckConstraint("status = 'failed' OR NOT given_up", name="given_up"),
+        nullable=False,
+        server_default=text("false"),
+    ),
     Column("reasons", JSONB, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
     Column("correlation_id", Text),  # of the request that asked for the load
     _instant("created_at", default=True),
@@ -149,7 +157,7 @@ tokens = Table(
     "tokens",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("role", Text, CheckConstraint("role IN ('reader', 'writer', 'operator')", name="role"), nullable=False),
+    Column("role", Text, CheckConstraint(f"role IN {ROLES}", name="role"), nullable=False),
     Column("note", Text, nullable=False, server_default=""),
     Column("digest", LargeBinary, nullable=False),  # SHA-256 of the secret
     _instant("created_at", default=True),

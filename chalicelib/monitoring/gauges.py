@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from chalicelib.backups import manifest
+from chalicelib.backups.manifest import Manifest
 from chalicelib.backups.snapshot import origin, versions
-from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.queues import DeadLetters
 from chalicelib.cloud.storage import Storage
@@ -29,7 +28,7 @@ class Gauges:
 
 
 def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
-    newest = _newest(storage.backup)
+    newest = readiness.newest_backup(storage)
     age = newest.age(datetime.now(UTC)).total_seconds() if newest else None
     lag = orphans = None
     try:
@@ -42,12 +41,5 @@ def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
     return Gauges(age, lag, readiness.depth(letters), orphans)
 
 
-def _newest(bucket: Bucket) -> manifest.Manifest | None:
-    try:
-        return manifest.newest(bucket)
-    except Unavailable:
-        return None
-
-
-def _holds_all(session: Session, newest: manifest.Manifest) -> bool:
+def _holds_all(session: Session, newest: Manifest) -> bool:
     return newest.origin == origin(session) and versions(session, newest.tables) == newest.versions

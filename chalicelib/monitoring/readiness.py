@@ -1,13 +1,16 @@
 """Whether what the service stands on is there; asked for by /health and by the dashboard."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Database
 from chalicelib.cloud.queues import DeadLetters
 from chalicelib.cloud.storage import Storage
-from chalicelib.core.errors import HireflowError
+from chalicelib.core.errors import HireflowError, Unavailable
+
+if TYPE_CHECKING:
+    from chalicelib.backups.manifest import Manifest
 
 OK, AWAY = "ok", "unavailable"
 
@@ -29,11 +32,20 @@ def depth(letters: DeadLetters) -> int | None:
         return None
 
 
-def last_backup(storage: Storage) -> dict[str, Any] | None:
-    """The newest restore point and its age in seconds; None where there is no backup yet."""
+def newest_backup(storage: Storage) -> "Manifest | None":
+    """What /health, the dashboard and the gauges call the last backup: the newest complete restore point that is not
+    ahead of the clock. None before the first one, and while the bucket is away."""
     from chalicelib.backups import manifest
 
-    newest = manifest.newest(storage.backup)
+    try:
+        return manifest.newest(storage.backup)
+    except Unavailable:
+        return None
+
+
+def last_backup(storage: Storage) -> dict[str, Any] | None:
+    """The name of `newest_backup`, and its age in seconds."""
+    newest = newest_backup(storage)
     if newest is None:
         return None
     age = newest.age(datetime.now(UTC)).total_seconds()

@@ -7,9 +7,9 @@ versions with the loads, page by page. A cursor in the database remembers how fa
 
 Three things limit it. Versions older than `starts_at` are never offered (see the migration 0006). A periodic sweep
 leaves young versions to their events. And each sweep has a budget of pages, offers and seconds; the next sweep goes on
-from there. With 1000 versions a page, two sweeps compare 100,000 objects. So an object whose event is lost is offered
-at most 14 minutes after it came: 5 minutes of age, 6 minutes for two sweeps, and 3 minutes until the next scheduled
-one.
+from there. With 1000 versions a page, two sweeps compare 100,000 objects. If the bucket holds no more, an object whose
+event is lost is offered within OFFERED_WITHIN: it has to reach its age, the next scheduled sweep has to begin, and two
+sweeps have to come round.
 """
 
 import logging
@@ -25,23 +25,25 @@ from urllib.parse import quote, unquote
 from chalicelib.cloud.buckets import Bucket, Position, Version, VersionPage
 from chalicelib.cloud.database import Database, Session, lock_timeout
 from chalicelib.core.errors import NotFound, Unavailable
+from chalicelib.core.schedules import SWEEP_MINUTES
 from chalicelib.ingest import orphans
 from chalicelib.loads import unattended
+from chalicelib.loads.outcomes import IS_UNFINISHED
 from chalicelib.recovery.offers import Offer, event_of_load, event_of_version
 from chalicelib.recovery.pacing import AT_ONCE, Paced
 
-OUTAGE = timedelta(minutes=10)  # so long without a sweep means that everything was down
+OUTAGE = timedelta(minutes=3 * SWEEP_MINUTES + 1)  # so long without a sweep means that everything was down
 LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up since then may have lost its dead letter
 TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another one to end
 LOCK = (0x68697265, 1)  # advisory lock of the database: one sweep at a time
 NO_VERSION = "null"  # the version id in a bucket without versioning
-KNOWN = (  # which versions have a load, or belong to a restore that has ended and does not need them any more
+RECORDED = (  # which versions have a load, or belong to a restore that has ended and does not need them any more
     "SELECT o.n FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[]), CAST(:kept AS boolean[]))"
     " WITH ORDINALITY AS o (source, version, kept, n), LATERAL ("
     "(SELECT FROM loads l WHERE o.kept AND l.source = o.source AND l.version = o.version LIMIT 1) UNION ALL "
     "(SELECT FROM loads l WHERE NOT o.kept AND l.source = o.source AND starts_with(l.version, o.version) LIMIT 1)"
     " UNION ALL (SELECT FROM loads l WHERE l.source = o.source AND l.version IS NULL AND l.kind = 'restore'"
-    " AND l.status NOT IN ('queued', 'running') LIMIT 1)) AS of_it"
+    f" AND NOT l.{IS_UNFINISHED} LIMIT 1)) AS of_it"
 )
 _log = logging.getLogger("hireflow.landing")
 
@@ -57,17 +59,19 @@ class Patience:
 
 @dataclass(frozen=True)
 class Budget:
-    """What one sweep may do. Versions of one key are offered together, so it may offer a few more than `offers`."""
+    """What one sweep may do, by default until the next one is due. Versions of one key are offered together, so it may
+    offer a few more than `offers`."""
 
     pages: int = 50
     offers: int = 1000
-    seconds: float = 180
+    seconds: float = 60 * SWEEP_MINUTES
     at_once: int = AT_ONCE
 
 
 PATIENCE = Patience()
 PERIODIC = Budget()
 AFTER_RESTART = Budget(pages=10**6, offers=10**6)
+OFFERED_WITHIN = PATIENCE.age + timedelta(minutes=SWEEP_MINUTES) + 2 * timedelta(seconds=PERIODIC.seconds)
 
 
 class Listing(Protocol):
@@ -79,11 +83,11 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of the landing bucket with the loads. `known` returns the versions that need not be offered;
+    """The comparison of the landing bucket with the loads. `recorded` returns the versions that need not be offered;
     only versions that S3 stored from `since` until before `before` are offered."""
 
     landing: Listing
-    known: Callable[[Sequence[Version]], Collection[Version]]
+    recorded: Callable[[Sequence[Version]], Collection[Version]]
     offer: Callable[[Version], None]
     since: datetime
     before: datetime
@@ -115,9 +119,9 @@ class Comparison:
 
     def _missing(self, page: VersionPage) -> Iterator[list[Version]]:
         """The versions of a page that have to be offered, grouped by key, newest first."""
-        seen = [version for version in page.versions if self._is_eligible(version, page.deleted)]
-        known = self.known(seen)  # asked even if `seen` is empty: a connection idle for two minutes is closed
-        for _, versions in groupby((version for version in seen if version not in known), lambda v: v.key):
+        eligible = [version for version in page.versions if self._is_eligible(version, page.deleted)]
+        recorded = self.recorded(eligible)  # asked even if none is: a connection idle for two minutes is closed
+        for _, versions in groupby((version for version in eligible if version not in recorded), lambda v: v.key):
             yield list(versions)
 
     def _is_eligible(self, version: Version, deleted: Collection[str]) -> bool:
@@ -215,7 +219,7 @@ def _compare(session: Session, landing: Bucket, paced: Paced, state: _State, age
         _log.info("object offered again", extra={"version_id": version.version_id})
 
     before = datetime.max.replace(tzinfo=UTC) if state.is_restart else datetime.now(UTC) - age
-    comparison = Comparison(landing, partial(_known, session, landing), offer, state.starts_at, before)
+    comparison = Comparison(landing, partial(_recorded, session, landing), offer, state.starts_at, before)
     offers = budget.offers - paced.offered
     _save(session, comparison.run(state.cursor, pages=budget.pages, offers=offers, until=paced.until))
 
@@ -255,12 +259,12 @@ def _remind_all(session: Session) -> None:
     session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
 
 
-def _known(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
+def _recorded(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
     """The versions that need not be offered. Each is looked up by the unique index on (source, version).
     In a bucket without versioning a load's version begins with the ETag."""
     kept = [version.version_id != NO_VERSION for version in versions]
     rows = session.run(
-        KNOWN,
+        RECORDED,
         sources=[landing.url(version.key) for version in versions],
         versions=[v.version_id if k else f"{v.etag}:" for v, k in zip(versions, kept, strict=True)],
         kept=kept,

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from chalicelib.cloud.database import Session
+from chalicelib.loads.outcomes import IS_UNFINISHED
 from chalicelib.recovery.offers import Event, Offer
 
 AT_ONCE = 10  # loads that may be under way at the same time
@@ -39,7 +40,7 @@ class Paced:
     def _forget_ended(self) -> None:
         ended = self.session.run(
             "SELECT l.source, l.version FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[])) AS o (s, v)"
-            " JOIN loads l ON l.source = o.s AND l.version = o.v AND l.status NOT IN ('queued', 'running')",
+            f" JOIN loads l ON l.source = o.s AND l.version = o.v AND NOT l.{IS_UNFINISHED}",
             sources=[source for source, _ in self._at_work],
             versions=[version for _, version in self._at_work],
         )

@@ -1,8 +1,8 @@
-"""What the schedule puts right: loads nobody will finish, uploads that never came, orphans that a crash or a
-race left, tables and reject files whose load was not committed after all.
+"""What the schedule puts right: loads that nobody will finish, uploads that never came, orphans that a crash or a race
+has left, and tables and reject files of loads that were not committed.
 
-A reject file is stored just before its load commits. Where the commit fails, or the file of a failed load
-cannot be deleted at once, it is left over: it reports rows of a load that never was.
+A reject file is stored just before its load commits. If the commit fails, or if the file of a failed load cannot be
+deleted at once, the file is left over: no load names it.
 """
 
 import logging
@@ -22,10 +22,10 @@ from chalicelib.loads.abandoned import Failed
 from chalicelib.loads.outcomes import Ended, Watch
 
 RESTORE_WAIT = timedelta(minutes=15)  # for an ordered restore's object to come
-UPLOAD_WAIT = timedelta(seconds=FORM_SECONDS, hours=1)  # S3 takes to its end what was begun before the form expired
+UPLOAD_WAIT = timedelta(seconds=FORM_SECONDS, hours=1)  # S3 finishes what was begun before the form expired
 RETRY_WAIT = timedelta(hours=6)  # Lambda keeps an event no longer
 STRAY_WAIT = timedelta(minutes=15)  # no commit comes so long after its reject file
-STRAYS_SOUGHT = timedelta(hours=1)  # for so long a left-over file is looked for after its load's last chance
+STRAYS_SOUGHT = timedelta(hours=1)  # how long left-over files are looked for after their load's last chance
 _log = logging.getLogger("hireflow.upkeep")
 
 
@@ -34,14 +34,12 @@ def sweep(
     storage: Storage,
     *,
     grace: timedelta,
-    restore_wait: timedelta = RESTORE_WAIT,
-    upload_wait: timedelta = UPLOAD_WAIT,
     retry_wait: timedelta = RETRY_WAIT,
     stray_wait: timedelta = STRAY_WAIT,
     watch: Watch = outcomes.unwatched,
 ) -> dict[str, int]:
-    """Returns {"failed": loads given up and uploads that never came, "healed": orphans loaded,
-    "removed": left-over reject files}; tells `watch` of every load given up."""
+    """Returns {"failed": loads given up and uploads that never came, "healed": orphans loaded, "removed": left-over
+    reject files}. Calls `watch` for every load given up."""
 
     def clean_up(load: Failed) -> None:
         with logs.about(load_id=load.load_id):
@@ -52,8 +50,8 @@ def sweep(
                 storage.errored.delete(file_key(load.dataset, load.started_at, load.load_id))
 
     with database.session() as session:
-        failed = announcements.expire_uploads(session, upload_wait)
-        failed += abandoned.sweep(session, clean_up, restore_wait=restore_wait, retry_wait=retry_wait)
+        failed = announcements.expire_uploads(session, UPLOAD_WAIT)
+        failed += abandoned.give_up(session, clean_up, restore_wait=RESTORE_WAIT, retry_wait=retry_wait)
         durable_tables.discard_ended(session)
         healed = orphans.heal_all(session, grace)
         until = datetime.now(UTC) - stray_wait

@@ -6,12 +6,12 @@ import typer
 
 from cli.moments import age
 from cli.options import Dataset, Json, LoadId, beginning
+from cli.statuses import STATUSES
 from cli.tables import Cell
 from cli.tools import Tools
 
 _PAGE = 100  # loads that one request shows at most
 _COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "file")
-STATUSES = ("queued", "running", "succeeded", "failed", "skipped")
 
 
 def _status(value: str | None) -> str | None:

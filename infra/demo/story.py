@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from cli.follow import FINAL
+from chalicelib.core.schedules import SWEEP_MINUTES
 from cli.output import Output
+from cli.statuses import FINAL
 from cli.tables import Cell
 from infra.commandline import report
 from infra.demo.platform import Platform
@@ -18,7 +19,7 @@ from infra.progress import Progress
 from infra.sample import File, Sample, sample
 from infra.venv import ROOT
 
-_LOADING, _HEALING = 120, 240  # seconds; a sweep every 3 minutes heals what a crash left
+_LOADING, _HEALING = 120, 60 * SWEEP_MINUTES + 60  # seconds; a scheduled sweep heals what a crash left
 _POLL = 0.25
 _RENAMED = 3  # the department that is changed and restored
 _YEAR = 2021

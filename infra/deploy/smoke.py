@@ -7,8 +7,8 @@ from typing import Any
 
 from cli.api import Api
 from cli.errors import NoAnswer, Refused
-from cli.follow import FINAL
 from cli.http import Answer
+from cli.statuses import FINAL
 from infra.deploy import driver
 from infra.deploy.target import Target
 from infra.errors import CloudError

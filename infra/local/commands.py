@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.core.schedules import SWEEP_MINUTES, minutes_in_words
 from chalicelib.migrations import migrate
 from cli.functions import scheduled_event
 from infra import disk
@@ -108,7 +109,8 @@ class Commands:
         try:
             driver.invoke_later(target, "sweep", event | {"detail": {"restarted": restarted}})
         except CloudError as error:
-            self.report(f"the next scheduled sweep, within three minutes, looks for files from before a stop: {error}")
+            within = minutes_in_words(SWEEP_MINUTES)
+            self.report(f"the next scheduled sweep, within {within}, looks for files from before a stop: {error}")
         else:
             self.state.note(swept=incarnation)
 

@@ -1,44 +1,73 @@
-"""The one place where requests are let in: every route asks for a role, but the few that are public."""
+"""The one place where requests are let in.
+
+A view declares with `needs` which role it asks for, or with `public` that it asks for none. The application does not
+start if one of its views declares neither.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from chalice.app import Request, Response
+from chalice.app import Chalice, Request, Response
 
 from chalicelib.api.http import problems
 from chalicelib.auth import tokens
-from chalicelib.auth.tokens import Role
+from chalicelib.auth.roles import HIGHEST, Role
 from chalicelib.core.errors import Forbidden, HireflowError, Unauthenticated
 from chalicelib.services import services
 
-# GET only, as declared; /health tells strangers no more than its status
-PUBLIC = ("/", "/docs", "/docs/{asset}", "/openapi.json", "/health")
 _SCHEME = "bearer"
-_ROLE = "hireflow.role"  # of the request's context, which no caller writes
+_DECLARED, _ROLE = "needed_role", "hireflow.role"  # an attribute of a view, and a key of a request's context
+View = TypeVar("View", bound=Callable[..., Any])
 
 
-def needed(method: str, path: str) -> Role | None:
-    """The role that a route asks for, by its path as declared; None where it is public."""
-    if method == "GET":
-        return None if path in PUBLIC else Role.READER
-    if "/upload" in path:
-        return Role.WRITER
-    return Role.OPERATOR  # restores, and whatever nobody has thought of yet
+def needs(role: Role) -> Callable[[View], View]:
+    """Declare the role that a view asks for, where the stage asks for tokens."""
+    return lambda view: _declaring(view, role)
 
 
-def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
-    """401 without a token that we know, 403 with one whose role does not suffice."""
-    role = needed(event.method, event.context["resourcePath"])
-    if role is not None and services().settings.authentication:
-        try:
-            _admit(event, role)
-        except HireflowError as error:
-            return _refused(error)
-    return get_response(event)
+def public(view: View) -> View:
+    """Declare that a view answers anybody. It may tell more to a caller with a token: see `admits`."""
+    return _declaring(view, None)
+
+
+def _declaring(view: View, role: Role | None) -> View:
+    setattr(view, _DECLARED, role)
+    return view
+
+
+def needed(app: Chalice, method: str, path: str) -> Role | None:
+    """The role that a route asks for, by its path as declared; None where it is public.
+
+    The highest one for a method that the path does not have: only then does the caller learn that.
+    """
+    route = app.routes.get(path, {}).get(method)
+    return getattr(route.view_function, _DECLARED) if route else HIGHEST
+
+
+def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:
+    """Middleware that answers 401 without a token that we know, 403 with one whose role does not suffice.
+
+    All routes of `app` have to be registered before. Raises LookupError for one that declares no role.
+    """
+    for path, methods in app.routes.items():
+        for method, route in methods.items():
+            if not hasattr(route.view_function, _DECLARED):
+                raise LookupError(f"{method} {path} declares no role: decorate its view with @needs(role) or @public")
+
+    def admitting(event: Request, get_response: Callable[[Any], Response]) -> Response:
+        role = needed(app, event.method, event.path)
+        if role is not None and services().settings.authentication:
+            try:
+                _admit(event, role)
+            except HireflowError as error:
+                return _refused(error)
+        return get_response(event)
+
+    return admitting
 
 
 def admits(request: Request, role: Role) -> bool:
-    """Whether the caller of a public route has a token for what `role` may do."""
+    """Whether the caller of a public route has a token whose role includes `role`."""
     try:
         _admit(request, role)
     except HireflowError:
@@ -47,8 +76,8 @@ def admits(request: Request, role: Role) -> bool:
 
 
 def caller_role(request: Request) -> Role:
-    """What the caller of a route that asks for a role may do; everything where the stage asks for no token."""
-    return Role(request.context[_ROLE]) if services().settings.authentication else Role.OPERATOR
+    """The role of the caller of a route that asks for one. Where the stage asks for no token, it is the highest."""
+    return Role(request.context[_ROLE]) if services().settings.authentication else HIGHEST
 
 
 def _admit(request: Request, role: Role) -> None:
@@ -57,12 +86,12 @@ def _admit(request: Request, role: Role) -> None:
     if not token:
         raise Unauthenticated("this needs a token: Authorization: Bearer …")
     with services().database.session() as session:
-        found = tokens.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
-    if found is None:
+        held = tokens.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
+    if held is None:
         raise Unauthenticated("the token is not known, or was revoked")
-    if not found.includes(role):
-        raise Forbidden(f"this needs the role {role.value}, the token has the role {found.value}")
-    request.context[_ROLE] = found.value
+    if not held.includes(role):
+        raise Forbidden(f"this needs the role {role.value}, the token has the role {held.value}")
+    request.context[_ROLE] = held.value
 
 
 def _refused(error: HireflowError) -> Response:

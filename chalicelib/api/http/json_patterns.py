@@ -1,4 +1,4 @@
-"""What the rules take, as regular expressions that ECMA-262, Python and Rust read alike, for JSON Schema.
+"""What the rules accept, as regular expressions for JSON Schema, which ECMA-262, Python and Rust read alike.
 
 They describe the shape, not the calendar: 30 February passes here, and the rules refuse it.
 """

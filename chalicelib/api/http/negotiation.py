@@ -1,4 +1,4 @@
-"""What a caller accepts, and what it has already (RFC 9110)."""
+"""Which media type a caller likes best, and whether it has an answer already (RFC 9110)."""
 
 import re
 from hashlib import sha256
@@ -13,8 +13,8 @@ _QUALITY = re.compile(r"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNO
 class TextResponse(Response):
     """An answer in text of any type.
 
-    Types that are binary in requests, CSV for one, would be so in answers: in base64, which API Gateway
-    undoes for those alone who accept that very type in the first place. It passes text as it is.
+    Some types are declared as binary for requests, for example CSV. Chalice would answer them in base64, and API
+    Gateway decodes that only for callers whose first accepted type is that very type. Text passes as it is.
     """
 
     def __init__(self, body: str, headers: dict[str, str | list[str]]) -> None:
@@ -28,8 +28,7 @@ class TextResponse(Response):
 
 
 def preferred(request: Request, offered: tuple[str, ...]) -> str:
-    """The media type of `offered` that the caller likes best; the first where it likes none, which is
-    more use to it than a refusal."""
+    """The media type of `offered` that the caller likes best. If it likes none, the first: more use than a refusal."""
     accept = _accepted(str(request.headers.get("accept", "")))
     return max(offered, key=lambda offer: (_liking(accept, offer), -offered.index(offer)))
 
@@ -41,21 +40,21 @@ def entity_tag(*parts: str) -> str:
 
 def has_already(request: Request, tag: str) -> bool:
     """Whether If-None-Match names the tag."""
-    known = str(request.headers.get("if-none-match", ""))
-    return known.strip() == "*" or tag in _TAG.findall(known)
+    tags = str(request.headers.get("if-none-match", ""))
+    return tags.strip() == "*" or tag in _TAG.findall(tags)
 
 
 def _accepted(header: str) -> dict[str, float]:
-    """Quality by media range; of what is malformed, 1."""
+    """The quality of each media range; 1 if it is malformed."""
     accepted = {}
     for item in header.split(","):
         media, *parameters = item.split(";")
-        qualities = [float(found[1]) for p in parameters if (found := _QUALITY.fullmatch(p))]
+        qualities = [float(match[1]) for p in parameters if (match := _QUALITY.fullmatch(p))]
         accepted[media.strip().lower()] = qualities[0] if qualities else 1.0
     return accepted
 
 
 def _liking(accepted: dict[str, float], offer: str) -> float:
-    """Of the most specific range that includes it."""
+    """The quality of the most specific range that includes the offer."""
     ranges = (offer, f"{offer.partition('/')[0]}/*", "*/*")
     return next((accepted[r] for r in ranges if r in accepted), 0.0)

@@ -15,8 +15,8 @@ from chalicelib.core.errors import Unprocessable
 
 @dataclass(frozen=True)
 class Parameter:
-    """`default` is what a query parameter that is left out counts as, None for no value at all; one that is
-    `required` may not be left out."""
+    """`default` is the value of a query parameter that is left out; None means that it then has no value. A `required`
+    one may not be left out."""
 
     name: str
     about: str
@@ -137,15 +137,15 @@ def read(parameters: tuple[Parameter, ...], query: Mapping[str, list[str]]) -> d
 
     Raises Unprocessable.
     """
-    known = [p.name for p in parameters]
+    names = [p.name for p in parameters]
     for name, values in query.items():
-        if name not in known:
-            raise Unprocessable(unknown(name, known))
+        if name not in names:
+            raise Unprocessable(unknown(name, names))
         if len(values) != 1:
             raise Unprocessable(f"the query parameter {name} must be given once")
     sent = {name: value for name, [value] in query.items()}
     lacking = [p.name for p in parameters if p.required and p.name not in sent]
     if lacking:
         raise Unprocessable(f"the query parameter {' and '.join(lacking)} must be given")
-    found = {p.name: p.read(sent[p.name]) if p.name in sent else p.default for p in parameters}
-    return {name: value for name, value in found.items() if value is not None}
+    wanted = {p.name: p.read(sent[p.name]) if p.name in sent else p.default for p in parameters}
+    return {name: value for name, value in wanted.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457), whoever raised them."""
+"""Errors as `application/problem+json` (RFC 9457), and the time limit, log line and correlation id of every request."""
 
 import logging
 import time
@@ -14,8 +14,8 @@ from chalicelib.core import deadline, logs
 from chalicelib.core.correlation import HEADER
 from chalicelib.core.errors import TITLES, HireflowError, MalformedRequest, Unavailable
 
-# Seconds for a request: API Gateway gives up after 29, and whatever is under way when these are over
-# (a read from S3, a cold start before they began) has its time as well.
+# Seconds for a request. API Gateway gives up after 29. The rest is for a cold start before, and for what is still under
+# way at the end, for example a read from S3.
 TIME = 20.0
 TYPE = "application/problem+json"
 _log = logging.getLogger("hireflow.api")
@@ -38,7 +38,7 @@ def of_error(error: HireflowError) -> Response:
 
 
 def endpoint(view: View) -> View:
-    """A view whose exceptions become problems; what was not foreseen tells the client nothing."""
+    """A view whose exceptions become problems. An unforeseen exception tells the client nothing."""
 
     @wraps(view)
     def answering(*args: Any, **kwargs: Any) -> Any:
@@ -58,8 +58,8 @@ def endpoint(view: View) -> View:
 
 
 def discreet(event: Any, get_response: Callable[[Any], Any]) -> Any:
-    """For functions that nobody calls over HTTP: Lambda logs the message of what leaves them, so an exception
-    that was not foreseen, which may quote a row, is logged by us and leaves as one that quotes nothing."""
+    """Middleware of the functions besides the API. Lambda logs the message of an exception that leaves a function, and
+    an unforeseen one may quote a row. So we log it ourselves, and raise one that quotes nothing."""
     with logs.about(request_id=getattr(event.context, "aws_request_id", None)):
         try:
             return get_response(event)
@@ -71,16 +71,16 @@ def discreet(event: Any, get_response: Callable[[Any], Any]) -> Any:
 
 
 def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
-    """Keep to the time that API Gateway grants; answer every error as a problem, and every request with its
-    correlation id, which failures on our side tell in the body as well: it is what to report."""
-    began, asked, called = time.monotonic(), event.context, correlation_id(event)
-    with deadline.within(TIME), logs.about(request_id=asked.get("requestId"), correlation_id=called):
+    """Keep to the time that API Gateway grants. Answer every error as a problem, and every request with its correlation
+    id. Failures on our side have the id in their body, too, so that users can report it."""
+    began, context, identity = time.monotonic(), event.context, correlation_id(event)
+    with deadline.within(TIME), logs.about(request_id=context.get("requestId"), correlation_id=identity):
         response = _as_problem(endpoint(get_response)(event))
-        fields = {"method": event.method, "route": asked.get("resourcePath"), "status": response.status_code}
+        fields = {"method": event.method, "route": context.get("resourcePath"), "status": response.status_code}
         _log.info("request", extra={**fields, "ms": round((time.monotonic() - began) * 1000, 1)})
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and response.headers.get("Content-Type") == TYPE:
-        response.body["correlation_id"] = called
-    response.headers[HEADER] = called
+        response.body["correlation_id"] = identity
+    response.headers[HEADER] = identity
     return response
 
 

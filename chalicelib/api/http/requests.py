@@ -30,13 +30,13 @@ _UTF_8 = ("utf-8", "utf8", "us-ascii")
 
 
 def correlation_id(request: Request) -> str:
-    """The caller's name for the request, where it is a sane one, else API Gateway's."""
+    """The caller's id for the request if it is a sane one, else API Gateway's."""
     sent, function = str(request.headers.get(correlation.HEADER, "")), cast(Any, request.lambda_context)
     return sent if correlation.is_sane(sent) else str(request.context.get("requestId") or function.aws_request_id)
 
 
 def json_body(request: Request, *, optional: bool = False) -> Any:
-    """The body as JSON; None where it is `optional` and there is none.
+    """The body as JSON. None if it is `optional` and empty.
 
     Raises UnsupportedMedia, MalformedRequest (also for what Python's parser tolerates and JSON does
     not: NaN, Infinity).
@@ -66,15 +66,15 @@ def media_type(request: Request, taken: tuple[str, ...]) -> str:
     origin may send such a body without a CORS preflight.
     """
     header = str(request.headers.get("content-type", ""))
-    found = header.partition(";")[0].strip().lower()
-    if not found:
+    sent = header.partition(";")[0].strip().lower()
+    if not sent:
         raise UnsupportedMedia(f"the body needs a Content-Type: {' or '.join(taken)}")
-    if found not in taken:
-        raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {found[:60]}")
+    if sent not in taken:
+        raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {sent[:60]}")
     charset = _CHARSET.search(header)
     if charset and charset[1].strip().lower() not in _UTF_8:
         raise UnsupportedMedia(f"the body must be in UTF-8, not in {charset[1].strip()[:40] or 'nothing'}")
-    return found
+    return sent
 
 
 def raw_body(request: Request, *, or_else: str = "") -> bytes:
@@ -85,7 +85,7 @@ def raw_body(request: Request, *, or_else: str = "") -> bytes:
     try:
         raw = request.raw_body
         raw = raw.encode() if isinstance(raw, str) else raw
-    except ValueError as error:  # text that cannot be encoded, base64 that is none
+    except ValueError as error:  # text that cannot be encoded, or no valid base64
         raise MalformedRequest("the body is not readable") from error
     if len(raw) > MAX_BODY:
         raise TooLarge(
@@ -100,19 +100,19 @@ def raw_body(request: Request, *, or_else: str = "") -> bytes:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose members all have different names: parsers disagree on which of two equal ones counts."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         names: set[str] = set()
         for name, _ in pairs:
             if name in names:
                 raise ValueError(f"the member {name[:_SHOWN]!r} is given twice")
             names.add(name)
-    return found
+    return members
 
 
 def _number(text: str) -> float:
-    """A JSON number; one that no float can hold becomes the largest: no rule lets it pass, and it can be
-    shown to the sender, which infinity cannot."""
+    """A JSON number. One that no float can hold becomes the largest: no rule accepts it, and unlike infinity it can be
+    written in an answer."""
     return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
 
 

@@ -1,8 +1,8 @@
 """Files of other people's packages that web pages load.
 
-Only these files go into the Lambdas, where they stand in the place that their package has on a developer's
-machine: the deploy driver copies them out of it into the project's `vendor/`, which Chalice ships. The
-package itself, a Flask extension, is a development requirement, pinned as any other. It is never imported.
+Only these files go into the Lambdas. The deploy driver copies them from their package into the project's `vendor/`,
+which Chalice ships, so their place is the same as on a developer's machine. The package itself, a Flask extension, is a
+development requirement, pinned like any other. It is never imported.
 """
 
 from importlib.util import find_spec

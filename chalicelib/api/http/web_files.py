@@ -50,19 +50,19 @@ class Asset:
 
 
 def page(request: Request, html: str, policy: Mapping[str, str] = SAME_ORIGIN) -> Response:
-    """An HTML page, asked for again each time, and not sent to who has it already."""
-    told = "; ".join(f"{directive} {sources}" for directive, sources in policy.items())
-    return _sent(request, html, entity_tag(html, told), "text/html", _ASK, {"Content-Security-Policy": told})
+    """An HTML page. A browser asks for it each time, and gets 304 if it has this version already."""
+    csp = "; ".join(f"{directive} {sources}" for directive, sources in policy.items())
+    return _sent(request, html, entity_tag(html, csp), "text/html", _ASK, {"Content-Security-Policy": csp})
 
 
 def asset(request: Request, wanted: Asset, version: str | None) -> Response:
-    """One of a page's files; kept for good under the address that names its version, and no other."""
+    """One of a page's files. A browser may keep it for good under the address that names its version."""
     keeping = _FOR_GOOD if version == wanted.version else _ASK
     return _sent(request, wanted.text, wanted.tag, wanted.media, keeping, {})
 
 
 def root(request: Request) -> str:
-    """What leads from a page to the API's root: `/docs/` is answered like `/docs`, but stands one level lower."""
+    """The relative path from a page to the API's root: `/docs/` is answered like `/docs`, but is one level lower."""
     return "../" if str(request.context.get("path", "")).endswith("/") else ""
 
 

@@ -14,6 +14,7 @@ from chalicelib.api.openapi.json_schema import CORRELATION_ID, Json
 from chalicelib.api.openapi.operation import Operation
 from chalicelib.api.openapi.operations import TAGS, operations
 from chalicelib.api.openapi.responses import responses
+from chalicelib.auth.roles import ROLES
 from chalicelib.core import correlation
 from chalicelib.reports.declaration import Report
 from chalicelib.reports.hires import REPORTS
@@ -34,6 +35,7 @@ _CORRELATION_ID: Json = {
     " anything else is replaced",
     "schema": {"type": "string", "examples": CORRELATION_ID["examples"]},
 }
+_ROLES = " or ".join((", ".join(ROLES[:-1]), ROLES[-1]))
 RoleOf = Callable[[str, str], str | None]
 
 
@@ -53,7 +55,7 @@ def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
         if guarded and operation.tells_more:
             shown["security"] = [{}, {"bearer": []}]
         paths.setdefault(operation.path, {})[operation.method.lower()] = shown
-    bearer = {"type": "http", "scheme": "bearer", "description": "the token of a role: reader, writer or operator"}
+    bearer = {"type": "http", "scheme": "bearer", "description": f"the token of a role: {_ROLES}"}
     return {
         "openapi": "3.1.1",
         "info": {"title": "Hireflow", "version": VERSION, "summary": "Hiring data platform", "description": ABOUT},

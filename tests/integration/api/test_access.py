@@ -8,15 +8,16 @@ from chalice.test import Client
 
 from app import app
 from chalicelib.api import docs_routes
-from chalicelib.api.http.access import PUBLIC, needed
+from chalicelib.api.http.access import needed
 from chalicelib.auth import tokens
-from chalicelib.auth.tokens import Role
+from chalicelib.auth.roles import Role
 from chalicelib.cloud.database import Database
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.services import services
 from tests.integration.http_api import Answer, Api
 from tests.integration.s3_fixtures import S3
 
+PUBLIC = ("/", "/docs", "/docs/{asset}", "/openapi.json", "/health")
 ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
 GUARDED = [(method, path) for method, path in ROUTES if not (method == "GET" and path in PUBLIC)]
 
@@ -56,7 +57,7 @@ def test_nobody_gets_in_without_a_token(guarded: Api, method: str, path: str) ->
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_a_role_may_do_what_it_is_for_and_no_more(guarded: Api, method: str, path: str, role: Role) -> None:
     answer = send(guarded, method, path, f"Bearer {token(role.value)}")
-    asked = needed(method, path)
+    asked = needed(app, method, path)
     assert asked is not None
     if role.includes(asked):
         assert answer.status not in (401, 403)
@@ -67,12 +68,12 @@ def test_a_role_may_do_what_it_is_for_and_no_more(guarded: Api, method: str, pat
 
 
 def test_what_each_kind_of_route_asks_for() -> None:
-    assert needed("GET", "/loads/{load_id}") is Role.READER
-    assert needed("POST", "/job/upload") is needed("POST", "/job/upload/batch") is Role.WRITER
-    assert needed("POST", "/uploads") is needed("DELETE", "/uploads/{load_id}") is Role.WRITER
-    assert needed("POST", "/job/backup/restore") is needed("DELETE", "/loads/{load_id}") is Role.OPERATOR
-    assert needed("GET", "/health") is None
-    assert needed("POST", "/health") is Role.OPERATOR
+    assert needed(app, "GET", "/loads/{load_id}") is Role.READER
+    assert needed(app, "POST", "/job/upload") is needed(app, "POST", "/job/upload/batch") is Role.WRITER
+    assert needed(app, "POST", "/uploads") is needed(app, "DELETE", "/uploads/{load_id}") is Role.WRITER
+    assert needed(app, "POST", "/job/backup/restore") is needed(app, "DELETE", "/loads/{load_id}") is Role.OPERATOR
+    assert needed(app, "GET", "/health") is None
+    assert needed(app, "POST", "/health") is Role.OPERATOR
 
 
 def test_a_stranger_learns_of_the_health_only_whether_it_is_good(guarded: Api) -> None:
@@ -148,7 +149,7 @@ def test_the_document_asks_for_tokens_where_the_stage_does(guarded: Api) -> None
     told = guarded.get("/openapi.json").body
     docs_routes._document.cache_clear()  # it is made once for a process, whose stage never changes
     asked = {(m.upper(), path): o.get("x-role") for path, item in told["paths"].items() for m, o in item.items()}
-    assert asked == {(m, path): role.value if (role := needed(m, path)) else None for m, path in ROUTES}
+    assert asked == {(m, path): role.value if (role := needed(app, m, path)) else None for m, path in ROUTES}
 
 
 def test_no_log_holds_a_token(

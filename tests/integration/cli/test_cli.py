@@ -21,7 +21,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.app import app
-from cli.commands.history import STATUSES
+from cli.statuses import STATUSES
 from infra.venv import ROOT
 from tests.integration.fake_api import FakeApi, fake_api
 

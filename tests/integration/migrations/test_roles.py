@@ -13,8 +13,8 @@ from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import DatabaseUnavailable
 from chalicelib.ingest.rows import SentRows, upload
+from chalicelib.migrations.database_role import GRANTS
 from chalicelib.migrations.migrate import upgrade
-from chalicelib.migrations.roles import GRANTS
 from chalicelib.migrations.schema import metadata
 from chalicelib.migrations.stage_migration import migrate_stage
 from chalicelib.recovery import upkeep

@@ -10,8 +10,10 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
+from chalicelib.auth.roles import ROLES
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core.datasets import DATASETS
+from chalicelib.loads import outcomes
 from chalicelib.migrations.migrate import upgrade
 from chalicelib.migrations.schema import metadata
 from infra.local.postgres import Postgres
@@ -42,6 +44,17 @@ def test_constraints_have_the_names_of_the_metadata(database: Database) -> None:
             " AND contype IN ('p', 'f', 'u', 'c') AND conrelid <> 'alembic_version'::regclass"
         )
     assert {name for [name] in found} == declared
+
+
+@pytest.mark.parametrize(
+    ("constraint", "values"), [("loads_status_check", outcomes.STATUSES), ("tokens_role_check", ROLES)]
+)
+def test_the_database_takes_the_statuses_and_roles_that_are_declared(
+    database: Database, constraint: str, values: tuple[str, ...]
+) -> None:
+    with database.session() as session:
+        checked = session.scalar("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = :n", n=constraint)
+    assert set(re.findall(r"'(\w+)'", checked)) == {*values}
 
 
 def test_two_migrations_at_once_and_one_again(postgres: Postgres) -> None:

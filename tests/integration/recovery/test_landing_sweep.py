@@ -16,7 +16,7 @@ from chalicelib.loads import announcements, claims
 from chalicelib.loads.announcements import NEVER_CAME
 from chalicelib.migrations.migrate import upgrade
 from chalicelib.recovery import landing_sweep, upkeep
-from chalicelib.recovery.landing_sweep import KNOWN, LOCK, Budget, Patience
+from chalicelib.recovery.landing_sweep import LOCK, RECORDED, Budget, Patience
 from infra.local.postgres import Postgres
 from infra.local.provision import connect
 from tests.integration.landing import GRACE, Landing, Row
@@ -214,7 +214,7 @@ def test_a_restore_that_the_sweep_has_not_reached_is_not_given_up_after_an_outag
 def test_the_object_of_a_restore_that_is_over_is_left_alone(landing: Landing, function: Function, status: str) -> None:
     with landing.database.session() as session:
         _, key = announcements.queue_restore(session, DATASETS["jobs"], LANDING, "20210727T160208Z", "0" * 64)
-        session.run(f"UPDATE loads SET status = '{status}', error = 'gave up: no attempt followed the first 0'")
+        session.run(f"UPDATE loads SET status = '{status}', given_up = {status == 'failed'}")
     landing.put(key, "too late")
     assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
 
@@ -307,7 +307,7 @@ def test_known_versions_are_looked_up_by_index(landing: Landing) -> None:
     page = range(1, 1001)
     with landing.database.session() as session:
         plan = session.run(
-            f"EXPLAIN (ANALYZE, BUFFERS) {KNOWN}",
+            f"EXPLAIN (ANALYZE, BUFFERS) {RECORDED}",
             sources=[f"s3://test-landing/jobs_{n}.csv" for n in page],
             versions=[f"v{n}" for n in page],
             kept=[True] * 1000,

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 import cli.commands.stage
+import cli.statuses
 from chalicelib.api.http.requests import MAX_BODY
-from chalicelib.auth.tokens import Role
+from chalicelib.auth.roles import Role
 from chalicelib.core import datasets
+from chalicelib.loads import outcomes
 from cli.api import Api
 from cli.datasets import DATASETS
 from cli.errors import CommandError, Misuse, Refused
@@ -43,6 +45,10 @@ def test_the_datasets_are_those_that_are_declared() -> None:
 
 def test_the_roles_are_those_of_tokens() -> None:
     assert tuple(role.value for role in Role) == cli.commands.stage.ROLES
+
+
+def test_the_final_statuses_are_those_of_loads() -> None:
+    assert cli.statuses.FINAL == outcomes.FINAL
 
 
 def test_whoever_refers_to_another_goes_later() -> None:

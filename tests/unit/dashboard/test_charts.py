@@ -1,5 +1,6 @@
 """The dashboard without a database: geometry of the charts, how figures are written, what the page may do."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -11,6 +12,7 @@ from chalicelib.api.dashboard_routes import NAMES
 from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.dashboard import charts, pages
 from chalicelib.dashboard.panels import PANELS
+from chalicelib.loads.outcomes import FINAL
 from tests import screenshots
 
 COUNT = st.integers(0, 10**9)
@@ -88,6 +90,10 @@ def test_how_figures_are_written() -> None:
 
 def test_the_page_knows_how_much_a_check_takes() -> None:
     assert f"MAX_CHECK = {MAX_BODY:_};" in pages.asset("page.js")
+
+
+def test_the_page_knows_which_statuses_are_final() -> None:
+    assert f"FINAL = {json.dumps(FINAL)};" in pages.asset("page.js")
 
 
 def test_every_panel_of_the_route_has_a_function_and_a_template() -> None:

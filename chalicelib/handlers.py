@@ -1,0 +1,88 @@
+"""What the functions besides the API do with an event. `app.py` shows the trigger or schedule that calls each.
+
+Every handler imports what it works with when it is called: the API is in the same package, and its cold start loads
+nothing of this.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from chalicelib.services import services
+
+Event = dict[str, Any]
+
+
+def load_objects(event: Event, context: Any) -> None:
+    """Load the objects that an event of S3 names. A large one may be left to the next invocation."""
+    from chalicelib.ingest.events import created_objects
+    from chalicelib.ingest.handover import HandoverPolicy
+    from chalicelib.ingest.objects import Ingestion, ingest_object
+
+    parts = services()
+    invoke_again = partial(parts.functions.invoke_later, context.invoked_function_arn, event)
+    handover = HandoverPolicy(parts.settings.continue_from, invoke_again)
+    grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
+    ingestion = Ingestion(parts.database, parts.storage, grace, handover, watch)
+    for created in created_objects(event):
+        if not ingest_object(ingestion, created, seconds=_seconds_left(context)):
+            return  # to the invocation that has the event now
+
+
+def back_up() -> dict[str, Any]:
+    """Make a restore point if anything has changed, and measure it."""
+    from chalicelib.backups.run import run_backup
+
+    parts = services()
+    done = run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
+    parts.metrics.of_backup(done)
+    return done
+
+
+def verify_backup(restore_point: str | None) -> dict[str, Any]:
+    """Read a restore point again; one of those that are due if none is named."""
+    from chalicelib.backups.verify import verify
+
+    return verify(services().storage.backup, restore_point)
+
+
+def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
+    """Measure how things stand, then offer what was lost again, and put right what a crash has left."""
+    from chalicelib.cloud.functions import sibling
+    from chalicelib.monitoring import gauges
+    from chalicelib.recovery import landing_sweep, upkeep
+
+    parts = services()
+    parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))  # though the sweep may fail
+    offer = partial(parts.functions.invoke_later, sibling(context.function_name, "ingest"))
+    offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
+    grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
+    return {**upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch), "offered": offered}
+
+
+def redrive(context: Any) -> dict[str, int]:
+    """Offer the dead letters again, as long as there is time."""
+    from chalicelib.recovery import dead_letters
+
+    parts, seconds = services(), 0.8 * _seconds_left(context)
+    return dead_letters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds)
+
+
+def migrate() -> dict[str, str]:
+    """Bring the schema of the stage's database up to date."""
+    from chalicelib.migrations.stage_migration import migrate_stage
+
+    return migrate_stage(os.environ)
+
+
+def administer_tokens(order: Mapping[str, Any]) -> Any:
+    """Give out, list or revoke tokens."""
+    from chalicelib.auth.tokens import administer
+
+    with services().database.session() as session:
+        return administer(session, order)
+
+
+def _seconds_left(context: Any) -> float:
+    return float(context.get_remaining_time_in_millis()) / 1000

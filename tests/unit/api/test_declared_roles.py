@@ -1,0 +1,57 @@
+"""The roles stand on the routes: none goes without, and the application says so when it is imported."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from chalice.app import Chalice
+
+from app import app
+from chalicelib.api.http import access
+from chalicelib.api.http.access import needed, needs, public
+from chalicelib.api.http.problems import endpoint
+from chalicelib.auth.roles import HIGHEST, Role
+from infra.venv import ROOT
+
+
+def made(*decorators: str) -> Chalice:
+    """An application with one route, whose view has these decorators, from the outermost on."""
+    known: dict[str, Callable[[Any], Any]] = {"endpoint": endpoint, "public": public, "writer": needs(Role.WRITER)}
+
+    def view() -> str:
+        return ""
+
+    decorated: Callable[..., Any] = view
+    for name in reversed(decorators):
+        decorated = known[name](decorated)
+    built = Chalice(app_name="test")
+    built.route("/things", methods=["POST"])(decorated)
+    return built
+
+
+def test_a_route_without_a_role_is_refused() -> None:
+    with pytest.raises(LookupError, match="POST /things declares no role"):
+        access.middleware(made("endpoint"))
+
+
+@pytest.mark.parametrize("decorators", [("endpoint", "writer"), ("writer", "endpoint")])
+def test_a_route_asks_for_the_role_that_it_declares(decorators: tuple[str, str]) -> None:
+    access.middleware(made(*decorators))
+    assert needed(made(*decorators), "POST", "/things") is Role.WRITER
+    assert needed(made("endpoint", "public"), "POST", "/things") is None
+
+
+def test_what_no_route_answers_asks_for_the_highest_role() -> None:
+    assert needed(made("public"), "DELETE", "/things") is HIGHEST
+    assert needed(app, "GET", "/nothing") is HIGHEST
+
+
+def test_every_role_is_asked_for_by_a_route() -> None:
+    asked = {needed(app, method, path) for path, methods in app.routes.items() for method in methods}
+    assert asked == {None, *Role}
+
+
+def test_the_readme_lists_the_roles() -> None:
+    _, _, after = (ROOT / "README.md").read_text().partition("| role | may |\n|---|---|\n")
+    rows = after.partition("\n\n")[0].splitlines()
+    assert [row.split("`")[1] for row in rows] == [role.value for role in Role]

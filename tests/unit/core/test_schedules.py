@@ -1,0 +1,59 @@
+"""The texts that cannot follow the schedules by themselves: each has to say what they are."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.core.schedules import BACKUP_MINUTES, SWEEP_MINUTES, minutes_in_words
+from chalicelib.recovery.landing_sweep import OFFERED_WITHIN, OUTAGE, PATIENCE, PERIODIC
+from infra.venv import ROOT
+from tests.templates import parsed
+
+BACKUP, SWEEP = minutes_in_words(BACKUP_MINUTES), minutes_in_words(SWEEP_MINUTES)
+SENTENCES = {
+    "README.md": [
+        f"Every {BACKUP} all tables are backed up",
+        f"make backup # now, instead of in {BACKUP}",
+        f"So every {SWEEP} a sweep compares the landing bucket",
+        "This happens within 15 minutes if the bucket holds at most 100,000 versions",
+        f"measured every {SWEEP}, as the following ones",
+    ],
+    "docs/operations.md": [
+        f"says in its log why; the next one begins in {BACKUP}.",
+        f"a sweep offers the load again after {minutes_in_words(PATIENCE.idle // timedelta(minutes=1))}",
+        f"If there was no sweep for {minutes_in_words(OUTAGE // timedelta(minutes=1))}",
+    ],
+    "docs/scaling.md": [f"at most {PERIODIC.pages} requests every {SWEEP}"],
+    "infra/aws/templates/database.yaml": [f"a backup looks at it every {BACKUP}"],
+}
+
+
+@pytest.mark.parametrize("file", SENTENCES)
+def test_papers_and_templates_say_how_often(file: str) -> None:
+    text = re.sub(r"\s+", " ", (ROOT / file).read_text())
+    assert [sentence for sentence in SENTENCES[file] if sentence not in text] == []
+    said = re.findall(rf"(?:every|in) (?:{BACKUP}|{SWEEP})", text, re.IGNORECASE)
+    listed = re.findall(rf"(?:every|in) (?:{BACKUP}|{SWEEP})", " ".join(SENTENCES[file]), re.IGNORECASE)
+    assert len(said) == len(listed), "a sentence is missing in this test"
+
+
+def test_a_lost_event_is_noticed_as_soon_as_the_readme_says() -> None:
+    assert timedelta(minutes=14) == OFFERED_WITHIN <= timedelta(minutes=15)
+
+
+def test_a_single_sweep_that_fails_is_no_outage() -> None:
+    assert timedelta(minutes=2 * SWEEP_MINUTES) < OUTAGE
+
+
+def test_an_alarm_waits_for_more_than_one_backup() -> None:
+    lag = parsed("operations")["Parameters"]["BackupLag"]
+    assert lag["Description"].endswith(f"one is made every {60 * BACKUP_MINUTES}")
+    assert 120 * BACKUP_MINUTES == lag["MinValue"] < lag["Default"]
+    in_docs = f"| `BackupLag` above {lag['Default'] // 60} minutes |"
+    assert in_docs in (ROOT / "docs/operations.md").read_text()
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "one minute"), (3, "three minutes"), (15, "15 minutes")])
+def test_minutes_in_words(count: int, words: str) -> None:
+    assert minutes_in_words(count) == words
