@@ -32,8 +32,8 @@ routes = Blueprint(__name__)
 
 
 @routes.route("/department/hires/quarterly/{year}", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 @takes(DEPARTMENT_ID, DEPARTMENT)
 def hires_per_quarter(year: str) -> Response:
     wanted = YEAR.read(year)
@@ -45,8 +45,8 @@ def hires_per_quarter(year: str) -> Response:
 
 
 @routes.route("/department/hires/quarterly", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 @takes(FROM, TO, DEPARTMENT_ID, DEPARTMENT)
 def hires_per_quarter_between() -> Response:
     narrowed = asked(routes.current_request)
@@ -59,16 +59,16 @@ def hires_per_quarter_between() -> Response:
 
 
 @routes.route("/department/hires/top/{year}", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 def departments_above_mean(year: str) -> Response:
     wanted = YEAR.read(year)
     return _answer(lambda session: queries.top(session, wanted), queries.TOP, f"top-departments-{wanted}")
 
 
 @routes.route("/department/hires/top", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 @takes(FROM, TO)
 def departments_above_mean_between() -> Response:
     ends = asked(routes.current_request)
@@ -78,8 +78,8 @@ def departments_above_mean_between() -> Response:
 
 
 @routes.route("/department/hires/years", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 def years_with_hires() -> Response:
     return _answer(lambda session: json.dumps({"years": queries.years(session)}), queries.YEARS, "years-with-hires")
 
