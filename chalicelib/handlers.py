@@ -76,7 +76,7 @@ def migrate() -> dict[str, str]:
     return migrate_stage(os.environ)
 
 
-def administer_tokens(order: Mapping[str, Any]) -> Any:
+def administer_tokens(order: Mapping[str, object]) -> Any:
     """Give out, list or revoke tokens."""
     from chalicelib.auth.tokens import administer
 

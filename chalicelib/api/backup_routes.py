@@ -35,8 +35,8 @@ routes = Blueprint(__name__)
 
 
 def _restore(dataset: Dataset) -> Callable[[], Response]:
-    @endpoint
     @needs(Role.OPERATOR)
+    @endpoint
     def restore() -> Response:
         from chalicelib.backups.restore import order_restore
 
@@ -70,8 +70,8 @@ for _dataset in DATASETS.values():
 
 
 @routes.route("/backups", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 @takes(LIMIT, CURSOR)
 def backups() -> dict[str, Any]:
     from chalicelib.backups import manifest

@@ -21,8 +21,8 @@ routes = Blueprint(__name__)
 
 
 @routes.route("/uploads/check", methods=["POST"], content_types=["*/*"])
-@endpoint
 @needs(Role.WRITER)
+@endpoint
 @takes(DATASET, LIMIT)
 def check_file() -> Response:
     from chalicelib.ingest.dryrun import dry_run  # with all that reads files: nobody else's cold start pays for it

@@ -34,8 +34,8 @@ routes = Blueprint(__name__)
 
 
 @routes.route("/", content_types=["*/*"])
-@endpoint
 @public
+@endpoint
 @takes_anything
 def page() -> Response:
     from chalicelib.dashboard import pages
@@ -52,8 +52,8 @@ def page() -> Response:
 
 
 @routes.route("/dashboard/{panel}", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 @takes(*QUERY)
 def panel(panel: str) -> Response:
     from chalicelib.dashboard import panels

@@ -45,23 +45,23 @@ routes = Blueprint(__name__)
 
 
 @routes.route("/openapi.json", content_types=["*/*"])
-@endpoint
 @public
+@endpoint
 def openapi_document() -> Response:
     return Response(_document(declared(routes.current_app)), headers={"Content-Type": "application/json"})
 
 
 @routes.route("/docs", content_types=["*/*"])
-@endpoint
 @public
+@endpoint
 @takes_anything
 def docs_page() -> Response:
     return web_files.page(routes.current_request, _page(web_files.root(routes.current_request)))
 
 
 @routes.route("/docs/{asset}", content_types=["*/*"])
-@endpoint
 @public
+@endpoint
 @takes(VERSION)
 def docs_asset(asset: str) -> Response:
     try:

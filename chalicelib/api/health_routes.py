@@ -14,8 +14,8 @@ routes = Blueprint(__name__)
 
 
 @routes.route("/health", content_types=["*/*"])
-@endpoint
 @public
+@endpoint
 def health() -> Response:
     parts = services()
     checks: dict[str, Any] = readiness.checks(parts.database, parts.storage)

@@ -34,8 +34,8 @@ routes = Blueprint(__name__)
 
 
 @routes.route("/loads", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 @takes(*FILTERS, LIMIT, CURSOR)
 def list_loads() -> dict[str, Any]:
     filters = asked(routes.current_request)
@@ -48,8 +48,8 @@ def list_loads() -> dict[str, Any]:
 
 
 @routes.route("/loads/{load_id}", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 def show_load(load_id: str) -> dict[str, Any]:
     wanted = load_id_of(load_id)
     with services().database.session() as session:
@@ -60,8 +60,8 @@ def show_load(load_id: str) -> dict[str, Any]:
 
 
 @routes.route("/loads/{load_id}/rejects", content_types=["*/*"])
-@endpoint
 @needs(Role.READER)
+@endpoint
 @takes(LIMIT)
 def show_rejects(load_id: str) -> Response:
     wanted, limit = load_id_of(load_id), asked(routes.current_request)["limit"]

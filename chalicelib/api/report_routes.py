@@ -59,8 +59,8 @@ def _declarations(views: Iterable[Callable[..., Any]]) -> Iterator[Report]:
 
 
 def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Response]:
-    @endpoint
     @needs(Role.READER)
+    @endpoint
     @takes(*(parameter for parameter in parameters(report, span) if parameter is not YEAR))
     def view(**in_path: str) -> Response:
         request = blueprint.current_request

@@ -25,8 +25,8 @@ def _upload(dataset: Dataset, rows: list[Any], path: str) -> Upload:
 
 
 def _single(dataset: Dataset) -> Callable[[], Response]:
-    @endpoint
     @needs(Role.WRITER)
+    @endpoint
     def upload_one() -> Response:
         row = json_body(routes.current_request)
         if not isinstance(row, dict):
@@ -46,8 +46,8 @@ def _single(dataset: Dataset) -> Callable[[], Response]:
 
 
 def _batch(dataset: Dataset) -> Callable[[], dict[str, Any]]:
-    @endpoint
     @needs(Role.WRITER)
+    @endpoint
     def upload_batch() -> dict[str, Any]:
         rows = _rows(json_body(routes.current_request))
         result = _upload(dataset, rows, "upload/batch")

@@ -14,8 +14,8 @@ routes = Blueprint(__name__)
 
 
 @routes.route("/uploads", methods=["POST"])
-@endpoint
 @needs(Role.WRITER)
+@endpoint
 def uploads() -> Response:
     request, parts = routes.current_request, services()
     ordered = order_upload(parts.database, parts.storage, json_body(request), correlation_id=correlation_id(request))
@@ -23,8 +23,8 @@ def uploads() -> Response:
 
 
 @routes.route("/uploads/{load_id}", methods=["DELETE"], content_types=["*/*"])
-@endpoint
 @needs(Role.WRITER)
+@endpoint
 def cancel(load_id: str) -> Response:
     parts = services()
     cancel_upload(parts.database, parts.storage, load_id_of(load_id, "upload"))

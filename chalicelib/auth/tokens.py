@@ -62,12 +62,12 @@ def revoke(session: Session, token: str) -> dict[str, Any]:
 
 
 def listed(session: Session) -> list[dict[str, Any]]:
-    """All tokens, newest first, without their secrets."""
+    """All tokens, newest first, without what would let somebody use them."""
     rows = session.records("SELECT id, role, note, created_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
     return [timestamps.shown(row, "seconds") for row in rows]
 
 
-def administer(session: Session, order: Mapping[str, Any]) -> Any:
+def administer(session: Session, order: Mapping[str, object]) -> Any:
     """What the operator's function does: {"action": "create", "role", "note"}, {"action": "revoke", "token"}
     or {"action": "list"}. Raises Unprocessable, NotFound."""
     action = order.get("action")

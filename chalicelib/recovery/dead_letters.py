@@ -24,7 +24,7 @@ _log = logging.getLogger("hireflow.deadletters")
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """What a message says: the function that failed, the event it failed on, and the objects of that event."""
+    """What a message says: the function that failed, the event it failed on, and what that tells of."""
 
     function: str
     event: dict[str, Any]
@@ -37,11 +37,11 @@ class DeadLetter:
             record = json.loads(body)
             function, event = record["requestContext"]["functionArn"], record["requestPayload"]
             objects = tuple(created_objects(event))
-            texts = [function, *(value for created in objects for value in vars(created).values() if value is not None)]
-            joined = "".join(texts).encode()  # raises if one is not a string, or cannot be sent to Postgres
+            told = [function, *(value for found in objects for value in vars(found).values() if value is not None)]
+            text = "".join(told).encode()  # all of it strings, and none that Postgres could not take
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Unprocessable("it is no record of a failed S3 event") from error
-        if not function or not objects or b"\0" in joined:
+        if not function or not objects or b"\0" in text:
             raise Unprocessable("it tells of no function, of no object, or of an impossible one")
         return cls(function, event, objects)
 
@@ -49,26 +49,26 @@ class DeadLetter:
 def redrive(database: Database, letters: DeadLetters, functions: Functions, *, seconds: float) -> dict[str, int]:
     """Offer every dead letter again, for at most about `seconds`.
 
-    Returns {"redriven": messages whose events were handed over, "left": messages that stay, because they cannot be
-    understood, because a worker is on the load, or for want of time}. Raises Unavailable if the database, the queue or
-    Lambda is away. What was not redriven is still in the queue then.
+    Returns {"redriven": messages whose events were handed over, "left": messages that stay, because they
+    cannot be understood, because a worker is on the load, or for want of time}. Raises Unavailable when
+    the database, the queue or Lambda is away; what was not redriven is still in the queue then.
     """
     deadline = time.monotonic() + seconds
     redriven = 0
-    kept: list[Message] = []  # received and not deleted
+    held: list[Message] = []  # not deleted: they stay
     try:
         while time.monotonic() < deadline:
             messages = letters.receive()
             if not messages:
-                return {"redriven": redriven, "left": len(kept)}
-            kept += messages
+                return {"redriven": redriven, "left": len(held)}
+            held += messages
             for message in messages:
                 if _redrive(database, letters, functions, message):
-                    kept.remove(message)
+                    held.remove(message)
                     redriven += 1
-        return {"redriven": redriven, "left": len(kept) + letters.depth()}
+        return {"redriven": redriven, "left": len(held) + letters.depth()}
     finally:  # not earlier: we would receive them again and again
-        for message in kept:
+        for message in held:
             letters.give_back(message)
 
 

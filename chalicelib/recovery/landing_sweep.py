@@ -37,7 +37,7 @@ LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up s
 TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another one to end
 LOCK = (0x68697265, 1)  # advisory lock of the database: one sweep at a time
 NO_VERSION = "null"  # the version id in a bucket without versioning
-RECORDED = (  # which versions have a load, or belong to a restore that has ended and does not need them any more
+KNOWN = (  # which versions have a load, or belong to a restore that has ended and does not need them any more
     "SELECT o.n FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[]), CAST(:kept AS boolean[]))"
     " WITH ORDINALITY AS o (source, version, kept, n), LATERAL ("
     "(SELECT FROM loads l WHERE o.kept AND l.source = o.source AND l.version = o.version LIMIT 1) UNION ALL "
@@ -83,11 +83,11 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of the landing bucket with the loads. `recorded` returns the versions that need not be offered;
+    """The comparison of the landing bucket with the loads. `loaded` returns the versions that need not be offered;
     only versions that S3 stored from `since` until before `before` are offered."""
 
     landing: Listing
-    recorded: Callable[[Sequence[Version]], Collection[Version]]
+    loaded: Callable[[Sequence[Version]], Collection[Version]]
     offer: Callable[[Version], None]
     since: datetime
     before: datetime
@@ -120,8 +120,8 @@ class Comparison:
     def _missing(self, page: VersionPage) -> Iterator[list[Version]]:
         """The versions of a page that have to be offered, grouped by key, newest first."""
         eligible = [version for version in page.versions if self._is_eligible(version, page.deleted)]
-        recorded = self.recorded(eligible)  # asked even if none is: a connection idle for two minutes is closed
-        for _, versions in groupby((version for version in eligible if version not in recorded), lambda v: v.key):
+        loaded = self.loaded(eligible)  # asked even if none is eligible: a connection idle for two minutes is closed
+        for _, versions in groupby((version for version in eligible if version not in loaded), lambda v: v.key):
             yield list(versions)
 
     def _is_eligible(self, version: Version, deleted: Collection[str]) -> bool:
@@ -219,7 +219,7 @@ def _compare(session: Session, landing: Bucket, paced: Paced, state: _State, age
         _log.info("object offered again", extra={"version_id": version.version_id})
 
     before = datetime.max.replace(tzinfo=UTC) if state.is_restart else datetime.now(UTC) - age
-    comparison = Comparison(landing, partial(_recorded, session, landing), offer, state.starts_at, before)
+    comparison = Comparison(landing, partial(_loaded, session, landing), offer, state.starts_at, before)
     offers = budget.offers - paced.offered
     _save(session, comparison.run(state.cursor, pages=budget.pages, offers=offers, until=paced.until))
 
@@ -259,12 +259,12 @@ def _remind_all(session: Session) -> None:
     session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
 
 
-def _recorded(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
+def _loaded(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
     """The versions that need not be offered. Each is looked up by the unique index on (source, version).
     In a bucket without versioning a load's version begins with the ETag."""
     kept = [version.version_id != NO_VERSION for version in versions]
     rows = session.run(
-        RECORDED,
+        KNOWN,
         sources=[landing.url(version.key) for version in versions],
         versions=[v.version_id if k else f"{v.etag}:" for v, k in zip(versions, kept, strict=True)],
         kept=kept,

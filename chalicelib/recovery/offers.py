@@ -6,38 +6,37 @@ is offered more than once is loaded once.
 
 import re
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote_plus
 
 from chalicelib.cloud.buckets import Version
 from chalicelib.loads.unattended import Unattended
 
-Event = dict[str, Any]
+Event = dict[str, object]
 Offer = Callable[[Event], None]
 _ETAG_AND_SEQUENCER = re.compile(r"([0-9a-f]{32}(?:-\d+)?):([0-9A-Fa-f]*)")  # what loads have without bucket versioning
 
 
-def event_of_version(bucket: str, version: Version) -> Event:
+def event_of_version(bucket: str, found: Version) -> Event:
     """The event of a version in the bucket. It has no sequencer, because only S3 knows that."""
     return _event(
         bucket,
-        version.key,
-        {"versionId": version.version_id, "eTag": version.etag, "size": version.size},
+        found.key,
+        {"versionId": found.version_id, "eTag": found.etag, "size": found.size},
     )
 
 
 def event_of_load(load: Unattended) -> Event:
     """The event of the version that a load is for: the inverse of `sources.created_objects`."""
     bucket, _, key = load.source.removeprefix("s3://").partition("/")
-    version: Event = {"versionId": load.version}
+    known: Event = {"versionId": load.version}
     if match := _ETAG_AND_SEQUENCER.fullmatch(load.version):
-        version = {"eTag": match[1]}
-    return _event(bucket, key, version | ({"sequencer": load.sequencer} if load.sequencer else {}))
+        known = {"eTag": match[1]}
+    return _event(bucket, key, known | ({"sequencer": load.sequencer} if load.sequencer else {}))
 
 
-def _event(bucket: str, key: str, version: Event) -> Event:
+def _event(bucket: str, key: str, about: Event) -> Event:
     # S3 encodes keys in events like form values, but keeps slashes.
-    item = {"key": quote_plus(key, safe="/"), **version}
+    item = {"key": quote_plus(key, safe="/"), **about}
     record = {
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",

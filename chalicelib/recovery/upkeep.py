@@ -38,8 +38,8 @@ def sweep(
     stray_wait: timedelta = STRAY_WAIT,
     watch: Watch = outcomes.unwatched,
 ) -> dict[str, int]:
-    """Returns {"failed": loads given up and uploads that never came, "healed": orphans loaded, "removed": left-over
-    reject files}. Calls `watch` for every load given up."""
+    """Returns {"failed": loads given up and uploads that never came, "healed": orphans loaded,
+    "removed": left-over reject files}; tells `watch` of every load given up."""
 
     def clean_up(load: Failed) -> None:
         with logs.about(load_id=load.load_id):

@@ -16,7 +16,7 @@ from chalicelib.loads import announcements, claims
 from chalicelib.loads.announcements import NEVER_CAME
 from chalicelib.migrations.migrate import upgrade
 from chalicelib.recovery import landing_sweep, upkeep
-from chalicelib.recovery.landing_sweep import LOCK, RECORDED, Budget, Patience
+from chalicelib.recovery.landing_sweep import KNOWN, LOCK, Budget, Patience
 from infra.local.postgres import Postgres
 from infra.local.provision import connect
 from tests.integration.landing import GRACE, Landing, Row
@@ -307,7 +307,7 @@ def test_known_versions_are_looked_up_by_index(landing: Landing) -> None:
     page = range(1, 1001)
     with landing.database.session() as session:
         plan = session.run(
-            f"EXPLAIN (ANALYZE, BUFFERS) {RECORDED}",
+            f"EXPLAIN (ANALYZE, BUFFERS) {KNOWN}",
             sources=[f"s3://test-landing/jobs_{n}.csv" for n in page],
             versions=[f"v{n}" for n in page],
             kept=[True] * 1000,
