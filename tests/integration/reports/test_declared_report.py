@@ -59,9 +59,11 @@ ROWS = [{"job": "<b>Clerk", "hired": 2}, {"job": "=Cook", "hired": 1}]
 def hired(api: Api) -> Iterator[Api]:
     """An API that has the report, and hires for it."""
     app.register_blueprint(report_routes.routes([JOBS]))
-    with Client(app) as client:
-        yield fill(Api(client))
-    del app.routes[PATH]
+    try:
+        with Client(app) as client:
+            yield fill(Api(client))
+    finally:
+        del app.routes[PATH]
 
 
 def fill(api: Api) -> Api:
