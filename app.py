@@ -1,6 +1,7 @@
 """Hireflow's table of contents: every route, trigger and schedule, each a line or two."""
 
 import os
+from dataclasses import asdict
 from functools import partial
 from typing import Any, cast
 
@@ -67,20 +68,21 @@ def ingest(event: S3Event) -> None:
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="backup")
-def backup(_event: CloudWatchEvent) -> dict[str, Any]:
+def backup(_event: CloudWatchEvent) -> dict[str, object]:
     from chalicelib.backups.run import run_backup
 
     parts = services()
-    done = run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
-    parts.metrics.of_backup(done)
-    return done
+    run = run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
+    parts.metrics.of_backup(run)
+    return asdict(run)
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS), name="verify")
-def verify(event: CloudWatchEvent) -> dict[str, Any]:
-    from chalicelib.backups.verify import verify as verified
+def verify(event: CloudWatchEvent) -> dict[str, object]:
+    from chalicelib.backups.verify import verify_point
 
-    return verified(services().storage.backup, event.detail.get("restore_point"))  # none is named by the schedule
+    restore_point = event.detail.get("restore_point")  # none is named by the schedule
+    return asdict(verify_point(services().storage.backup, restore_point))
 
 
 @app.schedule(Rate(3, unit=Rate.MINUTES), name="sweep")
@@ -94,7 +96,7 @@ def sweep(event: CloudWatchEvent) -> dict[str, int]:
     restarted = bool(event.detail.get("restarted"))  # only `make up` sets it, never the schedule
     offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
-    return {**upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch), "offered": offered}
+    return {**vars(upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch)), "offered": offered}
 
 
 @app.lambda_function(name="redrive")
@@ -102,7 +104,7 @@ def redrive(_event: Any, context: Any) -> dict[str, int]:
     from chalicelib.recovery import dead_letters
 
     parts, seconds = services(), 0.8 * _seconds_left(context)
-    return dead_letters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds)
+    return vars(dead_letters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds))
 
 
 @app.lambda_function(name="migrate")
@@ -113,7 +115,7 @@ def migrate(_event: Any, _context: Any) -> dict[str, str]:
 
 
 @app.lambda_function(name="tokens")
-def tokens(order: dict[str, Any], _context: Any) -> Any:
+def tokens(order: dict[str, object], _context: Any) -> object:
     from chalicelib.auth.tokens import administer
 
     with services().database.session() as session:

@@ -9,7 +9,7 @@ from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import TooLarge, Unprocessable
-from chalicelib.ingest.rows import Upload, upload
+from chalicelib.ingest.rows import BatchSummary, Upload, upload
 from chalicelib.services import services
 
 MAX_ROWS = 1000
@@ -49,9 +49,9 @@ def _single(dataset: Dataset) -> Callable[[], Response]:
     return upload_one
 
 
-def _batch(dataset: Dataset) -> Callable[[], dict[str, Any]]:
+def _batch(dataset: Dataset) -> Callable[[], BatchSummary]:
     @endpoint
-    def upload_batch() -> dict[str, Any]:
+    def upload_batch() -> BatchSummary:
         rows = _rows(json_body(routes.current_request))
         result = _upload(dataset, rows, "upload/batch")
         if len(result.rejects) == len(rows):

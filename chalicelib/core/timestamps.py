@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 NAME = "%Y%m%dT%H%M%S.%fZ"  # the form of `name`, to read it with strptime
 
@@ -17,6 +16,6 @@ def name(at: datetime) -> str:
     return at.astimezone(UTC).strftime(NAME)
 
 
-def shown(row: Mapping[str, Any], timespec: str = "microseconds") -> dict[str, Any]:
+def shown(row: Mapping[str, object], timespec: str = "microseconds") -> dict[str, object]:
     """A row of the database with its times as text, for JSON."""
     return {column: text(value, timespec) if isinstance(value, datetime) else value for column, value in row.items()}

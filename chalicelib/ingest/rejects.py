@@ -18,6 +18,7 @@ from chalicelib.cloud.object_streams import Writer
 from chalicelib.core import correlation, timestamps
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.rules import Problem
+from chalicelib.loads.outcomes import CountedReason
 
 _UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # JSON readers stumble over these even when escaped
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # to some readers these end a line, too
@@ -98,8 +99,8 @@ class Reasons:
         found._others = kept.get("others", 0)
         return found
 
-    def counted(self) -> list[dict[str, Any]]:
-        """[{"reason", "count"}], most first."""
+    def counted(self) -> list[CountedReason]:
+        """Most first."""
         texts = {Problem(*kind).text: rows for kind, rows in self._rows.items()}
         texts |= {OTHER: self._others} if self._others else {}
         return [{"reason": text, "count": rows} for text, rows in sorted(texts.items(), key=lambda i: (-i[1], i[0]))]
@@ -109,7 +110,7 @@ class FirstRecords:
     """The first `limit` records of a report, fewer where an answer of Lambda's has no room for more."""
 
     def __init__(self, limit: int) -> None:
-        self.records: list[dict[str, Any]] = []
+        self.records: list[Mapping[str, object]] = []
         self._limit, self._room = limit, ROOM
 
     @property
@@ -117,7 +118,7 @@ class FirstRecords:
         """How many more may come."""
         return self._limit - len(self.records) if self._room > 0 else 0
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: Mapping[str, object]) -> None:
         if not self.wanted:
             return
         # The answer's body is JSON, and a text in the JSON that Lambda makes of it, which may escape it once more.
@@ -142,14 +143,14 @@ def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | 
     return {name: field.decode("utf-8", "replace") for name, field in zip(dataset.column_names, fields, strict=True)}
 
 
-def row_of_object(dataset: Dataset, sent: Any) -> dict[str, str | None] | None:
+def row_of_object(dataset: Dataset, sent: object) -> dict[str, str | None] | None:
     """The columns of a JSON row as strings; other keys are left to `raw`, where they do no harm."""
     if not isinstance(sent, Mapping):
         return None
     return {name: _as_text(sent.get(name)) for name in dataset.column_names}
 
 
-def _as_text(value: Any) -> str | None:
+def _as_text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 

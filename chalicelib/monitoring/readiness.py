@@ -1,7 +1,7 @@
 """Whether what the service stands on is there; asked for by /health and by the dashboard."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Database
@@ -12,13 +12,21 @@ from chalicelib.core.errors import HireflowError
 OK, AWAY = "ok", "unavailable"
 
 
+@dataclass(frozen=True)
+class LastBackup:
+    """The newest restore point, and its age in seconds."""
+
+    restore_point: str
+    age_seconds: float
+
+
 def checks(database: Database, storage: Storage) -> dict[str, str]:
     """ "ok" or "unavailable" for the database and every bucket."""
-    found = {"database": _state(_answers(database))}
+    states = {"database": _state(_answers(database))}
     for name in ("landing", "errored", "backup"):
         bucket: Bucket = getattr(storage, name)
-        found[f"{name}_bucket"] = _state(bucket.reachable())
-    return found
+        states[f"{name}_bucket"] = _state(bucket.reachable())
+    return states
 
 
 def depth(letters: DeadLetters) -> int | None:
@@ -29,15 +37,15 @@ def depth(letters: DeadLetters) -> int | None:
         return None
 
 
-def last_backup(storage: Storage) -> dict[str, Any] | None:
-    """The newest restore point and its age in seconds; None where there is no backup yet."""
+def last_backup(storage: Storage) -> LastBackup | None:
+    """None where there is no backup yet."""
     from chalicelib.backups import manifest
 
     newest = manifest.newest(storage.backup)
     if newest is None:
         return None
     age = newest.age(datetime.now(UTC)).total_seconds()
-    return {"restore_point": newest.restore_point, "age_seconds": round(age, 1)}
+    return LastBackup(newest.restore_point, round(age, 1))
 
 
 def _state(works: bool) -> str:

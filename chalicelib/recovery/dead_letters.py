@@ -9,8 +9,8 @@ decides, as for every event, whether there is anything left to do.
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from chalicelib.cloud.database import Database
 from chalicelib.cloud.functions import Functions
@@ -28,7 +28,7 @@ class DeadLetter:
     """What a message says: the function that failed, the event it failed on, and what that tells of."""
 
     function: str
-    event: dict[str, Any]
+    event: Mapping[str, object]
     objects: tuple[ObjectCreated, ...]
 
     @classmethod
@@ -38,8 +38,8 @@ class DeadLetter:
             record = json.loads(body)
             function, event = record["requestContext"]["functionArn"], record["requestPayload"]
             objects = tuple(created_objects(event))
-            told = [function, *(value for found in objects for value in vars(found).values() if value is not None)]
-            text = "".join(told).encode()  # all of it strings, and none that Postgres could not take
+            texts = [function, *(value for created in objects for value in vars(created).values() if value is not None)]
+            text = "".join(texts).encode()  # all of it strings, and none that Postgres could not take
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Unprocessable("it is no record of a failed S3 event") from error
         if not function or not objects or b"\0" in text:
@@ -47,12 +47,20 @@ class DeadLetter:
         return cls(function, event, objects)
 
 
-def redrive(database: Database, letters: DeadLetters, functions: Functions, *, seconds: float) -> dict[str, int]:
+@dataclass(frozen=True)
+class Redriven:
+    """`redriven` messages' events were handed over. `left` messages stay, because they cannot be understood, because
+    a worker is on the load, or for want of time."""
+
+    redriven: int
+    left: int
+
+
+def redrive(database: Database, letters: DeadLetters, functions: Functions, *, seconds: float) -> Redriven:
     """Offer every dead letter again, for at most about `seconds`.
 
-    Returns {"redriven": messages whose events were handed over, "left": messages that stay, because they
-    cannot be understood, because a worker is on the load, or for want of time}. Raises Unavailable when
-    the database, the queue or Lambda is away; what was not redriven is still in the queue then.
+    Raises Unavailable when the database, the queue or Lambda is away; what was not redriven is still in the queue
+    then.
     """
     deadline = time.monotonic() + seconds
     redriven = 0
@@ -61,13 +69,13 @@ def redrive(database: Database, letters: DeadLetters, functions: Functions, *, s
         while time.monotonic() < deadline:
             messages = letters.receive()
             if not messages:
-                return {"redriven": redriven, "left": len(held)}
+                return Redriven(redriven, left=len(held))
             held += messages
             for message in messages:
                 if _redrive(database, letters, functions, message):
                     held.remove(message)
                     redriven += 1
-        return {"redriven": redriven, "left": len(held) + letters.depth()}
+        return Redriven(redriven, left=len(held) + letters.depth())
     finally:  # not earlier: we would receive them again and again
         for message in held:
             letters.give_back(message)

@@ -6,33 +6,29 @@ is offered more than once is loaded once.
 
 import re
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote_plus
 
 from chalicelib.cloud.buckets import Version
 from chalicelib.loads.unattended import Unattended
 
-Event = dict[str, Any]
+Event = dict[str, object]
 Offer = Callable[[Event], None]
 _ETAG_AND_SEQUENCER = re.compile(r"([0-9a-f]{32}(?:-\d+)?):([0-9A-Fa-f]*)")  # what loads have without bucket versioning
 
 
-def event_of_version(bucket: str, found: Version) -> Event:
+def event_of_version(bucket: str, version: Version) -> Event:
     """The event of a version in the bucket. It has no sequencer, because only S3 knows that."""
-    return _event(
-        bucket,
-        found.key,
-        {"versionId": found.version_id, "eTag": found.etag, "size": found.size},
-    )
+    about: Event = {"versionId": version.version_id, "eTag": version.etag, "size": version.size}
+    return _event(bucket, version.key, about)
 
 
 def event_of_load(load: Unattended) -> Event:
     """The event of the version that a load is for: the inverse of `sources.created_objects`."""
     bucket, _, key = load.source.removeprefix("s3://").partition("/")
-    known: Event = {"versionId": load.version}
+    about: Event = {"versionId": load.version}
     if match := _ETAG_AND_SEQUENCER.fullmatch(load.version):
-        known = {"eTag": match[1]}
-    return _event(bucket, key, known | ({"sequencer": load.sequencer} if load.sequencer else {}))
+        about = {"eTag": match[1]}
+    return _event(bucket, key, about | ({"sequencer": load.sequencer} if load.sequencer else {}))
 
 
 def _event(bucket: str, key: str, about: Event) -> Event:

@@ -7,6 +7,7 @@ cannot be deleted at once, it is left over: it reports rows of a load that never
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.cloud.database import Database, Session
@@ -29,19 +30,26 @@ STRAYS_SOUGHT = timedelta(hours=1)  # for so long a left-over file is looked for
 _log = logging.getLogger("hireflow.upkeep")
 
 
+@dataclass(frozen=True)
+class Upkeep:
+    """What a sweep put right: `failed` are loads given up and uploads that never came, `healed` are orphans loaded,
+    `removed` are left-over reject files."""
+
+    failed: int
+    healed: int
+    removed: int
+
+
 def sweep(
     database: Database,
     storage: Storage,
     *,
     grace: timedelta,
-    restore_wait: timedelta = RESTORE_WAIT,
-    upload_wait: timedelta = UPLOAD_WAIT,
     retry_wait: timedelta = RETRY_WAIT,
     stray_wait: timedelta = STRAY_WAIT,
     watch: Watch = outcomes.unwatched,
-) -> dict[str, int]:
-    """Returns {"failed": loads given up and uploads that never came, "healed": orphans loaded,
-    "removed": left-over reject files}; tells `watch` of every load given up."""
+) -> Upkeep:
+    """Put right what is overdue; `watch` is called for every load given up."""
 
     def clean_up(load: Failed) -> None:
         with logs.about(load_id=load.load_id):
@@ -52,13 +60,13 @@ def sweep(
                 storage.errored.delete(file_key(load.dataset, load.started_at, load.load_id))
 
     with database.session() as session:
-        failed = announcements.expire_uploads(session, upload_wait)
-        failed += abandoned.sweep(session, clean_up, restore_wait=restore_wait, retry_wait=retry_wait)
+        failed = announcements.expire_uploads(session, UPLOAD_WAIT)
+        failed += abandoned.sweep(session, clean_up, restore_wait=RESTORE_WAIT, retry_wait=retry_wait)
         resumable.discard_ended(session)
         healed = orphans.heal_all(session, grace)
         until = datetime.now(UTC) - stray_wait
         removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)
-    return {"failed": failed, "healed": healed, "removed": removed}
+    return Upkeep(failed, healed, removed)
 
 
 def _remove_strays(session: Session, storage: Storage, since: datetime, until: datetime) -> int:

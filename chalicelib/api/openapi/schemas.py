@@ -7,7 +7,7 @@ from chalicelib.api.http import json_patterns
 from chalicelib.api.load_routes import STATUSES
 from chalicelib.api.openapi.examples import TIME
 from chalicelib.api.row_routes import MAX_ROWS
-from chalicelib.core import correlation
+from chalicelib.core import correlation, restore_point_names
 from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.ingest import upload_forms
 
@@ -108,9 +108,9 @@ LOAD_ID: Json = {
 }
 RESTORE_POINT: Json = {
     "type": "string",
-    "pattern": json_patterns.RESTORE_POINT,
+    "pattern": restore_point_names.PATTERN,
     "description": "a UTC time: every change committed before it is in the backup",
-    "examples": ["20210727T160208.123456Z"],
+    "examples": [restore_point_names.EXAMPLE],
 }
 CORRELATION_ID: Json = {"type": "string", "pattern": f"^{correlation.PATTERN}$", "examples": ["import-2021-07-27"]}
 _TIME = text(TIME, format="date-time")
