@@ -2,10 +2,10 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from chalicelib.backups import manifest
@@ -20,10 +20,10 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import HireflowError, StorageUnavailable
 from chalicelib.core.restore_point_names import name_after
+from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
 
 LOCK = (0x68697265, 0)  # advisory lock of the database: one backup at a time
-Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,7 @@ class BackupRun:
     deleted: list[str] = field(default_factory=list)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def run_backup(database: Database, storage: Storage, *, retention: timedelta, now: Clock = _utc_now) -> BackupRun:
+def run_backup(database: Database, storage: Storage, *, retention: timedelta, now: Clock = utc_now) -> BackupRun:
     """Back up all datasets from one snapshot, unless nothing changed or another run is at it.
 
     The restore point holds every change committed before the time it is named by. A failure leaves none, and is

@@ -6,9 +6,9 @@ deleted when a fault is found later.
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from chalicelib.backups import manifest
@@ -18,6 +18,7 @@ from chalicelib.core import restore_point_names, timestamps
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import LoadError, NotFound
 from chalicelib.core.streams import Hashed
+from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
 
 MOST_NAMED = 10  # faults of one kind that are named by id; the rest is counted
@@ -44,13 +45,7 @@ class PointReport:
     older: str | None
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def verify_point(
-    bucket: Bucket, restore_point: str | None = None, *, now: Callable[[], datetime] = _utc_now
-) -> PointReport:
+def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock = utc_now) -> PointReport:
     """Re-read every file of a restore point, or of the newest one where none is named. Mark it as verified where
     there is no fault; where there is one, delete an earlier mark.
 

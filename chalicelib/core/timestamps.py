@@ -1,9 +1,14 @@
 """How moments of our own are written: in answers, logs and reports, and in names of files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+Clock = Callable[[], datetime]
 NAME = "%Y%m%dT%H%M%S.%fZ"  # the form of `name`, to read it with strptime
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def text(at: datetime, timespec: str = "microseconds") -> str:

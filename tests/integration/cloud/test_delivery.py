@@ -132,13 +132,14 @@ def test_the_last_retry_waits_for_a_worker_that_is_not_yet_known_to_be_dead(
 
 WORKER = """
 import sys, time
-from chalicelib import loads
-from chalicelib.database import Database
-from chalicelib.datasets import DATASETS
+from chalicelib.cloud.database import Database
+from chalicelib.core.datasets import DATASETS
+from chalicelib.loads import claims
+from chalicelib.loads.object_versions import ObjectCreated
 
 with Database(sys.argv[1], tls="disable").session() as session:
-    created = loads.ObjectCreated("departments.csv", "s3://landing/departments.csv", "v1", "v1", None)
-    claim = loads.claim(session, created, DATASETS["departments"], "csv")
+    created = ObjectCreated("departments.csv", "s3://landing/departments.csv", "v1", "v1", None)
+    claim = claims.claim(session, created, DATASETS["departments"], "csv")
     print(claim.load_id, flush=True)
     waiting, working = "LOCK TABLE departments IN SHARE ROW EXCLUSIVE MODE", "SELECT pg_sleep(90)"
     session.run("BEGIN; " + waiting if sys.argv[2] == "waiting" else working)
