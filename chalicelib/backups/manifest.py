@@ -198,11 +198,11 @@ def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Ma
 def listed(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[RestorePoint], str | None]:
     """The restore points of a `page`, each with the time of its mark."""
     manifests, cursor = page(bucket, limit, before)
-    marked = verified(bucket, manifests)
-    return [manifest.summary(marked.get(manifest.restore_point)) for manifest in manifests], cursor
+    verified_at = verification_times(bucket, manifests)
+    return [manifest.summary(verified_at.get(manifest.restore_point)) for manifest in manifests], cursor
 
 
-def verified(bucket: Bucket, manifests: Sequence[Manifest]) -> dict[str, datetime]:
+def verification_times(bucket: Bucket, manifests: Sequence[Manifest]) -> dict[str, datetime]:
     """When the verified restore points of a page were verified, by name.
 
     The time is that of the mark in the bucket's list: one request finds the marks of 200 restore points. Those ahead

@@ -33,7 +33,7 @@ class RejectSummary:
 
 def of_load(session: Session, errored: Bucket, load_id: int, limit: int) -> RejectSummary:
     """The summary of a load, with its first `limit` rejects. Raises NotFound for a load that there is not."""
-    row = history.rejected(session, load_id)
+    row = history.reject_counts(session, load_id)
     if row is None:
         raise NotFound(f"there is no load {load_id}")
     summary = RejectSummary(load_id, row.rejected, row.resolved, row.reasons, [])

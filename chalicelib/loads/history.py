@@ -35,7 +35,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Rejected:
+class RejectCounts:
     """What the row of a load says of its rejects: how many there are, and how many of them were loaded later; why,
     most first; and the key of their file."""
 
@@ -46,7 +46,7 @@ class Rejected:
 
 
 _LOAD = ", ".join(column.name for column in fields(Load))
-_REJECTED = ", ".join(column.name for column in fields(Rejected))
+_REJECT_COUNTS = ", ".join(column.name for column in fields(RejectCounts))
 
 
 def listed(session: Session, filters: Mapping[str, str], *, limit: int, before: int | None) -> list[Load]:
@@ -68,6 +68,6 @@ def get(session: Session, load_id: int) -> Load | None:
     return Load(*rows[0]) if rows else None
 
 
-def rejected(session: Session, load_id: int) -> Rejected | None:
-    rows = session.run(f"SELECT {_REJECTED} FROM loads WHERE id = :id", id=load_id)
-    return Rejected(*rows[0]) if rows else None
+def reject_counts(session: Session, load_id: int) -> RejectCounts | None:
+    rows = session.run(f"SELECT {_REJECT_COUNTS} FROM loads WHERE id = :id", id=load_id)
+    return RejectCounts(*rows[0]) if rows else None

@@ -107,7 +107,7 @@ def test_it_reports_what_the_load_of_the_same_file_then_does(
     assert load["status"] == "succeeded"
     assert counts(load) == tuple(vars(told.counts)[name] for name in NAMES)
     with landing.database.session() as session:
-        found = history.rejected(session, load["id"])
+        found = history.reject_counts(session, load["id"])
     assert found is not None
     assert found.reasons == told.reasons
     records = landing.rejects(load)

@@ -82,7 +82,7 @@ def test_a_sound_restore_point_passes(storage: Storage, point: str) -> None:
 
 def verified(storage: Storage) -> list[str]:
     """The restore points that are listed as verified."""
-    return list(manifest.verified(storage.backup, manifest.page(storage.backup, 10)[0]))
+    return list(manifest.verification_times(storage.backup, manifest.page(storage.backup, 10)[0]))
 
 
 def test_a_sound_restore_point_is_marked_until_it_is_found_faulty(storage: Storage, point: str) -> None:

@@ -311,11 +311,16 @@ def test_marks_of_a_page_come_with_one_list_of_its_own(bucket: MemoryBucket) -> 
         bucket.held[manifest.verified_key(name)] = b"{}"
     page, _ = manifest.page(bucket, 3, before=made[0])
     bucket.log.clear()
-    assert manifest.verified(bucket, page) == dict.fromkeys((made[2], made[3]), NOW)
+    assert manifest.verification_times(bucket, page) == dict.fromkeys((made[2], made[3]), NOW)
     assert bucket.requests("get") == []
     listed = bucket.requests("list")
     assert listed[0] == manifest.key(made[3], "jobs")
     assert len(listed) == 2 * 3 + 2 + 1  # files of the page's three, and one beyond them
-    assert manifest.verified(bucket, []) == {}
+    assert manifest.verification_times(bucket, []) == {}
     bucket.held[manifest.verified_key(add(bucket, FUTURE[0]))] = b"{}"
-    assert set(manifest.verified(bucket, manifest.page(bucket, 9)[0])) == {made[0], *made[2:4], made[5], FUTURE[0]}
+    assert set(manifest.verification_times(bucket, manifest.page(bucket, 9)[0])) == {
+        made[0],
+        *made[2:4],
+        made[5],
+        FUTURE[0],
+    }
