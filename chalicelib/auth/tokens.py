@@ -56,8 +56,8 @@ class ListedToken(TypedDict):
 
 def create(session: Session, role: str, note: str = "") -> NewToken:
     """Raises Unprocessable."""
-    if role not in {each.value for each in Role}:
-        raise Unprocessable(f"role must be one of {', '.join(each.value for each in Role)}")
+    if role not in {known.value for known in Role}:
+        raise Unprocessable(f"role must be one of {', '.join(known.value for known in Role)}")
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     session.run(
         "INSERT INTO tokens (id, role, note, digest) VALUES (:id, :role, :note, :digest)",

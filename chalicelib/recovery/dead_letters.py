@@ -38,8 +38,8 @@ class DeadLetter:
             record = json.loads(body)
             function, event = record["requestContext"]["functionArn"], record["requestPayload"]
             objects = tuple(created_objects(event))
-            texts = [function, *(value for created in objects for value in vars(created).values() if value is not None)]
-            text = "".join(texts).encode()  # all of it strings, and none that Postgres could not take
+            told = [function, *(value for found in objects for value in vars(found).values() if value is not None)]
+            text = "".join(told).encode()  # all of it strings, and none that Postgres could not take
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Unprocessable("it is no record of a failed S3 event") from error
         if not function or not objects or b"\0" in text:

@@ -79,11 +79,11 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of the landing bucket with the loads. `loaded` returns the versions that need not be offered;
+    """The comparison of the landing bucket with the loads. `known` returns the versions that need not be offered;
     only versions that S3 stored from `since` until before `before` are offered."""
 
     landing: Listing
-    loaded: Callable[[Sequence[Version]], Collection[Version]]
+    known: Callable[[Sequence[Version]], Collection[Version]]
     offer: Callable[[Version], None]
     since: datetime
     before: datetime
@@ -115,9 +115,9 @@ class Comparison:
 
     def _missing(self, page: VersionPage) -> Iterator[list[Version]]:
         """The versions of a page that have to be offered, grouped by key, newest first."""
-        eligible = [version for version in page.versions if self._is_eligible(version, page.deleted)]
-        loaded = self.loaded(eligible)  # asked even if none is eligible: a connection idle for two minutes is closed
-        for _, versions in groupby((version for version in eligible if version not in loaded), lambda v: v.key):
+        seen = [version for version in page.versions if self._is_eligible(version, page.deleted)]
+        known = self.known(seen)  # asked even if `seen` is empty: a connection idle for two minutes is closed
+        for _, versions in groupby((version for version in seen if version not in known), lambda v: v.key):
             yield list(versions)
 
     def _is_eligible(self, version: Version, deleted: Collection[str]) -> bool:
@@ -215,7 +215,7 @@ def _compare(session: Session, landing: Bucket, paced: Paced, state: _State, age
         _log.info("object offered again", extra={"version_id": version.version_id})
 
     before = datetime.max.replace(tzinfo=UTC) if state.is_restart else datetime.now(UTC) - age
-    comparison = Comparison(landing, partial(_loaded, session, landing), offer, state.starts_at, before)
+    comparison = Comparison(landing, partial(_known, session, landing), offer, state.starts_at, before)
     offers = budget.offers - paced.offered
     _save(session, comparison.run(state.cursor, pages=budget.pages, offers=offers, until=paced.until))
 
@@ -255,7 +255,7 @@ def _remind_all(session: Session) -> None:
     session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
 
 
-def _loaded(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
+def _known(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
     """The versions that need not be offered. Each is looked up by the unique index on (source, version).
     In a bucket without versioning a load's version begins with the ETag."""
     kept = [version.version_id != NO_VERSION for version in versions]

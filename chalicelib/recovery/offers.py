@@ -16,19 +16,22 @@ Offer = Callable[[Event], None]
 _ETAG_AND_SEQUENCER = re.compile(r"([0-9a-f]{32}(?:-\d+)?):([0-9A-Fa-f]*)")  # what loads have without bucket versioning
 
 
-def event_of_version(bucket: str, version: Version) -> Event:
+def event_of_version(bucket: str, found: Version) -> Event:
     """The event of a version in the bucket. It has no sequencer, because only S3 knows that."""
-    about: Event = {"versionId": version.version_id, "eTag": version.etag, "size": version.size}
-    return _event(bucket, version.key, about)
+    return _event(
+        bucket,
+        found.key,
+        {"versionId": found.version_id, "eTag": found.etag, "size": found.size},
+    )
 
 
 def event_of_load(load: Unattended) -> Event:
     """The event of the version that a load is for: the inverse of `sources.created_objects`."""
     bucket, _, key = load.source.removeprefix("s3://").partition("/")
-    about: Event = {"versionId": load.version}
+    known: Event = {"versionId": load.version}
     if match := _ETAG_AND_SEQUENCER.fullmatch(load.version):
-        about = {"eTag": match[1]}
-    return _event(bucket, key, about | ({"sequencer": load.sequencer} if load.sequencer else {}))
+        known = {"eTag": match[1]}
+    return _event(bucket, key, known | ({"sequencer": load.sequencer} if load.sequencer else {}))
 
 
 def _event(bucket: str, key: str, about: Event) -> Event:

@@ -64,7 +64,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_no_more_is_sent_to_be_checked_than_is_taken() -> None:
-    assert pytest.importorskip("chalicelib.api.http.requests").MAX_BODY == MAX_CHECKED
+    assert pytest.importorskip("chalicelib.api.requests").MAX_BODY == MAX_CHECKED
 
 
 class Scripted(Api):
