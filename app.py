@@ -52,12 +52,12 @@ def ingest(event: S3Event) -> None:
 
 
 @app.schedule(Rate(schedules.BACKUP_MINUTES, unit=Rate.MINUTES), name="backup")
-def backup(_event: CloudWatchEvent) -> dict[str, Any]:
+def backup(_event: CloudWatchEvent) -> dict[str, object]:
     return handlers.back_up()
 
 
 @app.schedule(Rate(schedules.VERIFY_DAYS, unit=Rate.DAYS), name="verify")
-def verify(event: CloudWatchEvent) -> dict[str, Any]:
+def verify(event: CloudWatchEvent) -> dict[str, object]:
     return handlers.verify_backup(event.detail.get("restore_point"))  # none is named by the schedule
 
 

@@ -6,6 +6,7 @@ nothing of this.
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -30,21 +31,21 @@ def load_objects(event: Event, context: Any) -> None:
             return  # to the invocation that has the event now
 
 
-def back_up() -> dict[str, Any]:
+def back_up() -> dict[str, object]:
     """Make a restore point if anything has changed, and measure it."""
     from chalicelib.backups.run import run_backup
 
     parts = services()
-    done = run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
-    parts.metrics.of_backup(done)
-    return done
+    run = run_backup(parts.database, parts.storage, retention=parts.settings.backup_retention)
+    parts.metrics.of_backup(run)
+    return asdict(run)
 
 
-def verify_backup(restore_point: str | None) -> dict[str, Any]:
+def verify_backup(restore_point: str | None) -> dict[str, object]:
     """Read a restore point again; one of those that are due if none is named."""
-    from chalicelib.backups.verify import verify
+    from chalicelib.backups.verify import verify_point
 
-    return verify(services().storage.backup, restore_point)
+    return asdict(verify_point(services().storage.backup, restore_point))
 
 
 def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
@@ -58,7 +59,7 @@ def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
     offer = partial(parts.functions.invoke_later, sibling(context.function_name, "ingest"))
     offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
-    return {**upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch), "offered": offered}
+    return {**vars(upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch)), "offered": offered}
 
 
 def redrive(context: Any) -> dict[str, int]:
@@ -66,7 +67,7 @@ def redrive(context: Any) -> dict[str, int]:
     from chalicelib.recovery import dead_letters
 
     parts, seconds = services(), 0.8 * _seconds_left(context)
-    return dead_letters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds)
+    return vars(dead_letters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds))
 
 
 def migrate() -> dict[str, str]:
@@ -76,7 +77,7 @@ def migrate() -> dict[str, str]:
     return migrate_stage(os.environ)
 
 
-def administer_tokens(order: Mapping[str, object]) -> Any:
+def administer_tokens(order: Mapping[str, object]) -> object:
     """Give out, list or revoke tokens."""
     from chalicelib.auth.tokens import administer
 

@@ -1,17 +1,16 @@
 """POST /<dataset>/backup/restore and GET /backups."""
 
 from collections.abc import Callable
-from typing import Any
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.http import json_patterns
 from chalicelib.api.http.access import needs
 from chalicelib.api.http.parameters import Parameter, asked, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.api.load_routes import LIMIT
 from chalicelib.auth.roles import Role
+from chalicelib.core import restore_point_names
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.services import services
@@ -19,17 +18,15 @@ from chalicelib.services import services
 
 class RestorePointName(Parameter):
     def read(self, text: str) -> str:
-        from chalicelib.backups import manifest
-
-        if not manifest.is_name(text):
+        if not restore_point_names.is_name(text):
             raise Unprocessable(f"{self.name} must be the next_cursor of an earlier answer")
         return text
 
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": json_patterns.RESTORE_POINT}
+    def schema(self) -> dict[str, object]:
+        return {"type": "string", "pattern": restore_point_names.PATTERN}
 
 
-CURSOR = RestorePointName("cursor", "the `next_cursor` of an earlier answer", example="20210727T160208.123456Z")
+CURSOR = RestorePointName("cursor", "the `next_cursor` of an earlier answer", example=restore_point_names.EXAMPLE)
 
 routes = Blueprint(__name__)
 
@@ -45,20 +42,20 @@ def _restore(dataset: Dataset) -> Callable[[], Response]:
         ordered = order_restore(
             parts.database, parts.storage, dataset, restore_point, correlation_id=correlation_id(request)
         )
-        return Response(ordered, status_code=202)
+        return Response(vars(ordered), status_code=202)
 
     return restore
 
 
-def _restore_point(body: Any) -> str | None:
+def _restore_point(body: object) -> str | None:
     """The restore point that was asked for, None for the newest. Raises Unprocessable, NotFound."""
     if body is None:
         return None
     if not isinstance(body, dict) or set(body) - {"restore_point"}:
-        raise Unprocessable('the body must be empty or {"restore_point": "20210727T160208.123456Z"}')
+        raise Unprocessable(f'the body must be empty or {{"restore_point": "{restore_point_names.EXAMPLE}"}}')
     name = body.get("restore_point")
     if name is not None and not isinstance(name, str):
-        raise NotFound("a restore point is named like 20210727T160208.123456Z")
+        raise NotFound(restore_point_names.RULE)
     return name
 
 
@@ -73,9 +70,9 @@ for _dataset in DATASETS.values():
 @needs(Role.READER)
 @endpoint
 @takes(LIMIT, CURSOR)
-def backups() -> dict[str, Any]:
+def backups() -> dict[str, object]:
     from chalicelib.backups import manifest
 
     page = asked(routes.current_request)
-    found, cursor = manifest.listed(services().storage.backup, page["limit"], page.get("cursor"))
-    return {"backups": found, "next_cursor": cursor}
+    points, cursor = manifest.listed(services().storage.backup, page["limit"], page.get("cursor"))
+    return {"backups": [point.to_json() for point in points], "next_cursor": cursor}

@@ -35,14 +35,14 @@ def check_file() -> Response:
     body = raw_body(request, or_else="; many times more rows fit as application/gzip")
     dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
     try:
-        found = dry_run(services().database, dataset, body, zipped=zipped, limit=limit)
+        outcome = dry_run(services().database, dataset, body, zipped=zipped, limit=limit)
     except LoadError as error:  # no load could be made of it
         raise Unprocessable(error.detail) from error
     shown = {
         "dataset": dataset.name,
-        **vars(found.counts),
-        "reasons": found.reasons,
-        "rejects": found.rejects,
-        "truncated": len(found.rejects) < min(limit, found.counts.rejected),
+        **vars(outcome.counts),
+        "reasons": outcome.reasons,
+        "rejects": outcome.rejects,
+        "truncated": len(outcome.rejects) < min(limit, outcome.counts.rejected),
     }
     return Response(json.dumps(shown, ensure_ascii=False), headers={"Content-Type": "application/json"})

@@ -1,7 +1,5 @@
 """GET /health: whether what the service stands on is there."""
 
-from typing import Any
-
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import admits, public
@@ -18,12 +16,16 @@ routes = Blueprint(__name__)
 @endpoint
 def health() -> Response:
     parts = services()
-    checks: dict[str, Any] = readiness.checks(parts.database, parts.storage)
+    checks = readiness.checks(parts.database, parts.storage)
     up = all(check == readiness.OK for check in checks.values())
-    body: dict[str, Any] = {"status": "ok" if up else "unavailable"}
+    body: dict[str, object] = {"status": "ok" if up else "unavailable"}
     # The database that is away knows no token either, and is not waited for a second time.
-    known = checks["database"] == readiness.OK and admits(routes.current_request, Role.READER)
-    if known or not parts.settings.authentication:
+    is_reader = checks["database"] == readiness.OK and admits(routes.current_request, Role.READER)
+    if is_reader or not parts.settings.authentication:
         last_backup = readiness.last_backup(parts.storage) if up else None
-        body |= {**checks, "last_backup": last_backup, "dead_letters": readiness.depth(parts.dead_letters)}
+        body |= {
+            **checks,
+            "last_backup": last_backup and vars(last_backup),
+            "dead_letters": readiness.depth(parts.dead_letters),
+        }
     return Response(body, status_code=200 if up else 503, headers={} if up else {"Retry-After": "5"})

@@ -1,7 +1,6 @@
 """GET /loads, /loads/{id} and /loads/{id}/rejects."""
 
 import json
-from typing import Any
 
 from chalice.app import Blueprint, Response
 
@@ -37,26 +36,26 @@ routes = Blueprint(__name__)
 @needs(Role.READER)
 @endpoint
 @takes(*FILTERS, LIMIT, CURSOR)
-def list_loads() -> dict[str, Any]:
+def list_loads() -> dict[str, object]:
     filters = asked(routes.current_request)
     limit, before = filters.pop("limit"), filters.pop("cursor", None)
     with services().database.session() as session:
-        rows = history.listed(session, filters, limit=limit + 1, before=before)
-    page = rows[:limit]
-    more = str(page[-1]["id"]) if len(rows) > limit else None
-    return {"loads": [timestamps.shown(row) for row in page], "next_cursor": more}
+        loads = history.listed(session, filters, limit=limit + 1, before=before)
+    page = loads[:limit]
+    more = str(page[-1].id) if len(loads) > limit else None
+    return {"loads": [timestamps.shown(vars(load)) for load in page], "next_cursor": more}
 
 
 @routes.route("/loads/{load_id}", content_types=["*/*"])
 @needs(Role.READER)
 @endpoint
-def show_load(load_id: str) -> dict[str, Any]:
+def show_load(load_id: str) -> dict[str, object]:
     wanted = load_id_of(load_id)
     with services().database.session() as session:
-        row = history.get(session, wanted)
-    if row is None:
+        load = history.get(session, wanted)
+    if load is None:
         raise NotFound(f"there is no load {wanted}")
-    return timestamps.shown(row)
+    return timestamps.shown(vars(load))
 
 
 @routes.route("/loads/{load_id}/rejects", content_types=["*/*"])
@@ -67,10 +66,10 @@ def show_rejects(load_id: str) -> Response:
     wanted, limit = load_id_of(load_id), asked(routes.current_request)["limit"]
     parts = services()
     with parts.database.session() as session:
-        shown = of_load(session, parts.storage.errored, wanted, limit)
+        summary = of_load(session, parts.storage.errored, wanted, limit)
     # With the URL anybody may read the file: no cache keeps it. ASCII alone would make the answer larger.
     return Response(
-        json.dumps(shown, ensure_ascii=False),
+        json.dumps(vars(summary), ensure_ascii=False),
         headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
     )
 

@@ -11,7 +11,7 @@ from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.auth.roles import Role
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import TooLarge, Unprocessable
-from chalicelib.ingest.rows import SentRows, Upload, upload
+from chalicelib.ingest.rows import BatchSummary, SentRows, Upload, upload
 from chalicelib.services import services
 
 MAX_ROWS = 1000
@@ -45,10 +45,10 @@ def _single(dataset: Dataset) -> Callable[[], Response]:
     return upload_one
 
 
-def _batch(dataset: Dataset) -> Callable[[], dict[str, Any]]:
+def _batch(dataset: Dataset) -> Callable[[], BatchSummary]:
     @needs(Role.WRITER)
     @endpoint
-    def upload_batch() -> dict[str, Any]:
+    def upload_batch() -> BatchSummary:
         rows = _rows(json_body(routes.current_request))
         result = _upload(dataset, rows, "upload/batch")
         if len(result.rejects) == len(rows):

@@ -19,7 +19,7 @@ routes = Blueprint(__name__)
 def uploads() -> Response:
     request, parts = routes.current_request, services()
     ordered = order_upload(parts.database, parts.storage, json_body(request), correlation_id=correlation_id(request))
-    return Response(ordered, status_code=201)
+    return Response(vars(ordered), status_code=201)
 
 
 @routes.route("/uploads/{load_id}", methods=["DELETE"], content_types=["*/*"])

@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
+from typing import TypedDict
 
 from chalicelib.auth.roles import ROLES, Role
 from chalicelib.cloud.database import Session
@@ -20,8 +20,30 @@ _TOKEN = re.compile(r"hf_([0-9a-f]{16})_([0-9A-Za-z_-]{43})")
 _NOBODY = bytes(32)  # what an unknown id is compared with, so that it takes as long as a known one
 
 
-def create(session: Session, role: str, note: str = "") -> dict[str, Any]:
-    """A new token: {"id", "role", "note", "token"}; it is shown this once. Raises Unprocessable."""
+class NewToken(TypedDict):
+    """`token` is all of it, which is shown this once."""
+
+    id: str
+    role: str
+    note: str
+    token: str
+
+
+class RevokedToken(TypedDict):
+    id: str
+    revoked_at: str
+
+
+class ListedToken(TypedDict):
+    id: str
+    role: str
+    note: str
+    created_at: str
+    revoked_at: str | None
+
+
+def create(session: Session, role: str, note: str = "") -> NewToken:
+    """Raises Unprocessable."""
     if role not in ROLES:
         raise Unprocessable(f"role must be one of {', '.join(ROLES)}")
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
@@ -46,8 +68,8 @@ def role_of(session: Session, token: str) -> Role | None:
     return Role(role) if hmac.compare_digest(_digest(secret), digest) else None
 
 
-def revoke(session: Session, token: str) -> dict[str, Any]:
-    """End a token, given whole or by its id, from its next request on: {"id", "revoked_at"}.
+def revoke(session: Session, token: str) -> RevokedToken:
+    """End a token, given whole or by its id, from its next request on.
 
     Revoking twice changes nothing. Raises NotFound.
     """
@@ -61,13 +83,22 @@ def revoke(session: Session, token: str) -> dict[str, Any]:
     return {"id": token_id, "revoked_at": timestamps.text(rows[0][0], "seconds")}
 
 
-def listed(session: Session) -> list[dict[str, Any]]:
+def listed(session: Session) -> list[ListedToken]:
     """All tokens, newest first, without what would let somebody use them."""
-    rows = session.records("SELECT id, role, note, created_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
-    return [timestamps.shown(row, "seconds") for row in rows]
+    rows = session.run("SELECT id, role, note, created_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
+    return [
+        {
+            "id": token_id,
+            "role": role,
+            "note": note,
+            "created_at": timestamps.text(created_at, "seconds"),
+            "revoked_at": revoked_at and timestamps.text(revoked_at, "seconds"),
+        }
+        for token_id, role, note, created_at, revoked_at in rows
+    ]
 
 
-def administer(session: Session, order: Mapping[str, object]) -> Any:
+def administer(session: Session, order: Mapping[str, object]) -> NewToken | RevokedToken | list[ListedToken]:
     """What the operator's function does: {"action": "create", "role", "note"}, {"action": "revoke", "token"}
     or {"action": "list"}. Raises Unprocessable, NotFound."""
     action = order.get("action")

@@ -1,7 +1,7 @@
 """Ordering a restore: a queued load, and a copy of the backup's file into the landing bucket."""
 
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
 
 from chalicelib.backups import manifest
 from chalicelib.backups.manifest import Manifest
@@ -15,6 +15,15 @@ from chalicelib.formats import avro
 from chalicelib.loads import announcements, claims
 
 
+@dataclass(frozen=True)
+class RestoreOrder:
+    """An ordered restore: its load, the restore point it is from, and the path that shows the load."""
+
+    load_id: int
+    restore_point: str
+    status_url: str
+
+
 def order_restore(
     database: Database,
     storage: Storage,
@@ -22,35 +31,34 @@ def order_restore(
     restore_point: str | None = None,
     *,
     correlation_id: str | None = None,
-) -> dict[str, Any]:
+) -> RestoreOrder:
     """Order the restore of one dataset from a restore point, or from the newest complete one.
 
-    Returns {"load_id": int, "restore_point": str, "status_url": "/loads/<id>"}. The object's arrival
-    triggers the load. Raises NotFound for no, an unknown, malformed or incomplete restore point, and
-    Unavailable when the database or S3 is away; a load whose copy failed is marked failed.
+    The object's arrival triggers the load. Raises NotFound for no, an unknown, malformed or incomplete restore
+    point, and Unavailable when the database or S3 is away; a load whose copy failed is marked failed.
     """
-    source = _chosen(storage.backup, restore_point)
-    file = source.tables.get(dataset.name)
+    point = _chosen(storage.backup, restore_point)
+    file = point.tables.get(dataset.name)
     if file is None:
-        raise NotFound(f"restore point {source.restore_point} does not hold {dataset.name}")
+        raise NotFound(f"restore point {point.restore_point} does not hold {dataset.name}")
     with database.transaction() as session:  # committed before the copy: its event must find the load
         load_id, key = announcements.queue_restore(
-            session, dataset, storage.landing.name, source.restore_point, file.sha256, correlation_id
+            session, dataset, storage.landing.name, point.restore_point, file.sha256, correlation_id
         )
     try:
         storage.landing.copy_from(
             storage.backup,
-            manifest.key(source.restore_point, dataset.name),
+            manifest.key(point.restore_point, dataset.name),
             key,
             avro.CONTENT_TYPE,
             correlation.metadata(load_id, correlation_id),
         )
     except Exception as error:
-        failure = _explained(error, source.restore_point, dataset)
+        failure = _explained(error, point.restore_point, dataset)
         with suppress(HireflowError), database.transaction() as session:
             claims.fail(session, load_id, failure.detail)
         raise failure from error
-    return {"load_id": load_id, "restore_point": source.restore_point, "status_url": f"/loads/{load_id}"}
+    return RestoreOrder(load_id, point.restore_point, f"/loads/{load_id}")
 
 
 def _chosen(bucket: Bucket, restore_point: str | None) -> Manifest:

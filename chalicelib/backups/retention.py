@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 from chalicelib.backups import manifest
 from chalicelib.cloud.buckets import Bucket
+from chalicelib.core.restore_point_names import instant
 
-ABANDONED = timedelta(days=1)  # no backup runs that long: a folder still without a manifest is left over
+LEFT_OVER = timedelta(days=1)  # no backup runs that long: a folder still without a manifest is left over
 AT_ONCE = 500  # restore points deleted in one run, so that a shorter retention cannot outlast the function
-_SWEPT = timedelta(days=3)  # leftovers are looked for back to here; older ones go with their retention
+_SOUGHT = timedelta(days=3)  # leftovers are looked for back to here; older ones go with their retention
 
 
 def expire_points(bucket: Bucket, names: Sequence[str], keep: str, now: datetime, retention: timedelta) -> list[str]:
@@ -17,23 +18,23 @@ def expire_points(bucket: Bucket, names: Sequence[str], keep: str, now: datetime
     `names` are the existing folders, `keep` the newest complete one, which stays whatever its age.
     Returns the deleted names, oldest first.
     """
-    ages = {name: now - manifest.instant(name) for name in sorted(names) if name != keep}
+    ages = {name: now - instant(name) for name in sorted(names) if name != keep}
     expired = [name for name, age in ages.items() if age > retention]
-    recent = [name for name, age in ages.items() if ABANDONED < age <= min(_SWEPT, retention)]
-    doomed = sorted(expired + _incomplete(bucket, recent))[:AT_ONCE]
-    for name in doomed:
+    sought = [name for name, age in ages.items() if LEFT_OVER < age <= min(_SOUGHT, retention)]
+    deleted = sorted(expired + _without_manifest(bucket, sought))[:AT_ONCE]
+    for name in deleted:
         delete_point(bucket, name)
-    return doomed
+    return deleted
 
 
 def delete_point(bucket: Bucket, name: str) -> None:
     """Delete a restore point, or what there is of one."""
     bucket.delete(manifest.manifest_key(name))
-    bucket.delete(*[found.key for found in bucket.objects(f"{manifest.ROOT}{name}/")])
+    bucket.delete(*[stored.key for stored in bucket.objects(f"{manifest.ROOT}{name}/")])
 
 
-def _incomplete(bucket: Bucket, names: Sequence[str]) -> list[str]:
-    """Those without a manifest, found by listing their days: two or three requests a run."""
+def _without_manifest(bucket: Bucket, names: Sequence[str]) -> list[str]:
+    """Listing the days of these names takes two or three requests a run."""
     days = sorted({name[:8] for name in names})
-    present = {found.key for day in days for found in bucket.objects(f"{manifest.ROOT}{day}")}
-    return [name for name in names if manifest.manifest_key(name) not in present]
+    keys = {stored.key for day in days for stored in bucket.objects(f"{manifest.ROOT}{day}")}
+    return [name for name in names if manifest.manifest_key(name) not in keys]

@@ -47,8 +47,8 @@ def snapshot(session: Session, datasets: Sequence[Dataset]) -> Iterator[dict[str
 
 def versions(session: Session, names: Iterable[str]) -> dict[str, int]:
     """The version of each dataset of these names; 0 before its first change."""
-    known = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
-    return {name: known.get(name, 0) for name in names}
+    stored = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
+    return {name: stored.get(name, 0) for name in names}
 
 
 def origin(session: Session) -> str:

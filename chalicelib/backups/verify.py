@@ -1,22 +1,24 @@
 """Re-reading restore points: is what is stored what the manifest says, whole, consistent and restorable?
 
-Files stream; of the rows only the ids are kept, a bit each. A restore point that is sound is marked, until it
-is found not to be.
+Files stream; of the rows only the ids are kept, a bit each. A restore point that is sound is marked. The mark is
+deleted when a fault is found later.
 """
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from chalicelib.backups import manifest
 from chalicelib.backups.manifest import Manifest, TableFile
 from chalicelib.cloud.buckets import Bucket
-from chalicelib.core import timestamps
+from chalicelib.core import restore_point_names, timestamps
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import LoadError, NotFound
 from chalicelib.core.streams import Hashed
+from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
 
 MOST_NAMED = 10  # faults of one kind that are named by id; the rest is counted
@@ -24,25 +26,36 @@ _PAGE = 16  # bits of an id that lie within one page
 _log = logging.getLogger("hireflow.backups")
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+@dataclass(frozen=True)
+class TableReport:
+    """What was read of a table's file, and what is wrong with it."""
+
+    rows: int
+    bytes: int
+    faults: list[str]
 
 
-def verify(
-    bucket: Bucket, restore_point: str | None = None, *, now: Callable[[], datetime] = _utc_now
-) -> dict[str, Any]:
-    """Re-read every file of a restore point, of the newest one where none is named, and mark it as verified
-    where there is no fault; where there is one, an earlier mark goes.
+@dataclass(frozen=True)
+class PointReport:
+    """What was read of a restore point; `faults` are those of the manifest, `older` is the next older restore point."""
+
+    restore_point: str
+    tables: dict[str, TableReport]
+    faults: list[str]
+    older: str | None
+
+
+def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock = utc_now) -> PointReport:
+    """Re-read every file of a restore point, or of the newest one where none is named. Mark it as verified where
+    there is no fault; where there is one, delete an earlier mark.
 
     Checked are size, SHA-256, schema, every block, the number of rows, that ids are unique and that
-    every foreign key leads into the same snapshot. Returns {"restore_point": str, "tables": {name:
-    {"rows": int, "bytes": int, "faults": [str]}}, "faults": [str, of the manifest], "older": the next
-    older restore point or None}, JSON-able. Raises NotFound where there is no such restore point, and
+    every foreign key leads into the same snapshot. Raises NotFound where there is no such restore point, and
     Unavailable when S3 is away.
     """
     name, older = _chosen(bucket, restore_point, now())
-    report = {"restore_point": name, **_read_again(bucket, name), "older": older}
-    faults = len(report["faults"]) + sum(len(table["faults"]) for table in report["tables"].values())
+    tables, of_manifest = _read_again(bucket, name)
+    faults = len(of_manifest) + sum(len(table.faults) for table in tables.values())
     if faults:
         bucket.delete(manifest.verified_key(name))
         _log.error("restore point %s is faulty", name, extra={"faults": faults})
@@ -50,58 +63,56 @@ def verify(
         mark = json.dumps({"restore_point": name, "verified_at": timestamps.text(now())})
         bucket.put(manifest.verified_key(name), mark.encode(), "application/json")
         _log.info("restore point %s is sound", name)
-    return report
+    return PointReport(name, tables, of_manifest, older)
 
 
-def _read_again(bucket: Bucket, name: str) -> dict[str, Any]:
-    """{"tables", "faults"} of a restore point."""
-    answer: dict[str, Any] = {"tables": {}, "faults": []}
+def _read_again(bucket: Bucket, name: str) -> tuple[dict[str, TableReport], list[str]]:
+    """The reports on the tables of a restore point, and the faults of its manifest."""
     try:
-        found = Manifest.parse(name, bucket.get(manifest.manifest_key(name)))
+        point = Manifest.parse(name, bucket.get(manifest.manifest_key(name)))
     except ValueError as error:
-        return {**answer, "faults": [f"the manifest is broken: {error}"]}
-    lacking = [f"the manifest lacks {table}" for table in DATASETS if table not in found.tables]
-    return {**answer, "faults": lacking, "tables": _tables(bucket, found)}
+        return {}, [f"the manifest is broken: {error}"]
+    return _tables(bucket, point), [f"the manifest lacks {table}" for table in DATASETS if table not in point.tables]
 
 
 def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[str, str | None]:
     """The name to verify, and the next one in the order of `names`. Folders without a manifest are skipped."""
-    if restore_point is not None and not manifest.is_name(restore_point):
-        raise NotFound("a restore point is named like 20210727T160208.123456Z")
-    existing = manifest.names(bucket, now)
-    if restore_point in existing:
-        existing = existing[existing.index(restore_point) :]
-    complete = (name for name in existing if bucket.exists(manifest.manifest_key(name)))
+    if restore_point is not None and not restore_point_names.is_name(restore_point):
+        raise NotFound(restore_point_names.RULE)
+    names = manifest.names(bucket, now)
+    if restore_point in names:
+        names = names[names.index(restore_point) :]
+    complete = (name for name in names if bucket.exists(manifest.manifest_key(name)))
     name = next(complete, None)
     if name is None or restore_point not in (None, name):
         raise NotFound(f"there is no restore point {restore_point}" if restore_point else "there is no backup yet")
     return name, next(complete, None)
 
 
-def _tables(bucket: Bucket, found: Manifest) -> dict[str, Any]:
+def _tables(bucket: Bucket, point: Manifest) -> dict[str, TableReport]:
     """The report on every file; parents come before their children."""
-    ids: dict[str, Ids] = {}
-    tables = {}
-    for name, file in found.tables.items():
+    ids: dict[str, Ids] = {}  # of the tables that are sound so far
+    reports = {}
+    for name, recorded in point.tables.items():
         dataset = DATASETS.get(name)
-        stream = _Opened(bucket, manifest.key(found.restore_point, name))
-        table = _Table(dataset, ids) if dataset else None
-        faults = [*_read(table, stream), *stream.differences(file)]
-        if table and not faults:
-            faults += table.differences(file)
-            ids[name] = table.ids
-        tables[name] = {"rows": table.rows if table else 0, "bytes": stream.size, "faults": faults}
-    return tables
+        file = _File(bucket, manifest.key(point.restore_point, name))
+        content = _Content(dataset, ids) if dataset else None
+        faults = [*_read(content, file), *file.differences(recorded)]
+        if content and not faults:
+            faults += content.differences(recorded)
+            ids[name] = content.ids
+        reports[name] = TableReport(content.rows if content else 0, file.size, faults)
+    return reports
 
 
-def _read(table: "_Table | None", stream: "_Opened") -> list[str]:
+def _read(content: "_Content | None", file: "_File") -> list[str]:
     """Read a file to its end; what keeps it from being read."""
     try:
-        with stream:
-            if table is None:
+        with file:
+            if content is None:
                 return ["is no table of this release"]
-            for rows in avro.records(table.dataset, stream.hashed):
-                table.add(tuple(zip(*rows, strict=True)))
+            for rows in avro.records(content.dataset, file.stream):
+                content.add(tuple(zip(*rows, strict=True)))
     except NotFound:
         return ["the file is gone"]
     except LoadError as error:
@@ -109,7 +120,7 @@ def _read(table: "_Table | None", stream: "_Opened") -> list[str]:
     return []
 
 
-class _Opened:
+class _File:
     """A file of the restore point, opened when it is entered, and read to its end when it is left."""
 
     def __init__(self, bucket: Bucket, key: str) -> None:
@@ -119,26 +130,26 @@ class _Opened:
 
     def __enter__(self) -> None:
         self._body = self._bucket.open(self._key)
-        self.hashed = Hashed(self._body)
+        self.stream = Hashed(self._body)
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._sha256 = self.hashed.hexdigest()
-            self.size = self.hashed.size
+            self._sha256 = self.stream.hexdigest()
+            self.size = self.stream.size
         finally:
             self._body.close()
 
-    def differences(self, file: TableFile) -> Iterator[str]:
+    def differences(self, recorded: TableFile) -> Iterator[str]:
         if self._sha256 is None:
             return
-        if self.size != file.bytes:
-            yield f"has {self.size} bytes, the manifest says {file.bytes}"
-        if self._sha256 != file.sha256:
+        if self.size != recorded.bytes:
+            yield f"has {self.size} bytes, the manifest says {recorded.bytes}"
+        if self._sha256 != recorded.sha256:
             yield "does not have the checksum of the manifest"
 
 
-class _Table:
-    """What is seen of one table."""
+class _Content:
+    """The rows of one table: how many there are, their ids, and those that break a rule."""
 
     def __init__(self, dataset: Dataset, parents: "dict[str, Ids]") -> None:
         self.dataset, self.ids, self.rows = dataset, Ids(), 0
@@ -146,8 +157,8 @@ class _Table:
         self._parents = [
             (dataset.columns.index(c), c.name, p, parents[p]) for c, p in dataset.references if p in parents
         ]
-        self._repeated = _Named("id {} occurs more than once")
-        self._orphans = [_Named(f"{name} {{}} is not in the snapshot's {p}") for _, name, p, _ in self._parents]
+        self._repeated = _Faults("id {} occurs more than once")
+        self._orphans = [_Faults(f"{name} {{}} is not in the snapshot's {p}") for _, name, p, _ in self._parents]
 
     def add(self, columns: Sequence[Sequence[Any]]) -> None:
         self.rows += len(columns[0])
@@ -159,18 +170,18 @@ class _Table:
                 if parent not in ids:
                     orphans.add(parent)
 
-    def differences(self, file: TableFile) -> Iterator[str]:
-        if self.rows != file.rows:
-            yield f"has {self.rows} rows, the manifest says {file.rows}"
-        for named in (self._repeated, *self._orphans):
-            yield from named.told()
+    def differences(self, recorded: TableFile) -> Iterator[str]:
+        if self.rows != recorded.rows:
+            yield f"has {self.rows} rows, the manifest says {recorded.rows}"
+        for faults in (self._repeated, *self._orphans):
+            yield from faults.texts()
 
 
-class _Named:
+class _Faults:
     """Faults of one kind: the first few by id, in order of size, the others as a number."""
 
-    def __init__(self, text: str) -> None:
-        self._text, self._seen, self._more = text, set[int](), 0
+    def __init__(self, template: str) -> None:
+        self._template, self._seen, self._more = template, set[int](), 0
 
     def add(self, value: int) -> None:
         if value in self._seen:
@@ -180,10 +191,10 @@ class _Named:
         else:
             self._more += 1
 
-    def told(self) -> Iterator[str]:
-        yield from (self._text.format(value) for value in sorted(self._seen))
+    def texts(self) -> Iterator[str]:
+        yield from (self._template.format(value) for value in sorted(self._seen))
         if self._more:
-            yield f"{self._text.format('…')} (more than {MOST_NAMED})"
+            yield f"{self._template.format('…')} (more than {MOST_NAMED})"
 
 
 class Ids:

@@ -133,21 +133,21 @@ class Bucket:
 
     def folders(self, prefix: str) -> list[str]:
         """Names directly below `prefix` (which ends in `/`), in byte order."""
-        found: list[str] = []
+        names: list[str] = []
         with s3_errors(f"s3://{self.name}"):
             pages = self._client().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
-                found += [p["Prefix"][len(prefix) : -1] for p in page.get("CommonPrefixes", ())]
-        return found
+                names += [p["Prefix"][len(prefix) : -1] for p in page.get("CommonPrefixes", ())]
+        return names
 
     def versions(self, key: str) -> list[str]:
         """Version ids of one key, newest first."""
-        found: list[str] = []
+        ids: list[str] = []
         with s3_errors(self.url(key)):
             pages = self._client().get_paginator("list_object_versions")
             for page in pages.paginate(Bucket=self.name, Prefix=key):
-                found += [v["VersionId"] for v in page.get("Versions", ()) if v["Key"] == key]
-        return found
+                ids += [v["VersionId"] for v in page.get("Versions", ()) if v["Key"] == key]
+        return ids
 
     def version_page(self, after: Position) -> VersionPage:
         """The next 1000 entries of the list of all versions, including delete markers. Raises StorageUnavailable."""
@@ -202,8 +202,8 @@ class Bucket:
         """
         conditions = [["content-length-range", 0, size]]  # S3 refuses any other size, key or field
         with s3_errors(self.url(key)):
-            made = self._signer().generate_presigned_post(self.name, key, Conditions=conditions, ExpiresIn=seconds)
-        return Form(made["url"], made["fields"])
+            form = self._signer().generate_presigned_post(self.name, key, Conditions=conditions, ExpiresIn=seconds)
+        return Form(form["url"], form["fields"])
 
     def presigned_get(self, key: str, *, seconds: int) -> str:
         """A URL whose bearer may read the object, likewise; whether there is one is not asked."""

@@ -302,10 +302,10 @@ def lock_timeout(seconds: float) -> str:
 
 def _without_values(error: Exception) -> Exception:
     """What Postgres says of an error without the rows it quotes: whoever ends a function logs it."""
-    told = error.args[0] if error.args else None
-    if isinstance(told, dict):
+    fields = error.args[0] if error.args else None
+    if isinstance(fields, dict):
         quoting = {"D", "W", "H", "q"} | ({"M"} if sqlstate(error).startswith("22") else set())
-        error.args = ({name: text for name, text in told.items() if name not in quoting},)
+        error.args = ({name: text for name, text in fields.items() if name not in quoting},)
     return error
 
 

@@ -36,10 +36,10 @@ def url_of(secret: str, host: str = "", database: str = "") -> str:
     if "://" in secret.partition("{")[0]:
         return secret
     try:
-        found = dict(json.loads(secret))
-        user, password = str(found["username"]), str(found["password"])
-        name, _, port = (host or f"{found['host']}:{found.get('port') or _PORT}").partition(":")
-        database = database or str(found.get("dbname") or user)
+        login = dict(json.loads(secret))
+        user, password = str(login["username"]), str(login["password"])
+        name, _, port = (host or f"{login['host']}:{login.get('port') or _PORT}").partition(":")
+        database = database or str(login.get("dbname") or user)
         number = int(port or _PORT)
     except (ValueError, TypeError, KeyError):
         raise ConfigurationError("the secret of the database is neither a URL nor a login as RDS writes it") from None

@@ -1,10 +1,14 @@
 """How moments of our own are written: in answers, logs and reports, and in names of files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
+Clock = Callable[[], datetime]
 NAME = "%Y%m%dT%H%M%S.%fZ"  # the form of `name`, to read it with strptime
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def text(at: datetime, timespec: str = "microseconds") -> str:
@@ -17,6 +21,6 @@ def name(at: datetime) -> str:
     return at.astimezone(UTC).strftime(NAME)
 
 
-def shown(row: Mapping[str, Any], timespec: str = "microseconds") -> dict[str, Any]:
+def shown(row: Mapping[str, object], timespec: str = "microseconds") -> dict[str, object]:
     """A row of the database with its times as text, for JSON."""
     return {column: text(value, timespec) if isinstance(value, datetime) else value for column, value in row.items()}

@@ -32,18 +32,18 @@ def columns(years: Sequence[Mapping[str, int]]) -> list[Bar]:
 
     `years` are {"year", "q1", …, "q4"}, oldest first.
     """
-    found: list[tuple[str, str, int]]
+    counts: list[tuple[str, str, int]]  # group, label, value
     if len(years) <= MAX_YEARS_BY_QUARTER:
-        found = [(str(y["year"]), name.upper(), y[name]) for y in years for name in QUARTERS]
+        counts = [(str(y["year"]), name.upper(), y[name]) for y in years for name in QUARTERS]
     else:
-        found = [("", str(y["year"]), sum(y[name] for name in QUARTERS)) for y in years[-MAX_COLUMNS:]]
-    if not found:
+        counts = [("", str(y["year"]), sum(y[name] for name in QUARTERS)) for y in years[-MAX_COLUMNS:]]
+    if not counts:
         return []
-    most = max(value for *_, value in found) or 1
-    step = 100 / len(found)
+    most = max(value for *_, value in counts) or 1
+    step = 100 / len(counts)
     seen: set[str] = set()
     bars = []
-    for index, (group, label, value) in enumerate(found):
+    for index, (group, label, value) in enumerate(counts):
         first = group if group not in seen else ""
         seen.add(group)
         height = COLUMNS_HEIGHT * value / most

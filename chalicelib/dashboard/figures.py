@@ -1,7 +1,7 @@
 """What panels show besides reports and loads, read from the summary that triggers keep and from the catalogue."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import NamedTuple, TypedDict
 
 from chalicelib.cloud.database import Session
 from chalicelib.dashboard.charts import QUARTERS
@@ -13,12 +13,25 @@ MAX_COUNTED = 1_000_000  # rows; of more than that, nobody waits for the last on
 _SUMS = ", ".join(f"CAST(sum({quarter}) AS bigint) AS {quarter}" for quarter in QUARTERS)
 
 
-def departments(session: Session) -> list[dict[str, Any]]:
-    """Departments that ever hired, {"id", "department"}, by name."""
-    return session.records(
+class Department(TypedDict):
+    id: int
+    department: str
+
+
+class RowCount(NamedTuple):
+    """How many rows a table has; for a large one it is the estimate of Postgres's planner, and not exact."""
+
+    rows: int
+    is_exact: bool
+
+
+def departments(session: Session) -> list[Department]:
+    """Departments that ever hired, by name."""
+    rows = session.run(
         f"SELECT id, department FROM departments d WHERE EXISTS (SELECT FROM quarterly_hires h"
         f' WHERE h.department_id = d.id AND {HIRED}) ORDER BY department COLLATE "C", id LIMIT {MAX_DEPARTMENTS}'
     )
+    return [{"id": department_id, "department": name} for department_id, name in rows]
 
 
 def per_quarter(session: Session, scope: Scope) -> list[dict[str, int]]:
@@ -30,9 +43,8 @@ def per_quarter(session: Session, scope: Scope) -> list[dict[str, int]]:
     )
 
 
-def rows(session: Session, table: str) -> tuple[int, bool]:
-    """How many rows a table has, and whether that is exact: of a large one it is what Postgres's planner knows."""
-    known = int(session.scalar("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)", table=table))
-    if known > MAX_COUNTED:
-        return known, False
-    return int(session.scalar(f"SELECT count(*) FROM {table}")), True
+def rows(session: Session, table: str) -> RowCount:
+    estimate = int(session.scalar("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)", table=table))
+    if estimate > MAX_COUNTED:
+        return RowCount(estimate, is_exact=False)
+    return RowCount(int(session.scalar(f"SELECT count(*) FROM {table}")), is_exact=True)

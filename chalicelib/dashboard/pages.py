@@ -32,15 +32,15 @@ def asset_hash(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader((_HERE / "templates", _HERE / "assets")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "age": age, "size": size, "moment": moment}
-    return made
+    environment.filters |= {"number": number, "age": age, "size": size, "moment": moment}
+    return environment
 
 
 def number(value: float) -> str:
@@ -66,11 +66,11 @@ def age(span: timedelta) -> str:
     raise AssertionError
 
 
-def moment(at: datetime | str | None) -> Markup | str:
+def moment(at: datetime | None) -> Markup | str:
     """A time in UTC, to the second."""
     if at is None:
         return "–"
-    found = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
+    utc = at.astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(
-        found.strftime("%Y-%m-%dT%H:%M:%SZ"), found.strftime("%Y-%m-%d %H:%M:%S")
+        utc.strftime("%Y-%m-%dT%H:%M:%SZ"), utc.strftime("%Y-%m-%d %H:%M:%S")
     )

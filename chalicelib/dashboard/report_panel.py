@@ -44,7 +44,7 @@ class ReportsPanel:
     years: list[int]
     first: int
     last: int
-    departments: list[dict[str, Any]]
+    departments: list[figures.Department]
     department_id: int | None
     columns: list[charts.Bar]
     hired: int

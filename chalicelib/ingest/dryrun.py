@@ -6,8 +6,8 @@ when it ends.
 """
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core.datasets import Dataset
@@ -19,19 +19,19 @@ from chalicelib.ingest.reject_files import FirstRecords
 from chalicelib.ingest.rejects import Reasons, Reject
 from chalicelib.ingest.stager import Stager
 from chalicelib.ingest.staging_table import StagingTable
-from chalicelib.loads.outcomes import Counts
+from chalicelib.loads.outcomes import CountedReason, Counts
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ; {}; SET TRANSACTION READ ONLY"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The counts that the load would have, its reasons ([{"reason", "count"}], most first) and the first of
-    its rejects ({"line", "reasons", "fields", "raw", "row"})."""
+    """The counts that the load would have, its reasons (most first) and the first of its rejects
+    ({"line", "reasons", "fields", "raw", "row"})."""
 
     counts: Counts
-    reasons: list[dict[str, Any]]
-    rejects: list[dict[str, Any]]
+    reasons: list[CountedReason]
+    rejects: list[Mapping[str, object]]
 
 
 def dry_run(database: Database, dataset: Dataset, body: bytes, *, zipped: bool, limit: int) -> Outcome:

@@ -6,7 +6,7 @@ same types.
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -121,7 +121,7 @@ class FirstRecords:
     """The first `limit` records of a report, fewer where an answer of Lambda's has no room for more."""
 
     def __init__(self, limit: int) -> None:
-        self.records: list[dict[str, Any]] = []
+        self.records: list[Mapping[str, object]] = []
         self._limit, self._room = limit, ROOM
 
     @property
@@ -129,7 +129,7 @@ class FirstRecords:
         """How many more may come."""
         return self._limit - len(self.records) if self._room > 0 else 0
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: Mapping[str, object]) -> None:
         if not self.wanted:
             return
         # The answer's body is JSON, and a text in the JSON that Lambda makes of it, which may escape it once more.

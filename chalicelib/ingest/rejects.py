@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.rules import Problem
+from chalicelib.loads.outcomes import CountedReason
 
 _UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # JSON readers stumble over these even when escaped
 MOST_KINDS = 100  # of reasons that are counted by name; declared columns and rules make some twenty
@@ -82,8 +83,8 @@ class Reasons:
         reasons._others = kept.get("others", 0)
         return reasons
 
-    def counted(self) -> list[dict[str, Any]]:
-        """[{"reason", "count"}], most first."""
+    def counted(self) -> list[CountedReason]:
+        """Most first."""
         texts = {Problem(*kind).text: rows for kind, rows in self._rows.items()}
         texts |= {OTHER: self._others} if self._others else {}
         return [{"reason": text, "count": rows} for text, rows in sorted(texts.items(), key=lambda i: (-i[1], i[0]))]
@@ -94,14 +95,14 @@ def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | 
     return {name: field.decode("utf-8", "replace") for name, field in zip(dataset.column_names, fields, strict=True)}
 
 
-def row_of_object(dataset: Dataset, sent: Any) -> dict[str, str | None] | None:
+def row_of_object(dataset: Dataset, sent: object) -> dict[str, str | None] | None:
     """The columns of a JSON row as strings; other keys are left to `raw`, where they do no harm."""
     if not isinstance(sent, Mapping):
         return None
     return {name: _as_text(sent.get(name)) for name in dataset.column_names}
 
 
-def _as_text(value: Any) -> str | None:
+def _as_text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 

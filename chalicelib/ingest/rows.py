@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
@@ -33,6 +33,27 @@ class SentRows:
     correlation_id: str | None = None
 
 
+class RejectedRow(TypedDict):
+    """A rejected row of a batch, by its index from 0, as it was sent."""
+
+    index: int
+    reasons: list[str]
+    fields: list[str]
+    row: object
+
+
+class BatchSummary(TypedDict):
+    """The answer to a batch."""
+
+    load_id: int
+    received: int
+    inserted: int
+    updated: int
+    unchanged: int
+    superseded: int
+    rejected: list[RejectedRow]
+
+
 @dataclass
 class Upload:
     """What became of a request's rows; `ids` has the id of every accepted row, None of a rejected one."""
@@ -48,14 +69,19 @@ class Upload:
         """Of a single accepted row."""
         return next(name for name in ("inserted", "updated", "unchanged") if getattr(self.counts, name))
 
-    def summary(self) -> dict[str, Any]:
-        """The answer to a batch."""
-        counts = {name: count for name, count in vars(self.counts).items() if name != "rejected"}
-        rejected = [
-            {"index": r.place, "reasons": r.reasons, "fields": r.fields, "row": self.sent[r.place]}
-            for r in self.rejects
-        ]
-        return {"load_id": self.load_id, **counts, "rejected": rejected}
+    def summary(self) -> BatchSummary:
+        return {
+            "load_id": self.load_id,
+            "received": self.counts.received,
+            "inserted": self.counts.inserted,
+            "updated": self.counts.updated,
+            "unchanged": self.counts.unchanged,
+            "superseded": self.counts.superseded,
+            "rejected": [
+                {"index": r.place, "reasons": r.reasons, "fields": r.fields, "row": self.sent[r.place]}
+                for r in self.rejects
+            ],
+        }
 
 
 def upload(

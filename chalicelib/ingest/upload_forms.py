@@ -5,6 +5,7 @@ size, an hour.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -37,13 +38,25 @@ class Order:
     size: int
 
 
+@dataclass(frozen=True)
+class AnnouncedUpload:
+    """The load of a file that is to come, and the form to send it with: where to, and its fields. It is good until
+    `expires_at`, in UTC to the second; the file will have this `key`."""
+
+    load_id: int
+    status_url: str
+    url: str
+    fields: Mapping[str, str]
+    key: str
+    expires_at: str
+
+
 def order_upload(
-    database: Database, storage: Storage, body: Any, *, correlation_id: str | None = None
-) -> dict[str, Any]:
+    database: Database, storage: Storage, body: object, *, correlation_id: str | None = None
+) -> AnnouncedUpload:
     """Announce a file, and give out the form to send it with.
 
-    Returns {"load_id": int, "status_url": "/loads/<id>", "url": str, "fields": {str: str}, "key": str,
-    "expires_at": "2021-07-27T16:02:08Z"}. The first file that is sent with the form is that load, any other one a
+    The first file that is sent with the form is that load, any other one a
     load of its own: a new version of the key. Raises Unprocessable, and Unavailable when the database is away.
     """
     order = checked(body)
@@ -53,14 +66,8 @@ def order_upload(
             session, order.dataset, storage.landing.name, order.base_name, correlation_id
         )
         form = storage.landing.presigned_post(key, size=order.size, seconds=FORM_SECONDS)
-    return {
-        "load_id": load_id,
-        "status_url": f"/loads/{load_id}",
-        "url": form.url,
-        "fields": form.fields,
-        "key": key,
-        "expires_at": timestamps.text(expires_at, "seconds"),
-    }
+    expiry = timestamps.text(expires_at, "seconds")
+    return AnnouncedUpload(load_id, f"/loads/{load_id}", form.url, form.fields, key, expiry)
 
 
 def cancel_upload(database: Database, storage: Storage, load_id: int) -> None:
@@ -75,22 +82,22 @@ def cancel_upload(database: Database, storage: Storage, load_id: int) -> None:
             _refuse_to_cancel(session, storage, load_id)
             return
         key = source.removeprefix(storage.landing.url(""))
-        if any(found.key == key for found in storage.landing.objects(key)):
+        if any(stored.key == key for stored in storage.landing.objects(key)):
             raise TooLate(f"the file of load {load_id} has arrived: it goes on")
 
 
 def _refuse_to_cancel(session: Session, storage: Storage, load_id: int) -> None:
     """Say why a load does not wait for a file; nothing if it was cancelled. Raises NotFound, TooLate."""
     load = history.get(session, load_id)
-    if load is None or not load["source"].startswith(storage.landing.url(f"uploads/{load_id}/")):
+    if load is None or not load.source.startswith(storage.landing.url(f"uploads/{load_id}/")):
         raise NotFound(f"there is no upload {load_id}")
-    if load["status"] in outcomes.UNFINISHED:
-        raise TooLate(f"the file of load {load_id} has arrived: it is {load['status']}, and goes on")
-    if load["error"] != announcements.CANCELLED:
-        raise TooLate(f"load {load_id} has ended: it {load['status']}")
+    if load.status in outcomes.UNFINISHED:
+        raise TooLate(f"the file of load {load_id} has arrived: it is {load.status}, and goes on")
+    if load.error != announcements.CANCELLED:
+        raise TooLate(f"load {load_id} has ended: it {load.status}")
 
 
-def checked(body: Any) -> Order:
+def checked(body: object) -> Order:
     """What was asked for in {"dataset", "filename", "size"}. Raises Unprocessable with every fault."""
     if not isinstance(body, dict):
         raise _refused([{"field": None, "reason": 'the body must be {"dataset", "filename", "size"}'}])
@@ -105,11 +112,11 @@ def checked(body: Any) -> Order:
     faults += [{"field": None, "reason": reason} for reason in unknown]
     if faults:
         raise _refused(faults)
-    found = DATASETS[dataset]
-    return Order(found, named_for(found, name), size)
+    chosen = DATASETS[dataset]
+    return Order(chosen, named_for(chosen, name), size)
 
 
-def fault_of_name(name: Any) -> str | None:
+def fault_of_name(name: object) -> str | None:
     """Why a file cannot have this name, None where it can."""
     if not isinstance(name, str):
         return "must be the name of a file, as text"
@@ -129,11 +136,11 @@ def named_for(dataset: Dataset, name: str) -> str:
     return name if by_file_name(name) is dataset else f"{dataset.name}-{name}"
 
 
-def _is_dataset(value: Any) -> bool:
+def _is_dataset(value: object) -> bool:
     return isinstance(value, str) and value in DATASETS
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_SIZE
 
 

@@ -10,7 +10,7 @@ the load would have nobody left.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from chalicelib.core.datasets import Dataset
 from chalicelib.core.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 from chalicelib.loads.announcements import AWAITS_OBJECT
 from chalicelib.loads.object_versions import ObjectCreated
-from chalicelib.loads.outcomes import IS_UNFINISHED, Counts
+from chalicelib.loads.outcomes import IS_UNFINISHED, CountedReason, Counts
 
 MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
@@ -133,7 +133,7 @@ def progress(session: Session, claim: Claim, received: int) -> None:
 
 
 def succeed(
-    session: Session, claim: Claim, counts: Counts, errored_key: str | None, reasons: Sequence[Mapping[str, Any]]
+    session: Session, claim: Claim, counts: Counts, errored_key: str | None, reasons: Sequence[CountedReason]
 ) -> None:
     """Finish a load, in the transaction that wrote its rows; `reasons` are those of its rejects, counted.
     Raises ClaimLost.

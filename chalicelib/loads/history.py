@@ -1,32 +1,73 @@
 """The history of loads as it is shown: a page of loads, one load, and what is known of its rejects."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, fields
+from datetime import datetime
 
 from chalicelib.cloud.database import Session
-
-_SHOWN = (
-    "id, dataset, source, kind, status, received, inserted, updated, unchanged, superseded, rejected, resolved,"
-    " attempts, errored_key, restore_point, correlation_id, created_at, started_at, finished_at, error"
-)
+from chalicelib.loads.outcomes import CountedReason
 
 
-def listed(session: Session, filters: Mapping[str, str], *, limit: int, before: int | None) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Load:
+    """A load as it is shown: these columns of its row, in this order."""
+
+    id: int
+    dataset: str | None
+    source: str
+    kind: str
+    status: str
+    received: int
+    inserted: int
+    updated: int
+    unchanged: int
+    superseded: int
+    rejected: int
+    resolved: int
+    attempts: int
+    errored_key: str | None
+    restore_point: str | None
+    correlation_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class RejectCounts:
+    """What the row of a load says of its rejects: how many there are, and how many of them were loaded later; why,
+    most first; and the key of their file."""
+
+    rejected: int
+    resolved: int
+    reasons: list[CountedReason]
+    errored_key: str | None
+
+
+_LOAD = ", ".join(column.name for column in fields(Load))
+_REJECT_COUNTS = ", ".join(column.name for column in fields(RejectCounts))
+
+
+def listed(session: Session, filters: Mapping[str, str], *, limit: int, before: int | None) -> list[Load]:
     """Loads, newest first, whose columns equal `filters`, with ids below `before`."""
     conditions = [f"{column} = :{column}" for column in filters]
+    below = {}
     if before is not None:
         conditions.append("id < :before")
+        below["before"] = before
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    params: dict[str, Any] = {**filters, "limit": limit} | ({"before": before} if before is not None else {})
-    return session.records(f"SELECT {_SHOWN} FROM loads{where} ORDER BY id DESC LIMIT :limit", **params)
+    rows = session.run(
+        f"SELECT {_LOAD} FROM loads{where} ORDER BY id DESC LIMIT :limit", **filters, **below, limit=limit
+    )
+    return [Load(*row) for row in rows]
 
 
-def get(session: Session, load_id: int) -> dict[str, Any] | None:
-    rows = session.records(f"SELECT {_SHOWN} FROM loads WHERE id = :id", id=load_id)
-    return rows[0] if rows else None
+def get(session: Session, load_id: int) -> Load | None:
+    rows = session.run(f"SELECT {_LOAD} FROM loads WHERE id = :id", id=load_id)
+    return Load(*rows[0]) if rows else None
 
 
-def rejected(session: Session, load_id: int) -> dict[str, Any] | None:
-    """What is known of a load's rejects: rejected, resolved, reasons (most first), errored_key."""
-    rows = session.records("SELECT rejected, resolved, reasons, errored_key FROM loads WHERE id = :id", id=load_id)
-    return rows[0] if rows else None
+def reject_counts(session: Session, load_id: int) -> RejectCounts | None:
+    rows = session.run(f"SELECT {_REJECT_COUNTS} FROM loads WHERE id = :id", id=load_id)
+    return RejectCounts(*rows[0]) if rows else None

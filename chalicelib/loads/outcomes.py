@@ -1,13 +1,21 @@
 """How loads end: statuses, counts, and the finished loads of API requests."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
 from chalicelib.cloud.database import Session
 from chalicelib.core.datasets import Dataset
+
+
+class CountedReason(TypedDict):
+    """A reason to reject rows, and how many rows have it: as the database keeps it and answers show it."""
+
+    reason: str
+    count: int
+
 
 UNFINISHED, FINAL = ("queued", "running"), ("succeeded", "failed", "skipped")
 STATUSES = (*UNFINISHED, *FINAL)
@@ -58,7 +66,7 @@ def record_request(
     return load_id, at
 
 
-def record_rejects(session: Session, load_id: int, key: str, reasons: Sequence[Mapping[str, Any]]) -> None:
+def record_rejects(session: Session, load_id: int, key: str, reasons: Sequence[CountedReason]) -> None:
     """Where the rejects of an API request are, and their reasons, counted. Part of the request's transaction."""
     session.run(
         "UPDATE loads SET errored_key = :key, reasons = CAST(:reasons AS jsonb) WHERE id = :id",

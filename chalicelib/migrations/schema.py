@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 
 from chalicelib.auth.roles import ROLES
 from chalicelib.core import datasets
-from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.datasets import DATASETS, Kind
 
 metadata = MetaData(
     naming_convention={
@@ -59,11 +59,8 @@ def _column(declared: datasets.Column) -> Column[object]:
     )
 
 
-def dataset_table(dataset: Dataset) -> Table:
-    return Table(dataset.name, metadata, *(_column(column) for column in dataset.columns))
-
-
-DATASET_TABLES = {name: dataset_table(dataset) for name, dataset in DATASETS.items()}
+for _dataset in DATASETS.values():
+    Table(_dataset.name, metadata, *(_column(column) for column in _dataset.columns))
 
 _COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected", "resolved")
 

@@ -11,11 +11,12 @@ Metrics are written at every LOG_LEVEL.
 import logging
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chalicelib.loads.outcomes import Ended
 
 if TYPE_CHECKING:
+    from chalicelib.backups.run import BackupRun
     from chalicelib.monitoring.gauges import Gauges  # with all that it looks at
 
 NAMESPACE, SERVICE = "Hireflow", "hireflow"
@@ -61,28 +62,28 @@ class Metrics:
         failed = int(load.status == "failed")  # 0 as well: an alarm needs to see that all is well
         self._write("load", {**worked, "LoadSeconds": seconds, "LoadsFailed": failed}, dataset=load.dataset)
 
-    def of_backup(self, done: Mapping[str, Any]) -> None:
-        """What `run_backup` returns; without a new restore point there is nothing to measure."""
-        if done["outcome"] != "created":
+    def of_backup(self, run: "BackupRun") -> None:
+        """Without a new restore point there is nothing to measure."""
+        if run.outcome != "created":
             return
-        tables = done["tables"].values()
-        rows, size = (sum(table[name] for table in tables) for name in ("rows", "bytes"))
-        measured = {"BackupSeconds": done["seconds"], "BackupRows": rows, "BackupBytes": size}
-        self._write("backup", measured, restore_point=done["restore_point"])
+        rows = sum(table.rows for table in run.tables.values())
+        size = sum(table.bytes for table in run.tables.values())
+        measured = {"BackupSeconds": run.seconds, "BackupRows": rows, "BackupBytes": size}
+        self._write("backup", measured, restore_point=run.restore_point)
 
-    def of_gauges(self, found: "Gauges") -> None:
+    def of_gauges(self, gauges: "Gauges") -> None:
         """How things stand; what could not be found out is left out."""
         self._write(
             "stage",
             {
-                "BackupAge": found.backup_age,
-                "BackupLag": found.backup_lag,
-                "DeadLetters": found.dead_letters,
-                "OrphansWaiting": found.orphans,
+                "BackupAge": gauges.backup_age,
+                "BackupLag": gauges.backup_lag,
+                "DeadLetters": gauges.dead_letters,
+                "OrphansWaiting": gauges.orphans,
             },
         )
 
-    def _write(self, what: str, values: Values, *, dataset: str | None = None, **properties: Any) -> None:
+    def _write(self, what: str, values: Values, *, dataset: str | None = None, **properties: str | None) -> None:
         """One line; every metric counts for all of the stage, and for the dataset where there is one."""
         measured = {name: round(value, 3) for name, value in values.items() if value is not None}
         dimensions = {"service": SERVICE, "stage": self._stage} | ({"dataset": dataset} if dataset else {})

@@ -1,7 +1,8 @@
 """Whether what the service stands on is there; asked for by /health and by the dashboard."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Database
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
 OK, AWAY = "ok", "unavailable"
 
 
+@dataclass(frozen=True)
+class LastBackup:
+    """The name of a restore point, and its age in seconds."""
+
+    restore_point: str
+    age_seconds: float
+
+
 def checks(database: Database, storage: Storage) -> dict[str, str]:
     """ "ok" or "unavailable" for the database and every bucket."""
-    found = {"database": _state(_answers(database))}
+    states = {"database": _state(_answers(database))}
     for name in ("landing", "errored", "backup"):
         bucket: Bucket = getattr(storage, name)
-        found[f"{name}_bucket"] = _state(bucket.reachable())
-    return found
+        states[f"{name}_bucket"] = _state(bucket.reachable())
+    return states
 
 
 def depth(letters: DeadLetters) -> int | None:
@@ -43,13 +52,13 @@ def newest_backup(storage: Storage) -> "Manifest | None":
         return None
 
 
-def last_backup(storage: Storage) -> dict[str, Any] | None:
+def last_backup(storage: Storage) -> LastBackup | None:
     """The name of `newest_backup`, and its age in seconds."""
     newest = newest_backup(storage)
     if newest is None:
         return None
     age = newest.age(datetime.now(UTC)).total_seconds()
-    return {"restore_point": newest.restore_point, "age_seconds": round(age, 1)}
+    return LastBackup(newest.restore_point, round(age, 1))
 
 
 def _state(works: bool) -> str:

@@ -8,8 +8,8 @@ open load is opened again, and the ingest function decides, as for every event, 
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from chalicelib.cloud.database import Database
 from chalicelib.cloud.functions import Functions
@@ -27,7 +27,7 @@ class DeadLetter:
     """What a message says: the function that failed, the event it failed on, and what that tells of."""
 
     function: str
-    event: dict[str, Any]
+    event: Mapping[str, object]
     objects: tuple[ObjectCreated, ...]
 
     @classmethod
@@ -46,12 +46,20 @@ class DeadLetter:
         return cls(function, event, objects)
 
 
-def redrive(database: Database, letters: DeadLetters, functions: Functions, *, seconds: float) -> dict[str, int]:
+@dataclass(frozen=True)
+class Redriven:
+    """`redriven` messages' events were handed over. `left` messages stay, because they cannot be understood, because
+    a worker is on the load, or for want of time."""
+
+    redriven: int
+    left: int
+
+
+def redrive(database: Database, letters: DeadLetters, functions: Functions, *, seconds: float) -> Redriven:
     """Offer every dead letter again, for at most about `seconds`.
 
-    Returns {"redriven": messages whose events were handed over, "left": messages that stay, because they
-    cannot be understood, because a worker is on the load, or for want of time}. Raises Unavailable when
-    the database, the queue or Lambda is away; what was not redriven is still in the queue then.
+    Raises Unavailable when the database, the queue or Lambda is away; what was not redriven is still in the queue
+    then.
     """
     deadline = time.monotonic() + seconds
     redriven = 0
@@ -60,13 +68,13 @@ def redrive(database: Database, letters: DeadLetters, functions: Functions, *, s
         while time.monotonic() < deadline:
             messages = letters.receive()
             if not messages:
-                return {"redriven": redriven, "left": len(held)}
+                return Redriven(redriven, left=len(held))
             held += messages
             for message in messages:
                 if _redrive(database, letters, functions, message):
                     held.remove(message)
                     redriven += 1
-        return {"redriven": redriven, "left": len(held) + letters.depth()}
+        return Redriven(redriven, left=len(held) + letters.depth())
     finally:  # not earlier: we would receive them again and again
         for message in held:
             letters.give_back(message)

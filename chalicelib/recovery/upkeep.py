@@ -7,6 +7,7 @@ deleted at once, the file is left over: no load names it.
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.cloud.database import Database, Session
@@ -29,6 +30,16 @@ STRAYS_SOUGHT = timedelta(hours=1)  # how long left-over files are looked for af
 _log = logging.getLogger("hireflow.upkeep")
 
 
+@dataclass(frozen=True)
+class Upkeep:
+    """What a sweep put right: `failed` are loads given up and uploads that never came, `healed` are orphans loaded,
+    `removed` are left-over reject files."""
+
+    failed: int
+    healed: int
+    removed: int
+
+
 def sweep(
     database: Database,
     storage: Storage,
@@ -37,9 +48,8 @@ def sweep(
     retry_wait: timedelta = RETRY_WAIT,
     stray_wait: timedelta = STRAY_WAIT,
     watch: Watch = outcomes.unwatched,
-) -> dict[str, int]:
-    """Returns {"failed": loads given up and uploads that never came, "healed": orphans loaded,
-    "removed": left-over reject files}; tells `watch` of every load given up."""
+) -> Upkeep:
+    """Put right what is overdue; `watch` is called for every load given up."""
 
     def clean_up(load: Failed) -> None:
         with logs.about(load_id=load.load_id):
@@ -56,7 +66,7 @@ def sweep(
         healed = orphans.heal_all(session, grace)
         until = datetime.now(UTC) - stray_wait
         removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)
-    return {"failed": failed, "healed": healed, "removed": removed}
+    return Upkeep(failed, healed, removed)
 
 
 def _remove_strays(session: Session, storage: Storage, since: datetime, until: datetime) -> int:

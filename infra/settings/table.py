@@ -1,7 +1,5 @@
 """The settings as tables: for the terminal with their values, in the README with what they do."""
 
-from collections.abc import Iterable
-
 from chalicelib.core.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting
 from infra.settings.chosen import Chosen
 from infra.settings.declaration import COMPUTED, OF_USERS
@@ -24,19 +22,19 @@ def rows(chosen: Chosen) -> list[tuple[str, str, str]]:
     return [(name, value.shown, value.source) for name, value in chosen.values.items()]
 
 
-def of_users(settings: Iterable[Setting] = OF_USERS) -> str:
+def of_users() -> str:
     """What a user may set, in Markdown."""
     lines = [
         f"| `{one.name}`{'' if one.kept else ' (not kept)'} | {_default(one)} | {one.kind.allowed}"
         f" | {_PLACES[one.stages]} | {one.about} |"
-        for one in settings
+        for one in OF_USERS
     ]
     return "\n".join(["| setting | default | allowed | stages | |", "|---|---|---|---|---|", *lines])
 
 
-def of_functions(settings: Iterable[Setting] = COMPUTED) -> str:
+def of_functions() -> str:
     """What the deployment gives the functions besides, in Markdown."""
-    return "\n".join(["| variable | |", "|---|---|", *(f"| `{s.name}` | {s.about} |" for s in settings)])
+    return "\n".join(["| variable | |", "|---|---|", *(f"| `{s.name}` | {s.about} |" for s in COMPUTED)])
 
 
 def _default(setting: Setting) -> str:

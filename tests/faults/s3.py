@@ -19,7 +19,6 @@ from random import Random
 
 from infra.local.ports import HOST
 
-FAULTS = ("refuse", "slow", "lose", "cut")
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 _REFUSAL = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>a fault of the tests</Message></Error>"
 

@@ -75,10 +75,10 @@ class Landing:
     def load(self, load_id: int | None = None) -> Row:
         with self.database.session() as session:
             if load_id is None:
-                return history.listed(session, {}, limit=1, before=None)[0]
+                return vars(history.listed(session, {}, limit=1, before=None)[0])
             found = history.get(session, load_id)
             assert found is not None
-            return found
+            return vars(found)
 
     def loads(self) -> int:
         return int(self.scalar("SELECT count(*) FROM loads"))

@@ -48,6 +48,9 @@ KNOWN_BY = {
     "jinja2": {"dashboard/pages.py"},
 }
 MOST_LINES = 350
+MOST_PARAMETERS = 7  # of a function or a constructor; `self` counts
+DECLARATIONS = {"Setting", "Settings", "Operation"}  # one field for each fact, most of them with a default
+STILL_TOO_WIDE = ("ingest/objects.py", "ingest/rejects.py", "ingest/rows.py", "ingest/staging.py")
 
 
 def imports(path: Path) -> set[str]:
@@ -148,6 +151,54 @@ def test_a_module_has_one_name_everywhere(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_can_be_read_at_a_sitting(module: str) -> None:
     assert len((PACKAGE / module).read_text().splitlines()) <= MOST_LINES
+
+
+def parameters(function: ast.FunctionDef) -> int:
+    given = function.args
+    return len([*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, [given.vararg, given.kwarg])])
+
+
+def fields(dataclass: ast.ClassDef) -> int:
+    """How many parameters the constructor has that is made of a dataclass. A record, which only holds what it is made
+    of, counts as none: it is filled from a row or a document that has as many members."""
+    methods = [node for node in dataclass.body if isinstance(node, ast.FunctionDef)]
+    decorators = [{ast.unparse(decorator) for decorator in node.decorator_list} for node in methods]
+    if dataclass.name in DECLARATIONS or all(names & {"property", "classmethod"} for names in decorators):
+        return 0
+    given = [
+        node
+        for node in dataclass.body
+        if isinstance(node, ast.AnnAssign)
+        and not ast.unparse(node.target).startswith("_")
+        and "ClassVar" not in ast.unparse(node.annotation)
+    ]
+    return 1 + len(given)
+
+
+def too_wide(tree: ast.Module) -> list[str]:
+    """The functions and constructors with more parameters than anybody can keep in mind."""
+    nodes = list(ast.walk(tree))
+    functions = [(node.name, parameters(node)) for node in nodes if isinstance(node, ast.FunctionDef)]
+    constructors = [
+        (node.name, fields(node))
+        for node in nodes
+        if isinstance(node, ast.ClassDef)
+        and any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+    ]
+    return [name for name, count in (*functions, *constructors) if count > MOST_PARAMETERS]
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in STILL_TOO_WIDE])
+def test_no_function_or_constructor_has_too_many_parameters(module: str) -> None:
+    assert too_wide(ast.parse((PACKAGE / module).read_text())) == []
+
+
+def test_too_many_parameters_are_seen() -> None:
+    seven = ", ".join(f"p{n}: int" for n in range(7))
+    members = "; ".join(f"p{n}: int" for n in range(7))
+    wide = f"class A:\n def __init__(self, {seven}): ...\n@dataclass\nclass B:\n {members}\n def work(self): ...\n"
+    assert too_wide(ast.parse(wide)) == ["__init__", "B"]
+    assert too_wide(ast.parse(wide.replace("p6: int", ""))) == []
 
 
 def test_a_cold_start_of_the_api_loads_only_what_it_needs() -> None:

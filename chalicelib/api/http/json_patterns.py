@@ -40,4 +40,3 @@ INSTANT = (
 BLANK = f"^{_WHITE}*$"
 TEXT = rf"^[^\0]*[^\0{_WHITE_CHARACTERS}][^\0]*$"
 FILE_NAME = r"^[^\x00-\x1f\x7f-\x9f/\\]+\.csv(?:\.gz)?$"
-RESTORE_POINT = rf"^[0-9]{{4}}{_MONTH}{_DAY}T{_HOUR}{_SIXTY}{_SIXTY}\.[0-9]{{6}}Z$"

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chalicelib.api.http import json_patterns
-from chalicelib.core import correlation
+from chalicelib.core import correlation, restore_point_names
 from chalicelib.core.datasets import DATASETS
 
 Json = dict[str, Any]
@@ -55,9 +54,9 @@ LOAD_ID: Json = {
 }
 RESTORE_POINT: Json = {
     "type": "string",
-    "pattern": json_patterns.RESTORE_POINT,
+    "pattern": restore_point_names.PATTERN,
     "description": "a UTC time: every change committed before it is in the backup",
-    "examples": ["20210727T160208.123456Z"],
+    "examples": [restore_point_names.EXAMPLE],
 }
 CORRELATION_ID: Json = {"type": "string", "pattern": f"^{correlation.PATTERN}$", "examples": ["import-2021-07-27"]}
 A_TIME = text(TIME, format="date-time")

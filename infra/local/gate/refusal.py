@@ -3,8 +3,6 @@
 import json
 from xml.sax.saxutils import escape
 
-Headers = list[tuple[bytes, bytes]]
-
 
 class Refused(Exception):
     """A request that is not let in. `code` and `message` are those of AWS, if AWS has them."""

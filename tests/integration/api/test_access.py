@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from chalice.test import Client
@@ -112,10 +113,10 @@ def test_a_revoked_token_is_refused_from_the_next_request_on(guarded: Api) -> No
 
 def test_no_secret_is_stored_or_listed(database: Database) -> None:
     with database.session() as session:
-        made = tokens.administer(session, {"action": "create", "role": "writer", "note": "import"})
+        made: Any = tokens.administer(session, {"action": "create", "role": "writer", "note": "import"})
         secret = made["token"].split("_", 2)[2]
         assert secret not in str(session.run("SELECT t::text FROM tokens t"))
-        shown = tokens.administer(session, {"action": "list"})
+        shown: Any = tokens.administer(session, {"action": "list"})
         assert secret not in json.dumps(shown)
         assert {"role": "writer", "note": "import", "revoked_at": None}.items() <= shown[0].items()
 

@@ -52,7 +52,7 @@ def test_every_example_works(api: Api, database: Database, s3: S3) -> None:
 
 
 def test_the_newest_backup_is_listed_without_a_cursor(api: Api, database: Database, s3: S3) -> None:
-    point = run_backup(database, s3.storage, retention=RETENTION)["restore_point"]
+    point = run_backup(database, s3.storage, retention=RETENTION).restore_point
     assert [backup["restore_point"] for backup in api.get("/backups").body["backups"]] == [point]
 
 

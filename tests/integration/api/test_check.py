@@ -107,9 +107,9 @@ def test_it_reports_what_the_load_of_the_same_file_then_does(
     assert load["status"] == "succeeded"
     assert counts(load) == tuple(vars(told.counts)[name] for name in NAMES)
     with landing.database.session() as session:
-        found = history.rejected(session, load["id"])
+        found = history.reject_counts(session, load["id"])
     assert found is not None
-    assert found["reasons"] == told.reasons
+    assert found.reasons == told.reasons
     records = landing.rejects(load)
     assert told.rejects == [{name: record[name] for name in SHOWN} for record in records[:limit]]
     assert len(records) == told.counts.rejected <= sum(reason["count"] for reason in told.reasons)

@@ -196,7 +196,7 @@ def test_postgres_takes_every_kind(landing: Landing) -> None:
     body = b'1,"a\0"\n\xff\xfe\n3,x"\n' + "2,\U0001f600\ufffd".encode() + b"\n4," + b"x" * 10_001 + b'\n"1,\n'
     load = landing.upload("jobs.csv", body)
     with landing.database.session() as session:
-        found = history.rejected(session, load["id"])
+        found = history.reject_counts(session, load["id"])
     assert found is not None
-    assert sum(reason["count"] for reason in found["reasons"]) >= load["rejected"] == 5
-    assert json.dumps(found["reasons"]).isascii()
+    assert sum(reason["count"] for reason in found.reasons) >= load["rejected"] == 5
+    assert json.dumps(found.reasons).isascii()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from chalicelib.backups import manifest
-from chalicelib.backups.run import run_backup
-from chalicelib.backups.verify import verify
+from chalicelib.backups.run import BackupRun, run_backup
+from chalicelib.backups.verify import verify_point
 from chalicelib.cloud.database import Database, Session, SupportsWrite
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.errors import DatabaseUnavailable, StorageUnavailable
@@ -40,7 +40,7 @@ def change(database: Database) -> None:
         session.run("UPDATE jobs SET job = job || '+'")
 
 
-def back_up(database: Database, storage: Storage, at: datetime) -> dict[str, Any]:
+def back_up(database: Database, storage: Storage, at: datetime) -> BackupRun:
     return run_backup(database, storage, retention=MONTH, now=lambda: at)
 
 
@@ -49,9 +49,10 @@ def sound(storage: Storage, known: Collection[str] = ()) -> list[str]:
     found = []
     for name in manifest.names(storage.backup):
         if storage.backup.exists(manifest.manifest_key(name)):
-            report = verify(storage.backup, name) if name not in known else {"faults": [], "tables": {}}
-            assert not report["faults"]
-            assert not [fault for table in report["tables"].values() for fault in table["faults"]]
+            if name not in known:
+                report = verify_point(storage.backup, name)
+                assert not report.faults
+                assert not [fault for table in report.tables.values() for fault in table.faults]
             found.append(name)
     return found
 
@@ -102,7 +103,7 @@ def test_storage_that_fails_at_any_request(database: Database, s3: S3, for_good:
         assert len(after) - len(before) <= int(stored and (for_good or expiring)), request
         assert set(before) <= set(after)
         assert s3.uploads() == [] or for_good  # nobody could abort it: the bucket's lifecycle rule does
-        assert back_up(database, s3.storage, at + timedelta(minutes=3))["outcome"] in ("created", "unchanged")
+        assert back_up(database, s3.storage, at + timedelta(minutes=3)).outcome in ("created", "unchanged")
 
 
 def test_a_process_killed_at_any_request(database: Database, s3: S3) -> None:
@@ -118,7 +119,7 @@ def test_a_process_killed_at_any_request(database: Database, s3: S3) -> None:
         after = sound(s3.storage, before)
         assert set(before) <= set(after)
         again = back_up(database, s3.storage, at + timedelta(minutes=3))
-        assert again["outcome"] == ("created" if len(after) == len(before) else "unchanged")
+        assert again.outcome == ("created" if len(after) == len(before) else "unchanged")
 
 
 class Doomed(Session):
@@ -181,7 +182,7 @@ def test_a_connection_killed_at_any_statement(database: Database, database_url: 
         finally:
             doomed.close()
         assert s3.uploads() == []
-        assert back_up(database, s3.storage, NOW + timedelta(hours=at, minutes=3))["restore_point"]
+        assert back_up(database, s3.storage, NOW + timedelta(hours=at, minutes=3)).restore_point
     # Only the last statement, which gives the advisory lock back, may fail unnoticed.
     assert survived >= doomed.seen > 15
-    assert first["restore_point"] in sound(s3.storage)
+    assert first.restore_point in sound(s3.storage)

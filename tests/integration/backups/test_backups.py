@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ import avro.io
 import pytest
 
 from chalicelib.backups import manifest
-from chalicelib.backups.run import LOCK, run_backup
+from chalicelib.backups.run import LOCK, BackupRun, run_backup
 from chalicelib.backups.snapshot import blocks, snapshot
 from chalicelib.cloud.database import Database
 from chalicelib.cloud.storage import Storage
@@ -29,12 +30,12 @@ MONTH = timedelta(days=30)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ALL = tuple(DATASETS.values())
 EMPLOYEES = DATASETS["hired_employees"]
-Backup = Callable[..., dict[str, Any]]
+Backup = Callable[..., Any]
 
 
 @pytest.fixture
 def backup(database: Database, storage: Storage) -> Backup:
-    def run(at: datetime = NOW, retention: timedelta = MONTH) -> dict[str, Any]:
+    def run(at: datetime = NOW, retention: timedelta = MONTH) -> BackupRun:
         return run_backup(database, storage, retention=retention, now=lambda: at)
 
     return run
@@ -79,12 +80,12 @@ def micros(at: datetime) -> int:
 
 def test_an_empty_database_gives_a_restore_point_of_empty_files(backup: Backup, storage: Storage, s3: S3) -> None:
     result = backup()
-    assert (result["outcome"], result["restore_point"]) == ("created", "20210727T160208.123456Z")
-    assert {name: table["rows"] for name, table in result["tables"].items()} == dict.fromkeys(DATASETS, 0)
+    assert (result.outcome, result.restore_point) == ("created", "20210727T160208.123456Z")
+    assert {name: table.rows for name, table in result.tables.items()} == dict.fromkeys(DATASETS, 0)
     for table in DATASETS:
-        assert read_by_others(storage, result["restore_point"], table) == []
+        assert read_by_others(storage, result.restore_point, table) == []
     assert s3.written()[-1].endswith("manifest.json")
-    assert json.loads(json.dumps(result)) == result
+    assert json.loads(json.dumps(asdict(result))) == asdict(result)
 
 
 NASTY = [
@@ -103,7 +104,7 @@ def test_every_row_survives_exactly(database: Database, storage: Storage, backup
         for id_, name, at in NASTY:
             session.run("INSERT INTO hired_employees VALUES (:id, :name, :at, 1, 1)", id=id_, name=name, at=at)
         session.run("INSERT INTO departments VALUES (2147483647, 'last')")
-    point = backup()["restore_point"]
+    point = backup().restore_point
     expected = [(*row, 1, 1) for row in NASTY]
     assert read_by_others(storage, point, "hired_employees") == expected
     assert stored(storage, point, "hired_employees") == [(a, b, micros(at), c, d) for a, b, at, c, d in expected]
@@ -124,9 +125,9 @@ def test_tables_of_many_pages_with_holes_lose_no_row(database: Database, storage
         kept = session.run(
             "SELECT id, name, (extract(epoch FROM datetime) * 1000000)::bigint, 1, 1 FROM hired_employees ORDER BY id"
         )
-    found = stored(storage, result["restore_point"], "hired_employees")
+    found = stored(storage, result.restore_point, "hired_employees")
     assert sorted(found) == [tuple(row) for row in kept]
-    assert result["tables"]["hired_employees"]["rows"] == len(kept)
+    assert result.tables["hired_employees"].rows == len(kept)
 
 
 def test_memory_is_bounded_where_the_text_of_a_few_pages_is_huge(database: Database) -> None:
@@ -147,8 +148,8 @@ def test_memory_is_bounded_where_the_text_of_a_few_pages_is_huge(database: Datab
 def test_the_manifest_tells_rows_bytes_and_checksums(database: Database, storage: Storage, backup: Backup) -> None:
     parents(database)
     result = backup()
-    found = manifest.get(storage.backup, result["restore_point"])
-    assert found.summary()["tables"] == result["tables"]
+    found = manifest.get(storage.backup, result.restore_point)
+    assert found.summary().tables == result.tables
     assert found.schema_version == avro_files.fingerprint(ALL)
     for name, table in found.tables.items():
         body = storage.backup.get(manifest.key(found.restore_point, name))
@@ -160,8 +161,8 @@ def test_nothing_changed_writes_nothing(database: Database, s3: S3, backup: Back
     first = backup()
     s3.calls.clear()
     second = backup(NOW + timedelta(minutes=3))
-    assert (second["outcome"], second["restore_point"]) == ("unchanged", first["restore_point"])
-    assert second["tables"] == first["tables"]
+    assert (second.outcome, second.restore_point) == ("unchanged", first.restore_point)
+    assert second.tables == first.tables
     assert s3.written() == []
 
 
@@ -172,10 +173,10 @@ def test_two_backups_around_a_change_hold_before_and_after(
     before = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
     after = backup()  # the clock stood still: the name is later all the same
-    assert after["outcome"] == "created"
-    assert after["restore_point"] > before["restore_point"]
-    assert stored(storage, before["restore_point"], "jobs") == [(1, "Lawyer")]
-    assert stored(storage, after["restore_point"], "jobs") == [(1, "Judge")]
+    assert after.outcome == "created"
+    assert after.restore_point > before.restore_point
+    assert stored(storage, before.restore_point, "jobs") == [(1, "Lawyer")]
+    assert stored(storage, after.restore_point, "jobs") == [(1, "Judge")]
 
 
 def test_a_change_committed_a_moment_ago_is_never_missed(
@@ -185,8 +186,8 @@ def test_a_change_committed_a_moment_ago_is_never_missed(
         for number in range(1, 21):
             sql(writer, f"INSERT INTO jobs VALUES ({number}, 'job')")
             result = backup()
-            assert result["outcome"] == "created"
-            assert result["tables"]["jobs"]["rows"] == number
+            assert result.outcome == "created"
+            assert result.tables["jobs"].rows == number
 
 
 @pytest.mark.parametrize(
@@ -196,31 +197,31 @@ def test_every_kind_of_change_is_noticed(database: Database, backup: Backup, cha
     parents(database)
     backup()
     sql(database, change)
-    assert backup()["outcome"] == "created"
-    assert backup()["outcome"] == "unchanged"
+    assert backup().outcome == "created"
+    assert backup().outcome == "unchanged"
 
 
 def test_another_database_with_equal_versions_is_not_unchanged(storage: Storage, backup: Backup) -> None:
-    first = backup()["restore_point"]
+    first = backup().restore_point
     found = json.loads(storage.backup.get(manifest.manifest_key(first)))
     found["origin"] = "elsewhere"
     storage.backup.put(manifest.manifest_key(first), json.dumps(found).encode(), "application/json")
-    assert backup()["outcome"] == "created"
+    assert backup().outcome == "created"
 
 
 def test_a_restore_point_that_lost_a_file_is_followed_by_a_whole_one(storage: Storage, backup: Backup) -> None:
-    storage.backup.delete(manifest.key(backup()["restore_point"], "jobs"))
-    assert backup()["outcome"] == "created"
+    storage.backup.delete(manifest.key(backup().restore_point, "jobs"))
+    assert backup().outcome == "created"
 
 
 def test_one_backup_at_a_time(database_url: str, s3: S3, backup: Backup) -> None:
     with another(database_url) as other, other.session() as session:
         session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
         nothing = {"tables": {}, "checked": [], "seconds": 0.0, "deleted": []}
-        assert backup() == {"outcome": "busy", "restore_point": None, **nothing}
+        assert asdict(backup()) == {"outcome": "busy", "restore_point": None, **nothing}
         assert s3.calls == []
         session.run("SELECT pg_advisory_unlock_all()")
-        assert backup()["outcome"] == "created"
+        assert backup().outcome == "created"
 
 
 def test_truncate_waits_for_the_snapshot(database: Database, database_url: str) -> None:
@@ -247,10 +248,10 @@ def large(database: Database) -> None:
 def test_large_tables_are_uploaded_in_parts(database: Database, storage: Storage, s3: S3, backup: Backup) -> None:
     large(database)
     result = backup()
-    assert ("CompleteMultipartUpload", manifest.key(result["restore_point"], "hired_employees")) in s3.calls
-    assert len(stored(storage, result["restore_point"], "hired_employees")) == 1800
-    body = storage.backup.get(manifest.key(result["restore_point"], "hired_employees"))
-    assert hashlib.sha256(body).hexdigest() == result["tables"]["hired_employees"]["sha256"]
+    assert ("CompleteMultipartUpload", manifest.key(result.restore_point, "hired_employees")) in s3.calls
+    assert len(stored(storage, result.restore_point, "hired_employees")) == 1800
+    body = storage.backup.get(manifest.key(result.restore_point, "hired_employees"))
+    assert hashlib.sha256(body).hexdigest() == result.tables["hired_employees"].sha256
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,7 @@ def test_what_is_not_stored_as_it_was_written_is_no_restore_point(
     spoiled = []
 
     def spoil(asked: str, key: str) -> None:
-        if asked == operation and key.endswith(name.partition(" ")[0]) and first["restore_point"] not in key:
+        if asked == operation and key.endswith(name.partition(" ")[0]) and first.restore_point not in key:
             s3.before = None
             spoiled.append(key)
             body = s3.client.get_object(Bucket=BACKUP, Key=key)["Body"].read()
@@ -277,14 +278,14 @@ def test_what_is_not_stored_as_it_was_written_is_no_restore_point(
     with pytest.raises(StorageUnavailable, match="not stored as it was written"):
         backup(NOW + timedelta(minutes=3))
     assert len(spoiled) == 1
-    assert set(s3.storage.backup.folders(manifest.ROOT)) == {first["restore_point"]}
-    assert backup(NOW + timedelta(minutes=6))["outcome"] == "created"
+    assert set(s3.storage.backup.folders(manifest.ROOT)) == {first.restore_point}
+    assert backup(NOW + timedelta(minutes=6)).outcome == "created"
 
 
 def test_the_result_says_what_was_checked(backup: Backup) -> None:
     expected = [*(f"{table}.avro" for table in DATASETS), "manifest.json"]
-    assert backup()["checked"] == expected
-    assert backup()["checked"] == expected  # unchanged: the sizes of what is there were compared
+    assert backup().checked == expected
+    assert backup().checked == expected  # unchanged: the sizes of what is there were compared
 
 
 @pytest.mark.parametrize("what", ["UploadPart", "CompleteMultipartUpload", "jobs.avro", "manifest.json"])
@@ -300,7 +301,7 @@ def test_storage_that_breaks_midway_leaves_nothing(database: Database, s3: S3, b
         backup()
     s3.before = None
     assert (s3.keys(), s3.uploads()) == ([], [])
-    assert backup()["outcome"] == "created"
+    assert backup().outcome == "created"
 
 
 def test_a_database_that_goes_away_midway_leaves_nothing(
@@ -319,7 +320,7 @@ def test_a_database_that_goes_away_midway_leaves_nothing(
             backup()
     assert (s3.keys(), s3.uploads()) == ([], [])
     s3.before = None
-    assert backup()["outcome"] == "created"
+    assert backup().outcome == "created"
 
 
 class Killed(BaseException):
@@ -342,10 +343,10 @@ def test_a_crash_midway_leaves_no_restore_point(database: Database, storage: Sto
     assert len(manifest.names(storage.backup)) == 2
     newest = manifest.newest(storage.backup)
     assert newest is not None
-    assert newest.restore_point == first["restore_point"]
-    assert backup(NOW + timedelta(minutes=6))["outcome"] == "created"
+    assert newest.restore_point == first.restore_point
+    assert backup(NOW + timedelta(minutes=6)).outcome == "created"
     swept = backup(NOW + timedelta(hours=25))
-    assert swept["deleted"] == ["20210727T160508.123456Z"]
+    assert swept.deleted == ["20210727T160508.123456Z"]
 
 
 def test_backups_go_on_beside_stray_folders_and_restore_points_ahead_of_the_clock(
@@ -355,26 +356,26 @@ def test_backups_go_on_beside_stray_folders_and_restore_points_ahead_of_the_cloc
     for name in ("20991231T000000.000000Z", "99991231T235959.999999Z"):
         storage.backup.put(f"backups/{name}/jobs.avro", b"stray", "text/plain")
     storage.backup.put("backups/manifest.json", b"{}", "application/json")
-    wrong = backup(NOW + timedelta(days=400))["restore_point"]  # under a clock that is ahead
+    wrong = backup(NOW + timedelta(days=400)).restore_point  # under a clock that is ahead
     assert wrong == "20220831T160208.123456Z"
     found = backup()
-    assert (found["outcome"], found["restore_point"]) == ("created", "20210727T160208.123456Z")
-    assert backup(NOW + timedelta(minutes=3))["outcome"] == "unchanged"
+    assert (found.outcome, found.restore_point) == ("created", "20210727T160208.123456Z")
+    assert backup(NOW + timedelta(minutes=3)).outcome == "unchanged"
     sql(database, "UPDATE jobs SET job = 'Judge'")
     found = backup(NOW + timedelta(days=40))
-    assert (found["outcome"], found["deleted"]) == ("created", ["20210727T160208.123456Z"])
+    assert (found.outcome, found.deleted) == ("created", ["20210727T160208.123456Z"])
     assert stored(storage, wrong, "jobs") == [(1, "Lawyer")]
     assert manifest.get(storage.backup, wrong).restore_point == wrong
 
 
 def test_retention_never_drops_the_newest_complete_one(database: Database, storage: Storage, backup: Backup) -> None:
     parents(database)
-    old = [backup(NOW)["restore_point"]]
+    old = [backup(NOW).restore_point]
     sql(database, "UPDATE jobs SET job = 'Judge'")
-    newest = backup(NOW + timedelta(minutes=3))["restore_point"]
-    assert backup(NOW + timedelta(days=29))["deleted"] == []
+    newest = backup(NOW + timedelta(minutes=3)).restore_point
+    assert backup(NOW + timedelta(days=29)).deleted == []
     result = backup(NOW + timedelta(days=90))
-    assert (result["outcome"], result["deleted"]) == ("unchanged", old)
+    assert (result.outcome, result.deleted) == ("unchanged", old)
     assert manifest.names(storage.backup) == [newest]
     assert stored(storage, newest, "jobs") == [(1, "Judge")]
 
@@ -404,7 +405,7 @@ def test_every_parent_is_in_the_same_restore_point_while_writers_write(
     for writer in writers:
         writer.start()
     try:
-        points = [backup()["restore_point"] for _ in range(12)]
+        points = [backup().restore_point for _ in range(12)]
     finally:
         stop.set()
         for writer in writers:

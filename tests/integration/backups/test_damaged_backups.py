@@ -75,7 +75,7 @@ def swapped_order(landing: Landing, data: bytes) -> Row:
     stored = landing.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
     event["Records"][0]["s3"]["object"] |= {"versionId": stored["VersionId"], "eTag": stored["ETag"]}
     landing.deliver(event)
-    return landing.load(answer["load_id"])
+    return landing.load(answer.load_id)
 
 
 def is_untouched(landing: Landing) -> bool:

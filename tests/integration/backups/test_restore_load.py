@@ -7,7 +7,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from chalicelib.backups.restore import order_restore
+from chalicelib.backups.restore import RestoreOrder, order_restore
 from chalicelib.backups.run import run_backup
 from chalicelib.core.datasets import DATASETS
 from tests.integration.landing import Landing, Row, counts
@@ -27,13 +27,13 @@ def filled(landing: Landing) -> Landing:
 
 
 def back_up(landing: Landing) -> str:
-    return str(run_backup(landing.database, landing.s3.storage, retention=timedelta(days=30))["restore_point"])
+    return str(run_backup(landing.database, landing.s3.storage, retention=timedelta(days=30)).restore_point)
 
 
-def order(landing: Landing, name: str, restore_point: str | None = None) -> tuple[Row, Row]:
+def order(landing: Landing, name: str, restore_point: str | None = None) -> tuple[RestoreOrder, Row]:
     """The order's answer and the event of the copy."""
     answer = order_restore(landing.database, landing.s3.storage, DATASETS[name], restore_point)
-    key = f"restores/{answer['load_id']}/{name}.avro"
+    key = f"restores/{answer.load_id}/{name}.avro"
     head = landing.s3.client.head_object(Bucket=LANDING, Key=key)
     item = {"key": key, "versionId": head["VersionId"], "eTag": head["ETag"], "sequencer": "0A"}
     return answer, {"Records": [{"s3": {"bucket": {"name": LANDING}, "object": item}}]}
@@ -42,7 +42,7 @@ def order(landing: Landing, name: str, restore_point: str | None = None) -> tupl
 def restore(landing: Landing, name: str, restore_point: str | None = None) -> Row:
     answer, event = order(landing, name, restore_point)
     landing.deliver(event)
-    return landing.load(answer["load_id"])
+    return landing.load(answer.load_id)
 
 
 def run(landing: Landing, sql: str) -> None:
@@ -99,18 +99,18 @@ def test_the_copy_delivered_twice_is_one_load(filled: Landing) -> None:
     for _ in range(2):
         filled.deliver(event)
     assert filled.loads() == loads + 1
-    assert filled.load(answer["load_id"])["attempts"] == 1
+    assert filled.load(answer.load_id)["attempts"] == 1
 
 
 def test_an_order_given_up_stays_given_up_when_its_object_comes_all_the_same(filled: Landing) -> None:
     back_up(filled)
     answer, event = order(filled, "departments")
-    run(filled, f"UPDATE loads SET status = 'failed' WHERE id = {answer['load_id']}; DELETE FROM hired_employees")
+    run(filled, f"UPDATE loads SET status = 'failed' WHERE id = {answer.load_id}; DELETE FROM hired_employees")
     run(filled, "DELETE FROM departments")
     before = filled.loads()
     filled.deliver(event)
     assert filled.loads() == before
-    assert filled.load(answer["load_id"])["status"] == "failed"
+    assert filled.load(answer.load_id)["status"] == "failed"
     assert filled.scalar("SELECT count(*) FROM departments") == 0
 
 

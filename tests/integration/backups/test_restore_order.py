@@ -25,7 +25,7 @@ def backed_up(database: Database, storage: Storage, job: str) -> str:
         session.run("DELETE FROM jobs")
         session.run("INSERT INTO jobs VALUES (1, :job)", job=job)
     result = run_backup(database, storage, retention=timedelta(days=30), now=lambda: NOW)
-    return str(result["restore_point"])
+    return str(result.restore_point)
 
 
 def load(database: Database, load_id: int) -> dict[str, Any]:
@@ -43,8 +43,8 @@ def test_the_newest_backup_is_copied_for_a_queued_load(database: Database, stora
     backed_up(database, storage, "Lawyer")
     newest = backed_up(database, storage, "Judge")
     ordered = order_restore(database, storage, JOBS)
-    load_id = ordered["load_id"]
-    assert ordered == {"load_id": load_id, "restore_point": newest, "status_url": f"/loads/{load_id}"}
+    load_id = ordered.load_id
+    assert vars(ordered) == {"load_id": load_id, "restore_point": newest, "status_url": f"/loads/{load_id}"}
     key = f"restores/{load_id}/jobs.avro"
     body = storage.landing.get(key)
     assert body == storage.backup.get(manifest.key(newest, "jobs"))
@@ -58,8 +58,8 @@ def test_an_older_restore_point_is_copied_by_name(database: Database, storage: S
     older = backed_up(database, storage, "Lawyer")
     backed_up(database, storage, "Judge")
     ordered = order_restore(database, storage, JOBS, older)
-    assert ordered["restore_point"] == older
-    copied = storage.landing.get(f"restores/{ordered['load_id']}/jobs.avro")
+    assert ordered.restore_point == older
+    copied = storage.landing.get(f"restores/{ordered.load_id}/jobs.avro")
     assert copied == storage.backup.get(manifest.key(older, "jobs"))
 
 
@@ -123,4 +123,4 @@ def test_a_copy_that_fails_fails_the_load_and_may_be_tried_again(database: Datab
     again = order_restore(database, storage, JOBS)
     [first, second] = loads(database)
     assert (first["status"], bool(first["error"])) == ("failed", True)
-    assert (second["id"], second["status"]) == (again["load_id"], "queued")
+    assert (second["id"], second["status"]) == (again.load_id, "queued")

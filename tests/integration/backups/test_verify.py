@@ -13,9 +13,10 @@ import pytest
 from chalicelib.backups import manifest
 from chalicelib.backups.restore import order_restore
 from chalicelib.backups.run import run_backup
-from chalicelib.backups.verify import verify
+from chalicelib.backups.verify import PointReport, verify_point
 from chalicelib.cloud.database import Database
 from chalicelib.cloud.storage import Storage
+from chalicelib.core import restore_point_names
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, StorageUnavailable
 from chalicelib.formats import avro
@@ -39,12 +40,12 @@ def point(database: Database, storage: Storage) -> str:
 
 
 def back_up(database: Database, storage: Storage, at: datetime = NOW) -> str:
-    return str(run_backup(database, storage, retention=timedelta(days=30), now=lambda: at)["restore_point"])
+    return str(run_backup(database, storage, retention=timedelta(days=30), now=lambda: at).restore_point)
 
 
-def faults(report: dict[str, Any]) -> list[str]:
-    found = [f"{name}: {fault}" for name, table in report["tables"].items() for fault in table["faults"]]
-    return [*report["faults"], *found]
+def faults(report: PointReport) -> list[str]:
+    found = [f"{name}: {fault}" for name, table in report.tables.items() for fault in table.faults]
+    return [*report.faults, *found]
 
 
 def rewrite(storage: Storage, point: str, table: str, content: list[tuple[Any, ...]], **changes: Any) -> None:
@@ -69,41 +70,41 @@ def employee(row_id: int, department: int = 1, job: int = 1) -> tuple[Any, ...]:
 
 
 def test_a_sound_restore_point_passes(storage: Storage, point: str) -> None:
-    report = verify(storage.backup)
-    assert (report["restore_point"], faults(report), report["older"]) == (point, [], None)
+    report = verify_point(storage.backup)
+    assert (report.restore_point, faults(report), report.older) == (point, [], None)
     expected = manifest.get(storage.backup, point).tables
-    assert {n: (t["rows"], t["bytes"]) for n, t in report["tables"].items()} == {
+    assert {n: (t.rows, t.bytes) for n, t in report.tables.items()} == {
         n: (t.rows, t.bytes) for n, t in expected.items()
     }
-    assert report["tables"]["hired_employees"]["rows"] == 9000
-    assert json.loads(json.dumps(report)) == report
+    assert report.tables["hired_employees"].rows == 9000
+    assert json.loads(json.dumps(asdict(report))) == asdict(report)
 
 
 def verified(storage: Storage) -> list[str]:
     """The restore points that are listed as verified."""
-    return list(manifest.verified(storage.backup, manifest.page(storage.backup, 10)[0]))
+    return list(manifest.verification_times(storage.backup, manifest.page(storage.backup, 10)[0]))
 
 
 def test_a_sound_restore_point_is_marked_until_it_is_found_faulty(storage: Storage, point: str) -> None:
     assert verified(storage) == []
-    verify(storage.backup, now=lambda: NOW)
+    verify_point(storage.backup, now=lambda: NOW)
     mark = json.loads(storage.backup.get(manifest.verified_key(point)))
     assert mark == {"restore_point": point, "verified_at": "2021-07-27T16:02:08.123456Z"}
     assert verified(storage) == [point]
     jobs = storage.backup.get(manifest.key(point, "jobs"))
     storage.backup.put(manifest.key(point, "jobs"), jobs + b"x", avro.CONTENT_TYPE)
-    assert faults(verify(storage.backup))
+    assert faults(verify_point(storage.backup))
     assert verified(storage) == []
     storage.backup.put(manifest.key(point, "jobs"), jobs, avro.CONTENT_TYPE)
-    verify(storage.backup)
+    verify_point(storage.backup)
     assert verified(storage) == [point]
     edit(storage, point, lambda document: document.update(format=2))
-    assert faults(verify(storage.backup))
+    assert faults(verify_point(storage.backup))
     assert not storage.backup.exists(manifest.verified_key(point))
 
 
 def test_a_mark_stays_where_storage_is_away(s3: S3, storage: Storage, point: str) -> None:
-    verify(storage.backup)
+    verify_point(storage.backup)
 
     def away(operation: str, key: str) -> None:
         if key.endswith("jobs.avro"):
@@ -111,7 +112,7 @@ def test_a_mark_stays_where_storage_is_away(s3: S3, storage: Storage, point: str
 
     s3.before = away
     with pytest.raises(StorageUnavailable):
-        verify(storage.backup)
+        verify_point(storage.backup)
     s3.before = None
     assert verified(storage) == [point]
 
@@ -119,10 +120,10 @@ def test_a_mark_stays_where_storage_is_away(s3: S3, storage: Storage, point: str
 def test_a_mark_changes_nothing_for_who_backs_up_restores_or_deletes(
     database: Database, storage: Storage, s3: S3, point: str
 ) -> None:
-    verify(storage.backup)
+    verify_point(storage.backup)
     assert back_up(database, storage, NOW + timedelta(hours=1)) == point  # unchanged
     assert manifest.newest(storage.backup) == manifest.get(storage.backup, point)
-    assert order_restore(database, storage, DATASETS["jobs"])["restore_point"] == point
+    assert order_restore(database, storage, DATASETS["jobs"]).restore_point == point
     with database.session() as session:
         session.run("UPDATE jobs SET job = 'Judge'")
     newer = back_up(database, storage, NOW + timedelta(days=31))
@@ -133,11 +134,11 @@ def test_a_mark_changes_nothing_for_who_backs_up_restores_or_deletes(
 
 def test_a_folder_with_nothing_but_a_mark_is_no_restore_point_and_goes(database: Database, storage: Storage) -> None:
     """As a verification leaves one that ends after the restore point has expired."""
-    left = manifest.name_after(None, NOW - timedelta(days=2))
+    left = restore_point_names.name_after(None, NOW - timedelta(days=2))
     storage.backup.put(manifest.verified_key(left), b"{}", "application/json")
     assert manifest.newest(storage.backup) is None
     with pytest.raises(NotFound, match="no backup yet"):
-        verify(storage.backup)
+        verify_point(storage.backup)
     assert manifest.names(storage.backup) == [left]
     assert manifest.names(storage.backup) != [back_up(database, storage)]
     assert left not in manifest.names(storage.backup)
@@ -145,7 +146,7 @@ def test_a_folder_with_nothing_but_a_mark_is_no_restore_point_and_goes(database:
 
 def test_an_empty_database_passes(database: Database, storage: Storage) -> None:
     back_up(database, storage)
-    assert faults(verify(storage.backup)) == []
+    assert faults(verify_point(storage.backup)) == []
 
 
 @pytest.mark.parametrize("table", DATASETS)
@@ -156,21 +157,21 @@ def test_every_byte_counts(s3: S3, storage: Storage, point: str, table: str) -> 
     for at in range(0, len(whole), step):
         changed = whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :]
         storage.backup.put(key, changed, avro.CONTENT_TYPE)
-        assert f"{table}: does not have the checksum of the manifest" in faults(verify(storage.backup)), at
+        assert f"{table}: does not have the checksum of the manifest" in faults(verify_point(storage.backup)), at
     storage.backup.put(key, whole[:-1], avro.CONTENT_TYPE)
-    assert faults(verify(storage.backup)) == [
+    assert faults(verify_point(storage.backup)) == [
         f"{table}: the Avro file is cut short",
         f"{table}: has {len(whole) - 1} bytes, the manifest says {len(whole)}",
         f"{table}: does not have the checksum of the manifest",
     ]
     s3.client.delete_object(Bucket=BACKUP, Key=key)
-    assert faults(verify(storage.backup)) == [f"{table}: the file is gone"]
+    assert faults(verify_point(storage.backup)) == [f"{table}: the file is gone"]
 
 
 def test_a_file_of_another_table_is_named(storage: Storage, point: str) -> None:
     body = storage.backup.get(manifest.key(point, "jobs"))
     storage.backup.put(manifest.key(point, "departments"), body, avro.CONTENT_TYPE)
-    assert faults(verify(storage.backup))[0] == (
+    assert faults(verify_point(storage.backup))[0] == (
         "departments: the Avro schema is not that of departments (id int, department string)"
     )
 
@@ -178,7 +179,7 @@ def test_a_file_of_another_table_is_named(storage: Storage, point: str) -> None:
 def test_ids_are_unique_and_parents_are_in_the_snapshot(storage: Storage, point: str) -> None:
     rows = [employee(1), employee(7), employee(2, department=3), employee(7, job=9), employee(8, 4, 2), employee(1)]
     rewrite(storage, point, "hired_employees", rows)
-    assert faults(verify(storage.backup)) == [
+    assert faults(verify_point(storage.backup)) == [
         "hired_employees: id 1 occurs more than once",
         "hired_employees: id 7 occurs more than once",
         "hired_employees: department_id 3 is not in the snapshot's departments",
@@ -190,57 +191,57 @@ def test_ids_are_unique_and_parents_are_in_the_snapshot(storage: Storage, point:
 
 def test_many_faults_of_a_kind_are_counted(storage: Storage, point: str) -> None:
     rewrite(storage, point, "hired_employees", [employee(i, job=i) for i in range(2, 30)])
-    found = faults(verify(storage.backup))
+    found = faults(verify_point(storage.backup))
     assert len(found) == 11
     assert found[-1] == "hired_employees: job_id … is not in the snapshot's jobs (more than 10)"
 
 
 def test_rows_are_counted(storage: Storage, point: str) -> None:
     rewrite(storage, point, "jobs", [(1, "Lawyer")], rows=2)
-    assert faults(verify(storage.backup)) == ["jobs: has 1 rows, the manifest says 2"]
+    assert faults(verify_point(storage.backup)) == ["jobs: has 1 rows, the manifest says 2"]
 
 
 def test_a_parent_that_cannot_be_read_is_one_fault(s3: S3, storage: Storage, point: str) -> None:
     s3.client.delete_object(Bucket=BACKUP, Key=manifest.key(point, "departments"))
-    assert faults(verify(storage.backup)) == ["departments: the file is gone"]
+    assert faults(verify_point(storage.backup)) == ["departments: the file is gone"]
 
 
 def test_a_manifest_has_to_name_every_table_of_this_release(storage: Storage, point: str) -> None:
     edit(storage, point, lambda document: document["tables"].pop("jobs"))
-    assert faults(verify(storage.backup)) == ["the manifest lacks jobs"]
+    assert faults(verify_point(storage.backup)) == ["the manifest lacks jobs"]
 
 
 def test_a_table_that_this_release_does_not_know_is_said(storage: Storage, point: str) -> None:
     edit(storage, point, lambda document: document["tables"].update(offices=document["tables"]["jobs"]))
     storage.backup.put(manifest.key(point, "offices"), storage.backup.get(manifest.key(point, "jobs")), "")
-    assert faults(verify(storage.backup)) == ["offices: is no table of this release"]
+    assert faults(verify_point(storage.backup)) == ["offices: is no table of this release"]
 
 
 def test_restore_points_are_followed_back_past_what_is_none(database: Database, storage: Storage, point: str) -> None:
     with database.session() as session:
         session.run("UPDATE jobs SET job = 'Judge'")
     newer = back_up(database, storage, NOW + timedelta(hours=1))
-    crashed = manifest.name_after(None, NOW + timedelta(minutes=30))
+    crashed = restore_point_names.name_after(None, NOW + timedelta(minutes=30))
     storage.backup.put(manifest.key(crashed, "jobs"), b"left over", "")
     storage.backup.put(manifest.manifest_key(newer), b"{", "application/json")
-    report = verify(storage.backup)
-    assert (report["restore_point"], report["older"]) == (newer, point)
+    report = verify_point(storage.backup)
+    assert (report.restore_point, report.older) == (newer, point)
     [fault] = faults(report)
     assert fault.startswith("the manifest is broken")
-    assert verify(storage.backup, report["older"])["restore_point"] == point
+    assert verify_point(storage.backup, report.older).restore_point == point
     with pytest.raises(NotFound, match=f"there is no restore point {crashed}"):
-        verify(storage.backup, crashed)
+        verify_point(storage.backup, crashed)
 
 
 @pytest.mark.parametrize("name", ["latest", "../jobs", ""])
 def test_a_malformed_name_is_not_found(storage: Storage, name: str) -> None:
     with pytest.raises(NotFound, match="is named like"):
-        verify(storage.backup, name)
+        verify_point(storage.backup, name)
 
 
 def test_no_backup_yet(storage: Storage) -> None:
     with pytest.raises(NotFound, match="no backup yet"):
-        verify(storage.backup)
+        verify_point(storage.backup)
 
 
 def test_storage_that_is_away_is_no_fault_of_a_backup(s3: S3, storage: Storage, point: str) -> None:
@@ -250,14 +251,14 @@ def test_storage_that_is_away_is_no_fault_of_a_backup(s3: S3, storage: Storage, 
 
     s3.before = away
     with pytest.raises(StorageUnavailable):
-        verify(storage.backup)
+        verify_point(storage.backup)
 
 
 def test_the_api_tells_when_it_was(api: Api, storage: Storage, point: str) -> None:
     [listed] = api.get("/backups").body["backups"]
     assert (listed["created_at"], listed["verified_at"]) == ("2021-07-27T16:02:08.123456Z", None)
     before = datetime.now(UTC).replace(microsecond=0)
-    verify(storage.backup)
+    verify_point(storage.backup)
     [listed] = api.get("/backups").body["backups"]
     assert before <= datetime.fromisoformat(listed["verified_at"]) <= datetime.now(UTC)
     assert listed["verified_at"].endswith("Z")

@@ -238,7 +238,7 @@ def test_the_sweep_fails_what_nobody_will_finish(landing: Landing, database: Dat
     def failed(change: str) -> int:
         with database.session() as session:
             session.run(change)
-        return upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"]
+        return upkeep.sweep(database, landing.s3.storage, grace=GRACE).failed
 
     assert failed("") == 0
     assert failed("UPDATE loads SET status = 'running', attempts = 3") == 1
@@ -253,7 +253,7 @@ def test_a_load_given_up_leaves_no_reject_file_behind(landing: Landing, database
     assert len(landing.s3.keys("test-errored")) == 1
     with database.session() as session:
         session.run("UPDATE loads SET status = 'running', attempts = 3")
-    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"] == 1
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).failed == 1
     assert landing.s3.keys("test-errored") == []
 
 
@@ -279,8 +279,8 @@ def test_the_sweep_removes_reject_files_that_no_load_names(
         session.run("UPDATE loads SET status = 'failed', errored_key = NULL WHERE id = :id", id=failed["id"])
         session.run("UPDATE loads SET status = 'running', errored_key = NULL WHERE id = :id", id=running["id"])
     assert len(landing.s3.keys("test-errored")) == 4
-    assert upkeep.sweep(database, storage, grace=GRACE)["removed"] == 0  # a commit may yet come
-    assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0))["removed"] == 2
+    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # a commit may yet come
+    assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0)).removed == 2
     assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
 
 
@@ -377,5 +377,5 @@ def test_a_load_looks_again_for_the_parents_of_its_own_rows_only(landing: Landin
         session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # no load that would heal
     landing.upload("hired_employees_2.csv", "2,Bo,2021-07-27,5,1\n3,Cy,2021-07-27,6,1\n")
     assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(2,)]
-    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["healed"] == 1
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).healed == 1
     assert landing.load(first["id"])["resolved"] == 1

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.api.dashboard_routes import NAMES
 from chalicelib.auth.tokens import create
 from chalicelib.backups.run import run_backup
-from chalicelib.backups.verify import verify
+from chalicelib.backups.verify import verify_point
 from chalicelib.cloud.database import Database
 from chalicelib.dashboard import figures, panels, report_panel
 from chalicelib.services import services
@@ -149,9 +149,9 @@ def test_a_large_table_is_not_counted_row_by_row(filled: Api, database: Database
 
 
 def test_restore_points_tell_when_they_were_verified(filled: Api, database: Database, s3: S3) -> None:
-    point = run_backup(database, s3.storage, retention=timedelta(days=30))["restore_point"]
+    point = run_backup(database, s3.storage, retention=timedelta(days=30)).restore_point
     assert "not yet" in "".join(panel(filled, "backups").texts)
-    verify(s3.storage.backup)
+    verify_point(s3.storage.backup)
     [listed] = filled.get("/backups").body["backups"]
     assert listed["restore_point"] == point
     html = filled.get("/dashboard/backups").body

@@ -109,7 +109,7 @@ def test_both_reports_are_those_of_the_api(
     database: Database, s3: S3, departments: list[str], jobs: list[str], rows: list[tuple[int, int, datetime]]
 ) -> None:
     _fill(database, departments, jobs, rows)
-    point = run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW)["restore_point"]
+    point = str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
     found = Lake(s3)
     found.add(point)
     for year in {1, 1970, 2021, 9999, *(at.year for _, _, at in rows)}:
@@ -120,7 +120,7 @@ def test_a_query_sees_the_restore_point_it_names(database: Database, s3: S3) -> 
     seen: dict[str, Any] = {}
     for hires in (3, 1):
         _fill(database, ["Legal", "Sales"], ["Clerk"], [(1, 1, NOW)] * hires + [(2, 1, NOW)])
-        point = run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW)["restore_point"]
+        point = str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
         seen[point] = _api(database, 2021)
     found = Lake(s3)
     for point in seen:
@@ -133,13 +133,13 @@ def test_a_query_sees_the_restore_point_it_names(database: Database, s3: S3) -> 
 def test_a_restore_point_has_its_links_before_it_exists(database: Database, s3: S3) -> None:
     written: list[str] = []
     s3.before = lambda operation, key: written.append(key) if operation == "PutObject" else None
-    point = run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW)["restore_point"]
+    point = str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
     assert written[-4:] == [*(manifest.link_key(point, name) for name in DATASETS), manifest.manifest_key(point)]
 
 
 def test_a_restore_point_without_links_is_followed_by_one_with_them(database: Database, s3: S3) -> None:
     def run() -> str:
-        return str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW)["restore_point"])
+        return str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
 
     first = run()
     assert run() == first

@@ -241,14 +241,14 @@ def test_a_restore_is_continued(landing: Landing) -> None:
     run_backup(landing.database, landing.s3.storage, retention=timedelta(days=1))
     landing.upload("departments.csv", "".join(f"{i},x\n" for i in range(1, 20_001)))
     order = order_restore(landing.database, landing.s3.storage, DATASETS["departments"])
-    key = f"restores/{order['load_id']}/departments.avro"
+    key = f"restores/{order.load_id}/departments.avro"
     head = landing.s3.client.head_object(Bucket="test-landing", Key=key)
     item = {"key": key, "versionId": head["VersionId"], "sequencer": "F"}
     relay = Relay(landing, 1000, [False, True])
     event = {"Records": [{"s3": {"bucket": {"name": "test-landing"}, "object": item}}]}
     while not relay.once(event):
         pass
-    assert counts(landing.load(order["load_id"])) == (20_000, 0, 20_000, 0, 0, 0)
+    assert counts(landing.load(order.load_id)) == (20_000, 0, 20_000, 0, 0, 0)
     assert relay.asked > 2
     assert landing.rows("SELECT * FROM departments ORDER BY id") == names
 

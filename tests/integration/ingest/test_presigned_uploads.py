@@ -18,6 +18,7 @@ from chalicelib.loads import announcements
 from chalicelib.loads.announcements import CANCELLED, NEVER_CAME
 from chalicelib.loads.claims import claim
 from chalicelib.recovery import dead_letters, upkeep
+from chalicelib.recovery.dead_letters import Redriven
 from tests.integration.http_api import Answer, Api
 from tests.integration.landing import GRACE, Landing, Row, counts
 from tests.integration.recovery.test_redrive import Ingest
@@ -36,7 +37,7 @@ def age(landing: Landing, load_id: int, old: timedelta) -> None:
 
 
 def swept(landing: Landing) -> int:
-    return upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"]
+    return upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed
 
 
 def test_the_load_is_there_before_its_file(api: Api, landing: Landing) -> None:
@@ -166,7 +167,7 @@ def ingest() -> Ingest:
 
 
 def redrive(landing: Landing, queue: Queue, ingest: Ingest) -> None:
-    assert dead_letters.redrive(landing.database, queue.letters, ingest, seconds=60) == {"redriven": 1, "left": 0}
+    assert dead_letters.redrive(landing.database, queue.letters, ingest, seconds=60) == Redriven(redriven=1, left=0)
 
 
 def test_an_upload_given_up_is_loaded_by_a_redrive(api: Api, landing: Landing, queue: Queue, ingest: Ingest) -> None:

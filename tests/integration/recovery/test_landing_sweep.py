@@ -186,7 +186,7 @@ def test_a_restore_whose_event_was_lost_is_adopted_and_not_given_up_meanwhile(
         session.run("UPDATE loads SET queued_at = now() - interval '1 hour'")
     landing.put(key, "damaged")
     assert sweep(function) == 1
-    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"] == 0
+    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 0
     function.work()
     load = landing.load()
     assert (load["id"], load["status"], landing.loads()) == (load_id, "failed", 1)
@@ -204,7 +204,7 @@ def test_a_restore_that_the_sweep_has_not_reached_is_not_given_up_after_an_outag
     landing.put("departments.csv", "1,Sales\n")
     landing.put(key, "damaged")
     assert sweep(function, restarted=restarted, budget=Budget(offers=1)) == 1  # the first object of the list
-    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"] == 0
+    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 0
     assert sweep(function) == 1
     function.work()
     assert run_rows(landing, "SELECT status, version IS NULL FROM loads WHERE kind = 'restore'") == [["failed", False]]
@@ -414,7 +414,7 @@ def test_an_attempt_in_between_restarts_the_wait(landing: Landing, function: Fun
 def test_a_file_that_kills_its_worker_ends_as_failed(landing: Landing, function: Function) -> None:
     died(landing, attempts=3)
     assert sweep(function) == 0
-    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)["failed"] == 1
+    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 1
     with pytest.raises(LoadGivenUp):  # a leftover event becomes a dead letter
         landing.deliver(landing.events[0])
 

@@ -39,7 +39,7 @@ def ingest() -> Ingest:
 
 
 def run(database: Database, queue: Queue, ingest: Ingest, seconds: float = 60) -> dict[str, int]:
-    return dead_letters.redrive(database, queue.letters, ingest, seconds=seconds)
+    return vars(dead_letters.redrive(database, queue.letters, ingest, seconds=seconds))
 
 
 def given_up(landing: Landing, key: str = "departments.csv", body: str = "1,Sales\n") -> Row:
@@ -79,7 +79,7 @@ def test_a_load_that_nobody_will_finish_is_loaded(
     queue.fail(event)
     assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
     assert (landing.load()["status"], landing.load()["attempts"]) == ("queued", 0)
-    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE)["failed"] == 0, "it has all its time again"
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).failed == 0, "it has all its time again"
     landing.deliver(event)
     assert landing.load()["status"] == "succeeded"
 

@@ -23,7 +23,7 @@ from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Operation
 from chalicelib.api.openapi.operations import TAGS, operations
 from chalicelib.api.openapi.upload_schemas import row_name
-from chalicelib.core import datetimes
+from chalicelib.core import datetimes, restore_point_names
 from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.core.errors import Unprocessable
 from chalicelib.core.rules import check_instant, check_object
@@ -210,16 +210,16 @@ def test_a_parameter_takes_what_its_schema_says(parameter: Parameter, data: st.D
         assert read(parameter, str(number)) == (number if fits else None)
 
 
-@given(st.from_regex(json_patterns.RESTORE_POINT, fullmatch=True) | st.text("0123456789TZ.", max_size=24))
+@given(st.from_regex(restore_point_names.PATTERN, fullmatch=True) | st.text("0123456789TZ.", max_size=24))
 @example("20210727T160208.123456Z")
 @example("20210727T160208.123456Z\n")
 @example("20211327T160208.123456Z")
 def test_a_cursor_of_backups_has_the_shape_it_says(text: str) -> None:
     taken = read(backup_routes.CURSOR, text)
     if taken:
-        assert re.search(json_patterns.RESTORE_POINT, text)
+        assert re.search(restore_point_names.PATTERN, text)
     elif text[4:8] <= "1228" and text[6:8] <= "28" and text[:4] != "0000":
-        assert not re.search(json_patterns.RESTORE_POINT, text) or text.endswith("\n")
+        assert not re.search(restore_point_names.PATTERN, text) or text.endswith("\n")
 
 
 @given(high=st.integers(1, 10**12), near=st.integers(-3, 3), number=st.integers(0, 10**13), zeros=st.integers(0, 3))

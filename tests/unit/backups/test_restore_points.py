@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from chalicelib.backups import manifest, retention
 from chalicelib.backups.manifest import Manifest, TableFile
 from chalicelib.cloud.buckets import Bucket, Listed
+from chalicelib.core import restore_point_names
 from chalicelib.core.errors import NotFound
 
 NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
@@ -62,7 +63,7 @@ def point(name: str = NAME, **versions: int) -> Manifest:
 
 
 def ago(**age: float) -> str:
-    return manifest.name_after(None, NOW - timedelta(**age))
+    return restore_point_names.name_after(None, NOW - timedelta(**age))
 
 
 @pytest.fixture
@@ -79,17 +80,17 @@ def add(bucket: MemoryBucket, name: str, *, complete: bool = True) -> str:
 
 @given(st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.just(UTC)))
 def test_a_name_is_its_instant(at: datetime) -> None:
-    name = manifest.name_after(None, at)
-    assert manifest.instant(name) == at
-    assert manifest.is_name(name)
+    name = restore_point_names.name_after(None, at)
+    assert restore_point_names.instant(name) == at
+    assert restore_point_names.is_name(name)
 
 
 def test_names_are_utc_and_strictly_later_than_the_newest() -> None:
     local = NOW.astimezone(datetime.strptime("+0530", "%z").tzinfo)
-    assert manifest.name_after(None, local) == NAME
-    assert manifest.name_after(ago(days=1), NOW) == NAME
+    assert restore_point_names.name_after(None, local) == NAME
+    assert restore_point_names.name_after(ago(days=1), NOW) == NAME
     for backwards in (NOW, NOW - timedelta(hours=1)):
-        assert manifest.name_after(NAME, backwards) == "20210727T160208.123457Z"
+        assert restore_point_names.name_after(NAME, backwards) == "20210727T160208.123457Z"
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,11 @@ def test_the_summary_is_what_the_api_shows() -> None:
         "verified_at": None,
         "tables": {"jobs": {"rows": 3, "bytes": 42, "sha256": "ab" * 32}},
     }
-    assert point(jobs=7).summary() == shown
-    assert point(jobs=7).summary(NOW.replace(microsecond=0)) == {**shown, "verified_at": "2021-07-27T16:02:08Z"}
+    assert point(jobs=7).summary().to_json() == shown
+    assert point(jobs=7).summary(NOW.replace(microsecond=0)).to_json() == {
+        **shown,
+        "verified_at": "2021-07-27T16:02:08Z",
+    }
 
 
 def _changed(path: tuple[str, ...], value: Any) -> bytes:
@@ -216,7 +220,7 @@ def test_a_folder_without_a_manifest_is_ignored_without_a_request(bucket: Memory
     assert newest is not None
     assert newest.restore_point == made
     assert bucket.requests("get") == [manifest.manifest_key(made)]
-    assert manifest.name_after(made, NOW, existing) == NAME
+    assert restore_point_names.name_after(made, NOW, existing) == NAME
 
 
 def test_a_restore_point_ahead_of_the_clock_is_kept_and_listed_last_and_never_the_newest(bucket: MemoryBucket) -> None:
@@ -246,12 +250,12 @@ def test_there_is_no_newest_if_all_are_ahead_of_the_clock(bucket: MemoryBucket) 
 def test_clocks_may_differ_by_some_minutes(bucket: MemoryBucket, minutes: int, expected: str) -> None:
     add(bucket, ago(minutes=-minutes))
     newest = manifest.newest(bucket, now=NOW)
-    assert manifest.name_after(newest.restore_point if newest else None, NOW) == expected
+    assert restore_point_names.name_after(newest.restore_point if newest else None, NOW) == expected
 
 
 def test_a_name_is_not_used_twice(bucket: MemoryBucket) -> None:
     add(bucket, NAME, complete=False)
-    assert manifest.name_after(None, NOW, manifest.names(bucket)) == "20210727T160208.123457Z"
+    assert restore_point_names.name_after(None, NOW, manifest.names(bucket)) == "20210727T160208.123457Z"
 
 
 def test_a_manifest_of_another_folder_does_not_count(bucket: MemoryBucket) -> None:
@@ -307,11 +311,16 @@ def test_marks_of_a_page_come_with_one_list_of_its_own(bucket: MemoryBucket) -> 
         bucket.held[manifest.verified_key(name)] = b"{}"
     page, _ = manifest.page(bucket, 3, before=made[0])
     bucket.log.clear()
-    assert manifest.verified(bucket, page) == dict.fromkeys((made[2], made[3]), NOW)
+    assert manifest.verification_times(bucket, page) == dict.fromkeys((made[2], made[3]), NOW)
     assert bucket.requests("get") == []
     listed = bucket.requests("list")
     assert listed[0] == manifest.key(made[3], "jobs")
     assert len(listed) == 2 * 3 + 2 + 1  # files of the page's three, and one beyond them
-    assert manifest.verified(bucket, []) == {}
+    assert manifest.verification_times(bucket, []) == {}
     bucket.held[manifest.verified_key(add(bucket, FUTURE[0]))] = b"{}"
-    assert set(manifest.verified(bucket, manifest.page(bucket, 9)[0])) == {made[0], *made[2:4], made[5], FUTURE[0]}
+    assert set(manifest.verification_times(bucket, manifest.page(bucket, 9)[0])) == {
+        made[0],
+        *made[2:4],
+        made[5],
+        FUTURE[0],
+    }

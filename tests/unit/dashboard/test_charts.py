@@ -83,7 +83,7 @@ def test_how_figures_are_written() -> None:
     ]
     east = datetime(2021, 7, 27, 18, 2, 8, 123456, tzinfo=timezone(timedelta(hours=2)))
     shown = '<time datetime="2021-07-27T16:02:08Z">2021-07-27 16:02:08</time>'
-    assert str(pages.moment(east)) == str(pages.moment("2021-07-27T16:02:08.123456+00:00")) == shown
+    assert str(pages.moment(east)) == shown
     assert pages.moment(None) == "–"
     assert east.astimezone(UTC).hour == 16
 

@@ -1,7 +1,6 @@
 """The application behind the gate acts on a body only if it is the signed one."""
 
 import asyncio
-from datetime import UTC, datetime
 from hashlib import sha256
 
 import pytest
@@ -16,8 +15,6 @@ from infra.local.gate.bodies import Checked, Chunks, Message, Unchecked
 from infra.local.gate.refusal import Refused
 from infra.local.gate.signatures import Signature
 from tests.asgi import HOST, KEYS, Asked, of_signed
-
-DAY = datetime(2013, 5, 24, tzinfo=UTC)
 
 
 def said(payload: str, body: bytes, **more: str) -> Message:

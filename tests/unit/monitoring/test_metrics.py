@@ -5,12 +5,15 @@ import json
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chalicelib.backups.manifest import StoredFile
+from chalicelib.backups.run import BackupRun
 from chalicelib.core import logs
 from chalicelib.core.datasets import DATASETS
 from chalicelib.loads.outcomes import Counts, Ended
@@ -100,11 +103,11 @@ def test_a_load_that_failed_and_one_that_nobody_worked_on(written: Written) -> N
 
 
 def test_a_backup_that_was_made(written: Written) -> None:
-    tables = {name: {"rows": 3, "bytes": 100, "sha256": "0" * 64} for name in DATASETS}
-    done = {"outcome": "created", "restore_point": "20210727T160208.123456Z", "tables": tables, "seconds": 1.5}
+    tables = {name: StoredFile(rows=3, bytes=100, sha256="0" * 64) for name in DATASETS}
+    done = BackupRun("created", restore_point="20210727T160208.123456Z", tables=tables, seconds=1.5)
     METRICS.of_backup(done)
-    METRICS.of_backup(done | {"outcome": "unchanged"})
-    METRICS.of_backup({"outcome": "busy", "restore_point": None, "tables": {}})
+    METRICS.of_backup(replace(done, outcome="unchanged"))
+    METRICS.of_backup(BackupRun("busy"))
     [line] = written.lines()
     assert emf.points(line) == {("BackupSeconds", STAGE): 1.5, ("BackupRows", STAGE): 9, ("BackupBytes", STAGE): 300}
     assert line["restore_point"] == "20210727T160208.123456Z"

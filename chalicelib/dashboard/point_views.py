@@ -1,0 +1,22 @@
+"""A restore point as a person reads it."""
+
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.backups.manifest import RestorePoint
+from chalicelib.core import restore_point_names
+
+
+class PointView(RestorePoint):
+    """A restore point with what a reader wants to know first."""
+
+    @property
+    def age(self) -> timedelta:
+        return datetime.now(UTC) - self.created_at
+
+    @property
+    def is_ahead(self) -> bool:
+        return restore_point_names.is_ahead(self.restore_point)
+
+    @property
+    def bytes(self) -> int:
+        return sum(table.bytes for table in self.tables.values())
