@@ -1,8 +1,8 @@
 """What would become of a file, without anything being written.
 
-The reader, the rules, staging and the counts are those of a load. In the place of locks stands a snapshot,
-and a transaction that Postgres itself keeps from writing to anything but its temporary table, which goes
-when it ends.
+The reader, the rules, staging and the counts are those of a load. Instead of locks there is a snapshot: a read-only
+transaction, in which Postgres allows writes to its temporary table alone. The table is dropped when the transaction
+ends.
 """
 
 import io

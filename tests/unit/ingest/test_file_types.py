@@ -1,10 +1,13 @@
 """Which objects are loaded, as what, and what an event says about them."""
 
+import io
 from typing import Any
 
 import pytest
 
 from chalicelib.core.datasets import DATASETS, by_file_name, by_route, children
+from chalicelib.core.errors import LoadError
+from chalicelib.formats import avro
 from chalicelib.ingest.events import created_objects
 from chalicelib.ingest.file_types import FileType
 
@@ -63,3 +66,13 @@ def test_datasets_are_found_and_related() -> None:
     names = list(DATASETS)
     for dataset in DATASETS.values():
         assert all(names.index(parent) < names.index(dataset.name) for _, parent in dataset.references)
+
+
+def test_a_backup_of_ours_may_hold_equal_texts_and_any_other_file_is_held_to_a_ratio() -> None:
+    jobs, rows, file = DATASETS["jobs"], 1800, io.BytesIO()
+    avro.write(jobs, [(list(range(1, rows + 1)), ["x" * 10_000] * rows)], file)
+    own = FileType(jobs, ".avro", is_own_backup=True)
+    assert sum(token.lines for token in own.tokens(io.BytesIO(file.getvalue()))) == rows
+    assert own.seeker(io.BytesIO(file.getvalue())).record(rows).fields == (b"1800", b"x" * 10_000)
+    with pytest.raises(LoadError, match="taken for an attack"):
+        list(FileType(jobs, ".avro").tokens(io.BytesIO(file.getvalue())))
