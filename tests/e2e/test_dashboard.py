@@ -311,7 +311,7 @@ def test_what_goes_wrong_is_said(cloud: Cloud, visit: Visit) -> None:
     visit.open("load?id=999999999")
     expect(visit.page.locator("#trouble")).to_have_text("there is no load 999999999")
     visit.open("upload")
-    drop(visit, "jobs.csv", "")
+    drop(visit, "jobs-${filename}.csv", "1,Welder\n")
     visit.page.get_by_role("button", name="Upload").click()
     expect(visit.page.locator(".outcome .alert")).to_be_visible()
     expect(visit.page.locator("#trouble")).to_be_hidden()

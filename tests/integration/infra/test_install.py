@@ -116,7 +116,7 @@ def test_a_file_of_another_hash_is_refused(here: Checkout) -> None:
 def test_a_full_disk_is_told(tmp_path: Path, uv: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], check=False).returncode:
         pytest.skip("no disk can be mounted here")
     try:
         here = checkout(small / "checkout", None)
