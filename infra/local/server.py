@@ -24,6 +24,7 @@ from infra.local.unpacked import SharedZipFile
 
 _PIECE = 256 * 1024  # bytes that are read at once: as many as asyncio takes from a socket
 _HEAD = 15  # seconds for the head of a request, or for an idle connection
+_READY = 0.01  # seconds until a function that was created or changed is active
 
 
 class Sessions:
@@ -94,8 +95,10 @@ def application(home: Path, endpoint: str) -> App:
     lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZipFile})
     from ministack.app import SERVICE_REGISTRY, app
     from ministack.core.persistence import save_state
-    from ministack.services import s3
+    from ministack.services import lambda_svc, s3
 
+    # ministack imitates the seconds that AWS takes by half a second, for each of sixteen changes of a deployment.
+    _replace(lambda_svc, "_LAMBDA_STATE_TRANSITION_DELAY", _READY)
     _replace(s3, "_verify_presigned_sigv4", _verified_by_the_gate)
     memory = Memory(services(SERVICE_REGISTRY), save_state)
     front = Front(app, endpoint, keys)
