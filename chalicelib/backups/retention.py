@@ -1,4 +1,7 @@
-"""Which restore points go, and how: the manifest first, so that none is ever half there."""
+"""Which restore points go, and how: the manifest first, so that none is ever half there.
+
+How long restore points live is a setting, BACKUP_RETENTION_DAYS (see `core.settings`).
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

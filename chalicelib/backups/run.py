@@ -122,7 +122,7 @@ def _same(newest: Manifest, identity: tuple[str, str], versions: dict[str, int])
 
 
 def _whole(bucket: Bucket, newest: Manifest) -> bool:
-    """Whether every file is still there: a restore point that lost one is no reason to write none."""
+    """Whether every file is still there. If one is gone, a new restore point is needed although no row has changed."""
     point = newest.restore_point
     sizes = {stored.key: stored.size for stored in bucket.objects(f"{manifest.ROOT}{point}/")}
     return all(

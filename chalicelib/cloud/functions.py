@@ -23,7 +23,7 @@ class Functions:
     def invoke_later(self, arn: str, event: Any) -> None:
         """Hand an event over for asynchronous invocation, with all its retries.
 
-        Raises NotFound where the function does not take it, Unavailable where none can be asked.
+        Raises NotFound if Lambda refuses the event, Unavailable if Lambda cannot be reached.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 

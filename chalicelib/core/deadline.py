@@ -17,7 +17,10 @@ _end: ContextVar[float | None] = ContextVar("end", default=None)  # a thread of 
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """The work inside may take this long; replaces an outer deadline, as cleaning up after one has to."""
+    """Limit the work inside to so many seconds.
+
+    This replaces an outer deadline: cleaning up after that one has passed needs time of its own.
+    """
     token = _end.set(time.monotonic() + seconds)
     try:
         yield

@@ -1,4 +1,5 @@
-"""How a restore point is named: by the UTC time before which every committed change is in it. So names sort by age.
+"""How a restore point is named: by a UTC time. Every change committed before it is in the restore point, and
+names sort by time.
 
 A name that lies ahead of the clock was given while a clock was wrong.
 """

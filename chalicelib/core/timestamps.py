@@ -1,4 +1,4 @@
-"""How moments of our own are written: in answers, logs and reports, and in names of files."""
+"""How Hireflow writes times: in answers, logs and reports, and in the names of restore points and reject files."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
 """Avro files of a dataset: their schema, how they are written, and how anybody's are read.
 
-fastavro writes the files. Reading, it decodes records only (`container` opens the file), and under a
+fastavro writes the files. Reading, it decodes records only (`avro_container` opens the file), and under a
 schema without logical types, so that instants stay integers of microseconds: datetime objects would
 cost more than all the rest.
 """
@@ -117,7 +117,8 @@ def _decoded(
 
 
 def _framing(dataset: Dataset, plain: Any) -> tuple[bytes, bytes]:
-    """The head of an uncompressed file of that schema, and a row that no block ends with by chance."""
+    """The head of an uncompressed file of that schema, and the encoded row that is put after a block, to
+    show that the block was read to its end."""
     from fastavro import schemaless_writer
 
     row = BytesIO()

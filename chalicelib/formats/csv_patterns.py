@@ -36,8 +36,8 @@ _QUOTED = rb'"(?:[^"]++|"")*+"'
 _BARE = rb'[^",\n]*+'
 _FIELD = rb"(?:" + _QUOTED + rb"|" + _BARE + rb")"
 
-# A quoted field with its closing quote, whatever follows it. A quote on a later line does not close the field if it
-# opens a field of that line: if it stands at the beginning of a field that another quote ends. Spaces before a quote
+# A quoted field with its closing quote, whatever follows it. A quote on a later line opens a new field if it begins a
+# field of that line and another quote ends that field. Such a quote does not close this field. Spaces before a quote
 # are against the rules, but a program that writes them still means a quoted field, so line breaks inside it do not end
 # the record.
 _ON_ONE_LINE = rb'"(?:[^"\n]++|"")*+"'

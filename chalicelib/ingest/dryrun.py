@@ -86,7 +86,7 @@ class _Orphans:
 
     @property
     def others(self) -> str:
-        """The rows that have all their parents, to stand in FROM."""
+        """A subquery for FROM: the rows that have all their parents."""
         return f"(SELECT s.* FROM {staging_table.TEMPORARY} s WHERE s.id IS NOT NULL AND NOT ({self._lacking})) valid"
 
     @property

@@ -11,6 +11,7 @@ from chalicelib.core.errors import HireflowError, LoadError
 from chalicelib.ingest import durable_tables
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.loads import claims
+from chalicelib.loads.attempts import GAVE_UP
 from chalicelib.loads.claims import Claim
 
 ENDING = 10.0  # seconds that it may take to end a load in order
@@ -59,7 +60,7 @@ class FailurePolicy:
 
     def _give_up_or_hand_back(self, reason: str) -> None:
         if self.claim.is_last_attempt:
-            self._fail(f"{claims.GAVE_UP}: {reason}", given_up=True)
+            self._fail(f"{GAVE_UP}: {reason}", given_up=True)
             return
         with self.database.session() as session:
             claims.requeue(session, self.claim, f"attempt {self.claim.attempt}: {reason}")

@@ -5,8 +5,8 @@ in the next: one writer per dataset, readers pass. Rows come from a *relation*: 
 in FROM and has `seq` and the dataset's columns.
 
 Foreign keys are checked set-wise (`parents`): row triggers take most of the time of a bulk load. Every
-row that is merged has parents that this transaction has locked. Where the role may not skip the
-triggers they run as well.
+row that is merged has parents that this transaction has locked. If the role may not skip the
+triggers, they run as well.
 """
 
 from collections.abc import Collection

@@ -5,7 +5,6 @@ after a handover or a worker's death, begins behind the last portion. The reject
 their file is written at once: an upload to S3 that goes on would have to be kept in step with these commits.
 """
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,8 +18,6 @@ from chalicelib.ingest.stager import Portion, Stager
 from chalicelib.ingest.staging import Staged
 from chalicelib.ingest.staging_table import StagingTable
 from chalicelib.loads import claims
-
-_log = logging.getLogger("hireflow.ingest")
 
 
 class PortionRejects:
@@ -56,7 +53,7 @@ class Resumable:
             portion_rejects = PortionRejects(rejects.line, Reasons.of(progress.reasons or {}))
             progress = self._read_on(progress, portion_rejects, pause_at)
             if not progress.complete or time.monotonic() >= merge_until:
-                self._hand_over(progress)
+                self._policy.hand_over(self._attempt, progress)
                 return None
         tables.analyze()
         rejects.take_over(tables.reject_lines(), Reasons.of(progress.reasons or {}))
@@ -91,11 +88,3 @@ class Resumable:
             reasons.kept(),
             self._attempt.work_time.seconds(),
         )
-
-    def _hand_over(self, progress: Progress) -> None:
-        """Ask for an invocation, and only then leave the load to it. If we died between the two, our own event would be
-        delivered again; a load that nobody was asked to go on with would stay where it is."""
-        assert self._policy.invoke_again is not None
-        self._policy.invoke_again()
-        claims.hand_over(self._attempt.session, self._attempt.claim)
-        _log.info("load handed over", extra={"received": progress.received, "rejected": progress.rejected})

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib.cloud.database import Session
-from chalicelib.loads.claims import GAVE_UP, MAX_ATTEMPTS, fail, release, try_lock
+from chalicelib.loads.attempts import GAVE_UP, MAX_ATTEMPTS
+from chalicelib.loads.claims import fail, release, try_lock
 from chalicelib.loads.outcomes import IS_UNFINISHED
 
 

@@ -19,12 +19,11 @@ from chalicelib.cloud.database import Session, lock_timeout
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 from chalicelib.loads.announcements import AWAITS_OBJECT
+from chalicelib.loads.attempts import MAX_ATTEMPTS
 from chalicelib.loads.object_versions import ObjectCreated
 from chalicelib.loads.outcomes import IS_UNFINISHED, CountedReason, Counts
 
-MAX_ATTEMPTS = 3  # Lambda delivers an asynchronous event once and retries twice
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
-GAVE_UP = f"gave up after {MAX_ATTEMPTS} attempts"
 _NOT_DONE = f"({IS_UNFINISHED} OR given_up)"
 
 

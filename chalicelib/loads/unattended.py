@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.cloud.database import Session
-from chalicelib.loads.claims import MAX_ATTEMPTS
+from chalicelib.loads.attempts import MAX_ATTEMPTS
 from chalicelib.loads.outcomes import IS_UNFINISHED
 
 _UNFINISHED = f"l.version IS NOT NULL AND l.{IS_UNFINISHED}"
@@ -28,7 +28,7 @@ _IDLE = f"{_UNFINISHED} AND l.attempts < {MAX_ATTEMPTS} AND {_FREE}"
 
 @dataclass(frozen=True)
 class Unattended:
-    """A load, and the object version that it is for."""
+    """A load that no worker holds, and its object version."""
 
     load_id: int
     source: str

@@ -48,7 +48,7 @@ class Metrics:
         self._stage = stage
 
     def of_load(self, load: Ended) -> None:
-        """A load that came to its end; of one that was skipped there is nothing to measure."""
+        """Write the metrics of a load that has ended, but for one that was skipped."""
         if load.status == "skipped":
             return
         counts, seconds = load.counts, load.seconds

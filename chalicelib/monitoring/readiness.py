@@ -34,7 +34,8 @@ def checks(database: Database, storage: Storage) -> dict[str, str]:
 
 
 def depth(letters: DeadLetters) -> int | None:
-    """About how many events wait for a redrive; None where the queue cannot be asked. No matter for the status."""
+    """About how many events wait for a redrive; None if the queue cannot be reached. It does not
+    change the status of /health."""
     try:
         return letters.depth()
     except HireflowError:

@@ -15,7 +15,8 @@ from chalicelib.cloud.database import Database
 from chalicelib.core.errors import StorageUnavailable
 from chalicelib.ingest.events import created_objects
 from chalicelib.ingest.objects import Ingestion, ingest_object
-from chalicelib.loads import claims, history
+from chalicelib.loads import history
+from chalicelib.loads.attempts import MAX_ATTEMPTS
 from chalicelib.loads.claims import BUSY_WAIT
 from tests.integration.s3_fixtures import ERRORED, LANDING, S3
 
@@ -64,7 +65,7 @@ class Landing:
                 raise ConnectionResetError
 
         self.s3.before = away
-        for _ in range(claims.MAX_ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             with pytest.raises(StorageUnavailable):
                 self.deliver(event)
         self.s3.before = None

@@ -45,7 +45,7 @@ def has_already(request: Request, tag: str) -> bool:
 
 
 def _accepted(header: str) -> dict[str, float]:
-    """The quality of each media range; 1 if it is malformed."""
+    """The quality of each media range; 1 where the quality is missing or malformed."""
     accepted = {}
     for item in header.split(","):
         media, *parameters = item.split(";")

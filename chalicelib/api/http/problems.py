@@ -1,4 +1,7 @@
-"""Errors as `application/problem+json` (RFC 9457), and the time limit, log line and correlation id of every request."""
+"""Errors as `application/problem+json` (RFC 9457), and the time limit, log line and correlation id of every request.
+
+Which status an error has is said where the error is declared, in `core.errors`.
+"""
 
 import logging
 import time

@@ -7,7 +7,8 @@ from chalicelib.api.openapi.json_schema import TIME, Json
 
 
 def example(schema: Json, components: Mapping[str, Json]) -> Any:
-    """The first of the schema's own `examples`, or one made of its parts: every member, one item, the least number.
+    """The first of the schema's own `examples`, or one made of its parts: an object has all its
+    members, a list one item, and a number is the least that is allowed.
 
     Raises LookupError for a text that declares neither an example nor its values.
     """

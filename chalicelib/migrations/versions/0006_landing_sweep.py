@@ -1,4 +1,5 @@
-"""What the landing sweep remembers: when it starts to count objects, how far it has come, and which loads are idle."""
+"""What the landing sweep remembers: from which time on it offers objects, how far it has come, and which
+loads are idle."""
 
 from alembic import op
 

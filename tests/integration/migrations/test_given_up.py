@@ -10,6 +10,7 @@ from chalicelib.core.errors import LoadGivenUp
 from chalicelib.ingest.events import created_objects
 from chalicelib.loads import abandoned, claims, unattended
 from chalicelib.loads.announcements import NEVER_CAME
+from chalicelib.loads.attempts import GAVE_UP
 from chalicelib.loads.object_versions import ObjectCreated
 from chalicelib.loads.outcomes import UNFINISHED
 from chalicelib.migrations.migrate import upgrade
@@ -103,7 +104,7 @@ def test_the_release_before_and_this_one_open_each_others_loads(upgraded: Databa
             claims.claim(session, created, None, "csv")
         claims.reopen(session, created)
         assert session.scalar("SELECT status FROM loads WHERE id = 1") == "queued"
-        claims.fail(session, 1, claims.GAVE_UP, given_up=True)
+        claims.fail(session, 1, GAVE_UP, given_up=True)
         assert session.affected(REOPEN, id=1) == 1
         assert not given_up(session, 1)
 
