@@ -58,6 +58,7 @@ redrive: venv ## offer the events of loads that were given up again
 	@$(cloud) invoke redrive
 
 token: venv ## a new token: ROLE=reader|writer|operator, NOTE=whose
+	@test -n "$(ROLE)" || { echo 'error: a token needs a role: make token ROLE=reader (or writer, operator)' >&2; exit 2; }
 	@$(cloud) check && $(hireflow) token new "$(ROLE)" --note "$(NOTE)"
 
 tokens: venv ## the tokens that were given out

@@ -72,7 +72,8 @@ def prepare(
     API_URL and API_TOKEN say where the API is and who asks. In a checkout they default to the stage that `make up`
     started there (STAGE=localstack for another one).
 
-    Exit status: 0 success; 1 failure, a load that failed, or with --strict a rejected row; 2 wrong use, or a setting
+    Exit status: 0 success; 1 failure: a load failed, a file did not arrive, the service is not
+    well, or with --strict a row was rejected; 2 wrong use, or a setting
     that is missing; 130 interrupted by Ctrl-C.
     """
     context.obj = Tools(os.environ)

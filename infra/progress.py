@@ -16,7 +16,7 @@ class Progress:
         self._lock, self._over = threading.Lock(), threading.Event()
         self._doing: dict[int, Callable[[], str]] = {}
         self._last = self._start = time.monotonic()
-        self._said = "starting"
+        self._said = "working"
 
     def say(self, text: str) -> None:
         """Tell a milestone."""
