@@ -261,7 +261,7 @@ class Database:
             self._session = None
 
     def _alive(self) -> Session:
-        if self._session is not None and not self._session.alive():
+        if self._session is not None and (self._session.broken or not self._session.alive()):
             self.close()
         if self._session is None:
             deadline.left()  # before there is a connection to close again

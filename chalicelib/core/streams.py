@@ -3,6 +3,8 @@
 import hashlib
 from typing import Protocol
 
+from chalicelib.core import deadline
+
 MIB = 1024 * 1024
 _SKIPPED = 1024 * 1024  # bytes read at a time where they are not wanted
 
@@ -17,6 +19,17 @@ def skip(stream: Readable, size: int) -> None:
     """Read so many bytes for nothing."""
     while size > 0 and (data := stream.read(min(size, _SKIPPED))):
         size -= len(data)
+
+
+class InTime:
+    """A stream that is read only as long as the work at hand has time. `read` raises OutOfTime."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+
+    def read(self, size: int, /) -> bytes:
+        deadline.left()
+        return self._stream.read(size)
 
 
 class Hashed:

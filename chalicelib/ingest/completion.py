@@ -27,6 +27,7 @@ from typing import TypeVar
 
 from chalicelib.cloud.database import Session, lock_timeout
 from chalicelib.core.errors import Conflict, LockTimeout
+from chalicelib.core.streams import InTime
 from chalicelib.ingest import merge, orphans
 from chalicelib.ingest.attempt import Attempt
 from chalicelib.ingest.orphan_report import OrphanReport
@@ -87,11 +88,12 @@ class Completion:
         self.staged.discard()
 
     def _report_orphans(self) -> None:
-        """Report the rows without parents as they were sent."""
+        """Report the rows without parents as they were sent. S3 may be slow, and Postgres has sent its rows long before
+        the last one is found: neither it nor a request to S3 would notice that time is up."""
         dataset, file_type = self.attempt.dataset, self.attempt.file_type
         columns = [column.name for column, _ in dataset.references]
         with self.attempt.opened() as body:
-            report = OrphanReport(dataset, file_type.seeker(body.stream), columns, self.rejects.add)
+            report = OrphanReport(dataset, file_type.seeker(InTime(body.stream)), columns, self.rejects.add)
             self.attempt.session.copy_out(orphans.listing(columns), report)
 
 

@@ -28,7 +28,7 @@ class Gauges:
 
 
 def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
-    newest = readiness.newest_backup(storage)
+    newest = _newest_backup(storage)
     age = newest.age(datetime.now(UTC)).total_seconds() if newest else None
     lag = orphans = None
     try:
@@ -39,6 +39,13 @@ def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
     except Unavailable:
         pass
     return Gauges(age, lag, readiness.depth(letters), orphans)
+
+
+def _newest_backup(storage: Storage) -> Manifest | None:
+    try:
+        return readiness.newest_backup(storage)
+    except Unavailable:
+        return None
 
 
 def _holds_all(session: Session, newest: Manifest) -> bool:

@@ -8,7 +8,7 @@ from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Database
 from chalicelib.cloud.queues import DeadLetters
 from chalicelib.cloud.storage import Storage
-from chalicelib.core.errors import HireflowError, Unavailable
+from chalicelib.core.errors import HireflowError
 
 if TYPE_CHECKING:
     from chalicelib.backups.manifest import Manifest
@@ -44,17 +44,15 @@ def depth(letters: DeadLetters) -> int | None:
 
 def newest_backup(storage: Storage) -> "Manifest | None":
     """What /health, the dashboard and the gauges call the last backup: the newest complete restore point that is not
-    ahead of the clock. None before the first one, and while the bucket is away."""
+    ahead of the clock. None before the first one. Raises StorageUnavailable."""
     from chalicelib.backups import manifest
 
-    try:
-        return manifest.newest(storage.backup)
-    except Unavailable:
-        return None
+    return manifest.newest(storage.backup)
 
 
 def last_backup(storage: Storage) -> LastBackup | None:
-    """The name of `newest_backup`, and its age in seconds."""
+    """The name of `newest_backup`, and its age in seconds. Raises StorageUnavailable: it is not known then whether
+    there is a backup."""
     newest = newest_backup(storage)
     if newest is None:
         return None

@@ -4,16 +4,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from chalicelib.cloud.database import Database
+from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import DATASETS
-from chalicelib.core.errors import LockTimeout
+from chalicelib.core.errors import LockTimeout, OutOfTime, StorageUnavailable
 from chalicelib.ingest.completion import MERGE_TRIES
+from chalicelib.ingest.events import created_objects
+from chalicelib.ingest.objects import Ingestion, ingest_object
 from chalicelib.ingest.rows import SentRows, upload
 from tests.integration.landing import GRACE, Landing, counts
+from tests.integration.s3_fixtures import BUCKETS
 
 KEY = "hired_employees.csv"
 ROWS = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-07-27T16:02:08Z,9,1\n3,,2021-07-27T16:02:08Z,1,1\n"
@@ -149,3 +155,76 @@ def test_a_load_that_waits_too_long_for_the_table_tries_again_and_reports_each_r
     assert counts(landing.load()) == (3, 1, 0, 0, 0, 2)
     assert reported(landing) == [BROKEN, ORPHAN]
     assert landing.rows("SELECT id FROM orphans") == [(2,)]
+
+
+@dataclass
+class Hindered:
+    """The body of an object; `hinder` is called ahead of each piece of it."""
+
+    body: Any
+    hinder: Callable[[], None]
+
+    def read(self, size: int) -> bytes:
+        self.hinder()
+        return bytes(self.body.read(min(size, 65536)))
+
+    def close(self) -> None:
+        self.body.close()
+
+
+@dataclass
+class HinderedS3:
+    """A client of S3 that hinders whoever reads an object for the second time."""
+
+    client: Any
+    hinder: Callable[[], None]
+    readings: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def get_object(self, **asked: Any) -> Any:
+        answer = self.client.get_object(**asked)
+        self.readings += 1
+        return answer if self.readings != 2 else {**answer, "Body": Hindered(answer["Body"], self.hinder)}
+
+
+def deliver_hindered(landing: Landing, event: dict[str, Any], hinder: Callable[[], None], seconds: float) -> None:
+    client: Any = HinderedS3(landing.s3.client, hinder)
+    [created] = created_objects(event)
+    ingest_object(
+        Ingestion(landing.database, Storage(*BUCKETS, client=lambda: client), GRACE), created, seconds=seconds
+    )
+
+
+MANY = "".join(f"{i},{'Ann' * 30},2021-07-27T16:02:08Z,{1 if i % 10 else 9},1\n" for i in range(1, 8001))
+
+
+def test_s3_breaks_off_in_the_second_reading(landing: Landing, others: Landing) -> None:
+    event, pieces = landing.put(KEY, MANY), iter(range(5))
+
+    def break_off() -> None:
+        if next(pieces) == 4:
+            raise ConnectionResetError
+
+    with pytest.raises(StorageUnavailable):
+        deliver_hindered(landing, event, break_off, 60)
+    load = landing.load()
+    assert (load["status"], load["error"]) == ("queued", f"attempt 1: s3://{BUCKETS[0]}/{KEY} cannot be reached")
+    assert landing.s3.keys("test-errored") == []
+    landing.deliver(event)
+    assert counts(landing.load()) == (8000, 7200, 0, 0, 0, 800)
+    assert [line for line, _ in reported(landing)] == list(range(10, 8001, 10))
+
+
+def test_a_second_reading_ends_with_the_time_there_is(landing: Landing, others: Landing) -> None:
+    event, waits = landing.put(KEY, MANY), list[float]()
+
+    def be_slow() -> None:
+        waits.append(0.7)
+        time.sleep(0.7)
+
+    with pytest.raises(OutOfTime):
+        deliver_hindered(landing, event, be_slow, 2.5)  # of which 0.5 are for ending in order
+    assert len(waits) <= 3
+    assert (landing.load()["status"], landing.s3.keys("test-errored")) == ("queued", [])
