@@ -1,6 +1,6 @@
 """Avro files of a dataset: their schema, how they are written, and how anybody's are read.
 
-fastavro writes the files. Reading, it decodes records only (`container` opens the file), and under a
+fastavro writes the files. Reading, it decodes records only (`avro_container` opens the file), and under a
 schema without logical types, so that instants stay integers of microseconds: datetime objects would
 cost more than all the rest.
 """

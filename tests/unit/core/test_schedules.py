@@ -5,16 +5,18 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.core.schedules import BACKUP_MINUTES, SWEEP_MINUTES, minutes_in_words
+from chalicelib.core.schedules import BACKUP_MINUTES, SWEEP_MINUTES, VERIFY_DAYS, minutes_in_words
 from chalicelib.recovery.landing_sweep import OFFERED_WITHIN, OUTAGE, PATIENCE, PERIODIC
 from infra.venv import ROOT
 from tests.templates import parsed
 
 BACKUP, SWEEP = minutes_in_words(BACKUP_MINUTES), minutes_in_words(SWEEP_MINUTES)
+VERIFICATION = "once a day" if VERIFY_DAYS == 1 else f"every {VERIFY_DAYS} days"
 SENTENCES = {
     "README.md": [
         f"Every {BACKUP} all tables are backed up",
         f"make backup # now, instead of in {BACKUP}",
+        f"The newest one is re-read so {VERIFICATION} by itself",
         f"So every {SWEEP} a sweep compares the landing bucket",
         "This happens within 15 minutes if the bucket holds at most 100,000 versions",
         f"measured every {SWEEP}, as the following ones",
