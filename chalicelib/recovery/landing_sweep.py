@@ -34,6 +34,7 @@ from chalicelib.recovery.pacing import AT_ONCE, Paced
 
 OUTAGE = timedelta(minutes=3 * SWEEP_MINUTES + 1)  # so long without a sweep means that everything was down
 LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up since then may have lost its dead letter
+LONGEST = 180.0  # seconds of a sweep; its function has 300, also for what follows
 TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another one to end
 LOCK = (0x68697265, 1)  # advisory lock of the database: one sweep at a time
 NO_VERSION = "null"  # the version id in a bucket without versioning
@@ -59,12 +60,12 @@ class Patience:
 
 @dataclass(frozen=True)
 class Budget:
-    """What one sweep may do, by default until the next one is due. Versions of one key are offered together, so it may
-    offer a few more than `offers`."""
+    """What one sweep may do, by default until the next one is due, or as long as its function has time. Versions of one
+    key are offered together, so it may offer a few more than `offers`."""
 
     pages: int = 50
     offers: int = 1000
-    seconds: float = 60 * SWEEP_MINUTES
+    seconds: float = min(60 * SWEEP_MINUTES, LONGEST)
     at_once: int = AT_ONCE
 
 

@@ -26,7 +26,7 @@ def event_of_version(bucket: str, found: Version) -> Event:
 
 
 def event_of_load(load: Unattended) -> Event:
-    """The event of the version that a load is for: the inverse of `events.created_objects`."""
+    """The event of the version that a load is for: the inverse of `ingest.events.created_objects`."""
     bucket, _, key = load.source.removeprefix("s3://").partition("/")
     known: Event = {"versionId": load.version}
     if match := _ETAG_AND_SEQUENCER.fullmatch(load.version):

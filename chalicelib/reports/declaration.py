@@ -18,7 +18,10 @@ class Figure(Enum):
 
 @dataclass(frozen=True)
 class ReportColumn:
-    """`name` is for programs, `label` heads the column on the dashboard; `about` and `example` are for readers."""
+    """`name` is for programs, `label` heads the column on the dashboard; `about` and `example` are for readers.
+
+    No row may have NULL in a column: the document promises a value, and the dashboard shows one.
+    """
 
     name: str
     figure: Figure

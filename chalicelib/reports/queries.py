@@ -21,16 +21,16 @@ def version(session: Session) -> str:
 def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
     """A list of rows: objects with the columns of the variant. If the report has a `member`, an object with the list.
 
-    Raises Unprocessable where the text would pass 5 MB.
+    Raises Unprocessable where the text would pass MAX_BODY.
     """
     columns = report.variants[span].columns
-    names = [f"octet_length({column.name})" for column in columns if column.figure is Figure.NAME]
+    names = [f"octet_length({_quoted(column)})" for column in columns if column.figure is Figure.NAME]
     row_bytes = " + ".join([str(_bytes_beside_names(columns)), *names])
     text = session.scalar(
         f"WITH r AS MATERIALIZED ({limited(report, span)})"  # no text is made of too many rows
         f" SELECT CASE WHEN coalesce(sum({row_bytes}), 0) <= {MAX_BODY}"
-        " THEN (SELECT CAST(coalesce(json_agg(shown), '[]') AS text)"
-        f" FROM (SELECT {', '.join(column.name for column in columns)} FROM r) shown) END FROM r",
+        " THEN (SELECT CAST(coalesce(json_agg(shown.*), '[]') AS text)"
+        f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END FROM r",
         **asdict(scope),
     )
     if text is None or len(text.encode()) > MAX_BODY:
@@ -42,7 +42,7 @@ def first_rows(
     session: Session, report: Report, span: Span, scope: Scope, limit: int | None = None
 ) -> list[dict[str, Any]]:
     """The first rows of a report, with the columns of its variant; all of them without a limit."""
-    names = ", ".join(column.name for column in report.variants[span].columns)
+    names = ", ".join(map(_quoted, report.variants[span].columns))
     return session.records(
         f"SELECT {names} FROM ({report.sql}) AS report LIMIT CAST(:limit AS bigint)", limit=limit, **asdict(scope)
     )
@@ -64,6 +64,11 @@ def most_rows(report: Report, span: Span) -> int:
     return MAX_BODY // _bytes_beside_names(report.variants[span].columns) + 1
 
 
+def _quoted(column: ReportColumn) -> str:
+    """The name as SQL reads it, though it may be a word of SQL: without quotes, `user` is who asks the database."""
+    return f'"{column.name}"'
+
+
 def _bytes_beside_names(columns: tuple[ReportColumn, ...]) -> int:
     """The least bytes of a row in JSON: its keys, empty names and numbers of one digit."""
     least = {column.name: "" if column.figure is Figure.NAME else 0 for column in columns}
@@ -77,4 +82,4 @@ def _too_large(report: Report, span: Span, scope: Scope) -> str:
     if span is Span.RANGE:
         narrower.append("a narrower range of years, ?from= and ?to=")
     hint = f": narrow it with {' or with '.join(narrower)}" if narrower else ""
-    return f"the report{years[span]} is larger than 5 MB{hint}"
+    return f"the report{years[span]} is larger than {MAX_BODY / 1e6:g} MB{hint}"

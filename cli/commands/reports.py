@@ -31,7 +31,7 @@ _CSV = Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to ope
 
 def group(reports: Iterable[Report]) -> typer.Typer:
     """A command for each of these reports."""
-    commands = typer.Typer(help="Show one of the reports about hires.", no_args_is_help=True)
+    commands = typer.Typer(help="Print one of the reports.", no_args_is_help=True)
     for report in reports:
         commands.command(report.name, cls=Command)(_command(report))
     return commands

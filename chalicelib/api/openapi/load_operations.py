@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from chalicelib.api import backup_routes, load_routes
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Body, Operation
+from chalicelib.core import restore_point_names
 from chalicelib.core.datasets import Dataset
 
 
@@ -62,7 +63,7 @@ def restore(dataset: Dataset, name: str) -> Operation:
         refusals=(400, 404, 413, 415, 422),
         details={
             404: "there is no backup yet",
-            422: 'the body must be empty or {"restore_point": "20210727T160208.123456Z"}',
+            422: f'the body must be empty or {{"restore_point": "{restore_point_names.EXAMPLE}"}}',
         },
         leads_to_load=True,
     )

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Iterator
 from chalicelib.api.openapi import load_operations, service_operations, upload_operations
 from chalicelib.api.openapi.operation import Operation
 from chalicelib.api.openapi.report_operations import report_operation
+from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core.datasets import DATASETS
 from chalicelib.reports.declaration import Report
 from chalicelib.reports.hires import REPORTS
 
 TAGS = {
-    "uploads": "Rows of departments, jobs and hired employees, one by one or up to 1000 at once, and files of them.",
+    "uploads": f"Rows of departments, jobs and hired employees, one by one or up to {MAX_ROWS} at once, and files of"
+    " them.",
     "reports": "What the people who plan hiring ask.",
     "loads": "What became of every file, request and restore.",
     "backups": "Restore points, and their restores.",

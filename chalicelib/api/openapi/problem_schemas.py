@@ -2,8 +2,11 @@
 
 from http import HTTPStatus
 
+from chalicelib.api.http.requests import MAX_BODY
+from chalicelib.api.load_routes import MAX_PAGE
 from chalicelib.api.openapi.json_schema import COLUMNS, CORRELATION_ID, LOAD_ID, Json, closed, together
 from chalicelib.api.openapi.upload_schemas import SUMMARY
+from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core.errors import TITLES
 
 _MESSAGE: Json = {"type": ["string", "null"], "examples": ["Internal server error"]}
@@ -14,7 +17,7 @@ MEANING = {
     403: "the token's role is not allowed to do this, or a page of another origin sent the request",
     404: "there is no such load, restore point or file",
     409: "the file has arrived, or the load has ended",
-    413: "more rows than a batch may hold, or a body of more than 4.5 MB; nothing was stored",
+    413: f"more rows than a batch may hold, or a body of more than {MAX_BODY / 1e6} MB; nothing was stored",
     415: "the body has no media type, or one that is not accepted here",
     422: "a rule is broken, or a query parameter is unknown, repeated or malformed",
     500: "an error on our side; nothing was stored",
@@ -27,9 +30,9 @@ DETAILS = {  # examples of what is said
     403: "this needs the role writer, the token has the role reader",
     404: "there is no load 7",
     409: "the file of load 7 has arrived: it is running, and goes on",
-    413: "a batch holds at most 1000 rows, this one has 1001; nothing was stored",
+    413: f"a batch holds at most {MAX_ROWS} rows, this one has {MAX_ROWS + 1}; nothing was stored",
     415: "the body must be application/json, not text/plain",
-    422: "limit must be a whole number from 1 to 100",
+    422: f"limit must be a whole number from 1 to {MAX_PAGE}",
     500: "Something went wrong on our side; nothing was stored.",
     503: "the database cannot be reached",
     504: "this took too long and was given up",

@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 from app import app
 from chalicelib.api import report_routes
 from chalicelib.auth import tokens
-from chalicelib.reports.declaration import Figure, Report, ReportColumn, Span, Variant
+from chalicelib.reports import queries
+from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, Span, Variant
 from chalicelib.reports.hires import HIRES, JOB, OF_DEPARTMENT, REPORTS
 from chalicelib.services import services
 from cli.commands.reports import group
@@ -248,3 +249,23 @@ def test_a_column_of_any_kind_has_its_place(hired: Api) -> None:
         del app.routes["/department/hires/all"]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", html[html.index('aria-labelledby="of-all"') :])
     assert cells == ["1234", "2021", "a", "1,234"]
+
+
+def test_a_column_may_have_the_name_of_anything(api: Api) -> None:
+    """Of a word of SQL, or of what the query around the report uses."""
+    names = ("user", "order", "shown", "r", "report")
+    columns = tuple(ReportColumn(name, Figure.NAME, name, example="x") for name in names)
+    one = Report(
+        name="words",
+        path="/department/hires/words",
+        file="words",
+        title="Words",
+        about="Always.",
+        heading="Words",
+        sql="SELECT " + ", ".join(f"""'of {name}' AS "{name}\"""" for name in names),
+        variants={Span.EVERY: Variant("report_words", "Words", "Always.", "the row", "Words", columns)},
+    )
+    row = {name: f"of {name}" for name in names}
+    with services().database.session() as session:
+        assert json.loads(queries.as_json(session, one, Span.EVERY, Scope())) == [row]
+        assert queries.first_rows(session, one, Span.EVERY, Scope()) == [row]

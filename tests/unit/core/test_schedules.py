@@ -1,20 +1,23 @@
 """The texts that cannot follow the schedules by themselves: each has to say what they are."""
 
+import json
 import re
 from datetime import timedelta
 
 import pytest
 
-from chalicelib.core.schedules import BACKUP_MINUTES, SWEEP_MINUTES, minutes_in_words
-from chalicelib.recovery.landing_sweep import OFFERED_WITHIN, OUTAGE, PATIENCE, PERIODIC
+from chalicelib.core.schedules import BACKUP_MINUTES, SWEEP_MINUTES, VERIFY_DAYS, minutes_in_words
+from chalicelib.recovery.landing_sweep import AFTER_RESTART, LONGEST, OFFERED_WITHIN, OUTAGE, PATIENCE, PERIODIC
 from infra.venv import ROOT
 from tests.templates import parsed
 
 BACKUP, SWEEP = minutes_in_words(BACKUP_MINUTES), minutes_in_words(SWEEP_MINUTES)
+VERIFICATION = "once a day" if VERIFY_DAYS == 1 else f"every {VERIFY_DAYS} days"
 SENTENCES = {
     "README.md": [
         f"Every {BACKUP} all tables are backed up",
         f"make backup # now, instead of in {BACKUP}",
+        f"The newest one is re-read so {VERIFICATION} by itself",
         f"So every {SWEEP} a sweep compares the landing bucket",
         "This happens within 15 minutes if the bucket holds at most 100,000 versions",
         f"measured every {SWEEP}, as the following ones",
@@ -40,6 +43,14 @@ def test_papers_and_templates_say_how_often(file: str) -> None:
 
 def test_a_lost_event_is_noticed_as_soon_as_the_readme_says() -> None:
     assert timedelta(minutes=14) == OFFERED_WITHIN <= timedelta(minutes=15)
+
+
+def test_a_sweep_ends_before_its_function_does() -> None:
+    """Whatever the interval: one that is cut off forgets how far it has come."""
+    functions = json.loads((ROOT / ".chalice/config.json").read_text())["lambda_functions"]
+    assert PERIODIC.seconds <= LONGEST
+    assert AFTER_RESTART.seconds <= LONGEST
+    assert functions["sweep"]["lambda_timeout"] - LONGEST >= 60
 
 
 def test_a_single_sweep_that_fails_is_no_outage() -> None:

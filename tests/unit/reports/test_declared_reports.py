@@ -1,15 +1,22 @@
 """What is declared of reports agrees with itself, and with what is made from it."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 
-from chalicelib.reports.declaration import Report, Variant
+from app import app
+from chalicelib.api.openapi.components import components
+from chalicelib.api.openapi.report_schemas import report_schemas
+from chalicelib.reports.declaration import Figure, Report, Variant
 from chalicelib.reports.hires import REPORTS
 from cli import report_table
 from infra import reports as made
+from infra.venv import ROOT
 
 VARIANTS = [variant for report in REPORTS for variant in report.variants.values()]
+TEMPLATES = (ROOT / "chalicelib/dashboard/templates").glob("*.html")
+IDS = {found for template in TEMPLATES for found in re.findall(r'id="([\w-]+)"', template.read_text())}
 MAKE = "run python -m infra.reports"
 
 
@@ -31,6 +38,42 @@ def test_no_two_variants_share_an_operation() -> None:
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.operation)
 def test_variants_with_one_schema_have_the_same_columns(variant: Variant) -> None:
     assert {other.columns for other in VARIANTS if other.schema == variant.schema} == {variant.columns}
+    assert len({report.member for report in REPORTS if variant.schema in report_schemas([report])}) == 1
+
+
+def test_no_schema_of_a_report_has_the_name_of_another() -> None:
+    assert report_schemas(REPORTS).keys() & components(()).keys() == set()
+
+
+def test_no_two_routes_differ_only_by_the_name_of_a_parameter() -> None:
+    """API Gateway refuses them, and everything else answers with any of them."""
+    shapes = [re.sub(r"{\w+}", "{}", path) for path in app.routes]
+    assert sorted(shapes) == sorted({*shapes})
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
+def test_names_fit_where_they_stand(report: Report) -> None:
+    """In a command, an address, the name of a file, SQL and a page."""
+    assert re.fullmatch("[a-z][a-z0-9-]*", report.name)
+    assert report.name not in IDS
+    assert re.fullmatch("[a-z][a-z0-9-]*", report.file)
+    assert re.fullmatch("(/[a-z][a-z0-9_-]*)+", report.path)
+    for variant in report.variants.values():
+        names = [column.name for column in variant.columns]
+        assert all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in names)
+        assert len({*names}) == len(names) > 0
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.operation)
+def test_a_name_and_a_count_have_an_example(variant: Variant) -> None:
+    kinds = {Figure.NAME: str, Figure.COUNT: int, Figure.YEAR: int}
+    for column in variant.columns:
+        assert column.figure is Figure.ID or isinstance(column.example, kinds[column.figure]), column.name
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
+def test_a_report_has_an_answer(report: Report) -> None:
+    assert report.variants
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
@@ -38,5 +81,5 @@ def test_a_report_takes_what_its_sql_asks_for(report: Report) -> None:
     assert (":department_id" in report.sql) == report.by_department
     assert ":first" in report.sql
     assert ":last" in report.sql
-    names = {column.name for variant in report.variants.values() for column in variant.columns}
-    assert set(report.summed) <= names
+    for variant in report.variants.values():
+        assert {*report.summed} <= {column.name for column in variant.columns if column.figure is Figure.COUNT}
