@@ -183,6 +183,11 @@ class Session:
                 raise type(error)(f"{error.detail}: whether the change was stored is not known") from error
             raise
 
+    def renew_time(self) -> None:
+        """Tell the server how much time is left. It was told when the transaction began, which may be long ago."""
+        if limit := _statement_timeout():
+            self.run(f"SET LOCAL statement_timeout = {limit}")
+
     def rollback(self) -> None:
         """Leave the transaction; a connection that cannot do even that is given up."""
         if not self.broken:

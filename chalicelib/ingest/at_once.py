@@ -26,4 +26,4 @@ class AtOnce:
             claims.progress(session, attempt.claim, received)
         body.verify()
         staging_table.analyze(session)
-        return Staged(table.name, stager.received, stager.rejected, lambda: staging_table.drop(session))
+        return Staged(body.etag, table.name, stager.received, stager.rejected, lambda: staging_table.drop(session))

@@ -7,8 +7,8 @@ The order of its locks:
    reading, and other writers of the dataset commit meanwhile.
 3. The dataset's table, SHARE ROW EXCLUSIVE (`merge.lock_table`), for the merge, the history and the commit.
 
-Requests and healing (`rows`, `orphans`) lock the table first and parents second. That is the opposite order, but it
-cannot lead to a deadlock with us: KEY SHARE does not conflict with KEY SHARE, so whoever holds the table never waits
+Requests and healing (`rows`, `orphans`) lock the table first and parents second. That is the opposite order, but the
+two of us cannot meet in a deadlock: KEY SHARE does not conflict with KEY SHARE, so whoever holds the table never waits
 for our parents. Writers of parents:
 - A load of parents locks *their* table, which does not conflict with the ROW SHARE that our statements take on it. It
   changes no ids, so its changes pass ours, too.
@@ -16,6 +16,8 @@ for our parents. Writers of parents:
   and wants one that we hold, Postgres ends one of us. That is in step 1, before anything is reported.
 - An operator who deletes children, and in the same transaction their parents, may wait for our parents while we wait
   for the table. Postgres ends one of us. If it is this attempt, the next one finds the parents gone.
+- The same may happen with a third one between us: a request holds the table and waits for a parent, whose deleter waits
+  for one of our parents.
 
 Steps 1 and 3 each have a savepoint. After a deadlock or a time-out, such a step alone is undone and tried again, so
 that nothing is reported twice.
@@ -26,7 +28,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from chalicelib.cloud.database import Session, lock_timeout
-from chalicelib.core.errors import Conflict, LockTimeout
+from chalicelib.core.errors import Conflict, LockTimeout, StorageUnavailable
 from chalicelib.core.streams import InTime
 from chalicelib.ingest import merge, orphans
 from chalicelib.ingest.attempt import Attempt
@@ -64,6 +66,7 @@ class Completion:
                     self._skip()
                     return None
                 self._report_orphans()
+                session.renew_time()
             return _retried(session, lambda: self._merge(orphan_count))
 
     def _merge(self, orphan_count: int) -> Counts | None:
@@ -93,6 +96,8 @@ class Completion:
         dataset, file_type = self.attempt.dataset, self.attempt.file_type
         columns = [column.name for column, _ in dataset.references]
         with self.attempt.opened() as body:
+            if body.etag != self.staged.etag:  # it can be overwritten where the bucket keeps no versions
+                raise StorageUnavailable("the object was overwritten while it was being loaded")
             report = OrphanReport(dataset, file_type.seeker(InTime(body.stream)), columns, self.rejects.add)
             self.attempt.session.copy_out(orphans.listing(columns), report)
 

@@ -25,8 +25,6 @@ REQUEST_LOCK_TIMEOUT = 0.5  # seconds that it waits for their table
 def set_apart(session: Session, dataset: Dataset, table: str) -> int:
     """Move the rows of `table` that lack a parent to the temporary table `missing`, which also has `no_<column>`, and
     lock the parents of all other rows. Returns how many rows were moved. Part of the load's transaction."""
-    if not dataset.references:
-        return 0
     conditions = parents.absent(session, dataset, table, lock=True)
     flags = ", ".join(f"{condition} AS no_{name}" for name, condition in conditions.items())
     count = session.affected(

@@ -57,7 +57,7 @@ class Resumable:
                 return None
         tables.analyze()
         rejects.take_over(tables.reject_lines(), Reasons.of(progress.reasons or {}))
-        return Staged(tables.rows, progress.received, progress.rejected, tables.discard)
+        return Staged(self._etag, tables.rows, progress.received, progress.rejected, tables.discard)
 
     def _read_on(self, start: Progress, rejects: PortionRejects, pause_at: float) -> Progress:
         """Read from `start` to the end of the object, or until it is time to pause."""

@@ -12,8 +12,10 @@ from chalicelib.ingest.reject_files import RejectFile
 
 @dataclass(frozen=True)
 class Staged:
-    """An object that has been read to its end. `discard` drops `table`, as part of the transaction that merged it."""
+    """An object that has been read to its end, by S3's `etag`. `discard` drops `table`, as part of the transaction that
+    merged it."""
 
+    etag: str
     table: str
     received: int
     rejected: int

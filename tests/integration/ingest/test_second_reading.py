@@ -125,6 +125,20 @@ def test_a_newer_version_that_is_loaded_meanwhile_wins(landing: Landing, others:
     assert landing.scalar("SELECT count(*) FROM orphans") == 0
 
 
+def test_an_object_that_is_overwritten_between_the_readings_is_loaded_by_the_next_attempt(
+    landing: Landing, others: Landing
+) -> None:
+    """In a bucket without versions, where both readings are of the newest object."""
+    landing.s3.client.put_bucket_versioning(Bucket=BUCKETS[0], VersioningConfiguration={"Status": "Suspended"})
+    event, other = landing.put(KEY, ROWS), ROWS.replace("Bo", "Cy")
+    at_the_second_reading(landing, lambda: landing.s3.storage.landing.put(KEY, other.encode(), "text/csv"))
+    with pytest.raises(StorageUnavailable, match="overwritten"):
+        landing.deliver(event)
+    assert landing.s3.keys("test-errored") == []
+    landing.deliver(event)
+    assert [reject["row"]["name"] for reject in landing.rejects(landing.load())] == ["", "Cy"]
+
+
 WAITING = (
     "SELECT pid, query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LOCK TABLE hired%'"
 )
@@ -228,3 +242,14 @@ def test_a_second_reading_ends_with_the_time_there_is(landing: Landing, others: 
         deliver_hindered(landing, event, be_slow, 2.5)  # of which 0.5 are for ending in order
     assert len(waits) <= 3
     assert (landing.load()["status"], landing.s3.keys("test-errored")) == ("queued", [])
+
+
+def test_the_wait_for_the_table_ends_with_the_time_there_is(landing: Landing, others: Landing) -> None:
+    """The server ends it, so that the connection stays in order. The second reading has taken some of the time."""
+    event, pid = landing.put(KEY, MANY), landing.scalar("SELECT pg_backend_pid()")
+    with others.database.transaction() as session:
+        session.run("LOCK TABLE hired_employees IN SHARE ROW EXCLUSIVE MODE")
+        with pytest.raises(OutOfTime):
+            deliver_hindered(landing, event, lambda: time.sleep(0.06), 3.75)  # of which 0.75 are for ending in order
+    assert landing.load()["error"] == "attempt 1: the database did not come to an end in time"
+    assert landing.scalar("SELECT pg_backend_pid()") == pid
