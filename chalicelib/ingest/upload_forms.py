@@ -1,7 +1,7 @@
 """Files that go straight to the landing bucket: a form that S3 itself takes, and a load that waits for the file.
 
-No byte of the file passes a function, so none of their limits holds it up; the form's policy does: one key, a
-size, an hour.
+No byte of the file passes through a function, so the limits of functions do not matter. The policy of the form sets
+its own: one key, a size, an hour.
 """
 
 import re
