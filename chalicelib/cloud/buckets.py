@@ -206,8 +206,8 @@ class Bucket:
         return Form(form["url"], form["fields"])
 
     def presigned_get(self, key: str, *, seconds: int) -> str:
-        """A URL whose bearer may read the object, with the rights and within the time of a form. It is made even if
-        there is no such object. Raises StorageUnavailable."""
+        """A URL whose bearer may read the object, with the rights and for the time of a form. It is made even if there
+        is no such object. Raises StorageUnavailable."""
         with s3_errors(self.url(key)):
             return self._signer().generate_presigned_url(
                 "get_object", Params={"Bucket": self.name, "Key": key}, ExpiresIn=seconds
