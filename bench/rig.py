@@ -188,9 +188,9 @@ class Rig:
         head = self.s3.head_object(Bucket=_BUCKETS["LANDING_BUCKET"], Key=key)
         return self.event(key, head["VersionId"])
 
-    def ingest(self, body: bytes, key: str = "hired_employees.csv", worker: Worker | None = None) -> dict[str, Any]:
+    def ingest(self, body: bytes, worker: Worker | None = None) -> dict[str, Any]:
         """Load a file by the product's own function; its times, and its load as `load`."""
-        event = self.put(key, body)
+        event = self.put("hired_employees.csv", body)
         self.settle()
         answer = (worker or self.worker).call("ingest", event)
         return {**answer, "load": self.newest_load()}

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -34,13 +34,12 @@ class Api:
         self,
         url: str,
         token: str = "",
-        wait: Callable[[float], None] = time.sleep,
         *,
         absent: str = "",
         outdated: str = "",
         tries: int = _TRIES,
     ) -> None:
-        self.url, self._wait, self._tries = url, wait, tries
+        self.url, self._tries = url, tries
         self._absent = absent
         self._remedies = _REMEDIES | ({HTTPStatus.UNAUTHORIZED: outdated} if outdated else {})
         if absent:  # it is a stage on this machine
@@ -79,7 +78,7 @@ class Api:
                 return answer
             if answer.status not in _AGAIN or left == 1:
                 break
-            self._wait(_pause(answer))
+            time.sleep(_pause(answer))
         raise _refused(answer, self._remedies)
 
     def _asked(

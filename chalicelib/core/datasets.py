@@ -99,11 +99,6 @@ def children(parent: Dataset) -> Iterator[Dataset]:
             yield dataset
 
 
-def by_route(route: str) -> Dataset | None:
-    """The dataset of a URL segment, singular (`job`) or plural (`jobs`)."""
-    return next((d for d in DATASETS.values() if route in (d.route, d.name)), None)
-
-
 def by_file_name(base_name: str) -> Dataset | None:
     """The dataset whose name a file's base name starts with; the longest such name wins."""
     matching = [d for d in DATASETS.values() if base_name.startswith(d.name)]

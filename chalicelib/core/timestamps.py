@@ -21,6 +21,6 @@ def name(at: datetime) -> str:
     return at.astimezone(UTC).strftime(NAME)
 
 
-def shown(row: Mapping[str, object], timespec: str = "microseconds") -> dict[str, object]:
+def shown(row: Mapping[str, object]) -> dict[str, object]:
     """A row of the database with its times as text, for JSON."""
-    return {column: text(value, timespec) if isinstance(value, datetime) else value for column, value in row.items()}
+    return {column: text(value) if isinstance(value, datetime) else value for column, value in row.items()}

@@ -13,7 +13,7 @@ from chalicelib.auth.roles import Role
 from chalicelib.core import datasets
 from chalicelib.loads import outcomes
 from cli.api import Api
-from cli.datasets import DATASETS
+from cli.datasets import DATASETS, by_route
 from cli.errors import CommandError, Misuse, Refused
 from cli.files import MAX_CHECKED, Sent, generation, opened, waves
 from cli.follow import follow
@@ -35,6 +35,11 @@ def test_a_name_tells_the_dataset(name: str, dataset: str) -> None:
 def test_a_name_that_tells_nothing_is_refused(name: str, told: str) -> None:
     with pytest.raises(Misuse, match=told):
         Sent.of(Path(name), None)
+
+
+def test_a_dataset_is_found_by_its_name_in_the_singular_and_the_plural() -> None:
+    assert by_route("job") is by_route("jobs") is DATASETS["jobs"]
+    assert by_route("people") is None
 
 
 def test_the_datasets_are_those_that_are_declared() -> None:
