@@ -8,6 +8,7 @@ import typer
 
 from cli.datasets import DATASETS, by_route
 
+MAX_PAGE = 100  # records of one answer of the API
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 

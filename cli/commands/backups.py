@@ -10,11 +10,10 @@ from cli import files, moments
 from cli.datasets import DATASETS, by_route
 from cli.errors import CommandError, Misuse
 from cli.moments import age
-from cli.options import Json, beginning
+from cli.options import MAX_PAGE, Json, beginning
 from cli.tables import Cell
 from cli.tools import Tools
 
-_PAGE = 100
 _EVERYTHING = "all"
 _PATIENCE = 60  # tries, a second apart
 
@@ -50,7 +49,7 @@ def backup(context: typer.Context) -> None:
 
 def backups(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=_PAGE, metavar="N", help="How many to show at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="How many to show at most.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List the restore points, the newest first."""

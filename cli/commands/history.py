@@ -5,12 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from cli.moments import age
-from cli.options import Dataset, Json, LoadId, beginning
+from cli.options import MAX_PAGE, Dataset, Json, LoadId, beginning
 from cli.statuses import STATUSES
 from cli.tables import Cell
 from cli.tools import Tools
 
-_PAGE = 100  # loads that one request shows at most
 _COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "file")
 
 
@@ -45,7 +44,7 @@ def loads(
     found: list[dict[str, Any]] = []
     cursor = None
     while len(found) < limit:
-        size = min(limit - len(found), _PAGE)
+        size = min(limit - len(found), MAX_PAGE)
         page = tools.api.get("/loads", dataset=dataset, status=status, limit=size, cursor=cursor)
         found += page["loads"]
         if (cursor := page["next_cursor"]) is None:
@@ -72,7 +71,7 @@ def rejects(
     context: typer.Context,
     load_id: LoadId,
     everything: Annotated[bool, typer.Option("--all", help="Print all of them as NDJSON, as they are stored.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many records to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="How many records to show.")] = 20,
     as_json: Json = False,
 ) -> None:
     """Show the rejected rows of a load and their reasons."""

@@ -6,7 +6,7 @@ import typer
 
 from cli import files
 from cli.files import Sent
-from cli.options import Dataset, File, Files, Json, Strict
+from cli.options import MAX_PAGE, Dataset, File, Files, Json, Strict
 from cli.tools import Tools
 
 
@@ -47,7 +47,9 @@ def check(
     path: File,
     dataset: Dataset = None,
     strict: Strict = False,
-    limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many rejected records to show.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="How many rejected records to show.")
+    ] = 20,
     as_json: Json = False,
 ) -> None:
     """Say what an upload would do, without doing it.

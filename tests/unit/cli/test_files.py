@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 import cli.commands.stage
+import cli.options
 import cli.statuses
+from chalicelib.api import load_routes
 from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.auth.roles import Role
 from chalicelib.core import datasets
@@ -50,6 +52,10 @@ def test_the_datasets_are_those_that_are_declared() -> None:
 
 def test_the_roles_are_those_of_tokens() -> None:
     assert tuple(role.value for role in Role) == cli.commands.stage.ROLES
+
+
+def test_a_page_is_as_long_as_the_api_makes_it() -> None:
+    assert cli.options.MAX_PAGE == load_routes.MAX_PAGE
 
 
 def test_the_final_statuses_are_those_of_loads() -> None:
