@@ -5,7 +5,7 @@ import re
 
 from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.api.row_routes import MAX_ROWS
-from chalicelib.formats.gzip_stream import MAX_RATIO, MAX_UNPACKED, MIB
+from chalicelib.formats.gzip_stream import MAX_RATIO, MAX_UNPACKED
 from chalicelib.ingest.upload_forms import MAX_SIZE
 from chalicelib.reports import queries
 from infra.venv import ROOT
@@ -25,7 +25,7 @@ def test_the_readme_names_them() -> None:
     assert f"straight to S3: up to {MAX_SIZE // 1024**3} GB," in README
     assert f"a form to send a CSV file of up to {MAX_SIZE // 1024**3} GB with" in README
     assert f"more than {MAX_RATIO} times its size" in README
-    assert f"more than {MAX_UNPACKED // (1024 * MIB)} GiB, is refused" in README
+    assert f"more than {MAX_UNPACKED // 1024**3} GiB, is refused" in README
     assert f"A batch takes 1 to {MAX_ROWS} rows;" in README
     assert f"/hired_employee/upload/batch` | 1 to {MAX_ROWS} rows |" in README
     assert f"A body has at most {MAX_BODY / 1e6} MB:" in README
