@@ -20,4 +20,4 @@ class Role(Enum):
 
 
 ROLES = tuple(role.value for role in Role)
-HIGHEST = list(Role)[-1]  # may do everything
+LOWEST, HIGHEST = list(Role)[0], list(Role)[-1]  # what every token may do, and who may do everything

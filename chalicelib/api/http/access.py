@@ -11,7 +11,7 @@ from chalice.app import Chalice, Request, Response
 
 from chalicelib.api.http import problems
 from chalicelib.auth import tokens
-from chalicelib.auth.roles import HIGHEST, Role
+from chalicelib.auth.roles import HIGHEST, LOWEST, Role
 from chalicelib.core.errors import Forbidden, HireflowError, Unauthenticated
 from chalicelib.services import services
 
@@ -38,10 +38,13 @@ def _declaring(view: View, role: Role | None) -> View:
 def needed(app: Chalice, method: str, path: str) -> Role | None:
     """The role that a route asks for, by its path as declared; None where it is public.
 
-    The highest one for a method that the path does not have: only then does the caller learn that.
+    For a method that the path does not have it is the highest one, but the lowest for GET: only a caller with that role
+    learns that there is nothing.
     """
     route = app.routes.get(path, {}).get(method)
-    return getattr(route.view_function, _DECLARED) if route else HIGHEST
+    if route is None:
+        return LOWEST if method == "GET" else HIGHEST
+    return getattr(route.view_function, _DECLARED)
 
 
 def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:

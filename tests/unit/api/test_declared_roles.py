@@ -10,7 +10,7 @@ from app import app
 from chalicelib.api.http import access
 from chalicelib.api.http.access import needed, needs, public
 from chalicelib.api.http.problems import endpoint
-from chalicelib.auth.roles import HIGHEST, Role
+from chalicelib.auth.roles import HIGHEST, LOWEST, Role
 from infra.venv import ROOT
 
 
@@ -41,9 +41,9 @@ def test_a_route_asks_for_the_role_that_it_declares(decorators: tuple[str, str])
     assert needed(made("endpoint", "public"), "POST", "/things") is None
 
 
-def test_what_no_route_answers_asks_for_the_highest_role() -> None:
+def test_what_no_route_answers_asks_for_the_highest_role_and_reading_for_the_lowest() -> None:
     assert needed(made("public"), "DELETE", "/things") is HIGHEST
-    assert needed(app, "GET", "/nothing") is HIGHEST
+    assert needed(app, "GET", "/nothing") is needed(app, "GET", "/job/upload") is LOWEST
 
 
 def test_every_role_is_asked_for_by_a_route() -> None:
