@@ -20,4 +20,4 @@ class Role(Enum):
 
 
 ROLES = tuple(role.value for role in Role)
-LOWEST, HIGHEST = list(Role)[0], list(Role)[-1]  # what every token may do, and who may do everything
+LOWEST, *_, HIGHEST = Role  # what every token may do, and what may do everything
