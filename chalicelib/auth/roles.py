@@ -20,4 +20,4 @@ class Role(Enum):
 
 
 ROLES = tuple(role.value for role in Role)
-LOWEST, *_, HIGHEST = Role  # what every token may do, and what may do everything
+LOWEST, *_, HIGHEST = list(Role)  # what every token may do, and what may do everything

@@ -44,7 +44,8 @@ def needed(app: Chalice, method: str, path: str) -> Role | None:
     route = app.routes.get(path, {}).get(method)
     if route is None:
         return LOWEST if method == "GET" else HIGHEST
-    return getattr(route.view_function, _DECLARED)
+    role: Role | None = getattr(route.view_function, _DECLARED)
+    return role
 
 
 def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:
