@@ -76,8 +76,8 @@ plan: venv-deploy ## say what `make deploy` would change there
 destroy: venv-deploy ## delete all of it but data: YES=prod
 	@$(python) -m infra.deploy destroy
 
-test: venv-develop ## all tests, in WORKERS=2 processes
-	@$(python) -m pytest -n $(or $(WORKERS),2) --durations=10
+test: venv-develop ## all tests, in WORKERS=3 processes
+	@$(python) -m pytest -n $(or $(WORKERS),3) --durations=10
 
 browser: ## what the browser tests need: Chromium (Debian's, as root) and axe-core from npm
 	@command -v chromium >/dev/null || { apt-get -q update && apt-get install -q -y --no-install-recommends chromium; }
