@@ -39,6 +39,7 @@ def _peak() -> float:
 
 class _Context:
     aws_request_id = "bench"
+    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:hireflow-bench-ingest"
 
     def get_remaining_time_in_millis(self) -> int:
         return 900_000
