@@ -25,6 +25,7 @@ Request = Callable[[], tuple[str, str, bytes | None]]
 _CONSTANT = """
 
 @app.route("/constant/{size}")
+@access.public
 def constant(size: str) -> Any:
     from chalice.app import Response
 
