@@ -1,5 +1,6 @@
 """One id for a request and all that comes of it: its answer, its log lines, the load it makes, that load's log lines,
-and the objects in S3 that belong to the load."""
+and the objects in S3 that belong to the load. `api.http.requests` chooses it.
+"""
 
 import re
 

@@ -1,7 +1,7 @@
 """Files that go straight to the landing bucket: a form that S3 itself takes, and a load that waits for the file.
 
 No byte of the file passes through a function, so the limits of functions do not matter. The policy of the form sets
-its own: one key, a size, an hour.
+its own: one key, a size, an hour (`presigned_post` in `cloud.buckets`).
 """
 
 import re

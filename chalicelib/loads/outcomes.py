@@ -1,4 +1,4 @@
-"""How loads end: statuses, counts, and the finished loads of API requests."""
+"""The statuses and counts of loads, how they are told to those who watch, and the finished loads of API requests."""
 
 import json
 from collections.abc import Callable, Sequence
