@@ -10,11 +10,10 @@ from dataclasses import fields
 from chalicelib.reports import declaration, hires
 from chalicelib.reports.declaration import Figure, Span
 from cli.reports import Report
+from infra.readme import README, with_table
 from infra.venv import ROOT
 
 COMMANDS = ROOT / "cli/report_table.py"
-README = ROOT / "README.md"
-BEGIN, END = "<!-- Made by `python -m infra.reports`: -->\n", "<!-- reports end -->"
 _OF_RANGE = " (`?from=&to=`, both included, and either may be left out)"
 _MODULE = '''\
 """The reports of the API. Made by `python -m infra.reports` from chalicelib/reports/hires.py: change that."""
@@ -49,15 +48,12 @@ def module(reports: Iterable[declaration.Report]) -> str:
 
 def table(reports: Iterable[declaration.Report]) -> str:
     """The table in Markdown: commands, what they report, and their routes."""
-    lines = ["| command | reports | routes |", "|---|---|---|", *map(_row, reports)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(["| command | reports | routes |", "|---|---|---|", *map(_row, reports)])
 
 
 def readme(text: str, reports: Iterable[declaration.Report]) -> str:
     """The README with the table between its marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table(reports)}\n{END}{after}"
+    return with_table(text, "reports", table(reports))
 
 
 def _source(report: Report) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 from chalicelib.core.settings import LOCAL, Settings, declared
 from infra.errors import CloudError
+from infra.readme import README
 from infra.settings import table
-from infra.settings.__main__ import README, with_tables
+from infra.settings.__main__ import with_tables
 from infra.settings.adopted import adopted, outdated
 from infra.settings.chosen import DEFAULT, ENVIRONMENT, KEPT, check, choose, of_one_command
 from infra.settings.declaration import COMPUTED, MACHINE, OF_USERS, OTHERS, applying
