@@ -19,7 +19,7 @@ from chalicelib.cloud.database import Session, lock_timeout
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 from chalicelib.loads.announcements import AWAITS_OBJECT
-from chalicelib.loads.attempts import MAX_ATTEMPTS
+from chalicelib.loads.attempts import MAX_ATTEMPTS, OPENED_AGAIN
 from chalicelib.loads.object_versions import ObjectCreated
 from chalicelib.loads.outcomes import IS_UNFINISHED, CountedReason, Counts
 
@@ -198,8 +198,7 @@ def reopen(session: Session, created: ObjectCreated) -> None:
     _lock(session, load_id)
     try:
         session.run(
-            "UPDATE loads SET status = 'queued', attempts = 0, queued_at = now(), finished_at = NULL, error = NULL,"
-            f" given_up = false WHERE id = :id AND {_NOT_DONE}",
+            f"UPDATE loads SET {OPENED_AGAIN} WHERE id = :id AND {_NOT_DONE}",
             id=load_id,
         )
     finally:

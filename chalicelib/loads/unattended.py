@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.cloud.database import Session
-from chalicelib.loads.attempts import MAX_ATTEMPTS
+from chalicelib.loads.attempts import MAX_ATTEMPTS, OPENED_AGAIN
 from chalicelib.loads.outcomes import IS_UNFINISHED
 
 _UNFINISHED = f"l.version IS NOT NULL AND l.{IS_UNFINISHED}"
-_GIVEN_UP = "l.version IS NOT NULL AND l.status = 'failed' AND l.given_up"
+_GIVEN_UP = "l.version IS NOT NULL AND l.given_up"  # only a failed load can have been given up
 # No connection holds a load's lock or waits for it. pg_locks shows a key of 64 bits in two halves.
 _FREE = (
     "NOT EXISTS (SELECT FROM pg_locks k WHERE k.locktype = 'advisory' AND k.objsubid = 1"
@@ -73,8 +73,7 @@ def cut_off(session: Session, since: datetime, most: int) -> list[Unattended]:
         session,
         f"WITH candidates AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"
         " free AS MATERIALIZED (SELECT id FROM candidates WHERE pg_try_advisory_xact_lock(id)),"
-        " opened AS (UPDATE loads l SET status = 'queued', attempts = 0, received = 0, queued_at = now(),"
-        f" finished_at = NULL, error = NULL, given_up = false FROM free WHERE l.id = free.id AND {wanted}"
+        f" opened AS (UPDATE loads l SET {OPENED_AGAIN}, received = 0 FROM free WHERE l.id = free.id AND {wanted}"
         " RETURNING l.id, l.source, l.version, l.sequencer) SELECT * FROM opened ORDER BY id",
         since=since,
         most=most,
