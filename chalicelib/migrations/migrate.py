@@ -1,6 +1,10 @@
 """Alembic migrations, run by code: a Lambda function in the cloud, the tests on their databases."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 LOCK = 0x68697265  # advisory lock: one migration of a database at a time
 
@@ -22,15 +26,13 @@ def upgrade(
     import ssl
 
     from alembic import command
-    from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy import create_engine, text
     from sqlalchemy.pool import NullPool
 
     context = ssl.create_default_context(cafile=ca or None) if tls == "verify-full" else False
     engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": context})
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config = _config()
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         config.attributes["connection"] = connection
@@ -44,9 +46,15 @@ def upgrade(
 
 def head() -> str:
     """The revision of a database after `upgrade`."""
-    from alembic.config import Config
     from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config()).get_current_head() or "base"
+
+
+def _config() -> "Config":
+    """Alembic's, which finds the migrations beside this file."""
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    return ScriptDirectory.from_config(config).get_current_head() or "base"
+    return config

@@ -9,7 +9,7 @@ from chalicelib.core.errors import Unprocessable
 from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import ACTIVE
 
-MAX_BODY = 5_000_000  # bytes; Lambda answers with 6 MB at most
+MAX_ANSWER = 5_000_000  # bytes; Lambda answers with 6 MB at most
 _SEPARATOR = 3  # bytes between two rows, at the least
 
 
@@ -21,19 +21,19 @@ def version(session: Session) -> str:
 def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
     """A list of rows: objects with the columns of the variant. If the report has a `member`, an object with the list.
 
-    Raises Unprocessable where the text would pass MAX_BODY.
+    Raises Unprocessable where the text would pass MAX_ANSWER.
     """
     columns = report.variants[span].columns
     names = [f"octet_length({_quoted(column)})" for column in columns if column.figure is Figure.NAME]
     row_bytes = " + ".join([str(_bytes_beside_names(columns)), *names])
     text = session.scalar(
         f"WITH r AS MATERIALIZED ({limited(report, span)})"  # no text is made of too many rows
-        f" SELECT CASE WHEN coalesce(sum({row_bytes}), 0) <= {MAX_BODY}"
+        f" SELECT CASE WHEN coalesce(sum({row_bytes}), 0) <= {MAX_ANSWER}"
         " THEN (SELECT CAST(coalesce(json_agg(shown.*), '[]') AS text)"
         f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END FROM r",
         **asdict(scope),
     )
-    if text is None or len(text.encode()) > MAX_BODY:
+    if text is None or len(text.encode()) > MAX_ANSWER:
         raise Unprocessable(_too_large(report, span, scope))
     return json.dumps({report.member: json.loads(text)}, ensure_ascii=False) if report.member else str(text)
 
@@ -61,7 +61,7 @@ def limited(report: Report, span: Span) -> str:
 
 def most_rows(report: Report, span: Span) -> int:
     """How many rows are read at most: one more than an answer can hold."""
-    return MAX_BODY // _bytes_beside_names(report.variants[span].columns) + 1
+    return MAX_ANSWER // _bytes_beside_names(report.variants[span].columns) + 1
 
 
 def _quoted(column: ReportColumn) -> str:
@@ -82,4 +82,4 @@ def _too_large(report: Report, span: Span, scope: Scope) -> str:
     if span is Span.RANGE:
         narrower.append("a narrower range of years, ?from= and ?to=")
     hint = f": narrow it with {' or with '.join(narrower)}" if narrower else ""
-    return f"the report{years[span]} is larger than {MAX_BODY / 1e6:g} MB{hint}"
+    return f"the report{years[span]} is larger than {MAX_ANSWER / 1e6:g} MB{hint}"

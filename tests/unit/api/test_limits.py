@@ -33,4 +33,4 @@ def test_the_readme_names_them() -> None:
 
 
 def test_the_notes_on_scaling_name_that_of_reports() -> None:
-    assert f"| {queries.MAX_BODY // 10**6} MB of answer: 422" in (ROOT / "docs/scaling.md").read_text()
+    assert f"| {queries.MAX_ANSWER // 10**6} MB of answer: 422" in (ROOT / "docs/scaling.md").read_text()
