@@ -92,8 +92,8 @@ def _put(servers: list[int], credentials: Settings, rounds: int) -> Result:
             with closing(HTTPConnection(ports.HOST, port, timeout=60)) as connection:
                 start = time.perf_counter()
                 connection.request("PUT", "/bench/large", body, signed[index])
-                answer = connection.getresponse()
-                assert answer.status == 200, answer.read()
+                response = connection.getresponse()
+                assert response.status == 200, response.read()
             if turn:
                 seconds[index].append(time.perf_counter() - start)
     return Result("PUT of 100 MB through the gate", "without it", seconds[0], seconds[1], 1.1)

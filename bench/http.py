@@ -84,17 +84,17 @@ def _deploy(rig: Rig) -> str:
 
 def _once(url: str, method: str, path: str, body: bytes | None) -> bytes:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
-    answer = _send(connection, url, method, path, body)
+    response = _send(connection, url, method, path, body)
     connection.close()
-    return answer
+    return response
 
 
 def _send(connection: http.client.HTTPConnection, url: str, method: str, path: str, body: bytes | None) -> bytes:
     headers = {"Content-Type": "application/json"} if body else {}
     connection.request(method, urlsplit(url).path + path, body, headers)
-    answer = connection.getresponse()
-    text = answer.read()
-    assert answer.status in (200, 201), text
+    response = connection.getresponse()
+    text = response.read()
+    assert response.status in (200, 201), text
     return text
 
 

@@ -67,10 +67,10 @@ class Worker:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"function": function, "event": event}) + "\n")
         self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
+        response = self._process.stdout.readline()
+        if not response:
             raise RuntimeError(f"{function} broke the worker")
-        return dict(json.loads(answer))
+        return dict(json.loads(response))
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -175,8 +175,8 @@ class Rig:
         """A new object in the landing bucket; its event, undelivered."""
         bucket = _BUCKETS["LANDING_BUCKET"]
         self._sequence += 1
-        answer = self.s3.put_object(Bucket=bucket, Key=key, Body=body)
-        return self.event(key, answer["VersionId"])
+        response = self.s3.put_object(Bucket=bucket, Key=key, Body=body)
+        return self.event(key, response["VersionId"])
 
     def event(self, key: str, version: str) -> dict[str, Any]:
         self._sequence += 1
@@ -192,8 +192,8 @@ class Rig:
         """Load a file by the product's own function; its times, and its load as `load`."""
         event = self.put("hired_employees.csv", body)
         self.settle()
-        answer = (worker or self.worker).call("ingest", event)
-        return {**answer, "load": self.newest_load()}
+        response = (worker or self.worker).call("ingest", event)
+        return {**response, "load": self.newest_load()}
 
     def scheduled(self, function: str) -> dict[str, Any]:
         """Run a function as its schedule does."""

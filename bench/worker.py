@@ -14,7 +14,7 @@ from typing import Any
 
 
 def main() -> None:
-    answers, sys.stdout = sys.stdout, io.StringIO()  # what a handler prints or logs is not an answer
+    responses, sys.stdout = sys.stdout, io.StringIO()  # what a handler prints or logs is not an answer
 
     import app
 
@@ -24,8 +24,8 @@ def main() -> None:
         start = time.perf_counter()
         result = handler(call["event"], _Context())
         seconds = time.perf_counter() - start
-        answers.write(json.dumps({"seconds": seconds, "peak": _peak(), "result": result}) + "\n")
-        answers.flush()
+        responses.write(json.dumps({"seconds": seconds, "peak": _peak(), "result": result}) + "\n")
+        responses.flush()
 
 
 def _peak() -> float:

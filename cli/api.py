@@ -10,7 +10,7 @@ from typing import Any
 
 from cli.errors import CommandError, NoAnswer, Refused
 from cli.forms import Form
-from cli.http import Answer, Client
+from cli.http import Client, Response
 
 Document = dict[str, Any]
 _AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # nothing was stored: it may be asked again
@@ -69,21 +69,21 @@ class Api:
         accepted: tuple[int, ...] = (),
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """An answer, successful or with one of the `accepted` statuses."""
         given = {name: str(value) for name, value in (parameters or {}).items() if value is not None}
         for left in range(self._tries, 0, -1):
-            answer = self._asked(method, path, given, body, headers)
-            if answer.ok or answer.status in accepted:
-                return answer
-            if answer.status not in _AGAIN or left == 1:
+            response = self._asked(method, path, given, body, headers)
+            if response.ok or response.status in accepted:
+                return response
+            if response.status not in _AGAIN or left == 1:
                 break
-            time.sleep(_pause(answer))
-        raise _refused(answer, self._remedies)
+            time.sleep(_pause(response))
+        raise _refused(response, self._remedies)
 
     def _asked(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str] | None
-    ) -> Answer:
+    ) -> Response:
         try:
             return self._http.send(method, self.url + path, query=query, body=body, headers=headers)
         except NoAnswer as error:
@@ -104,35 +104,35 @@ class Presigned:
     @contextmanager
     def download(self, url: str) -> Iterator[Iterator[bytes]]:
         """The bytes of an object, as they come."""
-        with self._http.download(url) as (answer, pieces):
-            if not answer.ok:
-                raise _refused_by_s3("the file cannot be read", answer)
+        with self._http.download(url) as (response, pieces):
+            if not response.ok:
+                raise _refused_by_s3("the file cannot be read", response)
             yield pieces
 
     def upload(self, url: str, form: Form) -> None:
         """Send a form with a file, which streams from where it lies."""
-        answer = self._http.send("POST", url, body=form, headers={"Content-Type": form.content_type})
-        if not answer.ok:
-            raise _refused_by_s3(f"{form.name} was not taken", answer)
+        response = self._http.send("POST", url, body=form, headers={"Content-Type": form.content_type})
+        if not response.ok:
+            raise _refused_by_s3(f"{form.name} was not taken", response)
 
 
-def _pause(answer: Answer) -> float:
+def _pause(response: Response) -> float:
     try:
-        return min(max(float(answer.headers.get("Retry-After", 1)), 0.0), _LONGEST)
+        return min(max(float(response.headers.get("Retry-After", 1)), 0.0), _LONGEST)
     except ValueError:  # a date
         return _LONGEST
 
 
-def _refused(answer: Answer, remedies: Mapping[int, str]) -> Refused:
+def _refused(response: Response, remedies: Mapping[int, str]) -> Refused:
     """One line: the status, what the problem document says, and what to do about it, by the status."""
-    status = answer.status
-    problem = _problem(answer)
+    status = response.status
+    problem = _problem(response)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        leads = f" to {place}" if (place := answer.headers.get("Location")) else ""
+        leads = f" to {place}" if (place := response.headers.get("Location")) else ""
         return Refused(status, f"{status} the API's address leads elsewhere{leads}: set API_URL to where the API is")
     if "detail" not in problem:  # API Gateway's own, or not our API at all
         known = status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
-        said = _NO_ROUTE if known else str(problem.get("message") or answer.reason or "an error")
+        said = _NO_ROUTE if known else str(problem.get("message") or response.reason or "an error")
         foreign = "" if problem or known else "; the answer is not the API's: is API_URL right, or a proxy in between?"
         return Refused(status, f"{status} {said}{foreign}")
     reasons = [str(error.get("reason")) for error in problem.get("errors", ())]
@@ -142,16 +142,16 @@ def _refused(answer: Answer, remedies: Mapping[int, str]) -> Refused:
     return Refused(status, f"{status} {'; '.join(told)}", str(problem["detail"]))
 
 
-def _problem(answer: Answer) -> Document:
+def _problem(response: Response) -> Document:
     try:
-        document = answer.json()
+        document = response.json()
     except CommandError:
         return {}
     return document if isinstance(document, dict) else {}
 
 
-def _refused_by_s3(what: str, answer: Answer) -> Refused:
+def _refused_by_s3(what: str, response: Response) -> Refused:
     """S3 explains itself in XML."""
-    code, message = (re.search(f"<{tag}>([^<]*)</{tag}>", answer.text) for tag in ("Code", "Message"))
-    why = f"{code[1]}: {message[1]}" if code and message else answer.reason
-    return Refused(answer.status, f"{what}: {answer.status} {why}")
+    code, message = (re.search(f"<{tag}>([^<]*)</{tag}>", response.text) for tag in ("Code", "Message"))
+    why = f"{code[1]}: {message[1]}" if code and message else response.reason
+    return Refused(response.status, f"{what}: {response.status} {why}")

@@ -57,13 +57,13 @@ def invoke(lambda_client: Any, stage: str, function: str, payload: Any) -> Any:
     from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
     try:
-        answer = lambda_client.invoke(FunctionName=deployed_name(stage, function), Payload=json.dumps(payload))
-        result = json.loads(answer["Payload"].read() or b"null")
+        response = lambda_client.invoke(FunctionName=deployed_name(stage, function), Payload=json.dumps(payload))
+        result = json.loads(response["Payload"].read() or b"null")
     except EndpointConnectionError as error:
         raise NoAnswer(f"{function} cannot be invoked: {error}", refused=True) from error
     except (BotoCoreError, ClientError) as error:
         raise CommandError(f"{function} cannot be invoked: {reason(error)}") from error
-    if "FunctionError" in answer:
+    if "FunctionError" in response:
         details = result if isinstance(result, dict) else {}
         raise FunctionFailed(function, str(details.get("errorType") or ""), str(details.get("errorMessage") or ""))
     return result

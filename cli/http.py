@@ -39,7 +39,7 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """`headers` are found by names in any case."""
 
     url: str
@@ -87,34 +87,34 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: bytes | Body | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Raises NoAnswer, and Misuse for settings with which nothing can be sent."""
         for left in range(_TRIES if method in _SAFE else 1, 0, -1):
             try:
-                with self._answer(method, _with_query(url, query), body, headers) as answer:
-                    return Answer(url, answer.status, answer.headers, answer.read(decode_content=True))
+                with self._response(method, _with_query(url, query), body, headers) as response:
+                    return Response(url, response.status, response.headers, response.read(decode_content=True))
             except _Broken:
                 if left == 1:
                     raise
         raise AssertionError("unreachable")
 
     @contextmanager
-    def download(self, url: str) -> Iterator[tuple[Answer, Iterator[bytes]]]:
+    def download(self, url: str) -> Iterator[tuple[Response, Iterator[bytes]]]:
         """A GET whose body comes in pieces. The answer's own `body` is empty if it is a success."""
-        with self._answer("GET", url, None, None) as answer:
-            failed = answer.status != HTTPStatus.OK
-            found = Answer(url, answer.status, answer.headers, answer.read(_TOO_LARGE) if failed else b"")
-            yield found, answer.stream(_PIECE, decode_content=True)
+        with self._response("GET", url, None, None) as response:
+            failed = response.status != HTTPStatus.OK
+            found = Response(url, response.status, response.headers, response.read(_TOO_LARGE) if failed else b"")
+            yield found, response.stream(_PIECE, decode_content=True)
 
     @contextmanager
-    def _answer(
+    def _response(
         self, method: str, url: str, body: bytes | Body | None, headers: Mapping[str, str] | None
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         sent = {**self._headers, **(headers or {})}
         if body is not None and not isinstance(body, bytes):
             sent["Content-Length"] = str(body.length)
         try:
-            answer = self._pool(url).request(
+            response = self._pool(url).request(
                 method,
                 url,
                 body=cast(Any, body),  # urllib3 takes whatever has `read`
@@ -127,14 +127,14 @@ class Client:
         except (exceptions.HTTPError, OSError) as error:
             raise _explained(url, error) from error
         try:
-            yield answer
+            yield response
         except BaseException as error:
-            answer.close()  # the rest of it is not wanted
+            response.close()  # the rest of it is not wanted
             if isinstance(error, exceptions.HTTPError):  # an OSError is the reader's, who could not write
                 raise _explained(url, error) from error
             raise
         else:
-            answer.release_conn()
+            response.release_conn()
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         proxy, secure = routes.proxy_of(url), url.lower().startswith("https:")

@@ -40,7 +40,7 @@ class Behind:
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -59,11 +59,11 @@ class Asked:
 
         return Gate(self.behind, KEYS, self.admitted.append, written, lambda: self.now or datetime.now(UTC))
 
-    def ask(self, scope: Message, pieces: Iterable[bytes] = (b"",)) -> Answer:
+    def ask(self, scope: Message, pieces: Iterable[bytes] = (b"",)) -> Response:
         return asyncio.run(_ask(self.gate(), scope, list(pieces)))
 
 
-async def _ask(gate: Gate, scope: Message, pieces: list[bytes]) -> Answer:
+async def _ask(gate: Gate, scope: Message, pieces: list[bytes]) -> Response:
     sent: list[Message] = []
     left = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     left += [{"type": "http.request", "body": b"", "more_body": False}]
@@ -77,7 +77,7 @@ async def _ask(gate: Gate, scope: Message, pieces: list[bytes]) -> Answer:
     await gate(scope, receive, send)
     start = sent[0]
     headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+    return Response(start["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 def scope(

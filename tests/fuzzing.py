@@ -125,43 +125,43 @@ def rules_agree(_ctx: CheckContext, response: Response, case: Request) -> None:
         return
     if response.headers.get("content-type", [""])[0].startswith("text/"):
         return
-    answer = json.loads(response.content)
+    body = json.loads(response.content)
     if case.path == CHECK:
-        assert response.status_code != 422 or "gzip" in answer["detail"] or case.meta.generation.mode.is_negative
+        assert response.status_code != 422 or "gzip" in body["detail"] or case.meta.generation.mode.is_negative
     elif case.method == "POST" and case.path == "/uploads":
-        _file_agrees(case, response.status_code, answer)
+        _file_agrees(case, response.status_code, body)
     elif case.method == "POST" and "/upload" in case.path and isinstance(case.body, dict | list):
-        _rows_agree(case, response.status_code, answer)
+        _rows_agree(case, response.status_code, body)
     elif response.status_code == 422 and case.meta.generation.mode.is_positive:
-        assert answer["detail"] in UNTOLD_QUERIES or OF_NAMES.search(answer["detail"]), answer["detail"]
+        assert body["detail"] in UNTOLD_QUERIES or OF_NAMES.search(body["detail"]), body["detail"]
 
 
-def _rows_agree(case: Request, status: int, answer: Any) -> None:
+def _rows_agree(case: Request, status: int, response: Any) -> None:
     if status not in (200, 201, 422):
         return
     body: Any = case.body
     [media_type] = case.operation.definition.raw["requestBody"]["content"].values()
     name = media_type["schema"]["$ref"].rpartition("/")[2].removesuffix("Batch")
     if not case.path.endswith("/batch"):
-        if "errors" in answer or status != 422:
-            _row_agrees(name, body, [error["reason"] for error in answer.get("errors", ())])
+        if "errors" in response or status != 422:
+            _row_agrees(name, body, [error["reason"] for error in response.get("errors", ())])
         else:
-            assert not isinstance(body, dict), answer["detail"]
-    elif "rejected" in answer:
+            assert not isinstance(body, dict), response["detail"]
+    elif "rejected" in response:
         assert 1 <= len(body["data"]) <= MAX_ROWS
-        reasons = {row["index"]: row["reasons"] for row in answer["rejected"]}
+        reasons = {row["index"]: row["reasons"] for row in response["rejected"]}
         for index, row in enumerate(body["data"]):
             _row_agrees(name, row, reasons.get(index, []))
     else:  # nothing was looked at: the shape is wrong
         shape = {"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "minItems": 1}}}
-        assert described().faults({**shape, "additionalProperties": False}, body), answer["detail"]
+        assert described().faults({**shape, "additionalProperties": False}, body), response["detail"]
 
 
-def _file_agrees(case: Request, status: int, answer: Any) -> None:
+def _file_agrees(case: Request, status: int, response: Any) -> None:
     if status not in (201, 422):
         return
     faults = described().faults({"$ref": "#/components/schemas/UploadOrder"}, case.body)
-    told = [error["reason"] for error in answer.get("errors", ()) if not error["reason"].endswith("S3 would replace")]
+    told = [error["reason"] for error in response.get("errors", ()) if not error["reason"].endswith("S3 would replace")]
     if told != [LINE_BREAK]:
         assert bool(faults) == bool(told), f"{case.body!r:.300}: by the schema {faults}, by the rules {told}"
 

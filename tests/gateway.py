@@ -29,11 +29,11 @@ class Gateway:
         self._app, self._decodes = app, decodes
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        status, headers, body = self._answer(environ)
+        status, headers, body = self._response(environ)
         start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [body]
 
-    def _answer(self, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _response(self, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
         method, path = environ["REQUEST_METHOD"], environ["REQUEST_URI"].partition("?")[0]
         route, captured = self._matched(path)
         if method not in self._app.routes.get(route, ()):
@@ -63,12 +63,12 @@ class Gateway:
             "isBase64Encoded": bool(body) and binary,
         }
         event = json.loads(json.dumps(event))  # as Lambda is handed it
-        answer = json.loads(json.dumps(self._app(event, LambdaContext("api_handler", 512, 29_000))))
-        headers = {"Content-Type": JSON} | answer["headers"]
-        text = answer["body"]
+        response = json.loads(json.dumps(self._app(event, LambdaContext("api_handler", 512, 29_000))))
+        headers = {"Content-Type": JSON} | response["headers"]
+        text = response["body"]
         # It would pass base64 as it is to most callers: none of our answers may need to be decoded.
-        assert not answer.get("isBase64Encoded")
-        return answer["statusCode"], list(headers.items()), text.encode()
+        assert not response.get("isBase64Encoded")
+        return response["statusCode"], list(headers.items()), text.encode()
 
     def _matched(self, path: str) -> tuple[str, dict[str, str]]:
         """The declared path and its parameters, segment by segment; a fixed segment goes before a parameter."""

@@ -70,7 +70,7 @@ def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Res
         def rows(session: Session) -> str:
             return queries.as_json(session, report, span, Scope(first, last, _department(session, sent)))
 
-        return _answer(request, rows, report.variants[span].columns, f"{report.file}{_named(span, first, last)}")
+        return _response(request, rows, report.variants[span].columns, f"{report.file}{_named(span, first, last)}")
 
     setattr(view, _REPORT, report)
     return view
@@ -104,7 +104,7 @@ def _named(span: Span, first: int, last: int) -> str:
     return begin + (f"-to-{last}" if last != LAST else "")
 
 
-def _answer(
+def _response(
     request: Request, report: Callable[[Session], str], columns: tuple[ReportColumn, ...], file: str
 ) -> Response:
     """The report as JSON or CSV, or 304 if nothing has changed since the caller read it."""

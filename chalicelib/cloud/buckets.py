@@ -90,13 +90,13 @@ class Bucket:
             at["Range"] = f"bytes={start}-{'' if most is None else start + most - 1}"
         with s3_errors(what):
             try:
-                answer = self._client().get_object(Bucket=self.name, Key=key, **at)
+                response = self._client().get_object(Bucket=self.name, Key=key, **at)
             except self._client().exceptions.ClientError as error:
                 if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # nothing comes after
                     return ObjectStream(BytesIO(), what)
                 raise
-            stream = ObjectStream(answer["Body"], what, answer["ContentLength"], answer["ETag"])
-        if start and "ContentRange" not in answer:  # a server may send everything all the same (RFC 9110, 14.2)
+            stream = ObjectStream(response["Body"], what, response["ContentLength"], response["ETag"])
+        if start and "ContentRange" not in response:  # a server may send everything all the same (RFC 9110, 14.2)
             skip(stream, start)
         return stream
 
@@ -111,8 +111,8 @@ class Bucket:
     def head(self, key: str) -> Stored:
         """Raises NotFound, StorageUnavailable."""
         with s3_errors(self.url(key)):
-            answer = self._client().head_object(Bucket=self.name, Key=key)
-            return Stored(answer["ContentLength"], answer["ETag"])
+            response = self._client().head_object(Bucket=self.name, Key=key)
+            return Stored(response["ContentLength"], response["ETag"])
 
     def exists(self, key: str) -> bool:
         """Whether there is an object. Raises StorageUnavailable."""
@@ -127,8 +127,8 @@ class Bucket:
         with s3_errors(f"s3://{self.name}"):
             for start in range(0, len(keys), 1000):
                 batch: list[Any] = [{"Key": key} for key in keys[start : start + 1000]]
-                answer = self._client().delete_objects(Bucket=self.name, Delete={"Objects": batch, "Quiet": True})
-                if answer.get("Errors"):  # S3 answers 200 all the same
+                response = self._client().delete_objects(Bucket=self.name, Delete={"Objects": batch, "Quiet": True})
+                if response.get("Errors"):  # S3 answers 200 all the same
                     raise StorageUnavailable(f"objects of s3://{self.name} could not be deleted")
 
     def folders(self, prefix: str) -> list[str]:

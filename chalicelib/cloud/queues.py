@@ -31,8 +31,8 @@ class DeadLetters:
     def receive(self) -> list[Message]:
         """Some messages, hidden from others for a while; none where the queue is empty. Raises Unavailable."""
         with self._errors():  # waiting a second asks all of SQS's servers, where not waiting asks some
-            answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=1)
-        return [Message(m["MessageId"], m["Body"], m["ReceiptHandle"]) for m in answer.get("Messages", ())]
+            response = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=1)
+        return [Message(m["MessageId"], m["Body"], m["ReceiptHandle"]) for m in response.get("Messages", ())]
 
     def delete(self, message: Message) -> None:
         with self._errors():
@@ -47,8 +47,8 @@ class DeadLetters:
         """About how many messages wait. Raises Unavailable."""
         name = "ApproximateNumberOfMessages"
         with self._errors():
-            answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
-            return int(answer["Attributes"][name])
+            response = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+            return int(response["Attributes"][name])
 
     @cached_property
     def _sqs(self) -> Any:

@@ -48,7 +48,7 @@ class Variant:
     operation: str
     summary: str
     about: str
-    answer: str
+    response: str
     schema: str
     columns: tuple[ReportColumn, ...]
 

@@ -80,11 +80,11 @@ def _print(tools: Tools, report: Report, given: Mapping[str, Any]) -> None:
         raise Misuse("--csv or --json, not both")
     path = report.path if year is None else f"{report.path}/{year}"
     query = {"from": first, "to": last, **_narrowed(given.get("department"))}
-    answer = tools.api.send("GET", path, query, headers={"Accept": "text/csv" if as_csv else "application/json"})
+    response = tools.api.send("GET", path, query, headers={"Accept": "text/csv" if as_csv else "application/json"})
     if as_csv:
-        tools.out.raw(answer.body)
+        tools.out.raw(response.body)
         return
-    document = answer.json()
+    document = response.json()
     rows: list[dict[str, Any]] = document[report.member] if report.member else document
     if as_json:
         tools.out.json(document)

@@ -62,8 +62,8 @@ def check(
     file = Sent.of(path, dataset)
     body, kind = files.smaller(file)
     parameters = {"dataset": file.dataset, "limit": limit}
-    answer = tools.api.send("POST", "/uploads/check", parameters, body=body, headers={"Content-Type": kind})
-    found = answer.json()
+    response = tools.api.send("POST", "/uploads/check", parameters, body=body, headers={"Content-Type": kind})
+    found = response.json()
     if as_json:
         tools.out.json(found)
     else:

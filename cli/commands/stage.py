@@ -26,13 +26,13 @@ def health(context: typer.Context, as_json: Json = False) -> None:
     Exit status 1 if it or what it stands on is not.
     """
     tools = Tools.of(context)
-    answer = tools.api.send("GET", "/health", accepted=(HTTPStatus.SERVICE_UNAVAILABLE,))
-    found = answer.json()
+    response = tools.api.send("GET", "/health", accepted=(HTTPStatus.SERVICE_UNAVAILABLE,))
+    found = response.json()
     if as_json:
         tools.out.json(found)
     else:
         tools.out.facts({name: _fact(value) for name, value in found.items()})
-    raise typer.Exit(0 if answer.ok else 1)
+    raise typer.Exit(0 if response.ok else 1)
 
 
 def open_dashboard(

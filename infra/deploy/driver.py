@@ -122,10 +122,10 @@ def accepts_token(target: Target, token: str) -> bool:
     """Whether the API knows a token. Raises CommandError when it cannot be asked."""
     api = Api(api_url(target), token)
     try:
-        answer = api.send("GET", "/loads", {"limit": 1}, accepted=(HTTPStatus.UNAUTHORIZED,))
+        response = api.send("GET", "/loads", {"limit": 1}, accepted=(HTTPStatus.UNAUTHORIZED,))
     finally:
         api.close()
-    return answer.ok
+    return response.ok
 
 
 def invoke(target: Target, function: str, payload: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cli.api import Api
 from cli.errors import NoAnswer, Refused
-from cli.http import Answer
+from cli.http import Response
 from cli.statuses import FINAL
 from infra.deploy import driver
 from infra.deploy.target import Target
@@ -34,9 +34,9 @@ def smoke(target: Target, *, write: bool) -> None:
 
 
 def _check_health(api: Api) -> None:
-    answer = _asked(api, "/health")
-    if not answer.ok:
-        raise CloudError(f"the stage is not well: {answer.text}")
+    response = _asked(api, "/health")
+    if not response.ok:
+        raise CloudError(f"the stage is not well: {response.text}")
 
 
 def _check_load(target: Target, api: Api) -> None:
@@ -54,7 +54,7 @@ def _check_load(target: Target, api: Api) -> None:
     raise CloudError(f"{source} was not loaded within {_LOADED} seconds")
 
 
-def _asked(api: Api, path: str, **parameters: Any) -> Answer:
+def _asked(api: Api, path: str, **parameters: Any) -> Response:
     """An answer of an API that may be so new that its gateway does not know it everywhere (403, 404)."""
     for again in attempts(_SETTLED):
         try:

@@ -35,8 +35,8 @@ def put_api(client: Any, api_id: str, document: Json) -> Json:
         for name, method in methods.items():
             at = {"restApiId": api_id, "resourceId": resource["id"], "httpMethod": _http_method(name)}
             _put_method(client, at, method)
-    answer: Json = client.get_rest_api(restApiId=api_id)
-    return answer
+    response: Json = client.get_rest_api(restApiId=api_id)
+    return response
 
 
 def _resources(client: Any, api_id: str) -> dict[str, Json]:

@@ -64,8 +64,8 @@ def choose(folders: Iterable[Path], made_by: int | None) -> Path:
 
 def major(folder: Path) -> int:
     """The major version of the programs."""
-    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"\(PostgreSQL\) (\d+)", answer)
+    response = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"\(PostgreSQL\) (\d+)", response)
     if not found:
         raise CloudError(f"{folder}/postgres does not run on this machine")
     return int(found[1])

@@ -42,7 +42,7 @@ def owner(chosen: Chosen, state: State) -> Role:
     )
 
 
-def answers(endpoint: str) -> bool:
+def responses(endpoint: str) -> bool:
     """Whether anybody listens there."""
     at = urlsplit(endpoint)
     try:
@@ -206,7 +206,7 @@ class Given:
     def status(self) -> dict[str, str | None]:
         endpoint, url = self._known().get("AWS_ENDPOINT_URL"), self._known().get("DATABASE_URL", "")
         return {
-            "AWS": endpoint if endpoint and answers(endpoint) else None,
+            "AWS": endpoint if endpoint and responses(endpoint) else None,
             "Postgres": urlsplit(url).netloc.rpartition("@")[2] if provision.accepts(url) else None,
         }
 

@@ -97,14 +97,14 @@ class Front:
     ) -> None:
         document = json.loads(await _body(receive))
         client = self._client(scope, "apigateway")
-        answer = await asyncio.to_thread(work, client, document, about)
-        answer.pop("ResponseMetadata", None)
-        if "createdDate" in answer:
-            answer["createdDate"] = answer["createdDate"].timestamp()
+        response = await asyncio.to_thread(work, client, document, about)
+        response.pop("ResponseMetadata", None)
+        if "createdDate" in response:
+            response["createdDate"] = response["createdDate"].timestamp()
         await send(
             {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
         )
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+        await send({"type": "http.response.body", "body": json.dumps(response).encode()})
 
     async def _update_api(self, scope: Message, receive: Receive, send: Send) -> None:
         patch = json.loads(await _body(receive))
@@ -133,8 +133,8 @@ class Front:
         body = json.dumps(page.order).encode()
         start, *rest = await self._held(_with_length(scope, body), again(body, receive))
         if start["status"] < 300:
-            answer = json.dumps(page.answer(_answered(rest))).encode()
-            start, rest = _with_length(start, answer), [{"type": "http.response.body", "body": answer}]
+            response = json.dumps(page.response(_answered(rest))).encode()
+            start, rest = _with_length(start, response), [{"type": "http.response.body", "body": response}]
         for message in (start, *rest):
             await send(message)
 

@@ -34,15 +34,15 @@ class Page:
         order["limit"] = min(MOST, int(order.get("limit", MOST)) + given)
         return cls(order, given)
 
-    def answer(self, found: Json) -> Json:
+    def response(self, found: Json) -> Json:
         """The answer to what was asked, made of ministack's."""
         events = _with_ids(found["events"])
-        answer = {**found, "events": events[self.given :]}
+        response = {**found, "events": events[self.given :]}
         if len(events) == self.order["limit"]:
             last = events[-1]["timestamp"]
             known = sum(event["timestamp"] == last for event in events)
-            answer["nextToken"] = f"{last}-{known}" if known < MOST else f"{last + 1}-0"
-        return answer
+            response["nextToken"] = f"{last}-{known}" if known < MOST else f"{last + 1}-0"
+        return response
 
 
 def _with_ids(events: list[Json]) -> list[Json]:

@@ -32,7 +32,7 @@ COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejecte
 
 
 @dataclass
-class Answer:
+class Response:
     """`body` is the parsed JSON, None for an empty one."""
 
     status: int
@@ -69,25 +69,25 @@ class Cloud:
 
     # --- HTTP
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Response:
         return self.send("GET", path)
 
-    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+    def post(self, path: str, body: Any = None, **headers: str) -> Response:
         """POST `body` as JSON, or as it is where it is bytes."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         return self.send("POST", path, data, {"Content-Type": "application/json", **headers})
 
     def send(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> Response:
         token = {"Authorization": f"Bearer {self.env['API_TOKEN']}"} if self.env["API_TOKEN"] else {}
         request = urllib.request.Request(self.env["API_URL"] + path, body, {**token, **(headers or {})}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                found = _answer(answer)
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+                found = _response(response)
         except urllib.error.HTTPError as error:
             with error:
-                found = _answer(error)
+                found = _response(error)
         if self.documented and described().operation(method, path) is not None:
             described().check(method, path, found.status, found.headers, found.body)
         return found
@@ -117,9 +117,9 @@ class Cloud:
         return [load for load in recent if load["source"] == source and load["id"] > after]
 
     def load(self, load_id: int) -> Row:
-        answer = self.get(f"/loads/{load_id}")
-        assert answer.status == 200
-        return dict(answer.body)
+        response = self.get(f"/loads/{load_id}")
+        assert response.status == 200
+        return dict(response.body)
 
     def newest_load(self) -> int:
         return max((load["id"] for load in self.get("/loads?limit=1").body["loads"]), default=0)
@@ -143,9 +143,9 @@ class Cloud:
 
     def restore(self, route: str, restore_point: str | None = None) -> Row:
         """Order a restore and wait for the end of its load."""
-        answer = self.post(f"/{route}/backup/restore", {"restore_point": restore_point} if restore_point else None)
-        assert answer.status == 202, answer.body
-        return self.followed(answer.body["status_url"])
+        response = self.post(f"/{route}/backup/restore", {"restore_point": restore_point} if restore_point else None)
+        assert response.status == 202, response.body
+        return self.followed(response.body["status_url"])
 
     def followed(self, status_url: str) -> Row:
         def ended() -> Row | None:
@@ -162,9 +162,9 @@ class Cloud:
     def invoke(self, function: str, event: Any) -> Any:
         """Call a deployed function with an event of ours."""
         stage = self.commands.stage
-        answer = self._functions.invoke(FunctionName=f"{APP}-{stage}-{function}", Payload=json.dumps(event).encode())
-        body = answer["Payload"].read()
-        assert "FunctionError" not in answer, body
+        response = self._functions.invoke(FunctionName=f"{APP}-{stage}-{function}", Payload=json.dumps(event).encode())
+        body = response["Payload"].read()
+        assert "FunctionError" not in response, body
         return json.loads(body or b"null")
 
     def functions(self) -> list[str]:
@@ -231,9 +231,9 @@ class Cloud:
         return self.sql(f"SELECT * FROM {name} ORDER BY id")
 
 
-def _answer(answer: Any) -> Answer:
-    text = answer.read()
-    return Answer(answer.status, answer.headers, json.loads(text) if text else None)
+def _response(response: Any) -> Response:
+    text = response.read()
+    return Response(response.status, response.headers, json.loads(text) if text else None)
 
 
 def until(look: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:

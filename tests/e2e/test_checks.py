@@ -17,20 +17,20 @@ def test_a_check_tells_what_the_load_then_does_byte_by_byte(cloud: Cloud, media_
     cloud.post("/job/upload", {"id": 3, "job": "Smith"})
     before = (cloud.table("jobs"), cloud.newest_load())
     body = FILE if media_type == "text/csv" else gzip.compress(FILE)
-    answer = cloud.send("POST", "/uploads/check?dataset=jobs&limit=2", body, {"Content-Type": media_type})
-    assert answer.status == 200
+    response = cloud.send("POST", "/uploads/check?dataset=jobs&limit=2", body, {"Content-Type": media_type})
+    assert response.status == 200
     assert (cloud.table("jobs"), cloud.newest_load()) == before
     load = cloud.upload("checked/jobs.csv", FILE)
-    assert counts(load) == (6, 1, 1, 0, 1, 3) == tuple(answer.body[name] for name in COUNTS)
+    assert counts(load) == (6, 1, 1, 0, 1, 3) == tuple(response.body[name] for name in COUNTS)
     told = cloud.get(f"/loads/{load['id']}/rejects").body
-    assert told["reasons"] == answer.body["reasons"]
+    assert told["reasons"] == response.body["reasons"]
     assert {reason["reason"] for reason in told["reasons"]} == {
         "job is missing",
         "job is not valid UTF-8",
         "expected 2 fields, found fewer",
     }
-    shown = [{name: record[name] for name in answer.body["rejects"][0]} for record in told["rejects"]]
-    assert shown[:2] == answer.body["rejects"]
+    shown = [{name: record[name] for name in response.body["rejects"][0]} for record in told["rejects"]]
+    assert shown[:2] == response.body["rejects"]
 
 
 def test_a_check_refuses_what_it_cannot_take(cloud: Cloud) -> None:
@@ -47,15 +47,15 @@ def test_anybody_with_the_url_gets_all_rejects(cloud: Cloud, stage: str | None) 
     load = cloud.upload("many/jobs.csv", "".join(f"{i},\n" for i in range(1, 101)))
     told = cloud.get(f"/loads/{load['id']}/rejects?limit=3").body
     assert (told["rejected"], told["reasons"]) == (100, [{"reason": "job is missing", "count": 100}])
-    with urlopen(told["url"], timeout=PATIENCE) as answer:  # without credentials
-        lines = answer.read().splitlines()
+    with urlopen(told["url"], timeout=PATIENCE) as response:  # without credentials
+        lines = response.read().splitlines()
     assert [json.loads(line) for line in lines] == cloud.rejects(load)
     assert told["rejects"] == [json.loads(line) for line in lines[:3]]
     if stage is None:  # not every emulator looks at the signature
         with pytest.raises(HTTPError) as refused:
             urlopen(told["url"].replace("X-Amz-Expires=900", "X-Amz-Expires=901"), timeout=PATIENCE)
-        with refused.value as answer:
-            assert answer.code == 403
+        with refused.value as response:
+            assert response.code == 403
 
 
 def test_a_verification_is_told_in_the_list(cloud: Cloud) -> None:

@@ -135,8 +135,8 @@ def test_a_dropped_file_is_loaded(cloud: Cloud, visit: Visit) -> None:
     visit.settled()
     assert dict(visit.values(".shares rect")) == {"inserted": 1, "rejected": 2}
     link = visit.page.get_by_role("link", name="All of them")
-    with urlopen(str(link.get_attribute("href"))) as answer:
-        records = [json.loads(line) for line in answer.read().splitlines()]
+    with urlopen(str(link.get_attribute("href"))) as response:
+        records = [json.loads(line) for line in response.read().splitlines()]
     assert [record["reasons"] for record in records] == [["id is missing"], ["department is missing"]]
     assert visit.page.locator("#reasons tbody tr").all_inner_texts() == ["department is missing\t1", "id is missing\t1"]
 

@@ -230,5 +230,5 @@ def test_a_file_with_another_header_fails_and_a_check_says_so(cloud: Cloud) -> N
     load = cloud.upload("hired_employees_swapped.csv", body)
     assert (load["status"], load["error"], load["attempts"]) == ("failed", refusal, 1)
     assert cloud.table("hired_employees") == []
-    answer = cloud.send("POST", "/uploads/check?dataset=hired_employees", body, {"Content-Type": "text/csv"})
-    assert (answer.status, answer.body["detail"]) == (422, refusal)
+    response = cloud.send("POST", "/uploads/check?dataset=hired_employees", body, {"Content-Type": "text/csv"})
+    assert (response.status, response.body["detail"]) == (422, refusal)

@@ -53,9 +53,9 @@ def test_one_id_leads_from_a_request_to_the_files_of_its_load(cloud: Cloud, bega
 
 
 def test_rows_of_a_request_are_traced_without_asking_for_it(cloud: Cloud, began: float) -> None:
-    answer = cloud.post("/job/upload/batch", {"data": [{"job": "Clerk"}, {"job": ""}]})
-    given = answer.headers[HEADER]
-    load = cloud.load(answer.body["load_id"])
+    response = cloud.post("/job/upload/batch", {"data": [{"job": "Clerk"}, {"job": ""}]})
+    given = response.headers[HEADER]
+    load = cloud.load(response.body["load_id"])
     assert load["correlation_id"] == given
     assert metadata(cloud, "ERRORED_BUCKET", load["errored_key"])["correlation-id"] == given
     [line] = logged(cloud, "api", began, correlation_id=given)
@@ -87,9 +87,9 @@ def test_backups_and_the_state_of_the_stage_are_measured(cloud: Cloud, began: fl
 def test_no_log_holds_anything_of_a_row(cloud: Cloud, began: float) -> None:
     secret = f"Zyx{uuid4().hex}"
     load = cloud.upload("jobs_secret.csv", f"1,{secret}\n{secret},Clerk\n")
-    answer = cloud.post("/job/upload", {"id": secret, "job": secret})
-    assert answer.status == 422
+    response = cloud.post("/job/upload", {"id": secret, "job": secret})
+    assert response.status == 422
     logged(cloud, "ingest", began, load_id=load["id"])
-    logged(cloud, "api", began, correlation_id=answer.headers[HEADER])
+    logged(cloud, "api", began, correlation_id=response.headers[HEADER])
     for function in ("api", "ingest"):
         assert secret not in str(cloud.lines(function, began))

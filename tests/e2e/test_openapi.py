@@ -19,13 +19,13 @@ def test_a_few_requests_made_from_the_document(cloud: Cloud) -> None:
 
 def test_ten_megabytes_are_answered_clearly(cloud: Cloud) -> None:
     """API Gateway refuses more with 413, as it does what Lambda cannot take; emulators let it through to the rules."""
-    answer = cloud.post("/job/upload", {"job": "x" * 10_000_000})
-    assert answer.status in (413, 422), answer.body
+    response = cloud.post("/job/upload", {"job": "x" * 10_000_000})
+    assert response.status in (413, 422), response.body
     assert cloud.table("jobs") == []
 
 
 def test_line_breaks_never_become_headers(cloud: Cloud) -> None:
     for path in ("/loads?dataset=%0d%0aX-Evil:%201", "/loads/%0d%0aX-Evil:%201", "/backups?cursor=%0aX-Evil:%201"):
-        answer = cloud.get(path)
-        assert answer.status in (403, 404, 422)
-        assert "x-evil" not in {name.lower() for name in answer.headers}
+        response = cloud.get(path)
+        assert response.status in (403, 404, 422)
+        assert "x-evil" not in {name.lower() for name in response.headers}

@@ -27,9 +27,9 @@ class Sent:
 
 
 def order(cloud: Cloud, filename: str, size: int = 10_000, dataset: str = "departments") -> Row:
-    answer = cloud.post("/uploads", {"dataset": dataset, "filename": filename, "size": size})
-    assert answer.status == 201, answer.body
-    return dict(answer.body)
+    response = cloud.post("/uploads", {"dataset": dataset, "filename": filename, "size": size})
+    assert response.status == 201, response.body
+    return dict(response.body)
 
 
 def send(form: Row, body: bytes, origin: str = "", **changed: str) -> Sent:
@@ -41,24 +41,24 @@ def send(form: Row, body: bytes, origin: str = "", **changed: str) -> Sent:
     parts.append(name.format("file", '; filename="x.csv"\r\nContent-Type: text/csv').encode() + body)
     data = b"".join(b"--%s\r\n%s\r\n" % (boundary.encode(), part) for part in parts) + f"--{boundary}--\r\n".encode()
     headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", **({"Origin": origin} if origin else {})}
-    return _answer(urllib.request.Request(form["url"], data, headers, method="POST"))
+    return _response(urllib.request.Request(form["url"], data, headers, method="POST"))
 
 
 def ask(form: Row, origin: str, method: str) -> Sent:
     """What a browser asks before a page of that origin may send."""
     asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "content-type"}
-    return _answer(urllib.request.Request(form["url"], headers={"Origin": origin, **asked}, method="OPTIONS"))
+    return _response(urllib.request.Request(form["url"], headers={"Origin": origin, **asked}, method="OPTIONS"))
 
 
-def _answer(request: urllib.request.Request) -> Sent:
+def _response(request: urllib.request.Request) -> Sent:
     try:
-        answer = urllib.request.urlopen(request, timeout=PATIENCE)
+        response = urllib.request.urlopen(request, timeout=PATIENCE)
     except urllib.error.HTTPError as error:
-        answer = error
-    with answer:
+        response = error
+    with response:
         prefix = "Access-Control-Allow-"
-        admits, headers = (answer.headers.get(prefix + name) for name in ("Origin", "Headers"))
-        return Sent(answer.status, answer.read().decode(), admits, headers or "")
+        admits, headers = (response.headers.get(prefix + name) for name in ("Origin", "Headers"))
+        return Sent(response.status, response.read().decode(), admits, headers or "")
 
 
 def origin_of_pages(cloud: Cloud) -> str:

@@ -38,18 +38,20 @@ def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
     pasted = f"set -eu\ncd {tmp_path}\n{WITH_TOKEN}" + "\n".join(_marked(block) for block in EXAMPLES)
     done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
-    assert len(answers) == sum(line.lstrip().startswith("curl") for block in EXAMPLES for line in block.splitlines())
-    assert not [answer for answer in answers if isinstance(answer, dict) and "title" in answer]
+    responses = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
+    assert len(responses) == sum(line.lstrip().startswith("curl") for block in EXAMPLES for line in block.splitlines())
+    assert not [response for response in responses if isinstance(response, dict) and "title" in response]
     until(lambda: (102, "Maintenance") in cloud.table("departments"), "the example's file")
-    quarterly, narrowed, top, over_years, top_over_years = (answer for answer in answers if isinstance(answer, list))
+    quarterly, narrowed, top, over_years, top_over_years = (
+        response for response in responses if isinstance(response, list)
+    )
     assert quarterly == narrowed == [{"department": "Staff", "job": "Analyst", "q1": 0, "q2": 0, "q3": 1, "q4": 0}]
     assert over_years == [{"year": 2021, **quarterly[0]}]
     assert top == top_over_years == []
-    assert {"years": [{"year": 2021, "hired": 1}]} in answers
-    for answer in answers:
-        if isinstance(answer, dict) and "status_url" in answer:
-            assert cloud.followed(answer["status_url"])["status"] == "succeeded"
+    assert {"years": [{"year": 2021, "hired": 1}]} in responses
+    for response in responses:
+        if isinstance(response, dict) and "status_url" in response:
+            assert cloud.followed(response["status_url"])["status"] == "succeeded"
 
 
 def _marked(block: str) -> str:

@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from chalicelib.core.datasets import DATASETS, MAX_ID
-from tests.e2e.cloud import Answer, Cloud
+from tests.e2e.cloud import Cloud, Response
 
 TYPE = "application/problem+json"
 
 
-def problem(answer: Answer, status: int) -> Any:
+def problem(response: Response, status: int) -> Any:
     """The members of a problem document, checked for its form."""
-    assert (answer.status, answer.headers["Content-Type"]) == (status, TYPE), answer.body
-    assert answer.body["status"] == status
-    assert {"type", "title", "detail"} <= set(answer.body)
-    return answer.body
+    assert (response.status, response.headers["Content-Type"]) == (status, TYPE), response.body
+    assert response.body["status"] == status
+    assert {"type", "title", "detail"} <= set(response.body)
+    return response.body
 
 
 def parents(cloud: Cloud) -> None:
@@ -27,8 +27,8 @@ def parents(cloud: Cloud) -> None:
 def test_everything_answers_on_an_empty_database(cloud: Cloud) -> None:
     assert cloud.get("/health").status == 200
     for path in ("/department/hires/quarterly/2021", "/department/hires/top/2021"):
-        answer = cloud.get(path)
-        assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, "application/json", [])
+        response = cloud.get(path)
+        assert (response.status, response.headers["Content-Type"], response.body) == (200, "application/json", [])
     assert cloud.get("/backups").status == 200
     first = cloud.post("/department/upload", {"department": "First of all"})
     assert (first.status, first.body["outcome"]) == (201, "inserted")
@@ -45,22 +45,22 @@ def test_a_row_of_every_dataset_is_inserted_updated_and_left_alone(cloud: Cloud)
     for route, row in rows.items():
         path = f"/{route}/upload"
         for changed, status, outcome in ((row, 201, "inserted"), (row, 200, "unchanged")):
-            answer = cloud.post(path, changed)
-            assert (answer.status, answer.body["id"], answer.body["outcome"]) == (status, row["id"], outcome)
-        answer = cloud.post(path, {**row, text[route]: "New"})
-        assert (answer.status, answer.body["outcome"]) == (200, "updated")
-        load = cloud.load(answer.body["load_id"])
+            response = cloud.post(path, changed)
+            assert (response.status, response.body["id"], response.body["outcome"]) == (status, row["id"], outcome)
+        response = cloud.post(path, {**row, text[route]: "New"})
+        assert (response.status, response.body["outcome"]) == (200, "updated")
+        load = cloud.load(response.body["load_id"])
         assert (load["kind"], load["status"], load["received"], load["updated"]) == ("api", "succeeded", 1, 1)
 
 
 def test_a_broken_row_is_refused_with_every_reason_and_logged(cloud: Cloud) -> None:
     parents(cloud)
     sent = {"id": "1.0", "name": " ", "datetime": "yesterday", "department_id": 99, "job_id": True}
-    answer = problem(cloud.post("/hired_employee/upload", sent), 422)
-    reasons = {error["field"]: error["reason"] for error in answer["errors"]}
+    response = problem(cloud.post("/hired_employee/upload", sent), 422)
+    reasons = {error["field"]: error["reason"] for error in response["errors"]}
     assert list(reasons) == ["id", "name", "datetime", "job_id", "department_id"]
     assert reasons["department_id"] == "department_id 99 does not exist"
-    [reject] = cloud.rejects(cloud.load(answer["load_id"]))
+    [reject] = cloud.rejects(cloud.load(response["load_id"]))
     assert (reject["index"], reject["reasons"]) == (0, list(reasons.values()))
     assert cloud.table("hired_employees") == []
 
@@ -76,19 +76,19 @@ def test_a_batch_of_1000_with_three_bad_rows(cloud: Cloud) -> None:
     parents(cloud)
     rows = employees(1000)
     rows[0]["name"], rows[500]["job_id"], rows[999]["datetime"] = None, 7, "2021-02-30"
-    answer = cloud.post("/hired_employee/upload/batch", {"data": rows})
-    assert answer.status == 200
-    assert {name: answer.body[name] for name in ("received", "inserted", "updated", "unchanged", "superseded")} == {
+    response = cloud.post("/hired_employee/upload/batch", {"data": rows})
+    assert response.status == 200
+    assert {name: response.body[name] for name in ("received", "inserted", "updated", "unchanged", "superseded")} == {
         "received": 1000, "inserted": 997, "updated": 0, "unchanged": 0, "superseded": 0,
     }  # fmt: skip
-    assert [(r["index"], r["reasons"], r["fields"]) for r in answer.body["rejected"]] == [
+    assert [(r["index"], r["reasons"], r["fields"]) for r in response.body["rejected"]] == [
         (0, ["name is missing"], ["name"]),
         (500, ["job_id 7 does not exist"], ["job_id"]),
         (999, ["datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"], ["datetime"]),
     ]
-    assert [r["row"] for r in answer.body["rejected"]] == [rows[0], rows[500], rows[999]]
+    assert [r["row"] for r in response.body["rejected"]] == [rows[0], rows[500], rows[999]]
     assert cloud.sql("SELECT count(*) FROM hired_employees") == [(997,)]
-    assert [r["index"] for r in cloud.rejects(cloud.load(answer.body["load_id"]))] == [0, 500, 999]
+    assert [r["index"] for r in cloud.rejects(cloud.load(response.body["load_id"]))] == [0, 500, 999]
 
 
 def test_a_batch_of_1001_stores_nothing(cloud: Cloud) -> None:
@@ -99,8 +99,8 @@ def test_a_batch_of_1001_stores_nothing(cloud: Cloud) -> None:
 
 
 def test_a_batch_without_a_good_row_says_so_with_the_same_members(cloud: Cloud) -> None:
-    answer = problem(cloud.post("/job/upload/batch", {"data": [{"job": ""}, 5]}), 422)
-    assert (answer["received"], answer["inserted"], len(answer["rejected"])) == (2, 0, 2)
+    response = problem(cloud.post("/job/upload/batch", {"data": [{"job": ""}, 5]}), 422)
+    assert (response["received"], response["inserted"], len(response["rejected"])) == (2, 0, 2)
 
 
 @pytest.mark.parametrize("body", [{}, {"data": []}, {"data": {}}, {"rows": [{"job": "x"}]}, [], "text", 5, None])
@@ -145,11 +145,11 @@ def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cl
     assert cloud.table("jobs") == []
     for row_id, text in ((1, b"Caf\xc3\xa9"), (2, b"\\ufffd")):
         assert cloud.post("/job/upload", b'{"id": %d, "job": "%s"}' % (row_id, text), **header).status == 201
-    answer = cloud.post("/job/upload", b'{"id": 3, "job": "\xef\xbf\xbd"}', **header)
+    response = cloud.post("/job/upload", b'{"id": 3, "job": "\xef\xbf\xbd"}', **header)
     if cloud.commands.stage == "localstack":
-        assert "write it as \\ufffd" in problem(answer, 400)["detail"]
+        assert "write it as \\ufffd" in problem(response, 400)["detail"]
     else:
-        assert answer.status == 201
+        assert response.status == 201
     assert cloud.table("jobs")[:2] == [(1, "Café"), (2, "\ufffd")]
     assert cloud.table("jobs")[2:] == ([] if cloud.commands.stage == "localstack" else [(3, "\ufffd")])
 
@@ -157,8 +157,8 @@ def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cl
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "application/json, text/html", "image/png"])
 def test_json_answers_are_sent_as_text(cloud: Cloud, accept: str) -> None:
     """`cloud` parses them as JSON, and base64 would not parse."""
-    answer = cloud.send("POST", "/job/upload", b"{}", {"Content-Type": "application/json", "Accept": accept})
-    assert problem(answer, 422)["errors"]
+    response = cloud.send("POST", "/job/upload", b"{}", {"Content-Type": "application/json", "Accept": accept})
+    assert problem(response, 422)["errors"]
     assert cloud.send("GET", "/loads", headers={"Accept": accept}).body["loads"]
 
 
@@ -188,29 +188,29 @@ def test_no_such_restore_point(cloud: Cloud, name: Any) -> None:
 
 
 def test_eight_callers_without_ids_while_explicit_ids_come(cloud: Cloud) -> None:
-    def nameless(caller: int) -> list[Answer]:
+    def nameless(caller: int) -> list[Response]:
         return [cloud.post("/job/upload", {"job": f"Job {caller}.{i}"}) for i in range(10)]
 
-    def explicit(_: int) -> list[Answer]:
+    def explicit(_: int) -> list[Response]:
         return [cloud.post("/job/upload", {"id": 5 * i, "job": f"Explicit {i}"}) for i in range(1, 21)]
 
     with ThreadPoolExecutor(9) as pool:
         others = pool.submit(explicit, 0)
-        answers = [answer for found in pool.map(nameless, range(8)) for answer in found]
+        responses = [response for found in pool.map(nameless, range(8)) for response in found]
         answers_explicit = others.result()
-    assert {answer.status for answer in answers} == {201}
-    assert {answer.status for answer in answers_explicit} <= {200, 201}
-    given = [answer.body["id"] for answer in answers]
+    assert {response.status for response in responses} == {201}
+    assert {response.status for response in answers_explicit} <= {200, 201}
+    given = [response.body["id"] for response in responses]
     assert len(set(given)) == 80
     # an explicit id may meet a row that was given the same id a moment before: then it is an update of it
-    expected = {answer.body["id"] for answer in answers + answers_explicit}
+    expected = {response.body["id"] for response in responses + answers_explicit}
     assert {row[0] for row in cloud.table("jobs")} == expected
 
 
 def test_the_largest_id_does_not_break_new_ones(cloud: Cloud) -> None:
     assert cloud.post("/job/upload", {"id": MAX_ID, "job": "Last"}).status == 201
-    answer = cloud.post("/job/upload/batch", {"data": [{"job": "a"}, {"job": "b"}]})
-    assert (answer.status, answer.body["inserted"]) == (200, 2)
+    response = cloud.post("/job/upload/batch", {"data": [{"job": "a"}, {"job": "b"}]})
+    assert (response.status, response.body["inserted"]) == (200, 2)
     assert len({row[0] for row in cloud.table("jobs")}) == 3
 
 

@@ -115,7 +115,7 @@ def test_chalice_local_serves_the_api_with_what_up_has_deployed(cloud: Cloud, mo
     command = [sys.executable, "-m", "infra.local", "serve", "--stage", "local", "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as served:
 
-        def answer(path: str) -> bytes | None:
+        def response(path: str) -> bytes | None:
             assert served.poll() is None
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as found:
@@ -124,8 +124,8 @@ def test_chalice_local_serves_the_api_with_what_up_has_deployed(cloud: Cloud, mo
                 return None
 
         try:
-            assert b'"database":"ok"' in until(lambda: answer("/health"), "an answer of chalice local")
-            assert answer("/department/hires/years") == b'{"years": []}'
+            assert b'"database":"ok"' in until(lambda: response("/health"), "an answer of chalice local")
+            assert response("/department/hires/years") == b'{"years": []}'
         finally:
             served.terminate()
     assert served.returncode == 128 + signal.SIGTERM

@@ -31,8 +31,8 @@ def test_nobody_without_credentials_gets_in(cloud: Cloud, bucket: str, stage: st
         pytest.skip("not every emulator enforces it")
     with pytest.raises(HTTPError) as refused:
         urlopen(f"{cloud.env['AWS_ENDPOINT_URL']}/{cloud.env[bucket]}?list-type=2", timeout=PATIENCE)
-    with refused.value as answer:
-        assert answer.code == 403
+    with refused.value as response:
+        assert response.code == 403
 
 
 def test_landing_and_backup_are_versioned(cloud: Cloud) -> None:

@@ -36,11 +36,11 @@ def test_fifty_callers_share_few_connections(cloud: Cloud, stage: str | None) ->
         """Upload a row, trying again as long as told to; returns the statuses seen."""
         seen, deadline = set(), time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            answer = cloud.post("/job/upload", {"id": number, "job": f"Job {number}"})
-            seen.add(answer.status)
-            if answer.status != 503:
+            response = cloud.post("/job/upload", {"id": number, "job": f"Job {number}"})
+            seen.add(response.status)
+            if response.status != 503:
                 return seen
-            assert answer.headers["Retry-After"]
+            assert response.headers["Retry-After"]
             over.wait(0.2)  # whoever gives up ends the others
         raise AssertionError(f"caller {number} was never served")
 

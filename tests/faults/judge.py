@@ -46,7 +46,7 @@ class Judge:
 
     def violations(self) -> list[str]:
         checks: tuple[Callable[[], Violations], ...] = (
-            self.answers,
+            self.responses,
             self.every_file_has_its_load,
             self.every_load_was_sent,
             self.loads_end,
@@ -110,7 +110,7 @@ class Judge:
 
     # --- what must be
 
-    def answers(self) -> Violations:
+    def responses(self) -> Violations:
         yield from self.book.unexpected
 
     def every_file_has_its_load(self) -> Violations:

@@ -49,15 +49,15 @@ class Operator:
     def _restore(self, route: str, point: str) -> None:
         undisturbed = self._stage.undisturbed()
         try:
-            answer = self._stage.cloud.post(f"/{route}/backup/restore", {"restore_point": point})
+            response = self._stage.cloud.post(f"/{route}/backup/restore", {"restore_point": point})
         except _LOST:
             return self._book.note_restore(None)
         except Exception as error:
             if undisturbed():
                 self._book.note_unexpected(f"the answer to an order to restore {point}: {error!r}")
             return self._book.note_restore(None)
-        if answer.status == 202:
-            return self._book.note_restore(answer.body["load_id"])
-        if answer.status < 500 and undisturbed():
-            self._book.note_unexpected(f"an order to restore {point}: {answer.status} {json.dumps(answer.body)}")
+        if response.status == 202:
+            return self._book.note_restore(response.body["load_id"])
+        if response.status < 500 and undisturbed():
+            self._book.note_unexpected(f"an order to restore {point}: {response.status} {json.dumps(response.body)}")
         return self._book.note_restore(None)

@@ -104,13 +104,13 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.proxy.drawn()
         if fault and fault.kind == "refuse":
             status, code = (503, "SlowDown") if self.server.proxy.coin() else (500, "InternalError")
-            return self._answer(status, [("Content-Type", "application/xml")], _REFUSAL.format(code=code).encode())
+            return self._response(status, [("Content-Type", "application/xml")], _REFUSAL.format(code=code).encode())
         if fault and fault.kind == "slow":
             time.sleep(fault.slowness)
-        status, headers, answer = self._passed_on(body)
+        status, headers, response = self._passed_on(body)
         if fault and fault.kind == "lose":
             return self._hang_up()
-        return self._answer(status, headers, answer, cut=bool(fault and fault.kind == "cut"))
+        return self._response(status, headers, response, cut=bool(fault and fault.kind == "cut"))
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _relay  # noqa: N815 - names of the base class
 
@@ -135,14 +135,14 @@ class _Handler(BaseHTTPRequestHandler):
                     server.putheader(name, value)
             server.putheader("Content-Length", str(len(body)))
             server.endheaders(body)
-            answer = server.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
+            response = server.getresponse()
+            return response.status, response.getheaders(), response.read()
         except (OSError, http.client.HTTPException):
             return 502, [], b""
         finally:
             server.close()
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, *, cut: bool = False) -> None:
+    def _response(self, status: int, headers: list[tuple[str, str]], body: bytes, *, cut: bool = False) -> None:
         self.send_response_only(status)
         for name, value in headers:
             if name.lower() not in _HOP_BY_HOP and (name.lower() != "content-length" or self.command == "HEAD"):

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.cloud.database import Database
 from chalicelib.core.errors import DatabaseUnavailable
-from tests.e2e.cloud import FINAL, Answer
+from tests.e2e.cloud import FINAL, Response
 from tests.faults.model import KNOWN, NEVER, Book, File, Line, Parents, Request, Stored, as_csv, employee
 from tests.faults.stage import Stage
 
@@ -199,15 +199,15 @@ class RequestWriter(Writer):
         body = self._as_json(row)
         if without_id:
             del body["id"]
-        answer = self._answer("upload", body)
+        response = self._response("upload", body)
         sent = Request(self.dataset, (row,), without_id)
-        if answer is None:
+        if response is None:
             self._lost(sent)
-        elif answer.status in (200, 201):
-            given = int(answer.body["id"])
-            self.book.note_request(Request(self.dataset, (row,), without_id, answer.body["load_id"], given))
+        elif response.status in (200, 201):
+            given = int(response.body["id"])
+            self.book.note_request(Request(self.dataset, (row,), without_id, response.body["load_id"], given))
         else:
-            self.book.note_unexpected(f"POST {self.route}/upload: {answer.status} {answer.body}")
+            self.book.note_unexpected(f"POST {self.route}/upload: {response.status} {response.body}")
 
     def _batch(self) -> None:
         rows: list[Stored | None] = [self._row() for _ in range(self.random.randint(2, 40))]
@@ -216,36 +216,36 @@ class RequestWriter(Writer):
             if self.random.random() < 0.1:
                 rows[position] = None
                 bodies[position]["id"] = self.value()  # no number
-        answer = self._answer("upload/batch", {"data": bodies})
-        if answer is None:
+        response = self._response("upload/batch", {"data": bodies})
+        if response is None:
             self._lost(Request(self.dataset, tuple(rows)))
             return
         broken = [position for position, row in enumerate(rows) if row is None]
-        if answer.status != 200 or [found["index"] for found in answer.body["rejected"]] != broken:
-            self.book.note_unexpected(f"POST {self.route}/upload/batch: {answer.status} {answer.body}")
+        if response.status != 200 or [found["index"] for found in response.body["rejected"]] != broken:
+            self.book.note_unexpected(f"POST {self.route}/upload/batch: {response.status} {response.body}")
             return
-        self.book.note_request(Request(self.dataset, tuple(rows), load_id=answer.body["load_id"]))
+        self.book.note_request(Request(self.dataset, tuple(rows), load_id=response.body["load_id"]))
 
     def _lost(self, request: Request) -> None:
         self.book.note_request(request)
         self._block += 1
 
-    def _answer(self, path: str, body: Any) -> Answer | None:
+    def _response(self, path: str, body: Any) -> Response | None:
         """None if the answer is lost, or says that the platform has lost an answer itself.
 
         During an outage any answer is possible: everything but a success counts as lost then.
         """
         undisturbed = self.stage.undisturbed()
         try:
-            answer = self.stage.cloud.post(f"/{self.route}/{path}", body)
+            response = self.stage.cloud.post(f"/{self.route}/{path}", body)
         except _LOST:
             return None
         except Exception:
             if undisturbed():
                 raise
             return None
-        lost = answer.status >= 500 or (answer.status not in (200, 201) and not undisturbed())
-        return None if lost else answer
+        lost = response.status >= 500 or (response.status not in (200, 201) and not undisturbed())
+        return None if lost else response
 
     def _as_json(self, row: Stored) -> dict[str, Any]:
         names: tuple[str, ...] = ("id", {"departments": "department", "jobs": "job"}.get(self.dataset, ""))

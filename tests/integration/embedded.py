@@ -29,7 +29,7 @@ def handler(event, context):
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -59,12 +59,12 @@ def of(aws: EmbeddedAws) -> Client:
 
 def asked(
     aws: EmbeddedAws, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-) -> Answer:
+) -> Response:
     """Send one request, unsigned and unchanged."""
     with closing(HTTPConnection(ports.HOST, aws.port() or 0, timeout=60)) as connection:
         connection.request(method, path, body, dict(headers or {}))
-        answer = connection.getresponse()
-        return Answer(answer.status, dict(answer.headers.items()), answer.read())
+        response = connection.getresponse()
+        return Response(response.status, dict(response.headers.items()), response.read())
 
 
 def make_role(client: Client, name: str) -> str:

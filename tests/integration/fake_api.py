@@ -43,7 +43,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -58,14 +58,14 @@ class FakeApi:
     asked: list[Asked] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
     _held: set[tuple[str, str]] = field(default_factory=set)
-    _answers: dict[tuple[str, str], list[Answer]] = field(default_factory=lambda: defaultdict(list))
+    _answers: dict[tuple[str, str], list[Response]] = field(default_factory=lambda: defaultdict(list))
 
     def on(self, method: str, path: str, body: Any = None, status: int = 200, **headers: str) -> None:
         """Answer with JSON, or with bytes as they are; headers with _ for -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         kind = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self._answers[method, path].append(Answer(status, data, kind | named))
+        self._answers[method, path].append(Response(status, data, kind | named))
 
     def problem(self, method: str, path: str, status: int, title: str, detail: str, **members: Any) -> None:
         body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
@@ -82,13 +82,13 @@ class FakeApi:
     def to(self, path: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == path]
 
-    def answer(self, asked: Asked) -> Answer:
+    def response(self, asked: Asked) -> Response:
         self.asked.append(asked)
         if (asked.method, asked.path) in self._held:
             self.ended.wait()
         given = self._answers[asked.method, asked.path]
         if not given:
-            return Answer(403, b'{"message": "Missing Authentication Token"}', {"Content-Type": "application/json"})
+            return Response(403, b'{"message": "Missing Authentication Token"}', {"Content-Type": "application/json"})
         return given.pop(0) if len(given) > 1 else given[0]
 
 
@@ -117,15 +117,15 @@ def fake_api() -> Iterator[FakeApi]:
             left = length - len(kept)
             while left:
                 left -= len(self.rfile.read(min(left, 1 << 20)))
-            answer = fake.answer(
+            response = fake.response(
                 Asked(self.command, parts.path, dict(parse_qsl(parts.query)), self.headers, kept, length)  # type: ignore[arg-type]
             )
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
+            self.send_response(response.status)
+            for name, value in response.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
+            self.send_header("Content-Length", str(len(response.body)))
             self.end_headers()
-            self.wfile.write(answer.body)
+            self.wfile.write(response.body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     fake.url = f"http://127.0.0.1:{server.server_port}"

@@ -15,7 +15,7 @@ from tests.openapi import described
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     headers: dict[str, str]
     body: Any
@@ -25,19 +25,21 @@ class Answer:
 class Api:
     client: Client
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Response:
         return self.send("GET", path)
 
-    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+    def post(self, path: str, body: Any = None, **headers: str) -> Response:
         """POST `body` as JSON, or as it is where it is bytes."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         return self.send("POST", path, data, {"Content-Type": "application/json", **headers})
 
-    def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-        answer = self.client.http.request(method, path, headers=headers or {}, body=body)
-        text = answer.body.decode()
-        is_text = answer.headers.get("Content-Type", "").startswith("text/")
-        found = Answer(answer.status_code, answer.headers, (text if is_text else json.loads(text)) if text else None)
+    def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Response:
+        response = self.client.http.request(method, path, headers=headers or {}, body=body)
+        text = response.body.decode()
+        is_text = response.headers.get("Content-Type", "").startswith("text/")
+        found = Response(
+            response.status_code, response.headers, (text if is_text else json.loads(text)) if text else None
+        )
         if described().operation(method, path) is not None:
             described().check(method, path, found.status, found.headers, found.body)
         return found

@@ -38,11 +38,11 @@ class Landing:
         data = body.encode() if isinstance(body, str) else body
         if key.endswith(".gz"):
             data = gzip.compress(data)
-        answer = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
+        response = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
         item = {
             "key": quote_plus(key),
-            "versionId": answer.get("VersionId", "null"),  # without versioning, as in a list
-            "eTag": answer["ETag"].strip('"'),
+            "versionId": response.get("VersionId", "null"),  # without versioning, as in a list
+            "eTag": response["ETag"].strip('"'),
             "sequencer": f"{next(self._sequence):016X}",
         }
         return {"Records": [{"s3": {"bucket": {"name": LANDING}, "object": item}}]}

@@ -37,8 +37,8 @@ class Queue:
         self.send(json.dumps(record(event, function)))
 
     def depth(self, state: str = "ApproximateNumberOfMessages") -> int:
-        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[state])
-        return int(answer["Attributes"][state])
+        response = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[state])
+        return int(response["Attributes"][state])
 
     def hidden(self) -> int:
         return self.depth("ApproximateNumberOfMessagesNotVisible")

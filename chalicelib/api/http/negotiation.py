@@ -22,9 +22,9 @@ class TextResponse(Response):
         self._type = headers["Content-Type"]
 
     def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:  # noqa: ARG002
-        answer = super().to_dict()
-        answer["headers"]["Content-Type"] = self._type
-        return answer
+        response = super().to_dict()
+        response["headers"]["Content-Type"] = self._type
+        return response
 
 
 def preferred(request: Request, offered: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ def loads() -> Iterator[Operation]:
         "loads",
         "List loads, newest first",
         parameters=(*load_routes.FILTERS, load_routes.LIMIT, load_routes.CURSOR),
-        answers={200: ("a page of loads", ref("Loads"))},
+        responses={200: ("a page of loads", ref("Loads"))},
         refusals=(422,),
     )
     yield Operation(
@@ -27,7 +27,7 @@ def loads() -> Iterator[Operation]:
         "loads",
         "Show one load",
         parameters=(load_routes.LOAD_ID,),
-        answers={200: ("the load", ref("Load"))},
+        responses={200: ("the load", ref("Load"))},
         refusals=(404,),
     )
     yield Operation(
@@ -41,7 +41,7 @@ def loads() -> Iterator[Operation]:
             " stay when that file has expired."
         ),
         parameters=(load_routes.LOAD_ID, load_routes.LIMIT),
-        answers={200: ("the rejects of the load", ref("Rejects"))},
+        responses={200: ("the rejects of the load", ref("Rejects"))},
         refusals=(404, 422),
     )
 
@@ -59,7 +59,7 @@ def restore(dataset: Dataset, name: str) -> Operation:
             " job is gone are rejected."
         ),
         body=Body(ref("RestoreOrder"), {"newest": {}}, required=False),
-        answers={202: ("ordered; the load at `status_url` tells how it goes", ref("RestoreOrdered"))},
+        responses={202: ("ordered; the load at `status_url` tells how it goes", ref("RestoreOrdered"))},
         refusals=(400, 404, 413, 415, 422),
         details={
             404: "there is no backup yet",
@@ -77,6 +77,6 @@ def backups() -> Operation:
         "backups",
         "List restore points, newest first",
         parameters=(load_routes.LIMIT, backup_routes.CURSOR),
-        answers={200: ("a page of restore points", ref("Backups"))},
+        responses={200: ("a page of restore points", ref("Backups"))},
         refusals=(422,),
     )

@@ -37,7 +37,7 @@ class Operation:
     tag: str
     summary: str
     _: KW_ONLY
-    answers: Mapping[int, tuple[str, Json | None]]
+    responses: Mapping[int, tuple[str, Json | None]]
     about: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None

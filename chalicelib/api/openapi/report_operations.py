@@ -27,7 +27,7 @@ def report_operation(report: Report, span: Span) -> Operation:
         variant.summary,
         about=variant.about + _FORMS,
         parameters=parameters,
-        answers={200: (variant.answer, ref(variant.schema))},
+        responses={200: (variant.response, ref(variant.schema))},
         refusals=(422,) if parameters else (),
         details=_DETAILS[span],
         media=(JSON, CSV),

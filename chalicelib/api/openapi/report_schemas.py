@@ -9,10 +9,10 @@ from chalicelib.reports.declaration import FIRST, LAST, Figure, Report, ReportCo
 
 def report_schemas(reports: Iterable[Report]) -> dict[str, Json]:
     """The schemas of all variants of the reports, by name."""
-    return {variant.schema: _answer(report, variant) for report in reports for variant in report.variants.values()}
+    return {variant.schema: _response(report, variant) for report in reports for variant in report.variants.values()}
 
 
-def _answer(report: Report, variant: Variant) -> Json:
+def _response(report: Report, variant: Variant) -> Json:
     rows: Json = {"type": "array", "items": closed({column.name: _column(column) for column in variant.columns})}
     return closed({report.member: rows}) if report.member else rows
 

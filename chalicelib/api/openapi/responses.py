@@ -66,18 +66,18 @@ def responses(operation: Operation, schemas: Mapping[str, Json], *, guarded: boo
     unchanged = (
         {"304": {"description": "nothing has changed", "headers": always | headers}} if "ETag" in headers else {}
     )
-    answers = {
+    of_operation = {
         str(int(status)): _response(operation, status, schemas, problem=status in problems, gateway=status in gateway)
-        for status in {*operation.answers, *problems, *gateway}
+        for status in {*operation.responses, *problems, *gateway}
     }
-    return dict(sorted((answers | unchanged).items()))
+    return dict(sorted((of_operation | unchanged).items()))
 
 
 def _response(operation: Operation, status: int, schemas: Mapping[str, Json], *, problem: bool, gateway: bool) -> Json:
     meanings: list[str] = []
     content: Json = {}
-    if status in operation.answers:
-        meaning, schema = operation.answers[status]
+    if status in operation.responses:
+        meaning, schema = operation.responses[status]
         meanings.append(meaning)
         if schema is not None:
             content |= {media: _form(media, schema, example(schema, schemas)) for media in operation.media}
@@ -92,15 +92,15 @@ def _response(operation: Operation, status: int, schemas: Mapping[str, Json], *,
         meanings.append(f"from API Gateway: {OF_GATEWAY[status]}")
         content[JSON] = {"schema": ref("GatewayMessage"), "example": example(GATEWAY, schemas)}
     response: Json = {"description": "; ".join(meanings), **({"content": content} if content else {})}
-    if problem or status in operation.answers:
-        own = operation.headers if status in operation.answers else ()
+    if problem or status in operation.responses:
+        own = operation.headers if status in operation.responses else ()
         correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway's own answers have none
         response["headers"] = {
             correlation.HEADER: correlation_id,
             **HEADERS.get(status, {}),
             **{name: OWN_HEADERS[name] for name in own},
         }
-    if operation.leads_to_load and status in operation.answers:
+    if operation.leads_to_load and status in operation.responses:
         response["links"] = {"load": _LOAD_LINK}
     return response
 

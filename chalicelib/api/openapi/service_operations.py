@@ -18,7 +18,7 @@ def pages() -> Iterator[Operation]:
         "dashboard",
         "The dashboard",
         about="One page for people, which holds no data itself: it asks for panels with the token that is signed in.",
-        answers={200: ("the page", PAGE)},
+        responses={200: ("the page", PAGE)},
         media=(HTML,),
         headers=("Content-Security-Policy", *_OF_FILES),
         any_query=True,
@@ -32,7 +32,7 @@ def pages() -> Iterator[Operation]:
         "A panel of the dashboard, as a piece of HTML",
         about="What the dashboard shows. Programs are better served by the other operations, which say the same.",
         parameters=(dashboard_routes.PANEL, *dashboard_routes.QUERY),
-        answers={200: ("the panel", {"type": "string", "examples": ["<h1>Loads</h1>"]})},
+        responses={200: ("the panel", {"type": "string", "examples": ["<h1>Loads</h1>"]})},
         refusals=(404, 422),
         details={404: "there is no panel of that name, or no such load or restore point", 422: "id is missing"},
         media=(HTML,),
@@ -49,7 +49,7 @@ def service() -> Iterator[Operation]:
         "Tell whether the platform works",
         about="Where the stage asks for tokens, a caller without one is told the `status` alone.",
         tells_more=True,
-        answers={
+        responses={
             200: ("everything is there", ref("Health")),
             503: ("the database or a bucket is away", ref("Health")),
         },
@@ -60,7 +60,7 @@ def service() -> Iterator[Operation]:
         "get_openapi",
         "service",
         "This document",
-        answers={200: ("an OpenAPI 3.1 document", DOCUMENT)},
+        responses={200: ("an OpenAPI 3.1 document", DOCUMENT)},
         is_static=True,
     )
     yield Operation(
@@ -71,7 +71,7 @@ def service() -> Iterator[Operation]:
         "A page to read this document, and to try it",
         media=(HTML,),
         headers=("Content-Security-Policy", *_OF_FILES),
-        answers={200: ("the page", PAGE)},
+        responses={200: ("the page", PAGE)},
         any_query=True,
         is_static=True,
     )
@@ -84,7 +84,7 @@ def service() -> Iterator[Operation]:
         parameters=(docs_routes.ASSET, docs_routes.VERSION),
         media=(CSS, SCRIPT),
         headers=_OF_FILES,
-        answers={200: ("the file", FILE)},
+        responses={200: ("the file", FILE)},
         refusals=(404,),
         details={404: "there is no file docs.txt"},
         is_static=True,

@@ -21,7 +21,7 @@ def upload(dataset: Dataset) -> Operation:
             ref(row_name(dataset)),
             {"with_id": example_row(dataset), "without_id": example_row(dataset, without_id=True)},
         ),
-        answers={201: ("inserted", ref("Inserted")), 200: ("updated, or found unchanged", ref("Kept"))},
+        responses={201: ("inserted", ref("Inserted")), 200: ("updated, or found unchanged", ref("Kept"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedRow")},
         details={422: "the row breaks the rules"},
@@ -45,7 +45,7 @@ def upload_batch(dataset: Dataset) -> Operation:
             ref(f"{row_name(dataset)}Batch"),
             {"two_rows": {"data": [example_row(dataset), example_row(dataset, without_id=True)]}},
         ),
-        answers={200: ("what became of the rows", ref("BatchResult"))},
+        responses={200: ("what became of the rows", ref("BatchResult"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedBatch")},
         details={422: "no row was accepted"},
@@ -66,7 +66,7 @@ def upload_file() -> Operation:
             " file's name, with the dataset before it where it does not begin with that. `.csv.gz` is for gzip."
         ),
         body=Body(ref("UploadOrder"), {"file": {"dataset": "jobs", "filename": "new.csv", "size": 65536}}),
-        answers={201: ("a form, and a load that waits for the file", ref("UploadOrdered"))},
+        responses={201: ("a form, and a load that waits for the file", ref("UploadOrdered"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedUpload")},
         leads_to_load=True,
@@ -85,7 +85,7 @@ def cancel_upload() -> Operation:
             " while that is good, is a load of its own. A load whose file has arrived goes on (409)."
         ),
         parameters=(load_routes.LOAD_ID,),
-        answers={204: ("cancelled", None)},
+        responses={204: ("cancelled", None)},
         refusals=(404, 409),
         details={404: "there is no upload 7"},
     )
@@ -115,6 +115,6 @@ def check() -> Operation:
             media_type=check_routes.CSV,
             binary=tuple(check_routes.GZIP),
         ),
-        answers={200: ("what a load would report", ref("Check"))},
+        responses={200: ("what a load would report", ref("Check"))},
         refusals=(400, 413, 415, 422),
     )

@@ -18,16 +18,16 @@
   async function call(path, { method = "GET", body, headers = {} } = {}) {
     const token = sessionStorage.getItem(TOKEN);
     if (token) headers = { ...headers, Authorization: `Bearer ${token}` };
-    let answer;
+    let response;
     try {
-      answer = await fetch(root + path, { method, body, headers, cache: "no-store" });
+      response = await fetch(root + path, { method, body, headers, cache: "no-store" });
     } catch {
       throw new Problem(0, "Hireflow cannot be reached.");
     }
-    if (answer.ok) return answer;
-    const problem = await answer.json().catch(() => ({}));
+    if (response.ok) return response;
+    const problem = await response.json().catch(() => ({}));
     const reasons = (problem.errors || []).map((error) => error.reason || error.detail).filter(Boolean).join("; ");
-    throw new Problem(answer.status, [problem.detail || problem.message || `The API answers ${answer.status}.`, reasons].filter(Boolean).join(" "));
+    throw new Problem(response.status, [problem.detail || problem.message || `The API answers ${response.status}.`, reasons].filter(Boolean).join(" "));
   }
 
   const json = async (path, options) => (await call(path, options)).json();
@@ -153,8 +153,8 @@
 
   async function download(link) {
     try {
-      const answer = await call(link.getAttribute("href"), { headers: { Accept: link.dataset.accept } });
-      const url = URL.createObjectURL(await answer.blob());
+      const response = await call(link.getAttribute("href"), { headers: { Accept: link.dataset.accept } });
+      const url = URL.createObjectURL(await response.blob());
       element("a", { href: url, download: link.dataset.download }).click();
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
     } catch (problem) {

@@ -224,7 +224,7 @@ def utc_now() -> datetime:
 
 async def _refuse(refusal: Refused, scope: Message, send: Send) -> None:
     sent = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    kind, body = refusal.answer(sent.get(b"content-type", ""), sent.get(b"x-amz-target", ""))
+    kind, body = refusal.response(sent.get(b"content-type", ""), sent.get(b"x-amz-target", ""))
     headers = [
         (b"content-type", kind.encode()),
         (b"content-length", str(len(body)).encode()),

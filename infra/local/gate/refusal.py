@@ -11,7 +11,7 @@ class Refused(Exception):
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
 
-    def answer(self, content_type: str, target: str) -> tuple[str, bytes]:
+    def response(self, content_type: str, target: str) -> tuple[str, bytes]:
         """(content type, body): `content_type` and `target` are the request's, which tell the protocol."""
         if target or content_type.startswith("application/json") or content_type.startswith("application/x-amz-json"):
             return "application/json", json.dumps({"__type": self.code, "message": self.message}).encode()
@@ -27,7 +27,7 @@ class TooLong(Refused):
     def __init__(self) -> None:
         super().__init__(413, "RequestTooLongException", "Request Too Long")
 
-    def answer(self, content_type: str, target: str) -> tuple[str, bytes]:  # noqa: ARG002 - there is only one protocol
+    def response(self, content_type: str, target: str) -> tuple[str, bytes]:  # noqa: ARG002 - there is only one protocol
         return "application/json", json.dumps({"message": str(self)}).encode()
 
 

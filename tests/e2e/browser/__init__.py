@@ -97,12 +97,12 @@ class Visit:
     def violations(self) -> list[str]:
         """What axe-core has to say about the page as it is."""
         self.page.evaluate(AXE.read_text())  # a script element would be against the page's policy
-        answer: dict[str, Any] = self.page.evaluate(
+        response: dict[str, Any] = self.page.evaluate(
             "standards => axe.run(document, {runOnly: standards, resultTypes: ['violations']})", _STANDARDS
         )
         return [
             f"{found['id']}: {node['html'][:160]} ({node['failureSummary']})"
-            for found in answer["violations"]
+            for found in response["violations"]
             for node in found["nodes"]
         ]
 

@@ -15,7 +15,7 @@ from chalicelib.auth.roles import Role
 from chalicelib.cloud.database import Database
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.services import services
-from tests.integration.http_api import Answer, Api
+from tests.integration.http_api import Api, Response
 from tests.integration.s3_fixtures import S3
 
 PUBLIC = ("/", "/docs", "/docs/{asset}", "/openapi.json", "/health")
@@ -40,7 +40,7 @@ def token(role: str) -> str:
         return str(tokens.create(session, role)["token"])
 
 
-def send(api: Api, method: str, path: str, authorization: str | None) -> Answer:
+def send(api: Api, method: str, path: str, authorization: str | None) -> Response:
     concrete = path.replace("{year}", "2021").replace("{load_id}", "1")
     headers = {"Content-Type": "application/json"} | ({"Authorization": authorization} if authorization else {})
     return api.send(method, concrete, b"{}" if method == "POST" else b"", headers)
@@ -48,24 +48,24 @@ def send(api: Api, method: str, path: str, authorization: str | None) -> Answer:
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_nobody_gets_in_without_a_token(guarded: Api, method: str, path: str) -> None:
-    answer = send(guarded, method, path, None)
-    assert answer.status == 401
-    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="hireflow"'
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    response = send(guarded, method, path, None)
+    assert response.status == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="hireflow"'
+    assert response.headers["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_a_role_may_do_what_it_is_for_and_no_more(guarded: Api, method: str, path: str, role: Role) -> None:
-    answer = send(guarded, method, path, f"Bearer {token(role.value)}")
+    response = send(guarded, method, path, f"Bearer {token(role.value)}")
     asked = needed(app, method, path)
     assert asked is not None
     if role.includes(asked):
-        assert answer.status not in (401, 403)
+        assert response.status not in (401, 403)
     else:
-        assert answer.status == 403
-        assert asked.value in answer.body["detail"]
-        assert "insufficient_scope" in answer.headers["WWW-Authenticate"]
+        assert response.status == 403
+        assert asked.value in response.body["detail"]
+        assert "insufficient_scope" in response.headers["WWW-Authenticate"]
 
 
 def test_what_each_kind_of_route_asks_for() -> None:
@@ -136,9 +136,9 @@ def test_the_database_that_is_away_is_a_503_and_not_a_401(guarded: Api, monkeypa
     services().database.close()
     services.cache_clear()
     monkeypatch.setenv("DATABASE_URL", "postgresql+pg8000://u:p@127.0.0.1:1/nothing")
-    answer = send(guarded, "GET", "/loads", "Bearer hf_0123456789abcdef_" + "a" * 43)
-    assert answer.status == 503
-    assert answer.headers["Retry-After"]
+    response = send(guarded, "GET", "/loads", "Bearer hf_0123456789abcdef_" + "a" * 43)
+    assert response.status == 503
+    assert response.headers["Retry-After"]
 
 
 def test_tokens_are_not_asked_for_where_authentication_is_off(api: Api, s3: S3) -> None:

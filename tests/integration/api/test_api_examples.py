@@ -37,14 +37,14 @@ def test_every_example_works(api: Api, database: Database, s3: S3) -> None:
         bodies = operation.body.examples.values() if operation.body else [None]
         for body in bodies:
             if operation.method == "DELETE":
-                answer = api.send("DELETE", operation.path.format(load_id=answered["upload_file"]["load_id"]))
+                response = api.send("DELETE", operation.path.format(load_id=answered["upload_file"]["load_id"]))
             elif operation.body is None:
-                answer = api.get(address(operation))
+                response = api.get(address(operation))
             else:
                 sent = body.encode() if isinstance(body, str) else body
-                answer = api.post(address(operation), sent, **{"Content-Type": operation.body.media_type})
-            assert answer.status in operation.answers, (operation.id, answer.body)
-            answered[operation.id] = answer.body
+                response = api.post(address(operation), sent, **{"Content-Type": operation.body.media_type})
+            assert response.status in operation.responses, (operation.id, response.body)
+            answered[operation.id] = response.body
     assert answered["get_load"]["id"] == 1
     assert answered["report_quarterly_hires"][0]["department"] == "Staff"
     assert [load["dataset"] for load in answered["list_loads"]["loads"]] == ["departments"] * 3

@@ -49,13 +49,13 @@ def gateway(api: Api) -> Client:
     return Client(Gateway(app))
 
 
-def checked(method: str, path: str, answer: TestResponse) -> Any:
+def checked(method: str, path: str, response: TestResponse) -> Any:
     """The body of an answer that is declared and whose headers are our own."""
-    assert {name.lower() for name, _ in answer.headers} <= DOCUMENTED
-    assert not any(c in value for value in answer.headers.values() for c in "\r\n\0")
-    body = json.loads(answer.data)
-    described().check(method, path, answer.status_code, dict(answer.headers), body)
-    assert answer.status_code < 500
+    assert {name.lower() for name, _ in response.headers} <= DOCUMENTED
+    assert not any(c in value for value in response.headers.values() for c in "\r\n\0")
+    body = json.loads(response.data)
+    described().check(method, path, response.status_code, dict(response.headers), body)
+    assert response.status_code < 500
     return body
 
 
@@ -87,8 +87,8 @@ def test_text_is_stored_as_it_was_sent(gateway: Client, database: Database, data
     assert checked("POST", path, gateway.post(path, json={"data": rows}))["inserted"] == len(sent)
     for i, value in enumerate(sent, 1):
         single = f"/{dataset.route}/upload"
-        answer = checked("POST", single, gateway.post(single, json={"id": i, text: value}))
-        assert answer["outcome"] == "unchanged", value
+        response = checked("POST", single, gateway.post(single, json={"id": i, text: value}))
+        assert response["outcome"] == "unchanged", value
     with database.session() as session:
         assert [row[0] for row in session.run(f"SELECT {text} FROM {dataset.name} ORDER BY id")] == sent
 
@@ -98,8 +98,10 @@ def test_no_field_carries_sql(gateway: Client, database: Database, name: str) ->
     path = "/hired_employee/upload"
     for text in SQL:
         row = {c.name: c.example for c in DATASETS["hired_employees"].columns} | {name: text, f"{name}; {text}": 1}
-        answer = checked("POST", path, gateway.post(path, json=row))
-        assert any(text in error["reason"] or repr(f"{name}; {text}") in error["reason"] for error in answer["errors"])
+        response = checked("POST", path, gateway.post(path, json=row))
+        assert any(
+            text in error["reason"] or repr(f"{name}; {text}") in error["reason"] for error in response["errors"]
+        )
     with database.session() as session:
         assert session.run("SELECT count(*) FROM hired_employees") == [[0]]
 
@@ -113,9 +115,9 @@ def test_a_query_parameter_that_is_unknown_or_repeated_is_refused(gateway: Clien
     path = path.replace("{year}", "2021").replace("{load_id}", "1").replace("{panel}", "loads")
     path = path.replace("{asset}", "docs.js")
     for query in ("dataset[]=jobs", "Limit=1", "=", "=x", "limit%00=1", "limit =1", quote("lïmit") + "=1", "x" * 900):
-        answer = checked(method, path, gateway.open(f"{path}?{query}", method=method))
-        assert (answer["status"], answer["detail"][:20]) == (422, "the query parameter "), query
-        assert len(answer["detail"]) < 300
+        response = checked(method, path, gateway.open(f"{path}?{query}", method=method))
+        assert (response["status"], response["detail"][:20]) == (422, "the query parameter "), query
+        assert len(response["detail"]) < 300
     for query in ("limit=1&limit=1", "limit=x&limit=1", "limit=&limit", "cursor=1&cursor=2"):
         assert checked(method, path, gateway.open(f"{path}?{query}", method=method))["status"] == 422, query
 
@@ -148,8 +150,8 @@ BODIES = ["/job/upload", "/job/upload/batch", "/uploads", "/jobs/backup/restore"
 @pytest.mark.parametrize(("body", "name"), TWICE)
 @pytest.mark.parametrize("path", BODIES)
 def test_a_member_that_is_given_twice_is_refused(gateway: Client, path: str, body: bytes, name: str) -> None:
-    answer = checked("POST", path, gateway.post(path, data=body, content_type="application/json"))
-    assert (answer["status"], answer["detail"]) == (400, f"the body is not JSON: the member {name} is given twice")
+    response = checked("POST", path, gateway.post(path, data=body, content_type="application/json"))
+    assert (response["status"], response["detail"]) == (400, f"the body is not JSON: the member {name} is given twice")
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
@@ -165,16 +167,18 @@ def test_a_member_that_is_given_twice_is_refused(gateway: Client, path: str, bod
 )
 @pytest.mark.parametrize("path", BODIES)
 def test_a_body_that_is_not_utf_8_is_refused(gateway: Client, path: str, body: bytes, media_type: str) -> None:
-    answer = checked("POST", path, gateway.post(path, data=body, content_type=media_type))
-    assert answer["status"] == 400
-    assert answer["detail"].startswith("the body is not UTF-8")
+    response = checked("POST", path, gateway.post(path, data=body, content_type=media_type))
+    assert response["status"] == 400
+    assert response["detail"].startswith("the body is not UTF-8")
 
 
 def test_a_replacement_character_that_was_sent_is_stored(gateway: Client) -> None:
     for row_id, body in enumerate((b'"\\ufffd"', "\ufffd".join('""').encode(), b'"\xef\xbf\xbd"'), 1):
         sent = b'{"id": %d, "job": %s}' % (row_id, body)
-        answer = checked("POST", "/job/upload", gateway.post("/job/upload", data=sent, content_type="application/json"))
-        assert answer["outcome"] == "inserted"
+        response = checked(
+            "POST", "/job/upload", gateway.post("/job/upload", data=sent, content_type="application/json")
+        )
+        assert response["outcome"] == "inserted"
     with services().database.session() as session:
         assert session.run("SELECT job FROM jobs") == [["\ufffd"]] * 3
 
@@ -189,16 +193,16 @@ def test_a_body_that_a_gateway_decodes_as_text_is_not_stored_damaged(api: Api) -
             (b'{"job": "Caf\\ufffd"}', 201),
             ("é".join(('{"job": "', '"}')).encode(), 201),
         ):
-            answer = text.post("/job/upload", data=sent, content_type="application/json")
-            checked("POST", "/job/upload", answer)
-            assert answer.status_code == status
+            response = text.post("/job/upload", data=sent, content_type="application/json")
+            checked("POST", "/job/upload", response)
+            assert response.status_code == status
     finally:
         app.api.binary_types.append(BINARY)
 
 
 def test_a_body_may_begin_with_a_byte_order_mark(gateway: Client) -> None:
-    answer = gateway.post("/job/upload", data=b'\xef\xbb\xbf{"job": "a"}', content_type="application/json")
-    assert checked("POST", "/job/upload", answer)["outcome"] == "inserted"
+    response = gateway.post("/job/upload", data=b'\xef\xbb\xbf{"job": "a"}', content_type="application/json")
+    assert checked("POST", "/job/upload", response)["outcome"] == "inserted"
 
 
 @pytest.mark.parametrize("charset", ["iso-8859-1", '"latin1"', "utf-16", "", "UTF-8x"])
@@ -207,11 +211,11 @@ def test_another_charset_is_refused(gateway: Client, charset: str) -> None:
         ("/job/upload", "application/json", b"{}"),
         ("/uploads/check?dataset=jobs", "text/csv", b""),
     ):
-        answer = gateway.post(path, data=data, content_type=f"{media_type}; charset={charset}")
-        assert checked("POST", path, answer)["status"] == 415
+        response = gateway.post(path, data=data, content_type=f"{media_type}; charset={charset}")
+        assert checked("POST", path, response)["status"] == 415
     for fine in ("utf-8", "UTF-8", '"utf-8"', "utf8"):
-        answer = gateway.post("/job/upload", data=b'{"job": "a"}', content_type=f"application/json;charset={fine}")
-        assert checked("POST", "/job/upload", answer)["outcome"] == "inserted"
+        response = gateway.post("/job/upload", data=b'{"job": "a"}', content_type=f"application/json;charset={fine}")
+        assert checked("POST", "/job/upload", response)["outcome"] == "inserted"
 
 
 def test_every_answer_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
@@ -219,8 +223,8 @@ def test_every_answer_is_text_although_json_is_a_binary_type(gateway: Client) ->
     for accept in ("application/json", "*/*", "text/html", "application/octet-stream", "image/png", None):
         headers = {"Accept": accept} if accept else {}
         for path in ("/loads", "/loads/9", "/openapi.json", "/health", "/", "/department/hires/top/2021"):
-            answer = gateway.get(path, headers=headers)
-            assert answer.data[:1] in (b"{", b"[", b"<"), (path, accept)
+            response = gateway.get(path, headers=headers)
+            assert response.data[:1] in (b"{", b"[", b"<"), (path, accept)
 
 
 @pytest.mark.parametrize("depth", [50, 970, 1_000, 100_000])
@@ -228,16 +232,16 @@ def test_every_answer_is_text_although_json_is_a_binary_type(gateway: Client) ->
 def test_deep_json(gateway: Client, path: str, depth: int) -> None:
     deep = b"[" * depth + b"]" * depth
     for body in (deep, b'{"department": ' + deep + b"}", b'{"data": [{"department": ' + deep + b"}, " + deep + b"]}"):
-        answer = gateway.post(path, data=body, content_type="application/json")
-        checked("POST", path, answer)
-        assert answer.status_code in (400, 422)
+        response = gateway.post(path, data=body, content_type="application/json")
+        checked("POST", path, response)
+        assert response.status_code in (400, 422)
 
 
 def test_a_question_is_answered_whatever_its_content_type(gateway: Client) -> None:
     """It has no body: what its header says of one is nobody's business."""
     for media_type in ("text/plain", "", "*/*", "x" * 500, "multipart/form-data", "äöü", "application/xml"):
-        answer = gateway.get("/loads", headers={"Content-Type": media_type})
-        assert checked("GET", "/loads", answer)["loads"] == [], media_type
+        response = gateway.get("/loads", headers={"Content-Type": media_type})
+        assert checked("GET", "/loads", response)["loads"] == [], media_type
 
 
 def test_a_body_is_json_by_any_spelling(gateway: Client) -> None:
@@ -247,14 +251,14 @@ def test_a_body_is_json_by_any_spelling(gateway: Client) -> None:
         'application/json; charset="utf-8"',
         "application/json;a=b",
     ):
-        answer = gateway.post("/job/upload", data=b'{"job": "a"}', content_type=media_type)
-        assert checked("POST", "/job/upload", answer)["outcome"] == "inserted", media_type
+        response = gateway.post("/job/upload", data=b'{"job": "a"}', content_type=media_type)
+        assert checked("POST", "/job/upload", response)["outcome"] == "inserted", media_type
 
 
 def test_a_body_of_another_type_is_refused(gateway: Client) -> None:
     for media_type in ("*/*", "application/json, text/plain", "äöü", "application/json\x01", "; ;", ","):
-        answer = gateway.post("/job/upload", data=b'{"job": "a"}', content_type=media_type)
-        assert checked("POST", "/job/upload", answer)["title"] == "Unsupported media type", media_type
+        response = gateway.post("/job/upload", data=b'{"job": "a"}', content_type=media_type)
+        assert checked("POST", "/job/upload", response)["title"] == "Unsupported media type", media_type
 
 
 def test_any_accept_header_is_answered_in_json(gateway: Client) -> None:
@@ -264,9 +268,9 @@ def test_any_accept_header_is_answered_in_json(gateway: Client) -> None:
 
 def test_no_correlation_id_is_echoed_that_is_not_a_sane_one(gateway: Client) -> None:
     for text in [*SQL, "a\tb", "\x1b[31m", "äöü", "²", "a b", "x" * 65, "x" * 100_000, "a,b", "<script>", ""]:
-        answer = gateway.get("/loads", headers={"X-Correlation-Id": text})
-        assert checked("GET", "/loads", answer)["loads"] == []
-        assert answer.headers["X-Correlation-Id"] != text
+        response = gateway.get("/loads", headers={"X-Correlation-Id": text})
+        assert checked("GET", "/loads", response)["loads"] == []
+        assert response.headers["X-Correlation-Id"] != text
 
 
 def test_a_method_that_is_not_deployed_never_reaches_the_function(gateway: Client) -> None:
@@ -276,22 +280,22 @@ def test_a_method_that_is_not_deployed_never_reaches_the_function(gateway: Clien
 
 
 def test_a_body_over_the_limit_of_api_gateway(gateway: Client) -> None:
-    answer = gateway.post("/job/upload", data=b" " * (model.MAX_BODY + 1), content_type="application/json")
-    assert (answer.status_code, checked("POST", "/job/upload", answer)) == (413, {"message": "Request Too Long"})
+    response = gateway.post("/job/upload", data=b" " * (model.MAX_BODY + 1), content_type="application/json")
+    assert (response.status_code, checked("POST", "/job/upload", response)) == (413, {"message": "Request Too Long"})
 
 
 @pytest.mark.parametrize("path", BODIES)
 def test_a_body_too_large_for_a_function_as_base64_is_refused(gateway: Client, path: str) -> None:
-    answer = checked("POST", path, gateway.post(path, data=b"[" + b" " * MAX_BODY, content_type="application/json"))
-    assert answer["detail"] == "a body has at most 4.5 MB, this one has 4.5 MB; nothing was stored"
+    response = checked("POST", path, gateway.post(path, data=b"[" + b" " * MAX_BODY, content_type="application/json"))
+    assert response["detail"] == "a body has at most 4.5 MB, this one has 4.5 MB; nothing was stored"
 
 
 @pytest.mark.parametrize("path", ["/job/upload", "/job/upload/batch"])
 def test_a_body_just_within_it(gateway: Client, path: str) -> None:
     text = "x" * (MAX_BODY - 100)
     body = {"data": [{"job": text}]} if path.endswith("batch") else {"job": text}
-    answer = gateway.post(path, json=body)
+    response = gateway.post(path, json=body)
     reason = "job is longer than 10000 characters"
-    found = json.loads(answer.data)
-    assert answer.status_code == 422
+    found = json.loads(response.data)
+    assert response.status_code == 422
     assert reason in json.dumps(found.get("errors") or [r["reasons"] for r in found["rejected"]])

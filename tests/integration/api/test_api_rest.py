@@ -60,8 +60,8 @@ def test_the_reports(api: Api, landing: Landing) -> None:
 @pytest.mark.parametrize("year", ["0", "10000", "abc", "-1", "2021.5", "+2021", "%20"])
 @pytest.mark.parametrize("report", ["quarterly", "top"])
 def test_a_year_is_from_1_to_9999(api: Api, report: str, year: str) -> None:
-    answer = api.get(f"/department/hires/{report}/{year}")
-    assert (answer.status, answer.body["detail"]) == (422, "year must be a whole number from 1 to 9999")
+    response = api.get(f"/department/hires/{report}/{year}")
+    assert (response.status, response.body["detail"]) == (422, "year must be a whole number from 1 to 9999")
 
 
 @pytest.mark.parametrize("value", ["", "x", "0", "1.5", "99999999999"])
@@ -77,9 +77,9 @@ def test_a_report_over_5_mb_says_how_to_narrow_it(api: Api, landing: Landing) ->
             "INSERT INTO hired_employees"
             " SELECT g, 'x', '2021-01-01', 1 + g % 30, 1 + g / 30 FROM generate_series(1, 899) g"
         )
-    answer = api.get("/department/hires/quarterly/2021")
-    assert answer.status == 422
-    assert "department_id" in answer.body["detail"]
+    response = api.get("/department/hires/quarterly/2021")
+    assert response.status == 422
+    assert "department_id" in response.body["detail"]
     assert len(api.get("/department/hires/quarterly/2021?department_id=2").body) == 30
 
 
@@ -119,8 +119,8 @@ def test_no_such_load(api: Api, load_id: str) -> None:
 @pytest.mark.parametrize("name", RESTORES)
 @pytest.mark.parametrize("body", [None, {}, {"restore_point": "20210727T160208.123456Z"}, {"restore_point": "x"}])
 def test_no_such_restore_point(api: Api, name: str, body: Any) -> None:
-    answer = api.post(f"/{name}/backup/restore", body)
-    assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
+    response = api.post(f"/{name}/backup/restore", body)
+    assert (response.status, response.headers["Content-Type"]) == (404, "application/problem+json")
 
 
 def test_a_restore_wants_no_body_and_no_content_type(api: Api) -> None:
@@ -135,8 +135,8 @@ def test_a_misspelt_restore_is_not_one_of_the_newest(api: Api, body: Any) -> Non
 
 
 def test_a_method_that_is_not_there(api: Api) -> None:
-    answer = api.send("DELETE", "/health")
-    assert answer.status in (403, 405)
+    response = api.send("DELETE", "/health")
+    assert response.status in (403, 405)
 
 
 def test_a_database_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,10 +144,10 @@ def test_a_database_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     services.cache_clear()
     calls = [("GET", "/loads"), ("GET", "/department/hires/top/2021"), ("POST", "/job/upload")]
     for method, path in calls:
-        answer = api.post(path, {"job": "x"}) if method == "POST" else api.get(path)
-        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert "secret" not in json.dumps(answer.body)
+        response = api.post(path, {"job": "x"}) if method == "POST" else api.get(path)
+        assert (response.status, response.headers["Retry-After"]) == (503, "5")
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert "secret" not in json.dumps(response.body)
     assert api.get("/health").body["database"] == "unavailable"
     assert api.get("/health").status == 503
 
@@ -160,8 +160,8 @@ def test_a_server_that_has_become_a_standby_is_away(api: Api, database_url: str)
         admin.run(f"ALTER ROLE {owner} SET default_transaction_read_only = on")
         admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hireflow'")
         try:
-            answer = api.post("/job/upload", {"job": "Clerk"})
-            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            response = api.post("/job/upload", {"job": "Clerk"})
+            assert (response.status, response.headers["Retry-After"]) == (503, "5")
         finally:
             admin.run("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
             admin.run(f"ALTER ROLE {owner} RESET default_transaction_read_only")
@@ -172,8 +172,8 @@ def test_a_bucket_that_is_away(api: Api, s3: S3) -> None:
     s3.client.delete_bucket(Bucket="test-errored")
     health = api.get("/health")
     assert (health.status, health.body["errored_bucket"], health.body["database"]) == (503, "unavailable", "ok")
-    answer = api.post("/job/upload", {"job": ""})
-    assert (answer.status, answer.headers.get("Retry-After")) == (503, "5")
+    response = api.post("/job/upload", {"job": ""})
+    assert (response.status, response.headers.get("Retry-After")) == (503, "5")
     assert api.get("/loads").body["loads"] == [], "a row whose reject cannot be stored is not half-recorded"
 
 
@@ -181,10 +181,10 @@ def test_an_error_nobody_foresaw_tells_nothing(api: Api, landing: Landing) -> No
     with landing.database.session() as session:
         session.run("ALTER TABLE quarterly_hires RENAME TO away")
     try:
-        answer = api.get("/department/hires/top/2021")
+        response = api.get("/department/hires/top/2021")
     finally:
         with landing.database.session() as session:
             session.run("ALTER TABLE away RENAME TO quarterly_hires")
-    assert answer.status == 500
-    assert "quarterly" not in json.dumps(answer.body)
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert response.status == 500
+    assert "quarterly" not in json.dumps(response.body)
+    assert response.headers["Content-Type"] == "application/problem+json"

@@ -13,7 +13,7 @@ from chalicelib.core.datasets import DATASETS, MAX_ID
 from chalicelib.core.errors import LockTimeout
 from chalicelib.ingest import orphans
 from chalicelib.ingest.rows import SentRows, upload
-from tests.integration.http_api import Answer, Api
+from tests.integration.http_api import Api, Response
 from tests.integration.landing import GRACE, Landing, Row
 from tests.integration.s3_fixtures import S3
 
@@ -65,7 +65,7 @@ def test_new_ids_are_larger_than_any_in_use(api: Api, database: Database) -> Non
 
 
 def test_the_largest_id_does_not_break_new_ones(api: Api, database: Database) -> None:
-    def post(row: Row) -> Answer:
+    def post(row: Row) -> Response:
         return api.post("/department/upload", row)
 
     assert post({"id": MAX_ID, "department": "top"}).status == 201
@@ -78,16 +78,16 @@ def test_the_largest_id_does_not_break_new_ones(api: Api, database: Database) ->
 
 def test_a_broken_row_is_refused_with_all_reasons_and_logged(api: Api, s3: S3) -> None:
     row = {**ANN, "name": "", "department_id": 5, "job_id": None, "datetime": "soon"}
-    answer = api.post("/hired_employee/upload", row)
-    assert answer.status == 422
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.body["errors"] == [
+    response = api.post("/hired_employee/upload", row)
+    assert response.status == 422
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.body["errors"] == [
         {"field": "name", "reason": "name is missing"},
         {"field": "datetime", "reason": "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"},
         {"field": "job_id", "reason": "job_id is missing"},
         {"field": "department_id", "reason": "department_id 5 does not exist"},
     ]
-    load = api.get(f"/loads/{answer.body['load_id']}").body
+    load = api.get(f"/loads/{response.body['load_id']}").body
     assert (load["kind"], load["status"], load["rejected"]) == ("api", "succeeded", 1)
     [line] = s3.client.get_object(Bucket="test-errored", Key=load["errored_key"])["Body"].read().splitlines()
     reject = json.loads(line)
@@ -100,16 +100,16 @@ def test_a_broken_row_is_refused_with_all_reasons_and_logged(api: Api, s3: S3) -
 def test_a_batch_takes_the_good_rows(api: Api, database: Database) -> None:
     data: list[Any] = [{"id": n, "department": f"Department {n}"} for n in range(1, 1001)]
     data[10], data[500], data[999] = {"id": "x", "department": "d"}, {"id": 3}, "row"
-    answer = api.post("/department/upload/batch", {"data": data})
-    assert answer.status == 200
-    assert {k: v for k, v in answer.body.items() if k not in ("rejected", "load_id")} == {
+    response = api.post("/department/upload/batch", {"data": data})
+    assert response.status == 200
+    assert {k: v for k, v in response.body.items() if k not in ("rejected", "load_id")} == {
         "received": 1000,
         "inserted": 997,
         "updated": 0,
         "unchanged": 0,
         "superseded": 0,
     }
-    assert answer.body["rejected"] == [
+    assert response.body["rejected"] == [
         {
             "index": 10,
             "reasons": ["id is not a whole number from 1 to 2147483647"],
@@ -123,30 +123,30 @@ def test_a_batch_takes_the_good_rows(api: Api, database: Database) -> None:
 
 
 def test_a_larger_batch_stores_nothing(api: Api, database: Database) -> None:
-    answer = api.post("/department/upload/batch", {"data": [{"department": "x"}] * 1001})
-    assert (answer.status, answer.body["title"]) == (413, "Too large")
+    response = api.post("/department/upload/batch", {"data": [{"department": "x"}] * 1001})
+    assert (response.status, response.body["title"]) == (413, "Too large")
     assert departments(database) == []
     assert api.get("/loads").body["loads"] == []
 
 
 def test_a_batch_without_a_good_row(api: Api) -> None:
-    answer = api.post("/job/upload/batch", {"data": [{"id": 1}, {"job": 5}]})
-    assert answer.status == 422
-    assert (answer.body["title"], answer.body["received"]) == ("Unprocessable content", 2)
-    assert [reject["index"] for reject in answer.body["rejected"]] == [0, 1]
+    response = api.post("/job/upload/batch", {"data": [{"id": 1}, {"job": 5}]})
+    assert response.status == 422
+    assert (response.body["title"], response.body["received"]) == ("Unprocessable content", 2)
+    assert [reject["index"] for reject in response.body["rejected"]] == [0, 1]
 
 
 def test_the_last_of_an_id_in_a_batch_wins(api: Api, database: Database) -> None:
     data = [{"id": 1, "department": "a"}, {"id": 1, "department": "b"}, {"id": 1, "department": ""}]
-    answer = api.post("/department/upload/batch", {"data": data}).body
-    assert (answer["inserted"], answer["superseded"], len(answer["rejected"])) == (1, 1, 1)
+    response = api.post("/department/upload/batch", {"data": data}).body
+    assert (response["inserted"], response["superseded"], len(response["rejected"])) == (1, 1, 1)
     assert departments(database) == [[1, "b"]]
 
 
 @pytest.mark.parametrize("body", [[], {}, {"data": []}, {"data": {}}, {"data": None}, {"rows": [1]}, 5, None, "x"])
 def test_any_other_shape_of_a_batch(api: Api, body: Any) -> None:
-    answer = api.post("/department/upload/batch", json.dumps(body).encode())
-    assert answer.status == 422
+    response = api.post("/department/upload/batch", json.dumps(body).encode())
+    assert response.status == 422
     assert api.get("/loads").body["loads"] == []
 
 
@@ -158,16 +158,16 @@ def test_a_single_row_must_be_an_object(api: Api, body: Any) -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b'{"id": NaN}', b"\xff", b"[" * 100_000, b"{'id': 1}"])
 @pytest.mark.parametrize("path", ["/department/upload", "/department/upload/batch"])
 def test_malformed_json(api: Api, path: str, body: bytes) -> None:
-    answer = api.post(path, body)
-    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    response = api.post(path, body)
+    assert (response.status, response.headers["Content-Type"]) == (400, "application/problem+json")
 
 
 def test_numbers_too_large_cost_no_other_row_and_are_shown_as_json(api: Api, s3: S3) -> None:
     body = b'{"data": [{"id": 1e400, "department": -1e999}, {"id": ' + b"1" * 5000 + b"}, " + b'{"department": "ok"}]}'
-    answer = api.post("/department/upload/batch", body)
-    assert (answer.status, answer.body["inserted"]) == (200, 1)
-    assert [r["fields"] for r in answer.body["rejected"]] == [["id", "department"], ["id", "department"]]
-    assert math.isfinite(answer.body["rejected"][0]["row"]["id"])
+    response = api.post("/department/upload/batch", body)
+    assert (response.status, response.body["inserted"]) == (200, 1)
+    assert [r["fields"] for r in response.body["rejected"]] == [["id", "department"], ["id", "department"]]
+    assert math.isfinite(response.body["rejected"][0]["row"]["id"])
     [key] = s3.keys("test-errored")
     assert b"Infinity" not in s3.client.get_object(Bucket="test-errored", Key=key)["Body"].read()
 
@@ -175,8 +175,8 @@ def test_numbers_too_large_cost_no_other_row_and_are_shown_as_json(api: Api, s3:
 @pytest.mark.parametrize("depth", range(960, 985))
 def test_any_depth_is_read_or_refused(api: Api, depth: int) -> None:
     """Between what the parser and what the writer of JSON can take in, too."""
-    answer = api.post("/department/upload", b'{"department": ' + b"[" * depth + b"]" * depth + b"}")
-    assert answer.status in (400, 422)
+    response = api.post("/department/upload", b'{"department": ' + b"[" * depth + b"]" * depth + b"}")
+    assert response.status in (400, 422)
 
 
 def test_a_request_waits_for_all_its_locks_no_longer_than_for_one(
@@ -216,8 +216,8 @@ def test_healing_does_not_keep_a_request_waiting(api: Api, landing: Landing, dat
 
 @pytest.mark.parametrize("media_type", ["text/csv", "application/x-www-form-urlencoded", "application/jsonx"])
 def test_wrong_content_type(api: Api, media_type: str) -> None:
-    answer = api.post("/department/upload", {"department": "x"}, **{"Content-Type": media_type})
-    assert (answer.status, answer.headers["Content-Type"]) == (415, "application/problem+json")
+    response = api.post("/department/upload", {"department": "x"}, **{"Content-Type": media_type})
+    assert (response.status, response.headers["Content-Type"]) == (415, "application/problem+json")
 
 
 @pytest.mark.parametrize(
@@ -225,16 +225,16 @@ def test_wrong_content_type(api: Api, media_type: str) -> None:
 )
 def test_a_body_without_a_content_type_is_refused(api: Api, path: str) -> None:
     """A page of any origin can let a browser send such a body without a preflight."""
-    answer = api.send("POST", f"/{path}", b'{"department": "x"}')
-    assert answer.status == 415
-    assert "needs a Content-Type: application/json" in answer.body["detail"]
+    response = api.send("POST", f"/{path}", b'{"department": "x"}')
+    assert response.status == 415
+    assert "needs a Content-Type: application/json" in response.body["detail"]
 
 
 def test_a_page_of_another_origin_changes_nothing(api: Api) -> None:
     before = api.get("/loads").body
     for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}):
-        answer = api.post("/department/upload", {"department": "x"}, **headers)
-        assert (answer.status, answer.headers["Content-Type"]) == (403, "application/problem+json")
+        response = api.post("/department/upload", {"department": "x"}, **headers)
+        assert (response.status, response.headers["Content-Type"]) == (403, "application/problem+json")
     assert api.get("/loads").body == before
 
 
@@ -244,9 +244,11 @@ def test_json_with_a_charset(api: Api) -> None:
 
 
 def test_text_that_json_can_carry_and_a_database_cannot(api: Api, s3: S3) -> None:
-    answer = api.post("/department/upload/batch", b'{"data": [{"department": "a\\u0000b"}, {"department": "\\ud800"}]}')
-    assert answer.status == 422
-    assert [r["reasons"] for r in answer.body["rejected"]] == [
+    response = api.post(
+        "/department/upload/batch", b'{"data": [{"department": "a\\u0000b"}, {"department": "\\ud800"}]}'
+    )
+    assert response.status == 422
+    assert [r["reasons"] for r in response.body["rejected"]] == [
         ["department contains a NUL character"],
         ["department contains half of a surrogate pair"],
     ]

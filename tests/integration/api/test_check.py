@@ -19,7 +19,7 @@ from chalicelib.ingest.dryrun import Outcome, dry_run
 from chalicelib.loads import history
 from infra.local.postgres import Postgres
 from infra.local.provision import Role, connect
-from tests.integration.http_api import Answer, Api
+from tests.integration.http_api import Api, Response
 from tests.integration.landing import Landing, counts
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
@@ -35,7 +35,7 @@ def fill(session: Session) -> None:
     session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
 
 
-def check(api: Api, body: bytes | str, media_type: str = "text/csv", query: str = "dataset=jobs") -> Answer:
+def check(api: Api, body: bytes | str, media_type: str = "text/csv", query: str = "dataset=jobs") -> Response:
     data = body.encode() if isinstance(body, str) else body
     return api.send("POST", f"/uploads/check?{query}", data, {"Content-Type": media_type})
 
@@ -247,18 +247,18 @@ def test_it_waits_for_nobody(landing: Landing, database_url: str) -> None:
 def test_the_answer_has_counts_reasons_and_the_first_rejects(api: Api, database: Database) -> None:
     with database.session() as session:
         fill(session)
-    answer = check(api, FILE, query="dataset=hired_employees&limit=2")
-    assert answer.status == 200
-    assert list(answer.body) == ["dataset", *NAMES, "reasons", "rejects", "truncated"]
-    assert [answer.body[name] for name in ("dataset", *NAMES)] == ["hired_employees", 7, 1, 0, 0, 1, 5]
-    assert answer.body["reasons"] == [
+    response = check(api, FILE, query="dataset=hired_employees&limit=2")
+    assert response.status == 200
+    assert list(response.body) == ["dataset", *NAMES, "reasons", "rejects", "truncated"]
+    assert [response.body[name] for name in ("dataset", *NAMES)] == ["hired_employees", 7, 1, 0, 0, 1, 5]
+    assert response.body["reasons"] == [
         {"reason": "department_id does not exist", "count": 3},
         {"reason": "job_id does not exist", "count": 2},
         {"reason": "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z", "count": 1},
         {"reason": "expected 5 fields, found fewer", "count": 1},
         {"reason": "name is missing", "count": 1},
     ]
-    assert answer.body["rejects"] == [
+    assert response.body["rejects"] == [
         {
             "line": 2,
             "reasons": [
@@ -272,7 +272,7 @@ def test_the_answer_has_counts_reasons_and_the_first_rejects(api: Api, database:
         },
         {"line": 9, "reasons": ["expected 5 fields, found 1"], "fields": [], "raw": "x", "row": None},
     ]
-    assert answer.body["truncated"] is False
+    assert response.body["truncated"] is False
 
 
 @pytest.mark.parametrize("media_type", ["text/csv", "TEXT/CSV; charset=utf-8; header=absent", "text/csv;"])
@@ -292,30 +292,30 @@ def test_gzip(api: Api, media_type: str) -> None:
 
 def test_a_bomb(api: Api) -> None:
     bomb = gzip.compress(b"1,Clerk\n" + b"\n" * (20 * 1024 * 1024), 9)
-    answer = check(api, bomb, "application/gzip")
-    assert answer.status == 422
-    assert "unpacks to more than" in answer.body["detail"]
+    response = check(api, bomb, "application/gzip")
+    assert response.status == 422
+    assert "unpacks to more than" in response.body["detail"]
 
 
 @pytest.mark.parametrize("body", ["", "\n\n", "id,job\n", "\ufeff"])
 def test_an_empty_file_has_no_rows(api: Api, body: str) -> None:
-    answer = check(api, body)
-    assert [answer.body[name] for name in NAMES] == [0] * 6
-    assert (answer.body["reasons"], answer.body["rejects"]) == ([], [])
+    response = check(api, body)
+    assert [response.body[name] for name in NAMES] == [0] * 6
+    assert (response.body["reasons"], response.body["rejects"]) == ([], [])
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "", "text/plain", "*/*", "text/csv, application/gzip"])
 def test_another_type_of_body(api: Api, media_type: str) -> None:
-    answer = check(api, "1,Clerk\n", media_type)
-    assert answer.status == 415
-    assert "text/csv or application/gzip" in answer.body["detail"]
+    response = check(api, "1,Clerk\n", media_type)
+    assert response.status == 415
+    assert "text/csv or application/gzip" in response.body["detail"]
 
 
 def test_gzip_is_a_type_here_and_no_coding(api: Api) -> None:
     headers = {"Content-Type": "text/csv", "Content-Encoding": "gzip"}
-    answer = api.send("POST", "/uploads/check?dataset=jobs", gzip.compress(b"1,Clerk\n"), headers)
-    assert answer.status == 415
-    assert "send gzip as application/gzip" in answer.body["detail"]
+    response = api.send("POST", "/uploads/check?dataset=jobs", gzip.compress(b"1,Clerk\n"), headers)
+    assert response.status == 415
+    assert "send gzip as application/gzip" in response.body["detail"]
 
 
 @pytest.mark.parametrize(
@@ -329,17 +329,17 @@ def test_gzip_is_a_type_here_and_no_coding(api: Api) -> None:
     ],
 )
 def test_the_query_is_checked(api: Api, query: str, detail: str) -> None:
-    answer = check(api, "1,Clerk\n", query=query)
-    assert answer.status == 422
-    assert detail in answer.body["detail"]
+    response = check(api, "1,Clerk\n", query=query)
+    assert response.status == 422
+    assert detail in response.body["detail"]
 
 
 def test_a_body_that_lambda_would_not_take(api: Api) -> None:
     lines = b"1,Clerk\n" * (MAX_BODY // 8 + 1)
-    answer = check(api, lines)
-    assert answer.status == 413
-    assert "at most 4.5 MB" in answer.body["detail"]
-    assert "application/gzip" in answer.body["detail"]
+    response = check(api, lines)
+    assert response.status == 413
+    assert "at most 4.5 MB" in response.body["detail"]
+    assert "application/gzip" in response.body["detail"]
     assert check(api, lines[:MAX_BODY]).body["received"] == MAX_BODY // 8
     assert check(api, gzip.compress(lines), "application/gzip").body["received"] == MAX_BODY // 8 + 1
 
@@ -355,11 +355,11 @@ def test_what_cannot_be_done_in_time_is_a_504(landing: Landing) -> None:
 def test_an_answer_fits_into_what_lambda_may_give(api: Api, row: bytes) -> None:
     wide = b'""' * 100_000 if b'"' in row else b"\xff" * 300_000
     body = b"\n".join([row % wide] * 14)
-    answer = api.client.http.request(
+    response = api.client.http.request(
         "POST", "/uploads/check?dataset=jobs&limit=20", headers={"Content-Type": "text/csv"}, body=body
     )
-    shown = json.loads(answer.body)
+    shown = json.loads(response.body)
     assert shown["rejected"] == 14
     assert 0 < len(shown["rejects"]) < 14
     assert shown["truncated"] is True
-    assert len(json.dumps(answer.body.decode())) < 6_000_000
+    assert len(json.dumps(response.body.decode())) < 6_000_000

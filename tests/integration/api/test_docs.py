@@ -6,7 +6,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from chalicelib.api import docs_routes
-from tests.integration.http_api import Answer, Api
+from tests.integration.http_api import Api, Response
 
 PLACES = ["https://host/api/docs", "https://host/_aws/execute-api/abc/api/docs"]
 
@@ -35,11 +35,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def page(api: Api) -> Answer:
+def page(api: Api) -> Response:
     return api.get("/docs")
 
 
-def test_everything_that_it_loads_is_there_wherever_the_api_stands(api: Api, page: Answer) -> None:
+def test_everything_that_it_loads_is_there_wherever_the_api_stands(api: Api, page: Response) -> None:
     found = Page(page.body)
     loaded = [address for address in found.addresses if not address.startswith("data:")]
     assert len(loaded) >= 5
@@ -54,7 +54,7 @@ def test_everything_that_it_loads_is_there_wherever_the_api_stands(api: Api, pag
                     assert api.get(f"/{absolute.path.removeprefix(root)}?{absolute.query}").status == 200
 
 
-def test_its_policy_lets_in_nothing_from_elsewhere_and_nothing_that_stands_in_the_page(page: Answer) -> None:
+def test_its_policy_lets_in_nothing_from_elsewhere_and_nothing_that_stands_in_the_page(page: Response) -> None:
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert {policy[name] for name in ("script-src", "style-src", "connect-src")} == {"'self'"}

@@ -23,10 +23,10 @@ REASONS = [
 
 
 def shown(api: Api, load_id: int, query: str = "") -> Any:
-    answer = api.get(f"/loads/{load_id}/rejects{query}")
-    assert answer.status == 200
-    assert answer.headers["Cache-Control"] == "no-store"
-    return answer.body
+    response = api.get(f"/loads/{load_id}/rejects{query}")
+    assert response.status == 200
+    assert response.headers["Cache-Control"] == "no-store"
+    return response.body
 
 
 def test_reasons_are_counted_and_the_first_rejects_are_shown_as_they_stand_in_the_file(

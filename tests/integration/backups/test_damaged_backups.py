@@ -70,12 +70,12 @@ def put(landing: Landing, data: bytes) -> Row:
 
 def swapped_order(landing: Landing, data: bytes) -> Row:
     """Order a restore whose copy arrives as `data`."""
-    answer, event = order(landing, "jobs")
+    response, event = order(landing, "jobs")
     key = event["Records"][0]["s3"]["object"]["key"]
     stored = landing.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
     event["Records"][0]["s3"]["object"] |= {"versionId": stored["VersionId"], "eTag": stored["ETag"]}
     landing.deliver(event)
-    return landing.load(answer.load_id)
+    return landing.load(response.load_id)
 
 
 def is_untouched(landing: Landing) -> bool:

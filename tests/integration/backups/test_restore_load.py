@@ -32,17 +32,17 @@ def back_up(landing: Landing) -> str:
 
 def order(landing: Landing, name: str, restore_point: str | None = None) -> tuple[RestoreOrder, Row]:
     """The order's answer and the event of the copy."""
-    answer = order_restore(landing.database, landing.s3.storage, DATASETS[name], restore_point)
-    key = f"restores/{answer.load_id}/{name}.avro"
+    response = order_restore(landing.database, landing.s3.storage, DATASETS[name], restore_point)
+    key = f"restores/{response.load_id}/{name}.avro"
     head = landing.s3.client.head_object(Bucket=LANDING, Key=key)
     item = {"key": key, "versionId": head["VersionId"], "eTag": head["ETag"], "sequencer": "0A"}
-    return answer, {"Records": [{"s3": {"bucket": {"name": LANDING}, "object": item}}]}
+    return response, {"Records": [{"s3": {"bucket": {"name": LANDING}, "object": item}}]}
 
 
 def restore(landing: Landing, name: str, restore_point: str | None = None) -> Row:
-    answer, event = order(landing, name, restore_point)
+    response, event = order(landing, name, restore_point)
     landing.deliver(event)
-    return landing.load(answer.load_id)
+    return landing.load(response.load_id)
 
 
 def run(landing: Landing, sql: str) -> None:
@@ -95,22 +95,22 @@ def test_an_older_restore_point_brings_the_older_values(filled: Landing) -> None
 def test_the_copy_delivered_twice_is_one_load(filled: Landing) -> None:
     back_up(filled)
     loads = filled.loads()
-    answer, event = order(filled, "jobs")
+    response, event = order(filled, "jobs")
     for _ in range(2):
         filled.deliver(event)
     assert filled.loads() == loads + 1
-    assert filled.load(answer.load_id)["attempts"] == 1
+    assert filled.load(response.load_id)["attempts"] == 1
 
 
 def test_an_order_given_up_stays_given_up_when_its_object_comes_all_the_same(filled: Landing) -> None:
     back_up(filled)
-    answer, event = order(filled, "departments")
-    run(filled, f"UPDATE loads SET status = 'failed' WHERE id = {answer.load_id}; DELETE FROM hired_employees")
+    response, event = order(filled, "departments")
+    run(filled, f"UPDATE loads SET status = 'failed' WHERE id = {response.load_id}; DELETE FROM hired_employees")
     run(filled, "DELETE FROM departments")
     before = filled.loads()
     filled.deliver(event)
     assert filled.loads() == before
-    assert filled.load(answer.load_id)["status"] == "failed"
+    assert filled.load(response.load_id)["status"] == "failed"
     assert filled.scalar("SELECT count(*) FROM departments") == 0
 
 

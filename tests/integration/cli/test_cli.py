@@ -682,14 +682,14 @@ WIDE = {
 
 @pytest.mark.parametrize("words", WIDE)
 def test_every_table_fits_80_columns_and_nothing_is_cut(api: FakeApi, words: str) -> None:
-    path, answer = WIDE[words]
-    api.on("GET", path, answer)
+    path, response = WIDE[words]
+    api.on("GET", path, response)
     status, shown = on_a_terminal(api, *words.split(), width=80, NO_COLOR="1")
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
     assert status == 0, shown
     assert max(map(len, lines)) <= 80
     assert "…" not in shown
-    if NAME in json.dumps(answer):
+    if NAME in json.dumps(response):
         assert all(word in shown for word in NAME.split())
 
 

@@ -34,7 +34,7 @@ def fake() -> Iterator[FakeApi]:
 
 
 @contextmanager
-def server(*answers: bytes, family: socket.AddressFamily = socket.AF_INET) -> Iterator[tuple[str, list[bytes]]]:
+def server(*responses: bytes, family: socket.AddressFamily = socket.AF_INET) -> Iterator[tuple[str, list[bytes]]]:
     """A server that gives each connection the next of the raw answers and closes it; its URL, and what it was sent.
 
     For `b"..."` it says nothing until the client has gone.
@@ -44,16 +44,16 @@ def server(*answers: bytes, family: socket.AddressFamily = socket.AF_INET) -> It
     asked: list[bytes] = []
 
     def serve() -> None:
-        for answer in answers:
+        for response in responses:
             with listening.accept()[0] as connection:
                 data = b""
                 while b"\r\n\r\n" not in data and (more := connection.recv(65536)):
                     data += more
                 asked.append(data)
-                if answer == b"...":
+                if response == b"...":
                     connection.recv(1)
                 else:
-                    connection.sendall(answer)
+                    connection.sendall(response)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -76,15 +76,15 @@ def test_a_redirect_takes_the_token_nowhere(fake: FakeApi, status: int) -> None:
 
 
 @pytest.mark.parametrize("answers", [(CUT, GOOD), (b"", b"", GOOD)])
-def test_what_broke_off_is_read_again(answers: tuple[bytes, ...]) -> None:
-    with server(*answers) as (url, asked):
+def test_what_broke_off_is_read_again(responses: tuple[bytes, ...]) -> None:
+    with server(*responses) as (url, asked):
         assert Api(url).get("/loads") == {}
-        assert len(asked) == len(answers)
+        assert len(asked) == len(responses)
 
 
 @pytest.mark.parametrize("answer", [CUT, b""])
-def test_what_may_have_been_done_is_not_done_again(answer: bytes) -> None:
-    with server(answer, GOOD) as (url, asked), pytest.raises(NoAnswer, match=r"broke off.*: try again"):
+def test_what_may_have_been_done_is_not_done_again(response: bytes) -> None:
+    with server(response, GOOD) as (url, asked), pytest.raises(NoAnswer, match=r"broke off.*: try again"):
         Api(url).post("/uploads", {})
     assert len(asked) == 1
 

@@ -10,7 +10,7 @@ from chalicelib.backups.run import run_backup
 from chalicelib.cloud.object_streams import PART_SIZE
 from chalicelib.core.correlation import HEADER
 from chalicelib.services import services
-from tests.integration.http_api import Answer, Api
+from tests.integration.http_api import Api, Response
 from tests.integration.landing import Landing
 from tests.integration.lines import Lines
 from tests.integration.s3_fixtures import BACKUP, ERRORED, LANDING, S3
@@ -19,7 +19,7 @@ MINE = "import-2021.07_27"
 JSON = {"Content-Type": "application/json"}
 
 
-def send(api: Api, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+def send(api: Api, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
     return api.send(method, path, body, {HEADER: MINE, **JSON, **{k.replace("_", "-"): v for k, v in headers.items()}})
 
 
@@ -43,28 +43,28 @@ def metadata(s3: S3, bucket: str, key: str) -> dict[str, str]:
     ],
 )
 def test_every_answer_has_it(api: Api, lines: Lines, method: str, path: str, body: bytes, status: int) -> None:
-    answer = send(api, method, path, body)
-    assert (answer.status, answer.headers[HEADER]) == (status, MINE)
+    response = send(api, method, path, body)
+    assert (response.status, response.headers[HEADER]) == (status, MINE)
     [line] = lines.all(message="request")
     assert (line["correlation_id"], line["status"]) == (MINE, status)
 
 
 def test_an_answer_without_a_body_has_it(api: Api) -> None:
     tag = send(api, "GET", "/department/hires/top/2021").headers["ETag"]
-    answer = send(api, "GET", "/department/hires/top/2021", If_None_Match=tag)
-    assert (answer.status, answer.headers[HEADER]) == (304, MINE)
+    response = send(api, "GET", "/department/hires/top/2021", If_None_Match=tag)
+    assert (response.status, response.headers[HEADER]) == (304, MINE)
 
 
 def test_an_answer_of_the_framework_has_it(api: Api) -> None:
-    answer = api.send("POST", "/job/upload", b"x", {HEADER: MINE, "Content-Type": "text/plain"})
-    assert (answer.status, answer.headers[HEADER]) == (415, MINE)
+    response = api.send("POST", "/job/upload", b"x", {HEADER: MINE, "Content-Type": "text/plain"})
+    assert (response.status, response.headers[HEADER]) == (415, MINE)
 
 
 def test_a_caller_without_a_token_is_answered_with_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
     services.cache_clear()
-    answer = send(api, "GET", "/loads")
-    assert (answer.status, answer.headers[HEADER]) == (401, MINE)
+    response = send(api, "GET", "/loads")
+    assert (response.status, response.headers[HEADER]) == (401, MINE)
 
 
 def test_a_request_without_one_is_given_one(api: Api, lines: Lines) -> None:
@@ -78,8 +78,8 @@ def test_a_request_without_one_is_given_one(api: Api, lines: Lines) -> None:
 def test_a_failure_on_our_side_tells_it_in_the_body(api: Api, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql+pg8000://user:secret@127.0.0.1:1/hireflow")
     services.cache_clear()
-    answer = send(api, method, "/loads" if method == "GET" else "/job/upload", b'{"job": "x"}')
-    assert (answer.status, answer.headers[HEADER], answer.body["correlation_id"]) == (503, MINE, MINE)
+    response = send(api, method, "/loads" if method == "GET" else "/job/upload", b'{"job": "x"}')
+    assert (response.status, response.headers[HEADER], response.body["correlation_id"]) == (503, MINE, MINE)
     refused = send(api, "GET", "/department/hires/top/0")
     assert "correlation_id" not in refused.body
 
@@ -93,11 +93,11 @@ def test_what_nobody_foresaw_before_a_view_is_a_problem_with_it(
         token = tokens.create(session, "reader")["token"]
         session.run("ALTER TABLE tokens RENAME TO away")
         try:
-            answer = send(api, "GET", "/loads", Authorization=f"Bearer {token}")
+            response = send(api, "GET", "/loads", Authorization=f"Bearer {token}")
         finally:
             session.run("ALTER TABLE away RENAME TO tokens")
-    assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
-    assert (answer.headers[HEADER], answer.body["correlation_id"]) == (MINE, MINE)
+    assert (response.status, response.headers["Content-Type"]) == (500, "application/problem+json")
+    assert (response.headers[HEADER], response.body["correlation_id"]) == (MINE, MINE)
     [told] = lines.all(level="ERROR")
     assert told["correlation_id"] == MINE
 
@@ -115,10 +115,10 @@ def test_the_load_of_a_request_has_it_and_so_have_its_rejects(api: Api, s3: S3, 
 
 def test_the_load_of_an_announced_file_has_it_up_to_its_rejects(api: Api, landing: Landing, lines: Lines) -> None:
     order = {"dataset": "jobs", "filename": "new.csv", "size": 100}
-    answer = send(api, "POST", "/uploads", json.dumps(order).encode())
-    load_id = answer.body["load_id"]
-    assert (answer.headers[HEADER], landing.load(load_id)["correlation_id"]) == (MINE, MINE)
-    landing.deliver(landing.put(answer.body["key"], "1,Clerk\n2,\n"))
+    response = send(api, "POST", "/uploads", json.dumps(order).encode())
+    load_id = response.body["load_id"]
+    assert (response.headers[HEADER], landing.load(load_id)["correlation_id"]) == (MINE, MINE)
+    landing.deliver(landing.put(response.body["key"], "1,Clerk\n2,\n"))
     load = landing.load(load_id)
     assert (load["status"], load["rejected"], load["correlation_id"]) == ("succeeded", 1, MINE)
     assert metadata(landing.s3, ERRORED, load["errored_key"]) == {"load-id": str(load_id), "correlation-id": MINE}

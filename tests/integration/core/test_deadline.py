@@ -119,7 +119,7 @@ def test_time_that_ran_out_is_a_504_which_says_when_to_try_again(api: Api) -> No
         with deadline.within(0):
             deadline.left()
 
-    answer = slow()
-    assert answer.status_code == 504
-    assert answer.headers["Retry-After"] == "5"
+    response = slow()
+    assert response.status_code == 504
+    assert response.headers["Retry-After"] == "5"
     assert issubclass(OutOfTime, HireflowError)

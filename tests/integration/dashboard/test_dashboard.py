@@ -15,7 +15,7 @@ from chalicelib.dashboard import figures, panels, report_panel
 from chalicelib.services import services
 from infra.local.postgres import Postgres
 from infra.local.provision import connect
-from tests.integration.http_api import Answer, Api
+from tests.integration.http_api import Api, Response
 from tests.integration.landing import Landing
 from tests.integration.s3_fixtures import S3
 
@@ -62,19 +62,19 @@ def filled(api: Api) -> Api:
 
 
 def panel(api: Api, name: str) -> Marked:
-    answer = api.get(f"/dashboard/{name}")
-    assert answer.status == 200, answer.body
-    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    return Marked(answer.body)
+    response = api.get(f"/dashboard/{name}")
+    assert response.status == 200, response.body
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    return Marked(response.body)
 
 
 def test_the_page_is_public_and_says_what_it_may_load(api: Api) -> None:
-    answer = api.get("/")
-    assert answer.status == 200
-    policy = answer.headers["Content-Security-Policy"]
+    response = api.get("/")
+    assert response.status == 200
+    policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    assert 'data-authentication="off"' in answer.body
+    assert 'data-authentication="off"' in response.body
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("load", "restore")])
@@ -174,7 +174,7 @@ def test_what_a_role_may_not_do_is_not_offered(api: Api, database: Database, mon
     services().database.close()
     services.cache_clear()
 
-    def seen(role: str, path: str) -> Answer:
+    def seen(role: str, path: str) -> Response:
         return api.send("GET", path, headers={"Authorization": f"Bearer {tokens[role]}"})
 
     assert api.get("/").status == 200

@@ -231,8 +231,8 @@ def test_an_error_passes_as_it_is(client: Client) -> None:
 
 def test_functions_see_a_clean_environment(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     make_function(client, "sees", "environment", Environment={"Variables": {"MINE": "1"}})
-    answer = client("lambda").invoke(FunctionName="sees")
-    seen = json.loads(answer["Payload"].read())
+    response = client("lambda").invoke(FunctionName="sees")
+    seen = json.loads(response["Payload"].read())
     assert seen["MINE"] == "1"
     assert seen["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
     assert not {"HOME", "PYTHONPATH", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST"} & set(seen)
@@ -305,10 +305,10 @@ def deploy(client: Client, api_id: str, function: str) -> None:
 def call(aws: EmbeddedAws, api_id: str, method: str, path: str) -> tuple[int, str, str | None]:
     connection = HTTPConnection(ports.HOST, aws.port() or 0, timeout=30)
     connection.request(method, f"/_aws/execute-api/{api_id}/api{path}")
-    answer = connection.getresponse()
-    body, origin = answer.read().decode(), answer.headers.get("Access-Control-Allow-Origin")
+    response = connection.getresponse()
+    body, origin = response.read().decode(), response.headers.get("Access-Control-Allow-Origin")
     connection.close()
-    return answer.status, body, origin if method == "OPTIONS" else None
+    return response.status, body, origin if method == "OPTIONS" else None
 
 
 def write_events(client: Client, group: str, times: list[int], messages: list[str]) -> None:

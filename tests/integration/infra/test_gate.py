@@ -29,9 +29,9 @@ from infra.local.aws import EmbeddedAws
 from infra.local.gate.bodies import PATIENCE
 from infra.venv import ROOT
 from tests.integration import embedded
-from tests.integration.embedded import Answer, Client, asked, clients
+from tests.integration.embedded import Client, Response, asked, clients
 
-Curl = Callable[..., Answer]
+Curl = Callable[..., Response]
 BODY = b"1,Sales\n" * 1000
 
 
@@ -144,7 +144,7 @@ def test_forms_are_accepted_within_their_conditions(s3: Any) -> None:
     assert "other" not in [found["Key"] for found in s3.list_objects_v2(Bucket="bucket")["Contents"]]
 
 
-def chunked(aws: EmbeddedAws, payload: str, body: bytes, length: int) -> Answer:
+def chunked(aws: EmbeddedAws, payload: str, body: bytes, length: int) -> Response:
     url = f"http://{ports.HOST}:{aws.port()}/bucket/chunked"
     headers = {"X-Amz-Decoded-Content-Length": str(length), "X-Amz-Trailer": "x-amz-checksum-crc32"}
     request = AWSRequest("PUT", url, {**headers, "Content-Encoding": "aws-chunked"})
@@ -161,8 +161,8 @@ def chunked(aws: EmbeddedAws, payload: str, body: bytes, length: int) -> Answer:
 def test_bodies_in_chunks_are_accepted(aws: EmbeddedAws, s3: Any) -> None:
     checksum = b64encode(crc32(b"abcde").to_bytes(4, "big"))
     body = b"3\r\nabc\r\n2\r\nde\r\n0\r\nx-amz-checksum-crc32:" + checksum + b"\r\n\r\n"
-    answer = chunked(aws, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, 5)
-    assert answer.status == 200, answer.body
+    response = chunked(aws, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, 5)
+    assert response.status == 200, response.body
     assert read(s3, "chunked") == b"abcde"
     assert chunked(aws, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, 6).status == 400
     assert chunked(aws, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", body, 5).status == 400, "no chunk is signed"
@@ -174,8 +174,8 @@ def test_a_body_other_than_the_signed_one_changes_nothing(aws: EmbeddedAws, s3: 
     request = AWSRequest("PUT", url, data=b"signed")
     key, secret = aws.credentials["AWS_ACCESS_KEY_ID"], aws.credentials["AWS_SECRET_ACCESS_KEY"]
     S3SigV4Auth(Credentials(key, secret), "s3", "us-east-1").add_auth(request)
-    answer = asked(aws, "PUT", "/bucket/kept", b"forged", dict(request.headers.items()))
-    assert (answer.status, b"XAmzContentSHA256Mismatch" in answer.body) == (400, True)
+    response = asked(aws, "PUT", "/bucket/kept", b"forged", dict(request.headers.items()))
+    assert (response.status, b"XAmzContentSHA256Mismatch" in response.body) == (400, True)
     assert read(s3, "kept") == b"before"
 
 
@@ -204,13 +204,13 @@ def test_a_refusal_uses_the_protocol_of_the_service(aws: EmbeddedAws) -> None:
 def curl(aws: EmbeddedAws, tmp_path: Path) -> Curl:
     user = f"{aws.credentials['AWS_ACCESS_KEY_ID']}:{aws.credentials['AWS_SECRET_ACCESS_KEY']}"
 
-    def run(*words: str, stdin: bytes = b"") -> Answer:
+    def run(*words: str, stdin: bytes = b"") -> Response:
         at = ["curl", "-sS", "-o", str(tmp_path / "answer"), "-w", "%{http_code}"]
         sign = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", user]
         done = subprocess.run([*at, *sign, *words], input=stdin, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
         body = tmp_path / "answer"
-        return Answer(int(done.stdout), {}, body.read_bytes() if body.exists() else b"")
+        return Response(int(done.stdout), {}, body.read_bytes() if body.exists() else b"")
 
     return run
 
@@ -230,8 +230,8 @@ def test_curl_sends_and_reads_files(curl: Curl, s3: Any, url: str, tmp_path: Pat
 
 
 def test_curl_is_told_that_s3_accepts_no_upload_without_a_length(curl: Curl, url: str) -> None:
-    answer = curl("-T", "-", f"{url}/bucket/stream", stdin=b"x")
-    assert (answer.status, b"curl -T file does not" in answer.body) == (501, True)
+    response = curl("-T", "-", f"{url}/bucket/stream", stdin=b"x")
+    assert (response.status, b"curl -T file does not" in response.body) == (501, True)
 
 
 # --- the AWS CLI
@@ -298,9 +298,9 @@ def test_no_other_way_in_is_open(aws: EmbeddedAws, client: Client) -> None:
         ("POST", "/?Action=GetCallerIdentity&Version=2011-06-15", {}),
         ("POST", "/", {"X-Amz-Target": "AWSCognitoIdentityProviderService.InitiateAuth"}),
     ):
-        answer = asked(aws, method, path, b"{}" if method == "POST" else None, headers)
-        assert answer.status in (400, 403, 404), (path, answer)
-        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+        response = asked(aws, method, path, b"{}" if method == "POST" else None, headers)
+        assert response.status in (400, 403, 404), (path, response)
+        assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
 
 AS_ROOT = (
@@ -324,8 +324,8 @@ def test_a_preflight_for_anything_but_a_bucket_is_refused(aws: EmbeddedAws, s3: 
 
     def preflight(path: str, origin: str, method: str = "POST") -> tuple[int, str | None]:
         headers = {"Origin": origin, "Access-Control-Request-Method": method}
-        answer = asked(aws, "OPTIONS", path, None, headers)
-        return answer.status, answer.headers.get("Access-Control-Allow-Origin")
+        response = asked(aws, "OPTIONS", path, None, headers)
+        return response.status, response.headers.get("Access-Control-Allow-Origin")
 
     assert preflight("/with-a-rule", origin) == (200, origin)
     for path in ("/bucket", "/no-such-bucket", "/2015-03-31/functions", "/bucket/key"):

@@ -125,9 +125,9 @@ def test_a_query_sees_the_restore_point_it_names(database: Database, s3: S3) -> 
     found = Lake(s3)
     for point in seen:
         found.add(point)
-    assert [len(answer["top"]) for answer in seen.values()] == [1, 0]
-    for point, answer in seen.items():
-        assert {report: found.ask(report, point, 2021) for report in lake.QUERIES} == answer
+    assert [len(response["top"]) for response in seen.values()] == [1, 0]
+    for point, response in seen.items():
+        assert {report: found.ask(report, point, 2021) for report in lake.QUERIES} == response
 
 
 def test_a_restore_point_has_its_links_before_it_exists(database: Database, s3: S3) -> None:

@@ -61,8 +61,8 @@ def test_a_worker_can_load_the_next_file_after_the_failure(landing: Landing) -> 
 def test_a_check_says_the_same(api: Api, zipped: bool) -> None:
     body = gzip.compress(SWAPPED.encode()) if zipped else SWAPPED.encode()
     media_type = "application/gzip" if zipped else "text/csv"
-    answer = api.send("POST", "/uploads/check?dataset=hired_employees", body, {"Content-Type": media_type})
-    assert (answer.status, answer.body["detail"]) == (422, REFUSAL)
+    response = api.send("POST", "/uploads/check?dataset=hired_employees", body, {"Content-Type": media_type})
+    assert (response.status, response.body["detail"]) == (422, REFUSAL)
     again = api.send("POST", "/uploads/check?dataset=jobs", b"id,job\n1,Clerk\n", {"Content-Type": "text/csv"})
     assert (again.status, again.body["inserted"]) == (200, 1)
 

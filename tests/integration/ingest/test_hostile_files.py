@@ -49,8 +49,8 @@ def test_a_bomb_loads_nothing_and_is_not_tried_again(landing: Landing) -> None:
     bomb = gzip.compress(b"1,Clerk\n" + b"\n" * (20 * MIB), 9)
     assert len(bomb) < MIB
     event = landing.put("jobs.csv", "")  # the fixture packs by itself what is called .gz
-    answer = landing.s3.client.put_object(Bucket="test-landing", Key="jobs.csv.gz", Body=bomb)
-    event["Records"][0]["s3"]["object"] |= {"key": "jobs.csv.gz", "versionId": answer["VersionId"]}
+    response = landing.s3.client.put_object(Bucket="test-landing", Key="jobs.csv.gz", Body=bomb)
+    event["Records"][0]["s3"]["object"] |= {"key": "jobs.csv.gz", "versionId": response["VersionId"]}
     landing.deliver(event)
     load = landing.load()
     assert (load["status"], load["attempts"]) == ("failed", 1)
@@ -142,8 +142,8 @@ def test_texts_are_kept_as_they_are_through_files_and_backups(landing: Landing) 
 
 
 def test_texts_are_kept_as_they_are_through_requests(landing: Landing, api: Api) -> None:
-    answer = api.post("/job/upload/batch", {"data": [{"id": n, "job": text} for n, text in enumerate(TEXTS, 1)]})
-    assert answer.body["inserted"] == len(TEXTS)
+    response = api.post("/job/upload/batch", {"data": [{"id": n, "job": text} for n, text in enumerate(TEXTS, 1)]})
+    assert response.body["inserted"] == len(TEXTS)
     assert stored(landing) == TEXTS
 
 
@@ -158,9 +158,9 @@ def test_texts_are_told_as_they_are_by_rejects(landing: Landing) -> None:
 
 def test_texts_are_told_as_they_are_by_the_rejects_of_a_request(landing: Landing, api: Api) -> None:
     rows = [{"id": 0, "job": text} for text in TEXTS]
-    answer = api.post("/job/upload/batch", {"data": rows})
-    assert (answer.status, len(answer.body["rejected"])) == (422, len(TEXTS))
-    rejects = landing.rejects(landing.load(answer.body["load_id"]))
+    response = api.post("/job/upload/batch", {"data": rows})
+    assert (response.status, len(response.body["rejected"])) == (422, len(TEXTS))
+    rejects = landing.rejects(landing.load(response.body["load_id"]))
     assert [reject["row"]["job"] for reject in rejects] == TEXTS
     assert [json.loads(reject["raw"]) for reject in rejects] == rows
 

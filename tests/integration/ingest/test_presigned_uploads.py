@@ -19,7 +19,7 @@ from chalicelib.loads.announcements import CANCELLED, NEVER_CAME
 from chalicelib.loads.claims import claim
 from chalicelib.recovery import dead_letters, upkeep
 from chalicelib.recovery.dead_letters import Redriven
-from tests.integration.http_api import Answer, Api
+from tests.integration.http_api import Api, Response
 from tests.integration.landing import GRACE, Landing, Row, counts
 from tests.integration.recovery.test_redrive import Ingest
 from tests.integration.s3_fixtures import BUCKETS
@@ -27,9 +27,9 @@ from tests.integration.sqs_fixtures import Queue
 
 
 def order(api: Api, dataset: str = "departments", filename: str = "new.csv", size: int = 1000) -> Row:
-    answer = api.post("/uploads", {"dataset": dataset, "filename": filename, "size": size})
-    assert answer.status == 201
-    return dict(answer.body)
+    response = api.post("/uploads", {"dataset": dataset, "filename": filename, "size": size})
+    assert response.status == 201
+    return dict(response.body)
 
 
 def age(landing: Landing, load_id: int, old: timedelta) -> None:
@@ -209,9 +209,9 @@ def test_the_same_but_swept_before_the_redrive(api: Api, landing: Landing, queue
 # --- what is refused
 
 
-def problem(answer: Answer, status: int) -> Any:
-    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
-    return answer.body
+def problem(response: Response, status: int) -> Any:
+    assert (response.status, response.headers["Content-Type"]) == (status, "application/problem+json")
+    return response.body
 
 
 @pytest.mark.parametrize(
@@ -226,8 +226,8 @@ def problem(answer: Answer, status: int) -> Any:
 def test_what_cannot_be_sent_is_refused_and_leaves_nothing(
     api: Api, landing: Landing, body: Any, fields: list[str | None]
 ) -> None:
-    answer = problem(api.post("/uploads", body), 422)
-    assert [error["field"] for error in answer["errors"]] == fields
+    response = problem(api.post("/uploads", body), 422)
+    assert [error["field"] for error in response["errors"]] == fields
     assert landing.loads() == 0
 
 
@@ -250,15 +250,15 @@ def test_without_a_form_there_is_no_load(landing: Landing) -> None:
 # --- cancelling
 
 
-def cancel(api: Api, load_id: int | str) -> Answer:
+def cancel(api: Api, load_id: int | str) -> Response:
     return api.send("DELETE", f"/uploads/{load_id}")
 
 
 def test_an_upload_is_cancelled_before_its_file_comes_and_again(api: Api, landing: Landing) -> None:
     ordered = order(api)
     for _ in range(2):
-        answer = cancel(api, ordered["load_id"])
-        assert (answer.status, answer.body) == (204, None)
+        response = cancel(api, ordered["load_id"])
+        assert (response.status, response.body) == (204, None)
     load = api.get(ordered["status_url"]).body
     assert (load["status"], load["error"], load["attempts"]) == ("skipped", CANCELLED, 0)
     assert load["finished_at"] is not None

@@ -59,14 +59,14 @@ def test_other_writers_of_the_dataset_commit_meanwhile(landing: Landing, others:
     written = []
 
     def write() -> None:
-        answer = upload(
+        response = upload(
             others.database,
             landing.s3.storage,
             SentRows(DATASETS["hired_employees"], [row], "api"),
             grace=GRACE,
             lock_timeout=1,
         )
-        written.append(answer.counts.inserted)
+        written.append(response.counts.inserted)
 
     at_the_second_reading(landing, write)
     landing.deliver(landing.put(KEY, ROWS))
@@ -198,9 +198,9 @@ class HinderedS3:
         return getattr(self.client, name)
 
     def get_object(self, **asked: Any) -> Any:
-        answer = self.client.get_object(**asked)
+        response = self.client.get_object(**asked)
         self.readings += 1
-        return answer if self.readings != 2 else {**answer, "Body": Hindered(answer["Body"], self.hinder)}
+        return response if self.readings != 2 else {**response, "Body": Hindered(response["Body"], self.hinder)}
 
 
 def deliver_hindered(landing: Landing, event: dict[str, Any], hinder: Callable[[], None], seconds: float) -> None:

@@ -47,7 +47,7 @@ JOBS = Report(
             operation="report_hires_per_job",
             summary="Hires per job",
             about="Every job with a hire in that UTC year, most first.",
-            answer="the report; empty for a year without hires",
+            response="the report; empty for a year without hires",
             schema="HiresPerJob",
             columns=(JOB, HIRES),
         )
@@ -78,14 +78,14 @@ def fill(api: Api) -> Api:
 
 
 def test_it_is_answered_as_json_and_csv_and_not_at_all_where_nothing_has_changed(hired: Api) -> None:
-    answer = hired.get("/department/hires/jobs/2021")
-    assert (answer.status, answer.body) == (200, ROWS)
+    response = hired.get("/department/hires/jobs/2021")
+    assert (response.status, response.body) == (200, ROWS)
     assert hired.get("/department/hires/jobs/1999").body == []
     sheet = hired.send("GET", "/department/hires/jobs/2021", headers={"Accept": "text/csv"})
     rows = list(csv.reader(io.StringIO(sheet.body, newline="")))
     assert rows == [["job", "hired"], ["<b>Clerk", "2"], ["'=Cook", "1"]]
     assert sheet.headers["Content-Disposition"] == 'attachment; filename="hires-per-job-2021.csv"'
-    again = hired.send("GET", "/department/hires/jobs/2021", headers={"If-None-Match": answer.headers["ETag"]})
+    again = hired.send("GET", "/department/hires/jobs/2021", headers={"If-None-Match": response.headers["ETag"]})
     assert again.status == 304
 
 
@@ -110,8 +110,8 @@ def test_it_can_be_narrowed_to_a_department(hired: Api, path: str, rows: list[di
     ],
 )
 def test_what_is_asked_wrongly_is_refused(hired: Api, path: str, detail: str) -> None:
-    answer = hired.get(f"/department/hires/jobs/{path}")
-    assert (answer.status, answer.body["detail"]) == (422, detail)
+    response = hired.get(f"/department/hires/jobs/{path}")
+    assert (response.status, response.body["detail"]) == (422, detail)
 
 
 def test_nobody_reads_it_without_a_token(hired: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +141,8 @@ def test_the_document_describes_it(hired: Api) -> None:
     assert content["text/csv"]["example"] == '"job","hired"\r\n"Recruiter",6\r\n'
     described = Described(document)
     for path in ("2021", "x"):
-        answer = hired.get(f"/department/hires/jobs/{path}")
-        described.check("GET", f"/department/hires/jobs/{path}", answer.status, answer.headers, answer.body)
+        response = hired.get(f"/department/hires/jobs/{path}")
+        described.check("GET", f"/department/hires/jobs/{path}", response.status, response.headers, response.body)
     assert described.faults(content["application/json"]["schema"], [{"job": 1}])
 
 
@@ -190,12 +190,12 @@ def run(url: str, *words: str) -> Result:
 
 def test_the_command_line_has_a_command_for_it(hired: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    answer = hired.get("/department/hires/jobs/2021?department_id=1").body
+    response = hired.get("/department/hires/jobs/2021?department_id=1").body
     with fake_api() as fake:
-        fake.on("GET", "/department/hires/jobs/2021", answer)
+        fake.on("GET", "/department/hires/jobs/2021", response)
         done = run(fake.url, "jobs", "2021", "--department", "1")
         assert done.stdout.splitlines() == ["job\thired", "=Cook\t1", "<b>Clerk\t1"]
-        assert json.loads(run(fake.url, "jobs", "2021", "--json").stdout) == answer
+        assert json.loads(run(fake.url, "jobs", "2021", "--json").stdout) == response
         assert [asked.query for asked in fake.asked] == [{"department_id": "1"}, {}]
         assert run(fake.url, "jobs").exit_code == run(fake.url, "jobs", "2021", "--from", "2020").exit_code == 2
         assert len(fake.asked) == 2
@@ -220,9 +220,9 @@ def test_one_that_is_too_large_says_how_to_ask_for_less(hired: Api) -> None:
             "INSERT INTO jobs SELECT g, repeat('x', 10000) FROM generate_series(3, 502) g;"
             "INSERT INTO quarterly_hires SELECT 2021, 1, g, 1, 0, 0, 0 FROM generate_series(3, 502) g"
         )
-    answer = hired.get("/department/hires/jobs/2021")
+    response = hired.get("/department/hires/jobs/2021")
     told = "the report for 2021 is larger than 5 MB: narrow it with ?department_id="
-    assert (answer.status, answer.body["detail"]) == (422, told)
+    assert (response.status, response.body["detail"]) == (422, told)
     assert hired.get("/department/hires/jobs/2021?department_id=2").body == [{"job": "<b>Clerk", "hired": 1}]
 
 

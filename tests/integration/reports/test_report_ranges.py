@@ -170,8 +170,8 @@ def test_either_end_may_be_left_out(hired: Api, query: str, years: list[int]) ->
     ],
 )
 def test_ends_that_make_no_sense(api: Api, report: str, query: str, detail: str) -> None:
-    answer = api.get(f"/department/hires/{report}?{query}")
-    assert (answer.status, answer.body["detail"]) == (422, detail)
+    response = api.get(f"/department/hires/{report}?{query}")
+    assert (response.status, response.body["detail"]) == (422, detail)
 
 
 def test_an_empty_database_has_no_years(api: Api) -> None:
@@ -201,9 +201,9 @@ def test_an_empty_database_has_no_years(api: Api) -> None:
     ],
 )
 def test_they_come_as_csv(hired: Api, path: str, name: str, rows: list[list[str]]) -> None:
-    answer = hired.send("GET", f"/department/hires/{path}", headers={"Accept": "text/csv"})
-    assert list(csv.reader(io.StringIO(answer.body, newline=""))) == rows
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}.csv"'
+    response = hired.send("GET", f"/department/hires/{path}", headers={"Accept": "text/csv"})
+    assert list(csv.reader(io.StringIO(response.body, newline=""))) == rows
+    assert response.headers["Content-Disposition"] == f'attachment; filename="{name}.csv"'
 
 
 @pytest.mark.parametrize(("name", "department"), [("apple", "apple"), (" APPLE ", "apple"), ("Émile", "Émile")])
@@ -211,8 +211,8 @@ def test_a_department_is_known_by_its_name(api: Api, database: Database, name: s
     with database.session() as session:
         hire(session, [(2021, 1, 2, 1), (2021, 1, 4, 1)])
     for path in ("/department/hires/quarterly/2021", "/department/hires/quarterly"):
-        answer = api.get(f"{path}?{urlencode({'department': name})}")
-        assert [row["department"] for row in answer.body] == [department]
+        response = api.get(f"{path}?{urlencode({'department': name})}")
+        assert [row["department"] for row in response.body] == [department]
 
 
 @pytest.mark.parametrize(
@@ -234,12 +234,12 @@ def test_a_name_that_does_not_tell_the_department_is_refused(
 ) -> None:
     with database.session() as session:
         hire(session, [(2021, 1, 1, 1)])
-    answer = api.get(f"/department/hires/quarterly/2021?{urlencode(query)}")
-    assert (answer.status, answer.body["detail"]) == (422, told)
+    response = api.get(f"/department/hires/quarterly/2021?{urlencode(query)}")
+    assert (response.status, response.body["detail"]) == (422, told)
 
 
 def test_of_departments_with_one_name_the_id_tells_which(api: Api, database: Database) -> None:
     with database.session() as session:
         hire(session, [(2021, 1, 1, 1), (2021, 1, 3, 2)])
-    answer = api.get("/department/hires/quarterly/2021?department=Ops&department_id=3")
-    assert [row["job"] for row in answer.body] == ["Z"]
+    response = api.get("/department/hires/quarterly/2021?department=Ops&department_id=3")
+    assert [row["job"] for row in response.body] == ["Z"]

@@ -88,14 +88,14 @@ def test_no_more_is_sent_to_be_checked_than_is_taken() -> None:
 class Scripted(Api):
     """Answers in turn; exceptions are raised."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
 
     def get(self, path: str, **parameters: Any) -> Any:
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self.responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        return response
 
 
 def load(status: str, received: int = 0) -> dict[str, Any]:

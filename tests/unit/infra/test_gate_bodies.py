@@ -43,8 +43,8 @@ def test_a_body_with_the_signed_hash_passes_piece_by_piece(body: bytes, size: in
 @given(st.binary(max_size=200), st.binary(max_size=200), st.integers(1, 50))
 def test_another_body_is_never_acted_on(body: bytes, other: bytes, size: int) -> None:
     asked = Asked()
-    answer = asked.ask(said(sha256(body).hexdigest(), body), pieces(other, size))
-    assert (answer.status == 200) == (body == other)
+    response = asked.ask(said(sha256(body).hexdigest(), body), pieces(other, size))
+    assert (response.status == 200) == (body == other)
     assert (asked.behind.done == []) == (body != other)
 
 
@@ -91,9 +91,9 @@ def test_an_upload_signed_by_an_old_curl_passes() -> None:
 def test_s3_needs_the_length_first(payload: str) -> None:
     made = said(payload, b"")
     made["headers"].append((b"transfer-encoding", b"chunked"))
-    answer = Asked().ask(made, [b"x"])
-    assert answer.status == 501
-    assert b"-T file" in answer.body
+    response = Asked().ask(made, [b"x"])
+    assert response.status == 501
+    assert b"-T file" in response.body
 
 
 # --- chunks

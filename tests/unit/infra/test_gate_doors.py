@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.local.gate.app import LONGEST_CALL
-from tests.asgi import HOST, KEYS, Answer, Asked, Behind, of_signed, scope
+from tests.asgi import HOST, KEYS, Asked, Behind, Response, of_signed, scope
 
 API = "/_aws/execute-api/abc123/api"
 SIGNER = Credentials(KEYS.access_key, KEYS.secret_key)
 
 
-def asked_unsigned(method: str, target: str, *headers: tuple[str, str]) -> tuple[Answer, Asked]:
+def asked_unsigned(method: str, target: str, *headers: tuple[str, str]) -> tuple[Response, Asked]:
     asked = Asked()
     return asked.ask(scope(method, target, headers)), asked
 
@@ -30,8 +30,8 @@ def asked_unsigned(method: str, target: str, *headers: tuple[str, str]) -> tuple
 @pytest.mark.parametrize("path", [API, f"{API}/", f"{API}/loads?limit=1", "/restapis/abc123/api/_user_request_/loads"])
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_the_api_is_open(method: str, path: str) -> None:
-    answer, asked = asked_unsigned(method, path, ("Authorization", "Bearer abc"), ("X-Amz-Target", "Lambda.Invoke"))
-    assert answer.status == 200
+    response, asked = asked_unsigned(method, path, ("Authorization", "Bearer abc"), ("X-Amz-Target", "Lambda.Invoke"))
+    assert response.status == 200
     [made] = asked.behind.scopes
     assert (b"authorization", b"Bearer abc") in made["headers"]
     assert not [name for name, _ in made["headers"] if name.startswith(b"x-amz-")], "for signed requests only"
@@ -54,8 +54,8 @@ def test_readiness_is_open_and_all_other_control_paths_are_closed() -> None:
         ("GET", "/_aws/ses"),
         ("GET", "/health"),
     ]:
-        answer, asked = asked_unsigned(method, path)
-        assert (answer.status, asked.behind.begun) == (404, 0), path
+        response, asked = asked_unsigned(method, path)
+        assert (response.status, asked.behind.begun) == (404, 0), path
 
 
 def test_control_paths_are_closed_to_the_holder_of_the_credentials_as_well() -> None:
@@ -85,8 +85,8 @@ def test_control_paths_are_closed_to_the_holder_of_the_credentials_as_well() -> 
 )
 def test_nothing_else_is_served_unsigned(method: str, target: str) -> None:
     for headers in ((), (("Authorization", "Bearer x"),), (("Authorization", "Basic dGVzdDp0ZXN0"),)):
-        answer, asked = asked_unsigned(method, target, *headers)
-        assert answer.status in (400, 403, 404)
+        response, asked = asked_unsigned(method, target, *headers)
+        assert response.status in (400, 403, 404)
         assert asked.behind.begun == 0
 
 
@@ -125,8 +125,8 @@ def test_names_of_this_machine_are_served(host: str) -> None:
     ],
 )
 def test_requests_under_other_host_names_are_refused(host: str) -> None:
-    answer, asked = asked_unsigned("GET", f"{API}/loads", ("Host", host))
-    assert (answer.status, asked.behind.begun) == (421, 0)
+    response, asked = asked_unsigned("GET", f"{API}/loads", ("Host", host))
+    assert (response.status, asked.behind.begun) == (421, 0)
 
 
 def test_websockets_are_refused() -> None:
@@ -149,7 +149,7 @@ def test_websockets_are_refused() -> None:
 OURS = "http://127.0.0.1:24000"
 
 
-def preflight(path: str, answered: list[tuple[bytes, bytes]], origin: str = OURS) -> Answer:
+def preflight(path: str, answered: list[tuple[bytes, bytes]], origin: str = OURS) -> Response:
     asked = Asked(Behind(answered))
     headers = [("Origin", origin), ("Access-Control-Request-Method", "POST")]
     return asked.ask(scope("OPTIONS", path, headers))
@@ -177,16 +177,16 @@ def test_only_a_buckets_rule_answers_a_preflight() -> None:
 def test_no_answer_allows_every_origin() -> None:
     request = AWSRequest("GET", f"http://{HOST}/2015-03-31/functions", {"Origin": "http://evil.example"})
     S3SigV4Auth(SIGNER, "lambda", "us-east-1").add_auth(request)
-    answer = Asked(Behind([(b"Access-Control-Allow-Origin", b"*"), (b"X-Kept", b"1")])).ask(of_signed(request))
-    assert answer.status == 200
-    assert "access-control-allow-origin" not in answer.headers
-    assert answer.headers["x-kept"] == "1"
+    response = Asked(Behind([(b"Access-Control-Allow-Origin", b"*"), (b"X-Kept", b"1")])).ask(of_signed(request))
+    assert response.status == 200
+    assert "access-control-allow-origin" not in response.headers
+    assert response.headers["x-kept"] == "1"
 
 
 def test_the_api_answers_for_itself() -> None:
     asked = Asked(Behind([(b"Access-Control-Allow-Origin", b"*")]))
-    answer = asked.ask(scope("OPTIONS", f"{API}/loads", [("Origin", "http://a")]))
-    assert answer.headers["access-control-allow-origin"] == "*"
+    response = asked.ask(scope("OPTIONS", f"{API}/loads", [("Origin", "http://a")]))
+    assert response.headers["access-control-allow-origin"] == "*"
 
 
 # --- forms
@@ -216,8 +216,8 @@ def send(fields: dict[str, str], *, file: bool = True, size: int = 1000, boundar
     asked = Asked()
     kind = more.get("kind", f"multipart/form-data; boundary={boundary}")
     made = scope("POST", more.get("path", "/bucket"), [("Content-Type", kind)], length=len(body))
-    answer = asked.ask(made, [body[start : start + size] for start in range(0, len(body), size)])
-    assert (answer.status == 200) == bool(asked.behind.done)
+    response = asked.ask(made, [body[start : start + size] for start in range(0, len(body), size)])
+    assert (response.status == 200) == bool(asked.behind.done)
     return asked
 
 
@@ -268,9 +268,9 @@ def test_boto3s_default_form_is_refused_with_advice() -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="AWSAccessKeyId"\r\n\r\nA\r\n'
     body += b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n1,Sales\r\n--x--\r\n'
     kind = [("Content-Type", "multipart/form-data; boundary=x")]
-    answer = Asked().ask(scope("POST", "/bucket", kind, length=len(body)), [body])
-    assert answer.status == 400
-    assert b"signature_version='s3v4'" in answer.body
+    response = Asked().ask(scope("POST", "/bucket", kind, length=len(body)), [body])
+    assert response.status == 400
+    assert b"signature_version='s3v4'" in response.body
 
 
 def test_a_form_signed_with_an_unknown_key_is_refused() -> None:
@@ -313,8 +313,8 @@ def test_an_api_call_with_a_body_too_large_for_api_gateway_is_refused(kind: str)
     pieces = [b"x" * 1_048_576] * 10
     asked = Asked()
     assert asked.ask(made, pieces).status == 200
-    answer = asked.ask(made, [*pieces, b"x"])
-    assert (answer.status, json.loads(answer.body)) == (413, {"message": "Request Too Long"})
+    response = asked.ask(made, [*pieces, b"x"])
+    assert (response.status, json.loads(response.body)) == (413, {"message": "Request Too Long"})
     assert len(asked.behind.done) == 1
 
 

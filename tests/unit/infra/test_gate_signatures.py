@@ -215,9 +215,9 @@ def test_signatures_of_version_2_are_refused(kind: Any) -> None:
     request = AWSRequest("GET", f"http://{HOST}/bucket/key")
     request.auth_path = "/bucket/key"
     kind(CREDENTIALS).add_auth(request)
-    answer = Asked().ask(of_signed(request))
-    assert answer.status == 400
-    assert b"sign with Version 4" in answer.body
+    response = Asked().ask(of_signed(request))
+    assert response.status == 400
+    assert b"sign with Version 4" in response.body
 
 
 def test_the_host_must_be_signed() -> None:

@@ -20,11 +20,11 @@ def read(events: Events, asked: dict[str, Any]) -> Events:
     found: Events = []
     for _ in range(len(events) + 2):
         page = Page.of(asked)
-        answer = page.answer(ministack(events, page.order))
-        found += answer["events"]
-        if "nextToken" not in answer:
+        response = page.response(ministack(events, page.order))
+        found += response["events"]
+        if "nextToken" not in response:
             return found
-        asked = {**asked, "nextToken": answer["nextToken"]}
+        asked = {**asked, "nextToken": response["nextToken"]}
     raise AssertionError("the pages come to no end")
 
 
