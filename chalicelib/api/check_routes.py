@@ -35,7 +35,7 @@ def check_file() -> Response:
     body = raw_body(request, or_else="; many times more rows fit as application/gzip")
     dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
     try:
-        outcome = dry_run(services().database, dataset, body, zipped=zipped, limit=limit)
+        outcome = dry_run(services().database, dataset, body, limit=limit)
     except LoadError as error:  # no load could be made of it
         raise Unprocessable(error.detail) from error
     shown = {

@@ -95,7 +95,9 @@ class Bucket:
                 if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # nothing comes after
                     return ObjectStream(BytesIO(), what)
                 raise
-            stream = ObjectStream(response["Body"], what, response["ContentLength"], response["ETag"])
+            stream = ObjectStream(
+                response["Body"], what, response["ContentLength"], response["ETag"], response["Metadata"]
+            )
         if start and "ContentRange" not in response:  # a server may send everything all the same (RFC 9110, 14.2)
             skip(stream, start)
         return stream

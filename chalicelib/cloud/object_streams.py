@@ -30,10 +30,12 @@ def s3_errors(what: str) -> Iterator[None]:
 
 
 class ObjectStream:
-    """The body of an object as a forward-only file of `size` bytes; `etag` is that of the whole object."""
+    """The body of an object as a forward-only file of `size` bytes. `etag` and `metadata` are the object's."""
 
-    def __init__(self, body: Any, what: str, size: int = 0, etag: str = "") -> None:
-        self.size, self.etag = size, etag
+    def __init__(
+        self, body: Any, what: str, size: int = 0, etag: str = "", metadata: Mapping[str, str] | None = None
+    ) -> None:
+        self.size, self.etag, self.metadata = size, etag, dict(metadata or {})
         self._body, self._what = body, what
 
     def read(self, size: int = -1, /) -> bytes:

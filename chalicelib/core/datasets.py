@@ -26,13 +26,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A mandatory column; `parent` names the dataset whose `id` it refers to, `example` is for readers."""
+    """A mandatory column; `parent` names the dataset whose `id` it refers to, `example` is for readers.
+
+    `aliases` are other names for it in the header of a file.
+    """
 
     name: str
     kind: Kind
     parent: str | None = None
     about: str = ""
     example: int | str = 1
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)  # by identity: what is made from a dataset is cached, and looked up for every row
@@ -62,29 +66,62 @@ class Dataset:
         return tuple((c, c.parent) for c in self.columns if c.parent is not None)
 
 
-_ID = Column("id", Kind.ID, about="primary key")
+def _id(*aliases: str) -> Column:
+    return Column("id", Kind.ID, about="primary key", aliases=aliases)
+
 
 _DECLARED = (
     Dataset(
         "departments",
         "department",
-        (_ID, Column("department", Kind.TEXT, about="name of the department", example="Staff")),
+        (
+            _id("department_id", "dept_id", "department_no"),
+            Column(
+                "department",
+                Kind.TEXT,
+                about="name of the department",
+                example="Staff",
+                aliases=("department_name", "dept", "dept_name"),
+            ),
+        ),
     ),
-    Dataset("jobs", "job", (_ID, Column("job", Kind.TEXT, about="name of the job", example="Recruiter"))),
+    Dataset(
+        "jobs",
+        "job",
+        (
+            _id("job_id", "job_no"),
+            Column(
+                "job",
+                Kind.TEXT,
+                about="name of the job",
+                example="Recruiter",
+                aliases=("job_name", "job_title", "title"),
+            ),
+        ),
+    ),
     Dataset(
         "hired_employees",
         "hired_employee",
         (
-            _ID,
-            Column("name", Kind.TEXT, about="name and surname of the employee", example="Ada Lund"),
+            _id("employee_id", "emp_id", "employee_no"),
+            Column(
+                "name",
+                Kind.TEXT,
+                about="name and surname of the employee",
+                example="Ada Lund",
+                aliases=("employee_name", "emp_name", "employee", "full_name"),
+            ),
             Column(
                 "datetime",
                 Kind.INSTANT,
                 about="when they were hired, ISO 8601, UTC unless it has an offset",
                 example="2021-07-27T16:02:08Z",
+                aliases=("hire_date", "hired_at", "hired_on", "date_hired", "hire_datetime", "date_of_hire"),
             ),
-            Column("department_id", Kind.ID, parent="departments", about="the department hired for"),
-            Column("job_id", Kind.ID, parent="jobs", about="the job hired for"),
+            Column(
+                "department_id", Kind.ID, parent="departments", about="the department hired for", aliases=("dept_id",)
+            ),
+            Column("job_id", Kind.ID, parent="jobs", about="the job hired for", aliases=("job_no",)),
         ),
     ),
 )
@@ -97,9 +134,3 @@ def children(parent: Dataset) -> Iterator[Dataset]:
     for dataset in DATASETS.values():
         if any(name == parent.name for _, name in dataset.references):
             yield dataset
-
-
-def by_file_name(base_name: str) -> Dataset | None:
-    """The dataset whose name a file's base name starts with; the longest such name wins."""
-    matching = [d for d in DATASETS.values() if base_name.startswith(d.name)]
-    return max(matching, key=lambda d: len(d.name), default=None)

@@ -21,6 +21,25 @@ def skip(stream: Readable, size: int) -> None:
         size -= len(data)
 
 
+class Peekable:
+    """A stream whose beginning can be looked at before it is read."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream, self._ahead = stream, b""
+
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes, fewer only if the stream ends there."""
+        while len(self._ahead) < size and (data := self._stream.read(size - len(self._ahead))):
+            self._ahead += data
+        return self._ahead[:size]
+
+    def read(self, size: int, /) -> bytes:
+        if not self._ahead:
+            return self._stream.read(size)
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        return data
+
+
 class InTime:
     """A stream that is read only as long as the work at hand has time. `read` raises OutOfTime."""
 

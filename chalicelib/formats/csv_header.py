@@ -1,22 +1,22 @@
-"""Headers: the right one is skipped, and any other one fails the load.
+"""Headers: their names say which column stands where.
 
-Columns are taken by their position. If a header names other columns, or names them in another order, the rows
-below it would be stored in the wrong columns, so the whole file is refused. This holds wherever the header stands.
-A title, `sep=,` or another file may come before it, and a program that writes a space before a quote makes a header
-that cannot be split by the rules.
+A name counts whatever its case is, and whatever spaces, hyphens, underscores, quotes and invisible characters stand in
+it. A column may have other names, too (`Column.aliases`).
 """
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import LoadError
+from chalicelib.formats.csv_layout import CsvLayout
 
 MOST_SHOWN = 20  # an error quotes at most so many names of a header
 LONGEST_SHOWN = 40  # characters of such a name
-_LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header
-_DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
+_LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header below the first record
+_LINE_ENDS = re.compile(rb"[\r\n]")
 # Invisible characters, by their code points: soft hyphen, zero-width characters, direction marks, byte order mark.
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 # What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
@@ -27,71 +27,105 @@ _WHOLE_NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
 _NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_INVISIBLE}]+")
 
 
-def is_header(dataset: Dataset, fields: Sequence[bytes]) -> bool:
-    """Whether a file's first record is a header, with the columns of `dataset` in their order.
+@dataclass(frozen=True)
+class Header:
+    """What a header says: the column that each field holds, None for the `ignored` ones, whose names are given."""
+
+    positions: tuple[int | None, ...]
+    ignored: tuple[str, ...]
+
+
+def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
+    """Read a file's first record as a header; None if it is not one.
 
     A record is a header if one of its fields names a column of any dataset and none of them is a whole number.
-    Case, spaces, hyphens, underscores, quotes and invisible characters do not matter.
-    Raises LoadError for a header with other columns or another order.
+    Raises LoadError for a header that lacks a column of `dataset`, or names one twice.
     """
-    texts = _texts(fields)
+    texts = _texts(_without_empty_end(fields))
     names = [_bare(text) for text in texts]
-    if _names().isdisjoint(names) or _holds_a_number(texts):
-        return False
-    if names == _ours(dataset):
-        return True
-    raise _not_ours(dataset, texts)
+    if not is_header(texts):
+        return None
+    positions = tuple(map(_columns(dataset).get, names))
+    missing = [c.name for at, c in enumerate(dataset.columns) if at not in positions]
+    named = [position for position in positions if position is not None]
+    twice = sorted({dataset.columns[position].name for position in named if named.count(position) > 1})
+    if missing or twice:
+        faults = [f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
+        faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} there twice"] if twice else []
+        raise _refused(dataset, texts, f": {', and '.join(faults)}")
+    return Header(positions, tuple(_shown(text) for text, at in zip(texts, positions, strict=True) if at is None))
 
 
-def refuse_another(dataset: Dataset, raw: bytes) -> None:
-    """Raise LoadError if a record that is not a valid row is another header, with as many columns as a row.
+def is_header(texts: Sequence[str]) -> bool:
+    """Whether a record names a column of any dataset and holds no whole number."""
+    return not _all_names().isdisjoint(map(_bare, texts)) and not any(map(is_whole_number, texts))
 
-    Here at least two of its fields must name columns, and one of these must be in the wrong place: any file may have a
-    row in which a single word looks like a column's name.
-    The record's first line is split at every character that may be a delimiter, without regard to quotes.
+
+def is_whole_number(text: str) -> bool:
+    """Whether a field holds a whole number, also one written as `12.0`."""
+    return bool(_WHOLE_NUMBER.fullmatch(_UNSEEN.sub("", text)))
+
+
+def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes) -> bool:
+    """Whether a record below the first one, which is no valid row, names the columns that the layout has.
+
+    Raises LoadError if it names other columns or another order: the rows below it would be stored in the wrong columns.
+    At least two of its fields must name columns, since any file may have a row in which a single word looks like a
+    column's name. The record's first line is split at every delimiter, without regard to quotes: a program that writes
+    a space before a quote makes a header that cannot be split by the rules.
     """
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
-        return  # it begins with an id, as most records do
-    fields = _DELIMITERS.split(line)
-    if len(fields) != len(dataset.columns):
-        return
-    texts = _texts(fields)
+        return False  # it begins with an id, as most records do
+    texts = _texts(_without_empty_end(line.split(layout.delimiter)))
+    if len(texts) != len(layout.positions) or any(map(is_whole_number, texts)):
+        return False
     names = [_bare(text) for text in texts]
-    named = [(name, ours) for name, ours in zip(names, _ours(dataset), strict=True) if name in _names()]
-    misplaced = any(name != ours for name, ours in named)
-    if misplaced and len({name for name, _ in named}) > 1 and not _holds_a_number(texts):
-        raise _not_ours(dataset, [text.strip(" \"'") for text in texts])
+    known = [(_columns(dataset).get(n), at) for n, at in zip(names, layout.positions, strict=True) if n in _all_names()]
+    if len(known) < 2:
+        return False
+    if any(named != at for named, at in known):
+        raise _refused(dataset, [text.strip(" \"'") for text in texts], ", in another order than the rows above it")
+    return {named for named, _ in known} >= {at for at in layout.positions if at is not None}
 
 
-def _not_ours(dataset: Dataset, texts: Sequence[str]) -> LoadError:
+def refused_below(dataset: Dataset, fields: Sequence[bytes]) -> LoadError:
+    """The error for a header that stands too far from the beginning of the file to be known as one."""
+    return _refused(dataset, _texts(fields), ", and does not end within the first 64 KiB of the file")
+
+
+def _refused(dataset: Dataset, texts: Sequence[str], fault: str) -> LoadError:
+    shown = ", ".join(map(_shown, texts[:MOST_SHOWN]))
+    more = f" and {len(texts) - MOST_SHOWN} more" if len(texts) > MOST_SHOWN else ""
     wanted = ", ".join(dataset.column_names)
-    return LoadError(f"the header names {_shown(texts)}; this file must have {wanted} in this order")
+    return LoadError(f"the header names {shown}{more}{fault}; this file must have {wanted}, in any order")
+
+
+def _without_empty_end(fields: Sequence[bytes]) -> Sequence[bytes]:
+    kept = len(fields)
+    while kept and not fields[kept - 1].strip(b' \t\r"'):
+        kept -= 1
+    return fields[:kept]
 
 
 def _texts(fields: Sequence[bytes]) -> list[str]:
     return [field.decode("utf-8", "replace") for field in fields]
 
 
-def _holds_a_number(texts: Sequence[str]) -> bool:
-    return any(_WHOLE_NUMBER.fullmatch(_UNSEEN.sub("", text)) for text in texts)
+@cache
+def _columns(dataset: Dataset) -> dict[str, int]:
+    """The index of the column that a bare name stands for."""
+    return {_bare(name): at for at, column in enumerate(dataset.columns) for name in (column.name, *column.aliases)}
 
 
 @cache
-def _ours(dataset: Dataset) -> list[str]:
-    return [_bare(name) for name in dataset.column_names]
-
-
-@cache
-def _names() -> frozenset[str]:
-    return frozenset(_bare(name) for dataset in DATASETS.values() for name in dataset.column_names)
+def _all_names() -> frozenset[str]:
+    return frozenset(name for dataset in DATASETS.values() for name in _columns(dataset))
 
 
 def _bare(text: str) -> str:
     return _ASIDE.sub("", text).casefold()
 
 
-def _shown(texts: Sequence[str]) -> str:
-    shown = [_NOT_SHOWN.sub("", text.strip())[:LONGEST_SHOWN].strip() or "(nothing)" for text in texts[:MOST_SHOWN]]
-    more = len(texts) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+def _shown(text: str) -> str:
+    return _NOT_SHOWN.sub("", text.strip())[:LONGEST_SHOWN].strip() or "(nothing)"

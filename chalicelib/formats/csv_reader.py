@@ -13,13 +13,13 @@ Quotes determine where a record ends, whether it is rejected or not:
   next quote begins a quoted field of a later line that ends on that line. Then the record ends with the
   line of the open quote, so that it does not swallow the rows below.
 
-The first record may be a header. A header with the dataset's columns in their order is skipped. Any other
-header is an error, because the rows below it would be stored in the wrong columns. The same goes for such a
-header further below.
+A layout says by what fields are separated, which column each of them holds, and whether the first record is a header.
+The header is skipped. So is the same header further below, as two files in one have it. A header that names other
+columns or another order is an error, because the rows below it would be stored in the wrong columns.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -27,19 +27,9 @@ from typing import Protocol
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.rules import Checked, Problem
 from chalicelib.core.streams import Readable
-from chalicelib.formats.csv_header import is_header, refuse_another
-from chalicelib.formats.csv_patterns import (
-    ANY_RECORD,
-    BLANK_LINES,
-    ENDED,
-    FIELD,
-    FIELDS,
-    RECORD,
-    REST_OF_FIELD,
-    REST_OF_LINE,
-    SPACES,
-    clean_lines,
-)
+from chalicelib.formats.csv_header import is_header, refused_below, repeats_header
+from chalicelib.formats.csv_layout import CsvLayout
+from chalicelib.formats.csv_patterns import REST_OF_LINE, clean_lines, decimal_ids, patterns, split
 
 CHUNK = 256 * 1024  # bytes asked of the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, terminator not counted
@@ -66,16 +56,18 @@ BEGINNING = Checkpoint()
 
 @dataclass(frozen=True)
 class Clean:
-    """A run of valid lines; `line` is the number of the first, from 1."""
+    """A run of valid lines; `line` is the number of the first, from 1. `decimals` removes the decimals of ids."""
 
     line: int
     data: bytes
     lines: int
+    decimals: tuple[re.Pattern[bytes], bytes]
 
     def for_copy(self) -> bytes:
-        """The run in COPY's text format with `,` as delimiter."""
+        """The run in COPY's text format, with the delimiter and the columns of the file."""
         data = self.data.replace(b'"', b"") if b'"' in self.data else self.data
-        return data.replace(b"\r\n", b"\n") if b"\r" in data else data
+        data = data.replace(b"\r", b"") if b"\r" in data else data
+        return self.decimals[0].sub(self.decimals[1], data) if b".0" in data else data
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +110,6 @@ class Token(Protocol):
         """Valid rows, one a line, in COPY's text format; None where there is nothing to copy as it is."""
 
 
-def split(raw: bytes) -> tuple[bytes, ...]:
-    """The fields of a well-formed record, without its line terminator."""
-    return tuple(_unquoted(field) for field in FIELD.findall(raw + b"\n"))
-
-
 class Reader:
     """Reads `stream` once. The tokens cover the physical lines in order and without gaps.
 
@@ -133,18 +120,23 @@ class Reader:
         self,
         dataset: Dataset,
         stream: Readable,
+        layout: CsvLayout | None = None,
         *,
         start: Checkpoint = BEGINNING,
         fast: bool = True,
     ) -> None:
         self._dataset, self._stream = dataset, stream
-        self._clean = clean_lines(dataset) if fast else None
+        self._layout = layout or CsvLayout.by_position(dataset)
+        self._patterns = patterns(self._layout.delimiter)
+        self._clean = clean_lines(dataset, self._layout) if fast else None
+        self._decimals = decimal_ids(dataset, self._layout)
         self._buffer = b""
         self._before = start.offset  # bytes of the file before the buffer
         self._position = 0
         self._line = start.lines + 1
         self._ended = False
-        self._header_possible = not start.records
+        self._is_first = not start.records
+        self._empty = b" \t\r\n\x0b\x0c" + self._layout.delimiter
 
     @property
     def offset(self) -> int:
@@ -154,14 +146,13 @@ class Reader:
     def __iter__(self) -> Iterator[Token]:
         if not self._before:
             self._skip_bom()
+            yield from self._sep_line()
         while self._more() or self._position < len(self._buffer):
             yield from self._clean_run()
             while self._position < len(self._buffer):
                 token = self._record()
                 if token is None:
                     break  # the record goes on beyond what was read
-                if isinstance(token, Record):
-                    refuse_another(self._dataset, token.raw)
                 yield token
                 if isinstance(token, Skipped):
                     yield from self._blank_run()
@@ -172,6 +163,13 @@ class Reader:
             pass
         if self._buffer.startswith(BOM):
             self._position = len(BOM)
+
+    def _sep_line(self) -> Iterator[Token]:
+        if self._layout.has_sep_line:
+            while b"\n" not in self._buffer and self._more():
+                pass
+            self._advance(self._buffer.index(b"\n") + 1, 1)
+            yield Skipped(1, 1)
 
     def _more(self) -> bool:
         """Read on. False at the end of the stream, where a missing last newline is supplied."""
@@ -207,46 +205,58 @@ class Reader:
 
     def _blank_run(self) -> Iterator[Token]:
         """More blank lines, at once: a file may hold millions of them."""
-        if self._clean is not None and (match := BLANK_LINES.match(self._buffer, self._position)):
+        if self._clean is not None and (match := self._patterns.blank_lines.match(self._buffer, self._position)):
             lines = match.group().count(b"\n")
             self._advance(match.end(), lines)
             yield Skipped(self._line - lines, lines)
 
     def _taken(self, run: bytes) -> Clean:
         lines = run.count(b"\n")
-        self._header_possible = False
+        self._is_first = False
         self._advance(self._position + len(run), lines)
-        return Clean(self._line - lines, run, lines)
+        return Clean(self._line - lines, run, lines, self._decimals)
 
     def _record(self) -> Record | Skipped | None:
         """The token at the position, or None if more input is needed to find its end. Raises LoadError."""
-        match = RECORD.match(self._buffer, self._position)
+        match = self._patterns.record.match(self._buffer, self._position)
         raw = _without_terminator(match.group()) if match else b""
         if match is None or len(raw) > MAX_RECORD:
             return self._malformed()
         lines = raw.count(b"\n") + 1
-        fields = split(raw)
         self._advance(match.end(), lines)
         line = self._line - lines
-        if not raw.strip() or (self._header_possible and is_header(self._dataset, fields)):
+        if not raw.strip(self._empty):
             return Skipped(line, lines)
-        self._header_possible = False
-        wanted = len(self._dataset.columns)
-        if len(fields) != wanted:
-            return Record(line, lines, raw, problem=_miscounted(wanted, len(fields)))
-        return Record(line, lines, raw, fields)
+        fields = split(raw, self._layout.delimiter)
+        if self._is_header(raw, fields):
+            return Skipped(line, lines)
+        sent, wanted = self._layout.trimmed(fields), len(self._layout.positions)
+        if len(sent) != wanted:
+            return Record(line, lines, raw, problem=_miscounted(wanted, len(sent)))
+        return Record(line, lines, raw, tuple(self._layout.in_order(sent)))
 
-    def _malformed(self) -> Record | None:
+    def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
+        """Whether a record is the header of the layout. Raises LoadError if it is another header."""
+        if not self._is_first:
+            return repeats_header(self._dataset, self._layout, raw)
+        self._is_first = False
+        if not self._layout.has_header and is_header([field.decode("utf-8", "replace") for field in fields]):
+            raise refused_below(self._dataset, fields)  # what is ahead of it kept the format from knowing it
+        return self._layout.has_header or repeats_header(self._dataset, self._layout, raw)
+
+    def _malformed(self) -> Record | Skipped | None:
         """A record that breaks the rules of quoting or is too long. None if its end has not been read yet."""
-        match = ANY_RECORD.match(self._buffer, self._position)
+        match = self._patterns.any_record.match(self._buffer, self._position)
         raw = _without_terminator(match.group()) if match else b""
         if match is None and not self._ended and len(self._buffer) - self._position <= MAX_RECORD + 2:
             return None
-        self._header_possible = False
         if match is None or len(raw) > MAX_RECORD:
+            self._is_first = False
             return self._dropped()
         lines = raw.count(b"\n") + 1
         self._advance(match.end(), lines)
+        if self._is_header(raw):
+            return Skipped(self._line - lines, lines)
         return Record(self._line - lines, lines, raw, problem=BAD_QUOTING)
 
     def _dropped(self) -> Record:
@@ -261,15 +271,15 @@ class Reader:
             while len(self._buffer) - self._position < MAX_RECORD + 2 and self._more():
                 pass
             window = self._position + MAX_RECORD + 2  # and the character after a quote, which shows whether it closes
-            if (fields := FIELDS.match(self._buffer, self._position, window)) and fields.group():
+            if (fields := self._patterns.fields.match(self._buffer, self._position, window)) and fields.group():
                 self._pass(fields.end(), kept)
                 continue
-            opening = SPACES.match(self._buffer, self._position, window).end()  # type: ignore[union-attr]
-            quoted = ENDED.match(self._buffer, opening, window)
+            opening = self._patterns.spaces.match(self._buffer, self._position, window).end()  # type: ignore[union-attr]
+            quoted = self._patterns.ended.match(self._buffer, opening, window)
             closed = self._buffer[opening : opening + 1] != b'"' or bool(quoted and len(quoted.group()) <= MAX_RECORD)
             if quoted and closed:
                 self._pass(quoted.end(), kept)
-            self._pass_up_to(REST_OF_FIELD if closed else REST_OF_LINE, kept)
+            self._pass_up_to(self._patterns.rest_of_field if closed else REST_OF_LINE, kept)
             ends = self._buffer[self._position] == _NEWLINE
             self._pass(self._position + 1, kept)
         raw = _without_terminator(bytes(kept))
@@ -311,10 +321,5 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _without_terminator(raw: bytes) -> bytes:
-    return raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
-
-
-def _unquoted(field: bytes) -> bytes:
-    if field.startswith(b'"'):
-        return field[1:-1].replace(b'""', b'"')
-    return field
+    """A record without its line end, which may be CR, CR, LF: Python's csv module writes that on Windows."""
+    return raw[:-1].removesuffix(b"\r").removesuffix(b"\r")

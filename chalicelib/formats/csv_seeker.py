@@ -1,8 +1,9 @@
 """The second reading of a CSV file, which fetches the records on some of its lines."""
 
 from chalicelib.core.streams import Readable
-from chalicelib.formats.csv_patterns import RECORD
-from chalicelib.formats.csv_reader import BOM, CHUNK, MAX_RECORD, Record, split
+from chalicelib.formats.csv_layout import CsvLayout
+from chalicelib.formats.csv_patterns import patterns, split
+from chalicelib.formats.csv_reader import BOM, CHUNK, MAX_RECORD, Record
 
 
 class Seeker:
@@ -12,8 +13,9 @@ class Seeker:
     it holds one chunk of lines.
     """
 
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
+    def __init__(self, stream: Readable, layout: CsvLayout) -> None:
+        self._stream, self._layout = stream, layout
+        self._record = patterns(layout.delimiter).record
         self._first = 1  # number of the first of `_lines`
         self._lines = [b""]  # the last one is unfinished
         self._started = False
@@ -25,8 +27,9 @@ class Seeker:
         raw = self._lines[line - self._first]
         if b'"' in raw:
             raw = self._quoted(line)
-        raw = raw.removesuffix(b"\r")
-        return Record(line, raw.count(b"\n") + 1, raw, split(raw))
+        raw = raw.removesuffix(b"\r").removesuffix(b"\r")
+        fields = self._layout.trimmed(split(raw, self._layout.delimiter))
+        return Record(line, raw.count(b"\n") + 1, raw, tuple(self._layout.in_order(fields)))
 
     def _quoted(self, line: int) -> bytes:
         """The record that begins on `line`, with all its lines."""
@@ -35,7 +38,7 @@ class Seeker:
             start = line - self._first
             while start + count >= len(self._lines) and self._next_lines(keep=line):
                 start = 0
-            if match := RECORD.match(b"\n".join(self._lines[start : start + count]) + b"\n"):
+            if match := self._record.match(b"\n".join(self._lines[start : start + count]) + b"\n"):
                 return match.group()[:-1]
             if start + count >= len(self._lines):
                 raise LookupError("the file has become shorter")

@@ -5,36 +5,60 @@ A row of NULLs stands for a line that carries no valid row (see `ingest.stager`)
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, repeat
 from struct import Struct
 from typing import Any
 
 from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.core.rules import Value
+from chalicelib.formats.csv_layout import CsvLayout
 
 EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count (binary formats)
-_ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 @dataclass(frozen=True)
 class CopyFormat:
-    """COPY's options, what begins and ends every COPY, and a row of NULLs."""
+    """COPY's options, what begins and ends every COPY, and a row of NULLs in so many columns.
+
+    `layout` says which fields a row has; None where it has the columns of the dataset in their order.
+    """
 
     options: str
     head: bytes
     tail: bytes
-    null_row: Callable[[Dataset], bytes]
+    null_row: Callable[[int], bytes]
+    layout: CsvLayout | None = None
 
 
-def copy_line(values: Iterable[Value | None]) -> bytes:
-    """One row in COPY's text format with `,` as delimiter."""
-    return (",".join(map(_escaped, values)) + "\n").encode()
+@cache
+def text_format(layout: CsvLayout) -> CopyFormat:
+    """COPY's text format, with the delimiter and the fields of a file."""
+    line = LineFormat(layout)
+    delimiter = layout.delimiter.decode()
+    return CopyFormat(f"FORMAT text, DELIMITER '{delimiter}'", b"", b"", line.null_row, layout)
 
 
-def _escaped(value: Value | None) -> str:
-    if value is None:
-        return "\\N"
-    return value.translate(_ESCAPES) if isinstance(value, str) else str(value)
+class LineFormat:
+    """Rows in COPY's text format, with the delimiter and the fields of a file."""
+
+    def __init__(self, layout: CsvLayout) -> None:
+        self._layout, self._delimiter = layout, layout.delimiter.decode()
+        self._escapes = str.maketrans({self._delimiter: f"\\{self._delimiter}"} | _ESCAPES)
+
+    def row(self, values: Sequence[Value | None]) -> bytes:
+        """The line of a row, whose values come in the order of the dataset's columns."""
+        sent = values if self._layout.is_plain else self._layout.as_sent(values)
+        return (self._delimiter.join(map(self._escaped, sent)) + "\n").encode()
+
+    def null_row(self, width: int) -> bytes:
+        return (self._delimiter.join(repeat("\\N", width)) + "\n").encode()
+
+    def _escaped(self, value: Value | None) -> str:
+        if value is None:
+            return "\\N"
+        return value.translate(self._escapes) if isinstance(value, str) else str(value)
 
 
 def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
@@ -57,14 +81,8 @@ def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
     return b"".join(chain.from_iterable(zip(*pieces, strict=True)))
 
 
-def _null_line(dataset: Dataset) -> bytes:
-    return copy_line(repeat(None, len(dataset.columns)))
-
-
-def _null_tuple(dataset: Dataset) -> bytes:
-    width = len(dataset.columns)
+def _null_tuple(width: int) -> bytes:
     return Struct(f"!h{width}i").pack(width, *repeat(-1, width))
 
 
-TEXT = CopyFormat("FORMAT text, DELIMITER ','", b"", b"", _null_line)
 BINARY = CopyFormat("FORMAT binary", b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff", _null_tuple)

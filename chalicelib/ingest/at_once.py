@@ -2,6 +2,7 @@
 
 from chalicelib.ingest import staging_table
 from chalicelib.ingest.attempt import Attempt, ObjectBody
+from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.stager import Stager
 from chalicelib.ingest.staging import Staged
@@ -12,18 +13,20 @@ from chalicelib.loads import claims
 class AtOnce:
     """Stages an object whose body is open already."""
 
-    def __init__(self, attempt: Attempt, body: ObjectBody) -> None:
-        self._attempt, self._body = attempt, body
+    def __init__(self, attempt: Attempt, reading: FileReading, body: ObjectBody) -> None:
+        self._attempt, self._reading, self._body = attempt, reading, body
 
     def run(self, rejects: RejectFile) -> Staged:
         """As `Staging.run`; there is no handover."""
         attempt, body = self._attempt, self._body
-        session, dataset, file_type = attempt.session, attempt.dataset, attempt.file_type
-        staging_table.create(session, dataset)
-        table = StagingTable(dataset, file_type.copy_format)
-        stager = Stager(table, file_type.tokens(body.stream), rejects)
+        session, reading = attempt.session, self._reading
+        table = StagingTable(attempt.dataset, reading.copy_format)
+        staging_table.create(session, table)
+        stager = Stager(table, reading.tokens(body.stream), rejects)
         for received in stager.run(session):
             claims.progress(session, attempt.claim, received)
         body.verify()
         staging_table.analyze(session)
-        return Staged(body.etag, table.name, stager.received, stager.rejected, lambda: staging_table.drop(session))
+        return Staged(
+            body.etag, table.name, reading, stager.received, stager.rejected, lambda: staging_table.drop(session)
+        )

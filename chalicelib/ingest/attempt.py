@@ -10,21 +10,20 @@ from chalicelib.cloud.object_streams import ObjectStream
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.errors import LoadError, NotFound
-from chalicelib.core.streams import Hashed, Readable
-from chalicelib.ingest.file_types import FileType
+from chalicelib.core.streams import Hashed, Peekable
 from chalicelib.ingest.reject_files import ReportedLoad
 from chalicelib.loads.claims import Claim
 from chalicelib.loads.object_versions import ObjectCreated
 
 
 class ObjectBody:
-    """An opened object: read `stream` to its end, then `verify`. `etag` and `size` (in bytes) are S3's."""
+    """An opened object: read `stream` to its end, then `verify`. `etag`, `size` (in bytes) and `metadata` are S3's."""
 
     def __init__(self, body: ObjectStream, sha256: str | None) -> None:
-        self.size, self.etag = body.size, body.etag
+        self.size, self.etag, self.metadata = body.size, body.etag, body.metadata
         self._sha256 = sha256
         self._hashed = Hashed(body) if sha256 else None
-        self.stream: Readable = self._hashed or body
+        self.stream = Peekable(self._hashed or body)
 
     def verify(self) -> None:
         """Compare the checksum, if one was ordered. Raises LoadError."""
@@ -54,12 +53,8 @@ class Attempt:
     storage: Storage
     claim: Claim
     created: ObjectCreated
-    file_type: FileType
+    dataset: Dataset
     work_time: WorkTime = field(default_factory=WorkTime)
-
-    @property
-    def dataset(self) -> Dataset:
-        return self.file_type.dataset
 
     @property
     def reported_load(self) -> ReportedLoad:

@@ -93,12 +93,12 @@ class Completion:
     def _report_orphans(self) -> None:
         """Report the rows without parents as they were sent. S3 may be slow, and Postgres has sent its rows long before
         the last one is found: neither it nor a request to S3 would notice that time is up."""
-        dataset, file_type = self.attempt.dataset, self.attempt.file_type
+        dataset, reading = self.attempt.dataset, self.staged.reading
         columns = [column.name for column, _ in dataset.references]
         with self.attempt.opened() as body:
             if body.etag != self.staged.etag:  # it can be overwritten where the bucket keeps no versions
                 raise StorageUnavailable("the object was overwritten while it was being loaded")
-            report = OrphanReport(dataset, file_type.seeker(InTime(body.stream)), columns, self.rejects.add)
+            report = OrphanReport(dataset, reading.seeker(InTime(body.stream)), columns, self.rejects.add)
             self.attempt.session.copy_out(orphans.listing(columns), report)
 
 

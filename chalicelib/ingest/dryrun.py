@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core.datasets import Dataset
+from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.rules import missing_parent
+from chalicelib.formats.containers import HEAD
+from chalicelib.formats.file_format import describe
 from chalicelib.ingest import merge, parents, staging_table
-from chalicelib.ingest.file_types import FileType, RecordSeeker
+from chalicelib.ingest.file_reading import FileReading, RecordSeeker
 from chalicelib.ingest.orphan_report import OrphanReport
 from chalicelib.ingest.reject_files import FirstRecords
 from chalicelib.ingest.rejects import Reasons, Reject
@@ -34,20 +37,24 @@ class Outcome:
     rejects: list[Mapping[str, object]]
 
 
-def dry_run(database: Database, dataset: Dataset, body: bytes, *, zipped: bool, limit: int) -> Outcome:
+def dry_run(
+    database: Database, dataset: Dataset, body: bytes, *, limit: int, declared: Declarations = UNDECLARED
+) -> Outcome:
     """Check the bytes of a CSV file, or of a gzip of one, as a load would now; show at most `limit` rejects.
 
     Raises LoadError where it is not sound gzip, OutOfTime, DatabaseUnavailable.
     """
-    file_type = FileType(dataset, ".csv.gz" if zipped else ".csv")
+    file_format = describe(dataset, body[: HEAD + 1], complete=len(body) <= HEAD, declared=declared)
+    reading = FileReading(dataset, file_format)
+    table = StagingTable(dataset, reading.copy_format)
     sample = _Sample(FirstRecords(limit))
-    with database.transaction(_BEGIN.format(staging_table.creation(dataset, on_commit="DROP"))) as session:
-        stager = Stager(StagingTable(dataset, file_type.copy_format), file_type.tokens(io.BytesIO(body)), sample)
+    with database.transaction(_BEGIN.format(staging_table.creation(table, on_commit="DROP"))) as session:
+        stager = Stager(table, reading.tokens(io.BytesIO(body)), sample)
         for _ in stager.run(session):
             pass  # nobody is told of progress
         staging_table.analyze(session)
         orphans = _Orphans.of(session, dataset) if dataset.references else None
-        orphan_count = _report(session, orphans, sample, file_type.seeker(io.BytesIO(body))) if orphans else 0
+        orphan_count = _report(session, orphans, sample, reading.seeker(io.BytesIO(body))) if orphans else 0
         valid = orphans.others if orphans else staging_table.TEMPORARY
         counts = merge.preview(session, dataset, valid).counts(stager.received, stager.rejected + orphan_count)
     return Outcome(counts, sample.reasons.counted(), sample.first.records)

@@ -37,10 +37,11 @@ class Progress:
 
 
 class DurableTables:
-    """The tables of one load, for the session that holds its claim."""
+    """The tables of one load, for the session that holds its claim. `ignored` is how many columns of the file are
+    staged as text that is never merged."""
 
-    def __init__(self, session: Session, load_id: int) -> None:
-        self._session, self._load_id = session, load_id
+    def __init__(self, session: Session, load_id: int, ignored: int = 0) -> None:
+        self._session, self._load_id, self._ignored = session, load_id, ignored
         self.rows = f"staged.load_{load_id}"
         self._rejects = f"staged.rejects_{load_id}"
 
@@ -68,7 +69,7 @@ class DurableTables:
 
     def _create(self, lines: int) -> None:
         """Create the tables if they are not there; the next row has the number after `lines`."""
-        self._session.run(f"SELECT staged.prepare({self._load_id}, {lines})")
+        self._session.run(f"SELECT staged.prepare({self._load_id}, {lines}, {self._ignored})")
 
     def save(self, progress: Progress, before: Progress, reject_lines: bytes) -> None:
         """Commit a portion's rejects and the progress, with its rows: part of their transaction. Raises ClaimLost."""

@@ -7,20 +7,24 @@ its claim shows the next attempt that there was one.
 
 import logging
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
 from chalicelib.core import deadline, logs
 from chalicelib.core.datasets import Dataset
-from chalicelib.core.errors import Unavailable
+from chalicelib.core.declarations import Declarations, UnknownValue
+from chalicelib.core.errors import LoadError, Unavailable
+from chalicelib.formats.containers import HEAD
+from chalicelib.formats.file_format import describe
 from chalicelib.ingest import orphans
 from chalicelib.ingest.at_once import AtOnce
-from chalicelib.ingest.attempt import Attempt, WorkTime
+from chalicelib.ingest.attempt import Attempt, ObjectBody, WorkTime
 from chalicelib.ingest.completion import Completion
 from chalicelib.ingest.failures import ENDING, FailurePolicy
-from chalicelib.ingest.file_types import FileType, unrecognised
+from chalicelib.ingest.file_names import FileName, unrecognised
+from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.handover import NO_HANDOVER, HandoverPolicy
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.resumable import Resumable
@@ -62,25 +66,24 @@ def ingest_object(ingestion: Ingestion, created: ObjectCreated, *, seconds: floa
 
 
 def _ingest(ingestion: Ingestion, created: ObjectCreated) -> bool:
-    file_type = FileType.of(created.key)
-    dataset, kind = (file_type.dataset, file_type.kind) if file_type else (None, "csv")
+    name = FileName.of(created.key)
+    dataset, kind = (name.dataset, name.kind) if name else (None, "csv")
     with ingestion.database.session() as session:
         claim = claims.claim(session, created, dataset, kind, busy_wait=ingestion.busy_wait)
         if claim is None:
             return True
         with logs.about(load_id=claim.load_id, correlation_id=claim.correlation_id):
             try:
-                if file_type is None:
+                if dataset is None:
                     _refuse(ingestion, claim, created)
                     return True
-                holds = replace(file_type, is_own_backup=claim.is_own_backup)
-                if not _load(ingestion, Attempt(session, ingestion.storage, claim, created, holds)):
+                if not _load(ingestion, Attempt(session, ingestion.storage, claim, created, dataset)):
                     return False
             finally:
                 with deadline.within(ENDING):
                     claims.release(session, claim.load_id)
             if not session.broken:  # a file that cannot be read to its end breaks it
-                _heal(session, file_type.dataset, claim.load_id, ingestion.grace)
+                _heal(session, dataset, claim.load_id, ingestion.grace)
     return True
 
 
@@ -119,11 +122,25 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
 def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> Staged | None:
     """Stage the object in the way that its size calls for; None if it was handed over."""
     with attempt.opened() as body:
+        reading = _understood(attempt, body)
         if body.size < policy.from_bytes:
-            staging: Staging = AtOnce(attempt, body)
+            staging: Staging = AtOnce(attempt, reading, body)
             return staging.run(rejects)
-    staging = Resumable(attempt, body.etag, policy)
+    staging = Resumable(attempt, reading, body.etag, policy)
     return staging.run(rejects)
+
+
+def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
+    """How the object is to be read. Raises LoadError if it cannot be."""
+    if attempt.claim.is_own_backup:
+        return FileReading.of_own_backup(attempt.dataset)
+    try:
+        declared = Declarations.of(body.metadata)
+    except UnknownValue as error:
+        raise LoadError(f"the object's metadata declare what is not known: {error}") from error
+    head = body.stream.peek(HEAD + 1)
+    file_format = describe(attempt.dataset, head, complete=len(head) <= HEAD, declared=declared)
+    return FileReading(attempt.dataset, file_format)
 
 
 def _heal(session: Session, dataset: Dataset, load_id: int, grace: timedelta) -> None:

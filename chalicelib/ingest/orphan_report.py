@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.rules import missing_parent
-from chalicelib.ingest.file_types import RecordSeeker
+from chalicelib.ingest.file_reading import RecordSeeker
 from chalicelib.ingest.rejects import Reject, row_of_fields
 
 

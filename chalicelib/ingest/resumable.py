@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from chalicelib.ingest.attempt import Attempt
 from chalicelib.ingest.durable_tables import DurableTables, Progress
+from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.handover import HandoverPolicy
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.rejects import Reasons, Reject
@@ -40,9 +41,10 @@ class PortionRejects:
 class Resumable:
     """Stages what no earlier invocation has, or hands over."""
 
-    def __init__(self, attempt: Attempt, etag: str, policy: HandoverPolicy) -> None:
-        self._attempt, self._etag, self._policy = attempt, etag, policy
-        self._tables = DurableTables(attempt.session, attempt.claim.load_id)
+    def __init__(self, attempt: Attempt, reading: FileReading, etag: str, policy: HandoverPolicy) -> None:
+        self._attempt, self._reading, self._etag, self._policy = attempt, reading, etag, policy
+        ignored = reading.file_format.layout.positions.count(None)
+        self._tables = DurableTables(attempt.session, attempt.claim.load_id, ignored)
 
     def run(self, rejects: RejectFile) -> Staged | None:
         """As `Staging.run`."""
@@ -57,14 +59,14 @@ class Resumable:
                 return None
         tables.analyze()
         rejects.take_over(tables.reject_lines(), Reasons.of(progress.reasons or {}))
-        return Staged(self._etag, tables.rows, progress.received, progress.rejected, tables.discard)
+        return Staged(self._etag, tables.rows, self._reading, progress.received, progress.rejected, tables.discard)
 
     def _read_on(self, start: Progress, rejects: PortionRejects, pause_at: float) -> Progress:
         """Read from `start` to the end of the object, or until it is time to pause."""
-        attempt, file_type, progress = self._attempt, self._attempt.file_type, start
-        table = StagingTable(file_type.dataset, file_type.copy_format, self._tables.rows)
-        with attempt.opened(start.bytes if file_type.has_ranges else 0) as body:
-            tokens = file_type.tokens(body.stream, start.checkpoint)
+        attempt, reading, progress = self._attempt, self._reading, start
+        table = StagingTable(attempt.dataset, reading.copy_format, self._tables.rows)
+        with attempt.opened(start.bytes if reading.has_ranges else 0) as body:
+            tokens = reading.tokens(body.stream, start.checkpoint)
             stager = Stager(table, tokens, rejects, Portion(self._policy.lines, pause_at))
             while not stager.exhausted:
                 with attempt.session.transaction():

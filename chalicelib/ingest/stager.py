@@ -9,7 +9,7 @@ from chalicelib.cloud.database import Session
 from chalicelib.core import deadline
 from chalicelib.core.rules import Checked, check_fields, check_unsplit, missing_parent
 from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
-from chalicelib.formats.pg_copy import copy_line
+from chalicelib.formats.pg_copy import LineFormat
 from chalicelib.ingest import parents
 from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
 from chalicelib.ingest.staging_table import StagingTable
@@ -42,6 +42,7 @@ class Stager:
         self.lines = self.received = self.rejected = 0
         self.exhausted = False
         self._table, self._dataset, self._null_row = table, table.dataset, table.null_row
+        self._line = LineFormat(table.layout)
         self._unread, self._rejects, self._limit = iter(tokens), rejects, portion or Portion()
         self._pending: list[tuple[Reject, Checked | None]] = []
         self._pending_bytes = 0
@@ -92,7 +93,7 @@ class Stager:
             if checked is None and token.fields is not None:
                 checked = check_fields(self._dataset, token.fields)
             if checked is not None and checked.valid:
-                return copy_line(checked.values) + self._null_row * (token.lines - 1)
+                return self._line.row(checked.values) + self._null_row * (token.lines - 1)
             self._set_aside(token, checked)
         return self._null_row * min(token.lines, MOST_EMPTY)
 

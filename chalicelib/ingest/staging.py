@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.reject_files import RejectFile
 
 
@@ -17,6 +18,7 @@ class Staged:
 
     etag: str
     table: str
+    reading: FileReading
     received: int
     rejected: int
     discard: Callable[[], None]

@@ -13,8 +13,9 @@ from typing import Any, Final
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
 from chalicelib.core import timestamps
-from chalicelib.core.datasets import DATASETS, Dataset, by_file_name
+from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import NotFound, TooLate, Unprocessable
+from chalicelib.ingest.file_names import dataset_of
 from chalicelib.loads import announcements, history, outcomes
 
 FORM_SECONDS: Final = 3600
@@ -133,7 +134,7 @@ def fault_of_name(name: object) -> str | None:
 
 def named_for(dataset: Dataset, name: str) -> str:
     """A base name that tells this dataset: the name itself, or with the dataset before it."""
-    return name if by_file_name(name) is dataset else f"{dataset.name}-{name}"
+    return name if dataset_of(name) is dataset else f"{dataset.name}-{name}"
 
 
 def _is_dataset(value: object) -> bool:

@@ -12,7 +12,7 @@ from chalicelib.core.datasets import DATASETS, Dataset, Kind
 from chalicelib.core.rules import check_fields
 from chalicelib.formats.csv_reader import Clean, Reader, Record
 from chalicelib.formats.csv_seeker import Seeker
-from chalicelib.ingest.file_types import FileType
+from chalicelib.ingest.file_names import FileName
 from infra.demo.show import Live, rejects_by_reason
 from infra.demo.story import check
 from infra.errors import CloudError
@@ -120,9 +120,9 @@ def test_the_files_are_the_same_every_time_and_are_recognised() -> None:
     again = sample.__wrapped__()
     assert [file.body for file in again.files] == [file.body for file in FILES]
     for file in FILES:
-        file_type = FileType.of(file.key)
-        assert file_type is not None
-        assert file_type.dataset.name == file.dataset
+        name = FileName.of(file.key)
+        assert name is not None
+        assert name.dataset.name == file.dataset
 
 
 def test_one_file_has_mark_header_and_crlf_and_one_is_compressed() -> None:

@@ -18,7 +18,7 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import Unprocessable
 from chalicelib.ingest.events import created_objects
-from chalicelib.ingest.file_types import FileType
+from chalicelib.ingest.file_names import FileName
 from chalicelib.ingest.upload_forms import MAX_NAME, MAX_SIZE, checked
 from tests.openapi import described
 
@@ -46,10 +46,10 @@ def test_the_key_tells_the_dataset_that_was_asked_for(dataset: Dataset, name: st
     base_name = checked(body).base_name
     assert base_name in (name, f"{dataset.name}-{name}")
     key = f"uploads/{load_id}/{base_name}"
-    file_type = FileType.of(key)
-    assert file_type is not None
-    assert (file_type.dataset, file_type.kind) == (dataset, "csv")
-    assert (file_type.suffix == ".csv.gz") == name.endswith(".gz")
+    named = FileName.of(key)
+    assert named is not None
+    assert (named.dataset, named.kind) == (dataset, "csv")
+    assert (named.ending == ".csv.gz") == name.endswith(".gz")
     assert len(key.encode()) <= 1024
     assert re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]+", base_name)
     assert "${filename}" not in key, "S3 would put another name there"

@@ -1,15 +1,17 @@
 """Which objects are loaded, as what, and what an event says about them."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from chalicelib.core.datasets import DATASETS, by_file_name, children
+from chalicelib.core.datasets import DATASETS, children
 from chalicelib.core.errors import LoadError
 from chalicelib.formats import avro
 from chalicelib.ingest.events import created_objects
-from chalicelib.ingest.file_types import FileType
+from chalicelib.ingest.file_names import FileName, dataset_of
+from chalicelib.ingest.file_reading import FileReading
 
 
 def event(**item: Any) -> dict[str, Any]:
@@ -17,21 +19,35 @@ def event(**item: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("key", "dataset", "suffix"),
+    ("key", "dataset", "ending"),
     [
         ("departments.csv", "departments", ".csv"),
         ("2021/07/jobs-eu.csv.gz", "jobs", ".csv.gz"),
         ("restores/7/hired_employees.avro", "hired_employees", ".avro"),
         ("departments/jobs.csv", "jobs", ".csv"),
+        ("Departments.CSV", "departments", ".csv"),
+        ("JOBS.csv.GZ", "jobs", ".csv.gz"),
+        ("jobs.tsv", "jobs", ".tsv"),
+        ("jobs_july.txt.gz", "jobs", ".txt.gz"),
+        ("hired_employees 2021.xlsx", "hired_employees", ".xlsx"),
+        ("department.csv", "departments", ".csv"),
+        ("Department-2021_07(1).csv.gz", "departments", ".csv.gz"),
+        ("hired_employee.avro", "hired_employees", ".avro"),
+        ("departments/2021-07-27.csv", "departments", ".csv"),
+        ("jobs/2021/07/export.csv", "jobs", ".csv"),
+        ("departments/jobs/x.csv", "jobs", ".csv"),
     ],
 )
-def test_the_base_name_tells(key: str, dataset: str, suffix: str) -> None:
-    assert FileType.of(key) == FileType(DATASETS[dataset], suffix)
+def test_the_base_name_tells_the_dataset_or_else_the_nearest_folder(key: str, dataset: str, ending: str) -> None:
+    assert FileName.of(key) == FileName(DATASETS[dataset], ending)
 
 
-@pytest.mark.parametrize("key", ["jobs", "jobs.tsv", "my_jobs.csv", "Jobs.csv", "jobs/x.csv", "jobs.gz", ".csv", ""])
-def test_what_is_nothing_of_ours(key: str) -> None:
-    assert FileType.of(key) is None
+@pytest.mark.parametrize(
+    "key",
+    ["jobs", "jobs.pdf", "my_jobs.csv", "job_applications.csv", "Jobs/x.csv", "my_jobs/x.csv", "jobs.gz", ".csv", ""],
+)
+def test_other_names_are_not_loaded(key: str) -> None:
+    assert FileName.of(key) is None
 
 
 @pytest.mark.parametrize(
@@ -56,7 +72,7 @@ def test_folders_are_left_out() -> None:
 
 
 def test_the_longest_name_wins() -> None:
-    assert by_file_name("hired_employees_jobs.csv") == DATASETS["hired_employees"]
+    assert dataset_of("hired_employees_jobs.csv") == DATASETS["hired_employees"]
 
 
 def test_datasets_are_related() -> None:
@@ -69,8 +85,8 @@ def test_datasets_are_related() -> None:
 def test_a_backup_of_ours_may_hold_equal_texts_and_any_other_file_is_held_to_a_ratio() -> None:
     jobs, rows, file = DATASETS["jobs"], 1800, io.BytesIO()
     avro.write(jobs, [(list(range(1, rows + 1)), ["x" * 10_000] * rows)], file)
-    own = FileType(jobs, ".avro", is_own_backup=True)
+    own = FileReading.of_own_backup(jobs)
     assert sum(token.lines for token in own.tokens(io.BytesIO(file.getvalue()))) == rows
     assert own.seeker(io.BytesIO(file.getvalue())).record(rows).fields == (b"1800", b"x" * 10_000)
     with pytest.raises(LoadError, match="taken for an attack"):
-        list(FileType(jobs, ".avro").tokens(io.BytesIO(file.getvalue())))
+        list(replace(own, is_own_backup=False).tokens(io.BytesIO(file.getvalue())))

@@ -1,0 +1,114 @@
+"""What a sender declares about a file: `encoding`, `delimiter`, `dates`, `max-rejected`.
+
+The same declarations travel as metadata of an S3 object (`x-amz-meta-encoding`), as members of `POST /uploads`, as
+query parameters of `POST /uploads/check`, and as options of the command line. All of them are read here. What is
+declared wins over what is found in the file.
+"""
+
+import codecs
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Dates = Literal["iso", "dmy", "mdy"]
+
+DELIMITERS: Final[Mapping[str, str]] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+# The encodings that programs on desktops and servers write, by the names that IANA has registered for them.
+ENCODINGS: Final = (
+    *("utf-8", "utf-16", "utf-16le", "utf-16be"),
+    *(f"windows-{number}" for number in range(1250, 1259)),
+    *(f"iso-8859-{part}" for part in range(1, 17) if part != 12),
+    *("macintosh", "ibm437", "ibm850", "ibm852", "koi8-r", "koi8-u"),
+    *("shift_jis", "euc-jp", "gbk", "gb18030", "big5", "euc-kr"),
+)
+NAMES: Final = ("encoding", "delimiter", "dates", "max-rejected")
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", re.ASCII)
+_COUNT = re.compile(r"\d{1,18}", re.ASCII)
+
+
+class UnknownValue(ValueError):
+    """A declaration has a value that nobody knows. The message says what it may be, and begins with its name."""
+
+
+@dataclass(frozen=True)
+class MaxRejected:
+    """How many rows a load may reject before all of it fails: a count, or a share of the rows received (0 to 1)."""
+
+    count: int | None = None
+    share: float | None = None
+
+    def exceeded_by(self, rejected: int, received: int) -> bool:
+        """Whether so many rejected rows are too many. Rows that wait for a parent are not to be counted."""
+        if self.count is not None:
+            return rejected > self.count
+        return self.share is not None and rejected > self.share * received
+
+    def __str__(self) -> str:
+        return str(self.count) if self.share is None else f"{self.share * 100:.10g}%"
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """What is declared about one file; None where nothing is. `encoding` is one of ENCODINGS."""
+
+    encoding: str | None = None
+    delimiter: str | None = None  # the character itself
+    dates: Dates = "iso"
+    max_rejected: MaxRejected | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> "Declarations":
+        """Read the declarations among `given`, by their names in NAMES; other names are left alone.
+
+        Raises UnknownValue for the first value that is not known.
+        """
+        read = {name.replace("-", "_"): _READERS[name](given[name].strip()) for name in NAMES if name in given}
+        return cls(**read)  # type: ignore[arg-type]  # each reader returns its field's type
+
+
+UNDECLARED = Declarations()
+
+
+def _encoding(value: str) -> str:
+    known = _known_encodings()
+    try:
+        return known[codecs.lookup(value).name]
+    except (LookupError, ValueError):
+        raise UnknownValue(
+            f"encoding {value[:40]!r} is not known: write utf-8, utf-16, windows-1252, iso-8859-1 or another of"
+            f" {', '.join(ENCODINGS)}"
+        ) from None
+
+
+def _known_encodings() -> dict[str, str]:
+    """Names in ENCODINGS by the name that Python has for them."""
+    return {codecs.lookup(name).name: name for name in ENCODINGS}
+
+
+def _delimiter(value: str) -> str:
+    if value.lower() in DELIMITERS:
+        return DELIMITERS[value.lower()]
+    raise UnknownValue(f"delimiter {value[:40]!r} is not known: write one of {', '.join(DELIMITERS)}")
+
+
+def _dates(value: str) -> str:
+    if value.lower() in ("iso", "dmy", "mdy"):
+        return value.lower()
+    raise UnknownValue(f"dates {value[:40]!r} is not known: write dmy for 27/07/2021, or mdy for 07/27/2021")
+
+
+def _max_rejected(value: str) -> MaxRejected:
+    if _COUNT.fullmatch(value):
+        return MaxRejected(count=int(value))
+    if (share := _SHARE.fullmatch(value)) and float(share[1]) <= 100:
+        return MaxRejected(share=float(share[1]) / 100)
+    raise UnknownValue(f"max-rejected {value[:40]!r} is not known: write a count of rows, or a share such as 5%")
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "encoding": _encoding,
+    "delimiter": _delimiter,
+    "dates": _dates,
+    "max-rejected": _max_rejected,
+}

@@ -1,0 +1,103 @@
+"""What the first bytes of a file say that it is, whatever its name is."""
+
+import re
+import zlib
+from enum import Enum
+
+from chalicelib.core.errors import LoadError
+
+HEAD = 64 * 1024  # bytes of a file's beginning, packed or not, from which it is understood
+
+
+class Container(Enum):
+    """How the records of a file are packed."""
+
+    TEXT = "csv"
+    GZIP = "gzip"
+    XLSX = "xlsx"
+    AVRO = "avro"
+
+
+# Files that Hireflow does not read, by the bytes at their beginning. What to do instead follows the name.
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"PAR1", "a Parquet file: export it as CSV or Avro"),
+    (b"%PDF-", "a PDF file: export the table as CSV or XLSX"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel file (XLS): save it as XLSX or CSV UTF-8"),
+    (b"BZh", "packed by bzip2: pack it by gzip, or send it as it is"),
+    (b"\xfd7zXZ\x00", "packed by xz: pack it by gzip, or send it as it is"),
+    (b"\x28\xb5\x2f\xfd", "packed by Zstandard: pack it by gzip, or send it as it is"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: pack the file by gzip, or send it as it is"),
+    (b"Rar!\x1a\x07", "a RAR archive: pack the file by gzip, or send it as it is"),
+    (b"ORC", "an ORC file: export it as CSV or Avro"),
+    (b"SQLite format 3\x00", "an SQLite database: export the table as CSV"),
+    (b"\x89PNG\r\n", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"{\\rtf", "an RTF document: export the table as CSV or XLSX"),
+)
+_ZIPPED: tuple[tuple[bytes, str], ...] = (
+    (b"application/vnd.oasis.opendocument.spreadsheet", "an OpenDocument spreadsheet: save it as XLSX or CSV UTF-8"),
+    (b"word/", "a Word document: export the table as CSV or XLSX"),
+    (b"ppt/", "a PowerPoint document: export the table as CSV or XLSX"),
+    (b"xl/workbook.bin", "a binary Excel file (XLSB): save it as XLSX or CSV UTF-8"),
+)
+_MARKUP = re.compile(rb"\s*+<(?:!doctype\s|html|head|body|table|\?xml|!--)", re.IGNORECASE)
+_JSON = re.compile(rb"\s*+(?:\[\s*+[\[{]|\[\s*+\]|\{\s*+(?:\"(?:[^\"\\]|\\.)*+\"\s*+:|\}))")
+_ZIP, _EMPTY_ZIP, _GZIP = b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b"
+_OF_XLSX = (b"xl/", b"[Content_Types].xml")
+
+
+def container_of(head: bytes) -> Container:
+    """Tell a file's container by its first bytes. Raises LoadError, which names the kind, for one that is not read."""
+    if head.startswith(_GZIP):
+        return Container.GZIP
+    if head.startswith(b"Obj\x01"):
+        return Container.AVRO
+    if head.startswith((_ZIP, _EMPTY_ZIP)):
+        return _zipped(head)
+    for magic, kind in _OTHERS:
+        if head.startswith(magic) and not _is_text(head):
+            raise LoadError(f"the file is {kind}")
+    return Container.TEXT
+
+
+def refuse_markup(text: bytes) -> None:
+    """Raise LoadError if the beginning of a text file, in UTF-8, is that of HTML, XML or JSON."""
+    if _MARKUP.match(text):
+        kind = "an XML file" if text.lstrip().startswith(b"<?xml") else "an HTML page"
+        raise LoadError(f"the file is {kind}: export the table as CSV or XLSX")
+    if _JSON.match(text):
+        raise LoadError("the file is JSON: send rows as JSON to the API, or export them as CSV")
+
+
+def unpacked(head: bytes) -> tuple[bytes, bool]:
+    """The beginning of what a gzip file holds, at most HEAD bytes, and whether that is all of what `head` packs.
+
+    Raises LoadError if it is not sound gzip.
+    """
+    parts, size = [], 0
+    try:
+        while head and size < HEAD:
+            member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+            parts.append(member.decompress(head, HEAD - size))
+            size += len(parts[-1])
+            if not member.eof:
+                return b"".join(parts), False
+            head = member.unused_data.lstrip(b"\0")
+    except zlib.error as error:
+        raise LoadError(f"the object is not a sound gzip file: {error}") from error
+    return b"".join(parts), not head
+
+
+def _zipped(head: bytes) -> Container:
+    for mark, kind in _ZIPPED:
+        if mark in head:
+            raise LoadError(f"the file is {kind}")
+    if any(mark in head for mark in _OF_XLSX):
+        return Container.XLSX
+    raise LoadError("the file is a zip archive: send the files in it one by one, or pack each of them by gzip")
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the first line is printable ASCII: a magic of letters may begin a file of text as well."""
+    line = head.split(b"\n", 1)[0][:200]
+    return head[:3].isalpha() and b"," in line and all(32 <= byte < 127 or byte in b"\t\r" for byte in line)

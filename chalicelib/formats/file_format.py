@@ -1,0 +1,186 @@
+"""How a file is read: understood from its first bytes and from what was declared about it, before any row is loaded.
+
+`describe` is a pure function: equal bytes and declarations always give the same format, so that a load that goes on in
+another invocation, a second reading and a check cannot disagree.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Declarations
+from chalicelib.core.errors import LoadError
+from chalicelib.core.rules import check_instant
+from chalicelib.core.streams import Readable
+from chalicelib.formats.containers import HEAD, Container, container_of, refuse_markup, unpacked
+from chalicelib.formats.csv_header import Header, is_header, is_whole_number, read_header
+from chalicelib.formats.csv_layout import CsvLayout
+from chalicelib.formats.csv_patterns import patterns, split
+from chalicelib.formats.gzip_stream import Unzipped
+from chalicelib.formats.transcoding import LineFeeds, Transcoded, as_utf8, byte_order_mark, endian
+
+_SEP = re.compile(rb'"?sep=([,;|\t])"?\r*\n', re.IGNORECASE)
+_BARE_CR = re.compile(rb"\r(?!\r*(?:\n|\Z))")
+_QUOTED = re.compile(rb'"[^"]*+"')
+BY_POSITION = (
+    "the first record is neither a header nor a row: columns were taken by their position, in the order {columns}"
+)
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the bytes of a file become records. `notices` are sentences about what was understood but looks odd."""
+
+    container: Container
+    layout: CsvLayout
+    is_gzipped: bool = False
+    encoding: str = "utf-8"
+    has_bare_cr: bool = False
+    ignored_columns: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    declared: Declarations = UNDECLARED
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether reading can begin in the middle. Packed and transcoded files are read from their beginning."""
+        return self.container is Container.TEXT and not self.is_gzipped and self.encoding == "utf-8"
+
+    def text(self, stream: Readable) -> Readable:
+        """The file's text in UTF-8 with LF or CRLF, of the stream of its bytes."""
+        if self.is_gzipped:
+            stream = Unzipped(stream)
+        if self.encoding != "utf-8":
+            stream = Transcoded(stream, self.encoding)
+        return LineFeeds(stream) if self.has_bare_cr else stream
+
+    def shown(self) -> dict[str, Any]:
+        """{"type", "delimiter", "encoding", "header", "ignored_columns"}, for the history of loads."""
+        is_text = self.container is Container.TEXT
+        return {
+            "type": self.container.value,
+            "delimiter": self.layout.delimiter.decode() if is_text else None,
+            "encoding": self.encoding if is_text else None,
+            "header": self.layout.has_header,
+            "ignored_columns": list(self.ignored_columns),
+        }
+
+
+def describe(dataset: Dataset, head: bytes, *, complete: bool, declared: Declarations = UNDECLARED) -> Format:
+    """Understand a file of `dataset` by `head`, its first bytes (HEAD of them, or all if `complete`).
+
+    Raises LoadError for a file that is not read, or whose header lacks a column. The header and the columns of Avro and
+    XLSX files are not known from here: their readers tell.
+    """
+    head, complete = head[:HEAD], complete and len(head) <= HEAD
+    container, is_gzipped = container_of(head), False
+    if container is Container.GZIP:
+        head, all_unpacked = unpacked(head)
+        complete = complete and all_unpacked
+        container, is_gzipped = container_of(head), True
+    if container is Container.GZIP:
+        raise LoadError("the file is packed by gzip twice: unpack it once")
+    by_position = Format(container, CsvLayout.by_position(dataset), is_gzipped, declared=declared)
+    return _describe_text(dataset, by_position, head, complete) if container is Container.TEXT else by_position
+
+
+def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete: bool) -> Format:
+    """The format of a text file, of which container and declarations are known."""
+    declared = file_format.declared
+    marked = byte_order_mark(head)
+    encoding = endian(declared.encoding, head) if declared.encoding else marked[1] if marked else "utf-8"
+    text = as_utf8(head, encoding, final=complete)
+    refuse_markup(text)
+    has_bare_cr = b"\n" not in text and bool(_BARE_CR.search(_QUOTED.sub(b"", text)))
+    text = text.replace(b"\r", b"\n") if has_bare_cr else text
+    text += b"\n" if complete and not text.endswith(b"\n") else b""
+    sep = _SEP.match(text)
+    text = text[sep.end() :] if sep else text
+    delimiter = (declared.delimiter or "").encode() or (sep[1] if sep else _delimiter(dataset, text))
+    records = list(islice(_records(text, delimiter), 1))
+    header = read_header(dataset, records[0]) if records and records[0] is not None else None
+    layout = _layout(dataset, header, delimiter, has_sep_line=bool(sep))
+    notices = () if header or not records or _may_be_data(records[0]) else (_by_position(dataset),)
+    ignored = header.ignored if header else ()
+    return replace(
+        file_format,
+        layout=layout,
+        encoding=encoding,
+        has_bare_cr=has_bare_cr,
+        ignored_columns=ignored,
+        notices=notices,
+    )
+
+
+def _layout(dataset: Dataset, header: Header | None, delimiter: bytes, *, has_sep_line: bool) -> CsvLayout:
+    positions = header.positions if header else tuple(range(len(dataset.columns)))
+    return CsvLayout(delimiter, positions, has_header=header is not None, has_sep_line=has_sep_line)
+
+
+def _delimiter(dataset: Dataset, text: bytes) -> bytes:
+    """The delimiter by which records fit: a comma if any does, else the one by which most do, else a comma."""
+    comma, *others = (name.encode() for name in DELIMITERS.values())
+    if any(_fits(dataset, text, comma)):
+        return comma
+    fitting = {delimiter: sum(_fits(dataset, text, delimiter)) for delimiter in others}
+    best = max(others, key=fitting.__getitem__)
+    return best if fitting[best] else comma
+
+
+def _fits(dataset: Dataset, text: bytes, delimiter: bytes) -> Iterator[bool]:
+    """Whether each record has as many fields as it should and a whole number as its id. A header fits by its names."""
+    width, id_at = len(dataset.columns), 0
+    for number, fields in enumerate(_records(text, delimiter)):
+        if fields is None:
+            yield False
+            continue
+        texts = [field.decode("utf-8", "replace") for field in fields]
+        if not number and len(fields) > 1 and is_header(texts):
+            yield True
+            with suppress(LoadError):  # it is raised when the delimiter has been chosen
+                header = read_header(dataset, fields)
+                width, id_at = (len(header.positions), header.positions.index(0)) if header else (width, id_at)
+        else:
+            has_columns = len(fields) >= width and not any(text.strip() for text in texts[width:])
+            yield has_columns and is_whole_number(texts[id_at])
+
+
+def _records(text: bytes, delimiter: bytes) -> Iterator[list[bytes] | None]:
+    """The fields of each record, blank lines aside; None for a record that breaks the rules of quoting. The last record
+    is left out if it is cut off."""
+    shapes, position = patterns(delimiter), 0
+    while True:
+        if blank := shapes.blank_lines.match(text, position):
+            position = blank.end()
+        record = shapes.any_record.match(text, position)
+        if record is None:
+            return
+        well_formed = shapes.record.match(text, position)
+        position = record.end()
+        yield (
+            split(well_formed.group().rstrip(b"\r\n"), delimiter)
+            if well_formed and well_formed.end() == position
+            else None
+        )
+
+
+def _may_be_data(fields: Sequence[bytes] | None) -> bool:
+    """Whether a first record can be a row: some field of it holds a whole number or a date."""
+    return fields is None or any(_is_number_or_date(field.decode("utf-8", "replace")) for field in fields)
+
+
+def _is_number_or_date(text: str) -> bool:
+    if is_whole_number(text):
+        return True
+    try:
+        check_instant(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _by_position(dataset: Dataset) -> str:
+    return BY_POSITION.format(columns=", ".join(dataset.column_names))

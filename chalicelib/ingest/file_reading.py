@@ -1,0 +1,77 @@
+"""How an object is read: its records in order, and some of them again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from chalicelib.core.datasets import Dataset
+from chalicelib.core.streams import Readable, skip
+from chalicelib.formats.avro_rows import AvroRows, AvroSeeker
+from chalicelib.formats.containers import Container
+from chalicelib.formats.csv_layout import CsvLayout
+from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Record, Token
+from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.file_format import Format
+from chalicelib.formats.pg_copy import BINARY, CopyFormat, text_format
+
+
+class Tokens(Protocol):
+    """The records of an object, read once. `offset` is where the last one ended, for a Checkpoint."""
+
+    @property
+    def offset(self) -> int: ...
+    def __iter__(self) -> Iterator[Token]: ...
+
+
+class RecordSeeker(Protocol):
+    """The second reading of an object, for the records on some of its lines, which are asked for in ascending order."""
+
+    def record(self, line: int) -> Record: ...
+
+
+@dataclass(frozen=True)
+class FileReading:
+    """The way to read a file of `dataset`, after its format was understood.
+
+    `is_own_backup` does not follow from the format: the object was copied from a restore point of ours, for a restore.
+    """
+
+    dataset: Dataset
+    file_format: Format
+    is_own_backup: bool = False
+
+    @classmethod
+    def of_own_backup(cls, dataset: Dataset) -> "FileReading":
+        return cls(dataset, Format(Container.AVRO, CsvLayout.by_position(dataset)), is_own_backup=True)
+
+    @property
+    def copy_format(self) -> CopyFormat:
+        """The format in which its valid rows go to COPY."""
+        return BINARY if self._is_avro else text_format(self.file_format.layout)
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether it can be read from the middle: packed files are unpacked from their beginning."""
+        return self.file_format.has_ranges
+
+    def tokens(self, stream: Readable, start: Checkpoint = BEGINNING) -> Tokens:
+        """The records of the object from `start` on. `stream` begins there if the object has ranges.
+
+        Raises LoadError, now or later, if the object is not what it seemed at its beginning.
+        """
+        if self._is_avro:
+            return AvroRows(self.dataset, stream, start.lines, is_trusted=self.is_own_backup)
+        stream = self.file_format.text(stream)
+        if not self.has_ranges:
+            skip(stream, start.offset)
+        return Reader(self.dataset, stream, self.file_format.layout, start=start)
+
+    def seeker(self, stream: Readable) -> RecordSeeker:
+        """The second reading of the object, whose `stream` begins anew."""
+        if self._is_avro:
+            return AvroSeeker(AvroRows(self.dataset, stream, is_trusted=self.is_own_backup))
+        return Seeker(self.file_format.text(stream), self.file_format.layout)
+
+    @property
+    def _is_avro(self) -> bool:
+        return self.file_format.container is Container.AVRO
