@@ -20,6 +20,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A part of the grammar of `datetimes`. Python's own parser reads it in the same way, and much faster.
 _USUAL_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]((?:[01]\d|2[0-3]):\d\d:\d\d)Z?", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Soft hyphen, zero-width characters, direction marks, invisible operators, byte order mark: programs leave them behind.
+INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+_DROPPED = "".join(c for c in map(chr, range(0x10000)) if c.isspace() or re.match(f"[{INVISIBLE}]", c))
+_DECIMALS = re.compile(r"(\d+)\.0+", re.ASCII)  # of whole numbers, as pandas and Excel write them
+_EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!"})
 
 
 class Problem(NamedTuple):
@@ -210,10 +215,16 @@ def _present(value: Any) -> Any:
     """The value without surrounding white space; raises _Missing for none at all."""
     if isinstance(value, Exception):
         raise value
-    stripped = value.strip() if isinstance(value, str) else value
+    stripped = _stripped(value) if isinstance(value, str) else value
     if stripped is None or stripped == "":
         raise _Missing
     return stripped
+
+
+def _stripped(text: str) -> str:
+    """The text without white space and invisible characters at its ends."""
+    stripped = text.strip()
+    return stripped if stripped.isascii() else stripped.strip(_DROPPED)
 
 
 def _decoded(field: bytes) -> str | _Broken:
@@ -237,6 +248,8 @@ def check_id(value: Any) -> int:
     """Decimal digits, or an int that is not a bool, from 1 to 2147483647."""
     if type(value) is not int:
         value = _present(value)
+        if isinstance(value, str) and (whole := _DECIMALS.fullmatch(value)):
+            value = whole[1]
         if isinstance(value, str) and value.isascii() and value.isdigit():
             digits = value.lstrip("0")
             value = int(digits) if 0 < len(digits) <= len(str(MAX_ID)) else 0
@@ -249,6 +262,8 @@ def check_text(value: Any) -> str:
     value = _present(value)
     if not isinstance(value, str):
         raise _Broken("is not text")
+    if value in _EXCEL_ERRORS:
+        raise _Broken("is an error of Excel: correct the formula in its cell")
     if "\0" in value:
         raise _Broken("contains a NUL character")
     if not value.isascii() and _SURROGATE.search(value):

@@ -11,20 +11,19 @@ from functools import cache
 
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import LoadError
+from chalicelib.core.rules import INVISIBLE
 from chalicelib.formats.csv_layout import CsvLayout
 
 MOST_SHOWN = 20  # an error quotes at most so many names of a header
 LONGEST_SHOWN = 40  # characters of such a name
 _LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header below the first record
 _LINE_ENDS = re.compile(rb"[\r\n]")
-# Invisible characters, by their code points: soft hyphen, zero-width characters, direction marks, byte order mark.
-_INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 # What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
-_ASIDE = re.compile(rf"[\s_{_QUOTES}{_INVISIBLE}-]+")
-_UNSEEN = re.compile(rf"[\s{_QUOTES}{_INVISIBLE}]+")
+_ASIDE = re.compile(rf"[\s_{_QUOTES}{INVISIBLE}-]+")
+_UNSEEN = re.compile(rf"[\s{_QUOTES}{INVISIBLE}]+")
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
-_NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_INVISIBLE}]+")
+_NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{INVISIBLE}]+")
 
 
 @dataclass(frozen=True)

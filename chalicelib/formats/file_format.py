@@ -145,7 +145,8 @@ def _fits(dataset: Dataset, text: bytes, delimiter: bytes) -> Iterator[bool]:
                 width, id_at = (len(header.positions), header.positions.index(0)) if header else (width, id_at)
         else:
             has_columns = len(fields) >= width and not any(text.strip() for text in texts[width:])
-            yield has_columns and is_whole_number(texts[id_at])
+            # A tab beside the number belongs to a file that is separated by tabs.
+            yield has_columns and "\t" not in texts[id_at] and is_whole_number(texts[id_at])
 
 
 def _records(text: bytes, delimiter: bytes) -> Iterator[list[bytes] | None]:

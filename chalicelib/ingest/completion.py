@@ -36,12 +36,22 @@ from chalicelib.ingest.orphan_report import OrphanReport
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.staging import Staged
 from chalicelib.ingest.staleness import is_stale
+from chalicelib.ingest.verdict import FileCounts, verdict
 from chalicelib.loads import claims
 from chalicelib.loads.outcomes import Counts
 
 LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
 MERGE_TRIES = 4
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a load ended: its status, what became of its rows, and why its file was refused."""
+
+    status: str
+    counts: Counts = Counts()
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,8 +62,8 @@ class Completion:
     staged: Staged
     rejects: RejectFile
 
-    def run(self) -> Counts | None:
-        """What became of the rows; None if the load was skipped, because a newer version of the object is loaded.
+    def run(self) -> Outcome:
+        """Complete the load.
 
         Raises ClaimLost, LoadError if the object is gone, Unavailable.
         """
@@ -61,21 +71,38 @@ class Completion:
         with session.transaction(f"BEGIN; {lock_timeout(LOCK_TIMEOUT)}"):
             if dataset.references:
                 orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, self.staged.table))
+            error = self._verdict(orphan_count)
+            if (orphan_count or error) and is_stale(self.attempt):
+                return self._skip()  # which saves the second reading; whether it is not is decided below
+            if error:
+                return self._refuse(error)
             if orphan_count:
-                if is_stale(self.attempt):  # which saves the second reading; whether it is not is decided below
-                    self._skip()
-                    return None
                 self._report_orphans()
                 session.renew_time()
             return _retried(session, lambda: self._merge(orphan_count))
 
-    def _merge(self, orphan_count: int) -> Counts | None:
+    def _verdict(self, orphan_count: int) -> str | None:
+        """Why the file fails as a whole. A restore never does: rows that cannot come back keep no other row away."""
+        reading = self.staged.reading
+        if reading.is_own_backup:
+            return None
+        counts = FileCounts(self.staged.received, self.staged.rejected, orphan_count)
+        return verdict(counts, reading.file_format.declared.max_rejected, self.rejects.reasons.counted())
+
+    def _refuse(self, error: str) -> Outcome:
+        """Fail the load, and keep its reject file."""
+        counts = Counts(received=self.staged.received, rejected=self.staged.rejected)
+        rejects = (self.rejects.complete(), self.rejects.reasons.counted())
+        claims.refuse(self.attempt.session, self.attempt.claim, counts, error, rejects)
+        self.staged.discard()
+        return Outcome("failed", counts, error)
+
+    def _merge(self, orphan_count: int) -> Outcome:
         attempt, staged, rejects = self.attempt, self.staged, self.rejects
         session, dataset = attempt.session, attempt.dataset
         merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
         if is_stale(attempt):
-            self._skip()
-            return None
+            return self._skip()
         merged = merge.load(session, dataset, staged.table)
         orphans.forget(session, dataset, staged.table)
         if orphan_count:
@@ -83,12 +110,13 @@ class Completion:
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
         claims.succeed(session, attempt.claim, counts, rejects.complete(), rejects.reasons.counted())
         staged.discard()
-        return counts
+        return Outcome("succeeded", counts)
 
-    def _skip(self) -> None:
+    def _skip(self) -> Outcome:
         claims.skip(self.attempt.session, self.attempt.claim, "a newer version of the object has been loaded")
         self.rejects.abort()
         self.staged.discard()
+        return Outcome("skipped")
 
     def _report_orphans(self) -> None:
         """Report the rows without parents as they were sent. S3 may be slow, and Postgres has sent its rows long before

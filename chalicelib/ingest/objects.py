@@ -110,12 +110,13 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
         staged = _staged(attempt, ingestion.handover, rejects)
         if staged is None:
             return False
-        counts = Completion(attempt, staged, rejects).run()
-        if (attempt.claim.tried_before or rejects.is_stored) and not (counts and counts.rejected):
+        outcome = Completion(attempt, staged, rejects).run()
+        if (attempt.claim.tried_before or rejects.is_stored) and not outcome.counts.rejected:
             rejects.remove()  # this or an earlier attempt reported what no longer counts
         work = {"attempt": attempt.claim.attempt, "seconds": round(attempt.work_time.seconds(), 3)}
-        _log.info("load succeeded" if counts else "load skipped", extra=work | vars(counts or Counts()))
-        ended("succeeded" if counts else "skipped", counts)
+        level = logging.WARNING if outcome.error else logging.INFO
+        _log.log(level, f"load {outcome.status}", extra=work | vars(outcome.counts))
+        ended(outcome.status, outcome.counts)
     return True
 
 
@@ -123,6 +124,9 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
     """Stage the object in the way that its size calls for; None if it was handed over."""
     with attempt.opened() as body:
         reading = _understood(attempt, body)
+        if not reading.is_own_backup:
+            kind, shown = reading.file_format.container.value, reading.file_format.shown()
+            claims.describe(attempt.session, attempt.claim, kind, shown)
         if body.size < policy.from_bytes:
             staging: Staging = AtOnce(attempt, reading, body)
             return staging.run(rejects)

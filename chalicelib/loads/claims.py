@@ -10,7 +10,7 @@ the load would have nobody left.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -129,6 +129,36 @@ def release(session: Session, load_id: int) -> None:
 def progress(session: Session, claim: Claim, received: int) -> None:
     """Show how far a running load has read. Raises ClaimLost."""
     _update_mine(session, claim, "received = :received", received=received)
+
+
+def describe(session: Session, claim: Claim, kind: str, file_format: Mapping[str, object]) -> None:
+    """Note how the load's file was understood. Raises ClaimLost."""
+    _update_mine(
+        session,
+        claim,
+        "kind = :kind, format = CAST(:format AS jsonb)",
+        kind=kind,
+        format=json.dumps(file_format),
+    )
+
+
+def refuse(
+    session: Session, claim: Claim, counts: Counts, error: str, rejects: tuple[str | None, Sequence[CountedReason]]
+) -> None:
+    """Fail a load by the verdict on its file, which keeps its reject file: `rejects` are its key and its reasons,
+    counted. Raises ClaimLost."""
+    errored_key, reasons = rejects
+    _update_mine(
+        session,
+        claim,
+        "status = 'failed', finished_at = clock_timestamp(), error = :error, errored_key = :errored_key,"
+        " received = :received, rejected = :rejected, reasons = CAST(:reasons AS jsonb)",
+        error=error[:2000],
+        errored_key=errored_key,
+        received=counts.received,
+        rejected=counts.rejected,
+        reasons=json.dumps(reasons),
+    )
 
 
 def succeed(

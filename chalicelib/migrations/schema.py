@@ -78,7 +78,9 @@ loads = Table(
     Column("source", Text, nullable=False),
     Column("version", Text),
     Column("sequencer", Text),
-    Column("kind", Text, CheckConstraint("kind IN ('csv', 'api', 'restore')", name="kind"), nullable=False),
+    Column(
+        "kind", Text, CheckConstraint("kind IN ('csv', 'avro', 'xlsx', 'api', 'restore')", name="kind"), nullable=False
+    ),
     Column(
         "status",
         Text,
@@ -100,6 +102,8 @@ loads = Table(
         server_default=text("false"),
     ),
     Column("reasons", JSONB, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
+    Column("format", JSONB),  # how the file was understood
+    Column("notices", JSONB, nullable=False, server_default=text("'[]'")),  # what was loaded, but looks odd
     Column("correlation_id", Text),  # of the request that asked for the load
     _instant("created_at", default=True),
     _instant("queued_at", default=True),  # later than created_at where a redrive has opened it again

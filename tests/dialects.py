@@ -1,0 +1,116 @@
+"""Writes the same rows as programs and people do: in every encoding, with every delimiter, in any order of columns."""
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.declarations import Declarations
+
+LINE_ENDS = ("\n", "\r\n", "\r\r\n", "\r")
+# Encodings that a file tells itself, by a byte order mark or by being UTF-8, and some that have to be declared.
+FOUND = ("utf-8", "utf-8-sig", "utf-16")
+DECLARED = ("windows-1252", "iso-8859-1", "utf-16be", "shift_jis", "windows-1251")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written. `columns` has the name of each field, in the order of the file; those that the dataset
+    does not have are filled with words. `aliases` has the names that stand in the header in place of the columns' own."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    line_end: str = "\n"
+    columns: tuple[str, ...] | None = None
+    aliases: dict[str, str] = field(default_factory=dict)
+    has_header: bool = False
+    quotes_all: bool = False
+    ends_last_line: bool = True
+    has_sep_line: bool = False
+    is_gzipped: bool = False
+    trailing_empty_fields: int = 0
+    has_decimal_ids: bool = False
+    blank_lines: int = 0
+
+    @property
+    def declarations(self) -> Declarations:
+        """What a sender has to declare about the file."""
+        return Declarations.of({"encoding": self.encoding} if self.encoding in DECLARED else {})
+
+
+def written(dataset: Dataset, rows: Sequence[Sequence[str]], dialect: Dialect) -> bytes:
+    """A file of these rows, whose values come in the order of the dataset's columns."""
+    columns = dialect.columns or dataset.column_names
+    lines = [f"sep={dialect.delimiter}"] if dialect.has_sep_line else []
+    if dialect.has_header:
+        lines.append(_line([dialect.aliases.get(name, name) for name in columns], dialect))
+    for number, row in enumerate(rows):
+        values = dict(zip(dataset.column_names, map(_value, [c.kind for c in dataset.columns], row), strict=True))
+        if dialect.has_decimal_ids:
+            ids = (column.name for column in dataset.columns if column.kind is Kind.ID)
+            values |= {name: f"{values[name]}.0" for name in ids}
+        lines += [dialect.delimiter * (len(columns) - 1)] * (dialect.blank_lines if number else 0)
+        lines.append(_line([values.get(name, f"note {number}") for name in columns], dialect))
+    text = dialect.line_end.join(lines) + (dialect.line_end if dialect.ends_last_line and lines else "")
+    data = text.encode(dialect.encoding)
+    return gzip.compress(data, mtime=0) if dialect.is_gzipped else data
+
+
+def _value(_kind: Kind, value: str) -> str:
+    return value
+
+
+def _line(values: Sequence[str], dialect: Dialect) -> str:
+    special = (dialect.delimiter, '"', "\n", "\r")
+    fields = [
+        '"' + value.replace('"', '""') + '"' if dialect.quotes_all or any(s in value for s in special) else value
+        for value in values
+    ]
+    return dialect.delimiter.join(fields) + dialect.delimiter * dialect.trailing_empty_fields
+
+
+@st.composite
+def dialects(draw: st.DrawFn, dataset: Dataset, encodings: Sequence[str] = (*FOUND, *DECLARED)) -> Dialect:
+    """Any dialect in which a file of this dataset is understood."""
+    has_header = draw(st.booleans())
+    columns, aliases = dataset.column_names, dict[str, str]()
+    if has_header:
+        ignored = tuple(f"note_{number}" for number in range(draw(st.integers(0, 2))))
+        columns = tuple(draw(st.permutations((*columns, *ignored))))
+        for column in dataset.columns:
+            written_as = draw(st.sampled_from((column.name, column.name.upper(), column.name.replace("_", " "))))
+            aliases[column.name] = draw(st.sampled_from((written_as, *column.aliases)))
+    delimiter = draw(st.sampled_from((",", ";", "\t", "|")))
+    return Dialect(
+        delimiter=delimiter,
+        encoding=draw(st.sampled_from(encodings)),
+        line_end=draw(st.sampled_from(LINE_ENDS)),
+        columns=columns,
+        aliases=aliases,
+        has_header=has_header,
+        quotes_all=draw(st.booleans()),
+        ends_last_line=draw(st.booleans()),
+        has_sep_line=draw(st.booleans()),
+        is_gzipped=draw(st.booleans()),
+        trailing_empty_fields=draw(st.integers(0, 2)),
+        has_decimal_ids=draw(st.booleans()),
+        blank_lines=draw(st.integers(0, 1)),
+    )
+
+
+def values(column_kind: Kind) -> st.SearchStrategy[str]:
+    """Valid values of a kind, in ASCII, as they are stored."""
+    if column_kind is Kind.ID:
+        return st.integers(1, 2**31 - 1).map(str)
+    if column_kind is Kind.INSTANT:
+        return st.datetimes().map(lambda at: f"{at.replace(microsecond=0).isoformat()}Z")
+    texts = st.text("ab,;|\"' -.#", min_size=1, max_size=12)
+    return texts.map(str.strip).filter(bool)
+
+
+def rows(dataset: Dataset, min_size: int = 1) -> st.SearchStrategy[list[tuple[str, ...]]]:
+    """Valid rows, each with an id of its own."""
+    of_row = st.tuples(*(values(column.kind) for column in dataset.columns))
+    return st.lists(of_row, min_size=min_size, max_size=6, unique_by=lambda row: row[0])
