@@ -14,7 +14,7 @@ from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError, Unprocessable, UnsupportedMedia
 from chalicelib.services import services
 
-CSV, *GZIP = MEDIA_TYPES = ("text/csv", "application/gzip", "application/octet-stream")
+CSV, *BINARY = MEDIA_TYPES = ("text/csv", "application/gzip", "application/octet-stream")
 DATASET = OneOf("dataset", "what the file holds", allowed=tuple(DATASETS), example="departments", required=True)
 
 routes = Blueprint(__name__)
@@ -28,7 +28,7 @@ def check_file() -> Response:
     from chalicelib.ingest.dryrun import dry_run  # with all that reads files: nobody else's cold start pays for it
 
     request = routes.current_request
-    zipped = media_type(request, MEDIA_TYPES) in GZIP
+    media_type(request, MEDIA_TYPES)
     if (coding := str(request.headers.get("content-encoding", "identity"))).strip().lower() != "identity":
         raise UnsupportedMedia(f"send gzip as application/gzip, without Content-Encoding: {coding[:60]}")
     wanted = asked(request)

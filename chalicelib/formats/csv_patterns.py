@@ -25,12 +25,13 @@ _DROPPED = (
     rb"\xe3\x80\x80",
     rb"\xef\xbb\xbf",
 )
-_NOTHING_DROPPED_AHEAD = rb"(?!" + rb"|".join(_DROPPED) + rb")"
-_NOTHING_DROPPED_BEHIND = b"".join(rb"(?<!" + dropped + rb")" for dropped in _DROPPED)
 # The slow path judges what Excel writes for an error (#REF!), and counts the words that mean "nothing" elsewhere.
-_SUSPICIOUS = rb"(?!#|(?i:null|none|nan|n/a)[\"\r\n%s])"
+_SUSPICIOUS = rb"#|(?i:null|none|nan|n/a)[\"\r\n%s]"
+# Nearly every text begins and ends with an ordinary character, which one look at a byte tells.
+_BEGINS_WELL = rb"(?:(?=[!$-MO-mo-~])|(?!" + rb"|".join((_SUSPICIOUS, *_DROPPED)) + rb"))"
+_ENDS_WELL = rb"(?:(?<=[!-~])|" + b"".join(rb"(?<!" + dropped + rb")" for dropped in _DROPPED) + rb")"
 _ID = rb"[1-9]\d{0,8}"
-_DECIMALS = rb"(?:\.0{1,6})?"  # pandas and Excel write whole numbers like this
+_DECIMALS = rb"(?:\.00?)?"  # pandas and Excel write whole numbers like this
 
 
 @dataclass(frozen=True)
@@ -131,5 +132,4 @@ def _clean_field(dataset: Dataset, position: int | None, d: bytes) -> bytes:
         return _ID + _DECIMALS
     if kind is Kind.INSTANT:
         return rb"(?:19|20)\d\d-" + _DAY + rb"[T ]" + _TIME + _OFFSET
-    ends = _NOTHING_DROPPED_BEHIND
-    return _SUSPICIOUS % d + _NOTHING_DROPPED_AHEAD + plain + rb"{1,%d}+" % MAX_TEXT + ends
+    return _BEGINS_WELL % d + plain + rb"{1,%d}+" % MAX_TEXT + _ENDS_WELL

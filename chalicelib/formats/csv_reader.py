@@ -67,7 +67,7 @@ class Clean:
         """The run in COPY's text format, with the delimiter and the columns of the file."""
         data = self.data.replace(b'"', b"") if b'"' in self.data else self.data
         data = data.replace(b"\r", b"") if b"\r" in data else data
-        return self.decimals[0].sub(self.decimals[1], data) if b".0" in data else data
+        return self.decimals[0].sub(self.decimals[1], data) if b"." in data and b".0" in data else data
 
 
 @dataclass(frozen=True, slots=True)

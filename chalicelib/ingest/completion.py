@@ -24,7 +24,7 @@ that nothing is reported twice.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chalicelib.cloud.database import Session, lock_timeout
@@ -50,7 +50,7 @@ class Outcome:
     """How a load ended: its status, what became of its rows, and why its file was refused."""
 
     status: str
-    counts: Counts = Counts()
+    counts: Counts = field(default_factory=Counts)
     error: str | None = None
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.ingest.file_types import FileType
+
 from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields, check_stored
 from chalicelib.formats.avro import schema
 from chalicelib.formats.csv_reader import Reader, Token
 from chalicelib.formats.pg_copy import BINARY, TEXT, CopyFormat
-from chalicelib.ingest.file_types import FileType
 from chalicelib.ingest.rejects import Reject
 from chalicelib.ingest.stager import Stager
 from chalicelib.ingest.staging_table import StagingTable

@@ -113,7 +113,7 @@ def check() -> Operation:
             examples,
             required=False,  # an empty file is one
             media_type=check_routes.CSV,
-            binary=tuple(check_routes.GZIP),
+            binary=tuple(check_routes.BINARY),
         ),
         responses={200: ("what a load would report", ref("Check"))},
         refusals=(400, 413, 415, 422),
