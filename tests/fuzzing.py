@@ -32,7 +32,7 @@ UNTOLD_QUERIES = (
 CHECK = "/uploads/check"  # its bodies are no JSON: any text is a CSV file, and what is gzip no schema tells
 
 # In Python, and only there, the end of a pattern also stands before a last line break.
-LINE_BREAK = "filename must not hold control characters or halves of surrogate pairs"
+LINE_BREAK = "filename must not contain control characters or halves of surrogate pairs"
 
 SEED = 20210727
 Request = Case[Any]

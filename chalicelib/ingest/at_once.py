@@ -1,4 +1,4 @@
-"""Staging by one invocation, into a temporary table."""
+"""Staging of an object by one invocation, into a temporary table."""
 
 from chalicelib.ingest import staging_table
 from chalicelib.ingest.attempt import Attempt, ObjectBody
@@ -10,13 +10,13 @@ from chalicelib.loads import claims
 
 
 class AtOnce:
-    """Stages an object whose body is open already."""
+    """Stages an object whose body is already open."""
 
     def __init__(self, attempt: Attempt, body: ObjectBody) -> None:
         self._attempt, self._body = attempt, body
 
     def run(self, rejects: RejectFile) -> Staged:
-        """As `Staging.run`; there is no handover."""
+        """Stage the object, as `Staging.run` describes. There is no handover."""
         attempt, body = self._attempt, self._body
         session, dataset, file_type = attempt.session, attempt.dataset, attempt.file_type
         staging_table.create(session, dataset)

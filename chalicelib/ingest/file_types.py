@@ -1,4 +1,4 @@
-"""What an object holds, by its name: rows of a dataset in a format, and how to read them."""
+"""The type of an object: its dataset and its format, both taken from its name, and the readers for the format."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ SUFFIXES = (".csv", ".csv.gz", ".avro")
 
 
 class Tokens(Protocol):
-    """The records of an object, read once. `offset` is where the last one ended, for a Checkpoint."""
+    """The records of an object, which can be read once. `offset` is the byte at which the last record ended, for a
+    Checkpoint."""
 
     @property
     def offset(self) -> int: ...
@@ -25,7 +26,8 @@ class Tokens(Protocol):
 
 
 class RecordSeeker(Protocol):
-    """The second reading of an object, for the records on some of its lines, which are asked for in ascending order."""
+    """The second reading of an object. It returns the records on some lines; the caller asks for these in ascending
+    order."""
 
     def record(self, line: int) -> Record: ...
 
@@ -34,7 +36,8 @@ class RecordSeeker(Protocol):
 class FileType:
     """A dataset, and the suffix that names a format.
 
-    `is_own_backup` does not follow from the name: the object was copied from a restore point of ours, for a restore.
+    `is_own_backup` does not follow from the name. It is true if Hireflow copied the object from one of its restore
+    points, for a restore.
     """
 
     dataset: Dataset
@@ -43,7 +46,7 @@ class FileType:
 
     @classmethod
     def of(cls, key: str) -> "FileType | None":
-        """The type of an object by its base name; None if Hireflow does not load it."""
+        """Return the type of an object, by its base name. None if Hireflow does not load such an object."""
         name = key.rsplit("/", 1)[-1]
         dataset = by_file_name(name)
         suffix = next((s for s in SUFFIXES if name.endswith(s)), None)
@@ -51,23 +54,23 @@ class FileType:
 
     @property
     def kind(self) -> str:
-        """What a load of it is in the history."""
+        """The kind that the history has for a load of such an object."""
         return "restore" if self.suffix == ".avro" else "csv"
 
     @property
     def copy_format(self) -> CopyFormat:
-        """The format in which its valid rows go to COPY."""
+        """The format in which COPY receives the valid rows."""
         return BINARY if self.suffix == ".avro" else TEXT
 
     @property
     def has_ranges(self) -> bool:
-        """Whether it can be read from the middle: packed files are unpacked from their beginning."""
+        """Whether reading can start in the middle of the object. Compressed files must be read from their beginning."""
         return self.suffix == ".csv"
 
     def tokens(self, stream: Readable, start: Checkpoint = BEGINNING) -> Tokens:
-        """The records of the object from `start` on. `stream` begins there if the object has ranges.
+        """Return the records of the object from `start` on. `stream` begins there if the object has ranges.
 
-        Raises LoadError, now or later, if the object is not what its name says.
+        Raises LoadError, here or while the records are read, if the object does not have the format that its name says.
         """
         if self.suffix == ".avro":
             return AvroRows(self.dataset, stream, start.lines, is_trusted=self.is_own_backup)
@@ -77,7 +80,7 @@ class FileType:
         return Reader(self.dataset, stream, start=start)
 
     def seeker(self, stream: Readable) -> RecordSeeker:
-        """The second reading of the object, whose `stream` begins anew."""
+        """Return the second reading of the object. `stream` is at its beginning."""
         if self.suffix == ".avro":
             return AvroSeeker(AvroRows(self.dataset, stream, is_trusted=self.is_own_backup))
         return Seeker(Unzipped(stream) if self.suffix == ".csv.gz" else stream)
@@ -86,6 +89,6 @@ class FileType:
 def unrecognised(key: str) -> LoadError:
     names = ", ".join(DATASETS)
     return LoadError(
-        f"{key.rsplit('/', 1)[-1]!r} is not a file Hireflow loads: its name must start with one of {names}"
+        f"{key.rsplit('/', 1)[-1]!r} is not a file that Hireflow loads: its name must start with one of {names}"
         f" and end in one of {', '.join(SUFFIXES)}"
     )

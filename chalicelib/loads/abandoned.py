@@ -38,13 +38,21 @@ def give_up(
     for load_id, attempts, dataset, started_at in rows:
         if try_lock(session, load_id):
             try:
-                error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
-                if fail(session, load_id, error, given_up=True):
+                if fail(session, load_id, _error(attempts), given_up=True):
                     failed += 1
                     clean_up(Failed(load_id, dataset, started_at))
             finally:
                 release(session, load_id)
     return failed
+
+
+def _error(attempts: int) -> str:
+    """The error of a load that is given up after this number of attempts."""
+    if attempts >= MAX_ATTEMPTS:
+        return GAVE_UP
+    if attempts == 0:
+        return "gave up: no worker claimed the load in time"
+    return f"gave up: no other attempt followed attempt {attempts} of {MAX_ATTEMPTS}"
 
 
 def reported(session: Session, files: Mapping[str, int]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Whether the service is ready, how full and how old its parts are, and the metrics made of that.
+"""Whether the service is ready, how large its queues are, how old its last backup is, and the metrics.
 
-It imports `core`, `cloud`, `loads` and `backups`. Start with `readiness`.
+The package imports `core`, `cloud`, `loads` and `backups`. Start with `readiness`.
 """

@@ -99,7 +99,7 @@ def test_keys_of_any_characters(cloud: Cloud, key: str) -> None:
 def test_any_other_object_is_a_failed_load_and_stays(cloud: Cloud, key: str) -> None:
     load = cloud.upload(key, "1,Sales\n")
     assert (load["status"], load["dataset"] in (None, "departments")) == ("failed", True)
-    assert "is not a file Hireflow loads" in load["error"]
+    assert "is not a file that Hireflow loads" in load["error"]
     assert cloud.s3.get_object(Bucket=cloud.env["LANDING_BUCKET"], Key=key)["Body"].read() == b"1,Sales\n"
 
 

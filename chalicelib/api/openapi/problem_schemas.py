@@ -29,7 +29,7 @@ DETAILS = {  # examples of what is said
     401: "this needs a token: Authorization: Bearer …",
     403: "this needs the role writer, the token has the role reader",
     404: "there is no load 7",
-    409: "the file of load 7 has arrived: it is running, and goes on",
+    409: "the file of load 7 has arrived: the load is running, and goes on",
     413: f"a batch holds at most {MAX_ROWS} rows, this one has {MAX_ROWS + 1}; nothing was stored",
     415: "the body must be application/json, not text/plain",
     422: f"limit must be a whole number from 1 to {MAX_PAGE}",

@@ -276,13 +276,13 @@ def test_programs_that_do_not_wait_are_told_the_ids(api: FakeApi, run: Run) -> N
 
 
 def test_programs_are_told_of_files_that_did_not_arrive(api: FakeApi, run: Run) -> None:
-    api.problem("POST", "/uploads", 422, "Unprocessable Entity", "this is no file that could be sent")
+    api.problem("POST", "/uploads", 422, "Unprocessable Entity", "this file cannot be uploaded")
     expect_upload(api, 7, load(7, rejected=0))
     done = run("upload", write("jobs.csv"), write("jobs_2.csv"), "--json")
     assert done.exit_code == 1
     unsent, sent = map(json.loads, done.stdout.splitlines())
     assert (sent["file"], sent["id"], sent["status"]) == ("jobs_2.csv", 7, "succeeded")
-    told = "422 Unprocessable Entity: this is no file that could be sent"
+    told = "422 Unprocessable Entity: this file cannot be uploaded"
     assert unsent == {"file": "jobs.csv", "id": None, "status": "not_sent", "error": told}
     assert done.stderr == f"error: jobs.csv: {told}\n"
 
@@ -779,9 +779,10 @@ def test_an_interruption_cancels_the_load_that_is_queued(api: FakeApi, tmp_path:
 def test_an_interruption_cancels_no_load_whose_file_has_arrived(api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("1,Clerk\n")
     expect_upload(api, 19, load(19, "running"))
-    api.problem("DELETE", "/uploads/19", 409, "Conflict", "the file of load 19 has arrived: it is running, and goes on")
+    detail = "the file of load 19 has arrived: the load is running, and goes on"
+    api.problem("DELETE", "/uploads/19", 409, "Conflict", detail)
     found = interrupted(api, "/loads/19", "upload", str(tmp_path / "jobs.csv"), "--json")
-    told = "load 19 is not cancelled: the file of load 19 has arrived: it is running, and goes on\n"
+    told = f"load 19 is not cancelled: {detail}\n"
     assert found == (130, "", told)
 
 
@@ -806,7 +807,7 @@ def test_a_file_of_which_only_the_answer_was_lost_is_followed(api: FakeApi, run:
     expect_upload(api, 7, load(7, rejected=0))
     api.forget("POST", "/landing7")
     api.on("POST", "/landing7", b"<Error/>", 500)
-    api.problem("DELETE", "/uploads/7", 409, "Conflict", "the file of load 7 has arrived: it goes on")
+    api.problem("DELETE", "/uploads/7", 409, "Conflict", "the file of load 7 has arrived: the load goes on")
     done = run("upload", write("jobs.csv"))
     assert (done.exit_code, done.stderr) == (0, "")
     assert "jobs.csv: load 7 succeeded" in done.stdout

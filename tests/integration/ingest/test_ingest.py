@@ -34,7 +34,7 @@ def test_a_file_is_loaded_by_its_base_name(landing: Landing, key: str) -> None:
 def test_any_other_object_is_a_failed_load(landing: Landing, key: str) -> None:
     load = landing.upload(key, DEPARTMENTS)
     assert load["status"] == "failed"
-    assert "is not a file Hireflow loads" in load["error"]
+    assert "is not a file that Hireflow loads" in load["error"]
     assert landing.scalar("SELECT count(*) FROM departments") == 0
 
 

@@ -155,7 +155,7 @@ def test_files_and_restores_that_wait_are_not_uploads(landing: Landing) -> None:
     landing.rows("INSERT INTO loads (dataset, source, kind, status) VALUES ('jobs', 's3://x/y', 'restore', 'queued')")
     landing.rows("UPDATE loads SET queued_at = now() - interval '3 hours'")
     assert swept(landing) == 1
-    assert landing.load()["error"] == "gave up: no attempt followed the first 0"
+    assert landing.load()["error"] == "gave up: no worker claimed the load in time"
 
 
 # --- when it fails
@@ -277,8 +277,8 @@ def test_an_upload_whose_file_has_landed_is_not_cancelled_though_its_event_is_on
 ) -> None:
     ordered = order(api)
     event = landing.put(ordered["key"], "1,Sales\n")
-    told = problem(cancel(api, ordered["load_id"]), 409)["detail"]
-    assert told == f"the file of load {ordered['load_id']} has arrived: it goes on"
+    detail = problem(cancel(api, ordered["load_id"]), 409)["detail"]
+    assert detail == f"the file of load {ordered['load_id']} has arrived: the load goes on"
     landing.deliver(event)
     assert (landing.load(ordered["load_id"])["status"], landing.loads()) == ("succeeded", 1)
 
@@ -286,11 +286,11 @@ def test_an_upload_whose_file_has_landed_is_not_cancelled_though_its_event_is_on
 def test_a_load_that_has_ended_is_not_cancelled(api: Api, landing: Landing) -> None:
     ordered = order(api)
     landing.upload(ordered["key"], "1,Sales\n")
-    assert problem(cancel(api, ordered["load_id"]), 409)["detail"].endswith("has ended: it succeeded")
+    assert problem(cancel(api, ordered["load_id"]), 409)["detail"].endswith("has ended: its status is succeeded")
     given_up = order(api)
     age(landing, given_up["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     swept(landing)
-    assert problem(cancel(api, given_up["load_id"]), 409)["detail"].endswith("has ended: it failed")
+    assert problem(cancel(api, given_up["load_id"]), 409)["detail"].endswith("has ended: its status is failed")
     assert landing.load(given_up["load_id"])["error"] == NEVER_CAME
 
 
@@ -299,8 +299,8 @@ def test_a_running_load_is_not_cancelled(api: Api, landing: Landing) -> None:
     [event] = created_objects(landing.put(ordered["key"], "1,Sales\n"))
     with landing.database.session() as session:
         assert claim(session, event, DATASETS["departments"], "csv")
-        told = problem(cancel(api, ordered["load_id"]), 409)["detail"]
-    assert told == f"the file of load {ordered['load_id']} has arrived: it is running, and goes on"
+        detail = problem(cancel(api, ordered["load_id"]), 409)["detail"]
+    assert detail == f"the file of load {ordered['load_id']} has arrived: the load is running, and goes on"
 
 
 def test_only_uploads_are_cancelled(api: Api, landing: Landing) -> None:
