@@ -1,7 +1,7 @@
-"""Deletes and key updates of parents against bulk merges of their children, interleaved at random.
+"""Parents are deleted or get other ids while loads merge their children, interleaved at random.
 
-A load writes its rows without row triggers where it may: the locks it takes on the parents are then all
-that keeps a concurrent DELETE from leaving orphans behind.
+A load writes its rows without row triggers if its role allows that. Then only the load's locks on the parents prevent a
+concurrent DELETE from leaving rows without parents.
 """
 
 import os
@@ -38,7 +38,7 @@ def may_skip_triggers(request: pytest.FixtureRequest, postgres: Postgres) -> Ite
 
 
 class Meddler(threading.Thread):
-    """Deletes parents, gives them other ids, and puts them back, until it is told to stop."""
+    """Deletes parents, changes their ids, and inserts them again, until the event `stop` is set."""
 
     def __init__(self, url: str, parent: str, stop: threading.Event) -> None:
         super().__init__()
@@ -71,17 +71,17 @@ class Meddler(threading.Thread):
             with session.transaction():
                 session.run("SET LOCAL lock_timeout = '2s'")
                 touched = session.affected(statement)
-                time.sleep(hold)  # the transaction stays open for a moment: what others see of it is not yet true
+                time.sleep(hold)  # keeps the transaction open for a moment, so that others meet its locks
             self.done[what] += touched
         except (Conflict, LockTimeout):
-            self.done["waited in vain"] += 1
+            self.done["conflict or lock timeout"] += 1
         except DatabaseError as error:
-            if sqlstate(error) not in ("23503", "23505"):  # it has children; the id is taken
+            if sqlstate(error) not in ("23503", "23505"):  # the parent has children, or the id is already in use
                 raise
             self.done["refused"] += 1
 
 
-def test_no_interleaving_leaves_an_orphan(
+def test_no_interleaving_leaves_a_row_without_its_parent(
     landing: Landing, database_url: str, may_skip_triggers: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stop, random = threading.Event(), Random(f"{SEED}/loads")
@@ -102,7 +102,7 @@ def test_no_interleaving_leaves_an_orphan(
             accepted += ended["inserted"] + ended["updated"]
             assert ended["status"] == "succeeded"
             assert landing.scalar(ORPHANS) == 0
-            if load % 3 == 2:  # parents without children can go again
+            if load % 3 == 2:  # so that parents without children can be deleted again
                 landing.scalar("DELETE FROM hired_employees RETURNING 1")
     finally:
         stop.set()
