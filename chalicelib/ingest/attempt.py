@@ -18,7 +18,7 @@ from chalicelib.loads.object_versions import ObjectCreated
 
 
 class ObjectBody:
-    """An opened object: read `stream` to its end, then `verify`. `etag` and `size` (in bytes) are S3's."""
+    """An opened object: read `stream` to its end, then `verify`. `etag` and `size` (in bytes) come from S3."""
 
     def __init__(self, body: ObjectStream, sha256: str | None) -> None:
         self.size, self.etag = body.size, body.etag

@@ -46,8 +46,8 @@ class DurableTables:
         self._rejects = f"staged.rejects_{load_id}"
 
     def prepare(self, etag: str) -> Progress:
-        """Return the progress of earlier invocations with the object that has this ETag, or start from the
-        beginning."""
+        """Create the tables if necessary. Return the progress of earlier invocations with this object. The progress is
+        zero if the object had another ETag."""
         with self._session.transaction():
             return self._earlier(etag) or self._new(etag)
 
@@ -96,7 +96,7 @@ class DurableTables:
         self._session.run(f"UPDATE staged_loads SET complete = true WHERE load_id = {self._load_id}")
 
     def analyze(self) -> None:
-        """Tell the planner the size of the table."""
+        """Give the planner statistics of the table of rows."""
         self._session.run(f"SELECT staged.settle({self._load_id})")
 
     def reject_lines(self) -> Iterator[bytes]:

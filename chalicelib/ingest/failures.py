@@ -46,8 +46,8 @@ class FailurePolicy:
         except Exception as error:
             _log.warning("attempt %s of the load failed", self.claim.attempt, exc_info=True)
             reason = error.detail if isinstance(error, HireflowError) else "an internal error"
-            # If the database is unavailable, this is skipped: the next attempt can see from the claim that this one
-            # was.
+            # If the database is unavailable, this fails, and the failure is ignored. The next attempt still sees the
+            # claim of this attempt.
             with suppress(HireflowError), deadline.within(ENDING):
                 self._give_up_or_hand_back(reason)
             raise

@@ -54,7 +54,7 @@ class FileType:
 
     @property
     def kind(self) -> str:
-        """The kind that the history has for a load of such an object."""
+        """The kind that a load of such an object has in the history."""
         return "restore" if self.suffix == ".avro" else "csv"
 
     @property

@@ -16,7 +16,7 @@ from chalicelib.ingest.durable_tables import Progress
 from chalicelib.ingest.stager import LINES_PER_COPY
 from chalicelib.loads import claims
 
-MARGIN = 45.0  # an invocation hands over so many seconds before its time ends
+MARGIN = 45.0  # seconds; an invocation hands over this long before its time ends
 _log = logging.getLogger("hireflow.ingest")
 
 

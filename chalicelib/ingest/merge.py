@@ -126,7 +126,7 @@ def preview(session: Session, dataset: Dataset, relation: str) -> Merged:
 
 
 def _plan_for_many(session: Session) -> None:
-    """Set the planner up for statements with many rows."""
+    """Configure the planner for statements with many rows."""
     # JIT compilation would take longer than these few statements. The default random_page_cost is meant for hard disks:
     # with it, the planner would scan a whole table for a few thousand rows, which are looked up in the order of their
     # ids.

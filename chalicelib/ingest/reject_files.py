@@ -28,7 +28,7 @@ _CHUNK = 64 * 1024
 
 @dataclass(frozen=True)
 class ReportedLoad:
-    """The load whose rejects a file has. `source` is the URL of the object, or the name of the request in the
+    """The load of a reject file. `source` is the URL of the object, or the name of the request in the
     history."""
 
     dataset: Dataset

@@ -128,7 +128,7 @@ staged_loads = Table(  # the progress of unfinished loads of large objects; thei
     Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # of the uncompressed file, read so far
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
     Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("seconds", Double, nullable=False, server_default=text("0")),  # of work
+    Column("seconds", Double, nullable=False, server_default=text("0")),  # of all invocations
     Column("complete", Boolean, nullable=False, server_default=text("false")),
 )
 

@@ -1,4 +1,4 @@
-"""Whether the service is ready, how large its queues are, how old its last backup is, and the metrics.
+"""Readiness checks, gauges (the age of the last backup, dead letters, waiting rows), and metrics.
 
 The package imports `core`, `cloud`, `loads` and `backups`. Start with `readiness`.
 """

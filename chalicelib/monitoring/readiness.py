@@ -51,8 +51,8 @@ def newest_backup(storage: Storage) -> "Manifest | None":
 
 
 def last_backup(storage: Storage) -> LastBackup | None:
-    """Return the name of `newest_backup` and its age in seconds. Raises StorageUnavailable if S3 does not say whether
-    there is a backup."""
+    """Return the name of `newest_backup` and its age in seconds. None if there is no backup. Raises StorageUnavailable
+    if this cannot be found out."""
     newest = newest_backup(storage)
     if newest is None:
         return None

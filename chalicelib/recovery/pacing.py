@@ -11,7 +11,7 @@ from chalicelib.cloud.database import Session
 from chalicelib.loads.outcomes import IS_UNFINISHED
 from chalicelib.recovery.offers import Event, Offer
 
-AT_ONCE = 10  # loads that may be under way at the same time
+AT_ONCE = 10  # loads that may run at the same time
 _PATIENCE = 20.0  # seconds to wait for one load; a load may take longer, or its event may never reach the function
 _INTERVAL = 0.1  # seconds between two queries of the loads
 

@@ -1,4 +1,4 @@
-"""A small checkout for tests of the installation. Its sets have only packages that this module builds as wheels.
+"""A small checkout for tests of the installation. Its sets of packages have only wheels that this module builds.
 
 The installer and its messages are real. Because only the packages are made here, no test needs a network, except to
 fetch uv.
@@ -31,7 +31,7 @@ class Checkout:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, *names: str, **more: str) -> subprocess.Popen[str]:
-        """Start to install sets, in a separate process group."""
+        """Start to install these sets of packages, in a separate process group."""
         return subprocess.Popen(
             ["sh", self.folder / "infra" / "install.sh", *names],
             env={**self.environment, "PYTHON": str(self.python), **more},
@@ -43,7 +43,7 @@ class Checkout:
         )
 
     def install(self, *names: str, **more: str) -> tuple[int, str, str]:
-        """Install sets. Returns exit status, stdout and stderr."""
+        """Install these sets of packages. Returns exit status, stdout and stderr."""
         process = self.start(*names, **more)
         try:
             out, err = process.communicate(timeout=120)

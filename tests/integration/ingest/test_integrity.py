@@ -160,7 +160,7 @@ def test_the_connection_is_usable_after_a_copy_that_fails(database: Database) ->
         assert session.scalar("SELECT count(*) FROM departments") == 0
 
 
-def while_before_its_commit(landing: Landing, event: dict[str, object], act: Callable[[], None]) -> None:
+def act_before_the_commit(landing: Landing, event: dict[str, object], act: Callable[[], None]) -> None:
     """Deliver an event. Call `act` when its load has stored its rejects and is about to commit."""
     reached, go_on = threading.Event(), threading.Event()
 
@@ -189,7 +189,7 @@ def test_orphans_are_healed_if_their_parents_come_just_before_the_orphans_commit
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     with closing(Database(database_url, tls="disable")) as other:
         others = Landing(other, landing.s3)
-        while_before_its_commit(landing, event, lambda: others.deliver(landing.put("departments.csv", "1,Sales\n")))
+        act_before_the_commit(landing, event, lambda: others.deliver(landing.put("departments.csv", "1,Sales\n")))
     assert landing.rows("SELECT id, name FROM hired_employees") == [(1, "Ann")]
     assert landing.rows("SELECT rejected, resolved FROM loads WHERE dataset = 'hired_employees'") == [(1, 1)]
     assert landing.scalar("SELECT count(*) FROM orphans") == 0
@@ -209,6 +209,6 @@ def test_loads_of_parents_do_not_wait_for_a_load_of_their_children(landing: Land
             assert session.run(newest) == [["succeeded"], ["succeeded"]]
 
     with closing(Database(database_url, tls="disable")) as other:
-        while_before_its_commit(landing, event, lambda: change_the_parents(Landing(other, landing.s3)))
+        act_before_the_commit(landing, event, lambda: change_the_parents(Landing(other, landing.s3)))
     assert landing.rows("SELECT department FROM departments ORDER BY id") == [("Marketing",), ("Ops",)]
     assert landing.scalar("SELECT status FROM loads WHERE dataset = 'hired_employees'") == "succeeded"

@@ -37,7 +37,7 @@ def may_skip_triggers(request: pytest.FixtureRequest, postgres: Postgres) -> Ite
         admin.run(f"GRANT SET ON PARAMETER session_replication_role TO {postgres.role.user}")
 
 
-class Meddler(threading.Thread):
+class ParentWriter(threading.Thread):
     """Deletes parents, changes their ids, and inserts them again, until the event `stop` is set."""
 
     def __init__(self, url: str, parent: str, stop: threading.Event) -> None:
@@ -52,13 +52,13 @@ class Meddler(threading.Thread):
         try:
             while not self._over.is_set():
                 with database.session() as session:
-                    self._meddle(session)
+                    self._write(session)
         except BaseException as failure:
             self.failures.append(failure)
         finally:
             database.close()
 
-    def _meddle(self, session: Session) -> None:
+    def _write(self, session: Session) -> None:
         one, other = (self._random.randint(1, PARENTS) for _ in range(2))
         what = self._random.choice(("delete", "rekey", "insert", "insert"))
         hold = self._random.uniform(0, 0.01)
@@ -85,11 +85,11 @@ def test_no_interleaving_leaves_a_row_without_its_parent(
     landing: Landing, database_url: str, may_skip_triggers: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stop, random = threading.Event(), Random(f"{SEED}/loads")
-    meddlers = [Meddler(database_url, parent, stop) for _ in range(2) for parent in ("departments", "jobs")]
+    writers = [ParentWriter(database_url, parent, stop) for _ in range(2) for parent in ("departments", "jobs")]
     for name in ("departments", "jobs"):
         landing.upload(f"{name}.csv", "".join(f"{i},there\n" for i in range(1, PARENTS + 1)))
-    for meddler in meddlers:
-        meddler.start()
+    for writer in writers:
+        writer.start()
     accepted = 0
     try:
         for load in range(LOADS):
@@ -106,12 +106,12 @@ def test_no_interleaving_leaves_a_row_without_its_parent(
                 landing.scalar("DELETE FROM hired_employees RETURNING 1")
     finally:
         stop.set()
-        for meddler in meddlers:
-            meddler.join()
-    done = sum((meddler.done for meddler in meddlers), Counter[str]())
+        for writer in writers:
+            writer.join()
+    done = sum((writer.done for writer in writers), Counter[str]())
     with capsys.disabled():
-        print(f"\nseed {SEED}: {LOADS} loads, {accepted} rows accepted, meddling: {dict(done)}")
-    assert [meddler.failures for meddler in meddlers] == [[]] * len(meddlers)
+        print(f"\nseed {SEED}: {LOADS} loads, {accepted} rows accepted, changes of parents: {dict(done)}")
+    assert [writer.failures for writer in writers] == [[]] * len(writers)
     assert accepted > 0
     assert done["delete"] + done["rekey"] >= 100
     assert landing.scalar(ORPHANS) == 0

@@ -1,4 +1,4 @@
-"""The migrations make the schema that the metadata declare, and can run concurrently and repeatedly. Every change of a
+"""The migrations make the schema that the metadata declares, and can run concurrently and repeatedly. Every change of a
 row increases the version of its dataset."""
 
 import re

@@ -51,7 +51,7 @@ def function(landing: Landing) -> Function:
 
 
 def sweep(function: Function, **how: Any) -> int:
-    """Run a sweep. Unless `how` says otherwise, it ignores no version because of its age."""
+    """Run a sweep. Unless `how` says otherwise, it offers versions of any age."""
     landing = function.landing
     how = {"patience": IMPATIENT, "budget": ALL_AT_ONCE, **how}
     return landing_sweep.sweep(landing.database, landing.s3.storage.landing, function, **how)
@@ -372,8 +372,8 @@ def test_a_sweep_raises_if_the_database_is_unavailable(landing: Landing, functio
 # --- loads without a worker
 
 
-def died(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
-    """A load that has lost its worker and its event. Returns the event."""
+def load_without_a_worker(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
+    """Make a load that has no worker and no further event. Returns its only event."""
     event = landing.put("departments.csv", "1,Sales\n")
     landing.give_up(event)
     run(landing, f"UPDATE loads SET status = '{status}', attempts = {attempts}, error = NULL, finished_at = NULL")
@@ -382,7 +382,7 @@ def died(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
 
 @pytest.mark.parametrize("status", ["queued", "running"])
 def test_a_load_without_a_worker_is_offered_again(landing: Landing, function: Function, status: str) -> None:
-    event = died(landing, status=status)
+    event = load_without_a_worker(landing, status=status)
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "a retry may still come"
     run(landing, "UPDATE idle_loads SET since = since - interval '4 minutes'")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
@@ -397,7 +397,7 @@ def test_a_load_without_a_worker_is_offered_again(landing: Landing, function: Fu
 
 
 def test_a_load_with_a_worker_is_not_offered(landing: Landing, function: Function, other: Database) -> None:
-    died(landing)
+    load_without_a_worker(landing)
     with other.session() as session:
         session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
         assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
@@ -407,14 +407,14 @@ def test_a_load_with_a_worker_is_not_offered(landing: Landing, function: Functio
 
 
 def test_another_attempt_restarts_the_wait_of_a_load_without_a_worker(landing: Landing, function: Function) -> None:
-    died(landing)
+    load_without_a_worker(landing)
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
     run(landing, "UPDATE idle_loads SET since = since - interval '1 hour'; UPDATE loads SET attempts = attempts + 1")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
 
 
 def test_a_file_that_kills_every_worker_ends_as_a_failed_load(landing: Landing, function: Function) -> None:
-    died(landing, attempts=3)
+    load_without_a_worker(landing, attempts=3)
     assert sweep(function) == 0
     assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 1
     with pytest.raises(LoadGivenUp):  # a later delivery of the event becomes a dead letter
@@ -426,7 +426,7 @@ def test_a_file_that_kills_every_worker_ends_as_a_failed_load(landing: Landing, 
 
 @pytest.mark.parametrize("attempts", [1, 3])
 def test_a_load_has_all_its_attempts_again_after_a_restart(landing: Landing, function: Function, attempts: int) -> None:
-    died(landing, attempts=attempts)
+    load_without_a_worker(landing, attempts=attempts)
     assert sweep(function, restarted=True) == 1
     assert (landing.load()["status"], landing.load()["attempts"]) == ("queued", 0)
     function.work()
@@ -454,7 +454,7 @@ def test_the_sweep_after_a_restart_does_not_reopen_a_load_that_a_worker_has_clai
     landing: Landing, function: Function, other: Database
 ) -> None:
     """If the sweep reopened the load, the worker would lose its claim."""
-    event = died(landing)
+    event = load_without_a_worker(landing)
     with other.session() as session:
         claim = claims.claim(session, next(iter(created_objects(event))), DATASETS["departments"], "csv")
         assert claim is not None
@@ -466,7 +466,7 @@ def test_the_sweep_after_a_restart_does_not_reopen_a_load_that_a_worker_has_clai
 
 
 def test_a_sweep_detects_an_outage_by_itself(landing: Landing, function: Function) -> None:
-    died(landing, attempts=3)
+    load_without_a_worker(landing, attempts=3)
     landing.put("departments_2.csv", "2,Ops\n")
     run(landing, "UPDATE landing_sweep SET swept_at = now() - interval '11 minutes', key_marker = 'x'")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 2

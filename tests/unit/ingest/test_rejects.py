@@ -59,7 +59,7 @@ def written(*rejects: Reject) -> list[dict[str, Any]]:
     return [json.loads(line) for line in bucket.objects[key].decode().splitlines()]
 
 
-def test_the_key_names_the_time_in_utc_and_the_load() -> None:
+def test_the_key_of_a_reject_file_has_the_time_in_utc_and_the_load_id() -> None:
     at = datetime(2021, 7, 27, 18, 2, 8, 123456, tzinfo=timezone(timedelta(hours=2)))
     file = RejectFile(cast(Bucket, Memory()), ReportedLoad(JOBS, 7, "s3://b/k", at))
     assert file.key == "jobs/20210727T160208.123456Z-7.ndjson"

@@ -43,7 +43,7 @@ def test_the_record_of_a_failed_event_is_parsed() -> None:
         "[]",
         '"text"',
         "{}",
-        json.dumps(event()),  # an event, but not in the record of a failure
+        json.dumps(event()),  # an event without the record of a failure
         message(None),
         message({"Records": []}),
         message({"Service": "Amazon S3", "Event": "s3:TestEvent"}),
