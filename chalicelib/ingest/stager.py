@@ -17,7 +17,7 @@ from chalicelib.ingest.staging_table import StagingTable
 LINES_PER_COPY = 250_000  # after each COPY, the load reports its progress in the history
 BLOCK = 256 * 1024  # bytes of one COPY message
 PENDING_REJECTS = 4 * 1024 * 1024  # bytes of rejects that are kept in memory while a COPY runs
-MOST_EMPTY = MAX_RECORD + 1  # most rows of NULLs that are sent in one piece: no valid record has more lines
+MOST_EMPTY = MAX_RECORD + 1  # most rows of NULLs in one string; no valid record has more lines
 
 
 @dataclass(frozen=True)

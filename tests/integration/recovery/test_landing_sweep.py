@@ -421,6 +421,23 @@ def test_a_file_that_kills_every_worker_ends_as_a_failed_load(landing: Landing, 
         landing.deliver(landing.events[0])
 
 
+@pytest.mark.parametrize(
+    ("attempts", "error"),
+    [
+        (0, "gave up: no worker claimed the load in time"),
+        (2, "gave up: no other attempt followed attempt 2 of 3"),
+        (3, "gave up after 3 attempts"),
+    ],
+)
+def test_the_error_of_a_load_that_is_given_up_names_its_last_attempt(
+    landing: Landing, attempts: int, error: str
+) -> None:
+    load_without_a_worker(landing, attempts=attempts)
+    run(landing, "UPDATE loads SET queued_at = now() - interval '7 hours'")
+    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 1
+    assert landing.load()["error"] == error
+
+
 # --- after a restart
 
 

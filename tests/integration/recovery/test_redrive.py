@@ -233,7 +233,7 @@ def test_a_redrive_reopens_a_restore_that_was_given_up_before_its_first_attempt(
 
 
 def test_every_later_delivery_of_a_load_that_was_given_up_becomes_a_dead_letter(landing: Landing) -> None:
-    """Two deliveries of one event share the attempts of the load, and both must fail for Lambda."""
+    """Two deliveries of one event share the attempts of the load. Lambda must see both deliveries fail."""
     event = given_up(landing)
     before = landing.load()
     with pytest.raises(LoadGivenUp):
