@@ -1,9 +1,9 @@
 """Orphans, or waiting rows: rows of files and restores that were rejected only because a parent did not exist.
 
-Orphans wait until the grace period ends. When their parents arrive, the orphans are loaded: this is called healing. An
-orphan is dropped if a later load has brought a row with the same id. No orphan is overlooked. A load of parents looks
-for orphans after its commit. A load that leaves orphans looks for their parents after its commit. The sweep looks
-again, because a worker may crash between the commit and the search.
+Orphans wait for their parents, at most for the grace period. When their parents arrive, the orphans are loaded: this is
+called healing. An orphan is dropped if a later load has brought a row with the same id. No orphan is overlooked. A load
+of parents looks for orphans after its commit. A load that leaves orphans looks for their parents after its commit. The
+sweep looks again, because a worker may crash between the commit and the search.
 
 Healing locks the dataset's table and then the parents. A load locks the parents and then the table. `completion`
 explains why this does not cause deadlocks.

@@ -262,9 +262,9 @@ def _remind(session: Session, source: str) -> None:
 
 
 def _remind_all(session: Session) -> None:
-    """Restart the wait of all announced loads, which went on during the outage. Their objects may be at the end of the
-    list, or in the part that is left to the next sweep. Until then, another invocation of the sweep function would fail
-    these loads, and a restore would stay failed."""
+    """Restart the wait of all announced loads, because the outage has used up some of it. The objects of these loads
+    may be at the end of the list, or in the part that is left to the next sweep. Until then, another invocation of the
+    sweep function would fail these loads, and a restore would stay failed."""
     session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
 
 
