@@ -85,7 +85,7 @@ class DurableTables:
             **{**vars(progress), "reasons": json.dumps(progress.reasons or {})},
         )
         if not changed:
-            raise ClaimLost(f"load {self._load_id} was taken over")
+            raise ClaimLost(f"another worker took over load {self._load_id}")
 
     def complete(self) -> None:
         """Note that the object has been read to its end, and found sound."""

@@ -47,7 +47,7 @@ def test_a_load_that_waits_too_long_says_so_and_is_tried_again(landing: Landing,
             deliver(landing, event, 1)
         load = landing.load()
         assert (load["status"], load["attempts"], load["received"]) == ("queued", 1, 0)
-        assert load["error"] == "attempt 1: the database did not come to an end in time"
+        assert load["error"] == "attempt 1: the database did not finish in time"
         assert landing.s3.keys("test-errored") == []
     deliver(landing, event, 30)
     load = landing.load()
@@ -63,7 +63,7 @@ def test_a_load_that_always_runs_out_of_time_fails_and_says_so(landing: Landing,
                 deliver(landing, event, 1)
     load = landing.load()
     assert load["status"] == "failed"
-    assert load["error"] == "gave up after 3 attempts: the database did not come to an end in time"
+    assert load["error"] == "gave up after 3 attempts: the database did not finish in time"
 
 
 def test_a_file_that_takes_too_long_to_read_stops_between_two_blocks(landing: Landing) -> None:

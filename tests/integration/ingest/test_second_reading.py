@@ -251,5 +251,5 @@ def test_the_wait_for_the_table_ends_with_the_time_there_is(landing: Landing, ot
         session.run("LOCK TABLE hired_employees IN SHARE ROW EXCLUSIVE MODE")
         with pytest.raises(OutOfTime):
             deliver_hindered(landing, event, lambda: time.sleep(0.06), 3.75)  # of which 0.75 are for ending in order
-    assert landing.load()["error"] == "attempt 1: the database did not come to an end in time"
+    assert landing.load()["error"] == "attempt 1: the database did not finish in time"
     assert landing.scalar("SELECT pg_backend_pid()") == pid
