@@ -112,7 +112,7 @@ def _lock(session: Session, load_id: int, wait: float = 0) -> None:
         return
     try:
         with session.transaction(f"BEGIN; {lock_timeout(wait)}"):
-            session.run("SELECT pg_advisory_lock(:id)", id=load_id)  # a lock of the session, which outlives the transaction
+            session.run("SELECT pg_advisory_lock(:id)", id=load_id)  # the session's lock, not the transaction's
     except LockTimeout as error:
         raise LoadBusy(f"another worker is working on load {load_id}") from error
 
