@@ -175,7 +175,7 @@ class Bucket:
         return any(marker["Key"] == key for marker in newest.get("DeleteMarkers", ()))
 
     def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
-        """Yield the objects whose key starts with `prefix` and comes after `after`, in byte order."""
+        """Yield the objects whose key starts with `prefix` and sorts after `after`, in byte order."""
         with s3_errors(f"s3://{self.name}"):
             pages = self._client().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix, StartAfter=after):

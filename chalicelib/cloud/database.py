@@ -61,9 +61,9 @@ class SupportsWrite(Protocol):
 class _Wire:
     """The socket under a connection.
 
-    The driver uses this object as the SSL context, so this object also gets the socket that TLS creates. With that
-    socket it replaces the timeout of connecting by the deadline of each statement. A statement may wait for locks or
-    merge for minutes, so the timeout of connecting must not end it.
+    The driver uses this object as the SSL context, so this object also gets the socket that TLS creates. `Session` sets
+    the timeout of that socket to the time that is left for each statement. A statement may wait for locks or merge for
+    minutes, so the timeout of connecting must not end the statement.
     """
 
     def __init__(self, host: str, port: int, patience: float, ca: str) -> None:
@@ -96,7 +96,8 @@ class Session:
         self.broken = False
 
     def alive(self, *settings: str) -> bool:
-        """Whether the server responds to a ping in time. The ping also sets the statement timeout and `settings`."""
+        """Whether the server responds to a ping in time. The ping sets the statement timeout and runs `settings`, which
+        are SQL statements."""
         limit, patience = _statement_timeout(), min(PING_TIMEOUT, deadline.left() or PING_TIMEOUT)
         with suppress(HireflowError, DatabaseError), deadline.within(patience):
             self.run("; ".join((f"SET statement_timeout = {limit}", *settings)))

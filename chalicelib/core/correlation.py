@@ -7,7 +7,7 @@ load all carry it. `api.http.requests` chooses the id.
 import re
 
 HEADER = "X-Correlation-Id"
-PATTERN = "[A-Za-z0-9._-]{1,64}"  # can stand unchanged in headers, object metadata, log lines and searches
+PATTERN = "[A-Za-z0-9._-]{1,64}"  # needs no escaping in headers, object metadata, log lines and searches
 _SANE = re.compile(PATTERN)
 
 

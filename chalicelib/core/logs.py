@@ -2,7 +2,7 @@
 
 The messages of other libraries' exceptions may quote values: Postgres quotes the row that breaks a constraint, and
 `int` quotes the text that it cannot parse. So above the level DEBUG, only the messages of Hireflow's own exceptions are
-logged. Of any other exception a line has the type, the SQLSTATE and the places in the code.
+logged. For any other exception, the line has its type, its SQLSTATE and its places in the code.
 """
 
 import logging

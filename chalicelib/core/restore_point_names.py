@@ -37,7 +37,7 @@ def is_name(text: str) -> bool:
 
 
 def is_ahead(name: str, now: datetime | None = None) -> bool:
-    """Whether the name lies in the future, by more than clocks may differ."""
+    """Whether the name lies further in the future than clocks may differ."""
     return instant(name) > (now or datetime.now(UTC)) + AHEAD
 
 

@@ -57,7 +57,7 @@ class Setting:
         except ValueError:
             raise ValueError(f"{what} is not {self.kind.allowed}") from None
         if self.kept and _UNFIT.search(given):
-            raise ValueError(f"{what} holds control characters, line separators, or bytes that are not UTF-8")
+            raise ValueError(f"{what} contains control characters, line separators, or bytes that are not UTF-8")
         return value
 
 
@@ -203,7 +203,7 @@ def conflicts(env: Mapping[str, str]) -> Iterator[str]:
 
 
 def read(env: Mapping[str, str], attribute: str) -> Any:
-    """Read one setting alone, also if required settings are not set. Raises ConfigurationError."""
+    """Read a single setting, even if others are missing or wrong. Raises ConfigurationError."""
     each = dict(declared())[attribute]
     try:
         return each.read(env.get(each.name, ""))

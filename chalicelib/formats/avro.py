@@ -64,7 +64,7 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
     # fastavro converts every value that has a logical type. With the plain schema it writes the same bytes faster.
     plain, sync = _plain(dataset, dataset.column_names), os.urandom(16)
     target.write(_head(schema(dataset), "deflate", sync))
-    sink: Any = _Sink(target, skip=len(_head(plain, "deflate", sync)))  # fastavro needs no more of a file
+    sink: Any = _Sink(target, skip=len(_head(plain, "deflate", sync)))  # a file, with the methods that fastavro calls
     writer(sink, plain, records, codec="deflate", sync_marker=sync)  # larger blocks would save 1 %, but are slower
 
 

@@ -36,9 +36,9 @@ _BARE = rb'[^",\n]*+'
 _FIELD = rb"(?:" + _QUOTED + rb"|" + _BARE + rb")"
 
 # A quoted field with its closing quote, before any text. Not every quote on a later line closes the field. If a quote
-# begins a field of that line, and another quote ends that field, then the first of them opens a new field. Spaces
-# before a quote are against the rules. But a program that writes them still means a quoted field, so line breaks inside
-# it do not end the record.
+# begins a field of that line, and another quote ends that field on the same line, then the first of them opens a new
+# field. Spaces before a quote are against the rules. But a program that writes them still means a quoted field, so line
+# breaks inside it do not end the record.
 _ON_ONE_LINE = rb'"(?:[^"\n]++|"")*+"'
 _OPENS = rb'(?:(?<=[,\n]")|(?<=[,\n] "))[^"\n]++(?:""[^"\n]*+)*+"(?:,|\r?\n)'
 _ENDED = rb"(?:" + _ON_ONE_LINE + rb"|" + _QUOTED + rb"(?:(?=,|\r?\n)|(?!" + _OPENS + rb")))"

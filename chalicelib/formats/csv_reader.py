@@ -7,15 +7,15 @@ Quotes determine where a record ends, whether the record is rejected or not:
 - A quote opens a quoted field only at the beginning of a field. It may follow spaces there, but then the
   record is rejected. The field runs to its closing quote, across line breaks and doubled quotes.
 - Any other quote is an ordinary character, and so is everything after a closing quote up to the next comma
-  or line break. Either one makes the record a reject.
+  or line break. In both cases the record is rejected.
 - A record ends at the first line break outside a quoted field, however long the record is.
-- A quote counts as never closed if nothing closes it within 1 MiB or before the end of the file, or if the
-  next quote begins a quoted field of a later line that ends on that line. Then the record ends with the
-  line of the open quote, so that it does not swallow the rows below.
+- A quote counts as never closed in three cases: no quote closes it within 1 MiB, no quote closes it before the
+  end of the file, or the next quote begins a quoted field that begins and ends on a later line. Then the record
+  ends with the line of the open quote, so that it does not swallow the rows below.
 
 The first record may be a header. A header with the dataset's columns in their order is skipped. Any other
-header is an error, because the rows below it would be stored in the wrong columns. The same goes for such a
-header further below.
+header is an error, because the rows below it would be stored in the wrong columns. A wrong header further below is an
+error for the same reason.
 """
 
 import re

@@ -41,7 +41,7 @@ def give_up(
     for load_id, attempts, dataset, started_at in rows:
         if try_lock(session, load_id):
             try:
-                error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
+                error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: attempt {attempts + 1} never began"
                 if fail(session, load_id, error, given_up=True):
                     failed += 1
                     clean_up(Failed(load_id, dataset, started_at))

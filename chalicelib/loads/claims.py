@@ -50,7 +50,7 @@ class Claim:
 
     @property
     def is_own_backup(self) -> bool:
-        """Whether the object is a backup that Hireflow wrote. Only a restore knows the checksum of its file."""
+        """Whether the object is a backup that Hireflow wrote. Only the load of a restore has a checksum."""
         return self.sha256 is not None
 
 
@@ -156,8 +156,8 @@ def skip(session: Session, claim: Claim, reason: str) -> None:
 
 
 def requeue(session: Session, claim: Claim, reason: str) -> None:
-    """Queue the load for its next attempt. Until that attempt ends, `error` says why it is necessary. Raises
-    ClaimLost."""
+    """Queue the load for its next attempt. `reason` is why this attempt failed: the load's `error` shows it until the
+    next attempt ends. Raises ClaimLost."""
     _update_mine(session, claim, "status = 'queued', received = 0, error = :reason", reason=reason[:2000])
 
 

@@ -172,8 +172,8 @@ _AVRO_TOKENS = (
 
 
 def avro_files() -> list[tuple[Dataset, bytes]]:
-    """Return valid files, which a campaign changes: one of Hireflow's writer for each table, and several of fastavro in
-    three codecs, with their columns in another order."""
+    """Return valid files, which a campaign changes. For each dataset there is one file of Hireflow's writer, and one of
+    fastavro in each of three codecs, with the columns in another order."""
     found = []
     rows: dict[str, list[tuple[Any, ...]]] = {
         "departments": [(1, "Sales"), (2, "Ops"), (3, " padded "), (0, "")],

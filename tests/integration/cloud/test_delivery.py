@@ -365,7 +365,7 @@ def test_waiting_rows_expire_after_the_grace_period(landing: Landing, database: 
 
 def test_a_waiting_row_whose_load_missed_its_parents_is_stored_later(landing: Landing, database: Database) -> None:
     load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
-    with database.session() as session:  # parents that no load has brought, so no load looked for waiting rows
+    with database.session() as session:  # without a load, which would look for waiting rows
         session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
         assert orphans.heal_all(session, timedelta(minutes=15)) == 1
     assert landing.load(load["id"])["resolved"] == 1
@@ -376,7 +376,7 @@ def test_a_load_rechecks_the_parents_of_only_its_own_waiting_rows(landing: Landi
     landing.upload("jobs.csv", "1,Clerk\n")
     first = landing.upload("hired_employees_1.csv", "1,Ann,2021-07-27,5,1\n")
     with database.session() as session:
-        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # no load looks for waiting rows here
+        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # without a load
     landing.upload("hired_employees_2.csv", "2,Bo,2021-07-27,5,1\n3,Cy,2021-07-27,6,1\n")
     assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(2,)]
     assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).healed == 1

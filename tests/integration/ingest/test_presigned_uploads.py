@@ -155,7 +155,7 @@ def test_files_and_restores_that_wait_are_not_uploads(landing: Landing) -> None:
     landing.rows("INSERT INTO loads (dataset, source, kind, status) VALUES ('jobs', 's3://x/y', 'restore', 'queued')")
     landing.rows("UPDATE loads SET queued_at = now() - interval '3 hours'")
     assert swept(landing) == 1
-    assert landing.load()["error"] == "gave up: no attempt followed the first 0"
+    assert landing.load()["error"] == "gave up: attempt 1 never began"
 
 
 # --- when it fails

@@ -94,7 +94,7 @@ def test_a_token_is_signed_without_a_request(monkeypatch: pytest.MonkeyPatch) ->
     for name, value in {"ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s", "DEFAULT_REGION": "eu-central-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # the present session would keep these credentials
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # the default session keeps its credentials
     secrets._rds.cache_clear()
     token = secrets.token("proxy.example", 5432, "app")
     secrets._rds.cache_clear()
