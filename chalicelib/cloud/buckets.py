@@ -94,7 +94,7 @@ class Bucket:
             try:
                 response = self._client().get_object(Bucket=self.name, Key=key, **at)
             except self._client().exceptions.ClientError as error:
-                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # the object ends before
+                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # the object ends there
                     return ObjectStream(BytesIO(), what)
                 raise
             stream = ObjectStream(response["Body"], what, response["ContentLength"], response["ETag"])
@@ -165,8 +165,8 @@ class Bucket:
             for v in page.get("Versions", ())
         )
         deleted = frozenset(marker["Key"] for marker in page.get("DeleteMarkers", ()) if marker["IsLatest"])
-        going_on = Position(page["NextKeyMarker"], page["NextVersionIdMarker"]) if page["IsTruncated"] else None
-        return VersionPage(tuple(listed), deleted, going_on)
+        next_position = Position(page["NextKeyMarker"], page["NextVersionIdMarker"]) if page["IsTruncated"] else None
+        return VersionPage(tuple(listed), deleted, next_position)
 
     def is_deleted(self, key: str) -> bool:
         """Whether the newest version of `key` is a delete marker. Raises StorageUnavailable."""

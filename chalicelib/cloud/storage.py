@@ -33,16 +33,16 @@ class Storage:
         *,
         public_url: str = "",
     ) -> None:
-        self._made: S3Client | None = None
-        self._made_signer: S3Client | None = None
+        self._request_client: S3Client | None = None
+        self._signing_client: S3Client | None = None
         self._public_url = public_url
         self._lock = threading.Lock()
-        make, sign = client or self._default_client, client or self._default_signer
-        self.landing, self.errored, self.backup = (Bucket(name, make, sign) for name in (landing, errored, backup))
+        client_maker, signer_maker = client or self._default_client, client or self._default_signer
+        self.landing, self.errored, self.backup = (Bucket(name, client_maker, signer_maker) for name in (landing, errored, backup))
 
     def _default_client(self) -> "S3Client":
         with self._lock:
-            if self._made is None:
+            if self._request_client is None:
                 import boto3
                 from botocore.config import Config
 
@@ -53,9 +53,9 @@ class Storage:
                     read_timeout=6 if brief else 60,
                     retries={"mode": "standard", "max_attempts": 4},
                 )
-                self._made = boto3.client("s3", config=config)
-                self._made.meta.events.register("before-send.s3", _stop_in_time)
-        return self._made
+                self._request_client = boto3.client("s3", config=config)
+                self._request_client.meta.events.register("before-send.s3", _stop_in_time)
+        return self._request_client
 
     def _default_signer(self) -> "S3Client":
         """Return the client that signs forms and URLs. It sends no requests.
@@ -64,15 +64,15 @@ class Storage:
         all regions would redirect the request, and a browser does not follow a redirect with a form.
         """
         with self._lock:
-            if self._made_signer is None:
+            if self._signing_client is None:
                 import boto3
                 from botocore.config import Config
 
                 given = self._public_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
                 style: Any = {"addressing_style": "path" if given else "virtual"}
                 config = Config(signature_version="s3v4", s3=style)
-                self._made_signer = boto3.client("s3", endpoint_url=self._public_url or None, config=config)
-        return self._made_signer
+                self._signing_client = boto3.client("s3", endpoint_url=self._public_url or None, config=config)
+        return self._signing_client
 
 
 def _stop_in_time(**_: Any) -> None:

@@ -58,7 +58,7 @@ class Formatter(JsonFormatter):
                 "levelname": "level",
                 "name": "logger",
                 "exc_info": "exceptions",
-                "emf": "_aws",  # CloudWatch's name; the formatter leaves out names that begin with an underscore
+                "emf": "_aws",  # CloudWatch needs the name `_aws`; the formatter would leave out a field of that name
             },
         )
 

@@ -227,7 +227,7 @@ def _decoded(field: bytes) -> str | _Broken:
 
 
 def _readable(value: Any) -> Any:
-    """Return a value of a backup, or an error if the value has a lone surrogate: that is a byte which is not UTF-8."""
+    """Return a value of a backup, or an error for a lone surrogate, which stands for a byte that is not UTF-8."""
     if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
         return _Broken("is not valid UTF-8")
     return value

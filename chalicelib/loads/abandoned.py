@@ -50,7 +50,7 @@ def give_up(
     return failed
 
 
-def reported(session: Session, files: Mapping[str, int]) -> set[str]:
+def named_reject_files(session: Session, files: Mapping[str, int]) -> set[str]:
     """Return the keys of the reject files that a load has recorded or may still record. `files` has load ids by key."""
     rows = session.run(
         "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
