@@ -38,7 +38,9 @@ class Storage:
         self._public_url = public_url
         self._lock = threading.Lock()
         client_maker, signer_maker = client or self._default_client, client or self._default_signer
-        self.landing, self.errored, self.backup = (Bucket(name, client_maker, signer_maker) for name in (landing, errored, backup))
+        self.landing, self.errored, self.backup = (
+            Bucket(name, client_maker, signer_maker) for name in (landing, errored, backup)
+        )
 
     def _default_client(self) -> "S3Client":
         with self._lock:

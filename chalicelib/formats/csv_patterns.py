@@ -65,6 +65,6 @@ def clean_lines(dataset: Dataset) -> re.Pattern[bytes]:
     """Return the pattern of a run of clean lines of `dataset`. Each field is either unquoted or completely quoted."""
     fields = [_CLEAN_FIELD[column.kind] for column in dataset.columns]
     line = rb",".join(rb"(?:" + field + rb"|\"" + field + rb"\")" for field in fields)
-    # Early releases of Python 3.11 need the atomic group (CPython issue 106052). Without it, a possessive repeat that
-    # fails ends inside the line that did not match.
+    # The atomic group is for early releases of Python 3.11 (CPython issue 106052). Without it, their match could end
+    # inside the first line that is not clean.
     return re.compile(rb"(?:(?>" + line + rb"\r?\n))*+")

@@ -33,7 +33,7 @@ def test_any_bytes_are_accounted_for(data: bytes, drip: int) -> None:
 
 
 @given(st.lists(st.sampled_from(TOKENS) | st.binary(max_size=8), max_size=40).map(b"".join), st.sampled_from([1, 64]))
-def test_mixtures_are_accounted_for(data: bytes, drip: int) -> None:
+def test_mixtures_of_difficult_bytes_are_accounted_for(data: bytes, drip: int) -> None:
     check_csv(EMPLOYEES, data, drip)
 
 

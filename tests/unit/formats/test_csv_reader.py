@@ -469,7 +469,7 @@ def test_split_removes_quoting() -> None:
 
 @pytest.mark.parametrize("line", [b"1234567890,Sales\n", b"1,Sales \n", b"1,\n", b'1,"Sales" \n', b"12"])
 def test_a_run_of_clean_lines_ends_with_a_line(line: bytes) -> None:
-    """In early releases of Python 3.11, a possessive repeat may end inside the first line that does not match."""
+    """Without a workaround, early releases of Python 3.11 end a match inside the first line that is not clean."""
     pattern = clean_lines(DATASETS["departments"])
     match = pattern.match(b"1,Ops\n" + line)
     assert match is not None
