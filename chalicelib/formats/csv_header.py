@@ -1,9 +1,9 @@
-"""Headers: the right one is skipped, and any other one fails the load.
+"""Headers of CSV files. The right header is skipped, and a wrong header fails the load.
 
-Columns are taken by their position. If a header names other columns, or names them in another order, the rows
-below it would be stored in the wrong columns, so the whole file is refused. This holds wherever the header stands.
-A title, `sep=,` or another file may come before it, and a program that writes a space before a quote makes a header
-that cannot be split by the rules.
+Columns are identified by their position. If a header names other columns, or the right columns in another order, the
+rows below it would be stored in the wrong columns. So the whole file is refused, wherever the header stands. It is not
+always the first record: a title, `sep=,` or the content of another file may come before it. It is not always a
+well-formed record either: some programs write a space before a quote.
 """
 
 import re
@@ -13,13 +13,13 @@ from functools import cache
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import LoadError
 
-MOST_SHOWN = 20  # an error quotes at most so many names of a header
-LONGEST_SHOWN = 40  # characters of such a name
+MOST_SHOWN = 20  # an error message quotes at most so many names of a header
+LONGEST_SHOWN = 40  # an error message quotes at most so many characters of a name
 _LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header
 _DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
 # Invisible characters, by their code points: soft hyphen, zero-width characters, direction marks, byte order mark.
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
-# What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
+# Characters that programs write around names: quotes of any kind, brackets, backslashes. For use in a character class.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
 _ASIDE = re.compile(rf"[\s_{_QUOTES}{_INVISIBLE}-]+")
 _UNSEEN = re.compile(rf"[\s{_QUOTES}{_INVISIBLE}]+")
@@ -28,11 +28,10 @@ _NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_INVISIBLE}]+")
 
 
 def is_header(dataset: Dataset, fields: Sequence[bytes]) -> bool:
-    """Whether a file's first record is a header, with the columns of `dataset` in their order.
+    """Whether a file's first record is the right header, with the columns of `dataset` in their order.
 
-    A record is a header if one of its fields names a column of any dataset and none of them is a whole number.
-    Case, spaces, hyphens, underscores, quotes and invisible characters do not matter.
-    Raises LoadError for a header with other columns or another order.
+    A record is a header if at least one field names a column of any dataset, and no field is a whole number. Case,
+    spaces, hyphens, underscores, quotes and invisible characters do not matter. Raises LoadError for a wrong header.
     """
     texts = _texts(fields)
     names = [_bare(text) for text in texts]
@@ -44,11 +43,11 @@ def is_header(dataset: Dataset, fields: Sequence[bytes]) -> bool:
 
 
 def refuse_another(dataset: Dataset, raw: bytes) -> None:
-    """Raise LoadError if a record that is not a valid row is another header, with as many columns as a row.
+    """Raise LoadError if an invalid record is a wrong header with as many fields as a row.
 
-    Here at least two of its fields must name columns, and one of these must be in the wrong place: any file may have a
-    row in which a single word looks like a column's name.
-    The record's first line is split at every character that may be a delimiter, without regard to quotes.
+    For this, at least two of its fields must name columns, and at least one of them must be in the wrong place. One
+    name is not enough, because a row of any file may have a word that is also a column's name. The first line of the
+    record is split at every character that may be a delimiter, also inside quotes.
     """
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:

@@ -1,9 +1,8 @@
-"""Byte patterns made from the declaration: what a perfectly clean line and a CSV record look like.
+"""Byte patterns for clean lines and for CSV records. The pattern for clean lines is derived from the dataset.
 
-The clean-line pattern is the fast path: whatever it matches is known to be valid and goes to COPY
-untouched, at the speed of C. It may refuse valid lines (the slow path judges those), never the
-reverse. Possessive quantifiers (Python 3.11) keep it from backtracking, so that matching a run of
-lines is linear.
+The clean-line pattern is the fast path. Every line that it matches is valid and goes to COPY without parsing, at the
+speed of C. It does not match every valid line: the slow path checks the others. But it never matches an invalid line.
+Possessive quantifiers (Python 3.11) prevent backtracking, so that matching a run of lines takes linear time.
 """
 
 import re
@@ -14,7 +13,7 @@ from chalicelib.core.datasets import MAX_TEXT, Dataset, Kind
 _DAY = rb"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 _TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
 _OFFSET = rb"(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)?"
-# What str.strip() drops beyond ASCII, as UTF-8: such a byte sequence must neither start nor end a text.
+# The characters outside ASCII that str.strip() removes, in UTF-8. A clean text must not begin or end with one of them.
 _UNICODE_SPACES = (
     rb"\xc2[\x85\xa0]",
     rb"\xe1\x9a\x80",
@@ -36,10 +35,10 @@ _QUOTED = rb'"(?:[^"]++|"")*+"'
 _BARE = rb'[^",\n]*+'
 _FIELD = rb"(?:" + _QUOTED + rb"|" + _BARE + rb")"
 
-# A quoted field with its closing quote, whatever follows it. A quote on a later line opens a new field if it begins a
-# field of that line and another quote ends that field. Such a quote does not close this field. Spaces before a quote
-# are against the rules, but a program that writes them still means a quoted field, so line breaks inside it do not end
-# the record.
+# A quoted field with its closing quote, before any text. Not every quote on a later line closes the field. If a quote
+# begins a field of that line, and another quote ends that field on the same line, then the first of them opens a new
+# field. Spaces before a quote are against the rules. But a program that writes them still means a quoted field, so line
+# breaks inside it do not end the record.
 _ON_ONE_LINE = rb'"(?:[^"\n]++|"")*+"'
 _OPENS = rb'(?:(?<=[,\n]")|(?<=[,\n] "))[^"\n]++(?:""[^"\n]*+)*+"(?:,|\r?\n)'
 _ENDED = rb"(?:" + _ON_ONE_LINE + rb"|" + _QUOTED + rb"(?:(?=,|\r?\n)|(?!" + _OPENS + rb")))"
@@ -50,7 +49,7 @@ _ANY_FIELD = (
 BLANK_LINES = re.compile(rb"(?:[ \t\r]*\n)+")
 FIELD = re.compile(rb"(" + _QUOTED + rb"|" + _BARE + rb")[,\n]")
 RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+\r?\n")
-# A record, even one that breaks the rules of quoting: a field that begins with a quote includes its closing quote.
+# Any record, also if it breaks the rules of quoting. A field that begins with a quote includes its closing quote.
 ANY_RECORD = re.compile(_ANY_FIELD + rb"(?:," + _ANY_FIELD + rb")*+\n")
 # The parts of such a record: whole fields with their commas, spaces before a quoted field, a quoted field, the rest of
 # a field after its closing quote, the rest of a line.
@@ -63,9 +62,9 @@ REST_OF_LINE = re.compile(rb"[^\n]*+")
 
 @cache
 def clean_lines(dataset: Dataset) -> re.Pattern[bytes]:
-    """The longest run of lines of `dataset` that are clean, each field bare or wholly in quotes."""
+    """Return the pattern of a run of clean lines of `dataset`. Each field is either unquoted or completely quoted."""
     fields = [_CLEAN_FIELD[column.kind] for column in dataset.columns]
     line = rb",".join(rb"(?:" + field + rb"|\"" + field + rb"\")" for field in fields)
-    # The atomic group is for early Pythons 3.11 (CPython issue 106052): after a failed repetition they leave a
-    # possessive repeat inside the line that did not match.
+    # The atomic group is for early releases of Python 3.11 (CPython issue 106052). Without it, their match could end
+    # inside the first line that is not clean.
     return re.compile(rb"(?:(?>" + line + rb"\r?\n))*+")

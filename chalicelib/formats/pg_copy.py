@@ -1,6 +1,6 @@
-"""The two formats in which rows go to COPY: text, which clean CSV lines are already in, and binary.
+"""The two formats of rows for COPY: text and binary. Clean CSV lines have nearly the text format.
 
-A row of NULLs stands for a line that carries no valid row (see `ingest.stager`).
+A row of NULLs stands for a line without a valid row (see `ingest.stager`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,13 +12,13 @@ from typing import Any
 from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.core.rules import Value
 
-EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count (binary formats)
+EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000; Postgres's binary formats count from 2000
 _ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 @dataclass(frozen=True)
 class CopyFormat:
-    """COPY's options, what begins and ends every COPY, and a row of NULLs."""
+    """A format of COPY: its options, the bytes at the beginning and end of every COPY, and a row of NULLs."""
 
     options: str
     head: bytes
@@ -27,7 +27,7 @@ class CopyFormat:
 
 
 def copy_line(values: Iterable[Value | None]) -> bytes:
-    """One row in COPY's text format with `,` as delimiter."""
+    """Return one row in COPY's text format with `,` as delimiter."""
     return (",".join(map(_escaped, values)) + "\n").encode()
 
 
@@ -38,8 +38,11 @@ def _escaped(value: Value | None) -> str:
 
 
 def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
-    """Rows given by column (ids int, texts str, instants int microseconds since 1970 UTC) in COPY's
-    binary format. All loops are in C: a struct packs what lies between two texts."""
+    """Return rows in COPY's binary format. `columns` has their values by column: ids as int, texts as str, instants as
+    int microseconds since 1970 UTC.
+
+    All loops run in C. One struct packs all fields between two texts.
+    """
     pieces: list[Iterable[bytes]] = []
     layout, packed = "!h", [repeat(len(columns))]
     for column, values in zip(dataset.columns, columns, strict=True):

@@ -89,7 +89,7 @@ class DurableTables:
             **{**vars(progress), "reasons": json.dumps(progress.reasons or {})},
         )
         if not changed:
-            raise ClaimLost(f"load {self._load_id} was taken over")
+            raise ClaimLost(f"another worker took over load {self._load_id}")
 
     def complete(self) -> None:
         """Record that the object was read to its end and verified."""

@@ -77,7 +77,7 @@ def _remove_strays(session: Session, storage: Storage, since: datetime, until: d
     for dataset in DATASETS:
         files = files_between(storage.errored, dataset, since, until)
         if files:
-            strays += files.keys() - abandoned.reported(session, files)
+            strays += files.keys() - abandoned.named_reject_files(session, files)
     if strays:
         storage.errored.delete(*strays)
     return len(strays)

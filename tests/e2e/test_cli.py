@@ -105,7 +105,7 @@ def test_an_upload_that_is_broken_off_is_cancelled(cloud: Cloud, run: Run, tmp_p
         said = sending.communicate(timeout=PATIENCE)[1]
     assert (sending.returncode, said) == (130, f"load {before + 1} cancelled\n")
     load = cloud.load(before + 1)
-    assert (load["status"], load["error"].partition(";")[0]) == ("skipped", "cancelled before its file came")
+    assert (load["status"], load["error"].partition(";")[0]) == ("skipped", "cancelled before its file arrived")
     assert cloud.send("DELETE", f"/uploads/{before + 1}").status == 204
     assert "Contents" not in cloud.s3.list_objects_v2(
         Bucket=cloud.env["LANDING_BUCKET"], Prefix=f"uploads/{before + 1}/"

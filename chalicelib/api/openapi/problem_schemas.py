@@ -35,7 +35,7 @@ DETAILS = {  # examples of what is said
     422: f"limit must be a whole number from 1 to {MAX_PAGE}",
     500: "Something went wrong on our side; nothing was stored.",
     503: "the database cannot be reached",
-    504: "this took too long and was given up",
+    504: "the work took too long and was stopped",
 }
 
 

@@ -160,7 +160,7 @@ def test_every_byte_counts(s3: S3, storage: Storage, point: str, table: str) -> 
         assert f"{table}: does not have the checksum of the manifest" in faults(verify_point(storage.backup)), at
     storage.backup.put(key, whole[:-1], avro.CONTENT_TYPE)
     assert faults(verify_point(storage.backup)) == [
-        f"{table}: the Avro file is cut short",
+        f"{table}: the Avro file is truncated",
         f"{table}: has {len(whole) - 1} bytes, the manifest says {len(whole)}",
         f"{table}: does not have the checksum of the manifest",
     ]

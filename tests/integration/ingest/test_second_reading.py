@@ -258,5 +258,5 @@ def test_the_wait_for_the_table_ends_when_the_time_is_up(landing: Landing, other
         with pytest.raises(OutOfTime):
             # 0.75 of these seconds are reserved for recording the failure.
             deliver_hindered(landing, event, lambda: time.sleep(0.06), 3.75)
-    assert landing.load()["error"] == "attempt 1: the database did not come to an end in time"
+    assert landing.load()["error"] == "attempt 1: the database did not finish in time"
     assert landing.scalar("SELECT pg_backend_pid()") == pid

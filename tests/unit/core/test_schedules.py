@@ -1,4 +1,4 @@
-"""The texts that cannot follow the schedules by themselves: each has to say what they are."""
+"""Texts that cannot use the constants of the schedules. Each of them has to state the right interval."""
 
 import json
 import re
@@ -33,27 +33,27 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("file", SENTENCES)
-def test_papers_and_templates_say_how_often(file: str) -> None:
+def test_documents_and_templates_state_the_intervals(file: str) -> None:
     text = re.sub(r"\s+", " ", (ROOT / file).read_text())
     assert [sentence for sentence in SENTENCES[file] if sentence not in text] == []
     said = re.findall(rf"(?:every|in) (?:{BACKUP}|{SWEEP})", text, re.IGNORECASE)
     listed = re.findall(rf"(?:every|in) (?:{BACKUP}|{SWEEP})", " ".join(SENTENCES[file]), re.IGNORECASE)
-    assert len(said) == len(listed), "a sentence is missing in this test"
+    assert len(said) == len(listed), "the list of sentences in this test is incomplete"
 
 
 def test_a_lost_event_is_noticed_as_soon_as_the_readme_says() -> None:
     assert timedelta(minutes=14) == OFFERED_WITHIN <= timedelta(minutes=15)
 
 
-def test_a_sweep_ends_before_its_function_does() -> None:
-    """Whatever the interval: one that is cut off forgets how far it has come."""
+def test_a_sweep_ends_before_the_timeout_of_its_function() -> None:
+    """This holds for any interval. A sweep that Lambda kills loses its position in the bucket."""
     functions = json.loads((ROOT / ".chalice/config.json").read_text())["lambda_functions"]
     assert PERIODIC.seconds <= LONGEST
     assert AFTER_RESTART.seconds <= LONGEST
     assert functions["sweep"]["lambda_timeout"] - LONGEST >= 60
 
 
-def test_a_single_sweep_that_fails_is_no_outage() -> None:
+def test_a_single_failed_sweep_is_not_an_outage() -> None:
     assert timedelta(minutes=2 * SWEEP_MINUTES) < OUTAGE
 
 
@@ -66,5 +66,5 @@ def test_an_alarm_waits_for_more_than_one_backup() -> None:
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "one minute"), (3, "three minutes"), (15, "15 minutes")])
-def test_minutes_in_words(count: int, words: str) -> None:
+def test_numbers_up_to_twelve_are_written_in_words(count: int, words: str) -> None:
     assert minutes_in_words(count) == words
