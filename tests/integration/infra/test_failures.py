@@ -148,18 +148,57 @@ def test_before_the_first_up_every_command_says_so(
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("module", ["infra.local", "infra.deploy", "infra.demo"])
-def test_ctrl_c_while_a_command_is_being_imported_ends_in_one_line(module: str, tmp_path: Path) -> None:
-    """The import of boto3 stands for all of it: it says when it begins, and takes for ever here."""
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("infra.local up", "interrupted: the same command goes on from here\n"),
+        ("infra.local serve", "interrupted: the server is stopped\n"),
+        ("infra.local verify", "interrupted: run the command again to start over\n"),
+        ("infra.deploy plan", "interrupted: the same command goes on from here\n"),
+        ("infra.demo", "interrupted: `make demo` may be run again\n"),
+    ],
+)
+def test_ctrl_c_prints_one_line_even_during_the_imports(command: str, line: str, tmp_path: Path) -> None:
+    """The line says what the next run of this command does. A stub of boto3 stands for all imports: it prints that its
+    import has begun, and never ends it."""
     (tmp_path / "boto3.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
-    command = [sys.executable, "-m", module, *({"infra.local": ["verify"], "infra.deploy": ["plan"]}.get(module, []))]
     environ = {**os.environ, "PYTHONPATH": str(tmp_path), "HIREFLOW_STATE_DIR": str(tmp_path / "none")}
     with subprocess.Popen(
-        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", *command.split()],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as started:
         assert started.stdout is not None
         assert started.stdout.readline() == "importing\n"
         started.send_signal(signal.SIGINT)
-        _, told = started.communicate(timeout=60)
-    assert (started.returncode, told.count("\n")) == (130, 1)
-    assert told.startswith("interrupted: ")
+        _, err = started.communicate(timeout=60)
+    assert (started.returncode, err) == (130, line)
+
+
+PRINTING = "import sys; from infra.commandline import exit_status; sys.exit(exit_status(lambda: print('line')))"
+
+
+@pytest.mark.parametrize("words", [["-c", PRINTING], ["-m", "infra.local", "status", "--stage", "local"]])
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_command_whose_reader_has_gone_prints_no_message(words: list[str], buffered: bool, tmp_path: Path) -> None:
+    """`make status | head` closes the pipe early. If lines are buffered, the command notices this only at its end."""
+    environ = {**os.environ, "HIREFLOW_STATE_DIR": str(tmp_path / "none"), "PYTHONUNBUFFERED": "" if buffered else "1"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=ROOT,
+            env=environ,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
