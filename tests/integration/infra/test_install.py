@@ -210,7 +210,7 @@ def test_a_program_that_is_no_python_is_told(here: Checkout, text: str) -> None:
     program = here.folder / "program"
     program.write_text(f"#!/bin/sh\n{text}\n")
     program.chmod(0o755)
-    assert f"error: {program} is no Python" in failed(here.install("local", PYTHON=str(program)))
+    assert f"error: {program} is not a working Python" in failed(here.install("local", PYTHON=str(program)))
 
 
 def test_an_environment_of_a_python_that_is_gone_is_made_anew(here: Checkout) -> None:
