@@ -29,7 +29,7 @@ from infra.local.aws import EmbeddedAws
 from infra.local.gate.bodies import PATIENCE
 from infra.venv import ROOT
 from tests.integration import embedded
-from tests.integration.embedded import Client, Response, asked, clients
+from tests.integration.embedded import Client, Response, clients, send_request
 
 Curl = Callable[..., Response]
 BODY = b"1,Sales\n" * 1000
@@ -155,7 +155,7 @@ def chunked(aws: EmbeddedAws, payload: str, body: bytes, length: int) -> Respons
 
     key, secret = aws.credentials["AWS_ACCESS_KEY_ID"], aws.credentials["AWS_SECRET_ACCESS_KEY"]
     Saying(Credentials(key, secret), "s3", "us-east-1").add_auth(request)
-    return asked(aws, "PUT", "/bucket/chunked", body, dict(request.headers.items()))
+    return send_request(aws, "PUT", "/bucket/chunked", body, dict(request.headers.items()))
 
 
 def test_bodies_in_chunks_are_accepted(aws: EmbeddedAws, s3: Any) -> None:
@@ -174,7 +174,7 @@ def test_a_body_other_than_the_signed_one_changes_nothing(aws: EmbeddedAws, s3: 
     request = AWSRequest("PUT", url, data=b"signed")
     key, secret = aws.credentials["AWS_ACCESS_KEY_ID"], aws.credentials["AWS_SECRET_ACCESS_KEY"]
     S3SigV4Auth(Credentials(key, secret), "s3", "us-east-1").add_auth(request)
-    response = asked(aws, "PUT", "/bucket/kept", b"forged", dict(request.headers.items()))
+    response = send_request(aws, "PUT", "/bucket/kept", b"forged", dict(request.headers.items()))
     assert (response.status, b"XAmzContentSHA256Mismatch" in response.body) == (400, True)
     assert read(s3, "kept") == b"before"
 
@@ -275,11 +275,11 @@ def test_the_aws_cli_works(aws_cli: Path, aws: EmbeddedAws, s3: Any, url: str, t
 
 
 def test_ministacks_control_paths_are_closed(aws: EmbeddedAws, s3: Any) -> None:
-    assert asked(aws, "GET", "/_ministack/ready").status == 200
+    assert send_request(aws, "GET", "/_ministack/ready").status == 200
     s3.put_object(Bucket="bucket", Key="survives", Body=b"x")
     for method in ("GET", "POST", "PUT", "OPTIONS"):
         for path in ("/_ministack/reset", "/_ministack/config", "/_ministack/health", "/_localstack/health", "/health"):
-            assert asked(aws, method, path, b"").status == 404
+            assert send_request(aws, method, path, b"").status == 404
     assert read(s3, "survives") == b"x"
 
 
@@ -298,7 +298,7 @@ def test_no_other_way_in_is_open(aws: EmbeddedAws, client: Client) -> None:
         ("POST", "/?Action=GetCallerIdentity&Version=2011-06-15", {}),
         ("POST", "/", {"X-Amz-Target": "AWSCognitoIdentityProviderService.InitiateAuth"}),
     ):
-        response = asked(aws, method, path, b"{}" if method == "POST" else None, headers)
+        response = send_request(aws, method, path, b"{}" if method == "POST" else None, headers)
         assert response.status in (400, 403, 404), (path, response)
         assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
@@ -313,7 +313,7 @@ AS_ROOT = (
     "host", ["evil.example", "bucket.s3.localhost", "inside.lambda-url.us-east-1.localhost", "[::1]"]
 )
 def test_requests_under_other_host_names_are_refused(aws: EmbeddedAws, host: str) -> None:
-    assert asked(aws, "GET", "/_ministack/ready", None, {"Host": host}).status == 421
+    assert send_request(aws, "GET", "/_ministack/ready", None, {"Host": host}).status == 421
 
 
 def test_a_preflight_for_anything_but_a_bucket_is_refused(aws: EmbeddedAws, s3: Any) -> None:
@@ -324,7 +324,7 @@ def test_a_preflight_for_anything_but_a_bucket_is_refused(aws: EmbeddedAws, s3: 
 
     def preflight(path: str, origin: str, method: str = "POST") -> tuple[int, str | None]:
         headers = {"Origin": origin, "Access-Control-Request-Method": method}
-        response = asked(aws, "OPTIONS", path, None, headers)
+        response = send_request(aws, "OPTIONS", path, None, headers)
         return response.status, response.headers.get("Access-Control-Allow-Origin")
 
     assert preflight("/with-a-rule", origin) == (200, origin)
@@ -419,7 +419,7 @@ def test_the_log_is_cut_while_the_server_runs(aws: EmbeddedAws) -> None:
     assert embedded.eventually(earlier.exists)
     assert earlier.stat().st_size >= 14_000_000
     assert log.stat().st_size < 1_000_000
-    assert asked(aws, "GET", "/_ministack/ready").status == 200
+    assert send_request(aws, "GET", "/_ministack/ready").status == 200
 
 
 # --- kill -9

@@ -1,4 +1,4 @@
-"""The sample data: the reader and the rules treat every line as the sample expects. And how the demo shows the results."""
+"""The sample data: every line has its expected result. And how the demo shows these results."""
 
 import gzip
 import io
