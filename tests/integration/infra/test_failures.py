@@ -1,4 +1,4 @@
-"""What goes wrong on a machine ends a command in one line with what to do: no traceback, and nothing half-made."""
+"""A problem of the machine ends a command with one line that says what to do. No traceback, nothing half-done."""
 
 import errno
 import os
@@ -46,17 +46,17 @@ def failing(error: BaseException) -> Callable[[], None]:
         (ZeroDivisionError("by zero"), 1, "error: unforeseen ZeroDivisionError: by zero (test_failures.py:"),
     ],
 )  # fmt: skip
-def test_every_failure_ends_in_one_line(
+def test_every_failure_prints_one_line(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_status(failing(error)) == code
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
 
 
-def test_a_folder_that_is_closed_is_said_to_be_so(tmp_path: Path) -> None:
-    if os.geteuid() == 0:  # nobody reaches this one, and may not write there
+def test_the_error_for_a_folder_without_write_access_has_a_remedy(tmp_path: Path) -> None:
+    if os.geteuid() == 0:  # the user nobody may not write there
         tmp_path = Path("/")
     else:
         tmp_path.chmod(0o500)
@@ -77,7 +77,7 @@ def test_a_folder_that_is_closed_is_said_to_be_so(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_below_a_file_is_said_to_be_none(
+def test_the_error_for_a_folder_below_a_file_has_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -98,7 +98,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
-def test_a_disk_that_is_nearly_full_is_found_before_anything_starts(
+def test_a_nearly_full_disk_stops_a_command_before_anything_starts(
     small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = small / "stage"
@@ -110,7 +110,7 @@ def test_a_disk_that_is_nearly_full_is_found_before_anything_starts(
     assert sorted(path.name for path in folder.iterdir()) == ["build", "hireflow.lock"]
 
 
-def test_a_full_disk_is_named_where_a_program_does_not_name_it(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_if_the_program_does_not_name_it(tmp_path: Path) -> None:
     with (
         pytest.raises(CloudError, match=r"chalice deploy failed: ; the disk is full at .*: free some space"),
         disk.explained(tmp_path, lambda _: 0.5),
@@ -136,7 +136,7 @@ def test_a_status_says_what_to_do(servers: dict[str, str | None], deployed: bool
     assert shown.get("API") == (None if not deployed else "http://api" if said == "running" else "stopped")
 
 
-def test_before_the_first_up_every_command_says_so(
+def test_before_the_first_up_every_command_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HIREFLOW_STATE_DIR", str(tmp_path / "none"))
