@@ -25,17 +25,11 @@ NAMES = {
     "DEAD_LETTER_QUEUE": DEAD_LETTERS,
 }
 UNRECORDED = {  # actions that are allowed although these tests record no such call
-    "every-function": {
-        "logs:CreateLogGroup",
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-    }  # Lambda itself makes these calls
+    "every-function": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}  # Lambda itself calls them
     | {"secretsmanager:GetSecretValue"}  # stages may keep the database login there
     | {"s3:AbortMultipartUpload"},  # when a request fails midway
-    "ingest": {
-        "s3:ListBucket",
-        "sqs:SendMessage",
-    }  # without the first, S3 hides that an object is missing; Lambda sends
+    "ingest": {"s3:ListBucket"}  # without it, S3 hides that an object is missing
+    | {"sqs:SendMessage"}  # Lambda itself sends dead letters
     | {"lambda:InvokeFunction"},  # for a handover
 }
 _S3 = {
