@@ -107,7 +107,7 @@ def of_wheels(packages: Iterable[str]) -> Iterator[Path]:
 
 
 def _of_system() -> list[Path]:
-    """The folders of the system, the newest version first."""
+    """The program folders of the system, the newest version first."""
     folders = [folder for pattern in _SYSTEM for folder in Path("/").glob(pattern[1:])]
     return sorted(folders, key=lambda folder: [int(n) for n in re.findall(r"\d+", str(folder))], reverse=True)
 

@@ -68,7 +68,7 @@ class Commands:
 
     def settings(self, reset: Collection[str] = ()) -> Chosen:
         """The settings of this stage and of the environment. Raises CloudError that names every wrong one."""
-        kept = {} if ALL in reset else self._kept_ones()  # do not read the file: it may be damaged
+        kept = {} if ALL in reset else self._kept_ones()  # RESET=ALL must work even if the file is damaged
         return choose(self.stage, self.env, kept, reset, str(self._kept.path))
 
     def kept_settings(self) -> Chosen:

@@ -150,7 +150,7 @@ def test_ctrl_c_prints_one_line_and_the_same_command_goes_on(
 
 
 def test_an_installation_that_was_killed_is_repaired(here: Checkout) -> None:
-    """uv takes a package with metadata for installed, even if some of its files are missing."""
+    """uv treats a package that has metadata as installed, even if some of its files are missing."""
     here.install("local")
     home = here.folder / ".venv"
     [module] = home.glob("lib/*/site-packages/alpha.py")
