@@ -186,12 +186,12 @@ class Commands:
 
     def _operator_token(self, target: Target) -> str:
         """The token of the last `up` if it is still valid, else a new one."""
-        known = str(self.state.notes().get("api_token", ""))
-        if not known or not driver.accepts_token(target, known):
+        token = str(self.state.notes().get("api_token", ""))
+        if not token or not driver.accepts_token(target, token):
             order = {"action": "create", "role": "operator", "note": "make up"}
-            known = driver.invoke(target, "tokens", order)["token"]
-            self.state.note(api_token=known)
-        return known
+            token = driver.invoke(target, "tokens", order)["token"]
+            self.state.note(api_token=token)
+        return token
 
     def _kind_to_start(self, chosen: Chosen) -> str:
         if self.stage == "local":

@@ -37,10 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(stages(ROOT))}")
     common.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
     parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
-    known = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, about: str, run: Run, *, long: bool = False) -> argparse.ArgumentParser:
-        command = known.add_parser(name, help=about, parents=[common])
+        command = subparsers.add_parser(name, help=about, parents=[common])
         command.set_defaults(run=run, long=long)
         return command
 

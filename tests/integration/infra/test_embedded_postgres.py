@@ -264,18 +264,18 @@ def test_data_are_used_only_with_programs_of_their_version(home: Path, monkeypat
     """System programs are used although the wheel comes first. If HIREFLOW_PG_BIN names others, the start fails."""
     programs = system_programs()
     assert programs
-    made = Postgres(home, Role("hireflow", "pw"), fast=True, die_with_parent=True)
+    server = Postgres(home, Role("hireflow", "pw"), fast=True, die_with_parent=True)
     with monkeypatch.context() as patch:
         patch.setenv("HIREFLOW_PG_BIN", str(programs))
-        made.start(ports.free_port())
-        made.stop()
+        server.start(ports.free_port())
+        server.stop()
     version = binaries.major(programs)
     with monkeypatch.context() as patch:
         patch.setenv("HIREFLOW_PG_BIN", str(binaries.find()))
         with pytest.raises(CloudError, match=rf"belong to Postgres {version}, .* make clean"):
-            made.start(ports.free_port())
-    made.start(ports.free_port())
-    assert str(ask(made.url, "SHOW server_version")).startswith(f"{version}.")
+            server.start(ports.free_port())
+    server.start(ports.free_port())
+    assert str(ask(server.url, "SHOW server_version")).startswith(f"{version}.")
 
 
 def test_the_programs_of_the_other_wheel_work(

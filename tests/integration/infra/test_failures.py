@@ -35,7 +35,7 @@ def failing(error: BaseException) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (CloudError("no"), 1, "error: no\n"),
         (CloudError("initdb: No space left on device"), 1, "free some space, then run the same command again\n"),
@@ -47,11 +47,11 @@ def failing(error: BaseException) -> Callable[[], None]:
     ],
 )  # fmt: skip
 def test_every_failure_prints_one_line(
-    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_status(failing(error)) == code
     err = capsys.readouterr().err
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
 
 
@@ -121,7 +121,7 @@ def test_a_full_disk_is_named_if_the_program_does_not_name_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("servers", "deployed", "said"),
+    ("servers", "deployed", "message"),
     [
         ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, True, "running"),
         ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, False, "nothing is deployed yet: make up goes on"),
@@ -130,10 +130,10 @@ def test_a_full_disk_is_named_if_the_program_does_not_name_it(tmp_path: Path) ->
         ({"Postgres": None, "AWS": None}, True, "not running: make up"),
     ],
 )
-def test_a_status_says_what_to_do(servers: dict[str, str | None], deployed: bool, said: str) -> None:
+def test_a_status_says_what_to_do(servers: dict[str, str | None], deployed: bool, message: str) -> None:
     shown = status.of(servers, {"API_URL": "http://api"} if deployed else None, "make up")
-    assert shown["state"] == said
-    assert shown.get("API") == (None if not deployed else "http://api" if said == "running" else "stopped")
+    assert shown["state"] == message
+    assert shown.get("API") == (None if not deployed else "http://api" if message == "running" else "stopped")
 
 
 def test_before_the_first_up_every_command_says_what_to_do(

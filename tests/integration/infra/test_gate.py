@@ -50,9 +50,9 @@ def client(aws: EmbeddedAws) -> Client:
 
 @pytest.fixture(scope="module")
 def s3(client: Client) -> Any:
-    made = client("s3")
-    made.create_bucket(Bucket="bucket")
-    return made
+    s3_client = client("s3")
+    s3_client.create_bucket(Bucket="bucket")
+    return s3_client
 
 
 @pytest.fixture
@@ -239,9 +239,9 @@ def test_the_error_for_an_upload_without_a_length_tells_curl_users_what_to_do(cu
 
 @pytest.fixture(scope="session")
 def aws_cli() -> Path:
-    made = sets.apart(ROOT, "awscli")
-    venv.ensure([made], print)
-    return made.python.with_name("aws")
+    own = sets.apart(ROOT, "awscli")
+    venv.ensure([own], print)
+    return own.python.with_name("aws")
 
 
 def test_the_aws_cli_works(aws_cli: Path, aws: EmbeddedAws, s3: Any, url: str, tmp_path: Path) -> None:
@@ -380,9 +380,9 @@ def aws_pid(aws: EmbeddedAws) -> int:
 
 def test_two_hundred_slow_senders_are_cut_off_and_disturb_no_other_request(aws: EmbeddedAws, s3: Any) -> None:
     def connected(begin: bytes) -> socket.socket:
-        made = socket.create_connection((ports.HOST, aws.port() or 0), timeout=60)
-        made.sendall(begin)
-        return made
+        connection = socket.create_connection((ports.HOST, aws.port() or 0), timeout=60)
+        connection.sendall(begin)
+        return connection
 
     body = f"POST /_aws/execute-api/x/api/y HTTP/1.1\r\nHost: {ports.HOST}\r\nContent-Length: 1000000\r\n\r\n"
     senders = [connected(b"GET / HTTP/1.1\r\nX: ") for _ in range(100)] + [connected(body.encode()) for _ in range(100)]

@@ -57,9 +57,9 @@ class Lake:
     def query(self, report: str, restore_point: str, year: int) -> list[dict[str, Any]]:
         sql = lake.QUERIES[report].read_text()
         points = [restore_point] * (sql.count("= ?") - 1)
-        found = self._duck.execute(sql, [*points, year])
-        names = [column[0] for column in found.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        result = self._duck.execute(sql, [*points, year])
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def _get(self, key: str) -> bytes:
         return self._s3.client.get_object(Bucket=BACKUP, Key=key)["Body"].read()
@@ -110,10 +110,10 @@ def test_both_queries_return_the_reports_of_the_api(
 ) -> None:
     _fill(database, departments, jobs, rows)
     point = str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
-    found = Lake(s3)
-    found.add(point)
+    athena = Lake(s3)
+    athena.add(point)
     for year in {1, 1970, 2021, 9999, *(at.year for _, _, at in rows)}:
-        assert {report: found.query(report, point, year) for report in lake.QUERIES} == _api(database, year)
+        assert {report: athena.query(report, point, year) for report in lake.QUERIES} == _api(database, year)
 
 
 def test_a_query_reads_the_restore_point_it_names(database: Database, s3: S3) -> None:
@@ -122,12 +122,12 @@ def test_a_query_reads_the_restore_point_it_names(database: Database, s3: S3) ->
         _fill(database, ["Legal", "Sales"], ["Clerk"], [(1, 1, NOW)] * hires + [(2, 1, NOW)])
         point = str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
         seen[point] = _api(database, 2021)
-    found = Lake(s3)
+    athena = Lake(s3)
     for point in seen:
-        found.add(point)
+        athena.add(point)
     assert [len(response["top"]) for response in seen.values()] == [1, 0]
     for point, response in seen.items():
-        assert {report: found.query(report, point, 2021) for report in lake.QUERIES} == response
+        assert {report: athena.query(report, point, 2021) for report in lake.QUERIES} == response
 
 
 def test_the_links_are_written_before_the_manifest(database: Database, s3: S3) -> None:

@@ -16,11 +16,11 @@ Up = Callable[[Mapping[str, int]], tuple[int, int]]
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
-    found = State(tmp_path_factory.mktemp("stage"))
+    stage = State(tmp_path_factory.mktemp("stage"))
     try:
-        yield found
+        yield stage
     finally:
-        Embedded(found).clean(print)
+        Embedded(stage).clean(print)
 
 
 @pytest.fixture

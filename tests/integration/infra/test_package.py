@@ -26,9 +26,9 @@ def target(tmp_path: Path) -> Target:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("deployed", "deployments"))
     for name in ("app.py", "requirements.txt"):
         shutil.copyfile(ROOT / name, source / name)
-    made = Target("prod", source, tmp_path / "work", names, aws)
-    project.assemble(made)
-    return made
+    assembled = Target("prod", source, tmp_path / "work", names, aws)
+    project.assemble(assembled)
+    return assembled
 
 
 def test_the_same_code_gives_the_same_bytes(target: Target, tmp_path: Path) -> None:

@@ -76,11 +76,11 @@ class Stage:
         scheduled = self.api.client.events.generate_cw_event("aws.events", "Scheduled Event", {}, [])
         return self.api.client.lambda_.invoke(function, event or scheduled).payload
 
-    def hear(self, model: Any, params: Row, **_: Any) -> None:
+    def record(self, model: Any, params: Row, **_: Any) -> None:
         if model.name != "CreateBucket":  # botocore uses it to build the address of a form
             self.recorded += calls_of(model.service_model.service_name, model.name, params)
 
-    def hear_form(self, request: Any, **_: Any) -> None:
+    def record_form(self, request: Any, **_: Any) -> None:
         """A form lets its sender put an object, with the rights of the function that signed the form."""
         fields = request.context.get("s3-presign-post-fields")
         if fields:
@@ -90,14 +90,14 @@ class Stage:
 @pytest.fixture
 def stage(api: Api, queue: Queue) -> Iterator[Stage]:
     """Calls of clients that exist already are not recorded: they belong to the test itself."""
-    made = Stage(api)
+    recording = Stage(api)
     boto3.setup_default_session()
     session: Any = boto3.DEFAULT_SESSION
     events = session.events
-    events.register("before-parameter-build", made.hear)
-    events.register("before-sign.s3.PutObject", made.hear_form)
+    events.register("before-parameter-build", recording.record)
+    events.register("before-sign.s3.PutObject", recording.record_form)
     events.register("before-call.lambda.Invoke", lambda **_: (SimpleNamespace(status_code=202), {}))
-    yield made
+    yield recording
     boto3.setup_default_session()
 
 
