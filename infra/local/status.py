@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 RUNNING = "running"
-ABOUT_TOKENS = {True: "tokens are asked for", False: "no tokens are asked for"}
+ABOUT_TOKENS = {True: "tokens are required", False: "no tokens are required"}
 
 
 def of(servers: Mapping[str, str | None], deployed: Mapping[str, str] | None, make_up: str) -> dict[str, str]:
