@@ -46,7 +46,8 @@ def _settle(server: Connection, report: Callable[[str], None], seconds: float) -
         report(f"waiting at most {seconds:.0f} s for {', '.join(sorted({what for _, what in waited_for}))}")
     while left := waited_for & _at_work(server):
         if time.monotonic() >= until:
-            report(f"not waiting any longer: the next make up goes on with {', '.join(sorted({what for _, what in left}))}")
+            unfinished = ", ".join(sorted({what for _, what in left}))
+            report(f"not waiting any longer: the next make up goes on with {unfinished}")
             return False
         time.sleep(_INTERVAL)
     return True
