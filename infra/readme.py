@@ -1,4 +1,4 @@
-"""Tables that are made from declarations and written into the README, each between two marks of its own."""
+"""Write tables that are generated from declarations into the README, each between its two marks."""
 
 import re
 
@@ -8,7 +8,7 @@ README = ROOT / "README.md"
 
 
 def with_table(text: str, name: str, table: str) -> str:
-    """The text with this table between its marks. Raises ValueError if the text has no such marks."""
+    """Return the text with this table between its marks. Raises ValueError if the text has no such marks."""
     begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
     parts = re.fullmatch(f"(.*{re.escape(begin)}).*({re.escape(end)}.*)", text, re.DOTALL)
     if parts is None:

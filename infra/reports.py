@@ -1,6 +1,6 @@
-"""What people have of the declared reports besides the API: a table of the command line, and one of the README.
+"""Generate the tables of the declared reports for the command line and for the README.
 
-`python -m infra.reports` writes both from chalicelib/reports/hires.py. A test says when it has to run.
+`python -m infra.reports` writes both from chalicelib/reports/hires.py. A test fails if they are outdated.
 """
 
 import json
@@ -26,7 +26,7 @@ REPORTS = (
 
 
 def for_command_line(report: declaration.Report) -> Report:
-    """What a command needs to know of the report."""
+    """What the command line needs to know about a report."""
     columns = dict.fromkeys(column for variant in report.variants.values() for column in variant.columns)
     return Report(
         name=report.name,
@@ -47,12 +47,12 @@ def module(reports: Iterable[declaration.Report]) -> str:
 
 
 def table(reports: Iterable[declaration.Report]) -> str:
-    """The table in Markdown: commands, what they report, and their routes."""
+    """The Markdown table: each command, what it reports, and its routes."""
     return "\n".join(["| command | reports | routes |", "|---|---|---|", *map(_row, reports)])
 
 
 def readme(text: str, reports: Iterable[declaration.Report]) -> str:
-    """The README with the table between its marks."""
+    """Return the README with this table. Raises ValueError if the README has no marks for it."""
     return with_table(text, "reports", table(reports))
 
 
@@ -63,7 +63,7 @@ def _source(report: Report) -> str:
 
 
 def _literal(value: str | bool | tuple[str, ...]) -> str:
-    """As our formatter writes it."""
+    """The Python literal of a value, as ruff formats it."""
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

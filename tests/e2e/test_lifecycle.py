@@ -46,7 +46,7 @@ def test_the_env_file(cloud: Cloud) -> None:
 
 def test_up_again_changes_nothing(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.commands.up()
-    assert capsys.readouterr().out == f"no tokens are asked for\nready: {cloud.env['API_URL']}\n"
+    assert capsys.readouterr().out == f"no tokens are required\nready: {cloud.env['API_URL']}\n"
     assert cloud.commands.state.read_env() == cloud.env
 
 

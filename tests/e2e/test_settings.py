@@ -84,7 +84,7 @@ def test_a_stage_keeps_what_it_was_given_until_that_is_reset(
         assert main(["status", "--stage", "local"]) == 0
         shown = capsys.readouterr().out
         assert re.search(r"^state +running$", shown, re.MULTILINE)
-        assert re.search(r"^tokens +no tokens are asked for$", shown, re.MULTILINE)
+        assert re.search(r"^tokens +no tokens are required$", shown, re.MULTILINE)
         rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.count("  ") and line[0] != " "}
         assert rows["BACKUP_RETENTION_DAYS"] == ["7", "kept"]
         assert rows["ORPHAN_GRACE_MINUTES"] == ["15", "default"]

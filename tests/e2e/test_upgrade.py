@@ -206,7 +206,7 @@ def test_dead_letters_stay(upgrade: Upgrade) -> None:
 def test_another_up_changes_nothing(upgrade: Upgrade, capsys: pytest.CaptureFixture[str]) -> None:
     before = Seen.of(upgrade.cloud)
     upgrade.cloud.commands.up()
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["tokens are asked for", "ready"]
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["tokens are required", "ready"]
     assert upgrade.cloud.commands.state.read_env() == upgrade.cloud.env
     after = Seen.of(upgrade.cloud)
     assert (after.tables, after.versions, after.loads) == (before.tables, before.versions, before.loads)

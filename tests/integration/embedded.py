@@ -57,7 +57,7 @@ def of(aws: EmbeddedAws) -> Client:
     return clients(aws.port() or 0, aws.credentials)
 
 
-def asked(
+def send_request(
     aws: EmbeddedAws, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Send one request without a signature, exactly as given."""

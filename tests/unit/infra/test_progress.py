@@ -1,4 +1,4 @@
-"""What an installation says: the installer's own lines become milestones, and no silence is long."""
+"""The progress of an installation: the installer's lines become milestones, and no silence is long."""
 
 import threading
 
@@ -26,11 +26,11 @@ Installed 59 packages in 302ms
 
 def test_the_installers_lines_become_milestones_and_counts() -> None:
     at = Installation("the Python environment")
-    told, states = [], []
+    milestones, states = [], []
     for line in SAID.splitlines():
-        told.append(at.hear(line))
+        milestones.append(at.hear(line))
         states.append(str(at).removeprefix("the Python environment: "))
-    assert [text for text in told if text] == [
+    assert [text for text in milestones if text] == [
         "the Python environment: 59 packages are needed",
         "the Python environment: 52 of 59 packages downloaded in 3.84s",
         "the Python environment: 59 packages installed in 302ms",
@@ -42,7 +42,7 @@ def test_the_installers_lines_become_milestones_and_counts() -> None:
     assert states[7] == "copying 59 packages"
 
 
-def test_a_silence_is_broken_with_what_is_waited_for() -> None:
+def test_a_silence_ends_with_a_line_about_the_current_work() -> None:
     assert QUIET < 5
     lines: list[str] = []
     broken = threading.Event()
@@ -61,7 +61,7 @@ def test_a_silence_is_broken_with_what_is_waited_for() -> None:
     assert "downloading botocore (0 s)" in lines
 
 
-def test_a_silence_without_a_name_repeats_the_last_milestone() -> None:
+def test_a_silence_without_named_work_repeats_the_last_milestone() -> None:
     broken = threading.Event()
     lines: list[str] = []
 
@@ -74,7 +74,7 @@ def test_a_silence_without_a_name_repeats_the_last_milestone() -> None:
     with progress.running():
         progress.say("chalice deploy")
         assert broken.wait(20)
-    assert "still at it: chalice deploy (0 s)" in lines
+    assert "still working: chalice deploy (0 s)" in lines
 
 
 UV_REFUSED = """\
@@ -103,7 +103,7 @@ CERTIFICATE = (
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "message"),
     [
         (UV_REFUSED, "the packages cannot be downloaded (connection refused): nothing was changed; see to the network"),
         (UV_NO_NAME, "the packages cannot be downloaded (dns error): nothing was changed; see to the network"),
@@ -119,13 +119,13 @@ CERTIFICATE = (
         ("", "the packages cannot be installed: the installer says nothing"),
     ],
 )
-def test_failures_are_told_in_a_line(output: str, told: str) -> None:
+def test_a_failure_is_explained_in_one_line(output: str, message: str) -> None:
     line = failures.explain(output, ROOT / ".venv")
-    assert line.startswith(told)
+    assert line.startswith(message)
     assert "\n" not in line
 
 
-def test_uv_looks_where_pip_is_told_to() -> None:
+def test_uv_uses_the_indexes_of_pips_configuration() -> None:
     configuration = (
         ":env:.index-url='https://b.example/simple'\n:env:.timeout='10'\n"
         "global.cert='/etc/ca.pem'\nglobal.extra-index-url='https://c.example/simple\\nhttps://d.example/simple'\n"
@@ -142,10 +142,10 @@ def test_uv_looks_where_pip_is_told_to() -> None:
     assert tools.translated("") == {}
 
 
-def test_a_python_without_a_pip_is_told_which_package_brings_it() -> None:
+def test_without_pip_the_message_names_the_package_that_has_it() -> None:
     assert "apt install python3.12-venv" in str(tools.no_pip((3, 12)))
 
 
 @pytest.mark.parametrize("name", CUMULATIVE[1:])
-def test_every_set_is_asked_for_by_a_command(name: str) -> None:
+def test_some_command_installs_each_set(name: str) -> None:
     assert f"install.sh {name}" in (ROOT / "Makefile").read_text()
