@@ -1,6 +1,6 @@
 """The roles of tokens, declared once. A new role is a line here and a migration of the table `tokens`.
 
-A route says itself which role it asks for (see `api.http.access`). The command line and the README repeat the names of
+A route says itself which role it asks for (see `api.http.access`). The command line and docs/api.md repeat the names of
 the roles; tests hold them to this list.
 """
 

@@ -1,6 +1,6 @@
 """How often things happen by themselves. The schedules and the texts of this code follow these lines.
 
-The README, docs/ and the templates of AWS repeat them in words: a test says which sentence has to change.
+The README, the pages of docs/ and the templates of AWS repeat them in words: a test says which sentence has to change.
 """
 
 BACKUP_MINUTES = 3
