@@ -23,6 +23,7 @@ from chalicelib.reports.hires import HIRES, JOB, OF_DEPARTMENT, REPORTS
 from chalicelib.services import services
 from cli.commands.reports import group
 from cli.tools import Tools
+from infra import pages
 from infra import reports as made
 from tests.integration.fake_api import fake_api
 from tests.integration.http_api import Api

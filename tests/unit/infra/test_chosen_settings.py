@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from chalicelib.core.settings import LOCAL, Settings, declared
-from infra.errors import CloudError
 from infra import pages
+from infra.errors import CloudError
 from infra.settings import table
 from infra.settings.__main__ import with_tables
 from infra.settings.adopted import adopted, outdated
