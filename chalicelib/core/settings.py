@@ -1,8 +1,8 @@
 """The settings of the functions: declared, read and checked here, once per process.
 
 Every field of `Settings` declares one environment variable. A new line there is all that a new setting needs: it is
-then checked, kept per stage, shown by `make status` and in docs/settings.md, and passed to the functions (see infra/settings,
-which also declares the settings of this machine).
+then checked, kept per stage, shown by `make status` and in docs/settings.md, and passed to the functions (see
+infra/settings, which also declares the settings of this machine).
 """
 
 import re

@@ -18,7 +18,7 @@ from tests.e2e.cloud import Cloud, until
 _SECONDS = 300  # for all examples of a page
 # A part of what the examples of a page must print.
 SHOWN = {
-    "README.md": ["Field Service", "department is missing"],
+    "README.md": ["Field Service", "id is missing"],
     "docs/api.md": ["department is missing"],
     "docs/commands.md": ["department is missing"],
     "docs/operations.md": ["1 restore point verified, 0 faults", "9301x"],
@@ -44,10 +44,10 @@ def test_the_examples_of_a_page_work_as_pasted(cloud: Cloud, aws_cli: Path, tmp_
     stage = f"HIREFLOW_STATE_DIR={cloud.commands.state.folder} STAGE={cloud.commands.stage}"
     (tmp_path / "Makefile").write_text(f"%:\n\t@{stage} $(MAKE) -s -C {ROOT} $@\n")  # of the stage under test
     examples = [block.text for block in pages.blocks(page) if block.runs]
-    pasted = "\n".join(
-        ["set -eu", f"cd {tmp_path}", *(f"echo; echo '--- {i}'\n{text}" for i, text in enumerate(examples))]
-    )
+    marked = (f"echo; echo '--- {number}'\n{example}" for number, example in enumerate(examples))
+    pasted = "\n".join(["set -eu", f"cd {tmp_path}", *marked])
     env = {**os.environ, "PATH": f"{os.environ['PATH']}:{aws_cli}", "HOME": str(tmp_path), "AWS_PAGER": ""}
+    env |= {"HIREFLOW_STATE_DIR": str(cloud.commands.state.folder), "STAGE": cloud.commands.stage}
     done = subprocess.run(
         ["bash", "-c", pasted], env=env, capture_output=True, text=True, check=False, timeout=_SECONDS
     )
@@ -57,8 +57,9 @@ def test_the_examples_of_a_page_work_as_pasted(cloud: Cloud, aws_cli: Path, tmp_
     assert len(printed) == len(examples)
     for example, output in zip(examples, printed, strict=True):
         check_responses(cloud, example, output)
-    for name, row in filter(None, [STORED.get(page)]):
-        until(lambda: row in cloud.table(name), f"{row} in {name}")
+    if page in STORED:
+        table, row = STORED[page]
+        until(lambda: row in cloud.table(table), f"{row} in {table}")
     assert [text for text in SHOWN.get(page, ()) if text not in done.stdout] == [], done.stdout
 
 
