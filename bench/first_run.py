@@ -2,7 +2,7 @@
 
 Each runs in a copy of this checkout. Measured are the seconds it takes, the longest time without a line of output, the
 bytes that come from the network (through a proxy of ours, which every installer uses), the packages, and the disk space
-of the checkout with the caches in the home folder. The README's numbers are from here.
+of the checkout with the caches in the home folder. The numbers of docs/commands.md come from here.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
-"""Generate the tables of the declared reports for the command line and for the README.
+"""Write what is made from the declared reports besides the API: tables of the command line and of its page.
 
-`python -m infra.reports` writes both from chalicelib/reports/hires.py. A test fails if they are outdated.
+`python -m infra.reports` writes cli/report_table.py and a table of docs/api.md from chalicelib/reports/hires.py. A test
+fails when it has to run.
 """
 
 import json
@@ -10,7 +11,7 @@ from dataclasses import fields
 from chalicelib.reports import declaration, hires
 from chalicelib.reports.declaration import Figure, Span
 from cli.reports import Report
-from infra.readme import README, with_table
+from infra import pages
 from infra.venv import ROOT
 
 COMMANDS = ROOT / "cli/report_table.py"
@@ -51,9 +52,9 @@ def table(reports: Iterable[declaration.Report]) -> str:
     return "\n".join(["| command | reports | routes |", "|---|---|---|", *map(_row, reports)])
 
 
-def readme(text: str, reports: Iterable[declaration.Report]) -> str:
-    """Return the README with this table. Raises ValueError if the README has no marks for it."""
-    return with_table(text, "reports", table(reports))
+def page(text: str, reports: Iterable[declaration.Report]) -> str:
+    """Return the text of the page about the API with the table of these reports."""
+    return pages.with_table(text, "reports", table(reports))
 
 
 def _source(report: Report) -> str:
@@ -78,7 +79,7 @@ def _row(report: declaration.Report) -> str:
 
 def main() -> None:
     COMMANDS.write_text(module(hires.REPORTS))
-    README.write_text(readme(README.read_text(), hires.REPORTS))
+    pages.API.write_text(page(pages.API.read_text(), hires.REPORTS))
 
 
 if __name__ == "__main__":

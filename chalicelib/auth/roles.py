@@ -1,6 +1,6 @@
 """The roles of tokens, declared once. A new role needs a line here and a migration of the table `tokens`.
 
-Each route declares the role that it requires (see `api.http.access`). The command line and the README repeat the names
+Each route declares the role that it requires (see `api.http.access`). The command line and docs/api.md repeat the names
 of the roles; tests compare them with this list.
 """
 

@@ -1,6 +1,6 @@
 """How often the scheduled functions run. The schedules, and the texts in this code, use these constants.
 
-The README, docs/ and the AWS templates repeat the numbers in words. A test says which sentences have to change.
+The pages of docs/ and the AWS templates repeat the numbers in words. A test says which sentences have to change.
 """
 
 BACKUP_MINUTES = 3

@@ -63,7 +63,7 @@ def of_system(error: OSError, home: Path) -> str:
 
 
 def full(home: Path) -> str:
-    return f"the disk is full: README.md says how much is needed; make room for {home}, {AGAIN}"
+    return f"the disk is full: docs/commands.md says how much is needed; make room for {home}, {AGAIN}"
 
 
 def _last(output: str) -> str:

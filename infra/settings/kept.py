@@ -10,7 +10,7 @@ from infra.local.state import replace_file
 HEAD = """\
 # The settings of this stage. `make up` adds what it is given in the environment, and goes by these lines without it.
 # Lines may be changed, added and deleted: the next `make up` checks them. A setting without a line has its default.
-# `make status` shows all settings, the README explains them.
+# `make status` shows all settings, docs/settings.md explains them.
 """
 REMEDY = "correct the file, or go back to all defaults with RESET=ALL"
 _LINE = re.compile(r"\s*([A-Za-z_]\w*)\s*=(.*)", re.ASCII)

@@ -1,4 +1,4 @@
-"""The settings as tables: for the terminal with their values, in the README with what they do."""
+"""The settings as tables: for the terminal with their values, in docs/settings.md with what they do."""
 
 from chalicelib.core.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting
 from infra.settings.chosen import Chosen

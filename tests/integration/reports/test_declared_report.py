@@ -23,8 +23,8 @@ from chalicelib.reports.hires import HIRES, JOB, OF_DEPARTMENT, REPORTS
 from chalicelib.services import services
 from cli.commands.reports import group
 from cli.tools import Tools
+from infra import pages
 from infra import reports as made
-from infra.readme import README
 from tests.integration.fake_api import fake_api
 from tests.integration.http_api import Api
 from tests.openapi import Described
@@ -208,7 +208,7 @@ def test_the_command_line_has_a_command_for_it(hired: Api, tmp_path: Path, monke
 def test_it_is_documented() -> None:
     reports = (*REPORTS, JOBS)
     row = "| `./hireflow report jobs` | hires per job | `GET /department/hires/jobs/{year}`; `?department_id=`"
-    assert row in made.readme(README.read_text(), reports)
+    assert row in made.page(pages.API.read_text(), reports)
     namespace: dict[str, Any] = {}
     exec(made.module(reports), namespace)
     assert namespace["REPORTS"] == tuple(map(made.for_command_line, reports))

@@ -51,7 +51,7 @@ def test_every_role_is_asked_for_by_a_route() -> None:
     assert asked == {None, *Role}
 
 
-def test_the_readme_lists_the_roles() -> None:
-    _, _, after = (ROOT / "README.md").read_text().partition("| role | may |\n|---|---|\n")
+def test_the_page_about_the_api_lists_the_roles() -> None:
+    _, _, after = (ROOT / "docs/api.md").read_text().partition("| role | may |\n|---|---|\n")
     rows = after.partition("\n\n")[0].splitlines()
     assert [row.split("`")[1] for row in rows] == [role.value for role in Role]

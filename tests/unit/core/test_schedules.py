@@ -15,17 +15,22 @@ BACKUP, SWEEP = minutes_in_words(BACKUP_MINUTES), minutes_in_words(SWEEP_MINUTES
 VERIFICATION = "once a day" if VERIFY_DAYS == 1 else f"every {VERIFY_DAYS} days"
 SENTENCES = {
     "README.md": [
-        f"Every {BACKUP} all tables are backed up",
-        f"make backup # now, instead of in {BACKUP}",
-        f"The newest one is re-read so {VERIFICATION} by itself",
-        f"So every {SWEEP} a sweep compares the landing bucket",
-        "This happens within 15 minutes if the bucket holds at most 100,000 versions",
-        f"measured every {SWEEP}, as the following ones",
+        f"backups every {BACKUP}, and reports",
+        f"A backup is made every {BACKUP} if anything has changed",
+        f"and the newest one is read again {VERIFICATION}.",
     ],
+    "docs/api.md": [
+        f"# now, instead of in {BACKUP};",
+        f"The newest one is verified {VERIFICATION}.",
+    ],
+    "docs/monitoring.md": [f"are measured every {SWEEP} |"],
     "docs/operations.md": [
-        f"says in its log why; the next one begins in {BACKUP}.",
-        f"a sweep offers the load again after {minutes_in_words(PATIENCE.idle // timedelta(minutes=1))}",
-        f"If there was no sweep for {minutes_in_words(OUTAGE // timedelta(minutes=1))}",
+        f"The next one begins in {BACKUP}.",
+        f"a sweep offers the load again after {minutes_in_words(PATIENCE.idle // timedelta(minutes=1))}.",
+        f"So every {SWEEP} a sweep compares the landing bucket",
+        "This happens within 15 minutes if the bucket holds at most 100,000 versions.",
+        f"One sweep compares at most {1000 * PERIODIC.pages:,} of them.",
+        f"If no sweep ran for {minutes_in_words(OUTAGE // timedelta(minutes=1))}",
     ],
     "docs/scaling.md": [f"at most {PERIODIC.pages} requests every {SWEEP}"],
     "infra/aws/templates/database.yaml": [f"a backup looks at it every {BACKUP}"],
@@ -41,7 +46,7 @@ def test_documents_and_templates_state_the_intervals(file: str) -> None:
     assert len(said) == len(listed), "the list of sentences in this test is incomplete"
 
 
-def test_a_lost_event_is_noticed_as_soon_as_the_readme_says() -> None:
+def test_a_lost_event_is_noticed_as_soon_as_the_page_about_operations_says() -> None:
     assert timedelta(minutes=14) == OFFERED_WITHIN <= timedelta(minutes=15)
 
 

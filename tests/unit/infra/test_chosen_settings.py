@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from chalicelib.core.settings import LOCAL, Settings, declared
+from infra import pages
 from infra.errors import CloudError
-from infra.readme import README
 from infra.settings import table
 from infra.settings.__main__ import with_tables
 from infra.settings.adopted import adopted, outdated
@@ -179,8 +179,8 @@ def test_defaults_are_what_the_functions_take_where_nothing_is_set() -> None:
     assert Settings.from_env(env) == Settings.from_env({**env, **choose("prod", {}, {}).of_functions()})
 
 
-def test_the_readme_has_the_tables_of_now() -> None:
-    text = README.read_text()
+def test_the_page_about_settings_has_the_current_tables() -> None:
+    text = pages.SETTINGS.read_text()
     assert with_tables(text) == text, "run: .venv/bin/python -m infra.settings"
 
 

@@ -11,8 +11,8 @@ from chalicelib.api.openapi.report_schemas import report_schemas
 from chalicelib.reports.declaration import Figure, Report, Variant
 from chalicelib.reports.hires import REPORTS
 from cli import report_table
+from infra import pages
 from infra import reports as made
-from infra.readme import README
 from infra.venv import ROOT
 
 VARIANTS = [variant for report in REPORTS for variant in report.variants.values()]
@@ -21,10 +21,10 @@ IDS = {found for template in TEMPLATES for found in re.findall(r'id="([\w-]+)"',
 MAKE = "run python -m infra.reports"
 
 
-def test_the_command_line_and_the_readme_have_the_reports_that_are_declared() -> None:
+def test_the_command_line_and_the_pages_have_the_reports_that_are_declared() -> None:
     assert tuple(map(made.for_command_line, REPORTS)) == report_table.REPORTS, MAKE
     assert made.COMMANDS.read_text() == made.module(REPORTS), MAKE
-    assert README.read_text() == made.readme(README.read_text(), REPORTS), MAKE
+    assert pages.API.read_text() == made.page(pages.API.read_text(), REPORTS), MAKE
 
 
 @pytest.mark.parametrize("name", [lambda r: r.name, lambda r: r.path, lambda r: r.file], ids=["name", "path", "file"])
