@@ -10,7 +10,7 @@ from infra.local.daemons import Daemon
 
 
 def cut(*daemons: Daemon) -> None:
-    """Kill -9 these daemons and all their descendants; return when none is left."""
+    """Send SIGKILL to these daemons and all their descendants. Return when none of them runs."""
     roots = [pid for daemon in daemons if (pid := daemon.pid()) is not None]
     _signal(roots, signal.SIGSTOP)  # otherwise one of them could start another process while they are listed
     _signal([*roots, *_descendants(roots)], signal.SIGKILL)
