@@ -17,7 +17,7 @@ from infra.deploy.target import APP
 from tests.e2e.browser import launched
 from tests.e2e.cloud import Cloud
 
-# ministack accepts this as a signature of its root.
+# ministack accepts this as a signature of its root user.
 FORGED = (
     "AWS4-HMAC-SHA256 Credential=test/20261124/us-east-1/{service}/aws4_request,"
     " SignedHeaders=host;x-amz-date, Signature=" + "0" * 64
@@ -84,7 +84,7 @@ def attacker(request: pytest.FixtureRequest, browser: Browser, stage: str | None
     """A tab with a page of another origin: once with the same host and another port, which is the same site, and once
     with another host name."""
     if stage is not None:
-        pytest.skip("this stage runs on other services, without the gate")
+        pytest.skip("the services of this stage have no gate")
     with pages() as port:
         context = browser.new_context()
         page = context.new_page()
@@ -94,7 +94,7 @@ def attacker(request: pytest.FixtureRequest, browser: Browser, stage: str | None
 
 
 def world(cloud: Cloud) -> Any:
-    """Everything that an attack could change."""
+    """Return everything that an attack could change."""
     buckets = [cloud.env[f"{use}_BUCKET"] for use in ("LANDING", "ERRORED", "BACKUP")]
     return (
         [cloud.table(name) for name in ("departments", "jobs", "hired_employees", "tokens")],
@@ -110,7 +110,7 @@ def versions(cloud: Cloud, bucket: str) -> list[Any]:
 
 
 def attacks(cloud: Cloud) -> dict[str, tuple[str, dict[str, Any]]]:
-    """The requests as (URL, options of fetch), by their goals."""
+    """Return the requests of the attacks as (URL, options of fetch), by their goals."""
     aws, api, stage = cloud.env["AWS_ENDPOINT_URL"], cloud.env["API_URL"], cloud.commands.stage
     named = f"{APP}-{stage}"
 
@@ -139,7 +139,7 @@ def attacks(cloud: Cloud) -> dict[str, tuple[str, dict[str, Any]]]:
         "code": (f"{aws}/_ministack/lambda-code/{named}", {}),
         "messages": (f"{aws}/_aws/sqs/messages", {}),
         "health": (f"{aws}/_localstack/health", {}),
-        "read rows' history": (f"{api}/loads", {}),
+        "read the history": (f"{api}/loads", {}),
         "read a report": (f"{api}/department/hires/years", {}),
         "write a row": (f"{api}/job/upload", {"method": "POST", "body": '{"job": "Evil"}'}),
         "write one as JSON": (
@@ -175,16 +175,17 @@ def test_a_form_on_an_attack_page_changes_nothing(cloud: Cloud, attacker: Page) 
         assert world(cloud) == before
 
 
-def test_a_link_to_the_dashboard_may_be_followed(cloud: Cloud, attacker: Page) -> None:
+def test_a_link_to_the_dashboard_works(cloud: Cloud, attacker: Page) -> None:
     attacker.evaluate("url => { location.href = url; }", cloud.env["API_URL"])
     expect(attacker).to_have_title(re.compile("Hireflow"))
     attacker.locator('#panel[aria-busy="false"]').wait_for(state="attached")
 
 
-def test_a_page_whose_name_resolves_to_this_machine_is_not_served(cloud: Cloud, stage: str | None) -> None:
-    """DNS rebinding: the browser takes both for one origin, and only the host name shows the difference."""
+def test_a_request_with_a_foreign_host_name_is_refused(cloud: Cloud, stage: str | None) -> None:
+    """DNS rebinding: an attacker's host name resolves to this machine, so the browser sees a single origin. Only the
+    header Host shows the attack."""
     if stage is not None:
-        pytest.skip("this stage runs on other services, without the gate")
+        pytest.skip("the services of this stage have no gate")
     at = urlsplit(cloud.env["API_URL"])
     before = world(cloud)
     for path in (f"{at.path}/loads", f"{at.path}/", f"/{cloud.env['LANDING_BUCKET']}", "/_ministack/ready"):

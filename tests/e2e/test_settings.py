@@ -1,4 +1,4 @@
-"""A stage keeps the settings that it was given, and none that is wrong reaches it."""
+"""A stage keeps its settings, and a wrong setting does not change the stage."""
 
 import re
 import signal
@@ -27,10 +27,11 @@ from tests.e2e.cloud import Cloud, until
 @pytest.fixture(autouse=True)
 def ours(stage: str | None) -> None:
     if stage is not None:
-        pytest.skip("the stage belongs to somebody else: it is not changed here")
+        pytest.skip("this stage was not started by the tests, so they do not change it")
 
 
 def given(cloud: Cloud, env: Mapping[str, str]) -> Commands:
+    """Return the commands of the stage with another environment."""
     return replace(cloud.commands, env=env)
 
 
@@ -42,6 +43,7 @@ def variables(cloud: Cloud, function: str = "backup") -> dict[str, str]:
 
 @contextmanager
 def taken() -> Iterator[int]:
+    """Listen on a port. Yield the port."""
     with socket.socket() as server:
         server.bind((ports.HOST, 0))
         server.listen()
@@ -49,20 +51,20 @@ def taken() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("env", "said"),
+    ("env", "error"),
     [
         ({"BACKUP_RETENTION_DAYS": "-1"}, "BACKUP_RETENTION_DAYS=-1 is not a number of days above 0"),
         ({"HIREFLOW_PROT": "8000"}, "is HIREFLOW_PORT meant"),
         ({"HIREFLOW_PORT": "taken"}, "is in use by another process"),
-        # The port of Postgres is free. It must not move there as long as the other one is wrong.
+        # The new port of Postgres is free. But Postgres must not move to it while the other setting is wrong.
         ({"HIREFLOW_PORT": "taken", "HIREFLOW_PG_PORT": "free"}, "is in use by another process"),
     ],
 )
-def test_a_stage_works_on_when_a_setting_is_wrong(cloud: Cloud, env: dict[str, str], said: str) -> None:
+def test_a_stage_continues_to_work_if_a_setting_is_wrong(cloud: Cloud, env: dict[str, str], error: str) -> None:
     before, kept = cloud.commands.status(), cloud.commands.state.settings_file.read_text()
     with taken() as port:
         values = {"taken": str(port), "free": str(ports.free_port())}
-        with pytest.raises(CloudError, match=said):
+        with pytest.raises(CloudError, match=error):
             given(cloud, {name: values.get(value, value) for name, value in env.items()}).up()
     assert cloud.commands.status() == before
     assert cloud.commands.state.settings_file.read_text() == kept
@@ -70,7 +72,7 @@ def test_a_stage_works_on_when_a_setting_is_wrong(cloud: Cloud, env: dict[str, s
     assert cloud.get("/loads").status == 200
 
 
-def test_a_stage_keeps_what_it_was_given_until_that_is_reset(
+def test_a_stage_keeps_its_settings_until_they_are_reset(
     cloud: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
@@ -95,20 +97,20 @@ def test_a_stage_keeps_what_it_was_given_until_that_is_reset(
     assert cloud.commands.kept_settings().to_keep() == {}
 
 
-def test_the_functions_get_declared_variables_only(cloud: Cloud) -> None:
+def test_the_functions_get_only_declared_variables(cloud: Cloud) -> None:
     names = {each.name for each in (*OF_USERS, *COMPUTED)}
     for function in ("backup", "migrate"):
         assert variables(cloud, function).keys() <= names
     assert variables(cloud)[project.RELEASE]
 
 
-def test_an_error_of_a_function_is_told_in_its_own_words(cloud: Cloud) -> None:
+def test_the_error_message_of_a_function_is_shown(cloud: Cloud) -> None:
     with pytest.raises(FunctionFailed) as raised:
         cloud.commands.invoke("tokens", {"action": "revoke", "token": "unknown"})
     assert str(raised.value) == "tokens failed: there is no such token"
 
 
-def test_chalice_local_serves_the_api_with_what_up_has_deployed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chalice_local_serves_the_api_on_the_running_stage(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.upload("departments.csv", "1,Sales\n")
     monkeypatch.setenv("HIREFLOW_STATE_DIR", str(cloud.commands.state.folder))
     port = ports.free_port()
@@ -124,9 +126,9 @@ def test_chalice_local_serves_the_api_with_what_up_has_deployed(cloud: Cloud, mo
                 return None
 
         try:
-            assert b'"database":"ok"' in until(lambda: response("/health"), "an answer of chalice local")
+            assert b'"database":"ok"' in until(lambda: response("/health"), "a response of chalice local")
             assert response("/department/hires/years") == b'{"years": []}'
         finally:
             served.terminate()
     assert served.returncode == 128 + signal.SIGTERM
-    assert ports.is_free(port)  # `chalice local` has ended with the command that began it
+    assert ports.is_free(port)  # `chalice local` has ended together with the command that started it

@@ -64,7 +64,7 @@ def objects(cloud: Cloud, bucket: str) -> dict[str, str]:
 
 @dataclass
 class Upgrade:
-    """A stage before and after the upgrade; `letter` is the message in its dead-letter queue."""
+    """A stage before and after the upgrade. `letter` is the message in its dead-letter queue."""
 
     cloud: Cloud
     earlier_env: Mapping[str, str]
@@ -86,13 +86,13 @@ class Upgrade:
 
 @dataclass(frozen=True)
 class Copies:
-    """The folders of a stage that is stopped, each with its copy: upgrades start from them more than once."""
+    """The folders of a stopped stage, each with its copy, so that several upgrades can start from the same state."""
 
     folders: Mapping[Path, Path]
 
     @classmethod
     def of(cls, state: State, beside: Path) -> "Copies":
-        home = home_of(state.folder)  # Postgres's is elsewhere if its user could not get into the other one
+        home = home_of(state.folder)  # outside the state folder if the user of Postgres has no access to it
         folders = [state.folder] if state.folder in home.parents else [state.folder, home]
         found = cls({folder: beside / str(number) for number, folder in enumerate(folders)})
         for folder, copy in found.folders.items():
@@ -100,7 +100,7 @@ class Copies:
         return found
 
     def bring_back(self) -> None:
-        """After the stage was deleted."""
+        """Copy the folders back after the stage was deleted."""
         for folder, copy in self.folders.items():
             _copy(copy, folder)
 
@@ -112,7 +112,7 @@ def _copy(source: Path, target: Path) -> None:
 
 @dataclass(frozen=True)
 class Filled:
-    """A stage that is stopped, and what was made in it."""
+    """A stopped stage with its tokens by role, the body of its dead letter, and copies of its folders."""
 
     commands: Commands
     tokens: dict[str, str]
@@ -121,8 +121,10 @@ class Filled:
 
 
 def make_outdated(state: State) -> None:
-    """Have the running embedded AWS count as one of other code, so that `make up` replaces it: a release may change it,
-    and loses the events that are in it then."""
+    """Mark the running embedded AWS as started from other code, so that `make up` replaces it.
+
+    A new release may have other code here. The events in the old process are lost then.
+    """
     started = state.folder / "aws" / "started.json"
     started.write_text(json.dumps({**json.loads(started.read_text()), "code": "of an earlier release"}))
 
@@ -140,7 +142,7 @@ def make_tokens(cloud: Cloud) -> dict[str, str]:
 
 
 def fill(cloud: Cloud) -> str:
-    """Fill a stage with everything that it may hold, by files and by requests. Returns the body of its dead letter."""
+    """Fill a stage with every kind of data, by files and by requests. Return the body of its dead letter."""
     departments = [{"id": 1, "department": "Sales"}, {"id": 2, "department": "Ops"}, {"id": "x", "department": "None"}]
     assert cloud.post("/department/upload/batch", {"data": departments}).body["inserted"] == 2
     assert cloud.post("/department/upload", {"department": "Given an id"}).status == 201
@@ -172,7 +174,7 @@ def begin_loads(cloud: Cloud) -> None:
 def interrupted(cloud: Cloud) -> Iterator[set[str]]:
     """Begin loads that cannot commit until the running embedded AWS has ended. The caller has to end it.
 
-    Yields a set. Afterwards the set has the sources without a load at that time: their events are lost.
+    Yield a set. At the end of this context it has the sources that still have no load: their events are lost.
     """
     aws, locked, lost = Daemon(cloud.commands.state.folder / "aws", "aws"), threading.Event(), set[str]()
     running = aws.pid()
@@ -204,7 +206,7 @@ def jobs_locked(cloud: Cloud) -> Iterator[None]:
 
 
 def rest(upgrade: Upgrade) -> float:
-    """Wait for the loads that are due, at most PATIENCE seconds. Returns the seconds that it took."""
+    """Wait for the end of the loads that are due, at most PATIENCE seconds. Return the seconds of the wait."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
         over = upgrade.cloud.sql(f"SELECT source FROM loads WHERE status IN {FINAL}")

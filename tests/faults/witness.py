@@ -86,7 +86,7 @@ class Outcome:
 
 
 def _listed(counted: Counter[str]) -> str:
-    return ", ".join(f"{what} {count}" for what, count in counted.most_common()) or "-"
+    return ", ".join(f"{what}: {count}" for what, count in counted.most_common()) or "-"
 
 
 def _times(seconds: list[float]) -> str:
