@@ -136,7 +136,7 @@ def test_a_wrong_parameter_is_refused(cloud: Cloud, path: str, status: int) -> N
 def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cloud, media_type: str) -> None:
     """A gateway that decoded the body as text would lose them, and the row would be stored with U+FFFD.
 
-    LocalStack passes a body on as text if it is UTF-8. So there the API refuses a U+FFFD and says what to write instead.
+    LocalStack passes on a UTF-8 body as text. So the API refuses a U+FFFD there and says what to write instead.
     """
     header = {"Content-Type": media_type}
     assert problem(cloud.post("/job/upload", b'{"id": 1, "job": "Caf\xe9"}', **header), 400)["detail"].startswith(
