@@ -1,7 +1,7 @@
 """Synthetic hired employees: 1 % of the rows are broken in different ways, and 5 % of them repeat an id.
 
-Everything is generated from a seed. Beside a file there are its valid rows, of each id only the last one. The limits
-load these rows, because a perfect loader would have them in the end.
+Everything is generated from a seed. Each file comes with its valid rows, and of each id only with the last row. The
+limits load these rows, because a perfect loader would store exactly these.
 """
 
 from collections.abc import Callable, Iterator

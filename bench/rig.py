@@ -82,7 +82,7 @@ class Worker:
 
 @dataclass
 class Rig:
-    """The services, and what the measurements do with them. `folder` is for the files of psql and pg_dump."""
+    """The running services, and the operations of the measurements. `folder` is for the files of psql and pg_dump."""
 
     services: Services
     superuser_url: str

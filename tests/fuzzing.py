@@ -183,7 +183,7 @@ def _row_agrees(name: str, row: Any, reasons: list[str]) -> None:
 
 
 def _without_padding(row: Any) -> Any:
-    """Strip long texts. JSON Schema counts the white space around a text among its characters, our rules do not."""
+    """Strip long texts. JSON Schema counts the white space around a text as part of its length; our rules do not."""
     if not isinstance(row, dict):
         return row
     long = {name: value for name, value in row.items() if isinstance(value, str) and len(value) > MAX_TEXT}

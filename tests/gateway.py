@@ -26,7 +26,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class Gateway:
-    """A WSGI application. `decodes` says whether it percent-decodes path parameters. AWS does not, emulators differ."""
+    """A WSGI application. `decodes` says whether it percent-decodes path parameters. AWS does not; emulators differ."""
 
     def __init__(self, app: Chalice, *, decodes: bool = False) -> None:
         self._app, self._decodes = app, decodes

@@ -16,8 +16,8 @@ import pytest
 
 from infra.venv import ROOT
 
-# Stages are upgraded from this release. If a release changes what a stage keeps (schema, buckets, state folder), name
-# the commit before it here.
+# The tests upgrade a stage of this release. If a later release changes the state of a stage (schema, buckets, state
+# folder), set this to the commit before that release.
 BASE = "2a7de9659407cb9c508ef71feef5fc69ad56bd97"
 _LOCKS = ("local.txt", "postgres.txt")  # lock files in requirements/ with the packages for a release's commands
 _PATIENCE = 300  # most seconds that a command may take
@@ -32,7 +32,7 @@ class Release:
     environment: dict[str, str]
 
     def run(self, *words: str) -> str:
-        """Run a command of `python -m infra.local`. Returns what it printed."""
+        """Run a command of `python -m infra.local`. Return its output."""
         command: list[str | Path] = [self.python, "-m", "infra.local", *words]
         done = subprocess.run(
             command,

@@ -22,13 +22,13 @@ FORGED = (
     "AWS4-HMAC-SHA256 Credential=test/20261124/us-east-1/{service}/aws4_request,"
     " SignedHeaders=host;x-amz-date, Signature=" + "0" * 64
 )
-# A page can send a request in two modes: "cors", and "no-cors", which hides the answer from the page.
+# A page can send a request in two modes: "cors", and "no-cors", which hides the response from the page.
 SEND = """async ([url, options]) => {
     const outcomes = [];
     for (const mode of ["cors", "no-cors"]) {
         try {
-            const answer = await fetch(url, {...options, mode, cache: "no-store"});
-            outcomes.push(answer.type === "opaque" ? "unseen" : `${answer.status} ${await answer.text()}`);
+            const response = await fetch(url, {...options, mode, cache: "no-store"});
+            outcomes.push(response.type === "opaque" ? "unseen" : `${response.status} ${await response.text()}`);
         } catch (error) {
             outcomes.push("refused");
         }
@@ -165,7 +165,7 @@ def test_an_attack_page_reads_and_changes_nothing(cloud: Cloud, attacker: Page) 
 
 
 def test_a_form_on_an_attack_page_changes_nothing(cloud: Cloud, attacker: Page) -> None:
-    """A browser sends a form without a preflight, and with a Content-Type other than that of JSON."""
+    """A browser sends a form without a preflight request, and its Content-Type is not that of JSON."""
     before = world(cloud)
     api = cloud.env["API_URL"]
     for url in (f"{api}/job/upload", f"{api}/job/backup/restore", f"{cloud.env['AWS_ENDPOINT_URL']}/_ministack/reset"):

@@ -1,4 +1,4 @@
-"""Checks before and after an upload: of a file without loading it, of the rejects, and of restore points."""
+"""Checks of a file before its upload, and of rejects and restore points after it."""
 
 import gzip
 import json

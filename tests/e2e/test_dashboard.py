@@ -18,7 +18,7 @@ from tests.e2e.browser import PHONE, Visit, launched, visiting
 from tests.e2e.cloud import Cloud
 
 PANELS = ("reports", "loads", "upload", "backups", "health")
-EMPLOYEES = (  # departments 1 and 2 hire 5 and 1, in two years
+EMPLOYEES = (  # department 1 hires five employees in two years, and department 2 hires one
     "1,Ada,2021-01-05T10:00:00Z,1,1\n2,Bea,2021-02-05T10:00:00Z,1,1\n3,Cid,2021-08-05T10:00:00Z,1,2\n"
     "4,Dan,2021-12-31T23:59:59Z,1,1\n5,Eve,2021-05-05T10:00:00Z,2,1\n6,Flo,2020-05-05T10:00:00Z,1,1\n"
 )
@@ -362,13 +362,13 @@ def test_the_documentation_page_can_send_a_request_to_the_api(cloud: Cloud, visi
 
 
 def test_pictures_are_taken(cloud: Cloud, browser: Browser, tmp_path: Path) -> None:
-    """`make screenshots` stores these pictures as those of the README."""
+    """`make screenshots` stores these pictures for the README."""
     folder = screenshots.DOCS if os.environ.get("HIREFLOW_SCREENSHOTS") else tmp_path
     reports, load_picture = screenshots.PICTURES
     loads = [cloud.upload(found.key, found.body) for found in sample().files]
     most = max(
         loads[1:], key=lambda found: int(found["rejected"])
-    )  # the rejects of the first one have only come before their parents
+    )  # not the first file: its rejects only came before their parents
     with visiting(browser, cloud.env["API_URL"], viewport={"width": 1200, "height": 750}) as visit:
         sign_in(visit, cloud)
         visit.open("reports?from=2021&to=2022")

@@ -101,7 +101,7 @@ def hireflow(*words: str) -> "subprocess.CompletedProcess[str]":
 def test_the_state_survives_a_kill_and_a_stop(
     cloud: Cloud, how: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kill comes first, because then no regular stop has saved any state before."""
+    """The kill comes first, so that no regular stop has saved the state before it."""
     cloud.upload("departments.csv", "1,Sales\n")
     point = cloud.backup()
     folder = cloud.commands.state.folder

@@ -18,7 +18,7 @@ def test_generated_requests_match_the_document(cloud: Cloud) -> None:
 
 
 def test_a_body_of_ten_megabytes_is_refused(cloud: Cloud) -> None:
-    """API Gateway responds 413 to bodies that are too large for it or for Lambda. Emulators let the API respond."""
+    """API Gateway responds 413 to bodies that are too large for it or for Lambda. Emulators pass them to the API."""
     response = cloud.post("/job/upload", {"job": "x" * 10_000_000})
     assert response.status in (413, 422), response.body
     assert cloud.table("jobs") == []

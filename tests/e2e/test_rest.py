@@ -134,7 +134,7 @@ def test_a_wrong_parameter_is_refused(cloud: Cloud, path: str, status: int) -> N
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8"])
 def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cloud, media_type: str) -> None:
-    """A gateway that decoded the body as text would lose them, and the row would be stored with U+FFFD.
+    """If a gateway decoded the body as text, it would replace these bytes, and the row would be stored with U+FFFD.
 
     LocalStack passes on a UTF-8 body as text. So the API refuses a U+FFFD there and says what to write instead.
     """
@@ -202,7 +202,7 @@ def test_rows_without_ids_get_new_ids_while_rows_with_ids_come(cloud: Cloud) -> 
     assert {response.status for response in responses_with_ids} <= {200, 201}
     given = [response.body["id"] for response in responses]
     assert len(set(given)) == 80
-    # If the API has given an id a moment before, a row that is sent with the same id is an update.
+    # If the API has just given an id to a row, a row that is sent with this id updates it.
     expected = {response.body["id"] for response in responses + responses_with_ids}
     assert {row[0] for row in cloud.table("jobs")} == expected
 

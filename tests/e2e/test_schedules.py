@@ -7,7 +7,7 @@ LATEST = 60 * BACKUP_MINUTES + 90  # seconds
 
 
 def test_the_schedule_makes_a_backup(cloud: Cloud) -> None:
-    """There is a restore point that no test has made. The schedule has made it before, or makes it the next time."""
+    """There is a restore point that no test has made. The schedule has made it already, or makes it soon."""
     cloud.post("/department/upload", {"department": "Changed"})
 
     def scheduled() -> set[str]:

@@ -23,7 +23,7 @@ from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, until
 LOST = tuple(f"lost/jobs_{number}.csv" for number in range(20))
 INTERRUPTED = "interrupted/jobs.csv"
 DUE = (*LOST, INTERRUPTED)  # files whose loads the upgrade interrupts
-MANY = 60_000  # rows of the interrupted one: a second or two of work
+MANY = 60_000  # rows of the interrupted file: to load them takes one or two seconds
 HELD = 120.0  # seconds that the embedded AWS may take to end
 
 
@@ -71,7 +71,7 @@ class Upgrade:
     before: Seen
     tokens: dict[str, str]
     letter: str
-    announced: list[str] = field(default_factory=list)  # settings that `make status` says are to be deployed
+    announced: list[str] = field(default_factory=list)  # settings that `make status` lists as not yet deployed
     never_begun: set[str] = field(default_factory=set)  # sources of the files that the earlier release lost
     seconds: float = 0.0  # from the end of `up` until all loads that were due had ended
 

@@ -160,7 +160,7 @@ class Judge:
                 yield f"load {load_id} received {self.loads[load_id]['received']} of {len(request.rows)} rows"
 
     def was_accepted(self, load: Row) -> bool:
-        """Return whether a load was acknowledged. If the response to a restore is lost, its object may never come."""
+        """Return whether a load was acknowledged. If the response to a restore is lost, S3 may never get its object."""
         return load["kind"] != "restore" or load["version"] is not None or load["id"] in self.book.restores
 
     def loads_end_once(self) -> Violations:
@@ -307,7 +307,7 @@ class Judge:
         """Each load that was given up has a failure record, so that an operator can redrive it."""
         for (source, version), load in self.load_of.items():
             if load["status"] == "failed" and not self._is_recorded(version):
-                yield f"load {load['id']} of {source} {version} has none"
+                yield f"load {load['id']} of {source} {version} has no failure record"
 
     def _is_recorded(self, version: str) -> bool:
         return any(version in letter for letter in self.dead_letters)

@@ -126,7 +126,7 @@ class Outages:
         return True
 
     def _met(self, sign: str, begin: Callable[[], None] = lambda: None) -> bool:
-        """Call `begin`, and wait until the query `sign` finds the work to interrupt. Return whether it found any."""
+        """Call `begin`, and wait until the query `sign` finds the work to interrupt. Return whether it did."""
         begin()
         deadline = time.monotonic() + _AIM
         while time.monotonic() < deadline:

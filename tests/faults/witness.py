@@ -94,9 +94,10 @@ def _times(seconds: list[float]) -> str:
 
 
 def run(stage: Stage, chosen: str, form: Form, report: Report) -> Outcome:
-    """Inject faults while writers send data. Then check the stage three times.
+    """Inject faults while writers send data. Then check the stage and return the results.
 
-    The checks come when all loads have ended, after a redrive, and after copies of old events were delivered.
+    The stage is checked three times: when all loads have ended, after a redrive, and after old events were delivered
+    again.
     """
     started, book = time.monotonic(), Book()
     storm = _run_storm(stage, book, chosen, form, report)

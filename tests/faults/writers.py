@@ -24,7 +24,7 @@ from tests.faults.model import KNOWN, NEVER, Book, File, Line, Parents, Request,
 from tests.faults.stage import Stage
 
 PATIENCE = 20.0  # seconds that a writer waits at most for the end of a load
-_OUTAGE = 0.5  # seconds that a writer waits after a lost file: thousands of lost files would test nothing more
+_OUTAGE = 0.5  # seconds that a writer waits after a lost file, because thousands of lost files would test nothing more
 _LOST = (OSError, http.client.HTTPException)
 _BROKEN = {
     "departments": ("x,Nobody", ",Nobody", "7", "8,"),
