@@ -38,15 +38,15 @@ def resources(template: Template, *kinds: str) -> dict[str, dict[str, Any]]:
     The resources of a Fn::ForEach count as one. Its name is the expression from which their names are made.
     """
 
-    def found(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    def below(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         items = enumerate(tree) if isinstance(tree, list) else tree.items() if isinstance(tree, dict) else ()
         for name, value in items:
             if isinstance(value, dict) and str(value.get("Type", "")).startswith("AWS::"):
                 yield str(name), value
             else:
-                yield from found(value)
+                yield from below(value)
 
-    return {name: it for name, it in found(template["Resources"]) if not kinds or it["Type"] in kinds}
+    return {name: it for name, it in below(template["Resources"]) if not kinds or it["Type"] in kinds}
 
 
 def texts(tree: Any) -> Iterator[str]:
@@ -66,14 +66,14 @@ def listed(value: Any) -> list[Any]:
 def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the statements of all policies, each with the name of its resource."""
 
-    def found(tree: Any) -> Iterator[dict[str, Any]]:
+    def below(tree: Any) -> Iterator[dict[str, Any]]:
         if isinstance(tree, dict):
             yield from tree.get("Statement", ())
         for value in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
-            yield from found(value)
+            yield from below(value)
 
     for name, resource in resources(template).items():
-        for statement in found(resource):
+        for statement in below(resource):
             yield name, statement
 
 
@@ -128,16 +128,16 @@ def buckets_are_kept(template: Template) -> Iterator[str]:
 def buckets_do_not_grow_for_ever(template: Template) -> Iterator[str]:
     for name, bucket in resources(template, "AWS::S3::Bucket").items():
         rules = bucket["Properties"].get("LifecycleConfiguration", {"Rules": []})["Rules"]
-        found = {key for rule in rules if rule["Status"] == "Enabled" for key in rule}
+        existing = {key for rule in rules if rule["Status"] == "Enabled" for key in rule}
         wanted = {"AbortIncompleteMultipartUpload"}
         if "VersioningConfiguration" in bucket["Properties"]:
             wanted |= {"NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"}
         if name != "Backup":
             wanted |= {"ExpirationInDays"}
-        elif found & {"ExpirationInDays", "ExpirationDate"}:
+        elif existing & {"ExpirationInDays", "ExpirationDate"}:
             yield "Backup has a rule that deletes objects by age, and so damages restore points"
-        if wanted - found:
-            yield f"{name} has no rule with {sorted(wanted - found)}"
+        if wanted - existing:
+            yield f"{name} has no rule with {sorted(wanted - existing)}"
 
 
 def nothing_is_open_to_the_internet(template: Template) -> Iterator[str]:
@@ -242,8 +242,8 @@ def logins_are_safe(template: Template) -> Iterator[str]:
 
 
 def _logs(template: Template) -> set[str]:
-    found = resources(template, "AWS::Logs::LogGroup").values()
-    return {group["Properties"]["LogGroupName"]["Fn::Sub"] for group in found}
+    groups = resources(template, "AWS::Logs::LogGroup").values()
+    return {group["Properties"]["LogGroupName"]["Fn::Sub"] for group in groups}
 
 
 def queues_keep_their_messages(template: Template) -> Iterator[str]:
@@ -315,7 +315,7 @@ RULES: tuple[Rule, ...] = (
 
 def broken(template: Template) -> dict[str, list[str]]:
     """Return the violations in a template by the names of the rules that it breaks."""
-    return {rule.__name__: found for rule in RULES if (found := list(rule(template)))}
+    return {rule.__name__: violations for rule in RULES if (violations := list(rule(template)))}
 
 
 class _Sub(str):

@@ -247,10 +247,10 @@ def _response(response: Any) -> Response:
 def until(look: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
     """Call `look` again and again until its result is true. Return this result."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (result := look()):
         assert time.monotonic() < deadline, f"waited {seconds} seconds for {what}, but it has not come"
         time.sleep(0.05)
-    return found
+    return result
 
 
 def counts(load: Row) -> tuple[int, ...]:

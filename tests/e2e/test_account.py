@@ -104,9 +104,9 @@ def commands(account: Account) -> Commands:
 
 
 def functions(account: Account) -> dict[str, Any]:
-    found = commands(account).deployed().client("lambda").list_functions()["Functions"]
+    deployed_functions = commands(account).deployed().client("lambda").list_functions()["Functions"]
     ours = re.compile(rf"{APP}-{STAGE}(-[a-z]+)?")
-    return {one["FunctionName"]: one for one in found if ours.fullmatch(one["FunctionName"])}
+    return {one["FunctionName"]: one for one in deployed_functions if ours.fullmatch(one["FunctionName"])}
 
 
 def releases(account: Account) -> set[str]:
@@ -211,9 +211,9 @@ def test_a_deployment_deletes_an_api_that_is_not_recorded(account: Account) -> N
 
 def test_the_commands_for_operators_work_on_this_stage(account: Account) -> None:
     stage = commands(account)
-    made = stage.invoke("tokens", {"action": "create", "role": "reader", "note": "me"})
+    created = stage.invoke("tokens", {"action": "create", "role": "reader", "note": "me"})
     notes = {token["note"]: token["revoked_at"] for token in stage.invoke("tokens", {"action": "list"})}
-    stage.invoke("tokens", {"action": "revoke", "token": made["id"]})
+    stage.invoke("tokens", {"action": "revoke", "token": created["id"]})
     assert notes["me"] is None
     assert notes["smoke test"]
     for only_local in (stage.up, stage.down, stage.clean):

@@ -75,8 +75,8 @@ def pages() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launched() as found:
-        yield found
+    with launched() as started:
+        yield started
 
 
 @pytest.fixture(params=["127.0.0.1", "localhost"])
@@ -105,8 +105,8 @@ def world(cloud: Cloud) -> Any:
 
 
 def versions(cloud: Cloud, bucket: str) -> list[Any]:
-    found = cloud.s3.list_object_versions(Bucket=bucket)
-    return [version for version in found.get("Versions", ()) if not version["Key"].startswith("backups/")]
+    listed = cloud.s3.list_object_versions(Bucket=bucket)
+    return [version for version in listed.get("Versions", ()) if not version["Key"].startswith("backups/")]
 
 
 def attacks(cloud: Cloud) -> dict[str, tuple[str, dict[str, Any]]]:

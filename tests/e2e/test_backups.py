@@ -179,8 +179,10 @@ def test_backups_during_heavy_writes_are_consistent(cloud: Cloud) -> None:
         employees = records(cloud, point, "hired_employees")
         assert {row[3] for row in employees} <= departments
         assert {row[4] for row in employees} <= jobs
-        found = {parent: sum(row[3] == parent for row in employees) for parent in {row[3] for row in employees}}
-        assert set(found.values()) <= {20}  # a restore point has a whole batch or nothing of it
+        rows_of_parents = {
+            parent: sum(row[3] == parent for row in employees) for parent in {row[3] for row in employees}
+        }
+        assert set(rows_of_parents.values()) <= {20}  # a restore point has a whole batch or nothing of it
 
 
 def test_a_large_file_is_loaded_backed_up_and_restored(cloud: Cloud) -> None:

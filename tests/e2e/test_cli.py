@@ -163,9 +163,9 @@ def test_tokens_are_created_listed_and_revoked(cloud: Cloud, run: Run) -> None:
     assert token.startswith("hf_")
     remote = {"API_URL": cloud.env["API_URL"], "API_TOKEN": token}
     assert run("loads", **remote).returncode == 0
-    [found] = [entry for entry in json.loads(run("token", "list", "--json").stdout) if entry["id"] in token]
-    assert (found["role"], found["note"], found["revoked_at"]) == ("reader", "of a test", None)
-    assert run("token", "revoke", found["id"]).returncode == 0
+    [listed] = [entry for entry in json.loads(run("token", "list", "--json").stdout) if entry["id"] in token]
+    assert (listed["role"], listed["note"], listed["revoked_at"]) == ("reader", "of a test", None)
+    assert run("token", "revoke", listed["id"]).returncode == 0
     assert "revoked" in run("token", "revoke", token).stdout
 
 

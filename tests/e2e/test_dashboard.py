@@ -26,15 +26,15 @@ EMPLOYEES = (  # department 1 hires five employees in two years, and department 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launched() as found:
-        yield found
+    with launched() as started:
+        yield started
 
 
 @pytest.fixture
 def visit(browser: Browser, cloud: Cloud) -> Iterator[Visit]:
-    with visiting(browser, cloud.env["API_URL"]) as found:
-        sign_in(found, cloud)
-        yield found
+    with visiting(browser, cloud.env["API_URL"]) as tab:
+        sign_in(tab, cloud)
+        yield tab
 
 
 def sign_in(visit: Visit, cloud: Cloud) -> None:
@@ -201,7 +201,7 @@ def test_a_restore_shows_its_effect_and_needs_a_confirmation(cloud: Cloud, visit
     cloud.upload("departments.csv", "1,Staff\n2,Stores\n")
     point = cloud.backup()
     cloud.upload("departments.csv", "1,Changed\n3,New\n")
-    cloud.backup()  # the test restores the older restore point
+    cloud.backup()  # the restore below is from the older restore point
     visit.open("backups")
     visit.page.locator(f'tr[data-point="{point}"]').get_by_role("link").click()
     expect(visit.page.locator("#restore")).to_contain_text("departments: 2 rows then, 3 now")
@@ -293,7 +293,7 @@ def test_panels_are_accessible_on_every_screen(
 def test_the_accessibility_check_finds_a_violation(visit: Visit) -> None:
     visit.open("health")
     visit.page.evaluate("document.querySelector('main').append(document.createElement('button'))")
-    assert [found.split(":")[0] for found in visit.violations()] == ["button-name"]
+    assert [violation.split(":")[0] for violation in visit.violations()] == ["button-name"]
 
 
 def test_data_is_shown_as_text_and_never_as_markup(cloud: Cloud, visit: Visit) -> None:
@@ -365,9 +365,9 @@ def test_pictures_are_taken(cloud: Cloud, browser: Browser, tmp_path: Path) -> N
     """`make screenshots` stores these pictures for the README."""
     folder = screenshots.DOCS if os.environ.get("HIREFLOW_SCREENSHOTS") else tmp_path
     reports, load_picture = screenshots.PICTURES
-    loads = [cloud.upload(found.key, found.body) for found in sample().files]
+    loads = [cloud.upload(file.key, file.body) for file in sample().files]
     most = max(
-        loads[1:], key=lambda found: int(found["rejected"])
+        loads[1:], key=lambda load: int(load["rejected"])
     )  # not the first file: its rejects only came before their parents
     with visiting(browser, cloud.env["API_URL"], viewport={"width": 1200, "height": 750}) as visit:
         sign_in(visit, cloud)

@@ -38,6 +38,6 @@ def test_a_redrive_leaves_a_message_that_is_not_an_event_in_the_queue(cloud: Clo
 
 
 def test_the_queue_encrypts_messages_and_keeps_them_for_two_weeks(cloud: Cloud) -> None:
-    found = cloud.queue("get_queue_attributes", AttributeNames=["All"])["Attributes"]
-    assert found["MessageRetentionPeriod"] == str(14 * 24 * 3600)
-    assert found["SqsManagedSseEnabled"] == "true"
+    attributes = cloud.queue("get_queue_attributes", AttributeNames=["All"])["Attributes"]
+    assert attributes["MessageRetentionPeriod"] == str(14 * 24 * 3600)
+    assert attributes["SqsManagedSseEnabled"] == "true"

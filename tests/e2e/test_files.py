@@ -127,7 +127,7 @@ def test_files_uploaded_together_load_in_any_order(cloud: Cloud) -> None:
     assert employees_load["inserted"] + employees_load["resolved"] == 1000
 
 
-def test_a_repeated_event_causes_no_load_but_a_new_version_does(cloud: Cloud) -> None:
+def test_a_new_version_causes_another_load_and_a_repeated_event_does_not(cloud: Cloud) -> None:
     load = cloud.upload("departments.csv", "1,Sales\n")
     bucket = cloud.env["LANDING_BUCKET"]
     head = cloud.s3.head_object(Bucket=bucket, Key="departments.csv")
@@ -153,15 +153,15 @@ def test_duckdb_reads_a_reject_file(cloud: Cloud, tmp_path: Path) -> None:
     with duckdb.connect() as connection:
         table = connection.read_json(str(path), format="newline_delimited")
         columns = dict(zip(table.columns, table.types, strict=True))
-        found = table.select("line, reasons").fetchall()
+        stored = table.select("line, reasons").fetchall()
     types = {name: str(kind) for name, kind in columns.items()}
     row = {name: str(kind) for name, kind in columns["row"].children}
     assert row == dict.fromkeys(DATASETS["hired_employees"].column_names, "VARCHAR")
     assert (types["load_id"], types["line"], types["raw"]) == ("BIGINT", "BIGINT", "VARCHAR")
     assert (types["reasons"], types["fields"]) == ("VARCHAR[]", "VARCHAR[]")
     assert types["rejected_at"] == "TIMESTAMP WITH TIME ZONE"
-    assert len(found) == load["rejected"]
-    assert {line: tuple(reasons) for line, reasons in found} == planted.rejects
+    assert len(stored) == load["rejected"]
+    assert {line: tuple(reasons) for line, reasons in stored} == planted.rejects
 
 
 @pytest.mark.skipif(
@@ -207,8 +207,8 @@ def test_reports_count_quarters_in_utc(cloud: Cloud) -> None:
         if at.year == 2021:
             expected[(names[department], jobs[job], (at.month + 2) // 3)] += 1
     report = cloud.get("/department/hires/quarterly/2021").body
-    found = {(row["department"], row["job"], q): row[f"q{q}"] for row in report for q in range(1, 5) if row[f"q{q}"]}
-    assert found == dict(expected)
+    reported = {(row["department"], row["job"], q): row[f"q{q}"] for row in report for q in range(1, 5) if row[f"q{q}"]}
+    assert reported == dict(expected)
     assert [(row["department"], row["job"]) for row in report] == sorted({key[:2] for key in expected})
     hired = Counter({name: sum(n for (d, _, _), n in expected.items() if d == name) for name in names.values()})
     active = [n for n in hired.values() if n]

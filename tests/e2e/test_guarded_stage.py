@@ -39,14 +39,14 @@ def guarded(cloud: Cloud, stage: str | None) -> Iterator[Cloud]:
 def test_a_request_needs_a_token_of_the_right_role(guarded: Cloud) -> None:
     assert guarded.send("GET", "/loads", headers={"Authorization": ""}).status == 401
     assert guarded.send("GET", "/health", headers={"Authorization": ""}).body == {"status": "ok"}
-    made = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
-    reader = {"Authorization": f"Bearer {made['token']}"}
+    created = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
+    reader = {"Authorization": f"Bearer {created['token']}"}
     assert guarded.send("GET", "/loads", headers=reader).status == 200
     assert guarded.send("POST", "/job/upload", b"{}", {**reader, "Content-Type": "application/json"}).status == 403
     assert (
         guarded.post("/job/upload", {"id": 1, "job": "Clerk"}).status == 201
     )  # with the operator's token from the env file
-    guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
+    guarded.commands.invoke("tokens", {"action": "revoke", "token": created["id"]})
     assert guarded.send("GET", "/loads", headers=reader).status == 401
 
 
@@ -85,7 +85,7 @@ def test_no_function_has_a_password_in_its_environment(guarded: Cloud) -> None:
 
 
 def test_users_sign_in_and_see_what_their_role_allows(guarded: Cloud) -> None:
-    made = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
+    created = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
     with launched() as browser, visiting(browser, guarded.env["API_URL"]) as visit:
         visit.expected.append("status of 401")
         visit.page.goto(f"{visit.url}/#/upload")
@@ -96,11 +96,11 @@ def test_users_sign_in_and_see_what_their_role_allows(guarded: Cloud) -> None:
         token.fill("hf_wrong")
         sign_in.click()
         expect(visit.page.get_by_role("alert").first).to_have_text("This token is not known, or was revoked.")
-        token.fill(made["token"])
+        token.fill(created["token"])
         sign_in.click()
         expect(visit.page.locator("#panel")).to_contain_text("Your token has the role reader.")
         assert visit.page.locator("#files").count() == 0
-        assert made["token"] not in visit.page.content()
+        assert created["token"] not in visit.page.content()
         visit.page.get_by_role("button", name="Sign out").click()
         expect(token).to_be_visible()
         token.fill(guarded.env["API_TOKEN"])
@@ -108,7 +108,7 @@ def test_users_sign_in_and_see_what_their_role_allows(guarded: Cloud) -> None:
         expect(visit.page.locator("#files")).to_be_visible()
         visit.page.reload()  # the tab stays signed in
         expect(visit.page.locator("#files")).to_be_visible()
-        guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
+        guarded.commands.invoke("tokens", {"action": "revoke", "token": created["id"]})
 
 
 def test_another_up_keeps_the_token(guarded: Cloud) -> None:
@@ -128,7 +128,7 @@ def test_clean_deletes_the_stage_but_not_the_services(guarded: Cloud) -> None:
     assert len(removal.apis(target)) == 1
     guarded.commands.clean()
     assert removal.apis(target) == []
-    names = [found["FunctionName"] for found in target.client("lambda").list_functions()["Functions"]]
+    names = [function["FunctionName"] for function in target.client("lambda").list_functions()["Functions"]]
     assert [name for name in names if name.startswith(f"{APP}-{STAGE}")] == []
     assert guarded.s3.head_bucket(Bucket=guarded.env["LANDING_BUCKET"])
     assert not guarded.commands.state.exists()

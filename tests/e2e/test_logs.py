@@ -37,7 +37,7 @@ def test_one_correlation_id_connects_a_request_with_the_files_of_its_load(cloud:
     assert (accepted.status, accepted.headers[HEADER]) == (202, mine)
     load = cloud.followed(accepted.body["status_url"])
     assert (load["status"], load["rejected"], load["correlation_id"]) == ("succeeded", 2, mine)
-    [listed] = [found for found in cloud.get("/loads").body["loads"] if found["correlation_id"] == mine]
+    [listed] = [entry for entry in cloud.get("/loads").body["loads"] if entry["correlation_id"] == mine]
     assert listed == load
 
     [request] = logged(cloud, "api", began, correlation_id=mine)
@@ -54,11 +54,11 @@ def test_one_correlation_id_connects_a_request_with_the_files_of_its_load(cloud:
 
 def test_a_request_without_a_correlation_id_gets_one(cloud: Cloud, began: float) -> None:
     response = cloud.post("/job/upload/batch", {"data": [{"job": "Clerk"}, {"job": ""}]})
-    given = response.headers[HEADER]
+    generated = response.headers[HEADER]
     load = cloud.load(response.body["load_id"])
-    assert load["correlation_id"] == given
-    assert metadata(cloud, "ERRORED_BUCKET", load["errored_key"])["correlation-id"] == given
-    [line] = logged(cloud, "api", began, correlation_id=given)
+    assert load["correlation_id"] == generated
+    assert metadata(cloud, "ERRORED_BUCKET", load["errored_key"])["correlation-id"] == generated
+    [line] = logged(cloud, "api", began, correlation_id=generated)
     assert line["route"] == "/job/upload/batch"
 
 

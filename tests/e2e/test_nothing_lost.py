@@ -53,8 +53,8 @@ def all_loaded_once(cloud: Cloud, sources: set[str]) -> None:
     """Wait for the loads of these sources. Check that each source has one load, and that it has succeeded."""
 
     def ended() -> bool:
-        found = statuses(cloud, sources)
-        return {source for source, status in found if status in FINAL} == sources
+        loads = statuses(cloud, sources)
+        return {source for source, status in loads if status in FINAL} == sources
 
     until(ended, f"the end of {len(sources)} loads")
     assert statuses(cloud, sources) == Counter((source, "succeeded") for source in sources)

@@ -45,7 +45,7 @@ def send(form: Row, body: bytes, origin: str = "", **changed: str) -> Sent:
 
 
 def ask(form: Row, origin: str, method: str) -> Sent:
-    """Send the preflight request that a browser sends before a request of a page of this origin."""
+    """Send the preflight request that a browser sends before a page of this origin may send another request."""
     headers = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "content-type"}
     return _response(urllib.request.Request(form["url"], headers={"Origin": origin, **headers}, method="OPTIONS"))
 
@@ -62,13 +62,13 @@ def _response(request: urllib.request.Request) -> Sent:
 
 
 def origin_of_pages(cloud: Cloud) -> str:
-    found = urlsplit(cloud.env["API_URL"])
-    return f"{found.scheme}://{found.netloc}"
+    api = urlsplit(cloud.env["API_URL"])
+    return f"{api.scheme}://{api.netloc}"
 
 
 def stored(cloud: Cloud, form: Row) -> list[Any]:
-    found = cloud.s3.list_object_versions(Bucket=cloud.env["LANDING_BUCKET"], Prefix=f"uploads/{form['load_id']}/")
-    return list(found.get("Versions", ()))
+    listed = cloud.s3.list_object_versions(Bucket=cloud.env["LANDING_BUCKET"], Prefix=f"uploads/{form['load_id']}/")
+    return list(listed.get("Versions", ()))
 
 
 @pytest.mark.parametrize("filename", ["staff.csv", "departments of é & ü (1)+%25.csv", "staff.csv.gz"])

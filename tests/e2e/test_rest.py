@@ -200,8 +200,8 @@ def test_rows_without_ids_get_new_ids_while_rows_with_ids_come(cloud: Cloud) -> 
         responses_with_ids = others.result()
     assert {response.status for response in responses} == {201}
     assert {response.status for response in responses_with_ids} <= {200, 201}
-    given = [response.body["id"] for response in responses]
-    assert len(set(given)) == 80
+    new_ids = [response.body["id"] for response in responses]
+    assert len(set(new_ids)) == 80
     # If the API has just given an id to a row, a row that is sent with this id updates it.
     expected = {response.body["id"] for response in responses + responses_with_ids}
     assert {row[0] for row in cloud.table("jobs")} == expected

@@ -30,15 +30,15 @@ def ours(stage: str | None) -> None:
         pytest.skip("this stage was not started by the tests, so they do not change it")
 
 
-def given(cloud: Cloud, env: Mapping[str, str]) -> Commands:
+def with_environment(cloud: Cloud, env: Mapping[str, str]) -> Commands:
     """Return the commands of the stage with another environment."""
     return replace(cloud.commands, env=env)
 
 
 def variables(cloud: Cloud, function: str = "backup") -> dict[str, str]:
     deployed = cloud.commands.deployed()
-    found = deployed.client("lambda").get_function_configuration(FunctionName=deployed.function(function))
-    return dict(found["Environment"]["Variables"])
+    configuration = deployed.client("lambda").get_function_configuration(FunctionName=deployed.function(function))
+    return dict(configuration["Environment"]["Variables"])
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def test_a_stage_continues_to_work_if_a_setting_is_wrong(cloud: Cloud, env: dict
     with taken() as port:
         values = {"taken": str(port), "free": str(ports.free_port())}
         with pytest.raises(CloudError, match=error):
-            given(cloud, {name: values.get(value, value) for name, value in env.items()}).up()
+            with_environment(cloud, {name: values.get(value, value) for name, value in env.items()}).up()
     assert cloud.commands.status() == before
     assert cloud.commands.state.settings_file.read_text() == kept
     assert cloud.get("/health").body["status"] == "ok"
@@ -76,9 +76,9 @@ def test_a_stage_keeps_its_settings_until_they_are_reset(
     cloud: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
-        given(cloud, {"BACKUP_RETENTION_DAYS": "7", "LOG_LEVEL": "DEBUG"}).up()
+        with_environment(cloud, {"BACKUP_RETENTION_DAYS": "7", "LOG_LEVEL": "DEBUG"}).up()
         capsys.readouterr()
-        given(cloud, {}).up()
+        with_environment(cloud, {}).up()
         assert "chalice deploy" not in capsys.readouterr().out
         assert (variables(cloud)["BACKUP_RETENTION_DAYS"], variables(cloud)["LOG_LEVEL"]) == ("7", "DEBUG")
         monkeypatch.setenv("HIREFLOW_STATE_DIR", str(cloud.commands.state.folder))
@@ -92,7 +92,7 @@ def test_a_stage_keeps_its_settings_until_they_are_reset(
         assert rows["ORPHAN_GRACE_MINUTES"] == ["15", "default"]
         assert "from the next make up on: ORPHAN_GRACE_MINUTES is 5\n" in shown
     finally:
-        given(cloud, {}).up(["ALL"])
+        with_environment(cloud, {}).up(["ALL"])
     assert (variables(cloud)["BACKUP_RETENTION_DAYS"], variables(cloud)["LOG_LEVEL"]) == ("30", "INFO")
     assert cloud.commands.kept_settings().to_keep() == {}
 
@@ -120,8 +120,8 @@ def test_chalice_local_serves_the_api_on_the_running_stage(cloud: Cloud, monkeyp
         def response(path: str) -> bytes | None:
             assert served.poll() is None
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as found:
-                    return bytes(found.read())
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as received:
+                    return bytes(received.read())
             except urllib.error.URLError:
                 return None
 

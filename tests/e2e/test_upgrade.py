@@ -77,9 +77,9 @@ def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) ->
         filled.copies.bring_back()
         earlier.run("up")
         old = Cloud(commands, commands.state.read_env(), documented=False)
-        found = Upgrade(old, old.env, Seen.of(old), filled.tokens, filled.letter)
-        found.announced = commands.not_deployed(commands.kept_settings())
-        with interrupted(old) as found.never_begun:  # SETTINGS are no longer in the environment from here on
+        upgrade = Upgrade(old, old.env, Seen.of(old), filled.tokens, filled.letter)
+        upgrade.announced = commands.not_deployed(commands.kept_settings())
+        with interrupted(old) as upgrade.never_begun:  # SETTINGS are no longer in the environment from here on
             if request.param == "stopped":
                 Daemon(commands.state.folder / "aws", "aws").stop(
                     signal.SIGTERM
@@ -90,9 +90,9 @@ def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) ->
         if request.param == "stopped":
             earlier.run("down")
             commands.up()
-        found.cloud = Cloud(commands, commands.state.read_env())
-        found.seconds = rest(found)
-        yield found
+        upgrade.cloud = Cloud(commands, commands.state.read_env())
+        upgrade.seconds = rest(upgrade)
+        yield upgrade
     finally:
         commands.clean()
 
@@ -124,7 +124,7 @@ def test_no_row_is_lost_or_written_again(upgrade: Upgrade) -> None:
 
 def test_rows_wait_for_their_parents_as_long_as_before_or_longer(upgrade: Upgrade) -> None:
     """The duration of the upgrade does not count as waiting time."""
-    since = [[row["rejected_at"] for [row] in found.waiting] for found in (upgrade.before, upgrade.after)]
+    since = [[row["rejected_at"] for [row] in seen.waiting] for seen in (upgrade.before, upgrade.after)]
     assert since[0]
     assert all(earlier <= later for earlier, later in zip(*since, strict=True))
 
@@ -151,8 +151,8 @@ def known_of(load: Row, earlier: Row) -> Row:
 
 
 def test_no_object_is_lost_or_changed(upgrade: Upgrade) -> None:
-    for bucket, known in upgrade.before.objects.items():
-        assert known.items() <= upgrade.after.objects[bucket].items()
+    for bucket, objects in upgrade.before.objects.items():
+        assert objects.items() <= upgrade.after.objects[bucket].items()
     added = upgrade.after.objects["LANDING_BUCKET"].keys() - upgrade.before.objects["LANDING_BUCKET"].keys()
     assert Counter(name.split()[0] for name in added) == dict.fromkeys(DUE, 1)
 
@@ -185,8 +185,8 @@ def test_tokens_keep_their_roles(upgrade: Upgrade) -> None:
 def test_the_functions_keep_their_settings(upgrade: Upgrade) -> None:
     deployed = upgrade.cloud.commands.deployed()
     functions = deployed.client("lambda")
-    found = functions.get_function_configuration(FunctionName=deployed.function("ingest"))["Environment"]["Variables"]
-    assert SETTINGS.items() <= found.items()
+    configuration = functions.get_function_configuration(FunctionName=deployed.function("ingest"))
+    assert SETTINGS.items() <= configuration["Environment"]["Variables"].items()
     assert upgrade.cloud.commands.kept_settings().to_keep() == SETTINGS
     assert upgrade.cloud.commands.state.settings_file.exists()
 

@@ -32,7 +32,7 @@ class Seen:
     """The visible state of a stage. If anything is missing or different later, it was lost or done again."""
 
     tables: dict[str, dict[int, tuple[Any, ...]]]  # by id; the first value tells which transaction wrote the row
-    versions: dict[str, int]  # of the datasets, which grow with every change
+    versions: dict[str, int]  # by dataset; a version grows with every change
     loads: dict[int, Row]
     waiting: list[Any]
     reports: list[Any]
@@ -94,10 +94,10 @@ class Copies:
     def of(cls, state: State, beside: Path) -> "Copies":
         home = home_of(state.folder)  # outside the state folder if the user of Postgres has no access to it
         folders = [state.folder] if state.folder in home.parents else [state.folder, home]
-        found = cls({folder: beside / str(number) for number, folder in enumerate(folders)})
-        for folder, copy in found.folders.items():
+        copies = cls({folder: beside / str(number) for number, folder in enumerate(folders)})
+        for folder, copy in copies.folders.items():
             _copy(folder, copy)
-        return found
+        return copies
 
     def bring_back(self) -> None:
         """Copy the folders back after the stage was deleted."""
@@ -132,11 +132,11 @@ def make_outdated(state: State) -> None:
 def make_tokens(cloud: Cloud) -> dict[str, str]:
     """Make a token of each role, and a revoked one."""
 
-    def made(role: str) -> str:
+    def new_token(role: str) -> str:
         return str(cloud.commands.invoke("tokens", {"action": "create", "role": role, "note": "made before"})["token"])
 
-    tokens = {"operator": cloud.env["API_TOKEN"], "reader": made("reader"), "writer": made("writer")}
-    tokens["revoked"] = made("operator")
+    tokens = {"operator": cloud.env["API_TOKEN"], "reader": new_token("reader"), "writer": new_token("writer")}
+    tokens["revoked"] = new_token("operator")
     cloud.commands.invoke("tokens", {"action": "revoke", "token": tokens["revoked"]})
     return tokens
 
@@ -183,8 +183,8 @@ def interrupted(cloud: Cloud) -> Iterator[set[str]]:
         with jobs_locked(cloud):
             locked.set()
             until(lambda: aws.pid() != running, "the end of the embedded AWS", HELD)
-            known = {source for (source,) in cloud.sql("SELECT source FROM loads")}
-        lost.update({f"s3://{cloud.env['LANDING_BUCKET']}/{key}" for key in LOST} - known)
+            with_loads = {source for (source,) in cloud.sql("SELECT source FROM loads")}
+        lost.update({f"s3://{cloud.env['LANDING_BUCKET']}/{key}" for key in LOST} - with_loads)
 
     holder = threading.Thread(target=hold)
     holder.start()

@@ -221,14 +221,15 @@ class Judge:
                 yield f"load {load_id} rejected the rows {rejected} instead of {invalid}"
 
     def _file_rejects(self, file: File, load: Row) -> Violations:
-        found = Counter((line["line"], line["raw"]) for line in self.reject_lines.get(load["errored_key"] or "", []))
+        rejected = Counter((line["line"], line["raw"]) for line in self.reject_lines.get(load["errored_key"] or "", []))
         numbered = list(enumerate(file.lines, 1))
         must = Counter((n, line.raw) for n, line in numbered if line.row is None or line.parents is Parents.NEVER)
         may = Counter((n, line.raw) for n, line in numbered if line.parents is Parents.LATE)
-        if must - found or (found - must) - may:
-            yield f"load {load['id']} of {file.source} rejected {found - must - may}, but did not reject {must - found}"
-        late = (found - must).total()
-        if load["resolved"] != sum(1 for n, line in numbered if (n, line.raw) in found and self._has_come(line)):
+        missing, surplus = must - rejected, rejected - must - may
+        if missing or surplus:
+            yield f"load {load['id']} of {file.source} rejected {surplus}, but did not reject {missing}"
+        late = (rejected - must).total()
+        if load["resolved"] != sum(1 for n, line in numbered if (n, line.raw) in rejected and self._has_come(line)):
             yield f"load {load['id']} counts {load['resolved']} of {late} late rows as resolved"
 
     def _has_come(self, line: Line) -> bool:
@@ -262,10 +263,10 @@ class Judge:
             sent = {row[0]: row for row in request.accepted if row is not None}
             if request.without_id:
                 texts = {row[1] for row in request.rows if row is not None}
-                found = [row_id for row_id, row in present.items() if row[1] in texts]
-                if len(found) > 1:
-                    yield f"{name}: one request made several rows: {found}"
-                for row_id in found:
+                row_ids = [row_id for row_id, row in present.items() if row[1] in texts]
+                if len(row_ids) > 1:
+                    yield f"{name}: one request made several rows: {row_ids}"
+                for row_id in row_ids:
                     expected[row_id] = (row_id, *request.rows[0][1:])  # type: ignore[index]
             elif sent and all(present.get(row_id) == row for row_id, row in sent.items()):
                 expected |= sent

@@ -56,7 +56,7 @@ class Request:
     """A request to the API with a single row or a batch.
 
     `rows` has None in the place of each row that breaks a rule. `load_id` comes from the response. It is None if the
-    response was lost: then the ids of the request are not used again. `given` is the id that the API gave to a row
+    response was lost: then the ids of the request are not used again. `new_id` is the id that the API gave to a row
     without an id.
     """
 
@@ -64,11 +64,11 @@ class Request:
     rows: tuple[Stored | None, ...] = field(repr=False)
     without_id: bool = False
     load_id: int | None = None
-    given: int | None = None
+    new_id: int | None = None
 
     @property
     def accepted(self) -> list[Stored]:
-        return [(self.given, *row[1:]) if self.without_id else row for row in self.rows if row is not None]
+        return [(self.new_id, *row[1:]) if self.without_id else row for row in self.rows if row is not None]
 
 
 class Book:

@@ -146,9 +146,9 @@ class Outages:
 
     def _await_loads(self, what: str, acknowledged: set[tuple[str, str]]) -> None:
         began, since = time.monotonic(), self._ask(lambda session: session.scalar("SELECT clock_timestamp()"))
-        found = "SELECT source, version, status, finished_at, error FROM loads WHERE version IS NOT NULL"
+        query = "SELECT source, version, status, finished_at, error FROM loads WHERE version IS NOT NULL"
         while True:
-            rows = self._ask(lambda session: session.run(found)) or []
+            rows = self._ask(lambda session: session.run(query)) or []
             missing = acknowledged - {(source, version) for source, version, status, *_ in rows if status in FINAL}
             if not missing or time.monotonic() - began > SOON:
                 break

@@ -106,13 +106,13 @@ def run(stage: Stage, chosen: str, form: Form, report: Report) -> Outcome:
     _await_loads(stage, book)
     _sweep(stage)
     first = _first_look(stage, book)
-    violations = [*storm.outages.violations, *(f"before the redrive: {found}" for found in first.violations())]
+    violations = [*storm.outages.violations, *(f"before the redrive: {violation}" for violation in first.violations())]
     redriven = stage.cloud.redrive()["redriven"]
     report(f"{redriven} events redriven")
     _await_loads(stage, book)
     _sweep(stage)
     second = Judge(stage, book, stage.events.dead_letters())
-    violations += [f"after the redrive: {found}" for found in (*second.violations(), *_unfinished(second))]
+    violations += [f"after the redrive: {violation}" for violation in (*second.violations(), *_unfinished(second))]
     report("delivering old events again")
     _deliver_late(stage, book, Random(f"{chosen}/late"), form.late_copies)
     violations += _changed(second, Judge(stage, book, []))
@@ -174,8 +174,8 @@ def _adopt(stage: Stage, book: Book) -> None:
     """Decide about files whose acknowledgement was lost: a file counts as sent if the bucket has it."""
     s3, bucket = stage.cloud.s3, stage.cloud.env["LANDING_BUCKET"]
     for file in book.lost_files:
-        for found in s3.list_object_versions(Bucket=bucket, Prefix=file.key).get("Versions", ()):
-            version = found["VersionId"]
+        for listed in s3.list_object_versions(Bucket=bucket, Prefix=file.key).get("Versions", ()):
+            version = listed["VersionId"]
             if (file.source, version) not in book.files:
                 body = s3.get_object(Bucket=bucket, Key=file.key, VersionId=version)["Body"].read()
                 if body == file.body:

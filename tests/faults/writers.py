@@ -104,14 +104,14 @@ class Writer:
     def _status(self, file: File) -> str | None:
         try:
             with self._database.session() as session:
-                found = session.scalar(
+                status = session.scalar(
                     "SELECT status FROM loads WHERE source = :source AND version = :version",
                     source=file.source,
                     version=file.version,
                 )
         except DatabaseUnavailable:
             return None
-        return None if found is None else str(found)
+        return None if status is None else str(status)
 
 
 @dataclass
@@ -204,8 +204,8 @@ class RequestWriter(Writer):
         if response is None:
             self._lost(sent)
         elif response.status in (200, 201):
-            given = int(response.body["id"])
-            self.book.note_request(Request(self.dataset, (row,), without_id, response.body["load_id"], given))
+            new_id = int(response.body["id"])
+            self.book.note_request(Request(self.dataset, (row,), without_id, response.body["load_id"], new_id))
         else:
             self.book.note_unexpected(f"POST {self.route}/upload: {response.status} {response.body}")
 
@@ -221,7 +221,7 @@ class RequestWriter(Writer):
             self._lost(Request(self.dataset, tuple(rows)))
             return
         broken = [position for position, row in enumerate(rows) if row is None]
-        if response.status != 200 or [found["index"] for found in response.body["rejected"]] != broken:
+        if response.status != 200 or [reject["index"] for reject in response.body["rejected"]] != broken:
             self.book.note_unexpected(f"POST {self.route}/upload/batch: {response.status} {response.body}")
             return
         self.book.note_request(Request(self.dataset, tuple(rows), load_id=response.body["load_id"]))

@@ -69,15 +69,15 @@ def hidden(source: str) -> list[str]:
     These are relative imports, imports of a computed name or of `*`, and imports that bind the name of the whole
     package.
     """
-    found: list[ast.AST] = []
+    unclear: list[ast.AST] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [alias for alias in node.names if alias.name.split(".")[0] in ("chalicelib", "importlib")]
+            unclear += [alias for alias in node.names if alias.name.split(".")[0] in ("chalicelib", "importlib")]
         elif isinstance(node, ast.ImportFrom):
-            found += [node] if node.level or node.module == "importlib" or node.names[0].name == "*" else []
+            unclear += [node] if node.level or node.module == "importlib" or node.names[0].name == "*" else []
         elif isinstance(node, ast.Name) and node.id == "__import__":
-            found.append(node)
-    return [ast.unparse(node) for node in found]
+            unclear.append(node)
+    return [ast.unparse(node) for node in unclear]
 
 
 def importers(*libraries: str) -> set[str]:
@@ -201,28 +201,35 @@ def test_no_module_is_too_long(module: str) -> None:
 
 
 def parameters(function: ast.FunctionDef) -> int:
-    given = function.args
-    return len([*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, [given.vararg, given.kwarg])])
+    signature = function.args
+    return len(
+        [
+            *signature.posonlyargs,
+            *signature.args,
+            *signature.kwonlyargs,
+            *filter(None, [signature.vararg, signature.kwarg]),
+        ]
+    )
 
 
 def fields(dataclass: ast.ClassDef) -> int:
     """Return the number of parameters of a dataclass's constructor.
 
-    Declarations and records count as 0. A record has no methods but properties and class methods, and is filled from
-    a row or a document with as many members.
+    It is 0 for declarations and records. A record has only properties and class methods. It is filled from a row or a
+    document that has as many members.
     """
     methods = [node for node in dataclass.body if isinstance(node, ast.FunctionDef)]
     decorators = [{ast.unparse(decorator) for decorator in node.decorator_list} for node in methods]
     if dataclass.name in DECLARATIONS or all(names & {"property", "classmethod"} for names in decorators):
         return 0
-    given = [
+    members = [
         node
         for node in dataclass.body
         if isinstance(node, ast.AnnAssign)
         and not ast.unparse(node.target).startswith("_")
         and "ClassVar" not in ast.unparse(node.annotation)
     ]
-    return 1 + len(given)
+    return 1 + len(members)
 
 
 def too_wide(tree: ast.Module) -> list[str]:

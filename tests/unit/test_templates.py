@@ -215,16 +215,16 @@ def test_the_version_of_the_database_exists() -> None:
     """`make check` runs cfn-lint over all templates, but cfn-lint does not check the defaults of parameters."""
     template = parsed("database")
     version, way = template["Parameters"]["EngineVersion"]["Default"], "Resources/Cluster/Properties/EngineVersion"
-    known, unknown = (linted(json.dumps(changed(parsed("database"), way, v))) for v in (version, "17.99"))
-    assert [rule for rule in known if rule.startswith("E")] == []
-    assert "E3690" in unknown
+    existing, missing = (linted(json.dumps(changed(parsed("database"), way, v))) for v in (version, "17.99"))
+    assert [rule for rule in existing if rule.startswith("E")] == []
+    assert "E3690" in missing
     family = template["Resources"]["Settings"]["Properties"]["Family"]
     assert family == f"aurora-postgresql{version.partition('.')[0]}"
     assert re.fullmatch(template["Parameters"]["EngineVersion"]["AllowedPattern"], version)
 
 
 def linted(text: str) -> list[str]:
-    return [found.rule.id for found in lint(text, config=ManualArgs(regions=["us-east-1", "eu-central-1"]))]
+    return [match.rule.id for match in lint(text, config=ManualArgs(regions=["us-east-1", "eu-central-1"]))]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -239,20 +239,20 @@ def test_every_template_is_a_part_and_small_enough_for_a_request() -> None:
 
 
 def test_a_part_takes_only_outputs_of_earlier_parts() -> None:
-    known: set[str] = set()
+    earlier: set[str] = set()
     for part in PARTS:
         outputs = {name for other in PARTS for name in OUTPUTS[other]} & set(parsed(part)["Parameters"])
-        assert outputs <= known
-        known |= OUTPUTS[part]
+        assert outputs <= earlier
+        earlier |= OUTPUTS[part]
 
 
 def test_buckets_have_the_policies_and_lifecycle_rules_of_other_stages() -> None:
     """infra/deploy/buckets.py makes the buckets of the embedded cloud and of LocalStack."""
-    found = resources(parsed("storage"), "AWS::S3::BucketPolicy")["LandingOnlyTls"]["Properties"]["PolicyDocument"]
+    ours = resources(parsed("storage"), "AWS::S3::BucketPolicy")["LandingOnlyTls"]["Properties"]["PolicyDocument"]
     theirs = tls_only("landing")
-    for policy in (found, theirs):
+    for policy in (ours, theirs):
         del policy["Statement"][0]["Resource"]
-    assert found == theirs
+    assert ours == theirs
     backup = parsed("storage")["Resources"]["Backup"]["Properties"]["LifecycleConfiguration"]["Rules"]
     ids = [rule["ID"] for rule in lifecycle(versions_expire=True)["Rules"]]
     assert [rule["Id"] for rule in backup] == ids
@@ -265,8 +265,8 @@ def test_the_dead_letter_queue_has_the_properties_of_other_stages() -> None:
 
 
 def functions() -> set[str]:
-    found = set(json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_functions"])
-    return found - {"api_handler"} | {"api"}
+    names = set(json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_functions"])
+    return names - {"api_handler"} | {"api"}
 
 
 def test_every_function_has_alarms() -> None:
@@ -290,10 +290,10 @@ def own_metrics(tree: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def test_alarms_and_the_dashboard_use_metrics_that_exist() -> None:
-    found = list(own_metrics(parsed("operations")["Resources"]))
-    shown = {name for name, _ in found}
+    used = list(own_metrics(parsed("operations")["Resources"]))
+    shown = {name for name, _ in used}
     assert {"BackupLag", "LoadsFailed"} <= shown <= set(UNITS)
-    assert {dimensions for _, dimensions in found} == {("service", "stage")}
+    assert {dimensions for _, dimensions in used} == {("service", "stage")}
 
 
 def test_every_service_that_functions_call_has_an_endpoint() -> None:

@@ -101,9 +101,9 @@ class Visit:
             "standards => axe.run(document, {runOnly: standards, resultTypes: ['violations']})", _STANDARDS
         )
         return [
-            f"{found['id']}: {node['html'][:160]} ({node['failureSummary']})"
-            for found in response["violations"]
-            for node in found["nodes"]
+            f"{violation['id']}: {node['html'][:160]} ({node['failureSummary']})"
+            for violation in response["violations"]
+            for node in violation["nodes"]
         ]
 
 
