@@ -174,7 +174,8 @@ def begin_loads(cloud: Cloud) -> None:
 def interrupted(cloud: Cloud) -> Iterator[set[str]]:
     """Begin loads that cannot commit until the running embedded AWS has ended. The caller has to end it.
 
-    Yield a set. At the end of this context it has the sources that still have no load: their events are lost.
+    Yield an empty set. When this context ends, the set has the sources of all files without a load: the events of these
+    files are lost.
     """
     aws, locked, lost = Daemon(cloud.commands.state.folder / "aws", "aws"), threading.Event(), set[str]()
     running = aws.pid()

@@ -183,7 +183,7 @@ class Judge:
                 yield f"restore {load['id']} received {load['received']} of {len(rows)} rows: {load}"
 
     def versions_load_in_order(self) -> Violations:
-        """An older version of a key is never loaded after a newer one. No version is skipped for another reason."""
+        """An older version of a key is never loaded after a newer one. A version is skipped only for this reason."""
         of_key: dict[str, list[tuple[int, Row]]] = defaultdict(list)
         for at, file in self.book.files.items():
             if at in self.load_of:

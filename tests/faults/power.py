@@ -12,7 +12,7 @@ from infra.local.daemons import Daemon
 def cut(*daemons: Daemon) -> None:
     """Send SIGKILL to these daemons and all their descendants. Return when none of them runs."""
     roots = [pid for daemon in daemons if (pid := daemon.pid()) is not None]
-    _signal(roots, signal.SIGSTOP)  # otherwise one of them could start another process while they are listed
+    _signal(roots, signal.SIGSTOP)  # otherwise a daemon could start another process while the descendants are listed
     _signal([*roots, *_descendants(roots)], signal.SIGKILL)
     for daemon in daemons:
         daemon.stop(signal.SIGKILL)

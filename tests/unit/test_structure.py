@@ -103,7 +103,7 @@ def test_every_module_is_in_a_declared_package() -> None:
     assert len([module for module in MODULES if "/" not in module]) <= 4
     packages = {Path(module).parent for module in MODULES if module.endswith("__init__.py")}
     others = {Path(module).parent for module in MODULES} - packages
-    assert others == {Path("migrations/versions")}  # Alembic reads its files
+    assert others == {Path("migrations/versions")}  # Alembic reads the files there
 
 
 @pytest.mark.parametrize("module", MODULES)
