@@ -1,6 +1,6 @@
 """python -m bench.first_run [COMMAND …]: measure what commands cost a new user, with an empty home folder and no cache.
 
-Each command runs in a copy of this checkout. The numbers in the README come from here. The program measures:
+Each command runs in a copy of this checkout. The numbers in docs/commands.md come from here. The program measures:
 
 - the seconds that the command takes;
 - the longest time without a line of output;

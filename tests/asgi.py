@@ -1,4 +1,4 @@
-"""Calls the gate in this process, as an ASGI server would. The application behind the gate only records requests."""
+"""The gate in this process, called as a server would call it. The application behind it only records what it gets."""
 
 import asyncio
 from collections.abc import Iterable
@@ -17,10 +17,7 @@ KEYS = Keys("AKIAGATEOFTHISSTAGE2", "secret of the stage", "secret of its functi
 
 @dataclass
 class Behind:
-    """The application behind the gate. Like ministack, it reads the whole body of a request before it does anything.
-
-    `done` has the completed requests as (method, path, body). `begun` counts all requests that it began to read.
-    """
+    """The application behind the gate: like ministack, it waits for the whole body before it does anything."""
 
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     done: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -51,12 +48,6 @@ class Response:
 
 @dataclass
 class Asked:
-    """A gate and its collaborators, which record how the gate uses them.
-
-    `admitted` are the sessions that the gate admitted, and `written` the services in which a request changed something.
-    `now` is the gate's time; None means the real time.
-    """
-
     behind: Behind = field(default_factory=Behind)
     admitted: list[Session] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
@@ -74,11 +65,11 @@ class Asked:
 
 async def _ask(gate: Gate, scope: Message, pieces: list[bytes]) -> Response:
     sent: list[Message] = []
-    incoming = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
-    incoming += [{"type": "http.request", "body": b"", "more_body": False}]
+    left = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    left += [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:
-        return incoming.pop(0) if incoming else {"type": "http.disconnect"}
+        return left.pop(0) if left else {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         sent.append(message)
@@ -92,28 +83,28 @@ async def _ask(gate: Gate, scope: Message, pieces: list[bytes]) -> Response:
 def scope(
     method: str, target: str, headers: Iterable[tuple[str, str]] = (), *, length: int | None = None
 ) -> dict[str, Any]:
-    """Return an ASGI scope like that of a server. `target` is the percent-encoded path and query of the request."""
+    """An ASGI scope as the server makes it. `target` is percent-encoded, as it was sent."""
     path, _, query = target.partition("?")
-    sent = [(name.lower(), value) for name, value in headers]
-    if not any(name == "host" for name, _ in sent):
-        sent.append(("host", HOST))
+    given = [(name.lower(), value) for name, value in headers]
+    if not any(name == "host" for name, _ in given):
+        given.append(("host", HOST))
     if length is not None:
-        sent.append(("content-length", str(length)))
+        given.append(("content-length", str(length)))
     return {
         "type": "http",
         "method": method,
         "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [(name.encode(), value.encode()) for name, value in sent],
+        "headers": [(name.encode(), value.encode()) for name, value in given],
     }
 
 
 def of_signed(request: Any, length: int | None = None) -> dict[str, Any]:
-    """Return the ASGI scope of an AWSRequest that botocore has signed."""
+    """The scope of an AWSRequest that botocore has signed."""
     parts = urlsplit(request.url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    signed = scope(request.method, target, [(name, str(value)) for name, value in request.headers.items()])
+    made = scope(request.method, target, [(name, str(value)) for name, value in request.headers.items()])
     if length:
-        signed["headers"].append((b"content-length", str(length).encode()))
-    return signed
+        made["headers"].append((b"content-length", str(length).encode()))
+    return made

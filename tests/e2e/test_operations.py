@@ -15,22 +15,20 @@ BLOCKS: list[tuple[str, str]] = re.findall(r"^```sh( aws-only)?\n(.*?)^```", TEX
 HERE = [block for only, block in BLOCKS if not only]
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="the recipes need bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the recipes want bash")
 def test_the_recipes_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / ".local").symlink_to(cloud.commands.state.folder)
     (tmp_path / "hireflow").symlink_to(ROOT / "hireflow")
     for entry in cloud.post("/department/upload", {"department": "Staff"}), cloud.post("/job/upload", {"job": "Clerk"}):
         assert entry.status == 201
     stage = f"HIREFLOW_STATE_DIR={cloud.commands.state.folder} STAGE={cloud.commands.stage}"
-    (
-        tmp_path / "Makefile"
-    ).write_text(  # for the stage under test; cloud.backup() can wait for the end of a scheduled backup
+    (tmp_path / "Makefile").write_text(  # of the stage under test; a backup may have to wait for the scheduled one
         f"backup:\n\t@echo {cloud.backup()}\n%:\n\t@{stage} $(MAKE) -s -C {ROOT} $@\n"
     )
     marked = (re.sub(r"^(?=\S)", "echo '---'\n", block, flags=re.MULTILINE) for block in HERE)
     pasted = f"set -eu\ncd {tmp_path}\n" + "\n".join(marked)
     done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    outputs = done.stdout.split("---\n")
-    assert any("1 restore point verified, 0 faults" in output for output in outputs), done.stdout
-    assert "301x" in outputs[-3] + outputs[-2], "the recipe does not show the rejects"
+    said = done.stdout.split("---\n")
+    assert any("1 restore point verified, 0 faults" in part for part in said), done.stdout
+    assert "301x" in said[-3] + said[-2], "the rejects are not shown"

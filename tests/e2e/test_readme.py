@@ -14,7 +14,7 @@ from tests.e2e.cloud import Cloud, until
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 EXAMPLES = [block for block in BLOCKS if "make demo" not in block]
 
-# On a stage that requires tokens, every example sends the token as the README explains.
+# On a stage that asks for one, every example takes the token that the README speaks of.
 WITH_TOKEN = """curl() {
     case "${API_TOKEN:+$*}" in
         *"$API_URL"*Authorization*) command curl "$@" ;;
@@ -24,14 +24,14 @@ WITH_TOKEN = """curl() {
 }
 """
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README's examples need curl")
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the README's examples want curl")
 
 
 def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / ".local").symlink_to(cloud.commands.state.folder)
     (tmp_path / "hireflow").symlink_to(ROOT / "hireflow")
     stage = f"HIREFLOW_STATE_DIR={cloud.commands.state.folder} STAGE={cloud.commands.stage}"
-    (tmp_path / "Makefile").write_text(  # for the stage under test
+    (tmp_path / "Makefile").write_text(  # of the stage under test
         f"backup:\n\t@echo {cloud.backup()}\ntoken tokens revoke:\n\t@{stage} $(MAKE) -s -C {ROOT} $@\n"
         f"redrive:\n\t@echo {cloud.redrive()['left']} left\n"
     )
@@ -41,7 +41,7 @@ def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
     responses = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
     assert len(responses) == sum(line.lstrip().startswith("curl") for block in EXAMPLES for line in block.splitlines())
     assert not [response for response in responses if isinstance(response, dict) and "title" in response]
-    until(lambda: (102, "Maintenance") in cloud.table("departments"), "the row of the example's file")
+    until(lambda: (102, "Maintenance") in cloud.table("departments"), "the example's file")
     quarterly, narrowed, top, over_years, top_over_years = (
         response for response in responses if isinstance(response, list)
     )
@@ -55,5 +55,5 @@ def test_the_examples_work_as_pasted(cloud: Cloud, tmp_path: Path) -> None:
 
 
 def _marked(block: str) -> str:
-    """Let each command of a block write its output on its own lines."""
+    """Every command's output on lines of its own."""
     return re.sub(r"^(?=curl|make)", "echo; ", block, flags=re.MULTILINE) + "\necho"
