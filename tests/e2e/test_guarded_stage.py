@@ -85,7 +85,7 @@ def test_no_function_has_a_password_in_its_environment(guarded: Cloud) -> None:
 
 
 def test_users_sign_in_and_see_what_their_role_allows(guarded: Cloud) -> None:
-    created = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
+    made = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
     with launched() as browser, visiting(browser, guarded.env["API_URL"]) as visit:
         visit.expected.append("status of 401")
         visit.page.goto(f"{visit.url}/#/upload")
@@ -96,11 +96,11 @@ def test_users_sign_in_and_see_what_their_role_allows(guarded: Cloud) -> None:
         token.fill("hf_wrong")
         sign_in.click()
         expect(visit.page.get_by_role("alert").first).to_have_text("This token is not known, or was revoked.")
-        token.fill(created["token"])
+        token.fill(made["token"])
         sign_in.click()
         expect(visit.page.locator("#panel")).to_contain_text("Your token has the role reader.")
         assert visit.page.locator("#files").count() == 0
-        assert created["token"] not in visit.page.content()
+        assert made["token"] not in visit.page.content()
         visit.page.get_by_role("button", name="Sign out").click()
         expect(token).to_be_visible()
         token.fill(guarded.env["API_TOKEN"])
@@ -108,7 +108,7 @@ def test_users_sign_in_and_see_what_their_role_allows(guarded: Cloud) -> None:
         expect(visit.page.locator("#files")).to_be_visible()
         visit.page.reload()  # the tab stays signed in
         expect(visit.page.locator("#files")).to_be_visible()
-        guarded.commands.invoke("tokens", {"action": "revoke", "token": created["id"]})
+        guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
 
 
 def test_another_up_keeps_the_token(guarded: Cloud) -> None:
