@@ -105,7 +105,7 @@ def test_the_functions_get_declared_variables_only(cloud: Cloud) -> None:
 def test_an_error_of_a_function_is_told_in_its_own_words(cloud: Cloud) -> None:
     with pytest.raises(FunctionFailed) as raised:
         cloud.commands.invoke("tokens", {"action": "revoke", "token": "unknown"})
-    assert str(raised.value) == "tokens failed: there is no such token"
+    assert str(raised.value) == "function tokens failed: there is no such token"
 
 
 def test_chalice_local_serves_the_api_with_what_up_has_deployed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_a_program_that_found_the_disk_full(said: str, tmp_path: Path, capsys: p
     assert capsys.readouterr().err == f"error: {said}: {REMEDY}\n"
     assert exit_status(run_there) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"error: migrate failed: {said}; the disk is full at {tmp_path}: free some space, or ")
+    assert told.startswith(f"error: function migrate failed: {said}; the disk is full at {tmp_path}: free some space, or ")
     assert told.count("free some space") == 1
 
 
