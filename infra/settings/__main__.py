@@ -1,11 +1,11 @@
-"""python -m infra.settings: write the tables of settings into the README. A test says when this is due."""
+"""python -m infra.settings: write the tables of settings into the README. A test fails if they are out of date."""
 
 from infra.readme import README, with_table
 from infra.settings import table
 
 
 def with_tables(text: str) -> str:
-    """The text with the tables of now between their marks."""
+    """Return the text with the current tables between their marks."""
     text = with_table(text, "settings", table.of_users())
     return with_table(text, "variables", table.of_functions())
 

@@ -52,7 +52,7 @@ def taken() -> Iterator[int]:
     ("env", "said"),
     [
         ({"BACKUP_RETENTION_DAYS": "-1"}, "BACKUP_RETENTION_DAYS=-1 is not a number of days above 0"),
-        ({"HIREFLOW_PROT": "8000"}, "is HIREFLOW_PORT meant"),
+        ({"HIREFLOW_PROT": "8000"}, "did you mean HIREFLOW_PORT"),
         ({"HIREFLOW_PORT": "taken"}, "is in use by another process"),
         # The port of Postgres is free. It must not move there as long as the other one is wrong.
         ({"HIREFLOW_PORT": "taken", "HIREFLOW_PG_PORT": "free"}, "is in use by another process"),

@@ -1,4 +1,4 @@
-"""How changes of a stack are told."""
+"""The description of changes to a stack."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from infra.aws.stacks import Change
 
 
 def described(**more: Any) -> dict[str, Any]:
-    """A ResourceChange as DescribeChangeSet has it."""
+    """Return a ResourceChange as DescribeChangeSet returns it."""
     return {"LogicalResourceId": "Cluster", "ResourceType": "AWS::RDS::DBCluster", "Action": "Modify", **more}
 
 
@@ -21,7 +21,7 @@ def described(**more: Any) -> dict[str, Any]:
         (described(Action="Add"), False, "Add Cluster (AWS::RDS::DBCluster)"),
     ],
 )
-def test_a_change_says_whether_what_it_changes_is_made_anew(
+def test_a_change_says_whether_it_replaces_the_resource(
     change: dict[str, Any], replacement: bool | None, told: str
 ) -> None:
     found = Change.of(change)
