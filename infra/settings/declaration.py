@@ -79,14 +79,14 @@ MACHINE = (
     Setting(
         "AWS_ENDPOINT_URL",
         setting_kinds.url("http", "https"),
-        "the AWS endpoint of `STAGE=localstack`, instead of Docker; credentials come from the environment",
+        "the AWS endpoint of `STAGE=localstack`, instead of Docker; AWS credentials in the environment are used",
         shown="LocalStack in Docker",
         stages=(LOCALSTACK,),
     ),
     Setting(
         "DATABASE_URL",
         setting_kinds.url(*_URLS),
-        "your own Postgres, instead of Docker's or Aurora; on AWS, functions reach it without a VPC",
+        "your own Postgres, instead of Docker's or Aurora; on AWS, functions outside of a VPC must reach it",
         shown="Postgres in Docker; Aurora",
         stages=(LOCALSTACK, AWS),
         secret=True,

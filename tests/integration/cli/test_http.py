@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def server(*responses: bytes, family: socket.AddressFamily = socket.AF_INET) -> 
     listening = socket.create_server((host, 0), family=family)
     asked: list[bytes] = []
 
+    @suppress(OSError)  # accept() fails when the test has ended without using all responses
     def serve() -> None:
         for response in responses:
             with listening.accept()[0] as connection:
@@ -61,6 +62,8 @@ def server(*responses: bytes, family: socket.AddressFamily = socket.AF_INET) -> 
     name = f"[{host}]" if ":" in host else host
     with listening:
         yield f"http://{name}:{listening.getsockname()[1]}", asked
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)  # closing alone would not wake accept()
 
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

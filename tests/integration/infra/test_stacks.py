@@ -213,7 +213,7 @@ def test_a_change_that_fails_says_why_and_leaves_the_stack_as_it_was(
     [
         ("storage", {"LandingDays": "3"}, "LandingDays"),
         ("network", {}, "S3PrefixListId"),
-        ("attic", {}, "there is no part attic: storage, network, database, operations"),
+        ("attic", {}, "there is no part attic: choose one of storage, network, database, operations"),
     ],
 )
 def test_wrong_parameters_are_refused_and_leave_nothing(

@@ -36,7 +36,9 @@ def test_a_system_call_that_fails_on_a_full_disk_is_recognized(number: int, caps
 
 
 @pytest.mark.parametrize("said", WORDS)
-def test_a_program_that_fails_on_a_full_disk_is_recognized(said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_that_fails_on_a_full_disk_is_recognized(
+    said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run() -> None:
         raise CommandError(said)
 
@@ -49,7 +51,9 @@ def test_a_program_that_fails_on_a_full_disk_is_recognized(said: str, tmp_path: 
     assert capsys.readouterr().err == f"error: {said}: {REMEDY}\n"
     assert exit_status(run_there) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"error: function migrate failed: {said}; the disk is full at {tmp_path}: free some space, or ")
+    assert told.startswith(
+        f"error: function migrate failed: {said}; the disk is full at {tmp_path}: free some space, or "
+    )
     assert told.count("free some space") == 1
 
 

@@ -41,7 +41,9 @@ def test_a_sound_package_has_no_faults() -> None:
 
 def test_a_missing_requirement_is_a_fault() -> None:
     assert wrong({"app.py": ""}) == ["Pg8000 1.0 is missing"]
-    assert list(faults(made(whole()), "pg8000==2.0\n", "x86_64", (3, 12))) == ["pg8000 2.0 is required, but 1.0 is in the package"]
+    assert list(faults(made(whole()), "pg8000==2.0\n", "x86_64", (3, 12))) == [
+        "pg8000 2.0 is required, but 1.0 is in the package"
+    ]
 
 
 def test_a_package_without_app_py_is_faulty() -> None:
@@ -78,7 +80,9 @@ def test_a_package_that_is_too_large_is_faulty() -> None:
         ("cp312-cp312-linux_x86_64", "x86_64", (3, 12), False),  # built for the machine that built it
     ],
 )
-def test_wheels_for_another_platform_are_faults(tag: str, architecture: str, python: tuple[int, int], runs: bool) -> None:
+def test_wheels_for_another_platform_are_faults(
+    tag: str, architecture: str, python: tuple[int, int], runs: bool
+) -> None:
     found = wrong(whole(f"Wheel-Version: 1.0\nTag: {tag}\n"), architecture, python)
     assert found == ([] if runs else [f"pg8000 is built for {tag}"])
 

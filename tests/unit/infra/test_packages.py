@@ -42,6 +42,8 @@ def test_installed_packages_are_copied(tmp_path: Path) -> None:
         ("six>=1.0  # any\n", r"pins no version of six>=1.0"),
     ],
 )
-def test_a_package_that_is_not_installed_in_the_pinned_version_is_refused(tmp_path: Path, requirements: str, told: str) -> None:
+def test_a_package_that_is_not_installed_in_the_pinned_version_is_refused(
+    tmp_path: Path, requirements: str, told: str
+) -> None:
     with pytest.raises(CloudError, match=told):
         copy_installed(requirements, tmp_path)

@@ -107,7 +107,9 @@ def imports(tree: ast.AST) -> Iterator[str]:
         ("FreeBSD", "amd64", None, False),
     ],
 )
-def test_the_postgres_wheel_is_used_only_where_it_runs(system: str, machine: str, glibc: tuple[int, ...] | None, runs: bool) -> None:
+def test_the_postgres_wheel_is_used_only_where_it_runs(
+    system: str, machine: str, glibc: tuple[int, ...] | None, runs: bool
+) -> None:
     assert sets.has_postgres_wheel(system, machine, glibc) is runs
 
 

@@ -16,8 +16,8 @@ def described(**more: Any) -> dict[str, Any]:
     ("change", "replacement", "told"),
     [
         (described(Replacement="False"), False, "Modify Cluster (AWS::RDS::DBCluster)"),
-        (described(Replacement="True"), True, "Modify Cluster (AWS::RDS::DBCluster), made anew"),
-        (described(Replacement="Conditional"), None, "Modify Cluster (AWS::RDS::DBCluster), perhaps made anew"),
+        (described(Replacement="True"), True, "Modify Cluster (AWS::RDS::DBCluster), replaced"),
+        (described(Replacement="Conditional"), None, "Modify Cluster (AWS::RDS::DBCluster), perhaps replaced"),
         (described(Action="Add"), False, "Add Cluster (AWS::RDS::DBCluster)"),
     ],
 )
