@@ -26,7 +26,7 @@ def follow(
 ) -> Iterator[tuple[str, Load]]:
     """Poll loads, and yield each with its name when it ends. Loads also continue if nobody follows them.
 
-    While progress is `shown`, the caller must print nothing on the terminal between two of them.
+    While progress is `shown`, the caller must print nothing on the terminal before all loads have ended.
     """
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 

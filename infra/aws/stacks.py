@@ -128,7 +128,7 @@ def _change_set(
     stack, values = stack_name(stage, part), {"Stage": stage, **parameters}
     text = (templates / f"{part}.yaml").read_text()
     with _errors(stack), _stack(client, stage, part) as (kind, stack_id):
-        made = client.create_change_set(
+        created = client.create_change_set(
             StackName=stack,
             ChangeSetName=f"hireflow-{_token()}",
             ChangeSetType=kind,
@@ -139,10 +139,10 @@ def _change_set(
             ImportExistingResources=True,
         )["Id"]
         try:
-            yield made, _changes(client, made)
+            yield created, _changes(client, created)
         finally:
             with _ignored("ChangeSetNotFound", "InvalidChangeSetStatus"):  # an executed change set no longer exists
-                client.delete_change_set(ChangeSetName=made)
+                client.delete_change_set(ChangeSetName=created)
 
 
 @contextmanager
@@ -158,11 +158,11 @@ def _stack(client: Any, stage: str, part: str) -> Iterator[tuple[str, str]]:
         yield "UPDATE", found["StackId"]
         return
     delete(client, stage, part)
-    made = client.create_change_set(
+    created = client.create_change_set(
         StackName=stack, ChangeSetName=f"hireflow-{_token()}", ChangeSetType="CREATE", TemplateBody=_NOTHING
     )
     try:
-        yield "CREATE", made["StackId"]
+        yield "CREATE", created["StackId"]
     finally:
         if _status(client, stack) == "REVIEW_IN_PROGRESS":
             delete(client, stage, part)

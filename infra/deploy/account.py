@@ -179,14 +179,14 @@ class Account:
         """Return the parameters of a stack. Raises KeyError if it needs an output of a stack that does not exist."""
         path = self.source / "infra" / "aws" / "parameters" / f"{self.stage}.json"
         own = json.loads(path.read_text()).get(part, {}) if path.exists() else {}
-        made = {}
+        computed = {}
         if part == "network":
-            made = {"S3PrefixListId": self.stacks.s3_prefix_list(self._client("ec2"))}
+            computed = {"S3PrefixListId": self.stacks.s3_prefix_list(self._client("ec2"))}
         elif part == "database":
-            made = {name: outputs[name] for name in ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")}
+            computed = {name: outputs[name] for name in ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")}
         elif part == "operations":
-            made = {"DatabaseConnections": str(chosen.read("DATABASE_CONNECTIONS"))}
-        return {**made, **own}
+            computed = {"DatabaseConnections": str(chosen.read("DATABASE_CONNECTIONS"))}
+        return {**computed, **own}
 
     def target(self, outputs: Outputs, chosen: Chosen) -> Target:
         """Return the target of the deployment. Raises KeyError if outputs are missing."""

@@ -94,7 +94,7 @@ def wanted_settings(config: Mapping[str, Any], stage_name: str) -> dict[str, Set
     The most specific value wins: of the function in the stage, of the function, of the stage, of the whole file.
     """
     stage = config["stages"][stage_name]
-    made = {}
+    wanted = {}
     for function, general in config["lambda_functions"].items():
         places = (stage.get("lambda_functions", {}).get(function, {}), general, stage, config)
 
@@ -104,7 +104,7 @@ def wanted_settings(config: Mapping[str, Any], stage_name: str) -> dict[str, Set
         variables: dict[str, str] = {}
         for place in reversed(places):
             variables |= place.get("environment_variables", {})
-        made[function] = {
+        wanted[function] = {
             "memory": configured("lambda_memory_size", _DEFAULT_MEMORY),
             "timeout": configured("lambda_timeout", _DEFAULT_TIMEOUT),
             "runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
@@ -113,7 +113,7 @@ def wanted_settings(config: Mapping[str, Any], stage_name: str) -> dict[str, Set
             "subnets": sorted(configured("subnet_ids", [])),
             _VARIABLES: variables,
         }
-    return made
+    return wanted
 
 
 def _found(client: Any, name: str) -> Settings | None:

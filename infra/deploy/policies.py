@@ -32,14 +32,14 @@ def policies(
 
     Raises CloudError if a file is missing or invalid.
     """
-    made = {}
+    filled = {}
     for function in functions:
         ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function)}
         if vpc:
             user = vpc.owner if function == _MIGRATION else vpc.user
             ours |= {"DATABASE_PROXY": vpc.proxy, "DATABASE_USER": user}
-        made[function] = _policy(folder, [_COMMON, *([_IN_VPC] if vpc else ()), function], {**names, **ours})
-    return made
+        filled[function] = _policy(folder, [_COMMON, *([_IN_VPC] if vpc else ()), function], {**names, **ours})
+    return filled
 
 
 def _policy(folder: Path, files: list[str], names: Mapping[str, str]) -> dict[str, Any]:

@@ -66,8 +66,10 @@ def assemble(target: Target) -> None:
     (config_folder / "config.json").write_text(json.dumps(config, indent=2))
     for old in config_folder.glob("policy-*.json"):
         old.unlink()
-    made = policies(target.source / ".chalice", target.stage, config["lambda_functions"], target.functions, target.vpc)
-    for function, policy in made.items():
+    filled = policies(
+        target.source / ".chalice", target.stage, config["lambda_functions"], target.functions, target.vpc
+    )
+    for function, policy in filled.items():
         (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(
             json.dumps(policy, indent=2)
         )
@@ -136,6 +138,6 @@ def _ignored(folder: str, names: list[str]) -> set[str]:
 
 def _prune(packages: Path, keep: int = 2) -> None:
     """Delete old packages. Chalice makes a new one for every change of the code, and deletes none."""
-    made = sorted(packages.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in made[keep:]:
+    archives = sorted(packages.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in archives[keep:]:
         old.unlink()

@@ -24,15 +24,15 @@ def smoke(target: Target, *, write: bool) -> None:
 
     Raises CloudError if something is wrong.
     """
-    made = driver.invoke(target, "tokens", {"action": "create", "role": "operator", "note": "smoke test"})
-    api = Api(driver.api_url(target), made["token"])
+    token = driver.invoke(target, "tokens", {"action": "create", "role": "operator", "note": "smoke test"})
+    api = Api(driver.api_url(target), token["token"])
     try:
         _check_health(api)
         if write:
             _check_load(target, api)
     finally:
         api.close()
-        driver.invoke(target, "tokens", {"action": "revoke", "token": made["id"]})
+        driver.invoke(target, "tokens", {"action": "revoke", "token": token["id"]})
 
 
 def _check_health(api: Api) -> None:

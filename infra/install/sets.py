@@ -114,15 +114,15 @@ def held(names: Iterable[str]) -> list[str]:
 
 def environments(root: Path, names: Iterable[str]) -> list[Environment]:
     """Return the environments of a checkout for the sets `names`. Raises CloudError for an unknown name."""
-    asked = list(names)
-    unknown = [name for name in asked if name not in NAMES]
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in NAMES]
     if unknown:
         raise CloudError(f"unknown set {unknown[0]}: choose one of {', '.join(NAMES)}")
     requirements = root / "requirements"
-    largest = [name for name in held(asked) if name in CUMULATIVE][-1:]
-    ours = (*largest, *(name for name in (POSTGRES,) if name in asked))
+    largest = [name for name in held(wanted) if name in CUMULATIVE][-1:]
+    ours = (*largest, *(name for name in (POSTGRES,) if name in wanted))
     found = [Environment(root / ".venv", ours, "the Python environment", requirements)] if ours else []
-    return found + [apart(root, name) for name in APART if name in asked]
+    return found + [apart(root, name) for name in APART if name in wanted]
 
 
 def apart(root: Path, name: str) -> Environment:

@@ -104,8 +104,8 @@ def settings(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
     # uv downloads many files at once, so that on a slow connection each of them may wait long.
     ours = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_TIMEOUT": "120", "UV_HTTP_RETRIES": "5"}
     if not kept.keys() & _INDEX_SETTINGS:
-        asked = subprocess.run([*pip(python), "config", "list"], capture_output=True, text=True, check=False)
-        ours |= translated(asked.stdout)
+        listed = subprocess.run([*pip(python), "config", "list"], capture_output=True, text=True, check=False)
+        ours |= translated(listed.stdout)
     if not _keeps_cache(environ):
         ours["UV_NO_CACHE"] = "1"
     return ours | kept

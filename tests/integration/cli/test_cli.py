@@ -190,7 +190,7 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["upload", "export.csv"], "--dataset departments|jobs|hired_employees"),
         (["upload", "jobs.csv", "jobs.xlsx"], "jobs.xlsx: only .csv and .csv.gz files"),
@@ -210,12 +210,12 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
         (["nothing"], "No such command"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_sends_nothing(api: FakeApi, run: Run, words: list[str], told: str) -> None:
+def test_wrong_usage_exits_with_2_and_sends_nothing(api: FakeApi, run: Run, words: list[str], expected: str) -> None:
     for name in ("export.csv", "jobs.csv", "jobs.xlsx"):
         write(name)
     done = run(*words, STAGE="local")
     assert (done.exit_code, done.stdout) == (2, ""), done.output
-    assert told in done.stderr
+    assert expected in done.stderr
     assert (done.stderr[:7], done.stderr.count("\n")) == ("error: ", 1)
     assert not api.asked
 
@@ -282,9 +282,9 @@ def test_json_output_has_a_line_for_a_file_that_did_not_arrive(api: FakeApi, run
     assert done.exit_code == 1
     unsent, sent = map(json.loads, done.stdout.splitlines())
     assert (sent["file"], sent["id"], sent["status"]) == ("jobs_2.csv", 7, "succeeded")
-    told = "422 Unprocessable Entity: this is no file that could be sent"
-    assert unsent == {"file": "jobs.csv", "id": None, "status": "not_sent", "error": told}
-    assert done.stderr == f"error: jobs.csv: {told}\n"
+    expected = "422 Unprocessable Entity: this is no file that could be sent"
+    assert unsent == {"file": "jobs.csv", "id": None, "status": "not_sent", "error": expected}
+    assert done.stderr == f"error: jobs.csv: {expected}\n"
 
 
 def test_an_empty_file_is_uploaded(api: FakeApi, run: Run) -> None:
@@ -525,24 +525,26 @@ def test_open_prints_the_address_of_the_dashboard(api: FakeApi, run: Run) -> Non
 
 
 @pytest.mark.parametrize(
-    ("status", "title", "told"),
+    ("status", "title", "expected"),
     [
         (401, "Unauthenticated", "set API_TOKEN to a token of this stage"),
         (403, "Forbidden", "use a token with that role"),
         (404, "Not found", "404 Not found: because"),
     ],
 )
-def test_a_problem_is_one_line_that_says_what_to_do(api: FakeApi, run: Run, status: int, title: str, told: str) -> None:
+def test_a_problem_is_one_line_that_says_what_to_do(
+    api: FakeApi, run: Run, status: int, title: str, expected: str
+) -> None:
     api.problem("GET", "/loads/7", status, title, "because", errors=[{"field": "id", "reason": "is\nodd"}])
     done = run("load", "7")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: {status} {title}: because; is\\nodd")
     assert done.stderr.count("\n") == 1
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "told"),
+    ("body", "status", "expected"),
     [
         (b'{"message": "Missing Authentication Token"}', 403, "there is nothing at this address: is API_URL right"),
         (b"<html>", 502, "502 Bad Gateway"),
@@ -551,12 +553,12 @@ def test_a_problem_is_one_line_that_says_what_to_do(api: FakeApi, run: Run, stat
     ],
 )
 def test_a_response_of_another_program_is_recognized(
-    api: FakeApi, run: Run, body: bytes, status: int, told: str
+    api: FakeApi, run: Run, body: bytes, status: int, expected: str
 ) -> None:
     api.on("GET", "/loads/7", body, status)
     done = run("load", "7")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 def test_a_request_is_retried_after_503(api: FakeApi, run: Run) -> None:
@@ -589,7 +591,7 @@ def test_a_refused_connection_is_one_line(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"API_URL": ""}, "set API_URL (and API_TOKEN), or start one on this machine with `make up`"),
         ({"API_URL": "ftp://x"}, "API_URL is not the address"),
@@ -597,10 +599,10 @@ def test_a_refused_connection_is_one_line(run: Run) -> None:
         ({"API_TOKEN": "två ord"}, "API_TOKEN is not a token"),
     ],
 )
-def test_an_invalid_setting_exits_with_2(run: Run, changes: dict[str, str], told: str) -> None:
+def test_an_invalid_setting_exits_with_2(run: Run, changes: dict[str, str], expected: str) -> None:
     done = run("loads", **changes)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 def test_an_unforeseen_error_is_one_line(api: FakeApi, run: Run) -> None:
@@ -786,8 +788,8 @@ def test_ctrl_c_does_not_cancel_a_load_whose_file_has_arrived(api: FakeApi, tmp_
     expect_upload(api, 19, load(19, "running"))
     api.problem("DELETE", "/uploads/19", 409, "Conflict", "the file of load 19 has arrived: it is running, and goes on")
     found = interrupted(api, "/loads/19", "upload", str(tmp_path / "jobs.csv"), "--json")
-    told = "load 19 is not cancelled: the file of load 19 has arrived: it is running, and goes on\n"
-    assert found == (130, "", told)
+    expected = "load 19 is not cancelled: the file of load 19 has arrived: it is running, and goes on\n"
+    assert found == (130, "", expected)
 
 
 def test_ctrl_c_is_one_line_if_the_api_cannot_cancel_loads(api: FakeApi, tmp_path: Path) -> None:

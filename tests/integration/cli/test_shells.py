@@ -29,8 +29,8 @@ def asked(shell: str, line: str) -> list[str]:
     """Return the completions that a shell gets for a line."""
     words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
     typed = {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    told = hireflow(_HIREFLOW_COMPLETE=f"complete_{shell}", **(words if shell == "bash" else typed))
-    return re.findall(r"^[a-z_-]+", told.replace("_arguments '*: :((", "").replace('"', ""), re.MULTILINE)
+    printed = hireflow(_HIREFLOW_COMPLETE=f"complete_{shell}", **(words if shell == "bash" else typed))
+    return re.findall(r"^[a-z_-]+", printed.replace("_arguments '*: :((", "").replace('"', ""), re.MULTILINE)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -39,7 +39,7 @@ def test_commands_are_completed(shell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ("hireflow upload --dataset hired", ["hired_employees"]),
         ("hireflow loads --status su", ["succeeded"]),
@@ -50,8 +50,8 @@ def test_commands_are_completed(shell: str) -> None:
         ("hireflow upload --no", ["--no-wait"]),
     ],
 )
-def test_values_and_options_are_completed(line: str, told: list[str]) -> None:
-    assert asked("bash", line) == told
+def test_values_and_options_are_completed(line: str, expected: list[str]) -> None:
+    assert asked("bash", line) == expected
 
 
 FULL = Path("/dev/full")  # on Linux, every write to it fails with ENOSPC
@@ -109,10 +109,10 @@ def every_help() -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("words", every_help(), ids=" ".join)
 def test_help_shows_no_python_types_and_fits_80_columns(words: tuple[str, ...]) -> None:
-    told = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*words, "--help"]).stdout
-    assert not re.search(r"<|list\[|\bPath\b|\bstr\b|\bint\b|x[<>]=", told)
-    assert "..." not in re.sub(r"[A-Z]\]?\.\.\.", "", told)  # otherwise a summary is truncated
-    assert max(map(len, told.splitlines())) <= 80
+    printed = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*words, "--help"]).stdout
+    assert not re.search(r"<|list\[|\bPath\b|\bstr\b|\bint\b|x[<>]=", printed)
+    assert "..." not in re.sub(r"[A-Z]\]?\.\.\.", "", printed)  # otherwise a summary is truncated
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_help_lists_the_exit_statuses_one_a_line() -> None:

@@ -33,9 +33,9 @@ def test_the_file_name_determines_the_dataset(name: str, dataset: str) -> None:
     assert Sent.of(Path("far", name), "jobs").dataset == "jobs"
 
 
-@pytest.mark.parametrize(("name", "told"), [("staff.csv", "staff.csv.*--dataset"), ("jobs.avro", "only .csv")])
-def test_a_file_name_without_a_dataset_or_a_known_suffix_is_refused(name: str, told: str) -> None:
-    with pytest.raises(Misuse, match=told):
+@pytest.mark.parametrize(("name", "expected"), [("staff.csv", "staff.csv.*--dataset"), ("jobs.avro", "only .csv")])
+def test_a_file_name_without_a_dataset_or_a_known_suffix_is_refused(name: str, expected: str) -> None:
+    with pytest.raises(Misuse, match=expected):
         Sent.of(Path(name), None)
 
 

@@ -58,8 +58,8 @@ def test_one_error_lists_all_invalid_settings_and_their_allowed_values() -> None
     env = {"BACKUP_RETENTION_DAYS": "-1", "HIREFLOW_PORT": "http", "LOG_LEVEL": "loud", "HIREFLOW_PROT": "1"}
     with pytest.raises(CloudError) as raised:
         choose(LOCAL, env, {"HIREFLOW_AUTH": "maybe", "BACKUP": "1"}, (), "the file")
-    said = str(raised.value)
-    assert said.startswith("nothing was changed: ")
+    message = str(raised.value)
+    assert message.startswith("nothing was changed: ")
     for part in (
         "HIREFLOW_PROT is not a setting: did you mean HIREFLOW_PORT?",
         "BACKUP_RETENTION_DAYS=-1 is not a number of days above 0",
@@ -68,7 +68,7 @@ def test_one_error_lists_all_invalid_settings_and_their_allowed_values() -> None
         "HIREFLOW_AUTH=maybe is not on or off (the file)",
         "BACKUP (the file) is not a setting that stage local keeps",
     ):
-        assert part in said
+        assert part in message
 
 
 @pytest.mark.parametrize("value", ["0", "65536", "-1", "http", "8 0", "٨٠", "1.5"])
@@ -84,7 +84,7 @@ def test_role_names_that_postgres_reserves_or_truncates_are_refused(name: str) -
 
 
 @pytest.mark.parametrize(
-    ("stage", "env", "said"),
+    ("stage", "env", "expected"),
     [
         (LOCAL, {"HIREFLOW_PORT": "7000", "HIREFLOW_PG_PORT": "7000"}, "are both 7000"),
         (LOCAL, {"HIREFLOW_PORT": "7e3", "HIREFLOW_PG_PORT": "7000"}, "are both 7000"),
@@ -94,8 +94,8 @@ def test_role_names_that_postgres_reserves_or_truncates_are_refused(name: str) -
         ("prod", {"DATABASE_CA": __file__}, "needs a DATABASE_URL"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(stage: str, env: dict[str, str], said: str) -> None:
-    with pytest.raises(CloudError, match=said):
+def test_settings_that_contradict_each_other_are_refused(stage: str, env: dict[str, str], expected: str) -> None:
+    with pytest.raises(CloudError, match=expected):
         choose(stage, env, {})
 
 

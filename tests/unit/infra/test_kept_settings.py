@@ -92,6 +92,6 @@ def test_reset_all_works_with_a_broken_file(tmp_path: Path, text: str) -> None:
 def test_the_file_is_utf_8_in_every_locale(file: File) -> None:
     kept = {"HIREFLOW_PG_PASSWORD": "für"}
     run = "import sys; from pathlib import Path; from infra.settings.kept import File; File(Path(sys.argv[1])).keep("
-    told = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    subprocess.run([sys.executable, "-c", f"{run}{kept!a})", str(file.path)], check=True, env=told, cwd=ROOT)
+    environ = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, "-c", f"{run}{kept!a})", str(file.path)], check=True, env=environ, cwd=ROOT)
     assert file.read() == kept

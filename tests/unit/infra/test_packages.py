@@ -34,7 +34,7 @@ def test_installed_packages_are_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("requirements", "told"),
+    ("requirements", "expected"),
     [
         ("six==0.1\n", r"requires six 0.1, but \S+ is installed: run make lock"),
         ("no-such-package==1.0\n", r"requires no-such-package 1.0, but it is not installed: run make lock"),
@@ -43,7 +43,7 @@ def test_installed_packages_are_copied(tmp_path: Path) -> None:
     ],
 )
 def test_a_package_that_is_not_installed_in_the_pinned_version_is_refused(
-    tmp_path: Path, requirements: str, told: str
+    tmp_path: Path, requirements: str, expected: str
 ) -> None:
-    with pytest.raises(CloudError, match=told):
+    with pytest.raises(CloudError, match=expected):
         copy_installed(requirements, tmp_path)

@@ -26,11 +26,11 @@ Installed 59 packages in 302ms
 
 def test_the_installers_lines_become_milestones_and_counts() -> None:
     at = Installation("the Python environment")
-    told, states = [], []
+    messages, states = [], []
     for line in SAID.splitlines():
-        told.append(at.hear(line))
+        messages.append(at.hear(line))
         states.append(str(at).removeprefix("the Python environment: "))
-    assert [text for text in told if text] == [
+    assert [text for text in messages if text] == [
         "the Python environment: 59 packages are needed",
         "the Python environment: 52 of 59 packages downloaded in 3.84s",
         "the Python environment: 59 packages installed in 302ms",
@@ -103,7 +103,7 @@ CERTIFICATE = (
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "expected"),
     [
         (UV_REFUSED, "the packages cannot be downloaded (connection refused): nothing was changed; check the network"),
         (UV_NO_NAME, "the packages cannot be downloaded (dns error): nothing was changed; check the network"),
@@ -119,9 +119,9 @@ CERTIFICATE = (
         ("", "the packages cannot be installed: the installer printed no message"),
     ],
 )
-def test_a_failed_installation_is_explained_in_one_line(output: str, told: str) -> None:
+def test_a_failed_installation_is_explained_in_one_line(output: str, expected: str) -> None:
     line = failures.explain(output, ROOT / ".venv")
-    assert line.startswith(told)
+    assert line.startswith(expected)
     assert "\n" not in line
 
 

@@ -13,7 +13,7 @@ def described(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("change", "replacement", "told"),
+    ("change", "replacement", "expected"),
     [
         (described(Replacement="False"), False, "Modify Cluster (AWS::RDS::DBCluster)"),
         (described(Replacement="True"), True, "Modify Cluster (AWS::RDS::DBCluster), replaced"),
@@ -22,7 +22,7 @@ def described(**more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_change_says_whether_it_replaces_the_resource(
-    change: dict[str, Any], replacement: bool | None, told: str
+    change: dict[str, Any], replacement: bool | None, expected: str
 ) -> None:
     found = Change.of(change)
-    assert (found.name, found.replacement, str(found)) == ("Cluster", replacement, told)
+    assert (found.name, found.replacement, str(found)) == ("Cluster", replacement, expected)
