@@ -10,7 +10,7 @@ from cli import functions
 from cli.errors import CommandError, Misuse, NoAnswer
 from cli.loglines import Line
 
-_OVERLAP = 60_000  # milliseconds that a line may arrive late, after lines that were written later
+_OVERLAP = 60_000  # milliseconds by which a line may arrive late
 _PAUSE = 2.0  # seconds between two reads while following
 
 
@@ -36,7 +36,7 @@ class Logs:
         self._seen: dict[str, dict[str, int]] = {group: {} for group in named.values()}
 
     def since(self, start: int) -> Iterator[Line]:
-        """Yield lines from `start` (Unix time in milliseconds) on by their time, each only once per reader."""
+        """Yield lines from `start` (Unix time in milliseconds) on by their time. No line is yielded twice."""
         streams = [self._lines(function, group, start) for function, group in self._named.items()]
         for _, line in heapq.merge(*streams, key=lambda found: found[0]):
             yield line

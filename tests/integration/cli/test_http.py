@@ -44,18 +44,21 @@ def server(*responses: bytes, family: socket.AddressFamily = socket.AF_INET) -> 
     listening = socket.create_server((host, 0), family=family)
     asked: list[bytes] = []
 
-    @suppress(OSError)  # accept() fails when the test has ended without using all responses
+    def respond(response: bytes) -> None:
+        with listening.accept()[0] as connection:
+            data = b""
+            while b"\r\n\r\n" not in data and (more := connection.recv(65536)):
+                data += more
+            asked.append(data)
+            if response == b"...":
+                connection.recv(1)
+            else:
+                connection.sendall(response)
+
     def serve() -> None:
-        for response in responses:
-            with listening.accept()[0] as connection:
-                data = b""
-                while b"\r\n\r\n" not in data and (more := connection.recv(65536)):
-                    data += more
-                asked.append(data)
-                if response == b"...":
-                    connection.recv(1)
-                else:
-                    connection.sendall(response)
+        with suppress(OSError):  # accept() fails when the test has ended without using all responses
+            for response in responses:
+                respond(response)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

@@ -61,7 +61,7 @@ def test_during_a_silence_the_current_work_is_reported() -> None:
     assert "downloading botocore (0 s)" in lines
 
 
-def test_a_silence_without_a_name_repeats_the_last_milestone() -> None:
+def test_the_last_milestone_is_repeated_if_no_work_is_named() -> None:
     broken = threading.Event()
     lines: list[str] = []
 
