@@ -37,7 +37,7 @@ def main() -> int:
         print("  this is Python {}, which is too old: using {}".format(ours, path), flush=True)  # noqa: UP032
         os.execv(path, [path, "-m", "infra.install", *sys.argv[1:]])  # noqa: S606
     print(
-        "error: this is Python {}, but 3.11 or newer is needed: install one, then name it: "  # noqa: UP032
+        "error: this is Python {}, and 3.11 or newer is needed: install one, then name it: "  # noqa: UP032
         "make PYTHON=python3.12, or PYTHON=python3.12 ./hireflow".format(ours),
         file=sys.stderr,
     )

@@ -234,7 +234,7 @@ def test_two_commands_at_once_install_once(here: Checkout) -> None:
 def test_an_old_python_says_what_is_needed(here: Checkout, python: Path) -> None:
     old = Checkout(here.folder, python, {**here.environment, "PATH": "/nonexistent"})
     line = failed(run_module(old))
-    assert f"this is Python {python.parts[-3]}, but 3.11 or newer is needed" in line
+    assert f"this is Python {python.parts[-3]}, and 3.11 or newer is needed" in line
     assert "make PYTHON=python3.12" in line
 
 
