@@ -86,9 +86,13 @@ def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> 
 
 def _logged(run: BackupRun) -> BackupRun:
     """Log one line about the run, whatever its outcome, so that the log shows that backups are running."""
-    rows = sum(table.rows for table in run.tables.values())
-    fields = {"restore_point": run.restore_point, "rows": rows, "deleted": run.deleted} if run.restore_point else {}
-    _log.info(_MESSAGES[run.outcome], extra={"outcome": run.outcome, **fields})
+    fields: dict[str, object] = {"outcome": run.outcome}
+    if run.restore_point:
+        rows = sum(table.rows for table in run.tables.values())
+        fields |= {"restore_point": run.restore_point, "rows": rows}
+    if run.deleted:
+        fields["deleted"] = run.deleted
+    _log.info(_MESSAGES[run.outcome], extra=fields)
     return run
 
 
