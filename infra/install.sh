@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the named sets of packages (infra/install/sets.py) in the environments of this checkout. If they are all there,
-# this script only compares file times, so that every command can call it.
+# Installs the named sets of packages (infra/install/sets.py) into the environments of this checkout. If all are
+# installed, it only compares file times, so that every command can call it.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}

@@ -1,6 +1,7 @@
 """One backup run: a restore point if anything changed, then the deletion of expired ones."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +24,12 @@ from chalicelib.core.restore_point_names import name_after
 from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
 
+_log = logging.getLogger("hireflow.backups")
+_MESSAGES = {
+    "created": "restore point created",
+    "unchanged": "no restore point created: no row has changed since the newest one",
+    "busy": "no restore point created: another backup is running",
+}
 LOCK = (0x68697265, 0)  # advisory lock of the database: one backup at a time
 
 
@@ -47,9 +54,9 @@ def run_backup(database: Database, storage: Storage, *, retention: timedelta, no
     """
     with database.session() as session:
         if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
-            return BackupRun("busy")
+            return _logged(BackupRun("busy"))
         try:
-            return _run(session, storage.backup, retention, now)
+            return _logged(_run(session, storage.backup, retention, now))
         finally:
             if not session.broken:  # the lock of a broken connection is gone with it
                 with suppress(HireflowError):
@@ -75,6 +82,18 @@ def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> 
         seconds=seconds,
         deleted=deleted,
     )
+
+
+def _logged(run: BackupRun) -> BackupRun:
+    """Log one line about the run, whatever its outcome, so that the log shows that backups are running."""
+    fields: dict[str, object] = {"outcome": run.outcome}
+    if run.restore_point:
+        rows = sum(table.rows for table in run.tables.values())
+        fields |= {"restore_point": run.restore_point, "rows": rows}
+    if run.deleted:
+        fields["deleted"] = run.deleted
+    _log.info(_MESSAGES[run.outcome], extra=fields)
+    return run
 
 
 def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None) -> Manifest | None:

@@ -1,8 +1,8 @@
 """The settings of the functions: this module declares them, and reads and validates them once per process.
 
 Every field of `Settings` declares one environment variable. A new setting needs only a new field there. It is then
-validated, kept per stage, shown by `make status` and in docs/settings.md, and passed to the functions. infra/settings also
-declares the settings of this machine.
+validated, kept per stage, shown by `make status` and in docs/settings.md, and passed to the functions. The settings of
+this machine are declared in infra/settings.
 """
 
 import re

@@ -54,7 +54,7 @@ def taken() -> Iterator[int]:
     ("env", "error"),
     [
         ({"BACKUP_RETENTION_DAYS": "-1"}, "BACKUP_RETENTION_DAYS=-1 is not a number of days above 0"),
-        ({"HIREFLOW_PROT": "8000"}, "is HIREFLOW_PORT meant"),
+        ({"HIREFLOW_PROT": "8000"}, "did you mean HIREFLOW_PORT"),
         ({"HIREFLOW_PORT": "taken"}, "is in use by another process"),
         # The new port of Postgres is free. But Postgres must not move to it while the other setting is wrong.
         ({"HIREFLOW_PORT": "taken", "HIREFLOW_PG_PORT": "free"}, "is in use by another process"),
@@ -107,7 +107,7 @@ def test_the_functions_get_only_declared_variables(cloud: Cloud) -> None:
 def test_the_error_message_of_a_function_is_shown(cloud: Cloud) -> None:
     with pytest.raises(FunctionFailed) as raised:
         cloud.commands.invoke("tokens", {"action": "revoke", "token": "unknown"})
-    assert str(raised.value) == "tokens failed: there is no such token"
+    assert str(raised.value) == "function tokens failed: there is no such token"
 
 
 def test_chalice_local_serves_the_api_on_the_running_stage(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

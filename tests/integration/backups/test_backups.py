@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import logging
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -222,6 +223,26 @@ def test_one_backup_at_a_time(database_url: str, s3: S3, backup: Backup) -> None
         assert s3.calls == []
         session.run("SELECT pg_advisory_unlock_all()")
         assert backup().outcome == "created"
+
+
+def test_every_backup_run_logs_one_line(
+    database: Database, database_url: str, backup: Backup, caplog: pytest.LogCaptureFixture
+) -> None:
+    parents(database)
+    with caplog.at_level(logging.INFO, "hireflow.backups"), another(database_url) as other:
+        point = backup().restore_point
+        backup()
+        with other.session() as session:
+            session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
+            backup()
+    lines = [vars(record) for record in caplog.records if record.name == "hireflow.backups"]
+    assert [(line["message"], line["levelname"]) for line in lines] == [
+        ("restore point created", "INFO"),
+        ("no restore point created: no row has changed since the newest one", "INFO"),
+        ("no restore point created: another backup is running", "INFO"),
+    ]
+    assert [line["outcome"] for line in lines] == ["created", "unchanged", "busy"]
+    assert [(line["restore_point"], line["rows"]) for line in lines[:2]] == [(point, 2)] * 2
 
 
 def test_truncate_waits_for_the_snapshot(database: Database, database_url: str) -> None:

@@ -88,7 +88,7 @@ def test_an_environment_of_the_release_before_is_taken_over(here: Checkout, uv: 
     shutil.copytree(uv, home / "uv")
     status, out, err = here.install("local")
     assert (status, err) == (0, "")
-    assert "1 packages are needed, and all of them are there" in out
+    assert "all 1 packages are already installed" in out
     assert here.has("beta")
 
 
@@ -107,7 +107,7 @@ def test_without_a_network_nothing_changes_and_the_next_command_goes_on(tmp_path
 def test_a_package_with_another_hash_is_refused(here: Checkout) -> None:
     lock = here.folder / "requirements" / "local.txt"
     lock.write_text("alpha==1.0 --hash=sha256:" + "0" * 64)
-    assert "by its hash" in failed(here.install("local"))
+    assert "another hash than its lock" in failed(here.install("local"))
     assert not here.has("alpha")
 
 
@@ -138,8 +138,8 @@ def test_ctrl_c_prints_one_line_and_the_same_command_goes_on(
     here = checkout(tmp_path, uv if there else None)
     process = here.start("local", **BY_PIP, PIP_INDEX_URL=silent)
     assert process.stdout
-    waiting = "asking which files there are (" if there else "fetching the installer, uv ("
-    assert any(waiting in line for line in process.stdout)  # the command prints this within seconds
+    waiting = "asking the package index for files (" if there else "fetching the installer, uv ("
+    assert any(waiting in line for line in process.stdout)  # it says so by itself, within seconds
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, INTERRUPTED)
@@ -291,7 +291,7 @@ def test_the_error_for_a_python_without_venv_names_the_package_that_has_it(tmp_p
 def test_a_file_with_the_name_of_the_environment_is_an_error(here: Checkout) -> None:
     shutil.rmtree(here.folder / ".venv")
     (here.folder / ".venv").touch()
-    assert ".venv is no folder: move it away, then run the same command again" in failed(here.install("local"))
+    assert ".venv is not a folder: move it away, then run the same command again" in failed(here.install("local"))
 
 
 def test_a_checkout_without_write_access_is_an_error(here: Checkout) -> None:
@@ -308,4 +308,4 @@ def test_a_checkout_without_write_access_is_an_error(here: Checkout) -> None:
     result = run_module(Checkout(here.folder, Path(python), here.environment), nobody)
     here.folder.chmod(0o755)
     line = failed(result)
-    assert ".venv cannot be written: Permission denied: use a checkout of your own" in line
+    assert ".venv cannot be written: Permission denied: use your own checkout" in line

@@ -215,7 +215,7 @@ def test_a_failed_change_says_why_and_leaves_the_stack_unchanged(
     [
         ("storage", {"LandingDays": "3"}, "LandingDays"),
         ("network", {}, "S3PrefixListId"),
-        ("attic", {}, "there is no part attic: storage, network, database, operations"),
+        ("attic", {}, "there is no part attic: choose one of storage, network, database, operations"),
     ],
 )
 def test_wrong_parameters_are_refused_and_create_nothing(

@@ -1,4 +1,4 @@
-"""Every command recognises a full disk, and prints the remedy once."""
+"""All programs recognize a full disk in the same way, and tell the remedy once."""
 
 import errno
 import os
@@ -26,9 +26,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_full_disk_is_recognised_by_the_error_of_a_system_call(
-    number: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_system_call_that_fails_on_a_full_disk_is_recognized(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     def run() -> None:
         raise OSError(number, os.strerror(number), "/x")
 
@@ -38,34 +36,36 @@ def test_a_full_disk_is_recognised_by_the_error_of_a_system_call(
 
 
 @pytest.mark.parametrize("said", WORDS)
-def test_a_full_disk_is_recognised_by_the_message_of_a_program(
+def test_a_program_that_fails_on_a_full_disk_is_recognized(
     said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run() -> None:
         raise CommandError(said)
 
     def run_there() -> None:
-        with disk.explained(tmp_path, lambda _: 500):  # MB: a quota may be used up although the disk has free space
+        with disk.explained(tmp_path, lambda _: 500):  # MB: a quota may be used up although the disk has space
             raise FunctionFailed("migrate", "", said)
 
     assert failures.explain(said, tmp_path) == failures.full(tmp_path)
     assert exit_status(run) == 1
     assert capsys.readouterr().err == f"error: {said}: {REMEDY}\n"
     assert exit_status(run_there) == 1
-    err = capsys.readouterr().err
-    assert err.startswith(f"error: migrate failed: {said}; the disk is full at {tmp_path}: free some space, or ")
-    assert err.count("free some space") == 1
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"error: function migrate failed: {said}; the disk is full at {tmp_path}: free some space, or "
+    )
+    assert told.count("free some space") == 1
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES])
-def test_other_failures_do_not_count_as_a_full_disk(number: int, tmp_path: Path) -> None:
+def test_other_failures_are_not_taken_for_a_full_disk(number: int, tmp_path: Path) -> None:
     assert not is_full(OSError(number, os.strerror(number)))
     assert not is_full("the packages cannot be installed (os error 2)")
     with pytest.raises(CloudError, match=r"^failed$"), disk.explained(tmp_path, lambda _: 500):
         raise CloudError("failed")
 
 
-def test_the_remedy_is_printed_once(tmp_path: Path) -> None:
+def test_the_remedy_for_a_full_disk_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(CloudError) as raised, disk.explained(tmp_path, lambda _: 1):
         disk.check(tmp_path, disk.TO_START, lambda _: 1)
     assert str(raised.value).count("free some space") == 1
