@@ -17,7 +17,7 @@ PATTERN = (
     "^[0-9]{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]"
     r"\.[0-9]{6}Z$"
 )
-RULE = f"a restore point is named like {EXAMPLE}"  # for error messages
+RULE = f"a restore point has a name like {EXAMPLE}"  # for error messages
 AHEAD = timedelta(minutes=5)  # clocks may differ by this much
 
 

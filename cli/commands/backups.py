@@ -116,7 +116,7 @@ def _after(point: str) -> str:
     try:
         return moments.next_restore_point(point)
     except (ValueError, OverflowError):
-        raise Misuse(f"{point} is no restore point: a name looks like 20210727T160208.123456Z") from None
+        raise Misuse(f"{point} is no restore point: a restore point has a name like 20210727T160208.123456Z") from None
 
 
 def _describe(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> None:

@@ -33,7 +33,7 @@ SENTENCES = {
         f"If no sweep ran for {minutes_in_words(OUTAGE // timedelta(minutes=1))}",
     ],
     "docs/scaling.md": [f"at most {PERIODIC.pages} requests every {SWEEP}"],
-    "infra/aws/templates/database.yaml": [f"a backup looks at it every {BACKUP}"],
+    "infra/aws/templates/database.yaml": [f"a backup queries it every {BACKUP}"],
 }
 
 
@@ -64,7 +64,7 @@ def test_a_single_failed_sweep_is_not_an_outage() -> None:
 
 def test_an_alarm_waits_for_more_than_one_backup() -> None:
     lag = parsed("operations")["Parameters"]["BackupLag"]
-    assert lag["Description"].endswith(f"one is made every {60 * BACKUP_MINUTES}")
+    assert lag["Description"].endswith(f"A backup runs every {60 * BACKUP_MINUTES} seconds")
     assert 120 * BACKUP_MINUTES == lag["MinValue"] < lag["Default"]
     in_docs = f"| `BackupLag` above {lag['Default'] // 60} minutes |"
     assert in_docs in (ROOT / "docs/operations.md").read_text()
