@@ -235,7 +235,7 @@ def test_restore_points_are_followed_back_past_what_is_none(database: Database, 
 
 @pytest.mark.parametrize("name", ["latest", "../jobs", ""])
 def test_a_malformed_name_is_not_found(storage: Storage, name: str) -> None:
-    with pytest.raises(NotFound, match="is named like"):
+    with pytest.raises(NotFound, match="has a name like"):
         verify_point(storage.backup, name)
 
 

@@ -203,7 +203,7 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
         (["report", "top", "--csv", "--json"], "not both"),
         (["report", "top", "0"], "greater than or equal to 1"),
         (["restore", "staff", "--yes"], "'staff' is not one of departments, jobs, hired_employees, all"),
-        (["restore", "jobs", "--point", "yesterday", "--yes"], "a name looks like 20210727T160208.123456Z"),
+        (["restore", "jobs", "--point", "yesterday", "--yes"], "has a name like 20210727T160208.123456Z"),
         (["token", "new", "king"], "'king' is not one of reader, writer, operator"),
         (["logs", "--since", "a while"], "90s, 10m, 2h, 1d"),
         (["logs", "--function", "nothing"], "choose one of api, ingest"),
