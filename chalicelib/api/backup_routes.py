@@ -26,6 +26,7 @@ class RestorePointName(Parameter):
         return {"type": "string", "pattern": restore_point_names.PATTERN}
 
 
+WRONG_BODY = f'the body must be empty or {{"restore_point": "{restore_point_names.EXAMPLE}"}}'
 CURSOR = RestorePointName("cursor", "the `next_cursor` of an earlier answer", example=restore_point_names.EXAMPLE)
 
 routes = Blueprint(__name__)
@@ -52,7 +53,7 @@ def _restore_point(body: object) -> str | None:
     if body is None:
         return None
     if not isinstance(body, dict) or set(body) - {"restore_point"}:
-        raise Unprocessable(f'the body must be empty or {{"restore_point": "{restore_point_names.EXAMPLE}"}}')
+        raise Unprocessable(WRONG_BODY)
     name = body.get("restore_point")
     if name is not None and not isinstance(name, str):
         raise NotFound(restore_point_names.RULE)

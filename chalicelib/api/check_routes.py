@@ -15,6 +15,7 @@ from chalicelib.core.errors import LoadError, Unprocessable, UnsupportedMedia
 from chalicelib.services import services
 
 CSV, *GZIP = MEDIA_TYPES = ("text/csv", "application/gzip", "application/octet-stream")
+SMALLER = "; many times more rows fit as application/gzip"
 DATASET = OneOf("dataset", "what the file holds", allowed=tuple(DATASETS), example="departments", required=True)
 
 routes = Blueprint(__name__)
@@ -32,7 +33,7 @@ def check_file() -> Response:
     if (coding := str(request.headers.get("content-encoding", "identity"))).strip().lower() != "identity":
         raise UnsupportedMedia(f"send gzip as application/gzip, without Content-Encoding: {coding[:60]}")
     wanted = asked(request)
-    body = raw_body(request, or_else="; many times more rows fit as application/gzip")
+    body = raw_body(request, or_else=SMALLER)
     dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
     try:
         outcome = dry_run(services().database, dataset, body, zipped=zipped, limit=limit)

@@ -21,7 +21,7 @@ from chalicelib.services import services
 YEAR = WholeNumber("year", "the year of the hires, in UTC", high=LAST, example=2021)
 FROM = WholeNumber("from", "the first year of the hires, in UTC", high=LAST, default=FIRST, example=2019)
 TO = WholeNumber("to", "the last year of the hires, itself included", high=LAST, default=LAST, example=2021)
-DEPARTMENT_ID = WholeNumber("department_id", "only hires of this department", high=MAX_ID, example=1)
+DEPARTMENT_ID = WholeNumber("department_id", "only hires of this department", high=MAX_ID, example=9001)
 DEPARTMENT = Text("department", "only hires of the department of this name", example="Staff")
 JSON, CSV = "application/json", "text/csv"
 WRONG_ORDER = "from must not be a later year than to"

@@ -13,7 +13,7 @@ from chalicelib.services import services
 routes = Blueprint(__name__)
 
 
-@routes.route("/uploads", methods=["POST"])
+@routes.route("/uploads", methods=["POST"], content_types=["*/*"])
 @needs(Role.WRITER)
 @endpoint
 def uploads() -> Response:

@@ -16,6 +16,7 @@ from chalicelib.core.errors import Forbidden, HireflowError, Unauthenticated
 from chalicelib.services import services
 
 _SCHEME = "bearer"
+MISSING_CREDENTIALS = "this needs a token: Authorization: Bearer …"
 _DECLARED, _ROLE = "needed_role", "hireflow.role"  # an attribute of a view, and a key of a request's context
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -84,17 +85,22 @@ def caller_role(request: Request) -> Role:
     return Role(request.context[_ROLE]) if services().settings.authentication else HIGHEST
 
 
+def wrong_role(needed: Role, held: Role) -> str:
+    """The detail of the 403 for a token whose role does not include the needed one."""
+    return f"this needs the role {needed.value}, the token has the role {held.value}"
+
+
 def _admit(request: Request, role: Role) -> None:
     """Let the caller in, and keep the role for `caller_role`. Raises Unauthenticated, Forbidden."""
     scheme, _, token = str(request.headers.get("authorization", "")).strip().partition(" ")
     if not token:
-        raise Unauthenticated("this needs a token: Authorization: Bearer …")
+        raise Unauthenticated(MISSING_CREDENTIALS)
     with services().database.session() as session:
         held = tokens.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
     if held is None:
         raise Unauthenticated("the token is not known, or was revoked")
     if not held.includes(role):
-        raise Forbidden(f"this needs the role {role.value}, the token has the role {held.value}")
+        raise Forbidden(wrong_role(role, held))
     request.context[_ROLE] = held.value
 
 

@@ -15,13 +15,14 @@ from chalice.app import Request, Response
 from chalicelib.api.http import problems
 from chalicelib.core.errors import Forbidden
 
+REFUSAL = "a page of another origin sent this request: only pages of this origin may"
 _OURS = "same-origin"
 _ELSEWHERE = ("cross-site", "same-site")  # same-site: another port of this host, or another name of this domain
 
 
 def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
     if is_foreign(event.method, event.headers):
-        return problems.of_error(Forbidden("a page of another origin sent this request: only pages of this origin may"))
+        return problems.of_error(Forbidden(REFUSAL))
     return get_response(event)
 
 

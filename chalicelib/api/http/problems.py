@@ -21,6 +21,7 @@ from chalicelib.core.errors import TITLES, HireflowError, MalformedRequest, Unav
 # way at the end, for example a read from S3.
 TIME = 20.0
 TYPE = "application/problem+json"
+UNFORESEEN = "Something went wrong on our side; nothing was stored."
 _log = logging.getLogger("hireflow.api")
 
 View = Callable[..., Any]
@@ -55,7 +56,7 @@ def endpoint(view: View) -> View:
             return of_error(error)
         except Exception:
             _log.exception("unforeseen error")
-            return problem(500, "Internal error", "Something went wrong on our side; nothing was stored.")
+            return problem(500, HireflowError.title, UNFORESEEN)
 
     return answering
 

@@ -18,10 +18,14 @@ from chalicelib.core.errors import MalformedRequest, TooLarge, UnsupportedMedia
 # answer. If the list named application/json, Chalice would encode JSON answers as base64, and API Gateway would send
 # that base64 to the client.
 BINARY: Final = "application/*"
+JSON: Final = "application/json"
 # Lambda takes 6 MB of JSON, in which four characters of base64 stand for three bytes.
 MAX_BODY: Final = 4_500_000
 TOO_DEEP: Final = "the body is nested too deeply"
 _NOT_UTF_8: Final = "the body is not UTF-8"
+REPLACED_BYTES: Final = (
+    f"{_NOT_UTF_8}, or holds U+FFFD, which also replaces bytes that are not UTF-8: write it as \\ufffd"
+)
 _REPLACED = "\ufffd"
 _MOST_DIGITS = 300  # of an int that a float can hold as well
 _SHOWN = 60  # characters of a member's name
@@ -44,7 +48,7 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     raw = raw_body(request)
     if optional and not raw.strip():
         return None
-    media_type(request, ("application/json",))
+    media_type(request, (JSON,))
     try:
         text = raw.decode("utf-8-sig")
         return json.loads(
@@ -59,6 +63,16 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
         raise MalformedRequest(_NOT_UTF_8 if is_wide else f"the body is not JSON: {_reason(error)}") from error
 
 
+def too_large(size: int) -> str:
+    """The detail of the 413 for a body of `size` bytes."""
+    return f"a body has at most {MAX_BODY / 1e6} MB, this one has {size / 1e6:.1f} MB; nothing was stored"
+
+
+def wrong_type(sent: str, taken: tuple[str, ...]) -> str:
+    """The detail of the 415 for a body of the media type `sent`."""
+    return f"the body must be {' or '.join(taken)}, not {sent[:60]}"
+
+
 def media_type(request: Request, taken: tuple[str, ...]) -> str:
     """The media type of the body, one of `taken`.
 
@@ -70,7 +84,7 @@ def media_type(request: Request, taken: tuple[str, ...]) -> str:
     if not sent:
         raise UnsupportedMedia(f"the body needs a Content-Type: {' or '.join(taken)}")
     if sent not in taken:
-        raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {sent[:60]}")
+        raise UnsupportedMedia(wrong_type(sent, taken))
     charset = _CHARSET.search(header)
     if charset and charset[1].strip().lower() not in _UTF_8:
         raise UnsupportedMedia(f"the body must be in UTF-8, not in {charset[1].strip()[:40] or 'nothing'}")
@@ -88,13 +102,9 @@ def raw_body(request: Request, *, or_else: str = "") -> bytes:
     except ValueError as error:  # text that cannot be encoded, or no valid base64
         raise MalformedRequest("the body is not readable") from error
     if len(raw) > MAX_BODY:
-        raise TooLarge(
-            f"a body has at most {MAX_BODY / 1e6} MB, this one has {len(raw) / 1e6:.1f} MB; nothing was stored{or_else}"
-        )
+        raise TooLarge(too_large(len(raw)) + or_else)
     if not request.to_original_event().get("isBase64Encoded") and _REPLACED.encode() in raw:
-        raise MalformedRequest(
-            f"{_NOT_UTF_8}, or holds U+FFFD, which also replaces bytes that are not UTF-8: write it as \\ufffd"
-        )
+        raise MalformedRequest(REPLACED_BYTES)
     return raw
 
 

@@ -46,7 +46,7 @@ def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
     """
     reports = tuple(reports)
     every = list(operations(reports))
-    schemas = components(reports) | problem_schemas.problems()
+    schemas = components(reports) | problem_schemas.problem_schemas()
     roles = {operation.id: role_of(operation.method, operation.path) for operation in every}
     guarded = any(roles.values())
     paths: dict[str, Json] = {}
@@ -84,7 +84,7 @@ def _shown(operation: Operation, role: str | None, schemas: Mapping[str, Json]) 
         content: Json = {operation.body.media_type: {"schema": operation.body.schema, "examples": examples}}
         content |= {media_type: {} for media_type in operation.body.binary}
         shown["requestBody"] = {"required": operation.body.required, "content": content}
-    shown["responses"] = responses(operation, schemas, guarded=role is not None)
+    shown["responses"] = responses(operation, schemas, role)
     return shown
 
 

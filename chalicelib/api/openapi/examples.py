@@ -1,9 +1,10 @@
 """An example of what a schema describes, put together from the examples of its parts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalicelib.api.openapi.json_schema import TIME, Json
+from chalicelib.core.errors import HireflowError
 
 
 def example(schema: Json, components: Mapping[str, Json]) -> Any:
@@ -12,10 +13,10 @@ def example(schema: Json, components: Mapping[str, Json]) -> Any:
 
     Raises LookupError for a text that declares neither an example nor its values.
     """
-    if "$ref" in schema:
-        return example(components[schema["$ref"].rpartition("/")[2]], components)
     if "examples" in schema:
         return schema["examples"][0]
+    if "$ref" in schema:
+        return example(components[schema["$ref"].rpartition("/")[2]], components)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
@@ -23,6 +24,15 @@ def example(schema: Json, components: Mapping[str, Json]) -> Any:
     if "anyOf" in schema:
         return example(schema["anyOf"][0], components)
     return _of_type(schema, components)
+
+
+def refusal(check: Callable[[], object]) -> HireflowError:
+    """The error that a check raises, for an example that says what the code says. Raises LookupError if it passes."""
+    try:
+        check()
+    except HireflowError as error:
+        return error
+    raise LookupError("the check passes: it is no example of a refusal")
 
 
 def _of_type(schema: Json, components: Mapping[str, Json]) -> Any:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from chalicelib.api import backup_routes, load_routes
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Body, Operation
-from chalicelib.core import restore_point_names
 from chalicelib.core.datasets import Dataset
 
 
@@ -61,10 +60,7 @@ def restore(dataset: Dataset, name: str) -> Operation:
         body=Body(ref("RestoreOrder"), {"newest": {}}, required=False),
         responses={202: ("ordered; the load at `status_url` tells how it goes", ref("RestoreOrdered"))},
         refusals=(400, 404, 413, 415, 422),
-        details={
-            404: "there is no backup yet",
-            422: f'the body must be empty or {{"restore_point": "{restore_point_names.EXAMPLE}"}}',
-        },
+        examples={404: {"detail": "there is no backup yet"}, 422: {"detail": backup_routes.WRONG_BODY}},
         leads_to_load=True,
     )
 
@@ -79,4 +75,5 @@ def backups() -> Operation:
         parameters=(load_routes.LIMIT, backup_routes.CURSOR),
         responses={200: ("a page of restore points", ref("Backups"))},
         refusals=(422,),
+        examples={503: {"detail": "s3://hireflow-backup cannot be reached"}},
     )

@@ -8,6 +8,7 @@ from chalicelib.api.openapi.json_schema import (
     DATASET,
     LOAD_ID,
     RESTORE_POINT,
+    TIME,
     Json,
     closed,
     count,
@@ -18,7 +19,36 @@ from chalicelib.api.openapi.json_schema import (
 from chalicelib.api.openapi.upload_schemas import REJECTED
 from chalicelib.api.row_routes import MAX_ROWS
 
-_COUNTS = {"received": 3, "inserted": 2, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
+_SOURCE = "api:/job/upload/batch"
+_COUNTS = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
+_EXAMPLE: Json = {  # of a batch of two rows, the second without a name
+    "id": 7,
+    "dataset": "jobs",
+    "source": _SOURCE,
+    "kind": "api",
+    "status": "succeeded",
+    **_COUNTS,
+    "resolved": 0,
+    "attempts": 1,
+    "errored_key": "jobs/20210727T160208.123456Z-7.ndjson",
+    "restore_point": None,
+    "correlation_id": "import-2021-07-27",
+    "created_at": TIME,
+    "started_at": TIME,
+    "finished_at": TIME,
+    "error": None,
+}
+_REJECT_EXAMPLE: Json = {
+    "load_id": 7,
+    "dataset": "jobs",
+    "source": _SOURCE,
+    "index": 1,
+    "reasons": ["job is missing"],
+    "fields": ["job"],
+    "raw": '{"id": 9002, "job": ""}',
+    "row": {"id": "9002", "job": ""},
+    "rejected_at": TIME,
+}
 LOAD = closed(
     {
         "id": {**LOAD_ID, "description": "larger than those of earlier loads"},
@@ -46,6 +76,7 @@ LOAD = closed(
         "error": or_null({"type": "string"}, description="why it failed or was skipped", examples=[None]),
     },
     description="One object version, request or restore, and what became of its rows.",
+    examples=[_EXAMPLE],
 )
 LOADS = closed(
     {
@@ -96,12 +127,13 @@ REJECT = closed(
         "raw_base64": text("Miz/", description="the bytes that were sent, where `raw` cannot show them all"),
     },
     optional=("line", "index", "raw_base64"),
-    description="A line of the rejects' file.",
+    description="A line of the reject file.",
+    examples=[_REJECT_EXAMPLE],
 )
 REJECTS = closed(
     {
         "load_id": LOAD_ID,
-        "rejected": count(),
+        "rejected": count(example=1),
         "resolved": count(about="rejected rows that were loaded later, once their parents had come"),
         "reasons": REASONS,
         "rejects": {"type": "array", "items": ref("Reject"), "description": "the first ones"},

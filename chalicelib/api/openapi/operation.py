@@ -28,7 +28,7 @@ class Operation:
     `ETag` is one of them, a caller who has the answer gets a 304.
 
     `refusals` are the statuses below 500 of the problems that it may answer with. `refused` has the schemas of those
-    with members of their own, and `details` examples of their `detail` that differ from the usual one.
+    with members of their own. `examples` has, by status, the members of an example that are not those of the schema's.
     """
 
     method: str
@@ -43,7 +43,7 @@ class Operation:
     body: Body | None = None
     refusals: tuple[int, ...] = ()
     refused: Mapping[int, Json] = field(default_factory=dict)
-    details: Mapping[int, str] = field(default_factory=dict)
+    examples: Mapping[int, Json] = field(default_factory=dict)
     media: tuple[str, ...] = (JSON,)
     headers: tuple[str, ...] = ()
     leads_to_load: bool = False  # its answer has the `load_id` of a load

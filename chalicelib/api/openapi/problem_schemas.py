@@ -2,22 +2,21 @@
 
 from http import HTTPStatus
 
-from chalicelib.api.http.requests import MAX_BODY
+from chalicelib.api.http import access, origins, problems, requests
 from chalicelib.api.load_routes import MAX_PAGE
 from chalicelib.api.openapi.json_schema import COLUMNS, CORRELATION_ID, LOAD_ID, Json, closed, together
 from chalicelib.api.openapi.upload_schemas import SUMMARY
-from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core.errors import TITLES
 
 _MESSAGE: Json = {"type": ["string", "null"], "examples": ["Internal server error"]}
-GATEWAY = closed({"message": _MESSAGE}, description="An answer of API Gateway itself.")
+GATEWAY = closed({"message": _MESSAGE}, description="A response of API Gateway itself.")
 MEANING = {
     400: "the body is not JSON in UTF-8, or names a member twice",
     401: "no valid token was sent",
     403: "the token's role is not allowed to do this, or a page of another origin sent the request",
     404: "there is no such load, restore point or file",
     409: "the file has arrived, or the load has ended",
-    413: f"more rows than a batch may hold, or a body of more than {MAX_BODY / 1e6} MB; nothing was stored",
+    413: f"more rows than a batch may hold, or a body of more than {requests.MAX_BODY / 1e6} MB; nothing was stored",
     415: "the body has no media type, or one that is not accepted here",
     422: "a rule is broken, or a query parameter is unknown, repeated or malformed",
     500: "an error on our side; nothing was stored",
@@ -26,14 +25,14 @@ MEANING = {
 }
 DETAILS = {  # examples of what is said
     400: "the body is not JSON: Expecting value at line 1, column 1",
-    401: "this needs a token: Authorization: Bearer …",
-    403: "this needs the role writer, the token has the role reader",
+    401: access.MISSING_CREDENTIALS,
+    403: origins.REFUSAL,
     404: "there is no load 7",
-    409: "the file of load 7 has arrived: it is running, and goes on",
-    413: f"a batch holds at most {MAX_ROWS} rows, this one has {MAX_ROWS + 1}; nothing was stored",
-    415: "the body must be application/json, not text/plain",
+    409: "the file of load 7 has arrived: it goes on",
+    413: requests.too_large(4_600_000),
+    415: requests.wrong_type("text/csv", (requests.JSON,)),
     422: f"limit must be a whole number from 1 to {MAX_PAGE}",
-    500: "Something went wrong on our side; nothing was stored.",
+    500: problems.UNFORESEEN,
     503: "the database cannot be reached",
     504: "this took too long and was given up",
 }
@@ -51,7 +50,7 @@ def _problem(status: int, **more: Json) -> Json:
     return closed(members | more, description=MEANING[status], optional=())
 
 
-def problems() -> dict[str, Json]:
+def problem_schemas() -> dict[str, Json]:
     """By name."""
     text: Json = {"type": "string", "examples": ["department is missing"]}
     fault = closed({"field": {"enum": [*COLUMNS, None], "description": "null for the row itself"}, "reason": text})

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from chalicelib.api.http.access import wrong_role
 from chalicelib.api.http.parameters import unknown
 from chalicelib.api.http.problems import TYPE
 from chalicelib.api.openapi.examples import example
 from chalicelib.api.openapi.json_schema import CORRELATION_ID, Json, ref
 from chalicelib.api.openapi.operation import CSV, JSON, Operation
-from chalicelib.api.openapi.problem_schemas import DETAILS, GATEWAY, MEANING
+from chalicelib.api.openapi.problem_schemas import DETAILS, MEANING
+from chalicelib.auth.roles import LOWEST, Role
 from chalicelib.core import correlation
 from chalicelib.core.errors import TITLES
 
@@ -40,11 +42,17 @@ OWN_HEADERS: dict[str, Json] = {
     "Content-Security-Policy": _header("what the page may load: nothing from elsewhere", "default-src 'none'"),
     "X-Content-Type-Options": _header("it is of the type that it says", "nosniff"),
 }
+# The responses of API Gateway itself, with their messages (https://docs.aws.amazon.com/apigateway/latest/developerguide/
+# supported-gateway-response-types.html). A usage plan's quota would answer 429 "Limit Exceeded", but no stage has one.
 OF_GATEWAY = {
-    413: "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
-    429: "too many requests at once",
-    502: "the function broke down",
-    504: "no answer within 29 seconds",
+    413: (
+        "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
+        "Request Too Long",
+    ),
+    429: ("too many requests at once", "Too Many Requests"),
+    500: ("the function could not be invoked", "Internal server error"),
+    502: ("the function crashed", "Internal server error"),
+    504: ("no response within 29 seconds", "Endpoint request timed out"),
 }
 _FAILURES = {status for status in TITLES if status >= HTTPStatus.INTERNAL_SERVER_ERROR}
 _LOAD_LINK: Json = {
@@ -54,11 +62,14 @@ _LOAD_LINK: Json = {
 }
 
 
-def responses(operation: Operation, schemas: Mapping[str, Json], *, guarded: bool) -> Json:
-    """By status, in order. `schemas` are those of the document by name; `guarded` where a caller needs a role."""
+def responses(operation: Operation, schemas: Mapping[str, Json], role: str | None) -> Json:
+    """The responses by status, in order.
+
+    `schemas` are those of the document by name. `role` is the role that a caller needs, None if anybody may call.
+    """
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
     query = () if operation.any_query else (HTTPStatus.UNPROCESSABLE_ENTITY,)
-    login = (HTTPStatus.UNAUTHORIZED,) if guarded else ()
+    login = (HTTPStatus.UNAUTHORIZED,) if role else ()
     problems = {*operation.refusals, *query, *own, HTTPStatus.FORBIDDEN, *login}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
     headers = {name: OWN_HEADERS[name] for name in operation.headers}
@@ -66,33 +77,56 @@ def responses(operation: Operation, schemas: Mapping[str, Json], *, guarded: boo
     unchanged = (
         {"304": {"description": "nothing has changed", "headers": always | headers}} if "ETag" in headers else {}
     )
+    details = _details(operation, role)
     of_operation = {
-        str(int(status)): _response(operation, status, schemas, problem=status in problems, gateway=status in gateway)
+        str(int(status)): _response(
+            operation,
+            status,
+            schemas,
+            detail=details[status] if status in problems else None,
+            gateway=status in gateway,
+        )
         for status in {*operation.responses, *problems, *gateway}
     }
     return dict(sorted((of_operation | unchanged).items()))
 
 
-def _response(operation: Operation, status: int, schemas: Mapping[str, Json], *, problem: bool, gateway: bool) -> Json:
+def _details(operation: Operation, role: str | None) -> dict[int, str]:
+    """Examples of the details of an operation's problems, by status. Those of `operation.examples` go before them."""
+    details = dict(DETAILS)
+    if HTTPStatus.UNPROCESSABLE_ENTITY not in operation.refusals:  # then a 422 can only concern the query
+        in_query = [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path]
+        details[HTTPStatus.UNPROCESSABLE_ENTITY] = unknown("page", in_query)
+    if role and (needed := Role(role)) is not LOWEST:
+        ranks = list(Role)
+        details[HTTPStatus.FORBIDDEN] = wrong_role(needed, ranks[ranks.index(needed) - 1])
+    return details
+
+
+def _response(
+    operation: Operation, status: int, schemas: Mapping[str, Json], *, detail: str | None, gateway: bool
+) -> Json:
+    """The response of one status: the operation's own, a problem with this `detail`, API Gateway's, or several."""
     meanings: list[str] = []
     content: Json = {}
+    members = operation.examples.get(status, {})
     if status in operation.responses:
         meaning, schema = operation.responses[status]
         meanings.append(meaning)
         if schema is not None:
-            content |= {media: _form(media, schema, example(schema, schemas)) for media in operation.media}
-    if problem:
+            shown = example(schema, schemas)
+            shown = {**shown, **members} if members and detail is None else shown
+            content |= {media: _form(media, schema, shown) for media in operation.media}
+    if detail is not None:
         meanings.append(MEANING[status])
         refused = operation.refused.get(status, ref(f"Problem{int(status)}"))
-        detail = operation.details.get(status, DETAILS[status])
-        if status == HTTPStatus.UNPROCESSABLE_ENTITY and status not in operation.refusals:  # only for its query
-            detail = unknown("page", [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path])
-        content[TYPE] = {"schema": refused, "example": {**example(refused, schemas), "detail": detail}}
+        content[TYPE] = {"schema": refused, "example": {**example(refused, schemas), "detail": detail, **members}}
     if gateway:
-        meanings.append(f"from API Gateway: {OF_GATEWAY[status]}")
-        content[JSON] = {"schema": ref("GatewayMessage"), "example": example(GATEWAY, schemas)}
+        meaning, message = OF_GATEWAY[status]
+        meanings.append(f"from API Gateway: {meaning}")
+        content[JSON] = {"schema": ref("GatewayMessage"), "example": {"message": message}}
     response: Json = {"description": "; ".join(meanings), **({"content": content} if content else {})}
-    if problem or status in operation.responses:
+    if detail is not None or status in operation.responses:
         own = operation.headers if status in operation.responses else ()
         correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway's own answers have none
         response["headers"] = {

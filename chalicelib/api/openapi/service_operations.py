@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from chalicelib.api import dashboard_routes, docs_routes
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import CSS, HTML, SCRIPT, Operation
-from chalicelib.api.openapi.service_schemas import DOCUMENT, FILE, PAGE
+from chalicelib.api.openapi.service_schemas import DATABASE_AWAY, DOCUMENT, FILE, PAGE
 
 _OF_FILES = ("X-Content-Type-Options", "ETag", "Cache-Control")
 
@@ -34,7 +34,7 @@ def pages() -> Iterator[Operation]:
         parameters=(dashboard_routes.PANEL, *dashboard_routes.QUERY),
         responses={200: ("the panel", {"type": "string", "examples": ["<h1>Loads</h1>"]})},
         refusals=(404, 422),
-        details={404: "there is no panel of that name, or no such load or restore point", 422: "id is missing"},
+        examples={404: {"detail": "there is no panel loading"}, 422: {"detail": "id is missing"}},
         media=(HTML,),
         headers=("Cache-Control", "X-Content-Type-Options"),
     )
@@ -51,8 +51,9 @@ def service() -> Iterator[Operation]:
         tells_more=True,
         responses={
             200: ("everything is there", ref("Health")),
-            503: ("the database or a bucket is away", ref("Health")),
+            503: ("the database or a bucket is away", {**ref("Health"), "examples": [DATABASE_AWAY]}),
         },
+        examples={503: {"detail": "s3://hireflow-backup cannot be reached"}},
     )
     yield Operation(
         "GET",
@@ -86,6 +87,6 @@ def service() -> Iterator[Operation]:
         headers=_OF_FILES,
         responses={200: ("the file", FILE)},
         refusals=(404,),
-        details={404: "there is no file docs.txt"},
+        examples={404: {"detail": "there is no file docs.txt"}},
         is_static=True,
     )

@@ -59,6 +59,13 @@ _PARTS: dict[str, Json] = {
     },
 }
 HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))
+DATABASE_AWAY: Json = {
+    "status": "unavailable",
+    "database": "unavailable",
+    **dict.fromkeys(("landing_bucket", "errored_bucket", "backup_bucket"), "ok"),
+    "last_backup": None,
+    "dead_letters": 0,
+}
 _ANY: Json = {"type": "object"}
 PAGE = text("<!doctype html>…", description="an HTML page")
 FILE = text("/* … */", description="a style sheet or a script")

@@ -1,11 +1,12 @@
 """Operations that send rows and files."""
 
 from chalicelib.api import check_routes, load_routes
-from chalicelib.api.http.requests import MAX_BODY
+from chalicelib.api.http import requests
+from chalicelib.api.openapi import upload_examples
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Body, Operation
-from chalicelib.api.openapi.upload_schemas import example_row, row_name
-from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.api.openapi.upload_schemas import row_name
+from chalicelib.api.row_routes import MAX_ROWS, NO_ROW_ACCEPTED, too_many
 from chalicelib.core.datasets import DATASETS, Dataset
 
 
@@ -19,12 +20,12 @@ def upload(dataset: Dataset) -> Operation:
         about="A row whose `id` is known updates it, an identical one is left alone. One without `id` is given one.",
         body=Body(
             ref(row_name(dataset)),
-            {"with_id": example_row(dataset), "without_id": example_row(dataset, without_id=True)},
+            {"with_id": upload_examples.row(dataset), "without_id": upload_examples.row(dataset, without_id=True)},
         ),
         responses={201: ("inserted", ref("Inserted")), 200: ("updated, or found unchanged", ref("Kept"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedRow")},
-        details={422: "the row breaks the rules"},
+        examples={422: upload_examples.refused_row(dataset)},
         leads_to_load=True,
     )
 
@@ -43,12 +44,16 @@ def upload_batch(dataset: Dataset) -> Operation:
         ),
         body=Body(
             ref(f"{row_name(dataset)}Batch"),
-            {"two_rows": {"data": [example_row(dataset), example_row(dataset, without_id=True)]}},
+            {"two_rows": {"data": [upload_examples.row(dataset), upload_examples.row(dataset, without_id=True)]}},
         ),
         responses={200: ("what became of the rows", ref("BatchResult"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedBatch")},
-        details={422: "no row was accepted"},
+        examples={
+            200: upload_examples.batch_result(dataset, accepted=2),
+            413: {"detail": too_many(MAX_ROWS + 1)},
+            422: {"detail": NO_ROW_ACCEPTED, **upload_examples.batch_result(dataset, accepted=0)},
+        },
         leads_to_load=True,
     )
 
@@ -69,6 +74,7 @@ def upload_file() -> Operation:
         responses={201: ("a form, and a load that waits for the file", ref("UploadOrdered"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedUpload")},
+        examples={422: upload_examples.REFUSED_FILE},
         leads_to_load=True,
     )
 
@@ -87,15 +93,11 @@ def cancel_upload() -> Operation:
         parameters=(load_routes.LOAD_ID,),
         responses={204: ("cancelled", None)},
         refusals=(404, 409),
-        details={404: "there is no upload 7"},
+        examples={404: {"detail": "there is no upload 7"}},
     )
 
 
 def check() -> Operation:
-    examples = {
-        dataset.name: ",".join(str(column.example) for column in dataset.columns) + "\n"
-        for dataset in DATASETS.values()
-    }
     return Operation(
         "POST",
         "/uploads/check",
@@ -105,16 +107,22 @@ def check() -> Operation:
         about=(
             "A dry run under the rules and on the rows of now: nothing is written, not even a load. The body is the"
             " file, or as `application/gzip` (`application/octet-stream` means that, too) the gzip of it, and has at"
-            f" most {MAX_BODY / 1e6} MB."
+            f" most {requests.MAX_BODY / 1e6} MB."
         ),
         parameters=(check_routes.DATASET, load_routes.LIMIT),
         body=Body(
             {"type": "string", "description": "CSV in UTF-8, as in a file"},
-            examples,
+            {dataset.name: upload_examples.csv_line(dataset) for dataset in DATASETS.values()},
             required=False,  # an empty file is one
             media_type=check_routes.CSV,
             binary=tuple(check_routes.GZIP),
         ),
         responses={200: ("what a load would report", ref("Check"))},
         refusals=(400, 413, 415, 422),
+        examples={
+            200: upload_examples.CHECKED,
+            400: {"detail": requests.REPLACED_BYTES},
+            413: {"detail": requests.too_large(4_600_000) + check_routes.SMALLER},
+            415: {"detail": requests.wrong_type(requests.JSON, check_routes.MEDIA_TYPES)},
+        },
     )

@@ -17,13 +17,16 @@ from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.ingest import upload_forms
 
+EXAMPLE_ID = 9001
+
 
 def row_name(dataset: Dataset) -> str:
     return "".join(word.title() for word in dataset.route.split("_"))
 
 
-def example_row(dataset: Dataset, *, without_id: bool = False) -> Json:
-    return {column.name: column.example for column in dataset.columns if not (without_id and column.name == "id")}
+def example_value(column: Column) -> int | str:
+    """An example for a column. Ids lie beyond those of the demo, whose rows an example must not overwrite."""
+    return EXAMPLE_ID if column.kind is Kind.ID else column.example
 
 
 def _id(column: Column) -> Json:
@@ -58,7 +61,7 @@ _SENT = {Kind.ID: _id, Kind.TEXT: _text, Kind.INSTANT: _instant}
 
 def row(dataset: Dataset) -> Json:
     """A row as it may be sent."""
-    columns = {c.name: {**_SENT[c.kind](c), "examples": [c.example]} for c in dataset.columns}
+    columns = {c.name: {**_SENT[c.kind](c), "examples": [example_value(c)]} for c in dataset.columns}
     return closed(columns, optional=("id",), description=f"One row of {dataset.name}.")
 
 
@@ -70,7 +73,7 @@ def batch(dataset: Dataset) -> Json:
 
 def uploaded(*outcomes: str) -> Json:
     """The answer to one row that was accepted."""
-    row_id = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+    row_id = {"type": "integer", "minimum": 1, "maximum": MAX_ID, "examples": [EXAMPLE_ID]}
     return closed({"id": row_id, "outcome": {"type": "string", "enum": list(outcomes)}, "load_id": LOAD_ID})
 
 
