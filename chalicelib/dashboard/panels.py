@@ -1,6 +1,6 @@
-"""What each panel shows: a function that reads it, and the template of the same name.
+"""The panels. Each is a function that reads the values, and a template of the same name that shows them.
 
-A panel raises what the routes of the API raise; who may see it has been decided before.
+A panel raises the same errors as the routes of the API. The API has checked the caller's role before.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,15 +25,15 @@ from chalicelib.services import Services
 if TYPE_CHECKING:
     from chalicelib.dashboard.point_views import PointView
 
-MAX_REJECTS = 10  # that are shown with their load
+MAX_REJECTS = 10  # the most rejects that the panel of a load shows
 PAGE = 20
-BUSY, CALM = 1000, 15_000  # ms until a panel asks again: while something runs, and otherwise
+BUSY, CALM = 1000, 15_000  # ms until a panel is refreshed: while a load is unfinished, and otherwise
 OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who looks, what they ask for (the query parameters that were sent, read and checked), and the API's reports."""
+    """The caller's role, the checked query parameters of the request, and the reports of the API."""
 
     role: Role
     asked: Mapping[str, Any]
@@ -49,7 +49,7 @@ class Caller:
 
 
 def rendered(panel: str, parts: Services, caller: Caller) -> str:
-    """The HTML of one of PANELS. Raises what its function raises."""
+    """Return the HTML of one of PANELS. Raises the errors of the panel's function."""
     shown = PANELS[panel](parts, caller)
     return pages.render(f"{panel}.html", viewer=caller, datasets=list(DATASETS.values()), **vars(shown))
 
@@ -104,7 +104,7 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
 
 @dataclass(frozen=True)
 class UploadPanel:
-    """It shows nothing of ours: its script does the work."""
+    """The panel needs no values: the script of the page does the work."""
 
 
 def upload(_parts: Services, _caller: Caller) -> UploadPanel:
@@ -129,7 +129,7 @@ def backups(parts: Services, caller: Caller) -> BackupsPanel:
 
 @dataclass(frozen=True)
 class RestorePanel:
-    """A restore point, and how many rows each table has now."""
+    """A restore point, and the present number of rows of each table."""
 
     point: "PointView"
     now: Mapping[str, figures.RowCount]

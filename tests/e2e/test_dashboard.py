@@ -221,7 +221,7 @@ def test_a_restore_says_what_it_does_and_does_it(cloud: Cloud, visit: Visit) -> 
 
 def test_health_is_shown(cloud: Cloud, visit: Visit) -> None:
     visit.open("health")
-    expect(visit.page.locator("#panel")).to_contain_text("all well")
+    expect(visit.page.locator("#panel")).to_contain_text("everything works")
     assert "Dead letters" in visit.text("#health")
 
 

@@ -93,7 +93,7 @@ def test_people_sign_in_and_are_offered_what_they_may_do(guarded: Cloud) -> None
         assert visit.violations() == []
         token.fill("hf_wrong")
         sign_in.click()
-        expect(visit.page.get_by_role("alert").first).to_have_text("This token is not known, or was revoked.")
+        expect(visit.page.get_by_role("alert").first).to_have_text("This token is unknown or revoked.")
         token.fill(made["token"])
         sign_in.click()
         expect(visit.page.locator("#panel")).to_contain_text("Your token has the role reader.")

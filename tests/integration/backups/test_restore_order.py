@@ -103,10 +103,10 @@ def test_a_restore_point_from_before_the_dataset_is_said_so(database: Database, 
 def test_a_lost_file_fails_the_load(database: Database, storage: Storage) -> None:
     point = backed_up(database, storage, "Lawyer")
     storage.backup.delete(manifest.key(point, "jobs"))
-    with pytest.raises(NotFound, match="has lost its file of jobs"):
+    with pytest.raises(NotFound, match="the file of jobs is missing from"):
         order_restore(database, storage, JOBS)
     [found] = loads(database)
-    assert (found["status"], found["error"]) == ("failed", f"restore point {point} has lost its file of jobs")
+    assert (found["status"], found["error"]) == ("failed", f"the file of jobs is missing from restore point {point}")
 
 
 def test_a_copy_that_fails_fails_the_load_and_may_be_tried_again(database: Database, storage: Storage, s3: S3) -> None:

@@ -157,15 +157,15 @@ def test_every_byte_counts(s3: S3, storage: Storage, point: str, table: str) -> 
     for at in range(0, len(whole), step):
         changed = whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :]
         storage.backup.put(key, changed, avro.CONTENT_TYPE)
-        assert f"{table}: does not have the checksum of the manifest" in faults(verify_point(storage.backup)), at
+        assert f"{table}: the file does not have the checksum of the manifest" in faults(verify_point(storage.backup)), at
     storage.backup.put(key, whole[:-1], avro.CONTENT_TYPE)
     assert faults(verify_point(storage.backup)) == [
         f"{table}: the Avro file is cut short",
         f"{table}: has {len(whole) - 1} bytes, the manifest says {len(whole)}",
-        f"{table}: does not have the checksum of the manifest",
+        f"{table}: the file does not have the checksum of the manifest",
     ]
     s3.client.delete_object(Bucket=BACKUP, Key=key)
-    assert faults(verify_point(storage.backup)) == [f"{table}: the file is gone"]
+    assert faults(verify_point(storage.backup)) == [f"{table}: the file is missing"]
 
 
 def test_a_file_of_another_table_is_named(storage: Storage, point: str) -> None:
@@ -182,10 +182,10 @@ def test_ids_are_unique_and_parents_are_in_the_snapshot(storage: Storage, point:
     assert faults(verify_point(storage.backup)) == [
         "hired_employees: id 1 occurs more than once",
         "hired_employees: id 7 occurs more than once",
-        "hired_employees: department_id 3 is not in the snapshot's departments",
-        "hired_employees: department_id 4 is not in the snapshot's departments",
-        "hired_employees: job_id 2 is not in the snapshot's jobs",
-        "hired_employees: job_id 9 is not in the snapshot's jobs",
+        "hired_employees: department_id 3 is not among the departments of the snapshot",
+        "hired_employees: department_id 4 is not among the departments of the snapshot",
+        "hired_employees: job_id 2 is not among the jobs of the snapshot",
+        "hired_employees: job_id 9 is not among the jobs of the snapshot",
     ]
 
 
@@ -193,17 +193,17 @@ def test_many_faults_of_a_kind_are_counted(storage: Storage, point: str) -> None
     rewrite(storage, point, "hired_employees", [employee(i, job=i) for i in range(2, 30)])
     found = faults(verify_point(storage.backup))
     assert len(found) == 11
-    assert found[-1] == "hired_employees: job_id … is not in the snapshot's jobs (more than 10)"
+    assert found[-1] == "hired_employees: job_id … is not among the jobs of the snapshot (more than 10)"
 
 
 def test_rows_are_counted(storage: Storage, point: str) -> None:
     rewrite(storage, point, "jobs", [(1, "Lawyer")], rows=2)
-    assert faults(verify_point(storage.backup)) == ["jobs: has 1 rows, the manifest says 2"]
+    assert faults(verify_point(storage.backup)) == ["jobs: the file has 1 rows, the manifest says 2"]
 
 
 def test_a_parent_that_cannot_be_read_is_one_fault(s3: S3, storage: Storage, point: str) -> None:
     s3.client.delete_object(Bucket=BACKUP, Key=manifest.key(point, "departments"))
-    assert faults(verify_point(storage.backup)) == ["departments: the file is gone"]
+    assert faults(verify_point(storage.backup)) == ["departments: the file is missing"]
 
 
 def test_a_manifest_has_to_name_every_table_of_this_release(storage: Storage, point: str) -> None:
@@ -214,7 +214,7 @@ def test_a_manifest_has_to_name_every_table_of_this_release(storage: Storage, po
 def test_a_table_that_this_release_does_not_know_is_said(storage: Storage, point: str) -> None:
     edit(storage, point, lambda document: document["tables"].update(offices=document["tables"]["jobs"]))
     storage.backup.put(manifest.key(point, "offices"), storage.backup.get(manifest.key(point, "jobs")), "")
-    assert faults(verify_point(storage.backup)) == ["offices: is no table of this release"]
+    assert faults(verify_point(storage.backup)) == ["offices: this release has no such table"]
 
 
 def test_restore_points_are_followed_back_past_what_is_none(database: Database, storage: Storage, point: str) -> None:

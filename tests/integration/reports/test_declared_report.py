@@ -106,7 +106,7 @@ def test_it_can_be_narrowed_to_a_department(hired: Api, path: str, rows: list[di
         ("0", "year must be a whole number from 1 to 9999"),
         ("2021?from=1", "the query parameter 'from' is not known here: known are department_id, department"),
         ("2021?department_id=x", "department_id must be a whole number from 1 to 2147483647"),
-        ("2021?department=Op", "there is no department 'Op': near are 'Ops'"),
+        ("2021?department=Op", "there is no department 'Op': similar names are 'Ops'"),
     ],
 )
 def test_what_is_asked_wrongly_is_refused(hired: Api, path: str, detail: str) -> None:
@@ -166,9 +166,9 @@ def test_the_dashboard_shows_it_as_a_table(hired: Api) -> None:
     narrowed = shown(hired, "from=2021&to=2021&department_id=2")
     assert re.findall(r"<td[^>]*>(.*?)</td>", narrowed) == ["&lt;b&gt;Clerk", "1"]
     assert 'href="department/hires/jobs/2021?department_id=2"' in narrowed
-    assert "There is nothing to show." in shown(hired, "from=1999")
+    assert "This report has no rows for your choice." in shown(hired, "from=1999")
     several = shown(hired, "from=2020&to=2021")
-    assert "Choose a single year to see this." in several
+    assert "Choose a single year to see this report." in several
     assert "<a " not in several
 
 

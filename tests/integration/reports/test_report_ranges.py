@@ -220,9 +220,9 @@ def test_a_department_is_known_by_its_name(api: Api, database: Database, name: s
     [
         ({"department": "Ops"}, "'Ops' is the name of 2 departments: give department_id 1 or 3"),
         ({"department": "apple", "department_id": 1}, "'apple' is not the name of department 1: give department_id 2"),
-        ({"department": "appel"}, "there is no department 'appel': near are 'apple'"),
-        ({"department": "émile"}, "there is no department 'émile': near are 'Émile'"),
-        ({"department": "mil"}, "there is no department 'mil': near are 'Émile'"),
+        ({"department": "appel"}, "there is no department 'appel': similar names are 'apple'"),
+        ({"department": "émile"}, "there is no department 'émile': similar names are 'Émile'"),
+        ({"department": "mil"}, "there is no department 'mil': similar names are 'Émile'"),
         ({"department": "%_"}, "there is no department '%_'"),
         ({"department": "\0"}, "there is no department ''"),
         ({"department": ""}, "there is no department ''"),
