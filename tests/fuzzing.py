@@ -24,7 +24,7 @@ UNTOLD = ("does not exist", datetimes.WANTED, datetimes.OUTSIDE)
 # What depends on the departments that there are.
 OF_NAMES = re.compile("^there is no department |is the name of [0-9]+ departments|is not the name of department")
 UNTOLD_QUERIES = (
-    "cursor must be the next_cursor of an earlier answer",  # the shape of a restore point, but of no day
+    "cursor must be the next_cursor of an earlier response",  # the shape of a restore point, but of no day
     "from must not be a later year than to",
     "id is missing",  # of the panels that show one thing
     "point is missing",

@@ -19,7 +19,7 @@ from chalicelib.services import services
 class RestorePointName(Parameter):
     def read(self, text: str) -> str:
         if not restore_point_names.is_name(text):
-            raise Unprocessable(f"{self.name} must be the next_cursor of an earlier answer")
+            raise Unprocessable(f"{self.name} must be the next_cursor of an earlier response")
         return text
 
     def schema(self) -> dict[str, object]:
@@ -27,7 +27,7 @@ class RestorePointName(Parameter):
 
 
 WRONG_BODY = f'the body must be empty or {{"restore_point": "{restore_point_names.EXAMPLE}"}}'
-CURSOR = RestorePointName("cursor", "the `next_cursor` of an earlier answer", example=restore_point_names.EXAMPLE)
+CURSOR = RestorePointName("cursor", "the `next_cursor` of an earlier response", example=restore_point_names.EXAMPLE)
 
 routes = Blueprint(__name__)
 
@@ -49,7 +49,7 @@ def _restore(dataset: Dataset) -> Callable[[], Response]:
 
 
 def _restore_point(body: object) -> str | None:
-    """The restore point that was asked for, None for the newest. Raises Unprocessable, NotFound."""
+    """Return the name of the requested restore point, None for the newest one. Raises Unprocessable, NotFound."""
     if body is None:
         return None
     if not isinstance(body, dict) or set(body) - {"restore_point"}:

@@ -1,4 +1,4 @@
-"""POST /uploads/check: what a load of this file would do."""
+"""POST /uploads/check: reports what a load of a file would do."""
 
 import json
 
@@ -16,7 +16,9 @@ from chalicelib.services import services
 
 CSV, *GZIP = MEDIA_TYPES = ("text/csv", "application/gzip", "application/octet-stream")
 SMALLER = "; many times more rows fit as application/gzip"
-DATASET = OneOf("dataset", "what the file holds", allowed=tuple(DATASETS), example="departments", required=True)
+DATASET = OneOf(
+    "dataset", "the dataset of the rows in the file", allowed=tuple(DATASETS), example="departments", required=True
+)
 
 routes = Blueprint(__name__)
 
@@ -26,7 +28,7 @@ routes = Blueprint(__name__)
 @endpoint
 @takes(DATASET, LIMIT)
 def check_file() -> Response:
-    from chalicelib.ingest.dryrun import dry_run  # with all that reads files: nobody else's cold start pays for it
+    from chalicelib.ingest.dryrun import dry_run  # here, so that only this route loads the code that reads files
 
     request = routes.current_request
     zipped = media_type(request, MEDIA_TYPES) in GZIP
@@ -37,7 +39,7 @@ def check_file() -> Response:
     dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
     try:
         outcome = dry_run(services().database, dataset, body, zipped=zipped, limit=limit)
-    except LoadError as error:  # no load could be made of it
+    except LoadError as error:  # the file cannot be loaded
         raise Unprocessable(error.detail) from error
     shown = {
         "dataset": dataset.name,

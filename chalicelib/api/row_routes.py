@@ -31,7 +31,7 @@ def _single(dataset: Dataset) -> Callable[[], Response]:
     def upload_one() -> Response:
         row = json_body(routes.current_request)
         if not isinstance(row, dict):
-            raise Unprocessable("the body must be one JSON object: a row")
+            raise Unprocessable("the body must be one JSON object with the columns of a row")
         result = _upload(dataset, [row], "upload")
         if result.rejects:
             problems = result.rejects[0].problems
@@ -60,12 +60,12 @@ def _batch(dataset: Dataset) -> Callable[[], BatchSummary]:
 
 
 def too_many(rows: int) -> str:
-    """The detail of the 413 for a batch of so many rows."""
+    """Return the detail of the 413 for a batch of so many rows."""
     return f"a batch holds at most {MAX_ROWS} rows, this one has {rows}; nothing was stored"
 
 
 def _rows(body: Any) -> list[Any]:
-    """The rows of a batch. Raises Unprocessable, TooLarge."""
+    """Return the rows of a batch. Raises Unprocessable, TooLarge."""
     rows = body.get("data") if isinstance(body, dict) and set(body) == {"data"} else None
     if not isinstance(rows, list) or not rows:
         raise Unprocessable(f'the body must be {{"data": [ … ]}} with 1 to {MAX_ROWS} rows')

@@ -33,7 +33,7 @@ class Bar:
 
 
 def columns(years: Sequence[Mapping[str, int]]) -> list[Bar]:
-    """Return hires as columns: one for each quarter of a few years, or one for each year of many (at most the newest 40).
+    """Return hires as columns: one per quarter for a few years, one per year for many (at most the newest 40 years).
 
     `years` are {"year", "q1", …, "q4"}, oldest first.
     """

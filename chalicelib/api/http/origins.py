@@ -1,9 +1,9 @@
-"""Requests that a browser sends for a page of another origin are refused on every stage, with or without a token.
+"""Refuses requests that a browser sends for a page of another origin, on every stage, with or without a token.
 
-A page may send many kinds of requests to any server, although it may not read the answers. If a stage asks for no
-token, that is enough to write rows or to order a restore. Browsers say where a request comes from: in `Sec-Fetch-Site`
-(W3C Fetch Metadata), or in `Origin` if they are older. Programs send neither header. Users may follow a link from
-another site to this one.
+A web page may send many kinds of requests to any server, although it may not read the responses. On a stage without
+authentication this would be enough to write rows or to order a restore. Browsers say where a request comes from in
+`Sec-Fetch-Site` (W3C Fetch Metadata); older ones say it in `Origin`. Programs send neither header. Users may follow a
+link from another site to this one.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,8 @@ def middleware(event: Request, get_response: Callable[[Any], Response]) -> Respo
 
 
 def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether a page of another origin sent a request with these headers. A link that the user follows does not count.
+    """Return whether a page of another origin sent a request with these headers. A link that the user follows does not
+    count.
 
     `Sec-Fetch-Site: same-origin` is trusted before the host names are compared: a proxy may have changed `Host`.
     """
@@ -41,7 +42,7 @@ def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
 
 
 def _is_link(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether the user navigates to one of our pages in a tab, and not in a frame."""
+    """Return whether the user navigates to one of our pages in a tab, and not in a frame."""
     return (
         method == "GET"
         and _said(headers, "sec-fetch-mode") == "navigate"

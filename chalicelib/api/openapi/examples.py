@@ -1,4 +1,4 @@
-"""An example of what a schema describes, put together from the examples of its parts."""
+"""Makes an example for a schema from the examples of its parts."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from chalicelib.core.errors import HireflowError
 
 
 def example(schema: Json, components: Mapping[str, Json]) -> Any:
-    """The first of the schema's own `examples`, or one made of its parts: an object has all its
-    members, a list one item, and a number is the least that is allowed.
+    """Return the first of the schema's own `examples`, or an example made from its parts.
 
-    Raises LookupError for a text that declares neither an example nor its values.
+    Such an example of an object has all members, of a list one item, and of a number the least allowed value. Raises
+    LookupError for a text that declares neither an example nor its values.
     """
     if "examples" in schema:
         return schema["examples"][0]
@@ -27,7 +27,8 @@ def example(schema: Json, components: Mapping[str, Json]) -> Any:
 
 
 def refusal(check: Callable[[], object]) -> HireflowError:
-    """The error that a check raises, for an example that says what the code says. Raises LookupError if it passes."""
+    """Return the error that a check raises, so that an example has the texts of the code. Raises LookupError if the
+    check passes."""
     try:
         check()
     except HireflowError as error:
@@ -37,7 +38,7 @@ def refusal(check: Callable[[], object]) -> HireflowError:
 
 def _of_type(schema: Json, components: Mapping[str, Json]) -> Any:
     kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) else kind  # the other one is null
+    kind = kind[0] if isinstance(kind, list) else kind  # the second type is null
     if kind == "object":
         return {name: example(part, components) for name, part in schema.get("properties", {}).items()}
     if kind == "array":

@@ -1,4 +1,4 @@
-"""The schemas of what is answered where something is wrong: problems (RFC 9457), and what API Gateway itself says."""
+"""The schemas of error responses: problems (RFC 9457), and the responses of API Gateway itself."""
 
 from http import HTTPStatus
 
@@ -15,15 +15,15 @@ MEANING = {
     401: "no valid token was sent",
     403: "the token's role is not allowed to do this, or a page of another origin sent the request",
     404: "there is no such load, restore point or file",
-    409: "the file has arrived, or the load has ended",
-    413: f"more rows than a batch may hold, or a body of more than {requests.MAX_BODY / 1e6} MB; nothing was stored",
+    409: "the file of the load has arrived, or the load has ended",
+    413: f"the batch has too many rows, or the body has more than {requests.MAX_BODY / 1e6} MB; nothing was stored",
     415: "the body has no media type, or one that is not accepted here",
-    422: "a rule is broken, or a query parameter is unknown, repeated or malformed",
+    422: "the request breaks a rule, or has an unknown, repeated or malformed query parameter",
     500: "an error on our side; nothing was stored",
-    503: "the database or the storage is away; nothing was stored",
-    504: "it took too long and was given up; `detail` says whether anything may have been stored",
+    503: "the database or the storage is unavailable; nothing was stored",
+    504: "the request took too long and was stopped; `detail` says whether anything may have been stored",
 }
-DETAILS = {  # examples of what is said
+DETAILS = {  # examples of `detail`
     400: "the body is not JSON: Expecting value at line 1, column 1",
     401: access.MISSING_CREDENTIALS,
     403: origins.REFUSAL,
@@ -51,11 +51,11 @@ def _problem(status: int, **more: Json) -> Json:
 
 
 def problem_schemas() -> dict[str, Json]:
-    """By name."""
+    """Return the schemas of errors by name."""
     text: Json = {"type": "string", "examples": ["department is missing"]}
     fault = closed({"field": {"enum": [*COLUMNS, None], "description": "null for the row itself"}, "reason": text})
     refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)
-    # a body of the wrong shape is refused without these members, which come all together
+    # the problem of a body of the wrong shape has none of these members; any other has all of them
     refused["required"] = [name for name in refused["required"] if name not in ("errors", "load_id")]
     refused["dependentRequired"] = together(("errors", "load_id"))
     batch = _problem(422, **SUMMARY)

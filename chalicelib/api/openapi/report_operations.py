@@ -7,8 +7,8 @@ from chalicelib.api.openapi.operation import CSV, JSON, Operation
 from chalicelib.reports.declaration import Report, Span
 
 _FORMS = (
-    " JSON, or with `Accept: text/csv` CSV that is safe to open in a spreadsheet; 304 where `If-None-Match` has the"
-    " `ETag` of now."
+    " The report is JSON, or with `Accept: text/csv` CSV that is safe to open in a spreadsheet. If `If-None-Match` has"
+    " the current `ETag`, the response is a 304."
 )
 _WRONG_QUERY = {  # the detail of a 422 for each span
     Span.YEAR: refusal(lambda: report_routes.YEAR.read("0")).detail,
@@ -18,7 +18,7 @@ _WRONG_QUERY = {  # the detail of a 422 for each span
 
 
 def report_operation(report: Report, span: Span) -> Operation:
-    """GET the report over such a span."""
+    """Return the operation that gets the report for a span of this kind."""
     variant, parameters = report.variants[span], report_routes.parameters(report, span)
     return Operation(
         "GET",

@@ -17,30 +17,30 @@ from chalicelib.core.errors import TITLES
 
 
 def _header(about: str, example: Any, **schema: Any) -> Json:
-    """A header that is always sent."""
+    """Return the description of a header that is always sent."""
     return {"description": about, "required": True, "schema": {"type": "string", **schema, "examples": [example]}}
 
 
-_RETRY_AFTER = _header("seconds to wait before another try", 5, type="integer", minimum=1)
-_CHALLENGE = _header("what is missing, as RFC 6750 has it", 'Bearer realm="hireflow"')
+_RETRY_AFTER = _header("seconds to wait before a retry", 5, type="integer", minimum=1)
+_CHALLENGE = _header("the required authentication (RFC 6750)", 'Bearer realm="hireflow"')
 HEADERS: dict[int, Json] = {
     401: {"WWW-Authenticate": _CHALLENGE},
-    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # not sent to a page of another origin
+    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # a page of another origin gets none
     503: {"Retry-After": _RETRY_AFTER},
-    504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own has none
+    504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own response has none
 }
 _CORRELATION_ID: Json = {
-    "description": "what the request is called in logs and loads: as was asked, or a new id",
+    "description": "the id of the request in logs and loads: the id that was sent, or a new one",
     "required": True,
     "schema": CORRELATION_ID,
 }
-# The headers that an operation may name for its own answers.
+# The headers that an operation may name for its own responses.
 OWN_HEADERS: dict[str, Json] = {
-    "ETag": _header("changes with what is answered", '"6f1ed002ab5595859014ebf0951522d9"'),
-    "Cache-Control": _header("how long it may be kept, and whether to ask again", "private, no-cache"),
-    "Vary": _header("what else it depends on", "Accept, Authorization"),
-    "Content-Security-Policy": _header("what the page may load: nothing from elsewhere", "default-src 'none'"),
-    "X-Content-Type-Options": _header("it is of the type that it says", "nosniff"),
+    "ETag": _header("changes when the response changes", '"6f1ed002ab5595859014ebf0951522d9"'),
+    "Cache-Control": _header("whether the response may be cached, and for how long", "private, no-cache"),
+    "Vary": _header("the request headers on which the response depends", "Accept, Authorization"),
+    "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
+    "X-Content-Type-Options": _header("forbids the browser to guess another media type", "nosniff"),
 }
 # The responses of API Gateway itself, with their messages (https://docs.aws.amazon.com/apigateway/latest/developerguide/
 # supported-gateway-response-types.html). A usage plan's quota would answer 429 "Limit Exceeded", but no stage has one.
@@ -58,7 +58,7 @@ _FAILURES = {status for status in TITLES if status >= HTTPStatus.INTERNAL_SERVER
 _LOAD_LINK: Json = {
     "operationId": "get_load",
     "parameters": {"load_id": "$response.body#/load_id"},
-    "description": "the load that records this",
+    "description": "the load that records this request",
 }
 
 
@@ -140,8 +140,8 @@ def _response(
 
 
 def _form(media: str, schema: Json, shown: Any) -> Json:
-    """The answer as one of the types that it comes as."""
-    if media == CSV and schema.get("type") != "string":  # what is described is the JSON
+    """Return the content of a response for one of its media types."""
+    if media == CSV and schema.get("type") != "string":  # the schema describes the JSON
         return {"schema": {"type": "string"}, "example": _csv(shown)}
     return {"schema": schema, "example": shown}
 

@@ -123,10 +123,12 @@ def test_a_query_parameter_that_is_unknown_or_repeated_is_refused(gateway: Clien
 
 
 def test_the_error_for_an_unknown_query_parameter_names_the_known_ones(gateway: Client) -> None:
-    known = "known are dataset, status, limit, cursor"
-    assert get(gateway, "/loads?Limit=1")["detail"] == f"the query parameter 'Limit' is not known here: {known}"
+    known = "dataset, status, limit, cursor"
+    assert (
+        get(gateway, "/loads?Limit=1")["detail"] == f"the query parameter 'Limit' is unknown: this path takes {known}"
+    )
     assert get(gateway, "/loads?limit=1&limit=2")["detail"] == "the query parameter limit must be given once"
-    assert get(gateway, "/health?x=1")["detail"] == "the query parameter 'x' is not known here: this path takes none"
+    assert get(gateway, "/health?x=1")["detail"] == "the query parameter 'x' is unknown: this path takes none"
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

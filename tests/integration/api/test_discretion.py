@@ -17,7 +17,7 @@ def test_an_unforeseen_error_quotes_nothing(api: Api, caplog: pytest.LogCaptureF
                 api.client.lambda_.invoke("tokens", {"action": "list"})
         finally:
             session.run("ALTER TABLE hidden RENAME TO tokens")
-    assert left.value.detail == "an internal error; the log says where"
+    assert left.value.detail == "an internal error: see the log for its place"
     assert left.value.__suppress_context__
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.exc_info

@@ -157,11 +157,13 @@ def test_every_byte_counts(s3: S3, storage: Storage, point: str, table: str) -> 
     for at in range(0, len(whole), step):
         changed = whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :]
         storage.backup.put(key, changed, avro.CONTENT_TYPE)
-        assert f"{table}: the file does not have the checksum of the manifest" in faults(verify_point(storage.backup)), at
+        assert f"{table}: the file does not have the checksum of the manifest" in faults(
+            verify_point(storage.backup)
+        ), at
     storage.backup.put(key, whole[:-1], avro.CONTENT_TYPE)
     assert faults(verify_point(storage.backup)) == [
         f"{table}: the Avro file is cut short",
-        f"{table}: has {len(whole) - 1} bytes, the manifest says {len(whole)}",
+        f"{table}: the file has {len(whole) - 1} bytes, the manifest says {len(whole)}",
         f"{table}: the file does not have the checksum of the manifest",
     ]
     s3.client.delete_object(Bucket=BACKUP, Key=key)

@@ -104,7 +104,7 @@ def test_it_can_be_narrowed_to_a_department(hired: Api, path: str, rows: list[di
     ("path", "detail"),
     [
         ("0", "year must be a whole number from 1 to 9999"),
-        ("2021?from=1", "the query parameter 'from' is not known here: known are department_id, department"),
+        ("2021?from=1", "the query parameter 'from' is unknown: this path takes department_id, department"),
         ("2021?department_id=x", "department_id must be a whole number from 1 to 2147483647"),
         ("2021?department=Op", "there is no department 'Op': similar names are 'Ops'"),
     ],
