@@ -13,7 +13,7 @@ from tests.integration.http_api import Api
 from tests.integration.s3_fixtures import S3
 
 
-def test_every_answer_is_one_that_the_document_declares(api: Api, database: Database, s3: S3) -> None:
+def test_the_document_declares_every_response(api: Api, database: Database, s3: S3) -> None:
     api.post("/department/upload", {"id": 1, "department": "Staff"})
     api.post("/job/upload", {"id": 1, "job": "Recruiter"})
     run_backup(database, s3.storage, retention=timedelta(days=30))

@@ -79,7 +79,7 @@ def told_of(landing: Landing, dataset: Dataset, body: bytes, zipped: bool, limit
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_it_reports_what_the_load_of_the_same_file_then_does(
+def test_a_check_reports_what_the_load_of_the_same_file_then_does(
     landing: Landing, dataset: Dataset, data: st.DataObject
 ) -> None:
     with landing.database.session() as session:
@@ -117,7 +117,7 @@ def test_it_reports_what_the_load_of_the_same_file_then_does(
 
 
 @pytest.mark.parametrize("rows", [0, 20_000])
-def test_all_the_ways_of_a_merge_are_counted(landing: Landing, rows: int) -> None:
+def test_every_path_of_a_merge_is_counted(landing: Landing, rows: int) -> None:
     """All new beyond the largest id, all new on an empty table, and some of everything."""
     with landing.database.session() as session:
         fill(session)
@@ -146,7 +146,7 @@ def everything(database: Database) -> list[Any]:
         return [*tables, sequences, left]
 
 
-def test_nothing_changes(landing: Landing) -> None:
+def test_a_check_changes_nothing(landing: Landing) -> None:
     with landing.database.session() as session:
         fill(session)
     landing.upload("hired_employees.csv", FILE)
@@ -177,7 +177,7 @@ def looker(postgres: Postgres, landing: Landing) -> Iterator[Database]:
         admin.run("DROP ROLE looker")
 
 
-def test_a_role_that_may_only_read_suffices(landing: Landing, looker: Database) -> None:
+def test_a_check_needs_only_the_right_to_read(landing: Landing, looker: Database) -> None:
     with landing.database.session() as session:
         fill(session)
     told = dry_run(looker, EMPLOYEES, FILE.encode(), zipped=False, limit=9)
@@ -213,7 +213,7 @@ class _Watched(Session):
         return super()._guarded(call)
 
 
-def test_no_lock_is_taken_that_anybody_could_wait_for(landing: Landing, database_url: str) -> None:
+def test_a_check_takes_no_lock_that_blocks_others(landing: Landing, database_url: str) -> None:
     with landing.database.session() as session:
         fill(session)
     watching = Watching(database_url)
@@ -224,7 +224,7 @@ def test_no_lock_is_taken_that_anybody_could_wait_for(landing: Landing, database
     assert {tuple(more) for _, *more in watching.seen} == {("AccessShareLock", "on")}
 
 
-def test_it_waits_for_nobody(landing: Landing, database_url: str) -> None:
+def test_a_check_does_not_wait_for_writers(landing: Landing, database_url: str) -> None:
     with landing.database.session() as session:
         fill(session)
     other = Database(database_url, tls="disable")
@@ -244,7 +244,7 @@ def test_it_waits_for_nobody(landing: Landing, database_url: str) -> None:
 # --- over HTTP
 
 
-def test_the_answer_has_counts_reasons_and_the_first_rejects(api: Api, database: Database) -> None:
+def test_the_response_has_counts_reasons_and_the_first_rejects(api: Api, database: Database) -> None:
     with database.session() as session:
         fill(session)
     response = check(api, FILE, query="dataset=hired_employees&limit=2")
@@ -276,12 +276,12 @@ def test_the_answer_has_counts_reasons_and_the_first_rejects(api: Api, database:
 
 
 @pytest.mark.parametrize("media_type", ["text/csv", "TEXT/CSV; charset=utf-8; header=absent", "text/csv;"])
-def test_csv_by_any_spelling(api: Api, media_type: str) -> None:
+def test_the_media_type_of_csv_may_be_spelt_in_several_ways(api: Api, media_type: str) -> None:
     assert check(api, "1,Clerk\n", media_type).body["inserted"] == 1
 
 
 @pytest.mark.parametrize("media_type", ["application/gzip", "application/octet-stream"])
-def test_gzip(api: Api, media_type: str) -> None:
+def test_a_gzip_file_is_checked(api: Api, media_type: str) -> None:
     assert check(api, gzip.compress(b"1,Clerk\n,x\n"), media_type).body["inserted"] == 1
     refused = check(api, "1,Clerk\n", media_type)
     assert refused.status == 422
@@ -290,7 +290,7 @@ def test_gzip(api: Api, media_type: str) -> None:
     assert check(api, "2,Smith\n").body["inserted"] == 1  # the connection that a broken file cost is replaced
 
 
-def test_a_bomb(api: Api) -> None:
+def test_a_gzip_bomb_is_refused(api: Api) -> None:
     bomb = gzip.compress(b"1,Clerk\n" + b"\n" * (20 * 1024 * 1024), 9)
     response = check(api, bomb, "application/gzip")
     assert response.status == 422
@@ -305,13 +305,13 @@ def test_an_empty_file_has_no_rows(api: Api, body: str) -> None:
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "", "text/plain", "*/*", "text/csv, application/gzip"])
-def test_another_type_of_body(api: Api, media_type: str) -> None:
+def test_a_body_of_another_media_type_is_refused(api: Api, media_type: str) -> None:
     response = check(api, "1,Clerk\n", media_type)
     assert response.status == 415
     assert "text/csv or application/gzip" in response.body["detail"]
 
 
-def test_gzip_is_a_type_here_and_no_coding(api: Api) -> None:
+def test_gzip_as_a_content_encoding_is_refused(api: Api) -> None:
     headers = {"Content-Type": "text/csv", "Content-Encoding": "gzip"}
     response = api.send("POST", "/uploads/check?dataset=jobs", gzip.compress(b"1,Clerk\n"), headers)
     assert response.status == 415
@@ -334,7 +334,7 @@ def test_the_query_is_checked(api: Api, query: str, detail: str) -> None:
     assert detail in response.body["detail"]
 
 
-def test_a_body_that_lambda_would_not_take(api: Api) -> None:
+def test_a_body_that_is_too_large_for_lambda_is_refused(api: Api) -> None:
     lines = b"1,Clerk\n" * (MAX_BODY // 8 + 1)
     response = check(api, lines)
     assert response.status == 413
@@ -344,7 +344,7 @@ def test_a_body_that_lambda_would_not_take(api: Api) -> None:
     assert check(api, gzip.compress(lines), "application/gzip").body["received"] == MAX_BODY // 8 + 1
 
 
-def test_what_cannot_be_done_in_time_is_a_504(landing: Landing) -> None:
+def test_a_check_that_takes_too_long_is_a_504(landing: Landing) -> None:
     body = gzip.compress("".join(f'{i},"Clerk {i}"\n' for i in range(1, 400_000)).encode())
     with pytest.raises(OutOfTime), deadline.within(0.5):
         dry_run(landing.database, JOBS, body, zipped=True, limit=1)
@@ -352,7 +352,7 @@ def test_what_cannot_be_done_in_time_is_a_504(landing: Landing) -> None:
 
 
 @pytest.mark.parametrize("row", [b'1,"%s"', b"\xff%s"])
-def test_an_answer_fits_into_what_lambda_may_give(api: Api, row: bytes) -> None:
+def test_a_response_fits_into_the_limit_of_lambda(api: Api, row: bytes) -> None:
     wide = b'""' * 100_000 if b'"' in row else b"\xff" * 300_000
     body = b"\n".join([row % wide] * 14)
     response = api.client.http.request(

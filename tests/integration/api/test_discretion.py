@@ -23,7 +23,7 @@ def test_an_unforeseen_error_quotes_nothing(api: Api, caplog: pytest.LogCaptureF
     assert record.exc_info
 
 
-def test_what_was_foreseen_says_what_it_is(api: Api) -> None:
+def test_an_expected_error_keeps_its_message(api: Api) -> None:
     order: dict[str, Any] = {"action": "create", "role": "boss"}
     with pytest.raises(Unprocessable, match="reader, writer, operator"):
         api.client.lambda_.invoke("tokens", order)

@@ -83,7 +83,7 @@ def steps(database: Database, s3: S3) -> int:
 
 
 @pytest.mark.parametrize("for_good", [False, True])
-def test_storage_that_fails_at_any_request(database: Database, s3: S3, for_good: bool) -> None:
+def test_a_failure_of_s3_at_any_request_leaves_only_whole_restore_points(database: Database, s3: S3, for_good: bool) -> None:
     requests, before = steps(database, s3), list[str]()
     operations = {operation for operation, _ in s3.calls}
     assert {"UploadPart", "CompleteMultipartUpload", "PutObject", "HeadObject", "ListObjectsV2"} <= operations
@@ -106,7 +106,7 @@ def test_storage_that_fails_at_any_request(database: Database, s3: S3, for_good:
         assert back_up(database, s3.storage, at + timedelta(minutes=3)).outcome in ("created", "unchanged")
 
 
-def test_a_process_killed_at_any_request(database: Database, s3: S3) -> None:
+def test_a_process_killed_at_any_request_leaves_only_whole_restore_points(database: Database, s3: S3) -> None:
     requests, before = steps(database, s3), list[str]()
     for request in range(1, requests + 1):
         change(database)
@@ -165,7 +165,9 @@ class Terminated(Database):
             self._other.close()
 
 
-def test_a_connection_killed_at_any_statement(database: Database, database_url: str, s3: S3) -> None:
+def test_a_connection_killed_at_any_statement_leaves_only_whole_restore_points(
+    database: Database, database_url: str, s3: S3
+) -> None:
     fill(database, 3)
     first = back_up(database, s3.storage, NOW)
     at, survived, before = 0, 0, list[str]()

@@ -78,7 +78,7 @@ def micros(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
-def test_an_empty_database_gives_a_restore_point_of_empty_files(backup: Backup, storage: Storage, s3: S3) -> None:
+def test_the_backup_of_an_empty_database_has_empty_files(backup: Backup, storage: Storage, s3: S3) -> None:
     result = backup()
     assert (result.outcome, result.restore_point) == ("created", "20210727T160208.123456Z")
     assert {name: table.rows for name, table in result.tables.items()} == dict.fromkeys(DATASETS, 0)
@@ -98,7 +98,7 @@ NASTY = [
 ]
 
 
-def test_every_row_survives_exactly(database: Database, storage: Storage, backup: Backup) -> None:
+def test_a_backup_holds_every_row_exactly(database: Database, storage: Storage, backup: Backup) -> None:
     parents(database)
     with database.session() as session:
         for id_, name, at in NASTY:
@@ -130,7 +130,7 @@ def test_tables_of_many_pages_with_holes_lose_no_row(database: Database, storage
     assert result.tables["hired_employees"].rows == len(kept)
 
 
-def test_memory_is_bounded_where_the_text_of_a_few_pages_is_huge(database: Database) -> None:
+def test_memory_is_bounded_although_a_few_pages_hold_huge_text(database: Database) -> None:
     """10,000 equal characters take some hundred bytes of a page: a block of pages may hold any amount."""
     sql(database, "INSERT INTO jobs SELECT i, repeat(chr(64 + i % 20), 10000) FROM generate_series(1, 4000) i")
     with database.session() as session, snapshot(session, ALL):
@@ -145,7 +145,7 @@ def test_memory_is_bounded_where_the_text_of_a_few_pages_is_huge(database: Datab
     assert peak < 24 * 1024 * 1024  # of 40 MB of text
 
 
-def test_the_manifest_tells_rows_bytes_and_checksums(database: Database, storage: Storage, backup: Backup) -> None:
+def test_the_manifest_has_rows_bytes_and_checksums(database: Database, storage: Storage, backup: Backup) -> None:
     parents(database)
     result = backup()
     found = manifest.get(storage.backup, result.restore_point)
@@ -156,7 +156,7 @@ def test_the_manifest_tells_rows_bytes_and_checksums(database: Database, storage
         assert (table.bytes, table.sha256) == (len(body), hashlib.sha256(body).hexdigest())
 
 
-def test_nothing_changed_writes_nothing(database: Database, s3: S3, backup: Backup) -> None:
+def test_a_backup_without_changes_writes_nothing(database: Database, s3: S3, backup: Backup) -> None:
     parents(database)
     first = backup()
     s3.calls.clear()
@@ -201,7 +201,7 @@ def test_every_kind_of_change_is_noticed(database: Database, backup: Backup, cha
     assert backup().outcome == "unchanged"
 
 
-def test_another_database_with_equal_versions_is_not_unchanged(storage: Storage, backup: Backup) -> None:
+def test_another_database_with_equal_versions_counts_as_changed(storage: Storage, backup: Backup) -> None:
     first = backup().restore_point
     found = json.loads(storage.backup.get(manifest.manifest_key(first)))
     found["origin"] = "elsewhere"
@@ -257,7 +257,7 @@ def test_large_tables_are_uploaded_in_parts(database: Database, storage: Storage
 @pytest.mark.parametrize(
     ("operation", "name"), [("HeadObject", "jobs.avro"), ("HeadObject", "jobs.avro of equal size"), ("GetObject", "")]
 )
-def test_what_is_not_stored_as_it_was_written_is_no_restore_point(
+def test_a_file_that_is_not_stored_as_written_leaves_no_restore_point(
     database: Database, s3: S3, backup: Backup, operation: str, name: str
 ) -> None:
     """S3 is asked again before a backup is called one."""
@@ -282,14 +282,14 @@ def test_what_is_not_stored_as_it_was_written_is_no_restore_point(
     assert backup(NOW + timedelta(minutes=6)).outcome == "created"
 
 
-def test_the_result_says_what_was_checked(backup: Backup) -> None:
+def test_the_result_lists_the_checked_files(backup: Backup) -> None:
     expected = [*(f"{table}.avro" for table in DATASETS), "manifest.json"]
     assert backup().checked == expected
     assert backup().checked == expected  # unchanged: the sizes of what is there were compared
 
 
 @pytest.mark.parametrize("what", ["UploadPart", "CompleteMultipartUpload", "jobs.avro", "manifest.json"])
-def test_storage_that_breaks_midway_leaves_nothing(database: Database, s3: S3, backup: Backup, what: str) -> None:
+def test_a_failure_of_s3_during_a_backup_leaves_nothing(database: Database, s3: S3, backup: Backup, what: str) -> None:
     (parents if "." in what else large)(database)
 
     def break_down(operation: str, key: str) -> None:
@@ -304,7 +304,7 @@ def test_storage_that_breaks_midway_leaves_nothing(database: Database, s3: S3, b
     assert backup().outcome == "created"
 
 
-def test_a_database_that_goes_away_midway_leaves_nothing(
+def test_a_failure_of_the_database_during_a_backup_leaves_nothing(
     database: Database, database_url: str, s3: S3, backup: Backup
 ) -> None:
     large(database)
@@ -327,7 +327,9 @@ class Killed(BaseException):
     """The function's time is up: nothing of it runs on."""
 
 
-def test_a_crash_midway_leaves_no_restore_point(database: Database, storage: Storage, s3: S3, backup: Backup) -> None:
+def test_a_crash_during_a_backup_leaves_no_restore_point(
+    database: Database, storage: Storage, s3: S3, backup: Backup
+) -> None:
     parents(database)
     first = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
@@ -368,7 +370,9 @@ def test_backups_go_on_beside_stray_folders_and_restore_points_ahead_of_the_cloc
     assert manifest.get(storage.backup, wrong).restore_point == wrong
 
 
-def test_retention_never_drops_the_newest_complete_one(database: Database, storage: Storage, backup: Backup) -> None:
+def test_retention_never_deletes_the_newest_complete_restore_point(
+    database: Database, storage: Storage, backup: Backup
+) -> None:
     parents(database)
     old = [backup(NOW).restore_point]
     sql(database, "UPDATE jobs SET job = 'Judge'")

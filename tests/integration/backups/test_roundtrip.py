@@ -73,7 +73,7 @@ def contents(landing: Landing) -> dict[str, list[tuple[Any, ...]]]:
 @example(tables={"departments": [(1, "NULL")], "jobs": [(1, "null"), (2, "\\N")], "hired_employees": []})
 @settings(max_examples=12, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck))
 @given(tables=databases())
-def test_what_is_restored_is_what_was_there(landing: Landing, tables: dict[str, list[tuple[Any, ...]]]) -> None:
+def test_restored_rows_equal_the_original_rows(landing: Landing, tables: dict[str, list[tuple[Any, ...]]]) -> None:
     fill(landing, tables)
     before = contents(landing)
     assert [len(before[name]) for name in DATASETS] == [len(rows) for rows in tables.values()]

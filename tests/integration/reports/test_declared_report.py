@@ -34,7 +34,7 @@ JOBS = Report(
     path="/department/hires/jobs",
     file="hires-per-job",
     title="Hires per job",
-    about="Of a year, over all its quarters.",
+    about="For one year, over all its quarters.",
     heading="By job",
     by_department=True,
     sql=f"""
@@ -77,7 +77,7 @@ def fill(api: Api) -> Api:
     return api
 
 
-def test_it_is_answered_as_json_and_csv_and_not_at_all_where_nothing_has_changed(hired: Api) -> None:
+def test_the_report_comes_as_json_or_csv_or_as_a_304(hired: Api) -> None:
     response = hired.get("/department/hires/jobs/2021")
     assert (response.status, response.body) == (200, ROWS)
     assert hired.get("/department/hires/jobs/1999").body == []
@@ -96,7 +96,7 @@ def test_it_is_answered_as_json_and_csv_and_not_at_all_where_nothing_has_changed
         ("2021?department=ops", [{"job": "<b>Clerk", "hired": 1}]),
     ],
 )
-def test_it_can_be_narrowed_to_a_department(hired: Api, path: str, rows: list[dict[str, Any]]) -> None:
+def test_the_report_can_be_limited_to_a_department(hired: Api, path: str, rows: list[dict[str, Any]]) -> None:
     assert hired.get(f"/department/hires/jobs/{path}").body == rows
 
 
@@ -109,12 +109,12 @@ def test_it_can_be_narrowed_to_a_department(hired: Api, path: str, rows: list[di
         ("2021?department=Op", "there is no department 'Op': similar names are 'Ops'"),
     ],
 )
-def test_what_is_asked_wrongly_is_refused(hired: Api, path: str, detail: str) -> None:
+def test_a_wrong_query_is_refused(hired: Api, path: str, detail: str) -> None:
     response = hired.get(f"/department/hires/jobs/{path}")
     assert (response.status, response.body["detail"]) == (422, detail)
 
 
-def test_nobody_reads_it_without_a_token(hired: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_needs_a_token(hired: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
     services().database.close()
     services.cache_clear()
@@ -125,7 +125,7 @@ def test_nobody_reads_it_without_a_token(hired: Api, monkeypatch: pytest.MonkeyP
     assert (seen.status, seen.body) == (200, ROWS)
 
 
-def test_the_document_describes_it(hired: Api) -> None:
+def test_the_document_describes_the_report(hired: Api) -> None:
     document = hired.get("/openapi.json").body
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
     told = document["paths"][PATH]["get"]
@@ -146,7 +146,7 @@ def test_the_document_describes_it(hired: Api) -> None:
     assert described.faults(content["application/json"]["schema"], [{"job": 1}])
 
 
-def test_an_api_without_it_does_not_describe_it(api: Api) -> None:
+def test_an_api_without_the_report_does_not_describe_it(api: Api) -> None:
     assert PATH not in api.get("/openapi.json").body["paths"]
     assert 'id="jobs"' not in api.get("/dashboard/reports").body
 
@@ -157,7 +157,7 @@ def shown(api: Api, query: str) -> str:
     return str(html[html.index('<section class="card" aria-labelledby="of-jobs">') :])
 
 
-def test_the_dashboard_shows_it_as_a_table(hired: Api) -> None:
+def test_the_dashboard_shows_the_report_as_a_table(hired: Api) -> None:
     card = shown(hired, "from=2021&to=2021")
     assert ">By job</h2>" in card
     assert re.findall(r"<th[^>]*>(.*?)</th>", card) == ["Job", "Hired"]
@@ -188,7 +188,9 @@ def run(url: str, *words: str) -> Result:
     return CliRunner().invoke(program(), list(words), obj=url)
 
 
-def test_the_command_line_has_a_command_for_it(hired: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_has_a_command_for_the_report(
+    hired: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     response = hired.get("/department/hires/jobs/2021?department_id=1").body
     with fake_api() as fake:
@@ -201,11 +203,11 @@ def test_the_command_line_has_a_command_for_it(hired: Api, tmp_path: Path, monke
         assert len(fake.asked) == 2
     assert re.search("jobs +Hires per job.", run("", "--help").stdout)
     help_of_it = run("", "jobs", "--help").stdout
-    assert all(word in help_of_it for word in ("jobs [OPTIONS] YEAR", "Of a year, over all its quarters.", "--csv"))
+    assert all(word in help_of_it for word in ("jobs [OPTIONS] YEAR", "For one year, over all its quarters.", "--csv"))
     assert "--from" not in help_of_it
 
 
-def test_it_is_documented() -> None:
+def test_the_readme_and_the_command_line_list_the_report() -> None:
     reports = (*REPORTS, JOBS)
     row = "| `./hireflow report jobs` | hires per job | `GET /department/hires/jobs/{year}`; `?department_id=`"
     assert row in made.readme(README.read_text(), reports)
@@ -214,7 +216,7 @@ def test_it_is_documented() -> None:
     assert namespace["REPORTS"] == tuple(map(made.for_command_line, reports))
 
 
-def test_one_that_is_too_large_says_how_to_ask_for_less(hired: Api) -> None:
+def test_the_error_for_a_too_large_report_says_how_to_ask_for_less(hired: Api) -> None:
     with services().database.session() as session:
         session.run(
             "INSERT INTO jobs SELECT g, repeat('x', 10000) FROM generate_series(3, 502) g;"
@@ -226,7 +228,7 @@ def test_one_that_is_too_large_says_how_to_ask_for_less(hired: Api) -> None:
     assert hired.get("/department/hires/jobs/2021?department_id=2").body == [{"job": "<b>Clerk", "hired": 1}]
 
 
-def test_a_column_of_any_kind_has_its_place(hired: Api) -> None:
+def test_a_report_may_have_columns_of_every_kind(hired: Api) -> None:
     """Ids and years are shown as they are, without the commas of large numbers."""
     columns = tuple(ReportColumn(figure.name.lower(), figure, figure.name, example=1) for figure in Figure)
     values = {Figure.ID: "1234", Figure.YEAR: "2021", Figure.NAME: "'a'", Figure.COUNT: "1234"}
@@ -252,7 +254,7 @@ def test_a_column_of_any_kind_has_its_place(hired: Api) -> None:
     assert cells == ["1234", "2021", "a", "1,234"]
 
 
-def test_a_column_may_have_the_name_of_anything(api: Api) -> None:
+def test_a_column_may_have_any_name(api: Api) -> None:
     """Of a word of SQL, or of what the query around the report uses."""
     names = ("user", "order", "shown", "r", "report")
     columns = tuple(ReportColumn(name, Figure.NAME, name, example="x") for name in names)

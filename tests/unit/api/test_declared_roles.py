@@ -35,18 +35,18 @@ def test_a_route_without_a_role_is_refused() -> None:
 
 
 @pytest.mark.parametrize("decorators", [("endpoint", "writer"), ("writer", "endpoint")])
-def test_a_route_asks_for_the_role_that_it_declares(decorators: tuple[str, str]) -> None:
+def test_a_route_needs_the_role_that_it_declares(decorators: tuple[str, str]) -> None:
     access.middleware(made(*decorators))
     assert needed(made(*decorators), "POST", "/things") is Role.WRITER
     assert needed(made("endpoint", "public"), "POST", "/things") is None
 
 
-def test_what_no_route_answers_asks_for_the_highest_role_and_reading_for_the_lowest() -> None:
+def test_an_unknown_route_needs_the_highest_role_but_the_lowest_for_get() -> None:
     assert needed(made("public"), "DELETE", "/things") is HIGHEST
     assert needed(app, "GET", "/nothing") is needed(app, "GET", "/job/upload") is LOWEST
 
 
-def test_every_role_is_asked_for_by_a_route() -> None:
+def test_every_role_is_needed_by_a_route() -> None:
     asked = {needed(app, method, path) for path, methods in app.routes.items() for method in methods}
     assert asked == {None, *Role}
 

@@ -21,7 +21,7 @@ IDS = {found for template in TEMPLATES for found in re.findall(r'id="([\w-]+)"',
 MAKE = "run python -m infra.reports"
 
 
-def test_the_command_line_and_the_readme_have_the_reports_that_are_declared() -> None:
+def test_the_command_line_and_the_readme_have_the_declared_reports() -> None:
     assert tuple(map(made.for_command_line, REPORTS)) == report_table.REPORTS, MAKE
     assert made.COMMANDS.read_text() == made.module(REPORTS), MAKE
     assert README.read_text() == made.readme(README.read_text(), REPORTS), MAKE
@@ -53,7 +53,7 @@ def test_no_two_routes_differ_only_by_the_name_of_a_parameter() -> None:
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
-def test_names_fit_where_they_stand(report: Report) -> None:
+def test_names_are_valid_wherever_they_are_used(report: Report) -> None:
     """In a command, an address, the name of a file, SQL and a page."""
     assert re.fullmatch("[a-z][a-z0-9-]*", report.name)
     assert report.name not in IDS
@@ -73,12 +73,12 @@ def test_a_name_and_a_count_have_an_example(variant: Variant) -> None:
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
-def test_a_report_has_an_answer(report: Report) -> None:
+def test_a_report_has_a_variant(report: Report) -> None:
     assert report.variants
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
-def test_a_report_takes_what_its_sql_asks_for(report: Report) -> None:
+def test_a_report_takes_the_parameters_of_its_sql(report: Report) -> None:
     assert (":department_id" in report.sql) == report.by_department
     assert ":first" in report.sql
     assert ":last" in report.sql
