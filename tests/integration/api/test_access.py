@@ -1,4 +1,4 @@
-"""Who is let in: every route, every role, and tokens that are none."""
+"""Access control: every route with every role, and invalid tokens."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ GUARDED = [(method, path) for method, path in ROUTES if not (method == "GET" and
 
 @pytest.fixture
 def guarded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    """The API of a stage that asks for tokens."""
+    """The API of a stage with authentication."""
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
     services().database.close()
     services.cache_clear()
@@ -148,7 +148,7 @@ def test_no_token_is_needed_without_authentication(api: Api, s3: S3) -> None:
 def test_the_document_names_the_roles_on_a_stage_with_authentication(guarded: Api) -> None:
     docs_routes._document.cache_clear()
     told = guarded.get("/openapi.json").body
-    docs_routes._document.cache_clear()  # it is made once for a process, whose stage never changes
+    docs_routes._document.cache_clear()  # a process makes the document once, because its stage never changes
     asked = {(m.upper(), path): o.get("x-role") for path, item in told["paths"].items() for m, o in item.items()}
     assert asked == {(m, path): role.value if (role := needed(app, m, path)) else None for m, path in ROUTES}
 

@@ -267,7 +267,7 @@ def test_a_refusal_is_as_its_example(api: Api, operation: Operation, status: int
 
 @pytest.fixture
 def guarded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    """The API of a stage that asks for tokens."""
+    """The API of a stage with authentication."""
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
     services().database.close()
     services.cache_clear()

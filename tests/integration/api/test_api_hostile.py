@@ -1,5 +1,5 @@
-"""Requests that mean harm or make no sense, through API Gateway's model: a clear answer, and nothing that
-the sender wrote where it could do anything."""
+"""Hostile and malformed requests, through a model of API Gateway. Each gets a clear response, and the text of the
+sender has no effect in SQL, headers or logs."""
 
 import json
 from typing import Any
@@ -50,7 +50,7 @@ def gateway(api: Api) -> Client:
 
 
 def checked(method: str, path: str, response: TestResponse) -> Any:
-    """The body of an answer that is declared and whose headers are our own."""
+    """Return the body, after a check that the document declares the response and all its headers."""
     assert {name.lower() for name, _ in response.headers} <= DOCUMENTED
     assert not any(c in value for value in response.headers.values() for c in "\r\n\0")
     body = json.loads(response.data)
@@ -186,7 +186,7 @@ def test_a_replacement_character_that_was_sent_is_stored(gateway: Client) -> Non
 
 
 def test_a_body_that_a_gateway_decoded_as_text_is_refused_if_bytes_were_replaced(api: Api) -> None:
-    """Such a gateway does not have JSON as a binary type: another emulator, or an API before its next deployment."""
+    """For such a gateway JSON is no binary type: another emulator, or an API before its next deployment."""
     app.api.binary_types.remove(BINARY)
     try:
         text = Client(Gateway(app))
@@ -221,7 +221,7 @@ def test_another_charset_is_refused(gateway: Client, charset: str) -> None:
 
 
 def test_every_response_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
-    """The model of the gateway checks it, too: it passes no answer that would have to be decoded."""
+    """The model of the gateway checks this, too: it accepts no base64 response."""
     for accept in ("application/json", "*/*", "text/html", "application/octet-stream", "image/png", None):
         headers = {"Accept": accept} if accept else {}
         for path in ("/loads", "/loads/9", "/openapi.json", "/health", "/", "/department/hires/top/2021"):
@@ -240,7 +240,7 @@ def test_deeply_nested_json_is_refused(gateway: Client, path: str, depth: int) -
 
 
 def test_a_get_request_may_have_any_content_type(gateway: Client) -> None:
-    """It has no body: what its header says of one is nobody's business."""
+    """A GET request has no body, so its Content-Type does not matter."""
     for media_type in ("text/plain", "", "*/*", "x" * 500, "multipart/form-data", "äöü", "application/xml"):
         response = gateway.get("/loads", headers={"Content-Type": media_type})
         assert checked("GET", "/loads", response)["loads"] == [], media_type

@@ -1,4 +1,4 @@
-"""Reports, history, restores, health, and the form of every error."""
+"""Reports, the history of loads, restores, health, and the format of errors."""
 
 import json
 from typing import Any
@@ -153,7 +153,7 @@ def test_requests_get_503_while_the_database_is_unavailable(api: Api, monkeypatc
 
 
 def test_a_server_that_became_a_standby_counts_as_unavailable(api: Api, database_url: str) -> None:
-    """After a failover the old connection still answers, but cannot write."""
+    """After a failover the old connection still works, but cannot write."""
     api.get("/loads")
     owner = urlsplit(database_url).username
     with connect(database_url) as admin:

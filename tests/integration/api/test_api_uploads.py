@@ -174,7 +174,7 @@ def test_too_large_numbers_affect_no_other_row_and_are_shown_as_json(api: Api, s
 
 @pytest.mark.parametrize("depth", range(960, 985))
 def test_json_of_any_depth_is_either_read_or_refused(api: Api, depth: int) -> None:
-    """Between what the parser and what the writer of JSON can take in, too."""
+    """This includes depths that the JSON parser accepts but the JSON writer does not."""
     response = api.post("/department/upload", b'{"department": ' + b"[" * depth + b"]" * depth + b"}")
     assert response.status in (400, 422)
 
@@ -222,7 +222,7 @@ def test_a_wrong_content_type_is_refused(api: Api, media_type: str) -> None:
     "path", ["department/upload", "department/upload/batch", "department/backup/restore", "uploads"]
 )
 def test_a_body_without_a_content_type_is_refused(api: Api, path: str) -> None:
-    """A page of any origin can let a browser send such a body without a preflight."""
+    """A page of any origin can make a browser send such a body without a CORS preflight."""
     response = api.send("POST", f"/{path}", b'{"department": "x"}')
     assert response.status == 415
     assert "needs a Content-Type: application/json" in response.body["detail"]
@@ -273,7 +273,7 @@ def test_a_parent_sent_to_the_api_resolves_waiting_rows_of_files(api: Api, landi
 
 
 def test_rows_without_id_and_explicit_ids_at_once(api: Api, database_url: str, s3: S3) -> None:
-    """Eight callers, each with a connection of its own, and one that takes ids just ahead of them."""
+    """Eight callers, each with its own connection, and one caller that uses the next ids explicitly."""
     from chalicelib.ingest.rows import SentRows, upload
 
     given: list[int | None] = []

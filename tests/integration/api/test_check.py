@@ -1,4 +1,4 @@
-"""POST /uploads/check: it says what a load would, and writes nothing."""
+"""POST /uploads/check: it reports what a load would report, and writes nothing."""
 
 import gzip
 import json
@@ -40,7 +40,7 @@ def check(api: Api, body: bytes | str, media_type: str = "text/csv", query: str 
     return api.send("POST", f"/uploads/check?{query}", data, {"Content-Type": media_type})
 
 
-# --- it agrees with a load
+# --- A check agrees with a load
 
 IDS = st.integers(1, 6).map(str)
 FIELDS = {
@@ -68,8 +68,8 @@ def files(dataset: Dataset) -> st.SearchStrategy[bytes]:
 NAMED = st.dictionaries(st.integers(1, 6), st.sampled_from(["Ann", "Bo"]), max_size=5)
 
 
-def told_of(landing: Landing, dataset: Dataset, body: bytes, zipped: bool, limit: int) -> Outcome | str:
-    """What a dry run finds, or why a load of the file would fail."""
+def outcome_of(landing: Landing, dataset: Dataset, body: bytes, zipped: bool, limit: int) -> Outcome | str:
+    """Return the outcome of a dry run, or the reason why a load of the file would fail."""
     try:
         return dry_run(landing.database, dataset, body, zipped=zipped, limit=limit)
     except LoadError as error:
@@ -99,7 +99,7 @@ def test_a_check_reports_what_the_load_of_the_same_file_then_does(
                 )
     body, limit = data.draw(files(dataset), "file"), data.draw(st.integers(1, 12), "limit")
     zipped = data.draw(st.booleans(), "zipped")
-    told = told_of(landing, dataset, gzip.compress(body) if zipped else body, zipped, limit)
+    told = outcome_of(landing, dataset, gzip.compress(body) if zipped else body, zipped, limit)
     load = landing.upload(f"{dataset.name}.csv{'.gz' if zipped else ''}", body)
     if isinstance(told, str):
         assert (load["status"], load["error"]) == ("failed", told)
@@ -118,7 +118,7 @@ def test_a_check_reports_what_the_load_of_the_same_file_then_does(
 
 @pytest.mark.parametrize("rows", [0, 20_000])
 def test_every_path_of_a_merge_is_counted(landing: Landing, rows: int) -> None:
-    """All new beyond the largest id, all new on an empty table, and some of everything."""
+    """Only new rows after the largest id, only new rows in an empty table, and a mixture of all cases."""
     with landing.database.session() as session:
         fill(session)
         session.run(
@@ -133,7 +133,7 @@ def test_every_path_of_a_merge_is_counted(landing: Landing, rows: int) -> None:
         assert len(told.rejects) == 5
 
 
-# --- and writes nothing
+# --- A check writes nothing
 
 STATE = ("departments", "jobs", "hired_employees", "loads", "orphans", "dataset_state", "quarterly_hires", "tokens")
 
@@ -163,7 +163,7 @@ def test_a_check_changes_nothing(landing: Landing) -> None:
 
 @pytest.fixture
 def looker(postgres: Postgres, landing: Landing) -> Iterator[Database]:
-    """The database to a role that may read the datasets, and no more."""
+    """The database for a role that may only read the datasets."""
     with closing(connect(postgres.superuser_url)) as admin:
         admin.run("CREATE ROLE looker LOGIN PASSWORD 'l'")
     with landing.database.session() as session:
@@ -185,7 +185,7 @@ def test_a_check_needs_only_the_right_to_read(landing: Landing, looker: Database
 
 
 class Watching(Database):
-    """Keeps the locks that are held on tables of ours, and whether writing was allowed, before every statement."""
+    """Records before every statement the locks on our tables, and whether the transaction is read-only."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, tls="disable")
@@ -241,7 +241,7 @@ def test_a_check_does_not_wait_for_writers(landing: Landing, database_url: str) 
     ]
 
 
-# --- over HTTP
+# --- Over HTTP
 
 
 def test_the_response_has_counts_reasons_and_the_first_rejects(api: Api, database: Database) -> None:
@@ -287,7 +287,7 @@ def test_a_gzip_file_is_checked(api: Api, media_type: str) -> None:
     assert refused.status == 422
     assert "not a sound gzip file" in refused.body["detail"]
     assert "cut short" in check(api, gzip.compress(b"1,Clerk\n")[:-5], media_type).body["detail"]
-    assert check(api, "2,Smith\n").body["inserted"] == 1  # the connection that a broken file cost is replaced
+    assert check(api, "2,Smith\n").body["inserted"] == 1  # a broken file breaks the connection, which is replaced
 
 
 def test_a_gzip_bomb_is_refused(api: Api) -> None:

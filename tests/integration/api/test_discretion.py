@@ -1,4 +1,4 @@
-"""What was not foreseen leaves a function without a word of anybody's data, and is logged."""
+"""An unforeseen error is logged, and leaves a function without any data of users in its message."""
 
 from typing import Any
 

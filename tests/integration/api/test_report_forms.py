@@ -1,4 +1,4 @@
-"""Reports for machines: CSV, and nothing at all where nothing has changed."""
+"""Reports for programs: CSV, and a 304 if nothing has changed."""
 
 import csv
 import io

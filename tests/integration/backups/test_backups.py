@@ -1,4 +1,4 @@
-"""Backups against a real Postgres: one snapshot, every row exactly, nothing missed, nothing half there."""
+"""Backups of a real Postgres: one snapshot, every row exactly, no change missed, and no incomplete restore point."""
 
 import hashlib
 import io
@@ -43,7 +43,7 @@ def backup(database: Database, storage: Storage) -> Backup:
 
 @contextmanager
 def another(url: str) -> Iterator[Database]:
-    """A connection besides the one under test."""
+    """A second connection beside the one under test."""
     database = Database(url, tls="disable", application="test")
     try:
         yield database
@@ -62,13 +62,13 @@ def parents(database: Database) -> None:
 
 
 def stored(storage: Storage, restore_point: str, table: str) -> list[tuple[Any, ...]]:
-    """A backed-up table, through our reader: instants in microseconds."""
+    """Return the rows of a backed-up table as our reader gives them, with instants in microseconds."""
     stream = storage.backup.open(manifest.key(restore_point, table))
     return [row for batch in avro_files.records(DATASETS[table], stream) for row in batch]
 
 
 def read_by_others(storage: Storage, restore_point: str, table: str) -> list[tuple[Any, ...]]:
-    """A backed-up table, through Apache's reader: instants as datetimes."""
+    """Return the rows of a backed-up table as Apache's reader gives them, with instants as datetimes."""
     file = io.BytesIO(storage.backup.get(manifest.key(restore_point, table)))
     with avro.datafile.DataFileReader(file, avro.io.DatumReader()) as reader:
         return [tuple(cast(dict[str, Any], row).values()) for row in reader]
@@ -131,7 +131,7 @@ def test_tables_of_many_pages_with_holes_lose_no_row(database: Database, storage
 
 
 def test_memory_is_bounded_although_a_few_pages_hold_huge_text(database: Database) -> None:
-    """10,000 equal characters take some hundred bytes of a page: a block of pages may hold any amount."""
+    """10,000 equal characters take about a hundred bytes of a page, so a block of pages may hold any amount of text."""
     sql(database, "INSERT INTO jobs SELECT i, repeat(chr(64 + i % 20), 10000) FROM generate_series(1, 4000) i")
     with database.session() as session, snapshot(session, ALL):
         pages = session.scalar("SELECT pg_relation_size('jobs') / 8192")
@@ -172,7 +172,7 @@ def test_two_backups_around_a_change_hold_before_and_after(
     parents(database)
     before = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
-    after = backup()  # the clock stood still: the name is later all the same
+    after = backup()  # the clock stood still, but the name is later
     assert after.outcome == "created"
     assert after.restore_point > before.restore_point
     assert stored(storage, before.restore_point, "jobs") == [(1, "Lawyer")]
@@ -225,7 +225,7 @@ def test_one_backup_at_a_time(database_url: str, s3: S3, backup: Backup) -> None
 
 
 def test_truncate_waits_for_the_snapshot(database: Database, database_url: str) -> None:
-    """It would empty one table of an older snapshot and not the others."""
+    """A TRUNCATE would empty one table of an older snapshot, but not the others."""
     with (
         database.session() as session,
         snapshot(session, ALL),
@@ -236,7 +236,7 @@ def test_truncate_waits_for_the_snapshot(database: Database, database_url: str) 
 
 
 def large(database: Database) -> None:
-    """More employees than fit into one part of a multipart upload."""
+    """Insert more employees than fit into one part of a multipart upload."""
     parents(database)
     sql(
         database,
@@ -260,7 +260,7 @@ def test_large_tables_are_uploaded_in_parts(database: Database, storage: Storage
 def test_a_file_that_is_not_stored_as_written_leaves_no_restore_point(
     database: Database, s3: S3, backup: Backup, operation: str, name: str
 ) -> None:
-    """S3 is asked again before a backup is called one."""
+    """The backup checks in S3 what it wrote before it is complete."""
     parents(database)
     first = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
@@ -285,7 +285,7 @@ def test_a_file_that_is_not_stored_as_written_leaves_no_restore_point(
 def test_the_result_lists_the_checked_files(backup: Backup) -> None:
     expected = [*(f"{table}.avro" for table in DATASETS), "manifest.json"]
     assert backup().checked == expected
-    assert backup().checked == expected  # unchanged: the sizes of what is there were compared
+    assert backup().checked == expected  # unchanged: the run compared the sizes of the existing files
 
 
 @pytest.mark.parametrize("what", ["UploadPart", "CompleteMultipartUpload", "jobs.avro", "manifest.json"])
@@ -324,7 +324,7 @@ def test_a_failure_of_the_database_during_a_backup_leaves_nothing(
 
 
 class Killed(BaseException):
-    """The function's time is up: nothing of it runs on."""
+    """Stands for the end of the function's time: no code of it runs after that."""
 
 
 def test_a_crash_during_a_backup_leaves_no_restore_point(
@@ -358,7 +358,7 @@ def test_backups_go_on_beside_stray_folders_and_restore_points_ahead_of_the_cloc
     for name in ("20991231T000000.000000Z", "99991231T235959.999999Z"):
         storage.backup.put(f"backups/{name}/jobs.avro", b"stray", "text/plain")
     storage.backup.put("backups/manifest.json", b"{}", "application/json")
-    wrong = backup(NOW + timedelta(days=400)).restore_point  # under a clock that is ahead
+    wrong = backup(NOW + timedelta(days=400)).restore_point  # made while the clock was ahead
     assert wrong == "20220831T160208.123456Z"
     found = backup()
     assert (found.outcome, found.restore_point) == ("created", "20210727T160208.123456Z")
@@ -385,7 +385,7 @@ def test_retention_never_deletes_the_newest_complete_restore_point(
 
 
 def _hire(url: str, first: int, stop: threading.Event, errors: list[BaseException]) -> None:
-    """Insert a department, a job and an employee of theirs, over and over, committing each."""
+    """Insert a department, a job and an employee of both, again and again. Commit each row."""
     try:
         with another(url) as database, database.session() as session:
             number = first

@@ -1,4 +1,4 @@
-"""Restores: an ordered copy arrives in the landing bucket and is loaded under the rules of every load."""
+"""Restores: an ordered copy arrives in the landing bucket, and is loaded under the same rules as any other file."""
 
 import io
 from datetime import timedelta
@@ -31,7 +31,7 @@ def back_up(landing: Landing) -> str:
 
 
 def order(landing: Landing, name: str, restore_point: str | None = None) -> tuple[RestoreOrder, Row]:
-    """The order's answer and the event of the copy."""
+    """Order a restore, and return the order and the event of its copy."""
     response = order_restore(landing.database, landing.s3.storage, DATASETS[name], restore_point)
     key = f"restores/{response.load_id}/{name}.avro"
     head = landing.s3.client.head_object(Bucket=LANDING, Key=key)

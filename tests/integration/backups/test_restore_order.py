@@ -1,4 +1,4 @@
-"""Ordering a restore: a load that is there before its file, and a file that is the backup's."""
+"""Orders of restores: the load exists before its file arrives, and the file is a copy of the backup's file."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
 
 
 def backed_up(database: Database, storage: Storage, job: str) -> str:
-    """Make this the only job, and back it up."""
+    """Make this the only job, and back up."""
     with database.session() as session:
         session.run("DELETE FROM jobs")
         session.run("INSERT INTO jobs VALUES (1, :job)", job=job)

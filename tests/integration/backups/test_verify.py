@@ -1,4 +1,4 @@
-"""Restore points re-read: sound ones pass, and every kind of fault is named."""
+"""Verification of restore points: sound ones pass, and every kind of fault is reported."""
 
 import io
 import json
@@ -49,7 +49,7 @@ def faults(report: PointReport) -> list[str]:
 
 
 def rewrite(storage: Storage, point: str, table: str, content: list[tuple[Any, ...]], **changes: Any) -> None:
-    """Put a sound file of other rows, with a manifest that knows it, in the place of a table's."""
+    """Replace the file of a table by a sound file of other rows, and record that file in the manifest."""
     file = io.BytesIO()
     avro.write(DATASETS[table], [tuple(zip(*content, strict=True))], file)
     body = file.getvalue()
@@ -133,7 +133,7 @@ def test_a_mark_does_not_affect_backups_restores_or_retention(
 
 
 def test_a_folder_with_only_a_mark_is_no_restore_point_and_is_deleted(database: Database, storage: Storage) -> None:
-    """As a verification leaves one that ends after the restore point has expired."""
+    """A verification leaves such a folder if the restore point expires while it runs."""
     left = restore_point_names.name_after(None, NOW - timedelta(days=2))
     storage.backup.put(manifest.verified_key(left), b"{}", "application/json")
     assert manifest.newest(storage.backup) is None

@@ -23,7 +23,7 @@ HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 
 
 class Marked(HTMLParser):
-    """What a chart says of its values: (label, value) of every element that has both, by the class of the element."""
+    """Collects the values of charts: (label, value) of every element that has both, by the class of the element."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A report costs one declaration: this one, of hires per job, has all that the others have."""
+"""A new report needs one declaration. The report of hires per job here gets all features of the others."""
 
 import csv
 import io
@@ -59,7 +59,7 @@ ROWS = [{"job": "<b>Clerk", "hired": 2}, {"job": "=Cook", "hired": 1}]
 
 @pytest.fixture
 def hired(api: Api) -> Iterator[Api]:
-    """An API that has the report, and hires for it."""
+    """An API that has the report, with hires in its database."""
     app.register_blueprint(report_routes.routes([JOBS]))
     try:
         with Client(app) as client:
@@ -152,7 +152,7 @@ def test_an_api_without_the_report_does_not_describe_it(api: Api) -> None:
 
 
 def shown(api: Api, query: str) -> str:
-    """The report's card on the dashboard."""
+    """Return the card of the report on the dashboard."""
     html = api.get(f"/dashboard/reports?{query}").body
     return str(html[html.index('<section class="card" aria-labelledby="of-jobs">') :])
 
@@ -173,7 +173,7 @@ def test_the_dashboard_shows_the_report_as_a_table(hired: Api) -> None:
 
 
 def program() -> typer.Typer:
-    """A command line of this report and the others."""
+    """Return a command line with this report and the others."""
     commands = group(made.for_command_line(report) for report in (*REPORTS, JOBS))
 
     @commands.callback()
@@ -255,7 +255,7 @@ def test_a_report_may_have_columns_of_every_kind(hired: Api) -> None:
 
 
 def test_a_column_may_have_any_name(api: Api) -> None:
-    """Of a word of SQL, or of what the query around the report uses."""
+    """It may be an SQL keyword, or a name that the query around the report uses."""
     names = ("user", "order", "shown", "r", "report")
     columns = tuple(ReportColumn(name, Figure.NAME, name, example="x") for name in names)
     one = Report(

@@ -1,4 +1,4 @@
-"""The summary that the reports read is always what counting the employees would give."""
+"""The summary that the reports read always equals a count of the employees."""
 
 import json
 import threading

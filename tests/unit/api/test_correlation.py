@@ -1,4 +1,4 @@
-"""What a request is called: by its caller where that is a sane name, else by API Gateway."""
+"""The correlation id of a request: the caller's id if it is well-formed, otherwise the id from API Gateway."""
 
 import re
 from typing import Any

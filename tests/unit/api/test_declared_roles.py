@@ -1,4 +1,4 @@
-"""The roles stand on the routes: none goes without, and the application says so when it is imported."""
+"""Every route declares its role. The application refuses to start with a route that declares none."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from infra.venv import ROOT
 
 
 def made(*decorators: str) -> Chalice:
-    """An application with one route, whose view has these decorators, from the outermost on."""
+    """Return an application with one route, whose view has these decorators, the outermost first."""
     known: dict[str, Callable[[Any], Any]] = {"endpoint": endpoint, "public": public, "writer": needs(Role.WRITER)}
 
     def view() -> str:

@@ -1,4 +1,4 @@
-"""Limits are declared once; the texts that repeat them say the same."""
+"""Each limit is declared once, and the texts that repeat it agree with the declaration."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Accept and If-None-Match as callers send them."""
+"""Accept and If-None-Match in the forms that clients send."""
 
 import pytest
 from chalice.app import Request

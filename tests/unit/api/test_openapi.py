@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the code does: routes, parameters, rules, roles."""
+"""The OpenAPI document agrees with the code: routes, parameters, rules and roles."""
 
 import json
 import re
@@ -31,7 +31,7 @@ from tests.datetimes import EDGES
 from tests.openapi import Described, described
 
 OPERATIONS = list(operations())
-CLOSED = {"enum", "minimum"}  # schemas that tell of every value whether it is taken
+CLOSED = {"enum", "minimum"}  # keywords of schemas that decide of every value whether it is valid
 PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
 CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # reasons that a pattern cannot express
 
@@ -122,7 +122,7 @@ def test_request_examples_are_valid(document: Described, operation: Operation) -
 
 
 def parts(document: Described) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Everything that is sent or answered, and has a schema: bodies, headers and parameters, with their places."""
+    """Yield all bodies, headers and parameters of requests and responses, with their places in the document."""
     for path, item in document.document["paths"].items():
         for method, operation in item.items():
             at = f"{method} {path}"
@@ -270,7 +270,7 @@ def test_the_schema_accepts_a_row_if_the_rules_accept_it(dataset: Dataset, data:
     refused = [p for p in check_object(dataset, row, id_optional=True).problems if p.reason not in CALENDAR]
     faults = described().faults(ref(row_name(dataset)), row)
     if any(p.reason in CALENDAR for p in check_object(dataset, row, id_optional=True).problems):
-        return  # the calendar is told by the rules alone: see the test below
+        return  # only the rules check the calendar: see the test below
     assert bool(refused) == bool(faults), (refused, faults)
 
 

@@ -1,4 +1,4 @@
-"""Which requests count as those of a page of another origin."""
+"""Which requests count as requests of a page of another origin."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Working ahead changes nothing but when things are made."""
+"""Prefetching only changes the time at which an item is made."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Names, manifests, listing and retention of restore points, over a bucket in memory."""
+"""Names, manifests, lists and retention of restore points, with a bucket in memory."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def _no_client() -> Any:
 
 
 class MemoryBucket(Bucket):
-    """What restore points ask of a bucket, kept in a dictionary; `log` records what was asked."""
+    """A bucket in a dictionary, with the methods that restore points use. `log` records the requests."""
 
     def __init__(self) -> None:
         super().__init__("backups", _no_client)
@@ -285,7 +285,7 @@ def test_the_newest_complete_restore_point_stays_whatever_its_age(bucket: Memory
 
 def test_leftovers_are_deleted_after_a_day_and_complete_restore_points_stay(bucket: MemoryBucket) -> None:
     keep = add(bucket, ago(hours=1))
-    add(bucket, ago(minutes=5), complete=False)  # it may still be written
+    add(bucket, ago(minutes=5), complete=False)  # its backup may still be running
     add(bucket, ago(hours=26))
     left = add(bucket, ago(hours=25), complete=False)
     older = add(bucket, ago(days=40), complete=False)
@@ -315,7 +315,7 @@ def test_one_list_request_finds_the_marks_of_a_page(bucket: MemoryBucket) -> Non
     assert bucket.requests("get") == []
     listed = bucket.requests("list")
     assert listed[0] == manifest.key(made[3], "jobs")
-    assert len(listed) == 2 * 3 + 2 + 1  # files of the page's three, and one beyond them
+    assert len(listed) == 2 * 3 + 2 + 1  # the files of the three restore points of the page, and one more file
     assert manifest.verification_times(bucket, []) == {}
     bucket.held[manifest.verified_key(add(bucket, FUTURE[0]))] = b"{}"
     assert set(manifest.verification_times(bucket, manifest.page(bucket, 9)[0])) == {

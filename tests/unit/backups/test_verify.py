@@ -1,4 +1,4 @@
-"""What `make verify-backups` prints and returns, and the set of ids behind it."""
+"""The output and exit status of `make verify-backups`, and the set of ids that verification uses."""
 
 import tracemalloc
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def report(point: str, older: str | None = None, faults: tuple[str, ...] = (), *
 
 
 class Function:
-    """The deployed function: a report for each restore point, the newest first."""
+    """Stands for the deployed function: it has a report for each restore point, the newest first."""
 
     def __init__(self, *reports: dict[str, Any]) -> None:
         self._reports = {r["restore_point"]: r for r in reports} | {None: reports[0]}

@@ -1,4 +1,4 @@
-"""The dashboard without a database: geometry of the charts, how figures are written, what the page may do."""
+"""The dashboard without a database: the geometry of charts, the format of figures, and the limits of the page."""
 
 import json
 import re
