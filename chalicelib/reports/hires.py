@@ -87,8 +87,9 @@ TOP = Report(
         Span.RANGE: Variant(
             "report_top_departments_between",
             "Departments that hired more than the mean over several years",
-            "The hires of a department in all years from `from` to `to`, both included, are compared with the mean of"
-            " the departments that hired in these years. Ordered by hires, most first; ties by `id`.",
+            "The report adds up the hires of each department from `from` to `to`, both years included. It compares the"
+            " sums with the mean of the departments that hired in these years. Ordered by hires, most first; ties by"
+            " `id`.",
             "the report; empty for years without hires",
             "TopDepartments",
             _OF_A_DEPARTMENT,

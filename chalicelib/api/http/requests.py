@@ -87,7 +87,7 @@ def media_type(request: Request, taken: tuple[str, ...]) -> str:
         raise UnsupportedMedia(wrong_type(sent, taken))
     charset = _CHARSET.search(header)
     if charset and charset[1].strip().lower() not in _UTF_8:
-        raise UnsupportedMedia(f"the body must be in UTF-8, not in {charset[1].strip()[:40] or 'nothing'}")
+        raise UnsupportedMedia(f"the body must be in UTF-8, not in {charset[1].strip()[:40] or 'an empty charset'}")
     return sent
 
 

@@ -24,7 +24,7 @@ ABOUT = f"""\
 The API takes rows and orders restores, hands out forms for CSV files, and returns reports.
 
 Every error of the platform is `application/problem+json` (RFC 9457). Amazon API Gateway lies in front of the platform
-and answers some requests itself, with `application/json` that has only a `message`. It responds with
+and responds to some requests itself, with `application/json` that has only a `message`. It responds with
 {HTTPStatus.FORBIDDEN.value} (`Missing Authentication Token`) to a path or a method that is not in this document. Its
 other statuses are marked with "from API Gateway".
 """

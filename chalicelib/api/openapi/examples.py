@@ -33,7 +33,7 @@ def refusal(check: Callable[[], object]) -> HireflowError:
         check()
     except HireflowError as error:
         return error
-    raise LookupError("the check passes: it is no example of a refusal")
+    raise LookupError("the check passes, so it gives no example of an error")
 
 
 def _of_type(schema: Json, components: Mapping[str, Json]) -> Any:
@@ -47,4 +47,4 @@ def _of_type(schema: Json, components: Mapping[str, Json]) -> Any:
         return schema.get("minimum", 0)
     if schema.get("format") == "date-time":
         return TIME
-    raise LookupError(f"no example of {schema}")
+    raise LookupError(f"the schema has no example: {schema}")

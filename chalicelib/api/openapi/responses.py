@@ -42,8 +42,9 @@ OWN_HEADERS: dict[str, Json] = {
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
     "X-Content-Type-Options": _header("forbids the browser to guess another media type", "nosniff"),
 }
-# The responses of API Gateway itself, with their messages (https://docs.aws.amazon.com/apigateway/latest/developerguide/
-# supported-gateway-response-types.html). A usage plan's quota would answer 429 "Limit Exceeded", but no stage has one.
+# The responses of API Gateway itself, with their messages
+# (https://docs.aws.amazon.com/apigateway/latest/developerguide/ supported-gateway-response-types.html). The quota of a
+# usage plan would give 429 "Limit Exceeded", but no stage has one.
 OF_GATEWAY = {
     413: (
         "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
@@ -92,7 +93,8 @@ def responses(operation: Operation, schemas: Mapping[str, Json], role: str | Non
 
 
 def _details(operation: Operation, role: str | None) -> dict[int, str]:
-    """Examples of the details of an operation's problems, by status. Those of `operation.examples` go before them."""
+    """Return an example of `detail` for the problems of an operation, by status. `operation.examples` may replace
+    them."""
     details = dict(DETAILS)
     if HTTPStatus.UNPROCESSABLE_ENTITY not in operation.refusals:  # then a 422 can only concern the query
         in_query = [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path]
@@ -128,7 +130,7 @@ def _response(
     response: Json = {"description": "; ".join(meanings), **({"content": content} if content else {})}
     if detail is not None or status in operation.responses:
         own = operation.headers if status in operation.responses else ()
-        correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway's own answers have none
+        correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway's own responses have none
         response["headers"] = {
             correlation.HEADER: correlation_id,
             **HEADERS.get(status, {}),

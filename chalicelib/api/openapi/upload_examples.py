@@ -1,6 +1,6 @@
-"""Examples of rows and files, of the requests that send them and of the responses to these requests.
+"""Examples of requests with rows and files, and of the responses to these requests.
 
-The rules themselves say why a row or file is refused, so that an example says what the API says.
+The reasons in the examples come from the rules themselves, so the examples agree with the API.
 """
 
 from typing import Any
@@ -18,24 +18,24 @@ WRONG_FILE: Json = {"dataset": "jobs", "filename": "new.txt", "size": 65536}
 
 
 def row(dataset: Dataset, *, without_id: bool = False) -> Json:
-    """A row that the rules accept."""
+    """Return a row that the rules accept."""
     return {c.name: example_value(c) for c in dataset.columns if not (without_id and c.name == "id")}
 
 
 def faulty_row(dataset: Dataset) -> Json:
-    """A row that the rules refuse: its first value is missing."""
+    """Return a row that the rules refuse, because its first value is missing."""
     return row(dataset) | {dataset.values[0].name: ""}
 
 
 def refused_row(dataset: Dataset) -> Json:
-    """The members of the problem that answers `faulty_row`."""
+    """Return the members of the problem for a request with `faulty_row`."""
     problems = check_object(dataset, faulty_row(dataset), id_optional=True).problems
     errors = [{"field": problem.field, "reason": problem.text} for problem in problems]
     return {"detail": BROKEN_RULES, "errors": errors, "load_id": LOAD_ID}
 
 
 def batch_result(dataset: Dataset, *, accepted: int) -> Json:
-    """The response to a batch of so many new rows, followed by `faulty_row`."""
+    """Return the response to a batch of `accepted` new rows, followed by `faulty_row`."""
     sent = faulty_row(dataset)
     problems = check_object(dataset, sent, id_optional=True).problems
     rejected: Json = {
@@ -49,12 +49,12 @@ def batch_result(dataset: Dataset, *, accepted: int) -> Json:
 
 
 def csv_line(dataset: Dataset) -> str:
-    """`row` as a line of a CSV file."""
+    """Return `row` as a line of a CSV file."""
     return _line(row(dataset))
 
 
 def checked_file(dataset: Dataset) -> str:
-    """A CSV file of one row that the rules accept and `faulty_row`."""
+    """Return a CSV file with a row that the rules accept and with `faulty_row`."""
     return _line(row(dataset)) + _line(faulty_row(dataset))
 
 
@@ -63,7 +63,7 @@ def _line(values: Json) -> str:
 
 
 def _checked(dataset: Dataset) -> Json:
-    """The response to a check of `checked_file`."""
+    """Return the response to a check of `checked_file`."""
     [rejected] = batch_result(dataset, accepted=1)["rejected"]
     reasons: list[Any] = [{"reason": reason, "count": 1} for reason in rejected["reasons"]]
     reject = {

@@ -147,9 +147,9 @@ def test_no_token_is_needed_without_authentication(api: Api, s3: S3) -> None:
 
 def test_the_document_names_the_roles_on_a_stage_with_authentication(guarded: Api) -> None:
     docs_routes._document.cache_clear()
-    told = guarded.get("/openapi.json").body
+    document = guarded.get("/openapi.json").body
     docs_routes._document.cache_clear()  # a process makes the document once, because its stage never changes
-    asked = {(m.upper(), path): o.get("x-role") for path, item in told["paths"].items() for m, o in item.items()}
+    asked = {(m.upper(), path): o.get("x-role") for path, item in document["paths"].items() for m, o in item.items()}
     assert asked == {(m, path): role.value if (role := needed(app, m, path)) else None for m, path in ROUTES}
 
 

@@ -99,21 +99,21 @@ def test_a_check_reports_what_the_load_of_the_same_file_then_does(
                 )
     body, limit = data.draw(files(dataset), "file"), data.draw(st.integers(1, 12), "limit")
     zipped = data.draw(st.booleans(), "zipped")
-    told = outcome_of(landing, dataset, gzip.compress(body) if zipped else body, zipped, limit)
+    outcome = outcome_of(landing, dataset, gzip.compress(body) if zipped else body, zipped, limit)
     load = landing.upload(f"{dataset.name}.csv{'.gz' if zipped else ''}", body)
-    if isinstance(told, str):
-        assert (load["status"], load["error"]) == ("failed", told)
+    if isinstance(outcome, str):
+        assert (load["status"], load["error"]) == ("failed", outcome)
         return
     assert load["status"] == "succeeded"
-    assert counts(load) == tuple(vars(told.counts)[name] for name in NAMES)
+    assert counts(load) == tuple(vars(outcome.counts)[name] for name in NAMES)
     with landing.database.session() as session:
         found = history.reject_counts(session, load["id"])
     assert found is not None
-    assert found.reasons == told.reasons
+    assert found.reasons == outcome.reasons
     records = landing.rejects(load)
-    assert told.rejects == [{name: record[name] for name in SHOWN} for record in records[:limit]]
-    assert len(records) == told.counts.rejected <= sum(reason["count"] for reason in told.reasons)
-    assert all(1 <= reason["count"] <= told.counts.rejected for reason in told.reasons)
+    assert outcome.rejects == [{name: record[name] for name in SHOWN} for record in records[:limit]]
+    assert len(records) == outcome.counts.rejected <= sum(reason["count"] for reason in outcome.reasons)
+    assert all(1 <= reason["count"] <= outcome.counts.rejected for reason in outcome.reasons)
 
 
 @pytest.mark.parametrize("rows", [0, 20_000])
@@ -126,11 +126,11 @@ def test_every_path_of_a_merge_is_counted(landing: Landing, rows: int) -> None:
         )
     for first in (rows + 1, rows // 2 + 1):
         body = "".join(f"{i},Ann,2021-07-27,{1 + i % 7 // 6},1\n" for i in range(first, first + 20_000)) + FILE
-        told = dry_run(landing.database, EMPLOYEES, body.encode(), zipped=False, limit=5)
+        outcome = dry_run(landing.database, EMPLOYEES, body.encode(), zipped=False, limit=5)
         load = landing.upload("hired_employees.csv", body)
-        assert counts(load) == tuple(vars(told.counts)[name] for name in NAMES)
-        assert told.counts.rejected > 2000
-        assert len(told.rejects) == 5
+        assert counts(load) == tuple(vars(outcome.counts)[name] for name in NAMES)
+        assert outcome.counts.rejected > 2000
+        assert len(outcome.rejects) == 5
 
 
 # --- A check writes nothing
@@ -152,8 +152,8 @@ def test_a_check_changes_nothing(landing: Landing) -> None:
     landing.upload("hired_employees.csv", FILE)
     before, calls = everything(landing.database), len(landing.s3.calls)
     assert before[-1] == []  # temporary tables
-    told = dry_run(landing.database, EMPLOYEES, FILE.replace("Ann", "Al").encode(), zipped=False, limit=1)
-    assert told.counts.rejected == 5
+    outcome = dry_run(landing.database, EMPLOYEES, FILE.replace("Ann", "Al").encode(), zipped=False, limit=1)
+    assert outcome.counts.rejected == 5
     assert everything(landing.database) == before
     with pytest.raises(LoadError):
         dry_run(landing.database, EMPLOYEES, b"no gzip", zipped=True, limit=1)
@@ -180,8 +180,8 @@ def looker(postgres: Postgres, landing: Landing) -> Iterator[Database]:
 def test_a_check_needs_only_the_right_to_read(landing: Landing, looker: Database) -> None:
     with landing.database.session() as session:
         fill(session)
-    told = dry_run(looker, EMPLOYEES, FILE.encode(), zipped=False, limit=9)
-    assert tuple(vars(told.counts).values()) == (7, 1, 0, 0, 1, 5)
+    outcome = dry_run(looker, EMPLOYEES, FILE.encode(), zipped=False, limit=9)
+    assert tuple(vars(outcome.counts).values()) == (7, 1, 0, 0, 1, 5)
 
 
 class Watching(Database):
@@ -233,9 +233,9 @@ def test_a_check_does_not_wait_for_writers(landing: Landing, database_url: str) 
         session.run(
             "UPDATE departments SET department = 'Not yet'; DELETE FROM jobs; INSERT INTO jobs VALUES (9, 'New')"
         )
-        told = dry_run(landing.database, EMPLOYEES, FILE.encode(), zipped=False, limit=9)
+        outcome = dry_run(landing.database, EMPLOYEES, FILE.encode(), zipped=False, limit=9)
     other.close()
-    assert [reason for reason in told.reasons if "exist" in reason["reason"]] == [
+    assert [reason for reason in outcome.reasons if "exist" in reason["reason"]] == [
         {"reason": "department_id does not exist", "count": 3},
         {"reason": "job_id does not exist", "count": 2},
     ]

@@ -128,15 +128,15 @@ def test_the_report_needs_a_token(hired: Api, monkeypatch: pytest.MonkeyPatch) -
 def test_the_document_describes_the_report(hired: Api) -> None:
     document = hired.get("/openapi.json").body
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
-    told = document["paths"][PATH]["get"]
-    assert (told["operationId"], told["summary"], told["tags"]) == (
+    documented = document["paths"][PATH]["get"]
+    assert (documented["operationId"], documented["summary"], documented["tags"]) == (
         "report_hires_per_job",
         "Hires per job",
         ["reports"],
     )
-    assert [p["name"] for p in told["parameters"]] == ["year", "department_id", "department", "X-Correlation-Id"]
+    assert [p["name"] for p in documented["parameters"]] == ["year", "department_id", "department", "X-Correlation-Id"]
     example = [{"job": "Recruiter", "hired": 6}]
-    content = told["responses"]["200"]["content"]
+    content = documented["responses"]["200"]["content"]
     assert content["application/json"]["example"] == example
     assert content["text/csv"]["example"] == '"job","hired"\r\n"Recruiter",6\r\n'
     described = Described(document)
@@ -223,8 +223,8 @@ def test_the_error_for_a_too_large_report_says_how_to_ask_for_less(hired: Api) -
             "INSERT INTO quarterly_hires SELECT 2021, 1, g, 1, 0, 0, 0 FROM generate_series(3, 502) g"
         )
     response = hired.get("/department/hires/jobs/2021")
-    told = "the report for 2021 is larger than 5 MB: narrow it with ?department_id="
-    assert (response.status, response.body["detail"]) == (422, told)
+    detail = "the report for 2021 is larger than 5 MB: narrow it with ?department_id="
+    assert (response.status, response.body["detail"]) == (422, detail)
     assert hired.get("/department/hires/jobs/2021?department_id=2").body == [{"job": "<b>Clerk", "hired": 1}]
 
 

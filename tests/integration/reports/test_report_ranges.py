@@ -219,7 +219,7 @@ def test_a_department_can_be_named(api: Api, database: Database, name: str, depa
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "detail"),
     [
         ({"department": "Ops"}, "'Ops' is the name of 2 departments: give department_id 1 or 3"),
         ({"department": "apple", "department_id": 1}, "'apple' is not the name of department 1: give department_id 2"),
@@ -233,12 +233,12 @@ def test_a_department_can_be_named(api: Api, database: Database, name: str, depa
     ],
 )
 def test_an_unknown_or_ambiguous_department_name_is_refused(
-    api: Api, database: Database, query: dict[str, Any], told: str
+    api: Api, database: Database, query: dict[str, Any], detail: str
 ) -> None:
     with database.session() as session:
         hire(session, [(2021, 1, 1, 1)])
     response = api.get(f"/department/hires/quarterly/2021?{urlencode(query)}")
-    assert (response.status, response.body["detail"]) == (422, told)
+    assert (response.status, response.body["detail"]) == (422, detail)
 
 
 def test_the_id_selects_one_of_several_departments_with_one_name(api: Api, database: Database) -> None:

@@ -52,12 +52,12 @@ def test_it_has_every_route_with_its_methods_and_path_parameters_and_no_other(do
         for path, methods in app.routes.items()
         for method, entry in methods.items()
     }
-    told = {
+    documented = {
         (method.upper(), path, frozenset(p["name"] for p in operation.get("parameters", ()) if p["in"] == "path"))
         for path, item in document.document["paths"].items()
         for method, operation in item.items()
     }
-    assert told == built
+    assert documented == built
 
 
 def test_operations_are_named_once_and_tagged() -> None:
@@ -75,9 +75,9 @@ def test_roles_become_security_requirements() -> None:
     def role_of(method: str, path: str) -> str | None:
         return None if path in ("/health", "/openapi.json") else "writer" if method == "POST" else "reader"
 
-    told = openapi.document(role_of)
-    assert told["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
-    for path, item in told["paths"].items():
+    documented = openapi.document(role_of)
+    assert documented["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    for path, item in documented["paths"].items():
         for method, operation in item.items():
             role = role_of(method.upper(), path)
             assert operation.get("x-role") == role
@@ -88,9 +88,9 @@ def test_roles_become_security_requirements() -> None:
 
 
 def test_without_roles_no_operation_needs_a_token() -> None:
-    told = described(guarded=False).document
-    assert "securitySchemes" not in told["components"]
-    assert {str(o["security"]) for item in told["paths"].values() for o in item.values()} == {"[]"}
+    documented = described(guarded=False).document
+    assert "securitySchemes" not in documented["components"]
+    assert {str(o["security"]) for item in documented["paths"].values() for o in item.values()} == {"[]"}
 
 
 def objects(schema: Any) -> Iterator[dict[str, Any]]:
