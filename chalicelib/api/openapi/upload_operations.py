@@ -109,7 +109,7 @@ def check() -> Operation:
         "uploads",
         "Check a CSV file: report what a load of it would do",
         about=(
-            "A dry run under the same rules and with the present rows. It writes nothing, not even a load. The body is"
+            "A dry run under the same rules, against the current rows. It writes nothing, not even a load. The body is"
             " the file as `text/csv`, or its gzip as `application/gzip` or `application/octet-stream`. It has at most"
             f" {requests.MAX_BODY / 1e6} MB."
         ),

@@ -186,7 +186,7 @@ def test_a_replacement_character_that_was_sent_is_stored(gateway: Client) -> Non
 
 
 def test_a_body_that_a_gateway_decoded_as_text_is_refused_if_bytes_were_replaced(api: Api) -> None:
-    """For such a gateway JSON is no binary type: another emulator, or an API before its next deployment."""
+    """Another emulator, or an API before its next deployment, may not have JSON in its list of binary types."""
     app.api.binary_types.remove(BINARY)
     try:
         text = Client(Gateway(app))
