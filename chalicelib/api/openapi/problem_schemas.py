@@ -19,7 +19,7 @@ MEANING = {
     413: f"the batch has too many rows, or the body has more than {requests.MAX_BODY / 1e6} MB; nothing was stored",
     415: "the body has no media type, or one that is not accepted here",
     422: "the request breaks a rule, or has an unknown, repeated or malformed query parameter",
-    500: "an error on our side; nothing was stored",
+    500: "an internal error; nothing was stored",
     503: "the database or the storage is unavailable; nothing was stored",
     504: "the request took too long and was stopped; `detail` says whether anything may have been stored",
 }

@@ -42,9 +42,8 @@ OWN_HEADERS: dict[str, Json] = {
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
     "X-Content-Type-Options": _header("forbids the browser to guess another media type", "nosniff"),
 }
-# The responses of API Gateway itself, with their messages
-# (https://docs.aws.amazon.com/apigateway/latest/developerguide/ supported-gateway-response-types.html). The quota of a
-# usage plan would give 429 "Limit Exceeded", but no stage has one.
+# The responses of API Gateway itself (the chapter "Gateway response types" of its developer guide): what each means, and
+# its message. The quota of a usage plan would give 429 "Limit Exceeded", but no stage has a usage plan.
 OF_GATEWAY = {
     413: (
         "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
@@ -64,7 +63,7 @@ _LOAD_LINK: Json = {
 
 
 def responses(operation: Operation, schemas: Mapping[str, Json], role: str | None) -> Json:
-    """The responses by status, in order.
+    """Return the responses of an operation by status, in order.
 
     `schemas` are those of the document by name. `role` is the role that a caller needs, None if anybody may call.
     """
@@ -108,7 +107,8 @@ def _details(operation: Operation, role: str | None) -> dict[int, str]:
 def _response(
     operation: Operation, status: int, schemas: Mapping[str, Json], *, detail: str | None, gateway: bool
 ) -> Json:
-    """The response of one status: the operation's own, a problem with this `detail`, API Gateway's, or several."""
+    """Return the response of one status. It may be the operation's own, a problem with this `detail`, one of API
+    Gateway, or several of these."""
     meanings: list[str] = []
     content: Json = {}
     members = operation.examples.get(status, {})

@@ -65,7 +65,7 @@ def test_a_year_is_from_1_to_9999(api: Api, report: str, year: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "0", "1.5", "99999999999"])
-def test_a_department_is_an_id(api: Api, value: str) -> None:
+def test_a_malformed_department_id_is_refused(api: Api, value: str) -> None:
     assert api.get(f"/department/hires/quarterly/2021?department_id={value}").status == 422
 
 
