@@ -42,8 +42,8 @@ OWN_HEADERS: dict[str, Json] = {
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
     "X-Content-Type-Options": _header("forbids the browser to guess another media type", "nosniff"),
 }
-# The responses of API Gateway itself (the chapter "Gateway response types" of its developer guide): what each means, and
-# its message. The quota of a usage plan would give 429 "Limit Exceeded", but no stage has a usage plan.
+# The responses of API Gateway itself: the meaning and the message of each. They are the gateway response types of AWS's
+# documentation. The quota of a usage plan would give 429 "Limit Exceeded", but no stage has a usage plan.
 OF_GATEWAY = {
     413: (
         "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
