@@ -5,7 +5,7 @@ from collections.abc import Callable
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
-from chalicelib.api.http.parameters import Parameter, asked, takes
+from chalicelib.api.http.parameters import Parameter, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.api.load_routes import LIMIT
@@ -74,6 +74,6 @@ for _dataset in DATASETS.values():
 def backups() -> dict[str, object]:
     from chalicelib.backups import manifest
 
-    page = asked(routes.current_request)
+    page = query_values(routes.current_request)
     points, cursor = manifest.listed(services().storage.backup, page["limit"], page.get("cursor"))
     return {"backups": [point.to_json() for point in points], "next_cursor": cursor}

@@ -5,7 +5,7 @@ import json
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
-from chalicelib.api.http.parameters import OneOf, asked, takes
+from chalicelib.api.http.parameters import OneOf, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import media_type, raw_body
 from chalicelib.api.load_routes import LIMIT
@@ -34,7 +34,7 @@ def check_file() -> Response:
     zipped = media_type(request, MEDIA_TYPES) in GZIP
     if (coding := str(request.headers.get("content-encoding", "identity"))).strip().lower() != "identity":
         raise UnsupportedMedia(f"send gzip as application/gzip, without Content-Encoding: {coding[:60]}")
-    wanted = asked(request)
+    wanted = query_values(request)
     body = raw_body(request, or_else=SMALLER)
     dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
     try:

@@ -8,7 +8,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.http import vendored, web_files
 from chalicelib.api.http.access import needed, public
-from chalicelib.api.http.parameters import OneOf, Text, asked, takes, takes_anything
+from chalicelib.api.http.parameters import OneOf, Text, query_values, takes, takes_anything
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.web_files import Asset
 from chalicelib.api.report_routes import declared
@@ -68,7 +68,7 @@ def docs_asset(asset: str) -> Response:
         wanted = ASSETS[ASSET.read(asset)]
     except Unprocessable:
         raise NotFound(f"there is no file {asset[:40]}") from None
-    sent = asked(routes.current_request)
+    sent = query_values(routes.current_request)
     return web_files.asset(routes.current_request, wanted, sent.get("v"))
 
 

@@ -5,7 +5,7 @@ import json
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
-from chalicelib.api.http.parameters import OneOf, WholeNumber, asked, takes
+from chalicelib.api.http.parameters import OneOf, WholeNumber, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.core import timestamps
@@ -35,7 +35,7 @@ routes = Blueprint(__name__)
 @endpoint
 @takes(*FILTERS, LIMIT, CURSOR)
 def list_loads() -> dict[str, object]:
-    filters = asked(routes.current_request)
+    filters = query_values(routes.current_request)
     limit, before = filters.pop("limit"), filters.pop("cursor", None)
     with services().database.session() as session:
         loads = history.listed(session, filters, limit=limit + 1, before=before)
@@ -61,7 +61,7 @@ def show_load(load_id: str) -> dict[str, object]:
 @endpoint
 @takes(LIMIT)
 def show_rejects(load_id: str) -> Response:
-    wanted, limit = load_id_of(load_id), asked(routes.current_request)["limit"]
+    wanted, limit = load_id_of(load_id), query_values(routes.current_request)["limit"]
     parts = services()
     with parts.database.session() as session:
         summary = of_load(session, parts.storage.errored, wanted, limit)

@@ -8,7 +8,7 @@ from chalice.app import Blueprint, Chalice, Request, Response
 
 from chalicelib.api.http.access import needs
 from chalicelib.api.http.negotiation import TextResponse, entity_tag, has_already, preferred
-from chalicelib.api.http.parameters import Parameter, Text, WholeNumber, asked, takes
+from chalicelib.api.http.parameters import Parameter, Text, WholeNumber, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.cloud.database import SNAPSHOT, Session
@@ -64,7 +64,7 @@ def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Res
     @takes(*(parameter for parameter in parameters(report, span) if parameter is not YEAR))
     def view(**in_path: str) -> Response:
         request = blueprint.current_request
-        sent = asked(request) | {name: YEAR.read(text) for name, text in in_path.items()}
+        sent = query_values(request) | {name: YEAR.read(text) for name, text in in_path.items()}
         first, last = _years(span, sent)
 
         def rows(session: Session) -> str:

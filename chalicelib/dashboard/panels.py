@@ -36,7 +36,7 @@ class Caller:
     """The caller's role, the checked query parameters of the request, and the reports of the API."""
 
     role: Role
-    asked: Mapping[str, Any]
+    query: Mapping[str, Any]
     reports: tuple[Report, ...]
 
     @property
@@ -55,7 +55,7 @@ def rendered(panel: str, parts: Services, caller: Caller) -> str:
 
 
 def reports(parts: Services, caller: Caller) -> ReportsPanel:
-    return report_panel.read(parts.database, caller.asked, caller.reports)
+    return report_panel.read(parts.database, caller.query, caller.reports)
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ class LoadsPanel:
 
 
 def loads_panel(parts: Services, caller: Caller) -> LoadsPanel:
-    filters = {name: caller.asked[name] for name in ("dataset", "status") if name in caller.asked}
+    filters = {name: caller.query[name] for name in ("dataset", "status") if name in caller.query}
     with parts.database.session() as session:
-        loads = history.listed(session, filters, limit=PAGE + 1, before=caller.asked.get("cursor"))
+        loads = history.listed(session, filters, limit=PAGE + 1, before=caller.query.get("cursor"))
     page = [LoadView(**vars(load)) for load in loads[:PAGE]]
     return LoadsPanel(
         page,
         filters,
         cursor=page[-1].id if len(loads) > PAGE else None,
-        is_first="cursor" not in caller.asked,
+        is_first="cursor" not in caller.query,
         refresh=BUSY if any(load.is_unfinished for load in page) else CALM,
     )
 
@@ -123,7 +123,7 @@ def backups(parts: Services, caller: Caller) -> BackupsPanel:
     from chalicelib.backups import manifest
     from chalicelib.dashboard.point_views import PointView
 
-    points, cursor = manifest.listed(parts.storage.backup, PAGE, caller.asked.get("point"))
+    points, cursor = manifest.listed(parts.storage.backup, PAGE, caller.query.get("point"))
     return BackupsPanel([PointView(**vars(point)) for point in points], cursor)
 
 
@@ -176,6 +176,6 @@ PANELS: Mapping[str, Callable[[Services, Caller], Panel]] = {
 
 
 def _wanted(caller: Caller, name: str) -> Any:
-    if name not in caller.asked:
+    if name not in caller.query:
         raise Unprocessable(f"{name} is missing")
-    return caller.asked[name]
+    return caller.query[name]

@@ -58,15 +58,15 @@ class ReportsPanel:
     row_height: int = charts.ROW_HEIGHT
 
 
-def read(database: Database, asked: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
-    """Read the panel for the query parameters `asked`: from, to and department_id. Without years, it shows the newest
+def read(database: Database, query: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
+    """Read the panel for the query parameters `query`: from, to and department_id. Without years, it shows the newest
     year with hires."""
-    department_id = asked.get("department_id")
+    department_id = query.get("department_id")
     with database.transaction(SNAPSHOT) as session:
         years = [row["year"] for row in queries.first_rows(session, YEARS, Span.EVERY, Scope())]
         newest = years[0] if years else datetime.now(UTC).year
-        first = asked.get("from") or asked.get("to") or newest
-        scope = Scope(first, max(first, asked.get("to") or first), department_id)
+        first = query.get("from") or query.get("to") or newest
+        scope = Scope(first, max(first, query.get("to") or first), department_id)
         by_quarter = figures.per_quarter(session, scope)
         above_mean = queries.first_rows(session, TOP, Span.RANGE, scope)
         mean = queries.mean_hired(session, scope.first, scope.last)

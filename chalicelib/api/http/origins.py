@@ -32,12 +32,12 @@ def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
 
     `Sec-Fetch-Site: same-origin` is trusted before the host names are compared: a proxy may have changed `Host`.
     """
-    site, origin = _said(headers, "sec-fetch-site"), _said(headers, "origin")
+    site, origin = _header(headers, "sec-fetch-site"), _header(headers, "origin")
     if site == _OURS:
         return False
     if origin:
         asking = urlsplit(origin).netloc  # empty for `null`
-        return not asking or asking != _said(headers, "host")
+        return not asking or asking != _header(headers, "host")
     return site in _ELSEWHERE and not _is_link(method, headers)
 
 
@@ -45,10 +45,10 @@ def _is_link(method: str, headers: Mapping[str, str]) -> bool:
     """Return whether the user navigates to one of our pages in a tab, and not in a frame."""
     return (
         method == "GET"
-        and _said(headers, "sec-fetch-mode") == "navigate"
-        and _said(headers, "sec-fetch-dest") in ("", "document")
+        and _header(headers, "sec-fetch-mode") == "navigate"
+        and _header(headers, "sec-fetch-dest") in ("", "document")
     )
 
 
-def _said(headers: Mapping[str, str], name: str) -> str:
+def _header(headers: Mapping[str, str], name: str) -> str:
     return str(headers.get(name, "")).strip().lower()

@@ -123,7 +123,7 @@ def unknown(name: str, known: Sequence[str]) -> str:
     return f"the query parameter {name[:_SHOWN]!r} is unknown: this path takes {', '.join(known) or 'none'}"
 
 
-def asked(request: Request) -> dict[str, Any]:
+def query_values(request: Request) -> dict[str, Any]:
     """Return the parsed query parameters that were sent or have a default, by name."""
     return dict(request.context[_QUERY])
 
