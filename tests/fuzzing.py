@@ -25,7 +25,7 @@ NOT_IN_SCHEMA = ("does not exist", datetimes.WANTED, datetimes.OUTSIDE)
 # Errors that depend on the departments in the database.
 OF_NAMES = re.compile("^there is no department |is the name of [0-9]+ departments|is not the name of department")
 ERRORS_NOT_IN_SCHEMA = (
-    "cursor must be the next_cursor of an earlier answer",  # it looks like a restore point, but has no real date
+    "cursor must be the next_cursor of an earlier response",  # it looks like a restore point, but has no real date
     "from must not be a later year than to",
     "id is missing",  # from the panels that show a single load or restore point
     "point is missing",

@@ -124,7 +124,7 @@ def test_reports_are_those_of_the_api(cloud: Cloud, run: Run, write: Write) -> N
     unknown = run("report", "quarterly", "2021", "--department", "Stafff")
     assert (unknown.returncode, unknown.stderr) == (
         1,
-        "error: 422 Unprocessable content: there is no department 'Stafff': near are 'Staff'\n",
+        "error: 422 Unprocessable content: there is no department 'Stafff': similar names are 'Staff'\n",
     )
     assert run("report", "quarterly", "--from", "2020", "--to", "2021").stdout.splitlines()[1].split()[0] == "2021"
 

@@ -221,7 +221,7 @@ def test_a_restore_shows_its_effect_and_needs_a_confirmation(cloud: Cloud, visit
 
 def test_health_is_shown(cloud: Cloud, visit: Visit) -> None:
     visit.open("health")
-    expect(visit.page.locator("#panel")).to_contain_text("all well")
+    expect(visit.page.locator("#panel")).to_contain_text("everything works")
     assert "Dead letters" in visit.text("#health")
 
 

@@ -95,7 +95,7 @@ def test_users_sign_in_and_see_what_their_role_allows(guarded: Cloud) -> None:
         assert visit.violations() == []
         token.fill("hf_wrong")
         sign_in.click()
-        expect(visit.page.get_by_role("alert").first).to_have_text("This token is not known, or was revoked.")
+        expect(visit.page.get_by_role("alert").first).to_have_text("This token is unknown or revoked.")
         token.fill(made["token"])
         sign_in.click()
         expect(visit.page.locator("#panel")).to_contain_text("Your token has the role reader.")

@@ -130,7 +130,7 @@ def run_verify(stage: Stage, landing: Landing, queue: Queue) -> None:
     assert stage.invoke("verify")["faults"] == []
     [jobs] = [key for key in landing.s3.keys(BACKUP) if key.endswith("jobs.avro")]
     landing.s3.client.delete_object(Bucket=BACKUP, Key=jobs)
-    assert stage.invoke("verify")["tables"]["jobs"]["faults"] == ["the file is gone"]
+    assert stage.invoke("verify")["tables"]["jobs"]["faults"] == ["the file is missing"]
 
 
 def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:

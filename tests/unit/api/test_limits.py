@@ -1,4 +1,4 @@
-"""Limits are declared once; the texts that repeat them say the same."""
+"""Each limit is declared once, and the texts that repeat it agree with the declaration."""
 
 import json
 import re
@@ -16,7 +16,7 @@ API, FILES, README = (
 )
 
 
-def test_the_document_names_them() -> None:
+def test_the_document_names_the_limits() -> None:
     document = json.dumps(described().document)
     assert set(re.findall(r"(?:a body of more than|at most) ([\d.]+) MB", document)) == {str(MAX_BODY / 1e6)}
     assert set(re.findall(r"(?:up to|at most) (\d+) (?:rows|at once)", document)) == {str(MAX_ROWS)}
@@ -37,5 +37,5 @@ def test_the_pages_name_them() -> None:
     assert f"more than {MAX_UNPACKED // 1024**3} GiB, is refused" in FILES
 
 
-def test_the_notes_on_scaling_name_that_of_reports() -> None:
+def test_the_notes_on_scaling_name_the_limit_of_reports() -> None:
     assert f"| {queries.MAX_ANSWER // 10**6} MB of answer: 422" in (ROOT / "docs/scaling.md").read_text()
