@@ -98,7 +98,7 @@ def test_names_are_utc_and_strictly_later_than_the_newest() -> None:
     ["", "latest", "../x", "20210727T160208Z", NAME.lower(), NAME + "\n", "20211327T160208.123456Z", "２" + NAME[1:]],
 )
 def test_a_malformed_name_is_not_found_without_a_request_to_s3(bucket: MemoryBucket, name: str) -> None:
-    with pytest.raises(NotFound, match="named like"):
+    with pytest.raises(NotFound, match="has a name like"):
         manifest.get(bucket, name)
     assert bucket.log == []
 
