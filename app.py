@@ -1,4 +1,4 @@
-"""Hireflow's table of contents: every route, trigger and schedule, each a line or two."""
+"""Hireflow's table of contents: the routes, triggers and schedules. The modules that they name do the work."""
 
 import os
 from typing import Any
@@ -24,7 +24,7 @@ from chalicelib.reports.hires import REPORTS
 app = Chalice(app_name="hireflow", configure_logs=False)
 logs.configure(settings.read(os.environ, "log_level"))
 
-# Chalice's list for API Gateway, which would make text of other bodies and lose the bytes that are none.
+# Chalice gives this list to API Gateway, which decodes all other bodies as text and so replaces bytes that are no text.
 app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *check_routes.MEDIA_TYPES, requests.BINARY]))
 
 app.register_blueprint(row_routes.routes)  # POST /{department,job,hired_employee}/upload[/batch]
@@ -37,7 +37,7 @@ app.register_blueprint(health_routes.routes)  # GET /health
 app.register_blueprint(dashboard_routes.routes)  # GET /, /dashboard/{panel}
 app.register_blueprint(docs_routes.routes)  # GET /openapi.json, /docs
 
-# In this order, and after all routes: `access` refuses an application with a route that declares no role.
+# The order matters. They come after all routes, because `access` refuses an application with a route without a role.
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(origins.middleware, "http")
 app.register_middleware(access.middleware(app), "http")
@@ -58,7 +58,7 @@ def backup(_event: CloudWatchEvent) -> dict[str, object]:
 
 @app.schedule(Rate(schedules.VERIFY_DAYS, unit=Rate.DAYS), name="verify")
 def verify(event: CloudWatchEvent) -> dict[str, object]:
-    return handlers.verify_backup(event.detail.get("restore_point"))  # none is named by the schedule
+    return handlers.verify_backup(event.detail.get("restore_point"))  # the schedule names no restore point
 
 
 @app.schedule(Rate(schedules.SWEEP_MINUTES, unit=Rate.MINUTES), name="sweep")

@@ -1,1 +1,1 @@
-"""Hireflow measured against named physical limits, interleaved with them in one run (`make bench`)."""
+"""Benchmarks (`make bench`): they compare Hireflow with named physical limits, and measure both in turn in one run."""

@@ -1,4 +1,4 @@
-"""python -m bench [--full] [--only NAME …]: every measurement, to the terminal and to bench/results.json."""
+"""python -m bench [--full] [--only NAME …]: run the measurements, print the results and write bench/results.json."""
 
 import argparse
 import sys
@@ -18,29 +18,38 @@ ALL = (*CASES, requests_per_second, gate)
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="1M to 20M rows, which the goals are for; some 25 minutes")
-    parser.add_argument("--only", nargs="*", metavar="NAME", choices=[case.__name__ for case in ALL], default=None)
+    parser.add_argument(
+        "--full", action="store_true", help="use 1M to 20M rows; the goals are for these sizes; takes 25 minutes"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        metavar="NAME",
+        choices=[case.__name__ for case in ALL],
+        default=None,
+        help="run only these measurements, and write no files",
+    )
     args = parser.parse_args()
     scale = FULL if args.full else QUICK
     results: list[Result] = []
     start = time.monotonic()
-    with rig() as made:
-        about = machine(str(made.scalar("SHOW server_version")))
+    with rig() as running:
+        about = machine(str(running.scalar("SHOW server_version")))
         print(f"{about['processor']}, {about['cores']} cores, Python {about['python']}, Postgres {about['postgres']}")
         print(HEAD)
         for case in ALL:
             if args.only is None or case.__name__ in args.only:
-                for result in case(made, scale):
+                for result in case(running, scale):
                     results.append(result)
                     print(line(result), flush=True)
-    print(f"{time.monotonic() - start:.0f} s; the limits were measured in turn with the work, on the same Postgres")
+    took = f"The measurements took {time.monotonic() - start:.0f} s."
+    print(took, "Work and limit were measured in turn, on the same Postgres.")
     if args.only is None:
         write_json(ROOT / "bench" / "results.json", about, results)
         if args.full:
             shown = [result for result in results if result.unit == "s" and result.goal is not None]
-            write_svg(
-                ROOT / "docs" / "bench.svg", "Time of Hireflow / time of the named limit (bar), goal (mark)", shown
-            )
+            title = "Time that Hireflow takes / time of the named limit (bar), and the goal (mark)"
+            write_svg(ROOT / "docs" / "bench.svg", title, shown)
     return 0
 
 

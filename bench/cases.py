@@ -1,4 +1,4 @@
-"""The measurements: each takes the rig and yields results, work and limit in turn, checked before they count."""
+"""The measurements. Each one measures work and limit in turn on the rig, checks the outcome, and yields results."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ FK, PK = "\\copy, PK and FKs", "\\copy, PK only"
 
 @dataclass(frozen=True)
 class Scale:
-    """How many rows, and how often."""
+    """The numbers of rows in small, large and huge tables, and how often each measurement is repeated."""
 
     rows: int
     large: int
@@ -39,7 +39,7 @@ Case = Callable[[Rig, Scale], Iterator[Result]]
 
 
 def check(rig: Rig, load: dict[str, Any], data: Employees, table: str = "limits.pk_fk") -> None:
-    """A load counts when its rejects are those planted and its rows those of the limit's table."""
+    """Raise AssertionError if a load has not rejected the broken rows, or if its table differs from the limit's."""
     assert (load["status"], load["received"], load["rejected"]) == ("succeeded", data.rows, data.rejected), load
     assert rig.checksum("hired_employees") == rig.checksum(table), "the tables differ"
 
@@ -96,14 +96,14 @@ def memory(rig: Rig, scale: Scale) -> Iterator[Result]:
     for rows in (scale.rows, scale.large):
         data = employees(rows)
         rig.reset(Shape())
-        worker = Worker(rig.environment)  # its own process: the peak is of this load alone
+        worker = Worker(rig.environment)  # a new process, so that the peak is that of this load alone
         done = rig.ingest(data.file, worker=worker)
         assert done["load"]["received"] == rows, done["load"]
         peaks.append(done["peak"])
         worker.close()
     small, large = (scale.name(rows) for rows in (scale.rows, scale.large))
     yield Result(f"peak memory of an ingest, {large}", "110 MB", peaks[1:], [110.0], 1.0, unit="MB")
-    yield Result(f"peak memory of an ingest, {large}", f"of {small}", peaks[1:], peaks[:1], 1.1, unit="MB")
+    yield Result(f"peak memory of an ingest, {large}", f"peak with {small}", peaks[1:], peaks[:1], 1.1, unit="MB")
 
 
 def backup(rig: Rig, scale: Scale) -> Iterator[Result]:
@@ -123,7 +123,7 @@ def backup(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 
 def restore(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """After `backup`: the newest restore point holds the rows."""
+    """The time of a restore includes the request and the load of all rows into an empty table."""
     data = employees(scale.rows)
     rig.reset(Shape())
     rig.copy("limits.pk_fk", data)
@@ -138,12 +138,12 @@ def restore(rig: Rig, scale: Scale) -> Iterator[Result]:
         limit.append(rig.run("pg_restore", "-d", "hireflow", dump))
         rig.sql("TRUNCATE hired_employees")
         rig.settle()
-        order = rig.api("POST", "/hired_employee/backup/restore")
-        assert order["result"]["statusCode"] == 202, order
-        load_id = json.loads(order["result"]["body"])["load_id"]
+        accepted = rig.api("POST", "/hired_employee/backup/restore")
+        assert accepted["result"]["statusCode"] == 202, accepted
+        load_id = json.loads(accepted["result"]["body"])["load_id"]
         done = rig.worker.call("ingest", rig.arrived(f"restores/{load_id}/hired_employees.avro"))
         assert rig.checksum("hired_employees") == wanted == rig.checksum("limits.pk_fk"), rig.newest_load()
-        seconds.append(order["seconds"] + done["seconds"])
+        seconds.append(accepted["seconds"] + done["seconds"])
     yield Result(f"restore, {scale.name(scale.rows)}", "pg_restore", seconds, limit, 3.2)
 
 
@@ -168,7 +168,7 @@ _BARE = """
 
 
 def batch(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """Half of the rows are new, half change what is there."""
+    """Half of the rows of a batch are new, and half of them change existing rows."""
     fill(rig, scale.rows)
     database = Database(rig.url, tls="disable")
     seconds, limit = [], []
@@ -196,13 +196,13 @@ def _sent(number: int, largest: int) -> dict[str, Any]:
 
 
 def reports(rig: Rig, scale: Scale) -> Iterator[Result]:
-    found = []
+    of_sizes = []
     for rows in (10_000, scale.rows, scale.large):
         fill(rig, rows)
-        found.append(list(_reports(rig, scale.name(rows), 1.0)))
-        yield from found[-1]
+        of_sizes.append(list(_reports(rig, scale.name(rows), 1.0)))
+        yield from of_sizes[-1]
     for report in range(2):
-        small, *_, large = (results[report] for results in found)
+        small, *_, large = (results[report] for results in of_sizes)
         yield Result(large.work, f"over {scale.name(10_000)} rows", large.samples, small.samples, 1.5)
 
 
@@ -214,7 +214,7 @@ def _reports(rig: Rig, over: str, goal: float | None) -> Iterator[Result]:
         with database.session() as session:
             for _ in range(30):
                 start = time.perf_counter()
-                with suppress(Unprocessable):  # larger than an answer may be: the time it takes to say so
+                with suppress(Unprocessable):  # the report is too large for a response: measure its refusal
                     as_json(session, report, Span.YEAR, Scope(2021, 2021))
                 seconds.append(time.perf_counter() - start)
         yield Result(f"report {report.name}, {over}", "10 ms", seconds[5:], [0.010], goal)
@@ -222,7 +222,7 @@ def _reports(rig: Rig, over: str, goal: float | None) -> Iterator[Result]:
 
 
 def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """Files of the same size into tables of growing size: new rows, and rows all over the table that change."""
+    """Load files of the same size into tables of growing size: first new rows, then changes to rows in all parts."""
     added = scale.rows // 10
     sizes = (scale.rows, scale.large, scale.huge)
     new: list[list[float]] = []
@@ -240,13 +240,13 @@ def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
             rewritten = employees(added, first_id=1, step=step)
             done = rig.ingest(rewritten.file.replace(b",Ada ", f",Ada {turn} ".encode()))
             assert done["load"]["updated"] > 0, done["load"]
-            if turn >= 2:  # the first ones meet what filling the table has left to do
+            if turn >= 2:  # the first two turns also wait for work of Postgres that the filling has left
                 new[-1].append(seconds)
                 changed[-1].append(done["seconds"])
-    for work, found in (("new", new), ("changed", changed)):
-        for size, seconds in zip(sizes[1:], found[1:], strict=True):
+    for work, of_sizes in (("new", new), ("changed", changed)):
+        for size, seconds in zip(sizes[1:], of_sizes[1:], strict=True):
             name = f"ingest of {scale.name(added)} {work} rows into {scale.name(size)}"
-            yield Result(name, f"into {scale.name(scale.rows)}", seconds, found[0], 1.3)
+            yield Result(name, f"into {scale.name(scale.rows)}", seconds, of_sizes[0], 1.3)
 
 
 _API = "import chalicelib.api, app; app.app"
@@ -260,10 +260,10 @@ _EAGER = "import chalice.app, pg8000.native, boto3; boto3.client('s3')"
 def cold_start(rig: Rig, scale: Scale) -> Iterator[Result]:
     seconds: dict[str, list[float]] = {_API: [], _INGEST: [], _EAGER: []}
     for turn in range(2 + 3 * scale.rounds):
-        for code, found in seconds.items():
+        for code, samples in seconds.items():
             took = _import_seconds(rig, code)
-            if turn >= 2:  # the first two leave compiled files and a warm page cache
-                found.append(took)
+            if turn >= 2:  # the first two turns compile the files and warm the page cache
+                samples.append(took)
     yield Result("cold start, api", "chalice + pg8000 + boto3 s3", seconds[_API], seconds[_EAGER], 0.6)
     yield Result("cold start, ingest", "chalice + pg8000 + boto3 s3", seconds[_INGEST], seconds[_EAGER], 1.1)
 
@@ -278,6 +278,7 @@ def _import_seconds(rig: Rig, code: str) -> float:
 
 
 def fill(rig: Rig, rows: int) -> None:
+    """Load this number of employees with the product's own function, and check the table."""
     rig.reset(Shape())
     data = employees(rows)
     rig.copy("limits.pk", data)

@@ -1,7 +1,7 @@
-"""Synthetic hired employees: one per cent broken in mixed ways, five per cent of the ids repeated.
+"""Synthetic hired employees: 1 % of the rows are broken in different ways, and 5 % of them repeat an id.
 
-Everything is made from a seed. Next to the file stand its valid rows, the last of every id, for the
-limits to load: what a perfect loader would be left with.
+Everything is generated from a seed. Each file comes with its valid rows, and of each id only with the last row. The
+limits load these rows, because a perfect loader would store exactly these.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _LAST = ("Albek", "Brencombe", "Cordottir", "Dalerro", "Eldfell", "Fargaard", "G
 
 @dataclass(frozen=True)
 class Shape:
-    """How the rows are written, and what they refer to."""
+    """The CSV style of the rows, and the numbers of departments and jobs that they refer to."""
 
     departments: int = 12
     jobs: int = 183
@@ -36,14 +36,17 @@ class Employees:
 
 
 def parents(count: int, word: str) -> bytes:
-    """A file of departments or jobs."""
+    """Return a CSV file of departments or jobs with the ids from 1 to `count`."""
     return "".join(f"{i},{word} {i}\n" for i in range(1, count + 1)).encode()
 
 
 def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step: int = 1) -> Employees:
-    """`rows` rows with every `step`th id from `first_id` on; every twentieth repeats one, every hundredth is broken."""
+    """Return a file with `rows` rows. Their ids are `first_id`, `first_id + step` and so on.
+
+    Every twentieth row repeats an earlier id, and every hundredth row is broken.
+    """
     shape = shape or Shape()
-    random = Random(SEED + first_id)  # noqa: S311 - no secret is made of it
+    random = Random(SEED + first_id)  # noqa: S311 - it is not used for secrets
     write, stored = _STYLES[shape.style], dict[int, str]()
     lines, rejected, next_id = [], 0, first_id
     for number, broken in zip(range(rows), _broken(), strict=False):
@@ -56,7 +59,7 @@ def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step:
             continue
         next_id += 0 if repeats else step
         lines.append(write(row))
-        stored.pop(row_id, None)  # the last one wins, and stands where it was read
+        stored.pop(row_id, None)  # the last row of an id wins, and keeps its position in the file
         stored[row_id] = ",".join(row)
     valid = "\n".join(stored.values()) + "\n"
     return Employees("".join(lines).encode(), valid.encode(), rows, rejected)
@@ -74,7 +77,7 @@ def _row(random: Random, row_id: int, shape: Shape) -> Row:
 
 
 def _broken() -> Iterator[Callable[[Row], Row]]:
-    """The ways to break a row, in turn."""
+    """Yield functions that break a row: each of them 100 times, then the next one."""
     ways: list[Callable[[Row], Row]] = [
         lambda r: ("", *r[1:]),
         lambda r: (r[0], "", *r[2:]),
@@ -107,7 +110,7 @@ def _crlf(row: Row) -> str:
 
 
 def _offset(row: Row) -> str:
-    """The same instant, written with an offset."""
+    """Write the same instant with the offset +02:00."""
     try:
         at = datetime.fromisoformat(row[2]) + timedelta(hours=2)
     except ValueError:

@@ -1,8 +1,12 @@
-"""python -m bench.first_run [COMMAND …]: what commands cost a newcomer, from an empty home folder and without a cache.
+"""python -m bench.first_run [COMMAND …]: measure what commands cost a new user, with an empty home folder and no cache.
 
-Each runs in a copy of this checkout. Measured are the seconds it takes, the longest time without a line of output, the
-bytes that come from the network (through a proxy of ours, which every installer uses), the packages, and the disk space
-of the checkout with the caches in the home folder. The README's numbers are from here.
+Each command runs in a copy of this checkout. The numbers in docs/commands.md come from here. The program measures:
+
+- the seconds that the command takes;
+- the longest time without a line of output;
+- the bytes that come from the network, through a proxy that every installer uses;
+- the number of installed packages;
+- the disk space of the checkout and of the caches in the home folder.
 """
 
 import asyncio
@@ -23,21 +27,21 @@ from infra.local.ports import HOST
 from infra.venv import ROOT
 
 COMMANDS = ("make demo", "./hireflow --help", "make venv-deploy", "make venv-develop")
-LIMITS = {"make demo": 60.0}  # seconds
-SILENCE = 5.0  # seconds, the most without a line
+LIMITS = {"make demo": 60.0}  # most seconds that a command may take
+SILENCE = 5.0  # most seconds without a line of output
 _LEFT = shutil.ignore_patterns(".git", ".venv*", ".local*", ".*_cache", "__pycache__", ".hypothesis", "node_modules")
 _KEPT = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one command took; sizes in bytes, times in seconds."""
+    """The cost of one command. Sizes are in bytes, times in seconds."""
 
     command: str
     status: int
     seconds: float
     silence: float
-    before: str  # the line after which the longest silence came
+    before: str  # the last line before the longest silence
     downloaded: int
     packages: int
     disk: int
@@ -55,7 +59,7 @@ class Cost:
 
 
 class Meter:
-    """A proxy for TLS connections that counts what comes back."""
+    """A proxy for TLS connections. It counts the bytes that it receives from the servers."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -82,7 +86,7 @@ class Meter:
 
 
 def measure(command: str) -> Cost:
-    """Run a command in a copy of this checkout, with a home folder that is empty."""
+    """Run a command in a copy of this checkout, with an empty home folder. Return its cost."""
     with _copy() as folder:
         meter, home = Meter(), folder / "home"
         home.mkdir()
@@ -100,7 +104,7 @@ def measure(command: str) -> Cost:
 
 
 def _watch(command: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, float, float, str]:
-    """Exit status, seconds, the longest time without output, and the line before that."""
+    """Run a command. Return its exit status, its seconds, the longest time without output, and the line before that."""
     start = last = time.monotonic()
     longest, before, line = 0.0, "", "the start"
     with (
@@ -134,11 +138,11 @@ def _copy() -> Iterator[Path]:
 
 
 def _disk(folder: Path) -> int:
-    """What the files take, each once however many links lead to it."""
+    """Return the disk space of all files in bytes. A file with several hard links counts once."""
     sizes = {}
     for path in folder.rglob("*"):
-        found = path.lstat()
-        sizes[found.st_ino] = found.st_blocks * 512
+        status = path.lstat()
+        sizes[status.st_ino] = status.st_blocks * 512
     return sum(sizes.values())
 
 

@@ -1,4 +1,4 @@
-"""What the gate of the embedded AWS costs: the same requests with it and without it."""
+"""The cost of the gate of the embedded AWS: the same requests with the gate and without it."""
 
 import io
 import os
@@ -34,20 +34,20 @@ Settings = Mapping[str, str]
 
 
 def gate(rig: Rig, scale: Scale) -> Iterator[Result]:
-    behind = EmbeddedAws(rig.folder / "behind")
-    behind.start(ports.free_port())
+    gated = EmbeddedAws(rig.folder / "gated")
+    gated.start(ports.free_port())
     try:
-        with _ungated(rig.folder / "ungated", behind.home) as port:
-            servers = [(behind.port() or 0), port]
-            yield _put(servers, behind.credentials, 2 * scale.rounds)
-            yield from _requests(servers, behind.credentials, 2 * scale.rounds)
+        with _ungated(rig.folder / "ungated", gated.home) as port:
+            servers = [(gated.port() or 0), port]
+            yield _put(servers, gated.credentials, 2 * scale.rounds)
+            yield from _requests(servers, gated.credentials, 2 * scale.rounds)
     finally:
-        behind.stop()
+        gated.stop()
 
 
 @contextmanager
 def _ungated(folder: Path, gated: Path) -> Iterator[int]:
-    """Run the same servers with the same credentials, but without the gate. Yields the port."""
+    """Run the embedded AWS with the same credentials as the gated one, but without the gate. Yield its port."""
     folder.mkdir()
     shutil.copyfile(gated / "credentials.json", folder / "credentials.json")
     port = ports.free_port()
@@ -66,7 +66,7 @@ def _ungated(folder: Path, gated: Path) -> Iterator[int]:
     }
     command = [str(environment(lambda _: None)), "-m", "bench.ungated", str(folder)]
     with (folder / "log").open("wb") as log:
-        # In a session of its own, as the gated one is: the scheduler gives each session the same share.
+        # Like the gated process it has its own session, because the scheduler gives each session the same CPU time.
         process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_until(lambda: not ports.is_free(port), 30, "the embedded AWS does not start")
@@ -77,7 +77,7 @@ def _ungated(folder: Path, gated: Path) -> Iterator[int]:
 
 
 def _put(servers: list[int], credentials: Settings, rounds: int) -> Result:
-    """Puts of a large object whose hash is signed."""
+    """Measure PUT requests of a large object whose hash is signed."""
     body = os.urandom(LARGE)
     seconds: list[list[float]] = [[], []]
     signed = []
@@ -96,7 +96,7 @@ def _put(servers: list[int], credentials: Settings, rounds: int) -> Result:
                 assert response.status == 200, response.read()
             if turn:
                 seconds[index].append(time.perf_counter() - start)
-    return Result("PUT of 100 MB through the gate", "without it", seconds[0], seconds[1], 1.1)
+    return Result("PUT of 100 MB through the gate", "without the gate", seconds[0], seconds[1], 1.1)
 
 
 def _requests(servers: list[int], credentials: Settings, rounds: int) -> Iterator[Result]:
@@ -107,20 +107,20 @@ def _requests(servers: list[int], credentials: Settings, rounds: int) -> Iterato
         link = s3.generate_presigned_url("get_object", {"Bucket": "bench", "Key": "small"}, 3600)
         at = f"http://{ports.HOST}:{port}"
         works.append([(at, link.removeprefix(at)), (_api(port, credentials), "/x")])
-    names = ("signed reads of 1 kB", "calls of a function through an API")
+    names = ("signed reads of 1 kB", "invocations by an API")
     for name, targets in zip(names, zip(*works, strict=True), strict=True):
         rates: list[list[float]] = [[], []]
         for turn in range(1 + rounds):
             for index, (url, path) in enumerate(targets):
-                found = rate(url, lambda path=path: ("GET", path, None))  # type: ignore[misc]
+                per_second = rate(url, lambda path=path: ("GET", path, None))  # type: ignore[misc]
                 if turn:
-                    rates[index].append(found)
-        work = f"{name}, {CALLERS} callers, gate"
-        yield Result(work, "without it", rates[0], rates[1], 0.9, True, "/s")
+                    rates[index].append(per_second)
+        work = f"{name}, {CALLERS} clients, gate"
+        yield Result(work, "without the gate", rates[0], rates[1], 0.9, True, "/s")
 
 
 def _api(port: int, credentials: Settings) -> str:
-    """Deploy an API with one function. Returns its URL."""
+    """Deploy an API with one function. Return its URL."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr(*_ZIP)

@@ -1,4 +1,4 @@
-"""Requests per second through the deployed API, beside the same function answering with a constant."""
+"""Requests per second through the deployed API, compared with a route of the same function that returns a constant."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ from infra.deploy.target import Target, bucket_names, queue_names
 from infra.venv import ROOT
 
 CALLERS = 8
-SECONDS = 2.0  # of every sample
+SECONDS = 2.0  # duration of a sample
 Request = Callable[[], tuple[str, str, bytes | None]]
 
 _CONSTANT = """
@@ -53,15 +53,15 @@ def requests_per_second(rig: Rig, scale: Scale) -> Iterator[Result]:
         constants: list[float] = []
         for turn in range(1 + scale.rounds):
             constant = rate(url, lambda size=size: ("GET", f"/constant/{size}", None))  # type: ignore[misc]
-            found = rate(url, request)
-            if turn:  # the first one starts the functions
+            per_second = rate(url, request)
+            if turn:  # the first turn starts the functions
                 constants.append(constant)
-                rates.append(found)
-        yield Result(f"requests per second, {name}", "a constant of its size", rates, constants, 0.7, True, "/s")
+                rates.append(per_second)
+        yield Result(f"requests per second, {name}", "a constant of the same size", rates, constants, 0.7, True, "/s")
 
 
 def _deploy(rig: Rig) -> str:
-    """The product with one route more; its URL."""
+    """Deploy the product with one additional route. Return its URL."""
     source = rig.folder / "source"
     shutil.copytree(ROOT / "chalicelib", source / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / ".chalice", source / ".chalice")
@@ -99,7 +99,7 @@ def _send(connection: http.client.HTTPConnection, url: str, method: str, path: s
 
 
 def rate(url: str, request: Request) -> float:
-    """Answers per second to callers who ask again at once."""
+    """Return the responses per second for CALLERS clients that send the next request at once after a response."""
     done, failed = [0] * CALLERS, list[BaseException]()
     end = time.monotonic() + SECONDS
 

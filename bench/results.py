@@ -1,4 +1,4 @@
-"""What was measured, beside its limit: as a table, as JSON, as a picture."""
+"""The results of the measurements: as a table, as JSON and as an SVG picture."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from xml.sax.saxutils import escape
 
 @dataclass(frozen=True)
 class Result:
-    """Samples of a piece of work and of its limit, taken in turn. `goal` bounds the ratio of the medians.
+    """Samples of some work and samples of its limit, measured in turn, in the unit `unit`.
 
-    The bound is an upper one unless `at_least`. Samples are in `unit`.
+    `goal` is the largest allowed ratio of the two medians, or the smallest one if `at_least` is true.
     """
 
     work: str
@@ -40,12 +40,13 @@ class Result:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Smallest and largest ratio of two samples taken one after the other."""
+        """Return the smallest and the largest ratio of two samples that were measured one after the other."""
         ratios = [a / b for a, b in zip(self.samples, self.limit_samples, strict=False)]
         return min(ratios), max(ratios)
 
     @property
     def met(self) -> bool | None:
+        """Return whether the goal is met, or None if there is no goal."""
         if self.goal is None:
             return None
         return self.ratio >= self.goal if self.at_least else self.ratio <= self.goal
@@ -65,6 +66,7 @@ class Result:
 
 
 def machine(postgres: str) -> dict[str, Any]:
+    """Describe this machine. `postgres` is the version of the server."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -78,7 +80,7 @@ def machine(postgres: str) -> dict[str, Any]:
 
 
 def line(result: Result) -> str:
-    """One row of the table."""
+    """Return a result as one row of the table whose heading is HEAD."""
     low, high = result.spread
     goal = "" if result.goal is None else f"{'>=' if result.at_least else '<='} {result.goal:g}"
     verdict = {None: "", True: "met", False: "MISSED"}[result.met]
@@ -87,7 +89,7 @@ def line(result: Result) -> str:
     return f"{result.work[:46]:<46} {result.limit[:28]:<28} {values} {ratios} {goal:<8} {verdict}"
 
 
-HEAD = f"{'work':<46} {'limit':<28} {'median':>11} {'of limit':>11} {'ratio':>6} {'spread':<11} {'goal':<8}"
+HEAD = f"{'work':<46} {'limit':<28} {'median':>11} {'its median':>11} {'ratio':>6} {'spread':<11} {'goal':<8}"
 
 
 def _shown(value: float, unit: str) -> str:
@@ -98,11 +100,11 @@ def write_json(path: Path, about: dict[str, Any], results: Sequence[Result]) -> 
     path.write_text(json.dumps({"machine": about, "results": [r.to_dict() for r in results]}, indent=2) + "\n")
 
 
-_ROW, _LEFT, _WIDTH, _SCALE = 24, 430, 900, 80  # pixels; the last one for a ratio of 1
+_ROW, _LEFT, _WIDTH, _SCALE = 24, 430, 900, 80  # pixels; a bar of the ratio 1 has the length _SCALE
 
 
 def write_svg(path: Path, title: str, results: Sequence[Result]) -> None:
-    """Bars of the ratios, with a mark at each goal; bars longer than the picture are cut."""
+    """Draw each ratio as a bar with a mark at its goal. A bar that is longer than the picture is cut off."""
     rows = []
     for number, result in enumerate(results):
         y = 50 + number * _ROW

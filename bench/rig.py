@@ -1,4 +1,4 @@
-"""What is measured on: one Postgres and one S3, the product's functions in a worker, and psql beside them."""
+"""The test rig of the measurements: one Postgres, one S3, a worker with the product's functions, and psql."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from infra.venv import ROOT
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_BUCKETS = bucket_names("bench")  # without a trigger: only the worker works
+_BUCKETS = bucket_names("bench")  # without a trigger, so that only the worker runs functions
 _LIMITS = """
     DROP SCHEMA IF EXISTS limits CASCADE; CREATE SCHEMA limits;
     CREATE TABLE limits.departments (LIKE public.departments INCLUDING ALL);
@@ -39,7 +39,7 @@ _LIMITS = """
         FOREIGN KEY (job_id) REFERENCES limits.jobs (id));
 """
 
-_FILLED = 1_000_000  # rows of a statement, whose triggers hold them all
+_FILLED = 1_000_000  # rows of one statement; its triggers keep them all in memory
 _FILL = """
     SET session_replication_role = replica;
     INSERT INTO hired_employees
@@ -49,7 +49,7 @@ _FILL = """
 
 
 class Worker:
-    """A process of its own that runs the functions."""
+    """A separate process that runs the product's functions."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -62,14 +62,14 @@ class Worker:
         )
 
     def call(self, function: str, event: Any) -> dict[str, Any]:
-        """{"seconds", "peak", "result"} of one event."""
+        """Run a function with an event. Return {"seconds", "peak", "result"}, as in bench/worker.py."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"function": function, "event": event}) + "\n")
         self._process.stdin.flush()
         response = self._process.stdout.readline()
         if not response:
-            raise RuntimeError(f"{function} broke the worker")
+            raise RuntimeError(f"the worker crashed while it ran {function}")
         return dict(json.loads(response))
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Worker:
 
 @dataclass
 class Rig:
-    """`folder` is for files of psql and pg_dump."""
+    """The running services, and the operations of the measurements. `folder` is for the files of psql and pg_dump."""
 
     services: Services
     superuser_url: str
@@ -113,12 +113,12 @@ class Rig:
         return self.sql(statement)[0][0]
 
     def psql(self, *commands: str) -> float:
-        """Seconds that psql takes for the commands, its own start included."""
+        """Run commands with psql. Return the seconds, including the start of psql."""
         words = [word for command in commands for word in ("-c", command)]
         return self.run("psql", "-qX", "-v", "ON_ERROR_STOP=1", *words)
 
     def run(self, program: str, *arguments: str) -> float:
-        """Seconds that one of Postgres's programs takes on the product's database."""
+        """Run one of Postgres's programs on the product's database. Return the seconds."""
         env = {
             "PATH": os.defpath,
             "PGHOST": self._url.hostname or "",
@@ -132,16 +132,16 @@ class Rig:
         return time.perf_counter() - start
 
     def settle(self) -> None:
-        """Let no run pay for what the one before it left to do."""
+        """Write a checkpoint, so that a measurement does not wait for writes that belong to an earlier one."""
         self.sql("CHECKPOINT", self.superuser_url)
 
     def checksum(self, table: str) -> tuple[int, int]:
-        """Rows and a sum over them that no order changes."""
+        """Return the number of rows, and a checksum that does not depend on their order."""
         [[rows, total]] = self.sql(f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {table} t")
         return int(rows), int(total)
 
     def reset(self, shape: Shape) -> None:
-        """Empty tables but for departments and jobs, in the product's and in the limits' schema."""
+        """Empty all tables of the product and of the limits, and fill departments and jobs again."""
         self.sql("TRUNCATE departments, jobs, hired_employees, orphans CASCADE")
         self.sql("TRUNCATE limits.departments, limits.jobs, limits.pk, limits.pk_fk")
         for table, count, word in (("departments", shape.departments, "Department"), ("jobs", shape.jobs, "Job")):
@@ -151,7 +151,7 @@ class Rig:
         self.sql("VACUUM ANALYZE departments, jobs, limits.departments, limits.jobs")
 
     def fill(self, rows: int) -> None:
-        """Make a table of so many employees with ids from 1 on, sooner than a file could be made and loaded."""
+        """Fill the table with employees with the ids from 1 to `rows`. A file of them would take longer to load."""
         self.reset(Shape())
         for first in range(1, rows + 1, _FILLED):
             self.sql(_FILL.format(first=first, last=min(first + _FILLED - 1, rows)))
@@ -166,13 +166,13 @@ class Rig:
 
     @property
     def worker(self) -> Worker:
-        """The warm worker that most runs share."""
+        """The warm worker that most measurements share."""
         if self._worker is None:
             self._worker = Worker(self.environment)
         return self._worker
 
     def put(self, key: str, body: bytes) -> dict[str, Any]:
-        """A new object in the landing bucket; its event, undelivered."""
+        """Put a new object into the landing bucket. Return its event, which nothing has delivered yet."""
         bucket = _BUCKETS["LANDING_BUCKET"]
         self._sequence += 1
         response = self.s3.put_object(Bucket=bucket, Key=key, Body=body)
@@ -184,25 +184,25 @@ class Rig:
         return {"Records": [{"s3": {"bucket": {"name": _BUCKETS["LANDING_BUCKET"]}, "object": item}}]}
 
     def arrived(self, key: str) -> dict[str, Any]:
-        """The event of an object that the product put there itself."""
+        """Return the event of an object that the product itself has put into the landing bucket."""
         head = self.s3.head_object(Bucket=_BUCKETS["LANDING_BUCKET"], Key=key)
         return self.event(key, head["VersionId"])
 
     def ingest(self, body: bytes, worker: Worker | None = None) -> dict[str, Any]:
-        """Load a file by the product's own function; its times, and its load as `load`."""
+        """Load a file with the product's own function. Return the result of `Worker.call`, and the load as "load"."""
         event = self.put("hired_employees.csv", body)
         self.settle()
         response = (worker or self.worker).call("ingest", event)
         return {**response, "load": self.newest_load()}
 
     def scheduled(self, function: str) -> dict[str, Any]:
-        """Run a function as its schedule does."""
+        """Run a function with an event of its schedule."""
         names = ("version", "account", "region", "detail", "detail-type", "source", "time", "id")
         return self.worker.call(function, dict.fromkeys(names, "") | {"detail": {}, "resources": []})
 
     @contextmanager
     def without_right(self) -> Iterator[None]:
-        """While the role may not switch off foreign-key triggers."""
+        """During this context, the role may not switch off foreign-key triggers."""
         user = unquote(self._url.username or "")
         right = "SET ON PARAMETER session_replication_role"
         self.sql(f"REVOKE {right} FROM {user}", self.superuser_url)
@@ -217,7 +217,7 @@ class Rig:
         return dict(zip(names, row, strict=True))
 
     def copy(self, table: str, data: Employees) -> float:
-        """The limit: `\\copy` of the valid rows into an empty table."""
+        """Measure a limit: `\\copy` of the valid rows into an empty table. Return the seconds."""
         path = self.folder / "valid.csv"
         path.write_bytes(data.valid)
         self.sql(f"TRUNCATE {table}")
@@ -225,7 +225,7 @@ class Rig:
         return self.psql(f"\\copy {table} FROM '{path}' CSV")
 
     def api(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """A request to the API's function as API Gateway would pass it on."""
+        """Run the API's function with a request in the form in which API Gateway passes it on."""
         resource, parameters = path, {}
         for route, name in (("/department/hires/quarterly/", "year"), ("/department/hires/top/", "year")):
             if path.startswith(route):
@@ -252,7 +252,7 @@ class Rig:
 
 @contextmanager
 def rig() -> Iterator[Rig]:
-    """A rig of its own in `.local-bench`, gone afterwards."""
+    """Start a rig in the folder `.local-bench`, and delete it afterwards."""
     state = State(ROOT / ".local-bench")
     with state.turn():
         cloud = Embedded(state)
@@ -260,19 +260,19 @@ def rig() -> Iterator[Rig]:
             services = cloud.up(lambda _: None, choose("local", {}, {}))
             postgres = Postgres(home_of(state.folder), Role("", ""))
             upgrade(services.database_url, tls="disable")
-            made = Rig(services, postgres.superuser_url, state.folder)
-            # Tables are filled and emptied all the time: vacuums of them would run at anybody's cost, at random.
-            made.sql("ALTER SYSTEM SET autovacuum = off", made.superuser_url)
-            made.sql("SELECT pg_reload_conf()", made.superuser_url)
+            running = Rig(services, postgres.superuser_url, state.folder)
+            # The measurements fill and empty tables all the time. Automatic vacuums would slow some of them at random.
+            running.sql("ALTER SYSTEM SET autovacuum = off", running.superuser_url)
+            running.sql("SELECT pg_reload_conf()", running.superuser_url)
             for bucket in _BUCKETS.values():
-                made.s3.create_bucket(Bucket=bucket)
+                running.s3.create_bucket(Bucket=bucket)
             versioned: Any = {"Status": "Enabled"}
-            made.s3.put_bucket_versioning(Bucket=_BUCKETS["LANDING_BUCKET"], VersioningConfiguration=versioned)
-            made.sql(_LIMITS)
+            running.s3.put_bucket_versioning(Bucket=_BUCKETS["LANDING_BUCKET"], VersioningConfiguration=versioned)
+            running.sql(_LIMITS)
             try:
-                yield made
+                yield running
             finally:
-                made.close()
+                running.close()
         finally:
             cloud.clean(lambda _: None)
             state.delete()

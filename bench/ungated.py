@@ -1,6 +1,6 @@
-"""python -m bench.ungated FOLDER: the process of the embedded AWS without its gate, for comparison.
+"""python -m bench.ungated FOLDER: run the embedded AWS without its gate, for comparison.
 
-It runs in the virtual environment of the embedded AWS, and listens on 127.0.0.1 during a measurement.
+The process runs in the virtual environment of the embedded AWS. It listens on 127.0.0.1 during a measurement.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""python -m bench.worker: runs the functions of app.py as Lambda does, one event at a time.
+"""python -m bench.worker: run the functions of app.py as Lambda does, one event at a time.
 
-A JSON line in ({"function", "event"}), a JSON line out ({"seconds", "peak", "result"}): the time of
-the handler alone, and the largest resident size of this process so far, in MB.
+For each JSON line {"function", "event"} on its input, the worker prints a JSON line {"seconds", "peak", "result"}.
+`seconds` is the time of the handler alone. `peak` is the largest resident size of this process so far, in MB.
 """
 
 import io
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def main() -> None:
-    responses, sys.stdout = sys.stdout, io.StringIO()  # what a handler prints or logs is not an answer
+    responses, sys.stdout = sys.stdout, io.StringIO()  # the output of handlers must not mix with the responses
 
     import app
 
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _peak() -> float:
-    """Largest resident size in MB; not getrusage's on Linux, which counts what ran here before the exec."""
+    """Return the largest resident size in MB. On Linux, getrusage would also count the process before the exec."""
     status = Path("/proc/self/status")
     if status.exists():
         [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]

@@ -1,7 +1,7 @@
-"""What the functions besides the API do with an event. `app.py` shows the trigger or schedule that calls each.
+"""The handlers of all functions except the API. `app.py` shows the trigger or schedule of each.
 
-Every handler imports what it works with when it is called: the API is in the same package, and its cold start loads
-nothing of this.
+A handler imports the modules that it needs when it is called. The API is in the same deployment package, and its cold
+start must not load these modules.
 """
 
 import os
@@ -16,7 +16,7 @@ Event = dict[str, Any]
 
 
 def load_objects(event: Event, context: Any) -> None:
-    """Load the objects that an event of S3 names. A large one may be left to the next invocation."""
+    """Load the objects that an S3 event names. A large object may be handed over to the next invocation."""
     from chalicelib.ingest.events import created_objects
     from chalicelib.ingest.handover import HandoverPolicy
     from chalicelib.ingest.objects import Ingestion, ingest_object
@@ -28,11 +28,11 @@ def load_objects(event: Event, context: Any) -> None:
     ingestion = Ingestion(parts.database, parts.storage, grace, handover, watch)
     for created in created_objects(event):
         if not ingest_object(ingestion, created, seconds=_seconds_left(context)):
-            return  # to the invocation that has the event now
+            return  # the next invocation has the event now
 
 
 def back_up() -> dict[str, object]:
-    """Make a restore point if anything has changed, and measure it."""
+    """Make a restore point if any dataset has changed, and record metrics of the run."""
     from chalicelib.backups.run import run_backup
 
     parts = services()
@@ -42,20 +42,21 @@ def back_up() -> dict[str, object]:
 
 
 def verify_backup(restore_point: str | None) -> dict[str, object]:
-    """Read a restore point again; one of those that are due if none is named."""
+    """Verify the named restore point, or the newest one if no name is given."""
     from chalicelib.backups.verify import verify_point
 
     return asdict(verify_point(services().storage.backup, restore_point))
 
 
 def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
-    """Measure how things stand, then offer what was lost again, and put right what a crash has left."""
+    """Record the gauges, offer lost events again, and repair what crashed loads left behind."""
     from chalicelib.cloud.functions import sibling
     from chalicelib.monitoring import gauges
     from chalicelib.recovery import landing_sweep, upkeep
 
     parts = services()
-    parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))  # though the sweep may fail
+    # First, because the sweep may fail
+    parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))
     offer = partial(parts.functions.invoke_later, sibling(context.function_name, "ingest"))
     offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
@@ -63,7 +64,7 @@ def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
 
 
 def redrive(context: Any) -> dict[str, int]:
-    """Offer the dead letters again, as long as there is time."""
+    """Offer the dead letters again until the time runs out."""
     from chalicelib.recovery import dead_letters
 
     parts, seconds = services(), 0.8 * _seconds_left(context)
@@ -71,14 +72,14 @@ def redrive(context: Any) -> dict[str, int]:
 
 
 def migrate() -> dict[str, str]:
-    """Bring the schema of the stage's database up to date."""
+    """Migrate the database of the stage to the newest schema."""
     from chalicelib.migrations.stage_migration import migrate_stage
 
     return migrate_stage(os.environ)
 
 
 def administer_tokens(order: Mapping[str, object]) -> object:
-    """Give out, list or revoke tokens."""
+    """Create, list or revoke tokens."""
     from chalicelib.auth.tokens import administer
 
     with services().database.session() as session:

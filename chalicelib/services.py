@@ -1,4 +1,4 @@
-"""The composition root: what a deployed function works with, made from its environment once."""
+"""The composition root: makes the collaborators of a deployed function from its environment, once."""
 
 import os
 from collections.abc import Callable
@@ -28,20 +28,20 @@ class Services:
 
     @property
     def metrics(self) -> "Metrics":
-        """Imported by those who measure: requests do not."""
+        """The import happens here, because requests need no metrics."""
         from chalicelib.monitoring.metrics import Metrics
 
         return Metrics(self.settings.stage)
 
 
 def database_url(settings: Settings) -> Callable[[], str]:
-    """Where the database is and how to log in, asked anew for every connection."""
+    """Return a function that gives the URL of the database with a login. Every new connection calls it."""
     return database_login(settings, secrets.text, secrets.token)
 
 
 @cache
 def services() -> Services:
-    """Made on first use, not at import: a package is imported where there is neither database nor S3."""
+    """Return the services. They are made on first use: the build of a package imports this without a database or S3."""
     settings = Settings.from_env(os.environ)
     return Services(
         settings,

@@ -1,4 +1,4 @@
-"""Hireflow's command line: what the API serves, and a few functions of the stage, for people and for scripts.
+"""Hireflow's command line, for people and for scripts. It calls the API and a few Lambda functions of the stage.
 
-It is a package of its own, which `pipx install .` installs. It imports nothing else of this repository.
+`pipx install .` installs this package alone. It imports no other package of this repository.
 """

@@ -1,4 +1,4 @@
-"""The API with its errors as one line each, and the presigned addresses that it hands out."""
+"""Clients of the API and of the presigned S3 addresses that the API returns. Each error is one line."""
 
 import json
 import re
@@ -13,9 +13,9 @@ from cli.forms import Form
 from cli.http import Client, Response
 
 Document = dict[str, Any]
-_AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # nothing was stored: it may be asked again
+_AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # nothing was stored: a retry is safe
 _TRIES = 4
-_LONGEST = 10.0  # seconds between two tries, whatever the answer asks for
+_LONGEST = 10.0  # seconds between two tries, even if Retry-After asks for more
 _REMEDIES: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "set API_TOKEN to a token of this stage (an operator makes one: hireflow token new)",
     HTTPStatus.FORBIDDEN: "use a token with that role (an operator makes one: hireflow token new)",
@@ -24,10 +24,10 @@ _NO_ROUTE = "there is nothing at this address: is API_URL right, and is the stag
 
 
 class Api:
-    """The API at `url`. Raises Refused for an answer that is an error, CommandError where there is none.
+    """The API at `url`. Raises Refused for an error response, and CommandError if no response arrives.
 
-    `absent` is what to say if nothing listens there, `outdated` what to do if the token is refused; `tries` is how
-    often a request is made that the API puts off.
+    `absent` is the message if nothing listens at `url`. `outdated` says what to do if the API refuses the token.
+    `tries` is how often a request is sent in all while the API responds with 429 or 503.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Api:
         self.url, self._tries = url, tries
         self._absent = absent
         self._remedies = _REMEDIES | ({HTTPStatus.UNAUTHORIZED: outdated} if outdated else {})
-        if absent:  # it is a stage on this machine
+        if absent:  # only a stage on this machine has this message
             self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = "make status says what runs"
         self._http = Client({"Authorization": f"Bearer {token}"} if token else {})
 
@@ -50,7 +50,7 @@ class Api:
         self._http.close()
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """The JSON of an answer; parameters that are None are left out."""
+        """Return the JSON of a response. Parameters that are None are left out of the query."""
         return self.send("GET", path, parameters).json()
 
     def post(self, path: str, body: Any = None) -> Any:
@@ -70,10 +70,10 @@ class Api:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """An answer, successful or with one of the `accepted` statuses."""
+        """Send a request, and return a response that is successful or has one of the `accepted` statuses."""
         given = {name: str(value) for name, value in (parameters or {}).items() if value is not None}
         for left in range(self._tries, 0, -1):
-            response = self._asked(method, path, given, body, headers)
+            response = self._send_once(method, path, given, body, headers)
             if response.ok or response.status in accepted:
                 return response
             if response.status not in _AGAIN or left == 1:
@@ -81,7 +81,7 @@ class Api:
             time.sleep(_pause(response))
         raise _refused(response, self._remedies)
 
-    def _asked(
+    def _send_once(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str] | None
     ) -> Response:
         try:
@@ -93,7 +93,10 @@ class Api:
 
 
 class Presigned:
-    """S3 at addresses that carry their own permission: no token goes there. Raises CommandError."""
+    """A client of S3 for presigned addresses. They carry their own permission, so that no token is sent to S3.
+
+    Raises CommandError.
+    """
 
     def __init__(self) -> None:
         self._http = Client()
@@ -103,43 +106,43 @@ class Presigned:
 
     @contextmanager
     def download(self, url: str) -> Iterator[Iterator[bytes]]:
-        """The bytes of an object, as they come."""
+        """Yield the bytes of an object in pieces, as they arrive."""
         with self._http.download(url) as (response, pieces):
             if not response.ok:
                 raise _refused_by_s3("the file cannot be read", response)
             yield pieces
 
     def upload(self, url: str, form: Form) -> None:
-        """Send a form with a file, which streams from where it lies."""
+        """Send a form with a file. The file is read while it is sent."""
         response = self._http.send("POST", url, body=form, headers={"Content-Type": form.content_type})
         if not response.ok:
-            raise _refused_by_s3(f"{form.name} was not taken", response)
+            raise _refused_by_s3(f"{form.name} was refused", response)
 
 
 def _pause(response: Response) -> float:
     try:
         return min(max(float(response.headers.get("Retry-After", 1)), 0.0), _LONGEST)
-    except ValueError:  # a date
+    except ValueError:  # Retry-After may also be a date
         return _LONGEST
 
 
 def _refused(response: Response, remedies: Mapping[int, str]) -> Refused:
-    """One line: the status, what the problem document says, and what to do about it, by the status."""
+    """Return an error of one line: the status, the detail of the problem document, and what to do."""
     status = response.status
     problem = _problem(response)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        leads = f" to {place}" if (place := response.headers.get("Location")) else ""
-        return Refused(status, f"{status} the API's address leads elsewhere{leads}: set API_URL to where the API is")
-    if "detail" not in problem:  # API Gateway's own, or not our API at all
-        known = status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
-        said = _NO_ROUTE if known else str(problem.get("message") or response.reason or "an error")
-        foreign = "" if problem or known else "; the answer is not the API's: is API_URL right, or a proxy in between?"
-        return Refused(status, f"{status} {said}{foreign}")
+        target = f" to {place}" if (place := response.headers.get("Location")) else ""
+        return Refused(status, f"{status} API_URL redirects{target}: set API_URL to the address of the API itself")
+    if "detail" not in problem:  # a response of API Gateway, or of another program than our API
+        no_route = status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+        message = _NO_ROUTE if no_route else str(problem.get("message") or response.reason or "an error")
+        foreign = "; the response is not from the API: is API_URL right? is a proxy in between?"
+        return Refused(status, f"{status} {message}{'' if problem or no_route else foreign}")
     reasons = [str(error.get("reason")) for error in problem.get("errors", ())]
-    found_by = problem.get("correlation_id")  # of errors on the API's side
-    hints = [remedies.get(status), f"in the logs it is {found_by}" if found_by else None]
-    told = [f"{problem.get('title', 'Error')}: {problem['detail']}", *reasons, *filter(None, hints)]
-    return Refused(status, f"{status} {'; '.join(told)}", str(problem["detail"]))
+    correlation_id = problem.get("correlation_id")  # only errors on the API's side have it
+    hints = [remedies.get(status), f"in the logs: correlation_id {correlation_id}" if correlation_id else None]
+    parts = [f"{problem.get('title', 'Error')}: {problem['detail']}", *reasons, *filter(None, hints)]
+    return Refused(status, f"{status} {'; '.join(parts)}", str(problem["detail"]))
 
 
 def _problem(response: Response) -> Document:
@@ -151,7 +154,7 @@ def _problem(response: Response) -> Document:
 
 
 def _refused_by_s3(what: str, response: Response) -> Refused:
-    """S3 explains itself in XML."""
+    """Return an error with S3's code and message, which S3 sends as XML."""
     code, message = (re.search(f"<{tag}>([^<]*)</{tag}>", response.text) for tag in ("Code", "Message"))
     why = f"{code[1]}: {message[1]}" if code and message else response.reason
     return Refused(response.status, f"{what}: {response.status} {why}")

@@ -1,4 +1,4 @@
-"""All commands, and how each of them ends."""
+"""All commands, and how errors become exit statuses and messages."""
 
 import os
 import sys
@@ -18,18 +18,18 @@ from cli.version import NAME, version
 
 
 class Commands(Helping, TyperGroup):
-    """Commands whose failures are one line on standard error and an exit status: never a traceback."""
+    """A group of commands. A failure is one line on standard error and an exit status, never a traceback."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         if not extra.pop("standalone_mode", True):
             return super().main(*args, **{**extra, "standalone_mode": False})
         try:
             status = super().main(*args, **{**extra, "standalone_mode": False})
-        except typer.TyperException as error:  # a wrong use
+        except typer.TyperException as error:  # wrong usage
             _say_misuse(error)
             sys.exit(error.exit_code)
         except typer.Abort:
-            _say("nothing was answered")
+            _say("aborted: the question was not answered")
             sys.exit(1)
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -42,7 +42,7 @@ class Commands(Helping, TyperGroup):
         except (typer.TyperException, typer.Exit, typer.Abort, EOFError, BrokenPipeError):
             raise
         except Exception as error:
-            _say(_told(error))
+            _say(_described(error))
             raise typer.Exit(1) from error
 
 
@@ -56,8 +56,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    if wanted:
         sys.stdout.write(f"{NAME} {version()}\n")
         raise typer.Exit
 
@@ -67,14 +67,18 @@ def prepare(
     context: typer.Context,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Load CSV files, see what became of them, report, back up and restore.
+    """Load CSV files, see their loads, print reports, back up and restore.
 
-    API_URL and API_TOKEN say where the API is and who asks. In a checkout they default to the stage that `make up`
-    started there (STAGE=localstack for another one).
+    Set API_URL to the address of the API and API_TOKEN to your token. In a checkout, both default to the stage that
+    `make up` started there. STAGE=localstack selects the localstack stage.
 
-    Exit status: 0 success; 1 failure: a load failed, a file did not arrive, the service is not
-    well, or with --strict a row was rejected; 2 wrong use, or a setting
-    that is missing; 130 interrupted by Ctrl-C.
+    \b
+    Exit statuses:
+      0    success
+      1    failure: a load failed, a file did not arrive, the service is
+           unhealthy, or a record was rejected with --strict
+      2    wrong usage, or a missing setting
+      130  interrupted by Ctrl-C
     """
     context.obj = Tools(os.environ)
     context.call_on_close(context.obj.close)
@@ -103,23 +107,23 @@ def _say(text: str) -> None:
 
 
 def _say_misuse(error: Any) -> None:
-    """A wrong use in one line, and where to read more; the help itself if a command was named without its own."""
-    said, context = error.format_message(), getattr(error, "ctx", None)
-    if "\n" in said or not said:
+    """Print wrong usage in one line that names the help. Print the help itself if a group has no subcommand."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if "\n" in message or not message:
         error.show()
     else:
-        _say(f"{said.rstrip('.')}: see {context.command_path if context else NAME} --help")
+        _say(f"{message.rstrip('.')}: see {context.command_path if context else NAME} --help")
 
 
-def _told(error: Exception) -> str:
-    """A full disk, where the output goes or temporary files are; anything else is a defect of ours, for a report."""
-    if isinstance(error, OSError) and is_full(error):
+def _described(error: Exception) -> str:
+    """Describe an unforeseen error: a full disk, or a defect of this program with the place where it happened."""
+    if isinstance(error, OSError) and is_full(error):  # of the output or of temporary files
         return unwritten(error)
     return f"unforeseen {type(error).__name__}: {error} ({_place(error)})"
 
 
 def _place(error: BaseException) -> str:
-    found = error.__traceback__
-    while found is not None and found.tb_next is not None:
-        found = found.tb_next
-    return f"{Path(found.tb_frame.f_code.co_filename).name}:{found.tb_lineno}" if found else "?"
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}" if traceback else "?"

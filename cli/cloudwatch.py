@@ -10,38 +10,39 @@ from cli import functions
 from cli.errors import CommandError, Misuse, NoAnswer
 from cli.loglines import Line
 
-_OVERLAP = 60_000  # milliseconds: how late a line may arrive after a younger one
-_PAUSE = 2.0
+_OVERLAP = 60_000  # milliseconds by which a line may arrive late
+_PAUSE = 2.0  # seconds between two reads while following
 
 
 def groups(stage: str, function: str | None) -> dict[str, str]:
-    """Log groups by what we call their functions. Raises Misuse for a function that there is not."""
+    """Return the names of log groups by the short names of their functions. Raises Misuse for an unknown function."""
     if function is not None and function not in functions.NAMES:
-        raise Misuse(f"there is no function {function}: one of {', '.join(functions.NAMES)}")
+        raise Misuse(f"there is no function {function}: choose one of {', '.join(functions.NAMES)}")
     chosen = functions.NAMES if function is None else (function,)
     return {name: f"/aws/lambda/{functions.deployed_name(stage, name)}" for name in chosen}
 
 
 def pattern(wanted: Mapping[str, Any]) -> str:
-    """CloudWatch's filter for lines with one of these fields; emulators let all lines pass."""
+    """Return CloudWatch's filter for lines that have one of these fields. Emulators ignore it and return all lines."""
     return f"{{ {' || '.join(f'$.{name} = {json.dumps(value)}' for name, value in wanted.items())} }}" if wanted else ""
 
 
 class Logs:
-    """The log groups of a stage, `named` by function."""
+    """A reader of log groups. `named` maps functions to their log groups."""
 
     def __init__(self, client: Any, named: Mapping[str, str], filter_pattern: str = "") -> None:
         self._client, self._named, self._pattern = client, named, filter_pattern
-        self._seen: dict[str, dict[str, int]] = {group: {} for group in named.values()}  # ids of the latest, by group
+        # By group: the ids and times of the latest events.
+        self._seen: dict[str, dict[str, int]] = {group: {} for group in named.values()}
 
     def since(self, start: int) -> Iterator[Line]:
-        """Lines from `start` (milliseconds) on that were not given before, in the order of their arrival."""
+        """Yield lines from `start` (Unix time in milliseconds) on by their time. No line is yielded twice."""
         streams = [self._lines(function, group, start) for function, group in self._named.items()]
         for _, line in heapq.merge(*streams, key=lambda found: found[0]):
             yield line
 
     def follow(self, start: int, wait: Callable[[float], None] = time.sleep) -> Iterator[Iterator[Line]]:
-        """What is there, then what comes, for ever; each part has to be read before the next."""
+        """Yield the lines that exist, then new lines, for ever. Read each part to its end before the next one."""
         while True:
             yield self.since(start)
             newest = max((at for seen in self._seen.values() for at in seen.values()), default=start)
@@ -53,7 +54,7 @@ class Logs:
             yield event["timestamp"], Line.of(function, event["timestamp"], event["message"])
 
     def _events(self, group: str, start: int) -> Iterator[dict[str, Any]]:
-        """New events of a group."""
+        """Yield the events of a group that were not yielded before."""
         more: dict[str, Any] = {"startTime": start}
         while more:
             page, seen = self._page(group, more), self._seen[group]
@@ -68,11 +69,11 @@ class Logs:
     def _page(self, group: str, more: Mapping[str, Any]) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
-        asked = {"filterPattern": self._pattern} if self._pattern else {}
+        filters = {"filterPattern": self._pattern} if self._pattern else {}
         try:
-            return dict(self._client.filter_log_events(logGroupName=group, **asked, **more))
+            return dict(self._client.filter_log_events(logGroupName=group, **filters, **more))
         except self._client.exceptions.ResourceNotFoundException:
-            return {"events": []}  # a function that has not been called yet
+            return {"events": []}  # the function has not been invoked yet
         except EndpointConnectionError as error:
             raise NoAnswer(f"the logs cannot be read: {error}", refused=True) from error
         except (BotoCoreError, ClientError) as error:

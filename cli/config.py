@@ -1,6 +1,6 @@
-"""Where the API is and who asks: the environment, else the env file of a stage on this machine.
+"""The address of the API and the token: from the environment, else from the env file of a stage on this machine.
 
-Values of the two are not mixed: a token of this machine never goes to an API that the environment names.
+Values of the two sources are not mixed. A token of this machine never goes to an API that the environment names.
 """
 
 import re
@@ -12,16 +12,19 @@ from urllib.parse import urlsplit
 
 from cli.errors import CommandError, Misuse
 
-CHECKOUT = "HIREFLOW_HOME"  # set by the script `hireflow` of a checkout to where that is
+CHECKOUT = "HIREFLOW_HOME"  # the folder of the checkout; its script `hireflow` sets this variable
 _TOKEN = re.compile(r"[\x21-\x7e]*")
 _UNSET = "no API is known: set API_URL (and API_TOKEN)"
-_HERE = ("local", "localstack")  # stages that are never in an account of AWS
+_HERE = ("local", "localstack")  # stages that are never in an AWS account
 _AWS = "AWS_ENDPOINT_URL"
 
 
 @dataclass(frozen=True)
 class Config:
-    """`environ` is the process's environment, `folder` that of the stage on this machine, None outside a checkout."""
+    """`environ` is the process's environment. `folder` holds the state of the stage on this machine.
+
+    `folder` is None outside a checkout.
+    """
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path | None
@@ -36,7 +39,7 @@ class Config:
 
     @property
     def api_url(self) -> str:
-        """Without a slash at its end. Raises Misuse."""
+        """The API's address, without a slash at its end. Raises Misuse."""
         url = (self.environ.get("API_URL") or self._deployed.get("API_URL", "")).strip().rstrip("/")
         if not url:
             raise Misuse(f"{_UNSET}, or start one on this machine with `make up`" if self.folder else _UNSET)
@@ -47,48 +50,51 @@ class Config:
         except ValueError:
             usable = False
         if not usable:
-            raise Misuse(f"API_URL is no address of an API: {url.rpartition('@')[2]}")
+            raise Misuse(f"API_URL is not the address of an API: {url.rpartition('@')[2]}")
         return url
 
     @property
     def token(self) -> str:
-        """Empty where there is none. Raises Misuse."""
+        """The token, empty if none is set. Raises Misuse."""
         token = (self.environ.get("API_TOKEN") or self._deployed.get("API_TOKEN", "")).strip()
         if not _TOKEN.fullmatch(token):
-            raise Misuse("API_TOKEN is no token: it holds characters that no token has")
+            raise Misuse("API_TOKEN is not a token: it contains characters that no token has")
         return token
 
     @property
     def absent(self) -> str:
-        """What to say if nothing listens at the API's address. Empty unless that is the stage on this machine."""
-        is_here = self._written.get("API_URL", "").rstrip("/") == self.api_url
+        """The message if nothing listens at the API's address. Empty unless this is the stage on this machine."""
+        is_here = self._env_file.get("API_URL", "").rstrip("/") == self.api_url
         return self._to_start("is not running") if is_here else ""
 
     @property
     def outdated(self) -> str:
-        """What to say if a token is refused that this shell has, and the env file of the same API has another one.
+        """The message if the API refuses the shell's token while the env file of the same API has another token.
 
-        That is so in a shell that read the file before tokens were turned on. Empty otherwise.
+        This happens in a shell that read the env file before its token changed. Empty in all other cases.
         """
-        named, ours = self.environ.get("API_URL", "").strip().rstrip("/"), self._written.get("API_TOKEN", "")
-        if not ours or named != self._written.get("API_URL", "").rstrip("/") or self.token == ours:
+        named, ours = self.environ.get("API_URL", "").strip().rstrip("/"), self._env_file.get("API_TOKEN", "")
+        if not ours or named != self._env_file.get("API_URL", "").rstrip("/") or self.token == ours:
             return ""
         file = f"{self.folder}/env"
-        return f"{file} has another API_TOKEN than this shell: read it again with `set -a; . {file}; set +a`"
+        return f"API_TOKEN in {file} differs from this shell's: read the file again with `set -a; . {file}; set +a`"
 
     @property
     def stage(self) -> str:
-        """The stage whose functions and logs are meant. Raises Misuse."""
+        """The name of the stage whose functions and logs a command uses. Raises Misuse."""
         named = self.environ.get("STAGE")
         if not (named or self._deployed or self.environ.get(_AWS)):
             here = ", or start one on this machine with `make up`" if self.folder else ""
-            raise Misuse(f"STAGE is not set: it names the stage whose functions are meant, as in STAGE=prod{here}")
+            raise Misuse(f"STAGE is not set: set it to the name of the stage, as in STAGE=prod{here}")
         return named or "local"
 
     @property
     def aws(self) -> Mapping[str, str]:
-        """The AWS_* variables that lead to the stage's account: those of its env file, else an endpoint or nothing,
-        where boto3 looks for credentials itself. Raises CommandError if a stage of this machine is not deployed."""
+        """The AWS_* variables of the stage's account: from its env file, else the endpoint of the environment.
+
+        If both are missing, it is empty and boto3 looks for credentials itself. Raises CommandError if a stage of
+        this machine is not deployed.
+        """
         if self._deployed:
             return {name: value for name, value in self._deployed.items() if name.startswith("AWS_") and value}
         if self.environ.get(_AWS):
@@ -103,11 +109,11 @@ class Config:
 
     @property
     def _deployed(self) -> Mapping[str, str]:
-        """The env file's values; none where the environment names an API, or nothing is deployed here."""
-        return {} if self.environ.get("API_URL") else self._written
+        """The env file's values. Empty if the environment names an API, or if nothing is deployed here."""
+        return {} if self.environ.get("API_URL") else self._env_file
 
     @cached_property
-    def _written(self) -> Mapping[str, str]:
+    def _env_file(self) -> Mapping[str, str]:
         try:
             lines = (
                 (self.folder / "env").read_text(encoding="utf-8-sig", errors="replace").splitlines()

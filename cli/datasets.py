@@ -1,11 +1,11 @@
-"""The datasets by the names that people use for them. A test holds this to chalicelib/core/datasets.py."""
+"""The datasets and their names. A test compares them with chalicelib/core/datasets.py."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """`name` begins the names of its files, `route` is its name in URLs, `parents` are datasets that it refers to."""
+    """The names of its files begin with `name`. `route` is its name in URLs. It refers to its `parents`."""
 
     name: str
     route: str
@@ -21,11 +21,11 @@ DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _DECLARED}
 
 
 def by_route(route: str) -> Dataset | None:
-    """The dataset that is called so, singular (`job`) or plural (`jobs`)."""
+    """Return the dataset of this name, in the singular (`job`) or plural (`jobs`), else None."""
     return next((d for d in DATASETS.values() if route in (d.route, d.name)), None)
 
 
 def by_file_name(base_name: str) -> Dataset | None:
-    """The dataset with whose name a file's base name begins; the longest such name wins."""
+    """Return the dataset whose name begins the file's base name, else None. The longest matching name wins."""
     matching = [d for d in DATASETS.values() if base_name.startswith(d.name)]
     return max(matching, key=lambda d: len(d.name), default=None)

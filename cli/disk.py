@@ -1,11 +1,11 @@
-"""Whether a failure means that the disk is full, and what to do then."""
+"""Recognize failures that mean a full disk, and tell the user what to do."""
 
 import errno
 
 REMEDY = "free some space, then run the same command again"
-# EFBIG is the limit of a file's size, which a shell or a container may have set.
+# EFBIG: the file is larger than a limit that a shell or a container has set.
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# The words of Python and Postgres, then those of uv. All in lower case.
+# First the messages of Python and Postgres, then those of uv, all in lower case.
 _WORDS = (
     "no space left on device",
     "disk quota exceeded",
@@ -18,15 +18,15 @@ _WORDS = (
 
 
 def is_full(failure: OSError | str) -> bool:
-    """Whether a failed system call, or what a program says of its failure, means that nothing more can be written."""
+    """Return whether a failed system call, or a program's error message, means that the disk is full."""
     if isinstance(failure, OSError):
         return failure.errno in _NUMBERS
-    said = failure.lower()
-    return any(words in said for words in _WORDS)
+    message = failure.lower()
+    return any(words in message for words in _WORDS)
 
 
 def with_remedy(message: str) -> str:
-    """What a program said, with what to do if the disk is full and nobody has said it yet."""
+    """Return an error message. If it means a full disk and does not say what to do, add this."""
     return f"{message}: {REMEDY}" if is_full(message) and not says_what_to_do(message) else message
 
 

@@ -1,20 +1,20 @@
-"""What ends a command: one line for people, and the exit status for scripts.
+"""The errors that end a command, each with one line for people and an exit status for scripts.
 
-CommandError        1  what was asked for failed
-├── NoAnswer        1  nothing came back from a server
-├── Refused         1  the API said no
-└── Misuse          2  a wrong argument, or a setting that is missing
+CommandError        1  the command failed
+├── NoAnswer        1  a server sent no response
+├── Refused         1  a server sent an error response
+└── Misuse          2  a wrong argument, or a missing setting
 """
 
 from cli.disk import REMEDY, is_full
 
 
 class CommandError(Exception):
-    """A command cannot go on; the message says why and, where known, what to do."""
+    """A command cannot continue. The message says why and, where possible, what to do."""
 
 
 class NoAnswer(CommandError):
-    """A server cannot be reached, or does not answer. `refused` is whether nothing listens at its address."""
+    """A server cannot be reached, or sends no response. `refused` is True if nothing listens at its address."""
 
     def __init__(self, message: str, refused: bool = False) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class NoAnswer(CommandError):
 
 
 class Refused(CommandError):
-    """An answer of the API that is an error; `detail` is what the API itself says about it."""
+    """An error response. `detail` is the detail of the API's problem document, empty if there is none."""
 
     def __init__(self, status: int, message: str, detail: str = "") -> None:
         super().__init__(message)
@@ -30,13 +30,13 @@ class Refused(CommandError):
 
 
 class Misuse(CommandError):
-    """What was asked for makes no sense, or a setting is missing; nothing was sent."""
+    """The arguments make no sense, or a setting is missing. No request was sent."""
 
 
 def unwritten(error: OSError) -> str:
-    """What to say if something cannot be written, such as standard output."""
-    said = error.strerror or str(error)
-    return f"{said}: {REMEDY}" if is_full(error) else said
+    """Return the message for a failed write, for example to standard output."""
+    message = error.strerror or str(error)
+    return f"{message}: {REMEDY}" if is_full(error) else message
 
 
 def exit_status(error: CommandError) -> int:

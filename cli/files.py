@@ -1,4 +1,4 @@
-"""Files on their way: what each is, which goes first, and how its bytes are sent."""
+"""Files to send: the dataset of each, their order, and their bytes."""
 
 import gzip
 import io
@@ -13,24 +13,24 @@ from cli.errors import CommandError, Misuse
 
 CSV, GZIP = "text/csv", "application/gzip"
 _CHUNK = 1 << 20
-MAX_CHECKED = 4_500_000  # bytes of a request that POST /uploads/check takes
+MAX_CHECKED = 4_500_000  # bytes of the largest body that POST /uploads/check accepts
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A file to send: a CSV or a gzip of one, of the dataset that it was said to be or is named after."""
+    """A file to send, a CSV file or a gzip of one. The user names its dataset, or the file's name begins with it."""
 
     path: Path
     dataset: str
 
     @classmethod
     def of(cls, path: Path, dataset: str | None) -> "Sent":
-        """Raises Misuse for a file that cannot be loaded by its name."""
+        """Raises Misuse for a file that is no CSV file by its name, or whose dataset is unknown."""
         if not path.name.endswith((".csv", ".csv.gz")):
-            raise Misuse(f"{path.name}: only .csv and .csv.gz can be loaded")
+            raise Misuse(f"{path.name}: only .csv and .csv.gz files can be loaded")
         named = by_file_name(path.name)
         if dataset is None and named is None:
-            raise Misuse(f"{path.name}: its name begins with no dataset's; say --dataset {'|'.join(DATASETS)}")
+            raise Misuse(f"{path.name}: no dataset's name begins the file name; add --dataset {'|'.join(DATASETS)}")
         return cls(path, dataset or (named.name if named else ""))
 
     @property
@@ -39,7 +39,7 @@ class Sent:
 
 
 def waves(files: Iterable[Sent]) -> list[list[Sent]]:
-    """The files in groups, parents before what refers to them."""
+    """Return the files in groups, files of parents in an earlier group than files of their children."""
     groups: dict[int, list[Sent]] = {}
     for file in files:
         groups.setdefault(generation(file.dataset), []).append(file)
@@ -47,23 +47,25 @@ def waves(files: Iterable[Sent]) -> list[list[Sent]]:
 
 
 def generation(dataset: str) -> int:
-    """0 for a dataset that refers to no other, else one more than that of its parents."""
+    """Return 0 for a dataset without parents, else one more than the highest generation of its parents."""
     return max((generation(parent) + 1 for parent in DATASETS[dataset].parents), default=0)
 
 
 def opened(path: Path) -> BinaryIO:
-    """Raises CommandError."""
+    """Open a file for reading. Raises CommandError."""
     try:
-        if path.exists() and not path.is_file():  # a pipe has no size, and to open it may wait for ever
-            raise CommandError(f"{path}: this is no regular file: save what it holds to one")
+        if path.exists() and not path.is_file():  # a pipe has no size, and opening it may block for ever
+            raise CommandError(f"{path}: this is not a regular file: save its content to a file first")
         return path.open("rb")
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
 
 
 def smaller(file: Sent) -> tuple[bytes, str]:
-    """The file as it is or zipped, whichever is smaller, with its content type. Raises CommandError where both are
-    larger than what one request takes."""
+    """Return the file, unchanged or gzipped, whichever is smaller, and its content type.
+
+    Raises CommandError if both are too large for one request.
+    """
     with opened(file.path) as source, tempfile.TemporaryFile() as packed:
         size = source.seek(0, io.SEEK_END)
         source.seek(0)
@@ -73,7 +75,7 @@ def smaller(file: Sent) -> tuple[bytes, str]:
 
 
 def _packed(source: BinaryIO, target: BinaryIO) -> int:
-    """Zip, but no more than is needed to see that it is too much; the size that it has."""
+    """Gzip into `target`, but stop when the result is too large to be sent. Return its size in bytes."""
     with gzip.GzipFile(fileobj=target, mode="wb") as packing:
         while target.tell() <= MAX_CHECKED and (chunk := source.read(_CHUNK)):
             packing.write(chunk)
@@ -84,8 +86,8 @@ def _whole(file: Sent, chosen: BinaryIO) -> bytes:
     size = chosen.seek(0, io.SEEK_END)
     if size > MAX_CHECKED:
         raise CommandError(
-            f"{file.path.name}: too large to be checked at once, more than {MAX_CHECKED:,} bytes even when zipped;"
-            " check the beginning of it, or upload it: its load tells the same"
+            f"{file.path.name}: too large to be checked at once, more than {MAX_CHECKED:,} bytes even when gzipped;"
+            " check only its first lines, or upload it: the load reports the same"
         )
     chosen.seek(0)
     return chosen.read()

@@ -12,8 +12,8 @@ from cli.statuses import FINAL
 from cli.text import printable
 
 Load = dict[str, Any]
-_FIRST, _SLOWER, _LONGEST = 0.1, 1.3, 2.0  # seconds between two looks
-_BLIND = 10  # looks in a row that may fail
+_FIRST, _SLOWER, _LONGEST = 0.1, 1.3, 2.0  # seconds between two polls: the first pause, its growth factor, the longest
+_MAX_FAILURES = 10  # in a row
 
 
 def follow(
@@ -24,9 +24,9 @@ def follow(
     *,
     shown: bool = True,
 ) -> Iterator[tuple[str, Load]]:
-    """The loads by their names, each as it ends. Loads go on whether or not anybody follows them.
+    """Poll loads, and yield each with its name when it ends. Loads also continue if nobody follows them.
 
-    Nothing may be printed on the terminal between two of them where progress is `shown`.
+    While progress is `shown`, the caller must print nothing on the terminal before all loads have ended.
     """
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -38,16 +38,16 @@ def follow(
             wait(pause)
             pause = min(pause * _SLOWER, _LONGEST)
             for name, url in list(running.items()):
-                load = _looked_at(api, url, wait)
+                load = _poll(api, url, wait)
                 progress.update(tasks[name], description=printable(f"{name}: {_state(load)}"))
                 if load["status"] in FINAL:
                     del running[name]
                     yield name, load
 
 
-def _looked_at(api: Api, url: str, wait: Callable[[float], None]) -> Load:
-    """A look at a load, which a short failure of the network or of the API does not end."""
-    for left in range(_BLIND, 0, -1):
+def _poll(api: Api, url: str, wait: Callable[[float], None]) -> Load:
+    """Return the present state of a load. Short failures of the network or of the API are retried."""
+    for left in range(_MAX_FAILURES, 0, -1):
         try:
             return dict(api.get(url))
         except CommandError as error:

@@ -1,4 +1,4 @@
-"""A form with a file (multipart/form-data, RFC 7578) that is sent as it is read, whatever the size of the file."""
+"""A form with a file (multipart/form-data, RFC 7578). The file is read while it is sent, so it may have any size."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from cli.errors import CommandError
 
 
 class Form:
-    """`fields`, and after them the file of `size` bytes. `told` hears how many bytes of the file were read."""
+    """`fields`, then a file of `size` bytes. `on_read` is called with the number of bytes of each read of the file."""
 
     def __init__(
         self,
@@ -16,7 +16,7 @@ class Form:
         name: str,
         file: BinaryIO,
         size: int,
-        told: Callable[[int], object] = lambda _: None,
+        on_read: Callable[[int], object] = lambda _: None,
     ) -> None:
         boundary = secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={boundary}"
@@ -24,19 +24,19 @@ class Form:
         parts.append(f"{_head(boundary, 'file', name)}Content-Type: application/octet-stream\r\n\r\n")
         self._head, self._tail = "".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
         self.length = len(self._head) + size + len(self._tail)
-        self.name, self._file, self._left, self._told = name, file, size, told
+        self.name, self._file, self._left, self._on_read = name, file, size, on_read
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, at most `size`; none at the end. Raises CommandError if the file has become shorter."""
+        """Return the next bytes, at most `size`, or none at the end. Raises CommandError if the file has shrunk."""
         if self._head:
             data, self._head = _cut(self._head, size)
             return data
         if self._left:
             data = self._file.read(self._left if size < 0 else min(size, self._left))
             if not data:
-                raise CommandError(f"{self.name} became shorter while it was sent: send it again")
+                raise CommandError(f"{self.name} became shorter while it was being sent: send it again")
             self._left -= len(data)
-            self._told(len(data))
+            self._on_read(len(data))
             return data
         data, self._tail = _cut(self._tail, size)
         return data
@@ -48,7 +48,7 @@ def _head(boundary: str, field: str, file_name: str | None = None) -> str:
 
 
 def _escaped(name: str) -> str:
-    """As browsers do it (HTML, multipart/form-data encoding algorithm)."""
+    """Escape a name as browsers do (HTML standard, "multipart/form-data encoding algorithm")."""
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 

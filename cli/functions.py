@@ -1,4 +1,4 @@
-"""The functions of a stage, called through AWS Lambda: what the API does not serve."""
+"""The functions of a stage, invoked through AWS Lambda for what the API does not offer."""
 
 import json
 from collections.abc import Mapping
@@ -8,29 +8,33 @@ from typing import Any
 from cli.errors import CommandError, NoAnswer
 
 APP = "hireflow"
-_API = "api"  # what Chalice names by the stage alone
+_API = "api"  # Chalice adds no suffix to the name of this function
 NAMES = (_API, "ingest", "backup", "verify", "sweep", "redrive", "migrate", "tokens")
-_PATIENCE = 930  # seconds; the longest function that is waited for has 900
+_PATIENCE = 930  # seconds; a function runs at most 900
 _MISSING = (
-    "this needs boto3, which is not installed: pipx inject hireflow boto3, or pipx install '.[aws]' in a checkout"
+    "this command needs boto3, which is not installed: run `pipx inject hireflow boto3`, or"
+    " `pipx install '.[aws]'` in a checkout"
 )
 
 
 class FunctionFailed(CommandError):
-    """A function was called and failed. The message is its own, `kind` the type of its error as Lambda names it."""
+    """An invoked function failed. `message` is its error message, `kind` the type of its error as Lambda names it."""
 
     def __init__(self, function: str, kind: str, message: str) -> None:
-        super().__init__(f"{function} failed: {message or kind or 'its log says why'}")
+        super().__init__(f"function {function} failed: {message or kind or 'its log says why'}")
         self.kind = kind
 
 
 def deployed_name(stage: str, function: str) -> str:
-    """What Lambda calls a function."""
+    """Return the name of a function in Lambda."""
     return f"{APP}-{stage}" if function == _API else f"{APP}-{stage}-{function}"
 
 
 def client(aws: Mapping[str, str], service: str) -> Any:
-    """A boto3 client, by AWS_* variables or, without them, as boto3 finds an account. Raises CommandError."""
+    """Return a boto3 client for the account of these AWS_* variables. Raises CommandError.
+
+    Without variables, boto3 looks for credentials itself.
+    """
     try:
         import boto3
         from botocore.config import Config
@@ -39,18 +43,18 @@ def client(aws: Mapping[str, str], service: str) -> Any:
         raise CommandError(_MISSING) from None
     config = Config(connect_timeout=5, read_timeout=_PATIENCE, retries={"total_max_attempts": 3})
     try:
-        session: Any = boto3.session.Session(  # its stubs know the services by literals
+        session: Any = boto3.session.Session(  # Any: its stubs accept only literal service names
             aws_access_key_id=aws.get("AWS_ACCESS_KEY_ID") or None,
             aws_secret_access_key=aws.get("AWS_SECRET_ACCESS_KEY") or None,
             region_name=aws.get("AWS_DEFAULT_REGION"),
         )
         return session.client(service, endpoint_url=aws.get("AWS_ENDPOINT_URL"), config=config)
     except BotoCoreError as error:
-        raise CommandError(f"AWS cannot be asked: {error}") from error
+        raise CommandError(f"AWS cannot be reached: {error}") from error
 
 
 def invoke(lambda_client: Any, stage: str, function: str, payload: Any) -> Any:
-    """Call a function of a stage, and wait for its result.
+    """Invoke a function of a stage, wait, and return its result.
 
     Raises FunctionFailed, NoAnswer and other CommandErrors.
     """
@@ -60,9 +64,9 @@ def invoke(lambda_client: Any, stage: str, function: str, payload: Any) -> Any:
         response = lambda_client.invoke(FunctionName=deployed_name(stage, function), Payload=json.dumps(payload))
         result = json.loads(response["Payload"].read() or b"null")
     except EndpointConnectionError as error:
-        raise NoAnswer(f"{function} cannot be invoked: {error}", refused=True) from error
+        raise NoAnswer(f"function {function} cannot be invoked: {error}", refused=True) from error
     except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"{function} cannot be invoked: {reason(error)}") from error
+        raise CommandError(f"function {function} cannot be invoked: {reason(error)}") from error
     if "FunctionError" in response:
         details = result if isinstance(result, dict) else {}
         raise FunctionFailed(function, str(details.get("errorType") or ""), str(details.get("errorMessage") or ""))
@@ -70,15 +74,15 @@ def invoke(lambda_client: Any, stage: str, function: str, payload: Any) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """Why AWS did not do what was asked for, from an error of boto3's."""
+    """Return why AWS refused a request, from an error of boto3."""
     code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-    if code.isdigit():  # botocore found no error of AWS's in the body, and takes the status and all of the body
-        return f"the answer, {code}, is not of AWS: does another program answer at AWS_ENDPOINT_URL?"
+    if code.isdigit():  # the body is no AWS error: botocore then reports the HTTP status and the whole body
+        return f"the response ({code}) is not from AWS: does another program listen at AWS_ENDPOINT_URL?"
     return str(error)
 
 
 def scheduled_event(region: str) -> dict[str, Any]:
-    """What EventBridge sends."""
+    """Return an event like those that EventBridge sends on a schedule."""
     return {
         "version": "0",
         "id": "00000000-0000-0000-0000-000000000000",

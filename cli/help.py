@@ -1,4 +1,4 @@
-"""Help in the words of the command line: FILE…, not the types of Python that typer shows."""
+"""Help texts in the terms of a command line: FILE..., not the Python types that typer shows."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,12 @@ _RANGE = re.compile(r"(?:; )?(?:[0-9]+<=)?x[<>]=[0-9]+")
 
 
 class Helping:
-    """What a command and a group have in common; `get_params` and `get_usage_pieces` are typer's."""
+    """The help of a command or a group. A class of typer beside it supplies `get_params` and `collect_usage_pieces`."""
 
     get_params: Any
 
     def collect_usage_pieces(self, ctx: "Context") -> list[str]:
-        """A mandatory argument is NAME, one of several NAME..., and an optional one [NAME]."""
+        """Show a mandatory argument as NAME, a repeatable one as NAME..., and an optional one as [NAME]."""
         pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
         return [piece.replace("{", "").replace("}", "") for piece in pieces]
 
@@ -39,9 +39,9 @@ class Helping:
 
 
 class Command(Helping, TyperCommand):
-    """A command of ours."""
+    """A command with this help."""
 
 
 def _plain(text: str) -> str:
-    """Without ranges of numbers, and without `required`, which the usage line tells."""
+    """Remove number ranges, and `required`, which the usage line already shows."""
     return _RANGE.sub("", text.replace("; required", "").replace("required", "")).removesuffix("[]").rstrip()

@@ -1,7 +1,7 @@
 """The HTTP client of this repository, over urllib3.
 
-It follows no redirect, so that a token goes to no other host than the one it was meant for. It repeats a request only
-if that is safe: a GET whose connection broke. What an answer's status means is for callers to say.
+It follows no redirects, because a token must not go to another host. It retries a request only if a retry is safe: a
+GET whose connection broke. Callers decide what the status of a response means.
 """
 
 import json
@@ -20,17 +20,17 @@ from cli import routes
 from cli.errors import CommandError, NoAnswer
 from cli.version import NAME, version
 
-# Seconds to connect, which is also what one piece of a body may take to be sent; and seconds without a byte of the
-# answer. API Gateway gives up after 29.
-_PATIENCE = urllib3.Timeout(connect=15, read=60)
+# `connect`: seconds to connect, and also to send one piece of a body. `read`: seconds without a byte of the response.
+# API Gateway itself times out after 29.
+_TIMEOUT = urllib3.Timeout(connect=15, read=60)
 _SAFE = ("GET", "HEAD")
 _TRIES = 3
 _PIECE = 1 << 16  # bytes that are sent or received at a time
-_TOO_LARGE = 1 << 16  # bytes of an error's body that are looked at
+_MAX_ERROR = 1 << 16  # bytes of an error response that are read
 
 
 class Body(Protocol):
-    """A body that is sent as it is read. Its `length` in bytes is known."""
+    """A body that is read while it is sent. Its `length` in bytes is known before."""
 
     @property
     def length(self) -> int: ...
@@ -40,7 +40,7 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class Response:
-    """`headers` are found by names in any case."""
+    """A whole response. The names of `headers` are case-insensitive."""
 
     url: str
     status: int
@@ -60,19 +60,19 @@ class Response:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """Raises CommandError."""
+        """Return the parsed body. Raises CommandError if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
-            raise CommandError(f"the answer is no JSON: is API_URL right? ({self.url})") from None
+            raise CommandError(f"the response is not JSON: is API_URL right? ({self.url})") from None
 
 
 class Client:
-    """Connections that are kept open between requests. `patience` are seconds, where others than ours are wanted."""
+    """An HTTP client that keeps connections open between requests. `patience` replaces its timeouts, in seconds."""
 
     def __init__(self, headers: Mapping[str, str] | None = None, patience: float | None = None) -> None:
         self._headers = {"User-Agent": f"{NAME}/{version()}", **(headers or {})}
-        self._timeout = urllib3.Timeout(connect=patience, read=patience) if patience else _PATIENCE
+        self._timeout = urllib3.Timeout(connect=patience, read=patience) if patience else _TIMEOUT
         self._pools: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class Client:
         body: bytes | Body | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Raises NoAnswer, and Misuse for settings with which nothing can be sent."""
+        """Send a request and return its response. Raises NoAnswer, or Misuse for settings that cannot be used."""
         for left in range(_TRIES if method in _SAFE else 1, 0, -1):
             try:
                 with self._response(method, _with_query(url, query), body, headers) as response:
@@ -100,10 +100,13 @@ class Client:
 
     @contextmanager
     def download(self, url: str) -> Iterator[tuple[Response, Iterator[bytes]]]:
-        """A GET whose body comes in pieces. The answer's own `body` is empty if it is a success."""
+        """Send a GET, and return its response and an iterator over the body's pieces.
+
+        The response's own `body` holds only the beginning of an error; for a success it is empty.
+        """
         with self._response("GET", url, None, None) as response:
             failed = response.status != HTTPStatus.OK
-            found = Response(url, response.status, response.headers, response.read(_TOO_LARGE) if failed else b"")
+            found = Response(url, response.status, response.headers, response.read(_MAX_ERROR) if failed else b"")
             yield found, response.stream(_PIECE, decode_content=True)
 
     @contextmanager
@@ -117,7 +120,7 @@ class Client:
             response = self._pool(url).request(
                 method,
                 url,
-                body=cast(Any, body),  # urllib3 takes whatever has `read`
+                body=cast(Any, body),  # urllib3 accepts any object with `read`
                 headers=sent,
                 timeout=self._timeout,
                 redirect=False,
@@ -129,8 +132,8 @@ class Client:
         try:
             yield response
         except BaseException as error:
-            response.close()  # the rest of it is not wanted
-            if isinstance(error, exceptions.HTTPError):  # an OSError is the reader's, who could not write
+            response.close()  # the rest of the response is not needed
+            if isinstance(error, exceptions.HTTPError):  # an OSError comes from the caller, for example a full disk
                 raise _explained(url, error) from error
             raise
         else:
@@ -152,7 +155,7 @@ class Client:
 
 
 class _Broken(NoAnswer):
-    """The connection ended before the answer did."""
+    """The connection ended before the response was complete."""
 
 
 def _with_query(url: str, query: Mapping[str, str] | None) -> str:
@@ -164,34 +167,34 @@ def _with_query(url: str, query: Mapping[str, str] | None) -> str:
 
 
 def _explained(url: str, error: Exception) -> CommandError:
-    """A failure of the network in one line, with what to do."""
+    """Return an error for a network failure: one line, with what to do."""
     parts = urlsplit(url)
     place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     if isinstance(error, exceptions.ProxyError):
         return NoAnswer(f"{place} cannot be reached through the proxy: {_cause(error)}: check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, exceptions.SSLError):
         return NoAnswer(
-            f"{place} cannot be trusted: {_cause(error)}: if your network has a certificate authority of its own,"
-            " name its file in SSL_CERT_FILE"
+            f"{place} cannot be trusted: {_cause(error)}: if your network has its own certificate authority,"
+            " set SSL_CERT_FILE to the file with its certificates"
         )
     if isinstance(error, exceptions.NameResolutionError):
-        return NoAnswer(f"{place} cannot be reached: nobody knows the name {parts.hostname}: is API_URL right?")
+        return NoAnswer(f"{place} cannot be reached: the name {parts.hostname} cannot be resolved: is API_URL right?")
     if isinstance(error, exceptions.ConnectTimeoutError) and not isinstance(error, exceptions.NewConnectionError):
-        return NoAnswer(f"{place} cannot be reached: no connection within {_PATIENCE.connect_timeout} seconds")
+        return NoAnswer(f"{place} cannot be reached: no connection within {_TIMEOUT.connect_timeout} seconds")
     if isinstance(error, exceptions.NewConnectionError):
         refused = isinstance(error.__cause__, ConnectionRefusedError)
         return NoAnswer(f"{place} cannot be reached: {_cause(error)}", refused)
     if isinstance(error, exceptions.TimeoutError):
-        return NoAnswer(f"{place} does not answer: try again")
+        return NoAnswer(f"{place} does not respond: try again")
     if isinstance(error, exceptions.LocationValueError):
-        return CommandError(f"{place} is no address: {error}")
+        return CommandError(f"{place} is not an address: {error}")
     if isinstance(error, exceptions.ProtocolError | OSError):
-        return _Broken(f"{place} broke off: {_cause(error)}: try again")
+        return _Broken(f"the connection to {place} broke: {_cause(error)}: try again")
     return NoAnswer(f"{place} cannot be reached: {error}")
 
 
 def _cause(error: BaseException) -> str:
-    """What the system said, without the names of the libraries between it and us."""
+    """Return the system's own message, without the names of the libraries in between."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     if isinstance(error, OSError) and error.strerror:

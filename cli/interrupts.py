@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment when it would lose something."""
+"""Delay Ctrl-C in blocks where an interruption would lose something."""
 
 import signal
 from collections.abc import Iterator
@@ -8,22 +8,22 @@ from types import FrameType
 
 @contextmanager
 def put_off() -> Iterator[None]:
-    """Let Ctrl-C wait until the end of the block. A second one ends the block at once.
+    """Delay Ctrl-C until the end of the block. A second Ctrl-C ends the block at once.
 
-    Only for the main thread, which Ctrl-C interrupts. Raises KeyboardInterrupt.
+    Raises KeyboardInterrupt. Use it only in the main thread, since Ctrl-C interrupts no other thread.
     """
-    came = False
+    interrupted = False
 
     def remember(_: int, __: FrameType | None) -> None:
-        nonlocal came
-        if came:
+        nonlocal interrupted
+        if interrupted:
             raise KeyboardInterrupt
-        came = True
+        interrupted = True
 
     before = signal.signal(signal.SIGINT, remember)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        if came:
+        if interrupted:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Lines of the functions' logs: what each says, and how it is shown."""
+"""Lines of the functions' logs: parsing, ordering and displaying them."""
 
 import heapq
 import json
@@ -13,65 +13,65 @@ _PLATFORM = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "INIT_ST
 _SHOWN_BEFORE = ("at", "level", "logger", "message", "exceptions", "request_id")
 _FIRST, _LAST = "load_id", "correlation_id"
 _METRICS = "_aws"  # CloudWatch's embedded metric format
-_WINDOW = 10_000  # lines that are held back for an earlier one that arrives later
+_WINDOW = 10_000  # lines that are held back, in case an earlier line arrives after them
 
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """`at` is when it was written, in UTC; `said` the JSON in it, None where it is none of ours."""
+    """`at` is the time in UTC at which the line was written. `document` is its JSON, None if a line is not JSON."""
 
     at: str
     function: str = field(compare=False)
     text: str = field(compare=False)
-    said: Mapping[str, Any] | None = field(compare=False)
+    document: Mapping[str, Any] | None = field(compare=False)
 
     @classmethod
     def of(cls, function: str, timestamp: int, text: str) -> "Line":
-        """An event of CloudWatch Logs; `timestamp` in milliseconds."""
+        """Parse an event of CloudWatch Logs. `timestamp` is Unix time in milliseconds."""
         text = text.rstrip("\r\n")
-        said = _json(text)
+        document = _json(text)
         at = moments.text(datetime.fromtimestamp(timestamp / 1000, UTC))
-        return cls(str((said or {}).get("at") or at), function, text, said)
+        return cls(str((document or {}).get("at") or at), function, text, document)
 
     @property
     def of_platform(self) -> bool:
-        """Whether it is Lambda's own, and tells of nothing unusual."""
+        """Whether Lambda itself wrote the line, and reports nothing unusual."""
         return self.text.startswith(_PLATFORM) and "Status: " not in self.text
 
     @property
     def of_metrics(self) -> bool:
-        return self.said is not None and _METRICS in self.said
+        return self.document is not None and _METRICS in self.document
 
     def concerns(self, wanted: Mapping[str, Any]) -> bool:
-        """Whether one of its fields is as it is wanted."""
-        return self.said is not None and any(self.said.get(name) == value for name, value in wanted.items())
+        """Return whether at least one of its fields has the wanted value."""
+        return self.document is not None and any(self.document.get(name) == value for name, value in wanted.items())
 
     @property
     def style(self) -> str:
-        level = str((self.said or {}).get("level"))
+        level = str((self.document or {}).get("level"))
         return {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(level, "")
 
     def shown(self) -> Iterator[str]:
-        """One line, and one more for each exception that it tells of."""
-        if self.said is None:
+        """Yield the line as people read it, and one more line for each exception in it."""
+        if self.document is None:
             yield f"{self.at}  {'':<7}  {self.function:<6}  {self.text}"
             return
-        said = self.said
+        document = self.document
         if self.of_metrics:
-            yield f"{self.at}  {'METRIC':<7}  {self.function:<6}  {_pairs(_measured(said))}"
+            yield f"{self.at}  {'METRIC':<7}  {self.function:<6}  {_pairs(_measured(document))}"
             return
-        between = (name for name in said if name not in (*_SHOWN_BEFORE, _FIRST, _LAST))
-        fields = {name: said[name] for name in (_FIRST, *between, _LAST) if said.get(name) is not None}
-        head = f"{self.at}  {said.get('level', ''):<7}  {self.function:<6}  {said.get('message', '')}"
+        between = (name for name in document if name not in (*_SHOWN_BEFORE, _FIRST, _LAST))
+        fields = {name: document[name] for name in (_FIRST, *between, _LAST) if document.get(name) is not None}
+        head = f"{self.at}  {document.get('level', ''):<7}  {self.function:<6}  {document.get('message', '')}"
         yield f"{head}  {_pairs(fields)}".rstrip()
-        for error in said.get("exceptions") or ():
+        for error in document.get("exceptions") or ():
             if isinstance(error, Mapping):
                 place = (error.get("at") or [""])[-1]
                 yield f"{'':<26}{error.get('type')}: {error.get('detail', '')} ({place})"
 
 
 def in_order(lines: Iterable[Line], window: int = _WINDOW) -> Iterator[Line]:
-    """Lines by the time they were written, of a stream that is nearly so; no more than `window` are held back."""
+    """Sort a stream that is nearly in the order of time. At most `window` lines are held back."""
     waiting: list[tuple[Line, int]] = []
     for number, line in enumerate(lines):
         heapq.heappush(waiting, (line, number))
@@ -81,9 +81,9 @@ def in_order(lines: Iterable[Line], window: int = _WINDOW) -> Iterator[Line]:
         yield heapq.heappop(waiting)[0]
 
 
-def _measured(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What a metrics line tells: all but its description."""
-    return {name: value for name, value in said.items() if name not in (_METRICS, *_SHOWN_BEFORE)}
+def _measured(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a metrics line, without their declaration."""
+    return {name: value for name, value in document.items() if name not in (_METRICS, *_SHOWN_BEFORE)}
 
 
 def _pairs(fields: Mapping[str, Any]) -> str:

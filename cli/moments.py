@@ -1,4 +1,4 @@
-"""Moments as the API writes them, and as people read them."""
+"""Times as the API writes them and as people read them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,18 +6,18 @@ _RESTORE_POINT = "%Y%m%dT%H%M%S.%fZ"
 
 
 def text(at: datetime) -> str:
-    """ISO 8601 in UTC, to the millisecond."""
+    """Return a time in ISO 8601, in UTC, to the millisecond."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def next_restore_point(name: str) -> str:
-    """The name that comes directly after the one of a restore point. Raises ValueError, OverflowError."""
+    """Return the next possible name after a restore point's name. Raises ValueError, OverflowError."""
     at = datetime.strptime(name, _RESTORE_POINT).replace(tzinfo=UTC)
     return (at + timedelta(microseconds=1)).strftime(_RESTORE_POINT)
 
 
 def age(moment: str | None) -> str:
-    """How long ago that was, roughly."""
+    """Return roughly how long ago a time in ISO 8601 was, as in "3h". Empty without a time."""
     if not moment:
         return ""
     seconds = max((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds(), 0)

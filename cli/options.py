@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options and arguments that several commands share."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from cli.datasets import DATASETS, by_route
 
-MAX_PAGE = 100  # records of one answer of the API
+MAX_PAGE = 100  # entries of one response of the API
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -17,20 +17,20 @@ def _dataset(name: str | None) -> str | None:
         return None
     found = by_route(name)
     if found is None:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(DATASETS)}")
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(DATASETS)}")
     return found.name
 
 
 def seconds(text: str) -> int:
-    """A time span such as 90s, 10m, 2h, 1d."""
+    """Parse a time span such as 90s, 10m, 2h, 1d. Raises BadParameter."""
     found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     if found is None:
-        raise typer.BadParameter("a time span is a number and one of s, m, h, d: 90s, 10m, 2h, 1d")
+        raise typer.BadParameter("a time span is a number with a unit, as in 90s, 10m, 2h, 1d")
     return int(found[1]) * _SECONDS[found[2]]
 
 
 def beginning(incomplete: str, names: tuple[str, ...]) -> list[str]:
-    """Those of the names that a shell may complete this to."""
+    """Return the names to which a shell may complete the text."""
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -46,11 +46,11 @@ Dataset = Annotated[
         metavar="NAME",
         show_default=False,
         autocompletion=datasets_beginning,
-        help=f"One of {', '.join(DATASETS)}.",
+        help=f"The dataset: {', '.join(DATASETS)}.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON, for programs.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 1 if a row was rejected.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON as the API returns it.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 1 if a record was rejected.")]
 File = Annotated[
     Path,
     typer.Argument(exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="A CSV file."),

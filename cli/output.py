@@ -1,4 +1,4 @@
-"""What commands print: plain text where nobody looks at it live, and nothing of a stranger's that moves a terminal."""
+"""The output of commands. Text from files and from the API cannot control the terminal."""
 
 import json
 import shutil
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
 
-WIDTH = 80  # columns of what is no terminal, where tables are for people all the same
+WIDTH = 80  # columns of tables for people, if the output is no terminal
 
 
 class Output:
     """Standard output or standard error.
 
-    Tables are aligned on a terminal, and elsewhere have tabs between their values, for programs. What is `for_people`
-    has them aligned everywhere.
+    Tables are aligned on a terminal. Elsewhere their values are separated by tabs, for programs, unless the output is
+    `for_people`.
     """
 
     def __init__(self, stream: TextIO, for_people: bool = False) -> None:
@@ -31,7 +31,7 @@ class Output:
         self._aligned = self.live or for_people
 
     def line(self, text: str = "", style: str = "") -> None:
-        """A line as long as it is, of which strangers may have written parts."""
+        """Print a line without wrapping it. Control characters in it are escaped."""
         if not self.live:
             self._stream.write(printable(text) + "\n")
             return
@@ -40,7 +40,7 @@ class Output:
         self._console.print(Text(printable(text), style), soft_wrap=True)
 
     def raw(self, data: bytes) -> None:
-        """Bytes as they are, for programs that read them."""
+        """Write bytes unchanged, for programs that read them."""
         self._stream.flush()
         self._stream.buffer.write(data)
         self._stream.buffer.flush()
@@ -49,26 +49,26 @@ class Output:
         self._stream.write(json.dumps(value, indent=2) + "\n")
 
     def json_line(self, value: Any) -> None:
-        """A value on a line of its own, at once."""
+        """Print a value on one line, and flush it."""
         self._stream.write(json.dumps(value) + "\n")
         self._stream.flush()
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Cell]], flexible: Sequence[str] = ()) -> None:
-        """`flexible` names the columns that may be wrapped."""
+        """Print a table. `flexible` names the columns that may be wrapped."""
         if self._aligned:
             self._write(tables.aligned(self._console, columns, rows, flexible))
         else:
             self._write(tables.separated(columns, rows))
 
     def facts(self, values: Mapping[str, Cell]) -> None:
-        """Names and values, one to a line."""
+        """Print names and values, one pair a line."""
         if self._aligned:
             self._write(tables.facts(self._console, list(values.items())))
         else:
             self._write(map(tables.with_tabs, values.items()))
 
     def progress(self, *columns: "str | ProgressColumn", shown: bool = True) -> "Progress":
-        """Lines that change while something is under way, and are gone after it; nothing where that cannot be."""
+        """Return lines that show progress and disappear at the end. Without a terminal they show nothing."""
         from rich.progress import Progress
 
         return Progress(*columns, console=self._console, transient=True, disable=not (self.live and shown))

@@ -6,7 +6,7 @@ REPORTS = (
     Report(
         name="quarterly",
         title="Hires per department, job and quarter",
-        about="Of a year, of a range of years, or of all of them.",
+        about="For one year, for a range of years, or for all years.",
         path="/department/hires/quarterly",
         takes_year=True,
         takes_range=True,
@@ -17,7 +17,7 @@ REPORTS = (
     Report(
         name="top",
         title="Departments that hired more than the mean",
-        about="In a year, in a range of years, or in all of them.",
+        about="In one year, in a range of years, or in all years.",
         path="/department/hires/top",
         takes_year=True,
         takes_range=True,
@@ -28,7 +28,7 @@ REPORTS = (
     Report(
         name="years",
         title="Years with hires, newest first",
-        about="How many were hired in each, in UTC.",
+        about="How many people were hired in each year, in UTC.",
         path="/department/hires/years",
         takes_year=False,
         takes_range=False,

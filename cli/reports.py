@@ -1,14 +1,15 @@
-"""What a command needs to know of a report."""
+"""The declaration of a report, as its command needs it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Report:
-    """`title` and `about` are its help, `path` where the API has it.
+    """`title` and `about` are its help text. `path` is its route.
 
-    It `takes_year` after its path, a `takes_range` of years in its query, both, or no years at all. Columns named in
-    `texts` give way where a table is too wide. JSON is a list of rows, or an object with it as its only `member`.
+    If it `takes_year`, a year may follow the path. If it `takes_range`, the query may hold `from` and `to`. The columns
+    in `texts` are wrapped if a table is too wide. The JSON response is a list of rows, or an object whose only member
+    `member` is this list.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How an address is reached: directly or through a proxy, and whom TLS trusts."""
+"""Which proxy leads to an address, and which certificates TLS trusts."""
 
 import os
 import ssl
@@ -11,9 +11,10 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy for `url`, as HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say, in lower case or upper case.
+    """Return the proxy for `url` by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in lower or upper case.
 
-    This machine is reached directly. Raises Misuse for a proxy that this program cannot use.
+    Return None for a direct connection, which every address of this machine gets. Raises Misuse for a proxy that is
+    not an HTTP proxy.
     """
     from urllib.request import getproxies, proxy_bypass
 
@@ -25,12 +26,12 @@ def proxy_of(url: str) -> str | None:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     if urlsplit(proxy).scheme not in ("http", "https"):
-        raise Misuse(f"the proxy {without_password(proxy)} is of a kind that is not supported: name an HTTP proxy")
+        raise Misuse(f"the proxy {without_password(proxy)} is not supported: use an HTTP proxy")
     return proxy
 
 
 def _named(parts: SplitResult) -> str:
-    """Host and port, as NO_PROXY may name them."""
+    """Return host and port as NO_PROXY may name them."""
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
@@ -40,15 +41,16 @@ def without_password(url: str) -> str:
 
 
 def credentials_of(proxy: str) -> str | None:
-    """`user:password` of a proxy's address."""
+    """Return `user:password` from a proxy's address, or None."""
     parts = urlsplit(proxy)
     return None if parts.username is None else f"{unquote(parts.username)}:{unquote(parts.password or '')}"
 
 
 def trust() -> ssl.SSLContext:
-    """TLS that verifies certificates and host names, by the system's authorities or those in SSL_CERT_FILE.
+    """Return a TLS context that verifies certificates and host names.
 
-    Raises Misuse if SSL_CERT_FILE names no certificates: OpenSSL would ignore it.
+    It trusts the system's certificate authorities and those in SSL_CERT_FILE. Raises Misuse if SSL_CERT_FILE names no
+    file with certificates, because OpenSSL would ignore the mistake.
     """
     context = ssl.create_default_context()
     named = os.environ.get("SSL_CERT_FILE")
@@ -56,5 +58,5 @@ def trust() -> ssl.SSLContext:
         try:
             context.load_verify_locations(Path(named))
         except OSError as error:
-            raise Misuse(f"SSL_CERT_FILE names no file of certificates: {named}: {error.strerror or error}") from None
+            raise Misuse(f"SSL_CERT_FILE is not a file of certificates: {named}: {error.strerror or error}") from None
     return context

@@ -1,4 +1,4 @@
-"""What became of rows, told the same way for uploads, checks, restores and loads of long ago."""
+"""Summaries of loads and of checks: their counts and rejects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,34 +8,34 @@ from cli.output import Output
 from cli.tools import Tools
 
 COUNTS = ("inserted", "updated", "unchanged", "superseded", "rejected")
-FEW = 5  # rejects that are shown without having been asked for
+FEW = 5  # rejects that are shown at the end of a load
 _LONGEST = 200  # characters of a rejected record
 
 
 def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
-    """A load that has ended: its counts, and the first of its rejects."""
-    told = f": {load['error']}" if load["error"] else ""
-    tools.out.line(f"{name}: load {load['id']} {load['status']}{told}")
+    """Print a load that has ended: its status, its counts, and its first rejects."""
+    error_text = f": {load['error']}" if load["error"] else ""
+    tools.out.line(f"{name}: load {load['id']} {load['status']}{error_text}")
     if load["received"]:
         tools.out.line(f"  {counts(load)}")
     if load["rejected"]:
         try:
             rejects(tools.out, tools.api.get(f"/loads/{load['id']}/rejects", limit=FEW))
-        except CommandError as error:  # the load is as it is, and others may have to go on
+        except CommandError as error:  # the outcome of the load is the same, and other loads may follow
             tools.notes.line(f"error: the rejects of load {load['id']} cannot be shown: {error}")
         if load["rejected"] > FEW:
-            tools.out.line(f"all of them: hireflow rejects {load['id']} --all")
+            tools.out.line(f"to see all rejects: hireflow rejects {load['id']} --all")
 
 
 def counts(found: Mapping[str, Any]) -> str:
-    """One line; `resolved` are rejects that a later load has made good."""
-    told = ", ".join(f"{found[name]:,} {name}" for name in COUNTS)
+    """Return the counts in one line. `resolved` counts rejects whose rows a later load has brought in."""
+    listed = ", ".join(f"{found[name]:,} {name}" for name in COUNTS)
     resolved = f" ({found['resolved']:,} resolved)" if found.get("resolved") else ""
-    return f"{found['received']:,} received: {told}{resolved}"
+    return f"{found['received']:,} received: {listed}{resolved}"
 
 
 def rejects(out: Output, found: Mapping[str, Any]) -> None:
-    """The reasons by their count, and the records that are given."""
+    """Print the reasons with their counts, then the rejected records that the response holds."""
     reasons: Sequence[Mapping[str, Any]] = found["reasons"] or ()
     if reasons:
         out.line()
@@ -46,11 +46,11 @@ def rejects(out: Output, found: Mapping[str, Any]) -> None:
         rows = [(reject.get(place), "; ".join(reject["reasons"]), _record(reject)) for reject in found["rejects"]]
         out.table((place, "reasons", "record"), rows, ["reasons", "record"])
     if found.get("truncated"):
-        out.line("more of them are too large to be shown here")
+        out.line("more rejects exist, but they are too large to be shown here")
 
 
 def open_rejects(load: Mapping[str, Any]) -> int:
-    """Rejects that nothing has made good."""
+    """Return the number of rejects that no later load has resolved."""
     return int(load["rejected"]) - int(load.get("resolved") or 0)
 
 

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _GAP = 2
-_NARROWEST = 12  # a column of text that gives way to the others
+_NARROWEST = 12  # the smallest width of a column that may be wrapped
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A time as the API writes it. People are shown it to the minute, programs as it is."""
+    """A time as the API writes it. People see it to the minute, programs get it unchanged."""
 
     text: str
 
@@ -27,7 +27,7 @@ Cell = str | int | float | Moment | None
 
 
 def separated(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> list[str]:
-    """A line of names and a line for each row, their values with tabs between them."""
+    """Return a line with the column names and a line for each row, their values separated by tabs."""
     return [with_tabs(columns), *map(with_tabs, rows)]
 
 
@@ -38,8 +38,10 @@ def with_tabs(values: Sequence[Cell]) -> str:
 def aligned(
     console: "Console", columns: Sequence[str], rows: Iterable[Sequence[Cell]], flexible: Sequence[str] = ()
 ) -> list[str]:
-    """Lines for a console, numbers to the right. Where the columns don't fit, the flexible ones are wrapped; where that
-    is not enough, every row is shown as lines of its own."""
+    """Return the lines of a table for a console, with numbers aligned to the right.
+
+    If the columns do not fit, the flexible ones are wrapped. If that is not enough, each value gets its own line.
+    """
     body = list(rows)
     texts = [[_shown(value) for value in row] for row in body]
     if _needed(columns, texts, flexible) > console.width:
@@ -49,7 +51,7 @@ def aligned(
 
 
 def facts(console: "Console", values: Sequence[tuple[str, Cell]]) -> list[str]:
-    """Names and values, a line for each; long values are wrapped beside their names."""
+    """Return one line for each name and value. Long values are wrapped beside their names."""
     texts = [[name, _shown(value)] for name, value in values]
     return _laid_out(console, ("", "value"), texts, ["value"], [False, False], header=False)
 

@@ -1,6 +1,6 @@
-"""Text of strangers, made fit for a terminal."""
+"""Text from files and from the API, made safe for a terminal."""
 
 
 def printable(text: str) -> str:
-    """One line without control characters, whatever a file held: those are shown as escapes."""
+    """Return the text as one line. Control characters become escape sequences such as \\x1b."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

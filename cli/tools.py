@@ -1,4 +1,4 @@
-"""What every command works with, made when it is first needed."""
+"""The objects that commands work with. Each is made when it is first used."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Tools:
-    """`out` is for results, `notes` for whatever else a person may want to know meanwhile."""
+    """`out` prints results to standard output, `notes` prints progress and remarks to standard error."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.config = Config.of(environ)
@@ -42,20 +42,20 @@ class Tools:
         return Presigned()
 
     def invoke(self, function: str, order: Any = None) -> Any:
-        """Call a function of the stage, with an order or as its schedule would, and wait for its result.
+        """Invoke a function of the stage, wait, and return its result. Raises CommandError.
 
-        Raises CommandError.
+        The function gets the order. Without one it gets the event that its schedule would send.
         """
         from cli import functions
 
         aws = self.config.aws
         event = functions.scheduled_event(aws.get("AWS_DEFAULT_REGION", "")) if order is None else order
-        with self.said_if_absent():
+        with self.explained_if_absent():
             return functions.invoke(functions.client(aws, "lambda"), self.config.stage, function, event)
 
     @contextmanager
-    def said_if_absent(self) -> Iterator[None]:
-        """Say what to do if AWS cannot be reached because the stage on this machine does not run."""
+    def explained_if_absent(self) -> Iterator[None]:
+        """If AWS cannot be reached because the stage on this machine does not run, raise an error that says so."""
         try:
             yield
         except NoAnswer as error:

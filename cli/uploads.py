@@ -1,4 +1,4 @@
-"""Sending files, and the loads that come of them: followed to their ends, or cancelled."""
+"""Sending files, then following or cancelling their loads."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,21 +14,22 @@ from cli.forms import Form
 from cli.text import printable
 from cli.tools import Tools
 
-NOT_SENT = "not_sent"  # of a file without a load, in the place of a load's status
+NOT_SENT = "not_sent"  # the status in JSON of a file that has no load
 Order = dict[str, Any]
-_OLDER = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of an API that cannot cancel
+# Responses of an older API, which cannot cancel.
+_OLDER = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 class Uploads:
-    """Uploads under way. `good` is whether every file arrived and no load failed so far."""
+    """Files that are being uploaded. `good` is True while every file has arrived and no load has failed."""
 
     def __init__(self, tools: Tools, *, wait: bool, strict: bool, as_json: bool) -> None:
         self._tools, self._wait, self._strict, self._as_json = tools, wait, strict, as_json
-        self._orders: dict[str, Order] = {}  # by what to call the file, until its load has ended
+        self._orders: dict[str, Order] = {}  # by the shown name of the file, until its load ends
         self.good = True
 
     def send(self, wave: list[Sent]) -> None:
-        """Send files one after the other. One that does not arrive keeps no other back."""
+        """Send files one after another. If one does not arrive, the others are still sent."""
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -44,13 +45,13 @@ class Uploads:
                 except Misuse:
                     raise
                 except CommandError as error:
-                    self._tell_unsent(name, str(error))
+                    self._report_unsent(name, str(error))
                     self.good = False
 
-    def _tell_unsent(self, name: str, why: str) -> None:
+    def _report_unsent(self, name: str, why: str) -> None:
         error = with_remedy(why)
         self._tools.notes.line(f"error: {name}: {error}")
-        if self._as_json:  # programs get a line for every file
+        if self._as_json:  # programs get one line for every file
             self._tools.out.json_line({"file": name, "id": None, "status": NOT_SENT, "error": error})
 
     def _send(self, name: str, file: Sent, progress: Progress) -> None:
@@ -58,24 +59,24 @@ class Uploads:
             size = source.seek(0, 2)
             source.seek(0)
             task = progress.add_task(printable(file.path.name), total=size)
-            asked = {"dataset": file.dataset, "filename": file.path.name, "size": size}
-            with interrupts.put_off():  # a load that is ordered must be known here, or it could not be cancelled
-                order = self._orders[name] = self._tools.api.post("/uploads", asked)
+            wanted = {"dataset": file.dataset, "filename": file.path.name, "size": size}
+            with interrupts.put_off():  # otherwise Ctrl-C could hit before the load's id is kept for cancelling
+                order = self._orders[name] = self._tools.api.post("/uploads", wanted)
 
-            def told(count: int) -> None:
+            def advance(count: int) -> None:
                 progress.advance(task, count)
 
             try:
-                form = Form(order["fields"], file.path.name, source, size, told)
+                form = Form(order["fields"], file.path.name, source, size, advance)
                 self._tools.presigned.upload(order["url"], form)
             except CommandError:
-                if self._has_arrived(order):  # all the same: only the answer was lost
+                if self._has_arrived(order):  # only the response of S3 was lost
                     return
                 del self._orders[name]
                 raise
 
     def _has_arrived(self, order: Order) -> bool:
-        """Cancel the load of a file that could not be sent; True if that is refused because the file is there."""
+        """Cancel the load of a file whose upload failed. Return True if the API refuses: the file has arrived."""
         try:
             self._tools.api.delete(f"/uploads/{order['load_id']}")
         except CommandError as error:
@@ -83,9 +84,9 @@ class Uploads:
         return False
 
     def follow(self) -> None:
-        """Tell of each load, at its end if it is waited for."""
+        """Report each load when it ends. With --no-wait, report it now as queued."""
         if not self._wait:
-            self._tell_queued()
+            self._report_queued()
             return
         urls = {name: order["status_url"] for name, order in self._orders.items()}
         ended: dict[str, Load] = {}
@@ -96,10 +97,10 @@ class Uploads:
             if self._as_json:
                 self._tools.out.json_line({"file": name, **load})
         if not self._as_json:
-            for name in urls:  # not before the progress has gone from the terminal
+            for name in urls:  # after the progress has disappeared from the terminal
                 summary.ended(self._tools, name, ended[name])
 
-    def _tell_queued(self) -> None:
+    def _report_queued(self) -> None:
         for name, order in self._orders.items():
             if self._as_json:
                 self._tools.out.json_line({"file": name, "id": order["load_id"], "status": "queued"})
@@ -109,11 +110,11 @@ class Uploads:
 
     @property
     def _quiet_terminal(self) -> bool:
-        """Whether progress has the terminal for itself: lines of JSON would come between."""
+        """Whether nothing else is printed on the terminal while progress is shown. Lines of JSON would be."""
         return not (self._as_json and self._tools.out.live)
 
     def cancel(self) -> None:
-        """Cancel the loads that still wait for their files; say what became of every load that has not ended."""
+        """Cancel the loads whose files have not arrived. Report the result for each load that has not ended."""
         for order in self._orders.values():
             load_id = order["load_id"]
             try:
@@ -121,7 +122,9 @@ class Uploads:
             except Refused as error:
                 older = error.status in _OLDER and not error.detail
                 why = (
-                    "this API cannot cancel; the load fails by itself unless its file comes" if older else error.detail
+                    "this API cannot cancel loads; the load fails later if its file does not arrive"
+                    if older
+                    else error.detail
                 )
                 self._tools.notes.line(f"load {load_id} is not cancelled: {why or error}")
             except CommandError as error:

@@ -1,4 +1,4 @@
-"""The version of this command line. It is declared once, in pyproject.toml."""
+"""The version of this command line. Only pyproject.toml declares it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ NAME = "hireflow"
 
 
 def version() -> str:
-    """What pyproject.toml says if this runs in a checkout, else what was installed."""
+    """Return the version in the checkout's pyproject.toml. Outside a checkout, return the installed version."""
     declared = Path(__file__).parents[1] / "pyproject.toml"
     if declared.exists():
         import tomllib

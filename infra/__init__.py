@@ -1,1 +1,1 @@
-"""How Hireflow is run and deployed: the embedded cloud (`infra.local`) and the deploy driver (`infra.deploy`)."""
+"""Run and deploy Hireflow: the embedded cloud is in `infra.local`, the deployment to AWS in `infra.deploy`."""

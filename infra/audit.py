@@ -1,7 +1,7 @@
-"""python -m infra.audit: whether a pinned package has a known vulnerability, by pip-audit.
+"""python -m infra.audit: check with pip-audit whether a pinned package has a known vulnerability.
 
-A vulnerability fails. A service that cannot be reached, or that does not know a package (as a mirror
-may answer), is a note and no failure: nobody should need the internet to check a change.
+A vulnerability is a failure. If the vulnerability service cannot be reached, or does not know a package (as with a
+mirror), this is only a note: checking a change must not need the internet.
 """
 
 import json
@@ -16,7 +16,7 @@ from infra.errors import CloudError
 from infra.install.sets import APART, POSTGRES
 from infra.venv import ROOT
 
-# The other locks hold nothing that these do not: each set of CUMULATIVE holds those before it.
+# The other locks have no further packages: each set in CUMULATIVE includes the sets before it.
 LOCKS = ("develop", POSTGRES, *APART, "build", "uv")
 _UNREACHABLE = re.compile(r"requests\.exceptions\.|ConnectionError|ServiceError|could not connect", re.IGNORECASE)
 _PATIENCE = 120  # seconds, for all packages of a file
@@ -24,7 +24,7 @@ _PATIENCE = 120  # seconds, for all packages of a file
 
 @dataclass(frozen=True)
 class Verdict:
-    """Vulnerabilities, one line each, and the packages that were not looked at, out of `packages`."""
+    """Vulnerabilities, one line each, and the packages that the service does not know, of `packages` in all."""
 
     vulnerable: tuple[str, ...]
     unknown: tuple[str, ...]
@@ -32,30 +32,31 @@ class Verdict:
 
 
 def judge(report: Mapping[str, Any]) -> Verdict:
-    """What pip-audit's JSON says."""
-    found = report["dependencies"]
+    """Read pip-audit's JSON report. Raises KeyError or TypeError for another shape."""
+    dependencies = report["dependencies"]
     vulnerable = [
         f"{package['name']} {package['version']}: {flaw['id']},"
         f" fixed in {', '.join(flaw['fix_versions']) or 'no version'}"
-        for package in found
+        for package in dependencies
         for flaw in package.get("vulns", ())
     ]
-    unknown = [package["name"] for package in found if "skip_reason" in package]
-    return Verdict(tuple(vulnerable), tuple(unknown), len(found))
+    unknown = [package["name"] for package in dependencies if "skip_reason" in package]
+    return Verdict(tuple(vulnerable), tuple(unknown), len(dependencies))
 
 
 def read(stdout: str, stderr: str) -> Verdict | None:
-    """The verdict of a run; None where the service could not be asked. Raises CloudError for any other failure."""
+    """The verdict of a run, or None if the service could not be reached. Raises CloudError for any other failure."""
     try:
         return judge(json.loads(stdout))
     except (ValueError, KeyError, TypeError):
-        last = (stderr.strip().splitlines() or ["it says nothing"])[-1]
+        last = (stderr.strip().splitlines() or ["no message"])[-1]
         if _UNREACHABLE.search(last):
             return None
         raise CloudError(f"pip-audit failed: {last}") from None
 
 
 def audit(file: str) -> Verdict | None:
+    """Run pip-audit for a lock file. Returns None if the service could not be reached. Raises CloudError."""
     command = [sys.executable, "-m", "pip_audit", "--requirement", file, "--no-deps", "--disable-pip"]
     options = ["--format", "json", "--progress-spinner", "off", "--timeout", "10"]
     try:
@@ -83,8 +84,8 @@ def main() -> int:
         for line in verdict.vulnerable:
             print(f"{file}: {line}")
         if verdict.unknown:
-            of = f"{len(verdict.unknown)} of {verdict.packages} packages"
-            print(f"{file}: NOT AUDITED, the vulnerability service knows nothing of {of}")
+            count = f"{len(verdict.unknown)} of {verdict.packages} packages"
+            print(f"{file}: NOT AUDITED, the vulnerability service does not know {count}")
         failed = failed or bool(verdict.vulnerable)
     return int(failed)
 

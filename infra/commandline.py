@@ -1,5 +1,7 @@
-"""How a command says what it does, and ends. Little is imported here: a command that is still being imported ends in
-the same way."""
+"""What a command prints about its progress, and how it ends.
+
+This module imports little, so that a command that is interrupted during its own imports ends in the same way.
+"""
 
 import errno
 import os
@@ -24,20 +26,27 @@ def report(message: str) -> None:
 
 
 def exit_status(run: Callable[[], int | None], interrupted: str = RESUMABLE) -> int:
-    """What `run` returns, 1 for a CommandError or a failure of this machine, 130 for Ctrl-C; each is told in a line."""
+    """Call `run` and return the exit status of the command.
+
+    The status is what `run` returns, 1 for a CommandError or any other exception, and 130 for Ctrl-C. Each failure
+    prints one line; the line for Ctrl-C ends with `interrupted`. If the reader of standard output has gone, as in
+    `make status | head`, the status is 1 without a message.
+    """
     try:
-        return run() or 0
+        status = run() or 0
+        print(end="", flush=True)  # Python would print a message if this failed when it exits
+        return status
     except CommandError as error:
         return _failed(with_remedy(str(error)))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it exits
         return 1
     except OSError as error:
         return _failed(_of_machine(error))
     except KeyboardInterrupt:
         print(f"interrupted: {interrupted}", file=sys.stderr)
         return 130
-    except Exception as error:  # a defect of ours, told so that it can be reported
+    except Exception as error:  # a defect of Hireflow: say where, so that it can be reported
         return _failed(f"unforeseen {type(error).__name__}: {error} ({_place(error)})")
 
 
@@ -47,13 +56,15 @@ def _failed(message: str) -> int:
 
 
 def _place(error: BaseException) -> str:
-    found = error.__traceback__
-    while found is not None and found.tb_next is not None:
-        found = found.tb_next
-    return f"{os.path.basename(found.tb_frame.f_code.co_filename)}:{found.tb_lineno}" if found else "?"  # noqa: PTH119
+    """The file and line that raised the error."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return f"{os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno}" if frame else "?"  # noqa: PTH119
 
 
 def _of_machine(error: OSError) -> str:
-    what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+    """The message for an error of the operating system, with a remedy if one is known."""
+    failure = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     remedy = REMEDY if is_full(error) else _REMEDIES.get(error.errno or 0)
-    return f"{what}: {remedy}" if remedy else what
+    return f"{failure}: {remedy}" if remedy else failure

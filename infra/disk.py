@@ -1,6 +1,6 @@
-"""The disk of a stage: whether there is room on it, and what to do where there is none.
+"""Check the free space on a stage's disk, and say what to do if the disk is full.
 
-Little is imported here: a command that is still being imported uses this too.
+This module imports little, because commands use it during their own imports.
 """
 
 import os
@@ -12,21 +12,21 @@ from cli.disk import is_full, says_what_to_do
 from cli.errors import CommandError
 from infra.errors import CloudError
 
-TO_START = 200  # MB: 45 for a new database, 15 for a package, 110 for unpacked functions, and something to work with
+TO_START = 200  # MB: 45 for a new database, 15 for a package, 110 for unpacked functions, 30 for the rest
 TO_DEPLOY = 100
 _ELSEWHERE = "free some space, or choose another folder with HIREFLOW_STATE_DIR"
-_FULL = 8  # MB that are left on a disk that is as good as full
+_FULL = 8  # MB; a disk with less free space counts as full
 Free = Callable[[Path], float]
 
 
 def free(folder: Path) -> float:
-    """MB that are left there."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize / 2**20
+    """The free space on the disk of a folder, in MB."""
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize / 2**20
 
 
 def check(folder: Path, needed: int, free: Free = free) -> None:
-    """Raises CloudError where too little is left."""
+    """Raises CloudError if less than `needed` MB are free."""
     left = free(folder)
     if left < needed:
         raise CloudError(f"{needed} MB are needed at {folder}, and {left:.0f} are free: {_ELSEWHERE}")
@@ -34,7 +34,7 @@ def check(folder: Path, needed: int, free: Free = free) -> None:
 
 @contextmanager
 def explained(folder: Path, free: Free = free) -> Iterator[None]:
-    """Add to an error that the disk is full, which servers and programs do not always say. Raises CommandError."""
+    """Add to an error that the disk is full: servers and programs do not always say so. Raises CommandError."""
     try:
         yield
     except CommandError as error:

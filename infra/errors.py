@@ -1,7 +1,7 @@
-"""What the commands report in one line."""
+"""Errors that the commands print in one line."""
 
 from cli.errors import CommandError
 
 
 class CloudError(CommandError):
-    """The embedded cloud or a deployment cannot go on; the message says why and, where known, what to do."""
+    """A command on the embedded cloud or a deployment failed. The message says why and, if known, what to do."""

@@ -1,4 +1,4 @@
-"""Locks between processes that no crash can leave behind, and waiting with a deadline."""
+"""Locks between processes, which a crash cannot leave behind, and waiting with a deadline."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from infra.errors import CloudError
 
 
 def wait_until(check: Callable[[], bool], timeout: float, what: str) -> None:
-    """Poll `check` until it holds. Raises CloudError after `timeout` seconds."""
+    """Poll `check` until it returns True. Raises CloudError with the message `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not check():
         if time.monotonic() > deadline:
@@ -22,13 +22,15 @@ def wait_until(check: Callable[[], bool], timeout: float, what: str) -> None:
 def attempts(
     patience: float, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[], None]]:
-    """For each attempt at something, what to call in the handler of its failure: it waits, ever longer, and raises
-    that failure again once `patience` seconds are over."""
+    """Yield a function for each attempt. Call it in the `except` clause of the failed attempt.
+
+    It sleeps before the next attempt, longer each time. When `patience` seconds are over, it raises the failure again.
+    """
     deadline, pause = clock() + patience, 0.5
 
     def again() -> None:
         if clock() + pause > deadline:
-            raise  # what is being handled
+            raise  # the exception that the caller handles
         sleep(pause)
 
     while True:
@@ -37,7 +39,7 @@ def attempts(
 
 
 def try_lock(fd: int, *, shared: bool = False) -> bool:
-    """Lock an open file unless another one holds it. The lock goes with the last copy of the descriptor."""
+    """Lock an open file. Returns False if it is locked. Closing the last copy of the descriptor releases the lock."""
     try:
         fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -47,10 +49,10 @@ def try_lock(fd: int, *, shared: bool = False) -> bool:
 
 @contextmanager
 def locked(path: Path, timeout: float, what: str) -> Iterator[int]:
-    """Hold an exclusive lock on a file.
+    """Hold an exclusive lock on a file. Yields the descriptor. Raises CloudError after `timeout` seconds.
 
-    Give the descriptor to helper processes (`pass_fds`): a helper that outlives us, killed, then
-    keeps others out until it has ended.
+    Pass the descriptor to helper processes (`pass_fds`). If this process is killed, a helper that still runs keeps the
+    lock until it ends.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -61,4 +63,4 @@ def locked(path: Path, timeout: float, what: str) -> Iterator[int]:
             if path.exists() and path.stat().st_ino == os.fstat(fd).st_ino:
                 yield fd
                 return
-        # The holder before us deleted the file: what we have locked is not what the next one will open.
+        # The last holder deleted the file. This lock is on the deleted file, but others open a new one: try again.

@@ -1,15 +1,15 @@
-"""Progress of what takes long: milestones as they come, and never more than a few seconds of silence."""
+"""Print the progress of long work: each milestone, and a line after a few seconds without one."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-QUIET = 3.0  # seconds without a line, after which it is told what is being waited for
+QUIET = 3.0  # seconds without a line; then a line says what the command waits for
 
 
 class Progress:
-    """Tells `say` milestones, and after `quiet` seconds without one what is being waited for, and the time so far."""
+    """Pass milestones to `say`. After `quiet` seconds without one, pass the current work and the time so far."""
 
     def __init__(self, say: Callable[[str], None], quiet: float = QUIET) -> None:
         self._say, self._quiet = say, quiet
@@ -19,10 +19,10 @@ class Progress:
         self._said = "working"
 
     def say(self, text: str) -> None:
-        """Tell a milestone."""
-        self._tell(text)
+        """Print a milestone."""
+        self._print(text)
 
-    def _tell(self, text: str, *, again: bool = False) -> None:
+    def _print(self, text: str, *, again: bool = False) -> None:
         with self._lock:
             self._say(text)
             if not again:
@@ -31,7 +31,7 @@ class Progress:
 
     @contextmanager
     def doing(self, what: Callable[[], str]) -> Iterator[None]:
-        """While this is going on, `what` says what it is."""
+        """While this is open, `what` describes the current work."""
         number = id(what)
         self._doing[number] = what
         try:
@@ -41,7 +41,7 @@ class Progress:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Break silences while this is open."""
+        """While this is open, print a line after each `quiet` seconds without one."""
         thread = threading.Thread(target=self._break_silences, daemon=True)
         thread.start()
         try:
@@ -52,6 +52,6 @@ class Progress:
 
     def _break_silences(self) -> None:
         while not self._over.wait(max(0.01, self._last + self._quiet - time.monotonic())):
-            doing = [what() for what in list(self._doing.values())] or [f"still at it: {self._said}"]
+            doing = [what() for what in list(self._doing.values())] or [f"still working: {self._said}"]
             if time.monotonic() >= self._last + self._quiet:
-                self._tell(f"{'; '.join(doing)} ({time.monotonic() - self._start:.0f} s)", again=True)
+                self._print(f"{'; '.join(doing)} ({time.monotonic() - self._start:.0f} s)", again=True)

@@ -1,6 +1,7 @@
-"""What people have of the declared reports besides the API: a table of the command line, and one of the README.
+"""Write what is made from the declared reports besides the API: tables of the command line and of its page.
 
-`python -m infra.reports` writes both from chalicelib/reports/hires.py. A test says when it has to run.
+`python -m infra.reports` writes cli/report_table.py and a table of docs/api.md from chalicelib/reports/hires.py. A test
+fails when it has to run.
 """
 
 import json
@@ -10,7 +11,7 @@ from dataclasses import fields
 from chalicelib.reports import declaration, hires
 from chalicelib.reports.declaration import Figure, Span
 from cli.reports import Report
-from infra.readme import README, with_table
+from infra import pages
 from infra.venv import ROOT
 
 COMMANDS = ROOT / "cli/report_table.py"
@@ -26,7 +27,7 @@ REPORTS = (
 
 
 def for_command_line(report: declaration.Report) -> Report:
-    """What a command needs to know of the report."""
+    """What the command line needs to know about a report."""
     columns = dict.fromkeys(column for variant in report.variants.values() for column in variant.columns)
     return Report(
         name=report.name,
@@ -47,13 +48,13 @@ def module(reports: Iterable[declaration.Report]) -> str:
 
 
 def table(reports: Iterable[declaration.Report]) -> str:
-    """The table in Markdown: commands, what they report, and their routes."""
+    """The Markdown table: each command, what it reports, and its routes."""
     return "\n".join(["| command | reports | routes |", "|---|---|---|", *map(_row, reports)])
 
 
-def readme(text: str, reports: Iterable[declaration.Report]) -> str:
-    """The README with the table between its marks."""
-    return with_table(text, "reports", table(reports))
+def page(text: str, reports: Iterable[declaration.Report]) -> str:
+    """Return the text of the page about the API with the table of these reports."""
+    return pages.with_table(text, "reports", table(reports))
 
 
 def _source(report: Report) -> str:
@@ -63,7 +64,7 @@ def _source(report: Report) -> str:
 
 
 def _literal(value: str | bool | tuple[str, ...]) -> str:
-    """As our formatter writes it."""
+    """The Python literal of a value, as ruff formats it."""
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
@@ -78,7 +79,7 @@ def _row(report: declaration.Report) -> str:
 
 def main() -> None:
     COMMANDS.write_text(module(hires.REPORTS))
-    README.write_text(readme(README.read_text(), hires.REPORTS))
+    pages.API.write_text(page(pages.API.read_text(), hires.REPORTS))
 
 
 if __name__ == "__main__":

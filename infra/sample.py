@@ -1,7 +1,7 @@
-"""The sample data: invented departments, jobs and employees, with broken rows planted among them.
+"""The sample data: invented departments, jobs and employees, with invalid records planted among them.
 
-Everything is made from one seed, and every line knows what must become of it: the row that is stored,
-or the reasons it is rejected for. `python -m infra.sample FOLDER` writes the files to look at.
+All data are generated from one seed. Every line has its expected result: the row that is stored, or the reasons of its
+reject. `python -m infra.sample FOLDER` writes the files, for people who want to see them.
 """
 
 import gzip
@@ -26,8 +26,7 @@ _UNCLOSED = "a quote is never closed (or not within 1 MiB)"
 
 @dataclass(frozen=True)
 class Line:
-    """A record without its line end: the row it must become, or why it is refused; neither for a header
-    or a blank line."""
+    """A record without its line end, with its expected row or reasons. A header or a blank line has neither."""
 
     raw: bytes
     row: Stored | None = None
@@ -63,17 +62,17 @@ class File:
 
     @property
     def rejects(self) -> dict[int, tuple[str, ...]]:
-        """Physical line, from 1 -> the reasons planted there."""
-        found, number = {}, 1
+        """The planted reasons by physical line; the first line is 1."""
+        rejects, number = {}, 1
         for line in self.lines:
             if line.reasons:
-                found[number] = line.reasons
+                rejects[number] = line.reasons
             number += line.raw.count(b"\n") + 1
-        return found
+        return rejects
 
     @property
     def rows(self) -> dict[int | str | datetime, Stored]:
-        """What is stored of it: the last valid row of each id."""
+        """The rows that a load of this file stores, by id: the last valid row of each id."""
         return {line.row[0]: line.row for line in self.lines if line.row is not None}
 
     @property
@@ -83,7 +82,7 @@ class File:
 
 @dataclass(frozen=True)
 class Sample:
-    """`early` holds employees only and comes first on purpose; then `parents`, in any order; then `late`."""
+    """The files. `early` has employees without parents yet. Then come `parents`, in any order, then `late`."""
 
     early: File
     parents: tuple[File, ...]
@@ -100,8 +99,8 @@ class Sample:
 
 @cache
 def sample() -> Sample:
-    """The files; the same ones every time."""
-    random = Random(SEED)  # noqa: S311 - no secret is made of it
+    """Generate the files. They are the same every time."""
+    random = Random(SEED)  # noqa: S311 - not used for secrets
     people = _People(random)
     hired = [people.hire(number) for number in range(1, EMPLOYEES + 1)]
     rest = hired[EARLY:]
@@ -155,7 +154,7 @@ class _People:
 def _employee(
     number: int, name: str, at: str, department: int = 1, job: int = 1, *, written: str | None = None
 ) -> Line:
-    """A valid employee; `written` is the name as the file has it, where that differs."""
+    """A valid employee. `written` is the name as the file has it, if it differs from the stored name."""
     raw = f"{number},{name if written is None else written},{at},{department},{job}"
     return Line(raw.encode(), (number, name, _utc(at), department, job))
 
@@ -173,7 +172,7 @@ def _year(line: Line) -> int:
 
 
 def _departments() -> Iterator[Line]:
-    """With a header; the file also has a byte order mark and CRLF line ends."""
+    """Lines with a header. The file also has a byte order mark and CRLF line ends."""
     yield Line(b"ID,Department")
     for number, name in enumerate(_DEPARTMENT_NAMES, 1):
         yield Line(f"{number},{name}".encode(), (number, name))
@@ -191,11 +190,11 @@ def _jobs() -> Iterator[Line]:
     yield _bad("62", "expected 2 fields, found 1")
 
 
-# --- rows of every kind the rules speak of ----------------------------------------------------------
+# --- records for every rule ----------------------------------------------------------
 
 
 def _odd() -> Iterator[Line]:
-    """Unusual, and all of it valid."""
+    """Unusual but valid records."""
     ids = iter(range(5001, 5100))
     yield _employee(next(ids), "Lindlund, Ada", "2021-03-01T09:00:00Z", written='"Lindlund, Ada"')
     yield _employee(next(ids), 'Ada "Ace" Lund', "2021-03-02T09:00:00Z", written='"Ada ""Ace"" Lund"')
@@ -248,7 +247,7 @@ def _broken() -> Iterator[Line]:
 
 
 def _repeated() -> Iterator[Line]:
-    """The same ids again: the last valid row wins, wherever a broken one comes. Kept in this order."""
+    """Rows that repeat ids: the last valid row of an id wins. These lines must keep their order."""
     for number in (7001, 7002, 7003):
         yield _employee(number, "First Version", "2021-08-01T08:00:00Z")
         yield _employee(number, "Second Version", "2021-08-02T08:00:00Z", 2, 2)
@@ -257,7 +256,7 @@ def _repeated() -> Iterator[Line]:
 
 
 def _in_order(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Shuffled lines, but the repeated ids in the order they were written in."""
+    """Shuffled lines, with the lines of `_repeated` put back in their order."""
     repeated = {line.raw: place for place, line in enumerate(_repeated())}
     shuffled = list(lines)
     places = [i for i, line in enumerate(shuffled) if line.raw in repeated]

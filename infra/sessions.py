@@ -1,4 +1,4 @@
-"""AWS sessions that are cheap to make: all of this process share what botocore parses."""
+"""AWS sessions that are cheap to create: all sessions of this process share the parsed models of botocore."""
 
 from functools import cache
 from typing import Any
@@ -9,21 +9,22 @@ from botocore.session import Session as Core
 
 
 def session(**options: Any) -> boto3.session.Session:
-    """A session of boto3, by the options of `boto3.session.Session`.
+    """Create a boto3 session with the options of `boto3.session.Session`.
 
-    A plain one parses the models of the services anew, which takes 0.1 to 0.3 s of CPU time for its first client.
+    An ordinary session parses the models of the services again, which takes 0.1 to 0.3 s of CPU time for its first
+    client.
     """
     return boto3.session.Session(botocore_session=core(), **options)
 
 
 def core() -> Core:
-    """The session of botocore inside a new session."""
-    made = Core()
-    made.register_component("data_loader", _models())
-    return made
+    """Create a botocore session that shares the parsed models."""
+    botocore_session = Core()
+    botocore_session.register_component("data_loader", _models())
+    return botocore_session
 
 
 @cache
 def _models() -> Loader:
-    """It keeps what it has read. Two threads that read the same file at once both get a whole model."""
+    """The shared cache of parsed models. If two threads read the same file at once, both get a complete model."""
     return create_loader()

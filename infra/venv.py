@@ -1,6 +1,6 @@
-"""The virtual environments of this checkout: made, filled, and mended after an interruption.
+"""Create the virtual environments of this checkout, install packages, and repair interrupted installations.
 
-Standard library only: it runs on the system's Python, before anything is installed.
+This module uses only the standard library: the system's Python runs it before anything is installed.
 """
 
 import os
@@ -20,13 +20,13 @@ from infra.locks import locked
 from infra.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
-_PATIENCE = 900  # seconds for another command that installs
+_PATIENCE = 900  # seconds to wait for another command that installs
 
 
 def ensure(environments: Sequence[Environment], report: Callable[[str], None]) -> None:
-    """Have the environments hold their sets, all at the same time. Raises CloudError; a failure leaves what was there.
+    """Install the missing sets of all environments in parallel. Returns at once if no set is missing.
 
-    Environments that hold them already cost nothing.
+    Raises CloudError. After a failure, the packages that were there before are still there.
     """
     wanting = [environment for environment in environments if environment.missing()]
     if not wanting:
@@ -43,7 +43,7 @@ def ensure(environments: Sequence[Environment], report: Callable[[str], None]) -
 
 
 def installer(report: Callable[[str], None]) -> Path:
-    """uv's program, fetched if it is missing. Raises CloudError."""
+    """The path of uv's program. Downloads uv if it is missing. Raises CloudError."""
     return _uv(ROOT / ".venv", Path(sys.executable), [], Progress(report))
 
 
@@ -67,7 +67,7 @@ def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Pro
     no_index = tools.NO_INDEX in settings
     runs, noted = [], []
     for environment, anew in zip(wanting, unsound, strict=True):
-        # Where everything is installed anew, smaller sets are for a while not there either.
+        # If everything is installed again, smaller sets are missing too for a while.
         noted.append(environment.forget(everything=anew))
         environment.begin()
         command = tools.command(uv, environment.python, environment.locks, constraints, anew=anew, no_index=no_index)
@@ -89,8 +89,11 @@ def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Pro
 
 
 def _make(environment: Environment, locks: Sequence[int]) -> bool:
-    """Make the environment, or take it as it is; returns whether its packages cannot be relied on: an installation was
-    cut short, or somebody else made it."""
+    """Create the environment, or use the existing one.
+
+    Returns whether its packages must be installed again: an installation was interrupted, or another tool made the
+    environment.
+    """
     home = environment.home
     if not _is_of_this_python(home):
         _empty(home)
@@ -98,8 +101,8 @@ def _make(environment: Environment, locks: Sequence[int]) -> bool:
     command = [sys.executable, "-m", "venv", "--without-pip", str(home)]
     done = subprocess.run(command, pass_fds=locks, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = done.stdout + done.stderr  # Debian's hint is in the former
-        raise tools.no_pip() if "No module named" in said else CloudError(failures.explain(said, home))
+        output = done.stdout + done.stderr  # Debian prints its hint to stdout
+        raise tools.no_pip() if "No module named" in output else CloudError(failures.explain(output, home))
     return not sound and any(home.glob("lib/python*/site-packages/*.dist-info"))
 
 
@@ -112,7 +115,7 @@ def _is_of_this_python(home: Path) -> bool:
 
 
 def _empty(home: Path) -> None:
-    """Delete all but the lock, which is held, and uv, which any Python can use."""
+    """Delete everything except the lock, which is held, and uv, which works with every Python."""
     for old in home.iterdir():
         if old.name in ("lock", "uv.lock", "uv"):
             continue
@@ -123,7 +126,7 @@ def _empty(home: Path) -> None:
 
 
 def _uv(home: Path, python: Path, locks: Sequence[int], progress: Progress) -> Path:
-    """uv's program, fetched if it is not there in the version of its lock."""
+    """The path of uv's program. Downloads uv unless the version of its lock is there."""
     lock = ROOT / "requirements" / "uv.txt"
     busy = "another command is still fetching uv"
     with progress.doing(lambda: "fetching the installer, uv"), locked(home / "uv.lock", _PATIENCE, busy) as held:

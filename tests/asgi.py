@@ -1,4 +1,4 @@
-"""The gate in this process, called as a server would call it. The application behind it only records what it gets."""
+"""The gate in this process, called as an ASGI server calls it. The application behind it records what it receives."""
 
 import asyncio
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ KEYS = Keys("AKIAGATEOFTHISSTAGE2", "secret of the stage", "secret of its functi
 
 @dataclass
 class Behind:
-    """The application behind the gate: like ministack, it waits for the whole body before it does anything."""
+    """The application behind the gate. Like ministack, it acts only after it has the whole body."""
 
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     done: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -47,7 +47,9 @@ class Response:
 
 
 @dataclass
-class Asked:
+class GateClient:
+    """Sends requests to a gate, and records which sessions it admitted and which services it reported as changed."""
+
     behind: Behind = field(default_factory=Behind)
     admitted: list[Session] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
@@ -59,11 +61,11 @@ class Asked:
 
         return Gate(self.behind, KEYS, self.admitted.append, written, lambda: self.now or datetime.now(UTC))
 
-    def ask(self, scope: Message, pieces: Iterable[bytes] = (b"",)) -> Response:
-        return asyncio.run(_ask(self.gate(), scope, list(pieces)))
+    def request(self, scope: Message, pieces: Iterable[bytes] = (b"",)) -> Response:
+        return asyncio.run(_send(self.gate(), scope, list(pieces)))
 
 
-async def _ask(gate: Gate, scope: Message, pieces: list[bytes]) -> Response:
+async def _send(gate: Gate, scope: Message, pieces: list[bytes]) -> Response:
     sent: list[Message] = []
     left = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     left += [{"type": "http.request", "body": b"", "more_body": False}]
@@ -83,7 +85,7 @@ async def _ask(gate: Gate, scope: Message, pieces: list[bytes]) -> Response:
 def scope(
     method: str, target: str, headers: Iterable[tuple[str, str]] = (), *, length: int | None = None
 ) -> dict[str, Any]:
-    """An ASGI scope as the server makes it. `target` is percent-encoded, as it was sent."""
+    """An ASGI scope as the server creates it. `target` is percent-encoded, as it was sent."""
     path, _, query = target.partition("?")
     given = [(name.lower(), value) for name, value in headers]
     if not any(name == "host" for name, _ in given):
@@ -100,11 +102,11 @@ def scope(
     }
 
 
-def of_signed(request: Any, length: int | None = None) -> dict[str, Any]:
+def scope_of_signed(request: Any, length: int | None = None) -> dict[str, Any]:
     """The scope of an AWSRequest that botocore has signed."""
     parts = urlsplit(request.url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    made = scope(request.method, target, [(name, str(value)) for name, value in request.headers.items()])
+    signed = scope(request.method, target, [(name, str(value)) for name, value in request.headers.items()])
     if length:
-        made["headers"].append((b"content-length", str(length).encode()))
-    return made
+        signed["headers"].append((b"content-length", str(length).encode()))
+    return signed

@@ -1,4 +1,4 @@
-"""Options of the whole suite."""
+"""Options and hooks of the whole test suite."""
 
 import gc
 import signal
@@ -10,7 +10,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from tests.workers import ByFile
 
-# hypothesis's own number of examples, without its limit of 0.2 s for each: on a busy machine that says nothing of ours
+# Hypothesis's default number of examples, but without its deadline of 0.2 s for each example. On a busy machine an
+# example can take longer although our code has no fault.
 settings.register_profile("default", deadline=None)
 settings.register_profile("long", max_examples=20_000, deadline=None)  # make fuzz
 settings.load_profile("default")
@@ -19,25 +20,29 @@ settings.load_profile("default")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--stage",
-        help="run tests/e2e against this stage, which is up, and EMPTY its tables; default: a cloud of their own",
+        help="run tests/e2e against this stage, which must be running, and EMPTY its tables;"
+        " default: the tests start an embedded cloud of their own",
     )
 
 
 def pytest_configure() -> None:
-    """Let commands that a test starts react to Ctrl-C, also where a shell has started the tests in its background."""
+    """Restore the default handler of SIGINT, so that the commands that a test starts react to Ctrl-C.
+
+    A shell that starts the tests in the background makes them ignore SIGINT, and child processes inherit this.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
-    """Leave the modules out of garbage collection: with all of them, each full collection takes a tenth of a second."""
+    """Exclude all imported modules from garbage collection. With them, each full collection takes 0.1 seconds."""
     gc.collect()
     gc.freeze()
 
 
-@pytest.hookimpl(optionalhook=True)  # only with pytest-xdist
+@pytest.hookimpl(optionalhook=True)  # the hook exists only if pytest-xdist is installed
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "ByFile | None":
-    """Spread the tests over the workers by our own rules, unless others are asked for with --dist."""
+    """Distribute the tests by the rules of tests/workers.py, unless the option --dist chooses another way."""
     if config.getvalue("dist") != "load":
         return None
     from tests.workers import ByFile

@@ -1,15 +1,16 @@
-"""A second reader of date-times, which splits the text and counts days, and shares no code with the product.
-Also strategies that write date-times correctly or nearly so."""
+"""A second parser of date-times, to compare with the product's. It splits the text and counts days, and it shares no
+code with the product. Also Hypothesis strategies that generate valid and almost valid date-times."""
 
 from hypothesis import strategies as st
 
 MICROSECONDS_A_DAY = 86_400_000_000
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_FIRST, _AFTER_LAST = -719_162 * MICROSECONDS_A_DAY, 2_932_897 * MICROSECONDS_A_DAY  # years 1 to 9999, since 1970
+# The beginning of the year 1 and the end of the year 9999, in microseconds since 1970-01-01.
+_FIRST, _AFTER_LAST = -719_162 * MICROSECONDS_A_DAY, 2_932_897 * MICROSECONDS_A_DAY
 
 
 def microseconds(text: str) -> int | None:
-    """The microseconds since 1970 in UTC; None for a text that must be refused."""
+    """Return the microseconds since 1970-01-01 in UTC, or None if a text must be rejected."""
     extended = text[4:5] == "-"
     length = 10 if extended else 8
     days = _day(text[:length], extended)
@@ -24,8 +25,8 @@ def microseconds(text: str) -> int | None:
     at, ahead = _clock(clock, basic_too=not extended), _offset(offset)
     if at is None or ahead is None:
         return None
-    found = days * MICROSECONDS_A_DAY + at - ahead * 60_000_000
-    return found if _FIRST <= found < _AFTER_LAST else None
+    instant = days * MICROSECONDS_A_DAY + at - ahead * 60_000_000
+    return instant if _FIRST <= instant < _AFTER_LAST else None
 
 
 def _number(text: str, digits: int) -> int | None:
@@ -37,7 +38,7 @@ def _leap(year: int) -> bool:
 
 
 def _days_before(year: int) -> int:
-    """The days from 1970-01-01 to 1 January of the year."""
+    """Return the number of days from 1970-01-01 to 1 January of the year."""
     return 365 * (year - 1970) + sum((year - 1) // n - 1969 // n for n in (4, 400)) - ((year - 1) // 100 - 1969 // 100)
 
 
@@ -60,7 +61,10 @@ def _day(text: str, extended: bool) -> int | None:
 
 
 def _week_day(year: int, text: str, extended: bool) -> int | None:
-    """The day of a week date. Week 1 is the week of 4 January, and a week begins on a Monday."""
+    """Return the days since 1970-01-01 for an ISO week date, or None if it does not exist.
+
+    Week 1 contains 4 January, and a week begins on Monday.
+    """
     week = _number(text[:2], 2)
     if extended and text[2:3] != "-":
         return None
@@ -72,10 +76,10 @@ def _week_day(year: int, text: str, extended: bool) -> int | None:
         fourth = _days_before(of) + 3
         return fourth - (fourth + 3) % 7  # 1970-01-01 was a Thursday
 
-    found = monday(year) + 7 * (week - 1) + weekday - 1
-    if not monday(year) <= found < monday(year + 1):
+    day = monday(year) + 7 * (week - 1) + weekday - 1
+    if not monday(year) <= day < monday(year + 1):
         return None
-    return found if _FIRST <= found * MICROSECONDS_A_DAY < _AFTER_LAST else None
+    return day if _FIRST <= day * MICROSECONDS_A_DAY < _AFTER_LAST else None
 
 
 def _split_zone(text: str) -> tuple[str, str]:
@@ -90,7 +94,7 @@ def _split_zone(text: str) -> tuple[str, str]:
 
 
 def _offset(text: str) -> int | None:
-    """The minutes that the clock is ahead of UTC."""
+    """Return how many minutes the clock is ahead of UTC, or None if the offset is not valid."""
     if not text:
         return 0
     hours, rest = _number(text[1:3], 2), text[3:].removeprefix(":")
@@ -101,7 +105,10 @@ def _offset(text: str) -> int | None:
 
 
 def _clock(text: str, basic_too: bool) -> int | None:
-    """The microseconds since midnight."""
+    """Return the microseconds since midnight, or None if the time of day is not valid.
+
+    `basic_too` allows the basic format, without colons.
+    """
     whole, fraction = text, ""
     for mark in (".", ","):
         if mark in text:
@@ -151,14 +158,14 @@ WRITTEN = st.one_of(
     _timed(_joined("", _YEARS, _MONTHS, _MONTH_DAYS), ":|"),
     _timed(_joined("", _YEARS, _WEEKS, _WEEKDAYS), ":|"),
 )
-"""Date-times in every form. Some of them do not exist (31 February)."""
+"""Date-times in every format. Some of them do not exist, for example 31 February."""
 
 _STRAY = st.sampled_from([*"0123456789TtZzW+-:., UC", "\t", "\u00a0", "\u0664", "\u2212", "\n", "_", "é", "  "])
 
 
 @st.composite
 def nearly(draw: st.DrawFn) -> str:
-    """A date-time with one to three characters put in, taken out or replaced."""
+    """Draw a date-time in which one to three characters were inserted, deleted or replaced."""
     text = draw(WRITTEN)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(text)))
@@ -169,7 +176,7 @@ def nearly(draw: st.DrawFn) -> str:
 DIGITS = st.text("0123456789", min_size=6, max_size=17).flatmap(
     lambda digits: st.sampled_from(["", "Z", "+0000", "+02:00", "-05"]).map(lambda zone: digits + zone)
 )
-"""Stamps without a character between date and time, seconds since 1970, and bare numbers."""
+"""Timestamps without a separator between date and time, Unix times, and plain numbers."""
 
 ANY = WRITTEN | nearly() | DIGITS
 EDGES = (
@@ -187,7 +194,7 @@ EDGES = (
     "0001-01-01",
     "9999-12-31T23:59:59.999999Z",
 )
-"""All of these are accepted."""
+"""A parser must accept all of these."""
 
 REFUSED = (
     "20211205213214Z",
@@ -233,3 +240,4 @@ REFUSED = (
     "0001-01-01T00:00:00+00:01",
     "9999-12-31T23:59:59-00:01",
 )
+"""A parser must reject all of these."""

@@ -18,7 +18,7 @@ DECLARED = ("windows-1252", "iso-8859-1", "utf-16be", "shift_jis", "windows-1251
 @dataclass(frozen=True)
 class Dialect:
     """How a file is written. `columns` has the name of each field, in the order of the file; those that the dataset
-    does not have are filled with words. `aliases` has the names that stand in the header in place of the columns' own."""
+    does not have are filled with words. `aliases` has the names in the header that replace the columns' own."""
 
     delimiter: str = ","
     encoding: str = "utf-8"

@@ -1,4 +1,4 @@
-"""CloudWatch's embedded metric format, as AWS specifies it: a schema, and the rules beside it."""
+"""CloudWatch's embedded metric format (EMF) as AWS specifies it: its JSON Schema, and the rules that are not in it."""
 
 from typing import Any
 
@@ -51,13 +51,13 @@ SCHEMA: Json = {
         }
     },
 }
-Point = tuple[str, tuple[tuple[str, str], ...]]  # a metric, and the values of its dimensions
+Point = tuple[str, tuple[tuple[str, str], ...]]  # the name of a metric, and its dimensions as (name, value)
 
 
 def points(line: Json) -> dict[Point, float]:
-    """What CloudWatch makes of a line. Raises AssertionError where it would make nothing of it."""
+    """Return the values that CloudWatch extracts from a log line. Raise AssertionError if the line is not valid EMF."""
     assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(line)] == []
-    found: dict[Point, float] = {}
+    values: dict[Point, float] = {}
     for directive in line["_aws"]["CloudWatchMetrics"]:
         for metric in directive["Metrics"]:
             value = line[metric["Name"]]
@@ -67,10 +67,10 @@ def points(line: Json) -> dict[Point, float]:
                 for name in names:
                     assert isinstance(line[name], str)
                     assert 1 <= len(line[name]) <= 1024
-                found[metric["Name"], tuple((name, line[name]) for name in names)] = value
-    return found
+                values[metric["Name"], tuple((name, line[name]) for name in names)] = value
+    return values
 
 
 def of_stage(line: Json) -> dict[str, float]:
-    """The metrics of a line over all of its stage."""
+    """Return the metrics of a log line that are about the whole stage: those with only two dimensions."""
     return {name: value for (name, dimensions), value in points(line).items() if len(dimensions) == 2}

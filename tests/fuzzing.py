@@ -1,4 +1,5 @@
-"""Schemathesis over the OpenAPI document: requests that it allows, requests that it forbids, and sequences."""
+"""Runs Schemathesis with the OpenAPI document: requests that the document allows, requests that it forbids, and
+sequences of requests."""
 
 import json
 import os
@@ -19,29 +20,30 @@ from chalicelib.core import datetimes
 from chalicelib.core.datasets import MAX_TEXT
 from tests.openapi import described
 
-# Rules that JSON Schema does not know: which rows exist, and which days there are.
-UNTOLD = ("does not exist", datetimes.WANTED, datetimes.OUTSIDE)
-# What depends on the departments that there are.
+# Rules that JSON Schema cannot express: whether a row exists, and whether a date exists.
+NOT_IN_SCHEMA = ("does not exist", datetimes.WANTED, datetimes.OUTSIDE)
+# Errors that depend on the departments in the database.
 OF_NAMES = re.compile("^there is no department |is the name of [0-9]+ departments|is not the name of department")
-UNTOLD_QUERIES = (
-    "cursor must be the next_cursor of an earlier answer",  # the shape of a restore point, but of no day
+ERRORS_NOT_IN_SCHEMA = (
+    "cursor must be the next_cursor of an earlier response",  # it looks like a restore point, but has no real date
     "from must not be a later year than to",
-    "id is missing",  # of the panels that show one thing
+    "id is missing",  # from the panels that show a single load or restore point
     "point is missing",
 )
-CHECK = "/uploads/check"  # its bodies are no JSON: any text is a CSV file, and what is gzip no schema tells
+CHECK = "/uploads/check"  # its bodies are not JSON: any text is a CSV file, and no schema can describe gzip data
 
-# In Python, and only there, the end of a pattern also stands before a last line break.
-LINE_BREAK = "filename must not hold control characters or halves of surrogate pairs"
+# The API refuses a name with a final line break. In Python, and only there, the schema's pattern accepts such a name,
+# because `$` also matches before a final line break.
+LINE_BREAK = "filename must not contain control characters or halves of surrogate pairs"
 
 SEED = 20210727
 Request = Case[Any]
-GATEWAY_REFUSES = (403, 404, 405)  # AWS says 403, as the model in tests/gateway.py does; emulators differ
+GATEWAY_REFUSES = (403, 404, 405)  # AWS and the model in tests/gateway.py respond 403; emulators differ
 
 
 @dataclass
 class Report:
-    """What was sent: requests by operation, and what was wrong with answers."""
+    """The result of a run: requests by operation, responses by status, and the descriptions of the failures."""
 
     seed: int
     requests: Counter[str] = field(default_factory=Counter)
@@ -51,14 +53,16 @@ class Report:
     def __str__(self) -> str:
         sent = f"{sum(self.requests.values())} requests to {len(self.requests)} operations"
         seen = ", ".join(f"{count} of {status}" for status, count in sorted(self.statuses.items()))
-        found = "\n\n".join(self.failures.values())
-        return f"seed {self.seed}: {sent} ({seen}); {len(self.failures)} failures\n{found}"
+        details = "\n\n".join(self.failures.values())
+        return f"seed {self.seed}: {sent} ({seen}); {len(self.failures)} failures\n{details}"
 
 
 def config(examples: int, seed: int, base_url: str, token: str = "", phases: tuple[str, ...] = ()) -> Config:
-    """Everything that Schemathesis checks, with two of its checks replaced by stricter ones of this module:
-    undeclared methods are API Gateway's, which answers 403 and not 405 (`of_gateway`), and uploads are judged
-    row by row, also those of a batch that is taken without its bad rows (`rules_agree`)."""
+    """Return a configuration with all checks of Schemathesis, except two that stricter checks of this module replace.
+
+    `of_gateway` expects that API Gateway refuses an undeclared method, with 403 instead of 405. `rules_agree` checks
+    uploads row by row, because the API accepts a batch without its invalid rows.
+    """
     every = ("examples", "coverage", "fuzzing", "stateful")
     off = {"enabled": False}
     return Config.from_dict(
@@ -99,13 +103,13 @@ def _record(report: Report, event: events.ScenarioFinished) -> None:
                 and not _is_no_body(recorder.interactions[case_id])
             ):
                 case, failure = recorder.cases[case_id].value, check.failure_info.failure
-                found = f"{check.name}: {case.operation.label}: {failure.title}"
+                summary = f"{check.name}: {case.operation.label}: {failure.title}"
                 curl = check.failure_info.code_sample[:1500]
-                report.failures.setdefault(found, f"{found}\n{failure.message[:1500]}\n{curl}")
+                report.failures.setdefault(summary, f"{summary}\n{failure.message[:1500]}\n{curl}")
 
 
 def _is_no_body(interaction: Interaction) -> bool:
-    """A restore needs no body, and white space alone is none."""
+    """Return whether a request for a restore has white space as its body. This is valid: a restore needs no body."""
     request = interaction.request
     return request.uri.endswith("/backup/restore") and request.body is not None and not request.body.strip()
 
@@ -119,8 +123,11 @@ def of_gateway(_ctx: CheckContext, response: Response, case: Request) -> None:
 
 @schemathesis.check
 def rules_agree(_ctx: CheckContext, response: Response, case: Request) -> None:
-    """What the schema allows is taken, unless a rule says no that no schema can tell; what it forbids is not:
-    row by row, since a batch with a bad row is taken without it."""
+    """Check that the API accepts what the schema allows, and refuses what the schema forbids.
+
+    The API may also refuse a request by a rule that no schema can express. Rows are checked one by one, because the
+    API accepts a batch without its invalid rows.
+    """
     if coverage_scenario(case) in REQUEST_SHAPE_PROBES or case.meta is None or not response.content:
         return
     if response.headers.get("content-type", [""])[0].startswith("text/"):
@@ -133,7 +140,7 @@ def rules_agree(_ctx: CheckContext, response: Response, case: Request) -> None:
     elif case.method == "POST" and "/upload" in case.path and isinstance(case.body, dict | list):
         _rows_agree(case, response.status_code, body)
     elif response.status_code == 422 and case.meta.generation.mode.is_positive:
-        assert body["detail"] in UNTOLD_QUERIES or OF_NAMES.search(body["detail"]), body["detail"]
+        assert body["detail"] in ERRORS_NOT_IN_SCHEMA or OF_NAMES.search(body["detail"]), body["detail"]
 
 
 def _rows_agree(case: Request, status: int, response: Any) -> None:
@@ -152,7 +159,7 @@ def _rows_agree(case: Request, status: int, response: Any) -> None:
         reasons = {row["index"]: row["reasons"] for row in response["rejected"]}
         for index, row in enumerate(body["data"]):
             _row_agrees(name, row, reasons.get(index, []))
-    else:  # nothing was looked at: the shape is wrong
+    else:  # the API checked no row, because the shape of the body is wrong
         shape = {"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "minItems": 1}}}
         assert described().faults({**shape, "additionalProperties": False}, body), response["detail"]
 
@@ -161,20 +168,22 @@ def _file_agrees(case: Request, status: int, response: Any) -> None:
     if status not in (201, 422):
         return
     faults = described().faults({"$ref": "#/components/schemas/UploadOrder"}, case.body)
-    told = [error["reason"] for error in response.get("errors", ()) if not error["reason"].endswith("S3 would replace")]
-    if told != [LINE_BREAK]:
-        assert bool(faults) == bool(told), f"{case.body!r:.300}: by the schema {faults}, by the rules {told}"
+    reasons = [
+        error["reason"] for error in response.get("errors", ()) if not error["reason"].endswith("S3 would replace")
+    ]
+    if reasons != [LINE_BREAK]:
+        assert bool(faults) == bool(reasons), f"{case.body!r:.300}: the schema finds {faults}, the rules find {reasons}"
 
 
 def _row_agrees(name: str, row: Any, reasons: list[str]) -> None:
     faults = described().faults({"$ref": f"#/components/schemas/{name}"}, _without_padding(row))
-    told = [reason for reason in reasons if not reason.endswith(UNTOLD)]
-    if told or not reasons:
-        assert bool(faults) == bool(told), f"{row!r:.300}: by the schema {faults}, by the rules {told}"
+    comparable = [reason for reason in reasons if not reason.endswith(NOT_IN_SCHEMA)]
+    if comparable or not reasons:
+        assert bool(faults) == bool(comparable), f"{row!r:.300}: the schema finds {faults}, the rules find {comparable}"
 
 
 def _without_padding(row: Any) -> Any:
-    """JSON Schema counts the white space around a text among its characters, the rules do not."""
+    """Strip long texts. JSON Schema counts the white space around a text as part of its length; our rules do not."""
     if not isinstance(row, dict):
         return row
     long = {name: value for name, value in row.items() if isinstance(value, str) and len(value) > MAX_TEXT}
@@ -182,7 +191,7 @@ def _without_padding(row: Any) -> Any:
 
 
 def seed() -> int:
-    """FUZZ_SEED; without it always the same one, so that a suite which passed passes again."""
+    """Return FUZZ_SEED. Without it, return a constant, so that a test suite that passed once passes again."""
     return int(os.environ.get("FUZZ_SEED") or SEED)
 
 

@@ -1,9 +1,12 @@
-"""Amazon API Gateway (a REST API with Lambda proxy integration) before an app in this process, as WSGI.
+"""A model of Amazon API Gateway (a REST API with Lambda proxy integration), as WSGI, for an app in this process.
 
-What it answers by itself is modelled on AWS's documentation: 403 for a path or a method that is not
-deployed, OPTIONS included where there is no CORS; 413 for a body over 10 MB; application/json where a
-function names no content type; bodies of the app's binary types, which may have wildcards, as base64, others as text,
-with U+FFFD for bytes that are not UTF-8.
+Its behaviour follows AWS's documentation:
+
+- It responds 403 to a path or method that is not deployed, also to OPTIONS if there is no CORS.
+- It responds 413 to a body over 10 MB.
+- It adds the content type application/json if the function sets none.
+- It passes on bodies of the app's binary types, which may have wildcards, as base64. It passes on other bodies as text,
+  with U+FFFD for bytes that are not UTF-8.
 """
 
 import base64
@@ -23,7 +26,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class Gateway:
-    """`decodes`: whether path parameters arrive percent-decoded. AWS leaves them as they are, emulators differ."""
+    """A WSGI application. `decodes` says whether it percent-decodes path parameters. AWS does not; emulators differ."""
 
     def __init__(self, app: Chalice, *, decodes: bool = False) -> None:
         self._app, self._decodes = app, decodes
@@ -62,16 +65,16 @@ class Gateway:
             "body": body or None,
             "isBase64Encoded": bool(body) and binary,
         }
-        event = json.loads(json.dumps(event))  # as Lambda is handed it
+        event = json.loads(json.dumps(event))  # as Lambda receives it
         response = json.loads(json.dumps(self._app(event, LambdaContext("api_handler", 512, 29_000))))
         headers = {"Content-Type": JSON} | response["headers"]
         text = response["body"]
-        # It would pass base64 as it is to most callers: none of our answers may need to be decoded.
+        # API Gateway sends base64 to most clients without decoding it. So no response of ours may be encoded.
         assert not response.get("isBase64Encoded")
         return response["statusCode"], list(headers.items()), text.encode()
 
     def _matched(self, path: str) -> tuple[str, dict[str, str]]:
-        """The declared path and its parameters, segment by segment; a fixed segment goes before a parameter."""
+        """Return the declared path that matches, and its parameters. A fixed segment precedes a parameter."""
         parts = path.rstrip("/").split("/")
         for route in sorted(self._app.routes, key=lambda declared: declared.count("{")):
             names = route.rstrip("/").split("/")

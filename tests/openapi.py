@@ -1,4 +1,4 @@
-"""Answers held against the OpenAPI document, by nothing but the document."""
+"""Checks responses against the OpenAPI document, and against nothing else."""
 
 import json
 import re
@@ -16,13 +16,13 @@ from chalicelib.api.openapi.document import document
 
 Json = dict[str, Any]
 _FORMATS = FormatChecker(["date-time"])
-# JSON Schema takes 1.0 for an integer. Our rules do not, and the API never answers with one.
+# JSON Schema accepts 1.0 as an integer. Our rules do not, and the API never sends such a number as an integer.
 _TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
 _Validator = validators.extend(Draft202012Validator, type_checker=_TYPES)  # type: ignore[no-untyped-call]
 
 
 class Described:
-    """One document, and what it says of requests and answers."""
+    """One OpenAPI document, and what it declares about requests and responses."""
 
     def __init__(self, document: Json) -> None:
         self.document = document
@@ -31,45 +31,45 @@ class Described:
         self._paths = {path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + "/?") for path in document["paths"]}
 
     def operation(self, method: str, url: str) -> Json | None:
-        """What the document says of a request, None where it has no such operation."""
+        """Return the operation that the document declares for a request, or None."""
         path = urlsplit(url).path
         exact = self.document["paths"].get(path)
-        found = [exact] if exact else [self.document["paths"][p] for p, rx in self._paths.items() if rx.fullmatch(path)]
-        return next((item[method.lower()] for item in found if method.lower() in item), None)
+        items = [exact] if exact else [self.document["paths"][p] for p, rx in self._paths.items() if rx.fullmatch(path)]
+        return next((item[method.lower()] for item in items if method.lower() in item), None)
 
     def faults(self, schema: Json, value: Any) -> list[str]:
-        """Why a value does not fit a schema of the document."""
-        there = json.loads(json.dumps(schema).replace('"#/', '"urn:openapi#/'))
-        validator = _Validator(there, registry=self._registry, format_checker=_FORMATS)
+        """Return the reasons why a value does not match a schema of the document."""
+        resolvable = json.loads(json.dumps(schema).replace('"#/', '"urn:openapi#/'))
+        validator = _Validator(resolvable, registry=self._registry, format_checker=_FORMATS)
         return [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:500]}" for e in validator.iter_errors(value)]
 
     def check(self, method: str, url: str, status: int, headers: Mapping[str, Any], body: Any) -> None:
-        """Raises AssertionError where the document does not declare such an answer to such a request."""
+        """Raise AssertionError if the document does not declare this response to this request."""
         operation = self.operation(method, url)
-        asked = f"{method} {url[:200]} -> {status}"
-        assert operation is not None, f"{asked}: no such operation"
+        exchange = f"{method} {url[:200]} -> {status}"
+        assert operation is not None, f"{exchange}: the operation is not declared"
         response = operation["responses"].get(str(status))
-        assert response is not None, f"{asked}: no such status"
-        sent = {"content-type": "application/json"}  # what API Gateway adds where a function says nothing
+        assert response is not None, f"{exchange}: the status is not declared"
+        sent = {"content-type": "application/json"}  # API Gateway adds this if the function sets none
         sent |= {name.lower(): str(value) for name, value in headers.items()}
         for name, header in response.get("headers", {}).items():
-            assert name.lower() in sent or not header.get("required"), f"{asked}: no {name}"
+            assert name.lower() in sent or not header.get("required"), f"{exchange}: the header {name} is missing"
             if name.lower() in sent:
                 value: Any = sent[name.lower()]
                 value = int(value) if header["schema"].get("type") == "integer" else value
-                assert not self.faults(header["schema"], value), f"{asked}: {name}"
+                assert not self.faults(header["schema"], value), f"{exchange}: {name}: {value!r} is not declared"
         if "content" not in response:
-            assert not body, f"{asked}: a body"
+            assert not body, f"{exchange}: no body is declared"
             return
         media_type = sent.get("content-type", "").partition(";")[0]
-        assert media_type in response["content"], f"{asked}: no such content type: {media_type}"
+        assert media_type in response["content"], f"{exchange}: the content type {media_type} is not declared"
         faults = self.faults(response["content"][media_type]["schema"], body)
-        assert not faults, f"{asked}: {faults}"
+        assert not faults, f"{exchange}: {faults}"
 
 
 @cache
 def described(*, guarded: bool = True) -> Described:
-    """The document of a stage that asks for tokens, or of one that does not."""
+    """Return the document of a stage that requires tokens (`guarded`), or of a stage that does not."""
     from app import app
 
     def role_of(method: str, path: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The README's pictures of the dashboard, and of what they were taken."""
+"""The README's screenshots of the dashboard, and the digest that shows whether they are up to date."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -7,19 +7,20 @@ from infra.venv import ROOT
 
 DOCS = ROOT / "docs"
 PICTURES = ("dashboard-reports.png", "dashboard-load.png")
-RECORD = DOCS / "dashboard.sha256"  # of the dashboard when they were taken
+RECORD = DOCS / "dashboard.sha256"  # the digest of the dashboard when the screenshots were taken
 _TEMPLATES = ("page", "_parts", "reports", "load", "_rejects")
 _SHOWN = ("assets/page.css", *(f"templates/{name}.html" for name in _TEMPLATES))
 _DASHBOARD = ROOT / "chalicelib" / "dashboard"
 
 
 def digest() -> str:
-    """Of all that makes up what they show."""
-    found = sha256()
+    """Return the SHA-256 (hex) of all files of the dashboard that affect the screenshots."""
+    hashed = sha256()
     for name in _SHOWN:
-        found.update(name.encode() + b"\0" + (_DASHBOARD / name).read_bytes() + b"\0")
-    return found.hexdigest()
+        hashed.update(name.encode() + b"\0" + (_DASHBOARD / name).read_bytes() + b"\0")
+    return hashed.hexdigest()
 
 
 def record(folder: Path) -> None:
+    """Write the current digest into a folder."""
     (folder / RECORD.name).write_text(digest() + "\n")

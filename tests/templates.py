@@ -1,6 +1,6 @@
-"""The CloudFormation templates, parsed, and the rules that they have to keep.
+"""The parsed CloudFormation templates, and the rules that they must keep.
 
-A rule takes a template and names what breaks it; tests/unit/test_templates.py breaks each.
+A rule takes a template and yields a sentence for each violation. tests/unit/test_templates.py breaks every rule.
 """
 
 import json
@@ -22,32 +22,35 @@ _PRIVATE = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "Restric
 
 @cache
 def _parsed(part: str) -> str:
-    found, problems = decode(str(TEMPLATES / f"{part}.yaml"))
+    template, problems = decode(str(TEMPLATES / f"{part}.yaml"))
     assert not problems
-    return json.dumps(found)
+    return json.dumps(template)
 
 
 def parsed(part: str) -> Template:
-    """A part's template with functions in their long form, to do as one likes with."""
+    """Return the template of a part with all functions in their long form. The caller may change it."""
     return dict(json.loads(_parsed(part)))
 
 
 def resources(template: Template, *kinds: str) -> dict[str, dict[str, Any]]:
-    """Resources of these types, all without any, by name; those of a Fn::ForEach once, by what makes their names."""
+    """Return the resources of these types by name, or all resources if no type is given.
 
-    def found(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    The resources of a Fn::ForEach count as one. Its name is the expression from which their names are made.
+    """
+
+    def below(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         items = enumerate(tree) if isinstance(tree, list) else tree.items() if isinstance(tree, dict) else ()
         for name, value in items:
             if isinstance(value, dict) and str(value.get("Type", "")).startswith("AWS::"):
                 yield str(name), value
             else:
-                yield from found(value)
+                yield from below(value)
 
-    return {name: it for name, it in found(template["Resources"]) if not kinds or it["Type"] in kinds}
+    return {name: it for name, it in below(template["Resources"]) if not kinds or it["Type"] in kinds}
 
 
 def texts(tree: Any) -> Iterator[str]:
-    """All that is text somewhere below."""
+    """Yield all strings in a tree."""
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, dict | list):
@@ -56,26 +59,26 @@ def texts(tree: Any) -> Iterator[str]:
 
 
 def listed(value: Any) -> list[Any]:
-    """What may be written as one or as several."""
+    """Return a value as a list, because CloudFormation accepts a single value in the place of a list."""
     return value if isinstance(value, list) else [value]
 
 
 def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every statement of every policy, with the resource that it is part of."""
+    """Yield the statements of all policies, each with the name of its resource."""
 
-    def found(tree: Any) -> Iterator[dict[str, Any]]:
+    def below(tree: Any) -> Iterator[dict[str, Any]]:
         if isinstance(tree, dict):
             yield from tree.get("Statement", ())
         for value in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
-            yield from found(value)
+            yield from below(value)
 
     for name, resource in resources(template).items():
-        for statement in found(resource):
+        for statement in below(resource):
             yield name, statement
 
 
 def without(template: Template, *kinds: str) -> Template:
-    """A copy without resources of these types, nor what is told of them."""
+    """Return a copy without the resources of these types, and without the dependencies and outputs that name them."""
     copy = deepcopy(template)
     gone = resources(copy, *kinds)
     copy["Resources"] = {name: it for name, it in copy["Resources"].items() if name not in gone}
@@ -117,35 +120,35 @@ def buckets_are_closed(template: Template) -> Iterator[str]:
 def buckets_are_kept(template: Template) -> Iterator[str]:
     for name, bucket in resources(template, "AWS::S3::Bucket").items():
         if {bucket.get("DeletionPolicy"), bucket.get("UpdateReplacePolicy")} != {"Retain"}:
-            yield f"{name} goes with its stack"
-        for named in {"NotificationConfiguration", "CorsConfiguration"} & set(bucket["Properties"]):
-            yield f"{name} names its {named}, which others set"
+            yield f"{name} is deleted with its stack"
+        for setting in {"NotificationConfiguration", "CorsConfiguration"} & set(bucket["Properties"]):
+            yield f"{name} has a {setting}, but later steps of the deployment set it"
 
 
 def buckets_do_not_grow_for_ever(template: Template) -> Iterator[str]:
     for name, bucket in resources(template, "AWS::S3::Bucket").items():
         rules = bucket["Properties"].get("LifecycleConfiguration", {"Rules": []})["Rules"]
-        found = {key for rule in rules if rule["Status"] == "Enabled" for key in rule}
+        existing = {key for rule in rules if rule["Status"] == "Enabled" for key in rule}
         wanted = {"AbortIncompleteMultipartUpload"}
         if "VersioningConfiguration" in bucket["Properties"]:
             wanted |= {"NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"}
         if name != "Backup":
             wanted |= {"ExpirationInDays"}
-        elif found & {"ExpirationInDays", "ExpirationDate"}:
-            yield "Backup loses restore points to a rule that does not know them"
-        if wanted - found:
-            yield f"{name} keeps what {sorted(wanted - found)} would delete"
+        elif existing & {"ExpirationInDays", "ExpirationDate"}:
+            yield "Backup has a rule that deletes objects by age, and so damages restore points"
+        if wanted - existing:
+            yield f"{name} has no rule with {sorted(wanted - existing)}"
 
 
 def nothing_is_open_to_the_internet(template: Template) -> Iterator[str]:
     if not {"0.0.0.0/0", "::/0"}.isdisjoint(texts(template)):
-        yield "something is open to every address"
+        yield "a rule allows every address"
     ways = ("AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route", "AWS::EC2::EIP")
     for name in resources(template, *ways):
         yield f"{name} leads to the internet"
     for name, subnet in resources(template, "AWS::EC2::Subnet").items():
         if subnet["Properties"].get("MapPublicIpOnLaunch"):
-            yield f"{name} gives public addresses"
+            yield f"{name} assigns public addresses"
     for name, instance in resources(template, "AWS::RDS::DBInstance").items():
         if instance["Properties"].get("PubliclyAccessible") is not False:
             yield f"{name} has a public address"
@@ -154,7 +157,7 @@ def nothing_is_open_to_the_internet(template: Template) -> Iterator[str]:
 def groups_allow_two_ports(template: Template) -> Iterator[str]:
     for name, group in resources(template, "AWS::EC2::SecurityGroup").items():
         if not group["Properties"].get("SecurityGroupEgress"):
-            yield f"{name} would be given a rule that allows everything out"
+            yield f"{name} has no egress rule, so AWS adds a rule that allows all outgoing traffic"
         for rule in [r for way in ("Ingress", "Egress") for r in group["Properties"].get(f"SecurityGroup{way}", ())]:
             if rule.get("CidrIp") != "127.0.0.1/32":
                 yield from _rule(name, rule)
@@ -167,10 +170,10 @@ def _rule(name: str, rule: dict[str, Any]) -> Iterator[str]:
         yield f"{name} allows more than HTTPS and Postgres"
     ends = {"SourceSecurityGroupId", "DestinationSecurityGroupId", "DestinationPrefixListId"}
     if not ends & set(rule):
-        yield f"{name} allows addresses instead of groups"
+        yield f"{name} allows IP addresses instead of security groups"
 
 
-def policies_name_who_and_what(template: Template) -> Iterator[str]:
+def policies_name_callers_and_actions(template: Template) -> Iterator[str]:
     for name, statement in statements(template):
         if statement["Effect"] != "Allow":
             continue
@@ -189,7 +192,7 @@ def policies_name_who_and_what(template: Template) -> Iterator[str]:
 def endpoints_have_policies(template: Template) -> Iterator[str]:
     for name, endpoint in resources(template, "AWS::EC2::VPCEndpoint").items():
         if "PolicyDocument" not in endpoint["Properties"]:
-            yield f"{name} lets out every call"
+            yield f"{name} has no policy and passes on every request"
 
 
 def secrets_are_rotated(template: Template) -> Iterator[str]:
@@ -197,7 +200,7 @@ def secrets_are_rotated(template: Template) -> Iterator[str]:
     for name in resources(template, "AWS::SecretsManager::Secret"):
         mine = [it for it in rotated if it["SecretId"] == {"Ref": name}]
         if not any(0 < it.get("RotationRules", {}).get("AutomaticallyAfterDays", 0) <= 90 for it in mine):
-            yield f"{name} is never rotated"
+            yield f"{name} is not rotated within 90 days"
     for name, cluster in resources(template, "AWS::RDS::DBCluster").items():
         properties = cluster["Properties"]
         if properties.get("ManageMasterUserPassword") is not True or "MasterUserPassword" in properties:
@@ -213,65 +216,65 @@ def database_is_safe(template: Template) -> Iterator[str]:
         if not protected or template["Parameters"]["DeletionProtection"]["Default"] != "true":
             yield f"{name} can be deleted"
         if {cluster.get("DeletionPolicy"), cluster.get("UpdateReplacePolicy")} != {"Snapshot"}:
-            yield f"{name} leaves nothing behind"
+            yield f"{name} is deleted without a last snapshot"
         if properties.get("BackupRetentionPeriod", 1) < 14:
-            yield f"{name} can be brought back to few points"
+            yield f"{name} keeps its backups for less than 14 days"
         log = f"/aws/rds/cluster/{properties['DBClusterIdentifier']['Fn::Sub']}/postgresql"
         if properties.get("EnableCloudwatchLogsExports") != ["postgresql"] or log not in _logs(template):
-            yield f"{name} logs nowhere, or for ever"
+            yield f"{name} does not export its log, or keeps it for ever"
 
 
 def logins_are_safe(template: Template) -> Iterator[str]:
     for name, cluster in resources(template, "AWS::RDS::DBCluster").items():
         if cluster["Properties"].get("EnableIAMDatabaseAuthentication") is not True:
-            yield f"{name} knows no IAM"
+            yield f"{name} does not allow logins with IAM"
     for name, settings in resources(template, "AWS::RDS::DBClusterParameterGroup").items():
         if settings["Properties"]["Parameters"].get("rds.force_ssl") != "1":
-            yield f"{name} allow logins without TLS"
+            yield f"the parameters {name} allow logins without TLS"
     for name, proxy in resources(template, "AWS::RDS::DBProxy").items():
         properties = proxy["Properties"]
         if properties.get("RequireTLS") is not True:
             yield f"{name} allows logins without TLS"
         if any(way.get("IAMAuth") != "REQUIRED" for way in properties["Auth"]):
-            yield f"{name} allows passwords"
+            yield f"{name} allows logins with a password"
         if f"/aws/rds/proxy/{properties['DBProxyName']['Fn::Sub']}" not in _logs(template):
-            yield f"{name} logs for ever"
+            yield f"{name} keeps its log for ever"
 
 
 def _logs(template: Template) -> set[str]:
-    found = resources(template, "AWS::Logs::LogGroup").values()
-    return {group["Properties"]["LogGroupName"]["Fn::Sub"] for group in found}
+    groups = resources(template, "AWS::Logs::LogGroup").values()
+    return {group["Properties"]["LogGroupName"]["Fn::Sub"] for group in groups}
 
 
-def queues_keep_what_they_have(template: Template) -> Iterator[str]:
+def queues_keep_their_messages(template: Template) -> Iterator[str]:
     for name, queue in resources(template, "AWS::SQS::Queue").items():
         if queue["Properties"].get("SqsManagedSseEnabled") is not True:
             yield f"{name} is not encrypted"
         if queue["Properties"].get("MessageRetentionPeriod") != 14 * 24 * 3600:
-            yield f"{name} loses messages early"
+            yield f"{name} does not keep its messages for 14 days"
         policies = resources(template, "AWS::SQS::QueuePolicy").values()
-        told = [s for p in policies for s in p["Properties"]["PolicyDocument"]["Statement"] if _refuses_plain(s)]
-        if not any(statement["Resource"] == {"Fn::GetAtt": [name, "Arn"]} for statement in told):
+        denied = [s for p in policies for s in p["Properties"]["PolicyDocument"]["Statement"] if _refuses_plain(s)]
+        if not any(statement["Resource"] == {"Fn::GetAtt": [name, "Arn"]} for statement in denied):
             yield f"{name} can be reached without TLS"
 
 
-def logs_end(template: Template) -> Iterator[str]:
+def logs_expire(template: Template) -> Iterator[str]:
     for name, group in resources(template, "AWS::Logs::LogGroup").items():
         if not group["Properties"].get("RetentionInDays"):
             yield f"{name} is kept for ever"
         if {group.get("DeletionPolicy"), group.get("UpdateReplacePolicy")} != {"Retain"}:
-            yield f"{name} is in the way of the next stack where somebody still writes to it"
+            yield f"{name} is deleted with its stack: if its service recreates it, the next stack fails"
 
 
-def alarms_reach_somebody(template: Template) -> Iterator[str]:
+def alarms_notify_somebody(template: Template) -> Iterator[str]:
     topics = [{"Ref": name} for name in resources(template, "AWS::SNS::Topic")]
     for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
         if not any(action in topics for action in alarm["Properties"].get("AlarmActions", ())):
-            yield f"{name} tells nobody"
+            yield f"{name} notifies nobody"
         if "TreatMissingData" not in alarm["Properties"]:
-            yield f"{name} does not say what no data means"
+            yield f"{name} does not define the meaning of missing data"
         if len("".join(texts(alarm["Properties"].get("AlarmDescription")))) < 20:
-            yield f"{name} does not say what it means"
+            yield f"{name} has no description of its meaning"
 
 
 def parameters_are_described(template: Template) -> Iterator[str]:
@@ -281,7 +284,7 @@ def parameters_are_described(template: Template) -> Iterator[str]:
 
 
 def _refuses_plain(statement: dict[str, Any]) -> bool:
-    """Whether it refuses everything to everybody who comes without TLS."""
+    """Return whether a statement denies every action to every caller without TLS."""
     who, when = statement["Principal"], statement.get("Condition")
     everything = statement["Action"] in ("s3:*", "sqs:*")
     return (statement["Effect"], who, everything, when) == (
@@ -298,25 +301,25 @@ RULES: tuple[Rule, ...] = (
     buckets_do_not_grow_for_ever,
     nothing_is_open_to_the_internet,
     groups_allow_two_ports,
-    policies_name_who_and_what,
+    policies_name_callers_and_actions,
     endpoints_have_policies,
     secrets_are_rotated,
     database_is_safe,
     logins_are_safe,
-    queues_keep_what_they_have,
-    logs_end,
-    alarms_reach_somebody,
+    queues_keep_their_messages,
+    logs_expire,
+    alarms_notify_somebody,
     parameters_are_described,
 )
 
 
 def broken(template: Template) -> dict[str, list[str]]:
-    """By the names of the rules that the template breaks, how."""
-    return {rule.__name__: found for rule in RULES if (found := list(rule(template)))}
+    """Return the violations in a template by the names of the rules that it breaks."""
+    return {rule.__name__: violations for rule in RULES if (violations := list(rule(template)))}
 
 
 class _Sub(str):
-    """Text that is written as `!Sub`, which is what infra.aws.stacks looks for."""
+    """Text that YAML writes with the tag `!Sub`, because infra.aws.stacks looks for this tag."""
 
 
 yaml.SafeDumper.add_representer(_Sub, lambda dumper, text: dumper.represent_scalar("!Sub", text))
@@ -330,7 +333,7 @@ def _short(tree: Any) -> Any:
 
 
 def written(template: Template, part: str, folder: Path) -> Path:
-    """A folder of templates, this one among the others."""
+    """Write all templates into a folder: `template` for `part`, and the others unchanged. Return the folder."""
     for other in PARTS:
         changed = yaml.safe_dump(_short(template), width=10_000) if other == part else None
         (folder / f"{other}.yaml").write_text(changed or (TEMPLATES / f"{other}.yaml").read_text())

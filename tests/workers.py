@@ -1,7 +1,8 @@
-"""How `make test` spreads the tests over its processes (pytest-xdist's workers).
+"""How `make test` distributes the tests to its processes (the workers of pytest-xdist).
 
-The unit is a file, so that its fixtures are made once. The long files come first, so that all workers are busy until
-the end. Everything that needs the deployed stage of tests/e2e goes to one worker, which deploys it once.
+A worker gets whole files, so that the fixtures of a file are created only once. Long files come first, so that all
+workers are busy until the end. One worker gets all files that need the deployed stage of tests/e2e, so that the stage
+is deployed only once.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-# Files that take long, but for those of the stage: about how many seconds of CPU time. Only their order matters.
+# Long files outside the shared stage, with their approximate CPU time in seconds. Only their order matters.
 LONG = {
     "tests/e2e/test_upgrade.py": 75,
     "tests/e2e/test_account.py": 70,
@@ -43,10 +44,10 @@ LONG = {
     "tests/integration/ingest/test_integrity.py": 7,
     "tests/integration/api/test_api_uploads.py": 6,
 }
-SHORT = 3  # seconds, of all the others
-LAST = ("tests/e2e/test_schedules.py",)  # it waits for a schedule, and the other tests of the stage pass the time
-# Tests in tests/e2e that have a cloud of their own, in a folder of their own.
-OF_THEIR_OWN = ("tests/e2e/test_account.py", "tests/e2e/test_upgrade.py")
+SHORT = 3  # seconds, for every other file
+LAST = ("tests/e2e/test_schedules.py",)  # it waits for a schedule, and meanwhile the other tests of the stage run
+# Files in tests/e2e that start an embedded cloud of their own, in a folder of their own.
+WITH_OWN_CLOUD = ("tests/e2e/test_account.py", "tests/e2e/test_upgrade.py")
 
 
 def file_of(nodeid: str) -> str:
@@ -54,42 +55,42 @@ def file_of(nodeid: str) -> str:
 
 
 def needs_stage(file: str) -> bool:
-    """Whether the tests of a file share the stage of tests/e2e."""
-    return file.startswith("tests/e2e/") and file not in OF_THEIR_OWN
+    """Return whether the tests of a file use the shared stage of tests/e2e."""
+    return file.startswith("tests/e2e/") and file not in WITH_OWN_CLOUD
 
 
 def in_order(files: Sequence[str]) -> list[str]:
-    """The long ones first."""
+    """Return the files with the longest ones first, and those of LAST at the end."""
     return sorted(files, key=lambda file: (file in LAST, -LONG.get(file, SHORT), file))
 
 
 def next_of(files: Sequence[str], *, keeps_stage: bool) -> str | None:
-    """The file that a worker is given next, or None if all that is left is for another one.
+    """Return the file that a worker gets next, or None if all remaining files are for another worker.
 
-    The worker that keeps the stage begins with what needs it, and afterwards helps the others.
+    The worker that has the stage (`keeps_stage`) first gets the files that need the stage, and then other files.
     """
     ordered = in_order([file for file in files if keeps_stage or not needs_stage(file)])
     return next(iter([*filter(needs_stage, ordered), *ordered]), None)
 
 
-class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Hands out whole files."""
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no type hints
+    """Distributes whole files to the workers."""
 
     def _split_scope(self, nodeid: str) -> str:
         return file_of(nodeid)
 
     def _assign_work_unit(self, node: "WorkerController") -> None:
-        found = self._next_for(node)
-        if found is not None:
-            self.workqueue.move_to_end(found, last=False)
+        file = self._next_for(node)
+        if file is not None:
+            self.workqueue.move_to_end(file, last=False)
             super()._assign_work_unit(node)
 
     def _reschedule(self, node: "WorkerController") -> None:
         if self._next_for(node) is None and not node.shutting_down:
-            node.shutdown()  # when it has done what it has
+            node.shutdown()  # the worker finishes its current files first
         else:
             super()._reschedule(node)
 
     def _next_for(self, node: "WorkerController") -> str | None:
-        keeper = next(iter(self.assigned_work))  # the first worker, or the one that took its place
+        keeper = next(iter(self.assigned_work))  # the first worker, or the worker that replaced it
         return next_of(list(self.workqueue), keeps_stage=node is keeper)

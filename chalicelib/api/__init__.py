@@ -1,4 +1,5 @@
-"""HTTP: one module of routes for each subject, thin over the other rooms. It may import all of them.
+"""The HTTP API: one module of routes for each subject. The routes are thin and call the other packages.
 
-What all routes share is in `http`; their description is in `openapi`. Start with `row_routes`.
+This package may import all others. `http` has the code that all routes share, `openapi` describes them. Start with
+`row_routes`.
 """

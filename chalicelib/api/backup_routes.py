@@ -5,7 +5,7 @@ from collections.abc import Callable
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
-from chalicelib.api.http.parameters import Parameter, asked, takes
+from chalicelib.api.http.parameters import Parameter, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.api.load_routes import LIMIT
@@ -19,14 +19,15 @@ from chalicelib.services import services
 class RestorePointName(Parameter):
     def read(self, text: str) -> str:
         if not restore_point_names.is_name(text):
-            raise Unprocessable(f"{self.name} must be the next_cursor of an earlier answer")
+            raise Unprocessable(f"{self.name} must be the next_cursor of an earlier response")
         return text
 
     def schema(self) -> dict[str, object]:
         return {"type": "string", "pattern": restore_point_names.PATTERN}
 
 
-CURSOR = RestorePointName("cursor", "the `next_cursor` of an earlier answer", example=restore_point_names.EXAMPLE)
+WRONG_BODY = f'the body must be empty or {{"restore_point": "{restore_point_names.EXAMPLE}"}}'
+CURSOR = RestorePointName("cursor", "the `next_cursor` of an earlier response", example=restore_point_names.EXAMPLE)
 
 routes = Blueprint(__name__)
 
@@ -48,11 +49,11 @@ def _restore(dataset: Dataset) -> Callable[[], Response]:
 
 
 def _restore_point(body: object) -> str | None:
-    """The restore point that was asked for, None for the newest. Raises Unprocessable, NotFound."""
+    """Return the name of the requested restore point, None for the newest one. Raises Unprocessable, NotFound."""
     if body is None:
         return None
     if not isinstance(body, dict) or set(body) - {"restore_point"}:
-        raise Unprocessable(f'the body must be empty or {{"restore_point": "{restore_point_names.EXAMPLE}"}}')
+        raise Unprocessable(WRONG_BODY)
     name = body.get("restore_point")
     if name is not None and not isinstance(name, str):
         raise NotFound(restore_point_names.RULE)
@@ -73,6 +74,6 @@ for _dataset in DATASETS.values():
 def backups() -> dict[str, object]:
     from chalicelib.backups import manifest
 
-    page = asked(routes.current_request)
+    page = query_values(routes.current_request)
     points, cursor = manifest.listed(services().storage.backup, page["limit"], page.get("cursor"))
     return {"backups": [point.to_json() for point in points], "next_cursor": cursor}

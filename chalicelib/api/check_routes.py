@@ -1,11 +1,11 @@
-"""POST /uploads/check: what a load of this file would do."""
+"""POST /uploads/check: reports what a load of a file would do."""
 
 import json
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
-from chalicelib.api.http.parameters import OneOf, asked, takes
+from chalicelib.api.http.parameters import OneOf, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import media_type, raw_body
 from chalicelib.api.load_routes import LIMIT
@@ -15,7 +15,10 @@ from chalicelib.core.errors import LoadError, Unprocessable, UnsupportedMedia
 from chalicelib.services import services
 
 CSV, *BINARY = MEDIA_TYPES = ("text/csv", "application/gzip", "application/octet-stream")
-DATASET = OneOf("dataset", "what the file holds", allowed=tuple(DATASETS), example="departments", required=True)
+SMALLER = "; many times more rows fit as application/gzip"
+DATASET = OneOf(
+    "dataset", "the dataset of the rows in the file", allowed=tuple(DATASETS), example="departments", required=True
+)
 
 routes = Blueprint(__name__)
 
@@ -25,18 +28,18 @@ routes = Blueprint(__name__)
 @endpoint
 @takes(DATASET, LIMIT)
 def check_file() -> Response:
-    from chalicelib.ingest.dryrun import dry_run  # with all that reads files: nobody else's cold start pays for it
+    from chalicelib.ingest.dryrun import dry_run  # here, so that only this route loads the code that reads files
 
     request = routes.current_request
     media_type(request, MEDIA_TYPES)
     if (coding := str(request.headers.get("content-encoding", "identity"))).strip().lower() != "identity":
         raise UnsupportedMedia(f"send gzip as application/gzip, without Content-Encoding: {coding[:60]}")
-    wanted = asked(request)
-    body = raw_body(request, or_else="; many times more rows fit as application/gzip")
+    wanted = query_values(request)
+    body = raw_body(request, or_else=SMALLER)
     dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
     try:
         outcome = dry_run(services().database, dataset, body, limit=limit)
-    except LoadError as error:  # no load could be made of it
+    except LoadError as error:  # the file cannot be loaded
         raise Unprocessable(error.detail) from error
     shown = {
         "dataset": dataset.name,

@@ -1,4 +1,4 @@
-"""GET / and GET /dashboard/{panel}: the page that anybody may load, and what it shows to whom."""
+"""GET /, the page that anybody may load, and GET /dashboard/{panel}, its panels, which need a token."""
 
 import os
 from dataclasses import replace
@@ -8,7 +8,7 @@ from chalice.app import Blueprint, Response
 from chalicelib.api import backup_routes
 from chalicelib.api.http import web_files
 from chalicelib.api.http.access import caller_role, needs, public
-from chalicelib.api.http.parameters import OneOf, WholeNumber, asked, takes, takes_anything
+from chalicelib.api.http.parameters import OneOf, WholeNumber, query_values, takes, takes_anything
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.load_routes import CURSOR, FILTERS, LOAD_ID
 from chalicelib.api.report_routes import DEPARTMENT_ID, FROM, TO, declared
@@ -17,11 +17,15 @@ from chalicelib.core.errors import NotFound
 from chalicelib.core.settings import Settings
 from chalicelib.services import services
 
-ID = WholeNumber("id", "panel `load`: which one", high=LOAD_ID.high, example=1)
-POINT = replace(backup_routes.CURSOR, name="point", about="panel `restore`: which one; `backups`: only older ones")
+ID = WholeNumber("id", "panel `load`: the id of the load", high=LOAD_ID.high, example=1)
+POINT = replace(
+    backup_routes.CURSOR,
+    name="point",
+    about="panel `restore`: the restore point; panel `backups`: shows only older restore points",
+)
 NAMES = ("reports", "loads", "load", "upload", "backups", "restore", "health")
-PANEL = OneOf("panel", "what to show", allowed=NAMES, example="reports")
-# Of the reports' panel, which shows the newest year where none is chosen.
+PANEL = OneOf("panel", "the panel to show", allowed=NAMES, example="reports")
+# Without these, the panel of reports shows the newest year.
 YEARS = (replace(FROM, default=None), replace(TO, default=None))
 QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, POINT)
 _PANEL: dict[str, str | list[str]] = {
@@ -61,12 +65,12 @@ def panel(panel: str) -> Response:
     if panel not in NAMES:
         raise NotFound(f"there is no panel {panel[:40]}")
     request = routes.current_request
-    caller = panels.Caller(caller_role(request), asked(request), declared(routes.current_app))
+    caller = panels.Caller(caller_role(request), query_values(request), declared(routes.current_app))
     return Response(panels.rendered(panel, services(), caller), headers=_PANEL)
 
 
 def _upload_origins(settings: Settings) -> list[str]:
-    """Where the forms of presigned uploads lead, besides our own origin: as botocore makes it of bucket and region."""
+    """Return the origins to which the page posts files: the address that botocore builds for the landing bucket."""
     if settings.s3_public_url:
         scheme, _, rest = settings.s3_public_url.partition("://")
         return [f"{scheme}://{rest.partition('/')[0]}"]

@@ -1,4 +1,4 @@
-"""GET /openapi.json: the API, described for machines; GET /docs: the same for people, who can try it there."""
+"""GET /openapi.json, the description of the API for programs, and GET /docs, a page on which users read and try it."""
 
 import json
 from functools import cache, partial
@@ -8,7 +8,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.http import vendored, web_files
 from chalicelib.api.http.access import needed, public
-from chalicelib.api.http.parameters import OneOf, Text, asked, takes, takes_anything
+from chalicelib.api.http.parameters import OneOf, Text, query_values, takes, takes_anything
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.web_files import Asset
 from chalicelib.api.report_routes import declared
@@ -27,8 +27,8 @@ def _theirs(name: str) -> str:
     return vendored.located(f"{vendored.SWAGGER_UI}/dist/{name}").read_text(encoding="utf-8")
 
 
-# Sent as text, 1.9 MB for a browser's first visit: API Gateway takes a compressed body for a binary one, and sends
-# those as they are only where the caller's Accept begins with a binary type, which that of no script or style does.
+# The files are sent uncompressed, 1.9 MB on a browser's first visit. API Gateway treats a compressed body as binary,
+# and decodes a binary body only if the request's Accept begins with a binary type. For scripts and styles it does not.
 ASSETS = {
     name: Asset(media, partial(read, name))
     for name, media, read in (
@@ -39,7 +39,7 @@ ASSETS = {
     )
 }
 ASSET = OneOf("asset", "the name of the file", allowed=tuple(ASSETS), example="docs.js")
-VERSION = Text("v", "the version that the page names; under that address the file may be kept", example="1")
+VERSION = Text("v", "the version in the page; a browser may keep the file of this address", example="1")
 
 routes = Blueprint(__name__)
 
@@ -68,7 +68,7 @@ def docs_asset(asset: str) -> Response:
         wanted = ASSETS[ASSET.read(asset)]
     except Unprocessable:
         raise NotFound(f"there is no file {asset[:40]}") from None
-    sent = asked(routes.current_request)
+    sent = query_values(routes.current_request)
     return web_files.asset(routes.current_request, wanted, sent.get("v"))
 
 
@@ -82,13 +82,13 @@ def _page(root: str) -> str:
 
 @cache
 def _document(reports: tuple[Report, ...]) -> str:
-    """Made when it is first asked for: no other request's cold start pays for it."""
+    """Return the document. It is made on the first request for it, so that other cold starts do not pay for it."""
     from chalicelib.api.openapi import document
 
     return json.dumps(document.document(_role_of, reports), ensure_ascii=False, separators=(",", ":"))
 
 
 def _role_of(method: str, path: str) -> str | None:
-    """Nobody needs one where the stage does not ask for tokens."""
+    """Return the role that a route needs. On a stage without authentication no route needs one."""
     role = needed(routes.current_app, method, path) if services().settings.authentication else None
     return role and role.value

@@ -5,7 +5,7 @@ import json
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
-from chalicelib.api.http.parameters import OneOf, WholeNumber, asked, takes
+from chalicelib.api.http.parameters import OneOf, WholeNumber, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.core import timestamps
@@ -19,15 +19,13 @@ STATUSES = outcomes.STATUSES
 MAX_PAGE = 100
 _MAX_LOAD = 2**63 - 1
 
-LOAD_ID = WholeNumber(
-    "load_id", "the `load_id` that an upload or a restore was answered with", high=_MAX_LOAD, example=1
-)
+LOAD_ID = WholeNumber("load_id", "the `load_id` in the response to an upload or a restore", high=_MAX_LOAD, example=1)
 FILTERS = (
     OneOf("dataset", "only loads of this dataset", allowed=tuple(DATASETS), example="departments"),
     OneOf("status", "only loads with this status", allowed=STATUSES, example="succeeded"),
 )
-LIMIT = WholeNumber("limit", "how many to show at most", high=MAX_PAGE, default=20, example=20)
-CURSOR = WholeNumber("cursor", "the `next_cursor` of an earlier answer", high=_MAX_LOAD, example=1000)
+LIMIT = WholeNumber("limit", "how many entries to show at most", high=MAX_PAGE, default=20, example=20)
+CURSOR = WholeNumber("cursor", "the `next_cursor` of an earlier response", high=_MAX_LOAD, example=1000)
 
 routes = Blueprint(__name__)
 
@@ -37,7 +35,7 @@ routes = Blueprint(__name__)
 @endpoint
 @takes(*FILTERS, LIMIT, CURSOR)
 def list_loads() -> dict[str, object]:
-    filters = asked(routes.current_request)
+    filters = query_values(routes.current_request)
     limit, before = filters.pop("limit"), filters.pop("cursor", None)
     with services().database.session() as session:
         loads = history.listed(session, filters, limit=limit + 1, before=before)
@@ -63,11 +61,11 @@ def show_load(load_id: str) -> dict[str, object]:
 @endpoint
 @takes(LIMIT)
 def show_rejects(load_id: str) -> Response:
-    wanted, limit = load_id_of(load_id), asked(routes.current_request)["limit"]
+    wanted, limit = load_id_of(load_id), query_values(routes.current_request)["limit"]
     parts = services()
     with parts.database.session() as session:
         summary = of_load(session, parts.storage.errored, wanted, limit)
-    # With the URL anybody may read the file: no cache keeps it. ASCII alone would make the answer larger.
+    # Anybody with the URL may read the file, so no cache may keep the response. ASCII escapes would make it larger.
     return Response(
         json.dumps(vars(summary), ensure_ascii=False),
         headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
@@ -75,7 +73,7 @@ def show_rejects(load_id: str) -> Response:
 
 
 def load_id_of(text: str, what: str = "load") -> int:
-    """The number in a path, that of `what`. Raises NotFound."""
+    """Parse the id of `what` in a path. Raises NotFound."""
     try:
         return LOAD_ID.read(text)
     except Unprocessable:

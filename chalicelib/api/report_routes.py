@@ -1,4 +1,4 @@
-"""The routes of the declared reports: GET the path of each, with or without /{year}, as JSON or CSV."""
+"""The routes of the declared reports: GET on the path of a report, with or without /{year}, as JSON or CSV."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ from chalice.app import Blueprint, Chalice, Request, Response
 
 from chalicelib.api.http.access import needs
 from chalicelib.api.http.negotiation import TextResponse, entity_tag, has_already, preferred
-from chalicelib.api.http.parameters import Parameter, Text, WholeNumber, asked, takes
+from chalicelib.api.http.parameters import Parameter, Text, WholeNumber, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.cloud.database import SNAPSHOT, Session
@@ -20,9 +20,9 @@ from chalicelib.services import services
 
 YEAR = WholeNumber("year", "the year of the hires, in UTC", high=LAST, example=2021)
 FROM = WholeNumber("from", "the first year of the hires, in UTC", high=LAST, default=FIRST, example=2019)
-TO = WholeNumber("to", "the last year of the hires, itself included", high=LAST, default=LAST, example=2021)
-DEPARTMENT_ID = WholeNumber("department_id", "only hires of this department", high=MAX_ID, example=1)
-DEPARTMENT = Text("department", "only hires of the department of this name", example="Staff")
+TO = WholeNumber("to", "the last year of the hires, included", high=LAST, default=LAST, example=2021)
+DEPARTMENT_ID = WholeNumber("department_id", "only hires of this department", high=MAX_ID, example=9001)
+DEPARTMENT = Text("department", "only hires of the department with this name", example="Staff")
 JSON, CSV = "application/json", "text/csv"
 WRONG_ORDER = "from must not be a later year than to"
 
@@ -31,7 +31,7 @@ _REPORT = "report"  # an attribute of a view
 
 
 def routes(reports: Iterable[Report]) -> Blueprint:
-    """The routes of these reports."""
+    """Return the routes of these reports."""
     blueprint = Blueprint(__name__)
     for report in reports:
         for span, variant in report.variants.items():
@@ -41,13 +41,13 @@ def routes(reports: Iterable[Report]) -> Blueprint:
 
 
 def declared(app: Chalice) -> tuple[Report, ...]:
-    """The reports whose routes an app has."""
+    """Return the reports whose routes an app has."""
     views = (entry.view_function for methods in app.routes.values() for entry in methods.values())
     return tuple(dict.fromkeys(_declarations(views)))
 
 
 def parameters(report: Report, span: Span) -> tuple[Parameter, ...]:
-    """The parameters of a report, in its path and its query."""
+    """Return the parameters of a report, in its path and its query."""
     return (*_OF_SPAN[span], *((DEPARTMENT_ID, DEPARTMENT) if report.by_department else ()))
 
 
@@ -64,7 +64,7 @@ def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Res
     @takes(*(parameter for parameter in parameters(report, span) if parameter is not YEAR))
     def view(**in_path: str) -> Response:
         request = blueprint.current_request
-        sent = asked(request) | {name: YEAR.read(text) for name, text in in_path.items()}
+        sent = query_values(request) | {name: YEAR.read(text) for name, text in in_path.items()}
         first, last = _years(span, sent)
 
         def rows(session: Session) -> str:
@@ -77,7 +77,8 @@ def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Res
 
 
 def _years(span: Span, sent: Mapping[str, Any]) -> tuple[int, int]:
-    """The first and the last year that are asked for, all of them where none is named. Raises Unprocessable."""
+    """Return the first and the last requested year. Without a year, the report covers all years. Raises
+    Unprocessable."""
     if span is Span.YEAR:
         return sent["year"], sent["year"]
     first, last = sent.get("from", FIRST), sent.get("to", LAST)
@@ -87,7 +88,7 @@ def _years(span: Span, sent: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _department(session: Session, sent: Mapping[str, Any]) -> int | None:
-    """The id of the department that is asked for, by its id or its name. Raises Unprocessable."""
+    """Return the id of the requested department, which the request names by id or name. Raises Unprocessable."""
     name, by_id = sent.get("department"), sent.get("department_id")
     if name is None:
         return by_id
@@ -97,7 +98,7 @@ def _department(session: Session, sent: Mapping[str, Any]) -> int | None:
 
 
 def _named(span: Span, first: int, last: int) -> str:
-    """The year, or the ends of a range that were named, for a file's name."""
+    """Return the part of a file name for the year, or for the ends of the range that the request names."""
     if span is Span.YEAR:
         return f"-{first}"
     begin = f"-from-{first}" if first != FIRST else ""
@@ -107,11 +108,11 @@ def _named(span: Span, first: int, last: int) -> str:
 def _response(
     request: Request, report: Callable[[Session], str], columns: tuple[ReportColumn, ...], file: str
 ) -> Response:
-    """The report as JSON or CSV, or 304 if nothing has changed since the caller read it."""
+    """Return the report as JSON or CSV, or a 304 if the caller already has this version."""
     form = preferred(request, (JSON, CSV))
-    # The caller may keep the answer, and asks each time whether it is still valid.
+    # The caller may keep the response, but must ask each time whether it is still valid.
     headers: dict[str, str | list[str]] = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}
-    with services().database.transaction(SNAPSHOT) as session:  # the report, and the version it is of
+    with services().database.transaction(SNAPSHOT) as session:  # the version and the report from one snapshot
         tag = entity_tag(queries.version(session), form)
         headers["ETag"] = tag
         if has_already(request, tag):

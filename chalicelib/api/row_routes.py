@@ -15,6 +15,7 @@ from chalicelib.ingest.rows import BatchSummary, SentRows, Upload, upload
 from chalicelib.services import services
 
 MAX_ROWS = 1000
+BROKEN_RULES, NO_ROW_ACCEPTED = "the row breaks the rules", "no row was accepted"
 routes = Blueprint(__name__)
 
 
@@ -30,12 +31,12 @@ def _single(dataset: Dataset) -> Callable[[], Response]:
     def upload_one() -> Response:
         row = json_body(routes.current_request)
         if not isinstance(row, dict):
-            raise Unprocessable("the body must be one JSON object: a row")
+            raise Unprocessable("the body must be one JSON object with the columns of a row")
         result = _upload(dataset, [row], "upload")
         if result.rejects:
             problems = result.rejects[0].problems
             raise Unprocessable(
-                "the row breaks the rules",
+                BROKEN_RULES,
                 errors=[{"field": problem.field, "reason": problem.text} for problem in problems],
                 extension={"load_id": result.load_id},
             )
@@ -52,23 +53,30 @@ def _batch(dataset: Dataset) -> Callable[[], BatchSummary]:
         rows = _rows(json_body(routes.current_request))
         result = _upload(dataset, rows, "upload/batch")
         if len(result.rejects) == len(rows):
-            raise Unprocessable("no row was accepted", extension=result.summary())
+            raise Unprocessable(NO_ROW_ACCEPTED, extension=result.summary())
         return result.summary()
 
     return upload_batch
 
 
+def too_many(rows: int) -> str:
+    """Return the detail of the 413 for a batch of so many rows."""
+    return f"a batch holds at most {MAX_ROWS} rows, this one has {rows}; nothing was stored"
+
+
 def _rows(body: Any) -> list[Any]:
-    """The rows of a batch. Raises Unprocessable, TooLarge."""
+    """Return the rows of a batch. Raises Unprocessable, TooLarge."""
     rows = body.get("data") if isinstance(body, dict) and set(body) == {"data"} else None
     if not isinstance(rows, list) or not rows:
         raise Unprocessable(f'the body must be {{"data": [ … ]}} with 1 to {MAX_ROWS} rows')
     if len(rows) > MAX_ROWS:
-        raise TooLarge(f"a batch holds at most {MAX_ROWS} rows, this one has {len(rows)}; nothing was stored")
+        raise TooLarge(too_many(len(rows)))
     return rows
 
 
 for _dataset in DATASETS.values():
     _path = f"/{_dataset.route}/upload"
-    routes.route(_path, methods=["POST"], name=f"upload_{_dataset.route}")(_single(_dataset))
-    routes.route(f"{_path}/batch", methods=["POST"], name=f"upload_{_dataset.route}_batch")(_batch(_dataset))
+    routes.route(_path, methods=["POST"], name=f"upload_{_dataset.route}", content_types=["*/*"])(_single(_dataset))
+    routes.route(f"{_path}/batch", methods=["POST"], name=f"upload_{_dataset.route}_batch", content_types=["*/*"])(
+        _batch(_dataset)
+    )

@@ -1,4 +1,5 @@
-"""POST /uploads: a form to send a file with, straight to the landing bucket; DELETE /uploads/{load_id}."""
+"""POST /uploads, which returns a form for sending a file directly to the landing bucket, and DELETE
+/uploads/{load_id}."""
 
 from chalice.app import Blueprint, Response
 
@@ -13,7 +14,7 @@ from chalicelib.services import services
 routes = Blueprint(__name__)
 
 
-@routes.route("/uploads", methods=["POST"])
+@routes.route("/uploads", methods=["POST"], content_types=["*/*"])
 @needs(Role.WRITER)
 @endpoint
 def uploads() -> Response:

@@ -1,5 +1,5 @@
-"""Who may do what: bearer tokens, each with a role.
+"""Authentication and authorization: bearer tokens, each with a role.
 
-It imports `core` and `cloud`. Start with `roles`, then `tokens`. Which role a route asks for stands on the route, in
-`api`.
+The package imports `core` and `cloud`. Start with `roles`, then `tokens`. The routes in `api` declare which role they
+require.
 """

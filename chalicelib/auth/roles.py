@@ -1,17 +1,17 @@
-"""The roles of tokens, declared once. A new role is a line here and a migration of the table `tokens`.
+"""The roles of tokens, declared once. A new role needs a line here and a migration of the table `tokens`.
 
-A route says itself which role it asks for (see `api.http.access`). The command line and the README repeat the names of
-the roles; tests hold them to this list.
+Each route declares the role that it requires (see `api.http.access`). The command line and docs/api.md repeat the names
+of the roles; tests compare them with this list.
 """
 
 from enum import Enum
 
 
 class Role(Enum):
-    """Each may do what those before it may, and what is said here."""
+    """A role includes the rights of all roles above it in this list, and adds the rights in its comment."""
 
-    READER = "reader"  # read: reports, loads, backups
-    WRITER = "writer"  # upload rows and files, and check these
+    READER = "reader"  # read reports, loads and backups
+    WRITER = "writer"  # upload and check rows and files
     OPERATOR = "operator"  # order restores
 
     def includes(self, other: "Role") -> bool:
@@ -20,4 +20,4 @@ class Role(Enum):
 
 
 ROLES = tuple(role.value for role in Role)
-LOWEST, *_, HIGHEST = list(Role)  # what every token may do, and what may do everything
+LOWEST, *_, HIGHEST = list(Role)  # LOWEST: the rights that every token has. HIGHEST: all rights

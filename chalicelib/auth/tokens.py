@@ -1,7 +1,7 @@
 """Bearer tokens, each with a role.
 
-A token is `hf_<id>_<secret>`. The id finds its row. Of the secret only the SHA-256 is stored: it needs no slow hash,
-because it is 256 random bits and not a word that could be guessed.
+A token is `hf_<id>_<secret>`. The id is the primary key of the token's row. The row has only the SHA-256 of the secret.
+A fast hash is enough: the secret is 256 random bits, which nobody can guess.
 """
 
 import hmac
@@ -17,11 +17,11 @@ from chalicelib.core import timestamps
 from chalicelib.core.errors import NotFound, Unprocessable
 
 _TOKEN = re.compile(r"hf_([0-9a-f]{16})_([0-9A-Za-z_-]{43})")
-_NOBODY = bytes(32)  # what an unknown id is compared with, so that it takes as long as a known one
+_NOBODY = bytes(32)  # the digest to compare with if the id is unknown, so that the check takes equally long
 
 
 class NewToken(TypedDict):
-    """`token` is all of it, which is shown this once."""
+    """`token` is the whole token. It is shown only once, because the database does not keep the secret."""
 
     id: str
     role: str
@@ -43,7 +43,7 @@ class ListedToken(TypedDict):
 
 
 def create(session: Session, role: str, note: str = "") -> NewToken:
-    """Raises Unprocessable."""
+    """Create a token with this role. The first 200 characters of `note` are kept. Raises Unprocessable."""
     if role not in ROLES:
         raise Unprocessable(f"role must be one of {', '.join(ROLES)}")
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
@@ -58,7 +58,7 @@ def create(session: Session, role: str, note: str = "") -> NewToken:
 
 
 def role_of(session: Session, token: str) -> Role | None:
-    """The role of a token. None if the token is not known, or was revoked."""
+    """Return the role of a token. None if the token is unknown or revoked."""
     match = _TOKEN.fullmatch(token)
     if match is None:
         return None
@@ -69,9 +69,9 @@ def role_of(session: Session, token: str) -> Role | None:
 
 
 def revoke(session: Session, token: str) -> RevokedToken:
-    """End a token, given whole or by its id, from its next request on.
+    """Revoke a token. `token` is the whole token or its id. The token's next request is refused.
 
-    Revoking twice changes nothing. Raises NotFound.
+    Revoking a token again changes nothing. Raises NotFound.
     """
     match = _TOKEN.fullmatch(token)
     token_id = match[1] if match else token
@@ -84,7 +84,7 @@ def revoke(session: Session, token: str) -> RevokedToken:
 
 
 def listed(session: Session) -> list[ListedToken]:
-    """All tokens, newest first, without what would let somebody use them."""
+    """Return all tokens, newest first, without their secrets."""
     rows = session.run("SELECT id, role, note, created_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
     return [
         {
@@ -99,7 +99,7 @@ def listed(session: Session) -> list[ListedToken]:
 
 
 def administer(session: Session, order: Mapping[str, object]) -> NewToken | RevokedToken | list[ListedToken]:
-    """What the operator's function does: {"action": "create", "role", "note"}, {"action": "revoke", "token"}
+    """Carry out an order of an operator: {"action": "create", "role", "note"}, {"action": "revoke", "token"}
     or {"action": "list"}. Raises Unprocessable, NotFound."""
     action = order.get("action")
     if action == "create":

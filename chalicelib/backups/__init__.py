@@ -1,5 +1,6 @@
-"""Restore points: Avro files of all datasets from one snapshot, how they are verified, expire, and are restored.
+"""Restore points: how they are made, verified, expired and restored. Each holds Avro files of all datasets, taken from
+one snapshot.
 
-It imports `core`, `cloud`, `formats` and `loads`. Start with `run`. Where files lie is in `manifest`, how a
-restore point is named in `core.restore_point_names`. How long one lives is a setting, BACKUP_RETENTION_DAYS.
+This package imports `core`, `cloud`, `formats` and `loads`. Start with `run`. `manifest` says where the files lie, and
+`core.restore_point_names` how a restore point is named. The setting BACKUP_RETENTION_DAYS says how long it is kept.
 """

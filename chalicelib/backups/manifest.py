@@ -1,10 +1,10 @@
-"""Restore points: where their files lie, and the manifest that makes one exist.
+"""Restore points: where their files lie, and the manifest that completes one.
 
-A restore point is a folder `backups/<name>/` whose `manifest.json` was written last. `core.restore_point_names`
-says how it is named.
+A restore point is a folder `backups/<name>/`. Its `manifest.json` is written last. `core.restore_point_names` says how
+the folder is named. Folders with other names are ignored.
 
-Anything else there is ignored. A restore point whose name lies ahead of the clock can be restored by its name, and
-it is listed after all others. It never counts as the newest one, so backups go on and their age is shown correctly.
+The name of a restore point may lie ahead of the clock. A client can restore it by its name, and lists show it after all
+others. It never counts as the newest restore point, so that backups go on and their age is correct.
 """
 
 import json
@@ -20,7 +20,7 @@ from chalicelib.core.errors import NotFound
 from chalicelib.core.restore_point_names import instant, is_ahead, is_name
 
 ROOT = "backups/"
-_FORMAT = 1  # of the manifest itself
+_FORMAT = 1  # the version of the manifest's own format
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -35,14 +35,14 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class TableFile(StoredFile):
-    """The same as a manifest records it, with the version of the dataset that it holds."""
+    """A file as the manifest records it: also with the version of the dataset that it holds."""
 
     version: int
 
 
 @dataclass(frozen=True)
 class RestorePoint:
-    """A restore point as it is listed; `verified_at` is None until it was re-read without a fault."""
+    """A restore point in a list. `verified_at` is None until a verification finds no fault."""
 
     restore_point: str
     created_at: datetime
@@ -50,7 +50,7 @@ class RestorePoint:
     tables: Mapping[str, StoredFile]
 
     def to_json(self) -> dict[str, object]:
-        """As the API shows it."""
+        """Return the JSON that the API shows."""
         return {
             "restore_point": self.restore_point,
             "created_at": timestamps.text(self.created_at),
@@ -61,7 +61,7 @@ class RestorePoint:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a restore point holds; `origin` tells databases apart whose versions happen to be equal."""
+    """What a restore point holds. `origin` identifies the database, because two databases may have equal versions."""
 
     restore_point: str
     origin: str
@@ -92,21 +92,22 @@ class Manifest:
 
     @classmethod
     def parse(cls, name: str, body: bytes) -> "Manifest":
-        """Read the manifest of the restore point `name`; ValueError for anything `to_json` would not write."""
+        """Parse the manifest of the restore point `name`. Raises ValueError for any text that `to_json` would not
+        write."""
         try:
             document = json.loads(body)
             tables = {table: _table(entry) for table, entry in document["tables"].items()}
             manifest = cls(document["restore_point"], document["origin"], document["schema_version"], tables)
             if document["format"] != _FORMAT or datetime.fromisoformat(document["created_at"]) != instant(name):
-                raise ValueError("of another format or time")
+                raise ValueError("it has another format or time")
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError("not a manifest") from error
+            raise ValueError("it is not a manifest") from error
         if (
             manifest.restore_point != name
             or not isinstance(manifest.origin, str)
             or not isinstance(manifest.schema_version, str)
         ):
-            raise ValueError("not the manifest of this restore point")
+            raise ValueError("it is not the manifest of this restore point")
         return manifest
 
 
@@ -114,18 +115,21 @@ def _table(entry: Mapping[str, Any]) -> TableFile:
     file = TableFile(**entry)
     counts = (file.rows, file.bytes, file.version)
     if any(type(count) is not int or count < 0 for count in counts) or not _SHA256.fullmatch(file.sha256):
-        raise ValueError("not the entry of a table")
+        raise ValueError("it has a malformed entry of a table")
     return file
 
 
 def key(restore_point: str, table: str) -> str:
-    """Where the Avro file of a table lies."""
+    """Return the key of a table's Avro file."""
     return f"{ROOT}{restore_point}/{table}.avro"
 
 
 def link_key(restore_point: str, table: str) -> str:
-    """Where the URL of a table's file is kept for Athena, alone in its folder: what it reads a table from is
-    a folder (the one line of Hive's SymlinkTextInputFormat)."""
+    """Return the key of the link to a table's file, for Athena.
+
+    Athena reads a table from a folder, so the link lies alone in its folder. It is one line in the format of Hive's
+    SymlinkTextInputFormat: the URL of the file.
+    """
     return f"{ROOT}{restore_point}/athena/{table}/symlink.txt"
 
 
@@ -134,21 +138,21 @@ def manifest_key(restore_point: str) -> str:
 
 
 def verified_key(restore_point: str) -> str:
-    """Where the mark lies of a restore point that was re-read without a fault."""
+    """Return the key of the mark that says that a restore point was verified without a fault."""
     return f"{ROOT}{restore_point}/verified.json"
 
 
 def names(bucket: Bucket, now: datetime | None = None) -> list[str]:
-    """The names of all folders that look like a restore point: newest first, and those ahead of the clock last.
+    """Return the names of all folders that are named like a restore point: newest first, names ahead of the clock last.
 
-    Some of them may have no manifest.
+    Some of these folders may have no manifest.
     """
     newest_first = sorted(filter(is_name, bucket.folders(ROOT)), reverse=True)
     return sorted(newest_first, key=lambda name: is_ahead(name, now))
 
 
 def read(bucket: Bucket, name: str) -> Manifest | None:
-    """The manifest of a restore point, or None where it is missing or broken."""
+    """Return the manifest of a restore point, or None if it is missing or broken."""
     try:
         return Manifest.parse(name, bucket.get(manifest_key(name)))
     except (NotFound, ValueError):
@@ -156,7 +160,8 @@ def read(bucket: Bucket, name: str) -> Manifest | None:
 
 
 def get(bucket: Bucket, name: str) -> Manifest:
-    """The restore point of that name. Raises NotFound for an unknown, malformed or unusable one."""
+    """Return the manifest of a restore point. Raises NotFound if the name is unknown or malformed, or the manifest
+    broken."""
     if not is_name(name):
         raise NotFound(restore_point_names.RULE)
     try:
@@ -168,18 +173,18 @@ def get(bucket: Bucket, name: str) -> Manifest:
 
 
 def newest(bucket: Bucket, among: list[str] | None = None, now: datetime | None = None) -> Manifest | None:
-    """The newest complete restore point that is not ahead of the clock.
+    """Return the newest complete restore point that is not ahead of the clock.
 
-    `among` are the names to choose from, in the order of `names`; None means all of them.
+    `among` has the names to choose from, in the order of `names`. None means all names.
     """
     present = (name for name in (names(bucket, now) if among is None else among) if not is_ahead(name, now))
     return next(filter(None, (read(bucket, name) for name in present)), None)
 
 
 def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Manifest], str | None]:
-    """At most `limit` complete restore points that follow `before` in the order of `names`, and the next `before`.
+    """Return at most `limit` complete restore points that follow `before` in the order of `names`, and the next cursor.
 
-    Only manifests of this page are read. The cursor is None after the last page.
+    The cursor is the next `before`, or None after the last page. Only the manifests of this page are read.
     """
     manifests: list[Manifest] = []
     following = names(bucket)
@@ -196,17 +201,17 @@ def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Ma
 
 
 def listed(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[RestorePoint], str | None]:
-    """The restore points of a `page`, each with the time of its mark."""
+    """Return the restore points of a `page`, each with the time of its verification, and the next cursor."""
     manifests, cursor = page(bucket, limit, before)
     verified_at = verification_times(bucket, manifests)
     return [manifest.summary(verified_at.get(manifest.restore_point)) for manifest in manifests], cursor
 
 
 def verification_times(bucket: Bucket, manifests: Sequence[Manifest]) -> dict[str, datetime]:
-    """When the verified restore points of a page were verified, by name.
+    """Return when the restore points of a page were verified, by name. Those that are not verified are left out.
 
-    The time is that of the mark in the bucket's list: one request finds the marks of 200 restore points. Those ahead
-    of the clock are looked up separately: a page may hold both the oldest restore points and these.
+    The time is the modification time of the mark in S3's list: one request finds the marks of 200 restore points.
+    Restore points ahead of the clock are looked up separately, because a page may hold them beside the oldest ones.
     """
     on_page = [manifest.restore_point for manifest in manifests]
     ahead = [name for name in on_page if is_ahead(name)]
@@ -214,7 +219,7 @@ def verification_times(bucket: Bucket, manifests: Sequence[Manifest]) -> dict[st
 
 
 def _marks(bucket: Bucket, consecutive: Sequence[str]) -> dict[str, datetime]:
-    """The times of the marks of consecutive restore points, newest first."""
+    """Return the times of the marks by name. `consecutive` are restore points, newest first."""
     if not consecutive:
         return {}
     names_by_key = {verified_key(name): name for name in consecutive}
@@ -222,6 +227,6 @@ def _marks(bucket: Bucket, consecutive: Sequence[str]) -> dict[str, datetime]:
     for stored in bucket.objects(ROOT, after=f"{ROOT}{consecutive[-1]}/"):
         if stored.key in names_by_key:
             times[names_by_key[stored.key]] = stored.modified
-        if stored.key > f"{ROOT}{consecutive[0]}0":  # past everything that belongs to the newest one
+        if stored.key > f"{ROOT}{consecutive[0]}0":  # after the last key of the newest restore point
             break
     return times

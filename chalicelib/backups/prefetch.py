@@ -1,4 +1,4 @@
-"""Working ahead: the next item is made in a thread while this one is used."""
+"""Prefetching: a thread makes the next item while the caller uses the current one."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,9 @@ Item = TypeVar("Item")
 
 @contextmanager
 def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
-    """Iterate over `items`, one ahead; what making one raises comes out when it is its turn.
+    """Iterate over `items`, and make one item ahead. An exception from making an item is raised when that item is due.
 
-    At the end of the block nothing works on `items` any more, however it ends.
+    When the block ends, also by an exception, the thread no longer uses `items`.
     """
     source = iter(items)
     with ThreadPoolExecutor(1) as pool:

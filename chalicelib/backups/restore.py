@@ -1,4 +1,4 @@
-"""Ordering a restore: a queued load, and a copy of the backup's file into the landing bucket."""
+"""Orders a restore: queues a load, and copies the backup's file into the landing bucket."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from chalicelib.loads import announcements, claims
 
 @dataclass(frozen=True)
 class RestoreOrder:
-    """An ordered restore: its load, the restore point it is from, and the path that shows the load."""
+    """An ordered restore: the id of its load, its restore point, and the path that shows the load."""
 
     load_id: int
     restore_point: str
@@ -32,16 +32,18 @@ def order_restore(
     *,
     correlation_id: str | None = None,
 ) -> RestoreOrder:
-    """Order the restore of one dataset from a restore point, or from the newest complete one.
+    """Order the restore of one dataset from the named restore point, or from the newest complete one.
 
-    The object's arrival triggers the load. Raises NotFound for no, an unknown, malformed or incomplete restore
-    point, and Unavailable when the database or S3 is away; a load whose copy failed is marked failed.
+    The arrival of the copy in the landing bucket triggers the load. If the copy fails, the load is marked as failed.
+
+    Raises NotFound if there is no restore point yet, or if the named one is unknown, malformed or incomplete. Raises
+    Unavailable if the database or S3 cannot be reached.
     """
     point = _chosen(storage.backup, restore_point)
     file = point.tables.get(dataset.name)
     if file is None:
         raise NotFound(f"restore point {point.restore_point} does not hold {dataset.name}")
-    with database.transaction() as session:  # committed before the copy: its event must find the load
+    with database.transaction() as session:  # commits before the copy, because the event of the copy must find the load
         load_id, key = announcements.queue_restore(
             session, dataset, storage.landing.name, point.restore_point, file.sha256, correlation_id
         )
@@ -69,13 +71,15 @@ def _chosen(bucket: Bucket, restore_point: str | None) -> Manifest:
         return newest
     if ahead := manifest.page(bucket, 1)[0]:
         name = ahead[0].restore_point
-        raise NotFound(f"there is no backup yet except {name}, which lies ahead of the clock: name it to restore it")
+        raise NotFound(
+            f"there is no backup yet except {name}, which lies ahead of the clock: name it to restore from it"
+        )
     raise NotFound("there is no backup yet")
 
 
 def _explained(error: Exception, restore_point: str, dataset: Dataset) -> HireflowError:
     if isinstance(error, NotFound):
-        return NotFound(f"restore point {restore_point} has lost its file of {dataset.name}")
+        return NotFound(f"the file of {dataset.name} is missing from restore point {restore_point}")
     if isinstance(error, HireflowError):
         return error
     return HireflowError("the backup could not be copied")

@@ -1,6 +1,6 @@
-"""Which restore points go, and how: the manifest first, so that none is ever half there.
+"""Deletes expired restore points. The manifest goes first, so that no restore point is ever listed but incomplete.
 
-How long restore points live is a setting, BACKUP_RETENTION_DAYS (see `core.settings`).
+The setting BACKUP_RETENTION_DAYS says how long restore points are kept (see `core.settings`).
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,18 @@ from chalicelib.backups import manifest
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.core.restore_point_names import instant
 
-LEFT_OVER = timedelta(days=1)  # no backup runs that long: a folder still without a manifest is left over
-AT_ONCE = 500  # restore points deleted in one run, so that a shorter retention cannot outlast the function
-_SOUGHT = timedelta(days=3)  # leftovers are looked for back to here; older ones go with their retention
+LEFT_OVER = timedelta(days=1)  # no backup runs that long: a folder that then has no manifest is a leftover
+# The most restore points that one run deletes: after a cut of the retention, all of them could take too long
+AT_ONCE = 500
+# The age up to which leftovers are sought; older ones are deleted when their retention ends
+_SOUGHT = timedelta(days=3)
 
 
 def expire_points(bucket: Bucket, names: Sequence[str], keep: str, now: datetime, retention: timedelta) -> list[str]:
     """Delete restore points older than `retention`, and leftovers of crashed backups older than a day.
 
-    `names` are the existing folders, `keep` the newest complete one, which stays whatever its age.
-    Returns the deleted names, oldest first.
+    `names` are the existing folders. `keep` is the newest complete restore point, which stays whatever its age.
+    Return the deleted names, oldest first.
     """
     ages = {name: now - instant(name) for name in sorted(names) if name != keep}
     expired = [name for name, age in ages.items() if age > retention]
@@ -31,13 +33,13 @@ def expire_points(bucket: Bucket, names: Sequence[str], keep: str, now: datetime
 
 
 def delete_point(bucket: Bucket, name: str) -> None:
-    """Delete a restore point, or what there is of one."""
+    """Delete a restore point, or the files of an incomplete one."""
     bucket.delete(manifest.manifest_key(name))
     bucket.delete(*[stored.key for stored in bucket.objects(f"{manifest.ROOT}{name}/")])
 
 
 def _without_manifest(bucket: Bucket, names: Sequence[str]) -> list[str]:
-    """Listing the days of these names takes two or three requests a run."""
+    """Return the names of folders without a manifest. To list the days of these names takes two or three requests."""
     days = sorted({name[:8] for name in names})
     keys = {stored.key for day in days for stored in bucket.objects(f"{manifest.ROOT}{day}")}
     return [name for name in names if manifest.manifest_key(name) not in keys]

@@ -1,6 +1,7 @@
-"""One backup run: a restore point if anything changed, then the deletion of expired ones."""
+"""A backup run: makes a restore point if any dataset has changed, then deletes expired restore points."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -23,13 +24,22 @@ from chalicelib.core.restore_point_names import name_after
 from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
 
-LOCK = (0x68697265, 0)  # advisory lock of the database: one backup at a time
+_log = logging.getLogger("hireflow.backups")
+_MESSAGES = {
+    "created": "restore point created",
+    "unchanged": "no restore point created: no row has changed since the newest one",
+    "busy": "no restore point created: another backup is running",
+}
+LOCK = (0x68697265, 0)  # an advisory lock of the database, so that only one backup runs at a time
 
 
 @dataclass(frozen=True)
 class BackupRun:
-    """What a run has done. `tables` are those of the newest restore point, which took `seconds` to make if it is new.
-    S3 was asked again for what it stored of the `checked` files; `deleted` are names of restore points."""
+    """The result of a backup run.
+
+    `tables` are the tables of the newest restore point. If this run made it, that took `seconds`. `checked` are the
+    files whose presence in S3 the run confirmed. `deleted` are the names of the restore points that it deleted.
+    """
 
     outcome: Literal["created", "unchanged", "busy"]
     restore_point: str | None = None
@@ -40,18 +50,18 @@ class BackupRun:
 
 
 def run_backup(database: Database, storage: Storage, *, retention: timedelta, now: Clock = utc_now) -> BackupRun:
-    """Back up all datasets from one snapshot, unless nothing changed or another run is at it.
+    """Back up all datasets from one snapshot, unless no dataset has changed or another backup is running.
 
-    The restore point holds every change committed before the time it is named by. A failure leaves none, and is
-    raised: Unavailable for one that may pass.
+    The restore point is named by a time, and holds every change that was committed before that time. If the run fails,
+    it leaves no restore point and raises the error: Unavailable if a retry may help.
     """
     with database.session() as session:
         if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
-            return BackupRun("busy")
+            return _logged(BackupRun("busy"))
         try:
-            return _run(session, storage.backup, retention, now)
+            return _logged(_run(session, storage.backup, retention, now))
         finally:
-            if not session.broken:  # the lock of a broken connection is gone with it
+            if not session.broken:  # Postgres releases the lock of a broken connection
                 with suppress(HireflowError):
                     session.run("SELECT pg_advisory_unlock({}, {})".format(*LOCK))
 
@@ -77,8 +87,21 @@ def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> 
     )
 
 
+def _logged(run: BackupRun) -> BackupRun:
+    """Log one line about the run, whatever its outcome, so that the log shows that backups are running."""
+    fields: dict[str, object] = {"outcome": run.outcome}
+    if run.restore_point:
+        rows = sum(table.rows for table in run.tables.values())
+        fields |= {"restore_point": run.restore_point, "rows": rows}
+    if run.deleted:
+        fields["deleted"] = run.deleted
+    _log.info(_MESSAGES[run.outcome], extra=fields)
+    return run
+
+
 def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None) -> Manifest | None:
-    """Write the restore point `name`; None if `newest` holds the same and still has all its files."""
+    """Write the restore point `name`, and return its manifest. Return None if `newest` holds the same and is still
+    whole."""
     datasets = tuple(DATASETS.values())
     try:
         with snapshot(session, datasets) as versions:
@@ -86,9 +109,9 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
             if newest and _same(newest, identity, versions) and _whole(bucket, newest):
                 return None
             files = [_table(session, bucket, name, d, versions[d.name]) for d in datasets]
-        # The commit went through: the connection lives, and with it the lock. No other run is at it.
+        # The commit succeeded, so the connection is alive and still holds the lock: no other backup is running.
         written = Manifest(name, *identity, dict(zip(DATASETS, (file for file, _ in files), strict=True)))
-        for _, writer in files:  # before the manifest: there is no restore point of files that are not there
+        for _, writer in files:  # before the manifest: a restore point must not exist without its files
             if bucket.head(writer.key) != Stored(writer.size, writer.etag):
                 raise StorageUnavailable(f"{bucket.url(writer.key)} is not stored as it was written")
         for table in written.tables:
@@ -97,7 +120,7 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
         if manifest.read(bucket, name) != written:
             raise StorageUnavailable(f"the manifest of restore point {name} is not stored as it was written")
     except BaseException:
-        with suppress(HireflowError):  # what remains is swept after a day
+        with suppress(HireflowError):  # the retention deletes what remains after a day
             delete_point(bucket, name)
         raise
     return written
@@ -107,7 +130,7 @@ def _table(session: Session, bucket: Bucket, name: str, dataset: Dataset, versio
     file = _Hashed(bucket.writer(manifest.key(name, dataset.name), avro.CONTENT_TYPE))
     counted = _Counted(blocks(session, dataset))
     try:
-        with ahead(counted) as read:  # Postgres works while we encode, and we while it does
+        with ahead(counted) as read:  # Postgres reads the next block while we encode this one
             avro.write(dataset, read, file)
         file.writer.complete()
     except BaseException:
@@ -122,7 +145,8 @@ def _same(newest: Manifest, identity: tuple[str, str], versions: dict[str, int])
 
 
 def _whole(bucket: Bucket, newest: Manifest) -> bool:
-    """Whether every file is still there. If one is gone, a new restore point is needed although no row has changed."""
+    """Return whether every file is still there. If one is missing, a new restore point is due although no row
+    changed."""
     point = newest.restore_point
     sizes = {stored.key: stored.size for stored in bucket.objects(f"{manifest.ROOT}{point}/")}
     return all(
@@ -132,7 +156,7 @@ def _whole(bucket: Bucket, newest: Manifest) -> bool:
 
 
 class _Hashed:
-    """A writer that keeps the SHA-256 of what passes."""
+    """A writer that also computes the SHA-256 of the data."""
 
     def __init__(self, writer: Writer) -> None:
         self.writer, self.sha256 = writer, hashlib.sha256()
@@ -143,7 +167,7 @@ class _Hashed:
 
 
 class _Counted:
-    """An iterable of blocks that counts the rows in what it yields."""
+    """An iterable of blocks that counts the rows of the blocks that it yields."""
 
     def __init__(self, source: Iterator[Columns]) -> None:
         self._source, self.count = source, 0

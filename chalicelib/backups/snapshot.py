@@ -1,8 +1,8 @@
-"""All dataset tables as of one instant, as rows, at the speed of COPY.
+"""Reads the rows of all dataset tables as of one instant, at the speed of COPY.
 
-One row of COPY holds a block of pages, column by column: `string_agg(int4send(id), '')` and the like.
-The driver handles a message per block and not per row, and `array` turns a column of binary integers
-into Python ones at C speed.
+One row of the COPY output holds a whole block of table pages, column by column, for example
+`string_agg(int4send(id), '')`. So the driver handles one message per block and not per row. `array` converts a column
+of binary integers to Python integers at C speed.
 """
 
 import sys
@@ -17,42 +17,42 @@ from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.formats.pg_copy import EPOCH
 
 LOCK_TIMEOUT = 30.0  # seconds to wait for a migration that holds a table
-_WINDOW = 64  # pages asked for at a time: half a MiB, some 6000 rows
-_MAX_TEXT = 4 * 1024 * 1024  # bytes of text in one message; compressed text makes a page much larger than 8 KiB
-_SLOTS = 1 << 16  # row positions in a page: ctid's second half has 16 bits
+_WINDOW = 64  # pages of one request: half a MiB, about 6000 rows
+_MAX_TEXT = 4 * 1024 * 1024  # bytes of text in one message; a page holds much more than 8 KiB if its text is compressed
+_SLOTS = 1 << 16  # row positions in a page: the second half of a ctid has 16 bits
 _HEADER = 19  # bytes: signature, flags, length of the extension (COPY's binary format)
 
 _SEND = {
     Kind.ID: "string_agg(int4send({0}), '')",
-    Kind.TEXT: "string_agg(textsend({0}), '\\x00')",  # no text in Postgres holds a NUL
+    Kind.TEXT: "string_agg(textsend({0}), '\\x00')",  # Postgres stores no NUL in a text
     Kind.INSTANT: "string_agg(timestamptz_send({0}), '')",
 }
 
 
 @contextmanager
 def snapshot(session: Session, datasets: Sequence[Dataset]) -> Iterator[dict[str, int]]:
-    """A transaction that sees one instant of all datasets; yields the version of each.
+    """Open a transaction that sees one instant of all datasets, and yield the version of each dataset.
 
-    The tables are locked (against changes of their shape and TRUNCATE only) before the snapshot is
-    taken: TRUNCATE is not transactional for older snapshots, and one table would look empty.
+    The tables are locked before the snapshot is taken. The lock blocks only schema changes and TRUNCATE. Without it, a
+    TRUNCATE could make one table look empty, because it is not transactional for older snapshots.
     Raises LockTimeout after 30 s.
     """
     with session.transaction(SNAPSHOT):
         tables = ", ".join(f'"{dataset.name}"' for dataset in datasets)
         session.run(f"{lock_timeout(LOCK_TIMEOUT)}; LOCK TABLE {tables} IN ACCESS SHARE MODE")
-        # The TID range scan is what makes a block cheap; parallel workers would hand rows out in any order.
+        # Only a TID range scan reads a block cheaply. Parallel workers would return the rows in any order.
         session.run("SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0")
         yield versions(session, [dataset.name for dataset in datasets])
 
 
 def versions(session: Session, names: Iterable[str]) -> dict[str, int]:
-    """The version of each dataset of these names; 0 before its first change."""
+    """Return the version of each of these datasets; 0 before its first change."""
     stored = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
     return {name: stored.get(name, 0) for name in names}
 
 
 def origin(session: Session) -> str:
-    """Tells this database from any other, also from one rebuilt under the same name."""
+    """Return an identifier of this database. A database that is rebuilt under the same name has another one."""
     return str(
         session.scalar(
             "SELECT system_identifier || '-' || (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -65,7 +65,8 @@ Columns = tuple[Sequence[Any], ...]
 
 
 def blocks(session: Session, dataset: Dataset) -> Iterator[Columns]:
-    """Every row the transaction sees, in blocks given by column: int, str, int microseconds since 1970 UTC."""
+    """Yield every row that the transaction sees, in blocks. A block has a sequence for each column: ids as int, texts
+    as str, times as int microseconds since 1970 UTC."""
     pages = session.scalar(
         f"SELECT pg_relation_size('\"{dataset.name}\"') / current_setting('block_size')::int",
     )
@@ -75,13 +76,13 @@ def blocks(session: Session, dataset: Dataset) -> Iterator[Columns]:
 
 
 def _fitting(session: Session, dataset: Dataset, low: int, high: int) -> Iterator[tuple[int, int]]:
-    """The range, or smaller ones in order, none with more text than one message may hold.
+    """Yield the range, or smaller ranges in order, so that none has more text than one message may hold.
 
-    Lengths are read from the rows' headers, without decompressing or fetching any text.
+    Postgres reads the lengths from the headers of the rows. It neither decompresses nor fetches any text.
     """
     sizes = [f'octet_length("{column.name}")' for column in dataset.columns if column.kind is Kind.TEXT]
     size = session.scalar(f"SELECT sum({' + '.join(sizes or ['0'])}) {_source(dataset, low, high)}")
-    if size is None:  # no rows at all
+    if size is None:  # the range has no rows
         return
     if size <= _MAX_TEXT or high - low == 1:
         yield low, high
@@ -106,7 +107,7 @@ def _source(dataset: Dataset, low: int, high: int) -> str:
 
 
 def _fields(message: bytes) -> Iterator[memoryview]:
-    """The fields of the only row of a binary COPY."""
+    """Yield the fields of the only row of a binary COPY."""
     view = memoryview(message)
     count = int.from_bytes(view[_HEADER : _HEADER + 2], "big")
     at = _HEADER + 2

@@ -1,7 +1,8 @@
-"""Re-reading restore points: is what is stored what the manifest says, whole, consistent and restorable?
+"""Verifies restore points: reads their files again, and checks that they are as the manifest says, consistent and
+restorable.
 
-Files stream; of the rows only the ids are kept, a bit each. A restore point that is sound is marked. The mark is
-deleted when a fault is found later.
+Files are read as streams. Only the ids of the rows are kept in memory, one bit each. A restore point without a fault is
+marked as verified. If a later verification finds a fault, the mark is deleted.
 """
 
 import json
@@ -21,14 +22,14 @@ from chalicelib.core.streams import Hashed
 from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
 
-MOST_NAMED = 10  # faults of one kind that are named by id; the rest is counted
-_PAGE = 16  # bits of an id that lie within one page
+MOST_NAMED = 10  # the most faults of one kind that are named by id; further ones are counted
+_PAGE = 16  # bits of an id within one page
 _log = logging.getLogger("hireflow.backups")
 
 
 @dataclass(frozen=True)
 class TableReport:
-    """What was read of a table's file, and what is wrong with it."""
+    """The rows and bytes of a table's file, and its faults."""
 
     rows: int
     bytes: int
@@ -37,7 +38,8 @@ class TableReport:
 
 @dataclass(frozen=True)
 class PointReport:
-    """What was read of a restore point; `faults` are those of the manifest, `older` is the next older restore point."""
+    """The result of a verification. `faults` are the faults of the manifest; `older` is the next older restore
+    point."""
 
     restore_point: str
     tables: dict[str, TableReport]
@@ -46,12 +48,12 @@ class PointReport:
 
 
 def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock = utc_now) -> PointReport:
-    """Re-read every file of a restore point, or of the newest one where none is named. Mark it as verified where
-    there is no fault; where there is one, delete an earlier mark.
+    """Verify a restore point, or the newest one if no name is given. Mark it as verified if it has no fault, otherwise
+    delete an earlier mark.
 
-    Checked are size, SHA-256, schema, every block, the number of rows, that ids are unique and that
-    every foreign key leads into the same snapshot. Raises NotFound where there is no such restore point, and
-    Unavailable when S3 is away.
+    The checks: size, SHA-256, schema, every block, the number of rows, unique ids, and that every foreign key refers to
+    a row of the same snapshot. Raises NotFound if there is no such restore point, and Unavailable if S3 cannot be
+    reached.
     """
     name, older = _chosen(bucket, restore_point, now())
     tables, of_manifest = _read_again(bucket, name)
@@ -67,7 +69,7 @@ def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock
 
 
 def _read_again(bucket: Bucket, name: str) -> tuple[dict[str, TableReport], list[str]]:
-    """The reports on the tables of a restore point, and the faults of its manifest."""
+    """Return the reports on the tables of a restore point, and the faults of its manifest."""
     try:
         point = Manifest.parse(name, bucket.get(manifest.manifest_key(name)))
     except ValueError as error:
@@ -76,7 +78,7 @@ def _read_again(bucket: Bucket, name: str) -> tuple[dict[str, TableReport], list
 
 
 def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[str, str | None]:
-    """The name to verify, and the next one in the order of `names`. Folders without a manifest are skipped."""
+    """Return the name to verify, and the next name in the order of `names`. Folders without a manifest are skipped."""
     if restore_point is not None and not restore_point_names.is_name(restore_point):
         raise NotFound(restore_point_names.RULE)
     names = manifest.names(bucket, now)
@@ -90,8 +92,8 @@ def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[s
 
 
 def _tables(bucket: Bucket, point: Manifest) -> dict[str, TableReport]:
-    """The report on every file; parents come before their children."""
-    ids: dict[str, Ids] = {}  # of the tables that are sound so far
+    """Return a report on every file. Parents come before their children."""
+    ids: dict[str, Ids] = {}  # of the tables without a fault so far
     reports = {}
     for name, recorded in point.tables.items():
         dataset = DATASETS.get(name)
@@ -106,22 +108,22 @@ def _tables(bucket: Bucket, point: Manifest) -> dict[str, TableReport]:
 
 
 def _read(content: "_Content | None", file: "_File") -> list[str]:
-    """Read a file to its end; what keeps it from being read."""
+    """Read a file to its end, and return the faults that prevent this."""
     try:
         with file:
             if content is None:
-                return ["is no table of this release"]
+                return ["this release has no such table"]
             for rows in avro.records(content.dataset, file.stream):
                 content.add(tuple(zip(*rows, strict=True)))
     except NotFound:
-        return ["the file is gone"]
+        return ["the file is missing"]
     except LoadError as error:
         return [error.detail]
     return []
 
 
 class _File:
-    """A file of the restore point, opened when it is entered, and read to its end when it is left."""
+    """A context manager for a file of the restore point: it opens the file, and at its end reads the rest of it."""
 
     def __init__(self, bucket: Bucket, key: str) -> None:
         self._bucket, self._key = bucket, key
@@ -143,22 +145,24 @@ class _File:
         if self._sha256 is None:
             return
         if self.size != recorded.bytes:
-            yield f"has {self.size} bytes, the manifest says {recorded.bytes}"
+            yield f"the file has {self.size} bytes, the manifest says {recorded.bytes}"
         if self._sha256 != recorded.sha256:
-            yield "does not have the checksum of the manifest"
+            yield "the file does not have the checksum of the manifest"
 
 
 class _Content:
-    """The rows of one table: how many there are, their ids, and those that break a rule."""
+    """The rows of one table: their number, their ids, and the faults in them."""
 
     def __init__(self, dataset: Dataset, parents: "dict[str, Ids]") -> None:
         self.dataset, self.ids, self.rows = dataset, Ids(), 0
-        # A parent that could not be read has its own fault; its children's would only repeat it.
+        # A parent table that could not be read has its own fault, and faults of its children would only repeat it.
         self._parents = [
             (dataset.columns.index(c), c.name, p, parents[p]) for c, p in dataset.references if p in parents
         ]
         self._repeated = _Faults("id {} occurs more than once")
-        self._orphans = [_Faults(f"{name} {{}} is not in the snapshot's {p}") for _, name, p, _ in self._parents]
+        self._orphans = [
+            _Faults(f"{name} {{}} is not among the {p} of the snapshot") for _, name, p, _ in self._parents
+        ]
 
     def add(self, columns: Sequence[Sequence[Any]]) -> None:
         self.rows += len(columns[0])
@@ -172,13 +176,13 @@ class _Content:
 
     def differences(self, recorded: TableFile) -> Iterator[str]:
         if self.rows != recorded.rows:
-            yield f"has {self.rows} rows, the manifest says {recorded.rows}"
+            yield f"the file has {self.rows} rows, the manifest says {recorded.rows}"
         for faults in (self._repeated, *self._orphans):
             yield from faults.texts()
 
 
 class _Faults:
-    """Faults of one kind: the first few by id, in order of size, the others as a number."""
+    """Faults of one kind. The first few are kept by id, the others are only counted."""
 
     def __init__(self, template: str) -> None:
         self._template, self._seen, self._more = template, set[int](), 0
@@ -198,13 +202,13 @@ class _Faults:
 
 
 class Ids:
-    """A set of integers as bits, in pages of 8 KiB: 256 MB for all ids there can be, little for dense ones."""
+    """A set of integers as bits, in pages of 8 KiB. All possible ids take 256 MB; dense ids take little."""
 
     def __init__(self) -> None:
         self._pages: dict[int, bytearray] = {}
 
     def add(self, value: int) -> bool:
-        """Put it in; whether it was there already."""
+        """Add a value, and return whether the set had it already."""
         page = self._pages.get(value >> _PAGE)
         if page is None:
             page = self._pages[value >> _PAGE] = bytearray(1 << _PAGE - 3)

@@ -1,4 +1,5 @@
-"""The only drivers: Postgres (`database`), S3 (`storage`, `buckets`), SQS, Lambda, Secrets Manager.
+"""The only package that uses drivers: Postgres (`database`), S3 (`storage`, `buckets`), SQS, Lambda, Secrets Manager.
 
-It imports `core` alone, and turns the errors of drivers into those of `core.errors`. Start with `storage`.
+This package imports `core` alone. It converts the errors of the drivers to those of `core.errors`. Start with
+`storage`.
 """

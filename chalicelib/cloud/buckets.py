@@ -1,4 +1,4 @@
-"""One S3 bucket, and the few things that Hireflow does with it."""
+"""One S3 bucket, and the operations on it that Hireflow needs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from chalicelib.core.streams import skip
 
 @dataclass(frozen=True)
 class Listed:
-    """An entry of a bucket's list."""
+    """An object as S3 lists it."""
 
     key: str
     size: int
@@ -26,7 +26,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Version:
-    """A version of an object as a list shows it; `version_id` is "null" in a bucket without versioning."""
+    """An object version as S3 lists it. `version_id` is "null" in a bucket without versioning."""
 
     key: str
     version_id: str
@@ -37,8 +37,8 @@ class Version:
 
 @dataclass(frozen=True)
 class Position:
-    """The next page of a list of versions begins after this entry, or after this key if `version_id` is empty. Both are
-    empty at the beginning of the list."""
+    """A position in the list of all object versions. The next page begins after this entry, or after this key if
+    `version_id` is empty. Both are empty at the beginning of the list."""
 
     key: str = ""
     version_id: str = ""
@@ -46,8 +46,10 @@ class Position:
 
 @dataclass(frozen=True)
 class VersionPage:
-    """Versions ordered by key, and by age within a key, newest first. `deleted` has the keys of this page whose newest
-    version is a delete marker; `next` is None at the end of the list."""
+    """One page of the list of all object versions, ordered by key. Within a key, the newest version comes first.
+
+    `deleted` has the keys of this page whose newest version is a delete marker. `next` is None at the end of the list.
+    """
 
     versions: tuple[Version, ...]
     deleted: frozenset[str] = frozenset()
@@ -56,7 +58,7 @@ class VersionPage:
 
 @dataclass(frozen=True)
 class Stored:
-    """What S3 says of an object without sending it."""
+    """The size and ETag of an object, from a HEAD request."""
 
     size: int
     etag: str
@@ -64,14 +66,14 @@ class Stored:
 
 @dataclass(frozen=True)
 class Form:
-    """What S3 wants to be POSTed to `url` as multipart/form-data: these fields, and after them `file`."""
+    """An upload form. The client POSTs to `url` as multipart/form-data: first these fields, then the field `file`."""
 
     url: str
     fields: dict[str, str]
 
 
 class Bucket:
-    """One bucket and the few things Hireflow does with it. `signer` makes what is given to others to use."""
+    """One bucket. The client of `signer` signs the forms and URLs that other programs use."""
 
     def __init__(
         self, name: str, client: "Callable[[], S3Client]", signer: "Callable[[], S3Client] | None" = None
@@ -83,7 +85,7 @@ class Bucket:
         return f"s3://{self.name}/{key}"
 
     def open(self, key: str, version: str | None = None, *, start: int = 0, most: int | None = None) -> ObjectStream:
-        """Start reading an object, from byte `start` on `most` bytes at most. Raises NotFound, StorageUnavailable."""
+        """Start reading an object: at most `most` bytes, from byte `start`. Raises NotFound, StorageUnavailable."""
         what = self.url(key)
         at: dict[str, Any] = {"VersionId": version} if version else {}
         if start or most is not None:
@@ -92,18 +94,18 @@ class Bucket:
             try:
                 response = self._client().get_object(Bucket=self.name, Key=key, **at)
             except self._client().exceptions.ClientError as error:
-                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # nothing comes after
+                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # the object ends there
                     return ObjectStream(BytesIO(), what)
                 raise
             stream = ObjectStream(
                 response["Body"], what, response["ContentLength"], response["ETag"], response["Metadata"]
             )
-        if start and "ContentRange" not in response:  # a server may send everything all the same (RFC 9110, 14.2)
+        if start and "ContentRange" not in response:  # a server may ignore Range (RFC 9110, 14.2)
             skip(stream, start)
         return stream
 
     def get(self, key: str) -> bytes:
-        """A small object, whole. Raises NotFound, StorageUnavailable."""
+        """Return the whole content of a small object. Raises NotFound, StorageUnavailable."""
         return self.open(key).read()
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
@@ -111,13 +113,13 @@ class Bucket:
             self._client().put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
 
     def head(self, key: str) -> Stored:
-        """Raises NotFound, StorageUnavailable."""
+        """Return the size and ETag of an object. Raises NotFound, StorageUnavailable."""
         with s3_errors(self.url(key)):
             response = self._client().head_object(Bucket=self.name, Key=key)
             return Stored(response["ContentLength"], response["ETag"])
 
     def exists(self, key: str) -> bool:
-        """Whether there is an object. Raises StorageUnavailable."""
+        """Whether the object exists. Raises StorageUnavailable."""
         try:
             self.head(key)
         except NotFound:
@@ -125,16 +127,16 @@ class Bucket:
         return True
 
     def delete(self, *keys: str) -> None:
-        """Delete objects; those that do not exist count as deleted."""
+        """Delete objects. A key without an object is no error. Raises StorageUnavailable."""
         with s3_errors(f"s3://{self.name}"):
             for start in range(0, len(keys), 1000):
                 batch: list[Any] = [{"Key": key} for key in keys[start : start + 1000]]
                 response = self._client().delete_objects(Bucket=self.name, Delete={"Objects": batch, "Quiet": True})
-                if response.get("Errors"):  # S3 answers 200 all the same
+                if response.get("Errors"):  # S3 lists failures in a response with status 200
                     raise StorageUnavailable(f"objects of s3://{self.name} could not be deleted")
 
     def folders(self, prefix: str) -> list[str]:
-        """Names directly below `prefix` (which ends in `/`), in byte order."""
+        """Return the names of the folders directly below `prefix`, in byte order. `prefix` ends in `/`."""
         names: list[str] = []
         with s3_errors(f"s3://{self.name}"):
             pages = self._client().get_paginator("list_objects_v2")
@@ -143,7 +145,7 @@ class Bucket:
         return names
 
     def versions(self, key: str) -> list[str]:
-        """Version ids of one key, newest first."""
+        """Return the version ids of one key, newest first."""
         ids: list[str] = []
         with s3_errors(self.url(key)):
             pages = self._client().get_paginator("list_object_versions")
@@ -152,7 +154,10 @@ class Bucket:
         return ids
 
     def version_page(self, after: Position) -> VersionPage:
-        """The next 1000 entries of the list of all versions, including delete markers. Raises StorageUnavailable."""
+        """Return the next page of the list of all object versions: 1000 entries, delete markers included.
+
+        Raises StorageUnavailable.
+        """
         given = {"KeyMarker": after.key, "VersionIdMarker": after.version_id}
         markers: dict[str, Any] = {name: value for name, value in given.items() if value}
         with s3_errors(f"s3://{self.name}"):
@@ -162,8 +167,8 @@ class Bucket:
             for v in page.get("Versions", ())
         )
         deleted = frozenset(marker["Key"] for marker in page.get("DeleteMarkers", ()) if marker["IsLatest"])
-        going_on = Position(page["NextKeyMarker"], page["NextVersionIdMarker"]) if page["IsTruncated"] else None
-        return VersionPage(tuple(listed), deleted, going_on)
+        next_position = Position(page["NextKeyMarker"], page["NextVersionIdMarker"]) if page["IsTruncated"] else None
+        return VersionPage(tuple(listed), deleted, next_position)
 
     def is_deleted(self, key: str) -> bool:
         """Whether the newest version of `key` is a delete marker. Raises StorageUnavailable."""
@@ -172,7 +177,7 @@ class Bucket:
         return any(marker["Key"] == key for marker in newest.get("DeleteMarkers", ()))
 
     def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
-        """Objects whose key starts with `prefix` and is greater than `after`, in byte order."""
+        """Yield the objects whose key starts with `prefix` and sorts after `after`, in byte order."""
         with s3_errors(f"s3://{self.name}"):
             pages = self._client().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix, StartAfter=after):
@@ -182,7 +187,7 @@ class Bucket:
     def copy_from(
         self, source: "Bucket", source_key: str, key: str, content_type: str, metadata: Mapping[str, str]
     ) -> None:
-        """Server-side copy with metadata of its own, in parts where the object is large.
+        """Copy an object inside S3 and give the copy new metadata. A large object is copied in parts.
 
         Raises NotFound, StorageUnavailable.
         """
@@ -199,17 +204,21 @@ class Bucket:
             )
 
     def presigned_post(self, key: str, *, size: int, seconds: int) -> Form:
-        """A form whose bearer may store an object of at most `size` bytes under `key`, with the rights of the
-        function that signs it, for so many seconds (fewer where its credentials end before). Raises StorageUnavailable.
+        """Return a form with which any client may upload an object of at most `size` bytes under `key`.
+
+        The form has the rights of the function that signs it. It expires after `seconds`, or earlier if the
+        function's credentials expire earlier. Raises StorageUnavailable.
         """
-        conditions = [["content-length-range", 0, size]]  # S3 refuses any other size, key or field
+        conditions = [["content-length-range", 0, size]]  # S3 rejects any other size, key or field
         with s3_errors(self.url(key)):
             form = self._signer().generate_presigned_post(self.name, key, Conditions=conditions, ExpiresIn=seconds)
         return Form(form["url"], form["fields"])
 
     def presigned_get(self, key: str, *, seconds: int) -> str:
-        """A URL whose bearer may read the object, with the rights and for the time of a form. It is made even if there
-        is no such object. Raises StorageUnavailable."""
+        """Return a URL with which any client may read the object. Its rights and its expiry are as for a form.
+
+        The object does not have to exist. Raises StorageUnavailable.
+        """
         with s3_errors(self.url(key)):
             return self._signer().generate_presigned_url(
                 "get_object", Params={"Bucket": self.name, "Key": key}, ExpiresIn=seconds
@@ -224,5 +233,5 @@ class Bucket:
         return True
 
     def writer(self, key: str, content_type: str, metadata: Mapping[str, str] = MappingProxyType({})) -> "Writer":
-        """`metadata` is ASCII: it travels in headers."""
+        """Return a writer for a new object. `metadata` must be ASCII, because S3 transfers it in headers."""
         return Writer(self.name, key, content_type, self._client, metadata)

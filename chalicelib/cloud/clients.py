@@ -1,7 +1,7 @@
-"""AWS clients with short timeouts, for work that others wait for.
+"""AWS clients with short timeouts, for work on which a caller waits.
 
-boto3 is imported when a client is first needed: most API requests never touch AWS, and its import is the largest part
-of a cold start.
+boto3 is imported when a client is first needed. Most API requests need no AWS client, and importing boto3 takes the
+largest part of a cold start.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def aws_client(service: str) -> Client:
         from botocore.config import Config
 
         config = Config(connect_timeout=2, read_timeout=6, retries={"mode": "standard", "max_attempts": 2})
-        create: Any = boto3.client  # its stubs want the service's name at type-checking time
+        create: Any = boto3.client  # the type stubs need the service's name as a literal
         return create(service, config=config)
 
     return make

@@ -1,8 +1,8 @@
-"""The one Postgres connection of a function, and what can go wrong on it.
+"""The single Postgres connection of a function, and the conversion of its errors.
 
-pg8000 is used directly: a Lambda serves one event at a time, so it needs one connection and no pool,
-and SQLAlchemy's import would triple the API's cold start (it stays what it is best at here, schema
-and migrations). Only this module knows the driver.
+This module uses pg8000 directly. A Lambda function processes one event at a time, so it needs one connection and no
+connection pool. Importing SQLAlchemy would triple the cold start of the API, so only the schema and the migrations use
+it. No other module imports the driver.
 """
 
 import socket
@@ -28,22 +28,22 @@ from chalicelib.core.errors import (
     Unavailable,
 )
 
-SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"  # a transaction that sees one instant of all tables
-# Seconds for the answer to a ping, and of every read and write until a connection is ready: both together
-# are less than the five seconds in which a caller should know that the database is away.
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"  # all its statements see the tables at the same instant
+# Timeouts in seconds: for the response to a ping, and for every read and write while a connection is opened. Their sum
+# is below five seconds, within which a client should learn that the database cannot be reached.
 PING_TIMEOUT = 1.5
 CONNECT_TIMEOUT = 3.0
 ROLLBACK_TIMEOUT = 2.0
-_CANCEL_AHEAD = 0.5  # seconds by which the server ends a statement before the socket would
-# SQLSTATE classes of a server that cannot serve us now; 25006 is a primary that has become a read-only standby
+_CANCEL_AHEAD = 0.5  # the server ends a statement so many seconds before the socket would time out
+# SQLSTATE classes of a server that cannot process statements now; 25006 is a primary that became a read-only standby
 _AWAY = ("08", "53", "57P", "58", "XX", "25006")
-# A killed function leaves its locks to a server process that by itself looks for its client only when it has
-# something to say, after minutes of merging, or hours where the network tells nothing.
+# When a function is killed, its server process keeps the locks. By default, that process notices the dead client only
+# when it sends something: after minutes of merging, or after hours if the network reports nothing.
 _NOTICE_A_DEAD_CLIENT = (
     "SET client_connection_check_interval = '2s';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
 )
-_KEEP_ALIVE = (  # finds a peer that has vanished within half a minute, where the system knows the options
+_KEEP_ALIVE = (  # a vanished server is noticed within half a minute, if the operating system has these options
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 10),
     (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
@@ -53,7 +53,7 @@ _KEEP_ALIVE = (  # finds a peer that has vanished within half a minute, where th
 
 
 class SupportsWrite(Protocol):
-    """What `COPY … TO STDOUT` is written to: one call per row."""
+    """The target of `COPY … TO STDOUT`. `write` is called once per row."""
 
     def write(self, data: bytes, /) -> Any: ...
 
@@ -61,9 +61,9 @@ class SupportsWrite(Protocol):
 class _Wire:
     """The socket under a connection.
 
-    It stands in for the SSL context towards the driver, in order to keep hold of the socket that TLS
-    makes of the first one: the time-out of connecting must not end statements, which may wait for locks
-    or merge for minutes, and have what is left of their own deadline instead.
+    The driver uses this object as the SSL context, so this object also gets the socket that TLS creates. `Session` sets
+    the timeout of that socket to the time that is left for each statement. A statement may wait for locks or merge for
+    minutes, so the timeout of connecting must not end the statement.
     """
 
     def __init__(self, host: str, port: int, patience: float, ca: str) -> None:
@@ -81,20 +81,23 @@ class _Wire:
 
 @cache
 def _verifying_tls(ca: str) -> ssl.SSLContext:
-    """Trusts the authorities of the file `ca` and no other, or the system's. Reading all those takes 40 ms:
-    once is enough."""
+    """Return a context that trusts only the authorities in the file `ca`, or those of the system if `ca` is empty.
+
+    Cached, because reading all authorities of the system takes 40 ms.
+    """
     return ssl.create_default_context(cafile=ca or None)
 
 
 class Session:
-    """One open connection. Statements take `:name` parameters."""
+    """One open connection. SQL statements have `:name` parameters."""
 
     def __init__(self, connection: pg8000.native.Connection, wire: _Wire) -> None:
         self._connection, self._wire = connection, wire
         self.broken = False
 
     def alive(self, *settings: str) -> bool:
-        """Whether the server answers, at once; it is told of the deadline and other settings by the way."""
+        """Whether the server responds to a ping in time. The ping sets the statement timeout and runs `settings`, which
+        are SQL statements."""
         limit, patience = _statement_timeout(), min(PING_TIMEOUT, deadline.left() or PING_TIMEOUT)
         with suppress(HireflowError, DatabaseError), deadline.within(patience):
             self.run("; ".join((f"SET statement_timeout = {limit}", *settings)))
@@ -103,39 +106,40 @@ class Session:
         return False
 
     def run(self, sql: str, **params: Any) -> list[list[Any]]:
-        """Run SQL and return its rows. Without parameters several statements may be joined by `;`.
+        """Run SQL and return its rows. Without parameters, `;` may separate several statements.
 
-        Raises DatabaseUnavailable, LockTimeout or Conflict; any other server error as the driver's.
+        Raises DatabaseUnavailable, LockTimeout, Conflict or OutOfTime. Any other server error is raised as the driver's
+        exception.
         """
         return self._guarded(lambda: self._connection.run(sql, **params)) or []
 
     def scalar(self, sql: str, **params: Any) -> Any:
-        """First column of the first row, or None."""
+        """Run SQL and return the first column of the first row, or None without rows."""
         rows = self.run(sql, **params)
         return rows[0][0] if rows else None
 
     def records(self, sql: str, **params: Any) -> list[dict[str, Any]]:
-        """Rows as dictionaries by column name."""
+        """Run SQL and return its rows as dictionaries by column name."""
         rows = self.run(sql, **params)
         names = [column["name"] for column in self._connection.columns or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def affected(self, sql: str, **params: Any) -> int:
-        """Run one INSERT, UPDATE or DELETE and return the number of rows it touched."""
+        """Run one INSERT, UPDATE or DELETE and return the number of affected rows."""
         self.run(sql, **params)
         return int(self._connection.row_count)
 
     def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
-        """`COPY … FROM STDIN`, one message per block (64 KiB to 1 MiB is fastest). Returns the rows.
+        """Run `COPY … FROM STDIN` and return the number of rows. Each block is sent as one message; 64 KiB to 1 MiB is
+        fastest.
 
-        An exception from `blocks` breaks the connection (the protocol is left in mid-copy), and is
-        raised as it is.
+        An exception from `blocks` is raised unchanged. It breaks the connection, because the COPY is unfinished.
         """
         self._guarded(lambda: self._connection.run(sql, stream=iter(blocks)))
         return int(self._connection.row_count)
 
     def copy_out(self, sql: str, target: SupportsWrite) -> None:
-        """`COPY … TO STDOUT`, unbuffered."""
+        """Run `COPY … TO STDOUT` and write the rows to `target`, unbuffered."""
         self._guarded(lambda: self._connection.run(sql, stream=target))
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
@@ -144,31 +148,31 @@ class Session:
             return call()
         except DatabaseError as error:
             raise self._translate(error) from error
-        except (InterfaceError, OSError) as error:  # the driver lets OSError of a first read through
+        except (InterfaceError, OSError) as error:  # the driver does not convert an OSError of the first read
             self.broken = True
             if deadline.passed():
-                raise OutOfTime("the database did not answer in time") from error
+                raise OutOfTime("the database did not respond in time") from error
             raise DatabaseUnavailable("the database connection was lost") from error
-        except BaseException:  # raised by a stream of ours: the protocol is in mid-statement
+        except BaseException:  # raised by the caller's stream: the statement is unfinished
             self.broken = True
             raise
 
     def _translate(self, error: Exception) -> Exception:
         state = sqlstate(error)
         if state == "57014" and deadline.limited():
-            return OutOfTime("the database did not come to an end in time")
+            return OutOfTime("the database did not finish in time")
         if state in ("55P03", "57014"):
             return LockTimeout("the table is busy with another load")
         if state in ("40001", "40P01"):
-            return Conflict("the change met a concurrent one")
+            return Conflict("the change conflicted with a concurrent change")
         if state.startswith(_AWAY):
             self.broken = True
             return DatabaseUnavailable("the database cannot serve requests now")
-        return _without_values(error)  # a bug of ours or a broken rule: not for retrying
+        return _without_values(error)  # a bug or a violated constraint: retrying does not help
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
-        """Commit at the end, roll back on any exception; `begin` may do more than begin."""
+        """Commit at the end, or roll back on any exception. `begin` may contain further statements."""
         limit = _statement_timeout()
         try:
             self.run(f"{begin}; SET LOCAL statement_timeout = {limit}" if limit else begin)
@@ -184,12 +188,13 @@ class Session:
             raise
 
     def renew_time(self) -> None:
-        """Tell the server how much time is left. It was told when the transaction began, which may be long ago."""
+        """Set the statement timeout to the time that is left now. The transaction set it when it began, which may be
+        long ago."""
         if limit := _statement_timeout():
             self.run(f"SET LOCAL statement_timeout = {limit}")
 
     def rollback(self) -> None:
-        """Leave the transaction; a connection that cannot do even that is given up."""
+        """Roll back the transaction. If that fails, the connection counts as broken."""
         if not self.broken:
             with suppress(HireflowError, DatabaseError), deadline.within(ROLLBACK_TIMEOUT):
                 self.run("ROLLBACK")
@@ -197,12 +202,12 @@ class Session:
     def close(self) -> None:
         with suppress(InterfaceError, OSError, DatabaseError):
             self._connection.close()
-        self._wire.socket.close()  # which the driver forgets where the farewell cannot be sent
+        self._wire.socket.close()  # the driver leaves it open if it cannot send its last message
 
 
 @dataclass(frozen=True)
 class _Address:
-    """A SQLAlchemy URL taken apart."""
+    """The parts of a SQLAlchemy URL."""
 
     host: str
     port: int
@@ -214,16 +219,17 @@ class _Address:
     def of(cls, url: str) -> "_Address":
         parts = urlsplit(url)
         if not parts.hostname or not parts.username:
-            raise ConfigurationError("DATABASE_URL names no host or user")
+            raise ConfigurationError("DATABASE_URL has no host or no user")
         user = unquote(parts.username)
         database = parts.path.lstrip("/") or user
         return cls(parts.hostname, parts.port or 5432, user, unquote(parts.password or ""), database)
 
 
 class Database:
-    """Where the database is; opens the connection when first needed and keeps it while it works.
+    """The database. Opens its connection when it is first needed, and keeps it until it breaks.
 
-    `url` is a SQLAlchemy URL, or tells it anew for every connection; `tls` and `ca` are as in the settings.
+    `url` is a SQLAlchemy URL, or a function that returns the URL for each new connection. `tls` and `ca` are as in the
+    settings.
     """
 
     def __init__(
@@ -236,17 +242,16 @@ class Database:
         connect_timeout: float = CONNECT_TIMEOUT,
     ) -> None:
         if isinstance(url, str):
-            _Address.of(url)  # a wrong one is known at once
+            _Address.of(url)  # raise an error for a malformed URL now
         self._url = url
         self._tls, self._ca, self._application, self._connect_timeout = tls, ca, application, connect_timeout
         self._session: Session | None = None
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """The process's connection, for one caller at a time.
+        """Lend the connection of this process to one caller at a time.
 
-        A broken connection is not used again, and one that died while idle is replaced before it is
-        handed out.
+        A broken connection is not used again. A connection that broke while idle is replaced first.
         """
         session = self._alive()
         try:
@@ -269,11 +274,11 @@ class Database:
         if self._session is not None and (self._session.broken or not self._session.alive()):
             self.close()
         if self._session is None:
-            deadline.left()  # before there is a connection to close again
+            deadline.left()  # may raise OutOfTime: then there is no connection to close
             self._session = self._connect()
             if not self._session.alive(_NOTICE_A_DEAD_CLIENT):
                 self.close()
-                raise DatabaseUnavailable("the database does not answer")
+                raise DatabaseUnavailable("the database does not respond")
         return self._session
 
     def _connect(self) -> Session:
@@ -301,12 +306,12 @@ class Database:
 
 
 def lock_timeout(seconds: float) -> str:
-    """The statement that bounds the wait for every further lock of the transaction."""
+    """Return the statement that limits how long the transaction waits for each further lock."""
     return f"SET LOCAL lock_timeout = {max(1, round(seconds * 1000))}"
 
 
 def _without_values(error: Exception) -> Exception:
-    """What Postgres says of an error without the rows it quotes: whoever ends a function logs it."""
+    """Remove the quoted values from a Postgres error, because the error may reach the logs."""
     fields = error.args[0] if error.args else None
     if isinstance(fields, dict):
         quoting = {"D", "W", "H", "q"} | ({"M"} if sqlstate(error).startswith("22") else set())
@@ -315,12 +320,12 @@ def _without_values(error: Exception) -> Exception:
 
 
 def _statement_timeout() -> int:
-    """Milliseconds that a statement may take on the server, 0 for any. Raises OutOfTime."""
+    """Return how many milliseconds a statement may take on the server; 0 means no limit. Raises OutOfTime."""
     left = deadline.left()
     return 0 if left is None else max(100, round((left - _CANCEL_AHEAD) * 1000))
 
 
 def sqlstate(error: Exception) -> str:
-    """The five-character SQLSTATE of a driver error, or an empty string."""
+    """Return the five-character SQLSTATE of a driver error, or an empty string."""
     info = error.args[0] if error.args else None
     return str(info.get("C", "")) if isinstance(info, dict) else ""

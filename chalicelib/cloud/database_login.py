@@ -1,4 +1,4 @@
-"""How a function logs in to the database: a URL, made of what its settings and its secret say."""
+"""The database URL with which a function logs in. It is built from the settings and from a secret."""
 
 import json
 from collections.abc import Callable
@@ -12,9 +12,10 @@ _PORT = 5432
 
 
 def database_login(settings: Settings, secret: Callable[[str], str], token: Callable[[str, int, str], str]) -> Login:
-    """Tells the URL anew for every connection: a secret may be rotated, a token ends after 15 minutes.
+    """Return a function that builds the URL for each new connection. Between two connections a secret may be rotated,
+    and a token expires after 15 minutes.
 
-    `secret` reads a secret by its name, `token` signs one of IAM for host, port and user.
+    `secret` reads a secret by its name. `token` signs an IAM token for a host, a port and a user.
     """
 
     def login() -> str:
@@ -27,11 +28,11 @@ def database_login(settings: Settings, secret: Callable[[str], str], token: Call
 
 
 def url_of(secret: str, host: str = "", database: str = "") -> str:
-    """The URL that a secret tells: one of ours is a URL, one of RDS a JSON object.
+    """Return the URL that a secret stands for. The secret is either the URL itself or a JSON object in RDS's format.
 
-    RDS writes `username` and `password`, in secrets that it manages itself nothing else; those made for rotation
-    also name `host`, `port` and `dbname`. `host` (`name` or `name:port`) and `database` go before these. Raises
-    ConfigurationError, without a word of the secret.
+    A JSON object has `username` and `password`. Secrets that RDS manages itself have nothing else. Secrets that are
+    made for rotation also have `host`, `port` and `dbname`. The arguments `host` (`name` or `name:port`) and `database`
+    take precedence over these. Raises ConfigurationError with a message that does not quote the secret.
     """
     if "://" in secret.partition("{")[0]:
         return secret
@@ -42,16 +43,16 @@ def url_of(secret: str, host: str = "", database: str = "") -> str:
         database = database or str(login.get("dbname") or user)
         number = int(port or _PORT)
     except (ValueError, TypeError, KeyError):
-        raise ConfigurationError("the secret of the database is neither a URL nor a login as RDS writes it") from None
+        raise ConfigurationError("the database secret is neither a URL nor a JSON object in RDS's format") from None
     user, password, database = (quote(part, safe="") for part in (user, password, database))
     return f"postgresql+pg8000://{user}:{password}@{name}:{number}/{database}"
 
 
 def with_token(url: str, token: Callable[[str, int, str], str]) -> str:
-    """The URL with a token of IAM for its password."""
+    """Return the URL with an IAM token as its password."""
     parts = urlsplit(url)
     if not parts.hostname or not parts.username:
-        raise ConfigurationError("DATABASE_URL names no host or user")
+        raise ConfigurationError("DATABASE_URL has no host or no user")
     port = parts.port or _PORT
     password = quote(token(parts.hostname, port, unquote(parts.username)), safe="")
     return f"{parts.scheme}://{parts.username}:{password}@{parts.hostname}:{port}{parts.path}"

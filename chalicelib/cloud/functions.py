@@ -1,4 +1,4 @@
-"""The deployed Lambda functions: how one of them hands an event to another."""
+"""The deployed Lambda functions: one function invokes another with an event."""
 
 import json
 from functools import cached_property
@@ -9,7 +9,8 @@ from chalicelib.core.errors import NotFound, Unavailable
 
 
 def sibling(deployed: str, function: str) -> str:
-    """The deployed name of another function of the same stage: its name in app.py comes after the last hyphen."""
+    """Return the deployed name of another function of the same stage. A deployed name ends in a hyphen and the name
+    that the function has in app.py."""
     stage, hyphen, _ = deployed.rpartition("-")
     return f"{stage}{hyphen}{function}"
 
@@ -21,9 +22,9 @@ class Functions:
         self._make = client or aws_client("lambda")
 
     def invoke_later(self, arn: str, event: Any) -> None:
-        """Hand an event over for asynchronous invocation, with all its retries.
+        """Invoke a function asynchronously with an event. Lambda retries the event if the function fails.
 
-        Raises NotFound if Lambda refuses the event, Unavailable if Lambda cannot be reached.
+        Raises NotFound if Lambda rejects the event, and Unavailable if the invocation may succeed later.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -32,7 +33,7 @@ class Functions:
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
             if 400 <= status < 500 and status != 429:
-                raise NotFound(f"{arn} does not take the event") from error
+                raise NotFound(f"Lambda rejected the event for {arn}") from error
             raise Unavailable(f"{arn} cannot be invoked now") from error
         except (BotoCoreError, OSError) as error:
             raise Unavailable(f"{arn} cannot be invoked now") from error

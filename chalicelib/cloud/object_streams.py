@@ -1,4 +1,5 @@
-"""Objects as streams: read forward, written in parts, with the errors of botocore turned into ours."""
+"""S3 objects as streams: they are read forward and written in parts. Errors of botocore become those of
+`core.errors`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,13 +10,13 @@ from chalicelib.core.errors import NotFound, StorageUnavailable
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PART_SIZE = 5 * 1024 * 1024  # bytes; S3 takes no multipart part below 5 MiB but the last
+PART_SIZE = 5 * 1024 * 1024  # bytes; S3 requires at least 5 MiB for every part of a multipart upload except the last
 _MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
 
 @contextmanager
 def s3_errors(what: str) -> Iterator[None]:
-    """Turn botocore's exceptions into ours: NotFound, or StorageUnavailable for anything else."""
+    """Convert exceptions of botocore to NotFound, or to StorageUnavailable for anything else."""
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
@@ -47,10 +48,10 @@ class ObjectStream:
 
 
 class Writer:
-    """A write-only object that exists only once `complete` returns.
+    """Writes an object, which exists only after `complete` has returned.
 
-    At most one part (5 MiB) is held in memory; an object smaller than that is one PUT. What was
-    sent before `abort` leaves nothing behind. `etag` is S3's, once complete.
+    At most one part (5 MiB) is kept in memory. A smaller object is sent as one PUT. `abort` removes all parts that were
+    sent. After `complete`, `etag` is the object's ETag.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Writer:
         return len(data)
 
     def flush(self) -> None:
-        """Parts are sent as they fill; nothing to do."""
+        """Do nothing: a part is sent when it is full."""
 
     def complete(self) -> None:
         with s3_errors(self._what):
@@ -99,7 +100,7 @@ class Writer:
             self._upload = None
 
     def _send_pending(self) -> None:
-        part: Any = self._pending  # handed over, not copied; the stubs know no bytearray
+        part: Any = self._pending  # passed on without a copy; the type stubs do not accept a bytearray
         self._pending = bytearray()
         with s3_errors(self._what):
             if self._upload is None:

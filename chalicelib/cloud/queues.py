@@ -9,12 +9,12 @@ from typing import Any
 from chalicelib.cloud.clients import Client, aws_client
 from chalicelib.core.errors import Unavailable
 
-_BATCH = 10  # messages; SQS hands out no more at once
+_BATCH = 10  # messages; SQS returns at most so many in one response
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message that was received; `receipt` is the right to delete it or to give it back."""
+    """A received message. `receipt` is needed to delete it or to give it back."""
 
     id: str
     body: str
@@ -22,15 +22,18 @@ class Message:
 
 
 class DeadLetters:
-    """The queue of events whose retries are used up."""
+    """The queue of events whose retries all failed."""
 
     def __init__(self, name: str, client: Client | None = None) -> None:
         self.name = name
         self._make = client or aws_client("sqs")
 
     def receive(self) -> list[Message]:
-        """Some messages, hidden from others for a while; none where the queue is empty. Raises Unavailable."""
-        with self._errors():  # waiting a second asks all of SQS's servers, where not waiting asks some
+        """Receive some messages, or none if the queue is empty. SQS hides them from other receivers for a while.
+
+        Raises Unavailable.
+        """
+        with self._errors():  # with a wait time, SQS asks all of its servers; without one, only some
             response = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=1)
         return [Message(m["MessageId"], m["Body"], m["ReceiptHandle"]) for m in response.get("Messages", ())]
 
@@ -39,12 +42,12 @@ class DeadLetters:
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
 
     def give_back(self, message: Message) -> None:
-        """Let others see it again at once."""
+        """Make the message visible to other receivers at once."""
         with self._errors():
             self._sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=message.receipt, VisibilityTimeout=0)
 
     def depth(self) -> int:
-        """About how many messages wait. Raises Unavailable."""
+        """Return approximately how many messages the queue has. Raises Unavailable."""
         name = "ApproximateNumberOfMessages"
         with self._errors():
             response = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
@@ -56,7 +59,8 @@ class DeadLetters:
 
     @cached_property
     def _url(self) -> str:
-        """Asked for rather than configured: an emulator's differs between those who ask."""
+        """The queue's URL. It is requested, not configured, because an emulator gives different clients different
+        URLs."""
         return str(self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
 
     @contextmanager

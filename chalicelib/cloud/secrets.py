@@ -1,4 +1,4 @@
-"""Secrets Manager and IAM, for stages that log in to the database with what these know."""
+"""Secrets Manager and IAM, for stages whose database login is a secret or an IAM token."""
 
 from functools import cache
 from typing import Any
@@ -7,7 +7,7 @@ from chalicelib.core.errors import DatabaseUnavailable
 
 
 def text(name: str) -> str:
-    """The current value of a secret. Raises DatabaseUnavailable: all that we keep secret leads there."""
+    """Return the current value of a secret. Raises DatabaseUnavailable, because every secret is a database login."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -20,21 +20,21 @@ def text(name: str) -> str:
 
 
 def token(host: str, port: int, user: str) -> str:
-    """What RDS takes for a password within the next 15 minutes. It is signed here, nobody is asked.
+    """Return a token that RDS accepts as the password for 15 minutes. It is signed here, without any request.
 
-    Raises DatabaseUnavailable where there are no credentials to sign it with.
+    Raises DatabaseUnavailable if there are no AWS credentials to sign it with.
     """
     from botocore.exceptions import BotoCoreError
 
     try:
         return str(_rds().generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user))
     except BotoCoreError as error:
-        raise DatabaseUnavailable("no token for the database can be signed") from error
+        raise DatabaseUnavailable("the database token cannot be signed") from error
 
 
 @cache
 def _rds() -> Any:
-    """Reading the service's model takes longer than all that is done with it."""
+    """Cached, because reading the service's model takes longer than signing a token."""
     import boto3
 
     return boto3.client("rds")

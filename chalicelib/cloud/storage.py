@@ -1,4 +1,5 @@
-"""The three buckets: landing (read, and opened to others by forms), errored (written), backup (both).
+"""The three buckets. Functions read the landing bucket, to which clients upload with forms. They write the errored
+bucket. They read and write the backup bucket.
 
 boto3 is imported when a client is first needed, as in `clients`.
 """
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 from chalicelib.cloud.buckets import Bucket
 
-BRIEF = 60.0  # seconds; work that has less waits less for S3
+BRIEF = 60.0  # seconds; work with less time than this has shorter timeouts for S3
 
 
 class Storage:
-    """The three buckets over lazily made clients.
+    """The three buckets. Their clients are created when they are first needed.
 
-    `public_url` is where others reach S3, if that is not where it is for everybody (an emulator's endpoint).
+    `public_url` is the URL at which other programs reach the S3 of an emulator, if the functions use another URL.
     """
 
     def __init__(
@@ -32,45 +33,50 @@ class Storage:
         *,
         public_url: str = "",
     ) -> None:
-        self._made: S3Client | None = None
-        self._made_signer: S3Client | None = None
+        self._request_client: S3Client | None = None
+        self._signing_client: S3Client | None = None
         self._public_url = public_url
         self._lock = threading.Lock()
-        make, sign = client or self._default_client, client or self._default_signer
-        self.landing, self.errored, self.backup = (Bucket(name, make, sign) for name in (landing, errored, backup))
+        client_maker, signer_maker = client or self._default_client, client or self._default_signer
+        self.landing, self.errored, self.backup = (
+            Bucket(name, client_maker, signer_maker) for name in (landing, errored, backup)
+        )
 
     def _default_client(self) -> "S3Client":
         with self._lock:
-            if self._made is None:
+            if self._request_client is None:
                 import boto3
                 from botocore.config import Config
 
-                # A process serves one function, whose first use of S3 tells how much time its work has.
+                # A process runs one function, so the time at its first use of S3 is typical for its work.
                 brief = (deadline.left() or BRIEF) < BRIEF
                 config = Config(
                     connect_timeout=2 if brief else 5,
                     read_timeout=6 if brief else 60,
                     retries={"mode": "standard", "max_attempts": 4},
                 )
-                self._made = boto3.client("s3", config=config)
-                self._made.meta.events.register("before-send.s3", _stop_in_time)
-        return self._made
+                self._request_client = boto3.client("s3", config=config)
+                self._request_client.meta.events.register("before-send.s3", _stop_in_time)
+        return self._request_client
 
     def _default_signer(self) -> "S3Client":
-        """It makes no request. Bucket names in host names lead to the bucket's region at once, where S3's one
-        address for all regions would redirect, and a browser does not follow that with a form."""
+        """Return the client that signs forms and URLs. It sends no requests.
+
+        The bucket's name becomes part of the host name, which leads directly to the bucket's region. S3's address for
+        all regions would redirect the request, and a browser does not follow a redirect with a form.
+        """
         with self._lock:
-            if self._made_signer is None:
+            if self._signing_client is None:
                 import boto3
                 from botocore.config import Config
 
                 given = self._public_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
                 style: Any = {"addressing_style": "path" if given else "virtual"}
                 config = Config(signature_version="s3v4", s3=style)
-                self._made_signer = boto3.client("s3", endpoint_url=self._public_url or None, config=config)
-        return self._made_signer
+                self._signing_client = boto3.client("s3", endpoint_url=self._public_url or None, config=config)
+        return self._signing_client
 
 
 def _stop_in_time(**_: Any) -> None:
-    """Before every request and every repetition of one. Raises OutOfTime."""
+    """Check the deadline before every request and every retry. Raises OutOfTime."""
     deadline.left()

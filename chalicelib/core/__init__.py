@@ -1,5 +1,5 @@
-"""What everybody may use, without I/O: the declared datasets, the rules of rows, errors with their HTTP statuses,
-deadlines, settings, logs, the names of restore points.
+"""The package that every other package may use: the declared datasets, the rules for rows, errors with their HTTP
+statuses, deadlines, settings, logs, and the names of restore points.
 
-It imports nothing else of Hireflow. Start with `datasets`, then `rules`.
+This package does no I/O and imports no other package of Hireflow. Start with `datasets`, then read `rules`.
 """

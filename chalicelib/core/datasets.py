@@ -1,10 +1,10 @@
-"""The one declaration of what Hireflow stores.
+"""The single declaration of what Hireflow stores.
 
-Everything that depends on a table's shape is made from `DATASETS`: CSV and API rules, the fast path's
-pattern, the staging table, SQLAlchemy metadata, the Avro schema, routes and documentation. A new
-dataset costs one entry here and one migration.
+Everything that depends on a table's columns is derived from `DATASETS`: the rules for CSV and API, the pattern of the
+fast path, the staging table, the SQLAlchemy metadata, the Avro schema, routes and documentation. A new dataset needs
+one entry here and one migration.
 
-Order matters: parents come before their children, which is also the order of backups.
+The order matters: parents come before their children. Backups use the same order.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ MAX_TEXT = 10_000
 
 
 class Kind(Enum):
-    """What a column holds, with its Postgres type."""
+    """The kinds of columns. The value of each member is a Postgres type."""
 
     ID = "integer"
     TEXT = "text"
@@ -26,9 +26,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A mandatory column; `parent` names the dataset whose `id` it refers to, `example` is for readers.
+    """A mandatory column. `parent` names the dataset whose `id` the column refers to.
 
-    `aliases` are other names for it in the header of a file.
+    `about` and `example` appear in the documentation. `aliases` are other names for the column in the header of a file.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Column:
     aliases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)  # by identity: what is made from a dataset is cached, and looked up for every row
+@dataclass(frozen=True, eq=False)  # compared by identity: datasets are the keys of caches that every row looks up
 class Dataset:
-    """A table and everything the outside world calls it.
+    """A table, and the names under which clients know it.
 
-    `name` is the table and the prefix of its files, `route` the singular used in URLs. The first
-    column is always the `id`, the primary key.
+    `name` is the name of the table and the prefix of its file names. `route` is the singular form that URLs use. The
+    first column is always `id`, the primary key.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Dataset:
 
     @property
     def references(self) -> tuple[tuple[Column, str], ...]:
-        """(column, parent dataset) of every foreign key."""
+        """The column of every foreign key, with the name of the parent dataset."""
         return tuple((c, c.parent) for c in self.columns if c.parent is not None)
 
 
@@ -114,14 +114,18 @@ _DECLARED = (
             Column(
                 "datetime",
                 Kind.INSTANT,
-                about="when they were hired, ISO 8601, UTC unless it has an offset",
+                about="when the employee was hired: ISO 8601, in UTC unless it has an offset",
                 example="2021-07-27T16:02:08Z",
                 aliases=("hire_date", "hired_at", "hired_on", "date_hired", "hire_datetime", "date_of_hire"),
             ),
             Column(
-                "department_id", Kind.ID, parent="departments", about="the department hired for", aliases=("dept_id",)
+                "department_id",
+                Kind.ID,
+                parent="departments",
+                about="the department that hired the employee",
+                aliases=("dept_id",),
             ),
-            Column("job_id", Kind.ID, parent="jobs", about="the job hired for", aliases=("job_no",)),
+            Column("job_id", Kind.ID, parent="jobs", about="the job of the employee", aliases=("job_no",)),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""The date-times that are accepted, as a grammar, and the moments that they stand for.
+"""The grammar of the date-times that Hireflow accepts, and their conversion to UTC.
 
     date-time      = extended-date [ join time [ zone ] ]
                    / basic-date [ join ( time / basic-time ) [ zone ] ]
@@ -7,17 +7,17 @@
     join           = "T" / "t" / one space
     time           = HH ":" MM [ ":" SS [ fraction ] ]
     basic-time     = HH MM [ SS [ fraction ] ]
-    fraction       = ( "." / "," ) 1*digit       ; what follows the sixth digit is cut off
+    fraction       = ( "." / "," ) 1*digit       ; digits after the sixth are dropped
     zone           = "Z" / "z" / " UTC" / ( "+" / "-" ) HH [ [ ":" ] MM ]
 
 Digits are ASCII, hours 00 to 23, minutes and seconds 00 to 59, years 0001 to 9999, weeks and weekdays as in
-ISO 8601. Without a zone the time is UTC; a date alone is midnight. This is a subset of ISO 8601, and includes
-RFC 3339. It leaves out what could be misread. Only the characters above may join date and time: if a digit could,
-`202107301236` would be a date with the hour 01. A date alone has no offset. There is no hour 24, because readers
+ISO 8601. Without a zone the time is UTC. A date alone means midnight. The grammar is a subset of ISO 8601 and includes
+RFC 3339. It leaves out forms that could be misread. Only the characters above may join date and time: if a digit could,
+`202107301236` would be a date with the hour 01. A date alone has no offset. There is no hour 24, because parsers
 disagree on its meaning.
 
-`datetime.fromisoformat` accepts more than this, and not the same in every version of Python. But it is several times
-faster, so it reads the texts that COMMON matches. A property test compares both ways.
+`datetime.fromisoformat` accepts more texts than the grammar, and different ones in each version of Python. But it is
+several times faster, so it parses the texts that COMMON matches. A property test compares both ways.
 """
 
 import re
@@ -38,18 +38,18 @@ GRAMMAR = re.compile(
     rf"(?:[Tt ](?:{_TIME}|(?(basic){_BASIC_TIME}|(?!))){_ZONE}?)?",
     re.ASCII,
 )
-# A part of the grammar that every version of Python reads in the same way.
+# The part of the grammar that every version of Python parses in the same way.
 COMMON = re.compile(
     rf"\d{{4}}-\d\d-\d\d(?:[T ]{_HOUR}:{_SIXTY}(?::{_SIXTY}(?:\.\d{{1,6}})?)?(?:Z|[+-]{_HOUR}:{_SIXTY})?)?", re.ASCII
 )
 
 
 class NotADateTime(ValueError):
-    """The message says what is wrong with the text, without quoting the text."""
+    """A text is not an accepted date-time. The message says what is wrong without quoting the text."""
 
 
 def utc(text: str) -> datetime:
-    """The moment that `text` stands for, in UTC. Raises NotADateTime."""
+    """Parse `text` and return its time in UTC. Raises NotADateTime."""
     if not COMMON.fullmatch(text):
         return by_grammar(text)
     try:
@@ -62,7 +62,7 @@ def utc(text: str) -> datetime:
 
 
 def by_grammar(text: str) -> datetime:
-    """`utc` of any text, whether or not it is a common one."""
+    """Like `utc`, but parse every text by the grammar, also the common ones. Raises NotADateTime."""
     parts = GRAMMAR.fullmatch(text)
     if parts is None:
         raise NotADateTime(WANTED)

@@ -1,8 +1,8 @@
-"""How much time the work at hand still has.
+"""The time that is left for the current work.
 
-API Gateway gives up on a request after 29 seconds, and Lambda kills a function that exceeds its time.
-Whoever starts a piece of work says how long it may take; the database and the storage stop in time,
-so that there is an answer to give, a transaction to roll back, a history to write.
+API Gateway ends a request after 29 seconds, and Lambda kills a function that exceeds its timeout. So the code that
+starts a piece of work sets a deadline. The code for the database and for S3 stops at that deadline. Then there is still
+time to send a response, to roll back the transaction and to write the history.
 """
 
 import time
@@ -12,14 +12,14 @@ from contextvars import ContextVar
 
 from chalicelib.core.errors import OutOfTime
 
-_end: ContextVar[float | None] = ContextVar("end", default=None)  # a thread of its own starts without one
+_end: ContextVar[float | None] = ContextVar("end", default=None)  # a new thread starts without a deadline
 
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Limit the work inside to so many seconds.
+    """Limit the work inside to `seconds`.
 
-    This replaces an outer deadline: cleaning up after that one has passed needs time of its own.
+    This replaces an outer deadline, because the cleanup after an outer deadline needs additional time.
     """
     token = _end.set(time.monotonic() + seconds)
     try:
@@ -29,18 +29,18 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def left() -> float | None:
-    """Seconds that remain, None where nothing limits them. Raises OutOfTime when there are none."""
+    """Return the seconds that remain, or None without a deadline. Raises OutOfTime if no time remains."""
     end = _end.get()
     if end is None:
         return None
     seconds = end - time.monotonic()
     if seconds <= 0:
-        raise OutOfTime("this took too long and was given up")
+        raise OutOfTime("the work took too long and was stopped")
     return seconds
 
 
 def limited() -> bool:
-    """Whether anything limits the work."""
+    """Whether there is a deadline."""
     return _end.get() is not None
 
 

@@ -1,29 +1,29 @@
-"""Every exception Hireflow raises on purpose, and the HTTP status each one becomes.
+"""Every exception that Hireflow raises on purpose, with the HTTP status of its response.
 
     HireflowError
     ├── ConfigurationError          500  a setting is missing or malformed
     ├── MalformedRequest            400  the body is not JSON, or cannot be read
-    ├── Unauthenticated             401  no token, or none of ours
+    ├── Unauthenticated             401  the token is missing or unknown
     ├── Forbidden                   403  the token's role may not do this
-    ├── NotFound                    404  no such load, restore point, file
-    ├── TooLate                     409  what was asked for can no longer be done
-    ├── TooLarge                    413  the body is too large, or holds more rows than one batch may
-    ├── UnsupportedMedia            415  the route takes no body of this type or character encoding
-    ├── Unprocessable               422  well-formed, but breaks a rule
-    ├── Unavailable                 503  try again: carries Retry-After
-    │   ├── DatabaseUnavailable          Postgres is away, or broke the connection
-    │   ├── LockTimeout                  another writer held the table for too long
-    │   ├── Conflict                     deadlock or serialisation failure; nothing was written
-    │   ├── StorageUnavailable           S3 is away
-    │   └── OutOfTime               504  the work was stopped before whoever waits gave up
-    ├── LoadError                        an object can never load: final, not retried
+    ├── NotFound                    404  the load, restore point or file does not exist
+    ├── TooLate                     409  it is too late for this operation
+    ├── TooLarge                    413  the body is too large, or has more rows than a batch may have
+    ├── UnsupportedMedia            415  the route does not accept this media type or character encoding
+    ├── Unprocessable               422  the request is well-formed, but breaks a rule
+    ├── Unavailable                 503  try again later; the response has the header Retry-After
+    │   ├── DatabaseUnavailable          Postgres cannot be reached, or broke the connection
+    │   ├── LockTimeout                  another writer held the table's lock for too long
+    │   ├── Conflict                     deadlock or serialization failure; nothing was written
+    │   ├── StorageUnavailable           S3 cannot be reached
+    │   └── OutOfTime               504  the work was stopped at its deadline, before the caller's timeout
+    ├── LoadError                        the object can never be loaded; the load is not retried
     └── RetryLater                       the trigger should deliver the event again
-        ├── LoadBusy                         another worker is on this load
-        ├── LoadGivenUp                      the load has no attempt left; a redrive gives it new ones
-        └── ClaimLost                        the load was taken over while we worked
+        ├── LoadBusy                         another worker has claimed the load
+        ├── LoadGivenUp                      the load has no attempts left; a redrive gives it new ones
+        └── ClaimLost                        another worker took over the load
 
-`status` and `title` are all the API needs to answer in RFC 9457 form; `detail` is written for the
-caller and never holds SQL, credentials or a traceback.
+The API builds a response in the form of RFC 9457 from `status`, `title` and `detail`. `detail` is written for the
+client and never contains SQL, credentials or a traceback.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 
 
 class HireflowError(Exception):
-    """Base class. `detail` is safe to show to a client."""
+    """Base class. A response may show `detail` to any client."""
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
@@ -94,7 +94,7 @@ class Unprocessable(HireflowError):
 
 
 class Unavailable(HireflowError):
-    """A passing condition; `retry_after` is in seconds."""
+    """A temporary condition. `retry_after` is in seconds."""
 
     status = 503
     title = "Temporarily unavailable"
@@ -155,4 +155,4 @@ def _titles() -> dict[int, tuple[str, ...]]:
     return {status: tuple(titles) for status, titles in by_status.items()}
 
 
-TITLES = _titles()  # what the problems of each HTTP status are called
+TITLES = _titles()  # for each HTTP status, the titles of its errors

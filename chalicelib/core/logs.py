@@ -1,8 +1,8 @@
-"""Structured logs: one JSON object a line, with what it is about, and without anybody's data.
+"""Structured logs: one JSON object per line, with the ids of the request or load, and without personal data.
 
-Messages of foreign exceptions may quote values (Postgres names the row that breaks a constraint, `int`
-the text it cannot read), so above DEBUG only the messages of our own exceptions are logged. Of others a line
-has the type, the SQLSTATE and the places in the code.
+The messages of other libraries' exceptions may quote values: Postgres quotes the row that breaks a constraint, and
+`int` quotes the text that it cannot parse. So above the level DEBUG, only the messages of Hireflow's own exceptions are
+logged. For any other exception, the line has its type, its SQLSTATE and its places in the code.
 """
 
 import logging
@@ -21,13 +21,13 @@ from chalicelib.core import timestamps
 from chalicelib.core.errors import HireflowError
 
 LOGGER = "hireflow"
-_FRAMES = 12  # innermost ones of an exception that are logged
+_FRAMES = 12  # at most so many exceptions are logged, and so many innermost frames of each
 _about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
 
 
 @contextmanager
 def about(**fields: Any) -> Iterator[None]:
-    """Say with every line inside what it is about: request_id, load_id, … Fields that are None are left out."""
+    """Add fields, such as request_id and load_id, to every log line inside. Fields that are None are left out."""
     given = {name: value for name, value in fields.items() if value is not None}
     token = _about.set({**(_about.get() or {}), **given})
     try:
@@ -58,7 +58,7 @@ class Formatter(JsonFormatter):
                 "levelname": "level",
                 "name": "logger",
                 "exc_info": "exceptions",
-                "emf": "_aws",  # CloudWatch's name for it begins as names do that the formatter keeps to itself
+                "emf": "_aws",  # CloudWatch needs the name `_aws`; the formatter would leave out a field of that name
             },
         )
 
@@ -71,7 +71,8 @@ class Formatter(JsonFormatter):
         return super().format(record)
 
     def formatException(self, ei: Any) -> Any:  # noqa: N802
-        """A list, outermost first; the cause of each is the next. One that was raised from itself is there once."""
+        """Return the exceptions, outermost first: each is followed by its cause. An exception that is its own cause
+        appears once."""
         verbose = logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
         exceptions: list[dict[str, Any]] = []
         error: BaseException | None = ei[1]
@@ -90,7 +91,7 @@ def _described(error: BaseException, verbose: bool) -> dict[str, Any]:
     elif verbose:
         described["detail"] = str(error)
     server = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-    if "C" in server:  # Postgres's: SQLSTATE and the name of a constraint, never its message
+    if "C" in server:  # a Postgres error: log its SQLSTATE and the name of a constraint, never its message
         described |= {"sqlstate": server["C"]} | ({"constraint": server["n"]} if "n" in server else {})
     return described | {"at": _places(error.__traceback__)}
 

@@ -1,7 +1,7 @@
-"""The rules every row has to meet, the same for CSV, API and restore.
+"""The rules that every row has to keep. They are the same for CSV, API and restore.
 
-A rule turns what was sent into the value that is stored, or says why it cannot. Values are what the
-database takes as text: `int` for ids, `str` for texts, ISO 8601 in UTC for instants.
+A rule converts a sent value to the value that is stored, or gives the reason why it cannot. The database accepts the
+results in text form: `int` for ids, `str` for texts, ISO 8601 in UTC for instants.
 """
 
 import re
@@ -17,7 +17,7 @@ from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Dataset, Kind
 
 Value = int | str
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A part of the grammar of `datetimes`. Python's own parser reads it in the same way, and much faster.
+# A part of the grammar of `datetimes`. Python's own parser gives the same results, and is much faster.
 _USUAL_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]((?:[01]\d|2[0-3]):\d\d:\d\d)Z?", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Soft hyphen, zero-width characters, direction marks, invisible operators, byte order mark: programs leave them behind.
@@ -28,9 +28,10 @@ _EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NU
 
 
 class Problem(NamedTuple):
-    """One reason to reject a row; `field` is None where the row as a whole is at fault.
+    """One reason to reject a row. `field` is None if the problem concerns the row as a whole.
 
-    `general` is the reason without what is this row's alone, where it holds any of that: there are few of those.
+    If the reason quotes a value of the row, `general` is the reason without that value. Loads count general reasons,
+    because only few different ones exist.
     """
 
     field: str | None
@@ -43,7 +44,7 @@ class Problem(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """The outcome for one row: a value per column (None where it is bad or absent) and all problems."""
+    """The result for one row: one value per column (None if it is invalid or missing) and all problems."""
 
     values: tuple[Value | None, ...]
     problems: tuple[Problem, ...]
@@ -63,10 +64,10 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes]) -> Checked:
 
 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
-    """`check_object` for the rows of a request, whose ids may be left out.
+    """Check the rows of a request, as `check_object` does. Their ids may be left out.
 
-    Where all of them are complete, clean and usual, which is judged column by column in C, none is
-    looked at by itself.
+    First, loops in C check whole columns. Single rows are checked only if a row is incomplete, invalid or not in the
+    usual form.
     """
     width, columns = len(dataset.columns), itemgetter(*dataset.column_names)
     if all(type(row) is dict and len(row) == width for row in rows):
@@ -86,7 +87,7 @@ def _usual_texts(values: Sequence[Any]) -> bool:
 
 
 def _usual_instants(values: Sequence[Any]) -> bool:
-    """Written as nearly everybody does, which Postgres (in UTC) reads as Python does."""
+    """Whether all values have the most common form, which Postgres (in UTC) and Python parse in the same way."""
     if set(map(type, values)) != {str} or not all(map(_USUAL_INSTANT.fullmatch, values)):
         return False
     try:
@@ -96,7 +97,7 @@ def _usual_instants(values: Sequence[Any]) -> bool:
 
 
 def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
-    """All that is wrong with a record that could not be split into columns for `problem`."""
+    """Return all problems of a record that could not be split into columns because of `problem`."""
     problems = [problem]
     if isinstance(_decoded(raw), _Broken):
         problems.append(Problem(None, "the record is not valid UTF-8"))
@@ -106,7 +107,8 @@ def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
 
 
 def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Checked:
-    """Check one JSON value; `id_optional` leaves a missing id to the caller (its value is None)."""
+    """Check one JSON value. With `id_optional`, a missing id is not a problem: its value is None, and the caller has
+    to choose an id."""
     if not isinstance(row, Mapping):
         return Checked((None,) * len(dataset.columns), (Problem(None, "the row is not an object"),))
     checked = _check(dataset, map(row.get, dataset.column_names), optional="id" if id_optional else None)
@@ -126,9 +128,9 @@ def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
 
 
 def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bool:
-    """Whether rows of a backup, given by column, are all valid as they stand.
+    """Whether all rows of a backup are valid without any change. `columns` has their values by column.
 
-    Each column is judged as a whole, in C. False tells nothing of a single row: `check_stored` does.
+    Loops in C check each column as a whole. False does not say which row is invalid: use `check_stored` for that.
     """
     return all(_WHOLE_COLUMN[c.kind](values) for c, values in zip(dataset.columns, columns, strict=True) if values)
 
@@ -138,8 +140,8 @@ def _ids_are_valid(values: Sequence[int]) -> bool:
 
 
 def _texts_are_valid(values: Sequence[str]) -> bool:
-    """One search over all of them, with NULs between: for white space at an end, nothing at all, a NUL
-    within, or half of a surrogate pair."""
+    """Check all texts with one search, after NULs have joined them. The search finds white space at either end of a
+    text, an empty text, a NUL inside a text, and half of a surrogate pair."""
     joined = "\0".join(values)
     return (
         joined.count("\0") == len(values) - 1
@@ -175,7 +177,7 @@ def shown_stored(dataset: Dataset, row: Sequence[Any]) -> list[Any]:
 
 
 def _instant_text(microseconds: int) -> str:
-    """ISO 8601, or the bare number where it lies outside the years 1 to 9999 (no rule lets it pass)."""
+    """Return ISO 8601, or only the number if it lies outside the years 1 to 9999. The rules reject such a number."""
     try:
         return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
     except OverflowError:
@@ -208,11 +210,12 @@ def _checks(dataset: Dataset) -> tuple[tuple[str, Callable[[Any], Value]], ...]:
 
 
 class _Missing(Exception):
-    """Nothing, or nothing but white space, was sent."""
+    """The value is absent or consists of white space only."""
 
 
 def _present(value: Any) -> Any:
-    """The value without surrounding white space; raises _Missing for none at all."""
+    """Return the value without surrounding white space. Raises _Missing if nothing is left, and the value itself if it
+    is an exception."""
     if isinstance(value, Exception):
         raise value
     stripped = _stripped(value) if isinstance(value, str) else value
@@ -235,17 +238,17 @@ def _decoded(field: bytes) -> str | _Broken:
 
 
 def _readable(value: Any) -> Any:
-    """A value of a backup, where a lone surrogate stands for a byte that is not UTF-8."""
+    """Return a value of a backup, or an error for a lone surrogate, which stands for a byte that is not UTF-8."""
     if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
         return _Broken("is not valid UTF-8")
     return value
 
 
-# Each check begins with what nearly every value looks like; it runs once for every value of a request.
+# A check runs for every value of a request, so each begins with the form that nearly every value has.
 
 
 def check_id(value: Any) -> int:
-    """Decimal digits, or an int that is not a bool, from 1 to 2147483647."""
+    """Accept decimal digits, or an int that is not a bool, from 1 to 2147483647."""
     if type(value) is not int:
         value = _present(value)
         if isinstance(value, str) and (whole := _DECIMALS.fullmatch(value)):
@@ -274,14 +277,14 @@ def check_text(value: Any) -> str:
 
 
 def check_instant(value: Any) -> str:
-    """A date-time by the grammar of `datetimes`. Without an offset it is UTC."""
+    """Accept a date-time in the grammar of `datetimes`. Without an offset it is UTC."""
     value = _present(value)
     if not isinstance(value, str):
         raise _Broken(datetimes.WANTED)
     try:
         if usual := _USUAL_INSTANT.fullmatch(value):
             datetime.fromisoformat(value)
-            return f"{usual[1]}T{usual[2]}+00:00"  # what isoformat() would say, in half the time
+            return f"{usual[1]}T{usual[2]}+00:00"  # the text that isoformat() returns, in half the time
         return datetimes.utc(value).isoformat()
     except datetimes.NotADateTime as error:
         raise _Broken(str(error)) from None
@@ -293,5 +296,5 @@ _CHECKS: dict[Kind, Callable[[Any], Value]] = {Kind.ID: check_id, Kind.TEXT: che
 
 
 def _shown(name: Any) -> str:
-    """A key of the sender's, fit for a message."""
+    """Return a key that a client sent, quoted and shortened for a message."""
     return repr(str(name)[:60])

@@ -1,16 +1,16 @@
-"""How often things happen by themselves. The schedules and the texts of this code follow these lines.
+"""How often the scheduled functions run. The schedules, and the texts in this code, use these constants.
 
-The README, docs/ and the templates of AWS repeat them in words: a test says which sentence has to change.
+The pages of docs/ and the AWS templates repeat the numbers in words. A test says which sentences have to change.
 """
 
 BACKUP_MINUTES = 3
-SWEEP_MINUTES = 3  # also between two looks at the gauges
+SWEEP_MINUTES = 3  # the sweep also measures the gauges
 VERIFY_DAYS = 1
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 def minutes_in_words(count: int) -> str:
-    """`three minutes`; digits above twelve."""
+    """Return for example `three minutes`. Numbers above twelve are written in digits."""
     number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
     return f"{number} minute{'' if count == 1 else 's'}"

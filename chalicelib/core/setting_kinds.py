@@ -1,4 +1,5 @@
-"""The kinds of values that a setting may have: how the text of an environment variable is read, and what is allowed."""
+"""The kinds of values that a setting may have: how the text of an environment variable is parsed, and which texts are
+allowed."""
 
 import re
 from collections.abc import Callable
@@ -9,13 +10,14 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
-_ROOT = Path(__file__).parents[2]  # where a function's package is unpacked
+_ROOT = Path(__file__).parents[2]  # the folder into which Lambda unpacks a function's package
 _DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)  # float() accepts 1_0, and digits of any script
 
 
 @dataclass(frozen=True)
 class Kind(Generic[T]):
-    """`allowed` completes the sentence "NAME is …"; `read` raises ValueError for every other text.
+    """A kind of values. `allowed` completes the sentence "NAME is …". `read` parses a text, and raises ValueError if
+    the text is not allowed.
 
     `empty` is the value of a setting that is not set and has no default.
     """
@@ -40,7 +42,7 @@ def switch() -> Kind[bool]:
 
 
 def number(most: float, unit: str) -> Kind[float]:
-    """A number above 0, also with a fraction or an exponent."""
+    """A number above 0. It may have a fraction or an exponent."""
 
     def read(text: str) -> float:
         value = float(text) if _DECIMAL.fullmatch(text) else 0.0
@@ -62,7 +64,7 @@ def days(most: float) -> Kind[timedelta]:
 
 
 def whole(low: int, high: int, unit: str = "") -> Kind[int]:
-    """A whole number; `1e9` is one, too."""
+    """A whole number. It may be written with an exponent, as in `1e9`."""
 
     def read(text: str) -> int:
         value = float(text) if _DECIMAL.fullmatch(text) else -1.0
@@ -89,7 +91,7 @@ def text(allowed: str, pattern: str = r"[^\x00-\x1f]+") -> Kind[str]:
 def url(*schemes: str) -> Kind[str]:
     def read(given: str) -> str:
         parts = urlsplit(given)
-        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # `port` raises ValueError, too
+        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # `port` may raise ValueError
             raise ValueError
         return given
 
@@ -97,7 +99,7 @@ def url(*schemes: str) -> Kind[str]:
 
 
 def packaged_file() -> Kind[str]:
-    """A file of the function's package, by its path in there; read as its whole path."""
+    """A file of the function's package, given by its path inside the package. The value is the absolute path."""
 
     def read(given: str) -> str:
         if not (_ROOT / given).is_file():

@@ -1,4 +1,4 @@
-"""Streams that every room passes on: what can be read, and how its checksum is taken on the way."""
+"""The streams that the packages pass to each other, with wrappers that check the deadline or compute a checksum."""
 
 import hashlib
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from chalicelib.core import deadline
 
 MIB = 1024 * 1024
-_SKIPPED = 1024 * 1024  # bytes read at a time where they are not wanted
+_SKIPPED = 1024 * 1024  # `skip` reads so many bytes at a time
 
 
 class Readable(Protocol):
@@ -16,7 +16,7 @@ class Readable(Protocol):
 
 
 def skip(stream: Readable, size: int) -> None:
-    """Read so many bytes for nothing."""
+    """Read `size` bytes and discard them."""
     while size > 0 and (data := stream.read(min(size, _SKIPPED))):
         size -= len(data)
 
@@ -41,7 +41,7 @@ class Peekable:
 
 
 class InTime:
-    """A stream that is read only as long as the work at hand has time. `read` raises OutOfTime."""
+    """A stream that can be read until the deadline. After that, `read` raises OutOfTime."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -52,7 +52,7 @@ class InTime:
 
 
 class Hashed:
-    """A stream whose size and SHA-256 are taken as it is read."""
+    """A stream that counts its bytes and computes their SHA-256 while it is read."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream, self._hash = stream, hashlib.sha256()
@@ -65,7 +65,7 @@ class Hashed:
         return data
 
     def hexdigest(self) -> str:
-        """Of everything, including what the reader had no use for."""
+        """Read the rest of the stream and return the SHA-256 of the whole stream."""
         while self.read(MIB):
             pass
         return self._hash.hexdigest()

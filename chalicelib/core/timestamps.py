@@ -1,10 +1,10 @@
-"""How Hireflow writes times: in answers, logs and reports, and in the names of restore points and reject files."""
+"""How Hireflow writes times: in responses, logs and reports, and in the names of restore points and reject files."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-NAME = "%Y%m%dT%H%M%S.%fZ"  # the form of `name`, to read it with strptime
+NAME = "%Y%m%dT%H%M%S.%fZ"  # the format of `name`, for strftime and strptime
 
 
 def utc_now() -> datetime:
@@ -12,15 +12,15 @@ def utc_now() -> datetime:
 
 
 def text(at: datetime, timespec: str = "microseconds") -> str:
-    """ISO 8601 in UTC with a Z; `timespec` is isoformat's."""
+    """Return ISO 8601 in UTC with a Z. `timespec` is that of isoformat()."""
     return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def name(at: datetime) -> str:
-    """A part of a key; names sort as their times do."""
+    """Return the time as a part of an S3 key. Such names sort by time."""
     return at.astimezone(UTC).strftime(NAME)
 
 
 def shown(row: Mapping[str, object]) -> dict[str, object]:
-    """A row of the database with its times as text, for JSON."""
+    """Return a database row with its times as text, for JSON."""
     return {column: text(value) if isinstance(value, datetime) else value for column, value in row.items()}

@@ -1,5 +1,5 @@
-"""The dashboard: one page that anybody may load, and panels of HTML that it fetches with the caller's token.
+"""The dashboard: one page that anybody may load, and panels of HTML that the page fetches with the user's token.
 
-Everything is rendered on the server; the page's script only moves it into place. It imports the rooms whose figures it
+The server renders all HTML; the script of the page only inserts it. This package imports the packages whose figures it
 shows, but not `api`. A panel is a function of `panels` and the template of the same name. Start with `panels`.
 """

@@ -1,7 +1,7 @@
-"""The geometry of the charts; templates draw it as SVG.
+"""The geometry of the charts. The templates draw them as SVG.
 
-Horizontal measures are percentages, vertical ones pixels, so that a chart is as wide as there is room while its
-text keeps its size.
+Horizontal measures are percentages, vertical ones pixels. So a chart fills the available width, and its text keeps its
+size.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,14 +10,19 @@ from typing import Any
 
 QUARTERS = ("q1", "q2", "q3", "q4")
 COLUMNS_HEIGHT = 180  # px of the tallest column
-ROW_HEIGHT = 46  # px of a department's name and bar
+ROW_HEIGHT = 46  # px for the name and the bar of a department
 MAX_YEARS_BY_QUARTER = 4
 MAX_COLUMNS = 40
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A column (`at` and `size` are x and width in %, `length` its height in px) or a bar (y in px, width in %)."""
+    """A column, or a horizontal bar.
+
+    Of a column, `at` is x and `size` the width, both in %, and `length` is the height in px. Of a bar below others,
+    `at` is y in px and `size` the width in %; of parts side by side, `at` is x in %. `starts_group` is the year that
+    begins with this column.
+    """
 
     label: str
     value: int
@@ -28,7 +33,7 @@ class Bar:
 
 
 def columns(years: Sequence[Mapping[str, int]]) -> list[Bar]:
-    """Hires as columns: by quarter for a few years, by year for many, the newest 40 at most.
+    """Return hires as columns: one per quarter for a few years, one per year for many (at most the newest 40 years).
 
     `years` are {"year", "q1", …, "q4"}, oldest first.
     """
@@ -54,7 +59,7 @@ def columns(years: Sequence[Mapping[str, int]]) -> list[Bar]:
 
 
 def rows(departments: Sequence[Mapping[str, Any]], mean: float | None) -> tuple[list[Bar], float | None]:
-    """Departments ({"department", "hired"}) as bars below each other, and where the mean is, in %."""
+    """Return departments ({"department", "hired"}) as bars below each other, and the position of the mean in %."""
     if not departments:
         return [], None
     most = max(d["hired"] for d in departments)
@@ -66,7 +71,7 @@ def rows(departments: Sequence[Mapping[str, Any]], mean: float | None) -> tuple[
 
 
 def shares(counts: Iterable[tuple[str, int]]) -> list[Bar]:
-    """Parts of a whole side by side; those that are nothing are left out."""
+    """Return the parts of a whole as bars side by side, without the parts that are zero."""
     present = [(name, count) for name, count in counts if count]
     total, at, bars = sum(count for _, count in present), 0.0, []
     for name, count in present:

@@ -1,4 +1,4 @@
-"""What panels show besides reports and loads, read from the summary that triggers keep and from the catalogue."""
+"""Reads the figures of panels besides reports and loads, from the summary of hires and from the Postgres catalogue."""
 
 from dataclasses import asdict
 from typing import NamedTuple, TypedDict
@@ -8,8 +8,8 @@ from chalicelib.dashboard.charts import QUARTERS
 from chalicelib.reports.declaration import Scope
 from chalicelib.reports.hires import HIRED, OF_DEPARTMENT
 
-MAX_DEPARTMENTS = 2000  # in the filter
-MAX_COUNTED = 1_000_000  # rows; of more than that, nobody waits for the last one
+MAX_DEPARTMENTS = 2000  # the most departments in the filter
+MAX_COUNTED = 1_000_000  # rows; to count more takes too long for a page
 _SUMS = ", ".join(f"CAST(sum({quarter}) AS bigint) AS {quarter}" for quarter in QUARTERS)
 
 
@@ -19,14 +19,14 @@ class Department(TypedDict):
 
 
 class RowCount(NamedTuple):
-    """How many rows a table has; for a large one it is the estimate of Postgres's planner, and not exact."""
+    """The number of rows of a table. For a large table it is not exact: it is the estimate of Postgres's planner."""
 
     rows: int
     is_exact: bool
 
 
 def departments(session: Session) -> list[Department]:
-    """Departments that ever hired, by name."""
+    """Return the departments that have ever hired, ordered by name."""
     rows = session.run(
         f"SELECT id, department FROM departments d WHERE EXISTS (SELECT FROM quarterly_hires h"
         f' WHERE h.department_id = d.id AND {HIRED}) ORDER BY department COLLATE "C", id LIMIT {MAX_DEPARTMENTS}'
@@ -35,7 +35,7 @@ def departments(session: Session) -> list[Department]:
 
 
 def per_quarter(session: Session, scope: Scope) -> list[dict[str, int]]:
-    """{"year", "q1", …, "q4"} for every year of the scope with hires, oldest first."""
+    """Return {"year", "q1", …, "q4"} for every year of the scope with hires, oldest first."""
     return session.records(
         f"SELECT year, {_SUMS} FROM quarterly_hires WHERE year BETWEEN :first AND :last AND {HIRED} AND {OF_DEPARTMENT}"
         " GROUP BY year ORDER BY year",

@@ -1,4 +1,4 @@
-"""Templates into HTML. Everything that comes from data is escaped by Jinja, everywhere."""
+"""Renders templates as HTML. Jinja escapes every value."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -20,13 +20,13 @@ def render(template: str, **context: Any) -> str:
 
 @cache
 def asset(name: str) -> str:
-    """The page's style or script, as the page includes it."""
+    """Return the page's style sheet or script, as the page includes it."""
     return (_HERE / "assets" / name).read_text("utf-8").removesuffix("\n")
 
 
 @cache
 def asset_hash(name: str) -> str:
-    """What a Content-Security-Policy calls an inline style or script: `sha256-…`."""
+    """Return the name of an inline style or script in a Content-Security-Policy: `sha256-…`."""
     return "sha256-" + base64.b64encode(sha256(asset(name).encode()).digest()).decode()
 
 
@@ -44,12 +44,12 @@ def _environment() -> Environment:
 
 
 def number(value: float) -> str:
-    """1,234; fractions with one digit."""
+    """Format a number, for example 1,234. A fraction has one decimal digit."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
 def size(count: int) -> str:
-    """Bytes as people say them."""
+    """Format a number of bytes, for example 1.2 MB."""
     for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
         if count >= 1000**power:
             return f"{count / 1000**power:.1f} {unit}"
@@ -57,7 +57,7 @@ def size(count: int) -> str:
 
 
 def age(span: timedelta) -> str:
-    """3 minutes; the largest unit that fills."""
+    """Format a duration in the largest unit that fits, for example 3 minutes."""
     seconds = max(0, int(span.total_seconds()))
     for length, unit in _UNITS:
         if seconds >= length or length == 1:
@@ -67,7 +67,7 @@ def age(span: timedelta) -> str:
 
 
 def moment(at: datetime | None) -> Markup | str:
-    """A time in UTC, to the second."""
+    """Format a time in UTC, to the second."""
     if at is None:
         return "–"
     utc = at.astimezone(UTC)

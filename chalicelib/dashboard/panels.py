@@ -1,6 +1,6 @@
-"""What each panel shows: a function that reads it, and the template of the same name.
+"""The panels. Each is a function that reads the values, and a template of the same name that shows them.
 
-A panel raises what the routes of the API raise; who may see it has been decided before.
+A panel raises the same errors as the routes of the API. The API has checked the caller's role before.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,18 +25,18 @@ from chalicelib.services import Services
 if TYPE_CHECKING:
     from chalicelib.dashboard.point_views import PointView
 
-MAX_REJECTS = 10  # that are shown with their load
+MAX_REJECTS = 10  # the most rejects that the panel of a load shows
 PAGE = 20
-BUSY, CALM = 1000, 15_000  # ms until a panel asks again: while something runs, and otherwise
+BUSY, CALM = 1000, 15_000  # ms until a panel is refreshed: while a load is unfinished, and otherwise
 OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who looks, what they ask for (the query parameters that were sent, read and checked), and the API's reports."""
+    """The caller's role, the checked query parameters of the request, and the reports of the API."""
 
     role: Role
-    asked: Mapping[str, Any]
+    query: Mapping[str, Any]
     reports: tuple[Report, ...]
 
     @property
@@ -49,13 +49,13 @@ class Caller:
 
 
 def rendered(panel: str, parts: Services, caller: Caller) -> str:
-    """The HTML of one of PANELS. Raises what its function raises."""
+    """Return the HTML of one of PANELS. Raises the errors of the panel's function."""
     shown = PANELS[panel](parts, caller)
     return pages.render(f"{panel}.html", viewer=caller, datasets=list(DATASETS.values()), **vars(shown))
 
 
 def reports(parts: Services, caller: Caller) -> ReportsPanel:
-    return report_panel.read(parts.database, caller.asked, caller.reports)
+    return report_panel.read(parts.database, caller.query, caller.reports)
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ class LoadsPanel:
 
 
 def loads_panel(parts: Services, caller: Caller) -> LoadsPanel:
-    filters = {name: caller.asked[name] for name in ("dataset", "status") if name in caller.asked}
+    filters = {name: caller.query[name] for name in ("dataset", "status") if name in caller.query}
     with parts.database.session() as session:
-        loads = history.listed(session, filters, limit=PAGE + 1, before=caller.asked.get("cursor"))
+        loads = history.listed(session, filters, limit=PAGE + 1, before=caller.query.get("cursor"))
     page = [LoadView(**vars(load)) for load in loads[:PAGE]]
     return LoadsPanel(
         page,
         filters,
         cursor=page[-1].id if len(loads) > PAGE else None,
-        is_first="cursor" not in caller.asked,
+        is_first="cursor" not in caller.query,
         refresh=BUSY if any(load.is_unfinished for load in page) else CALM,
     )
 
@@ -104,7 +104,7 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
 
 @dataclass(frozen=True)
 class UploadPanel:
-    """It shows nothing of ours: its script does the work."""
+    """The panel needs no values: the script of the page does the work."""
 
 
 def upload(_parts: Services, _caller: Caller) -> UploadPanel:
@@ -123,13 +123,13 @@ def backups(parts: Services, caller: Caller) -> BackupsPanel:
     from chalicelib.backups import manifest
     from chalicelib.dashboard.point_views import PointView
 
-    points, cursor = manifest.listed(parts.storage.backup, PAGE, caller.asked.get("point"))
+    points, cursor = manifest.listed(parts.storage.backup, PAGE, caller.query.get("point"))
     return BackupsPanel([PointView(**vars(point)) for point in points], cursor)
 
 
 @dataclass(frozen=True)
 class RestorePanel:
-    """A restore point, and how many rows each table has now."""
+    """A restore point, and the present number of rows of each table."""
 
     point: "PointView"
     now: Mapping[str, figures.RowCount]
@@ -176,6 +176,6 @@ PANELS: Mapping[str, Callable[[Services, Caller], Panel]] = {
 
 
 def _wanted(caller: Caller, name: str) -> Any:
-    if name not in caller.asked:
+    if name not in caller.query:
         raise Unprocessable(f"{name} is missing")
-    return caller.asked[name]
+    return caller.query[name]

@@ -1,4 +1,4 @@
-"""A restore point as a person reads it."""
+"""A restore point as the dashboard shows it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ from chalicelib.core import restore_point_names
 
 
 class PointView(RestorePoint):
-    """A restore point with what a reader wants to know first."""
+    """A restore point with the figures that a template shows."""
 
     @property
     def age(self) -> timedelta:

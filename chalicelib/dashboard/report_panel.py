@@ -1,4 +1,4 @@
-"""What the reports' panel shows: two charts, and a table for every declared report that has one."""
+"""The panel of reports: two charts, and a table for every report that declares one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from chalicelib.reports import queries
 from chalicelib.reports.declaration import Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import TOP, YEARS
 
-MAX_ROWS = 200  # of a table; all of the report is a download away
+MAX_ROWS = 200  # the most rows of a table; a download has all of them
 
 
 @dataclass(frozen=True)
 class Download:
-    """Where the page gets a report as CSV or JSON: a relative address, and a file name without its ending."""
+    """A report that the user can download as CSV or JSON: its relative address, and the file name without its
+    ending."""
 
     report: str
     address: str
@@ -39,7 +40,7 @@ class Table:
 
 @dataclass(frozen=True)
 class ReportsPanel:
-    """The template knows these by name. `years` are those to choose from; `hired` counts the hires that are shown."""
+    """The values that the template uses. The user chooses from `years`; `hired` is the number of hires in the chart."""
 
     years: list[int]
     first: int
@@ -57,14 +58,15 @@ class ReportsPanel:
     row_height: int = charts.ROW_HEIGHT
 
 
-def read(database: Database, asked: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
-    """The panel for `asked`: from, to and department_id, as far as they were sent. Without years, the newest one."""
-    department_id = asked.get("department_id")
+def read(database: Database, query: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
+    """Read the panel for the query parameters `query`: from, to and department_id. Without years, it shows the newest
+    year with hires."""
+    department_id = query.get("department_id")
     with database.transaction(SNAPSHOT) as session:
         years = [row["year"] for row in queries.first_rows(session, YEARS, Span.EVERY, Scope())]
         newest = years[0] if years else datetime.now(UTC).year
-        first = asked.get("from") or asked.get("to") or newest
-        scope = Scope(first, max(first, asked.get("to") or first), department_id)
+        first = query.get("from") or query.get("to") or newest
+        scope = Scope(first, max(first, query.get("to") or first), department_id)
         by_quarter = figures.per_quarter(session, scope)
         above_mean = queries.first_rows(session, TOP, Span.RANGE, scope)
         mean = queries.mean_hired(session, scope.first, scope.last)
@@ -98,7 +100,7 @@ def _table(session: Session, report: Report, scope: Scope) -> Table:
 
 
 def _shown_span(report: Report, scope: Scope) -> Span:
-    """The variant for a single year has no column that repeats it, so it comes first if one year is chosen."""
+    """Return the span of the variant to show. For one chosen year it is the variant without a column of years."""
     order = (Span.YEAR, Span.RANGE, Span.EVERY) if scope.first == scope.last else (Span.RANGE, Span.EVERY, Span.YEAR)
     return next(span for span in order if span in report.variants)
 

@@ -1,4 +1,4 @@
-"""Bytes to records and back: CSV, Avro, gzip, and the two forms of Postgres's COPY. All of it streams.
+"""The conversion of bytes to records and back, as streams: CSV, Avro, gzip, and both formats of Postgres's COPY.
 
-It imports `core` alone and opens nothing: streams are passed in. Start with `csv_reader`.
+This package imports `core` alone. It opens no files: its callers pass streams in. Start with `csv_reader`.
 """

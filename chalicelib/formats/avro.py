@@ -1,8 +1,8 @@
-"""Avro files of a dataset: their schema, how they are written, and how anybody's are read.
+"""The Avro files of a dataset: their schema, a writer, and a reader that also reads the files of other programs.
 
-fastavro writes the files. Reading, it decodes records only (`avro_container` opens the file), and under a
-schema without logical types, so that instants stay integers of microseconds: datetime objects would
-cost more than all the rest.
+fastavro writes the files. To read a file, `avro_container` splits it into blocks, and fastavro decodes the records of
+each block. It decodes them with a schema without logical types, so instants stay integers of microseconds. Creating
+datetime objects would take longer than the rest of the reading.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from chalicelib.formats.avro_container import Container, damaged
 from chalicelib.formats.gzip_stream import Expansion
 
 CONTENT_TYPE = "application/avro"
-_ROWS = 4096  # rows handed out at a time
+_ROWS = 4096  # `records` yields at most so many rows at a time
 _SYNC = b"hireflow's blocks"[:16]
 _TYPES: dict[Kind, Any] = {
     Kind.ID: "int",
@@ -32,57 +32,60 @@ _PLAIN = {Kind.ID: "int", Kind.TEXT: "string", Kind.INSTANT: "long"}
 
 
 class Writable(Protocol):
-    """Where an Avro file goes."""
+    """The target to which an Avro file is written."""
 
     def write(self, data: bytes, /) -> Any: ...
 
 
 def schema(dataset: Dataset) -> dict[str, Any]:
-    """The Avro schema of a dataset: ids are int, texts string, instants long timestamp-micros (UTC)."""
+    """Return the Avro schema of a dataset: ids are int, texts are string, instants are long timestamp-micros (UTC)."""
     fields = [{"name": c.name, "type": _TYPES[c.kind], "doc": c.about} for c in dataset.columns]
     return {"type": "record", "name": dataset.name, "namespace": "hireflow", "fields": fields}
 
 
 def fingerprint(datasets: Iterable[Dataset]) -> str:
-    """16 hexadecimal digits that change with the name or type of any column, not with documentation.
+    """Return 16 hexadecimal digits that change if the name or type of a column changes, but not with documentation.
 
-    Not Avro's own fingerprint: its canonical form leaves logical types out.
+    Avro's own fingerprint is not used, because its canonical form leaves out logical types.
     """
     shape = [[d.name, [[c.name, _TYPES[c.kind]] for c in d.columns]] for d in datasets]
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: Writable) -> None:
-    """Write blocks of rows, given by column (int, str, int microseconds since 1970 UTC), as a deflated Avro file."""
+    """Write an Avro file with the codec deflate. Each block has its rows by column: ids as int, texts as str, instants
+    as int microseconds since 1970 UTC."""
     from fastavro import writer
 
-    # Loops in C: a generator's frame for every row would be a tenth of the time.
+    # These loops run in C. A generator would resume a frame for every row, which takes a tenth of the time.
     records = chain.from_iterable(
         map(dict, map(zip, repeat(dataset.column_names), zip(*columns, strict=True))) for columns in blocks
     )
-    # fastavro looks at every value that has a logical type; under the plain schema it writes the same bytes sooner.
+    # fastavro converts every value that has a logical type. With the plain schema it writes the same bytes faster.
     plain, sync = _plain(dataset, dataset.column_names), os.urandom(16)
     target.write(_head(schema(dataset), "deflate", sync))
-    sink: Any = _Sink(target, skip=len(_head(plain, "deflate", sync)))  # all of a file that fastavro needs
-    writer(sink, plain, records, codec="deflate", sync_marker=sync)  # larger blocks are slower, and save 1 %
+    sink: Any = _Sink(target, skip=len(_head(plain, "deflate", sync)))  # a file, with the methods that fastavro calls
+    writer(sink, plain, records, codec="deflate", sync_marker=sync)  # larger blocks would save 1 %, but are slower
 
 
 def records(
     dataset: Dataset, stream: Readable, expansion: Expansion | None = None, *, skip: int = 0
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Read an Avro file of this dataset: lists of at most 4096 rows, in column order, without the first `skip` rows.
+    """Read an Avro file of this dataset. Yields lists of at most 4096 rows, without the first `skip` rows.
 
-    Rows are int ids, str texts (bytes that are not UTF-8 become lone surrogates, for the rules to
-    reject that row only) and int microseconds since 1970 UTC. The stream is read once, to its end;
-    memory stays bounded whatever the file says, and so does the work where `expansion` counts it. Fields
-    may come in any order.
-    Raises LoadError for a file that is not Avro, cut short, damaged or of another schema; what the
-    stream raises passes through.
+    The values of a row are in the order of the dataset's columns: ids as int, texts as str, instants as int
+    microseconds since 1970 UTC. Bytes that are not UTF-8 become lone surrogates, so that the rules reject only the row
+    that has them. The fields of the file may be in any order.
+
+    The stream is read once, to its end. Memory is bounded for every file. With `expansion`, the work is bounded, too.
+
+    Raises LoadError if the file is not an Avro file, is truncated or damaged, or has another schema. Exceptions of the
+    stream are raised unchanged.
     """
     container = Container(stream, expansion)
     head, sentinel = _framing(dataset, _plain_schema(dataset, container.schema))
     for count, block in container.blocks():
-        if skip and skip >= count:  # an earlier reader has decoded it
+        if skip and skip >= count:  # an earlier reader has decoded this block
             skip -= count
             continue
         for rows in _decoded(dataset, head, sentinel, count, block):
@@ -94,8 +97,8 @@ def records(
 def _decoded(
     dataset: Dataset, head: bytes, sentinel: bytes, count: int, block: bytes
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows of a block: as a file of its own, which fastavro reads several times faster than single
-    records. A row of ours after the last one tells whether the block was read to its very end."""
+    """Yield the rows of a block. The block is decoded as a separate file, because fastavro reads a file several times
+    faster than single records. A sentinel row after the last row shows whether the block was read to its end."""
     from fastavro import reader
 
     body = BytesIO(b"".join((head, _long(count + 1), _long(len(block) + len(sentinel)), block, sentinel, _SYNC)))
@@ -112,13 +115,12 @@ def _decoded(
             raise damaged()
     except LoadError:
         raise
-    except Exception as error:  # fastavro raises whatever its parser trips over
+    except Exception as error:  # fastavro does not convert the exceptions of its parser
         raise damaged() from error
 
 
 def _framing(dataset: Dataset, plain: Any) -> tuple[bytes, bytes]:
-    """The head of an uncompressed file of that schema, and the encoded row that is put after a block, to
-    show that the block was read to its end."""
+    """Return the head of an uncompressed file with the schema `plain`, and the encoded sentinel row."""
     from fastavro import schemaless_writer
 
     row = BytesIO()
@@ -127,7 +129,7 @@ def _framing(dataset: Dataset, plain: Any) -> tuple[bytes, bytes]:
 
 
 def _head(declared: Any, codec: str, sync: bytes) -> bytes:
-    """The beginning of a file: all of one without rows."""
+    """Return the head of a file, which is the same as a whole file without rows."""
     from fastavro import writer
 
     file = BytesIO()
@@ -136,12 +138,13 @@ def _head(declared: Any, codec: str, sync: bytes) -> bytes:
 
 
 def _sentinel(dataset: Dataset) -> tuple[Any, ...]:
+    """Return the row that is put after a block, to show that the block was read to its end."""
     values = {Kind.ID: -20_210_727, Kind.TEXT: "\0 end of the block \0", Kind.INSTANT: -(2**62)}
     return tuple(values[column.kind] for column in dataset.columns)
 
 
 def _long(value: int) -> bytes:
-    """A zig-zag varint, of a value that is not negative."""
+    """Encode a value that is not negative as a zig-zag varint."""
     value <<= 1
     coded = bytearray()
     while value >= 0x80:
@@ -151,7 +154,8 @@ def _long(value: int) -> bytes:
 
 
 def _plain_schema(dataset: Dataset, text: bytes) -> Any:
-    """The file's schema as fastavro wants it, without logical types; LoadError unless it is ours."""
+    """Return the file's schema without logical types, in the form that fastavro needs. Raises LoadError if the file
+    has not the columns and types of `dataset`."""
     try:
         fields = [(field["name"], _bare(field["type"])) for field in json.loads(text)["fields"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -164,7 +168,7 @@ def _plain_schema(dataset: Dataset, text: bytes) -> Any:
 
 
 def _plain(dataset: Dataset, names: Sequence[str]) -> Any:
-    """The schema of a dataset without logical types, its fields in the order of `names`."""
+    """Return the schema of a dataset without logical types. Its fields have the order of `names`."""
     from fastavro import parse_schema
 
     kinds = {column.name: _PLAIN[column.kind] for column in dataset.columns}
@@ -174,7 +178,7 @@ def _plain(dataset: Dataset, names: Sequence[str]) -> Any:
 
 
 def _bare(kind: Any) -> Any:
-    """A field's type without the properties that do not change what is stored."""
+    """Return a field's type without the properties that do not change the stored values."""
     if not isinstance(kind, dict):
         return kind
     kept = {key: kind[key] for key in ("type", "logicalType") if key in kind}
@@ -186,19 +190,19 @@ def _shown(kind: Any) -> str:
 
 
 class _Sink:
-    """A target as the file fastavro writes to; saying that it cannot seek means that it is new."""
+    """Presents a target to fastavro as a file. fastavro takes a file that is not seekable for a new one."""
 
     def __init__(self, target: Writable, skip: int) -> None:
         self._target, self._skip = target, skip
 
     def write(self, data: bytes) -> int:
-        """All but the first `skip` bytes, a head that the target already has its own of."""
+        """Pass everything on except the first `skip` bytes: fastavro's head, which the target already has."""
         self._target.write(data[self._skip :])
         self._skip = max(0, self._skip - len(data))
         return len(data)
 
     def flush(self) -> None:
-        """The target decides when to send."""
+        """Do nothing: the target decides when it sends."""
 
     def seekable(self) -> bool:
         return False

@@ -1,8 +1,8 @@
 """The Avro object container, read from a forward-only stream.
 
-Read here and not by fastavro because a file comes from outside: every length in it is checked before
-it is believed, and a block is never decompressed beyond a limit (Avro 1.12 specification, "Object
-Container Files").
+fastavro does not read the container, because the files come from clients that are not trusted. This module checks
+every length in a file before it uses it, and limits the decompressed size of a block. See the Avro 1.12 specification,
+"Object Container Files".
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ _MAGIC = b"Obj\x01"
 
 
 class Decompressor(Protocol):
-    """What zlib, bz2 and lzma have in common."""
+    """The common methods of the decompressors of zlib, bz2 and lzma."""
 
     @property
     def eof(self) -> bool: ...
@@ -29,10 +29,11 @@ class Decompressor(Protocol):
 
 
 class Container:
-    """An opened file: `schema` is its JSON as written, `blocks` yields (records, decompressed bytes).
+    """An opened file. `schema` is its JSON as it stands in the file. `blocks` yields (number of records, decompressed
+    bytes) and reads the stream to its end.
 
-    Raises LoadError for a file that is not Avro, cut short or damaged; what the stream raises passes
-    through. `blocks` reads the stream to its end.
+    Raises LoadError if the file is not an Avro file, is truncated or damaged. Exceptions of the stream are raised
+    unchanged.
     """
 
     def __init__(self, stream: Readable, expansion: Expansion | None = None) -> None:
@@ -60,13 +61,13 @@ def damaged() -> LoadError:
 
 
 def _header(stream: "_Input") -> tuple[dict[str, bytes], bytes]:
-    """Metadata and sync marker: a map of blocks of entries, closed by an empty block."""
+    """Read the metadata and the sync marker. The metadata is a map: blocks of entries, which an empty block ends."""
     if stream.exactly(len(_MAGIC), short="the file is not an Avro file") != _MAGIC:
         raise LoadError("the file is not an Avro file")
     metadata: dict[str, bytes] = {}
     room = _MAX_HEADER
     while count := stream.long():
-        if count < 0:  # a negative count is followed by the size of the block, which only a skipping reader needs
+        if count < 0:  # then the size of the block follows, which only a reader that skips blocks needs
             stream.long()
         if len(metadata) + abs(count) > _MAX_ENTRIES:
             raise damaged()
@@ -109,7 +110,7 @@ def _inflated(decompressor: Decompressor, data: bytes) -> bytes:
 
 
 class _Input:
-    """The stream, buffered, with every length checked."""
+    """The buffered stream. It checks every length."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -121,7 +122,8 @@ class _Input:
             self._buffer, self._at = self._stream.read(_CHUNK), 0
         return bool(self._buffer)
 
-    def exactly(self, size: int, short: str = "the Avro file is cut short") -> bytes:
+    def exactly(self, size: int, short: str = "the Avro file is truncated") -> bytes:
+        """Read exactly `size` bytes. Raises LoadError with the message `short` if the stream ends before."""
         parts = []
         while size:
             if not self.more():
@@ -133,7 +135,7 @@ class _Input:
         return b"".join(parts)
 
     def long(self) -> int:
-        """A zig-zag varint of at most 64 bits."""
+        """Read a zig-zag varint of at most 64 bits. Raises LoadError."""
         value = shift = 0
         while True:
             byte = self.exactly(1)[0]
@@ -145,7 +147,7 @@ class _Input:
                 raise damaged()
 
     def length(self, most: int) -> int:
-        """A length or count: neither negative nor larger than `most`."""
+        """Read a length or a count. Raises LoadError if it is negative or larger than `most`."""
         value = self.long()
         if not 0 <= value <= most:
             raise damaged()

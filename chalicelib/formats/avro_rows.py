@@ -1,4 +1,4 @@
-"""The rows of an Avro file as tokens, in the same shapes as the records of a CSV file: a line is a row."""
+"""The rows of an Avro file as tokens of the same form as those of a CSV file. Each row counts as one line."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from chalicelib.formats.pg_copy import binary_rows
 
 @dataclass(frozen=True, slots=True)
 class StoredRows:
-    """A run of valid rows. `data` is for COPY's binary format; `rows` has them as the file has them."""
+    """A run of valid rows. `data` has them in COPY's binary format, and `rows` has them as in the file."""
 
     line: int
     dataset: Dataset
@@ -33,10 +33,12 @@ class StoredRows:
 
 @dataclass(frozen=True)
 class AvroRows:
-    """The rows of a file after the first `skipped` ones.
+    """The rows of a file, without the first `skipped` rows.
 
-    The bytes before a row do not matter to whoever goes on there (`offset` is always 0): the file is read from its
-    beginning. A trusted file may unpack to any size: a backup of ours holds whatever equal texts were stored.
+    `offset` is always 0. A reader that goes on after a handover always reads an Avro file from its beginning.
+
+    A trusted file may decompress to any size. For example, a backup may contain many equal texts, which compress
+    extremely well.
     """
 
     dataset: Dataset
@@ -63,7 +65,7 @@ class AvroRows:
 
 
 class AvroSeeker:
-    """The second reading of a file, for its rows on given lines (ascending, each known to be valid)."""
+    """Reads a file a second time to fetch the rows on given lines. The lines are ascending and their rows valid."""
 
     def __init__(self, tokens: Iterable[Token]) -> None:
         self._runs = (token for token in tokens if isinstance(token, StoredRows))
@@ -76,7 +78,7 @@ class AvroSeeker:
 
 
 def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
-    """Row by row; a valid one may yet have to lose white space."""
+    """Check a batch row by row. Even a valid row may still have white space to remove."""
     instants = [column.kind is Kind.INSTANT for column in dataset.columns]
     for number, row in enumerate(batch, line):
         checked = check_stored(dataset, row)
@@ -90,7 +92,7 @@ def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> It
 
 
 def _record(dataset: Dataset, line: int, row: tuple[Any, ...], checked: Checked | None = None) -> Record:
-    """A row as the CSV record it would have come from, for a report; values are as long as a record may be."""
+    """Return a row as a CSV record, for the reject file. Its values are at most as long as a CSV record may be."""
     shown = [str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(shown)

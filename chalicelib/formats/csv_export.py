@@ -1,8 +1,8 @@
-"""Rows -> CSV that is safe to open in a spreadsheet.
+"""The conversion of rows to CSV that is safe to open in a spreadsheet.
 
-Spreadsheets take text for a formula by its first character. As OWASP advises ("CSV Injection"), such
-a cell gets an apostrophe in front, and every text is quoted, so that none begins a new cell where a
-spreadsheet splits at semicolons or tabs.
+A spreadsheet takes text for a formula if its first character is, for example, `=`. As OWASP advises ("CSV Injection"),
+such a cell begins with an apostrophe. Every text is quoted, because some spreadsheets also split cells at semicolons or
+tabs.
 """
 
 import csv
@@ -10,11 +10,11 @@ import io
 from collections.abc import Iterable, Sequence
 
 Cell = str | int | float | None
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # full-width ones are formulas in some locales
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # full-width characters begin formulas in some locales
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """RFC 4180 with CRLF: a header, then the rows. Numbers stay numbers, None is an empty cell."""
+    """Return the header and the rows as RFC 4180 CSV with CRLF. Numbers are not quoted. None becomes an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow([_safe(name) for name in header])

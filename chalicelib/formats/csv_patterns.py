@@ -1,8 +1,8 @@
-"""Byte patterns made from the declaration: what a perfectly clean line and a CSV record look like.
+"""Byte patterns for clean lines and for CSV records. The pattern for clean lines is derived from the dataset.
 
-The clean-line pattern is the fast path. Whatever it matches is known to be valid and goes to COPY untouched, at the
-speed of C. It may leave valid lines to the slow path, but it never matches an invalid one. Possessive quantifiers
-(Python 3.11) keep it from backtracking, so that matching a run of lines is linear.
+The clean-line pattern is the fast path. Every line that it matches is valid and goes to COPY without parsing, at the
+speed of C. It does not match every valid line: the slow path checks the others. But it never matches an invalid line.
+Possessive quantifiers (Python 3.11) prevent backtracking, so that matching a run of lines takes linear time.
 """
 
 import re

@@ -1,17 +1,17 @@
-"""Bytes of a CSV file -> records, as a stream in bounded memory.
+"""The conversion of a CSV file to records, as a stream in bounded memory.
 
-Two paths that agree on every input: runs of clean lines pass through untouched, any other record is
-split by RFC 4180.
+There are two paths, which give the same result for every input. The fast path passes runs of clean lines on without
+parsing. The slow path splits any other record by RFC 4180.
 
-Quotes determine where a record ends, whether it is rejected or not:
+Quotes determine where a record ends, whether the record is rejected or not:
 - A quote opens a quoted field only at the beginning of a field. It may follow spaces there, but then the
   record is rejected. The field runs to its closing quote, across line breaks and doubled quotes.
 - Any other quote is an ordinary character, and so is everything after a closing quote up to the next comma
-  or line break. Either one makes the record a reject.
+  or line break. In both cases the record is rejected.
 - A record ends at the first line break outside a quoted field, however long the record is.
-- A quote counts as never closed if nothing closes it within 1 MiB or before the end of the file, or if the
-  next quote begins a quoted field of a later line that ends on that line. Then the record ends with the
-  line of the open quote, so that it does not swallow the rows below.
+- A quote counts as never closed in three cases: no quote closes it within 1 MiB, no quote closes it before the
+  end of the file, or the next quote begins a quoted field that begins and ends on a later line. Then the record
+  ends with the line of the open quote, so that it does not swallow the rows below.
 
 A layout says by what fields are separated, which column each of them holds, and whether the first record is a header.
 The header is skipped. So is the same header further below, as two files in one have it. A header that names other
@@ -31,8 +31,8 @@ from chalicelib.formats.csv_header import is_header, refused_below, repeats_head
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import REST_OF_LINE, clean_lines, decimal_ids, patterns, split
 
-CHUNK = 256 * 1024  # bytes asked of the stream at a time
-MAX_RECORD = 1024 * 1024  # bytes, terminator not counted
+CHUNK = 256 * 1024  # bytes read from the stream at a time
+MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
 BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
 
@@ -43,8 +43,10 @@ BAD_QUOTING = Problem(None, "a quote stands inside an unquoted field or text fol
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A place between two records, where another reader can go on: the bytes and physical lines before it, and whether
-    any record stands before it."""
+    """A position between two records, from which another reader can continue.
+
+    `offset` and `lines` are the bytes and physical lines before it. `records` is whether any record stands before it.
+    """
 
     offset: int = 0
     lines: int = 0
@@ -72,9 +74,11 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record over `lines` physical lines: its fields, or the problem that kept it from being split.
+    """One record, with its fields or with the problem why it cannot be split. It begins on `line` and has `lines`
+    physical lines.
 
-    `checked` is the verdict on what `raw` and `fields` may show only the beginning of.
+    `checked` is the result of the rules if the values were checked before. It covers the whole values, while `raw` and
+    `fields` may contain only the beginning of long values.
     """
 
     line: int
@@ -85,12 +89,12 @@ class Record:
     checked: Checked | None = None
 
     def for_copy(self) -> None:
-        return None  # it has to be checked first
+        return None  # the rules have to check it first
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Blank lines or the header: neither loaded nor rejected."""
+    """Blank lines or the header. They are neither loaded nor rejected."""
 
     line: int
     lines: int
@@ -100,20 +104,20 @@ class Skipped:
 
 
 class Token(Protocol):
-    """A stretch of `lines` physical lines that starts at `line`."""
+    """A part of the file: `lines` physical lines, beginning with number `line`."""
 
     @property
     def line(self) -> int: ...
     @property
     def lines(self) -> int: ...
     def for_copy(self) -> bytes | None:
-        """Valid rows, one a line, in COPY's text format; None where there is nothing to copy as it is."""
+        """Return valid rows in a format of COPY, or None if there are no rows that can be copied without a check."""
 
 
 class Reader:
-    """Reads `stream` once. The tokens cover the physical lines in order and without gaps.
+    """Reads `stream` once and yields tokens. The tokens cover all physical lines in order, without gaps.
 
-    `stream` holds what comes after `start`: the whole file, or the part that an earlier reader has not read.
+    `stream` begins at `start`: it has the whole file, or the rest that an earlier reader has not read.
     """
 
     def __init__(
@@ -140,7 +144,7 @@ class Reader:
 
     @property
     def offset(self) -> int:
-        """Bytes before the end of the last token; one too many if the file's last line has no line break."""
+        """The position after the last token, in bytes. It is one too large if the last line has no line break."""
         return self._before + self._position
 
     def __iter__(self) -> Iterator[Token]:
@@ -152,7 +156,7 @@ class Reader:
             while self._position < len(self._buffer):
                 token = self._record()
                 if token is None:
-                    break  # the record goes on beyond what was read
+                    break  # the record goes on after the end of the buffer
                 yield token
                 if isinstance(token, Skipped):
                     yield from self._blank_run()
@@ -172,7 +176,7 @@ class Reader:
             yield Skipped(1, 1)
 
     def _more(self) -> bool:
-        """Read on. False at the end of the stream, where a missing last newline is supplied."""
+        """Read more input. Returns False at the end of the stream, and then adds the last newline if it is missing."""
         if self._ended:
             return False
         data = self._stream.read(CHUNK)
@@ -196,7 +200,7 @@ class Reader:
         run = match.group()
         if _is_utf8(run):
             yield self._taken(run)
-        else:  # line by line, once: matching anew after each bad line would be quadratic
+        else:  # check line by line: to match again after each bad line would take quadratic time
             for decodable, lines in groupby(run.splitlines(keepends=True), key=_is_utf8):
                 if decodable:
                     yield self._taken(b"".join(lines))
@@ -204,7 +208,7 @@ class Reader:
                     yield from (token for _ in lines if (token := self._record()))
 
     def _blank_run(self) -> Iterator[Token]:
-        """More blank lines, at once: a file may hold millions of them."""
+        """Skip further blank lines as one token, because a file may have millions of them."""
         if self._clean is not None and (match := self._patterns.blank_lines.match(self._buffer, self._position)):
             lines = match.group().count(b"\n")
             self._advance(match.end(), lines)
@@ -217,7 +221,7 @@ class Reader:
         return Clean(self._line - lines, run, lines, self._decimals)
 
     def _record(self) -> Record | Skipped | None:
-        """The token at the position, or None if more input is needed to find its end. Raises LoadError."""
+        """Return the token at the current position, or None if its end has not been read yet. Raises LoadError."""
         match = self._patterns.record.match(self._buffer, self._position)
         raw = _without_terminator(match.group()) if match else b""
         if match is None or len(raw) > MAX_RECORD:
@@ -245,7 +249,7 @@ class Reader:
         return self._layout.has_header or repeats_header(self._dataset, self._layout, raw)
 
     def _malformed(self) -> Record | Skipped | None:
-        """A record that breaks the rules of quoting or is too long. None if its end has not been read yet."""
+        """Return a record that breaks the rules of quoting or is too long, or None if its end has not been read yet."""
         match = self._patterns.any_record.match(self._buffer, self._position)
         raw = _without_terminator(match.group()) if match else b""
         if match is None and not self._ended and len(self._buffer) - self._position <= MAX_RECORD + 2:
@@ -260,17 +264,18 @@ class Reader:
         return Record(self._line - lines, lines, raw, problem=BAD_QUOTING)
 
     def _dropped(self) -> Record:
-        """A record of any length, read in bounded memory and linear time. Only its beginning is kept.
+        """Read a record of any length in bounded memory and linear time, and keep only its beginning.
 
-        One step passes as many whole fields as a window of 1 MiB holds. A quoted field that is not closed in
-        the window that begins with it counts as never closed.
+        Each step passes as many whole fields as a window of 1 MiB has. A quoted field that is not closed within the
+        window that begins with it counts as never closed.
         """
         line, start, kept = self._line, self.offset, bytearray()
         ends = closed = False
         while not ends:
             while len(self._buffer) - self._position < MAX_RECORD + 2 and self._more():
                 pass
-            window = self._position + MAX_RECORD + 2  # and the character after a quote, which shows whether it closes
+            # The last byte is the one after a quote: it shows whether the quote closes the field.
+            window = self._position + MAX_RECORD + 2
             if (fields := self._patterns.fields.match(self._buffer, self._position, window)) and fields.group():
                 self._pass(fields.end(), kept)
                 continue
@@ -288,7 +293,7 @@ class Reader:
         return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
 
     def _pass_up_to(self, pattern: re.Pattern[bytes], kept: bytearray) -> None:
-        """Pass everything that matches, reading more input until the match ends before the end of the buffer."""
+        """Pass everything that matches. Read more input until the match ends before the end of the buffer."""
         while (match := pattern.match(self._buffer, self._position)) and match.end() == len(self._buffer):
             self._pass(match.end(), kept)
             if not self._more() and not self._buffer:

@@ -1,4 +1,4 @@
-"""The second reading of a CSV file, which fetches the records on some of its lines."""
+"""The second reading of a CSV file, which fetches the records on given lines."""
 
 from chalicelib.core.streams import Readable
 from chalicelib.formats.csv_layout import CsvLayout
@@ -7,17 +7,18 @@ from chalicelib.formats.csv_reader import BOM, CHUNK, MAX_RECORD, Record
 
 
 class Seeker:
-    """The second reading of a file, for the records on given lines (ascending, each known to be well-formed).
+    """Reads a file a second time to fetch the records on given lines. The lines must be ascending, and their records
+    well-formed.
 
-    It only counts lines, which is several times faster than parsing them again. Besides the record that was asked for,
-    it holds one chunk of lines.
+    The seeker only counts lines, which is several times faster than parsing all records again. Besides the requested
+    record, it keeps one chunk of lines in memory.
     """
 
     def __init__(self, stream: Readable, layout: CsvLayout) -> None:
         self._stream, self._layout = stream, layout
         self._record = patterns(layout.delimiter).record
         self._first = 1  # number of the first of `_lines`
-        self._lines = [b""]  # the last one is unfinished
+        self._lines = [b""]  # the last line is incomplete
         self._started = False
 
     def record(self, line: int) -> Record:
@@ -32,7 +33,7 @@ class Seeker:
         return Record(line, raw.count(b"\n") + 1, raw, tuple(self._layout.in_order(fields)))
 
     def _quoted(self, line: int) -> bytes:
-        """The record that begins on `line`, with all its lines."""
+        """Return the record that begins on `line`, with all its lines."""
         count = 1
         while True:
             start = line - self._first
@@ -45,7 +46,8 @@ class Seeker:
             count *= 2
 
     def _next_lines(self, keep: int | None = None) -> bool:
-        """Read more lines; False at the end of the file. Drop the lines before `keep`, or all complete lines."""
+        """Read more lines. First drop the lines before `keep`, or all complete lines. Returns False at the end of the
+        file."""
         data = self._stream.read(CHUNK)
         if not data and not self._lines[-1]:
             return False
@@ -56,5 +58,5 @@ class Seeker:
         if not self._started and (len(self._lines[0]) >= len(BOM) or len(self._lines) > 1):
             self._started = True
             self._lines[0] = self._lines[0].removeprefix(BOM)
-        self._lines[-1] = self._lines[-1][: MAX_RECORD + 3]  # a longer line is not a valid record
+        self._lines[-1] = self._lines[-1][: MAX_RECORD + 3]  # a longer line cannot be a valid record
         return True

@@ -1,40 +1,43 @@
-"""A gzip file, unpacked as it is read, and kept from growing beyond what an honest sender sends."""
+"""A gzip file that is decompressed while it is read. Limits protect the reader against gzip bombs."""
 
 import zlib
 
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import MIB, Readable
 
-FREE = 16 * MIB  # bytes that may come of anything, such as the million blank lines of a spreadsheet (1000:1)
-MAX_RATIO = 300  # measured: exports shrink 5 to 40 times, rows of a thousand equal characters 200; deflate ends at 1032
-MAX_UNPACKED = 64 * 1024 * MIB  # five times what a function can load in its 15 minutes
+FREE = 16 * MIB  # decompressed bytes without a limit of the ratio: a million blank spreadsheet rows compress 1000:1
+# Measured: exports compress 5 to 40 times, and rows of a thousand equal characters 200 times. Deflate reaches 1032.
+MAX_RATIO = 300
+MAX_UNPACKED = 64 * 1024 * MIB  # five times as much as a function can load in its 15 minutes
 _CHUNK = 256 * 1024  # bytes read from the stream at a time
-_FED = 16 * 1024  # bytes given to zlib at a time: what it leaves it copies, for each of many small members anew
+# Bytes passed to zlib at a time. At the end of a member, zlib copies the rest of them, and a file may have many small
+# members.
+_FED = 16 * 1024
 _MAGIC = 0x1F  # the first byte of a member
 
 
 class Expansion:
-    """How much has come of how little. `what` begins the message of the LoadError that ends it."""
+    """Compares the decompressed size with the compressed size. `what` begins the message of its LoadError."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._packed = self._unpacked = 0
 
     def add(self, packed: int, unpacked: int) -> None:
-        """Count bytes before and after decompression; LoadError beyond MAX_RATIO or MAX_UNPACKED."""
+        """Count bytes before and after decompression. Raises LoadError beyond MAX_RATIO or MAX_UNPACKED."""
         self._packed += packed
         self._unpacked += unpacked
         if self._unpacked > FREE and self._unpacked > MAX_RATIO * self._packed:
-            raise LoadError(f"{self._what} unpacks to more than {MAX_RATIO} times its size: it is taken for an attack")
+            raise LoadError(f"{self._what} unpacks to more than {MAX_RATIO} times its size: this may be an attack")
         if self._unpacked > MAX_UNPACKED:
             raise LoadError(f"{self._what} unpacks to more than {MAX_UNPACKED // MIB // 1024} GiB: split it")
 
 
 class Unzipped:
-    """A gzip stream, unpacked as it is read: one member after the other, zeros after the last one ignored.
+    """A gzip stream that is decompressed while it is read. It may have several members, and zeros after the last one.
 
-    Raises LoadError for what is not gzip, cut short, damaged, followed by anything else, or a bomb. Not
-    the standard library's reader, which puts no limit on a header and tells nothing of the ratio.
+    Raises LoadError if the stream is not gzip, is truncated or damaged, has other data after it, or is a gzip bomb. The
+    reader of the standard library is not used, because it does not limit headers and does not report the ratio.
     """
 
     def __init__(self, stream: Readable) -> None:
@@ -44,7 +47,7 @@ class Unzipped:
         self._expansion = Expansion("the gzip file")
 
     def read(self, size: int, /) -> bytes:
-        """`size` bytes, fewer at the end only."""
+        """Read `size` bytes, or fewer only at the end of the stream."""
         parts = []
         while size and (part := self._part(size)):
             parts.append(part)
@@ -52,36 +55,36 @@ class Unzipped:
         return b"".join(parts)
 
     def _part(self, most: int) -> bytes:
-        """Some bytes; none at the end."""
+        """Return between 1 and `most` bytes, or none at the end of the stream."""
         while not self._member.eof or self._another():
             fed = self._ahead()
             try:
                 data = self._member.decompress(fed, most)
             except zlib.error as error:
-                raise LoadError(f"the object is not a sound gzip file: {error}") from error
+                raise LoadError(f"the object is not a valid gzip file: {error}") from error
             used = len(fed) - len(self._member.unused_data if self._member.eof else self._member.unconsumed_tail)
             self._at += used
             self._expansion.add(used, len(data))
             if data:
                 return data
             if not fed and not self._member.eof:
-                raise LoadError("the object is not a complete gzip file: it is cut short")
+                raise LoadError("the object is not a complete gzip file: it is truncated")
         return b""
 
     def _ahead(self) -> memoryview:
-        """The next bytes of the stream; none at its end."""
+        """Return the next bytes of the stream, or none at its end. The caller adds the used bytes to `_at`."""
         if self._at == len(self._chunk):
             self._chunk, self._at = memoryview(self._stream.read(_CHUNK)), 0
         return self._chunk[self._at : self._at + _FED]
 
     def _another(self) -> bool:
-        """Whether one more member follows."""
+        """Skip zeros and begin the next member. Returns False if no member follows."""
         while padding := self._ahead():
             zeros = len(padding) - len(bytes(padding).lstrip(b"\0"))
             self._at += zeros
             if zeros < len(padding):
                 if self._chunk[self._at] != _MAGIC:
-                    raise LoadError("the object is not a gzip file alone: other data follows")
+                    raise LoadError("other data follows the gzip data in the object: send only a gzip file")
                 self._member = _member()
                 return True
         return False

@@ -1,6 +1,6 @@
-"""The two formats in which rows go to COPY: text, which clean CSV lines are already in, and binary.
+"""The two formats of rows for COPY: text and binary. Clean CSV lines have nearly the text format.
 
-A row of NULLs stands for a line that carries no valid row (see `ingest.stager`).
+A row of NULLs stands for a line without a valid row (see `ingest.stager`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,15 +14,15 @@ from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.core.rules import Value
 from chalicelib.formats.csv_layout import CsvLayout
 
-EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres starts to count (binary formats)
+EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000; Postgres's binary formats count from 2000
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 @dataclass(frozen=True)
 class CopyFormat:
-    """COPY's options, what begins and ends every COPY, and a row of NULLs in so many columns.
+    """A format of COPY: its options, the bytes at the beginning and end of every COPY, and a row of NULLs by its width.
 
-    `layout` says which fields a row has; None where it has the columns of the dataset in their order.
+    `layout` says which fields a row has. If it is None, a row has the columns of the dataset in their order.
     """
 
     options: str
@@ -62,8 +62,11 @@ class LineFormat:
 
 
 def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
-    """Rows given by column (ids int, texts str, instants int microseconds since 1970 UTC) in COPY's
-    binary format. All loops are in C: a struct packs what lies between two texts."""
+    """Return rows in COPY's binary format. `columns` has their values by column: ids as int, texts as str, instants as
+    int microseconds since 1970 UTC.
+
+    All loops run in C. One struct packs all fields between two texts.
+    """
     pieces: list[Iterable[bytes]] = []
     layout, packed = "!h", [repeat(len(columns))]
     for column, values in zip(dataset.columns, columns, strict=True):

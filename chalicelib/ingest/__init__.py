@@ -1,7 +1,8 @@
-"""A row's way into its table: an object or a request is read, checked, staged and merged, and rejects are reported.
+"""Loads rows into their tables. This package reads, checks, stages and merges the records of an object or a request,
+and reports the rejects.
 
-It imports `core`, `cloud`, `formats` and `loads`. Start with `objects` for files: it stages (`at_once` or `resumable`),
-then completes the load under its locks (`completion`), and what goes wrong is up to `failures`. Start with `rows` for
-requests. `rejects` says what a reject is and counts reasons, `reject_files` writes them, `reject_summary` reads them
-for the API.
+The package imports `core`, `cloud`, `formats` and `loads`. For files, start with `objects`: it stages an object
+(`at_once` or `resumable`), then completes the load under its locks (`completion`). `failures` handles the errors. For
+requests, start with `rows`. `rejects` defines a reject and counts reasons, `reject_files` writes rejects, and
+`reject_summary` reads them for the API.
 """

@@ -1,4 +1,4 @@
-"""Staging by one invocation, into a temporary table."""
+"""Staging of an object by one invocation, into a temporary table."""
 
 from chalicelib.ingest import staging_table
 from chalicelib.ingest.attempt import Attempt, ObjectBody
@@ -11,13 +11,13 @@ from chalicelib.loads import claims
 
 
 class AtOnce:
-    """Stages an object whose body is open already."""
+    """Stages an object whose body is already open."""
 
     def __init__(self, attempt: Attempt, reading: FileReading, body: ObjectBody) -> None:
         self._attempt, self._reading, self._body = attempt, reading, body
 
     def run(self, rejects: RejectFile) -> Staged:
-        """As `Staging.run`; there is no handover."""
+        """Stage the object, as `Staging.run` describes. There is no handover."""
         attempt, body = self._attempt, self._body
         session, reading = attempt.session, self._reading
         table = StagingTable(attempt.dataset, reading.copy_format)

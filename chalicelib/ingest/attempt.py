@@ -1,4 +1,4 @@
-"""One attempt at a load: what all its steps share."""
+"""The state that all steps of one attempt at a load share."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from chalicelib.loads.object_versions import ObjectCreated
 
 
 class ObjectBody:
-    """An opened object: read `stream` to its end, then `verify`. `etag`, `size` (in bytes) and `metadata` are S3's."""
+    """An opened object: read `stream` to its end, then `verify`. S3 gives `etag`, `size` (bytes) and `metadata`."""
 
     def __init__(self, body: ObjectStream, sha256: str | None) -> None:
         self.size, self.etag, self.metadata = body.size, body.etag, body.metadata
@@ -26,19 +26,19 @@ class ObjectBody:
         self.stream = Peekable(self._hashed or body)
 
     def verify(self) -> None:
-        """Compare the checksum, if one was ordered. Raises LoadError."""
+        """Compare the checksum, if the claim has one. Raises LoadError."""
         if self._hashed is not None and self._hashed.hexdigest() != self._sha256:
-            raise LoadError("the backup file does not have the checksum its manifest gives: it is damaged")
+            raise LoadError("the backup file is damaged: its checksum differs from the checksum in its manifest")
 
 
 class WorkTime:
-    """The seconds that invocations have worked on a load, this one and those before a handover."""
+    """The seconds that invocations have worked on a load: this invocation and the earlier ones, before handovers."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
 
     def resume(self, seconds: float) -> None:
-        """Add what earlier invocations have worked."""
+        """Add the seconds that earlier invocations have worked."""
         self._began -= seconds
 
     def seconds(self) -> float:
@@ -63,7 +63,8 @@ class Attempt:
 
     @contextmanager
     def opened(self, start: int = 0) -> Iterator[ObjectBody]:
-        """The object from byte `start` on. Raises LoadError if it no longer exists, StorageUnavailable."""
+        """Open the object, from byte `start` on. Raises LoadError if the object no longer exists,
+        StorageUnavailable."""
         try:
             body = self.storage.landing.open(self.created.key, self.created.version_id, start=start)
         except NotFound as error:

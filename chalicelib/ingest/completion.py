@@ -1,26 +1,29 @@
-"""The one transaction that completes a load: its staged rows merged, the rows without parents reported, its history.
+"""The transaction that completes a load. It merges the staged rows, reports the rows without parents, and writes the
+history.
 
-The order of its locks:
-1. Parents, FOR KEY SHARE (`orphans.set_apart`). From here on, which rows lack a parent is settled: a parent that exists
-   stays, and the child of a parent that comes later is a reject, which is healed after the load.
-2. No further lock while the object is read once more for the rows without parents. That may take as long as the first
-   reading, and other writers of the dataset commit meanwhile.
-3. The dataset's table, SHARE ROW EXCLUSIVE (`merge.lock_table`), for the merge, the history and the commit.
+The load takes its locks in this order:
+1. The parents, FOR KEY SHARE (`orphans.set_apart`). From now on, the set of rows without a parent does not change. A
+   parent that exists stays. If a parent comes later, its children are rejects of this load, and are healed after it.
+2. No further lock while the load reads the object again, for the rows without parents. This may take as long as the
+   first reading. Other writers of the dataset can commit in the meantime.
+3. The table of the dataset, SHARE ROW EXCLUSIVE (`merge.lock_table`), for the merge, the history and the commit.
 
-Requests and healing (`rows`, `orphans`) lock the table first and parents second. That is the opposite order, but the
-two of us cannot meet in a deadlock: KEY SHARE does not conflict with KEY SHARE, so whoever holds the table never waits
-for our parents. Writers of parents:
-- A load of parents locks *their* table, which does not conflict with the ROW SHARE that our statements take on it. It
-  changes no ids, so its changes pass ours, too.
-- Whoever deletes a parent, or gives it another id, waits until we have committed. If it holds one parent that we want,
-  and wants one that we hold, Postgres ends one of us. That is in step 1, before anything is reported.
-- An operator who deletes children, and in the same transaction their parents, may wait for our parents while we wait
-  for the table. Postgres ends one of us. If it is this attempt, the next one finds the parents gone.
-- The same may happen with a third one between us: a request holds the table and waits for a parent, whose deleter waits
-  for one of our parents.
+Requests and healing (`rows`, `orphans`) lock in the opposite order: first the table, then the parents. This cannot
+cause a deadlock with a load. KEY SHARE does not conflict with KEY SHARE, so a request that holds the table never waits
+for the parents that the load has locked. These are the writers of parents:
+- A load of parents locks the parents' table. This lock does not conflict with the ROW SHARE lock that our statements
+  take on that table. The load changes no ids, so its updates do not conflict with our locks on the parents either.
+- A transaction that deletes a parent, or changes its id, waits until we have committed. If it also holds a parent that
+  we want to lock, there is a deadlock, and Postgres cancels one of the two transactions. This happens in step 1, before
+  the load has reported anything.
+- An operator may delete children and then, in the same transaction, their parents. This transaction may wait for our
+  parents while we wait for the table. Postgres cancels one of the two. If it cancels this attempt, the next attempt
+  finds that the parents do not exist any more.
+- The same deadlock is possible with three transactions: a request holds the table and waits for a parent, and the
+  transaction that deletes this parent waits for one of our parents.
 
-Steps 1 and 3 each have a savepoint. After a deadlock or a time-out, such a step alone is undone and tried again, so
-that nothing is reported twice.
+Steps 1 and 3 each have a savepoint. After a deadlock or a timeout, only that step is rolled back and tried again.
+Therefore nothing is reported twice.
 """
 
 from collections.abc import Callable
@@ -40,7 +43,7 @@ from chalicelib.ingest.verdict import FileCounts, verdict
 from chalicelib.loads import claims
 from chalicelib.loads.outcomes import Counts
 
-LOCK_TIMEOUT = 120.0  # seconds that a load waits for another one of its dataset before it tries again
+LOCK_TIMEOUT = 120.0  # seconds that a load waits for another load of the same dataset before it tries again
 MERGE_TRIES = 4
 Result = TypeVar("Result")
 
@@ -65,7 +68,7 @@ class Completion:
     def run(self) -> Outcome:
         """Complete the load.
 
-        Raises ClaimLost, LoadError if the object is gone, Unavailable.
+        Raises ClaimLost, Unavailable, and LoadError if the object no longer exists.
         """
         session, dataset, orphan_count = self.attempt.session, self.attempt.dataset, 0
         with session.transaction(f"BEGIN; {lock_timeout(LOCK_TIMEOUT)}"):
@@ -119,20 +122,21 @@ class Completion:
         return Outcome("skipped")
 
     def _report_orphans(self) -> None:
-        """Report the rows without parents as they were sent. S3 may be slow, and Postgres has sent its rows long before
-        the last one is found: neither it nor a request to S3 would notice that time is up."""
+        """Report the rows without parents as they were sent. S3 may be slow, so `InTime` checks the deadline during
+        this reading. Postgres cannot check it, because it has already sent all its rows. A request to S3 does not check
+        it."""
         dataset, reading = self.attempt.dataset, self.staged.reading
         columns = [column.name for column, _ in dataset.references]
         with self.attempt.opened() as body:
-            if body.etag != self.staged.etag:  # it can be overwritten where the bucket keeps no versions
+            if body.etag != self.staged.etag:  # possible in a bucket without versioning
                 raise StorageUnavailable("the object was overwritten while it was being loaded")
             report = OrphanReport(dataset, reading.seeker(InTime(body.stream)), columns, self.rejects.add)
             self.attempt.session.copy_out(orphans.listing(columns), report)
 
 
 def _retried(session: Session, step: Callable[[], Result]) -> Result:
-    """What `step` returns. When it meets a concurrent change, or waits too long for a lock, it alone is undone and
-    tried again."""
+    """Run `step`, and return its result. After a conflict with a concurrent change, or a lock timeout, only this step
+    is rolled back and tried again."""
     for attempt in range(1, MERGE_TRIES + 1):
         session.run("SAVEPOINT step")
         try:

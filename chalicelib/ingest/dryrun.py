@@ -1,8 +1,8 @@
-"""What would become of a file, without anything being written.
+"""The check of a file: it returns the result that a load of the file would have, and writes nothing.
 
-The reader, the rules, staging and the counts are those of a load. Instead of locks there is a snapshot: a read-only
-transaction, in which Postgres allows writes to its temporary table alone. The table is dropped when the transaction
-ends.
+The reader, the rules, the staging and the counts are those of a load. Instead of locks, the check uses a snapshot: a
+read-only transaction, in which Postgres allows writes only to temporary tables. The staging table is dropped when the
+transaction ends.
 """
 
 import io
@@ -29,7 +29,7 @@ _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ; {}; SET TRANSACTION READ ONLY"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The counts that the load would have, its reasons (most first) and the first of its rejects
+    """The counts that the load would have, the reasons of its rejects (most frequent first), and its first rejects
     ({"line", "reasons", "fields", "raw", "row"})."""
 
     counts: Counts
@@ -40,9 +40,9 @@ class Outcome:
 def dry_run(
     database: Database, dataset: Dataset, body: bytes, *, limit: int, declared: Declarations = UNDECLARED
 ) -> Outcome:
-    """Check the bytes of a CSV file, or of a gzip of one, as a load would now; show at most `limit` rejects.
+    """Check the bytes of a CSV file, or of a gzipped CSV file, as a load would do now. Shows at most `limit` rejects.
 
-    Raises LoadError where it is not sound gzip, OutOfTime, DatabaseUnavailable.
+    Raises LoadError if a load of the file would fail, OutOfTime, DatabaseUnavailable.
     """
     file_format = describe(dataset, body[: HEAD + 1], complete=len(body) <= HEAD, declared=declared)
     reading = FileReading(dataset, file_format)
@@ -51,7 +51,7 @@ def dry_run(
     with database.transaction(_BEGIN.format(staging_table.creation(table, on_commit="DROP"))) as session:
         stager = Stager(table, reading.tokens(io.BytesIO(body)), sample)
         for _ in stager.run(session):
-            pass  # nobody is told of progress
+            pass  # a check does not report progress
         staging_table.analyze(session)
         orphans = _Orphans.of(session, dataset) if dataset.references else None
         orphan_count = _report(session, orphans, sample, reading.seeker(io.BytesIO(body))) if orphans else 0
@@ -62,7 +62,7 @@ def dry_run(
 
 @dataclass(frozen=True)
 class _Sample:
-    """Rejects that are counted, and the first of them."""
+    """Counts the reasons of the rejects, and keeps the first rejects."""
 
     first: FirstRecords
     reasons: Reasons = field(default_factory=Reasons)
@@ -78,7 +78,8 @@ class _Sample:
 
 @dataclass(frozen=True)
 class _Orphans:
-    """The staged rows `s` that only lack parents, as fragments of SQL. `absent` has a condition for each column."""
+    """SQL fragments about the staged rows `s` whose only problem is a missing parent. `absent` has a condition for each
+    column."""
 
     dataset: Dataset
     absent: dict[str, str]
@@ -93,7 +94,7 @@ class _Orphans:
 
     @property
     def others(self) -> str:
-        """A subquery for FROM: the rows that have all their parents."""
+        """A subquery for FROM: the valid rows that have all their parents."""
         return f"(SELECT s.* FROM {staging_table.TEMPORARY} s WHERE s.id IS NOT NULL AND NOT ({self._lacking})) valid"
 
     @property
@@ -102,7 +103,8 @@ class _Orphans:
 
 
 def _report(session: Session, orphans: _Orphans, sample: _Sample, seeker: RecordSeeker) -> int:
-    """Count the rows that only lack parents, by reason, and show the first ones; how many there are."""
+    """Count the rows whose only problem is a missing parent, by reason, and show the first ones. Returns the number of
+    these rows."""
     each = "".join(f", count(*) FILTER (WHERE {absent})" for absent in orphans.absent.values())
     [[total, *counted]] = session.run(f"SELECT count(*){each} FROM {orphans.rows}")
     for column, rows in zip(orphans.absent, counted, strict=True):

@@ -1,8 +1,9 @@
-"""The tables of a load that may take several invocations: its rows, its rejects, and how far it has come.
+"""The staging tables of a load that may take several invocations: its rows, its rejects, and its progress.
 
-They outlive a connection, and they are unlogged: a crash of Postgres empties them, which costs the load a new
-beginning; in return, staging writes no log. The role of the functions may neither create nor drop tables. Functions of
-the schema `staged` do that for it (see the migration 0005).
+The tables outlive a connection. The tables of rows and rejects are unlogged, so staging writes no write-ahead log. A
+crash of Postgres empties unlogged tables; the load then starts again from the beginning. The database role of the
+functions may neither create nor drop tables. Functions in the schema `staged` do this for the role (see the migration
+0005).
 """
 
 import json
@@ -18,9 +19,9 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a load has come, as it was committed: bytes and lines of the object, counts, and seconds of work.
+    """The committed progress of a load: bytes and lines of the object, counts, and seconds of work.
 
-    `reasons` is what `Reasons.kept` returns. `complete` is whether the object was read to its end and found sound.
+    `reasons` is the result of `Reasons.kept`. `complete` is true if the object was read to its end and verified.
     """
 
     bytes: int = 0
@@ -46,7 +47,8 @@ class DurableTables:
         self._rejects = f"staged.rejects_{load_id}"
 
     def prepare(self, etag: str) -> Progress:
-        """Find what an earlier invocation has staged of the object with this ETag, or begin anew."""
+        """Create the tables if necessary. Return the progress of earlier invocations with this object. The progress is
+        zero if the object had another ETag."""
         with self._session.transaction():
             return self._earlier(etag) or self._new(etag)
 
@@ -57,7 +59,8 @@ class DurableTables:
             progress = Progress(*values)
             self._create(progress.lines)
             has_rows = not progress.lines or self._session.scalar(f"SELECT EXISTS (SELECT FROM {self.rows})")
-            if staged_etag == etag and has_rows:  # neither overwritten, where the bucket keeps no versions, nor emptied
+            # Another ETag: the object was overwritten in a bucket without versioning. No rows: Postgres has crashed.
+            if staged_etag == etag and has_rows:
                 return progress
             self.discard()
         return None
@@ -68,11 +71,12 @@ class DurableTables:
         return Progress()
 
     def _create(self, lines: int) -> None:
-        """Create the tables if they are not there; the next row has the number after `lines`."""
+        """Create the tables if they do not exist. The next row gets the number after `lines`."""
         self._session.run(f"SELECT staged.prepare({self._load_id}, {lines}, {self._ignored})")
 
     def save(self, progress: Progress, before: Progress, reject_lines: bytes) -> None:
-        """Commit a portion's rejects and the progress, with its rows: part of their transaction. Raises ClaimLost."""
+        """Store the rejects of a portion and the new progress, in the transaction of the portion's rows. Raises
+        ClaimLost."""
         if reject_lines:
             self._session.run(
                 f"INSERT INTO {self._rejects} VALUES (:before, :lines)", before=before.lines, lines=reject_lines
@@ -86,35 +90,35 @@ class DurableTables:
             **{**vars(progress), "reasons": json.dumps(progress.reasons or {})},
         )
         if not changed:
-            raise ClaimLost(f"load {self._load_id} was taken over")
+            raise ClaimLost(f"another worker took over load {self._load_id}")
 
     def complete(self) -> None:
-        """Note that the object has been read to its end, and found sound."""
+        """Record that the object was read to its end and verified."""
         self._session.run(f"UPDATE staged_loads SET complete = true WHERE load_id = {self._load_id}")
 
     def analyze(self) -> None:
-        """Tell the planner the size of the table."""
+        """Give the planner statistics of the table of rows."""
         self._session.run(f"SELECT staged.settle({self._load_id})")
 
     def reject_lines(self) -> Iterator[bytes]:
-        """The lines of the reject file so far, in order, a portion at a time."""
+        """Yield the lines of the reject file so far, in order, one portion at a time."""
         for [portion] in self._session.run(f"SELECT after_line FROM {self._rejects} ORDER BY 1"):
             yield self._session.scalar(
                 f"SELECT lines FROM {self._rejects} WHERE after_line = :portion", portion=portion
             )
 
     def discard(self) -> None:
-        """Drop the tables, as part of the transaction that has no more use for them."""
+        """Drop the tables, in the current transaction."""
         discard(self._session, self._load_id)
 
 
 def discard(session: Session, load_id: int) -> None:
-    """Drop what a load has staged, if it has, unless another session works on it."""
+    """Drop the staging tables of a load, if it has any, unless another session works on the load."""
     session.run(f"SELECT staged.discard(load_id) FROM staged_loads WHERE load_id = {load_id}")
 
 
 def discard_ended(session: Session) -> None:
-    """Drop what loads have left that came to their end elsewhere."""
+    """Drop the staging tables that are left of loads that have ended."""
     session.run(
         "SELECT staged.discard(s.load_id) FROM staged_loads s JOIN loads l ON l.id = s.load_id"
         f" WHERE NOT l.{IS_UNFINISHED}"

@@ -1,4 +1,4 @@
-"""The object versions that S3's notifications announce."""
+"""Reads the object versions from S3 event notifications."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,14 +8,14 @@ from chalicelib.loads.object_versions import ObjectCreated
 
 
 def created_objects(event: dict[str, Any]) -> Iterator[ObjectCreated]:
-    """The object versions of an S3 notification; keys of folders (ending in `/`) are left out.
+    """Yield the object versions of an S3 event. Leaves out folders: keys that end in `/`.
 
-    Without bucket versioning the ETag and the event's sequencer stand for the version.
+    Without bucket versioning, the ETag and the event's sequencer form the version.
     """
     for record in event["Records"]:
         bucket, item = record["s3"]["bucket"]["name"], record["s3"]["object"]
         key, version_id, sequencer = unquote_plus(item["key"]), item.get("versionId"), item.get("sequencer")
-        if version_id == "null":  # versioning is suspended: every new object has this one
+        if version_id == "null":  # versioning is suspended: every new object has this version id
             version_id = None
         if key.endswith("/"):
             continue

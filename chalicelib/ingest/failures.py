@@ -1,4 +1,4 @@
-"""What becomes of a load whose attempt raises: it fails for good, or it is handed back for another attempt."""
+"""The failure policy for an attempt that raises: the load fails for good, or goes back for another attempt."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,16 +14,18 @@ from chalicelib.loads import claims
 from chalicelib.loads.attempts import GAVE_UP
 from chalicelib.loads.claims import Claim
 
-ENDING = 10.0  # seconds that it may take to end a load in order
+ENDING = 10.0  # seconds for recording the end of a load after an error
 _log = logging.getLogger("hireflow.ingest")
 
 
 @dataclass(frozen=True)
 class FailurePolicy:
-    """Ends the load of `claim`, or hands it back. `rejects` is None if the dataset of its object is not known.
+    """Ends the load of `claim`, or queues it for another attempt. `rejects` is None if the dataset of the object is
+    unknown.
 
-    A load fails for good with a LoadError, which says that its object can never be loaded, or with any other error at
-    its last attempt. Then what it has staged and reported is removed, and `failed` is called.
+    A load fails for good in two cases: the attempt raises a LoadError, because its object can never be loaded, or the
+    last attempt raises any other error. The policy then removes the load's staging tables and its reject file, and
+    calls `failed`.
     """
 
     database: Database
@@ -33,7 +35,8 @@ class FailurePolicy:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Around an attempt. A LoadError ends here; any other error is raised again, for the trigger to try again."""
+        """Apply the policy to the attempt in the `with` block. A LoadError ends here. Any other error is raised again,
+        so that Lambda retries the event."""
         try:
             with self._aborting_the_report():
                 yield
@@ -43,7 +46,8 @@ class FailurePolicy:
         except Exception as error:
             _log.warning("attempt %s of the load failed", self.claim.attempt, exc_info=True)
             reason = error.detail if isinstance(error, HireflowError) else "an internal error"
-            # The database may be what is away: the claim is enough then.
+            # If the database is unavailable, this fails, and the failure is ignored. The next attempt still sees the
+            # claim of this attempt.
             with suppress(HireflowError), deadline.within(ENDING):
                 self._give_up_or_hand_back(reason)
             raise

@@ -16,7 +16,8 @@ from chalicelib.formats.pg_copy import BINARY, CopyFormat, text_format
 
 
 class Tokens(Protocol):
-    """The records of an object, read once. `offset` is where the last one ended, for a Checkpoint."""
+    """The records of an object, which can be read once. `offset` is the byte at which the last record ended, for a
+    Checkpoint."""
 
     @property
     def offset(self) -> int: ...
@@ -24,7 +25,8 @@ class Tokens(Protocol):
 
 
 class RecordSeeker(Protocol):
-    """The second reading of an object, for the records on some of its lines, which are asked for in ascending order."""
+    """The second reading of an object. It returns the records on some lines; the caller asks for these in ascending
+    order."""
 
     def record(self, line: int) -> Record: ...
 
@@ -33,7 +35,8 @@ class RecordSeeker(Protocol):
 class FileReading:
     """The way to read a file of `dataset`, after its format was understood.
 
-    `is_own_backup` does not follow from the format: the object was copied from a restore point of ours, for a restore.
+    `is_own_backup` does not follow from the format. It is true if Hireflow copied the object from one of its restore
+    points, for a restore.
     """
 
     dataset: Dataset
@@ -46,18 +49,18 @@ class FileReading:
 
     @property
     def copy_format(self) -> CopyFormat:
-        """The format in which its valid rows go to COPY."""
+        """The format in which COPY receives the valid rows."""
         return BINARY if self._is_avro else text_format(self.file_format.layout)
 
     @property
     def has_ranges(self) -> bool:
-        """Whether it can be read from the middle: packed files are unpacked from their beginning."""
+        """Whether reading can start in the middle of the object. Compressed files must be read from their beginning."""
         return self.file_format.has_ranges
 
     def tokens(self, stream: Readable, start: Checkpoint = BEGINNING) -> Tokens:
-        """The records of the object from `start` on. `stream` begins there if the object has ranges.
+        """Return the records of the object from `start` on. `stream` begins there if the object has ranges.
 
-        Raises LoadError, now or later, if the object is not what it seemed at its beginning.
+        Raises LoadError, here or while the records are read, if the object is not what it seemed at its beginning.
         """
         if self._is_avro:
             return AvroRows(self.dataset, stream, start.lines, is_trusted=self.is_own_backup)
@@ -67,7 +70,7 @@ class FileReading:
         return Reader(self.dataset, stream, self.file_format.layout, start=start)
 
     def seeker(self, stream: Readable) -> RecordSeeker:
-        """The second reading of the object, whose `stream` begins anew."""
+        """Return the second reading of the object. `stream` is at its beginning."""
         if self._is_avro:
             return AvroSeeker(AvroRows(self.dataset, stream, is_trusted=self.is_own_backup))
         return Seeker(self.file_format.text(stream), self.file_format.layout)

@@ -1,4 +1,5 @@
-"""Handovers: when and how an invocation leaves a load to the next one, because a large object takes longer than it has.
+"""Handovers: a large object may take longer than one invocation has. The invocation then leaves the load to the next
+invocation.
 
 `resumable` reads the object, and hands the load over when the policy says so.
 """
@@ -15,12 +16,13 @@ from chalicelib.ingest.durable_tables import Progress
 from chalicelib.ingest.stager import LINES_PER_COPY
 from chalicelib.loads import claims
 
-MARGIN = 45.0  # seconds before the end of its time at which an invocation hands over
+MARGIN = 45.0  # seconds; an invocation hands over this long before its time ends
 _log = logging.getLogger("hireflow.ingest")
 
 
 class Deadlines(NamedTuple):
-    """When an invocation hands over, by time.monotonic(): while it reads, and instead of beginning the merge."""
+    """When an invocation hands over, in times of time.monotonic(). At `pause_at`, it stops reading and hands over.
+    After `merge_until`, it does not begin the merge but hands over."""
 
     pause_at: float
     merge_until: float
@@ -28,10 +30,11 @@ class Deadlines(NamedTuple):
 
 @dataclass(frozen=True)
 class HandoverPolicy:
-    """Objects of `from_bytes` bytes and more are loaded so that another invocation can go on.
+    """Objects of at least `from_bytes` bytes are loaded in such a way that another invocation can continue.
 
-    `invoke_again` asks for an invocation with the event of this one. If it is None, nothing is handed over, and only a
-    failed attempt is followed by another. `margin` is in seconds (MARGIN if None); `lines` are those of a portion.
+    `invoke_again` starts another invocation with the event of this invocation. If it is None, there are no handovers,
+    and another attempt follows only a failed attempt. `margin` is in seconds; None means MARGIN. `lines` is the number
+    of lines of a portion.
     """
 
     from_bytes: int
@@ -48,12 +51,13 @@ class HandoverPolicy:
         return Deadlines(now + left - margin, now + left / 2)
 
     def hand_over(self, attempt: Attempt, progress: Progress) -> None:
-        """Ask for an invocation, and only then leave the load to it. If we died between the two, our own event would be
-        delivered again; a load that nobody was asked to go on with would stay where it is."""
+        """Start another invocation, and only then leave the load to it. If this invocation crashes between these two
+        steps, Lambda delivers its event again. In the opposite order, a crash would leave a load that no invocation
+        continues."""
         assert self.invoke_again is not None
         self.invoke_again()
         claims.hand_over(attempt.session, attempt.claim)
         _log.info("load handed over", extra={"received": progress.received, "rejected": progress.rejected})
 
 
-NO_HANDOVER = HandoverPolicy(from_bytes=2**63)  # one invocation loads any object
+NO_HANDOVER = HandoverPolicy(from_bytes=2**63)  # one invocation loads an object of any size

@@ -1,12 +1,12 @@
-"""Set-based SQL between staged rows and a dataset's table, made from the declaration.
+"""Set-based SQL that merges staged rows into the table of a dataset. The SQL is made from the dataset's declaration.
 
-Who calls these holds the table's lock (`lock_table`), so that what one statement sees is still true
-in the next: one writer per dataset, readers pass. Rows come from a *relation*: anything that can stand
-in FROM and has `seq` and the dataset's columns.
+The caller holds the lock of the table (`lock_table`). There is one writer per dataset, so the result of one statement
+is still true in the next one. Readers are not blocked. The rows come from a *relation*: any expression that can stand
+in FROM and has `seq` and the columns of the dataset.
 
-Foreign keys are checked set-wise (`parents`): row triggers take most of the time of a bulk load. Every
-row that is merged has parents that this transaction has locked. If the role may not skip the
-triggers, they run as well.
+Foreign keys are checked for all rows at once (`parents`), because row triggers would take most of the time of a bulk
+load. This transaction has locked the parents of every row that it merges. If the database role may not skip the
+triggers, the triggers run in addition.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,8 @@ from chalicelib.loads.outcomes import Counts
 
 @dataclass(frozen=True)
 class Merged:
-    """What an upsert did, or would do; `distinct` counts ids, the last row of each."""
+    """The result of an upsert, or of its preview. `distinct` counts the different ids; the last row of each id is
+    merged."""
 
     distinct: int
     inserted: int
@@ -30,7 +31,7 @@ class Merged:
         return self.distinct - self.inserted - self.updated
 
     def counts(self, received: int, rejected: int) -> Counts:
-        """Of a load that received so many rows; all but the rejected ones were merged."""
+        """Return the counts of a load that received this number of rows, and merged all but the rejected ones."""
         return Counts(
             received=received,
             inserted=self.inserted,
@@ -42,14 +43,14 @@ class Merged:
 
 
 def lock_table(session: Session, dataset: Dataset, *, timeout: float) -> None:
-    """Wait up to `timeout` seconds to be the one writer, without row triggers where the role may switch
-    them off. Raises LockTimeout."""
+    """Wait up to `timeout` seconds for the table's lock. Switch row triggers off if the role may do that. Raises
+    LockTimeout."""
     session.run(locking(dataset, timeout))
 
 
 def locking(dataset: Dataset, timeout: float) -> str:
-    """The statements of `lock_table`, to be sent together with others."""
-    # The change-tracking and summary triggers are ENABLE ALWAYS and fire all the same.
+    """Return the statements of `lock_table`, to be sent together with others."""
+    # The triggers for change tracking and for the summary are ENABLE ALWAYS, so they still fire.
     return (
         f"{lock_timeout(timeout)}; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE;"
         "SELECT set_config('session_replication_role', 'replica', true)"
@@ -58,15 +59,16 @@ def locking(dataset: Dataset, timeout: float) -> str:
 
 
 def wait_at_most(session: Session, timeout: float) -> None:
-    """Bound the wait for every further lock of the transaction, in seconds."""
+    """Limit the wait for every further lock of the transaction to `timeout` seconds."""
     session.run(lock_timeout(timeout))
 
 
 def upsert(session: Session, dataset: Dataset, relation: str, **params: object) -> Merged:
-    """Insert unknown ids, update rows that differ, leave identical ones alone; the last of an id wins.
+    """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. The last row of an id
+    wins.
 
-    One statement, for a request's few rows; it also drops the orphans that they outdate. Every row's
-    parents must be locked.
+    This is one statement, for the few rows of a request. It also deletes orphans with the same ids, because these rows
+    are newer. The parents of all rows must be locked.
     """
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     forgotten = (
@@ -90,17 +92,19 @@ def upsert(session: Session, dataset: Dataset, relation: str, **params: object) 
 
 
 def load(session: Session, dataset: Dataset, relation: str) -> Merged:
-    """`upsert` for the many rows of a temporary table, which looks first and then does only what is needed.
+    """Do the same as `upsert` for the many rows of a staging table. It compares first, then runs only the statements
+    that are needed. It does not delete orphans.
 
-    Where every id is larger than all in use, as in a first load and in most later ones, there is
-    nothing to join. Otherwise one join counts; a file that brings nothing new costs no more than that.
+    If every id is larger than all ids in the table, no join is needed. This is the case in a first load and in most
+    later loads. Otherwise one join counts the rows to insert and to update. A file without changes costs only this
+    join.
     """
     _plan_for_many(session)
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     rows = _last_rows(dataset, relation)
     insert = f"INSERT INTO {dataset.name} ({names}) SELECT {names} FROM ({rows}) w"
     if _all_new(session, dataset, relation):
-        inserted = session.affected(insert)  # which need not be counted before
+        inserted = session.affected(insert)
         return Merged(inserted, inserted, 0)
     differences = _compared(session, dataset, relation)
     if differences.updated:
@@ -113,7 +117,7 @@ def load(session: Session, dataset: Dataset, relation: str) -> Merged:
 
 
 def preview(session: Session, dataset: Dataset, relation: str) -> Merged:
-    """What `load` would do; nothing is written, and no lock is needed within a snapshot."""
+    """Return the result that `load` would have. Writes nothing, and needs no lock inside a snapshot."""
     _plan_for_many(session)
     if _all_new(session, dataset, relation):
         distinct = session.scalar(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {relation} WHERE id IS NOT NULL) w")
@@ -122,19 +126,21 @@ def preview(session: Session, dataset: Dataset, relation: str) -> Merged:
 
 
 def _plan_for_many(session: Session) -> None:
-    # Compiling costs more than these few plans do. What a page costs on a disk with arms would have a whole table read
-    # for a few thousand of its rows, which are looked up in the order of their ids.
+    """Configure the planner for statements with many rows."""
+    # JIT compilation would take longer than these few statements. The default random_page_cost is meant for hard disks:
+    # with it, the planner would scan a whole table for a few thousand rows, which are looked up in the order of their
+    # ids.
     session.run("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL random_page_cost = 1.1")
 
 
 def _all_new(session: Session, dataset: Dataset, relation: str) -> bool:
-    """Whether every id is larger than all in use."""
+    """Whether every id in `relation` is larger than all ids in the table."""
     largest = session.scalar(f"SELECT max(id) FROM {dataset.name}")
     return largest is None or (session.scalar(f"SELECT min(id) FROM {relation}") or 0) > largest
 
 
 def _compared(session: Session, dataset: Dataset, relation: str) -> Merged:
-    """The ids of `relation` counted by what the table has under them."""
+    """Compare the last rows of all ids with the table: count the new ids and the rows that differ."""
     differ = _Columns.of(dataset).differ
     [[distinct, new, different]] = session.run(
         "SELECT count(*), count(*) FILTER (WHERE t.id IS NULL),"
@@ -146,7 +152,7 @@ def _compared(session: Session, dataset: Dataset, relation: str) -> Merged:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Fragments about the columns besides the key, with `t` for the table and `w` for the new rows."""
+    """SQL fragments about all columns except the primary key. `t` is the table, `w` are the new rows."""
 
     assignments: str
     differ: str
@@ -159,16 +165,17 @@ class _Columns:
 
 
 def _last_rows(dataset: Dataset, relation: str) -> str:
-    """A query for the last row of every id."""
+    """Return a query for the last row of every id."""
     names = ", ".join(dataset.column_names)
     return f"SELECT DISTINCT ON (id) {names} FROM {relation} WHERE id IS NOT NULL ORDER BY id, seq DESC"
 
 
 def next_ids(session: Session, dataset: Dataset, count: int, taken: Collection[int]) -> list[int]:
-    """`count` new ids, none of them in `taken` (explicit ids of the same request).
+    """Return `count` new ids, none of them in `taken` (explicit ids of the same request).
 
-    They are larger than any in use or ever given out, while such ids exist; then larger than any in
-    use; then the lowest free ones. Fewer are returned only when no id is free at all.
+    The new ids are larger than all ids that are in use or were ever assigned. If there are not enough such ids, they
+    are larger than all ids in use. If these are not enough either, the lowest free ids follow. Returns fewer than
+    `count` only if no other id is free.
     """
     [[last, top]] = session.run(
         f"SELECT last_id, coalesce((SELECT max(id) FROM {dataset.name}), 0) FROM dataset_state"

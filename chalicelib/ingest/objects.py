@@ -1,8 +1,8 @@
-"""One object of the landing bucket, from its event to the end of its load.
+"""Loads one object of the landing bucket, from its event to the end of its load.
 
-Everything before `completion` is repeatable and invisible; there the merge, the counts and the history commit in one
-transaction, after the reject file is safely stored. Whatever goes wrong, the load ends either whole or not at all, and
-its claim shows the next attempt that there was one.
+All steps before `completion` can be repeated, and nobody sees their results. In `completion`, one transaction commits
+the merge, the counts and the history. The reject file is stored before that commit. After any error, the load has
+changed either everything or nothing. The next attempt sees from the claim that there was an earlier attempt.
 """
 
 import logging
@@ -34,16 +34,16 @@ from chalicelib.loads.claims import Claim
 from chalicelib.loads.object_versions import ObjectCreated
 from chalicelib.loads.outcomes import Counts, Ended, Watch
 
-RESERVE = 15.0  # seconds of a function's time that are kept for ending a load in order
+RESERVE = 15.0  # seconds of an invocation's time that are reserved for recording the end of an attempt
 _log = logging.getLogger("hireflow.ingest")
 
 
 @dataclass(frozen=True)
 class Ingestion:
-    """What loading objects takes.
+    """The collaborators and settings for loading objects.
 
-    `grace` is for how long rows wait for their parents, `busy_wait` how many seconds a second worker on a load waits
-    for the first one. `watch` is called when a load has come to its end.
+    `grace` is the time that rows wait for their parents. `busy_wait` is the number of seconds that a second worker on a
+    load waits for the first worker. `watch` is called when a load has ended.
     """
 
     database: Database
@@ -55,11 +55,11 @@ class Ingestion:
 
 
 def ingest_object(ingestion: Ingestion, created: ObjectCreated, *, seconds: float | None = None) -> bool:
-    """Load an object version once, within `seconds` if time is limited. False if the load was handed over to an
-    invocation that goes on with it.
+    """Load an object version once. `seconds` is the time that is left for it, None if the time is not limited. Returns
+    False if the load was handed over to another invocation.
 
-    Raises what calls for another delivery of the event. An object that can never be loaded ends as a failed load, and
-    raises nothing.
+    Raises an error if Lambda should deliver the event again. If the object can never be loaded, the load fails and
+    nothing is raised.
     """
     with nullcontext() if seconds is None else deadline.within(seconds - min(RESERVE, seconds / 5)):
         return _ingest(ingestion, created)
@@ -82,13 +82,13 @@ def _ingest(ingestion: Ingestion, created: ObjectCreated) -> bool:
             finally:
                 with deadline.within(ENDING):
                     claims.release(session, claim.load_id)
-            if not session.broken:  # a file that cannot be read to its end breaks it
+            if not session.broken:  # a file that cannot be read to its end breaks the connection
                 _heal(session, dataset, claim.load_id, ingestion.grace)
     return True
 
 
 def _refuse(ingestion: Ingestion, claim: Claim, created: ObjectCreated) -> None:
-    """Fail the load of an object that is no file of ours."""
+    """Fail the load of an object that Hireflow does not load."""
     work_time = WorkTime()
 
     def failed() -> None:
@@ -99,7 +99,7 @@ def _refuse(ingestion: Ingestion, claim: Claim, created: ObjectCreated) -> None:
 
 
 def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
-    """Make an attempt at a load. False if it was handed over."""
+    """Make one attempt at a load. Returns False if the load was handed over."""
 
     def ended(status: str, counts: Counts | None = None) -> None:
         seconds = attempt.work_time.seconds()
@@ -112,7 +112,7 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
             return False
         outcome = Completion(attempt, staged, rejects).run()
         if (attempt.claim.tried_before or rejects.is_stored) and not outcome.counts.rejected:
-            rejects.remove()  # this or an earlier attempt reported what no longer counts
+            rejects.remove()  # this attempt or an earlier one stored rejects that are no longer valid
         work = {"attempt": attempt.claim.attempt, "seconds": round(attempt.work_time.seconds(), 3)}
         level = logging.WARNING if outcome.error else logging.INFO
         _log.log(level, f"load {outcome.status}", extra=work | vars(outcome.counts))
@@ -121,7 +121,7 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
 
 
 def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> Staged | None:
-    """Stage the object in the way that its size calls for; None if it was handed over."""
+    """Stage a small object at once, and a large object in a resumable way. None if the load was handed over."""
     with attempt.opened() as body:
         reading = _understood(attempt, body)
         if not reading.is_own_backup:
@@ -148,10 +148,13 @@ def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
 
 
 def _heal(session: Session, dataset: Dataset, load_id: int, grace: timedelta) -> None:
-    """Load what waited for these rows, and what of these was waiting while its parents came in."""
+    """Load the orphans that waited for the new rows. Also load the orphans of this load whose parents have arrived
+    since its merge."""
     try:
         if dataset.references:
             orphans.heal(session, dataset, grace, load_id=load_id)
         orphans.heal_children(session, dataset, grace)
-    except Unavailable:  # this load is done; the schedule heals later
-        _log.warning("healing after a load of %s was put off", dataset.name, exc_info=True)
+    except Unavailable:  # the load itself has succeeded; the sweep heals later
+        _log.warning(
+            "orphans were not healed after a load of %s; the next sweep tries again", dataset.name, exc_info=True
+        )

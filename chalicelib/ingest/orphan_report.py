@@ -1,7 +1,9 @@
-"""Rows that only lack a parent, reported as they were sent: their object is read once more.
+"""Reports the rows whose only problem is a missing parent. The object is read again, so that the report has the rows as
+they were sent.
 
-Memory stays bounded however many there are: Postgres sorts them, on its disk if need be, and sends one at a time; the
-second reading holds one chunk of the object, and the reject file one part of its upload.
+The memory in use does not depend on the number of these rows. Postgres sorts them, on disk if necessary, and sends one
+row at a time. The second reading keeps one chunk of the object in memory, and the reject file keeps one part of its
+upload.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +15,8 @@ from chalicelib.ingest.rejects import Reject, row_of_fields
 
 
 class OrphanReport:
-    """The target of a `COPY … TO STDOUT` of rows without parents, in the order of their lines: the line, then for each
-    of `columns` the id that does not exist, or NULL. Each row goes to `report`."""
+    """The target of a `COPY … TO STDOUT` of rows without parents, sorted by line. A row of this COPY has the line, and
+    for each of `columns` the id that does not exist, or NULL. `report` is called with the reject for each row."""
 
     def __init__(
         self, dataset: Dataset, seeker: RecordSeeker, columns: Sequence[str], report: Callable[[Reject], None]

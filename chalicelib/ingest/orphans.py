@@ -1,12 +1,12 @@
-"""Orphans: rows of files and restores that were rejected only because a parent was missing.
+"""Orphans, or waiting rows: rows of files and restores that were rejected only because a parent did not exist.
 
-They wait for the grace period. When their parents arrive they are loaded, unless a later load has
-carried their id meanwhile. No signal can be missed: whoever adds parents looks for orphans after its
-commit, whoever adds orphans looks for their parents after its own, and a schedule looks again for
-what a crash between the two left behind.
+Orphans wait for their parents, at most for the grace period. When their parents arrive, the orphans are loaded: this is
+called healing. An orphan is dropped if a later load has brought a row with the same id. No orphan is overlooked. A load
+of parents looks for orphans after its commit. A load that leaves orphans looks for their parents after its commit. The
+sweep looks again, because a worker may crash between the commit and the search.
 
-Healing locks the dataset's table and then the parents, a load the parents and then the table: `completion` explains why
-the two do not meet in a deadlock.
+Healing locks the dataset's table and then the parents. A load locks the parents and then the table. `completion`
+explains why this does not cause deadlocks.
 """
 
 from collections.abc import Iterable
@@ -18,13 +18,14 @@ from chalicelib.ingest import parents
 from chalicelib.ingest.merge import lock_table, upsert
 
 LOCK_TIMEOUT = 60.0  # seconds
-REQUEST_LIMIT = 20_000  # orphans that an API request heals itself; more are left to the schedule
-REQUEST_LOCK_TIMEOUT = 0.5  # seconds that it waits for their table
+REQUEST_LIMIT = 20_000  # if more orphans wait, an API request leaves the healing to the sweep
+REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the orphans' table
 
 
 def set_apart(session: Session, dataset: Dataset, table: str) -> int:
-    """Move the rows of `table` that lack a parent to the temporary table `missing`, which also has `no_<column>`, and
-    lock the parents of all other rows. Returns how many rows were moved. Part of the load's transaction."""
+    """Move the rows of `table` that lack a parent to the temporary table `missing`, and lock the parents of all other
+    rows. `missing` has a column `no_<column>` for each reference: whether this parent does not exist. Returns the
+    number of moved rows. Runs in the load's transaction."""
     conditions = parents.absent(session, dataset, table, lock=True)
     flags = ", ".join(f"{condition} AS no_{name}" for name, condition in conditions.items())
     count = session.affected(
@@ -37,14 +38,14 @@ def set_apart(session: Session, dataset: Dataset, table: str) -> int:
 
 
 def listing(columns: Iterable[str]) -> str:
-    """A COPY of the table `missing` for an OrphanReport about these columns."""
+    """Return the COPY statement of the table `missing` for an OrphanReport about these columns."""
     ids = ", ".join(f"CASE WHEN no_{name} THEN {name} END" for name in columns)
     return f"COPY (SELECT seq, {ids} FROM missing ORDER BY seq) TO STDOUT"
 
 
 def remember(session: Session, dataset: Dataset, load_id: int, table: str) -> None:
-    """Keep the rows of `missing` as orphans of a load, the last of each id, except those that a valid row further down
-    in `table` replaces. Part of the load's transaction."""
+    """Store the rows of `missing` as orphans of a load: the last row of each id, unless `table` has a valid row with
+    this id further down. Runs in the load's transaction."""
     row = ", ".join(f"'{name}', {name}" for name in dataset.column_names)
     session.run(
         f"""
@@ -59,27 +60,28 @@ def remember(session: Session, dataset: Dataset, load_id: int, table: str) -> No
 
 
 def forget(session: Session, dataset: Dataset, table: str) -> None:
-    """Drop the orphans for whose ids `table` has valid rows. Part of the load's transaction."""
+    """Delete the orphans for whose ids `table` has valid rows. Runs in the load's transaction."""
     if dataset.references:
         session.run(f"DELETE FROM orphans o USING {table} s WHERE o.dataset = '{dataset.name}' AND o.id = s.id")
 
 
 def heal_children(session: Session, parent: Dataset, grace: timedelta, *, at_most: int | None = None) -> int:
-    """Load the orphans that were waiting for `parent`; returns how many."""
+    """Load the orphans that waited for rows of `parent`. Returns their number."""
     return sum(heal(session, child, grace, at_most=at_most) for child in children(parent))
 
 
 def heal_all(session: Session, grace: timedelta) -> int:
-    """Load every orphan whose parents are there and drop those past their grace."""
+    """Load every orphan whose parents exist, and delete the orphans whose grace period has ended. Returns the number of
+    loaded orphans."""
     healed = sum(heal(session, dataset, grace) for dataset in DATASETS.values() if dataset.references)
     session.run(f"DELETE FROM orphans WHERE rejected_at <= now() - {_interval(grace)}")
     return healed
 
 
 def extend(session: Session, stopped_at: datetime) -> None:
-    """Extend the wait of orphans by the time during which everything was down.
+    """Extend the grace period of orphans by the length of an outage, which began at `stopped_at`.
 
-    A parent that S3 accepted before or during that time is loaded only now.
+    A parent that S3 accepted before or during the outage is loaded only now.
     """
     session.run(
         "UPDATE orphans SET rejected_at = least(now(), rejected_at + (now() - CAST(:stopped_at AS timestamptz)))",
@@ -90,8 +92,8 @@ def extend(session: Session, stopped_at: datetime) -> None:
 def heal(
     session: Session, dataset: Dataset, grace: timedelta, *, load_id: int | None = None, at_most: int | None = None
 ) -> int:
-    """Load the orphans of `dataset`, or those that one load has left, whose parents all exist; in a
-    transaction of its own."""
+    """Load the orphans of `dataset` whose parents all exist, in a separate transaction. With `load_id`, only the
+    orphans of that load. If more than `at_most` orphans wait, none is loaded. Returns the number of loaded orphans."""
     waiting = f"FROM orphans WHERE dataset = '{dataset.name}' AND rejected_at > now() - {_interval(grace)}"
     if load_id is not None:
         waiting += f" AND load_id = {load_id}"
@@ -116,7 +118,7 @@ def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
         "ANALYZE healing"
     )
     set_apart(session, dataset, "healing")
-    merged = upsert(session, dataset, "healing")  # drops the orphans it loads
+    merged = upsert(session, dataset, "healing")  # also deletes the orphans that it loads
     if merged.distinct:
         session.run(
             "UPDATE loads l SET resolved = l.resolved + h.healed"

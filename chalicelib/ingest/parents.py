@@ -1,9 +1,9 @@
-"""Whether the parents of rows exist.
+"""Checks whether the parents of rows exist.
 
-`existing` asks for a few ids, `absent` for all rows of a table at once. Both can lock the parents that exist with FOR
-KEY SHARE, the lock that foreign keys take themselves: until the transaction ends, nobody deletes these parents or gives
-them other ids, while other changes of them pass. Only rows whose parents were *returned* by a locking statement may be
-written; a parent that a later join merely sees could be deleted by then.
+`existing` checks a few ids, `absent` checks all rows of a table at once. Both can lock the existing parents with FOR
+KEY SHARE, the lock that foreign keys use. Until the transaction ends, nobody can delete these parents or change their
+ids. Other changes of them are possible. A row may be written only if a locking statement has *returned* its parents. A
+parent that only a later join finds has no lock, and could be deleted before the commit.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _LOCK = "FOR KEY SHARE"
 
 
 def existing(session: Session, parent: str, ids: Iterable[Value | None], *, lock: bool = False) -> set[Value]:
-    """Those of `ids` that the table `parent` has."""
+    """Return the `ids` that exist in the table `parent`."""
     wanted = sorted({i for i in ids if isinstance(i, int)})
     if not wanted:
         return set()
@@ -25,8 +25,8 @@ def existing(session: Session, parent: str, ids: Iterable[Value | None], *, lock
 
 
 def absent(session: Session, dataset: Dataset, table: str, *, lock: bool) -> dict[str, str]:
-    """For each column of `dataset` that refers to a parent, by name: an SQL condition about a row `s` of `table`,
-    that its parent does not exist."""
+    """Return an SQL condition for each column of `dataset` that refers to a parent, by the column's name. The condition
+    is true for a row `s` of `table` whose parent does not exist."""
     return {
         column.name: f"s.{column.name} <> ALL ('{_referenced(session, parent, column.name, table, lock)}'::integer[])"
         for column, parent in dataset.references
@@ -34,9 +34,9 @@ def absent(session: Session, dataset: Dataset, table: str, *, lock: bool) -> dic
 
 
 def _referenced(session: Session, parent: str, column: str, table: str, lock: bool) -> str:
-    """The ids of `parent` that `column` of `table` refers to, as an array literal.
+    """Return the existing ids of `parent` to which `column` of `table` refers, as an array literal.
 
-    An array of constants is searched by hash, which takes half the time of a join.
+    Postgres searches an array of constants with a hash table. This takes half the time of a join.
     """
     return str(
         session.scalar(

@@ -1,7 +1,7 @@
-"""Reject files: the rejects of a load in the errored bucket, one JSON object a line.
+"""Reject files: the rejects of a load in the errored bucket, one JSON object per line.
 
-BigQuery (NEWLINE_DELIMITED_JSON, autodetect) and DuckDB load them as they are: every line has the same keys with the
-same types.
+BigQuery (NEWLINE_DELIMITED_JSON, autodetect) and DuckDB load these files without conversion, because every line has the
+same keys with the same types.
 """
 
 import base64
@@ -18,17 +18,18 @@ from chalicelib.core import correlation, timestamps
 from chalicelib.core.datasets import Dataset
 from chalicelib.ingest.rejects import Reasons, Reject
 
-_LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # to some readers these end a line, too
-_JSON = json.JSONEncoder(ensure_ascii=False)  # json.dumps would make a new one for every line
+_LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some readers end a line at these characters
+_JSON = json.JSONEncoder(ensure_ascii=False)  # json.dumps would create a new encoder for every line
 _TYPE = "application/x-ndjson"
-READ = 4 * 1024 * 1024  # bytes of a file that are read to show its first records
-ROOM = 5_000_000  # characters of shown records in Lambda's answer, which may have 6 MB
+READ = 4 * 1024 * 1024  # most bytes of a reject file that are read to show its first records
+ROOM = 5_000_000  # most characters of shown records in a response; Lambda allows a response of 6 MB
 _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True)
 class ReportedLoad:
-    """The load whose rejects a file holds; `source` is the URL of its object, or what a request is called."""
+    """The load of a reject file. `source` is the URL of the object, or the name of the request in the
+    history."""
 
     dataset: Dataset
     load_id: int
@@ -38,8 +39,8 @@ class ReportedLoad:
 
 
 def file_key(dataset: str, started_at: datetime, load_id: int) -> str:
-    """Where the rejects of a load are kept; made of the time of its first attempt, so that a later
-    attempt overwrites what an earlier one left."""
+    """Return the key of a load's reject file. The key has the time of the first attempt, so a later attempt overwrites
+    the file of an earlier one."""
     return f"{_dated(dataset, started_at)}-{load_id}.ndjson"
 
 
@@ -48,7 +49,7 @@ def _dated(dataset: str, at: datetime) -> str:
 
 
 def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime) -> dict[str, int]:
-    """Reject files of a dataset whose loads were begun in this time: load ids by key."""
+    """Return the reject files of a dataset whose loads began between `since` and `until`: load ids by key."""
     load_ids, last = {}, _dated(dataset, until)
     for listed in bucket.objects(f"{dataset}/", after=_dated(dataset, since)):
         if listed.key > last:
@@ -60,9 +61,11 @@ def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime
 
 
 class RejectFile:
-    """The rejects of one load, streamed to the errored bucket and counted by `reasons`. No rejects, no file.
+    """Streams the rejects of one load to the errored bucket, and counts them in `reasons`. Without rejects, there is no
+    file.
 
-    `place` is what a reject's place in the load is called. At most one part of an upload is in memory.
+    `place` is the name of the JSON member for a reject's place in the load: "line" or "index". At most one part of the
+    upload is in memory.
     """
 
     def __init__(self, bucket: Bucket, load: ReportedLoad, place: str = "line") -> None:
@@ -79,13 +82,15 @@ class RejectFile:
         self.reasons.add(reject.problems)
 
     def take_over(self, lines: Iterable[bytes], reasons: Reasons) -> None:
-        """Begin with the lines that earlier portions made by `line`, and the count of their reasons."""
+        """Begin the file with the lines of all portions, which `line` has made, and with the counts of their
+        reasons."""
         for line in lines:
             self._write(line)
         self.reasons = reasons
 
     def complete(self) -> str | None:
-        """Store the file, once however often it is called; returns its key, or None if there is nothing to report."""
+        """Store the file, and return its key. None if there are no rejects. A repeated call does not store the file
+        again."""
         if self._writer is None:
             return None
         if not self.is_stored:
@@ -94,17 +99,17 @@ class RejectFile:
         return self.key
 
     def abort(self) -> None:
-        """Give up what has been sent so far. A file that was completed stays: its load may have been
-        committed although nobody heard of it, and another attempt overwrites or removes it."""
+        """Abort the upload. A stored file stays: its load may have committed although the worker did not get the
+        response. If the load did not commit, another attempt overwrites or removes the file."""
         if self._writer is not None and not self.is_stored:
             self._writer.abort()
 
     def remove(self) -> None:
-        """Delete the file that this or an earlier attempt stored."""
+        """Delete the file that this attempt or an earlier one has stored."""
         self._bucket.delete(self.key)
 
     def line(self, reject: Reject) -> bytes:
-        """The line of the file that reports a row."""
+        """Return the line of the file for a reject."""
         at = timestamps.text(datetime.now(UTC))
         document: dict[str, Any] = {**self._head, **reject.shown(self._place), "rejected_at": at}
         if document["raw"].encode() != reject.raw:
@@ -118,7 +123,7 @@ class RejectFile:
 
 
 class FirstRecords:
-    """The first `limit` records of a report, fewer where an answer of Lambda's has no room for more."""
+    """The first `limit` records of a reject file, or fewer if a response of Lambda has no room for more."""
 
     def __init__(self, limit: int) -> None:
         self.records: list[Mapping[str, object]] = []
@@ -126,20 +131,20 @@ class FirstRecords:
 
     @property
     def wanted(self) -> int:
-        """How many more may come."""
+        """The number of records that may still be added."""
         return self._limit - len(self.records) if self._room > 0 else 0
 
     def add(self, record: Mapping[str, object]) -> None:
         if not self.wanted:
             return
-        # The answer's body is JSON, and a text in the JSON that Lambda makes of it, which may escape it once more.
+        # The body of the response is JSON. Lambda puts this body as a string into its own JSON, and escapes it again.
         self._room -= len(json.dumps(json.dumps(record, ensure_ascii=False)))
         if self._room >= 0:
             self.records.append(record)
 
 
 def first_records(bucket: Bucket, key: str, limit: int) -> FirstRecords:
-    """Of a reject file, as they stand there. Raises NotFound, StorageUnavailable."""
+    """Return the first records of a reject file, unchanged. Raises NotFound, StorageUnavailable."""
     first, rest = FirstRecords(limit), b""
     with closing(bucket.open(key, most=READ)) as stream:
         while first.wanted and (data := stream.read(_CHUNK)):

@@ -1,4 +1,4 @@
-"""The rejects of a load, shown: why there are any, the first of them, and where all of them are."""
+"""The summary of a load's rejects: the counts by reason, the first rejects, and a URL for the file with all rejects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,14 +12,15 @@ from chalicelib.ingest.reject_files import first_records
 from chalicelib.loads import history
 from chalicelib.loads.outcomes import CountedReason
 
-URL_SECONDS = 15 * 60  # for which the URL of a reject file is good
+URL_SECONDS = 15 * 60  # how long the URL of a reject file is valid
 
 
 @dataclass(frozen=True)
 class RejectSummary:
-    """As the API shows it. `rejects` are the first records of the reject file as they stand there, fewer than were
-    asked for (`truncated`) where they are too large. `url` leads to the whole file until `expires_at`; both are None
-    where there is no file, or none any more."""
+    """The summary in the form that the API shows. `rejects` are the first records of the reject file, unchanged.
+    `truncated` is true if there are fewer than requested, because they are too large for a response. `url` is the URL
+    of the whole file, and is valid until `expires_at`. Both are None if there is no file, or if the file has
+    expired."""
 
     load_id: int
     rejected: int
@@ -32,7 +33,7 @@ class RejectSummary:
 
 
 def of_load(session: Session, errored: Bucket, load_id: int, limit: int) -> RejectSummary:
-    """The summary of a load, with its first `limit` rejects. Raises NotFound for a load that there is not."""
+    """Return the summary of a load, with its first `limit` rejects. Raises NotFound if there is no such load."""
     row = history.reject_counts(session, load_id)
     if row is None:
         raise NotFound(f"there is no load {load_id}")
@@ -41,7 +42,7 @@ def of_load(session: Session, errored: Bucket, load_id: int, limit: int) -> Reje
 
 
 def _with_file(summary: RejectSummary, bucket: Bucket, key: str, limit: int) -> RejectSummary:
-    """The same with what the reject file holds and where it is, unless it has expired."""
+    """Add the first records and the URL of the reject file to `summary`, unless the file has expired."""
     wanted = min(limit, summary.rejected)
     try:
         records = first_records(bucket, key, wanted).records

@@ -1,4 +1,4 @@
-"""Rejected rows: what is reported about each, and how many there are of a kind."""
+"""Rejected rows: the report about each row, and the number of rows for each kind of reason."""
 
 import json
 import re
@@ -10,16 +10,16 @@ from chalicelib.core.datasets import Dataset
 from chalicelib.core.rules import Problem
 from chalicelib.loads.outcomes import CountedReason
 
-_UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # JSON readers stumble over these even when escaped
-MOST_KINDS = 100  # of reasons that are counted by name; declared columns and rules make some twenty
+_UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # some JSON readers fail on these characters even if they are escaped
+MOST_KINDS = 100  # most reasons that are counted by name; the declared columns and rules have about twenty
 OTHER = "other reasons"
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A refused row. `place` is its first physical line from 1, or its index from 0 in a request.
+    """A rejected row. `place` is the number of its first physical line, from 1, or its index in a request, from 0.
 
-    `row` is None where the record could not be split into columns.
+    `row` is None if the record could not be split into columns.
     """
 
     place: int
@@ -33,11 +33,11 @@ class Reject:
 
     @property
     def fields(self) -> list[str]:
-        """Names of the columns at fault, each once, in order of their problems."""
+        """The names of the columns that have problems, in the order of the problems, each name once."""
         return list(dict.fromkeys(p.field for p in self.problems if p.field is not None))
 
     def shown(self, place: str) -> dict[str, Any]:
-        """{`place`, "reasons", "fields", "raw", "row"}, of texts that every JSON reader takes."""
+        """Return {`place`, "reasons", "fields", "raw", "row"}. Every JSON reader accepts the strings."""
         return {
             place: self.place,
             "reasons": [_loadable(reason) for reason in self.reasons],
@@ -48,20 +48,20 @@ class Reject:
 
 
 class Rejects(Protocol):
-    """Where rejected rows go, one after the other."""
+    """A receiver of rejected rows."""
 
     def add(self, reject: Reject) -> None: ...
 
 
 class Reasons:
-    """How many rows were rejected for each kind of reason. A row with several kinds counts under each."""
+    """Counts the rejected rows for each kind of reason. A row with several kinds is counted under each of them."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str | None, str], int] = {}  # by field and general reason: texts are made once
+        self._rows: dict[tuple[str | None, str], int] = {}  # rows by field and general reason
         self._others = 0
 
     def add(self, problems: Iterable[Problem], rows: int = 1) -> None:
-        """Count the problems of a row, or of so many rows that have the same."""
+        """Count the problems of a row, or of `rows` rows with the same problems."""
         counts, others = self._rows, 0
         for kind in {(field, general or reason): None for field, reason, general in problems}:
             if kind in counts:
@@ -73,7 +73,7 @@ class Reasons:
         self._others += others
 
     def kept(self) -> dict[str, Any]:
-        """All of it as JSON, for `of`."""
+        """Return all counts as JSON, from which `of` makes an equal object."""
         return {"rows": [[*kind, rows] for kind, rows in self._rows.items()], "others": self._others}
 
     @classmethod
@@ -84,19 +84,20 @@ class Reasons:
         return reasons
 
     def counted(self) -> list[CountedReason]:
-        """Most first."""
+        """Return the counts by reason, the most frequent reason first."""
         texts = {Problem(*kind).text: rows for kind, rows in self._rows.items()}
         texts |= {OTHER: self._others} if self._others else {}
         return [{"reason": text, "count": rows} for text, rows in sorted(texts.items(), key=lambda i: (-i[1], i[0]))]
 
 
 def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | None]:
-    """The fields of a CSV record by column, as they were sent."""
+    """Return the fields of a CSV record by column, as they were sent."""
     return {name: field.decode("utf-8", "replace") for name, field in zip(dataset.column_names, fields, strict=True)}
 
 
 def row_of_object(dataset: Dataset, sent: object) -> dict[str, str | None] | None:
-    """The columns of a JSON row as strings; other keys are left to `raw`, where they do no harm."""
+    """Return the columns of a JSON row as strings. Other keys are left out, so that every reject has the same keys;
+    they are in `raw`. None if `sent` is no JSON object."""
     if not isinstance(sent, Mapping):
         return None
     return {name: _as_text(sent.get(name)) for name in dataset.column_names}

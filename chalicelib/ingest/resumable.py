@@ -1,8 +1,9 @@
-"""Staging over several invocations, for large objects, which may take longer than one invocation has.
+"""Staging by several invocations, for large objects, which may take longer than one invocation has.
 
-Rows are staged in portions. A portion's rows, its rejects, and how far it has come commit together: whoever goes on,
-after a handover or a worker's death, begins behind the last portion. The rejects wait in a table until the end, when
-their file is written at once: an upload to S3 that goes on would have to be kept in step with these commits.
+Rows are staged in portions. The rows of a portion, its rejects and the progress commit in one transaction. After a
+handover or a crash, the next worker starts after the last committed portion. The rejects wait in a table until the
+object is read to its end. Only then is the reject file written: an upload to S3 over several invocations would have to
+be kept consistent with these commits.
 """
 
 import time
@@ -22,7 +23,7 @@ from chalicelib.loads import claims
 
 
 class PortionRejects:
-    """The rejects of a portion as lines of their file; their reasons are counted with those of earlier portions."""
+    """The rejects of a portion, as lines of the reject file. `reasons` also counts the rejects of earlier portions."""
 
     def __init__(self, line: Callable[[Reject], bytes], reasons: Reasons) -> None:
         self.reasons = reasons
@@ -33,13 +34,14 @@ class PortionRejects:
         self.reasons.add(reject.problems)
 
     def take(self) -> bytes:
-        """The lines of the portion, which ends here."""
+        """Return the lines of the portion, and begin the next portion."""
         lines, self._lines = bytes(self._lines), bytearray()
         return lines
 
 
 class Resumable:
-    """Stages what no earlier invocation has, or hands over."""
+    """Continues the staging after the last portion of earlier invocations, until the object ends or it is time to hand
+    over."""
 
     def __init__(self, attempt: Attempt, reading: FileReading, etag: str, policy: HandoverPolicy) -> None:
         self._attempt, self._reading, self._etag, self._policy = attempt, reading, etag, policy
@@ -47,7 +49,7 @@ class Resumable:
         self._tables = DurableTables(attempt.session, attempt.claim.load_id, ignored)
 
     def run(self, rejects: RejectFile) -> Staged | None:
-        """As `Staging.run`."""
+        """Stage the object, as `Staging.run` describes."""
         tables, (pause_at, merge_until) = self._tables, self._policy.deadlines()
         progress = tables.prepare(self._etag)
         self._attempt.work_time.resume(progress.seconds)
@@ -62,7 +64,7 @@ class Resumable:
         return Staged(self._etag, tables.rows, self._reading, progress.received, progress.rejected, tables.discard)
 
     def _read_on(self, start: Progress, rejects: PortionRejects, pause_at: float) -> Progress:
-        """Read from `start` to the end of the object, or until it is time to pause."""
+        """Read from `start` to the end of the object, or until `pause_at`. Returns the progress."""
         attempt, reading, progress = self._attempt, self._reading, start
         table = StagingTable(attempt.dataset, reading.copy_format, self._tables.rows)
         with attempt.opened(start.bytes if reading.has_ranges else 0) as body:
@@ -81,7 +83,7 @@ class Resumable:
         return replace(progress, complete=True)
 
     def _progress(self, start: Progress, stager: Stager, offset: int, reasons: Reasons) -> Progress:
-        """How far the load has come with what this stager has staged since `start`."""
+        """Return the progress of the load: `start`, and the lines that this stager has staged since."""
         return Progress(
             offset,
             start.lines + stager.lines,

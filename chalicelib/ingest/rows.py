@@ -1,4 +1,5 @@
-"""Rows sent over HTTP: the same rules and the same merge as files, in one transaction per request."""
+"""Loads rows that were sent over HTTP, with the same rules and the same merge as files, in one transaction per
+request."""
 
 import json
 import time
@@ -19,13 +20,13 @@ from chalicelib.ingest.rejects import Reject, row_of_object
 from chalicelib.loads import outcomes
 from chalicelib.loads.outcomes import Counts
 
-LOCK_TIMEOUT = 10.0  # seconds that a request waits for locks, all of them together
+LOCK_TIMEOUT = 10.0  # seconds that a request waits for all its locks together
 TRIES = 4
 
 
 @dataclass(frozen=True)
 class SentRows:
-    """The rows of a request. `source` is what the history calls it."""
+    """The rows of a request. `source` is the name of the request in the history."""
 
     dataset: Dataset
     rows: Sequence[Any]
@@ -34,7 +35,7 @@ class SentRows:
 
 
 class RejectedRow(TypedDict):
-    """A rejected row of a batch, by its index from 0, as it was sent."""
+    """A rejected row of a batch. `index` counts from 0; `row` is the row as it was sent."""
 
     index: int
     reasons: list[str]
@@ -43,7 +44,7 @@ class RejectedRow(TypedDict):
 
 
 class BatchSummary(TypedDict):
-    """The answer to a batch."""
+    """The response to a batch."""
 
     load_id: int
     received: int
@@ -56,7 +57,7 @@ class BatchSummary(TypedDict):
 
 @dataclass
 class Upload:
-    """What became of a request's rows; `ids` has the id of every accepted row, None of a rejected one."""
+    """The result of a request. `ids` has the id of every accepted row, and None for every rejected row."""
 
     sent: Sequence[Any]
     ids: list[int | None] = field(default_factory=list)
@@ -66,7 +67,7 @@ class Upload:
 
     @property
     def outcome(self) -> str:
-        """Of a single accepted row."""
+        """The outcome of a request with a single, accepted row."""
         return next(name for name in ("inserted", "updated", "unchanged") if getattr(self.counts, name))
 
     def summary(self) -> BatchSummary:
@@ -92,10 +93,11 @@ def upload(
     grace: timedelta,
     lock_timeout: float = LOCK_TIMEOUT,
 ) -> Upload:
-    """Check, merge and record the rows of one request, whole or not at all.
+    """Check, merge and record the rows of one request, in one transaction. Orphans that wait up to `grace` for these
+    rows are loaded afterwards.
 
-    Raises LockTimeout when others hold the tables for over `lock_timeout` seconds, DatabaseUnavailable,
-    StorageUnavailable when the rejects cannot be stored; nothing has been written then.
+    Raises LockTimeout if others hold the locks for more than `lock_timeout` seconds, StorageUnavailable if the rejects
+    cannot be stored, DatabaseUnavailable. In these cases no row has been written.
     """
     checked = check_objects(sent.dataset, sent.rows)
     with database.session() as session:
@@ -106,26 +108,26 @@ def upload(
 
 
 class Patience:
-    """Time that may be spent on waiting for locks. Postgres bounds the wait of each statement only."""
+    """The time that a request may wait for all its locks. Postgres limits only the wait of each single lock."""
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
         self._allowed = seconds
 
     def left(self) -> float:
-        """Seconds, for the next lock. Raises LockTimeout when there are none."""
+        """Return the seconds that are left for the next lock. Raises LockTimeout if no time is left."""
         self._allowed = self._deadline - time.monotonic()
         if self._allowed <= 0:
             raise LockTimeout("the tables are busy with other loads")
         return self._allowed
 
     def shrunk(self) -> bool:
-        """Whether what was last allowed is by now too much, by more than a fifth of a second."""
+        """Whether the time that is left is shorter than the last result of `left`, by more than 0.2 seconds."""
         return self._deadline - time.monotonic() < self._allowed - 0.2
 
 
 def _heal(session: Session, dataset: Dataset, grace: timedelta) -> None:
-    with suppress(Unavailable):  # the rows of this request are in; the schedule heals later
+    with suppress(Unavailable):  # the rows of this request are committed; the sweep heals later
         orphans.heal_children(session, dataset, grace, at_most=orphans.REQUEST_LIMIT)
 
 
@@ -148,7 +150,7 @@ class _Request:
         return self.sent.rows
 
     def upload(self) -> Upload:
-        """Whole or not at all; tried again where a concurrent change came between."""
+        """Upload all rows in one transaction. Try again after a conflict with a concurrent change."""
         for attempt in range(1, TRIES + 1):
             try:
                 with self.session.transaction(f"BEGIN; {merge.locking(self.dataset, self.patience.left())}"):
@@ -178,7 +180,7 @@ class _Request:
         return result
 
     def _with_missing_parents(self) -> list[tuple[Problem, ...]]:
-        """The problems of each row, missing parents included; the parents that exist are locked."""
+        """Return the problems of each row, including missing parents. Locks the parents that exist."""
         problems = [row.problems for row in self.checked]
         for column, parent in self.dataset.references:
             position = self.dataset.columns.index(column)
@@ -192,7 +194,8 @@ class _Request:
         return problems
 
     def _with_new_ids(self, problems: list[tuple[Problem, ...]]) -> list[int | None]:
-        """The id of each acceptable row, a new one where it was left out."""
+        """Return the id of each row without problems. A row that was sent without an id gets a new id. If no id is
+        free, a problem is added to `problems`."""
         ids: list[int | None] = [None] * len(self.checked)
         without_id = []
         for i, row in enumerate(self.checked):
@@ -207,7 +210,7 @@ class _Request:
                 ids[i] = row_id
         for i in without_id:
             if ids[i] is None:
-                problems[i] = (Problem("id", "cannot be given: all ids are in use"),)
+                problems[i] = (Problem("id", "cannot be assigned: all ids are in use"),)
         return ids
 
     def _merged(self, accepted: list[dict[str, Any]]) -> Counts:
@@ -220,7 +223,8 @@ class _Request:
         return merged.counts(received, rejected=received - len(accepted))
 
     def _record(self, result: Upload) -> int:
-        """The load of this request, its reject file stored before the transaction commits."""
+        """Record the load of this request in the history, and return its id. Stores the reject file before the
+        transaction commits."""
         sent = self.sent
         load_id, at = outcomes.record_request(
             self.session, sent.dataset, sent.source, result.counts, sent.correlation_id

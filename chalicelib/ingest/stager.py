@@ -1,4 +1,4 @@
-"""Records -> the staging table: COPY blocks in, rejects out."""
+"""Moves records into the staging table: valid rows go to COPY in blocks, other records become rejects."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -14,26 +14,27 @@ from chalicelib.ingest import parents
 from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
 from chalicelib.ingest.staging_table import StagingTable
 
-LINES_PER_COPY = 250_000  # between two signs of life in the load's history
+LINES_PER_COPY = 250_000  # after each COPY, the load reports its progress in the history
 BLOCK = 256 * 1024  # bytes of one COPY message
-PENDING_REJECTS = 4 * 1024 * 1024  # bytes of rejects held while a COPY runs
-MOST_EMPTY = MAX_RECORD + 1  # rows of NULLs in one piece: no valid record has more lines
+PENDING_REJECTS = 4 * 1024 * 1024  # bytes of rejects that are kept in memory while a COPY runs
+MOST_EMPTY = MAX_RECORD + 1  # most rows of NULLs in one string; no valid record has more lines
 
 
 @dataclass(frozen=True)
 class Portion:
-    """What one COPY takes: about so many lines, and fewer if it is later than `pause_at` by time.monotonic()."""
+    """The limits of one COPY: about `lines` lines, and fewer if the time passes `pause_at`, a time of
+    time.monotonic()."""
 
     lines: int = LINES_PER_COPY
     pause_at: float = inf
 
 
 class Stager:
-    """Feeds tokens to COPY in portions, counts the rows and sets rejects aside.
+    """Feeds tokens to COPY in portions, counts the rows, and reports rejects.
 
-    `lines`, `received` and `rejected` count what this stager has seen; `exhausted` is whether there is nothing left.
-    A row that breaks a rule is also checked for missing parents, so that its report is complete. Its parents' ids are
-    looked up when the COPY that was under way has ended.
+    `lines`, `received` and `rejected` count what this stager has read. `exhausted` is true if there are no more tokens.
+    A row that breaks a rule is also checked for missing parents, so that its report is complete. The parents can be
+    looked up only when the current COPY has ended; until then, the stager keeps the rejects in memory.
     """
 
     def __init__(
@@ -48,18 +49,19 @@ class Stager:
         self._pending_bytes = 0
 
     def run(self, session: Session) -> Iterator[int]:
-        """Stage everything; yields the rows received so far after every COPY."""
+        """Stage everything. Yields the number of received rows after every COPY."""
         while not self.exhausted:
             self.portion(session)
             yield self.received
 
     def portion(self, session: Session) -> None:
-        """Stage the next lines, by one COPY."""
+        """Stage the next portion with one COPY, then report its rejects."""
         self._table.copy_in(session, self._blocks())
         self._report(session)
 
     def _blocks(self) -> Iterator[bytes]:
-        """COPY blocks of the next lines; ends early when many rejects are waiting, or when time is up."""
+        """Yield the COPY blocks of the next portion. The portion ends early if many rejects are in memory, or if the
+        time is up."""
         block, size, lines = [], 0, 0
         for token in self._unread:
             data = self._copy_data(token)
@@ -75,7 +77,7 @@ class Stager:
                 yield b"".join(block)
                 block, size = [], 0
                 if deadline.passed() or time.monotonic() >= self._limit.pause_at:
-                    break  # past a deadline, the next statement raises it, with the connection in order
+                    break  # after a deadline, the next statement raises OutOfTime, and the connection stays usable
             if lines >= self._limit.lines or self._pending_bytes >= PENDING_REJECTS:
                 break
         else:
@@ -109,7 +111,7 @@ class Stager:
         self._pending_bytes += 1000 + 3 * len(record.raw)
 
     def _report(self, session: Session) -> None:
-        """Write the rejects set aside, each with the parents it lacks on top of its own problems."""
+        """Report the rejects in memory. Add the missing parents of each row to its problems."""
         references = []
         for column, parent in self._dataset.references:
             position = self._dataset.columns.index(column)

@@ -1,6 +1,7 @@
-"""Staging: an object's rows go into a staging table, where the merge finds the valid ones.
+"""Staging: the rows of an object go into a staging table, from which the merge takes the valid rows.
 
-There are two ways: `at_once`, by one invocation into a temporary table, and `resumable`, for large objects.
+There are two ways of staging. `at_once` uses one invocation and a temporary table. `resumable` is for large objects,
+and may use several invocations.
 """
 
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from chalicelib.ingest.reject_files import RejectFile
 
 @dataclass(frozen=True)
 class Staged:
-    """An object that has been read to its end, by S3's `etag`. `discard` drops `table`, as part of the transaction that
-    merged it."""
+    """An object that was read to its end. `etag` is the object's ETag in S3. `discard` drops `table`, in the
+    transaction of the merge."""
 
     etag: str
     table: str
@@ -28,7 +29,7 @@ class Staging(Protocol):
     """A way of staging."""
 
     def run(self, rejects: RejectFile) -> Staged | None:
-        """Stage the object, and report the rows that break a rule. None if another invocation goes on with it.
+        """Stage the object, and report the rows that break a rule. None if the load was handed over.
 
         Raises LoadError if the object cannot be loaded, ClaimLost, Unavailable.
         """

@@ -1,8 +1,8 @@
-"""The table between an object and its dataset's table.
+"""The staging table, where the rows of an object lie before the merge.
 
-It has one row for each physical line, in order, so that its sequence number *is* the line number and clean lines need
-no number of their own. A line that carries no valid row (a reject, the header, a blank line, the second line of a
-quoted field) leaves a row of NULLs.
+The table has one row for each physical line, in order. The sequence number of a row is therefore its line number, so
+valid lines can be copied without adding a number. A line without a valid row becomes a row of NULLs: a reject, the
+header, a blank line, or the second line of a quoted field.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,12 +14,12 @@ from chalicelib.core.datasets import Dataset
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.pg_copy import CopyFormat
 
-TEMPORARY = "staging"  # the name of a connection's own one
+TEMPORARY = "staging"  # the name of the temporary staging table of a connection
 
 
 @dataclass(frozen=True)
 class StagingTable:
-    """Where rows of a dataset go, and in which format."""
+    """The staging table for the rows of a dataset, and the COPY format of these rows."""
 
     dataset: Dataset
     copy_format: CopyFormat
@@ -35,21 +35,21 @@ class StagingTable:
         return self.copy_format.null_row(len(self.layout.positions))
 
     def copy_in(self, session: Session, blocks: Iterable[bytes]) -> None:
-        """One COPY of these blocks of rows."""
-        of_format, columns = self.copy_format, ", ".join(name for name, _ in _columns(self.dataset, self.layout))
+        """Copy these blocks of rows into the table with one COPY."""
+        copy_format, columns = self.copy_format, ", ".join(name for name, _ in _columns(self.dataset, self.layout))
         session.copy_in(
-            f"COPY {self.name} ({columns}) FROM STDIN ({of_format.options})",
-            chain((of_format.head,), blocks, (of_format.tail,)),
+            f"COPY {self.name} ({columns}) FROM STDIN ({copy_format.options})",
+            chain((copy_format.head,), blocks, (copy_format.tail,)),
         )
 
 
 def create(session: Session, table: StagingTable) -> None:
-    """An empty temporary table, whatever an earlier load left."""
+    """Create an empty temporary table. Drop the table of an earlier load, if there is one."""
     session.run(creation(table))
 
 
 def creation(table: StagingTable, on_commit: str = "PRESERVE ROWS") -> str:
-    """The statements of `create`, to be sent together with others."""
+    """Return the statements of `create`, to be sent together with others."""
     columns = ", ".join(f"{name} {kind}" for name, kind in _columns(table.dataset, table.layout))
     return (
         f"DROP TABLE IF EXISTS {TEMPORARY}; CREATE TEMP TABLE {TEMPORARY}"
@@ -69,7 +69,7 @@ def _columns(dataset: Dataset, layout: CsvLayout) -> Iterator[tuple[str, str]]:
 
 
 def analyze(session: Session) -> None:
-    """Tell the planner the size of the temporary table; a small sample is enough for the few ways to join it."""
+    """Give the planner statistics of the temporary table. A small sample is enough for its few possible joins."""
     session.run(f"SET default_statistics_target = 10; ANALYZE {TEMPORARY}; RESET default_statistics_target")
 
 

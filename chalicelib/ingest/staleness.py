@@ -1,11 +1,12 @@
-"""Whether a newer version of an object has been loaded: then an older one must not be loaded over it."""
+"""Checks whether a newer version of an object has been loaded. An older version must not overwrite it."""
 
 from chalicelib.ingest.attempt import Attempt
 from chalicelib.loads import object_versions
 
 
 def is_stale(attempt: Attempt) -> bool:
-    """True is final. False is final only while the dataset's table is locked: another load may be about to commit."""
+    """Whether a newer version of the object has been loaded. True is final. False is final only if the caller has
+    locked the dataset's table: otherwise another load may be about to commit."""
     newest = object_versions.newest_loaded(attempt.session, attempt.created)
     return any(_is_older(attempt, version, sequencer) for version, sequencer in newest)
 

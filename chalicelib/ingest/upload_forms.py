@@ -1,7 +1,7 @@
-"""Files that go straight to the landing bucket: a form that S3 itself takes, and a load that waits for the file.
+"""Uploads that go directly to the landing bucket: the client gets a form for S3, and a load that waits for the file.
 
-No byte of the file passes through a function, so the limits of functions do not matter. The policy of the form sets
-its own: one key, a size, an hour (`presigned_post` in `cloud.buckets`).
+The file does not pass through a Lambda function, so Lambda's size limits do not apply. The policy of the form has its
+own limits: one key, a maximum size, and one hour (`presigned_post` in `cloud.buckets`).
 """
 
 import re
@@ -19,20 +19,20 @@ from chalicelib.ingest.file_names import dataset_of
 from chalicelib.loads import announcements, history, outcomes
 
 FORM_SECONDS: Final = 3600
-MAX_SIZE: Final = 5 * 1024**3  # bytes; S3 takes no more in one request
-MAX_NAME: Final = 200  # characters: in UTF-8, and with all that goes before them, they fit into the 1024 bytes of a key
+MAX_SIZE: Final = 5 * 1024**3  # bytes; the limit of S3 for one request
+MAX_NAME: Final = 200  # characters; in UTF-8, and with the prefix of the key, they fit into the 1024 bytes of a key
 SUFFIXES = (".csv", ".csv.gz")
 _MEMBERS = ("dataset", "filename", "size")
 _PATH = re.compile(r"[/\\]")
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # what no key should hold, and what UTF-8 cannot
-_S3_FILLS_IN = "${filename}"  # in a form's key, with the name that the sender's program gives the file
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and surrogates
+_S3_FILLS_IN = "${filename}"  # in the key of a form, S3 replaces this with the file name that the client sends
 
 Fault = dict[str, str | None]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody wants to send: a file of at most `size` bytes, whose name tells `dataset`."""
+    """A valid order of an upload: a file of at most `size` bytes, whose name begins with the name of `dataset`."""
 
     dataset: Dataset
     base_name: str
@@ -41,8 +41,8 @@ class Order:
 
 @dataclass(frozen=True)
 class AnnouncedUpload:
-    """The load of a file that is to come, and the form to send it with: where to, and its fields. It is good until
-    `expires_at`, in UTC to the second; the file will have this `key`."""
+    """The load that waits for a file, and the form for the upload: its `url` and its `fields`. The form is valid until
+    `expires_at`, in UTC with a precision of seconds. The file will have this `key`."""
 
     load_id: int
     status_url: str
@@ -55,14 +55,14 @@ class AnnouncedUpload:
 def order_upload(
     database: Database, storage: Storage, body: object, *, correlation_id: str | None = None
 ) -> AnnouncedUpload:
-    """Announce a file, and give out the form to send it with.
+    """Queue the load of a file that will come, and return the form for its upload.
 
-    The first file that is sent with the form is that load, any other one a
-    load of its own: a new version of the key. Raises Unprocessable, and Unavailable when the database is away.
+    The first file that is sent with the form belongs to this load. Every further file is a new version of the key, and
+    gets its own load. Raises Unprocessable, and Unavailable if the database or S3 is unavailable.
     """
     order = checked(body)
     expires_at = datetime.now(UTC) + timedelta(seconds=FORM_SECONDS)
-    with database.transaction() as session:  # no load without a form for its file
+    with database.transaction() as session:  # if the form cannot be made, there is no load either
         load_id, key = announcements.queue_upload(
             session, order.dataset, storage.landing.name, order.base_name, correlation_id
         )
@@ -72,34 +72,35 @@ def order_upload(
 
 
 def cancel_upload(database: Database, storage: Storage, load_id: int) -> None:
-    """End the load of an announced file that has not come: it is `skipped`. Nothing changes if it was cancelled before.
+    """Cancel an upload whose file has not come: its load is `skipped`. Cancelling again changes nothing.
 
-    A file that comes later, with a form that is still good, is a load of its own. Raises NotFound if no file was
-    announced as this load, and TooLate if its file is there or its load has ended.
+    A file that comes later, with a form that is still valid, gets its own load. Raises NotFound if this load is not the
+    load of an upload. Raises TooLate if the file has arrived or the load has ended.
     """
-    with database.transaction() as session:  # whoever takes the load for its file waits until we have looked at S3
+    with database.transaction() as session:  # a worker that wants to claim the load waits until S3 has been checked
         source = announcements.cancel_upload(session, load_id)
         if source is None:
             _refuse_to_cancel(session, storage, load_id)
             return
         key = source.removeprefix(storage.landing.url(""))
         if any(stored.key == key for stored in storage.landing.objects(key)):
-            raise TooLate(f"the file of load {load_id} has arrived: it goes on")
+            raise TooLate(f"the file of load {load_id} has arrived: the load goes on")
 
 
 def _refuse_to_cancel(session: Session, storage: Storage, load_id: int) -> None:
-    """Say why a load does not wait for a file; nothing if it was cancelled. Raises NotFound, TooLate."""
+    """Raise an error that says why the load cannot be cancelled. If it was cancelled before, raise nothing. Raises
+    NotFound, TooLate."""
     load = history.get(session, load_id)
     if load is None or not load.source.startswith(storage.landing.url(f"uploads/{load_id}/")):
         raise NotFound(f"there is no upload {load_id}")
     if load.status in outcomes.UNFINISHED:
-        raise TooLate(f"the file of load {load_id} has arrived: it is {load.status}, and goes on")
+        raise TooLate(f"the file of load {load_id} has arrived: the load is {load.status}, and goes on")
     if load.error != announcements.CANCELLED:
-        raise TooLate(f"load {load_id} has ended: it {load.status}")
+        raise TooLate(f"load {load_id} has ended: its status is {load.status}")
 
 
 def checked(body: object) -> Order:
-    """What was asked for in {"dataset", "filename", "size"}. Raises Unprocessable with every fault."""
+    """Validate {"dataset", "filename", "size"}, and return the order. Raises Unprocessable with all faults."""
     if not isinstance(body, dict):
         raise _refused([{"field": None, "reason": 'the body must be {"dataset", "filename", "size"}'}])
     asked: list[Any] = [body.get(member) for member in _MEMBERS]
@@ -118,22 +119,22 @@ def checked(body: object) -> Order:
 
 
 def fault_of_name(name: object) -> str | None:
-    """Why a file cannot have this name, None where it can."""
+    """Return the reason why a file cannot have this name. None if it can."""
     if not isinstance(name, str):
-        return "must be the name of a file, as text"
+        return "must be a file name, as a string"
     if _PATH.search(name):
-        return "must be the name of a file alone, without folders: it holds / or \\"
+        return "must be a file name without folders: it must not contain / or \\"
     if _UNSAFE.search(name):
-        return "must not hold control characters or halves of surrogate pairs"
+        return "must not contain control characters or halves of surrogate pairs"
     if not name.removesuffix(".gz").removesuffix(".csv") or not name.endswith(SUFFIXES):
-        return f"must end in {' or '.join(SUFFIXES)}, with something before that"
+        return f"must end in {' or '.join(SUFFIXES)}, after at least one other character"
     if len(name) > MAX_NAME:
         return f"must not be longer than {MAX_NAME} characters"
-    return f"must not hold {_S3_FILLS_IN}, which S3 would replace" if _S3_FILLS_IN in name else None
+    return f"must not contain {_S3_FILLS_IN}, which S3 would replace" if _S3_FILLS_IN in name else None
 
 
 def named_for(dataset: Dataset, name: str) -> str:
-    """A base name that tells this dataset: the name itself, or with the dataset before it."""
+    """Return a base name that tells this dataset: `name` itself, or `name` with the dataset as its prefix."""
     return name if dataset_of(name) is dataset else f"{dataset.name}-{name}"
 
 
@@ -150,4 +151,4 @@ def _faults(field: str, fault: str | None) -> list[Fault]:
 
 
 def _refused(faults: list[Fault]) -> Unprocessable:
-    return Unprocessable("this is no file that could be sent", errors=faults)
+    return Unprocessable("this file cannot be uploaded", errors=faults)

@@ -1,5 +1,5 @@
-"""The history of loads: one row for each file, request, restore or announced upload, and who may work on it.
+"""The history of loads, with one row for each file, request, restore or announced upload, and the claims of workers.
 
-It imports `core` and `cloud`. Start with `claims`. The statuses of a load and its counts are in `outcomes`,
-how often a load is tried in `attempts`, and what the API shows in `history`.
+This package imports `core` and `cloud`. Start with `claims`. The module `outcomes` has the statuses and counts of
+loads, `attempts` the number of attempts, and `history` the queries for the API.
 """

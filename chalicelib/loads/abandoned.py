@@ -1,4 +1,4 @@
-"""Abandoned loads: nobody works on them, and nobody will. The schedule gives them up, and removes what they left."""
+"""Abandoned loads: no worker has claimed them, and none will. The sweep gives them up and removes their leftovers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 
 @dataclass(frozen=True)
 class Failed:
-    """A load that was given up; an attempt may have left its reject file behind."""
+    """A load that was given up. One of its attempts may have left a reject file behind."""
 
     load_id: int
     dataset: str | None
@@ -22,8 +22,11 @@ class Failed:
 def give_up(
     session: Session, clean_up: Callable[[Failed], None], *, restore_wait: timedelta, retry_wait: timedelta
 ) -> int:
-    """Fail the loads that have no attempts left, restores whose object never came, and loads whose next attempt never
-    came. `clean_up` is called for each while nobody else can take it. Returns how many there were."""
+    """Give up abandoned loads and return how many there were.
+
+    These are loads without attempts left, restores whose object did not arrive within `restore_wait`, and loads whose
+    next attempt did not begin within `retry_wait`. `clean_up` is called for each of them while no worker can claim it.
+    """
     rows = session.run(
         "SELECT id, attempts, dataset, started_at FROM loads"
         f" WHERE {IS_UNFINISHED} AND (attempts >= :most"
@@ -38,8 +41,7 @@ def give_up(
     for load_id, attempts, dataset, started_at in rows:
         if try_lock(session, load_id):
             try:
-                error = GAVE_UP if attempts >= MAX_ATTEMPTS else f"gave up: no attempt followed the first {attempts}"
-                if fail(session, load_id, error, given_up=True):
+                if fail(session, load_id, _error(attempts), given_up=True):
                     failed += 1
                     clean_up(Failed(load_id, dataset, started_at))
             finally:
@@ -47,8 +49,17 @@ def give_up(
     return failed
 
 
-def reported(session: Session, files: Mapping[str, int]) -> set[str]:
-    """Those of the reject files (load ids by key) that their loads name, or may still name."""
+def _error(attempts: int) -> str:
+    """The error of a load that is given up after this number of attempts."""
+    if attempts >= MAX_ATTEMPTS:
+        return GAVE_UP
+    if attempts == 0:
+        return "gave up: no worker claimed the load in time"
+    return f"gave up: no other attempt followed attempt {attempts} of {MAX_ATTEMPTS}"
+
+
+def named_reject_files(session: Session, files: Mapping[str, int]) -> set[str]:
+    """Return the keys of the reject files that a load has recorded or may still record. `files` has load ids by key."""
     rows = session.run(
         "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
         f" ON l.id = f.id AND (l.errored_key = f.key OR l.{IS_UNFINISHED})",

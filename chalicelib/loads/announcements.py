@@ -1,6 +1,6 @@
-"""Loads that are there before their objects: an ordered restore, and an upload whose form was handed out.
+"""Announced loads, which exist before their objects: an ordered restore, or an upload for which a client got a form.
 
-The first object version that comes under an announced key belongs to the load that announced it.
+The first object version that arrives under an announced key belongs to the announced load.
 """
 
 from datetime import timedelta
@@ -8,12 +8,13 @@ from datetime import timedelta
 from chalicelib.cloud.database import Session
 from chalicelib.core.datasets import Dataset
 
-NEVER_CAME = "no file came while its form was good; one that comes later is a load of its own"
-CANCELLED = "cancelled before its file came; one that comes later is a load of its own"
+NEVER_CAME = "no file arrived before the form expired; a file that arrives later gets a new load"
+CANCELLED = "cancelled before its file arrived; a file that arrives later gets a new load"
 
 
-# Loads that wait for an object which has no version yet. An order to restore keeps its object, even when it was given
-# up. The file of an upload that has expired is a load of its own, because nobody follows the announced one any longer.
+# SQL: announced loads to which no object version has been assigned yet. A restore gets its object even after it was
+# given up. A file that arrives after its upload expired gets a new load, because no client follows the announced load
+# any longer.
 AWAITS_OBJECT = "(version IS NULL AND (kind = 'restore' OR (kind = 'csv' AND status = 'queued')))"
 
 
@@ -25,7 +26,7 @@ def queue_restore(
     sha256: str,
     correlation_id: str | None = None,
 ) -> tuple[int, str]:
-    """Announce a restore before its object is copied; returns the load's id and the object's key."""
+    """Announce a restore before its object is copied. Returns the load's id and the object's key."""
     place = (landing_bucket, "restores", f"{dataset.name}.avro")
     return _announce(session, dataset, place, "restore", correlation_id, restore_point=restore_point, sha256=sha256)
 
@@ -33,7 +34,10 @@ def queue_restore(
 def queue_upload(
     session: Session, dataset: Dataset, landing_bucket: str, base_name: str, correlation_id: str | None = None
 ) -> tuple[int, str]:
-    """Announce a CSV file before somebody sends it. `base_name` has to begin with its dataset's name."""
+    """Announce a CSV file before a client sends it. `base_name` has to begin with the dataset's name.
+
+    Returns the load's id and the object's key.
+    """
     return _announce(session, dataset, (landing_bucket, "uploads", base_name), "csv", correlation_id)
 
 
@@ -47,7 +51,8 @@ def _announce(
     restore_point: str | None = None,
     sha256: str | None = None,
 ) -> tuple[int, str]:
-    """A load that waits for an object; `place` is its bucket, the folder of the load's folder, and its base name."""
+    """Create a load that waits for an object. `place` is the object's bucket, its top folder and its base name. Between
+    these two, the key has a folder that is named after the load's id."""
     bucket, folder, base_name = place
     load_id = int(session.scalar("SELECT nextval(pg_get_serial_sequence('loads', 'id'))"))
     key = f"{folder}/{load_id}/{base_name}"
@@ -67,9 +72,9 @@ def _announce(
 
 
 def expire_uploads(session: Session, wait: timedelta) -> int:
-    """Fail the announced uploads whose files have not come for so long; returns how many.
+    """Fail the announced uploads whose files have not arrived within `wait`. Returns how many.
 
-    One statement decides: a file that comes at the same moment finds its load queued, or begins another.
+    A single statement decides. A file that arrives at the same moment either gets its announced load or a new load.
     """
     return session.affected(
         "UPDATE loads SET status = 'failed', finished_at = now(), error = :error"
@@ -81,10 +86,10 @@ def expire_uploads(session: Session, wait: timedelta) -> int:
 
 
 def cancel_upload(session: Session, load_id: int) -> str | None:
-    """End an announced upload that still waits for its file; its source, None if it does not wait.
+    """Cancel an announced upload that still waits for its file. Returns its source, or None if it does not wait.
 
-    One statement decides, as in `expire_uploads`: a file that comes at the same moment has its load, or finds it ended
-    and begins another.
+    A single statement decides, as in `expire_uploads`. A file that arrives at the same moment either gets its announced
+    load, which is then not cancelled, or a new load.
     """
     source = session.scalar(
         "UPDATE loads SET status = 'skipped', finished_at = now(), error = :error"

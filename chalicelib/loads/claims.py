@@ -1,12 +1,12 @@
-"""Who may work on a load, and what a worker writes about it until the load ends.
+"""Claims, and the changes that a worker makes to its load until the load ends.
 
-A load is one object version, one API request, one ordered restore or one announced upload. Working on an object takes
-a *session advisory lock* on the load's id. The lock ends with the connection, so a dead worker blocks nobody and needs
-no timeout, and a load never has two workers.
+A load belongs to one object version, one API request, one ordered restore or one announced upload. A worker claims the
+load of an object by a *session advisory lock* on the load's id. So a load never has two workers. The lock ends with the
+connection, so a dead worker blocks no other worker, and claims need no timeout.
 
-The server ends the connection of a dead worker within seconds (see `cloud.database`). A second worker waits for longer
-than that. Both are needed: Lambda's last retry comes minutes after the first try, and if that retry were sent away,
-the load would have nobody left.
+Postgres ends the connection of a dead worker within seconds (see `cloud.database`), and a second worker waits longer
+than that. Both are necessary. Lambda's last retry comes only minutes after the first attempt. If that retry were
+rejected because of a dead worker, no worker would be left for the load.
 """
 
 import json
@@ -23,17 +23,17 @@ from chalicelib.loads.attempts import MAX_ATTEMPTS, OPENED_AGAIN
 from chalicelib.loads.object_versions import ObjectCreated
 from chalicelib.loads.outcomes import IS_UNFINISHED, CountedReason, Counts
 
-BUSY_WAIT = 60.0  # seconds that a second worker on a load waits for the first one to end
+BUSY_WAIT = 60.0  # seconds that a second worker on a load waits until the first one ends
 _NOT_DONE = f"({IS_UNFINISHED} OR given_up)"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to work on a load, until the connection that took it ends.
+    """A worker's exclusive right to work on a load, until the worker's connection ends.
 
-    `tried_before` is whether an earlier attempt may have left something behind. `attempt` does not tell, because a
-    redrive begins to count anew. `correlation_id` is that of the request which asked for the load.
-    Attempts are counted anew after a handover, because a handover is not a failed attempt.
+    `tried_before` is whether an earlier attempt may have left something behind. `attempt` does not show this, because
+    the count starts again after a redrive. It also starts again after a handover, because a handover is not a failed
+    attempt. `correlation_id` is that of the request which caused the load.
     """
 
     load_id: int
@@ -50,18 +50,18 @@ class Claim:
 
     @property
     def is_own_backup(self) -> bool:
-        """Whether the object is a backup of ours: an order to restore gives the checksum of its file."""
+        """Whether the object is a backup that Hireflow wrote. Only the load of a restore has a checksum."""
         return self.sha256 is not None
 
 
 def claim(
     session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str, *, busy_wait: float = BUSY_WAIT
 ) -> Claim | None:
-    """Take the load of an object version; None where it has come to its end.
+    """Claim the load of an object version, and begin its next attempt. Returns None if the load has ended.
 
-    Raises LoadBusy where another worker is on it for more than `busy_wait` seconds, and LoadGivenUp where it has no
-    attempt left. Another delivery may have used them up: then this one must fail, too, or its event would not become
-    a dead letter.
+    Raises LoadBusy if another worker holds the load for more than `busy_wait` seconds. Raises LoadGivenUp if the load
+    has no attempts left. Another delivery of the event may have used them up. Then this delivery must fail, too:
+    otherwise its event would not become a dead letter.
     """
     load_id = _register(session, created, dataset, kind)
     _lock(session, load_id, busy_wait)
@@ -84,7 +84,7 @@ def claim(
 
 
 def _register(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> int:
-    """The load of this object version, made where there is none yet."""
+    """Return the load of this object version, and create it if it does not exist."""
     identity = {"source": created.source, "version": created.version}
     find = "SELECT id FROM loads WHERE source = :source AND version = :version"
     adopt = (
@@ -107,14 +107,14 @@ def _register(session: Session, created: ObjectCreated, dataset: Dataset | None,
 
 
 def _lock(session: Session, load_id: int, wait: float = 0) -> None:
-    """Take a load's lock, waiting at most so many seconds for it. Raises LoadBusy."""
+    """Take the lock of a load, and wait for it at most `wait` seconds. Raises LoadBusy."""
     if try_lock(session, load_id):
         return
     try:
         with session.transaction(f"BEGIN; {lock_timeout(wait)}"):
-            session.run("SELECT pg_advisory_lock(:id)", id=load_id)  # for the session: it outlives the transaction
+            session.run("SELECT pg_advisory_lock(:id)", id=load_id)  # the session's lock, not the transaction's
     except LockTimeout as error:
-        raise LoadBusy(f"load {load_id} is being worked on") from error
+        raise LoadBusy(f"another worker is working on load {load_id}") from error
 
 
 def try_lock(session: Session, load_id: int) -> bool:
@@ -127,7 +127,7 @@ def release(session: Session, load_id: int) -> None:
 
 
 def progress(session: Session, claim: Claim, received: int) -> None:
-    """Show how far a running load has read. Raises ClaimLost."""
+    """Record how many records a running load has read. Raises ClaimLost."""
     _update_mine(session, claim, "received = :received", received=received)
 
 
@@ -164,10 +164,10 @@ def refuse(
 def succeed(
     session: Session, claim: Claim, counts: Counts, errored_key: str | None, reasons: Sequence[CountedReason]
 ) -> None:
-    """Finish a load, in the transaction that wrote its rows; `reasons` are those of its rejects, counted.
-    Raises ClaimLost.
+    """Finish a load, in the transaction that wrote its rows. `reasons` are the counted reasons of its rejects.
 
-    `finished_at` is taken under the table's lock, unlike now(): it orders the loads of a key.
+    `finished_at` is the time of this statement and not that of now(), the beginning of the transaction. At this time
+    the transaction holds the table's lock, so `finished_at` orders the loads of a key. Raises ClaimLost.
     """
     _update_mine(
         session,
@@ -186,21 +186,22 @@ def skip(session: Session, claim: Claim, reason: str) -> None:
 
 
 def requeue(session: Session, claim: Claim, reason: str) -> None:
-    """Hand the load back for its next attempt; until that ends, `error` says why it takes one."""
+    """Queue the load for its next attempt. `reason` is why this attempt failed: the load's `error` shows it until the
+    next attempt ends. Raises ClaimLost."""
     _update_mine(session, claim, "status = 'queued', received = 0, error = :reason", reason=reason[:2000])
 
 
 def hand_over(session: Session, claim: Claim) -> None:
-    """Leave the load to an invocation that goes on with it. Raises ClaimLost."""
+    """Queue the load for the invocation that goes on with it after this handover. Raises ClaimLost."""
     _update_mine(
         session, claim, "status = 'queued', attempts = 0, handovers = handovers + 1, queued_at = now(), error = NULL"
     )
 
 
 def fail(session: Session, load_id: int, error: str, *, given_up: bool = False) -> bool:
-    """End an unfinished load; False where it had already ended.
+    """Fail an unfinished load. Returns False if the load had already ended.
 
-    One that was `given_up` has failed for want of attempts, and a redrive opens it again. Any other stays failed.
+    A `given_up` load has failed because it had no attempts left. A redrive opens it again. Any other load stays failed.
     """
     failed = session.affected(
         "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, given_up = :given_up,"
@@ -213,10 +214,10 @@ def fail(session: Session, load_id: int, error: str, *, given_up: bool = False) 
 
 
 def reopen(session: Session, created: ObjectCreated) -> None:
-    """Give a load that was given up, or is about to be, all its attempts again.
+    """Reopen the load of an object version with all its attempts, if the load is unfinished or was given up.
 
-    One that succeeded, was skipped, or failed because its object cannot be loaded stays as it is. If no load was
-    recorded, there is nothing to do. Raises LoadBusy where a worker is on it.
+    A load that succeeded, was skipped, or failed because its object cannot be loaded stays as it is. If there is no
+    load, this function does nothing. Raises LoadBusy if a worker has claimed the load.
     """
     load_id = session.scalar(
         f"SELECT id FROM loads WHERE source = :source AND (version = :version OR {AWAITS_OBJECT})",  # as _register does
@@ -245,4 +246,4 @@ def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any
         **params,
     )
     if not changed:
-        raise ClaimLost(f"load {claim.load_id} was taken over")
+        raise ClaimLost(f"another worker took over load {claim.load_id}")

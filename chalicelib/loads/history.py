@@ -1,4 +1,4 @@
-"""The history of loads as it is shown: a page of loads, one load, and what is known of its rejects."""
+"""The history of loads for the API: a page of loads, a single load, and the counts of its rejects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ from chalicelib.loads.outcomes import CountedReason
 
 @dataclass(frozen=True)
 class Load:
-    """A load as it is shown: these columns of its row, in this order."""
+    """A load in the form that the API shows: these columns of its row, in this order."""
 
     id: int
     dataset: str | None
@@ -36,8 +36,11 @@ class Load:
 
 @dataclass(frozen=True)
 class RejectCounts:
-    """What the row of a load says of its rejects: how many there are, and how many of them were loaded later; why,
-    most first; and the key of their file."""
+    """The rejects of a load, according to its row.
+
+    `rejected` is their number, and `resolved` is how many of them were loaded later. `reasons` are the counted reasons,
+    the most frequent first. `errored_key` is the key of the reject file.
+    """
 
     rejected: int
     resolved: int
@@ -50,7 +53,7 @@ _REJECT_COUNTS = ", ".join(column.name for column in fields(RejectCounts))
 
 
 def listed(session: Session, filters: Mapping[str, str], *, limit: int, before: int | None) -> list[Load]:
-    """Loads, newest first, whose columns equal `filters`, with ids below `before`."""
+    """Return at most `limit` loads, newest first, whose columns equal `filters` and whose ids are below `before`."""
     conditions = [f"{column} = :{column}" for column in filters]
     below = {}
     if before is not None:

@@ -1,4 +1,4 @@
-"""Object versions in the landing bucket, and which of two versions of a key is the newer one."""
+"""Object versions in the landing bucket, and the queries that decide which of two versions of a key is newer."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from chalicelib.cloud.database import Session
 
 @dataclass(frozen=True)
 class ObjectCreated:
-    """An object version in the landing bucket; `version` is unique among the versions of its key."""
+    """An object version that was created in the landing bucket. `version` is unique among the versions of its key."""
 
     key: str
     source: str
@@ -17,11 +17,11 @@ class ObjectCreated:
 
 
 def newest_loaded(session: Session, created: ObjectCreated) -> list[tuple[str, str | None]]:
-    """(version, sequencer) of the newest loaded versions of this key, except this one: the newest one with a sequencer,
-    and the last loaded one without.
+    """Return (version, sequencer) of the newest loaded versions of this key, except this version. There are at most
+    two: the newest version with a sequencer, and the version without a sequencer that was loaded last.
 
-    Objects that the sweep has offered have no sequencer. Among these the last loaded one is the newest, because a
-    version that comes after a newer one is skipped.
+    Object versions that the sweep has offered have no sequencer. Of these the last loaded one is the newest, because a
+    version that arrives after a newer one is skipped.
     """
     loaded = (
         "SELECT version, sequencer FROM loads WHERE source = :source AND version <> :version AND status = 'succeeded'"
@@ -37,9 +37,9 @@ def newest_loaded(session: Session, created: ObjectCreated) -> list[tuple[str, s
 
 
 def compare_sequencers(one: str | None, other: str | None) -> int:
-    """Negative, zero or positive as `one` is older, unknown or newer.
+    """Return a negative number if `one` is older, a positive number if it is newer, and 0 if that is unknown.
 
-    S3 compares them as strings after padding the shorter one with zeros on the right.
+    Sequencers are compared as S3 documents it: as strings, after zeros have been appended to the shorter one.
     """
     if not one or not other:
         return 0

@@ -1,4 +1,4 @@
-"""The statuses and counts of loads, how they are told to those who watch, and the finished loads of API requests."""
+"""The statuses and counts of loads, the callback that receives them, and the finished loads of API requests."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from chalicelib.core.datasets import Dataset
 
 
 class CountedReason(TypedDict):
-    """A reason to reject rows, and how many rows have it: as the database keeps it and answers show it."""
+    """A reason to reject records, and how many records have it. The database and the responses use this form."""
 
     reason: str
     count: int
@@ -34,7 +34,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a load ended. `seconds` is the time of its last attempt, None if there was none."""
+    """The end of a load. `seconds` is the duration of its last attempt, or None if there was no attempt."""
 
     dataset: str | None
     status: str
@@ -46,13 +46,13 @@ Watch = Callable[[Ended], None]
 
 
 def unwatched(_: Ended) -> None:
-    """For callers that measure nothing."""
+    """Do nothing. This is the Watch of callers that measure nothing."""
 
 
 def record_request(
     session: Session, dataset: Dataset, source: str, counts: Counts, correlation_id: str | None = None
 ) -> tuple[int, datetime]:
-    """The finished load of an API request: its id and time. Part of the request's transaction."""
+    """Insert the finished load of an API request, in the request's transaction. Returns its id and its start time."""
     [[load_id, at]] = session.run(
         "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
         " rejected, correlation_id, attempts, started_at, finished_at)"
@@ -67,7 +67,7 @@ def record_request(
 
 
 def record_rejects(session: Session, load_id: int, key: str, reasons: Sequence[CountedReason]) -> None:
-    """Where the rejects of an API request are, and their reasons, counted. Part of the request's transaction."""
+    """Record the key of the reject file of an API request and its counted reasons, in the request's transaction."""
     session.run(
         "UPDATE loads SET errored_key = :key, reasons = CAST(:reasons AS jsonb) WHERE id = :id",
         id=load_id,

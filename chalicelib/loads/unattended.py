@@ -1,10 +1,11 @@
-"""Unattended loads: they have begun, but the worker died, and the event that would bring another worker is lost.
+"""Unattended loads: the worker died, and the event that would start another worker is lost.
 
-A worker holds its load's advisory lock (see `claims`), so a free lock means that no worker has the load now. Lambda may
-still retry the event, one and two minutes after a failure, so a load is offered again only when nothing has happened to
-it for longer than that. Its attempts and handovers show what has happened, so a claim has nothing more to write.
+A worker holds the advisory lock of its load (see `claims`), so a free lock means that no worker has claimed the load.
+But Lambda may still retry the event, one and two minutes after a failure. So a load is offered again only after nothing
+has happened to it for longer than that. Changes of its attempts and handovers show that something has happened, so a
+claim does not have to write anything else.
 
-Announced loads without an object version wait for an object, not for a worker: they are left out.
+Announced loads without an object version are left out, because they wait for an object and not for a worker.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 
 _UNFINISHED = f"l.version IS NOT NULL AND l.{IS_UNFINISHED}"
 _GIVEN_UP = "l.version IS NOT NULL AND l.given_up"  # only a failed load can have been given up
-# No connection holds a load's lock or waits for it. pg_locks shows a key of 64 bits in two halves.
+# True if no connection holds the load's lock or waits for it. pg_locks shows a 64-bit key as two halves.
 _FREE = (
     "NOT EXISTS (SELECT FROM pg_locks k WHERE k.locktype = 'advisory' AND k.objsubid = 1"
     " AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -28,7 +29,7 @@ _IDLE = f"{_UNFINISHED} AND l.attempts < {MAX_ATTEMPTS} AND {_FREE}"
 
 @dataclass(frozen=True)
 class Unattended:
-    """A load that no worker holds, and its object version."""
+    """A load that no worker has claimed, with its object version."""
 
     load_id: int
     source: str
@@ -37,9 +38,10 @@ class Unattended:
 
 
 def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
-    """At most `most` loads that have attempts left, and to which nothing has happened for at least `wait`.
+    """Return at most `most` loads that have attempts left and to which nothing has happened for at least `wait`.
 
-    The time counts from the first call that sees the load without a worker, or from the last call that returned it.
+    This time is measured from the first call that saw the load without a worker, or from the last call that returned
+    the load.
     """
     session.run(
         "DELETE FROM idle_loads i WHERE NOT EXISTS (SELECT FROM loads l WHERE l.id = i.load_id"
@@ -60,15 +62,15 @@ def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
 
 
 def cut_off(session: Session, since: datetime, most: int) -> list[Unattended]:
-    """At most `most` unfinished loads that have lost their workers in a power cut or a long outage. Each of them has
-    all its attempts again: a cut is not the file's fault, and three cuts must not fail a good file.
+    """Reopen and return at most `most` loads whose workers died in a power cut or a long outage.
 
-    Loads that were given up after `since` are included: their dead letters may be lost, too.
+    Each load gets all its attempts again: the file did not cause the power cut, and three power cuts must not fail a
+    valid file. Loads that were given up after `since` are included, because their dead letters may be lost, too.
     """
     wanted = f"({_UNFINISHED} OR ({_GIVEN_UP} AND l.finished_at >= CAST(:since AS timestamptz)))"
-    # This takes the lock, and does not only look at it: a worker that comes at this moment waits, and then finds the
-    # load queued. If a worker has just ended the load, the second `wanted` notices: Postgres evaluates it again on the
-    # current row.
+    # The statement takes the lock instead of only looking for it in pg_locks. A worker that arrives at this moment
+    # waits, and then finds the load queued. If a worker has just ended the load, the second `wanted` excludes it,
+    # because Postgres evaluates that condition again on the current row.
     return _unattended(
         session,
         f"WITH candidates AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"

@@ -1,4 +1,6 @@
-"""The schema of the database and every change of it, run by a function of the stage, or by tests on their databases.
+"""The schema of the database, and its migrations. A Lambda function of the stage runs the migrations. Tests run them on
+their own databases.
 
-It imports `core`, the roles of `auth`, and `services` for a stage's own database. Start with `schema`, then `migrate`.
+The package imports `core`, the roles of `auth`, and `services` for the database of a stage. Start with `schema`, then
+`migrate`.
 """

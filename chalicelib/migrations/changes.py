@@ -1,8 +1,8 @@
-"""Change tracking, for migrations that make a dataset's table.
+"""Change tracking, for migrations that create the table of a dataset.
 
-A dataset's version grows with every statement that really touched a row, in the same transaction:
-a backup compares versions inside its snapshot and misses nothing, which the statistics collector,
-lagging by seconds, would.
+The version of a dataset grows with every statement that changes at least one row, in the same transaction. A backup
+compares the versions inside its snapshot, so it misses no change. The statistics of Postgres would miss changes,
+because they are some seconds late.
 """
 
 FUNCTION = """
@@ -22,10 +22,10 @@ END $$;
 
 
 def track_changes(table: str) -> str:
-    """SQL that starts the version of a dataset's table and keeps it.
+    """Return SQL that sets the first version of a dataset's table, and creates the triggers that increase it.
 
-    It starts at the clock, so that two databases practically never share a version. The triggers are
-    ENABLE ALWAYS because bulk loads run as a replica.
+    The first version is the current time in microseconds, so that two databases almost never have the same version. The
+    triggers are ENABLE ALWAYS, because bulk loads run with session_replication_role = replica.
     """
     triggers = (("insert", "NEW"), ("update", "NEW"), ("delete", "OLD"), ("truncate", None))
     statements = [

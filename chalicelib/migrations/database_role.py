@@ -1,6 +1,7 @@
-"""The database role of the functions: it owns nothing, and cannot drop, alter, truncate or empty a table.
+"""The database role of the Lambda functions. It owns nothing. It cannot drop, alter or truncate a table, or delete all
+rows of a dataset.
 
-Granted anew after every migration, so that a new table cannot be forgotten.
+Its rights are granted again after every migration, so that no new table is left out.
 """
 
 from urllib.parse import unquote, urlsplit
@@ -22,7 +23,7 @@ GRANTS = {
     "idle_loads": "SELECT, INSERT, UPDATE, DELETE",
 }
 
-# Values come as settings: DO takes no parameters, and a password in the text of a statement may be logged.
+# The values are passed as settings, because DO takes no parameters. A password in the text might be logged.
 _LOGIN = text("""
 DO $$
 DECLARE
@@ -35,30 +36,34 @@ BEGIN
     ELSE
         BEGIN
             EXECUTE format('ALTER ROLE %I ', who) || login;
-        EXCEPTION WHEN insufficient_privilege THEN NULL; -- whoever made it keeps its password
+        EXCEPTION WHEN insufficient_privilege THEN NULL; -- another role created it: its password stays as it is
         END;
     END IF;
-    BEGIN -- a function that is frozen between two events must not keep others out for long
+    BEGIN -- Lambda freezes a function between two events: its idle connection must not block others for long
         EXECUTE format('ALTER ROLE %I SET idle_session_timeout = %L', who, '2min');
     EXCEPTION WHEN insufficient_privilege THEN NULL;
     END;
     BEGIN
         EXECUTE format('GRANT SET ON PARAMETER session_replication_role TO %I', who);
-    EXCEPTION WHEN insufficient_privilege THEN NULL; -- foreign keys are checked row by row then
+    EXCEPTION WHEN insufficient_privilege THEN NULL; -- without this right, foreign keys are checked row by row
     END;
 END $$
 """)
 
 
 def admit(connection: Connection, app_url: str, connections: int) -> None:
-    """See that the role of `app_url` exists and may do what the functions do, with at most `connections`
-    at a time. Raises ConfigurationError where there is no such role and we may not make one."""
+    """Create the role of `app_url` if it does not exist, and grant it the rights that the functions need. The role may
+    have at most `connections` connections at a time. Raises ConfigurationError if the role does not exist and
+    `connection` may not create it."""
     parts = urlsplit(app_url)
     role = unquote(parts.username or "")
     if connection.scalar(text("SELECT CAST(:role AS text) = current_user"), {"role": role}):
-        return  # the owner itself: a server whose roles are not ours to make
+        return  # the functions log in as the owner, on a server where Hireflow does not manage the roles
     if not connection.scalar(_MAY_EXIST, {"role": role}):
-        raise ConfigurationError("the role of the functions does not exist, and the schema's owner may not create it")
+        raise ConfigurationError(
+            "the database role of the functions does not exist, and the schema's owner may not create it:"
+            " create the role, or grant CREATEROLE to the owner"
+        )
     settings = {"role": role, "password": unquote(parts.password or ""), "connections": str(connections)}
     for name, value in settings.items():
         connection.execute(text("SELECT set_config(:name, :value, true)"), {"name": f"hireflow.{name}", "value": value})
@@ -67,7 +72,7 @@ def admit(connection: Connection, app_url: str, connections: int) -> None:
     for table, rights in GRANTS.items():
         connection.exec_driver_sql(f"REVOKE ALL ON {table} FROM {quoted}; GRANT {rights} ON {table} TO {quoted}")
     connection.exec_driver_sql(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {quoted}")
-    # Its functions make and drop the tables in there as their owner.
+    # The functions of this schema create and drop its tables. They run with the rights of the schema's owner.
     connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA staged TO {quoted}")
     connection.exec_driver_sql(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA staged TO {quoted}")
 

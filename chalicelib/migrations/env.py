@@ -1,4 +1,4 @@
-"""Alembic's environment: the connection is handed in, with a transaction open on it."""
+"""Alembic's environment. The caller passes the connection, on which a transaction is open."""
 
 from alembic import context
 

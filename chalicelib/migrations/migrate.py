@@ -1,4 +1,4 @@
-"""Alembic migrations, run by code: a Lambda function in the cloud, the tests on their databases."""
+"""Runs the Alembic migrations: for a Lambda function in the cloud, and for tests on their databases."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from alembic.config import Config
 
-LOCK = 0x68697265  # advisory lock: one migration of a database at a time
+LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
 
 
 def upgrade(
@@ -18,10 +18,12 @@ def upgrade(
     app_url: str | None = None,
     connections: int = -1,
 ) -> str:
-    """Bring the database to `revision`; returns the revision it is at. Harmless when it is there already.
+    """Upgrade the database to `revision`, and return its revision after that. Nothing changes if the database is
+    already at this revision.
 
-    `database_url` is that of the schema's owner, `tls` and `ca` as in the settings. `app_url` is that of the
-    functions, whose role is made and given its rights, with at most `connections` at a time (-1: any).
+    `database_url` is the URL of the schema's owner. `tls` and `ca` have the same meaning as in the settings. `app_url`
+    is the URL of the functions: their role is created if necessary, and gets its rights. The role may have at most
+    `connections` connections at a time (-1: no limit).
     """
     import ssl
 
@@ -45,14 +47,14 @@ def upgrade(
 
 
 def head() -> str:
-    """The revision of a database after `upgrade`."""
+    """Return the revision of a database after `upgrade`."""
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory.from_config(_config()).get_current_head() or "base"
 
 
 def _config() -> "Config":
-    """Alembic's, which finds the migrations beside this file."""
+    """Return Alembic's configuration. The migrations are in the folder of this file."""
     from alembic.config import Config
 
     config = Config()

@@ -1,6 +1,6 @@
-"""SQLAlchemy Core metadata: dataset tables made from the declaration, and the tables that serve them.
+"""SQLAlchemy Core metadata: the tables of the datasets, made from their declarations, and the internal tables.
 
-Used by migrations and their test only; statements at run time are plain SQL (see `database`).
+Only migrations and their tests use this metadata. Statements at run time are plain SQL (see `database`).
 """
 
 from typing import Any
@@ -50,8 +50,8 @@ _TYPES: dict[Kind, TypeEngine[Any]] = {
 
 
 def _column(declared: datasets.Column) -> Column[object]:
-    # No index on foreign keys: each would cost a bulk load about as much as the primary key does, for
-    # the sake of deletions of parents, which are rare.
+    # Foreign keys have no index. Each index would cost a bulk load about as much as the primary key does, and would
+    # only speed up the deletion of parents, which is rare.
     foreign = [ForeignKey(f"{declared.parent}.id")] if declared.parent else []
     is_id = declared.name == "id"
     return Column(
@@ -66,7 +66,7 @@ _COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "reject
 
 
 def _instant(name: str, *, default: bool = False) -> Column[object]:
-    """A timestamptz, mandatory where it has a default."""
+    """Return a timestamptz column. It is NOT NULL if it has a default."""
     return Column(name, DateTime(timezone=True), nullable=not default, server_default=func.now() if default else None)
 
 
@@ -74,7 +74,7 @@ loads = Table(
     "loads",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("dataset", Text),  # unknown for an object that is none of ours
+    Column("dataset", Text),  # NULL for an object that Hireflow does not load
     Column("source", Text, nullable=False),
     Column("version", Text),
     Column("sequencer", Text),
@@ -89,12 +89,12 @@ loads = Table(
     ),
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in _COUNTS),
     Column("attempts", Integer, nullable=False, server_default=text("0")),  # since the last handover
-    Column("handovers", Integer, nullable=False, server_default=text("0")),  # to invocations that went on
+    Column("handovers", Integer, nullable=False, server_default=text("0")),
     Column("errored_key", Text),
     Column("sha256", Text),
     Column("restore_point", Text),
     Column("error", Text),
-    Column(  # failed for want of attempts, not because of its object: a redrive opens it again
+    Column(  # the load failed because no attempts were left, not because of its object; a redrive reopens it
         "given_up",
         Boolean,
         CheckConstraint("status = 'failed' OR NOT given_up", name="given_up"),
@@ -104,9 +104,9 @@ loads = Table(
     Column("reasons", JSONB, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
     Column("format", JSONB),  # how the file was understood
     Column("notices", JSONB, nullable=False, server_default=text("'[]'")),  # what was loaded, but looks odd
-    Column("correlation_id", Text),  # of the request that asked for the load
+    Column("correlation_id", Text),  # of the request that ordered the load
     _instant("created_at", default=True),
-    _instant("queued_at", default=True),  # later than created_at where a redrive has opened it again
+    _instant("queued_at", default=True),  # later than created_at if the load was queued again, for example by a redrive
     _instant("started_at"),
     _instant("finished_at"),
     UniqueConstraint("source", "version"),
@@ -124,28 +124,28 @@ orphans = Table(
     _instant("rejected_at", default=True),
 )
 
-staged_loads = Table(  # how far unfinished loads of large objects have come; their rows are in the schema `staged`
+staged_loads = Table(  # the progress of unfinished loads of large objects; their rows are in the schema `staged`
     "staged_loads",
     metadata,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("etag", Text, nullable=False),  # of the object that has been read so far
-    Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # of the unpacked CSV
+    Column("etag", Text, nullable=False),  # of the object that the load reads
+    Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # of the uncompressed file, read so far
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
     Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("seconds", Double, nullable=False, server_default=text("0")),  # of work
+    Column("seconds", Double, nullable=False, server_default=text("0")),  # of all invocations
     Column("complete", Boolean, nullable=False, server_default=text("false")),
 )
 
-landing_sweep = Table(  # one row
+landing_sweep = Table(  # has one row
     "landing_sweep",
     metadata,
-    Column("starts_at", DateTime(timezone=True), primary_key=True),  # older objects are left alone
+    Column("starts_at", DateTime(timezone=True), primary_key=True),  # the sweep ignores older objects
     Column("swept_at", DateTime(timezone=True), nullable=False),  # when the last sweep began
-    Column("key_marker", Text, nullable=False, server_default=""),  # how far it has come in the list of versions
+    Column("key_marker", Text, nullable=False, server_default=""),  # the position of the sweep in the list of versions
     Column("version_marker", Text, nullable=False, server_default=""),
 )
 
-idle_loads = Table(  # unfinished loads that no worker holds; the counters show whether one held them meanwhile
+idle_loads = Table(  # unfinished loads without a worker; if the counters differ later, a worker has claimed them since
     "idle_loads",
     metadata,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
@@ -169,8 +169,8 @@ dataset_state = Table(
     "dataset_state",
     metadata,
     Column("dataset", Text, primary_key=True),
-    Column("version", BigInteger, nullable=False),  # grows with every change; kept by triggers
-    Column("last_id", Integer, nullable=False, server_default=text("0")),  # largest id ever given out
+    Column("version", BigInteger, nullable=False),  # triggers increase it with every change
+    Column("last_id", Integer, nullable=False, server_default=text("0")),  # the largest id that was ever assigned
 )
 
 quarterly_hires = Table(

@@ -1,4 +1,4 @@
-"""The migration of a stage, with what its function finds in its environment."""
+"""The migration of a stage, with the settings in the environment of its Lambda function."""
 
 from collections.abc import Mapping
 
@@ -8,11 +8,11 @@ from chalicelib.services import database_url
 
 
 def migrate_stage(env: Mapping[str, str]) -> dict[str, str]:
-    """Bring the schema up to date as its owner, and admit the role of the functions.
+    """Upgrade the schema as its owner, and grant the rights of the functions' role.
 
-    DATABASE_URL or DATABASE_SECRET are the owner's here, APP_DATABASE_URL or APP_DATABASE_SECRET the
-    functions', who have a password of their own even where they log in with a token. Returns {"revision": …}.
-    Raises ConfigurationError.
+    Here, DATABASE_URL or DATABASE_SECRET are those of the owner. APP_DATABASE_URL or APP_DATABASE_SECRET are those of
+    the functions' role, which has its own password even if the functions log in with an IAM token. Returns
+    {"revision": …}. Raises ConfigurationError.
     """
     settings = Settings.from_env(env)
     app = {

@@ -1,4 +1,4 @@
-"""Whether the service is ready, how full and how old its parts are, and the metrics made of that.
+"""Readiness checks, gauges (the age of the last backup, dead letters, waiting rows), and metrics.
 
-It imports `core`, `cloud`, `loads` and `backups`. Start with `readiness`.
+The package imports `core`, `cloud`, `loads` and `backups`. Start with `readiness`.
 """

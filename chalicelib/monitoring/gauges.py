@@ -1,4 +1,4 @@
-"""How things stand, whether or not anything happens: looked at by a schedule."""
+"""Gauges of the stage, for example the age of the last backup. A schedule reads them, even if no load is running."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,11 +14,13 @@ from chalicelib.monitoring import readiness
 
 @dataclass(frozen=True)
 class Gauges:
-    """Each is None where it could not be found out.
+    """A gauge is None if it could not be read.
 
-    `backup_age` is the age of the newest complete restore point in seconds, None before the first one.
-    `backup_lag` is 0 while that holds all there is, else its age: no change that would be lost is older.
-    `dead_letters` is about how many events wait for a redrive, `orphans` how many rows wait for their parents.
+    `backup_age` is the age of the newest complete restore point in seconds. It is None before the first restore point.
+    `backup_lag` is 0 if this restore point has all changes, otherwise it is its age: every change that the backup lacks
+    is younger than that.
+    `dead_letters` is the approximate number of events that wait for a redrive. `orphans` is the number of rows that
+    wait for their parents.
     """
 
     backup_age: float | None = None
@@ -28,6 +30,7 @@ class Gauges:
 
 
 def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
+    """Read all gauges. A service that is unavailable costs only the gauges that need it."""
     newest = _newest_backup(storage)
     age = newest.age(datetime.now(UTC)).total_seconds() if newest else None
     lag = orphans = None

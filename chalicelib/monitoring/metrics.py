@@ -1,9 +1,10 @@
-"""What the platform measures, as log lines that CloudWatch makes metrics of.
+"""Metrics, written as log lines. CloudWatch extracts the metrics from these lines.
 
-The lines are in CloudWatch's embedded metric format: a function that writes one makes no call, needs no right
-and waits for nobody. AWS describes the format in "Specification: Embedded metric format" of its CloudWatch
-User Guide. Dimensions have few values each, since every combination is a metric that is paid for; what tells
-one load or invocation from another is in the line as in every other line of the log, beside the numbers.
+The lines are in CloudWatch's embedded metric format. A function that writes such a line sends no request, needs no
+permission and does not wait. AWS describes the format in "Specification: Embedded metric format" of its CloudWatch
+User Guide. Each dimension has only a few values, because AWS charges for every combination of values as a metric. The
+fields that identify a load or an invocation are therefore not dimensions. They are in the line as in every other line
+of the log.
 
 Metrics are written at every LOG_LEVEL.
 """
@@ -17,7 +18,7 @@ from chalicelib.loads.outcomes import Ended
 
 if TYPE_CHECKING:
     from chalicelib.backups.run import BackupRun
-    from chalicelib.monitoring.gauges import Gauges  # with all that it looks at
+    from chalicelib.monitoring.gauges import Gauges  # importing it would load many other modules
 
 NAMESPACE, SERVICE = "Hireflow", "hireflow"
 UNITS = {
@@ -35,7 +36,7 @@ UNITS = {
     "OrphansWaiting": "Count",
 }
 Values = Mapping[str, float | None]
-_MOMENT = 0.001  # seconds: the least that is told
+_MOMENT = 0.001  # seconds: the smallest duration that a metric can show
 
 _log = logging.getLogger("hireflow.metrics")
 _log.setLevel(logging.INFO)
@@ -48,7 +49,7 @@ class Metrics:
         self._stage = stage
 
     def of_load(self, load: Ended) -> None:
-        """Write the metrics of a load that has ended, but for one that was skipped."""
+        """Write the metrics of a load that has ended. A skipped load has no metrics."""
         if load.status == "skipped":
             return
         counts, seconds = load.counts, load.seconds
@@ -59,11 +60,11 @@ class Metrics:
                 "RowsRejected": counts.rejected,
                 "RowsPerSecond": counts.received / max(seconds, _MOMENT),
             }
-        failed = int(load.status == "failed")  # 0 as well: an alarm needs to see that all is well
+        failed = int(load.status == "failed")  # also written if it is 0: the alarm then sees that all is well
         self._write("load", {**worked, "LoadSeconds": seconds, "LoadsFailed": failed}, dataset=load.dataset)
 
     def of_backup(self, run: "BackupRun") -> None:
-        """Without a new restore point there is nothing to measure."""
+        """Write the metrics of a backup. A backup that made no new restore point has no metrics."""
         if run.outcome != "created":
             return
         rows = sum(table.rows for table in run.tables.values())
@@ -72,7 +73,7 @@ class Metrics:
         self._write("backup", measured, restore_point=run.restore_point)
 
     def of_gauges(self, gauges: "Gauges") -> None:
-        """How things stand; what could not be found out is left out."""
+        """Write the gauges of the stage. A gauge that could not be read is left out."""
         self._write(
             "stage",
             {
@@ -84,7 +85,7 @@ class Metrics:
         )
 
     def _write(self, what: str, values: Values, *, dataset: str | None = None, **properties: str | None) -> None:
-        """One line; every metric counts for all of the stage, and for the dataset where there is one."""
+        """Write one line. Every metric counts for the whole stage, and also for the dataset if one is given."""
         measured = {name: round(value, 3) for name, value in values.items() if value is not None}
         dimensions = {"service": SERVICE, "stage": self._stage} | ({"dataset": dataset} if dataset else {})
         directive = {

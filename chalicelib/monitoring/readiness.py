@@ -1,4 +1,4 @@
-"""Whether what the service stands on is there; asked for by /health and by the dashboard."""
+"""Checks whether the database and the buckets can be reached. /health and the dashboard use these checks."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ class LastBackup:
 
 
 def checks(database: Database, storage: Storage) -> dict[str, str]:
-    """ "ok" or "unavailable" for the database and every bucket."""
+    """Return "ok" or "unavailable" for the database and every bucket."""
     states = {"database": _state(_answers(database))}
     for name in ("landing", "errored", "backup"):
         bucket: Bucket = getattr(storage, name)
@@ -34,8 +34,8 @@ def checks(database: Database, storage: Storage) -> dict[str, str]:
 
 
 def depth(letters: DeadLetters) -> int | None:
-    """About how many events wait for a redrive; None if the queue cannot be reached. It does not
-    change the status of /health."""
+    """Return the approximate number of events that wait for a redrive. None if the queue cannot be reached. This number
+    does not change the status of /health."""
     try:
         return letters.depth()
     except HireflowError:
@@ -43,16 +43,16 @@ def depth(letters: DeadLetters) -> int | None:
 
 
 def newest_backup(storage: Storage) -> "Manifest | None":
-    """What /health, the dashboard and the gauges call the last backup: the newest complete restore point that is not
-    ahead of the clock. None before the first one. Raises StorageUnavailable."""
+    """Return the newest complete restore point whose time is not in the future. /health, the dashboard and the gauges
+    call this the last backup. None before the first restore point. Raises StorageUnavailable."""
     from chalicelib.backups import manifest
 
     return manifest.newest(storage.backup)
 
 
 def last_backup(storage: Storage) -> LastBackup | None:
-    """The name of `newest_backup`, and its age in seconds. Raises StorageUnavailable: it is not known then whether
-    there is a backup."""
+    """Return the name of `newest_backup` and its age in seconds. None if there is no backup. Raises StorageUnavailable
+    if this cannot be found out."""
     newest = newest_backup(storage)
     if newest is None:
         return None

@@ -1,4 +1,5 @@
-"""What schedules and people put right after a crash: objects without a load, loads without a worker, dead letters.
+"""Recovery after a crash: objects without a load, loads without a worker, and dead letters. Schedules start most of it,
+an operator starts the redrive.
 
-It imports `core`, `cloud`, `loads` and `ingest`. Start with `upkeep` and `landing_sweep`.
+The package imports `core`, `cloud`, `loads` and `ingest`. Start with `upkeep` and `landing_sweep`.
 """

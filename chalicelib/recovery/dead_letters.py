@@ -1,8 +1,8 @@
-"""Dead letters: S3 events that Lambda gave up on, offered to the ingest function once more.
+"""The redrive of dead letters: it offers S3 events that Lambda gave up on to the ingest function again.
 
-Nothing is remembered between the steps for one message. First its load is opened, then its event is handed over, then
-the message is deleted. After a crash between two steps the message is still there, and all of it can be done again: an
-open load is opened again, and the ingest function decides, as for every event, whether anything is left to do.
+A message is redriven in three steps: the redrive reopens the load, invokes the ingest function with the event, and
+deletes the message. After a crash between two steps the message is still in the queue. All steps can then be repeated:
+reopening is idempotent, and the ingest function decides for every event whether there is work left.
 """
 
 import json
@@ -24,7 +24,7 @@ _log = logging.getLogger("hireflow.deadletters")
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """What a message says: the function that failed, the event it failed on, and what that tells of."""
+    """The content of a message: the function that failed, its event, and the objects that the event names."""
 
     function: str
     event: Mapping[str, object]
@@ -37,33 +37,33 @@ class DeadLetter:
             record = json.loads(body)
             function, event = record["requestContext"]["functionArn"], record["requestPayload"]
             objects = tuple(created_objects(event))
-            told = [function, *(value for found in objects for value in vars(found).values() if value is not None)]
-            text = "".join(told).encode()  # all of it strings, and none that Postgres could not take
+            values = [value for created in objects for value in vars(created).values() if value is not None]
+            text = "".join([function, *values]).encode()  # raises if a value is not a string or not encodable
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise Unprocessable("it is no record of a failed S3 event") from error
-        if not function or not objects or b"\0" in text:
-            raise Unprocessable("it tells of no function, of no object, or of an impossible one")
+            raise Unprocessable("its body is not the record of a failed S3 event") from error
+        if not function or not objects or b"\0" in text:  # Postgres does not accept NUL
+            raise Unprocessable("its body names no function or no object, or contains a NUL character")
         return cls(function, event, objects)
 
 
 @dataclass(frozen=True)
 class Redriven:
-    """`redriven` messages' events were handed over. `left` messages stay, because they cannot be understood, because
-    a worker is on the load, or for want of time."""
+    """`redriven` is the number of messages whose events were offered again. `left` is the number of messages that stay
+    in the queue: they cannot be parsed, or a worker has claimed their load, or the time was up."""
 
     redriven: int
     left: int
 
 
 def redrive(database: Database, letters: DeadLetters, functions: Functions, *, seconds: float) -> Redriven:
-    """Offer every dead letter again, for at most about `seconds`.
+    """Offer every dead letter again. Stops after about `seconds`.
 
-    Raises Unavailable when the database, the queue or Lambda is away; what was not redriven is still in the queue
-    then.
+    Raises Unavailable if the database, the queue or Lambda is unavailable. Messages that were not redriven are then
+    still in the queue.
     """
     deadline = time.monotonic() + seconds
     redriven = 0
-    held: list[Message] = []  # not deleted: they stay
+    held: list[Message] = []  # received, but not redriven: they stay in the queue
     try:
         while time.monotonic() < deadline:
             messages = letters.receive()
@@ -75,7 +75,7 @@ def redrive(database: Database, letters: DeadLetters, functions: Functions, *, s
                     held.remove(message)
                     redriven += 1
         return Redriven(redriven, left=len(held) + letters.depth())
-    finally:  # not earlier: we would receive them again and again
+    finally:  # if they were given back earlier, this loop would receive them again and again
         for message in held:
             letters.give_back(message)
 
@@ -88,7 +88,7 @@ def _redrive(database: Database, letters: DeadLetters, functions: Functions, mes
                 claims.reopen(session, created)
         functions.invoke_later(letter.function, letter.event)
     except (Unprocessable, NotFound, LoadBusy) as error:
-        _log.warning("message %s stays: %s", message.id, error.detail)
+        _log.warning("message %s stays in the queue: %s", message.id, error.detail)
         return False
     letters.delete(message)
     return True

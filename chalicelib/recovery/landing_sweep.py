@@ -1,15 +1,16 @@
-"""The landing sweep: it offers to the ingest function again the objects in the landing bucket that have no load, and
-the loads that no worker holds.
+"""The landing sweep. It finds objects of the landing bucket that have no load, and loads that no worker has claimed.
+It offers both to the ingest function again.
 
-S3 and Lambda deliver events at least once, but they do not retry for ever: an event is lost if the function cannot run
-for six hours, or if the emulator loses its power. The bucket is the source of truth. The sweep compares the list of its
-versions with the loads, page by page. A cursor in the database remembers how far it has come.
+S3 and Lambda deliver events at least once, but they do not retry for ever. An event is lost if the function cannot run
+for six hours, or if the machine of the embedded AWS loses its power. The bucket is the source of truth. The sweep
+compares the bucket's list of object versions with the loads, page by page. It stores its position in the database, as a
+cursor.
 
-Three things limit it. Versions older than `starts_at` are never offered (see the migration 0006). A periodic sweep
-leaves young versions to their events. And each sweep has a budget of pages, offers and seconds; the next sweep goes on
-from there. With 1000 versions a page, two sweeps compare 100,000 objects. If the bucket holds no more, an object whose
-event is lost is offered within OFFERED_WITHIN: it has to reach its age, the next scheduled sweep has to begin, and two
-sweeps have to come round.
+The sweep has three limits. It never offers versions older than `starts_at` (see the migration 0006). A periodic sweep
+ignores young versions, because their events may still come. Each sweep has a budget of pages, offers and seconds, and
+the next sweep continues at the cursor. With 1000 versions in a page, two sweeps compare 100,000 versions. If the bucket
+has no more versions than that, the sweep offers an object whose event is lost within OFFERED_WITHIN. This is the sum of
+the minimum age, the time until the next scheduled sweep begins, and the time of two sweeps.
 """
 
 import logging
@@ -32,13 +33,14 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 from chalicelib.recovery.offers import Offer, event_of_load, event_of_version
 from chalicelib.recovery.pacing import AT_ONCE, Paced
 
-OUTAGE = timedelta(minutes=3 * SWEEP_MINUTES + 1)  # so long without a sweep means that everything was down
-LAST_LETTERS = timedelta(minutes=15)  # before the last sweep; a load given up since then may have lost its dead letter
-LONGEST = 180.0  # seconds of a sweep; its function has 300, also for what follows
-TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another one to end
+OUTAGE = timedelta(minutes=3 * SWEEP_MINUTES + 1)  # if there was no sweep for longer, the whole stage was down
+# A load that was given up in this time before the last sweep, or later, may have lost its dead letter in the outage.
+LAST_LETTERS = timedelta(minutes=15)
+LONGEST = 180.0  # seconds that a sweep may take; its function has 300, and other tasks follow the sweep
+TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another sweep to end
 LOCK = (0x68697265, 1)  # advisory lock of the database: one sweep at a time
 NO_VERSION = "null"  # the version id in a bucket without versioning
-KNOWN = (  # which versions have a load, or belong to a restore that has ended and does not need them any more
+KNOWN = (  # SQL: the versions that have a load, or whose restore has ended and does not need them any more
     "SELECT o.n FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[]), CAST(:kept AS boolean[]))"
     " WITH ORDINALITY AS o (source, version, kept, n), LATERAL ("
     "(SELECT FROM loads l WHERE o.kept AND l.source = o.source AND l.version = o.version LIMIT 1) UNION ALL "
@@ -51,8 +53,8 @@ _log = logging.getLogger("hireflow.landing")
 
 @dataclass(frozen=True)
 class Patience:
-    """`age` is how old a version must be before its event counts as lost; `idle` is how long a load must be without a
-    worker before it is offered again. Both are longer than the two minutes that Lambda waits before its last retry."""
+    """`age` is the age at which the event of a version counts as lost. `idle` is the time without a worker after which
+    a load is offered again. Both are longer than the two minutes that Lambda waits before its last retry."""
 
     age: timedelta = timedelta(minutes=5)
     idle: timedelta = timedelta(minutes=5)
@@ -60,8 +62,8 @@ class Patience:
 
 @dataclass(frozen=True)
 class Budget:
-    """What one sweep may do, by default until the next one is due, or as long as its function has time. Versions of one
-    key are offered together, so it may offer a few more than `offers`."""
+    """What one sweep may do. By default, it runs until the next sweep is due, but at most LONGEST seconds. It offers
+    the versions of a key together, so it may offer a few more than `offers`."""
 
     pages: int = 50
     offers: int = 1000
@@ -76,7 +78,7 @@ OFFERED_WITHIN = PATIENCE.age + timedelta(minutes=SWEEP_MINUTES) + 2 * timedelta
 
 
 class Listing(Protocol):
-    """A bucket's list of versions."""
+    """The list of versions of a bucket."""
 
     def version_page(self, after: Position) -> VersionPage: ...
     def is_deleted(self, key: str) -> bool: ...
@@ -84,8 +86,8 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of the landing bucket with the loads. `loaded` returns the versions that need not be offered;
-    only versions that S3 stored from `since` until before `before` are offered."""
+    """Compares the landing bucket with the loads. `loaded` returns the versions that need not be offered. Only versions
+    that S3 stored at or after `since` and before `before` are offered."""
 
     landing: Listing
     loaded: Callable[[Sequence[Version]], Collection[Version]]
@@ -94,8 +96,8 @@ class Comparison:
     before: datetime
 
     def run(self, cursor: Position, *, pages: int, offers: int, until: float) -> Position:
-        """Offer the missing versions after `cursor`. `until` is a time of time.monotonic(). Returns the cursor of the
-        next run."""
+        """Offer the versions after `cursor` that have no load. `until` is a time of time.monotonic(). Returns the
+        cursor for the next run."""
         offered = 0
 
         def is_spent() -> bool:
@@ -119,19 +121,21 @@ class Comparison:
         return cursor
 
     def _missing(self, page: VersionPage) -> Iterator[list[Version]]:
-        """The versions of a page that have to be offered, grouped by key, newest first."""
+        """Yield the versions of a page that have to be offered, grouped by key, newest first."""
         eligible = [version for version in page.versions if self._is_eligible(version, page.deleted)]
-        loaded = self.loaded(eligible)  # asked even if none is eligible: a connection idle for two minutes is closed
+        # This query runs even if no version is eligible: Postgres closes a connection that is idle for two minutes.
+        loaded = self.loaded(eligible)
         for _, versions in groupby((version for version in eligible if version not in loaded), lambda v: v.key):
             yield list(versions)
 
     def _is_eligible(self, version: Version, deleted: Collection[str]) -> bool:
-        """A key whose newest version is a delete marker was withdrawn. A key with NUL can never have a load."""
+        """Whether a version may be offered. A key whose newest version is a delete marker was withdrawn. A key with NUL
+        can never have a load."""
         is_file = not version.key.endswith("/") and "\0" not in version.key
         return is_file and version.key not in deleted and self.since <= version.modified < self.before
 
     def _began_earlier(self, cursor: Position, versions: Sequence[Version]) -> bool:
-        """Whether a delete marker on an earlier page withdrew these versions."""
+        """Whether a delete marker on an earlier page withdrew the key of these versions."""
         key = versions[0].key
         return key == cursor.key and self.landing.is_deleted(key)
 
@@ -144,12 +148,12 @@ def _behind(page: VersionPage, key: str) -> Position:
 
 @dataclass(frozen=True)
 class _State:
-    """What the last sweep has stored for this one."""
+    """The state that the last sweep has stored for this one."""
 
     starts_at: datetime
     swept_at: datetime
     cursor: Position
-    is_restart: bool  # also after an outage; the cursor is then at the beginning
+    is_restart: bool  # also true after an outage; the cursor is then at the beginning of the list
 
 
 def sweep(
@@ -161,12 +165,13 @@ def sweep(
     patience: Patience = PATIENCE,
     budget: Budget | None = None,
 ) -> int:
-    """Offer objects again that would otherwise not be loaded. Returns their number; 0 if another sweep is running.
+    """Offer objects and loads again that would otherwise stay unloaded. Returns their number; 0 if another sweep is
+    running.
 
-    After a restart (or an outage, which a sweep notices by itself) it does not wait for events: it offers versions of
-    any age, from the beginning of the list, and unfinished loads have all their attempts again. If S3 or Lambda is
-    away, the next sweep goes on. Raises DatabaseUnavailable, and LockTimeout if the sweep after a restart has to wait
-    too long for another one.
+    After a restart, the sweep does not wait for events: it offers versions of any age, from the beginning of the list,
+    and gives unfinished loads all their attempts again. It does the same after an outage, which it detects by itself.
+    If S3 or Lambda is unavailable, this sweep ends and the next one continues. Raises DatabaseUnavailable. Raises
+    LockTimeout if the sweep after a restart waits too long for another sweep.
     """
     with database.session() as session:
         if not _turn(session, restarted):
@@ -179,8 +184,9 @@ def sweep(
 
 
 def _turn(session: Session, restarted: bool) -> bool:
-    """Take the lock: one sweep at a time. A periodic sweep that finds it taken can be skipped, since it comes again.
-    The sweep after a restart comes once, so it waits."""
+    """Take the lock that allows one sweep at a time; returns whether this sweep has it. If another sweep has the lock,
+    a periodic sweep is skipped, because the schedule starts the next one. The sweep after a restart waits, because it
+    is started only once."""
     if not restarted:
         return bool(session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)))
     with session.transaction(f"BEGIN; {lock_timeout(TURN_WAIT)}"):
@@ -206,7 +212,8 @@ def _sweep(
     except (NotFound, Unavailable) as error:
         if session.broken:
             raise
-        # S3 may not accept a version that has been deleted for good as a marker: the next sweep starts after its key.
+        # S3 may refuse a version that was deleted permanently as a marker. The next sweep therefore starts after its
+        # key.
         _save(session, Position(state.cursor.key))
         _log.warning("the sweep of the landing bucket ended early: %s", error.detail)
     return paced.offered
@@ -246,7 +253,8 @@ def _save(session: Session, cursor: Position) -> None:
 
 
 def _remind(session: Session, source: str) -> None:
-    """Restart the wait of an announced load whose object is offered, or it might fail before its object is claimed."""
+    """Restart the wait of an announced load whose object is offered. Otherwise the load might fail before a worker
+    claims it."""
     session.run(
         "UPDATE loads SET queued_at = now() WHERE source = :source AND version IS NULL AND status = 'queued'",
         source=source,
@@ -254,15 +262,15 @@ def _remind(session: Session, source: str) -> None:
 
 
 def _remind_all(session: Session) -> None:
-    """Do the same for all announced loads: their wait went on while nothing could be offered. Their objects may come
-    late in the list, or only in the next sweep. In the meantime another call of the sweep function would fail them, and
-    a restore would stay failed."""
+    """Restart the wait of all announced loads, because the outage has used up some of it. The objects of these loads
+    may be at the end of the list, or in the part that is left to the next sweep. Until then, another invocation of the
+    sweep function would fail these loads, and a restore would stay failed."""
     session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
 
 
 def _loaded(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
-    """The versions that need not be offered. Each is looked up by the unique index on (source, version).
-    In a bucket without versioning a load's version begins with the ETag."""
+    """Return the versions that need not be offered. The query uses the unique index on (source, version).
+    In a bucket without versioning, the version of a load begins with the ETag."""
     kept = [version.version_id != NO_VERSION for version in versions]
     rows = session.run(
         KNOWN,

@@ -1,7 +1,7 @@
-"""An object version is offered to the ingest function again by an event like the one that S3 sends.
+"""Events that offer an object version to the ingest function again. They have the form of the events that S3 sends.
 
-Such an event is claimed like every other one, and the claim decides whether anything is left to do. So a version that
-is offered more than once is loaded once.
+The ingest function claims the load for such an event as for any other event, and the claim decides whether there is
+work left. Therefore a version that is offered more than once is loaded only once.
 """
 
 import re
@@ -13,29 +13,30 @@ from chalicelib.loads.unattended import Unattended
 
 Event = dict[str, object]
 Offer = Callable[[Event], None]
-_ETAG_AND_SEQUENCER = re.compile(r"([0-9a-f]{32}(?:-\d+)?):([0-9A-Fa-f]*)")  # what loads have without bucket versioning
+# The version of a load whose bucket has no versioning.
+_ETAG_AND_SEQUENCER = re.compile(r"([0-9a-f]{32}(?:-\d+)?):([0-9A-Fa-f]*)")
 
 
-def event_of_version(bucket: str, found: Version) -> Event:
-    """The event of a version in the bucket. It has no sequencer, because only S3 knows that."""
+def event_of_version(bucket: str, version: Version) -> Event:
+    """Return the event of a version in the bucket. It has no sequencer, because only S3 knows the sequencer."""
     return _event(
         bucket,
-        found.key,
-        {"versionId": found.version_id, "eTag": found.etag, "size": found.size},
+        version.key,
+        {"versionId": version.version_id, "eTag": version.etag, "size": version.size},
     )
 
 
 def event_of_load(load: Unattended) -> Event:
-    """The event of the version that a load is for: the inverse of `ingest.events.created_objects`."""
+    """Return the event of a load's object version. This is the inverse of `ingest.events.created_objects`."""
     bucket, _, key = load.source.removeprefix("s3://").partition("/")
-    known: Event = {"versionId": load.version}
+    version: Event = {"versionId": load.version}
     if match := _ETAG_AND_SEQUENCER.fullmatch(load.version):
-        known = {"eTag": match[1]}
-    return _event(bucket, key, known | ({"sequencer": load.sequencer} if load.sequencer else {}))
+        version = {"eTag": match[1]}
+    return _event(bucket, key, version | ({"sequencer": load.sequencer} if load.sequencer else {}))
 
 
 def _event(bucket: str, key: str, about: Event) -> Event:
-    # S3 encodes keys in events like form values, but keeps slashes.
+    # S3 encodes the keys in its events like form values, but does not encode slashes.
     item = {"key": quote_plus(key, safe="/"), **about}
     record = {
         "eventSource": "aws:s3",

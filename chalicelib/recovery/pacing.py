@@ -1,7 +1,7 @@
-"""Many offers are sent a few at a time, as earlier loads end.
+"""Sends many offers, a few at a time. The next offer follows when an earlier load has ended.
 
-If all were sent at once, each would start a function. The functions would wait for each other's locks, and take every
-connection to the database.
+If all offers were sent at once, each would start an invocation. The invocations would wait for each other's locks, and
+would use up the connections of the database.
 """
 
 import time
@@ -11,15 +11,15 @@ from chalicelib.cloud.database import Session
 from chalicelib.loads.outcomes import IS_UNFINISHED
 from chalicelib.recovery.offers import Event, Offer
 
-AT_ONCE = 10  # loads that may be under way at the same time
-_PATIENCE = 20.0  # seconds to wait for one load: it may take long, or its event may never reach the function
+AT_ONCE = 10  # loads that may run at the same time
+_PATIENCE = 20.0  # seconds to wait for one load; a load may take longer, or its event may never reach the function
 _INTERVAL = 0.1  # seconds between two queries of the loads
 
 
 @dataclass
 class Paced:
-    """`offer`, with at most `at_once` loads at a time. It does not wait after `until`, a time of time.monotonic().
-    `offered` counts its calls."""
+    """Calls `offer`, and lets at most `at_once` loads run at a time. After `until`, a time of time.monotonic(), it does
+    not wait any more. `offered` counts the offers."""
 
     session: Session
     offer: Offer
@@ -47,4 +47,4 @@ class Paced:
         for source, version in ended:
             del self._at_work[source, version]
         too_old = time.monotonic() - _PATIENCE
-        self._at_work = {which: at for which, at in self._at_work.items() if at > too_old}
+        self._at_work = {load: offered_at for load, offered_at in self._at_work.items() if offered_at > too_old}

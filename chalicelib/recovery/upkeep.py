@@ -1,8 +1,9 @@
-"""What the schedule puts right: loads that nobody will finish, uploads that never came, orphans that a crash or a race
-has left, and tables and reject files of loads that were not committed.
+"""The sweep that repairs the stage on a schedule. It fails loads that no worker will finish and uploads whose files
+never came. It heals orphans that a crash or a race has left. It removes the staging tables and reject files of loads
+that did not commit.
 
-A reject file is stored just before its load commits. If the commit fails, or if the file of a failed load cannot be
-deleted at once, the file is left over: no load names it.
+A reject file is stored just before its load commits. If the commit fails, or if the reject file of a failed load cannot
+be deleted at once, the file is left over: no load refers to it.
 """
 
 import logging
@@ -22,18 +23,18 @@ from chalicelib.loads import abandoned, announcements, outcomes
 from chalicelib.loads.abandoned import Failed
 from chalicelib.loads.outcomes import Ended, Watch
 
-RESTORE_WAIT = timedelta(minutes=15)  # for an ordered restore's object to come
-UPLOAD_WAIT = timedelta(seconds=FORM_SECONDS, hours=1)  # S3 finishes what was begun before the form expired
-RETRY_WAIT = timedelta(hours=6)  # Lambda keeps an event no longer
-STRAY_WAIT = timedelta(minutes=15)  # no commit comes so long after its reject file
-STRAYS_SOUGHT = timedelta(hours=1)  # how long left-over files are looked for after their load's last chance
+RESTORE_WAIT = timedelta(minutes=15)  # how long an ordered restore waits for its object
+UPLOAD_WAIT = timedelta(seconds=FORM_SECONDS, hours=1)  # S3 accepts an upload that began before the form expired
+RETRY_WAIT = timedelta(hours=6)  # Lambda discards an event after this time
+STRAY_WAIT = timedelta(minutes=15)  # a load commits sooner than this after it has stored its reject file
+STRAYS_SOUGHT = timedelta(hours=1)  # how long the sweep looks for left-over files after the load's last possible retry
 _log = logging.getLogger("hireflow.upkeep")
 
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What a sweep put right: `failed` are loads given up and uploads that never came, `healed` are orphans loaded,
-    `removed` are left-over reject files."""
+    """What a sweep has done. `failed` counts the loads that it gave up and the uploads that never came, `healed` the
+    orphans that it loaded, `removed` the left-over reject files that it deleted."""
 
     failed: int
     healed: int
@@ -49,14 +50,14 @@ def sweep(
     stray_wait: timedelta = STRAY_WAIT,
     watch: Watch = outcomes.unwatched,
 ) -> Upkeep:
-    """Put right what is overdue; `watch` is called for every load given up."""
+    """Repair everything that is overdue. `watch` is called for every load that is given up."""
 
     def clean_up(load: Failed) -> None:
         with logs.about(load_id=load.load_id):
             _log.warning("load given up")
             watch(Ended(load.dataset, "failed"))
         if load.dataset is not None and load.started_at is not None:
-            with suppress(StorageUnavailable):  # it is looked for again as a left-over file
+            with suppress(StorageUnavailable):  # a later sweep finds it as a left-over file
                 storage.errored.delete(file_key(load.dataset, load.started_at, load.load_id))
 
     with database.session() as session:
@@ -70,12 +71,13 @@ def sweep(
 
 
 def _remove_strays(session: Session, storage: Storage, since: datetime, until: datetime) -> int:
-    """Delete the reject files of loads begun in this time that no load names or will name."""
+    """Delete the reject files to which no load refers or will refer. Looks at the loads that began between `since` and
+    `until`."""
     strays: list[str] = []
     for dataset in DATASETS:
         files = files_between(storage.errored, dataset, since, until)
         if files:
-            strays += files.keys() - abandoned.reported(session, files)
+            strays += files.keys() - abandoned.named_reject_files(session, files)
     if strays:
         storage.errored.delete(*strays)
     return len(strays)

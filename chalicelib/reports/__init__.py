@@ -1,4 +1,5 @@
-"""The reports, read from the summary that triggers keep up to date, and the department that a name means.
+"""The reports, and the search for a department by its name. Triggers keep up to date the summary that reports read.
 
-It imports `core` and `cloud`. Start with `hires`, which declares the reports; `declaration` says what that means.
+This package imports `core` and `cloud`. Start with `hires`, which declares the reports. `declaration` explains the
+parts of such a declaration.
 """

@@ -1,10 +1,11 @@
-"""What a report is. One declaration makes its routes, its part of the OpenAPI document, its command and its table."""
+"""What a report consists of. Its declaration defines its routes, its part of the OpenAPI document, its command and its
+table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-FIRST, LAST = 1, 9999  # the years there are
+FIRST, LAST = 1, 9999  # the first and the last year that a report accepts
 
 
 class Figure(Enum):
@@ -12,15 +13,16 @@ class Figure(Enum):
 
     ID = "a row's id"
     YEAR = "a year, in UTC"
-    NAME = "text that somebody wrote"
+    NAME = "a text that a user sent"
     COUNT = "a number of hires"
 
 
 @dataclass(frozen=True)
 class ReportColumn:
-    """`name` is for programs, `label` heads the column on the dashboard; `about` and `example` are for readers.
+    """A column of a report: `name` is for programs, `label` is its heading on the dashboard. `about` and `example`
+    appear in the OpenAPI document.
 
-    No row may have NULL in a column: the document promises a value, and the dashboard shows one.
+    No column may hold NULL: the document promises a value, and the dashboard shows it.
     """
 
     name: str
@@ -33,16 +35,17 @@ class ReportColumn:
 class Span(Enum):
     """The years that a caller may ask for."""
 
-    YEAR = "year"  # one, which the path ends with
-    RANGE = "range"  # all of a range, whose ends the query may name
-    EVERY = "every"  # all that there are
+    YEAR = "year"  # one year, at the end of the path
+    RANGE = "range"  # a range of years; the query may name its ends
+    EVERY = "every"  # all years
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A report over one kind of span: `columns` are those of its rows, the rest is for the OpenAPI document.
+    """A report over one kind of span. `columns` are the columns of its rows, the other members describe it in the
+    OpenAPI document.
 
-    Variants whose rows are the same share a `schema`. `answer` says what a caller gets, and when that is empty.
+    Variants with the same columns share a `schema`. `response` says what the client gets, and when it is empty.
     """
 
     operation: str
@@ -55,25 +58,26 @@ class Variant:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a report is asked for: the years from `first` to `last`, both included, and one department or all."""
+    """What a report covers: the years from `first` to `last`, both included, and one department or all of them."""
 
     first: int = FIRST
     last: int = LAST
     department_id: int | None = None
 
 
-@dataclass(frozen=True, eq=False)  # by identity: an app may have several, and what is made from them is cached
+@dataclass(frozen=True, eq=False)  # compared by identity, because parts made from a report are cached
 class Report:
-    """A question with a table for an answer.
+    """A report: a query whose result is a table.
 
-    `name` is what the command line and the dashboard call it, `path` begins its routes, `file` the names of its
-    downloads. `title` and `about` describe it to people, `heading` stands above its table on the dashboard.
+    The command line and the dashboard call it `name`. Its routes begin with `path`, the names of its downloads with
+    `file`. `title` and `about` describe it to users. `heading` stands above its table on the dashboard.
 
-    `sql` selects the columns of all variants, in the order of the rows, for the years from `:first` to `:last`. A
-    report `by_department` can be narrowed to one: its SQL takes `:department_id` as well, which may be NULL.
+    `sql` selects the columns of all variants for the years from `:first` to `:last`, and orders the rows. If a report
+    is `by_department`, a client can ask for a single department: its SQL also takes `:department_id`, which may be
+    NULL.
 
-    JSON is a list of rows, or an object with the list as its only `member`. The dashboard shows the rows as a table if
-    it `has_table`, with the sum of the columns `summed` at the end of each row.
+    The JSON is a list of rows, or an object whose only `member` is that list. If the report `has_table`, the dashboard
+    shows the rows as a table. The sum of the columns `summed` then stands at the end of each row.
     """
 
     name: str

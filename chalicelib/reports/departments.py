@@ -1,29 +1,29 @@
-"""The department that somebody names, or the names that they may have meant."""
+"""Finds a department by its name, and suggests similar names if there is none."""
 
 from difflib import get_close_matches
 
 from chalicelib.cloud.database import Session
 from chalicelib.core.errors import Unprocessable
 
-_MOST_LISTED = 5  # names or ids that an error lists
-_MOST_COMPARED = 2000  # names that are compared with an unknown one
-_LONGEST = 60  # characters of a name in an error
+_MOST_LISTED = 5  # the most names or ids that an error lists
+_MOST_COMPARED = 2000  # the most names that are compared with an unknown name
+_LONGEST = 60  # the most characters of a name in an error
 
 
 def id_of(session: Session, name: str, given_id: int | None = None) -> int:
-    """The id of the department of this name. Capitals count only where names differ by nothing else.
+    """Return the id of the department with this name. Case matters only if names differ in nothing else.
 
-    If several have the name, `given_id` says which one. Raises Unprocessable: with names that are near if none has this
-    name, and with the ids if several have it.
+    If several departments have the name, `given_id` selects one of them. Raises Unprocessable, with similar names if no
+    department has this name, and with the ids if several have it.
     """
-    wanted = name.replace("\0", "").strip()  # no text in the database holds a NUL
+    wanted = name.replace("\0", "").strip()  # Postgres stores no NUL in a text
     rows = session.run(
         "SELECT id, department FROM departments WHERE lower(department) = lower(:name) ORDER BY id", name=wanted
     )
     ids = [int(row[0]) for row in rows if row[1] == wanted] or [int(row[0]) for row in rows]
     if not ids:
         near = _near(session, wanted)
-        hint = f": near are {', '.join(map(_cut, near))}" if near else ""
+        hint = f": similar names are {', '.join(map(_cut, near))}" if near else ""
         raise Unprocessable(f"there is no department {_cut(wanted)}{hint}")
     if given_id is None and len(ids) == 1:
         return ids[0]
@@ -36,7 +36,7 @@ def id_of(session: Session, name: str, given_id: int | None = None) -> int:
 
 
 def _near(session: Session, name: str) -> list[str]:
-    """Names that contain this one. If there are none, names that look like it."""
+    """Return the names that contain this one, or else the names that resemble it."""
     if not name:
         return []
     containing = session.run(

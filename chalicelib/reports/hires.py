@@ -1,13 +1,13 @@
-"""The reports that there are, all about hires. A new one is a declaration here, at the end of `REPORTS`.
+"""All reports. They are about hires. To add a report, declare it here and append it to `REPORTS`.
 
-All read the summary that triggers keep (`quarterly_hires`), so they cost the same however many employees there are.
-Names are ordered by byte (COLLATE "C"): the same on every server.
+Every report reads the summary `quarterly_hires`, which triggers keep up to date, so its cost does not grow with the
+number of employees. Names are ordered by byte (COLLATE "C"), so the order is the same on every server.
 """
 
 from chalicelib.reports.declaration import Figure, Report, ReportColumn, Span, Variant
 
-HIRED = "(q1 > 0 OR q2 > 0 OR q3 > 0 OR q4 > 0)"  # of a row of the summary: deletions leave zeros behind
-# Of a row of the summary: it is about the department that is asked for, if one is.
+HIRED = "(q1 > 0 OR q2 > 0 OR q3 > 0 OR q4 > 0)"  # a condition on a row of the summary, where deletions leave zeros
+# A condition on a row of the summary: it belongs to the requested department, or no department is requested.
 OF_DEPARTMENT = "(CAST(:department_id AS integer) IS NULL OR department_id = :department_id)"
 ACTIVE = """
     WITH hired AS (
@@ -30,7 +30,7 @@ QUARTERLY = Report(
     path="/department/hires/quarterly",
     file="quarterly-hires",
     title="Hires per department, job and quarter",
-    about="Of a year, of a range of years, or of all of them.",
+    about="For one year, for a range of years, or for all years.",
     heading="By department and job",
     by_department=True,
     summed=tuple(column.name for column in _QUARTERS),
@@ -44,7 +44,7 @@ QUARTERLY = Report(
         Span.YEAR: Variant(
             "report_quarterly_hires",
             "Hires per department, job and quarter",
-            "Every department and job with a hire in that UTC year, ordered by their names (by bytes).",
+            "Every department and job with a hire in that UTC year, ordered by their names (byte by byte).",
             "the report; empty for a year without hires",
             "QuarterlyHires",
             (DEPARTMENT, JOB, *_QUARTERS),
@@ -52,8 +52,9 @@ QUARTERLY = Report(
         Span.RANGE: Variant(
             "report_quarterly_hires_between",
             "Hires per year, department, job and quarter",
-            "Every department and job with a hire, for each of the years, these included; without an end from the first"
-            " or to the last one there is. Ordered by year, then by names (by bytes).",
+            "Every department and job with a hire, for each year from `from` to `to`, both included. Without `from` the"
+            " report begins with the first year, without `to` it ends with the last year. Ordered by year, then by"
+            " names (byte by byte).",
             "the report; empty for years without hires",
             "QuarterlyHiresByYear",
             (YEAR, DEPARTMENT, JOB, *_QUARTERS),
@@ -65,9 +66,9 @@ TOP = Report(
     path="/department/hires/top",
     file="top-departments",
     title="Departments that hired more than the mean",
-    about="In a year, in a range of years, or in all of them.",
+    about="In one year, in a range of years, or in all years.",
     heading="Departments above the mean",
-    has_table=False,  # but a chart of its own
+    has_table=False,  # the dashboard shows it as a chart
     sql=f"""
         {ACTIVE}
         SELECT a.id, d.department, a.hired FROM active a JOIN departments d USING (id)
@@ -78,7 +79,7 @@ TOP = Report(
         Span.YEAR: Variant(
             "report_top_departments",
             "Departments that hired more than the mean",
-            "The mean is of the departments that hired in that UTC year. Most first, ties by `id`.",
+            "The mean counts only departments that hired in that UTC year. Ordered by hires, most first; ties by `id`.",
             "the report; empty for a year without hires",
             "TopDepartments",
             _OF_A_DEPARTMENT,
@@ -86,8 +87,9 @@ TOP = Report(
         Span.RANGE: Variant(
             "report_top_departments_between",
             "Departments that hired more than the mean over several years",
-            "The hires of all the years together, these included, compared with the mean of the departments that hired"
-            " in them. Most first, ties by `id`.",
+            "The report adds up the hires of each department from `from` to `to`, both years included. It compares the"
+            " sums with the mean of the departments that hired in these years. Ordered by hires, most first; ties by"
+            " `id`.",
             "the report; empty for years without hires",
             "TopDepartments",
             _OF_A_DEPARTMENT,
@@ -99,10 +101,10 @@ YEARS = Report(
     path="/department/hires/years",
     file="years-with-hires",
     title="Years with hires, newest first",
-    about="How many were hired in each, in UTC.",
+    about="How many people were hired in each year, in UTC.",
     heading="By year",
     member="years",
-    has_table=False,  # but the choice of years
+    has_table=False,  # the dashboard offers these years in its filter
     sql="""
         SELECT year, sum(q1 + q2 + q3 + q4) AS hired FROM quarterly_hires
         WHERE year BETWEEN :first AND :last
@@ -112,8 +114,8 @@ YEARS = Report(
         Span.EVERY: Variant(
             "report_years",
             "Years with hires, newest first",
-            "How many were hired in each, in UTC.",
-            "the years; empty where nobody was hired yet",
+            "How many people were hired in each year, in UTC.",
+            "the years; empty if nobody was hired yet",
             "YearsWithHires",
             (YEAR, HIRES),
         ),

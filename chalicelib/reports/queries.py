@@ -1,4 +1,4 @@
-"""Reports as the database gives them: as JSON text that it makes itself, or as the first rows."""
+"""Read a report from the database: as JSON text, which Postgres makes itself, or as the first rows."""
 
 import json
 from dataclasses import asdict
@@ -9,25 +9,27 @@ from chalicelib.core.errors import Unprocessable
 from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import ACTIVE
 
-MAX_ANSWER = 5_000_000  # bytes; Lambda answers with 6 MB at most
-_SEPARATOR = 3  # bytes between two rows, at the least
+MAX_ANSWER = 5_000_000  # bytes; a Lambda response has at most 6 MB
+_SEPARATOR = 3  # the least bytes between two rows
 
 
 def version(session: Session) -> str:
-    """Changes with every change of a dataset. In a transaction that began with SNAPSHOT it is that of its reports."""
+    """Return a text that changes whenever a dataset changes. In a transaction that began with SNAPSHOT, the version
+    belongs to the reports that are read in it."""
     return str(session.scalar("SELECT string_agg(dataset || '=' || version, ' ' ORDER BY dataset) FROM dataset_state"))
 
 
 def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
-    """A list of rows: objects with the columns of the variant. If the report has a `member`, an object with the list.
+    """Return the rows of a report as a JSON list of objects with the columns of the variant. If the report has a
+    `member`, the text is an object with that list.
 
-    Raises Unprocessable where the text would pass MAX_ANSWER.
+    Raises Unprocessable if the text would be larger than MAX_ANSWER.
     """
     columns = report.variants[span].columns
     names = [f"octet_length({_quoted(column)})" for column in columns if column.figure is Figure.NAME]
     row_bytes = " + ".join([str(_bytes_beside_names(columns)), *names])
     text = session.scalar(
-        f"WITH r AS MATERIALIZED ({limited(report, span)})"  # no text is made of too many rows
+        f"WITH r AS MATERIALIZED ({limited(report, span)})"  # makes no text from too many rows
         f" SELECT CASE WHEN coalesce(sum({row_bytes}), 0) <= {MAX_ANSWER}"
         " THEN (SELECT CAST(coalesce(json_agg(shown.*), '[]') AS text)"
         f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END FROM r",
@@ -41,7 +43,7 @@ def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
 def first_rows(
     session: Session, report: Report, span: Span, scope: Scope, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """The first rows of a report, with the columns of its variant; all of them without a limit."""
+    """Return the first rows of a report, with the columns of its variant. Without a limit, return all rows."""
     names = ", ".join(map(_quoted, report.variants[span].columns))
     return session.records(
         f"SELECT {names} FROM ({report.sql}) AS report LIMIT CAST(:limit AS bigint)", limit=limit, **asdict(scope)
@@ -49,34 +51,34 @@ def first_rows(
 
 
 def mean_hired(session: Session, first: int, last: int) -> float | None:
-    """The mean that the report of departments above it compares with; None where nobody was hired."""
+    """Return the mean of the hires per department, for the report of departments above it. None if nobody was hired."""
     mean = session.scalar(f"{ACTIVE} SELECT avg(hired) FROM active", first=first, last=last)
     return None if mean is None else float(mean)
 
 
 def limited(report: Report, span: Span) -> str:
-    """The report's SQL, limited to `most_rows`."""
+    """Return the report's SQL, limited to `most_rows`."""
     return f"SELECT * FROM ({report.sql}) AS report LIMIT {most_rows(report, span)}"
 
 
 def most_rows(report: Report, span: Span) -> int:
-    """How many rows are read at most: one more than an answer can hold."""
+    """Return how many rows are read at most: one more than a response can hold."""
     return MAX_ANSWER // _bytes_beside_names(report.variants[span].columns) + 1
 
 
 def _quoted(column: ReportColumn) -> str:
-    """The name as SQL reads it, though it may be a word of SQL: without quotes, `user` is who asks the database."""
+    """Quote a column name, because it may be an SQL keyword: without quotes, `user` is the current database user."""
     return f'"{column.name}"'
 
 
 def _bytes_beside_names(columns: tuple[ReportColumn, ...]) -> int:
-    """The least bytes of a row in JSON: its keys, empty names and numbers of one digit."""
+    """Return the least bytes of a row in JSON: its keys, empty names and numbers of one digit."""
     least = {column.name: "" if column.figure is Figure.NAME else 0 for column in columns}
     return len(json.dumps(least, separators=(",", ":"))) + _SEPARATOR
 
 
 def _too_large(report: Report, span: Span, scope: Scope) -> str:
-    """What to say of a report that is too large, and how to ask for less."""
+    """Return the error for a report that is too large, with the ways to ask for less."""
     years = {Span.YEAR: f" for {scope.first}", Span.RANGE: f" for {scope.first} to {scope.last}", Span.EVERY: ""}
     narrower = ["?department_id="] if report.by_department else []
     if span is Span.RANGE:

@@ -1,1 +1,1 @@
-"""The commands, grouped as people think of them."""
+"""The commands, one module for each group."""

@@ -15,17 +15,17 @@ from cli.tables import Cell
 from cli.tools import Tools
 
 _EVERYTHING = "all"
-_PATIENCE = 60  # tries, a second apart
+_TRIES = 60  # a second apart
 
 
 def _datasets(names: list[str]) -> list[str]:
-    """The datasets, each once, parents before what refers to them."""
+    """Return the datasets, each once, parents before their children."""
     if _EVERYTHING in names:
         return list(DATASETS)
     found = {dataset.name for name in names if (dataset := by_route(name))}
     unknown = [name for name in names if by_route(name) is None]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(DATASETS)}, {_EVERYTHING}")
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(DATASETS)}, {_EVERYTHING}")
     return sorted(found, key=lambda name: (files.generation(name), list(DATASETS).index(name)))
 
 
@@ -34,25 +34,25 @@ def _beginning(incomplete: str) -> list[str]:
 
 
 def backup(context: typer.Context) -> None:
-    """Back up now, and print the restore point.
+    """Back up now, and print the name of the restore point.
 
-    It is an older one if nothing has changed since.
+    If no row has changed since the newest restore point, its name is printed.
     """
     tools = Tools.of(context)
-    for _ in range(_PATIENCE):
+    for _ in range(_TRIES):
         if point := tools.invoke("backup")["restore_point"]:
             tools.out.line(point)
             return
-        time.sleep(1)  # the schedule is at it just now
-    raise CommandError("another backup is under way and does not end: try again")
+        time.sleep(1)  # another backup is running, for example the scheduled one
+    raise CommandError(f"another backup has been running for {_TRIES} seconds: try again later")
 
 
 def backups(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="How many to show at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="Show at most N restore points.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List the restore points, the newest first."""
+    """List the restore points, newest first."""
     tools = Tools.of(context)
     found = tools.api.get("/backups", limit=limit)["backups"]
     if as_json:
@@ -75,31 +75,31 @@ def restore(
             help=f"{', '.join(DATASETS)}, or {_EVERYTHING}.",
         ),
     ],
-    point: Annotated[str | None, typer.Option(metavar="NAME", help="This restore point, not the newest one.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    point: Annotated[str | None, typer.Option(metavar="NAME", help="Use this restore point, not the newest.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Restore without asking.")] = False,
 ) -> None:
-    """Restore datasets from a backup.
+    """Restore datasets from a restore point.
 
-    Parents are restored first, and each load is followed to its end.
+    Parents are restored before their children. The command follows each load until it ends.
     """
     from cli import summary
     from cli.follow import follow
 
     tools = Tools.of(context)
     chosen = _chosen(tools, point)
-    _tell(tools, chosen, datasets)
+    _describe(tools, chosen, datasets)
     if not yes:
         _confirm()
-    for name in datasets:  # one after the other: rows whose parent is not there yet would be rejected
+    for name in datasets:  # one after another: rows without their parents would be rejected
         order = tools.api.post(f"/{name}/backup/restore", {"restore_point": chosen["restore_point"]})
         load = dict(follow(tools.api, tools.notes, {name: order["status_url"]}))[name]
         summary.ended(tools, name, load)
         if load["status"] != "succeeded":
-            raise CommandError(f"the restore of {name} {load['status']}; what comes after it was not ordered")
+            raise CommandError(f"the restore of {name} {load['status']}; no later dataset was restored")
 
 
 def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
-    """A restore point as the API lists it: the newest, or the one of that name."""
+    """Return a restore point as the API lists it: the one with this name, or the newest."""
     if point is None:
         found = tools.api.get("/backups", limit=1)["backups"]
         if not found:
@@ -112,30 +112,30 @@ def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
 
 
 def _after(point: str) -> str:
-    """The name that is the first later one: what is listed before it begins with `point`."""
+    """Return the next possible name after `point`. A list that starts before this name begins with `point`."""
     try:
         return moments.next_restore_point(point)
     except (ValueError, OverflowError):
-        raise Misuse(f"a restore point is named like 20210727T160208.123456Z, not {point}") from None
+        raise Misuse(f"{point} is no restore point: a restore point has a name like 20210727T160208.123456Z") from None
 
 
-def _tell(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> None:
+def _describe(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> None:
     tables = chosen["tables"]
     missing = [name for name in datasets if name not in tables]
     if missing:
-        raise CommandError(f"restore point {chosen['restore_point']} does not hold {missing[0]}")
+        raise CommandError(f"restore point {chosen['restore_point']} does not contain {missing[0]}")
     rows = ", ".join(f"{name} ({tables[name]['rows']:,} rows)" for name in datasets)
     tools.out.line(f"Restore point {chosen['restore_point']}, {age(chosen['created_at'])} old: {rows}")
-    tools.out.line("  Rows deleted since come back, rows changed since go back, rows added since stay.")
+    tools.out.line("  Rows deleted since then come back. Changed rows get their old values. Added rows stay.")
     parents = {parent for name in datasets for parent in DATASETS[name].parents} - set(datasets)
     if parents:
-        tools.out.line(f"  Rows that refer to {' or '.join(sorted(parents))} that are gone are rejected.")
+        tools.out.line(f"  Rows that refer to deleted {' or '.join(sorted(parents))} are rejected.")
 
 
 def _confirm() -> None:
-    """Raises Misuse where there is nobody to ask, CommandError where the answer is no."""
+    """Ask the user. Raises Misuse if standard input is no terminal, CommandError if the user does not say yes."""
     if not sys.stdin.isatty():
-        raise Misuse("nobody is there to ask: say --yes to restore without a question")
+        raise Misuse("standard input is no terminal: add --yes to restore without a question")
     sys.stderr.write("Restore this? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

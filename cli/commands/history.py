@@ -1,4 +1,4 @@
-"""loads, load and rejects: what became of files, requests and restores."""
+"""The commands loads, load and rejects: the outcomes of files, requests and restores."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ _COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "file")
 
 def _status(value: str | None) -> str | None:
     if value is not None and value not in STATUSES:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(STATUSES)}")
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(STATUSES)}")
     return value
 
 
@@ -33,13 +33,13 @@ def loads(
             metavar="STATUS",
             show_default=False,
             autocompletion=_statuses_beginning,
-            help=f"One of {', '.join(STATUSES)}.",
+            help=f"Only loads with this status: {', '.join(STATUSES)}.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many to show at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most N loads.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List loads, the newest first."""
+    """List loads, newest first."""
     tools = Tools.of(context)
     found: list[dict[str, Any]] = []
     cursor = None
@@ -58,7 +58,7 @@ def loads(
 
 
 def load(context: typer.Context, load_id: LoadId, as_json: Json = False) -> None:
-    """Show a load in full."""
+    """Show all details of a load."""
     tools = Tools.of(context)
     found = tools.api.get(f"/loads/{load_id}")
     if as_json:
@@ -70,11 +70,11 @@ def load(context: typer.Context, load_id: LoadId, as_json: Json = False) -> None
 def rejects(
     context: typer.Context,
     load_id: LoadId,
-    everything: Annotated[bool, typer.Option("--all", help="Print all of them as NDJSON, as they are stored.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="How many records to show.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="Print the whole reject file (NDJSON).")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="Show at most N records.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show the rejected rows of a load and their reasons."""
+    """Show the rejected records of a load and their reasons."""
     from cli import summary
 
     tools = Tools.of(context)
@@ -88,13 +88,13 @@ def rejects(
     if as_json:
         tools.out.json(found)
         return
-    told = f", {found['resolved']:,} of them resolved since" if found["resolved"] else ""
-    tools.out.line(f"load {load_id}: {found['rejected']:,} rejected{told}")
+    resolved = f", {found['resolved']:,} of them resolved since" if found["resolved"] else ""
+    tools.out.line(f"load {load_id}: {found['rejected']:,} rejected{resolved}")
     summary.rejects(tools.out, found)
 
 
 def file_name(source: str) -> str:
-    """The name of the file that a load is of; what a request says of itself stays as it is."""
+    """Return the file name of an S3 address. Another source, such as "POST /job/upload", is returned unchanged."""
     return source.rpartition("/")[2] if source.startswith("s3://") else source
 
 
@@ -104,6 +104,6 @@ def _row(found: dict[str, Any]) -> list[Cell]:
 
 
 def _fact(value: Any) -> Cell:
-    if isinstance(value, list):  # the reasons
+    if isinstance(value, list):  # reasons with their counts
         return "; ".join(f"{entry['count']} × {entry['reason']}" for entry in value)
     return value if isinstance(value, str | int | float) else None

@@ -1,4 +1,4 @@
-"""report quarterly, report top and the others: a command for every report of the API."""
+"""The commands `report quarterly`, `report top` and so on: one for each report of the API."""
 
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, Signature
@@ -13,9 +13,9 @@ from cli.report_table import REPORTS
 from cli.reports import Report
 from cli.tools import Tools
 
-_YEAR = Annotated[int, typer.Argument(min=1, max=9999, metavar="YEAR", show_default=False, help="A year, in UTC.")]
+_YEAR = Annotated[int, typer.Argument(min=1, max=9999, metavar="YEAR", show_default=False, help="The year, in UTC.")]
 _YEAR_OR_NONE = Annotated[
-    int | None, typer.Argument(min=1, max=9999, metavar="YEAR", show_default=False, help="A year, in UTC.")
+    int | None, typer.Argument(min=1, max=9999, metavar="YEAR", show_default=False, help="The year, in UTC.")
 ]
 _FROM = Annotated[
     int | None, typer.Option("--from", min=1, max=9999, metavar="YEAR", show_default=False, help="The first year.")
@@ -24,13 +24,13 @@ _TO = Annotated[
     int | None, typer.Option("--to", min=1, max=9999, metavar="YEAR", show_default=False, help="The last year.")
 ]
 _DEPARTMENT = Annotated[
-    str | None, typer.Option(metavar="NAME", show_default=False, help="Only this department, by its name or id.")
+    str | None, typer.Option(metavar="NAME", show_default=False, help="Only this department: its name or id.")
 ]
 _CSV = Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")]
 
 
 def group(reports: Iterable[Report]) -> typer.Typer:
-    """A command for each of these reports."""
+    """Return a group with a command for each of these reports."""
     commands = typer.Typer(help="Print one of the reports.", no_args_is_help=True)
     for report in reports:
         commands.command(report.name, cls=Command)(_command(report))
@@ -38,7 +38,7 @@ def group(reports: Iterable[Report]) -> typer.Typer:
 
 
 def _command(report: Report) -> Callable[..., None]:
-    """A function with the parameters that the report takes: typer reads them from its signature."""
+    """Return a function whose signature has the parameters of the report. typer builds the command from it."""
 
     def run(context: typer.Context, **given: Any) -> None:
         _print(Tools.of(context), report, given)
@@ -66,7 +66,7 @@ def _parameters(report: Report) -> Iterable[Parameter]:
 
 
 def _narrowed(department: str | None) -> dict[str, str | None]:
-    """A department as the API takes it: digits are an id, anything else is a name."""
+    """Return the query parameter for a department: digits are an id, any other text is a name."""
     by_id = department is not None and department.isascii() and department.isdigit()
     return {"department_id" if by_id else "department": department}
 
@@ -75,9 +75,9 @@ def _print(tools: Tools, report: Report, given: Mapping[str, Any]) -> None:
     year, first, last = (given.get(name) for name in ("year", "first", "last"))
     as_csv, as_json = given["as_csv"], given["as_json"]
     if year is not None and (first is not None or last is not None):
-        raise Misuse("name a year, or --from and --to, not both")
+        raise Misuse("use either YEAR or --from and --to, not both")
     if as_csv and as_json:
-        raise Misuse("--csv or --json, not both")
+        raise Misuse("use either --csv or --json, not both")
     path = report.path if year is None else f"{report.path}/{year}"
     query = {"from": first, "to": last, **_narrowed(given.get("department"))}
     response = tools.api.send("GET", path, query, headers={"Accept": "text/csv" if as_csv else "application/json"})

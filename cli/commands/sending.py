@@ -1,4 +1,4 @@
-"""upload and check: CSV files."""
+"""The commands upload and check, for CSV files."""
 
 from typing import Annotated
 
@@ -17,16 +17,16 @@ def upload(
     strict: Strict = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the loads to end.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON for each file as its load ends, for programs.")
+        bool, typer.Option("--json", help="Print one line of JSON for each file when its load ends.")
     ] = False,
 ) -> None:
     """Upload CSV files and follow their loads.
 
-    Files are .csv or .csv.gz. Each goes straight to the landing bucket, whatever its size. Departments and jobs go
-    before the employees that refer to them, in whatever order they are named.
+    Files are .csv or .csv.gz, of any size. They go directly to the landing bucket. Departments and jobs are loaded
+    before hired_employees, whatever the order of the arguments.
 
-    Ctrl-C cancels the loads whose files have not arrived yet. Exit status 1 if a load failed, or a file did not
-    arrive.
+    Ctrl-C cancels the loads whose files have not arrived yet. The exit status is 1 if a load failed or a file did
+    not arrive.
     """
     from cli.uploads import Uploads
 
@@ -47,14 +47,12 @@ def check(
     path: File,
     dataset: Dataset = None,
     strict: Strict = False,
-    limit: Annotated[
-        int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="How many rejected records to show.")
-    ] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="Show at most N rejected records.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Say what an upload would do, without doing it.
+    """Show what an upload would do, and load nothing.
 
-    The CSV file is read under the same rules, and nothing is written.
+    The API reads the CSV file by the same rules as a load, but writes nothing.
     """
     from cli import summary
 

@@ -1,4 +1,4 @@
-"""health, open, token and logs: the stage itself, for its operators."""
+"""The commands health, open, token and logs, with which operators look after a stage."""
 
 import json
 import time
@@ -16,14 +16,14 @@ from cli.options import Json, beginning
 from cli.tables import Cell, Moment
 from cli.tools import Tools
 
-token = typer.Typer(help="Give out tokens, list them, end them.", no_args_is_help=True)
+token = typer.Typer(help="Create, list and revoke tokens.", no_args_is_help=True)
 ROLES = ("reader", "writer", "operator")
 
 
 def health(context: typer.Context, as_json: Json = False) -> None:
-    """Show whether the service is well.
+    """Show whether the service is healthy.
 
-    Exit status 1 if it or what it stands on is not.
+    The exit status is 1 if the service, its database or its storage is unhealthy.
     """
     tools = Tools.of(context)
     response = tools.api.send("GET", "/health", accepted=(HTTPStatus.SERVICE_UNAVAILABLE,))
@@ -37,7 +37,7 @@ def health(context: typer.Context, as_json: Json = False) -> None:
 
 def open_dashboard(
     context: typer.Context,
-    browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser, too.")] = False,
+    browser: Annotated[bool, typer.Option("--browser", help="Also open it in the browser.")] = False,
 ) -> None:
     """Print the address of the dashboard."""
     tools = Tools.of(context)
@@ -46,12 +46,12 @@ def open_dashboard(
     import webbrowser
 
     if browser and not webbrowser.open(url):
-        raise CommandError("no browser could be opened")
+        raise CommandError("no browser could be opened: open the printed address yourself")
 
 
 def _role(value: str) -> str:
     if value not in ROLES:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(ROLES)}")
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(ROLES)}")
     return value
 
 
@@ -73,28 +73,28 @@ def token_new(
             metavar="ROLE",
             show_default=False,
             autocompletion=_roles_beginning,
-            help=f"{', '.join(ROLES)}: each may do what those before it may.",
+            help=f"{', '.join(ROLES)}. Each role may also do what the roles before it may.",
         ),
     ],
-    note: Annotated[str, typer.Option(metavar="TEXT", help="Whose it is.")] = "",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Who uses the token.")] = "",
 ) -> None:
-    """Print a new token. It is shown this once."""
+    """Create a token and print it. It cannot be shown again."""
     tools = Tools.of(context)
     tools.out.line(tools.invoke("tokens", {"action": "create", "role": role, "note": note})["token"])
 
 
 @token.command("list", cls=Command)
 def token_list(context: typer.Context, as_json: Json = False) -> None:
-    """List the tokens that were given out, the newest first."""
+    """List all tokens, newest first, without their secrets."""
     tools = Tools.of(context)
     found: list[dict[str, Any]] = tools.invoke("tokens", {"action": "list"})
     if as_json:
         tools.out.json(found)
         return
-    tools.out.table(("id", "role", "created", "revoked", "note"), [_given_out(entry) for entry in found], ["note"])
+    tools.out.table(("id", "role", "created", "revoked", "note"), [_token_row(entry) for entry in found], ["note"])
 
 
-def _given_out(entry: dict[str, Any]) -> list[Cell]:
+def _token_row(entry: dict[str, Any]) -> list[Cell]:
     created, revoked = (Moment(entry[name]) if entry[name] else None for name in ("created_at", "revoked_at"))
     return [entry["id"], entry["role"], created, revoked, entry["note"]]
 
@@ -102,9 +102,9 @@ def _given_out(entry: dict[str, Any]) -> list[Cell]:
 @token.command("revoke", cls=Command)
 def token_revoke(
     context: typer.Context,
-    revoked: Annotated[str, typer.Argument(metavar="TOKEN", show_default=False, help="Its id, or itself.")],
+    revoked: Annotated[str, typer.Argument(metavar="TOKEN", show_default=False, help="The token's id, or the token.")],
 ) -> None:
-    """End a token."""
+    """Revoke a token. It is refused from then on."""
     tools = Tools.of(context)
     found = tools.invoke("tokens", {"action": "revoke", "token": revoked})
     tools.out.line(f"{found['id']} was revoked at {found['revoked_at']}")
@@ -115,19 +115,19 @@ def logs(
     function: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", show_default=False, autocompletion=_functions_beginning, help="Only this function's."
+            metavar="NAME", show_default=False, autocompletion=_functions_beginning, help="Only this function."
         ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
-    since: Annotated[str, typer.Option(metavar="SPAN", help="From so long ago on: 90s, 10m, 2h, 1d.")] = "10m",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines.")] = False,
+    since: Annotated[str, typer.Option(metavar="SPAN", help="Start so long ago: 90s, 10m, 2h, 1d.")] = "10m",
     load_id: Annotated[
         int | None,
         typer.Option("--load", min=1, metavar="LOAD", show_default=False, help="Only lines about this load."),
     ] = None,
-    metrics: Annotated[bool, typer.Option("--metrics", help="Show the functions' metrics, too.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Also show the functions' metrics.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they were logged.")] = False,
 ) -> None:
-    """Show the logs of the stage's functions by time."""
+    """Show the logs of the stage's functions, by time."""
     from cli.cloudwatch import Logs, groups, pattern
 
     tools = Tools.of(context)
@@ -143,19 +143,19 @@ def logs(
             ):
                 yield line
 
-    with tools.said_if_absent():
+    with tools.explained_if_absent():
         for batch in found.follow(start) if follow else (found.since(start),):
             for line in chosen(batch):
                 _show(tools, line, as_json)
 
 
 def _about(tools: Tools, load_id: int) -> dict[str, Any]:
-    """What marks the lines about a load: its id, and the id of the request that asked for it."""
+    """Return the fields that mark lines about a load: its id, and the correlation id of the request that caused it."""
     about: dict[str, Any] = {"load_id": load_id}
     try:
         correlation = tools.api.get(f"/loads/{load_id}").get("correlation_id")
     except CommandError:
-        return about  # logs are read when the API has its troubles, too
+        return about  # people read logs above all when the API fails
     return about | ({"correlation_id": correlation} if correlation else {})
 
 

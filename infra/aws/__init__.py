@@ -1,1 +1,1 @@
-"""What a stage stands on in AWS, as CloudFormation: buckets, network, database, alarms; and what makes it."""
+"""The CloudFormation templates of a stage (buckets, network, database, alarms), and the code that applies them."""

@@ -1,8 +1,8 @@
-"""The CloudFormation stacks of a stage: one per part, made, changed and deleted by change sets.
+"""The CloudFormation stacks of a stage, one for each part. Change sets create and update them.
 
-`client` is a boto3 client of CloudFormation everywhere. Parameters are those that the part's template in
-`templates/` describes, but for Stage, which is ours to give; what is left out has the template's default, also
-where it had another value before.
+`client` is always a boto3 client of CloudFormation. The template of a part in `templates/` describes its parameters;
+this module adds the parameter Stage. An omitted parameter gets the template's default, even if the stack had another
+value before.
 """
 
 import json
@@ -19,21 +19,21 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import CloudError
 
-PARTS = ("storage", "network", "database", "operations")  # each after those whose outputs it takes
+PARTS = ("storage", "network", "database", "operations")  # each comes after the parts whose outputs it needs
 TEMPLATES = Path(__file__).parent / "templates"
-_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # database has roles, and a macro of AWS's
-_PATIENCE = 3600  # seconds; a database and its proxy take twenty minutes
+_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # the database part has roles and a macro of AWS
+_PATIENCE = 3600  # seconds; a database with its proxy takes about twenty minutes
 _NOTHING = json.dumps({"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
 _NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What would become of one resource.
+    """A planned change of one resource.
 
-    `action` is Add, Modify, Remove or Import (a resource that is there already, of a stack that was deleted),
-    `name` its name in the template, `kind` its type, `replacement` whether it would be made anew, with the loss
-    of what it holds: True, False, or None where this is known no sooner than it happens.
+    `action` is Add, Modify, Remove or Import. Import takes over a resource that a deleted stack has left behind.
+    `name` is the resource's name in the template, and `kind` its type. `replacement` says whether the resource would be
+    replaced, with the loss of its data: True, False, or None if CloudFormation decides this only during the change.
     """
 
     action: str
@@ -43,13 +43,13 @@ class Change:
 
     @classmethod
     def of(cls, change: Mapping[str, Any]) -> "Change":
-        """From a ResourceChange of DescribeChangeSet."""
+        """Convert a ResourceChange from DescribeChangeSet."""
         replacement = {"True": True, "Conditional": None}.get(change.get("Replacement", ""), False)
         return cls(change["Action"], change["LogicalResourceId"], change["ResourceType"], replacement)
 
     def __str__(self) -> str:
-        fate = {True: ", made anew", None: ", perhaps made anew", False: ""}[self.replacement]
-        return f"{self.action} {self.name} ({self.kind}){fate}"
+        effect = {True: ", replaced", None: ", perhaps replaced", False: ""}[self.replacement]
+        return f"{self.action} {self.name} ({self.kind}){effect}"
 
 
 def stack_name(stage: str, part: str) -> str:
@@ -59,10 +59,10 @@ def stack_name(stage: str, part: str) -> str:
 def apply(
     client: Any, stage: str, part: str, parameters: Mapping[str, str], templates: Path = TEMPLATES
 ) -> dict[str, str]:
-    """Create the stack, or change it to the template and parameters of now; returns its outputs.
+    """Create the stack, or update it to the present template and parameters. Return its outputs.
 
-    Buckets and logs that a deleted stack has left behind are taken over. Raises CloudError with the reason of the first
-    resource that failed; the stack is then as it was before.
+    It takes over buckets and logs that a deleted stack has left behind. If a resource fails, CloudFormation rolls the
+    stack back, and this raises CloudError with the reason of the first failure.
     """
     with _change_set(client, stage, part, parameters, templates) as (change_set, changes):
         if changes is not None:
@@ -73,14 +73,16 @@ def apply(
 def plan(
     client: Any, stage: str, part: str, parameters: Mapping[str, str], templates: Path = TEMPLATES
 ) -> list[Change]:
-    """What `apply` would change, in no particular order. Nothing is changed, but that the empty stack which a failed
-    creation has left is cleared away. Raises CloudError."""
+    """Return what `apply` would change, in no particular order. Raises CloudError.
+
+    It changes nothing, except that it deletes an empty stack that a failed creation has left behind.
+    """
     with _change_set(client, stage, part, parameters, templates) as (_, changes):
         return changes or []
 
 
 def outputs(client: Any, stage: str, part: str) -> dict[str, str]:
-    """The outputs of the stack by name. Raises CloudError where there is none."""
+    """Return the outputs of the stack by name. Raises CloudError if there is no such stack."""
     stack = stack_name(stage, part)
     with _errors(stack):
         found = _described(client, stack)
@@ -90,7 +92,7 @@ def outputs(client: Any, stage: str, part: str) -> dict[str, str]:
 
 
 def delete(client: Any, stage: str, part: str) -> None:
-    """Delete the stack, if there is one; its buckets and logs stay, and of its database a snapshot.
+    """Delete the stack if it exists. Its buckets, its logs and a snapshot of its database stay.
 
     Raises CloudError with the reason of the first resource that could not be deleted.
     """
@@ -101,13 +103,13 @@ def delete(client: Any, stage: str, part: str) -> None:
             return
         token = _token()
         client.delete_stack(StackName=stack, ClientRequestToken=token)
-        # By its id, since a name means a stack no more once that is deleted.
+        # Ask by id, because the name of a deleted stack is not found.
         if _ended(client, found["StackId"]) != "DELETE_COMPLETE":
-            raise CloudError(f"{stack} is not deleted: {_reason(client, found['StackId'], token)}")
+            raise CloudError(f"stack {stack} is not deleted: {_reason(client, found['StackId'], token)}")
 
 
 def s3_prefix_list(ec2: Any) -> str:
-    """The parameter S3PrefixListId of network, found by a client of EC2 in its region. Raises CloudError."""
+    """Return the parameter S3PrefixListId of the network part for the region of an EC2 client. Raises CloudError."""
     name = f"com.amazonaws.{ec2.meta.region_name}.s3"
     with _errors("the prefix list of S3"):
         found = ec2.describe_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])["PrefixLists"]
@@ -120,13 +122,13 @@ def s3_prefix_list(ec2: Any) -> str:
 def _change_set(
     client: Any, stage: str, part: str, parameters: Mapping[str, str], templates: Path
 ) -> Iterator[tuple[str, list[Change] | None]]:
-    """A change set for as long as it is needed, and its changes; None where nothing at all would change."""
+    """Create a change set, yield its id and its changes (None without any), and delete it at the end."""
     if part not in PARTS:
-        raise CloudError(f"there is no part {part}: {', '.join(PARTS)}")
+        raise CloudError(f"there is no part {part}: choose one of {', '.join(PARTS)}")
     stack, values = stack_name(stage, part), {"Stage": stage, **parameters}
     text = (templates / f"{part}.yaml").read_text()
     with _errors(stack), _stack(client, stage, part) as (kind, stack_id):
-        made = client.create_change_set(
+        created = client.create_change_set(
             StackName=stack,
             ChangeSetName=f"hireflow-{_token()}",
             ChangeSetType=kind,
@@ -137,34 +139,37 @@ def _change_set(
             ImportExistingResources=True,
         )["Id"]
         try:
-            yield made, _changes(client, made)
+            yield created, _changes(client, created)
         finally:
-            with _bygone("ChangeSetNotFound", "InvalidChangeSetStatus"):  # one that was executed goes by itself
-                client.delete_change_set(ChangeSetName=made)
+            with _ignored("ChangeSetNotFound", "InvalidChangeSetStatus"):  # an executed change set no longer exists
+                client.delete_change_set(ChangeSetName=created)
 
 
 @contextmanager
 def _stack(client: Any, stage: str, part: str) -> Iterator[tuple[str, str]]:
-    """The kind of a change set for the stack, and the stack's id; an empty one, as long as nothing is put into it,
-    where there is none, since the id tells the account."""
+    """Yield the type of the change set for the stack, and the stack's id.
+
+    If the stack does not exist, an empty one is created, because its id contains the account's number. It is deleted
+    again if nothing is deployed to it.
+    """
     stack = stack_name(stage, part)
     found = _described(client, stack)
     if found is not None and found["StackStatus"] not in _NEVER_MADE:
         yield "UPDATE", found["StackId"]
         return
     delete(client, stage, part)
-    made = client.create_change_set(
+    created = client.create_change_set(
         StackName=stack, ChangeSetName=f"hireflow-{_token()}", ChangeSetType="CREATE", TemplateBody=_NOTHING
     )
     try:
-        yield "CREATE", made["StackId"]
+        yield "CREATE", created["StackId"]
     finally:
         if _status(client, stack) == "REVIEW_IN_PROGRESS":
             delete(client, stage, part)
 
 
 def _with_names(text: str, stage: str, stack_id: str) -> str:
-    """A template whose buckets and log groups have their names written out: CloudFormation takes over no others."""
+    """Write out the names of buckets and log groups in a template. CloudFormation can take over only such resources."""
     _, partition, _, region, account, *_ = stack_id.split(":")
     known = {"Stage": stage, "AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": partition}
 
@@ -185,7 +190,7 @@ def _changes(client: Any, change_set: str) -> list[Change] | None:
         if "didn't contain changes" in reason or "No updates are to be performed" in reason:
             return None
         invalid = _invalid(client, ChangeSetName=change_set)
-        raise CloudError(f"{found['StackName']} cannot be changed so: {invalid or reason}")
+        raise CloudError(f"stack {found['StackName']} cannot be changed: {invalid or reason}")
     pages = client.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
     return [Change.of(change["ResourceChange"]) for page in pages for change in page["Changes"]]
 
@@ -195,11 +200,11 @@ def _execute(client: Any, stack: str, change_set: str) -> None:
     client.execute_change_set(ChangeSetName=change_set, ClientRequestToken=token)
     status = _ended(client, stack)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"):
-        raise CloudError(f"{stack} is {status}: {_reason(client, stack, token)}")
+        raise CloudError(f"stack {stack} is {status}: {_reason(client, stack, token)}")
 
 
 def _ended(client: Any, stack: str) -> str:
-    """The status of the stack once nothing goes on in it any more."""
+    """Wait until no operation is in progress, and return the status of the stack."""
     for waiting in _patiently():
         status = _status(client, stack) or "DELETE_COMPLETE"
         if not status.endswith("_IN_PROGRESS"):
@@ -209,7 +214,7 @@ def _ended(client: Any, stack: str) -> str:
 
 
 def _reason(client: Any, stack: str, token: str) -> str:
-    """Why the operation of this token failed: what failed first, since the rest is mostly `cancelled` for that."""
+    """Return the reason of the first failure in the operation with this token. Later ones are mostly `cancelled`."""
     pages = client.get_paginator("describe_stack_events").paginate(StackName=stack)
     failed = [
         event
@@ -226,10 +231,10 @@ def _reason(client: Any, stack: str, token: str) -> str:
 
 
 def _invalid(client: Any, **where: str) -> str | None:
-    """What CloudFormation found to be wrong before it touched a resource: it says so in events of their own."""
+    """Return the first error that CloudFormation found before it changed any resource. These have their own events."""
     try:
         pages = list(client.get_paginator("describe_events").paginate(**where, Filters={"FailedEvents": True}))
-    except ClientError:  # it is only for a better message
+    except ClientError:  # this request only improves a message
         return None
     reasons = (
         (event.get("LogicalResourceId"), event.get("ValidationStatusReason"))
@@ -255,12 +260,12 @@ def _described(client: Any, stack: str) -> dict[str, Any] | None:
 
 
 def _patiently() -> Iterator[Any]:
-    """Something to wait with, again and again: soon at first, then ever less often. Raises CloudError."""
+    """Yield functions that wait, with growing pauses. They raise CloudError after _PATIENCE seconds."""
     deadline, pause = time.monotonic() + _PATIENCE, 0.1
 
     def wait() -> None:
         if time.monotonic() > deadline:
-            raise CloudError(f"CloudFormation is not done after {_PATIENCE} seconds")
+            raise CloudError(f"CloudFormation has not finished after {_PATIENCE} seconds")
         time.sleep(pause)
 
     while True:
@@ -277,7 +282,8 @@ def _errors(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _bygone(*codes: str) -> Iterator[None]:
+def _ignored(*codes: str) -> Iterator[None]:
+    """Ignore ClientErrors with these codes."""
     try:
         yield
     except ClientError as error:

@@ -1,1 +1,1 @@
-"""`make demo`: the whole platform shown once, from nothing, with nothing but what any user has."""
+"""`make demo`: deploys the whole platform and shows what it does. It uses only what any user has."""

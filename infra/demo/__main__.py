@@ -1,4 +1,4 @@
-"""python -m infra.demo: what `make demo` runs."""
+"""python -m infra.demo: the program behind `make demo`."""
 
 import sys
 
@@ -7,11 +7,11 @@ from infra.commandline import exit_status
 
 def main() -> int:
     def run() -> None:
-        from infra.demo import story  # takes a second, in which Ctrl-C is to end in a line, too
+        from infra.demo import story  # takes a second; Ctrl-C must end it in one line, too
 
         story.run()
 
-    return exit_status(run, "`make demo` may be run again")
+    return exit_status(run, "you can run `make demo` again")
 
 
 if __name__ == "__main__":

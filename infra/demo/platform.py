@@ -1,4 +1,4 @@
-"""Hireflow as its users see it: the REST API, the buckets, and `make backup`."""
+"""Hireflow as users see it: the REST API, the buckets, and `make backup`."""
 
 import json
 import time
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 Row = dict[str, Any]
-_PATIENCE = 60  # seconds that a backup which is put off is asked for again
-_TRIES = 12  # of a request that the API puts off, some 5 seconds each time
+_PATIENCE = 60  # seconds to wait for another backup to end
+_TRIES = 12  # of a request to which the API responds with 429 or 503, about 5 seconds apart
 
 
 class Platform:
-    """A deployed stage, by the values of its env file."""
+    """A deployed stage, found by the values of its env file."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
@@ -48,7 +48,7 @@ class Platform:
         return self._api.post(path, body)
 
     def upload(self, file: File) -> str:
-        """Put a file into the landing bucket; returns the source that its load will name."""
+        """Put a file into the landing bucket. Return its address, which becomes the source of its load."""
         bucket = self.env["LANDING_BUCKET"]
         try:
             self._s3.put_object(Bucket=bucket, Key=file.key, Body=file.body)
@@ -57,7 +57,7 @@ class Platform:
         return f"s3://{bucket}/{file.key}"
 
     def rejects(self, key: str) -> list[Row]:
-        """The lines of a reject file."""
+        """Return the rejects in a reject file."""
         try:
             body = self._s3.get_object(Bucket=self.env["ERRORED_BUCKET"], Key=key)["Body"].read()
         except (BotoCoreError, ClientError) as error:
@@ -65,15 +65,15 @@ class Platform:
         return [json.loads(line) for line in body.splitlines()]
 
     def backup(self) -> str:
-        """Back up now; returns the newest restore point, which is an older one if nothing has changed."""
+        """Back up now, and return the newest restore point. It is an older one if no row has changed since."""
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             result = self._commands.invoke("backup")
             if result["restore_point"]:
                 return str(result["restore_point"])
-            time.sleep(1)  # the schedule is at it just now
+            time.sleep(1)  # another backup is running, for example the scheduled one
         raise CloudError(f"no backup was made within {_PATIENCE} seconds")
 
     def newest_load(self) -> int:
-        """The id of the newest load; 0 where there is none."""
+        """Return the id of the newest load, or 0 without any load."""
         return max((int(load["id"]) for load in self.get("/loads?limit=1")["loads"]), default=0)

@@ -1,4 +1,4 @@
-"""What the demo prints: headings, tables, a line of progress."""
+"""Printing for the demo: headings, values, reasons of rejects, and a line of progress."""
 
 import re
 import shutil
@@ -24,13 +24,16 @@ def say(text: str) -> None:
 
 
 def cell(value: Any) -> str:
-    """A value as one printable line, whatever a file held."""
+    """Return a value as one printable line without control characters, truncated if it is long."""
     shown = printable("" if value is None else str(value))
     return shown if len(shown) <= _WIDEST else shown[: _WIDEST - 3] + "..."
 
 
 def rejects_by_reason(rejects: Iterable[Row], examples: int = 2) -> list[tuple[int, str, list[Row]]]:
-    """(rows, reason, a few of them), the most frequent first; a row with several reasons counts for each."""
+    """Return (count, reason, a few rejects) for each reason, most frequent first.
+
+    A reject with several reasons counts for each of them.
+    """
     groups: dict[str, list[Row]] = {}
     for reject in rejects:
         for reason in dict.fromkeys(_NUMBER.sub("N", reason) for reason in reject["reasons"]):
@@ -40,23 +43,25 @@ def rejects_by_reason(rejects: Iterable[Row], examples: int = 2) -> list[tuple[i
 
 
 class Live:
-    """One line that is rewritten on a terminal; elsewhere a line for each change of `state`, and after `quiet` seconds
-    without one."""
+    """On a terminal, one line that is rewritten. Elsewhere, a new line for each change of the state.
+
+    Without a change, the line is repeated after `quiet` seconds.
+    """
 
     def __init__(self, out: TextIO | None = None, quiet: float = QUIET) -> None:
         self._out, self._quiet = out or sys.stdout, quiet
         self._live = self._out.isatty()
-        self._began = self._told = time.monotonic()
+        self._began = self._shown_at = time.monotonic()
         self._last = ""
 
     def show(self, state: str, detail: str = "") -> None:
-        """`detail` may change with every call and is for terminals only."""
+        """Show the state. `detail` is shown only on terminals, because it may change with every call."""
         if self._live:
             line = f"  {detail}{time.monotonic() - self._began:5.1f} s  {state}"
-            self._out.write(f"\r\x1b[2K{line[: shutil.get_terminal_size().columns - 1]}")  # a wrapped line would stay
-        elif state != self._last or time.monotonic() >= self._told + self._quiet:
+            self._out.write(f"\r\x1b[2K{line[: shutil.get_terminal_size().columns - 1]}")  # no wrapping
+        elif state != self._last or time.monotonic() >= self._shown_at + self._quiet:
             self._out.write(f"  {state}\n")
-            self._told = time.monotonic()
+            self._shown_at = time.monotonic()
         self._last = state
         self._out.flush()
 

@@ -1,4 +1,4 @@
-"""`make up`, then the story of a hiring-data platform in five scenes."""
+"""The demo: `make up`, then loads, rejects, a restore and reports."""
 
 import io
 import os
@@ -19,7 +19,7 @@ from infra.progress import Progress
 from infra.sample import File, Sample, sample
 from infra.venv import ROOT
 
-_LOADING, _HEALING = 120, 60 * SWEEP_MINUTES + 60  # seconds; a scheduled sweep heals what a crash left
+_LOADING, _HEALING = 120, 60 * SWEEP_MINUTES + 60  # seconds; after a crash, the next scheduled sweep heals rows
 _POLL = 0.25
 _RENAMED = 3  # the department that is changed and restored
 _YEAR = 2021
@@ -27,18 +27,18 @@ _FLEXIBLE = ("department", "job")
 
 
 def run() -> None:
-    """Raises CloudError."""
+    """Run the demo. Raises CloudError."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # rejected rows hold characters that a terminal may not have
+        sys.stdout.reconfigure(errors="replace")  # rejects may hold characters that the terminal lacks
     progress = Progress(report)
     stage = commands(os.environ.get("STAGE") or "local", ROOT, progress.say)
     heading("Starting the cloud and deploying")
     with progress.running():
         stage.up()
-    tell(Platform(stage), sample())
+    show(Platform(stage), sample())
 
 
-def tell(platform: Platform, files: Sample) -> None:
+def show(platform: Platform, files: Sample) -> None:
     loads = load_files(platform, files)
     show_loads(loads)
     show_rejects(platform, loads)
@@ -48,7 +48,7 @@ def tell(platform: Platform, files: Sample) -> None:
 
 
 def load_files(platform: Platform, files: Sample) -> list[Row]:
-    """Employees first, whose departments and jobs are not there yet; returns the loads, checked."""
+    """Load employees first, before their departments and jobs exist. Return the checked loads."""
     heading("Uploading CSV files, employees before their departments and jobs")
     [early] = _load(platform, [files.early])
     parents = _load(platform, files.parents)
@@ -59,7 +59,7 @@ def load_files(platform: Platform, files: Sample) -> list[Row]:
 
 
 def _load(platform: Platform, files: Sequence[File]) -> list[Row]:
-    """Upload files together and wait until the load of each has ended."""
+    """Upload files together, and wait until all their loads have ended."""
     before = platform.newest_load()
     sources = [platform.upload(file) for file in files]
     names = [file.key.removeprefix("sample/") for file in files]
@@ -84,21 +84,21 @@ def _load(platform: Platform, files: Sequence[File]) -> list[Row]:
 
 
 def _resolved(platform: Platform, early: Row) -> Row:
-    """Wait until what was rejected for want of a parent has been loaded."""
+    """Wait until the rows that were rejected because they had no parent have been loaded."""
     latest = dict(early)
     if not early["rejected"]:
-        return latest  # their parents are there already: this is not the first demo
+        return latest  # an earlier demo has already loaded their parents
 
     def state() -> str:
         latest.update(platform.get(f"/loads/{early['id']}"))
-        return f"{latest['rejected']} rejected rows were waiting for their parents: {_loaded(latest)}"
+        return f"{latest['rejected']} rows waited for their parents: {_loaded(latest)}"
 
     _wait(state, str, lambda: latest["resolved"] >= latest["rejected"], _HEALING)
     return latest
 
 
 def _loaded(load: Row) -> str:
-    return "all of them loaded" if load["resolved"] >= load["rejected"] else f"{load['resolved']} loaded"
+    return "all loaded" if load["resolved"] >= load["rejected"] else f"{load['resolved']} loaded"
 
 
 def _wait(state: Callable[[], str], detail: Callable[[], str], ended: Callable[[], bool], seconds: float) -> None:
@@ -117,31 +117,32 @@ def _wait(state: Callable[[], str], detail: Callable[[], str], ended: Callable[[
 
 
 def check(file: File, load: Row) -> None:
-    """What came of a file must be what was planted in it."""
+    """Compare the counts of a load with the known content of its file. Raises CloudError if they differ."""
     if load["status"] != "succeeded":
         raise CloudError(f"load {load['id']} of {file.key} {load['status']}: {load['error']}")
     counted = (load["received"], load["rejected"] - load["resolved"])
-    planted = (file.received, len(file.rejects))
-    if counted != planted:
+    expected = (file.received, len(file.rejects))
+    if counted != expected:
         raise CloudError(
-            f"load {load['id']} of {file.key}: received {counted[0]} and refused {counted[1]} rows,"
-            f" the file holds {planted[0]} and {planted[1]} broken ones"
+            f"load {load['id']} of {file.key} received {counted[0]} records and rejected {counted[1]},"
+            f" but the file holds {expected[0]} records, {expected[1]} of them invalid"
         )
 
 
 def show_loads(loads: list[Row]) -> None:
     heading("The loads (GET /loads)")
     for load in loads:
-        say(f"  load {load['id']} is of {load['source'].rpartition('sample/')[2]}")
+        say(f"  load {load['id']}: {load['source'].rpartition('sample/')[2]}")
     counts = ("received", "inserted", "updated", "unchanged", "superseded", "rejected", "resolved")
     rows = [[name, *(load[name] for load in loads)] for name in counts]
     _table(("rows", *(f"load {load['id']}" for load in loads)), rows)
-    say("  received = inserted + updated + unchanged + superseded (the same id again, later) + rejected;")
-    say("  resolved: of the rejected ones, loaded once their department and job had come.")
+    say("  received = inserted + updated + unchanged + superseded + rejected")
+    say("  superseded: the same file has a later row with the same id")
+    say("  resolved: rejected first, then loaded when their department and job existed")
 
 
 def show_rejects(platform: Platform, loads: list[Row]) -> None:
-    heading("The rejected rows (errored bucket), by reason")
+    heading("The rejected records (errored bucket), by reason")
     rejects: list[Row] = []
     for load in loads:
         if load["rejected"] > load["resolved"]:
@@ -151,11 +152,11 @@ def show_rejects(platform: Platform, loads: list[Row]) -> None:
         for example in examples:
             place = f"{example['source'].rpartition('/')[2]}:{example['line']}"
             say(f"       {place:<30} {cell(example['raw'])}")
-    say("  A row with several reasons counts under each of them.")
+    say("  A record with several reasons counts for each of them.")
 
 
 def restore_a_change(platform: Platform) -> None:
-    heading("A backup, a change, and the way back")
+    heading("A backup, a change, and a restore")
     point = platform.backup()
     old = _department(platform)
     say(f"  make backup                                    restore point {point}")
@@ -164,7 +165,7 @@ def restore_a_change(platform: Platform) -> None:
     say(f"  POST /department/upload                        {changed['outcome']}: it is called {_department(platform)}")
     say(f"  make backup                                    restore point {platform.backup()}")
     order = platform.post("/department/backup/restore", {"restore_point": point})
-    say(f"  POST /department/backup/restore                load {order['load_id']}, of the older restore point")
+    say(f"  POST /department/backup/restore                load {order['load_id']}, from the older restore point")
     load = _followed(platform, order["status_url"])
     say(f"  GET {order['status_url']:<42} {load['updated']} updated, {load['unchanged']} unchanged")
     restored = _department(platform)
@@ -174,7 +175,7 @@ def restore_a_change(platform: Platform) -> None:
 
 
 def _followed(platform: Platform, status_url: str) -> Row:
-    """Wait for the end of an ordered restore."""
+    """Wait until a restore has ended, and return its load. Raises CloudError if it does not succeed."""
     latest: Row = {}
 
     def state() -> str:
@@ -188,13 +189,13 @@ def _followed(platform: Platform, status_url: str) -> Row:
 
 
 def _department(platform: Platform) -> str:
-    """The name of the department, as the quarterly report has it."""
+    """Return the name of the department in the quarterly report."""
     report = platform.get(f"/department/hires/quarterly/{_YEAR}?department_id={_RENAMED}")
     return str(report[0]["department"])
 
 
 def show_reports(platform: Platform) -> None:
-    heading(f"Departments that hired more than the average in {_YEAR} (GET /department/hires/top/{_YEAR})")
+    heading(f"Departments that hired more than the mean in {_YEAR} (GET /department/hires/top/{_YEAR})")
     _report(platform.get(f"/department/hires/top/{_YEAR}"))
     quarterly = platform.get(f"/department/hires/quarterly/{_YEAR}")
     heading(f"Hires per quarter of {_YEAR} (GET /department/hires/quarterly/{_YEAR}), 8 of {len(quarterly)} rows")
@@ -206,13 +207,13 @@ def _report(rows: list[Row]) -> None:
 
 
 def _table(columns: Sequence[str], rows: list[list[Cell]]) -> None:
-    """On a terminal or not, it is for people. Columns of text give way where it is narrow."""
+    """Print a table for people, also if the output is no terminal. Columns of text are wrapped if it is narrow."""
     Output(sys.stdout, for_people=True).table(columns, rows, _FLEXIBLE)
 
 
 def say_where_to_look(platform: Platform) -> None:
     url = platform.env["API_URL"]
-    heading("Everything is up; where to look next")
+    heading("Everything is running; where to look next")
     say(f"  {url}/   the dashboard")
     say(f"  curl -s '{url}/loads?limit=5'")
     say(f"  curl -s '{url}/department/hires/top/2022'")
@@ -220,4 +221,4 @@ def say_where_to_look(platform: Platform) -> None:
     say("")
     say(f"  {os.path.relpath(platform.env_file)}: the API, the buckets and the database, as KEY=VALUE lines")
     stage = "" if platform.stage == "local" else f" STAGE={platform.stage}"
-    say(f"  make test: all tests     make down{stage}: stop (the state stays)     make clean{stage}: delete all of it")
+    say(f"  make test: all tests     make down{stage}: stop, keep the data     make clean{stage}: delete everything")

@@ -1,4 +1,4 @@
-"""`make deploy`, `plan` and `destroy`: a stage in an account of AWS, from its stacks to a smoke test."""
+"""`make deploy`, `plan` and `destroy` for a stage in an AWS account, from its stacks to a smoke test."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -24,15 +24,15 @@ from infra.local.state import ENV_KEYS, State
 from infra.locks import attempts
 from infra.settings.chosen import Chosen, check, choose, of_one_command
 
-_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # logins, as infra/aws/templates/database.yaml makes them
+_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # roles in Postgres; infra/aws/templates/database.yaml names them
 _BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket", "BACKUP_BUCKET": "BackupBucket"}
-_SETTLED = 120  # seconds until a new role may do what it may, and a new database answers
-_PASSING = ("DatabaseUnavailable", "InterfaceError", "OperationalError", "TimeoutError", "authentication failed")
+_SETTLED = 120  # seconds until a new IAM role is in effect and a new database accepts connections
+_TRANSIENT = ("DatabaseUnavailable", "InterfaceError", "OperationalError", "TimeoutError", "authentication failed")
 Outputs = dict[str, str]
 
 
 class Stacks(Protocol):
-    """What infra.aws.stacks does."""
+    """The functions of infra.aws.stacks that are used here."""
 
     @property
     def PARTS(self) -> tuple[str, ...]: ...  # noqa: N802 - a constant there
@@ -45,11 +45,10 @@ class Stacks(Protocol):
 
 @dataclass(frozen=True)
 class Account:
-    """One stage: `source` holds app.py, `state` is the folder of ours, `env` the environment of the command.
+    """One stage in an account. `source` holds app.py, `state` is the stage's folder, `env` the command's environment.
 
-    Settings come from the environment, or are those of the last deployment, from whatever machine that was; those of
-    `reset` have their defaults again. DATABASE_URL is a Postgres of one's own, in place of Aurora in a network of the
-    stage.
+    Settings come from the environment, else from the last deployment, whichever machine made it. Settings in `reset`
+    get their defaults. DATABASE_URL names the user's own Postgres, which replaces Aurora and the stage's network.
     """
 
     stage: str
@@ -61,9 +60,9 @@ class Account:
     reset: Collection[str] = ()
 
     def deploy(self) -> str:
-        """Make or update everything; returns the API's address. What an interrupted one has done is not done again."""
-        check(self.stage, self.env, self.reset)  # before AWS is asked for anything
-        with self.state.turn(), _told():
+        """Create or update everything, and return the API's address. An interrupted deployment is continued."""
+        check(self.stage, self.env, self.reset)  # before any request to AWS
+        with self.state.turn(), _aws_errors():
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
             outputs: Outputs = {}
@@ -78,14 +77,14 @@ class Account:
         return driver.api_url(target)
 
     def plan(self) -> plan.Plan:
-        """What `deploy` would change. Nothing is changed but our own folder."""
-        with self.state.turn(), _told():
+        """Return what `deploy` would change. Only the stage's folder on this machine is changed."""
+        with self.state.turn(), _aws_errors():
             chosen = self.settings()
             outputs, changes, waiting = Outputs(), dict[str, list[str]](), list[str]()
             for part in self._parts(chosen):
                 try:
                     known = self._given(part, outputs, chosen)
-                except KeyError:  # an output of a stack that is not there yet
+                except KeyError:  # it needs an output of a stack that does not exist yet
                     waiting.append(part)
                     continue
                 changes[part] = [
@@ -101,10 +100,10 @@ class Account:
             return plan.Plan(changes, tuple(waiting), release, plan.functions(target))
 
     def destroy(self) -> None:
-        """Delete all but data. Raises CloudError unless YES in the environment names the stage."""
+        """Delete everything except data. Raises CloudError unless YES in the environment names the stage."""
         if self.env.get("YES") != self.stage:
-            raise CloudError(f"this deletes stage {self.stage}; say YES={self.stage} if that is meant")
-        with self.state.turn(), _told():
+            raise CloudError(f"this deletes stage {self.stage}: add YES={self.stage} to confirm it")
+        with self.state.turn(), _aws_errors():
             chosen, outputs = self.settings(), Outputs()
             for part in self.stacks.PARTS:
                 outputs |= self._outputs(part)
@@ -120,33 +119,33 @@ class Account:
                     continue
                 self.report(f"deleting stack {part}")
                 client = self._client("cloudformation")
-                if part == "database":  # which refuses otherwise; its snapshot is made all the same
+                if part == "database":  # its protection must end first; a final snapshot is taken anyway
                     unprotected = {**self._given(part, outputs, chosen), "DeletionProtection": "false"}
                     self.stacks.apply(client, self.stage, part, unprotected)
                 self.stacks.delete(client, self.stage, part)
             self.state.env_file.unlink(missing_ok=True)
         kept = [outputs[name] for name in _BUCKETS.values() if name in outputs]
-        self.report(f"kept: the buckets {', '.join(kept) or 'of the stage'}, with all that is in them")
+        self.report(f"kept: the buckets {', '.join(kept) or 'of the stage'}, with all their objects")
         if not chosen.given("DATABASE_URL"):
             self.report("kept: a final snapshot of the database, and the functions' logs until they expire")
 
     # --- settings
 
     def settings(self) -> Chosen:
-        """What is set for this stage now. Raises CloudError naming everything that is wrong."""
-        with _told():
+        """Return the stage's settings. Raises CloudError, which lists everything that is wrong."""
+        with _aws_errors():
             outputs = self._outputs("storage")
-            said = bool(self.env.get("DATABASE_URL")) or bool({"DATABASE_URL", "ALL"} & set(self.reset))
-            kept = memory.kept(self._known(outputs), url_is_needed=not said) if outputs else {}
+            replaced = bool(self.env.get("DATABASE_URL")) or bool({"DATABASE_URL", "ALL"} & set(self.reset))
+            kept = memory.kept(self._known(outputs), url_is_needed=not replaced) if outputs else {}
             return choose(self.stage, self.env, kept, self.reset, f"kept by stage {self.stage}")
 
     def kept_settings(self) -> Chosen:
-        """What is set for this stage by itself, whatever the environment says."""
+        """Return the kept settings of the stage, without those in the environment."""
         return replace(self, env=of_one_command(self.env)).settings()
 
     def status(self) -> dict[str, str]:
-        """Where the stage is."""
-        with _told():
+        """Return whether the stage is deployed, and the API's address if it is."""
+        with _aws_errors():
             outputs = self._outputs("storage")
             target = self._known(outputs)
             if outputs:
@@ -177,20 +176,20 @@ class Account:
         return tuple(part for part in self.stacks.PARTS if part not in ours)
 
     def _given(self, part: str, outputs: Outputs, chosen: Chosen) -> dict[str, str]:
-        """The parameters of a stack. Raises KeyError where an output of another one is not known yet."""
+        """Return the parameters of a stack. Raises KeyError if it needs an output of a stack that does not exist."""
         path = self.source / "infra" / "aws" / "parameters" / f"{self.stage}.json"
         own = json.loads(path.read_text()).get(part, {}) if path.exists() else {}
-        made = {}
+        computed = {}
         if part == "network":
-            made = {"S3PrefixListId": self.stacks.s3_prefix_list(self._client("ec2"))}
+            computed = {"S3PrefixListId": self.stacks.s3_prefix_list(self._client("ec2"))}
         elif part == "database":
-            made = {name: outputs[name] for name in ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")}
+            computed = {name: outputs[name] for name in ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")}
         elif part == "operations":
-            made = {"DatabaseConnections": str(chosen.read("DATABASE_CONNECTIONS"))}
-        return {**made, **own}
+            computed = {"DatabaseConnections": str(chosen.read("DATABASE_CONNECTIONS"))}
+        return {**computed, **own}
 
     def target(self, outputs: Outputs, chosen: Chosen) -> Target:
-        """The stage on its stacks. Raises KeyError where outputs are missing."""
+        """Return the target of the deployment. Raises KeyError if outputs are missing."""
         ca = Path(chosen.read("DATABASE_CA")) if chosen.given("DATABASE_CA") else None
         vpc = None if chosen.given("DATABASE_URL") else _vpc(outputs)
         login = self._logins(outputs, chosen)
@@ -223,12 +222,12 @@ class Account:
         )
 
     def _known(self, outputs: Outputs) -> Target:
-        """The stage as far as it is there, to take it away."""
+        """Return a target with what is known of the stage, which may be incomplete."""
         buckets = {name: outputs.get(output, f"{APP}-{self.stage}-none") for name, output in _BUCKETS.items()}
         return Target(self.stage, self.source, self._work, {**buckets, **queue_names(self.stage)}, self._aws)
 
     def _env(self, target: Target) -> dict[str, str]:
-        """Neither credentials nor a token: those of the account are one's own, a token is made by `make token`."""
+        """Return the values of the env file, without secrets: users have their own credentials and tokens."""
         known = {**self._aws, **{name: target.functions[name] for name in bucket_names(self.stage)}}
         return {**dict.fromkeys(ENV_KEYS, ""), **known, "API_URL": driver.api_url(target)}
 
@@ -242,7 +241,7 @@ class Account:
     def _aws(self) -> dict[str, str]:
         region = boto3.session.Session().region_name
         if not region:
-            raise CloudError("no region is set: AWS_DEFAULT_REGION, or a profile that has one")
+            raise CloudError("no region is set: set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile with a region")
         endpoint = self.env.get("AWS_ENDPOINT_URL")
         return {"AWS_DEFAULT_REGION": region, **({"AWS_ENDPOINT_URL": endpoint.rstrip("/")} if endpoint else {})}
 
@@ -262,7 +261,7 @@ class Account:
 
 
 def _deploy_code(target: Target) -> None:
-    """Unless Chalice has come to the end of this release before, and nobody has changed it since."""
+    """Deploy the code, unless Chalice has deployed this release completely and nobody has changed it since."""
     if driver.runs_release(target) and record.release(target) == project.release(target):
         return
     package.build(target)
@@ -271,7 +270,7 @@ def _deploy_code(target: Target) -> None:
 
 
 def _migrate(target: Target) -> None:
-    """With patience: the function may not be in its network yet, its role not be known, the database still start."""
+    """Run the migrations. Retry while the function's network, its role or the database are not ready."""
     waiter = target.client("lambda").get_waiter("function_active_v2")
     waiter.wait(FunctionName=target.function("migrate"))
     for again in attempts(_SETTLED):
@@ -279,8 +278,8 @@ def _migrate(target: Target) -> None:
             driver.migrate(target)
             return
         except CommandError as error:
-            said = f"{error.kind if isinstance(error, FunctionFailed) else ''} {error}"
-            if not any(word in said for word in _PASSING):
+            message = f"{error.kind if isinstance(error, FunctionFailed) else ''} {error}"
+            if not any(word in message for word in _TRANSIENT):
                 raise
             again()
 
@@ -291,7 +290,8 @@ def _vpc(outputs: Outputs) -> Vpc:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _aws_errors() -> Iterator[None]:
+    """Raise errors of boto3 as CloudError."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

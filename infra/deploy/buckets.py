@@ -1,4 +1,4 @@
-"""The three buckets of a stage: private, encrypted, and versioned where a version may be wanted back."""
+"""The three buckets of a stage. All are private and encrypted; the landing and the backup bucket are versioned."""
 
 import json
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ _PRIVATE = {
     "RestrictPublicBuckets": True,
 }
 _ENCRYPTED = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
-_KEPT_DAYS = 30  # that an overwritten or deleted backup can be brought back
+_KEPT_DAYS = 30  # days in which an overwritten or deleted backup can be restored
 
 
 def make_buckets(target: Target) -> None:
-    """Create what is missing, and set everything to what it has to be."""
+    """Create missing buckets, and configure all of them."""
     s3 = target.client("s3")
     for bucket in target.buckets:
         if not _exists(s3, bucket):
@@ -28,20 +28,20 @@ def make_buckets(target: Target) -> None:
             s3.create_bucket(Bucket=bucket, **({} if region in (None, "us-east-1") else place))
         s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_PRIVATE)
         s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=_ENCRYPTED)
-        # An endpoint without TLS, as the one on this machine, would refuse everybody.
+        # With this policy, an endpoint without TLS, such as the one on this machine, would refuse all requests.
         if not target.aws.get("AWS_ENDPOINT_URL", "").startswith("http://"):
             s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(tls_only(bucket)))
         rules = lifecycle(versions_expire=bucket == target.backup)
         s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
-    # In landing, versions tell a new object under an old key from the same event delivered twice. In backup,
-    # they outlive whoever deletes or overwrites what the functions may delete and overwrite.
+    # In the landing bucket, versions distinguish a new object under an old key from an event that was delivered twice.
+    # In the backup bucket, old versions survive if somebody deletes or overwrites objects as a function may.
     for bucket in (target.landing, target.backup):
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
 def admit_forms(target: Target, origins: Sequence[str]) -> None:
-    """Let browsers send files to the landing bucket from pages of these origins (scheme://host[:port]) alone."""
-    # A form is no reason for a browser to ask first, showing how far it has got is; Content-Type is its only header.
+    """Allow browsers to send files to the landing bucket only from pages of these origins (scheme://host[:port])."""
+    # The pages show upload progress, so that browsers send a preflight request. Content-Type is the only header.
     rule: Any = {
         "ID": "forms",
         "AllowedOrigins": list(origins),
@@ -53,13 +53,13 @@ def admit_forms(target: Target, origins: Sequence[str]) -> None:
 
 
 def origins_of_forms(target: Target) -> list[str]:
-    """The origins whose pages may send files. Raises ClientError where none may."""
+    """Return the origins whose pages may send files. Raises ClientError if the bucket has no CORS rules."""
     rules = target.client("s3").get_bucket_cors(Bucket=target.landing)["CORSRules"]
     return [origin for rule in rules for origin in rule["AllowedOrigins"]]
 
 
 def tls_only(bucket: str) -> dict[str, Any]:
-    """A bucket policy that refuses requests without TLS."""
+    """Return a bucket policy that refuses requests without TLS."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -76,7 +76,7 @@ def tls_only(bucket: str) -> dict[str, Any]:
 
 
 def lifecycle(*, versions_expire: bool) -> dict[str, Any]:
-    """Multipart uploads that nobody completes go after a day; superseded versions, if they may, after a month."""
+    """Return lifecycle rules. Incomplete multipart uploads expire after a day, old versions, if at all, after 30."""
     rules: list[dict[str, Any]] = [
         {"ID": "abandoned-uploads", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
     ]

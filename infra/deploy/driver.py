@@ -1,4 +1,4 @@
-"""Deploying: a list of steps, each safe to repeat."""
+"""Deployment as a list of idempotent steps."""
 
 import json
 import os
@@ -26,17 +26,17 @@ Report = Callable[[str], None]
 Failure = BotoCoreError | ClientError
 Steps = tuple[tuple[str, Callable[[Target], None]], ...]
 _LOG_DAYS = 14
-_PROPAGATION = 90  # seconds until a new role is known everywhere, generously
+_PROPAGATION = 90  # seconds in which AWS surely makes a new role known everywhere
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
 DEAD_LETTERS = {
-    "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest there is
+    "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest that SQS allows
     "VisibilityTimeout": "360",  # longer than a redrive may run
     "SqsManagedSseEnabled": "true",
 }
 
 
 def deploy(target: Target, report: Report, steps: Steps | None = None) -> None:
-    """Bring the stage to the code and settings of now, by STEPS where no others are given. Raises CloudError."""
+    """Deploy the present code and settings, with STEPS unless other steps are given. Raises CloudError."""
     for name, step in steps or STEPS:
         report(name)
         try:
@@ -47,9 +47,9 @@ def deploy(target: Target, report: Report, steps: Steps | None = None) -> None:
 
 
 def is_current(target: Target) -> bool:
-    """Whether the last deployment finished, is of the same release, and is still there.
+    """Return whether the last deployment finished, has the same release, and still exists.
 
-    The account is asked as well: an emulator that was killed may have come back empty, or as it was
+    This also looks into the account: an emulator that was killed may be empty after its restart, or in its state
     before the last deployment.
     """
     release = project.release(target)
@@ -70,7 +70,7 @@ def is_current(target: Target) -> bool:
 
 
 def runs_release(target: Target) -> bool:
-    """Whether the API and all functions that Chalice has recorded are there, and the functions of this release."""
+    """Return whether the API and all functions that Chalice has recorded exist, and the functions run this release."""
     release, functions = project.release(target), target.client("lambda")
     try:
         target.client("apigateway").get_rest_api(restApiId=project.api_id(target) or "")
@@ -81,7 +81,7 @@ def runs_release(target: Target) -> bool:
 
 
 def api_url(target: Target) -> str:
-    """Where the API answers."""
+    """Return the API's address. Raises CloudError if the stage is not deployed."""
     found, endpoint = project.api_id(target), target.aws.get("AWS_ENDPOINT_URL")
     if found is None:
         raise CloudError(f"stage {target.stage} is not deployed")
@@ -91,18 +91,18 @@ def api_url(target: Target) -> str:
 
 
 def reason(target: Target, error: Failure) -> str:
-    """Why AWS did not do what was asked for. Where nobody answers, what to do about it."""
+    """Return why AWS failed a request. If nothing listens at the endpoint, add what to do."""
     if not isinstance(error, failures.ConnectionError | failures.HTTPClientError):
         return str(error)
     endpoint = target.aws.get("AWS_ENDPOINT_URL")
     if not endpoint:
         return "AWS cannot be reached: is this machine online, and the region right?"
     command = "make up" if target.stage == "local" else f"make up STAGE={target.stage}"
-    return f"nothing answers at {endpoint}. Is it stopped? {command} starts it"
+    return f"nothing listens at {endpoint}: if the stage is stopped, start it with {command}"
 
 
 def has_api(target: Target) -> bool:
-    """Whether the API that Chalice has recorded is there."""
+    """Return whether the API that Chalice has recorded exists."""
     found = project.api_id(target)
     try:
         return bool(found) and bool(target.client("apigateway").get_rest_api(restApiId=found))
@@ -111,7 +111,7 @@ def has_api(target: Target) -> bool:
 
 
 def origins(target: Target) -> list[str]:
-    """The origins, as browsers name them, of the API's pages: on this machine both of its names."""
+    """Return the origins of the API's pages, as browsers name them. A local API has two: 127.0.0.1 and localhost."""
     found = urlsplit(api_url(target))
     names = ("127.0.0.1", "localhost") if found.hostname in ("127.0.0.1", "localhost") else (found.hostname,)
     port = f":{found.port}" if found.port else ""
@@ -119,7 +119,7 @@ def origins(target: Target) -> list[str]:
 
 
 def accepts_token(target: Target, token: str) -> bool:
-    """Whether the API knows a token. Raises CommandError when it cannot be asked."""
+    """Return whether the API accepts a token. Raises CommandError if the API does not respond."""
     api = Api(api_url(target), token)
     try:
         response = api.send("GET", "/loads", {"limit": 1}, accepted=(HTTPStatus.UNAUTHORIZED,))
@@ -129,7 +129,7 @@ def accepts_token(target: Target, token: str) -> bool:
 
 
 def invoke(target: Target, function: str, payload: Any) -> Any:
-    """Call a function, wait for its result. Raises FunctionFailed, and CloudError if it cannot be called."""
+    """Invoke a function, wait, and return its result. Raises FunctionFailed, or CloudError if it cannot be invoked."""
     try:
         return functions.invoke(target.client("lambda"), target.stage, function, payload)
     except functions.FunctionFailed:
@@ -137,22 +137,22 @@ def invoke(target: Target, function: str, payload: Any) -> Any:
     except CommandError as error:
         cause = error.__cause__
         why = reason(target, cause) if isinstance(cause, BotoCoreError | ClientError) else str(error)
-        raise CloudError(f"{function} cannot be invoked: {why}") from error
+        raise CloudError(f"function {function} cannot be invoked: {why}") from error
 
 
 def invoke_later(target: Target, function: str, payload: Any) -> None:
-    """Ask for an asynchronous call of a function, which Lambda retries. Raises CloudError if the request fails."""
+    """Invoke a function asynchronously; Lambda retries it. Raises CloudError if the request fails."""
     try:
         target.client("lambda").invoke(
             FunctionName=target.function(function), InvocationType="Event", Payload=json.dumps(payload)
         )
     except (BotoCoreError, ClientError) as error:
-        raise CloudError(f"{function} cannot be invoked: {reason(target, error)}") from error
+        raise CloudError(f"function {function} cannot be invoked: {reason(target, error)}") from error
 
 
 def make_queue(target: Target) -> None:
     sqs = target.client("sqs")
-    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # with attributes it would refuse changed ones
+    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # with attributes, it would fail if they changed
     sqs.set_queue_attributes(QueueUrl=url, Attributes=DEAD_LETTERS)
 
 
@@ -172,7 +172,7 @@ def run_chalice(target: Target) -> None:
 
 
 def chalice(target: Target, *words: str) -> None:
-    """One command of Chalice in the assembled project. Raises CloudError with the end of what it says."""
+    """Run a command of Chalice in the assembled project. Raises CloudError with the last lines of its output."""
     log = target.work / "chalice.log"
     busy = "another chalice deploy is still running"
     with locked(target.work / "chalice.lock", 600, busy) as lock, log.open("w") as output:
@@ -188,7 +188,7 @@ def chalice(target: Target, *words: str) -> None:
         )
     if done.returncode != 0:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        raise CloudError(f"chalice {words[0]} failed: {' | '.join(lines[-3:])} (all of it: {log})")
+        raise CloudError(f"chalice {words[0]} failed: {' | '.join(lines[-3:])} (the whole output: {log})")
 
 
 def admit_pages(target: Target) -> None:
@@ -200,7 +200,7 @@ def migrate(target: Target) -> None:
 
 
 def configure_retries(target: Target) -> None:
-    # Chalice has no setting for it. The numbers are the defaults of AWS, made explicit: loads rely on them.
+    # Chalice has no setting for retries. These are the defaults of AWS, set explicitly because loads rely on them.
     sqs = target.client("sqs")
     url = sqs.get_queue_url(QueueName=target.dead_letters)["QueueUrl"]
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -214,7 +214,7 @@ def configure_retries(target: Target) -> None:
             )
             return
         except functions.exceptions.InvalidParameterValueException:
-            again()  # a role that was made just now may not send yet, says Lambda
+            again()  # Lambda does not know yet that the new role may send to the queue
 
 
 def limit_logs(target: Target) -> None:
@@ -225,20 +225,20 @@ def limit_logs(target: Target) -> None:
 
 
 STEPS: Steps = (
-    ("buckets", make_buckets),  # before Chalice, which attaches its trigger to one of them
+    ("buckets", make_buckets),  # before Chalice, which adds its trigger to the landing bucket
     ("dead-letter queue", make_queue),
     ("secrets", keep_secrets),
     ("project", project.assemble),
     ("chalice deploy", run_chalice),
-    ("uploads from pages", admit_pages),  # after Chalice, which makes the API's address
+    ("uploads from pages", admit_pages),  # after Chalice, which creates the API and its address
     ("migrations", migrate),
-    ("retries", configure_retries),  # after Chalice: AWS asks whether the function may send to the queue
+    ("retries", configure_retries),  # after Chalice: AWS checks whether the function may send to the queue
     ("log retention", limit_logs),
 )
 
 
 def _best_effort(call: Callable[..., Any], **arguments: Any) -> None:
-    """For what is good to have and not every emulator knows."""
+    """Make an optional request that some emulators do not support."""
     try:
         call(**arguments)
     except ClientError:
@@ -246,14 +246,15 @@ def _best_effort(call: Callable[..., Any], **arguments: Any) -> None:
 
 
 def _chalice_environment(target: Target) -> dict[str, str]:
-    """Ours without what could lead Chalice to another account or another Python path."""
+    """Return this process's environment without variables that would mislead Chalice."""
     theirs = "PYTHON" if _own_credentials(target) else ("AWS_", "PYTHON")
     ours = {k: v for k, v in os.environ.items() if not k.startswith(theirs)}
-    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # bytecode would be shipped
+    # Otherwise bytecode would get into the package.
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return ours | quiet | dict(target.aws) | (files if not _own_credentials(target) else {})
 
 
 def _own_credentials(target: Target) -> bool:
-    """Whether the credentials are those that boto3 finds, in the environment or elsewhere."""
+    """Return whether boto3 finds the credentials itself, in the environment or elsewhere."""
     return not target.aws.get("AWS_ACCESS_KEY_ID")

@@ -14,25 +14,25 @@ from infra.venv import ROOT
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Raises CloudError."""
-    parser = argparse.ArgumentParser(prog="python -m infra.deploy", description="A stage in an account of AWS.")
+    """Run a command. Raises CloudError."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.deploy", description="Deploy, plan or destroy a stage in an AWS account."
+    )
     parser.add_argument("command", choices=("deploy", "plan", "destroy"))
     parser.add_argument("--stage", default=os.environ.get("STAGE") or "")
-    parser.add_argument(
-        "--reset", default=(), type=str.split, help="settings that are to have their defaults again, or ALL"
-    )
+    parser.add_argument("--reset", default=(), type=str.split, help="settings to set back to their defaults, or ALL")
     args = parser.parse_args(arguments)
     if args.stage in STAGES:
         instead = "clean" if args.command == "destroy" else "up"
-        raise CloudError(f"stage {args.stage} is on this machine: make {instead}")
+        raise CloudError(f"stage {args.stage} is on this machine: use make {instead}")
     _carry_out(args.command, account(args.stage, args.reset))
 
 
 def account(stage: str, reset: Collection[str] = ()) -> Account:
-    """Raises CloudError for a stage that is not declared."""
+    """Return a stage in an account. Raises CloudError if the stage is not declared."""
     if stage not in stages(ROOT):
         raise CloudError(
-            f"stage {stage or '?'} is not declared in .chalice/config.json: STAGE={' or '.join(_others())}"
+            f"stage {stage or '?'} is not declared in .chalice/config.json: set STAGE={' or '.join(_others())}"
         )
     return Account(stage, ROOT, State.of(stage), stacks, report, os.environ, reset)
 

@@ -7,7 +7,7 @@ from infra.deploy.target import APP
 
 @dataclass(frozen=True)
 class Logins:
-    """Environment variables of all functions, those that the migration has instead, and secrets to keep."""
+    """The variables of all functions, those that replace them in the migration, and the values of new secrets."""
 
     functions: dict[str, str] = field(repr=False)
     migration: dict[str, str] = field(repr=False)
@@ -15,8 +15,11 @@ class Logins:
 
     @classmethod
     def of(cls, stage: str, owner_url: str, functions_url: str) -> "Logins":
-        """Only the migration is the schema's owner. On one laptop the URLs are in the environment of the
-        functions; elsewhere their environment is read by more people than may know a password."""
+        """Return the logins for two database URLs. Only the migration logs in as the owner of the schema.
+
+        On stage local, the functions' environment holds the URLs. On other stages, more people can read this
+        environment than may know a password, so Secrets Manager holds the URLs.
+        """
         if stage == "local":
             functions = {"DATABASE_URL": functions_url}
             return cls(functions, {"DATABASE_URL": owner_url, "APP_DATABASE_URL": functions_url}, {})
@@ -29,5 +32,5 @@ class Logins:
 
 
 def owner_secret(stage: str) -> str:
-    """The secret with the URL of a database that was given: its owner's."""
+    """Return the name of the secret that holds the owner's URL of the user's own database."""
     return f"{APP}-{stage}-database-owner"

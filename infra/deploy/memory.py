@@ -1,8 +1,7 @@
-"""The settings of a stage on AWS, kept where the next machine that deploys finds them.
+"""The settings of a stage on AWS, kept in the backup bucket so that the next deployment finds them from any machine.
 
-They are beside the record of Chalice, in the backup bucket: without passwords. A Postgres of one's own has its URL in
-Secrets Manager, where the functions find it, too. The file of authorities that vouch
-for it is public, and kept whole.
+They lie beside the record of Chalice and hold no passwords. The URL of the user's own Postgres is in Secrets Manager,
+where the functions read it, too. The file of its certificate authorities is public, so it is kept here as a whole.
 """
 
 import json
@@ -23,8 +22,11 @@ _GONE = ("NoSuchKey", "NoSuchBucket", "404", "ResourceNotFoundException")
 
 
 def kept(target: Target, *, url_is_needed: bool = True) -> dict[str, str]:
-    """The settings of the last deployment: what its functions have where an earlier release deployed them. Files are
-    laid out on this machine. Raises CloudError if the database's URL is needed and its secret is gone."""
+    """Return the settings of the last deployment, and write the file of certificate authorities to this machine.
+
+    If an earlier release deployed the stage without keeping settings, they are read from its functions. Raises
+    CloudError if the database's URL is needed but its secret does not exist.
+    """
     found = _document(target)
     if found is None:
         variables = _variables(target)
@@ -43,7 +45,7 @@ def kept(target: Target, *, url_is_needed: bool = True) -> dict[str, str]:
 
 
 def keep(target: Target, chosen: Chosen) -> None:
-    """Keep what has to be remembered, without secrets."""
+    """Keep the settings of this deployment, without secrets."""
     values = chosen.to_keep()
     document = {
         "settings": {name: text for name, text in values.items() if not _is_elsewhere(chosen, name)},
@@ -56,7 +58,7 @@ def keep(target: Target, chosen: Chosen) -> None:
 
 
 def forget(target: Target) -> None:
-    """For a stage that is no more. Earlier versions of the object stay as long as other versions do."""
+    """Delete the settings of a destroyed stage. The bucket keeps old versions of the object for some time."""
     try:
         target.client("s3").delete_object(Bucket=target.backup, Key=KEY)
     except ClientError as error:
@@ -82,13 +84,13 @@ def _database_url(target: Target) -> str:
     except ClientError as error:
         _check_gone(error)
     raise CloudError(
-        f"stage {target.stage} has a database of your own, but its secret {secret} is gone: set DATABASE_URL, or"
-        " RESET=DATABASE_URL for Aurora"
+        f"stage {target.stage} uses your own database, but its secret {secret} does not exist: set DATABASE_URL, or"
+        " RESET=DATABASE_URL to use Aurora"
     )
 
 
 def _variables(target: Target) -> Mapping[str, str]:
-    """The environment of the stage's functions; empty where there are none."""
+    """Return the environment variables of the stage's functions, or an empty dict without functions."""
     try:
         found = target.client("lambda").get_function_configuration(FunctionName=target.function("backup"))
     except ClientError as error:
@@ -98,6 +100,6 @@ def _variables(target: Target) -> Mapping[str, str]:
 
 
 def _check_gone(error: ClientError) -> None:
-    """Raises the error unless it says that something is not there."""
+    """Raise the error, unless it means that something does not exist."""
     if error.response["Error"]["Code"] not in _GONE:
         raise error

@@ -1,7 +1,7 @@
-"""The package of the functions: built before it is uploaded, checked, and packed so that equal code has equal bytes.
+"""The package of the functions: built, checked, and packed so that equal code gives equal bytes.
 
-Chalice does not build a package whose file is there already, named by a hash of what goes into it. So it is built
-first, by Chalice itself, and `chalice deploy` uploads what is made of it here.
+Chalice names a package by a hash of its input, and does not build it again if the file exists. So Chalice builds the
+package first, this module replaces the file by its checked and packed form, and `chalice deploy` uploads this form.
 """
 
 import io
@@ -21,17 +21,20 @@ from infra.deploy.plan import wanted_settings
 from infra.deploy.target import Target
 from infra.errors import CloudError
 
-LIMIT = 15_000_000  # bytes; a cold start unpacks it, and each function has it
+LIMIT = 15_000_000  # bytes; every function has the package, and each cold start unpacks it
 _MIGRATION = ("sqlalchemy", "alembic", "mako")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip knows
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 _MACHINES = {"x86_64": 0x3E, "arm64": 0xB7}  # e_machine of ELF
-_WHEELS = {"x86_64": "x86_64", "arm64": "aarch64"}  # what wheels call them
-_OLD_GLIBC, _GLIBC = (2, 26), (2, 34)  # of Amazon Linux 2, below Python 3.12, and 2023
+_WHEELS = {"x86_64": "x86_64", "arm64": "aarch64"}  # their names in wheel tags
+_OLD_GLIBC, _GLIBC = (2, 26), (2, 34)  # of Amazon Linux 2 (below Python 3.12) and of Amazon Linux 2023
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 
 
 def build(target: Target) -> Path:
-    """Build the package of an assembled project, check it, and pack it anew. Raises CloudError with all its faults."""
+    """Build, check and pack the package of an assembled project, and return its path.
+
+    Raises CloudError, which lists all faults of the package.
+    """
     output = target.work / "package"
     shutil.rmtree(output, ignore_errors=True)
     driver.chalice(target, "package", "--pkg-format", "terraform", "--stage", target.stage, str(output))
@@ -39,7 +42,7 @@ def build(target: Target) -> Path:
     path = next(p for p in (target.project / ".chalice" / "deployments").glob("*.zip") if p.read_bytes() == built)
     architecture = wanted_settings(project.configuration(target), target.stage)["api_handler"]["architecture"]
     pins = (target.project / "requirements.txt").read_text()
-    finished = target.work / "packed"  # names what the last build has made
+    finished = target.work / "packed"  # identifies the result of the last build
     if finished.exists() and finished.read_text() == _named(built, pins, architecture):
         shutil.rmtree(output)
         return path
@@ -57,22 +60,23 @@ def build(target: Target) -> Path:
 
 
 def _named(package: bytes, pins: str, architecture: str) -> str:
-    """Identifies a package and what it was checked against."""
+    """Return a hash of a package and of the requirements that it was checked against."""
     return sha256(b"\0".join([sha256(package).digest(), pins.encode(), architecture.encode()])).hexdigest()
 
 
 def precompiled(package: bytes, folder: Path) -> bytes:
-    """The package with bytecode for this Python, made in `folder`, which is not there yet. Raises CloudError.
+    """Return the package with bytecode for this Python. `folder`, which must not exist, is used for the work.
 
-    Lambda keeps no bytecode that a function makes: without this each cold start compiles what it imports. What
-    only the migration imports is left as it is, for the sake of the size. Unchecked, since times are not packed.
+    Lambda does not keep bytecode, so that without this each cold start would compile all imported modules. Packages
+    that only the migration imports stay without bytecode, to save space. The bytecode is "unchecked" because the
+    package holds no file times. Raises CloudError.
     """
     with ZipFile(io.BytesIO(package)) as archive:
         archive.extractall(folder, [name for name in archive.namelist() if "__pycache__" not in name])
     places = [path for path in sorted(folder.iterdir()) if path.name not in _MIGRATION and path.suffix != ".dist-info"]
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    where = ["-s", str(folder), "-p", "/var/task"]  # as tracebacks name the files
-    seedless = {"PYTHONHASHSEED": "0"}  # sets of constants would be written in another order each time
+    where = ["-s", str(folder), "-p", "/var/task"]  # the paths in tracebacks
+    seedless = {"PYTHONHASHSEED": "0"}  # otherwise the order of constant sets would change with each build
     done = subprocess.run(
         [*command, *where, *map(str, places)], env=seedless, capture_output=True, text=True, check=False
     )
@@ -87,7 +91,7 @@ def precompiled(package: bytes, folder: Path) -> bytes:
 
 
 def pack(package: bytes) -> bytes:
-    """The same files in the order of their names, without times and owners."""
+    """Return a package with the same files, sorted by name, without times and owners."""
     packed = io.BytesIO()
     with ZipFile(io.BytesIO(package)) as source, ZipFile(packed, "w", ZIP_DEFLATED, compresslevel=9) as result:
         for name in sorted(source.namelist()):
@@ -102,10 +106,13 @@ def pack(package: bytes) -> bytes:
 def faults(
     package: bytes, requirements: str, architecture: str, python: tuple[int, int], limit: int = LIMIT
 ) -> Iterator[str]:
-    """What is wrong with a package for Lambda's `architecture` and Python: too large, a pinned requirement that is
-    missing or of another version (of which Chalice only warns), code for another machine."""
+    """Yield the faults of a package for Lambda's `architecture` and Python.
+
+    Faults: it is too large, a pinned requirement is missing or has another version (Chalice only warns about this), or
+    machine code is for another platform.
+    """
     if len(package) >= limit:
-        yield f"{len(package) / 1e6:.1f} MB are more than {limit / 1e6:.0f}"
+        yield f"its {len(package) / 1e6:.1f} MB are more than the limit of {limit / 1e6:.0f} MB"
     with ZipFile(io.BytesIO(package)) as archive:
         names = archive.namelist()
         if "app.py" not in names:
@@ -113,27 +120,28 @@ def faults(
         installed: dict[str, str] = {}
         for name in names:
             if name.endswith(".dist-info/METADATA"):
-                told = Parser().parsestr(archive.read(name).decode(), headersonly=True)
-                installed[_normal(told["Name"])] = told["Version"]
+                metadata = Parser().parsestr(archive.read(name).decode(), headersonly=True)
+                installed[_normal(metadata["Name"])] = metadata["Version"]
             elif name.endswith(".dist-info/WHEEL"):
                 tags = Parser().parsestr(archive.read(name).decode(), headersonly=True).get_all("Tag") or []
                 if not any(_runs(tag, architecture, python) for tag in tags):
-                    yield f"{name.split('-')[0]} is built for {', '.join(tags) or 'nobody'}"
+                    yield f"{name.split('-')[0]} is built for {', '.join(tags) or 'no platform'}"
             elif re.search(r"\.so(\.|$)", name):
                 yield from _faults_of_binary(name, archive.read(name)[:20], architecture)
     for package_name, version in packages.pins(requirements):
         found = installed.get(_normal(package_name))
         if found != version:
-            yield f"{package_name} {version} is {'missing' if found is None else f'{found} there'}"
+            state = "missing" if found is None else f"required, but {found} is in the package"
+            yield f"{package_name} {version} is {state}"
 
 
 def _faults_of_binary(name: str, head: bytes, architecture: str) -> Iterator[str]:
     if head[:4] != b"\x7fELF" or int.from_bytes(head[18:20], "little") != _MACHINES[architecture]:
-        yield f"{name} is not of {architecture}"
+        yield f"{name} is not built for {architecture}"
 
 
 def _runs(tag: str, architecture: str, python: tuple[int, int]) -> bool:
-    """Whether code of a wheel's tag runs: pure, or of manylinux with a glibc that is there."""
+    """Return whether a wheel with this tag runs on Lambda: a pure wheel, or manylinux with a glibc that Lambda has."""
     interpreter, abi, platform = tag.split("-")
     newest = f"cp{python[0]}{python[1]}"
     if platform == "any":

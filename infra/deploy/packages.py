@@ -1,8 +1,8 @@
-"""Which machine the packages of the functions are for, and those for this machine.
+"""The platform of the functions' packages, and the packages for this machine.
 
-On AWS functions run on Linux; Chalice fetches wheels for it. The embedded AWS runs functions on this machine, whatever
-that is, with our own Python. So they get what is installed here: the same files, checked by their hashes, with machine
-code that runs here, and without a download.
+On AWS, functions run on Linux, and Chalice downloads wheels for it. The embedded AWS runs functions on this machine
+with our own Python. So they get copies of the packages that are installed here: their hashes were checked, their
+machine code runs here, and nothing is downloaded.
 """
 
 import shutil
@@ -18,25 +18,27 @@ _ARM = ("arm64", "aarch64")
 
 @dataclass(frozen=True)
 class Platform:
-    """Where functions run: on this machine itself (`host`), or on Linux. `architecture` is Lambda's name of the
-    processor, None for the one that `.chalice/config.json` names."""
+    """The platform on which functions run: this machine (`host`), or Linux.
+
+    `architecture` is Lambda's name of the processor, or None if `.chalice/config.json` decides.
+    """
 
     host: bool
     architecture: str | None
 
 
 def platform_of(stage: str, machine: str, system: str) -> Platform:
-    """The platform of a stage, seen from a machine as `platform.machine()` and `platform.system()` name it."""
+    """Return the platform of a stage. `machine` and `system` come from `platform.machine()` and `platform.system()`."""
     native = "arm64" if machine.lower() in _ARM else "x86_64"
     if stage == "local":
         return Platform(system in ("Linux", "Darwin"), native)
-    if stage == "localstack":  # containers, which are Linux, of the processor that Docker need not emulate
+    if stage == "localstack":  # Linux containers for this processor, which Docker need not emulate
         return Platform(False, native)
     return Platform(False, None)
 
 
 def pins(requirements: str) -> list[tuple[str, str]]:
-    """The packages of a requirements file, with their versions."""
+    """Return the packages in a requirements file, with their versions."""
     return PIN.findall(requirements)
 
 
@@ -46,19 +48,23 @@ def _unpinned(requirements: str) -> list[str]:
 
 
 def copy_installed(requirements: str, folder: Path) -> None:
-    """Copy the packages of a requirements file from the environment of this process. Raises CloudError where it has
-    another version."""
+    """Copy the packages in a requirements file from the environment of this process.
+
+    Raises CloudError if a package is missing or has another version.
+    """
     if unpinned := _unpinned(requirements):
         raise CloudError(
-            f"requirements.txt names no version of {unpinned[0]}: add it, as in six==1.17.0, then make lock"
+            f"requirements.txt pins no version of {unpinned[0]}: add it, as in six==1.17.0, then run make lock"
         )
     for name, version in pins(requirements):
         found = _installed(name)
         if found is None or found.version != version:
             there = f"{found.version} is" if found else "it is not"
-            raise CloudError(f"requirements.txt wants {name} {version}, but {there} installed: make lock, then again")
+            raise CloudError(
+                f"requirements.txt requires {name} {version}, but {there} installed: run make lock, then try again"
+            )
         for file in found.files or ():
-            if ".." in file.parts or "__pycache__" in file.parts:  # programs, and bytecode that knows other paths
+            if ".." in file.parts or "__pycache__" in file.parts:  # no programs, and no bytecode for other paths
                 continue
             copy = folder / file
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a deployment would change, by comparing what is wanted with what is there."""
+"""The plan of a deployment: compares the wanted functions and settings with the deployed ones."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +10,14 @@ from infra.deploy.policies import deployed_name
 from infra.deploy.target import Target
 
 Settings = dict[str, Any]  # of a function: memory (MB), timeout (s), runtime, …, and its environment's variables
-_DEFAULT_MEMORY, _DEFAULT_TIMEOUT, _DEFAULT_ARCHITECTURE = 128, 60, "x86_64"  # Chalice's
+_DEFAULT_MEMORY, _DEFAULT_TIMEOUT, _DEFAULT_ARCHITECTURE = 128, 60, "x86_64"  # the defaults of Chalice
 _VARIABLES = "variables"
 _HIDDEN = (project.RELEASE,)
 
 
 @dataclass(frozen=True)
 class Functions:
-    """The functions that would be created, updated and deleted, and what differs in the settings of those that stay."""
+    """The functions to be created, updated and deleted, and the differing settings of functions that stay."""
 
     created: tuple[str, ...]
     updated: tuple[str, ...]
@@ -27,8 +27,10 @@ class Functions:
 
 @dataclass(frozen=True)
 class Plan:
-    """`stacks` has the changes of each part; `release` is that of now and the deployed one; `functions` is None where
-    stacks have to be made first, whose outputs they need."""
+    """`stacks` holds the changes of each stack. `waiting` are stacks that need outputs of stacks not created yet.
+
+    `release` is a pair: the present release and the deployed one. `functions` is None if they need such outputs, too.
+    """
 
     stacks: Mapping[str, Sequence[str]]
     waiting: tuple[str, ...] = ()
@@ -41,17 +43,17 @@ class Plan:
             yield f"stack {part}: {len(changes) or 'no'} {many if changes else 'change'}"
             yield from (f"  {change}" for change in sorted(changes))
         for part in self.waiting:
-            yield f"stack {part}: to be created; what it takes from stacks before it is not known yet"
+            yield f"stack {part}: to be created; its parameters depend on stacks that do not exist yet"
         if self.functions is None:
-            yield "functions: all to be created, or known once the stacks are there"
+            yield "functions: not known until the stacks exist"
         else:
             yield from self._of_functions(self.functions)
 
     def _of_functions(self, functions: Functions) -> Iterator[str]:
         if self.release:
             new, old = self.release
-            same = "the same is deployed" if new == old else f"{old or 'nothing'} is deployed"
-            yield f"release {new}: {same}"
+            deployed = "the same is deployed" if new == old else f"{old or 'nothing'} is deployed"
+            yield f"release {new}: {deployed}"
         for what in ("created", "updated", "deleted"):
             names = getattr(functions, what)
             yield f"functions to be {what}: {', '.join(names) or 'none'}"
@@ -60,20 +62,23 @@ class Plan:
 
 
 def compare(wanted: Mapping[str, Settings], found: Mapping[str, Settings], *, code_differs: bool) -> Functions:
-    """`found` holds all functions that the stage has or had. Values of variables, which may be secret, are not told."""
+    """Compare wanted functions with `found`, which holds all functions that the stage has or had.
+
+    The result names changed variables without their values, which may be secret.
+    """
     differences = {
         name: tuple(_differences(settings, found[name])) for name, settings in wanted.items() if name in found
     }
     return Functions(
         created=tuple(sorted(set(wanted) - set(found))),
-        updated=tuple(sorted(name for name, told in differences.items() if told or code_differs)),
+        updated=tuple(sorted(name for name, changes in differences.items() if changes or code_differs)),
         deleted=tuple(sorted(set(found) - set(wanted))),
-        differences={name: told for name, told in sorted(differences.items()) if told},
+        differences={name: changes for name, changes in sorted(differences.items()) if changes},
     )
 
 
 def functions(target: Target) -> Functions:
-    """What would become of the target's functions."""
+    """Return what a deployment would change in the target's functions."""
     differs = record.release(target) != project.release(target)
     wanted = wanted_settings(project.configuration(target), target.stage)
     recorded = project.function_names(target)
@@ -84,29 +89,31 @@ def functions(target: Target) -> Functions:
 
 
 def wanted_settings(config: Mapping[str, Any], stage_name: str) -> dict[str, Settings]:
-    """The settings of each function of a stage by Chalice's configuration: what is said of the function in the
-    stage goes before what is said of it for all stages, that before the stage, that before the whole."""
+    """Return the settings of each function of a stage from Chalice's configuration.
+
+    The most specific value wins: of the function in the stage, of the function, of the stage, of the whole file.
+    """
     stage = config["stages"][stage_name]
-    made = {}
+    wanted = {}
     for function, general in config["lambda_functions"].items():
         places = (stage.get("lambda_functions", {}).get(function, {}), general, stage, config)
 
-        def said(name: str, default: Any, places: tuple[Mapping[str, Any], ...] = places) -> Any:
+        def configured(name: str, default: Any, places: tuple[Mapping[str, Any], ...] = places) -> Any:
             return next((place[name] for place in places if name in place), default)
 
         variables: dict[str, str] = {}
         for place in reversed(places):
             variables |= place.get("environment_variables", {})
-        made[function] = {
-            "memory": said("lambda_memory_size", _DEFAULT_MEMORY),
-            "timeout": said("lambda_timeout", _DEFAULT_TIMEOUT),
+        wanted[function] = {
+            "memory": configured("lambda_memory_size", _DEFAULT_MEMORY),
+            "timeout": configured("lambda_timeout", _DEFAULT_TIMEOUT),
             "runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
-            "architecture": said("lambda_architecture", _DEFAULT_ARCHITECTURE),
-            "reserved concurrency": said("reserved_concurrency", None),
-            "subnets": sorted(said("subnet_ids", [])),
+            "architecture": configured("lambda_architecture", _DEFAULT_ARCHITECTURE),
+            "reserved concurrency": configured("reserved_concurrency", None),
+            "subnets": sorted(configured("subnet_ids", [])),
             _VARIABLES: variables,
         }
-    return made
+    return wanted
 
 
 def _found(client: Any, name: str) -> Settings | None:
@@ -129,12 +136,12 @@ def _found(client: Any, name: str) -> Settings | None:
 def _differences(wanted: Settings, found: Settings) -> Iterator[str]:
     for name in wanted:
         if name != _VARIABLES and wanted[name] != found[name]:
-            yield f"{name} {_said(found[name])} -> {_said(wanted[name])}"
+            yield f"{name} {_text(found[name])} -> {_text(wanted[name])}"
     old, new = found[_VARIABLES], wanted[_VARIABLES]
     for name in sorted({*old, *new} - set(_HIDDEN)):
         if old.get(name) != new.get(name):
             yield f"{name} {'added' if name not in old else 'removed' if name not in new else 'changed'}"
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return ", ".join(value) or "none" if isinstance(value, list) else "none" if value is None else str(value)

@@ -1,8 +1,8 @@
-"""What each function may do: `.chalice/policy-<function>.json`, with the names of a stage filled in.
+"""The functions' IAM policies: `.chalice/policy-<function>.json`, with the names of a stage filled in.
 
-The files are policies as AWS knows them, but for `${APP}`, with which all names of a stage's functions and
-secrets begin, `${FUNCTION}`, the function's own, and the names of buckets and queues as the functions'
-environment has them. What policy-every-function.json allows is added to each, and in a VPC what policy-vpc.json does.
+The files are IAM policies with variables. All names of a stage's functions and secrets begin with `${APP}`, and
+`${FUNCTION}` is the name of the function. Buckets and queues have the variables of the functions' environment. Each
+policy also gets the statements of policy-every-function.json, and in a VPC those of policy-vpc.json.
 """
 
 import json
@@ -14,29 +14,32 @@ from typing import Any
 from infra.deploy.target import APP, Vpc
 from infra.errors import CloudError
 
-_API = "api_handler"  # what Chalice calls the function that serves the routes, and deploys without a name
+_API = "api_handler"  # Chalice's name of the API function, which it deploys without a suffix
 _MIGRATION = "migrate"
 _COMMON = "every-function"
 _IN_VPC = "vpc"
 
 
 def deployed_name(stage: str, function: str) -> str:
-    """What Lambda calls a function that the configuration calls `function`."""
+    """Return the name in Lambda of a function that the configuration calls `function`."""
     return f"{APP}-{stage}" if function == _API else f"{APP}-{stage}-{function}"
 
 
 def policies(
     folder: Path, stage: str, functions: Iterable[str], names: Mapping[str, str], vpc: Vpc | None = None
 ) -> dict[str, dict[str, Any]]:
-    """The policy of each of `functions`, of the files in `folder`. Raises CloudError where one is missing or wrong."""
-    made = {}
+    """Return the policy of each function from the files in `folder`.
+
+    Raises CloudError if a file is missing or invalid.
+    """
+    filled = {}
     for function in functions:
         ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function)}
         if vpc:
             user = vpc.owner if function == _MIGRATION else vpc.user
             ours |= {"DATABASE_PROXY": vpc.proxy, "DATABASE_USER": user}
-        made[function] = _policy(folder, [_COMMON, *([_IN_VPC] if vpc else ()), function], {**names, **ours})
-    return made
+        filled[function] = _policy(folder, [_COMMON, *([_IN_VPC] if vpc else ()), function], {**names, **ours})
+    return filled
 
 
 def _policy(folder: Path, files: list[str], names: Mapping[str, str]) -> dict[str, Any]:
@@ -48,4 +51,4 @@ def _read(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
     try:
         return dict(json.loads(Template(path.read_text()).substitute(names)))
     except (OSError, ValueError, KeyError) as error:
-        raise CloudError(f"{path.name} is no policy that can be filled in: {error!r}") from error
+        raise CloudError(f"{path.name} is not a policy whose variables can be filled in: {error!r}") from error

@@ -1,7 +1,7 @@
-"""The Chalice project that is deployed: the repository's code, and the stage's generated configuration.
+"""The Chalice project that is deployed: the repository's code and the stage's generated configuration.
 
-It is put together outside the source tree, where no password or account-specific value can be
-committed, and where an editor saving a file does not meddle with a running deployment.
+It is assembled outside the source tree. So nobody can commit a password or an account's values by mistake, and saving a
+source file does not disturb a running deployment.
 """
 
 import json
@@ -23,12 +23,12 @@ from infra.deploy.target import CA_FILE, Target
 _TREES = ("chalicelib", "vendor")
 _FILES = ("app.py", "requirements.txt")
 _DRIVER = Path(__file__).parent
-# variables of every function: which stage and which release it belongs to
+# Variables of every function: its stage and its release.
 STAGE, RELEASE = "HIREFLOW_STAGE", "RELEASE"
 
 
 def release(target: Target) -> str:
-    """A hash of all that a deployment depends on. Equal hashes need no deployment."""
+    """Return a hash of everything that a deployment depends on. Equal hashes need no new deployment."""
     digest = sha256()
     for path in [*_sources(target.source), *map(vendored.located, vendored.FILES), *sorted(_DRIVER.glob("*.py"))]:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
@@ -43,7 +43,7 @@ def release(target: Target) -> str:
 
 
 def assemble(target: Target) -> None:
-    """Lay out the project folder. What Chalice keeps in it (.chalice/deployed, packages) stays."""
+    """Write the project folder. The files that Chalice keeps in it (.chalice/deployed, packages) stay."""
     project, config_folder = target.project, target.project / ".chalice"
     config_folder.mkdir(parents=True, exist_ok=True)
     project.chmod(0o700)  # the configuration holds the database password
@@ -61,13 +61,15 @@ def assemble(target: Target) -> None:
         shutil.copyfile(target.ca, project / "vendor" / CA_FILE)
     if _platform(target).host:
         packages.copy_installed((project / "requirements.txt").read_text(), project / "vendor")
-        (project / "requirements.txt").write_text("# All of them are in vendor/ already.\n")
+        (project / "requirements.txt").write_text("# All packages are in vendor/.\n")
     config = configuration(target)
     (config_folder / "config.json").write_text(json.dumps(config, indent=2))
     for old in config_folder.glob("policy-*.json"):
         old.unlink()
-    made = policies(target.source / ".chalice", target.stage, config["lambda_functions"], target.functions, target.vpc)
-    for function, policy in made.items():
+    filled = policies(
+        target.source / ".chalice", target.stage, config["lambda_functions"], target.functions, target.vpc
+    )
+    for function, policy in filled.items():
         (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(
             json.dumps(policy, indent=2)
         )
@@ -75,7 +77,7 @@ def assemble(target: Target) -> None:
 
 
 def configuration(target: Target) -> dict[str, Any]:
-    """Chalice's configuration of the stage."""
+    """Return Chalice's configuration with the values of the stage."""
     config: dict[str, Any] = json.loads((target.source / ".chalice" / "config.json").read_text())
     stage = config["stages"][target.stage]
     if architecture := _platform(target).architecture:
@@ -98,12 +100,12 @@ def _platform(target: Target) -> packages.Platform:
 
 
 def record(target: Target) -> Path:
-    """The file in which Chalice writes what it has deployed."""
+    """Return the path of the file in which Chalice records the resources that it has deployed."""
     return target.project / ".chalice" / "deployed" / f"{target.stage}.json"
 
 
 def deployed(target: Target) -> list[dict[str, str]]:
-    """The resources that Chalice has recorded for the stage."""
+    """Return the resources that Chalice has recorded for the stage."""
     try:
         return list(json.loads(record(target).read_text())["resources"])
     except (OSError, ValueError):
@@ -115,7 +117,7 @@ def api_id(target: Target) -> str | None:
 
 
 def function_names(target: Target) -> list[str]:
-    """The deployed names of all functions."""
+    """Return the names in Lambda of all functions."""
     return [r["lambda_arn"].rpartition(":")[2] for r in deployed(target) if r["resource_type"] == "lambda_function"]
 
 
@@ -135,7 +137,7 @@ def _ignored(folder: str, names: list[str]) -> set[str]:
 
 
 def _prune(packages: Path, keep: int = 2) -> None:
-    """Chalice never deletes a package; every change of the code makes another."""
-    made = sorted(packages.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in made[keep:]:
+    """Delete old packages. Chalice makes a new one for every change of the code, and deletes none."""
+    archives = sorted(packages.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in archives[keep:]:
         old.unlink()

@@ -1,9 +1,9 @@
-"""What Chalice has deployed to a stage, kept in the stage's backup bucket.
+"""Chalice's record of what it has deployed to a stage, kept in the stage's backup bucket.
 
-Without its record Chalice would make a second API and forget functions that are no more. It writes the record
-to a file of the machine that deploys; the next deployment may come from another one. The backup bucket is
-there before everything else, private, versioned (every deployment's record can be brought back), and outlives
-the stage's stacks. An SSM parameter would do, too, but for its 4 KB, which eight functions fill.
+Without this record Chalice would create a second API, and would not delete functions that the code no longer has.
+Chalice writes the record to a file on the machine that deploys, but the next deployment may come from another machine.
+The backup bucket exists before everything else, is private and versioned (so that old records can be restored), and
+outlives the stage's stacks. An SSM parameter holds only 4 KB, too little for eight functions.
 """
 
 from typing import Any
@@ -14,12 +14,14 @@ from infra.deploy import project
 from infra.deploy.target import Target
 
 KEY = "deployments/chalice.json"
-_RELEASE = "release"  # metadata: what was deployed when the record was kept
+_RELEASE = "release"  # metadata of the object: the release that was deployed
 
 
 def fetch(target: Target) -> None:
-    """Lay out the kept record for Chalice. A stage that has none keeps the file that may be here: of a deployment
-    that did not come to its end."""
+    """Write the kept record to the file that Chalice reads.
+
+    If none is kept, a file that is already there stays. An interrupted deployment may have left it.
+    """
     found = _kept(target)
     if found is not None:
         path = project.record(target)
@@ -39,13 +41,13 @@ def keep(target: Target) -> None:
 
 
 def release(target: Target) -> str | None:
-    """The release that was deployed last, wholly by Chalice; None where there is none."""
+    """Return the last release that Chalice deployed completely, or None."""
     found = _kept(target)
     return found["Metadata"].get(_RELEASE) if found else None
 
 
 def forget(target: Target) -> None:
-    """For a stage that is no more. Earlier versions of the object stay as long as other versions do."""
+    """Delete the record of a destroyed stage. The bucket keeps old versions of the object for some time."""
     project.record(target).unlink(missing_ok=True)
     s3 = target.client("s3")
     try:

@@ -1,4 +1,4 @@
-"""Taking away what Chalice has made for a stage, by its names: no record of it is needed."""
+"""Deletes what Chalice has created for a stage. It finds resources by name, so it needs no record."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,9 +13,9 @@ _GONE = ("ResourceNotFoundException", "NoSuchEntity", "NoSuchBucket", "NotFoundE
 
 
 def remove(target: Target, report: Callable[[str], None]) -> None:
-    """Delete the stage's API, its triggers, functions and their roles. Harmless where some or all are gone.
+    """Delete the stage's API, triggers, functions and roles. It is idempotent: missing resources are skipped.
 
-    Logs stay until they expire, and so does everything that holds data.
+    Logs stay until they expire. Everything that holds data stays.
     """
     report("deleting the API")
     for api in apis(target):
@@ -32,7 +32,7 @@ def remove(target: Target, report: Callable[[str], None]) -> None:
 
 
 def remove_strays(target: Target) -> None:
-    """Delete APIs of the stage that a deployment made and did not live to record: nobody was told of them."""
+    """Delete APIs that a deployment created but did not record because it crashed. Nobody knows their addresses."""
     known = project.api_id(target)
     for api in apis(target):
         if api != known:
@@ -40,7 +40,10 @@ def remove_strays(target: Target) -> None:
 
 
 def apis(target: Target) -> list[str]:
-    """The ids of the APIs that Chalice has made to call the stage's function: their name is that of all stages."""
+    """Return the ids of the stage's APIs.
+
+    All stages' APIs have the same name, so this looks for APIs that invoke the stage's function.
+    """
     gateway = target.client("apigateway")
     ours = f":function:{deployed_name(target.stage, 'api_handler')}/invocations"
     pages = gateway.get_paginator("get_rest_apis").paginate()
@@ -57,13 +60,13 @@ def _integrations(gateway: Any, api: str) -> Iterable[str]:
 
 
 def _functions(target: Target) -> list[str]:
-    """Those that the configuration has, and those that Chalice has recorded."""
+    """Return the functions in the configuration and those that Chalice has recorded."""
     recorded = [r["name"] for r in project.deployed(target) if r["resource_type"] == "lambda_function"]
     return list(dict.fromkeys([*project.configuration(target)["lambda_functions"], *recorded]))
 
 
 def _quiet_bucket(target: Target, functions: set[str]) -> None:
-    """Have the landing bucket call none of the functions any more."""
+    """Remove these functions from the notifications of the landing bucket. Other notifications stay."""
     s3 = target.client("s3")
     try:
         found = s3.get_bucket_notification_configuration(Bucket=target.landing)

@@ -1,4 +1,4 @@
-"""Whether a stage that was just deployed does what it is there for, seen from outside."""
+"""The smoke test of a deployed stage, from outside."""
 
 import json
 import time
@@ -14,29 +14,31 @@ from infra.deploy.target import Target
 from infra.errors import CloudError
 from infra.locks import attempts
 
-_SETTLED = 90  # seconds until a new API answers everywhere
-_LOADED = 180  # seconds for a file of no rows
-_FILE = b"none,Smoke test\n"  # a row that is rejected, for its id: nothing is changed by it
+_SETTLED = 90  # seconds until a new API responds everywhere
+_LOADED = 180  # seconds in which a tiny file must be loaded
+_FILE = b"none,Smoke test\n"  # its only record is rejected because of its id, so that it changes nothing
 
 
 def smoke(target: Target, *, write: bool) -> None:
-    """Ask for the stage's health, with a token that ends with this. With `write` also have a file loaded, of one row
-    that is no department. Raises CloudError with what is not well."""
-    made = driver.invoke(target, "tokens", {"action": "create", "role": "operator", "note": "smoke test"})
-    api = Api(driver.api_url(target), made["token"])
+    """Check the stage's health with a temporary token. With `write`, also load a file whose only record is rejected.
+
+    Raises CloudError if something is wrong.
+    """
+    token = driver.invoke(target, "tokens", {"action": "create", "role": "operator", "note": "smoke test"})
+    api = Api(driver.api_url(target), token["token"])
     try:
         _check_health(api)
         if write:
             _check_load(target, api)
     finally:
         api.close()
-        driver.invoke(target, "tokens", {"action": "revoke", "token": made["id"]})
+        driver.invoke(target, "tokens", {"action": "revoke", "token": token["id"]})
 
 
 def _check_health(api: Api) -> None:
-    response = _asked(api, "/health")
+    response = _get(api, "/health")
     if not response.ok:
-        raise CloudError(f"the stage is not well: {response.text}")
+        raise CloudError(f"the stage is unhealthy: {response.text}")
 
 
 def _check_load(target: Target, api: Api) -> None:
@@ -44,18 +46,18 @@ def _check_load(target: Target, api: Api) -> None:
     target.client("s3").put_object(Bucket=target.landing, Key=key, Body=_FILE)
     source, deadline = f"s3://{target.landing}/{key}", time.monotonic() + _LOADED
     while time.monotonic() < deadline:
-        loads = _asked(api, "/loads", dataset="departments", limit=20).json()["loads"]
+        loads = _get(api, "/loads", dataset="departments", limit=20).json()["loads"]
         found = [load for load in loads if load["source"] == source and load["status"] in FINAL]
         if found:
             if (found[0]["status"], found[0]["received"], found[0]["rejected"]) != ("succeeded", 1, 1):
-                raise CloudError(f"a file was not loaded as it should be: {json.dumps(found[0])}")
+                raise CloudError(f"the load of a test file had a wrong outcome: {json.dumps(found[0])}")
             return
         time.sleep(1)
     raise CloudError(f"{source} was not loaded within {_LOADED} seconds")
 
 
-def _asked(api: Api, path: str, **parameters: Any) -> Response:
-    """An answer of an API that may be so new that its gateway does not know it everywhere (403, 404)."""
+def _get(api: Api, path: str, **parameters: Any) -> Response:
+    """Send a GET. Retry it after 403 and 404, because API Gateway does not know a new API everywhere at once."""
     for again in attempts(_SETTLED):
         try:
             return api.send("GET", path, parameters, accepted=(HTTPStatus.SERVICE_UNAVAILABLE,))

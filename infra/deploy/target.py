@@ -1,4 +1,4 @@
-"""Where a deployment goes."""
+"""The target of a deployment: a stage in an account."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,12 +12,15 @@ from infra.sessions import session
 
 APP = "hireflow"
 CA_FILE = "database-ca.pem"
-_PATIENCE = 930  # seconds; the longest function that is invoked and waited for has 900
+_PATIENCE = 930  # seconds; a function runs at most 900
 
 
 @dataclass(frozen=True)
 class Vpc:
-    """Where functions run that reach their database through a proxy, `proxy` its resource id."""
+    """The network of the functions. They reach the database through a proxy; `proxy` is its resource id.
+
+    `owner` and `user` are the database roles of the migration and of all other functions.
+    """
 
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
@@ -30,11 +33,10 @@ class Vpc:
 class Target:
     """One stage in one account.
 
-    `source` holds app.py; `work` is a folder of ours for this stage, kept from one deployment to the
-    next; `functions` are the environment variables of the functions, `migration` what the migration has
-    in place of them, `secrets` what Secrets Manager has to hold; `aws` are the AWS_* variables that lead
-    to the account: none but the region where boto3 finds the credentials itself. `ca` is a file that ships
-    with the functions, as CA_FILE.
+    `source` holds app.py. `work` is a folder for this stage, kept from one deployment to the next. `functions` are the
+    environment variables of all functions, and `migration` replaces some of them in the migration. `secrets` are the
+    values that Secrets Manager has to hold. `aws` are the AWS_* variables of the account: only the region if boto3
+    finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE.
     """
 
     stage: str
@@ -65,15 +67,15 @@ class Target:
 
     @property
     def project(self) -> Path:
-        """The Chalice project that is deployed, made of `source` and what is generated."""
+        """The folder of the Chalice project, assembled from `source` and generated files."""
         return self.work / "project"
 
     def function(self, name: str) -> str:
-        """The deployed name of a function of app.py."""
+        """Return the name in Lambda of a function of app.py."""
         return f"{APP}-{self.stage}-{name}"
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the target's account."""
+        """Return a boto3 client for the target's account."""
         path_style: Any = {"addressing_style": "path"} if "AWS_ENDPOINT_URL" in self.aws else {}
         config = Config(connect_timeout=5, read_timeout=_PATIENCE, retries={"total_max_attempts": 3}, s3=path_style)
         return self._session.client(service, endpoint_url=self.aws.get("AWS_ENDPOINT_URL"), config=config)
@@ -88,10 +90,10 @@ class Target:
 
 
 def bucket_names(stage: str) -> dict[str, str]:
-    """The buckets of a stage, as the functions' environment names them."""
+    """Return the names of a stage's buckets by their variables in the functions' environment."""
     return {f"{use.upper()}_BUCKET": f"{APP}-{stage}-{use}" for use in ("landing", "errored", "backup")}
 
 
 def queue_names(stage: str) -> dict[str, str]:
-    """The queue of a stage, likewise."""
+    """Return the name of a stage's dead-letter queue by its variable in the functions' environment."""
     return {"DEAD_LETTER_QUEUE": f"{APP}-{stage}-dead-letters"}

@@ -1,4 +1,4 @@
-"""What is installed into the environments of this checkout, and how: `make` and `./hireflow` call `infra/install.sh`.
+"""Installs packages into the environments of this checkout. `make` and `./hireflow` call it by `infra/install.sh`.
 
-Standard library only: it runs on the system's Python, before anything is installed.
+It uses only the standard library, because it runs on the system's Python before anything is installed.
 """

@@ -1,7 +1,7 @@
-"""python -m infra.install SET …: bring sets of packages into the environments of this checkout.
+"""python -m infra.install SET …: install sets of packages into the environments of this checkout.
 
-This file and `infra/install/__init__.py` are the only ones that an old Python reads, so they must parse on 3.6. Where
-the Python is too old, a newer one of PATH takes over; if there is none, one line says what to do.
+An old Python reads only this file and `infra/install/__init__.py`, so these two must parse on Python 3.6. If the Python
+is too old, a newer one from PATH takes over. If PATH has none, one line says what to do.
 """
 
 import os
@@ -14,8 +14,10 @@ NEWER = ("python3.14", "python3.13", "python3.12", "python3.11", "python3")
 
 
 def newer() -> str:
-    """The path of a Python that is new enough, or an empty text. Version managers put programs on PATH that only
-    print an error, so each is asked."""
+    """Return the path of a Python that is new enough, or an empty string.
+
+    Each program is asked for its version, because some programs that version managers put on PATH only print an error.
+    """
     question = "import sys; sys.exit(sys.version_info[:2] < {})".format(OLDEST)  # noqa: UP032
     for name in NEWER:
         path = shutil.which(name)
@@ -35,8 +37,8 @@ def main() -> int:
         print("  this is Python {}, which is too old: using {}".format(ours, path), flush=True)  # noqa: UP032
         os.execv(path, [path, "-m", "infra.install", *sys.argv[1:]])  # noqa: S606
     print(
-        "error: this is Python {}, and 3.11 or newer is needed: install one, then say which: "  # noqa: UP032
-        "make PYTHON=python3.12 (PYTHON=python3.12 ./hireflow)".format(ours),
+        "error: this is Python {}, and 3.11 or newer is needed: install one, then name it: "  # noqa: UP032
+        "make PYTHON=python3.12, or PYTHON=python3.12 ./hireflow".format(ours),
         file=sys.stderr,
     )
     return 1
@@ -45,6 +47,6 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:  # before anything has begun
+    except KeyboardInterrupt:  # the installation has not begun yet
         print("interrupted: the same command goes on from here", file=sys.stderr)
         sys.exit(130)

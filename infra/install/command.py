@@ -11,7 +11,7 @@ from infra.install.sets import POSTGRES, environments, held, wants_postgres
 
 
 def main(names: Sequence[str]) -> int:
-    """Install the sets `names`; returns the exit status."""
+    """Install the sets `names`, and return the exit status."""
     return exit_status(lambda: _install(names))
 
 
@@ -22,6 +22,6 @@ def _install(names: Sequence[str]) -> None:
     try:
         asked.mkdir(exist_ok=True)
         for name in held(names):
-            (asked / name).touch()  # later than its lock, for the shell
+            (asked / name).touch()  # infra/install.sh compares its time with that of the lock
     except OSError as error:
         raise CloudError(of_system(error, asked)) from error

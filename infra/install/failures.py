@@ -1,4 +1,4 @@
-"""Why an installation failed, in a line, with what to do. The words are those of pip and uv."""
+"""Explains a failed installation in one line, with what to do. The patterns match messages of pip and uv."""
 
 import errno
 import re
@@ -25,47 +25,47 @@ _REASONS = re.compile(
 
 
 def explain(output: str, home: Path) -> str:
-    """What to tell of an installer's `output`, which was filling the environment in `home`."""
+    """Return the message for an installer's `output`. The installer was filling the environment in `home`."""
     if is_full(output):
         return full(home)
     if _CERTIFICATE.search(output):
         return (
-            "the server of the packages shows a certificate that is not trusted here: name the file of your "
-            f"authorities in SSL_CERT_FILE and PIP_CERT, {AGAIN}"
+            "the certificate of the package index is not trusted here: set SSL_CERT_FILE and PIP_CERT to a file "
+            f"with your certificate authorities, {AGAIN}"
         )
     if _NETWORK.search(output):
         reason = _REASONS.search(output)
         why = f" ({reason[0].strip().lower()})" if reason else ""
-        return f"the packages cannot be downloaded{why}: nothing was changed; see to the network or proxy, {AGAIN}"
+        return f"the packages cannot be downloaded{why}: nothing was changed; check the network or proxy, {AGAIN}"
     if _HASH.search(output):
-        return f"a package is not the one that {home.name} wants, by its hash: nothing was changed; {_last(output)}"
+        return f"a package for {home.name} has another hash than its lock: nothing was changed; {_last(output)}"
     if _FORBIDDEN.search(output):
-        return f"a file cannot be written: {_last(output)}: see to its permissions, {AGAIN}"
+        return f"a file cannot be written: {_last(output)}: correct its permissions, {AGAIN}"
     return f"the packages cannot be installed: {_last(output)}"
 
 
 def comes_first(output: str) -> bool:
-    """Whether the failure that `output` tells came before any package was installed."""
+    """Return whether the failure in `output` happened before any package was installed."""
     found = any(pattern.search(output) for pattern in (_CERTIFICATE, _NETWORK, _HASH))
     return found and not is_full(output) and "Prepared " not in output
 
 
 def of_system(error: OSError, home: Path) -> str:
-    """What to tell of a failed system call."""
+    """Return the message for a failed system call."""
     if is_full(error):
         return full(home)
     where = error.filename or home
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{where} cannot be written: {error.strerror}: use a checkout of your own, or see to its permissions"
+        return f"{where} cannot be written: {error.strerror}: use your own checkout, or correct the permissions"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return f"{where} is no folder: move it away, {AGAIN}"
+        return f"{where} is not a folder: move it away, {AGAIN}"
     return f"{where}: {error.strerror}"
 
 
 def full(home: Path) -> str:
-    return f"the disk is full: README.md says how much is needed; make room for {home}, {AGAIN}"
+    return f"the disk is full: docs/commands.md says how much space is needed; free some space for {home}, {AGAIN}"
 
 
 def _last(output: str) -> str:
     lines = [line.strip(" ╰─▶├│×>-") for line in output.splitlines()]
-    return " | ".join([line for line in lines if line][-3:]) or "the installer says nothing"
+    return " | ".join([line for line in lines if line][-3:]) or "the installer printed no message"

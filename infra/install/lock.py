@@ -1,6 +1,7 @@
-"""python -m infra.install.lock (`make lock`): compile requirements.txt and requirements/*.in, by uv.
+"""python -m infra.install.lock (`make lock`): compile requirements.txt and requirements/*.in to locks, with uv.
 
-The locks hold for all platforms and every Python from 3.11 on. A version changes only where its input asks for it.
+The locks are valid for all platforms and for every Python from 3.11 on. A version changes only if its input requires
+it.
 """
 
 import os
@@ -18,19 +19,19 @@ from infra.install import tools
 from infra.install.sets import CUMULATIVE, PIN
 
 REQUIREMENTS = venv.ROOT / "requirements"
-# After whose versions a set has to go: one environment holds both.
+# Each set must have the versions of another set where they share packages, because one environment holds both.
 _AFTER = {"local": "runtime", "aws": "local", "develop": "aws", "postgres": "develop"}
 NAMES = (*CUMULATIVE, "postgres", "ministack", "awscli", "build", "uv")
 _STATED = re.compile(r"^# Of the inputs (\w+)$", re.MULTILINE)
 
 
 def source(name: str) -> Path:
-    """The input of a set."""
+    """Return the path of a set's input."""
     return venv.ROOT / "requirements.txt" if name == "runtime" else REQUIREMENTS / f"{name}.in"
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The requirements of an input and of those that it includes, without comments."""
+    """Yield the requirements of an input and of the inputs that it includes, without comments."""
     for line in path.read_text().splitlines():
         stripped = re.sub(r"(^|\s)#.*", "", line).strip()
         if stripped.startswith("-r "):
@@ -40,23 +41,23 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def fingerprint(name: str) -> str:
-    """Changes when the lock of a set has to be compiled again."""
+    """Return a hash of a set's inputs. If it changes, the lock has to be compiled again."""
     return sha256("\n".join(sorted(lines(source(name)))).encode()).hexdigest()[:12]
 
 
 def stated(lock: str) -> str | None:
-    """The fingerprint of the inputs that a lock was compiled from."""
+    """Return the fingerprint of the inputs from which a lock was compiled, or None."""
     found = _STATED.search(lock)
     return found[1] if found else None
 
 
 def pins(text: str) -> dict[str, str]:
-    """The versions of all packages in a lock or an input."""
+    """Return the versions of all packages in a lock or an input, by normalized names."""
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in PIN.findall(text)}
 
 
 def unpinned(path: Path) -> list[str]:
-    """The lines of an input that name no single version: their packages would change without anybody's asking."""
+    """Return the lines of an input that name no single version. Their packages could change unexpectedly."""
     return [line for line in lines(path) if not PIN.match(line) or "*" in line]
 
 
@@ -65,14 +66,14 @@ def check_pinned(paths: Iterable[Path]) -> None:
     wrong: dict[str, str] = {}
     for path in paths:
         for line in unpinned(path):
-            wrong.setdefault(line, path.name)  # the first one; others include it
+            wrong.setdefault(line, path.name)  # the first input with this line; later ones include it
     if wrong:
-        told = ", ".join(f"{line} ({name})" for line, name in wrong.items())
-        raise CloudError(f"nothing was changed: not pinned to a version: {told}: write NAME==VERSION")
+        listed = ", ".join(f"{line} ({name})" for line, name in wrong.items())
+        raise CloudError(f"nothing was changed: not pinned to a version: {listed}: write NAME==VERSION")
 
 
 def compile_all() -> None:
-    """Raises CloudError."""
+    """Compile all locks. Raises CloudError."""
     check_pinned(map(source, NAMES))
     settings = tools.settings(Path(sys.executable), os.environ)
     for name in NAMES:

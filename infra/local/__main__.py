@@ -2,16 +2,22 @@
 
 import sys
 
-from infra.commandline import exit_status
+from infra.commandline import RESUMABLE, exit_status
+
+# What Ctrl-C leaves, by command. All other commands start from the beginning when they run again.
+_AFTER_CTRL_C = {"up": RESUMABLE, "down": RESUMABLE, "clean": RESUMABLE, "serve": "the server is stopped"}
 
 
 def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+
     def run() -> int | None:
-        from infra.local import interface  # takes a second, in which Ctrl-C is to end in a line, too
+        from infra.local import interface  # takes a second; Ctrl-C during this second must print one line, too
 
         return interface.run(arguments)
 
-    return exit_status(run)
+    command = arguments[0] if arguments else ""
+    return exit_status(run, _AFTER_CTRL_C.get(command, "run the command again to start over"))
 
 
 if __name__ == "__main__":

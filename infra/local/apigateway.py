@@ -1,4 +1,7 @@
-"""API Gateway's import of an OpenAPI 2 document, made of the single calls that the document stands for."""
+"""Import an OpenAPI 2 document into API Gateway by single calls.
+
+ministack has no call that imports a whole document, so this module makes one call for each part of it.
+"""
 
 from typing import Any
 
@@ -7,7 +10,7 @@ _PAGE = 500
 
 
 def import_api(client: Any, document: Json, endpoint_types: list[str]) -> Json:
-    """ImportRestApi: make an API of the document."""
+    """ImportRestApi: create an API from the document."""
     api = client.create_rest_api(
         name=document["info"]["title"],
         endpointConfiguration={"types": endpoint_types},
@@ -16,10 +19,10 @@ def import_api(client: Any, document: Json, endpoint_types: list[str]) -> Json:
 
 
 def put_api(client: Any, api_id: str, document: Json) -> Json:
-    """PutRestApi, mode overwrite: bring the API to what the document says.
+    """PutRestApi, mode overwrite: change the API so that it matches the document.
 
-    `client` may not check its parameters: ministack takes the list of binary media types whole, and not type by
-    type as AWS does.
+    `client` must not validate parameters: ministack expects all binary media types in one list, but AWS expects one
+    operation for each type.
     """
     types = document.get("x-amazon-apigateway-binary-media-types", [])
     change: Any = {"op": "replace", "path": "/binaryMediaTypes", "value": types}
@@ -40,20 +43,21 @@ def put_api(client: Any, api_id: str, document: Json) -> Json:
 
 
 def _resources(client: Any, api_id: str) -> dict[str, Json]:
-    found: dict[str, Json] = {}
+    """The resources of an API by path, with their methods."""
+    resources: dict[str, Json] = {}
     for page in client.get_paginator("get_resources").paginate(
         restApiId=api_id, embed=["methods"], PaginationConfig={"PageSize": _PAGE}
     ):
-        found |= {item["path"]: item for item in page["items"]}
-    return found
+        resources |= {item["path"]: item for item in page["items"]}
+    return resources
 
 
 def _resource(client: Any, api_id: str, resources: dict[str, Json], path: str) -> Json:
-    """The resource of a path, made with its parents where missing."""
+    """Return the resource of a path. Create it and its parents if they are missing."""
     if path not in resources:
         parent, _, part = path.rpartition("/")
-        above = _resource(client, api_id, resources, parent or "/")
-        resources[path] = client.create_resource(restApiId=api_id, parentId=above["id"], pathPart=part)
+        parent_resource = _resource(client, api_id, resources, parent or "/")
+        resources[path] = client.create_resource(restApiId=api_id, parentId=parent_resource["id"], pathPart=part)
     return resources[path]
 
 
@@ -75,7 +79,7 @@ def _put_method(client: Any, at: Json, method: Json) -> None:
         integrationHttpMethod=integration.get("httpMethod", "POST"),
         **{name: integration[name] for name in optional if name in integration},
     )
-    if integration["type"] == "mock":  # CORS preflights; a proxy integration answers as the function does
+    if integration["type"] == "mock":  # CORS preflights; a proxy integration returns the response of the function
         for pattern, response in integration.get("responses", {}).items():
             client.put_integration_response(
                 **at,

@@ -1,4 +1,4 @@
-"""The embedded AWS as a background process: its own virtual environment, start, stop, health."""
+"""Start, stop and check the embedded AWS, a background process with its own virtual environment."""
 
 import json
 import os
@@ -23,21 +23,21 @@ from infra.venv import ROOT
 
 _HERE = Path(__file__).parent
 _LOCK = ROOT / "requirements" / "ministack.txt"
-# For clouds that do not check credentials.
+# Credentials for clouds that do not check them.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 class EmbeddedAws:
-    """One instance, with its state below `home`; `report` is told of what takes long."""
+    """One instance, with its state below `home`. `report` gets a message before each slow step."""
 
     def __init__(self, home: Path, report: Callable[[str], None] = lambda _: None) -> None:
         self.home, self._report = home, report
         self._daemon = Daemon(home, "aws")
-        self._started = home / "started.json"  # what the running process was started with
+        self._started = home / "started.json"  # port, code and key of the running process
 
     @property
     def credentials(self) -> Mapping[str, str]:
-        """The AWS_* variables of its clients: generated once for this folder."""
+        """The AWS_* variables for its clients. The credentials are generated once for each folder."""
         return credentials.for_clients(self.home)
 
     def port(self) -> int | None:
@@ -46,12 +46,12 @@ class EmbeddedAws:
         return int(port) if port and self._daemon.alive() else None
 
     def healthy(self) -> bool:
-        """Whether it answers, and runs the code that is on disk with the credentials that are."""
+        """Whether it answers requests, and was started with the code and the credentials that are on disk now."""
         port = self.port()
         return port is not None and self._started_with() == self._to_start(port) and _answers(port)
 
     def start(self, port: int, timeout: float = 30) -> None:
-        """Start it on `port` unless a healthy one runs there."""
+        """Start it on `port` unless a healthy instance runs there. `timeout` is in seconds. Raises CloudError."""
         if self.healthy() and self.port() == port:
             return
         python = environment(self._report)
@@ -60,7 +60,7 @@ class EmbeddedAws:
             if claim is None:
                 raise CloudError("the embedded AWS is being started by another process: try again")
             self._started.write_text(json.dumps(self._to_start(port)))
-            # Not -P nor PYTHONPATH: the working folder finds this module, and functions do not inherit it.
+            # Python finds this module by the working folder. PYTHONPATH would be inherited by the functions.
             self._daemon.start(
                 claim, [python, "-m", "infra.local.server", self.home], env=self._environment(port), cwd=ROOT
             )
@@ -70,23 +70,24 @@ class EmbeddedAws:
             raise CloudError(f"the embedded AWS did not start: {self._daemon.last_words()}")
 
     def stop(self) -> None:
-        """End it; what it holds is written to its folder."""
+        """Stop it. It writes its state to its folder first."""
         if self._daemon.alive():
             self._daemon.stop(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a crash would, for tests."""
+        """Kill it, as a crash would. For tests."""
         self._daemon.stop(signal.SIGKILL)
 
     def incarnation(self) -> str:
+        """See `Daemon.incarnation`."""
         return self._daemon.incarnation()
 
     def _environment(self, port: int) -> dict[str, str]:
-        """A clean one: functions inherit all of it."""
-        self.home.chmod(0o700)  # functions, with their passwords, are stored in there
+        """The environment of the process. It holds only what is needed, because functions inherit it."""
+        self.home.chmod(0o700)  # this folder stores the functions with their passwords
         temporary = self.home / "tmp"
-        shutil.rmtree(temporary, ignore_errors=True)  # unpacked functions of an instance that was killed
-        temporary.mkdir(parents=True, exist_ok=True)  # a function that outlives its instance may still write there
+        shutil.rmtree(temporary, ignore_errors=True)  # a killed instance leaves unpacked functions here
+        temporary.mkdir(parents=True, exist_ok=True)  # an old function may still run and create it
         return {
             "AWS_DEFAULT_REGION": credentials.REGION,
             "PATH": os.defpath,
@@ -115,14 +116,14 @@ class EmbeddedAws:
 
 
 def environment(report: Callable[[str], None]) -> Path:
-    """The Python of the embedded AWS's virtual environment, made when missing."""
-    made = sets.apart(ROOT, "ministack")
-    venv.ensure([made], report)
-    return made.python
+    """The Python of the embedded AWS's virtual environment. Creates the environment if it is missing."""
+    own = sets.apart(ROOT, "ministack")
+    venv.ensure([own], report)
+    return own.python
 
 
 def _code() -> str:
-    """Changes when a running instance is not the one that would be started now."""
+    """A hash of the embedded AWS's code. If a running instance has another hash, it is outdated."""
     names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "unpacked", "aws")
     files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

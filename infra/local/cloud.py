@@ -1,4 +1,7 @@
-"""The clouds that this machine can offer a stage: the embedded one, Docker's, or one that is there already."""
+"""The clouds that a stage can run on: the embedded one, or services that already run elsewhere.
+
+The third one, LocalStack in Docker, is in `compose`.
+"""
 
 import shutil
 import socket
@@ -21,10 +24,10 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Services:
-    """A running cloud.
+    """The addresses and credentials of a running cloud.
 
-    `database_url` is that of the schema's owner. Functions may have to reach the database under another
-    address than this machine: `migration_url` is the owner's and `functions_url` their own role's there.
+    `database_url` is the URL for the owner of the schema, as this machine reaches the database. Functions may need
+    another address: `migration_url` is the owner's URL for them, and `functions_url` the URL of the functions' role.
     """
 
     aws: Mapping[str, str] = field(repr=False)
@@ -34,7 +37,7 @@ class Services:
 
 
 def owner(chosen: Chosen, state: State) -> Role:
-    """The database's owner: as it was chosen, else that of last time, else a new one."""
+    """The owner of the database: from the settings, else from the last start, else a new one."""
     notes = state.notes()
     return Role.generated(
         chosen.text("HIREFLOW_PG_USER") or notes.get("pg_user", ""),
@@ -42,11 +45,11 @@ def owner(chosen: Chosen, state: State) -> Role:
     )
 
 
-def responses(endpoint: str) -> bool:
-    """Whether anybody listens there."""
-    at = urlsplit(endpoint)
+def accepts_connections(endpoint: str) -> bool:
+    """Whether a server listens at this URL."""
+    url = urlsplit(endpoint)
     try:
-        socket.create_connection((at.hostname or "", at.port or (443 if at.scheme == "https" else 80)), 5).close()
+        socket.create_connection((url.hostname or "", url.port or (443 if url.scheme == "https" else 80)), 5).close()
     except (OSError, ValueError):
         return False
     return True
@@ -54,7 +57,7 @@ def responses(endpoint: str) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """A server's port: the setting that fixes it, the note that remembers it, and how its server listens."""
+    """How the port of a server is chosen: the setting that fixes it, the note that keeps it, and a test bind."""
 
     server: str
     variable: str
@@ -63,17 +66,17 @@ class _Place:
 
 
 _AWS = _Place("AWS", "HIREFLOW_PORT", "port", ports.bind)
-_POSTGRES = _Place("Postgres", "HIREFLOW_PG_PORT", "pg_port", ports.bind_unprivileged)  # it refuses to run as root
+_POSTGRES = _Place("Postgres", "HIREFLOW_PG_PORT", "pg_port", ports.bind_unprivileged)  # never runs as root
 
 
 def _fixed_for_others(place: _Place, chosen: Chosen) -> set[int]:
-    """The ports that settings fix for other servers."""
-    found = (chosen.read(other.variable) for other in (_AWS, _POSTGRES) if other is not place)
-    return {port for port in found if port is not None}
+    """The ports that settings fix for the other servers."""
+    fixed = (chosen.read(other.variable) for other in (_AWS, _POSTGRES) if other is not place)
+    return {port for port in fixed if port is not None}
 
 
 def _may_stay(place: _Place, running: int, chosen: Chosen) -> bool:
-    """Whether a server that runs on a port may go on there."""
+    """Whether a running server may keep its port."""
     fixed = chosen.read(place.variable)
     return running == fixed if fixed is not None else running not in _fixed_for_others(place, chosen)
 
@@ -81,20 +84,25 @@ def _may_stay(place: _Place, running: int, chosen: Chosen) -> bool:
 class Cloud(Protocol):
     """What a stage runs on."""
 
-    def up(self, report: Report, chosen: Chosen) -> Services: ...
-    def down(self, report: Report) -> None: ...
-    def clean(self, report: Report) -> None: ...
+    def up(self, report: Report, chosen: Chosen) -> Services:
+        """Start what does not run. Raises CloudError."""
+
+    def down(self, report: Report) -> None:
+        """Stop the servers. Their state stays."""
+
+    def clean(self, report: Report) -> None:
+        """Stop the servers and delete their state."""
 
     def status(self) -> dict[str, str | None]:
-        """Where each of its servers is; None for one that does not run."""
+        """The address of each server, or None if the server does not run."""
 
     def incarnation(self) -> str | None:
-        """Identifies this start of the servers: it changes when they restart, since they forget events then. None if it
-        is not known."""
+        """Identify this start of the servers. The value changes when they restart, because events are lost then. It is
+        None if the cloud cannot tell."""
 
 
 class Embedded:
-    """Postgres and AWS as processes of this machine."""
+    """Postgres and ministack as processes of this machine."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -112,7 +120,7 @@ class Embedded:
         return Services(aws, postgres.url, postgres.url, postgres.functions_url)
 
     def _make_way(self, report: Report, chosen: Chosen) -> None:
-        """Stop the servers that have to move to another port. All ports are checked before either server stops."""
+        """Stop the servers that must move to another port. Check all ports before stopping any server."""
         servers: tuple[tuple[_Place, _Server], ...] = ((_AWS, self._aws), (_POSTGRES, self._postgres()))
         running = {place: port for place, server in servers if (port := server.port()) is not None}
         for place, _ in servers:
@@ -121,7 +129,7 @@ class Embedded:
                 ports.check(place.variable, fixed, place.bind, running.values())
         for place, server in servers:
             if place in running and not _may_stay(place, running[place], chosen):
-                report(f"stopping {place.server}, which moves to another port")
+                report(f"stopping {place.server}: it moves to another port")
                 server.stop()
 
     def down(self, report: Report) -> None:
@@ -157,10 +165,10 @@ class Embedded:
         return Postgres(home_of(self._state.folder), role or Role("", ""), programs=programs)
 
     def _start(self, report: Report, place: _Place, server: "_Server", chosen: Chosen) -> int:
-        """Start a server unless it runs, on the fixed port, the remembered or a free one. Returns the port."""
+        """Start a server unless it runs: on the fixed port, else the last one, else a free one. Returns the port."""
         running, fixed = server.port(), chosen.read(place.variable)
         if running is not None:
-            server.start(running)  # joins it, or replaces it where it is not healthy
+            server.start(running)  # keeps the server, or replaces it if it is not healthy
             return running
         remembered = self._state.notes().get(place.note)
         port = ports.choose(place.variable, fixed, remembered, place.bind, _fixed_for_others(place, chosen))
@@ -177,7 +185,7 @@ class _Server(Protocol):
 
 
 class Given:
-    """Services that somebody else runs: AWS_ENDPOINT_URL and DATABASE_URL, with the AWS credentials of `env`."""
+    """Services that already run elsewhere: AWS_ENDPOINT_URL and DATABASE_URL, with the AWS credentials in `env`."""
 
     def __init__(self, state: State, env: Mapping[str, str]) -> None:
         self._state, self._env = state, env
@@ -193,12 +201,12 @@ class Given:
         seen_by_functions = chosen.text("HIREFLOW_FUNCTIONS_DATABASE_URL") or url
         functions_url = provision.functions_url(seen_by_functions)
         if not provision.may_create_roles(url) and not provision.accepts(provision.functions_url(url)):
-            report("the role of DATABASE_URL may not create another for the functions: they use the owner's")
+            report("the role in DATABASE_URL may not create a role for the functions: they use the owner's role")
             functions_url = seen_by_functions
         return Services(aws, url, seen_by_functions, functions_url)
 
     def down(self, report: Report) -> None:
-        report("these services were not started here: left running")
+        report("these services were not started by make up, and keep running")
 
     def clean(self, report: Report) -> None:
         self.down(report)
@@ -206,12 +214,12 @@ class Given:
     def status(self) -> dict[str, str | None]:
         endpoint, url = self._known().get("AWS_ENDPOINT_URL"), self._known().get("DATABASE_URL", "")
         return {
-            "AWS": endpoint if endpoint and responses(endpoint) else None,
+            "AWS": endpoint if endpoint and accepts_connections(endpoint) else None,
             "Postgres": urlsplit(url).netloc.rpartition("@")[2] if provision.accepts(url) else None,
         }
 
     def _known(self) -> Mapping[str, str]:
-        """What the last `up` has written, if one came to its end."""
+        """The env file of the last `up` that succeeded; empty if there is none."""
         return self._state.known_env() or {}
 
     def incarnation(self) -> None:

@@ -1,4 +1,4 @@
-"""What `make up`, `down`, `clean` and their like do."""
+"""The work of `make up`, `down`, `clean` and similar commands."""
 
 import json
 import os
@@ -29,7 +29,7 @@ STAGES = ("local", "localstack")
 
 @dataclass(frozen=True)
 class Commands:
-    """The commands of one stage: `source` holds app.py, `report` shows progress, `env` is the environment."""
+    """The commands of one stage. `source` is the folder of app.py. `report` prints progress."""
 
     stage: str
     source: Path
@@ -38,10 +38,10 @@ class Commands:
     env: Mapping[str, str] = field(default_factory=lambda: os.environ, kw_only=True, repr=False)
 
     def up(self, reset: Collection[str] = ()) -> None:
-        """Start what is not running, deploy what has changed, write the env file.
+        """Start what is not running, deploy what has changed, and write the env file.
 
-        Settings come from the environment, or are those of the last time; those of `reset` have their defaults again.
-        All are checked before anything changes.
+        Settings come from the environment, else from the last `up`. The settings in `reset` get their defaults again.
+        All settings are validated before anything changes. Raises CloudError.
         """
         self._of_this_machine("deploy")
         self.settings(reset)
@@ -52,31 +52,31 @@ class Commands:
             kind = self._kind_to_start(chosen)
             self.state.note(cloud=kind)
             services = self._cloud(kind).up(self.report, chosen)
-            self._kept.keep(chosen.to_keep())  # before the functions change: an interrupted `up` goes on with these
+            self._kept.keep(chosen.to_keep())  # first, so that an interrupted `up` goes on with them
             target = self._target(services, chosen)
-            # The database is checked, too: it may have been deleted, or restored from an old copy.
+            # Check the database, too: somebody may have deleted it, or restored it from an old copy.
             if not driver.is_current(target) or provision.revision(services.database_url) != migrate.head():
                 disk.check(self.state.folder, disk.TO_DEPLOY)
                 if not driver.has_api(target):
-                    self.state.env_file.unlink(missing_ok=True)  # the API that it names is gone
+                    self.state.env_file.unlink(missing_ok=True)  # it names an API that no longer exists
                 driver.deploy(target, self.report)
             token = self._operator_token(target) if chosen.authentication else ""
             self.state.write_env(self._env(services, target, token))
-            self._take_up(target, self._cloud(kind).incarnation())
+            self._sweep(target, self._cloud(kind).incarnation())
         self.report(status.ABOUT_TOKENS[chosen.authentication])
         self.report(f"ready: {self.state.read_env()['API_URL']}")
 
     def settings(self, reset: Collection[str] = ()) -> Chosen:
-        """What is set for this stage now, by the environment too. Raises CloudError naming everything that is wrong."""
-        kept = {} if ALL in reset else self._kept_ones()  # whatever is wrong with the file, this is the way out
+        """The settings of this stage and of the environment. Raises CloudError that names every wrong one."""
+        kept = {} if ALL in reset else self._kept_ones()  # RESET=ALL must work even if the file is damaged
         return choose(self.stage, self.env, kept, reset, str(self._kept.path))
 
     def kept_settings(self) -> Chosen:
-        """What is set for this stage by itself. Raises CloudError naming everything that is wrong."""
+        """The kept settings of this stage, without the environment. Raises CloudError that names every wrong one."""
         return choose(self.stage, of_one_command(self.env), self._kept_ones(), (), str(self._kept.path))
 
     def not_deployed(self, chosen: Chosen) -> list[str]:
-        """The settings that the functions have not got yet: the file was changed since the last `make up`."""
+        """Names of settings that changed in the file since the last `make up`: the functions do not have them yet."""
         deployed = recorded(self.configuration, self.stage)
         return outdated(chosen, deployed) if deployed else []
 
@@ -85,7 +85,7 @@ class Commands:
 
     @property
     def configuration(self) -> Path:
-        """Chalice's, of the last deployment."""
+        """Chalice's config.json of the last deployment."""
         return self.state.build(self.stage) / "project" / ".chalice" / "config.json"
 
     @property
@@ -93,16 +93,17 @@ class Commands:
         return File(self.state.settings_file)
 
     def _adopted(self) -> dict[str, str]:
-        """The settings of a stage that a release deployed which kept none."""
-        found = adopted(self.stage, recorded(self.configuration, self.stage))
+        """The settings of a stage that was deployed by an older release, which did not keep settings."""
+        settings = adopted(self.stage, recorded(self.configuration, self.stage))
         if self._kind_started() == "given" and (known := self.state.known_env()):
-            found |= {name: known[name] for name in ("AWS_ENDPOINT_URL", "DATABASE_URL")}
-        return found
+            settings |= {name: known[name] for name in ("AWS_ENDPOINT_URL", "DATABASE_URL")}
+        return settings
 
-    def _take_up(self, target: Target, incarnation: str | None) -> None:
-        """Order a sweep for the files that came before a stop or a crash: their events are lost. Do not wait for it.
+    def _sweep(self, target: Target, incarnation: str | None) -> None:
+        """Start a sweep for files whose events were lost by a stop or a crash. Do not wait for its end.
 
-        If nothing has stopped since the last sweep of this kind, no event was lost, and the sweep works as on schedule.
+        If the servers have not restarted since the last such sweep, no event was lost. Then the sweep does what a
+        scheduled sweep does.
         """
         restarted = incarnation is None or incarnation != self.state.notes().get("swept")
         event = scheduled_event(target.aws["AWS_DEFAULT_REGION"])
@@ -115,7 +116,7 @@ class Commands:
             self.state.note(swept=incarnation)
 
     def down(self) -> None:
-        """Wait for running loads and backups, for a limited time, and stop everything. The state stays."""
+        """Wait a limited time for running loads and backups, then stop everything. The state stays."""
         self._of_this_machine("destroy")
         if not self.state.exists():
             return
@@ -123,25 +124,27 @@ class Commands:
             self._cloud(self._kind_started()).down(self.report)
 
     def clean(self) -> None:
-        """Stop everything and delete its state; from services that go on, take away what was deployed to them."""
+        """Stop everything and delete its state. From services that keep running, remove what was deployed to them."""
         self._of_this_machine("destroy")
         if not self.state.exists():
             return
         with self.state.turn():
             if self._kind_started() == "given" and self.state.known_env():
-                self._take_away()
+                self._remove()
             self._cloud(self._kind_started()).clean(self.report)
             self.state.delete()
 
     def status(self) -> dict[str, str]:
-        """What runs, and where; what to do if not all of it does."""
+        """The state of the stage and the addresses of its servers. The state says what to do if one does not run."""
         if not self.state.exists():
             return {"state": f"nothing here yet: {self.make_up}"}
         return status.of(self._cloud(self._kind_started()).status(), self.state.known_env(), self.make_up)
 
     def check_running(self) -> None:
-        """Raises CloudError, which says what to do, unless the stage is deployed and all of it runs. A stage on AWS
-        always runs."""
+        """Check that the stage is deployed and that all its servers run. A stage on AWS always runs.
+
+        Raises CloudError, which says what to do.
+        """
         if self.stage not in STAGES:
             return
         shown = self.status()
@@ -153,18 +156,18 @@ class Commands:
         return "make up" if self.stage == "local" else f"make up STAGE={self.stage}"
 
     def invoke(self, function: str, order: Any = None) -> Any:
-        """Call a function with an order, or a scheduled one as its schedule would."""
+        """Invoke a function with `order` as its event, or, without an order, with the event of its schedule."""
         self.check_running()
         return self.invoke_scheduled(function, {}) if order is None else driver.invoke(self.deployed(), function, order)
 
     def invoke_scheduled(self, function: str, detail: Mapping[str, Any]) -> Any:
-        """Call a function that has a schedule with more than that would tell it."""
+        """Invoke a scheduled function with the event of its schedule plus `detail`."""
         self.check_running()
         event = scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"])
         return driver.invoke(self.deployed(), function, event | {"detail": dict(detail)})
 
     def deployed(self) -> Target:
-        """The stage as its env file has it, to look at it and to call it."""
+        """The deployed stage according to its env file, for calls and look-ups."""
         env = self.state.read_env()
         buckets = {name: env[name] for name in bucket_names(self.stage)}
         return Target(
@@ -175,20 +178,20 @@ class Commands:
         if self.stage not in STAGES:
             raise CloudError(f"stage {self.stage} is on AWS: make {instead} STAGE={self.stage}")
 
-    def _take_away(self) -> None:
+    def _remove(self) -> None:
         try:
             removal.remove(self.deployed(), self.report)
         except (BotoCoreError, ClientError) as error:
-            self.report(f"what was deployed is left behind: {error}")
+            self.report(f"the deployed resources could not be removed, and stay: {error}")
 
     def _operator_token(self, target: Target) -> str:
-        """The token of last time while it is good, else a new one."""
-        known = str(self.state.notes().get("api_token", ""))
-        if not known or not driver.accepts_token(target, known):
+        """The token of the last `up` if it is still valid, else a new one."""
+        token = str(self.state.notes().get("api_token", ""))
+        if not token or not driver.accepts_token(target, token):
             order = {"action": "create", "role": "operator", "note": "make up"}
-            known = driver.invoke(target, "tokens", order)["token"]
-            self.state.note(api_token=known)
-        return known
+            token = driver.invoke(target, "tokens", order)["token"]
+            self.state.note(api_token=token)
+        return token
 
     def _kind_to_start(self, chosen: Chosen) -> str:
         if self.stage == "local":
@@ -210,7 +213,7 @@ class Commands:
             **queue_names(self.stage),
             **login.functions,
             **chosen.of_functions(),
-            "S3_PUBLIC_URL": services.aws["AWS_ENDPOINT_URL"],  # functions may see another one
+            "S3_PUBLIC_URL": services.aws["AWS_ENDPOINT_URL"],  # functions may reach S3 at another address
             "DATABASE_TLS": "disable",
         }
         aws = {name: value for name, value in services.aws.items() if name.startswith("AWS_")}
@@ -229,11 +232,12 @@ class Commands:
 
 
 def stages(source: Path) -> list[str]:
-    """All that are declared; those beyond STAGES are on AWS."""
+    """All stages that config.json declares. Those that are not in STAGES are on AWS."""
     return list(json.loads((source / ".chalice" / "config.json").read_text())["stages"])
 
 
 def commands(stage: str, source: Path, report: Report) -> Commands:
+    """The commands of a stage. Raises CloudError if the stage is not declared."""
     if stage not in stages(source):
-        raise CloudError(f"unknown stage {stage}: one of {', '.join(stages(source))}")
+        raise CloudError(f"unknown stage {stage}: choose one of {', '.join(stages(source))}")
     return Commands(stage, source, State.of(stage), report)

@@ -16,11 +16,11 @@ from infra.settings.chosen import Chosen
 from infra.venv import ROOT
 
 FILE = ROOT / "docker-compose.localstack.yml"
-_CONTAINER = ("postgres", 5432)  # where the functions, containers of the same network, find the database
+_CONTAINER = ("postgres", 5432)  # the functions run in containers of the same network, and use this address
 
 
 def available() -> bool:
-    """Whether Docker can be used here: the client, its compose command, and a daemon that answers."""
+    """Whether Docker can be used: the client, its compose command and a running daemon are there."""
     if shutil.which("docker") is None:
         return False
     checks = (["docker", "compose", "version"], ["docker", "info"])
@@ -53,7 +53,7 @@ class Compose:
             pg_user=role.user,
             pg_password=role.password,
         )
-        report("starting LocalStack and Postgres in Docker (the first time it downloads them)")
+        report("starting LocalStack and Postgres in Docker (the first start downloads them)")
         self._compose("up", "--detach", "--wait")
         url = role.url(ports.HOST, pg_port)
         admin = Role("postgres", superuser.password).url(ports.HOST, pg_port, "postgres")

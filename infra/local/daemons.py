@@ -1,8 +1,8 @@
-"""Background processes that outlive the command that started them, and are found again later.
+"""Background processes that outlive the command that started them. Later commands find them again.
 
-A daemon inherits an open, locked file: the lock is taken exactly as long as a process of the daemon
-lives, however it ends, so a stale record or a reused pid fools nobody. Only a process whose pid and
-start time are the recorded ones is ever sent a signal.
+A daemon inherits an open, locked file. The lock is held exactly as long as a process of the daemon lives, however it
+ends. So a stale record or a reused pid is never mistaken for the daemon. Signals are sent only to a process whose pid
+and start time are the recorded ones.
 """
 
 import json
@@ -19,18 +19,18 @@ from infra.errors import CloudError
 from infra.local import launch
 from infra.locks import try_lock, wait_until
 
-_children: list[subprocess.Popen[bytes]] = []  # kept, so that those we started are reaped when they end
+_children: list[subprocess.Popen[bytes]] = []  # kept to reap them when they end
 
 
 class Daemon:
-    """One background process, known by `<folder>/<name>.lock`, `.pid` (pid and start time) and `.log`."""
+    """One background process. Its files are `<folder>/<name>.lock`, `.pid` (pid and start time) and `.log`."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         self._lock, self._record, self.log = (folder / f"{name}.{kind}" for kind in ("lock", "pid", "log"))
 
     def alive(self) -> bool:
-        """Whether any process of it lives."""
+        """Whether any process of the daemon lives."""
         _reap()
         try:
             with self._lock.open() as file:
@@ -40,9 +40,10 @@ class Daemon:
 
     @contextmanager
     def claim(self) -> Iterator[int | None]:
-        """The lock, to prepare and start the daemon under, or None while somebody else has it.
+        """Hold the lock while the daemon is prepared and started. Yields its descriptor, or None if it is taken.
 
-        Pass it to every helper process as well: a helper that outlives a killed starter keeps others out.
+        Pass the descriptor to every helper process as well. If the starter is killed, a helper that still runs keeps
+        the lock, and no second start can begin.
         """
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         with self._lock.open("a") as file:
@@ -58,7 +59,10 @@ class Daemon:
         user: pwd.struct_passwd | None = None,
         die_with_parent: bool = False,
     ) -> None:
-        """Start it, in a session of its own: Ctrl-C in our terminal is not for it."""
+        """Start the daemon in its own session, so that Ctrl-C in the terminal does not reach it.
+
+        `user` is the user to run it as. `die_with_parent` ends it when this process ends (Linux only).
+        """
         options: list[str | Path] = ["--record", self._record]
         if user is not None:
             options += ["--uid", str(user.pw_uid), "--gid", str(user.pw_gid)]
@@ -79,7 +83,10 @@ class Daemon:
             )
 
     def stop(self, sig: signal.Signals, timeout: float = 30) -> None:
-        """Ask it to end with `sig`, insist with SIGKILL, and return when no process of it is left."""
+        """Send `sig`, and SIGKILL after `timeout` seconds. Returns when no process of the daemon is left.
+
+        Raises CloudError if a process survives even that.
+        """
         self.signal(sig)
         try:
             wait_until(lambda: not self.alive(), timeout, f"{self.name} does not stop")
@@ -89,14 +96,14 @@ class Daemon:
         self._record.unlink(missing_ok=True)
 
     def signal(self, sig: signal.Signals) -> None:
-        """Send a signal, if the recorded process is still the one that we started."""
+        """Send a signal if the recorded process is still the daemon."""
         pid = self.pid()
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, sig)
 
     def pid(self) -> int | None:
-        """Its pid, or None when it does not run."""
+        """The pid of the daemon, or None if it does not run."""
         try:
             record = json.loads(self._record.read_text())
             pid, started = int(record["pid"]), str(record["started"])
@@ -105,7 +112,7 @@ class Daemon:
         return pid if self.alive() and launch.started(pid) == started else None
 
     def incarnation(self) -> str:
-        """Pid and start time of the running process, which identify it; empty if none is running."""
+        """Pid and start time, which identify the running process; empty if the daemon does not run."""
         pid = self.pid()
         return "" if pid is None else f"{pid}/{launch.started(pid)}"
 
@@ -118,7 +125,7 @@ class Daemon:
 
 
 def _private(path: str, flags: int) -> int:
-    """Open a file that only its owner can read: the log of Postgres has failed statements with the values of rows."""
+    """Open a file that only its owner can read: Postgres logs failed statements with the values of rows."""
     return os.open(path, flags, 0o600)
 
 

@@ -1,14 +1,17 @@
-"""What `chalice deploy` calls and ministack does not know: an ASGI application around ministack's public one.
+"""Operations that ministack lacks: an ASGI application around ministack's own application.
 
-- ImportRestApi and PutRestApi become the single calls that ministack has;
-- UpdateRestApi loses the empty minimumCompressionSize, which ministack takes for a number;
-- CreateFunction and its updates are answered once the function is active: clients that saw it
-  pending would sleep five seconds before they look again;
-- FilterLogEvents gives ids and pages;
-- ListObjectVersions encodes keys when it is asked to: a key may hold characters that XML does not allow, and one such
-  key would make the whole list unreadable.
-Everything else passes untouched. tests/integration/infra/test_cloud_front.py fails when a newer ministack
-makes a part of this unnecessary.
+`chalice deploy` and the product need them:
+
+- ImportRestApi and PutRestApi are done by single calls that ministack has.
+- UpdateRestApi loses an empty minimumCompressionSize, which ministack would parse as a number.
+- The responses of CreateFunction and its updates wait until the function is active. Clients that see a pending
+  function sleep five seconds before they look again.
+- The response of FilterLogEvents gets ids and pages.
+- ListObjectVersions encodes keys if the request asks for it. A key may contain characters that XML does not allow, and
+  one such key would make the whole list unreadable.
+
+All other requests pass unchanged. tests/integration/infra/test_cloud_front.py fails if a newer ministack makes a part
+of this module unnecessary.
 """
 
 import asyncio
@@ -30,14 +33,14 @@ from infra.local.gate.credentials import REGION, Keys
 
 _FUNCTION_CHANGE = re.compile(r"/[\d-]+/functions(?:/[^/]+/(?:code|configuration))?/?")
 _REST_API = re.compile(r"/restapis/([^/]+)/?")
-_KEY = re.compile(rb"<(Prefix|Delimiter|KeyMarker|NextKeyMarker|Key)>([^<]*)</\1>")  # elements of a list of versions
+_KEY = re.compile(rb"<(Prefix|Delimiter|KeyMarker|NextKeyMarker|Key)>([^<]*)</\1>")  # of ListObjectVersions
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/")
 
 
 class Front:
-    """`inner` with the missing calls. They are made of other calls to `endpoint`, its own address, signed with `keys`.
+    """`inner` with the missing operations. They send other requests to `endpoint`, the own address, signed with `keys`.
 
-    Only the holder of `keys` may import an API: these calls have more rights than a function has.
+    Only the holder of `keys` may import an API, because these requests have more rights than a function has.
     """
 
     def __init__(self, inner: App, endpoint: str, keys: Keys) -> None:
@@ -71,8 +74,8 @@ class Front:
         return _credential(scope)[0] == self._keys.access_key
 
     def _client(self, scope: Message, service: str) -> Any:
-        """A client in the region of the request that is being served."""
-        make: Any = boto3.client  # its stubs want the service's name at type-checking time
+        """A boto3 client for the region of the current request."""
+        make: Any = boto3.client  # its type stubs need the name of the service as a literal
         return make(
             service,
             endpoint_url=self._endpoint,
@@ -119,21 +122,21 @@ class Front:
     async def _change_function(self, scope: Message, receive: Receive, send: Send) -> None:
         held = await self._held(scope, receive)
         if held and held[0]["status"] < 300:
-            await asyncio.to_thread(_until_active, self._client(scope, "lambda"), _answered(held)["FunctionName"])
+            await asyncio.to_thread(_until_active, self._client(scope, "lambda"), _json(held)["FunctionName"])
         for message in held:
             await send(message)
 
     async def _filter_log_events(self, scope: Message, receive: Receive, send: Send) -> None:
-        asked = await _body(receive)
+        original = await _body(receive)
         try:
-            page = logevents.Page.of(json.loads(asked))
-        except (ValueError, TypeError):  # it is for ministack to say so
-            await self._inner(scope, again(asked, receive), send)
+            page = logevents.Page.of(json.loads(original))
+        except (ValueError, TypeError):  # ministack refuses the malformed request
+            await self._inner(scope, again(original, receive), send)
             return
-        body = json.dumps(page.order).encode()
+        body = json.dumps(page.request).encode()
         start, *rest = await self._held(_with_length(scope, body), again(body, receive))
         if start["status"] < 300:
-            response = json.dumps(page.response(_answered(rest))).encode()
+            response = json.dumps(page.response(_json(rest))).encode()
             start, rest = _with_length(start, response), [{"type": "http.response.body", "body": response}]
         for message in (start, *rest):
             await send(message)
@@ -150,7 +153,7 @@ class Front:
         await send({"type": "http.response.body", "body": body})
 
     async def _held(self, scope: Message, receive: Receive) -> list[Message]:
-        """What would have been sent."""
+        """The messages of the inner response, which are not sent yet."""
         held: list[Message] = []
 
         async def hold(message: Message) -> None:
@@ -173,28 +176,32 @@ def _encoded(element: re.Match[bytes]) -> bytes:
 def _until_active(client: Any, function: str) -> None:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        found = client.get_function_configuration(FunctionName=function)
-        if found.get("State") == "Active" and found.get("LastUpdateStatus", "Successful") == "Successful":
+        configuration = client.get_function_configuration(FunctionName=function)
+        updated = configuration.get("LastUpdateStatus", "Successful") == "Successful"
+        if configuration.get("State") == "Active" and updated:
             return
         time.sleep(0.05)
 
 
-def _answered(held: list[Message]) -> Any:
+def _json(held: list[Message]) -> Any:
     return json.loads(b"".join(message.get("body", b"") for message in held))
 
 
 def _with_length(head: Message, body: bytes) -> Message:
-    """The head of a request or an answer, for another body: signatures are checked, and it is not what was signed."""
-    gone = (b"content-length", b"x-amz-content-sha256")
-    headers = [(name, value) for name, value in head["headers"] if name.lower() not in gone]
+    """The head of a request or a response, changed for another body.
+
+    The hash of the signed body is removed: the gate has already verified the signature.
+    """
+    replaced = (b"content-length", b"x-amz-content-sha256")
+    headers = [(name, value) for name, value in head["headers"] if name.lower() not in replaced]
     return {**head, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
 
 
 def _credential(scope: Message) -> tuple[str, str]:
     """(access key, region) of a signed request."""
     header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-    found = _CREDENTIAL.search(header)
-    return (found[1], found[2]) if found else ("", REGION)
+    match = _CREDENTIAL.search(header)
+    return (match[1], match[2]) if match else ("", REGION)
 
 
 async def _body(receive: Receive) -> bytes:

@@ -1,4 +1,4 @@
-"""The commands behind `make`, their arguments, and what they print."""
+"""The commands behind `make`: their arguments and their output."""
 
 import argparse
 import json
@@ -21,12 +21,12 @@ Run = Callable[[Commands, argparse.Namespace], int | None]
 
 
 def run(arguments: list[str] | None = None) -> int | None:
-    """Raises CloudError."""
+    """Run a command. Returns its exit status (None is 0). Raises CloudError."""
     args = _parser().parse_args(arguments)
     command: Run = args.run
     progress = Progress(report)
     cloud = commands(args.stage, args.source, progress.say)
-    if not args.long:  # what it prints is for programs
+    if not args.long:  # programs may read its output: print nothing else
         return command(cloud, args)
     with progress.running():
         return command(cloud, args)
@@ -37,39 +37,39 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(stages(ROOT))}")
     common.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
     parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
-    known = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, about: str, run: Run, *, long: bool = False) -> argparse.ArgumentParser:
-        command = known.add_parser(name, help=about, parents=[common])
+        command = subparsers.add_parser(name, help=about, parents=[common])
         command.set_defaults(run=run, long=long)
         return command
 
     deploy = "start what is not running and deploy what has changed"
     up = add("up", deploy, lambda cloud, args: cloud.up(args.reset), long=True)
     up.add_argument(
-        "--reset", default=(), type=str.split, help="settings that are to have their defaults again, or ALL"
+        "--reset", default=(), type=str.split, help="names of settings that get their defaults again, or ALL"
     )
     add("down", "stop everything; its state stays", lambda cloud, _: cloud.down(), long=True)
     add("clean", "stop everything and delete its state", lambda cloud, _: cloud.clean(), long=True)
-    add("status", "what runs, and where", _status)
+    add("status", "print what runs, and where", _status)
     serve = add(
         "serve",
         "serve the API of this checkout with chalice local",
         lambda cloud, args: serving.serve(cloud, args.port),
     )
     serve.add_argument("--port", type=int, default=8000)
-    add("check", "say what to do unless all of it runs", lambda cloud, _: cloud.check_running())
-    add("env", "what programs need to talk to it", _env)
-    add("invoke", "call a function as its schedule would", _invoke).add_argument("function")
-    verify = add("verify", "re-read backups and check everything", _verify)
-    verify.add_argument("--point", help="this restore point instead of the newest one")
-    verify.add_argument("--all", action="store_true", help="all restore points, from that one back")
+    add("check", "fail unless the whole stage runs, and say what to do", lambda cloud, _: cloud.check_running())
+    add("env", "print the addresses and credentials that programs need", _env)
+    add("invoke", "invoke a function with the event of its schedule", _invoke).add_argument("function")
+    verify = add("verify", "read restore points again and compare them", _verify)
+    verify.add_argument("--point", help="the name of a restore point (default: the newest one)")
+    verify.add_argument("--all", action="store_true", help="verify also all older restore points")
     return parser
 
 
 def _status(cloud: Commands, _: argparse.Namespace) -> None:
     if cloud.stage not in STAGES:
-        from infra.deploy.interface import account  # AWS has to be asked
+        from infra.deploy.interface import account  # only stages on AWS need this import
 
         on_aws = account(cloud.stage)
         _show_status(on_aws.status(), on_aws.kept_settings(), on_aws.settings(), [], f"make deploy STAGE={cloud.stage}")
@@ -81,7 +81,7 @@ def _status(cloud: Commands, _: argparse.Namespace) -> None:
 def _show_status(
     shown: Mapping[str, str], chosen: Chosen, now: Chosen, not_deployed: Collection[str], command: str
 ) -> None:
-    """`now` is what the environment of this command makes of the settings."""
+    """Print the status. `chosen` are the kept settings, `now` those that `command` would use in this environment."""
     out = Output(sys.stdout, for_people=True)
     out.facts({**shown, "tokens": status.ABOUT_TOKENS[chosen.authentication]})
     out.line()

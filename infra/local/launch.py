@@ -1,8 +1,8 @@
-"""Become a daemon: record who we are, drop privileges, then exec the command.
+"""Become a daemon: record the process, drop privileges, then exec the command.
 
-Run as a script between the starter and the daemon, because an exec keeps pid and start time: the
-record is complete before the daemon exists, so that no crash of the starter can lose track of it.
-Standard library only and no import of this package, so that it starts in milliseconds.
+This script runs between the starter and the daemon, because an exec keeps the pid and the start time. The record is
+complete before the daemon exists, so a crash of the starter cannot lose the daemon. The script imports only the
+standard library, so that it starts in milliseconds.
 """
 
 import argparse
@@ -16,24 +16,24 @@ from pathlib import Path
 
 
 def started(pid: int) -> str | None:
-    """When a process started, in whatever form the system tells; with the pid it names one process for good."""
+    """The start time of a process, in the format of the system. Pid and start time identify a process for ever."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[19]  # field 22; the name before it may hold spaces
+        return stat.rpartition(")")[2].split()[19]  # field 22; the name of the process, before it, may contain spaces
     except (OSError, IndexError):
         if sys.platform == "linux":
             return None
-    asked = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or None
+    ps = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return ps.stdout.strip() or None
 
 
 def die_with(parent: int, sig: signal.Signals) -> None:
-    """Have the kernel send us `sig` when the parent dies (Linux); the setting survives the exec."""
+    """Let the kernel send `sig` to this process when the parent dies (Linux). The setting survives the exec."""
     if sys.platform != "linux":
         return
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(sig), 0, 0, 0)
-    if os.getppid() != parent:  # it died before we asked
+    if os.getppid() != parent:  # the parent died before the call
         sys.exit(1)
 
 
@@ -50,7 +50,7 @@ def main() -> None:
         os.setgroups([])
         os.setgid(args.gid)
         os.setuid(args.uid)
-    if args.parent is not None:  # after setuid, which clears it
+    if args.parent is not None:  # after setuid, which clears this setting
         die_with(args.parent, signal.SIGINT)
     os.execv(args.command[0], args.command)  # noqa: S606 - no shell is wanted
 

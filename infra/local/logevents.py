@@ -1,9 +1,11 @@
-"""FilterLogEvents as clients of CloudWatch Logs expect it: with pages, and an id for every event.
+"""FilterLogEvents as clients of CloudWatch Logs expect it: with pages, and with an id for every event.
 
-ministack answers with the oldest 10,000 events, or as many as were asked for, says nothing of the others, and knows
-no token. It gives the events of functions no ids, without which a client that follows cannot tell new ones from
-those it has. A page begins anew at the time of the last event before it, less those of that time which were given
-out already; of more than 10,000 events of one millisecond the rest stays unseen.
+ministack returns the oldest 10,000 events, or the oldest `limit` ones. Its response does not say that there are more,
+and has no token for a next page. Events of functions have no ids; without ids, a client that follows the log cannot
+tell new events from those it already has.
+
+Here a page starts at the time of the last event of the page before, and skips the events of that time that earlier
+pages had. If one millisecond has more than 10,000 events, no page has the rest of them.
 """
 
 from collections import Counter
@@ -13,44 +15,44 @@ from typing import Any
 
 Json = dict[str, Any]
 TARGET = "Logs_20140328.FilterLogEvents"
-MOST = 10_000  # events in one answer
+MOST = 10_000  # events in one response
 
 
 @dataclass(frozen=True)
 class Page:
-    """What is asked of ministack: `order`, whose first `given` events were on earlier pages."""
+    """One page: the `request` to ministack, and how many events of its response to skip."""
 
-    order: Json
-    given: int
+    request: Json
+    skipped: int
 
     @classmethod
-    def of(cls, asked: Json) -> "Page":
-        """Raises ValueError for a token that is none of ours."""
-        order = {name: value for name, value in asked.items() if name != "nextToken"}
-        given = 0
-        if "nextToken" in asked:
-            start, _, count = str(asked["nextToken"]).partition("-")
-            order["startTime"], given = int(start), int(count)
-        order["limit"] = min(MOST, int(order.get("limit", MOST)) + given)
-        return cls(order, given)
+    def of(cls, request: Json) -> "Page":
+        """The page that a client requests. Raises ValueError if this module did not make its token."""
+        inner = {name: value for name, value in request.items() if name != "nextToken"}
+        skipped = 0
+        if "nextToken" in request:
+            start, _, count = str(request["nextToken"]).partition("-")
+            inner["startTime"], skipped = int(start), int(count)
+        inner["limit"] = min(MOST, int(inner.get("limit", MOST)) + skipped)
+        return cls(inner, skipped)
 
-    def response(self, found: Json) -> Json:
-        """The answer to what was asked, made of ministack's."""
-        events = _with_ids(found["events"])
-        response = {**found, "events": events[self.given :]}
-        if len(events) == self.order["limit"]:
+    def response(self, inner: Json) -> Json:
+        """The response to the client, made from ministack's response."""
+        events = _with_ids(inner["events"])
+        response = {**inner, "events": events[self.skipped :]}
+        if len(events) == self.request["limit"]:
             last = events[-1]["timestamp"]
-            known = sum(event["timestamp"] == last for event in events)
-            response["nextToken"] = f"{last}-{known}" if known < MOST else f"{last + 1}-0"
+            at_last = sum(event["timestamp"] == last for event in events)
+            response["nextToken"] = f"{last}-{at_last}" if at_last < MOST else f"{last + 1}-0"
         return response
 
 
 def _with_ids(events: list[Json]) -> list[Json]:
-    """An id that is missing is made of all that the event is, and of its place among those that are the same."""
+    """Give an id to each event without one: a hash of its content and of its number among equal events."""
     seen: Counter[str] = Counter()
-    named = []
+    with_ids = []
     for event in events:
-        same = f"{event['logStreamName']}\0{event['timestamp']}\0{event['message']}"
-        seen[same] += 1
-        named.append({"eventId": sha256(f"{same}\0{seen[same]}".encode()).hexdigest(), **event})
-    return named
+        content = f"{event['logStreamName']}\0{event['timestamp']}\0{event['message']}"
+        seen[content] += 1
+        with_ids.append({"eventId": sha256(f"{content}\0{seen[content]}".encode()).hexdigest(), **event})
+    return with_ids

@@ -1,11 +1,15 @@
 """Saves the state of the embedded AWS, so that it survives a `kill -9`.
 
-ministack writes objects to disk at once, but everything else (APIs, functions, roles, rules, queues with their
-messages) only when it is asked to end. This module writes the state of a service whenever it has changed, with
-ministack's own function. A request that changes something is answered when the change is on disk. Two things reach the
-disk a moment later: changes of functions, because each save goes through all their code, and messages that ministack
-itself sends to a queue, because there is no request (dead letters). The delay is POLL seconds, or a little more with
-thousands of messages.
+ministack writes objects to disk at once. It writes everything else (APIs, functions, roles, rules, queues with their
+messages) only when it is stopped. This module writes the state of a service after each change, with ministack's own
+function. The response to a request that changes something is sent when the change is on disk.
+
+Two changes reach the disk a moment later:
+
+- changes of functions, because each save writes the code of all functions;
+- messages that ministack itself sends to a queue (dead letters), because no request causes them.
+
+The delay is POLL seconds, or a little more with thousands of messages.
 """
 
 import asyncio
@@ -18,10 +22,10 @@ from contextlib import suppress
 from typing import Any
 
 POLL = 0.2  # seconds
-_SHARE = 20  # looking for changes takes at most one part in so many of the time
+_SHARE = 20  # polling takes at most one twentieth of the time
 _ATTEMPTS = 5
 _log = logging.getLogger("hireflow.memory")
-_LATER = frozenset({"lambda"})  # 80 ms for 10 MB of code
+_LATER = frozenset({"lambda"})  # a save takes 80 ms for 10 MB of code
 Save = Callable[[str, Any], None]
 StateOf = Callable[[str], Any]
 
@@ -33,29 +37,30 @@ def of_ministack(module: str) -> Any:
 
 
 class Memory:
-    """`services` has the modules of each service by the names of their files. `state_of` reads the state of a module,
-    and `save` writes it to a file."""
+    """`services` maps the name of each service to its modules by file name. `state_of` reads the state of a module, and
+    `save` writes it to a file."""
 
     def __init__(self, services: Mapping[str, Mapping[str, str]], save: Save, state_of: StateOf = of_ministack) -> None:
         self._services, self._save, self._state_of = services, save, state_of
         self._dirty: set[str] = set()
         self._turn = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, "memory")  # ministack's own threads may all be busy with functions
+        self._thread = ThreadPoolExecutor(1, "memory")  # functions may occupy all of ministack's own threads
         self._messages = 0
         self._task: asyncio.Task[None] | None = None
 
     async def written(self, service: str) -> None:
-        """Call this after a change in a service. It returns when the change is on disk, except for functions."""
+        """Save a service after a change. Returns when the change is on disk; changes of functions are saved later."""
         # CloudFormation may change any service.
         self._dirty |= set(self._services) if service == "cloudformation" else {service}
         if service not in _LATER:
             await self._flush(self._dirty - _LATER)
 
     def start(self) -> None:
+        """Save changes in the background until `stop`."""
         self._task = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
-        """Save everything and stop, before ministack saves its own state at its end."""
+        """Save all changes and stop. Call this before ministack stops and saves its own state."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -75,13 +80,14 @@ class Memory:
             took = time.monotonic() - began
 
     async def _flush(self, wanted: Set[str]) -> None:
-        async with self._turn:  # after a wait, the change may already be saved with another one
+        """Save those of the wanted services that have changed."""
+        async with self._turn:  # after a wait for it, another call may have saved the change
             taken = self._dirty & wanted
             self._dirty -= taken
             try:
                 await self._in_thread(self._write, taken)
-            except RuntimeError:  # it kept changing; the next attempt comes soon
-                _log.exception("the state of AWS is not saved yet")
+            except RuntimeError:  # the state kept changing; the next attempt follows soon
+                _log.exception("the state of the embedded AWS could not be saved; the next attempt follows soon")
                 self._dirty |= taken
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -102,8 +108,8 @@ class Memory:
         return self._messages != before
 
     def _copied(self, module: str) -> Any:
-        """A copy of a module's state. Requests go on meanwhile, so a dictionary may change during the copy: try a few
-        times. Raises RuntimeError."""
+        """A copy of a module's state. A request may change a dictionary during the copy, so this makes a few attempts.
+        Raises RuntimeError if all fail."""
         for _ in range(_ATTEMPTS - 1):
             with suppress(RuntimeError):
                 return self._state_of(module)
@@ -111,7 +117,7 @@ class Memory:
 
 
 def services(registry: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """The modules of every service by the names of their files, from ministack's registry."""
+    """Map each service in ministack's registry to its modules by file name."""
     return {
         name: {entry.get("state_key", entry["module"]): entry["module"]}
         | {module: module for module in entry.get("sub_modules") or ()}

@@ -1,4 +1,4 @@
-"""Free TCP ports of 127.0.0.1."""
+"""Choose TCP ports of 127.0.0.1."""
 
 import errno
 import os
@@ -10,22 +10,22 @@ from pathlib import Path
 from infra.errors import CloudError
 
 HOST = "127.0.0.1"
-_RANGE = range(20_000, 30_000)  # below the ports that systems lend to outgoing connections: ours stay free while down
-_FIRST_OPEN = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")  # of Linux
+_RANGE = range(20_000, 30_000)  # below the ephemeral ports, so that a stopped server finds its port free
+_FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")  # Linux
 Bind = Callable[[int], None]
 
 
 def bind(port: int) -> None:
-    """Listen on the port for a moment. Raises OSError."""
+    """Bind the port for a moment. Raises OSError."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT does not count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port in TIME_WAIT is free
         probe.bind((HOST, port))
 
 
 def bind_unprivileged(port: int) -> None:
-    """The same for a server that gives up the rights of root."""
-    if os.geteuid() == 0 and port < _first_open():
-        raise PermissionError(errno.EACCES, "only root may listen there")
+    """`bind` for a server that drops the rights of root. Raises OSError."""
+    if os.geteuid() == 0 and port < _first_unprivileged():
+        raise PermissionError(errno.EACCES, "only root may listen on this port")
     bind(port)
 
 
@@ -39,7 +39,7 @@ def is_free(port: int, bind: Bind = bind) -> bool:
 
 
 def free_port(others: Collection[int] = ()) -> int:
-    """Some free port that is none of `others`."""
+    """Return a random free port that is not one of `others`. Raises CloudError."""
     for port in random.sample(_RANGE, 200):
         if port not in others and is_free(port):
             return port
@@ -47,7 +47,10 @@ def free_port(others: Collection[int] = ()) -> int:
 
 
 def check(variable: str, port: int, bind: Bind = bind, ours: Collection[int] = ()) -> None:
-    """Raises CloudError if no server could listen on the port that a variable fixes. Servers on `ours` will move."""
+    """Check that a server can listen on the port that a setting fixes. Raises CloudError.
+
+    A port in `ours` counts as free: the server on it will move.
+    """
     try:
         bind(port)
     except OSError as error:
@@ -55,19 +58,19 @@ def check(variable: str, port: int, bind: Bind = bind, ours: Collection[int] = (
             return
         why = {
             errno.EADDRINUSE: "is in use by another process",
-            errno.EACCES: f"needs the rights of root, as every port below {_first_open()} does",
+            errno.EACCES: f"needs the rights of root, as every port below {_first_unprivileged()} does",
         }.get(error.errno or 0, f"cannot be used: {error.strerror}")
         raise CloudError(
-            f"port {port} ({variable}) {why}: choose another one, {variable}=…, or any free one, RESET={variable}"
+            f"port {port} ({variable}) {why}: choose another with {variable}=…, or any free port with RESET={variable}"
         ) from error
 
 
 def choose(
     variable: str, fixed: int | None, remembered: int | None, bind: Bind = bind, others: Collection[int] = ()
 ) -> int:
-    """The port to start on: the fixed one, else the remembered one while it is free, else another.
+    """Return the port to start on: the fixed one, else the remembered one if it is free, else a random free one.
 
-    `others` are fixed for other servers, so they are not free.
+    `others` are ports that settings fix for other servers: they count as taken. Raises CloudError.
     """
     if fixed is not None:
         check(variable, fixed, bind)
@@ -77,8 +80,8 @@ def choose(
     return free_port(others)
 
 
-def _first_open() -> int:
+def _first_unprivileged() -> int:
     try:
-        return int(_FIRST_OPEN.read_text())
+        return int(_FIRST_UNPRIVILEGED.read_text())
     except (OSError, ValueError):
         return 1024

@@ -1,4 +1,4 @@
-"""The embedded Postgres: real server programs, TCP on 127.0.0.1 only, safe against any kill.
+"""The embedded Postgres: real server programs, which listen on 127.0.0.1 only. A kill at any time loses no data.
 
 with temporary() as postgres:
     connect(postgres.url)
@@ -28,22 +28,22 @@ _SETTINGS = {
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "max_connections": "200",  # a burst of uploads is a burst of functions, each with a connection
+    "max_connections": "200",  # many uploads at once start many functions, each with a connection
     "shared_buffers": "128MB",
     "max_wal_size": "4GB",
 }
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-# Anybody may create names here: `home_of` checks whose ours are.
+# All users may create files here, so `home_of` checks the owner of the folder.
 _FOR_ALL = Path("/var/tmp")  # noqa: S108 # nosec B108
 
 
 class Postgres:
     """One server with its data below `home`.
 
-    `fast` gives up durability (for tests); `die_with_parent` ends the server with the process that
-    started it, however that ends (Linux; elsewhere call `stop`). `programs` is the folder of Postgres's programs, empty
-    for the first that are found.
+    `fast` trades durability for speed, for tests. `die_with_parent` ends the server when the process that started it
+    ends, also by a kill (Linux only; elsewhere call `stop`). `programs` is the folder of Postgres's programs; if it is
+    empty, `binaries.find` chooses it.
     """
 
     def __init__(
@@ -57,34 +57,38 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """DATABASE_URL of the role that owns the database."""
+        """DATABASE_URL for the role that owns the database. Raises CloudError if the server does not run."""
         return self.role.url(HOST, self._running_port())
 
     @property
     def functions_url(self) -> str:
-        """DATABASE_URL of the role that the functions log in with."""
+        """DATABASE_URL for the role of the functions. Raises CloudError if the server does not run."""
         return provision.functions_url(self.url)
 
     @property
     def superuser_url(self) -> str:
+        """The URL for the superuser. Raises CloudError if the server does not run."""
         return Role("postgres", self._superuser_password()).url(HOST, self._running_port(), "postgres")
 
     def running(self) -> bool:
-        """Whether it accepts connections."""
+        """Whether the server accepts connections."""
         return self._daemon.alive() and self._status()[1] == "ready"
 
     def port(self) -> int | None:
-        """The port it accepts connections on, or None."""
+        """The port on which the server accepts connections, or None."""
         return self._status()[0] if self.running() else None
 
     def start(self, port: int, timeout: float = 60) -> None:
-        """Start it on `port` unless it runs already, create what is missing, return when it is usable."""
+        """Start the server on `port` unless it runs. Create what is missing. Returns when it can be used.
+
+        `timeout` is in seconds. Raises CloudError.
+        """
         deadline = time.monotonic() + timeout
         while not self.running():
             with self._daemon.claim() as claim:
                 if claim is not None:
                     self._launch(claim, port)
-            # a claim of somebody else: another start is under way, or the last process of a killed server
+            # The lock may be held by another start, or by the last process of a killed server.
             while self._daemon.alive() and not self.running() and time.monotonic() < deadline:
                 time.sleep(0.02)
             if claim is not None and not self._daemon.alive():
@@ -95,22 +99,25 @@ class Postgres:
             provision.create(self.superuser_url, self.role)
 
     def stop(self) -> None:
-        """Fast shutdown: roll back, write a checkpoint, end."""
+        """Shut down fast: roll back open transactions, write a checkpoint, end."""
         self._daemon.stop(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it as a crash would, for tests."""
+        """Kill the server, as a crash would. For tests."""
         self._daemon.stop(signal.SIGKILL)
 
     def incarnation(self) -> str:
+        """See `Daemon.incarnation`."""
         return self._daemon.incarnation()
 
     def _launch(self, claim: int, port: int) -> None:
+        """Start the server process. `claim` is the descriptor of the lock."""
         self.home.mkdir(parents=True, exist_ok=True)
         programs = binaries.usable_by(self._user, binaries.find(self._made_by(), self._programs), self.home)
         if self._made_by() is None:
             self._initdb(claim, programs)
-        # Nobody lives in there, or we would not hold the lock; Postgres itself is fooled by a reused pid.
+        # No server runs, because this process holds the lock. But if another process has the pid in this file, Postgres
+        # would refuse to start.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         settings = {**_SETTINGS, **(_FAST if self.fast else {}), "port": str(port)}
         options = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
@@ -124,14 +131,14 @@ class Postgres:
         )
 
     def _made_by(self) -> int | None:
-        """The major version that the data belong to; None where there are none yet."""
+        """The major version of Postgres that created the data, or None if there are no data."""
         try:
             return int((self.data / "PG_VERSION").read_text())
         except FileNotFoundError:
             return None
 
     def _initdb(self, claim: int, programs: Path) -> None:
-        """Make the data folder under another name first: half a folder is never taken for a whole one."""
+        """Create the data folder. It gets its name only when it is complete, so no start uses a part of it."""
         unfinished = self.home / "data.unfinished"
         for leftover in (self.data, unfinished):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -182,7 +189,7 @@ class Postgres:
         return port
 
     def _status(self) -> tuple[int | None, str]:
-        """Port and state as the server itself writes them."""
+        """The port and the state that the server has written to its pid file."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             return int(lines[3]), lines[7].strip()
@@ -192,7 +199,7 @@ class Postgres:
 
 @contextmanager
 def temporary() -> Iterator[Postgres]:
-    """A fresh, fast server that is gone afterwards, even if this process is killed (but for a folder)."""
+    """A new, fast server for a `with` block. It ends even if this process is killed; only its folder stays then."""
     with temporary_home() as home:
         postgres = Postgres(home, Role.generated(), fast=True, die_with_parent=True)
         try:
@@ -204,7 +211,7 @@ def temporary() -> Iterator[Postgres]:
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A folder that the server's user can reach: the data folder in it is private all the same."""
+    """A temporary folder that the server's user can reach. The data folder in it is private."""
     folder = Path(tempfile.mkdtemp(prefix="hireflow-"))
     folder.chmod(0o755)
     try:
@@ -214,7 +221,10 @@ def temporary_home() -> Iterator[Path]:
 
 
 def home_of(state: Path) -> Path:
-    """The server's folder for a state folder: inside it, unless the server's user could not get there."""
+    """The server's folder for a state folder: inside it, or outside if the server's user cannot reach it there.
+
+    Raises CloudError if another user owns the outside folder.
+    """
     inside = state.resolve() / "postgres"
     if os.geteuid() != 0:
         return inside
@@ -224,13 +234,13 @@ def home_of(state: Path) -> Path:
         if binaries.reachable(state.resolve()):
             return inside
         outside.mkdir(mode=0o755)
-    if outside.is_symlink() or outside.stat().st_uid != 0:  # anybody may create names there
-        raise CloudError(f"{outside} is not ours: remove it")
+    if outside.is_symlink() or outside.stat().st_uid != 0:  # all users may create files there
+        raise CloudError(f"{outside} does not belong to root: remove it")
     return outside
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
-    """Postgres refuses to run as root: the user to run it as instead."""
+    """The user to run Postgres as, because Postgres refuses to run as root. None if this process is not root."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 

@@ -1,4 +1,4 @@
-"""What a new Postgres server needs before Hireflow can use it: an unprivileged role and its database."""
+"""Prepare a new Postgres server for Hireflow: create the roles without superuser rights, and the database."""
 
 import re
 import secrets
@@ -16,7 +16,7 @@ from infra.errors import CloudError
 
 DATABASE = "hireflow"
 _FUNCTIONS = "_app"
-_MAX_USER = 63 - len(_FUNCTIONS)  # bytes; Postgres cuts longer names
+_MAX_USER = 63 - len(_FUNCTIONS)  # bytes; Postgres truncates longer names
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,21 @@ class Role:
 
     @classmethod
     def generated(cls, user: str = "", password: str = "") -> "Role":
-        """A role; what is not given is made up."""
+        """A role with this user and password, or with defaults: the user `hireflow`, a random password.
+
+        Raises CloudError for names that Postgres does not allow.
+        """
         if user == "postgres" or user.startswith("pg_"):
-            raise CloudError(f"HIREFLOW_PG_USER={user} is a name that Postgres keeps for itself")
+            raise CloudError(f"HIREFLOW_PG_USER={user} is a name that Postgres reserves: choose another one")
         if len(user.encode()) > _MAX_USER or re.search(r"[\x00-\x1f]", user + password):
-            raise CloudError("HIREFLOW_PG_USER or HIREFLOW_PG_PASSWORD is not usable: too long or control characters")
+            raise CloudError("HIREFLOW_PG_USER or HIREFLOW_PG_PASSWORD is too long or has control characters")
         return cls(user or "hireflow", password or secrets.token_urlsafe(24))
 
     def of_functions(self) -> "Role":
-        """The role that the functions log in with. Its password follows from ours, but not the other way
-        round, so that there is nothing to remember."""
+        """The role that the functions log in with. Its password is derived from the owner's, so it need not be stored.
+
+        The owner's password cannot be derived from it.
+        """
         derived = scrypt(self.password.encode(), salt=b"hireflow functions", n=2**14, r=8, p=1, dklen=24)
         return Role(f"{self.user}{_FUNCTIONS}", urlsafe_b64encode(derived).decode())
 
@@ -48,7 +53,7 @@ class Role:
 
 
 def connect(url: str, *, timeout: float = 30) -> Connection:
-    """A connection without TLS to a server of this machine; `timeout` is in seconds."""
+    """Connect without TLS to a server of this machine. `timeout` is in seconds."""
     parts = urlsplit(url)
     return pg8000.native.Connection(
         unquote(parts.username or ""),
@@ -62,7 +67,7 @@ def connect(url: str, *, timeout: float = 30) -> Connection:
 
 
 def accepts(url: str) -> bool:
-    """Whether the URL's role can log in."""
+    """Whether the role in the URL can log in."""
     try:
         connect(url).close()
     except (DatabaseError, InterfaceError, OSError):
@@ -71,12 +76,12 @@ def accepts(url: str) -> bool:
 
 
 def is_done(owner_url: str) -> bool:
-    """Whether `create` has been here."""
+    """Whether `create` has completed."""
     return accepts(owner_url) and accepts(functions_url(owner_url))
 
 
 def revision(owner_url: str) -> str | None:
-    """The last migration of a database. None if it is empty or cannot be reached."""
+    """The last migration that was applied to a database. None if the database is empty or cannot be reached."""
     try:
         with closing(connect(owner_url)) as server:
             return str(server.run("SELECT version_num FROM alembic_version")[0][0])
@@ -85,30 +90,32 @@ def revision(owner_url: str) -> str | None:
 
 
 def create(superuser_url: str, role: Role) -> None:
-    """Create or adapt the owner, the functions' role and the database. Safe to repeat; that both can log in
-    means that all was done."""
+    """Create or change the owner, the functions' role and the database. Idempotent.
+
+    The roles may log in only after the last step, so `is_done` can tell that all steps are done.
+    """
     user = identifier(role.user)
     with closing(connect(superuser_url)) as server:
-        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # one at a time, until we disconnect
+        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # held until the connection ends
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=role.user):
             server.run(f"CREATE ROLE {user} NOLOGIN")
         owner = server.run("SELECT datdba::regrole::text FROM pg_database WHERE datname = :name", name=DATABASE)
         if not owner:
             server.run(f"CREATE DATABASE {DATABASE} OWNER {user}")
-        elif owner[0][0] != user:  # regrole quotes as identifier() does
+        elif owner[0][0] != user:  # regrole quotes names as identifier() does
             _hand_over(superuser_url, owner[0][0], user)
         functions = role.of_functions()
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=functions.user):
             server.run(f"CREATE ROLE {identifier(functions.user)} NOLOGIN")
-        for each in (functions, role):  # the owner last: see above
+        for each in (functions, role):  # the owner last: see the docstring
             name = identifier(each.user)
-            # Lets a bulk load check its foreign keys as a set instead of row by row; grantable since Postgres 15.
+            # A bulk load can then check foreign keys as a set instead of row by row. Needs Postgres 15 or newer.
             server.run(f"GRANT SET ON PARAMETER session_replication_role TO {name}")
             server.run(f"ALTER ROLE {name} LOGIN NOSUPERUSER PASSWORD {literal(each.password)}")
 
 
 def limit_connections(superuser_url: str, role: Role, connections: int) -> None:
-    """Bound how many connections a role may have at a time, and for how long it may have one for nothing."""
+    """Limit the number of connections of a role, and the time that a connection may be idle."""
     name = identifier(role.user)
     with closing(connect(superuser_url)) as server:
         server.run(f"ALTER ROLE {name} CONNECTION LIMIT {connections}")
@@ -116,23 +123,23 @@ def limit_connections(superuser_url: str, role: Role, connections: int) -> None:
 
 
 def functions_url(owner_url: str) -> str:
-    """The URL of the functions' role, for that of the owner."""
+    """The URL for the functions' role, derived from the owner's URL."""
     parts = urlsplit(owner_url)
     owner = Role(unquote(parts.username or ""), unquote(parts.password or ""))
     return owner.of_functions().url(parts.hostname or "", parts.port or 5432, parts.path.lstrip("/"))
 
 
 def may_create_roles(url: str) -> bool:
-    """Whether the URL's role can make that of the functions."""
+    """Whether the role in the URL may create the functions' role."""
     with closing(connect(url)) as server:
         [[may]] = server.run("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
     return bool(may)
 
 
 def _hand_over(superuser_url: str, old: str, new: str) -> None:
-    """Give the database and all in it to another role."""
+    """Make another role the owner of the database and of everything in it."""
     with closing(connect(superuser_url.rpartition("/")[0] + f"/{DATABASE}")) as server:
-        if old == "postgres":  # a superuser owns system objects too, which cannot be reassigned
+        if old == "postgres":  # the superuser also owns system objects, which cannot be reassigned
             server.run(f"ALTER DATABASE {DATABASE} OWNER TO {new}")
         else:
             server.run(f"REASSIGN OWNED BY {old} TO {new}")

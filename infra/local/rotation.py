@@ -1,6 +1,9 @@
-"""Logs that do not fill the disk. A log that is too long is copied and truncated (logrotate's `copytruncate`), because
-a process and its children have it open, and cannot all be told to open another file. They append, so they write on at
-its beginning. A line that is written between the copy and the truncation is lost."""
+"""Rotate logs, so that they do not fill the disk.
+
+A log that is too long is copied and then truncated (logrotate's `copytruncate`). It cannot be replaced by another file,
+because a process and its children have it open. They append, so after the truncation they write at its beginning. A
+line that is written between the copy and the truncation is lost.
+"""
 
 import asyncio
 import os
@@ -23,7 +26,7 @@ def rotate(log: Path, most: int = MOST) -> bool:
 
 
 async def rotating(log: Path, most: int = MOST) -> None:
-    """Check the log's length at intervals, until cancelled."""
+    """Rotate the log whenever it is too long, until the task is cancelled."""
     while True:
         await asyncio.sleep(_EVERY)
         rotate(log, most)

@@ -1,8 +1,7 @@
 """The process of the embedded AWS: ministack behind the front and the gate, on one port of 127.0.0.1.
 
-It runs in the embedded AWS's own virtual environment, with its state folder as the argument. It reads the stage's
-credentials from that folder: functions inherit the environment that this process was started with, and must not find
-the credentials there.
+It runs in the embedded AWS's own virtual environment. Its argument is its state folder, from which it reads the stage's
+credentials. The credentials are not in the environment of this process, because functions inherit that environment.
 """
 
 import asyncio
@@ -22,32 +21,33 @@ from infra.local.memory import Memory, services
 from infra.local.rotation import rotating
 from infra.local.unpacked import SharedZipFile
 
-_PIECE = 256 * 1024  # bytes that are read at once: as many as asyncio takes from a socket
-_HEAD = 15  # seconds for the head of a request, or for an idle connection
+_PIECE = 256 * 1024  # bytes of one read, the same as asyncio reads from a socket
+_HEAD = 15  # seconds that the head of a request may take, or that a connection may be idle
 _READY = 0.01  # seconds until a function that was created or changed is active
 
 
 class Sessions:
-    """The functions' credentials: ministack asks for them here, and its IAM is told of them."""
+    """The functions' credentials. ministack gets them from here, and each is registered with ministack's IAM."""
 
     def __init__(self, keys: Keys, register: Any) -> None:
         self._keys, self._register = keys, register
         self._known: set[str] = set()
 
     def of_function(self, config: dict[str, Any]) -> dict[str, str]:
+        """The AWS_* variables for a function with this configuration."""
         session = self._keys.session(config["FunctionArn"], config.get("Role", ""))
         self.admit(session)
         return session.env()
 
     def admit(self, session: Session) -> None:
-        """Tell IAM whose credentials these are. After a restart they are still valid, but IAM has forgotten them."""
+        """Register the credentials with IAM once. After a restart they are still valid, but IAM does not know them."""
         if session.access_key not in self._known:
             self._register(session.access_key, session.record())
             self._known.add(session.access_key)
 
 
 class Alive:
-    """An application with the background tasks that run as long as it does."""
+    """An application with background tasks, which start and stop with it."""
 
     def __init__(self, inner: App, memory: Memory, log: Path) -> None:
         self._inner, self._memory, self._log = inner, memory, log
@@ -59,7 +59,7 @@ class Alive:
         await self._inner(scope, receive, send)
 
     def _started(self, send: Send) -> Send:
-        """Start the tasks when ministack has read its saved state: before that they would save an empty state."""
+        """Start the tasks after ministack has read its saved state. Earlier they would save an empty state."""
 
         async def started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
@@ -70,6 +70,8 @@ class Alive:
         return started
 
     def _ending(self, receive: Receive) -> Receive:
+        """Stop the tasks before ministack saves its own state."""
+
         async def ending() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
@@ -84,12 +86,13 @@ class Alive:
 
 
 def application(home: Path, endpoint: str) -> App:
-    """The whole application. Call it once in a process, before anything else imports ministack."""
+    """Build the whole application. Call this once in a process, before any other import of ministack."""
     keys = Keys.kept(home)
-    os.environ.update(keys.env())  # ministack's root credentials, with which it checks forms again
+    os.environ.update(keys.env())  # ministack's root credentials: it verifies forms with them
     from ministack.core import lambda_runtime
 
-    # ministack derives these from a function's ARN, which is no secret. Replace this before other modules import it.
+    # ministack would derive credentials from a function's ARN, which is not secret. Replace this function before other
+    # modules import it.
     sessions = Sessions(keys, _register)
     lambda_runtime.execution_credentials = sessions.of_function
     lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZipFile})
@@ -97,7 +100,8 @@ def application(home: Path, endpoint: str) -> App:
     from ministack.core.persistence import save_state
     from ministack.services import lambda_svc, s3
 
-    # ministack imitates the seconds that AWS takes by half a second, for each of sixteen changes of a deployment.
+    # ministack keeps a changed function pending for half a second (AWS: some seconds). A deployment has sixteen such
+    # changes.
     _replace(lambda_svc, "_LAMBDA_STATE_TRANSITION_DELAY", _READY)
     _replace(s3, "_verify_presigned_sigv4", _verified_by_the_gate)
     memory = Memory(services(SERVICE_REGISTRY), save_state)
@@ -106,13 +110,13 @@ def application(home: Path, endpoint: str) -> App:
 
 
 def _replace(module: Any, name: str, value: Any) -> None:
-    """Replace what a module has. Raises AttributeError if it has no such name, as another version of it may not."""
+    """Replace an attribute of a module. Raises AttributeError if the module has none, as in another version."""
     getattr(module, name)
     setattr(module, name, value)
 
 
 def _verified_by_the_gate(*_: Any) -> None:
-    """ministack would verify a link's signature a second time, which takes as long as the gate does."""
+    """Accept a presigned link. The gate has verified its signature, and a second verification would take as long."""
 
 
 def _register(access_key: str, record: dict[str, str]) -> None:
@@ -125,7 +129,8 @@ def main() -> None:
     from hypercorn.asyncio import serve, tcp_server
     from hypercorn.config import Config
 
-    _replace(tcp_server, "MAX_RECV", _PIECE)  # no setting for it; pieces of 64 KiB cost more than the gate's hash
+    # Hypercorn has no setting for this. With its 64 KiB, reading takes longer than the hash of the gate.
+    _replace(tcp_server, "MAX_RECV", _PIECE)
     bind = f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"
     config = Config()
     config.bind = [bind]

@@ -1,4 +1,4 @@
-"""`make serve`: the API of this checkout, served by `chalice local` on what `make up` has started."""
+"""`make serve`: run the API of this checkout with `chalice local`, against the stage that `make up` has started."""
 
 import os
 import signal
@@ -14,30 +14,34 @@ from infra.settings.adopted import recorded
 
 
 def serve(cloud: Commands, port: int) -> int:
-    """Run until Ctrl-C or SIGTERM; returns the exit status.
+    """Serve until Ctrl-C or SIGTERM. Returns the exit status of `chalice local`.
 
-    Raises CloudError if the stage does not run, or the port is taken."""
+    Raises CloudError if the stage does not run or the port is taken.
+    """
     cloud.check_running()
     if not ports.is_free(port):
-        raise CloudError(f"port {port} is in use by another process: choose another one, PORT=…")
+        raise CloudError(f"port {port} is in use by another process: choose another one with PORT=…")
     chalice, options = Path(sys.executable).with_name("chalice"), ("--stage", cloud.stage, "--port", str(port))
-    # Its reloader would watch the state folder, too, where functions are unpacked all the time.
+    # Without the reloader: it would watch the state folder too, where new files of functions appear all the time.
     command: list[str | Path] = [chalice, "local", *options, "--no-autoreload"]
     signal.signal(signal.SIGTERM, _end)
     with subprocess.Popen(command, cwd=cloud.source, env=_environment(cloud), start_new_session=True) as server:
         try:
             return server.wait()
         finally:
-            server.terminate()  # it is in no terminal that could send it Ctrl-C
+            server.terminate()  # it runs in its own session, so Ctrl-C does not reach it
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
-    """Leave by way of the `finally` that ends `chalice local`: by itself, SIGTERM would end this process alone."""
+    """Exit with an exception, so that the `finally` clause ends `chalice local`. SIGTERM alone would skip it."""
     sys.exit(128 + signal.SIGTERM)
 
 
 def _environment(cloud: Commands) -> dict[str, str]:
-    """What the deployed functions have. `.local/env` has less: it is for clients, which know neither the role of the
-    functions nor the queue, and a setting in it would go before the kept one at the next `make up`."""
+    """The environment of the deployed functions.
+
+    The env file is not enough. It is for clients, so it lacks the functions' database role and the queue. It lacks the
+    settings too: the next `make up` would prefer a setting in it to the kept one.
+    """
     aws = {name: value for name, value in cloud.state.read_env().items() if name.startswith("AWS_")}
     return {**os.environ, **aws, **recorded(cloud.configuration, cloud.stage)}

@@ -14,7 +14,8 @@ SECONDS = 20.0  # the longest wait before a stop
 _PATIENCE = 5.0  # seconds that the database may take to answer
 _INTERVAL = 0.1
 # A worker holds an advisory lock while it works on a load or a backup (see chalicelib.loads.claims and
-# chalicelib.backups.run). pg_locks shows the process of the holder, so a load that begins later is not waited for.
+# chalicelib.backups.run). pg_locks shows the pid of the holder, so that the wait can ignore
+# work that begins later.
 _AT_WORK = (
     "SELECT k.pid, coalesce('load ' || l.id, 'a backup') FROM pg_locks k LEFT JOIN loads l"
     " ON k.objsubid = 1 AND l.id = (CAST(k.classid AS bigint) << 32) + CAST(k.objid AS bigint)"
@@ -26,10 +27,10 @@ Work = set[tuple[int, str]]
 
 
 def settle(superuser_url: str, report: Callable[[str], None], seconds: float = SECONDS) -> bool:
-    """Wait at most `seconds` until the loads and the backup that are running now have ended. Returns whether they have.
+    """Wait at most `seconds` for the end of the loads and the backup that run now. Returns whether they have ended.
 
     A load that has not ended is not lost: its lock is released with its connection, and the next start offers it
-    again. If the database does not answer, this does not wait.
+    again. If the database cannot be reached, this returns False at once.
     """
     try:
         with closing(connect(superuser_url.rpartition("/")[0] + f"/{DATABASE}", timeout=_PATIENCE)) as server:
@@ -45,7 +46,8 @@ def _settle(server: Connection, report: Callable[[str], None], seconds: float) -
         report(f"waiting at most {seconds:.0f} s for {', '.join(sorted({what for _, what in waited_for}))}")
     while left := waited_for & _at_work(server):
         if time.monotonic() >= until:
-            report(f"not waiting any longer: make up goes on with {', '.join(sorted({what for _, what in left}))}")
+            unfinished = ", ".join(sorted({what for _, what in left}))
+            report(f"not waiting any longer: the next make up goes on with {unfinished}")
             return False
         time.sleep(_INTERVAL)
     return True

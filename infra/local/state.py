@@ -1,4 +1,4 @@
-"""The state folder: everything that one embedded cloud remembers, and the lock that commands take turns on."""
+"""The state folder: all state of one stage on this machine, and the lock that lets one command at a time work on it."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ENV_KEYS = (
     "DATABASE_URL",
     "API_TOKEN",
 )
-_TURN = 600  # seconds; the slowest command that another may have to wait for
+_TURN = 600  # seconds that a command waits for another one
 
 
 class State:
@@ -38,12 +38,12 @@ class State:
 
     @classmethod
     def of(cls, stage: str) -> "State":
-        """The folder named by HIREFLOW_STATE_DIR, else the stage's own in this checkout."""
+        """The folder in HIREFLOW_STATE_DIR, else the stage's own folder in this checkout."""
         chosen = os.environ.get("HIREFLOW_STATE_DIR")
         return cls(Path(chosen) if chosen else ROOT / (".local" if stage == "local" else f".local-{stage}"))
 
     def build(self, stage: str) -> Path:
-        """Where what is deployed to a stage is put together."""
+        """The folder in which the deployment of a stage is built."""
         return self.folder / "build" / stage
 
     def exists(self) -> bool:
@@ -55,8 +55,10 @@ class State:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until no other command works on this folder, and close it to other users. Raises CloudError for a folder
-        that cannot be made or used."""
+        """Wait until no other command works on this folder, and deny other users access to it.
+
+        Raises CloudError if the folder cannot be created or used, or if another command takes too long.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.touch()
@@ -70,9 +72,9 @@ class State:
             yield
 
     def _close(self) -> None:
-        """Other users must not read this folder: logs show the API's address, and a stage may ask for no token.
+        """Deny other users to read this folder: logs show the address of the API, and a stage may require no token.
 
-        If this runs as root, Postgres runs as another user, and that user has to reach its own folder in here.
+        As root, allow them to enter it: Postgres then runs as another user, and its folder is inside.
         """
         builds = self.folder / "build"
         builds.mkdir(exist_ok=True)
@@ -80,47 +82,47 @@ class State:
         self.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     def notes(self) -> dict[str, Any]:
-        """What earlier commands remembered."""
+        """The values that earlier commands kept with `note`."""
         try:
             return dict(json.loads(self._notes.read_text()))
         except (OSError, ValueError, TypeError):
             return {}
 
     def note(self, **changes: Any) -> None:
-        """Remember; a value of None forgets."""
+        """Keep these values for later commands. A value of None deletes the note."""
         notes = {k: v for k, v in {**self.notes(), **changes}.items() if v is not None}
         replace_file(self._notes, json.dumps(notes, indent=2))
 
     def write_env(self, values: Mapping[str, str]) -> None:
-        """What programs need to talk to this cloud, as KEY=VALUE lines."""
+        """Write the env file: the addresses and credentials that programs need, as KEY=VALUE lines."""
         replace_file(self.env_file, "".join(f"{key}={values[key]}\n" for key in ENV_KEYS))
 
     def read_env(self) -> dict[str, str]:
-        """What `write_env` wrote. Raises CloudError if there is no such file, or somebody has taken lines away."""
+        """Read the env file. Raises CloudError if it is missing or incomplete."""
         try:
             lines = self.env_file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         except OSError:
             raise CloudError("nothing is deployed here yet: make up") from None
-        found = dict(line.split("=", 1) for line in lines if "=" in line)
-        if missing := [key for key in ENV_KEYS if key not in found]:
+        values = dict(line.split("=", 1) for line in lines if "=" in line)
+        if missing := [key for key in ENV_KEYS if key not in values]:
             raise CloudError(f"{self.env_file} lacks {' and '.join(missing)}: make up writes it anew")
-        return found
+        return values
 
     def known_env(self) -> dict[str, str] | None:
-        """The same; None where it cannot be used."""
+        """Read the env file. Returns None if it is missing or incomplete."""
         try:
             return self.read_env()
         except CloudError:
             return None
 
     def delete(self) -> None:
-        """Remove the folder. Only one with our lock in it: a mistyped HIREFLOW_STATE_DIR must not cost a home."""
+        """Delete the folder if it contains the lock: a mistyped HIREFLOW_STATE_DIR must not delete a home folder."""
         if self.exists():
             shutil.rmtree(self.folder)
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a private file in one step: readers see the old or the new one, also after a full disk or a crash."""
+    """Write a private file in one step: readers see the old or the new content, even after a crash or a full disk."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         opened = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

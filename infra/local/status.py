@@ -1,16 +1,16 @@
-"""What a stage on this machine is doing, in words."""
+"""Describe in words what runs of a stage on this machine."""
 
 from collections.abc import Mapping
 
 RUNNING = "running"
-ABOUT_TOKENS = {True: "tokens are asked for", False: "no tokens are asked for"}
+ABOUT_TOKENS = {True: "tokens are required", False: "no tokens are required"}
 
 
 def of(servers: Mapping[str, str | None], deployed: Mapping[str, str] | None, make_up: str) -> dict[str, str]:
     """The state of the stage, its servers and its API.
 
-    `servers` has where each server is, None for one that does not run. `deployed` is the env file of the last `make up`
-    that came to its end.
+    `servers` has the address of each server, or None if the server does not run. `deployed` is the env file of the last
+    `make up` that succeeded.
     """
     running = [name for name, at in servers.items() if at]
     shown = {name: at or "stopped" for name, at in servers.items()}

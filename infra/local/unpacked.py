@@ -1,8 +1,8 @@
-"""The code of functions, unpacked once for all of their workers.
+"""Unpack the code of a function once for all of its workers.
 
-ministack unpacks a package of 40 MB anew for each worker, and Python then compiles all that the worker imports: this is
-half of the CPU time of a cold start. Here a worker gets a link to a folder that it shares with the others of the same
-code, as on AWS, where a function cannot change its code either. The bytecode that the first one writes serves the next.
+ministack unpacks the package of 40 MB for each worker, and Python compiles all modules that the worker imports. This
+takes half of the CPU time of a cold start. Here all workers with the same code share one folder, and each gets a link
+to it. The first worker writes bytecode that the others use. On AWS, too, a function cannot change its own code.
 """
 
 import shutil
@@ -14,12 +14,12 @@ from threading import Lock
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
-KEPT = 4  # folders, one for each release: workers of the release before may still import from theirs
+KEPT = 4  # folders, one for each release: workers of older releases may still import from theirs
 _turn = Lock()
 
 
 class SharedZipFile(ZipFile):
-    """A zip file that is unpacked into an empty folder by making this a link to the shared one."""
+    """A zip file. Unpacking it into an empty folder replaces this folder with a link to the shared one."""
 
     def extractall(self, path: Any = None, members: Iterable[str | ZipInfo] | None = None, pwd: Any = None) -> None:
         if path is None or members is not None or self.filename is None:
@@ -34,11 +34,11 @@ class SharedZipFile(ZipFile):
         return None
 
     def _unpack(self, shared: Path, pwd: Any) -> None:
-        """Unpack under another name first: half a folder is never taken for a whole one."""
+        """Create the shared folder. It gets its name only when it is complete, so no worker uses a part of it."""
         unfinished = shared.with_name(f"unfinished-{shared.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
         super().extractall(unfinished, None, pwd)
         unfinished.rename(shared)
-        known = sorted(shared.parent.glob("code-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
-        for old in known[KEPT:]:
+        newest_first = sorted(shared.parent.glob("code-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        for old in newest_first[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)

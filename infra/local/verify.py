@@ -1,4 +1,4 @@
-"""What `make verify-backups` does: a call of the function `verify` for each restore point, a line for each file."""
+"""`make verify-backups`: invoke the function `verify` for each restore point, and print a line for each file."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ Invoke = Callable[[str, Mapping[str, Any]], Any]
 
 
 def verify_backups(invoke: Invoke, restore_point: str | None, *, every: bool) -> int:
-    """Verify a restore point (None: the newest one), or `every` one from there back; the exit status."""
+    """Verify a restore point (None: the newest one), with `every` also all older ones. Returns the exit status."""
     points = faults = 0
     wanted = restore_point
     while points == 0 or (every and wanted):
@@ -20,16 +20,16 @@ def verify_backups(invoke: Invoke, restore_point: str | None, *, every: bool) ->
 
 
 def _show(report: Mapping[str, Any]) -> int:
-    """Print what was found of one restore point; the number of faults."""
-    point, found = report["restore_point"], [("manifest", fault) for fault in report["faults"]]
-    print(f"{point}  {'faulty' if found or any(t['faults'] for t in report['tables'].values()) else 'ok'}")
+    """Print the result for one restore point. Returns the number of faults."""
+    point, faults = report["restore_point"], [("manifest", fault) for fault in report["faults"]]
+    print(f"{point}  {'faulty' if faults or any(t['faults'] for t in report['tables'].values()) else 'ok'}")
     for name, table in report["tables"].items():
         verdict = "faulty" if table["faults"] else "ok"
         print(f"{point}  {name:<16} {table['rows']:>10} rows {table['bytes']:>12} bytes  {verdict}")
-        found += [(name, fault) for fault in table["faults"]]
-    for name, fault in found:
+        faults += [(name, fault) for fault in table["faults"]]
+    for name, fault in faults:
         print(f"{point}  {name}: {fault}", flush=True)
-    return len(found)
+    return len(faults)
 
 
 def _count(number: int, what: str) -> str:

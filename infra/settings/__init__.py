@@ -1,1 +1,1 @@
-"""The settings of a stage: what is declared, what was chosen, and what is kept for the next `make up`."""
+"""The settings of a stage: their declarations, their chosen values, and the values kept for the next `make up`."""

@@ -1,14 +1,14 @@
-"""python -m infra.settings: write the tables of settings into the README. A test says when this is due."""
+"""python -m infra.settings: write the tables of docs/settings.md. A test fails when this has to run."""
 
-from infra.readme import README, with_table
+from infra import pages
 from infra.settings import table
 
 
 def with_tables(text: str) -> str:
-    """The text with the tables of now between their marks."""
-    text = with_table(text, "settings", table.of_users())
-    return with_table(text, "variables", table.of_functions())
+    """Return the text of the page about settings with the current tables between their marks."""
+    text = pages.with_table(text, "settings", table.of_users())
+    return pages.with_table(text, "variables", table.of_functions())
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    pages.SETTINGS.write_text(with_tables(pages.SETTINGS.read_text()))

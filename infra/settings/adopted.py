@@ -1,4 +1,4 @@
-"""The settings that a stage's functions were given when they were deployed, perhaps by an earlier release."""
+"""The settings with which a stage's functions were deployed, perhaps by an earlier release."""
 
 import json
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from infra.settings.declaration import default, passed
 
 
 def adopted(stage: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """The settings of a stage of a release that kept none: what differs from the defaults in what its functions had.
+    """Return the settings of a stage that an earlier release deployed without keeping them.
 
-    A value that is no longer allowed is left out.
+    These are the functions' variables that differ from the defaults. Values that are no longer allowed are left out.
     """
     found = {}
     for each in passed(stage):
@@ -27,9 +27,9 @@ def adopted(stage: str, variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def outdated(chosen: Chosen, variables: Mapping[str, str]) -> list[str]:
-    """The names of the settings of which the functions have another value than what is chosen.
+    """Return the names of the settings whose value in the functions differs from the chosen value.
 
-    A setting that the functions were not given, as one that the deployed release did not know, has its default there.
+    The functions lack, for example, settings that the deployed release did not know. They have their defaults there.
     """
     return [
         each.name
@@ -41,12 +41,12 @@ def outdated(chosen: Chosen, variables: Mapping[str, str]) -> list[str]:
 def _equal(each: Setting, deployed: str, wanted: str) -> bool:
     try:
         return bool(each.read(deployed) == each.read(wanted))
-    except ValueError:  # it was allowed once
+    except ValueError:  # an earlier release allowed this value
         return False
 
 
 def recorded(config: Path, stage: str) -> dict[str, str]:
-    """The functions' environment by the configuration that was deployed; empty where there is none."""
+    """Return the functions' environment variables in the deployed configuration, or an empty dict without one."""
     try:
         return dict(json.loads(config.read_text())["stages"][stage]["environment_variables"])
     except (OSError, ValueError, KeyError, TypeError):

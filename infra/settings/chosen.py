@@ -1,4 +1,4 @@
-"""What every setting of a stage is, and where that comes from; everything that is wrong is named at once."""
+"""The value of every setting of a stage and its source. One error lists all invalid settings."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from infra.errors import CloudError
 from infra.settings.declaration import COMPUTED, OF_USERS, OTHERS, applying, default, passed, place
 
 ENVIRONMENT, KEPT, DEFAULT = "environment", "kept", "default"
-ALL = "ALL"  # in place of the names of settings to reset
+ALL = "ALL"  # RESET=ALL resets all settings
 MASKED = "(hidden)"
 _OURS = "HIREFLOW_"
 _NAMES = tuple(one.name for one in OF_USERS)
@@ -18,7 +18,7 @@ _NAMES = tuple(one.name for one in OF_USERS)
 
 @dataclass(frozen=True)
 class Value:
-    """`text` is empty where there is neither a value nor a default. `source` is ENVIRONMENT, KEPT or DEFAULT."""
+    """`text` is empty if the setting has neither a value nor a default. `source` is ENVIRONMENT, KEPT or DEFAULT."""
 
     setting: Setting
     text: str = field(repr=False)
@@ -33,22 +33,22 @@ class Value:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The settings that apply to a stage, by their names."""
+    """The settings that apply to a stage, by name."""
 
     stage: str
     values: Mapping[str, Value]
 
     def text(self, name: str) -> str:
-        """As it was written; empty for a setting that is not set, has no default, or does not apply to the stage."""
+        """Return the value as text, empty if the setting has none or does not apply to the stage."""
         return self.values[name].text if name in self.values else ""
 
     def read(self, name: str) -> Any:
-        """The value itself."""
+        """Return the parsed value."""
         found = self.values[name]
         return found.setting.read(found.text)
 
     def given(self, name: str) -> bool:
-        """Whether somebody has set it, now or before."""
+        """Return whether the value is chosen now or kept from before, and not a default."""
         return name in self.values and self.values[name].source != DEFAULT
 
     @property
@@ -56,15 +56,15 @@ class Chosen:
         return bool(self.read("HIREFLOW_AUTH"))
 
     def of_functions(self) -> dict[str, str]:
-        """The environment variables of the functions that a user may set."""
+        """Return the functions' environment variables that a user may set."""
         return {each.name: text for each in passed(self.stage) if (text := self.text(each.name))}
 
     def differing(self, other: "Chosen") -> list[str]:
-        """The names of the settings that have another value there."""
+        """Return the names of the settings that have another value in `other`."""
         return [name for name in self.values if self.text(name) != other.text(name)]
 
     def to_keep(self) -> dict[str, str]:
-        """What the stage has to remember; paths as absolute ones."""
+        """Return the values that the stage has to keep. Paths are absolute."""
         found = {
             name: (value.text, self.read(name))
             for name, value in self.values.items()
@@ -76,17 +76,17 @@ class Chosen:
 def choose(
     stage: str, env: Mapping[str, str], kept: Mapping[str, str], reset: Collection[str] = (), where: str = "kept"
 ) -> Chosen:
-    """The environment goes before what is kept, and that before defaults; those of `reset` have their defaults again.
+    """Choose the value of each setting: from the environment, else the kept value, else the default.
 
-    `where` names the place of what is kept, for errors. Raises CloudError that names everything that is wrong.
-    RESET=ALL works whatever is kept.
+    Settings in `reset` get their defaults. `where` names the place of the kept values in errors. Raises CloudError,
+    which lists everything that is wrong. RESET=ALL works also if the kept values are invalid.
     """
     kept = {} if ALL in reset else kept
     chosen, wrong = _read(stage, env, kept, reset, where)
     values = chosen.values
     keepable = [name for name, value in values.items() if value.setting.kept]
     wrong += [
-        f"{name} ({where}) is no setting that stage {stage} keeps{_nearest(name, keepable)}"
+        f"{name} ({where}) is not a setting that stage {stage} keeps{_nearest(name, keepable)}"
         for name in kept
         if name not in keepable
     ]
@@ -97,12 +97,12 @@ def choose(
 
 
 def check(stage: str, env: Mapping[str, str], reset: Collection[str] = ()) -> None:
-    """The same of the environment alone, as long as it is not known what is kept."""
+    """Check the environment alone, before the kept values are known. Raises CloudError."""
     _raise(_read(stage, env, {}, reset, "")[1])
 
 
 def of_one_command(env: Mapping[str, str]) -> dict[str, str]:
-    """The part of the environment that no stage keeps."""
+    """Return the variables of the environment that no stage keeps."""
     return {one.name: env[one.name] for one in OF_USERS if not one.kept and env.get(one.name)}
 
 
@@ -114,7 +114,7 @@ def _raise(wrong: list[str]) -> None:
 def _read(
     stage: str, env: Mapping[str, str], kept: Mapping[str, str], reset: Collection[str], where: str
 ) -> tuple[Chosen, list[str]]:
-    """Every setting by itself, and what is wrong."""
+    """Return the settings, and a list of errors about each of them alone."""
     values: dict[str, Value] = {}
     wrong = [*_unknown(env), *_not_resettable(stage, reset)]
     for each in applying(stage):
@@ -140,34 +140,34 @@ def _unknown(env: Mapping[str, str]) -> Iterator[str]:
     known = {*OTHERS, *(each.name for each in (*OF_USERS, *COMPUTED))}
     for name in sorted(env):
         if name.startswith(_OURS) and name not in known:
-            yield f"{name} is no setting{_nearest(name, known)}"
+            yield f"{name} is not a setting{_nearest(name, known)}"
 
 
 def _not_resettable(stage: str, reset: Collection[str]) -> Iterator[str]:
     known = [each.name for each in applying(stage) if each.kept]
     for name in reset:
         if name not in (*known, ALL):
-            yield f"RESET={name} is no setting that stage {stage} keeps{_nearest(name, known)}"
+            yield f"RESET={name}: this is not a setting that stage {stage} keeps{_nearest(name, known)}"
 
 
 def _nearest(name: str, known: Collection[str] = _NAMES) -> str:
     found = get_close_matches(name.upper(), known, 1)
-    return f": is {found[0]} meant?" if found else ""
+    return f": did you mean {found[0]}?" if found else ""
 
 
 def _conflicts(chosen: Chosen) -> Iterator[str]:
-    """What is wrong with several settings together."""
+    """Yield errors about settings that contradict each other."""
     ports = [chosen.given(name) and chosen.read(name) for name in ("HIREFLOW_PORT", "HIREFLOW_PG_PORT")]
     if ports[0] and ports[0] == ports[1]:
-        yield f"HIREFLOW_PORT and HIREFLOW_PG_PORT are both {ports[0]}"
+        yield f"HIREFLOW_PORT and HIREFLOW_PG_PORT are both {ports[0]}: set different ports"
     if chosen.stage != LOCAL and not chosen.authentication:
-        yield f"HIREFLOW_AUTH=off: stage {chosen.stage} is not deployed without authentication"
+        yield f"HIREFLOW_AUTH=off: only stage {LOCAL} may run without authentication, not stage {chosen.stage}"
     own = chosen.given("DATABASE_URL")
     if chosen.stage == LOCALSTACK and own != chosen.given("AWS_ENDPOINT_URL"):
         missing = "AWS_ENDPOINT_URL" if own else "DATABASE_URL"
         yield f"{missing} is not set: set both AWS_ENDPOINT_URL and DATABASE_URL, or neither"
     if place(chosen.stage) not in (LOCAL, LOCALSTACK) and not own:
         if chosen.text("DATABASE_TLS") == "disable":
-            yield "DATABASE_TLS=disable needs a DATABASE_URL: functions log in to Aurora with tokens, over TLS only"
+            yield "DATABASE_TLS=disable needs a DATABASE_URL: Aurora accepts the functions' login tokens only over TLS"
         if chosen.given("DATABASE_CA"):
-            yield "DATABASE_CA needs a DATABASE_URL: the system's authorities vouch for Aurora"
+            yield "DATABASE_CA needs a DATABASE_URL: Aurora's certificate is signed by an authority of the system"

@@ -1,4 +1,4 @@
-"""Every setting: those of the functions (see chalicelib.core.settings), and those of the machine that deploys."""
+"""All settings: those of the functions (chalicelib.core.settings), and those of the machine that deploys."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _URLS = ("postgresql+pg8000", "postgresql")
 
 
 def folder_of(*programs: str) -> Kind[str]:
-    """A folder with these programs."""
+    """Return the kind of a setting that names a folder with these programs."""
 
     def read(given: str) -> str:
         if not all(os.access(Path(given, program), os.X_OK) for program in programs):
@@ -32,7 +32,7 @@ def file() -> Kind[str]:
     return Kind("a file", read, "")
 
 
-# Postgres keeps some names for itself, cuts others after 63 bytes, and the functions' role is this one with `_app`.
+# Postgres reserves some names, and truncates names after 63 bytes. The functions' role has this name with `_app` added.
 _USER = setting_kinds.text(
     "a name for a role: at most 59 characters, not postgres or pg_…", r"(?!postgres$|pg_)[\x21-\x7e]{1,59}"
 )
@@ -41,18 +41,22 @@ MACHINE = (
     Setting(
         "HIREFLOW_PORT",
         setting_kinds.port(),
-        "port of the embedded AWS, on 127.0.0.1 only",
+        "the port of the embedded AWS, on 127.0.0.1 only",
         shown="a free one",
         stages=HERE,
     ),
     Setting(
-        "HIREFLOW_PG_PORT", setting_kinds.port(), "port of Postgres, on 127.0.0.1 only", shown="a free one", stages=HERE
+        "HIREFLOW_PG_PORT",
+        setting_kinds.port(),
+        "the port of Postgres, on 127.0.0.1 only",
+        shown="a free one",
+        stages=HERE,
     ),
-    Setting("HIREFLOW_PG_USER", _USER, "the database's owner", shown="`hireflow`", stages=HERE),
+    Setting("HIREFLOW_PG_USER", _USER, "the role that owns the database", shown="`hireflow`", stages=HERE),
     Setting(
         "HIREFLOW_PG_PASSWORD",
         setting_kinds.text("a text without control characters"),
-        "the owner's password",
+        "the password of this role",
         shown="generated",
         stages=HERE,
         secret=True,
@@ -60,14 +64,14 @@ MACHINE = (
     Setting(
         "HIREFLOW_PG_BIN",
         folder_of("postgres", "initdb"),
-        "the folder of Postgres's programs, 15 to 18",
-        shown="a wheel's, else the system's",
+        "the folder with the programs of Postgres 15 to 18",
+        shown="of a Python wheel, else of the system",
         stages=(LOCAL,),
     ),
     Setting(
         "HIREFLOW_STATE_DIR",
         setting_kinds.text("a folder"),
-        "where everything of a stage is kept",
+        "the folder with all files of a stage",
         shown="`.local`, or `.local-<stage>`",
         stages=EVERYWHERE,
         kept=False,
@@ -75,14 +79,14 @@ MACHINE = (
     Setting(
         "AWS_ENDPOINT_URL",
         setting_kinds.url("http", "https"),
-        "what `STAGE=localstack` uses in place of Docker, with the AWS credentials of the environment, if any",
+        "the AWS endpoint of `STAGE=localstack`, instead of Docker; AWS credentials in the environment are used",
         shown="LocalStack in Docker",
         stages=(LOCALSTACK,),
     ),
     Setting(
         "DATABASE_URL",
         setting_kinds.url(*_URLS),
-        "a Postgres of your own, in place of Docker's or Aurora; on AWS functions must reach it from outside of a VPC",
+        "your own Postgres, instead of Docker's or Aurora; on AWS, functions outside of a VPC must reach it",
         shown="Postgres in Docker; Aurora",
         stages=(LOCALSTACK, AWS),
         secret=True,
@@ -90,14 +94,14 @@ MACHINE = (
     Setting(
         "DATABASE_CA",
         file(),
-        "a file of the authorities that vouch for that Postgres; it ships with the functions",
-        shown="the system's",
+        "a file with the certificate authorities for your own Postgres; it is deployed with the functions",
+        shown="those of the system",
         stages=(AWS,),
     ),
     Setting(
         "HIREFLOW_FUNCTIONS_DATABASE_URL",
         setting_kinds.url(*_URLS),
-        "the database of `DATABASE_URL`, where functions reach it under another address",
+        "the URL with which functions reach the database of `DATABASE_URL`, if it differs",
         shown="`DATABASE_URL`",
         stages=(LOCALSTACK,),
         secret=True,
@@ -105,12 +109,12 @@ MACHINE = (
     Setting(
         "SMOKE",
         setting_kinds.choice("write"),
-        "whether the smoke test of `make deploy` also has a file loaded, of one row that is rejected",
+        "`write`: the smoke test of `make deploy` also loads a file, whose only record is rejected",
         stages=(AWS,),
         kept=False,
     ),
 )
-# Names that are ours, but no settings of a stage: those of the tests, and those that we set for docker compose.
+# Names that begin with HIREFLOW_ but are no settings of a stage. Tests and docker compose use them.
 OTHERS = (
     "HIREFLOW_BROWSER",
     "HIREFLOW_CHALLENGE_DATA",
@@ -126,20 +130,20 @@ COMPUTED = tuple(each for each in _OF_FUNCTIONS if not each.stages)
 
 
 def place(stage: str) -> str:
-    """LOCAL, LOCALSTACK or AWS."""
+    """Return the place of a stage: LOCAL, LOCALSTACK or AWS."""
     return stage if stage in HERE else AWS
 
 
 def default(each: Setting, stage: str) -> str:
-    """The default of a setting on this stage; empty where there is none."""
+    """Return the default of a setting on this stage, empty if it has none."""
     return each.local if stage == LOCAL and each.local is not None else each.default
 
 
 def applying(stage: str) -> Iterator[Setting]:
-    """What a user may set on this stage."""
+    """Return the settings that a user may choose on this stage."""
     return (each for each in OF_USERS if place(stage) in each.stages)
 
 
 def passed(stage: str) -> Iterator[Setting]:
-    """What a user may set on this stage, and the functions read."""
+    """Return the settings that a user may choose on this stage and that the functions read."""
     return (each for each in applying(stage) if each in _OF_FUNCTIONS)

@@ -1,4 +1,4 @@
-"""The file in a stage's folder that keeps its settings: KEY=VALUE lines, for people to read and to change."""
+"""The file in a stage's folder that keeps its settings. People may read and change its KEY=VALUE lines."""
 
 import re
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from infra.errors import CloudError
 from infra.local.state import replace_file
 
 HEAD = """\
-# The settings of this stage. `make up` adds what it is given in the environment, and goes by these lines without it.
-# Lines may be changed, added and deleted: the next `make up` checks them. A setting without a line has its default.
-# `make status` shows all settings, the README explains them.
+# The settings of this stage. `make up` writes settings from its environment here, and reads all others from here.
+# You may change, add and delete lines. The next `make up` checks them. A setting without a line has its default.
+# `make status` shows all settings, and docs/settings.md explains them.
 """
 REMEDY = "correct the file, or go back to all defaults with RESET=ALL"
 _LINE = re.compile(r"\s*([A-Za-z_]\w*)\s*=(.*)", re.ASCII)
 
 
 def parse(text: str, where: str) -> dict[str, str]:
-    """The settings of such a file. Raises CloudError naming every line that is wrong; never with a value."""
+    """Parse the text of such a file. Raises CloudError, which lists the wrong lines but shows no values."""
     found: dict[str, str] = {}
     wrong = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -36,8 +36,10 @@ def parse(text: str, where: str) -> dict[str, str]:
 
 
 def changed(text: str, values: Mapping[str, str]) -> str:
-    """The file with these settings and no others. Comments and the order of the lines stay; other lines that are no
-    settings go."""
+    """Return the file's text with exactly these settings.
+
+    Comments and the order of lines stay. Lines that are no settings are removed.
+    """
     lines, left = [], dict(values)
     for line in (text or HEAD).splitlines():
         match = _LINE.fullmatch(line)
@@ -60,14 +62,14 @@ class File:
         return self.path.exists()
 
     def read(self) -> dict[str, str]:
-        """Raises CloudError for a file that cannot be read or understood."""
+        """Return the settings in the file. Raises CloudError if it cannot be read or parsed."""
         try:
             return parse(self._text(), str(self.path))
         except UnicodeDecodeError:
             raise CloudError(f"nothing was changed: {self.path} is not UTF-8 text: {REMEDY}") from None
 
     def keep(self, values: Mapping[str, str]) -> None:
-        """Have these settings and no others in it, whatever else it holds."""
+        """Write exactly these settings into the file. Its comments stay."""
         old = self._text("replace")
         new = changed(old, values)
         if new != old or not self.exists():

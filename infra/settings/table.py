@@ -1,4 +1,4 @@
-"""The settings as tables: for the terminal with their values, in the README with what they do."""
+"""Tables of the settings: with values for the terminal, with descriptions for docs/settings.md."""
 
 from chalicelib.core.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting
 from infra.settings.chosen import Chosen
@@ -18,12 +18,12 @@ COLUMNS = ("setting", "value", "from")
 
 
 def rows(chosen: Chosen) -> list[tuple[str, str, str]]:
-    """Every setting that applies, with its value and where that comes from."""
+    """Return every setting that applies, with its value and its source."""
     return [(name, value.shown, value.source) for name, value in chosen.values.items()]
 
 
 def of_users() -> str:
-    """What a user may set, in Markdown."""
+    """Return a Markdown table of the settings that a user may choose."""
     lines = [
         f"| `{one.name}`{'' if one.kept else ' (not kept)'} | {_default(one)} | {one.kind.allowed}"
         f" | {_PLACES[one.stages]} | {one.about} |"
@@ -33,7 +33,7 @@ def of_users() -> str:
 
 
 def of_functions() -> str:
-    """What the deployment gives the functions besides, in Markdown."""
+    """Return a Markdown table of the other variables, which the deployment computes for the functions."""
     return "\n".join(["| variable | |", "|---|---|", *(f"| `{s.name}` | {s.about} |" for s in COMPUTED)])
 
 

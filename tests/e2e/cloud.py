@@ -1,4 +1,4 @@
-"""A deployed Hireflow from outside: HTTP, the three buckets, its functions, and SQL to arrange and to look."""
+"""A deployed stage as the tests use it: HTTP, the three buckets, the functions, and SQL to prepare and read tables."""
 
 import json
 import re
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Found = TypeVar("Found")
-PATIENCE = 90  # seconds that anything may take: the first call of a function on a busy machine included
+PATIENCE = 90  # most seconds that anything may take, including the first invocation of a function on a busy machine
 FINAL = ("succeeded", "failed", "skipped")
 COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
 
 
 @dataclass
 class Response:
-    """`body` is the parsed JSON, None for an empty one."""
+    """A response of the API. `body` is the parsed JSON, or None if the body is empty."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,9 +42,10 @@ class Response:
 
 @dataclass
 class Cloud:
-    """One deployed stage; `backups` are the restore points that existed or were ordered.
+    """One deployed stage.
 
-    `documented` says whether its answers must match the OpenAPI document of this checkout.
+    `backups` are the restore points that existed before the tests, and those that the tests have made. `documented`
+    says whether the responses must match the OpenAPI document of this checkout.
     """
 
     commands: Commands
@@ -53,7 +54,7 @@ class Cloud:
     documented: bool = True
 
     def __post_init__(self) -> None:
-        with pytest.MonkeyPatch.context() as patch:  # localstack-client takes the endpoint from here, when it is made
+        with pytest.MonkeyPatch.context() as patch:  # localstack-client reads the endpoint from here only now
             patch.setenv("AWS_ENDPOINT_URL", self.env["AWS_ENDPOINT_URL"])
             session = Session(
                 aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
@@ -73,7 +74,7 @@ class Cloud:
         return self.send("GET", path)
 
     def post(self, path: str, body: Any = None, **headers: str) -> Response:
-        """POST `body` as JSON, or as it is where it is bytes."""
+        """POST `body` as JSON, or unchanged if it is bytes."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         return self.send("POST", path, data, {"Content-Type": "application/json", **headers})
 
@@ -83,36 +84,37 @@ class Cloud:
         token = {"Authorization": f"Bearer {self.env['API_TOKEN']}"} if self.env["API_TOKEN"] else {}
         request = urllib.request.Request(self.env["API_URL"] + path, body, {**token, **(headers or {})}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
-                found = _response(response)
+            with urllib.request.urlopen(request, timeout=PATIENCE) as received:
+                response = _response(received)
         except urllib.error.HTTPError as error:
             with error:
-                found = _response(error)
+                response = _response(error)
         if self.documented and described().operation(method, path) is not None:
-            described().check(method, path, found.status, found.headers, found.body)
-        return found
+            described().check(method, path, response.status, response.headers, response.body)
+        return response
 
     # --- landing and errored bucket
 
     def put(self, key: str, body: bytes | str) -> str:
-        """Upload a file; returns the source that its load will name."""
+        """Upload a file. Return the source that its load will have."""
         data = body.encode() if isinstance(body, str) else body
         self.s3.put_object(Bucket=self.env["LANDING_BUCKET"], Key=key, Body=data)
         return f"s3://{self.env['LANDING_BUCKET']}/{key}"
 
     def upload(self, key: str, body: bytes | str) -> Row:
-        """Upload a file and wait for the end of its load."""
+        """Upload a file and wait for the end of its load. Return the load."""
         before = self.newest_load()
         return self.ended(self.put(key, body), before)
 
     def ended(self, source: str, before: int) -> Row:
-        """The load of a source, newer than the load `before`, once it has come to its end."""
+        """Wait until a load of a source that is newer than the load `before` has ended. Return this load."""
         return until(
-            lambda: next((load for load in self.loads(source, before) if load["status"] in FINAL), None), source
+            lambda: next((load for load in self.loads(source, before) if load["status"] in FINAL), None),
+            f"the end of the load of {source}",
         )
 
     def loads(self, source: str, after: int) -> list[Row]:
-        """Loads of a source with larger ids than `after`, newest first."""
+        """Return the loads of a source whose ids are larger than `after`, the newest first."""
         recent = self.get("/loads?limit=100").body["loads"]
         return [load for load in recent if load["source"] == source and load["id"] > after]
 
@@ -122,10 +124,11 @@ class Cloud:
         return dict(response.body)
 
     def newest_load(self) -> int:
+        """Return the id of the newest load, or 0 if there is none."""
         return max((load["id"] for load in self.get("/loads?limit=1").body["loads"]), default=0)
 
     def reject_file(self, load: Row) -> bytes:
-        """The NDJSON of a load; empty where there is none."""
+        """Return the reject file (NDJSON) of a load. It is empty if the load has none."""
         if load["errored_key"] is None:
             return b""
         return self.s3.get_object(Bucket=self.env["ERRORED_BUCKET"], Key=load["errored_key"])["Body"].read()
@@ -136,23 +139,25 @@ class Cloud:
     # --- backups and restores
 
     def backup(self) -> str:
-        """Back up now, as `make backup` does; returns the restore point."""
+        """Make a backup, as `make backup` does. Return the restore point."""
         point = until(lambda: self.commands.invoke("backup")["restore_point"], "a backup")
         self.backups.append(point)
         return str(point)
 
     def restore(self, route: str, restore_point: str | None = None) -> Row:
-        """Order a restore and wait for the end of its load."""
+        """Request a restore and wait for the end of its load. Return the load."""
         response = self.post(f"/{route}/backup/restore", {"restore_point": restore_point} if restore_point else None)
         assert response.status == 202, response.body
         return self.followed(response.body["status_url"])
 
     def followed(self, status_url: str) -> Row:
+        """Wait for the end of the load at a URL. Return the load."""
+
         def ended() -> Row | None:
             load: Row = self.get(status_url).body
             return load if load["status"] in FINAL else None
 
-        return until(ended, status_url)
+        return until(ended, f"the end of the load at {status_url}")
 
     def restore_points(self) -> list[str]:
         return [backup["restore_point"] for backup in self.get("/backups").body["backups"]]
@@ -160,7 +165,7 @@ class Cloud:
     # --- functions and tables
 
     def invoke(self, function: str, event: Any) -> Any:
-        """Call a deployed function with an event of ours."""
+        """Invoke a deployed function with an event. Return its result."""
         stage = self.commands.stage
         response = self._functions.invoke(FunctionName=f"{APP}-{stage}-{function}", Payload=json.dumps(event).encode())
         body = response["Payload"].read()
@@ -168,16 +173,16 @@ class Cloud:
         return json.loads(body or b"null")
 
     def functions(self) -> list[str]:
-        """The names of all functions."""
+        """Return the names of all functions."""
         pages = self._functions.get_paginator("list_functions").paginate()
         return sorted(one["FunctionName"] for page in pages for one in page["Functions"])
 
     @contextmanager
     def reconfigured(self, function: str, *, timeout: int, **env: str) -> Iterator[None]:
-        """While a function has other settings, and so many seconds."""
+        """During this context, a function has this timeout (in seconds) and additional environment variables."""
         name = f"{APP}-{self.commands.stage}-{function}"
-        known = self._functions.get_function_configuration(FunctionName=name)
-        usual = known["Environment"]["Variables"]
+        configuration = self._functions.get_function_configuration(FunctionName=name)
+        usual = configuration["Environment"]["Variables"]
         self._functions.update_function_configuration(
             FunctionName=name, Timeout=timeout, Environment={"Variables": {**usual, **env}}
         )
@@ -185,18 +190,18 @@ class Cloud:
             yield
         finally:
             self._functions.update_function_configuration(
-                FunctionName=name, Timeout=known["Timeout"], Environment={"Variables": usual}
+                FunctionName=name, Timeout=configuration["Timeout"], Environment={"Variables": usual}
             )
 
     def workers(self, function: str) -> list[int]:
-        """The processes of an embedded cloud that run a function."""
+        """Return the ids of the processes that run a function in an embedded cloud."""
         pattern = re.compile(rf"/ministack-lambda-{APP}-{self.commands.stage}-{function}-\w{{8}}/")
         aws = Daemon(self.commands.state.folder / "aws", "aws").pid()
         listed = subprocess.run(
             ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
         )
-        found = (line.split(None, 2) for line in listed.stdout.splitlines())
-        return [int(pid) for pid, parent, command in found if int(parent) == aws and pattern.search(command)]
+        processes = (line.split(None, 2) for line in listed.stdout.splitlines())
+        return [int(pid) for pid, parent, command in processes if int(parent) == aws and pattern.search(command)]
 
     def redrive(self) -> Row:
         """Offer the dead letters again, as `make redrive` does."""
@@ -206,20 +211,23 @@ class Cloud:
         return int(self.get("/health").body["dead_letters"])
 
     def queue(self, call: str, **arguments: Any) -> Row:
-        """One call about the dead-letter queue."""
+        """Call an operation of SQS with the URL of the dead-letter queue."""
         url = self._sqs.get_queue_url(QueueName=queue_names(self.commands.stage)["DEAD_LETTER_QUEUE"])["QueueUrl"]
         return dict(getattr(self._sqs, call)(QueueUrl=url, **arguments))
 
     def lines(self, function: str, since: float, **about: Any) -> list[Row]:
-        """The lines that a function (the API's is "api") logged since then, a time.time(), with these fields."""
+        """Return the lines with these fields that a function has logged since a time (of time.time()).
+
+        The function of the API is "api".
+        """
         group = f"/aws/lambda/{APP}-{self.commands.stage}" + ("" if function == "api" else f"-{function}")
         pages = self._logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=int(since * 1000))
-        said = [event["message"] for page in pages for event in page["events"]]
-        lines: list[Row] = [json.loads(message) for message in said if message.startswith("{")]
+        messages = [event["message"] for page in pages for event in page["events"]]
+        lines: list[Row] = [json.loads(message) for message in messages if message.startswith("{")]
         return [line for line in lines if about.items() <= line.items()]
 
     def rules(self) -> list[Row]:
-        """The schedules of the stage."""
+        """Return the schedules of the stage."""
         return list(self._events.list_rules(NamePrefix=f"{APP}-{self.commands.stage}-")["Rules"])
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
@@ -227,7 +235,7 @@ class Cloud:
             return [tuple(row) for row in connection.run(statement) or ()]
 
     def table(self, name: str) -> list[tuple[Any, ...]]:
-        """All rows in order of their ids."""
+        """Return all rows of a table in the order of their ids."""
         return self.sql(f"SELECT * FROM {name} ORDER BY id")
 
 
@@ -237,16 +245,16 @@ def _response(response: Any) -> Response:
 
 
 def until(look: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
-    """Look again and again until there is something to see."""
+    """Call `look` again and again until its result is true. Return this result."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds} seconds"
+    while not (result := look()):
+        assert time.monotonic() < deadline, f"waited {seconds} seconds for {what}, but it has not come"
         time.sleep(0.05)
-    return found
+    return result
 
 
 def counts(load: Row) -> tuple[int, ...]:
-    """The counts of a load in the order of COUNTS, known to add up."""
-    found = tuple(load[name] for name in COUNTS)
-    assert found[0] == sum(found[1:]), load
-    return found
+    """Return the counts of a load in the order of COUNTS. Raise AssertionError if they do not add up."""
+    values = tuple(load[name] for name in COUNTS)
+    assert values[0] == sum(values[1:]), load
+    return values

@@ -1,4 +1,4 @@
-"""One deployed cloud for the session: a fresh embedded one, or the stage named by --stage."""
+"""One deployed stage for the session: a new embedded cloud, or the stage that --stage names."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,13 @@ from infra.locks import locked
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud
 
-_OWN = ROOT / ".local-test"  # a fixed folder: what a killed run left there is cleaned up by the next one
-_WAIT = 1800  # seconds for another run in the same checkout to end
+_OWN = ROOT / ".local-test"  # a fixed folder, so that the next run cleans up after a killed run
+_WAIT = 1800  # seconds to wait for another run in the same checkout
 
 
 @pytest.fixture(scope="session")
 def stage(request: pytest.FixtureRequest) -> str | None:
-    """The stage to test, or None for a cloud of our own."""
+    """Return the stage that --stage names, or None if the tests start their own cloud."""
     return request.config.getoption("--stage")  # type: ignore[no-any-return]
 
 
@@ -25,9 +25,9 @@ def stage(request: pytest.FixtureRequest) -> str | None:
 def cloud(stage: str | None) -> Iterator[Cloud]:
     if stage is not None:
         deployed = commands(stage, ROOT, print)
-        found = Cloud(deployed, deployed.state.read_env())
-        found.backups += found.restore_points()  # nothing that was there before came in our time
-        yield found
+        existing = Cloud(deployed, deployed.state.read_env())
+        existing.backups += existing.restore_points()  # a later test looks for restore points that are new
+        yield existing
         return
     own = Commands("local", ROOT, State(_OWN), print)
     with locked(ROOT / ".local-test.lock", _WAIT, "another run of these tests does not end"):
@@ -41,10 +41,10 @@ def cloud(stage: str | None) -> Iterator[Cloud]:
 
 @pytest.fixture(autouse=True)
 def empty(cloud: Cloud) -> None:
-    """Every test begins with empty tables; the history stays."""
+    """Empty the tables before every test. The history of loads stays."""
     cloud.sql(f"TRUNCATE {', '.join(DATASETS)}, orphans CASCADE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for a schedule comes last of all: the other tests pass the time."""
+    """Run the tests that wait for a schedule last, so that the other tests use the waiting time."""
     items.sort(key=lambda item: "test_schedules" in item.nodeid)

@@ -1,4 +1,4 @@
-"""An earlier release of this repository, from its own history. It makes a stage that the tests upgrade.
+"""An earlier release from the history of this repository. It makes a stage that the tests upgrade.
 
 Every full clone has the history. Without it (in a downloaded archive or a shallow clone) these tests are skipped,
 unless HIREFLOW_HISTORY is `required`, as in continuous integration.
@@ -16,11 +16,11 @@ import pytest
 
 from infra.venv import ROOT
 
-# Stages are upgraded from this release. If a release changes what a stage keeps (schema, buckets, state folder), name
-# the commit before it here.
+# The tests upgrade a stage of this release. If a later release changes the state of a stage (schema, buckets, state
+# folder), set this to the commit before that release.
 BASE = "2a7de9659407cb9c508ef71feef5fc69ad56bd97"
-_LOCKS = ("local.txt", "postgres.txt")  # in requirements: what the commands of a release are run with
-_PATIENCE = 300  # seconds for a command
+_LOCKS = ("local.txt", "postgres.txt")  # lock files in requirements/ with the packages for a release's commands
+_PATIENCE = 300  # most seconds that a command may take
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Release:
     environment: dict[str, str]
 
     def run(self, *words: str) -> str:
-        """Run a command of `python -m infra.local`. Returns what it printed."""
+        """Run a command of `python -m infra.local`. Return its output."""
         command: list[str | Path] = [self.python, "-m", "infra.local", *words]
         done = subprocess.run(
             command,
@@ -48,10 +48,10 @@ class Release:
 
 
 def unpacked(folder: Path, commit: str = BASE) -> Path:
-    """Unpack the tree of a commit below `folder`. It shares this checkout's environments of the embedded AWS: each
-    version of their lock has one.
+    """Unpack the tree of a commit below `folder`. Skip (or fail) the test if the history is missing.
 
-    Skips (or fails) the test if the history is missing.
+    The tree uses the virtual environments of the embedded AWS in this checkout. There is one for each version of their
+    lock file.
     """
     packed = _archive(commit)
     if packed is None:
@@ -71,7 +71,7 @@ def unpacked(folder: Path, commit: str = BASE) -> Path:
 
 
 def python_of(tree: Path) -> Path:
-    """A Python with the packages of a release: this one, or one with other packages, which are installed first."""
+    """Return a Python with the packages of a release: this Python, or a new one if the packages differ."""
     if all((tree / "requirements" / name).read_bytes() == _ours(name) for name in _LOCKS):
         return Path(sys.executable)
     (tree / ".venv").mkdir()
@@ -86,7 +86,7 @@ def _ours(name: str) -> bytes:
 
 
 def _archive(commit: str) -> bytes | None:
-    """A zip file of a commit's tree; None without this commit or without git."""
+    """Return a zip file of a commit's tree, or None if git or the commit is missing."""
     try:
         command = ["git", "archive", "--format=zip", commit]
         return subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout

@@ -1,5 +1,8 @@
-"""A stage deployed as to AWS, from its stacks to its smoke test, on the embedded cloud: interrupted, resumed, planned,
-deployed from another machine, destroyed. The database is given: the embedded cloud has no Aurora."""
+"""A deployment as on AWS, from the stacks to the smoke test, but on the embedded cloud.
+
+The tests interrupt and resume it, plan it, repeat it from another machine, and destroy the stage. The stage uses an
+existing database, because the embedded cloud has no Aurora.
+"""
 
 import json
 import re
@@ -25,12 +28,12 @@ from infra.settings.chosen import MASKED, choose
 from infra.venv import ROOT
 
 STAGE = "prod"
-_FOLDER = ROOT / ".local-account"  # a fixed folder: what a killed run left there is cleaned up by the next one
-_WAIT = 1800  # seconds for another run in the same checkout to end
+_FOLDER = ROOT / ".local-account"  # a fixed folder, so that the next run cleans up after a killed run
+_WAIT = 1800  # seconds to wait for another run in the same checkout
 
 
 def plain(folder: Path) -> SimpleNamespace:
-    """The stacks, but for policies that refuse callers without TLS, which this cloud's are."""
+    """Return the stacks without the policies that require TLS, because the embedded cloud has no TLS."""
     for template in stacks.TEMPLATES.glob("*.yaml"):
         open_to_all = re.sub(r"^  \w+OnlyTls:\n(?:    .*\n|\n)+", "", template.read_text(), flags=re.MULTILINE)
         (folder / template.name).write_text(open_to_all)
@@ -49,29 +52,29 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Lets the first `steps` begin, and no more."""
+    """Interrupts a deployment: the first `steps` steps may begin, and the next one raises Interrupted."""
 
     def __init__(self, steps: int) -> None:
-        self._left = steps
+        self._remaining = steps
         self.seen: list[str] = []
 
     def __call__(self, message: str) -> None:
-        if not self._left:
+        if not self._remaining:
             raise Interrupted
-        self._left -= 1
+        self._remaining -= 1
         self.seen.append(message)
 
 
 @pytest.fixture(autouse=True)
 def empty() -> None:
-    """These tests have their own cloud, and do not need the session's."""
+    """Replace the fixture that empties the session's tables: these tests have their own cloud."""
 
 
 @pytest.fixture(scope="module")
 def services(stage: str | None) -> Iterator[Services]:
-    """An embedded cloud with nothing on it."""
+    """Start an embedded cloud without a stage."""
     if stage is not None:
-        pytest.skip("these services are not ours to put another stage on")
+        pytest.skip("the tests did not start these services, so they deploy no other stage on them")
     state = State(_FOLDER)
     with locked(ROOT / ".local-account.lock", _WAIT, "another run of these tests does not end"):
         Commands("local", ROOT, state, print).clean()
@@ -92,8 +95,8 @@ def account(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
         for name, value in services.aws.items():
             patch.setenv(name, value)
         patch.delenv("HIREFLOW_AUTH", raising=False)
-        known: Any = plain(tmp_path_factory.mktemp("templates"))
-        yield Account(STAGE, ROOT, State(folder / "state"), known, print, env)
+        without_tls: Any = plain(tmp_path_factory.mktemp("templates"))
+        yield Account(STAGE, ROOT, State(folder / "state"), without_tls, print, env)
 
 
 def commands(account: Account) -> Commands:
@@ -101,17 +104,17 @@ def commands(account: Account) -> Commands:
 
 
 def functions(account: Account) -> dict[str, Any]:
-    found = commands(account).deployed().client("lambda").list_functions()["Functions"]
+    deployed_functions = commands(account).deployed().client("lambda").list_functions()["Functions"]
     ours = re.compile(rf"{APP}-{STAGE}(-[a-z]+)?")
-    return {one["FunctionName"]: one for one in found if ours.fullmatch(one["FunctionName"])}
+    return {one["FunctionName"]: one for one in deployed_functions if ours.fullmatch(one["FunctionName"])}
 
 
 def releases(account: Account) -> set[str]:
     return {one["Environment"]["Variables"][project.RELEASE] for one in functions(account).values()}
 
 
-def test_a_deployment_goes_on_after_an_interruption_anywhere(account: Account) -> None:
-    """Each attempt comes one step further than the one before; Chalice, the longest step, deploys once."""
+def test_a_deployment_resumes_after_an_interruption_at_any_step(account: Account) -> None:
+    """Each attempt gets one step further than the attempt before it. Chalice's step, the longest, runs only once."""
     steps, done = 1, False
     while not done:
         interruption = Interruption(steps)
@@ -132,7 +135,7 @@ def test_a_deployment_goes_on_after_an_interruption_anywhere(account: Account) -
     assert len(versions) == 1
 
 
-def test_nothing_is_left_to_do_then(account: Account) -> None:
+def test_a_plan_after_a_deployment_shows_no_changes(account: Account) -> None:
     lines = list(account.plan().lines())
     assert "stack storage: no change" in lines
     assert "stack operations: no change" in lines
@@ -140,7 +143,7 @@ def test_nothing_is_left_to_do_then(account: Account) -> None:
     assert any(re.fullmatch("release [0-9a-f]{16}: the same is deployed", line) for line in lines)
 
 
-def test_a_plan_names_what_differs_and_changes_nothing(account: Account) -> None:
+def test_a_plan_names_the_differences_and_changes_nothing(account: Account) -> None:
     before = releases(account)
     lines = list(replace(account, env={**account.env, "LOG_LEVEL": "DEBUG"}).plan().lines())
     assert f"  {APP}-{STAGE}-backup: LOG_LEVEL changed" in lines
@@ -149,7 +152,7 @@ def test_a_plan_names_what_differs_and_changes_nothing(account: Account) -> None
 
 
 def test_another_machine_deploys_to_the_same_api(account: Account, tmp_path: Path) -> None:
-    """And what has changed since, which Chalice deploys."""
+    """The deployment also includes a changed setting, so Chalice deploys the functions."""
     url, before = account.state.read_env()["API_URL"], releases(account)
     other = replace(account, state=State(tmp_path), env={**account.env, "LOG_LEVEL": "WARNING", "SMOKE": "write"})
     assert other.deploy() == url
@@ -159,7 +162,8 @@ def test_another_machine_deploys_to_the_same_api(account: Account, tmp_path: Pat
 
 
 def test_any_machine_finds_the_settings_of_the_last_deployment(account: Account, tmp_path: Path) -> None:
-    """Without a word in its environment: also the database of one's own, whose password only Secrets Manager has."""
+    """The environment of the machine has no settings. Even the address of the existing database is found, although only
+    Secrets Manager has its password."""
     aws = {name: value for name, value in account.env.items() if name.startswith("AWS_")}
     plain = replace(account, state=State(tmp_path), env=aws)
     kept = {"LOG_LEVEL": "WARNING", "DATABASE_TLS": "disable", "DATABASE_URL": account.env["DATABASE_URL"]}
@@ -170,19 +174,21 @@ def test_any_machine_finds_the_settings_of_the_last_deployment(account: Account,
     assert "postgresql" not in document
     assert plain.kept_settings().values["DATABASE_URL"].shown == MASKED
     assert replace(plain, reset=("LOG_LEVEL",)).settings().text("LOG_LEVEL") == "INFO"
-    # An earlier release kept nothing: what it deployed tells.
+    # An earlier release kept no settings. So they are read from what it deployed.
     target.client("s3").delete_object(Bucket=target.backup, Key=memory.KEY)
     assert plain.settings().to_keep() == kept
     assert plain.status()["API"] == account.state.read_env()["API_URL"]
 
 
-def test_a_wrong_setting_is_told_before_aws_is_asked(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_is_refused_before_any_request_to_aws(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(CloudError, match="nothing was changed: BACKUP_RETENTION_DAYS=0 is not"):
         replace(account, env={**account.env, "BACKUP_RETENTION_DAYS": "0"}).deploy()
 
 
-def test_an_authorities_file_is_kept_whole(account: Account, tmp_path: Path) -> None:
+def test_the_contents_of_a_ca_file_are_kept(account: Account, tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text("certificates")
     target = replace(commands(account).deployed(), ca=ca)
@@ -194,7 +200,7 @@ def test_an_authorities_file_is_kept_whole(account: Account, tmp_path: Path) -> 
     assert not other.settings().given("DATABASE_CA")
 
 
-def test_an_api_that_nobody_recorded_goes(account: Account) -> None:
+def test_a_deployment_deletes_an_api_that_is_not_recorded(account: Account) -> None:
     target = commands(account).deployed()
     lost = removal.apis(target)
     record.forget(target)
@@ -203,31 +209,31 @@ def test_an_api_that_nobody_recorded_goes(account: Account) -> None:
     assert removal.apis(target) != lost
 
 
-def test_its_operators_have_the_commands_of_every_stage(account: Account) -> None:
+def test_the_commands_for_operators_work_on_this_stage(account: Account) -> None:
     stage = commands(account)
-    made = stage.invoke("tokens", {"action": "create", "role": "reader", "note": "me"})
+    created = stage.invoke("tokens", {"action": "create", "role": "reader", "note": "me"})
     notes = {token["note"]: token["revoked_at"] for token in stage.invoke("tokens", {"action": "list"})}
-    stage.invoke("tokens", {"action": "revoke", "token": made["id"]})
+    stage.invoke("tokens", {"action": "revoke", "token": created["id"]})
     assert notes["me"] is None
     assert notes["smoke test"]
-    for not_here in (stage.up, stage.down, stage.clean):
+    for only_local in (stage.up, stage.down, stage.clean):
         with pytest.raises(CloudError, match=r"is on AWS: make \w+ STAGE=prod"):
-            not_here()
+            only_local()
 
 
-def test_it_is_not_destroyed_by_accident(account: Account) -> None:
-    for said in ({}, {"YES": "1"}, {"YES": "local"}):
+def test_a_stage_is_not_destroyed_without_the_right_confirmation(account: Account) -> None:
+    for confirmation in ({}, {"YES": "1"}, {"YES": "local"}):
         with pytest.raises(CloudError, match="YES=prod"):
-            replace(account, env={**account.env, **said}).destroy()
+            replace(account, env={**account.env, **confirmation}).destroy()
     assert len(functions(account)) == 8
 
 
-def test_only_data_survives_its_destruction(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_data_survives_the_destruction_of_a_stage(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     target = commands(account).deployed()
     target.client("s3").put_object(Bucket=target.backup, Key="backups/kept", Body=b"data")
     with_yes = replace(account, env={**account.env, "YES": STAGE})
     interruption, steps, done = Interruption(0), 0, False
-    while not done:  # interrupted everywhere, too
+    while not done:  # the destruction is also interrupted at every step
         interruption = Interruption(steps)
         try:
             replace(with_yes, report=interruption).destroy()
@@ -251,7 +257,7 @@ def test_only_data_survives_its_destruction(account: Account, capsys: pytest.Cap
         s3.get_object(Bucket=target.backup, Key=record.KEY)
     lines = list(account.plan().lines())
     assert {f"  Import {name} (AWS::S3::Bucket)" for name in ("Landing", "Errored", "Backup")} <= set(lines)
-    with_yes.destroy()  # nothing is there any more
+    with_yes.destroy()  # now there is nothing to destroy
     assert "deleting stack" not in capsys.readouterr().out
 
 

@@ -17,18 +17,18 @@ from infra.deploy.target import APP
 from tests.e2e.browser import launched
 from tests.e2e.cloud import Cloud
 
-# ministack accepts this as a signature of its root.
+# ministack accepts this as a signature of its root user.
 FORGED = (
     "AWS4-HMAC-SHA256 Credential=test/20261124/us-east-1/{service}/aws4_request,"
     " SignedHeaders=host;x-amz-date, Signature=" + "0" * 64
 )
-# A page can send a request in two modes: "cors", and "no-cors", which hides the answer from the page.
+# A page can send a request in two modes: "cors", and "no-cors", which hides the response from the page.
 SEND = """async ([url, options]) => {
     const outcomes = [];
     for (const mode of ["cors", "no-cors"]) {
         try {
-            const answer = await fetch(url, {...options, mode, cache: "no-store"});
-            outcomes.push(answer.type === "opaque" ? "unseen" : `${answer.status} ${await answer.text()}`);
+            const response = await fetch(url, {...options, mode, cache: "no-store"});
+            outcomes.push(response.type === "opaque" ? "unseen" : `${response.status} ${await response.text()}`);
         } catch (error) {
             outcomes.push("refused");
         }
@@ -75,8 +75,8 @@ def pages() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launched() as found:
-        yield found
+    with launched() as started:
+        yield started
 
 
 @pytest.fixture(params=["127.0.0.1", "localhost"])
@@ -84,7 +84,7 @@ def attacker(request: pytest.FixtureRequest, browser: Browser, stage: str | None
     """A tab with a page of another origin: once with the same host and another port, which is the same site, and once
     with another host name."""
     if stage is not None:
-        pytest.skip("this stage runs on other services, without the gate")
+        pytest.skip("the services of this stage have no gate")
     with pages() as port:
         context = browser.new_context()
         page = context.new_page()
@@ -94,7 +94,7 @@ def attacker(request: pytest.FixtureRequest, browser: Browser, stage: str | None
 
 
 def world(cloud: Cloud) -> Any:
-    """Everything that an attack could change."""
+    """Return everything that an attack could change."""
     buckets = [cloud.env[f"{use}_BUCKET"] for use in ("LANDING", "ERRORED", "BACKUP")]
     return (
         [cloud.table(name) for name in ("departments", "jobs", "hired_employees", "tokens")],
@@ -105,12 +105,12 @@ def world(cloud: Cloud) -> Any:
 
 
 def versions(cloud: Cloud, bucket: str) -> list[Any]:
-    found = cloud.s3.list_object_versions(Bucket=bucket)
-    return [version for version in found.get("Versions", ()) if not version["Key"].startswith("backups/")]
+    listed = cloud.s3.list_object_versions(Bucket=bucket)
+    return [version for version in listed.get("Versions", ()) if not version["Key"].startswith("backups/")]
 
 
 def attacks(cloud: Cloud) -> dict[str, tuple[str, dict[str, Any]]]:
-    """The requests as (URL, options of fetch), by their goals."""
+    """Return the requests of the attacks as (URL, options of fetch), by their goals."""
     aws, api, stage = cloud.env["AWS_ENDPOINT_URL"], cloud.env["API_URL"], cloud.commands.stage
     named = f"{APP}-{stage}"
 
@@ -139,7 +139,7 @@ def attacks(cloud: Cloud) -> dict[str, tuple[str, dict[str, Any]]]:
         "code": (f"{aws}/_ministack/lambda-code/{named}", {}),
         "messages": (f"{aws}/_aws/sqs/messages", {}),
         "health": (f"{aws}/_localstack/health", {}),
-        "read rows' history": (f"{api}/loads", {}),
+        "read the history": (f"{api}/loads", {}),
         "read a report": (f"{api}/department/hires/years", {}),
         "write a row": (f"{api}/job/upload", {"method": "POST", "body": '{"job": "Evil"}'}),
         "write one as JSON": (
@@ -165,7 +165,7 @@ def test_an_attack_page_reads_and_changes_nothing(cloud: Cloud, attacker: Page) 
 
 
 def test_a_form_on_an_attack_page_changes_nothing(cloud: Cloud, attacker: Page) -> None:
-    """A browser sends a form without a preflight, and with a Content-Type other than that of JSON."""
+    """A browser sends a form without a preflight request, and its Content-Type is not that of JSON."""
     before = world(cloud)
     api = cloud.env["API_URL"]
     for url in (f"{api}/job/upload", f"{api}/job/backup/restore", f"{cloud.env['AWS_ENDPOINT_URL']}/_ministack/reset"):
@@ -175,16 +175,17 @@ def test_a_form_on_an_attack_page_changes_nothing(cloud: Cloud, attacker: Page) 
         assert world(cloud) == before
 
 
-def test_a_link_to_the_dashboard_may_be_followed(cloud: Cloud, attacker: Page) -> None:
+def test_a_link_to_the_dashboard_works(cloud: Cloud, attacker: Page) -> None:
     attacker.evaluate("url => { location.href = url; }", cloud.env["API_URL"])
     expect(attacker).to_have_title(re.compile("Hireflow"))
     attacker.locator('#panel[aria-busy="false"]').wait_for(state="attached")
 
 
-def test_a_page_whose_name_resolves_to_this_machine_is_not_served(cloud: Cloud, stage: str | None) -> None:
-    """DNS rebinding: the browser takes both for one origin, and only the host name shows the difference."""
+def test_a_request_with_a_foreign_host_name_is_refused(cloud: Cloud, stage: str | None) -> None:
+    """DNS rebinding: an attacker's host name resolves to this machine, so the browser sees a single origin. Only the
+    header Host shows the attack."""
     if stage is not None:
-        pytest.skip("this stage runs on other services, without the gate")
+        pytest.skip("the services of this stage have no gate")
     at = urlsplit(cloud.env["API_URL"])
     before = world(cloud)
     for path in (f"{at.path}/loads", f"{at.path}/", f"/{cloud.env['LANDING_BUCKET']}", "/_ministack/ready"):

@@ -40,7 +40,7 @@ def file(cloud: Cloud, point: str, name: str) -> bytes:
 
 
 def records(cloud: Cloud, point: str, table: str) -> list[tuple[Any, ...]]:
-    """The rows of an Avro file as another reader than ours sees them, by id."""
+    """Return the rows of an Avro file, sorted by id. The reader is a library that the product does not use."""
     with avro.datafile.DataFileReader(io.BytesIO(file(cloud, point, f"{table}.avro")), avro.io.DatumReader()) as reader:
         return sorted(tuple(cast(dict[str, Any], record).values()) for record in reader)
 
@@ -59,7 +59,7 @@ def test_a_restore_point_holds_every_row_for_any_avro_reader(cloud: Cloud) -> No
         assert {key: manifest["tables"][name][key] for key in expected} == expected == listed["tables"][name]
 
 
-def test_nothing_changed_is_no_new_restore_point(cloud: Cloud) -> None:
+def test_a_backup_without_changes_makes_no_new_restore_point(cloud: Cloud) -> None:
     fill(cloud)
     point = cloud.backup()
     for rows in ({"id": 1, "job": "Clerk"}, {"id": 2, "job": "Smith"}):
@@ -68,13 +68,13 @@ def test_nothing_changed_is_no_new_restore_point(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("route", ["hired_employee", "hired_employees"])
-def test_deleted_rows_come_back(cloud: Cloud, route: str) -> None:
+def test_a_restore_brings_deleted_and_changed_rows_back(cloud: Cloud, route: str) -> None:
     fill(cloud)
     cloud.backup()
     before = cloud.table("hired_employees")
     cloud.sql("DELETE FROM hired_employees WHERE id < 3")
     cloud.sql("UPDATE hired_employees SET name = 'Changed since'")
-    assert cloud.backup()  # the older one is not the newest any more: the newest one is what comes back
+    assert cloud.backup()  # without a name, the next restore takes this newest restore point
     cloud.sql("DELETE FROM hired_employees")
     assert counts(cloud.restore(route)) == (1, 1, 0, 0, 0, 0)
     oldest = cloud.backups[-2]
@@ -82,10 +82,12 @@ def test_deleted_rows_come_back(cloud: Cloud, route: str) -> None:
     assert (load["kind"], load["restore_point"]) == ("restore", oldest)
     assert counts(load) == (3, 2, 1, 0, 0, 0)
     assert cloud.table("hired_employees") == before
-    assert cloud.get("/department/hires/top/2021").body == []  # one hire, one department: none above the mean
+    assert (
+        cloud.get("/department/hires/top/2021").body == []
+    )  # only one department has hires in 2021, so none is above the mean
 
 
-def test_rows_whose_parents_are_gone_come_in_when_those_are_restored(cloud: Cloud) -> None:
+def test_restored_rows_wait_until_their_parents_are_restored(cloud: Cloud) -> None:
     fill(cloud)
     cloud.backup()
     before = cloud.table("hired_employees")
@@ -94,11 +96,11 @@ def test_rows_whose_parents_are_gone_come_in_when_those_are_restored(cloud: Clou
     assert counts(load) == (3, 0, 0, 1, 0, 2)
     assert {tuple(reject["reasons"]) for reject in cloud.rejects(load)} == {("department_id 1 does not exist",)}
     assert counts(cloud.restore("department")) == (2, 1, 0, 1, 0, 0)
-    until(lambda: cloud.load(load["id"])["resolved"] == 2, "what waited for department 1")
+    until(lambda: cloud.load(load["id"])["resolved"] == 2, "the rows that waited for department 1")
     assert cloud.table("hired_employees") == before
 
 
-def test_two_backups_around_a_change(cloud: Cloud) -> None:
+def test_a_restore_from_an_older_or_newer_point_brings_its_rows_back(cloud: Cloud) -> None:
     fill(cloud)
     older = cloud.backup()
     cloud.post("/department/upload", {"id": 1, "department": "Renamed"})
@@ -121,7 +123,7 @@ def test_an_empty_database_is_backed_up_and_restored(cloud: Cloud) -> None:
         assert counts(cloud.restore(dataset.route, point)) == (0, 0, 0, 0, 0, 0)
 
 
-def test_a_damaged_backup_changes_nothing(cloud: Cloud) -> None:
+def test_a_restore_from_a_damaged_restore_point_changes_nothing(cloud: Cloud) -> None:
     fill(cloud)
     point = cloud.backup()
     body = file(cloud, point, "jobs.avro")
@@ -137,7 +139,7 @@ def test_a_damaged_backup_changes_nothing(cloud: Cloud) -> None:
 
 
 def test_backups_during_heavy_writes_are_consistent(cloud: Cloud) -> None:
-    """Each round adds parents, then employees of theirs, then deletes older ones, children first."""
+    """Each round adds parents and then their employees. Then it deletes older rows, children before parents."""
     end = datetime.now(UTC) + timedelta(seconds=6)
 
     def write(worker: int) -> int:
@@ -177,12 +179,14 @@ def test_backups_during_heavy_writes_are_consistent(cloud: Cloud) -> None:
         employees = records(cloud, point, "hired_employees")
         assert {row[3] for row in employees} <= departments
         assert {row[4] for row in employees} <= jobs
-        found = {parent: sum(row[3] == parent for row in employees) for parent in {row[3] for row in employees}}
-        assert set(found.values()) <= {20}  # a batch is in it as a whole or not at all
+        rows_of_parents = {
+            parent: sum(row[3] == parent for row in employees) for parent in {row[3] for row in employees}
+        }
+        assert set(rows_of_parents.values()) <= {20}  # a restore point has a whole batch or nothing of it
 
 
-def test_a_large_file_goes_through(cloud: Cloud) -> None:
-    """Larger than any buffer on its way: several parts, several COPY portions."""
+def test_a_large_file_is_loaded_backed_up_and_restored(cloud: Cloud) -> None:
+    """The file is larger than every buffer. So it takes several parts of an upload and several portions of COPY."""
     cloud.post("/department/upload", {"id": 1, "department": "Sales"})
     cloud.post("/job/upload", {"id": 1, "job": "Clerk"})
     rows = 300_000

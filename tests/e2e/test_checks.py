@@ -1,4 +1,4 @@
-"""What people ask before and after an upload: would it load, why did rows not, is the backup sound."""
+"""Checks of a file before its upload, and of rejects and restore points after it."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ FILE = b'1,Clerk\n2,\n3,"Smith, senior"\n1,Judge\n4,caf\xe9\n5\n'
 
 
 @pytest.mark.parametrize("media_type", ["text/csv", "application/gzip", "application/octet-stream"])
-def test_a_check_tells_what_the_load_then_does_byte_by_byte(cloud: Cloud, media_type: str) -> None:
+def test_a_check_predicts_the_counts_and_the_rejects_of_a_load(cloud: Cloud, media_type: str) -> None:
     cloud.post("/job/upload", {"id": 3, "job": "Smith"})
     before = (cloud.table("jobs"), cloud.newest_load())
     body = FILE if media_type == "text/csv" else gzip.compress(FILE)
@@ -22,18 +22,18 @@ def test_a_check_tells_what_the_load_then_does_byte_by_byte(cloud: Cloud, media_
     assert (cloud.table("jobs"), cloud.newest_load()) == before
     load = cloud.upload("checked/jobs.csv", FILE)
     assert counts(load) == (6, 1, 1, 0, 1, 3) == tuple(response.body[name] for name in COUNTS)
-    told = cloud.get(f"/loads/{load['id']}/rejects").body
-    assert told["reasons"] == response.body["reasons"]
-    assert {reason["reason"] for reason in told["reasons"]} == {
+    rejects = cloud.get(f"/loads/{load['id']}/rejects").body
+    assert rejects["reasons"] == response.body["reasons"]
+    assert {reason["reason"] for reason in rejects["reasons"]} == {
         "job is missing",
         "job is not valid UTF-8",
         "expected 2 fields, found fewer",
     }
-    shown = [{name: record[name] for name in response.body["rejects"][0]} for record in told["rejects"]]
+    shown = [{name: record[name] for name in response.body["rejects"][0]} for record in rejects["rejects"]]
     assert shown[:2] == response.body["rejects"]
 
 
-def test_a_check_refuses_what_it_cannot_take(cloud: Cloud) -> None:
+def test_a_check_refuses_a_body_that_is_too_large_or_not_csv(cloud: Cloud) -> None:
     def check(body: bytes, media_type: str) -> int:
         return cloud.send("POST", "/uploads/check?dataset=jobs", body, {"Content-Type": media_type}).status
 
@@ -45,28 +45,28 @@ def test_a_check_refuses_what_it_cannot_take(cloud: Cloud) -> None:
 
 def test_anybody_with_the_url_gets_all_rejects(cloud: Cloud, stage: str | None) -> None:
     load = cloud.upload("many/jobs.csv", "".join(f"{i},\n" for i in range(1, 101)))
-    told = cloud.get(f"/loads/{load['id']}/rejects?limit=3").body
-    assert (told["rejected"], told["reasons"]) == (100, [{"reason": "job is missing", "count": 100}])
-    with urlopen(told["url"], timeout=PATIENCE) as response:  # without credentials
+    rejects = cloud.get(f"/loads/{load['id']}/rejects?limit=3").body
+    assert (rejects["rejected"], rejects["reasons"]) == (100, [{"reason": "job is missing", "count": 100}])
+    with urlopen(rejects["url"], timeout=PATIENCE) as response:  # without credentials
         lines = response.read().splitlines()
     assert [json.loads(line) for line in lines] == cloud.rejects(load)
-    assert told["rejects"] == [json.loads(line) for line in lines[:3]]
-    if stage is None:  # not every emulator looks at the signature
+    assert rejects["rejects"] == [json.loads(line) for line in lines[:3]]
+    if stage is None:  # not every emulator validates the signature
         with pytest.raises(HTTPError) as refused:
-            urlopen(told["url"].replace("X-Amz-Expires=900", "X-Amz-Expires=901"), timeout=PATIENCE)
+            urlopen(rejects["url"].replace("X-Amz-Expires=900", "X-Amz-Expires=901"), timeout=PATIENCE)
         with refused.value as response:
             assert response.code == 403
 
 
-def test_a_verification_is_told_in_the_list(cloud: Cloud) -> None:
+def test_the_list_of_restore_points_shows_a_verification(cloud: Cloud) -> None:
     cloud.post("/job/upload", {"job": "Verified"})
     point = cloud.backup()
     report = cloud.commands.invoke_scheduled("verify", {"restore_point": point})
     assert (report["restore_point"], report["faults"]) == (point, [])
 
     def listed() -> str | None:
-        found = cloud.get("/backups?limit=100").body["backups"]
-        return next(str(b["verified_at"]) for b in found if b["restore_point"] == point)
+        backups = cloud.get("/backups?limit=100").body["backups"]
+        return next(str(b["verified_at"]) for b in backups if b["restore_point"] == point)
 
-    assert until(listed, "the mark").endswith("Z")
-    assert cloud.commands.invoke("verify")["faults"] == []  # as the schedule does, of the newest one
+    assert until(listed, "the time of the verification in the list").endswith("Z")
+    assert cloud.commands.invoke("verify")["faults"] == []  # like the schedule: it verifies the newest restore point

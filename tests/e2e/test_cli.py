@@ -1,4 +1,4 @@
-"""./hireflow against the deployed stage."""
+"""The command line ./hireflow with the deployed stage."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def run(cloud: Cloud, tmp_path: Path) -> Run:
-    """Run ./hireflow in an empty folder, with no more of the stage than where its state is."""
+    """Run ./hireflow in an empty folder. It gets only the name and the state folder of the stage."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("API_", "AWS_"))}
     stage = {"HIREFLOW_STATE_DIR": str(cloud.commands.state.folder), "STAGE": cloud.commands.stage}
 
@@ -53,7 +53,7 @@ PARENTS = {"departments.csv": "1,Staff\n2,Sales\n", "jobs.csv": "1,Clerk\n"}
 HIRES = "1,Ann,2021-07-27,1,1\n2,Bo,2021-02-30,1,1\n3,Cy,2021-01-01,2,1\n"
 
 
-def test_files_of_all_datasets_load_in_whatever_order_they_are_named(cloud: Cloud, run: Run, write: Write) -> None:
+def test_files_are_loaded_in_any_order_of_the_arguments(cloud: Cloud, run: Run, write: Write) -> None:
     names = [write("hired_employees.csv.gz", HIRES), *(write(name, text) for name, text in PARENTS.items())]
     done = run("upload", *names)
     assert done.returncode == 0, done.stderr
@@ -64,7 +64,7 @@ def test_files_of_all_datasets_load_in_whatever_order_they_are_named(cloud: Clou
     assert run("upload", names[1], "--strict").returncode == 0
 
 
-def test_all_rejects_are_what_the_errored_bucket_has(cloud: Cloud, run: Run, write: Write) -> None:
+def test_all_rejects_are_printed_as_in_the_reject_file(cloud: Cloud, run: Run, write: Write) -> None:
     before = cloud.newest_load()
     run("upload", write("jobs.csv", "".join(f"{n},\n" for n in range(1, 301)) + "1,Büro\n"))
     load = cloud.load(before + 1)
@@ -78,7 +78,7 @@ def test_all_rejects_are_what_the_errored_bucket_has(cloud: Cloud, run: Run, wri
     assert listed == [load]
 
 
-def test_a_check_tells_what_an_upload_does(cloud: Cloud, run: Run, write: Write) -> None:
+def test_a_check_predicts_the_outcome_of_an_upload(cloud: Cloud, run: Run, write: Write) -> None:
     for name, text in PARENTS.items():
         run("upload", write(name, text))
     name, before = write("hired_employees.csv", HIRES * 50), cloud.newest_load()
@@ -91,9 +91,9 @@ def test_a_check_tells_what_an_upload_does(cloud: Cloud, run: Run, write: Write)
     assert "150 received: 2 inserted" in checked.stdout
 
 
-def test_an_upload_that_is_broken_off_is_cancelled(cloud: Cloud, run: Run, tmp_path: Path) -> None:
+def test_an_interrupted_upload_is_cancelled(cloud: Cloud, run: Run, tmp_path: Path) -> None:
     with (tmp_path / "jobs.csv").open("wb") as file:
-        file.truncate(2 << 30)  # so large that it is under way for a while; no disk is needed for it
+        file.truncate(2 << 30)  # its upload takes a while; as a sparse file it needs no disk space
     before = cloud.newest_load()
     own = {**os.environ, "API_URL": cloud.env["API_URL"], "API_TOKEN": cloud.env["API_TOKEN"]}
     command: list[str | Path] = [ROOT / "hireflow", "upload", "jobs.csv"]
@@ -102,10 +102,10 @@ def test_an_upload_that_is_broken_off_is_cancelled(cloud: Cloud, run: Run, tmp_p
             lambda: cloud.sql("SELECT coalesce(max(id), 0) FROM loads")[0][0] > before, "a load that waits for its file"
         )
         sending.send_signal(signal.SIGINT)
-        said = sending.communicate(timeout=PATIENCE)[1]
-    assert (sending.returncode, said) == (130, f"load {before + 1} cancelled\n")
+        errors = sending.communicate(timeout=PATIENCE)[1]
+    assert (sending.returncode, errors) == (130, f"load {before + 1} cancelled\n")
     load = cloud.load(before + 1)
-    assert (load["status"], load["error"].partition(";")[0]) == ("skipped", "cancelled before its file came")
+    assert (load["status"], load["error"].partition(";")[0]) == ("skipped", "cancelled before its file arrived")
     assert cloud.send("DELETE", f"/uploads/{before + 1}").status == 204
     assert "Contents" not in cloud.s3.list_objects_v2(
         Bucket=cloud.env["LANDING_BUCKET"], Prefix=f"uploads/{before + 1}/"
@@ -124,12 +124,12 @@ def test_reports_are_those_of_the_api(cloud: Cloud, run: Run, write: Write) -> N
     unknown = run("report", "quarterly", "2021", "--department", "Stafff")
     assert (unknown.returncode, unknown.stderr) == (
         1,
-        "error: 422 Unprocessable content: there is no department 'Stafff': near are 'Staff'\n",
+        "error: 422 Unprocessable content: there is no department 'Stafff': similar names are 'Staff'\n",
     )
     assert run("report", "quarterly", "--from", "2020", "--to", "2021").stdout.splitlines()[1].split()[0] == "2021"
 
 
-def test_what_was_deleted_comes_back(cloud: Cloud, run: Run, write: Write) -> None:
+def test_a_restore_brings_deleted_rows_back(cloud: Cloud, run: Run, write: Write) -> None:
     run("upload", write("hired_employees.csv", HIRES), *(write(name, text) for name, text in PARENTS.items()))
     whole = [cloud.table(name) for name in ("departments", "jobs", "hired_employees")]
     point = run("backup").stdout.strip()
@@ -144,32 +144,32 @@ def test_what_was_deleted_comes_back(cloud: Cloud, run: Run, write: Write) -> No
     assert [cloud.table(name) for name in ("departments", "jobs", "hired_employees")] == whole
 
 
-def test_the_log_of_a_load_is_found_by_it(cloud: Cloud, run: Run, write: Write) -> None:
+def test_the_log_of_a_load_is_found_by_the_load_id(cloud: Cloud, run: Run, write: Write) -> None:
     before = cloud.newest_load()
     run("upload", write("jobs.csv", "1,Clerk\n"))
     load_id = str(before + 1)
     lines = until(lambda: run("logs", "--load", load_id, "--since", "1h", "--json").stdout.splitlines(), "a line")
-    said = [json.loads(line) for line in lines]
-    assert any(line["message"] == "load succeeded" and line["load_id"] == before + 1 for line in said)
-    assert any(line.get("route") == "/uploads" for line in said), "the request that asked for it has no load's id"
+    logged = [json.loads(line) for line in lines]
+    assert any(line["message"] == "load succeeded" and line["load_id"] == before + 1 for line in logged)
+    assert any(line.get("route") == "/uploads" for line in logged), "the line of the request has no load id"
     shown = run("logs", "--load", load_id, "--since", "1h", "--function", "ingest")
     assert f"load succeeded  load_id={load_id} " in shown.stdout
     assert "METRIC" not in shown.stdout
     assert "METRIC" in run("logs", "--load", load_id, "--since", "1h", "--metrics").stdout
 
 
-def test_tokens_are_given_out_and_ended(cloud: Cloud, run: Run) -> None:
+def test_tokens_are_created_listed_and_revoked(cloud: Cloud, run: Run) -> None:
     token = run("token", "new", "reader", "--note", "of a test").stdout.strip()
     assert token.startswith("hf_")
     remote = {"API_URL": cloud.env["API_URL"], "API_TOKEN": token}
     assert run("loads", **remote).returncode == 0
-    [found] = [entry for entry in json.loads(run("token", "list", "--json").stdout) if entry["id"] in token]
-    assert (found["role"], found["note"], found["revoked_at"]) == ("reader", "of a test", None)
-    assert run("token", "revoke", found["id"]).returncode == 0
+    [listed] = [entry for entry in json.loads(run("token", "list", "--json").stdout) if entry["id"] in token]
+    assert (listed["role"], listed["note"], listed["revoked_at"]) == ("reader", "of a test", None)
+    assert run("token", "revoke", listed["id"]).returncode == 0
     assert "revoked" in run("token", "revoke", token).stdout
 
 
-def test_health_and_the_dashboards_address_are_told(cloud: Cloud, run: Run) -> None:
+def test_health_and_the_address_of_the_dashboard_are_printed(cloud: Cloud, run: Run) -> None:
     done = run("health")
     assert done.returncode == 0
     assert "database\tok" in done.stdout.splitlines()

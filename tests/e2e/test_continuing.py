@@ -1,4 +1,4 @@
-"""A file that takes longer than a function may: its load is handed on, and survives the death of a worker."""
+"""The load of a file exceeds the timeout of the function. Other invocations continue it, also after a crash."""
 
 import os
 import signal
@@ -8,24 +8,24 @@ import pytest
 from tests.e2e.cloud import Cloud, counts, until
 
 ROWS, IDS = 1_000_000, 1000
-TIMEOUT = 8  # seconds that the function gets; reading alone takes longer
+TIMEOUT = 8  # timeout of the function in seconds; the function needs more time only to read the file
 STATE = "SELECT handovers, received FROM loads ORDER BY id DESC LIMIT 1"
 
 
 def row(number: int) -> str:
-    """With a name that has to be taken apart, which keeps the reader busy; the merge has few ids to do."""
+    """Return a row whose quotes slow down the reader. The rows have few different ids, so that the merge is quick."""
     return f'"{number % IDS + 1}","The ""{number}"""\n' if number % 20_000 else '"","nobody"\n'
 
 
-def test_a_load_is_handed_on_and_goes_on_after_a_death(cloud: Cloud, stage: str | None) -> None:
+def test_a_load_continues_after_a_handover_and_after_a_crash(cloud: Cloud, stage: str | None) -> None:
     if stage is not None:
-        pytest.skip("the functions of this stage are not ours to limit")
+        pytest.skip("this stage was not started by the tests, so they do not change its functions")
     before = cloud.newest_load()
     with cloud.reconfigured("ingest", timeout=TIMEOUT, CONTINUE_FROM_BYTES="1000000"):
         source = cloud.put("departments_large.csv", "".join(map(row, range(ROWS))))
         until(lambda: cloud.newest_load() > before and cloud.sql(STATE)[0][0] > 0, "a handover")
         [[_, received]] = cloud.sql(STATE)
-        until(lambda: cloud.sql(STATE)[0][1] != received, "a sign of the next one")
+        until(lambda: cloud.sql(STATE)[0][1] != received, "progress of the next invocation")
         for pid in cloud.workers("ingest"):
             os.kill(pid, signal.SIGKILL)
         load = cloud.ended(source, before)

@@ -1,4 +1,4 @@
-"""People use the dashboard: in a real browser, on the deployed app."""
+"""The dashboard of the deployed app, used in a real browser."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from tests.e2e.browser import PHONE, Visit, launched, visiting
 from tests.e2e.cloud import Cloud
 
 PANELS = ("reports", "loads", "upload", "backups", "health")
-EMPLOYEES = (  # departments 1 and 2 hire 5 and 1, in two years
+EMPLOYEES = (  # department 1 hires five employees in two years, and department 2 hires one
     "1,Ada,2021-01-05T10:00:00Z,1,1\n2,Bea,2021-02-05T10:00:00Z,1,1\n3,Cid,2021-08-05T10:00:00Z,1,2\n"
     "4,Dan,2021-12-31T23:59:59Z,1,1\n5,Eve,2021-05-05T10:00:00Z,2,1\n6,Flo,2020-05-05T10:00:00Z,1,1\n"
 )
@@ -26,21 +26,21 @@ EMPLOYEES = (  # departments 1 and 2 hire 5 and 1, in two years
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launched() as found:
-        yield found
+    with launched() as started:
+        yield started
 
 
 @pytest.fixture
 def visit(browser: Browser, cloud: Cloud) -> Iterator[Visit]:
-    with visiting(browser, cloud.env["API_URL"]) as found:
-        sign_in(found, cloud)
-        yield found
+    with visiting(browser, cloud.env["API_URL"]) as tab:
+        sign_in(tab, cloud)
+        yield tab
 
 
 def sign_in(visit: Visit, cloud: Cloud) -> None:
-    """With the operator's token, where the stage asks for one."""
+    """Sign in with the operator's token if the stage requires tokens."""
     if cloud.env["API_TOKEN"]:
-        visit.expected.append("status of 401")  # of what was asked for before
+        visit.expected.append("status of 401")  # from the requests before the sign-in
         visit.page.goto(visit.url)
         visit.page.get_by_label("Token").fill(cloud.env["API_TOKEN"])
         visit.page.get_by_role("button", name="Sign in").click()
@@ -55,7 +55,7 @@ def fill(cloud: Cloud) -> None:
 
 
 def drop(visit: Visit, name: str, text: str) -> None:
-    """Drop a file as the mouse would."""
+    """Drop a file on the page, as with the mouse."""
     data = visit.page.evaluate_handle(
         "([name, text]) => { const data = new DataTransfer(); data.items.add(new File([text], name)); return data; }",
         [name, text],
@@ -67,7 +67,7 @@ def drop(visit: Visit, name: str, text: str) -> None:
 # --- reports
 
 
-def test_charts_and_tables_show_what_the_api_answers(cloud: Cloud, visit: Visit) -> None:
+def test_charts_and_tables_show_the_responses_of_the_api(cloud: Cloud, visit: Visit) -> None:
     fill(cloud)
     visit.open("reports")
     expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2021")
@@ -84,7 +84,7 @@ def test_charts_and_tables_show_what_the_api_answers(cloud: Cloud, visit: Visit)
     assert heights[0] == pytest.approx(2 * heights[1], abs=1), "a column is as high as its value"
 
 
-def test_years_and_departments_are_chosen(cloud: Cloud, visit: Visit) -> None:
+def test_the_user_chooses_the_years_and_the_department_of_a_report(cloud: Cloud, visit: Visit) -> None:
     fill(cloud)
     visit.open("reports")
     visit.page.get_by_role("combobox", name="From").select_option("2020")
@@ -93,7 +93,7 @@ def test_years_and_departments_are_chosen(cloud: Cloud, visit: Visit) -> None:
     expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2020 to 2021")
     assert visit.text("#hired") == "5"
     assert visit.page.evaluate("location.hash") == "#/reports?from=2020&to=2021&department_id=1"
-    visit.page.reload()  # the address says it all
+    visit.page.reload()  # the address has the whole choice
     visit.settled()
     assert visit.text("#hired") == "5"
     visit.page.go_back()
@@ -105,15 +105,15 @@ def test_reports_are_downloaded(cloud: Cloud, visit: Visit) -> None:
     cloud.upload("jobs.csv", "1,Recruiter\n2,Analyst\n")
     cloud.upload("hired_employees.csv", "1,Ada,2021-01-05,1,1\n")
     visit.open("reports")
-    found = {}
+    downloaded = {}
     for name in ("CSV of quarterly", "JSON of quarterly"):
         with visit.page.expect_download() as download:
             visit.page.get_by_role("link", name=name).click()
-        found[name] = (download.value.suggested_filename, Path(download.value.path()).read_text())
-    name, text = found["CSV of quarterly"]
+        downloaded[name] = (download.value.suggested_filename, Path(download.value.path()).read_text())
+    name, text = downloaded["CSV of quarterly"]
     assert name == "quarterly-hires-2021.csv"
     assert list(csv.reader(io.StringIO(text)))[1] == ["2021", "'=1+1", "Recruiter", "1", "0", "0", "0"]
-    name, text = found["JSON of quarterly"]
+    name, text = downloaded["JSON of quarterly"]
     assert name == "quarterly-hires-2021.json"
     assert json.loads(text) == cloud.get("/department/hires/quarterly?from=2021&to=2021").body
 
@@ -141,8 +141,8 @@ def test_a_dropped_file_is_loaded(cloud: Cloud, visit: Visit) -> None:
     assert visit.page.locator("#reasons tbody tr").all_inner_texts() == ["department is missing\t1", "id is missing\t1"]
 
 
-def test_files_are_sent_under_both_names_of_this_machine(cloud: Cloud, browser: Browser, stage: str | None) -> None:
-    """The form leads to 127.0.0.1, which is another origin than localhost: the landing bucket admits both."""
+def test_a_page_from_localhost_can_upload_a_file(cloud: Cloud, browser: Browser, stage: str | None) -> None:
+    """The page sends its file to 127.0.0.1, which is another origin than localhost. The landing bucket accepts both."""
     if stage is not None:
         pytest.skip("this stage may be on another machine")
     address = cloud.env["API_URL"].replace("127.0.0.1", "localhost")
@@ -154,7 +154,7 @@ def test_files_are_sent_under_both_names_of_this_machine(cloud: Cloud, browser: 
         expect(visit.page.locator(".outcome")).to_contain_text("succeeded: 1 inserted", timeout=60_000)
 
 
-def test_a_file_of_no_known_name_is_given_its_dataset(cloud: Cloud, visit: Visit) -> None:
+def test_the_user_chooses_the_dataset_of_a_file_with_an_unknown_name(cloud: Cloud, visit: Visit) -> None:
     visit.open("upload")
     drop(visit, "export.csv", "1,Clerk\n")
     expect(visit.page.get_by_role("button", name="Upload")).to_be_disabled()
@@ -177,12 +177,12 @@ def test_a_check_writes_nothing(cloud: Cloud, visit: Visit) -> None:
     expect(outcome).to_contain_text("job is missing")
     assert cloud.table("jobs") == []
     assert cloud.newest_load() == before
-    visit.page.get_by_role("button", name="Upload").click()  # the same file, now in earnest
+    visit.page.get_by_role("button", name="Upload").click()  # now the same file is loaded
     expect(outcome).to_contain_text("succeeded: 1 inserted, 1 superseded, 1 rejected", timeout=60_000)
     assert cloud.table("jobs") == [(1, "Chief")]
 
 
-def test_loads_change_while_one_looks(cloud: Cloud, visit: Visit) -> None:
+def test_the_list_of_loads_refreshes_itself(cloud: Cloud, visit: Visit) -> None:
     form = cloud.post("/uploads", {"dataset": "jobs", "filename": "jobs.csv", "size": 100}).body
     visit.open("loads")
     row = visit.page.locator(f'tr[data-load="{form["load_id"]}"]')
@@ -197,22 +197,22 @@ def test_loads_change_while_one_looks(cloud: Cloud, visit: Visit) -> None:
 # --- backups
 
 
-def test_a_restore_says_what_it_does_and_does_it(cloud: Cloud, visit: Visit) -> None:
+def test_a_restore_shows_its_effect_and_needs_a_confirmation(cloud: Cloud, visit: Visit) -> None:
     cloud.upload("departments.csv", "1,Staff\n2,Stores\n")
     point = cloud.backup()
     cloud.upload("departments.csv", "1,Changed\n3,New\n")
-    cloud.backup()  # not the newest is restored
+    cloud.backup()  # the restore below is from the older restore point
     visit.open("backups")
     visit.page.locator(f'tr[data-point="{point}"]').get_by_role("link").click()
     expect(visit.page.locator("#restore")).to_contain_text("departments: 2 rows then, 3 now")
     expect(visit.page.locator("#restore")).to_contain_text("Rows that were changed since go back")
     visit.page.get_by_label("jobs").uncheck()
     visit.page.get_by_label("hired_employees").uncheck()
-    order = visit.page.get_by_role("button", name="Restore")
-    order.click()
-    assert cloud.table("departments")[0] == (1, "Changed"), "not without a confirmation"
+    button = visit.page.get_by_role("button", name="Restore")
+    button.click()
+    assert cloud.table("departments")[0] == (1, "Changed"), "there is no restore without a confirmation"
     visit.page.get_by_label("I want the rows").check()
-    order.click()
+    button.click()
     expect(visit.page.locator("#restored")).to_contain_text(
         "departments: succeeded, 1 updated, 1 unchanged", timeout=60_000
     )
@@ -221,14 +221,14 @@ def test_a_restore_says_what_it_does_and_does_it(cloud: Cloud, visit: Visit) -> 
 
 def test_health_is_shown(cloud: Cloud, visit: Visit) -> None:
     visit.open("health")
-    expect(visit.page.locator("#panel")).to_contain_text("all well")
+    expect(visit.page.locator("#panel")).to_contain_text("everything works")
     assert "Dead letters" in visit.text("#health")
 
 
-# --- everybody
+# --- accessibility and safety
 
 
-def test_everything_is_done_by_keyboard(cloud: Cloud, visit: Visit) -> None:
+def test_the_dashboard_can_be_used_with_the_keyboard_alone(cloud: Cloud, visit: Visit) -> None:
     fill(cloud)
     point = cloud.backup()
     cloud.upload("jobs.csv", "1,Changed\n")
@@ -244,9 +244,9 @@ def test_everything_is_done_by_keyboard(cloud: Cloud, visit: Visit) -> None:
             )
             if text in focused:
                 outline = visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-                assert outline != "none", f"{text} has the focus and does not show it"
+                assert outline != "none", f"{text} has the focus, but does not show it"
                 return
-        pytest.fail(f"no Tab leads to {text}")
+        pytest.fail(f"the key Tab does not reach {text}")
 
     tab_to("Skip to the content")
     keys.press("Enter")
@@ -255,7 +255,9 @@ def test_everything_is_done_by_keyboard(cloud: Cloud, visit: Visit) -> None:
     tab_to("Show")
     keys.press("Enter")
     expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2020 to 2021")
-    assert visit.page.evaluate("document.activeElement.tagName") == "H1", "what has come is read out"
+    assert visit.page.evaluate("document.activeElement.tagName") == "H1", (
+        "the heading has the focus, so that screen readers read it"
+    )
     visit.open("backups")
     tab_to("Restore the state of")
     keys.press("Enter")
@@ -288,13 +290,13 @@ def test_panels_are_accessible_on_every_screen(
         assert dark == (scheme == "dark")
 
 
-def test_the_judge_of_accessibility_sees_what_is_wrong(visit: Visit) -> None:
+def test_the_accessibility_check_finds_a_violation(visit: Visit) -> None:
     visit.open("health")
     visit.page.evaluate("document.querySelector('main').append(document.createElement('button'))")
-    assert [found.split(":")[0] for found in visit.violations()] == ["button-name"]
+    assert [violation.split(":")[0] for violation in visit.violations()] == ["button-name"]
 
 
-def test_data_is_text_and_never_markup(cloud: Cloud, visit: Visit) -> None:
+def test_data_is_shown_as_text_and_never_as_markup(cloud: Cloud, visit: Visit) -> None:
     hostile = "<img src=x onerror=document.title=1>"
     cloud.upload("departments.csv", f"1,{hostile}\n")
     cloud.upload("jobs.csv", f"1,{hostile}\n")
@@ -306,7 +308,7 @@ def test_data_is_text_and_never_markup(cloud: Cloud, visit: Visit) -> None:
         assert visit.page.locator("#panel img").count() == 0
 
 
-def test_what_goes_wrong_is_said(cloud: Cloud, visit: Visit) -> None:
+def test_errors_are_shown(cloud: Cloud, visit: Visit) -> None:
     visit.expected += ["status of 404", "status of 422"]
     visit.open("load?id=999999999")
     expect(visit.page.locator("#trouble")).to_have_text("there is no load 999999999")
@@ -317,7 +319,7 @@ def test_what_goes_wrong_is_said(cloud: Cloud, visit: Visit) -> None:
     expect(visit.page.locator("#trouble")).to_be_hidden()
 
 
-def test_the_page_is_there_without_its_last_slash(cloud: Cloud, browser: Browser) -> None:
+def test_the_page_opens_without_the_final_slash_of_its_address(cloud: Cloud, browser: Browser) -> None:
     for url in (cloud.env["API_URL"], f"{cloud.env['API_URL']}/"):
         with visiting(browser, cloud.env["API_URL"]) as visit:
             visit.page.goto(url)
@@ -327,7 +329,7 @@ def test_the_page_is_there_without_its_last_slash(cloud: Cloud, browser: Browser
             assert visit.page.get_by_role("link", name="API").get_attribute("href") == f"{cloud.env['API_URL']}/docs"
 
 
-def test_the_page_asks_again_but_leaves_alone_what_somebody_chooses(cloud: Cloud, visit: Visit) -> None:
+def test_the_page_refreshes_itself_but_not_while_the_user_makes_a_choice(cloud: Cloud, visit: Visit) -> None:
     cloud.post("/uploads", {"dataset": "jobs", "filename": "jobs.csv", "size": 100})
     visit.open("loads")
     for _ in range(2):
@@ -341,7 +343,7 @@ def test_the_page_asks_again_but_leaves_alone_what_somebody_chooses(cloud: Cloud
     expect(status).to_have_value("failed")
 
 
-def test_the_api_is_tried_on_its_page(cloud: Cloud, visit: Visit) -> None:
+def test_the_documentation_page_can_send_a_request_to_the_api(cloud: Cloud, visit: Visit) -> None:
     fill(cloud)
     visit.open("reports")
     visit.page.get_by_role("link", name="API").click()
@@ -360,11 +362,13 @@ def test_the_api_is_tried_on_its_page(cloud: Cloud, visit: Visit) -> None:
 
 
 def test_pictures_are_taken(cloud: Cloud, browser: Browser, tmp_path: Path) -> None:
-    """`make screenshots` keeps those of the README."""
+    """`make screenshots` stores these pictures for the README."""
     folder = screenshots.DOCS if os.environ.get("HIREFLOW_SCREENSHOTS") else tmp_path
     reports, load_picture = screenshots.PICTURES
-    loads = [cloud.upload(found.key, found.body) for found in sample().files]
-    most = max(loads[1:], key=lambda found: int(found["rejected"]))  # the first one's have only come too early
+    loads = [cloud.upload(file.key, file.body) for file in sample().files]
+    most = max(
+        loads[1:], key=lambda load: int(load["rejected"])
+    )  # not the first file: its rejects only came before their parents
     with visiting(browser, cloud.env["API_URL"], viewport={"width": 1200, "height": 750}) as visit:
         sign_in(visit, cloud)
         visit.open("reports?from=2021&to=2022")

@@ -1,4 +1,4 @@
-"""Loads that fail for good, and what brings them back."""
+"""Loads that were given up, and their redrive."""
 
 import pytest
 
@@ -8,11 +8,11 @@ from tests.e2e.cloud import Cloud, counts, until
 @pytest.fixture(autouse=True)
 def an_empty_queue(cloud: Cloud, stage: str | None) -> None:
     if stage is not None:
-        pytest.skip("only the embedded cloud retries within seconds, elsewhere it takes minutes")
+        pytest.skip("only the embedded cloud retries within seconds; on other services retries take minutes")
     cloud.queue("purge_queue")
 
 
-def test_a_load_that_failed_three_times_is_loaded_by_a_redrive(cloud: Cloud) -> None:
+def test_a_redrive_loads_a_file_whose_load_failed_three_times(cloud: Cloud) -> None:
     cloud.sql("ALTER TABLE jobs ADD CONSTRAINT broken CHECK (job <> 'Clerk')")
     try:
         load = cloud.upload("jobs_redriven.csv", "1,Clerk\n,\n")
@@ -30,14 +30,14 @@ def test_a_load_that_failed_three_times_is_loaded_by_a_redrive(cloud: Cloud) -> 
     assert cloud.redrive() == {"redriven": 0, "left": 0}
 
 
-def test_a_message_that_is_no_event_stays(cloud: Cloud) -> None:
+def test_a_redrive_leaves_a_message_that_is_not_an_event_in_the_queue(cloud: Cloud) -> None:
     cloud.queue("send_message", MessageBody="hello")
     assert cloud.redrive() == {"redriven": 0, "left": 1}
     assert cloud.dead_letters() == 1
     cloud.queue("purge_queue")
 
 
-def test_the_queue_keeps_messages_for_two_weeks_and_encrypted(cloud: Cloud) -> None:
-    found = cloud.queue("get_queue_attributes", AttributeNames=["All"])["Attributes"]
-    assert found["MessageRetentionPeriod"] == str(14 * 24 * 3600)
-    assert found["SqsManagedSseEnabled"] == "true"
+def test_the_queue_encrypts_messages_and_keeps_them_for_two_weeks(cloud: Cloud) -> None:
+    attributes = cloud.queue("get_queue_attributes", AttributeNames=["All"])["Attributes"]
+    assert attributes["MessageRetentionPeriod"] == str(14 * 24 * 3600)
+    assert attributes["SqsManagedSseEnabled"] == "true"

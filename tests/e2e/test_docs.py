@@ -1,4 +1,4 @@
-"""The documentation's page as API Gateway and the deployed function serve it, to people without a token."""
+"""The documentation page of the API, as API Gateway and the deployed function serve it to users without a token."""
 
 import re
 from urllib.parse import urljoin
@@ -8,7 +8,7 @@ from chalicelib.api.http import vendored
 from tests.e2e.cloud import Cloud
 
 
-def test_the_page_and_all_its_files(cloud: Cloud) -> None:
+def test_the_page_and_all_its_files_are_served(cloud: Cloud) -> None:
     place = f"{cloud.env['API_URL']}/docs"
     with urlopen(place, timeout=30) as response:
         page = response.read().decode()

@@ -1,4 +1,4 @@
-"""CSV files dropped into the landing bucket of a deployed stage."""
+"""CSV files in the landing bucket of a deployed stage."""
 
 import gzip
 import json
@@ -20,10 +20,12 @@ REAL = Path(os.environ.get("HIREFLOW_CHALLENGE_DATA", "/nonexistent"))
 
 
 def upload_all(cloud: Cloud, files: Sample) -> list[Row]:
-    """All files in their order; each one waited for, and what waited for its parents as well."""
+    """Upload all files in order. Wait for each load, and for the rows that wait for their parents. Return the loads."""
     loads = [cloud.upload(file.key, file.body) for file in files.files]
     early = loads[0]["id"]
-    loads[0] = until(lambda: (load := cloud.load(early)) and load["resolved"] == load["rejected"] and load, "healing")
+    loads[0] = until(
+        lambda: (load := cloud.load(early)) and load["resolved"] == load["rejected"] and load, "the parents"
+    )
     return loads
 
 
@@ -31,7 +33,7 @@ def reasons_by_line(rejects: list[Row]) -> dict[int, tuple[str, ...]]:
     return {reject["line"]: tuple(reject["reasons"]) for reject in rejects}
 
 
-def test_the_sample_becomes_what_was_planted_in_it(cloud: Cloud) -> None:
+def test_the_sample_has_the_planted_counts_and_rejects(cloud: Cloud) -> None:
     loads = upload_all(cloud, SAMPLE)
     for name in ("departments", "jobs", "hired_employees"):
         assert cloud.table(name) == sorted(SAMPLE.rows(name).values(), key=lambda row: str(row[0]).zfill(10))
@@ -63,15 +65,15 @@ VARIANTS: dict[str, tuple[str, Any]] = {
     "quotes": ("x.csv", _quoted),
     "gzip": ("x.csv.gz", gzip.compress),
     "no last newline": ("x.csv", lambda text: text.rstrip(b"\n")),
-    "all of it": (
+    "all together": (
         "x.csv.gz",
         lambda text: gzip.compress(_with_bom(_with_header(_quoted(text)).replace(b"\n", b"\r\n"))),
     ),
 }
 
 
-def test_the_same_content_in_another_dress_is_the_same(cloud: Cloud) -> None:
-    """Plain first, then every variant: all of it unchanged, and nothing written."""
+def test_the_same_rows_in_another_file_format_are_unchanged(cloud: Cloud) -> None:
+    """The plain file comes first. Then every variant leaves all rows unchanged and writes nothing."""
     rows = [(i, f"Ann {i}", f"2021-0{1 + i % 9}-15T10:00:00Z", 1 + i % 2, 1) for i in range(1, 301)]
     text = "".join(",".join(map(str, row)) + "\n" for row in rows).encode() + b"301,,2021-01-01T00:00:00Z,1,\n"
     cloud.upload("departments.csv", "1,Sales\n2,Ops\n")
@@ -79,8 +81,8 @@ def test_the_same_content_in_another_dress_is_the_same(cloud: Cloud) -> None:
     first = cloud.upload("hired_employees.csv", text)
     assert counts(first) == (301, 300, 0, 0, 0, 1)
     stored = cloud.sql("SELECT ctid, xmin, * FROM hired_employees ORDER BY id")
-    for name, (suffix, dress) in VARIANTS.items():
-        load = cloud.upload(f"dressed/{name}/hired_employees_{suffix}", dress(text))
+    for name, (suffix, encode) in VARIANTS.items():
+        load = cloud.upload(f"variants/{name}/hired_employees_{suffix}", encode(text))
         assert (name, counts(load)) == (name, (301, 0, 0, 300, 0, 1))
         [reject] = cloud.rejects(load)
         assert reject["reasons"] == ["name is missing", "job_id is missing"]
@@ -88,7 +90,7 @@ def test_the_same_content_in_another_dress_is_the_same(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("key", ["a/b c/departments+é (1)&=%25.csv", "departments 2021.csv"])
-def test_keys_of_any_characters(cloud: Cloud, key: str) -> None:
+def test_a_key_may_have_any_characters(cloud: Cloud, key: str) -> None:
     load = cloud.upload(key, "1,Sales\n,x\n")
     assert (load["status"], load["source"]) == ("succeeded", f"s3://{cloud.env['LANDING_BUCKET']}/{key}")
     [reject] = cloud.rejects(load)
@@ -96,14 +98,14 @@ def test_keys_of_any_characters(cloud: Cloud, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["salaries.csv", "departments.xlsx"])
-def test_any_other_object_is_a_failed_load_and_stays(cloud: Cloud, key: str) -> None:
+def test_the_load_of_any_other_object_fails_and_the_object_stays(cloud: Cloud, key: str) -> None:
     load = cloud.upload(key, "1,Sales\n")
     assert (load["status"], load["dataset"] in (None, "departments")) == ("failed", True)
-    assert "is not a file Hireflow loads" in load["error"]
+    assert "is not a file that Hireflow loads" in load["error"]
     assert cloud.s3.get_object(Bucket=cloud.env["LANDING_BUCKET"], Key=key)["Body"].read() == b"1,Sales\n"
 
 
-def test_a_folder_is_nothing(cloud: Cloud) -> None:
+def test_a_folder_causes_no_load(cloud: Cloud) -> None:
     before = cloud.newest_load()
     cloud.put("departments.csv/", "")
     last = cloud.upload("departments_after.csv", "")
@@ -125,7 +127,7 @@ def test_files_uploaded_together_load_in_any_order(cloud: Cloud) -> None:
     assert employees_load["inserted"] + employees_load["resolved"] == 1000
 
 
-def test_the_same_event_twice_is_one_load_and_a_new_version_another(cloud: Cloud) -> None:
+def test_a_new_version_causes_another_load_and_a_repeated_event_does_not(cloud: Cloud) -> None:
     load = cloud.upload("departments.csv", "1,Sales\n")
     bucket = cloud.env["LANDING_BUCKET"]
     head = cloud.s3.head_object(Bucket=bucket, Key="departments.csv")
@@ -141,7 +143,7 @@ def test_the_same_event_twice_is_one_load_and_a_new_version_another(cloud: Cloud
     assert cloud.newest_load() == again["id"]
 
 
-def test_rejects_load_into_duckdb_as_they_are(cloud: Cloud, tmp_path: Path) -> None:
+def test_duckdb_reads_a_reject_file(cloud: Cloud, tmp_path: Path) -> None:
     for parent in SAMPLE.parents:
         cloud.upload(parent.key, parent.body)
     planted: File = next(file for file in SAMPLE.files if file.key.endswith("2021.csv"))
@@ -151,20 +153,22 @@ def test_rejects_load_into_duckdb_as_they_are(cloud: Cloud, tmp_path: Path) -> N
     with duckdb.connect() as connection:
         table = connection.read_json(str(path), format="newline_delimited")
         columns = dict(zip(table.columns, table.types, strict=True))
-        found = table.select("line, reasons").fetchall()
+        stored = table.select("line, reasons").fetchall()
     types = {name: str(kind) for name, kind in columns.items()}
     row = {name: str(kind) for name, kind in columns["row"].children}
     assert row == dict.fromkeys(DATASETS["hired_employees"].column_names, "VARCHAR")
     assert (types["load_id"], types["line"], types["raw"]) == ("BIGINT", "BIGINT", "VARCHAR")
     assert (types["reasons"], types["fields"]) == ("VARCHAR[]", "VARCHAR[]")
     assert types["rejected_at"] == "TIMESTAMP WITH TIME ZONE"
-    assert len(found) == load["rejected"]
-    assert {line: tuple(reasons) for line, reasons in found} == planted.rejects
+    assert len(stored) == load["rejected"]
+    assert {line: tuple(reasons) for line, reasons in stored} == planted.rejects
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="HIREFLOW_CHALLENGE_DATA names no folder with the files of the challenge")
-def test_the_files_of_the_challenge(cloud: Cloud) -> None:
-    """The public data-engineering challenge that this data model comes from; its files are not ours to ship."""
+@pytest.mark.skipif(
+    not REAL.is_dir(), reason="HIREFLOW_CHALLENGE_DATA does not name the folder of the challenge's files"
+)
+def test_the_files_of_the_challenge_are_loaded(cloud: Cloud) -> None:
+    """The data model comes from a public data-engineering challenge. Its files are not part of this repository."""
     loads = {
         name: cloud.upload(f"challenge/{name}.csv", (REAL / f"{name}.csv").read_bytes())
         for name in ("hired_employees", "jobs", "departments")
@@ -203,8 +207,8 @@ def test_reports_count_quarters_in_utc(cloud: Cloud) -> None:
         if at.year == 2021:
             expected[(names[department], jobs[job], (at.month + 2) // 3)] += 1
     report = cloud.get("/department/hires/quarterly/2021").body
-    found = {(row["department"], row["job"], q): row[f"q{q}"] for row in report for q in range(1, 5) if row[f"q{q}"]}
-    assert found == dict(expected)
+    reported = {(row["department"], row["job"], q): row[f"q{q}"] for row in report for q in range(1, 5) if row[f"q{q}"]}
+    assert reported == dict(expected)
     assert [(row["department"], row["job"]) for row in report] == sorted({key[:2] for key in expected})
     hired = Counter({name: sum(n for (d, _, _), n in expected.items() if d == name) for name in names.values()})
     active = [n for n in hired.values() if n]
@@ -214,14 +218,14 @@ def test_reports_count_quarters_in_utc(cloud: Cloud) -> None:
     assert [(-row["hired"], row["id"]) for row in top] == sorted((-row["hired"], row["id"]) for row in top)
 
 
-def test_a_refused_file_leaves_nothing_behind(cloud: Cloud) -> None:
+def test_a_damaged_file_leaves_no_rows_and_no_rejects(cloud: Cloud) -> None:
     load = cloud.upload("departments.csv.gz", gzip.compress(b"1,Sales\nx,y\n")[:-4])
     assert (load["status"], load["attempts"], load["errored_key"]) == ("failed", 1, None)
     assert cloud.table("departments") == []
     assert json.dumps(cloud.rejects(load)) == "[]"
 
 
-def test_a_file_with_another_header_fails_and_a_check_says_so(cloud: Cloud) -> None:
+def test_a_load_and_a_check_refuse_a_file_with_a_wrong_header(cloud: Cloud) -> None:
     body = b"id,name,datetime,job_id,department_id\n1,Ann,2021-07-27,1,1\n"
     refusal = (
         "the header names id, name, datetime, job_id, department_id; this file must have"

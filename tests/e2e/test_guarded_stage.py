@@ -1,4 +1,4 @@
-"""A stage that is not this machine's own: callers need a token, functions take their login from a secret."""
+"""A stage on services that it does not own: clients need a token, and functions read their login from a secret."""
 
 import json
 import os
@@ -23,9 +23,9 @@ STAGE = "localstack"
 
 @pytest.fixture(scope="module")
 def guarded(cloud: Cloud, stage: str | None) -> Iterator[Cloud]:
-    """A second stage, on the services of the first."""
+    """Deploy a second stage on the services of the first one."""
     if stage is not None:
-        pytest.skip("these services are not ours to put another stage on")
+        pytest.skip("the tests did not start these services, so they deploy no other stage on them")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL"):
             patch.setenv(name, cloud.env[name])
@@ -39,16 +39,18 @@ def guarded(cloud: Cloud, stage: str | None) -> Iterator[Cloud]:
 def test_a_request_needs_a_token_of_the_right_role(guarded: Cloud) -> None:
     assert guarded.send("GET", "/loads", headers={"Authorization": ""}).status == 401
     assert guarded.send("GET", "/health", headers={"Authorization": ""}).body == {"status": "ok"}
-    made = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
-    reader = {"Authorization": f"Bearer {made['token']}"}
+    created = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
+    reader = {"Authorization": f"Bearer {created['token']}"}
     assert guarded.send("GET", "/loads", headers=reader).status == 200
     assert guarded.send("POST", "/job/upload", b"{}", {**reader, "Content-Type": "application/json"}).status == 403
-    assert guarded.post("/job/upload", {"id": 1, "job": "Clerk"}).status == 201  # as the operator of the env file
-    guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
+    assert (
+        guarded.post("/job/upload", {"id": 1, "job": "Clerk"}).status == 201
+    )  # with the operator's token from the env file
+    guarded.commands.invoke("tokens", {"action": "revoke", "token": created["id"]})
     assert guarded.send("GET", "/loads", headers=reader).status == 401
 
 
-def test_the_command_line_says_what_a_token_lacks(guarded: Cloud, tmp_path: Path) -> None:
+def test_the_command_line_names_the_role_that_a_token_lacks(guarded: Cloud, tmp_path: Path) -> None:
     def run(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
         stage = {"STAGE": STAGE, "HIREFLOW_STATE_DIR": str(guarded.commands.state.folder), "API_URL": ""}
         command: list[str | Path] = [ROOT / "hireflow", *words]
@@ -65,10 +67,10 @@ def test_the_command_line_says_what_a_token_lacks(guarded: Cloud, tmp_path: Path
     assert "use a token with that role" in refused.stderr
     assert run("loads", API_TOKEN=reader).returncode == 0
     assert "401 Unauthenticated: the token is not known" in run("loads", API_TOKEN=f"{reader}x").stderr
-    assert run(*upload).returncode == 0  # as the operator of the env file
+    assert run(*upload).returncode == 0  # with the operator's token from the env file
 
 
-def test_files_load_with_the_login_of_the_secret(guarded: Cloud) -> None:
+def test_files_are_loaded_with_the_login_of_the_secret(guarded: Cloud) -> None:
     assert counts(guarded.upload("departments.csv", "1,Staff\n,x\n")) == (2, 1, 0, 0, 0, 1)
 
 
@@ -82,18 +84,18 @@ def test_no_function_has_a_password_in_its_environment(guarded: Cloud) -> None:
     assert "pg8000://" not in json.dumps(of_stage)
 
 
-def test_people_sign_in_and_are_offered_what_they_may_do(guarded: Cloud) -> None:
+def test_users_sign_in_and_see_what_their_role_allows(guarded: Cloud) -> None:
     made = guarded.commands.invoke("tokens", {"action": "create", "role": "reader"})
     with launched() as browser, visiting(browser, guarded.env["API_URL"]) as visit:
         visit.expected.append("status of 401")
         visit.page.goto(f"{visit.url}/#/upload")
         token, sign_in = visit.page.get_by_label("Token"), visit.page.get_by_role("button", name="Sign in")
         expect(token).to_be_focused()
-        assert visit.page.locator("#panel").inner_text() == "", "nothing is shown to strangers"
+        assert visit.page.locator("#panel").inner_text() == "", "nothing is shown without a token"
         assert visit.violations() == []
         token.fill("hf_wrong")
         sign_in.click()
-        expect(visit.page.get_by_role("alert").first).to_have_text("This token is not known, or was revoked.")
+        expect(visit.page.get_by_role("alert").first).to_have_text("This token is unknown or revoked.")
         token.fill(made["token"])
         sign_in.click()
         expect(visit.page.locator("#panel")).to_contain_text("Your token has the role reader.")
@@ -109,24 +111,24 @@ def test_people_sign_in_and_are_offered_what_they_may_do(guarded: Cloud) -> None
         guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
 
 
-def test_up_again_keeps_the_token(guarded: Cloud) -> None:
+def test_another_up_keeps_the_token(guarded: Cloud) -> None:
     guarded.commands.up()
     assert guarded.commands.state.read_env()["API_TOKEN"] == guarded.env["API_TOKEN"]
 
 
-def test_it_is_not_deployed_open_to_everybody(guarded: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stage_is_not_deployed_without_authentication(guarded: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIREFLOW_AUTH", "off")
     with pytest.raises(CloudError, match="without authentication"):
         guarded.commands.up()
 
 
-def test_what_was_deployed_goes_with_the_stage_where_the_services_stay(guarded: Cloud) -> None:
-    """The last test of this stage: it is gone after it."""
+def test_clean_deletes_the_stage_but_not_the_services(guarded: Cloud) -> None:
+    """This must be the last test of the stage, because it deletes the stage."""
     target = guarded.commands.deployed()
     assert len(removal.apis(target)) == 1
     guarded.commands.clean()
     assert removal.apis(target) == []
-    names = [found["FunctionName"] for found in target.client("lambda").list_functions()["Functions"]]
+    names = [function["FunctionName"] for function in target.client("lambda").list_functions()["Functions"]]
     assert [name for name in names if name.startswith(f"{APP}-{STAGE}")] == []
     assert guarded.s3.head_bucket(Bucket=guarded.env["LANDING_BUCKET"])
     assert not guarded.commands.state.exists()

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of `make up`: a line, an exit status, and the same command goes on."""
+"""Ctrl-C during `make up`: the command prints one line and exits with 130. The same command then continues the work."""
 
 import os
 import signal
@@ -14,33 +14,33 @@ from infra.local.state import State
 from infra.locks import locked
 from infra.venv import ROOT
 
-_FOLDER = ROOT / ".local-interrupted"  # a fixed folder: what a killed run left there is cleaned up by the next one
-# The other phases take no time, or are like one of these.
+_FOLDER = ROOT / ".local-interrupted"  # a fixed folder, so that the next run cleans up after a killed run
+# The other phases are very short, or are similar to one of these.
 PHASES = ("starting Postgres", "starting AWS", "buckets", "chalice deploy", "migrations")
 
 
 @pytest.fixture(autouse=True)
 def empty() -> None:
-    """These tests have their own stage, and do not need the session's."""
+    """Replace the fixture that empties the session's tables: these tests have their own stage."""
 
 
 @pytest.fixture
 def commands(stage: str | None) -> Iterator[Commands]:
     if stage is not None:
-        pytest.skip("the stage belongs to somebody else: it is not interrupted here")
-    found = Commands("local", ROOT, State(_FOLDER), print, env={})
+        pytest.skip("this stage was not started by the tests, so they do not interrupt it")
+    own = Commands("local", ROOT, State(_FOLDER), print, env={})
     with locked(ROOT / ".local-interrupted.lock", 1800, "another run of these tests does not end"):
-        found.clean()
+        own.clean()
         try:
-            yield found
+            yield own
         finally:
-            found.clean()
+            own.clean()
 
 
 def up(interrupted_at: str = "") -> tuple[int, list[str]]:
-    """`make up` in a session of its own, as in a terminal; its exit status and what it says on standard error.
+    """Run `make up` in its own session, as in a terminal. Return its exit status and its lines on standard error.
 
-    Ctrl-C goes to all processes of the session as soon as it begins with a phase.
+    All processes of the session get Ctrl-C as soon as the phase `interrupted_at` begins.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("HIREFLOW_")}
     environ["HIREFLOW_STATE_DIR"] = str(_FOLDER)
@@ -58,11 +58,11 @@ def up(interrupted_at: str = "") -> tuple[int, list[str]]:
             if interrupted_at and line.strip().startswith(interrupted_at):
                 os.killpg(started.pid, signal.SIGINT)
                 break
-        _, told = started.communicate(timeout=180)
-    return started.returncode, told.splitlines()
+        _, errors = started.communicate(timeout=180)
+    return started.returncode, errors.splitlines()
 
 
-def test_an_interrupted_up_goes_on_and_leaves_nothing_twice(commands: Commands) -> None:
+def test_up_continues_after_an_interruption_and_deploys_nothing_twice(commands: Commands) -> None:
     for phase in PHASES:
         assert up(phase) == (130, ["interrupted: the same command goes on from here"]), phase
         assert commands.status()["state"] != "running"
@@ -70,7 +70,7 @@ def test_an_interrupted_up_goes_on_and_leaves_nothing_twice(commands: Commands) 
     commands.check_running()
     assert len(removal.apis(commands.deployed())) == 1
     assert commands.invoke("backup")["restore_point"]
-    # A deployment over a stage that works: it goes on working.
+    # If a later deployment is interrupted, the running stage continues to work.
     (_FOLDER / "settings").write_text("BACKUP_RETENTION_DAYS=7\n")
     assert up("chalice deploy") == (130, ["interrupted: the same command goes on from here"])
     commands.check_running()

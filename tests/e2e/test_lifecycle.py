@@ -1,4 +1,4 @@
-"""The embedded cloud as it is started, stopped, killed and started again."""
+"""The embedded cloud is started, stopped, killed and started again."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from infra.local.state import ENV_KEYS
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud, counts
 
-COMMANDS = (  # behind `make backup`, `redrive`, `verify-backups` and `serve`; the last one goes before `hireflow`
+COMMANDS = (  # of `make backup`, `redrive`, `verify-backups` and `serve`; `make` runs the last one before `hireflow`
     ("invoke", "backup"),
     ("invoke", "redrive"),
     ("verify",),
@@ -32,10 +32,10 @@ COMMANDS = (  # behind `make backup`, `redrive`, `verify-backups` and `serve`; t
 @pytest.fixture(autouse=True)
 def ours(stage: str | None) -> None:
     if stage is not None:
-        pytest.skip("the stage belongs to somebody else: it is not stopped here")
+        pytest.skip("this stage was not started by the tests, so they do not stop it")
 
 
-def test_the_env_file(cloud: Cloud) -> None:
+def test_the_env_file_is_private_and_complete(cloud: Cloud) -> None:
     path = cloud.commands.state.env_file
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert tuple(cloud.env) == ENV_KEYS
@@ -44,9 +44,9 @@ def test_the_env_file(cloud: Cloud) -> None:
         assert "127.0.0.1" in cloud.env[key]
 
 
-def test_up_again_changes_nothing(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_up_changes_nothing(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.commands.up()
-    assert capsys.readouterr().out == f"no tokens are asked for\nready: {cloud.env['API_URL']}\n"
+    assert capsys.readouterr().out == f"no tokens are required\nready: {cloud.env['API_URL']}\n"
     assert cloud.commands.state.read_env() == cloud.env
 
 
@@ -76,19 +76,19 @@ def test_the_stage_has_its_own_credentials(cloud: Cloud) -> None:
 
 
 def ran(*words: str) -> int:
-    """The exit status of a command behind `make`."""
+    """Run a command of `make`. Return its exit status."""
     return main([*words, "--stage", "local"])
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """What the commands say that need a running stage; all of them fail, and print nothing else."""
-    said = set()
+def refusals(capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """Run all commands that need a running stage, and check that they fail. Return what they print."""
+    messages = set()
     for words in COMMANDS:
         assert ran(*words) == 1
         captured = capsys.readouterr()
         assert captured.out == ""
-        said.add(captured.err)
-    return said
+        messages.add(captured.err)
+    return messages
 
 
 def hireflow(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -98,10 +98,10 @@ def hireflow(*words: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
-def test_state_survives(
+def test_the_state_survives_a_kill_and_a_stop(
     cloud: Cloud, how: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kill comes first: at that time no regular stop has saved any state."""
+    """The kill comes first, so that no regular stop has saved the state before it."""
     cloud.upload("departments.csv", "1,Sales\n")
     point = cloud.backup()
     folder = cloud.commands.state.folder
@@ -117,19 +117,19 @@ def test_state_survives(
             ["API", "stopped"],
         ]
         for words in (("loads",), ("logs",), ("token", "list")):
-            said = hireflow(*words)
-            assert said.returncode == 1
-            assert re.fullmatch("error: [^\n]*make up[^\n]*\n", said.stderr), said.stderr
-            assert "endpoint URL" not in said.stderr
+            refused = hireflow(*words)
+            assert refused.returncode == 1
+            assert re.fullmatch("error: [^\n]*make up[^\n]*\n", refused.stderr), refused.stderr
+            assert "endpoint URL" not in refused.stderr
     else:
         Postgres(home_of(folder), Role("", "")).kill()
-        assert told(capsys) == {"error: only half of the stage runs, Postgres is stopped: make up\n"}
+        assert refusals(capsys) == {"error: only half of the stage runs, Postgres is stopped: make up\n"}
         EmbeddedAws(folder / "aws").kill()
-        assert told(capsys) == {"error: not running: make up\n"}
+        assert refusals(capsys) == {"error: not running: make up\n"}
     capsys.readouterr()
     cloud.commands.up()
     assert cloud.commands.state.read_env() == cloud.env
-    assert "chalice deploy" not in capsys.readouterr().out, "everything was there: nothing had to be deployed"
+    assert "chalice deploy" not in capsys.readouterr().out, "the stage still existed, so nothing had to be deployed"
     assert cloud.table("departments") == [(1, "Sales")]
     assert point in cloud.restore_points()
     assert counts(cloud.upload("departments_2.csv", "2,Ops\n")) == (1, 1, 0, 0, 0, 0)  # the trigger fires

@@ -1,4 +1,4 @@
-"""What S3 has accepted is loaded once, even if events, workers or the whole cloud are lost on the way."""
+"""Every file that S3 has accepted is loaded once, even if events are lost or workers or the whole cloud crash."""
 
 import re
 from collections import Counter
@@ -18,7 +18,7 @@ FILES, ROWS = 40, 1_000_000
 
 @pytest.fixture(autouse=True)
 def ours(cloud: Cloud, stage: str | None) -> Iterator[None]:
-    """A test that fails while the stage is down does not take the others with it."""
+    """Start the stage again if a test fails while it is down, so that later tests do not fail, too."""
     if stage is not None:
         pytest.skip("this stage was not started by the tests, so they do not stop it")
     yield
@@ -28,7 +28,7 @@ def ours(cloud: Cloud, stage: str | None) -> Iterator[None]:
 
 @contextmanager
 def without_trigger(cloud: Cloud) -> Iterator[None]:
-    """S3 sends no events of new objects during this context."""
+    """During this context, S3 sends no events of new objects."""
     bucket = cloud.env["LANDING_BUCKET"]
     usual: Any = cloud.s3.get_bucket_notification_configuration(Bucket=bucket)
     del usual["ResponseMetadata"]
@@ -44,15 +44,17 @@ def put_files(cloud: Cloud, name: str) -> set[str]:
 
 
 def statuses(cloud: Cloud, sources: set[str]) -> Counter[tuple[str, str]]:
-    """The number of loads by source and status."""
+    """Return the number of loads by source and status."""
     rows = cloud.sql("SELECT source, status FROM loads WHERE version IS NOT NULL")
     return Counter((source, status) for source, status in rows if source in sources)
 
 
 def all_loaded_once(cloud: Cloud, sources: set[str]) -> None:
+    """Wait for the loads of these sources. Check that each source has one load, and that it has succeeded."""
+
     def ended() -> bool:
-        found = statuses(cloud, sources)
-        return {source for source, status in found if status in FINAL} == sources
+        loads = statuses(cloud, sources)
+        return {source for source, status in loads if status in FINAL} == sources
 
     until(ended, f"the end of {len(sources)} loads")
     assert statuses(cloud, sources) == Counter((source, "succeeded") for source in sources)
@@ -71,7 +73,7 @@ def kill(cloud: Cloud) -> None:
 
 
 def put_large(cloud: Cloud, name: str) -> str:
-    """Put a large file. Returns its source while it is being loaded."""
+    """Put a large file into the landing bucket. Return its source while the load is running."""
     source = cloud.put(name, "".join(f"{number},Clerk {number}\n" for number in range(1, ROWS + 1)))
     reading = f"SELECT received FROM loads WHERE source = '{source}' AND status = 'running' AND received > 0"
     until(lambda: cloud.sql(reading), "the middle of the load")
@@ -79,7 +81,10 @@ def put_large(cloud: Cloud, name: str) -> str:
 
 
 def sweep(cloud: Cloud) -> int:
-    """Sweep as after a restart, after the sweep that `make up` has ordered has begun."""
+    """Wait until the sweep of `make up` has begun, and then sweep as after a restart.
+
+    Return the number of objects whose events were offered again.
+    """
     until(lambda: cloud.sql("SELECT 1 FROM landing_sweep WHERE swept_at > now() - interval '10 minutes'"), "a sweep")
     return int(cloud.commands.invoke_scheduled("sweep", {"restarted": True})["offered"])
 
@@ -89,7 +94,7 @@ def test_objects_whose_events_never_came_are_loaded(cloud: Cloud) -> None:
     with without_trigger(cloud):
         sources = put_files(cloud, "swallowed")
     cloud.commands.invoke("sweep")
-    assert statuses(cloud, sources).total() == 0, "too young: their events may still come"
+    assert statuses(cloud, sources).total() == 0, "the files are too young: their events may still come"
     assert sweep(cloud) == FILES
     all_loaded_once(cloud, sources)
     assert cloud.table("departments") == [(number, "Sales") for number in range(1, FILES + 1)]
@@ -107,8 +112,8 @@ def test_files_that_came_at_the_last_moment_are_loaded(cloud: Cloud, how: str) -
     all_loaded_once(cloud, sources)
 
 
-def test_nothing_is_loaded_again(cloud: Cloud) -> None:
-    """Neither files that were loaded, whatever way they came, nor files that were withdrawn."""
+def test_no_file_is_loaded_again(cloud: Cloud) -> None:
+    """This applies to loaded files, no matter how they came, and to deleted files."""
     bucket = cloud.env["LANDING_BUCKET"]
     for name in ("Old", "New"):
         cloud.upload("departments.csv", f"1,{name}\n")
@@ -127,7 +132,7 @@ def test_nothing_is_loaded_again(cloud: Cloud) -> None:
     assert cloud.sql("SELECT id, version, status, attempts, finished_at FROM loads ORDER BY id") == history
 
 
-def test_a_large_load_ends_before_everything_stops(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_down_waits_for_the_end_of_a_large_load(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     source = put_large(cloud, "jobs_down.csv")
     cloud.commands.down()
     assert re.search(r"waiting at most 20 s for .*\bload \d", capsys.readouterr().out)  # and maybe for a backup
@@ -137,7 +142,7 @@ def test_a_large_load_ends_before_everything_stops(cloud: Cloud, capsys: pytest.
 
 
 def test_a_large_load_that_was_killed_is_loaded_once(cloud: Cloud) -> None:
-    """It is killed three times, which is not the file's fault."""
+    """The whole cloud is killed three times during the load. A load has only three attempts, but it still succeeds."""
     source = put_large(cloud, "jobs_killed.csv")
     begun = f"SELECT 1 FROM loads WHERE source = '{source}' AND (received > 0 OR status = 'succeeded')"
     for _ in range(3):

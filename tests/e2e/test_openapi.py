@@ -1,4 +1,4 @@
-"""The served OpenAPI document, and Schemathesis with it through the deployed API Gateway."""
+"""The OpenAPI document of the deployed API, and requests that Schemathesis generates from it."""
 
 import schemathesis
 
@@ -6,7 +6,7 @@ from tests import fuzzing
 from tests.e2e.cloud import Cloud
 
 
-def test_a_few_requests_made_from_the_document(cloud: Cloud) -> None:
+def test_generated_requests_match_the_document(cloud: Cloud) -> None:
     assert cloud.post("/department/upload", {"id": 1, "department": "Staff"}).status == 201
     assert cloud.post("/job/upload", {"id": 1, "job": "Recruiter"}).status == 201
     url, seed = cloud.env["API_URL"], fuzzing.seed()
@@ -17,14 +17,14 @@ def test_a_few_requests_made_from_the_document(cloud: Cloud) -> None:
     assert len(report.requests) >= len(cloud.get("/openapi.json").body["paths"]) - 1
 
 
-def test_ten_megabytes_are_answered_clearly(cloud: Cloud) -> None:
-    """API Gateway refuses more with 413, as it does what Lambda cannot take; emulators let it through to the rules."""
+def test_a_body_of_ten_megabytes_is_refused(cloud: Cloud) -> None:
+    """API Gateway responds 413 to bodies that are too large for it or for Lambda. Emulators pass them to the API."""
     response = cloud.post("/job/upload", {"job": "x" * 10_000_000})
     assert response.status in (413, 422), response.body
     assert cloud.table("jobs") == []
 
 
-def test_line_breaks_never_become_headers(cloud: Cloud) -> None:
+def test_line_breaks_in_a_request_never_become_headers_of_the_response(cloud: Cloud) -> None:
     for path in ("/loads?dataset=%0d%0aX-Evil:%201", "/loads/%0d%0aX-Evil:%201", "/backups?cursor=%0aX-Evil:%201"):
         response = cloud.get(path)
         assert response.status in (403, 404, 422)

@@ -1,4 +1,4 @@
-"""Files sent with a form of `POST /uploads`, to S3 itself, as a browser or curl would."""
+"""Files that a client sends directly to S3 with a form of `POST /uploads`, like a browser or curl."""
 
 import base64
 import gzip
@@ -22,7 +22,7 @@ ELSEWHERE = "https://elsewhere.example"
 class Sent:
     status: int
     body: str
-    admits: str | None  # the origin whose pages may read this
+    admits: str | None  # the origin whose pages may read the response
     admitted_headers: str
 
 
@@ -33,7 +33,7 @@ def order(cloud: Cloud, filename: str, size: int = 10_000, dataset: str = "depar
 
 
 def send(form: Row, body: bytes, origin: str = "", **changed: str) -> Sent:
-    """POST the form with a file, which comes last."""
+    """POST the form with a file as its last part."""
     boundary = uuid.uuid4().hex
     name = 'Content-Disposition: form-data; name="{}"{}\r\n\r\n'
     fields = {**form["fields"], **changed}
@@ -45,9 +45,9 @@ def send(form: Row, body: bytes, origin: str = "", **changed: str) -> Sent:
 
 
 def ask(form: Row, origin: str, method: str) -> Sent:
-    """What a browser asks before a page of that origin may send."""
-    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "content-type"}
-    return _response(urllib.request.Request(form["url"], headers={"Origin": origin, **asked}, method="OPTIONS"))
+    """Send the preflight request that a browser sends before a page of this origin may send another request."""
+    headers = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "content-type"}
+    return _response(urllib.request.Request(form["url"], headers={"Origin": origin, **headers}, method="OPTIONS"))
 
 
 def _response(request: urllib.request.Request) -> Sent:
@@ -62,17 +62,17 @@ def _response(request: urllib.request.Request) -> Sent:
 
 
 def origin_of_pages(cloud: Cloud) -> str:
-    found = urlsplit(cloud.env["API_URL"])
-    return f"{found.scheme}://{found.netloc}"
+    api = urlsplit(cloud.env["API_URL"])
+    return f"{api.scheme}://{api.netloc}"
 
 
 def stored(cloud: Cloud, form: Row) -> list[Any]:
-    found = cloud.s3.list_object_versions(Bucket=cloud.env["LANDING_BUCKET"], Prefix=f"uploads/{form['load_id']}/")
-    return list(found.get("Versions", ()))
+    listed = cloud.s3.list_object_versions(Bucket=cloud.env["LANDING_BUCKET"], Prefix=f"uploads/{form['load_id']}/")
+    return list(listed.get("Versions", ()))
 
 
 @pytest.mark.parametrize("filename", ["staff.csv", "departments of é & ü (1)+%25.csv", "staff.csv.gz"])
-def test_a_file_becomes_the_load_that_waits_for_it(cloud: Cloud, filename: str) -> None:
+def test_the_load_that_waits_for_a_file_loads_it(cloud: Cloud, filename: str) -> None:
     form = order(cloud, filename)
     assert cloud.get(form["status_url"]).body["status"] == "queued"
     body = b"1,Sales\n,Nameless\n"
@@ -86,7 +86,7 @@ def test_a_file_becomes_the_load_that_waits_for_it(cloud: Cloud, filename: str) 
     assert cloud.table("departments") == [(1, "Sales")]
 
 
-def test_the_same_form_twice_is_two_loads(cloud: Cloud) -> None:
+def test_two_files_with_the_same_form_are_two_loads(cloud: Cloud) -> None:
     form = order(cloud, "staff.csv")
     assert send(form, b"1,Sales\n").status == 204
     first = cloud.followed(form["status_url"])
@@ -96,7 +96,7 @@ def test_the_same_form_twice_is_two_loads(cloud: Cloud) -> None:
     assert cloud.load(form["load_id"]) == first
 
 
-def test_a_file_of_just_the_size_and_none_larger(cloud: Cloud) -> None:
+def test_a_form_accepts_a_file_of_its_size_but_no_larger_file(cloud: Cloud) -> None:
     form = order(cloud, "staff.csv", size=8)
     for body in (b"1,Sales\n\n", b"x" * 100_000):
         refused = send(form, body)
@@ -108,7 +108,7 @@ def test_a_file_of_just_the_size_and_none_larger(cloud: Cloud) -> None:
     assert counts(cloud.followed(form["status_url"])) == (1, 1, 0, 0, 0, 0)
 
 
-def test_an_empty_file_is_a_load_without_rows_as_its_check_says(cloud: Cloud) -> None:
+def test_an_empty_file_is_a_load_without_rows(cloud: Cloud) -> None:
     checked = cloud.send("POST", "/uploads/check?dataset=departments", b"", {"Content-Type": "text/csv"})
     assert (checked.status, counts(checked.body)) == (200, (0,) * 6)
     form = order(cloud, "staff.csv", size=0)
@@ -118,7 +118,7 @@ def test_an_empty_file_is_a_load_without_rows_as_its_check_says(cloud: Cloud) ->
     assert (load["status"], counts(load)) == ("succeeded", (0,) * 6)
 
 
-def test_a_form_takes_no_other_key_field_or_policy(cloud: Cloud, stage: str | None) -> None:
+def test_a_form_with_another_key_field_or_policy_is_refused(cloud: Cloud, stage: str | None) -> None:
     form = order(cloud, "staff.csv", size=8)
     policy = json.loads(base64.b64decode(form["fields"]["policy"]))
     sizes = [condition for condition in policy["conditions"] if isinstance(condition, list)]
@@ -126,14 +126,14 @@ def test_a_form_takes_no_other_key_field_or_policy(cloud: Cloud, stage: str | No
     sizes[0][2] = MAX_SIZE
     forged = base64.b64encode(json.dumps(policy).encode()).decode()
     keys = [{"key": f"uploads/{form['load_id']}/departments-other.csv"}, {"key": "restores/1/departments.avro"}]
-    ours = [{"acl": "public-read"}, {"policy": forged}, {"x-amz-signature": "0" * 64}]  # not every emulator looks
+    ours = [{"acl": "public-read"}, {"policy": forged}, {"x-amz-signature": "0" * 64}]  # not every emulator checks
     for changed in [*keys, *(ours if stage is None else ())]:
         assert send(form, b"1,Sales\n", **changed).status in (400, 403), changed
     assert stored(cloud, form) == []
     assert send(form, b"1,Sales\n").status == 204
 
 
-def test_pages_of_the_api_may_send_and_others_may_not(cloud: Cloud) -> None:
+def test_only_pages_of_the_api_may_send_files(cloud: Cloud) -> None:
     form, ours = order(cloud, "staff.csv"), origin_of_pages(cloud)
     admitted = ask(form, ours, "POST")
     assert (admitted.status, admitted.admits) == (200, ours)
@@ -156,9 +156,9 @@ def test_no_page_may_send_to_another_bucket(cloud: Cloud) -> None:
         assert send(other, b"1,Sales\n").status in (400, 403)
 
 
-def test_a_rule_that_is_gone_comes_back(cloud: Cloud, stage: str | None) -> None:
+def test_up_restores_a_deleted_cors_rule(cloud: Cloud, stage: str | None) -> None:
     if stage is not None:
-        pytest.skip("the stage belongs to somebody else: it is not deployed here")
+        pytest.skip("this stage was not started by the tests, so they do not deploy it")
     cloud.s3.delete_bucket_cors(Bucket=cloud.env["LANDING_BUCKET"])
     cloud.commands.up()
     assert cloud.commands.state.read_env() == cloud.env

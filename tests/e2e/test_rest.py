@@ -12,7 +12,7 @@ TYPE = "application/problem+json"
 
 
 def problem(response: Response, status: int) -> Any:
-    """The members of a problem document, checked for its form."""
+    """Check the form of a problem document. Return its members."""
     assert (response.status, response.headers["Content-Type"]) == (status, TYPE), response.body
     assert response.body["status"] == status
     assert {"type", "title", "detail"} <= set(response.body)
@@ -24,7 +24,7 @@ def parents(cloud: Cloud) -> None:
         assert cloud.post(f"/{route}/upload", {"id": 1, route: name}).status == 201
 
 
-def test_everything_answers_on_an_empty_database(cloud: Cloud) -> None:
+def test_the_api_works_with_an_empty_database(cloud: Cloud) -> None:
     assert cloud.get("/health").status == 200
     for path in ("/department/hires/quarterly/2021", "/department/hires/top/2021"):
         response = cloud.get(path)
@@ -34,7 +34,7 @@ def test_everything_answers_on_an_empty_database(cloud: Cloud) -> None:
     assert (first.status, first.body["outcome"]) == (201, "inserted")
 
 
-def test_a_row_of_every_dataset_is_inserted_updated_and_left_alone(cloud: Cloud) -> None:
+def test_a_row_of_every_dataset_is_inserted_unchanged_and_updated(cloud: Cloud) -> None:
     employee = {"id": 5, "name": "Ann", "datetime": "2021-07-27T16:02:08Z", "department_id": 1, "job_id": "1"}
     rows = {
         "department": {"id": 1, "department": "Sales"},
@@ -53,7 +53,7 @@ def test_a_row_of_every_dataset_is_inserted_updated_and_left_alone(cloud: Cloud)
         assert (load["kind"], load["status"], load["received"], load["updated"]) == ("api", "succeeded", 1, 1)
 
 
-def test_a_broken_row_is_refused_with_every_reason_and_logged(cloud: Cloud) -> None:
+def test_a_broken_row_is_rejected_with_all_reasons(cloud: Cloud) -> None:
     parents(cloud)
     sent = {"id": "1.0", "name": " ", "datetime": "yesterday", "department_id": 99, "job_id": True}
     response = problem(cloud.post("/hired_employee/upload", sent), 422)
@@ -72,7 +72,7 @@ def employees(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_batch_of_1000_with_three_bad_rows(cloud: Cloud) -> None:
+def test_a_batch_of_1000_with_three_invalid_rows_stores_the_others(cloud: Cloud) -> None:
     parents(cloud)
     rows = employees(1000)
     rows[0]["name"], rows[500]["job_id"], rows[999]["datetime"] = None, 7, "2021-02-30"
@@ -91,14 +91,14 @@ def test_a_batch_of_1000_with_three_bad_rows(cloud: Cloud) -> None:
     assert [r["index"] for r in cloud.rejects(cloud.load(response.body["load_id"]))] == [0, 500, 999]
 
 
-def test_a_batch_of_1001_stores_nothing(cloud: Cloud) -> None:
+def test_a_batch_of_1001_is_refused_as_a_whole(cloud: Cloud) -> None:
     parents(cloud)
     before = cloud.newest_load()
     problem(cloud.post("/hired_employee/upload/batch", {"data": employees(1001)}), 413)
     assert (cloud.table("hired_employees"), cloud.newest_load()) == ([], before)
 
 
-def test_a_batch_without_a_good_row_says_so_with_the_same_members(cloud: Cloud) -> None:
+def test_the_refusal_of_a_batch_without_a_valid_row_has_the_same_members(cloud: Cloud) -> None:
     response = problem(cloud.post("/job/upload/batch", {"data": [{"job": ""}, 5]}), 422)
     assert (response["received"], response["inserted"], len(response["rejected"])) == (2, 0, 2)
 
@@ -109,7 +109,7 @@ def test_any_other_shape_of_a_batch_is_refused(cloud: Cloud, body: Any) -> None:
 
 
 @pytest.mark.parametrize("path", [f"/{d.route}/{end}" for d in DATASETS.values() for end in ("upload", "upload/batch")])
-def test_what_is_not_json(cloud: Cloud, path: str) -> None:
+def test_a_body_that_is_not_json_is_refused(cloud: Cloud, path: str) -> None:
     problem(cloud.post(path, b"{not json"), 400)
     problem(cloud.post(path, b"{}", **{"Content-Type": "text/csv"}), 415)
 
@@ -128,15 +128,15 @@ def test_what_is_not_json(cloud: Cloud, path: str) -> None:
         ("/backups?cursor=x", 422),
     ],
 )
-def test_a_wrong_question(cloud: Cloud, path: str, status: int) -> None:
+def test_a_wrong_parameter_is_refused(cloud: Cloud, path: str, status: int) -> None:
     problem(cloud.get(path), status)
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8"])
 def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cloud, media_type: str) -> None:
-    """A gateway that decoded the body as text would lose them, and the row would be stored with U+FFFD.
+    """If a gateway decoded the body as text, it would replace these bytes, and the row would be stored with U+FFFD.
 
-    LocalStack hands a body over as text if it is UTF-8. So a U+FFFD in it is refused there, with what to write.
+    LocalStack passes on a UTF-8 body as text. So the API refuses a U+FFFD there and says what to write instead.
     """
     header = {"Content-Type": media_type}
     assert problem(cloud.post("/job/upload", b'{"id": 1, "job": "Caf\xe9"}', **header), 400)["detail"].startswith(
@@ -155,8 +155,8 @@ def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cl
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "application/json, text/html", "image/png"])
-def test_json_answers_are_sent_as_text(cloud: Cloud, accept: str) -> None:
-    """`cloud` parses them as JSON, and base64 would not parse."""
+def test_json_responses_are_sent_as_text(cloud: Cloud, accept: str) -> None:
+    """`cloud` parses every response as JSON, and base64 is not JSON."""
     response = cloud.send("POST", "/job/upload", b"{}", {"Content-Type": "application/json", "Accept": accept})
     assert problem(response, 422)["errors"]
     assert cloud.send("GET", "/loads", headers={"Accept": accept}).body["loads"]
@@ -177,37 +177,37 @@ def test_an_ambiguous_request_is_refused(cloud: Cloud) -> None:
     assert cloud.table("jobs") == []
 
 
-def test_unknown_routes(cloud: Cloud) -> None:
-    assert cloud.get("/nowhere").status in (403, 404)  # API Gateway's own answer, which differs among emulators
+def test_an_unknown_route_is_refused(cloud: Cloud) -> None:
+    assert cloud.get("/nowhere").status in (403, 404)  # API Gateway itself responds, and emulators differ
     assert cloud.send("DELETE", "/loads").status in (403, 404, 405)
 
 
 @pytest.mark.parametrize("name", ["20210727T160208.123456Z", "../secret", "yesterday", 5])
-def test_no_such_restore_point(cloud: Cloud, name: Any) -> None:
+def test_a_restore_from_an_unknown_restore_point_is_refused(cloud: Cloud, name: Any) -> None:
     problem(cloud.post("/department/backup/restore", {"restore_point": name}), 404)
 
 
-def test_eight_callers_without_ids_while_explicit_ids_come(cloud: Cloud) -> None:
-    def nameless(caller: int) -> list[Response]:
+def test_rows_without_ids_get_new_ids_while_rows_with_ids_come(cloud: Cloud) -> None:
+    def without_ids(caller: int) -> list[Response]:
         return [cloud.post("/job/upload", {"job": f"Job {caller}.{i}"}) for i in range(10)]
 
-    def explicit(_: int) -> list[Response]:
+    def with_ids(_: int) -> list[Response]:
         return [cloud.post("/job/upload", {"id": 5 * i, "job": f"Explicit {i}"}) for i in range(1, 21)]
 
     with ThreadPoolExecutor(9) as pool:
-        others = pool.submit(explicit, 0)
-        responses = [response for found in pool.map(nameless, range(8)) for response in found]
-        answers_explicit = others.result()
+        others = pool.submit(with_ids, 0)
+        responses = [response for of_client in pool.map(without_ids, range(8)) for response in of_client]
+        responses_with_ids = others.result()
     assert {response.status for response in responses} == {201}
-    assert {response.status for response in answers_explicit} <= {200, 201}
-    given = [response.body["id"] for response in responses]
-    assert len(set(given)) == 80
-    # an explicit id may meet a row that was given the same id a moment before: then it is an update of it
-    expected = {response.body["id"] for response in responses + answers_explicit}
+    assert {response.status for response in responses_with_ids} <= {200, 201}
+    new_ids = [response.body["id"] for response in responses]
+    assert len(set(new_ids)) == 80
+    # If the API has just given an id to a row, a row that is sent with this id updates it.
+    expected = {response.body["id"] for response in responses + responses_with_ids}
     assert {row[0] for row in cloud.table("jobs")} == expected
 
 
-def test_the_largest_id_does_not_break_new_ones(cloud: Cloud) -> None:
+def test_new_rows_get_ids_after_the_largest_id_was_used(cloud: Cloud) -> None:
     assert cloud.post("/job/upload", {"id": MAX_ID, "job": "Last"}).status == 201
     response = cloud.post("/job/upload/batch", {"data": [{"job": "a"}, {"job": "b"}]})
     assert (response.status, response.body["inserted"]) == (200, 2)

@@ -1,4 +1,4 @@
-"""What happens by itself. Run last: a schedule takes its time."""
+"""The schedules of the stage. These tests run last, because they wait for a schedule."""
 
 from chalicelib.core.schedules import BACKUP_MINUTES
 from tests.e2e.cloud import Cloud, until
@@ -6,17 +6,17 @@ from tests.e2e.cloud import Cloud, until
 LATEST = 60 * BACKUP_MINUTES + 90  # seconds
 
 
-def test_a_backup_comes_by_itself(cloud: Cloud) -> None:
-    """A restore point that nobody asked for: since the cloud is up, or else with the next turn."""
+def test_the_schedule_makes_a_backup(cloud: Cloud) -> None:
+    """There is a restore point that no test has made. The schedule has made it already, or makes it soon."""
     cloud.post("/department/upload", {"department": "Changed"})
 
-    def unasked() -> set[str]:
+    def scheduled() -> set[str]:
         return set(cloud.restore_points()) - set(cloud.backups)
 
-    until(unasked, "a scheduled backup", LATEST)
+    until(scheduled, "a scheduled backup", LATEST)
 
 
-def test_the_schedules_are_what_is_promised(cloud: Cloud) -> None:
+def test_the_schedules_have_the_documented_intervals(cloud: Cloud) -> None:
     rules = {rule["Name"]: rule for rule in cloud.rules()}
     for function in ("backup", "sweep"):
         [rule] = [rule for name, rule in rules.items() if function in name]

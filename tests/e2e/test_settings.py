@@ -1,4 +1,4 @@
-"""A stage keeps the settings that it was given, and none that is wrong reaches it."""
+"""A stage keeps its settings, and a wrong setting does not change the stage."""
 
 import re
 import signal
@@ -27,21 +27,23 @@ from tests.e2e.cloud import Cloud, until
 @pytest.fixture(autouse=True)
 def ours(stage: str | None) -> None:
     if stage is not None:
-        pytest.skip("the stage belongs to somebody else: it is not changed here")
+        pytest.skip("this stage was not started by the tests, so they do not change it")
 
 
-def given(cloud: Cloud, env: Mapping[str, str]) -> Commands:
+def with_environment(cloud: Cloud, env: Mapping[str, str]) -> Commands:
+    """Return the commands of the stage with another environment."""
     return replace(cloud.commands, env=env)
 
 
 def variables(cloud: Cloud, function: str = "backup") -> dict[str, str]:
     deployed = cloud.commands.deployed()
-    found = deployed.client("lambda").get_function_configuration(FunctionName=deployed.function(function))
-    return dict(found["Environment"]["Variables"])
+    configuration = deployed.client("lambda").get_function_configuration(FunctionName=deployed.function(function))
+    return dict(configuration["Environment"]["Variables"])
 
 
 @contextmanager
 def taken() -> Iterator[int]:
+    """Listen on a port. Yield the port."""
     with socket.socket() as server:
         server.bind((ports.HOST, 0))
         server.listen()
@@ -49,34 +51,34 @@ def taken() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("env", "said"),
+    ("env", "error"),
     [
         ({"BACKUP_RETENTION_DAYS": "-1"}, "BACKUP_RETENTION_DAYS=-1 is not a number of days above 0"),
-        ({"HIREFLOW_PROT": "8000"}, "is HIREFLOW_PORT meant"),
+        ({"HIREFLOW_PROT": "8000"}, "did you mean HIREFLOW_PORT"),
         ({"HIREFLOW_PORT": "taken"}, "is in use by another process"),
-        # The port of Postgres is free. It must not move there as long as the other one is wrong.
+        # The new port of Postgres is free. But Postgres must not move to it while the other setting is wrong.
         ({"HIREFLOW_PORT": "taken", "HIREFLOW_PG_PORT": "free"}, "is in use by another process"),
     ],
 )
-def test_a_stage_works_on_when_a_setting_is_wrong(cloud: Cloud, env: dict[str, str], said: str) -> None:
+def test_a_stage_continues_to_work_if_a_setting_is_wrong(cloud: Cloud, env: dict[str, str], error: str) -> None:
     before, kept = cloud.commands.status(), cloud.commands.state.settings_file.read_text()
     with taken() as port:
         values = {"taken": str(port), "free": str(ports.free_port())}
-        with pytest.raises(CloudError, match=said):
-            given(cloud, {name: values.get(value, value) for name, value in env.items()}).up()
+        with pytest.raises(CloudError, match=error):
+            with_environment(cloud, {name: values.get(value, value) for name, value in env.items()}).up()
     assert cloud.commands.status() == before
     assert cloud.commands.state.settings_file.read_text() == kept
     assert cloud.get("/health").body["status"] == "ok"
     assert cloud.get("/loads").status == 200
 
 
-def test_a_stage_keeps_what_it_was_given_until_that_is_reset(
+def test_a_stage_keeps_its_settings_until_they_are_reset(
     cloud: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
-        given(cloud, {"BACKUP_RETENTION_DAYS": "7", "LOG_LEVEL": "DEBUG"}).up()
+        with_environment(cloud, {"BACKUP_RETENTION_DAYS": "7", "LOG_LEVEL": "DEBUG"}).up()
         capsys.readouterr()
-        given(cloud, {}).up()
+        with_environment(cloud, {}).up()
         assert "chalice deploy" not in capsys.readouterr().out
         assert (variables(cloud)["BACKUP_RETENTION_DAYS"], variables(cloud)["LOG_LEVEL"]) == ("7", "DEBUG")
         monkeypatch.setenv("HIREFLOW_STATE_DIR", str(cloud.commands.state.folder))
@@ -84,31 +86,31 @@ def test_a_stage_keeps_what_it_was_given_until_that_is_reset(
         assert main(["status", "--stage", "local"]) == 0
         shown = capsys.readouterr().out
         assert re.search(r"^state +running$", shown, re.MULTILINE)
-        assert re.search(r"^tokens +no tokens are asked for$", shown, re.MULTILINE)
+        assert re.search(r"^tokens +no tokens are required$", shown, re.MULTILINE)
         rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.count("  ") and line[0] != " "}
         assert rows["BACKUP_RETENTION_DAYS"] == ["7", "kept"]
         assert rows["ORPHAN_GRACE_MINUTES"] == ["15", "default"]
         assert "from the next make up on: ORPHAN_GRACE_MINUTES is 5\n" in shown
     finally:
-        given(cloud, {}).up(["ALL"])
+        with_environment(cloud, {}).up(["ALL"])
     assert (variables(cloud)["BACKUP_RETENTION_DAYS"], variables(cloud)["LOG_LEVEL"]) == ("30", "INFO")
     assert cloud.commands.kept_settings().to_keep() == {}
 
 
-def test_the_functions_get_declared_variables_only(cloud: Cloud) -> None:
+def test_the_functions_get_only_declared_variables(cloud: Cloud) -> None:
     names = {each.name for each in (*OF_USERS, *COMPUTED)}
     for function in ("backup", "migrate"):
         assert variables(cloud, function).keys() <= names
     assert variables(cloud)[project.RELEASE]
 
 
-def test_an_error_of_a_function_is_told_in_its_own_words(cloud: Cloud) -> None:
+def test_the_error_message_of_a_function_is_shown(cloud: Cloud) -> None:
     with pytest.raises(FunctionFailed) as raised:
         cloud.commands.invoke("tokens", {"action": "revoke", "token": "unknown"})
-    assert str(raised.value) == "tokens failed: there is no such token"
+    assert str(raised.value) == "function tokens failed: there is no such token"
 
 
-def test_chalice_local_serves_the_api_with_what_up_has_deployed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chalice_local_serves_the_api_on_the_running_stage(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.upload("departments.csv", "1,Sales\n")
     monkeypatch.setenv("HIREFLOW_STATE_DIR", str(cloud.commands.state.folder))
     port = ports.free_port()
@@ -118,15 +120,15 @@ def test_chalice_local_serves_the_api_with_what_up_has_deployed(cloud: Cloud, mo
         def response(path: str) -> bytes | None:
             assert served.poll() is None
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as found:
-                    return bytes(found.read())
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as received:
+                    return bytes(received.read())
             except urllib.error.URLError:
                 return None
 
         try:
-            assert b'"database":"ok"' in until(lambda: response("/health"), "an answer of chalice local")
+            assert b'"database":"ok"' in until(lambda: response("/health"), "a response of chalice local")
             assert response("/department/hires/years") == b'{"years": []}'
         finally:
             served.terminate()
     assert served.returncode == 128 + signal.SIGTERM
-    assert ports.is_free(port)  # `chalice local` has ended with the command that began it
+    assert ports.is_free(port)  # `chalice local` has ended together with the command that started it

@@ -1,4 +1,4 @@
-"""What the deployment makes besides the functions."""
+"""The buckets that a deployment makes besides the functions, and the sweep of a stage."""
 
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -26,21 +26,21 @@ def test_a_bucket_is_private_and_encrypted(cloud: Cloud, bucket: str) -> None:
 
 
 @pytest.mark.parametrize("bucket", BUCKETS)
-def test_nobody_without_credentials_gets_in(cloud: Cloud, bucket: str, stage: str | None) -> None:
+def test_a_bucket_cannot_be_read_without_credentials(cloud: Cloud, bucket: str, stage: str | None) -> None:
     if stage is not None:
-        pytest.skip("not every emulator enforces it")
+        pytest.skip("not every emulator requires credentials")
     with pytest.raises(HTTPError) as refused:
         urlopen(f"{cloud.env['AWS_ENDPOINT_URL']}/{cloud.env[bucket]}?list-type=2", timeout=PATIENCE)
     with refused.value as response:
         assert response.code == 403
 
 
-def test_landing_and_backup_are_versioned(cloud: Cloud) -> None:
+def test_the_landing_and_the_backup_bucket_keep_versions(cloud: Cloud) -> None:
     status = {bucket: cloud.s3.get_bucket_versioning(Bucket=cloud.env[bucket]).get("Status") for bucket in BUCKETS}
     assert status == {"LANDING_BUCKET": "Enabled", "ERRORED_BUCKET": None, "BACKUP_BUCKET": "Enabled"}
 
 
-def test_old_versions_expire_in_the_backup_bucket_alone(cloud: Cloud) -> None:
+def test_old_versions_expire_only_in_the_backup_bucket(cloud: Cloud) -> None:
     rules = {
         bucket: {rule["ID"] for rule in cloud.s3.get_bucket_lifecycle_configuration(Bucket=cloud.env[bucket])["Rules"]}
         for bucket in BUCKETS
@@ -49,14 +49,14 @@ def test_old_versions_expire_in_the_backup_bucket_alone(cloud: Cloud) -> None:
     assert rules["BACKUP_BUCKET"] == {"abandoned-uploads", "old-versions", "delete-markers"}
 
 
-def test_an_endpoint_without_tls_is_not_closed(cloud: Cloud) -> None:
+def test_no_policy_requires_tls_if_the_endpoint_has_none(cloud: Cloud) -> None:
     if not cloud.env["AWS_ENDPOINT_URL"].startswith("http://"):
         pytest.skip("this endpoint has TLS")
     with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
         cloud.s3.get_bucket_policy(Bucket=cloud.env["LANDING_BUCKET"])
 
 
-def test_a_backup_that_was_deleted_can_be_brought_back(cloud: Cloud) -> None:
+def test_a_deleted_file_of_a_restore_point_can_be_recovered(cloud: Cloud) -> None:
     cloud.post("/job/upload", {"job": "Kept"})
     bucket, key = cloud.env["BACKUP_BUCKET"], f"backups/{cloud.backup()}/jobs.avro"
     body = cloud.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -67,7 +67,7 @@ def test_a_backup_that_was_deleted_can_be_brought_back(cloud: Cloud) -> None:
     assert cloud.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
 
 
-def test_the_sweep_ends_a_load_that_nobody_will_and_removes_its_rejects(cloud: Cloud) -> None:
+def test_the_sweep_gives_up_a_lost_load_and_removes_its_rejects(cloud: Cloud) -> None:
     load = cloud.upload("jobs_swept.csv", "1,Clerk\n,\n")
     assert cloud.rejects(load)
     cloud.sql(f"UPDATE loads SET status = 'running', attempts = 3 WHERE id = {load['id']}")

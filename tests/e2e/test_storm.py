@@ -1,4 +1,4 @@
-"""More callers than there are connections: everybody is served in the end, and nobody exceeds the limit."""
+"""More clients than database connections: every row is stored in the end, within the limit of connections."""
 
 import threading
 import time
@@ -17,9 +17,9 @@ LIMIT = 12
 PATIENCE = 120  # seconds
 
 
-def test_fifty_callers_share_few_connections(cloud: Cloud, stage: str | None) -> None:
+def test_fifty_clients_share_a_few_connections(cloud: Cloud, stage: str | None) -> None:
     if stage is not None:
-        pytest.skip("the limit of this stage is not ours to change")
+        pytest.skip("this stage was not started by the tests, so they do not change its limits")
     owner = Role("", "")
     admin = Postgres(home_of(cloud.commands.state.folder), owner).superuser_url
     functions = Role(f"{cloud.sql('SELECT current_user')[0][0]}_app", "")
@@ -33,7 +33,7 @@ def test_fifty_callers_share_few_connections(cloud: Cloud, stage: str | None) ->
                 most = max(most, now)
 
     def call(number: int) -> set[int]:
-        """Upload a row, trying again as long as told to; returns the statuses seen."""
+        """Upload a row, and retry as long as the response is 503. Return the statuses of all responses."""
         seen, deadline = set(), time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             response = cloud.post("/job/upload", {"id": number, "job": f"Job {number}"})
@@ -41,8 +41,8 @@ def test_fifty_callers_share_few_connections(cloud: Cloud, stage: str | None) ->
             if response.status != 503:
                 return seen
             assert response.headers["Retry-After"]
-            over.wait(0.2)  # whoever gives up ends the others
-        raise AssertionError(f"caller {number} was never served")
+            over.wait(0.2)  # if a client fails, the others do not wait any more
+        raise AssertionError(f"client {number} got no response but 503 within {PATIENCE} seconds")
 
     provision.limit_connections(admin, functions, LIMIT)
     try:

@@ -1,7 +1,8 @@
-"""A stage of an earlier release survives the first `make up` of this one: nothing is lost, and nothing is loaded again.
+"""A stage of an earlier release survives the first `make up` of this release. No data is lost, and no file is loaded
+again.
 
-It is upgraded in both ways that users do it: after `make down`, and while the earlier release still runs. The earlier
-release fills the stage once. Each way starts from a copy of its folders.
+The tests upgrade the stage in the two ways of users: after `make down`, and while the earlier release still runs. The
+earlier release fills the stage once. Each upgrade starts from a copy of its folders.
 """
 
 import signal
@@ -34,18 +35,18 @@ from tests.e2e.upgraded import (
 )
 
 SETTINGS = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "BACKUP_RETENTION_DAYS": "11", "LOG_LEVEL": "WARNING"}
-_FOLDER = ROOT / ".local-upgrade"  # a fixed folder: what a killed run left there is cleaned up by the next one
-_WAIT = 1800  # seconds for another run in the same checkout to end
+_FOLDER = ROOT / ".local-upgrade"  # a fixed folder, so that the next run cleans up after a killed run
+_WAIT = 1800  # seconds to wait for another run in the same checkout
 
 
 @pytest.fixture(autouse=True)
 def empty() -> None:
-    """These tests have their own stage, and do not need the session's."""
+    """Replace the fixture that empties the session's tables: these tests have their own stage."""
 
 
 @pytest.fixture(scope="module")
 def earlier(stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    """The earlier release, with its own state folder."""
+    """Unpack the earlier release, and give it its own state folder."""
     if stage is not None:
         pytest.skip("this stage was not started by the tests, so they do not upgrade it")
     tree = unpacked(tmp_path_factory.mktemp("release"))
@@ -55,7 +56,7 @@ def earlier(stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def filled(earlier: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    """A stage of the earlier release, filled and stopped."""
+    """Make a stage with the earlier release, fill it and stop it."""
     commands = Commands("local", ROOT, State(_FOLDER), print)
     commands.clean()
     try:
@@ -76,25 +77,27 @@ def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) ->
         filled.copies.bring_back()
         earlier.run("up")
         old = Cloud(commands, commands.state.read_env(), documented=False)
-        found = Upgrade(old, old.env, Seen.of(old), filled.tokens, filled.letter)
-        found.announced = commands.not_deployed(commands.kept_settings())
-        with interrupted(old) as found.never_begun:  # SETTINGS are no longer in the environment from here on
+        upgrade = Upgrade(old, old.env, Seen.of(old), filled.tokens, filled.letter)
+        upgrade.announced = commands.not_deployed(commands.kept_settings())
+        with interrupted(old) as upgrade.never_begun:  # SETTINGS are no longer in the environment from here on
             if request.param == "stopped":
-                Daemon(commands.state.folder / "aws", "aws").stop(signal.SIGTERM)  # as the earlier `down` begins
+                Daemon(commands.state.folder / "aws", "aws").stop(
+                    signal.SIGTERM
+                )  # the first step of the earlier `down`
             else:
                 make_outdated(commands.state)
                 commands.up()
         if request.param == "stopped":
             earlier.run("down")
             commands.up()
-        found.cloud = Cloud(commands, commands.state.read_env())
-        found.seconds = rest(found)
-        yield found
+        upgrade.cloud = Cloud(commands, commands.state.read_env())
+        upgrade.seconds = rest(upgrade)
+        yield upgrade
     finally:
         commands.clean()
 
 
-def test_every_file_that_was_under_way_is_loaded_soon_and_once(upgrade: Upgrade) -> None:
+def test_every_interrupted_file_is_loaded_soon_and_once(upgrade: Upgrade) -> None:
     assert upgrade.never_begun, "the earlier release lost no file, so there is nothing to find"
     loads = [load for load in upgrade.after.loads.values() if load["source"] in upgrade.due]
     assert Counter(load["source"] for load in loads) == dict.fromkeys(upgrade.due, 1)
@@ -120,8 +123,8 @@ def test_no_row_is_lost_or_written_again(upgrade: Upgrade) -> None:
 
 
 def test_rows_wait_for_their_parents_as_long_as_before_or_longer(upgrade: Upgrade) -> None:
-    """The time of the upgrade does not count."""
-    since = [[row["rejected_at"] for [row] in found.waiting] for found in (upgrade.before, upgrade.after)]
+    """The duration of the upgrade does not count as waiting time."""
+    since = [[row["rejected_at"] for [row] in seen.waiting] for seen in (upgrade.before, upgrade.after)]
     assert since[0]
     assert all(earlier <= later for earlier, later in zip(*since, strict=True))
 
@@ -139,17 +142,17 @@ def test_the_history_stays_and_nothing_else_is_loaded(upgrade: Upgrade) -> None:
 
 
 def known_of(load: Row, earlier: Row) -> Row:
-    """The columns of a load that the earlier release had; a later one may add some.
+    """Return the columns of a load that the earlier release had, because a later release may add columns.
 
-    A load that waits for its file waits anew after a restart.
+    After a restart, a load that waits for its file begins to wait again.
     """
     announced = earlier["version"] is None and earlier["status"] == "queued"
     return {name: load[name] for name in earlier if not (announced and name == "queued_at")}
 
 
-def test_no_object_is_lost_or_altered(upgrade: Upgrade) -> None:
-    for bucket, known in upgrade.before.objects.items():
-        assert known.items() <= upgrade.after.objects[bucket].items()
+def test_no_object_is_lost_or_changed(upgrade: Upgrade) -> None:
+    for bucket, objects in upgrade.before.objects.items():
+        assert objects.items() <= upgrade.after.objects[bucket].items()
     added = upgrade.after.objects["LANDING_BUCKET"].keys() - upgrade.before.objects["LANDING_BUCKET"].keys()
     assert Counter(name.split()[0] for name in added) == dict.fromkeys(DUE, 1)
 
@@ -173,7 +176,7 @@ def test_tokens_keep_their_roles(upgrade: Upgrade) -> None:
         "writer": 200,
         "revoked": 401,
     }
-    rows = b'{"data": [{"id": 1, "department": "Sales"}]}'  # the row that is stored already: it changes nothing
+    rows = b'{"data": [{"id": 1, "department": "Sales"}]}'  # this row is already stored, so it changes nothing
     assert status("POST", "/department/upload/batch", "reader", rows) == 403
     assert status("POST", "/department/upload/batch", "writer", rows) == 200
     assert status("POST", "/department/backup/restore", "writer", b"{}") == 403
@@ -182,8 +185,8 @@ def test_tokens_keep_their_roles(upgrade: Upgrade) -> None:
 def test_the_functions_keep_their_settings(upgrade: Upgrade) -> None:
     deployed = upgrade.cloud.commands.deployed()
     functions = deployed.client("lambda")
-    found = functions.get_function_configuration(FunctionName=deployed.function("ingest"))["Environment"]["Variables"]
-    assert SETTINGS.items() <= found.items()
+    configuration = functions.get_function_configuration(FunctionName=deployed.function("ingest"))
+    assert SETTINGS.items() <= configuration["Environment"]["Variables"].items()
     assert upgrade.cloud.commands.kept_settings().to_keep() == SETTINGS
     assert upgrade.cloud.commands.state.settings_file.exists()
 
@@ -206,7 +209,7 @@ def test_dead_letters_stay(upgrade: Upgrade) -> None:
 def test_another_up_changes_nothing(upgrade: Upgrade, capsys: pytest.CaptureFixture[str]) -> None:
     before = Seen.of(upgrade.cloud)
     upgrade.cloud.commands.up()
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["tokens are asked for", "ready"]
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["tokens are required", "ready"]
     assert upgrade.cloud.commands.state.read_env() == upgrade.cloud.env
     after = Seen.of(upgrade.cloud)
     assert (after.tables, after.versions, after.loads) == (before.tables, before.versions, before.loads)

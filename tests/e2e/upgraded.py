@@ -23,7 +23,7 @@ from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, until
 LOST = tuple(f"lost/jobs_{number}.csv" for number in range(20))
 INTERRUPTED = "interrupted/jobs.csv"
 DUE = (*LOST, INTERRUPTED)  # files whose loads the upgrade interrupts
-MANY = 60_000  # rows of the interrupted one: a second or two of work
+MANY = 60_000  # rows of the interrupted file: to load them takes one or two seconds
 HELD = 120.0  # seconds that the embedded AWS may take to end
 
 
@@ -32,7 +32,7 @@ class Seen:
     """The visible state of a stage. If anything is missing or different later, it was lost or done again."""
 
     tables: dict[str, dict[int, tuple[Any, ...]]]  # by id; the first value tells which transaction wrote the row
-    versions: dict[str, int]  # of the datasets, which grow with every change
+    versions: dict[str, int]  # by dataset; a version grows with every change
     loads: dict[int, Row]
     waiting: list[Any]
     reports: list[Any]
@@ -64,14 +64,14 @@ def objects(cloud: Cloud, bucket: str) -> dict[str, str]:
 
 @dataclass
 class Upgrade:
-    """A stage before and after the upgrade; `letter` is the message in its dead-letter queue."""
+    """A stage before and after the upgrade. `letter` is the message in its dead-letter queue."""
 
     cloud: Cloud
     earlier_env: Mapping[str, str]
     before: Seen
     tokens: dict[str, str]
     letter: str
-    announced: list[str] = field(default_factory=list)  # settings that `make status` says are to be deployed
+    announced: list[str] = field(default_factory=list)  # settings that `make status` lists as not yet deployed
     never_begun: set[str] = field(default_factory=set)  # sources of the files that the earlier release lost
     seconds: float = 0.0  # from the end of `up` until all loads that were due had ended
 
@@ -86,21 +86,21 @@ class Upgrade:
 
 @dataclass(frozen=True)
 class Copies:
-    """The folders of a stage that is stopped, each with its copy: upgrades start from them more than once."""
+    """The folders of a stopped stage, each with its copy, so that several upgrades can start from the same state."""
 
     folders: Mapping[Path, Path]
 
     @classmethod
     def of(cls, state: State, beside: Path) -> "Copies":
-        home = home_of(state.folder)  # Postgres's is elsewhere if its user could not get into the other one
+        home = home_of(state.folder)  # outside the state folder if the user of Postgres has no access to it
         folders = [state.folder] if state.folder in home.parents else [state.folder, home]
-        found = cls({folder: beside / str(number) for number, folder in enumerate(folders)})
-        for folder, copy in found.folders.items():
+        copies = cls({folder: beside / str(number) for number, folder in enumerate(folders)})
+        for folder, copy in copies.folders.items():
             _copy(folder, copy)
-        return found
+        return copies
 
     def bring_back(self) -> None:
-        """After the stage was deleted."""
+        """Copy the folders back after the stage was deleted."""
         for folder, copy in self.folders.items():
             _copy(copy, folder)
 
@@ -112,7 +112,7 @@ def _copy(source: Path, target: Path) -> None:
 
 @dataclass(frozen=True)
 class Filled:
-    """A stage that is stopped, and what was made in it."""
+    """A stopped stage with its tokens by role, the body of its dead letter, and copies of its folders."""
 
     commands: Commands
     tokens: dict[str, str]
@@ -121,8 +121,10 @@ class Filled:
 
 
 def make_outdated(state: State) -> None:
-    """Have the running embedded AWS count as one of other code, so that `make up` replaces it: a release may change it,
-    and loses the events that are in it then."""
+    """Mark the running embedded AWS as started from other code, so that `make up` replaces it.
+
+    A new release may have other code here. The events in the old process are lost then.
+    """
     started = state.folder / "aws" / "started.json"
     started.write_text(json.dumps({**json.loads(started.read_text()), "code": "of an earlier release"}))
 
@@ -130,17 +132,17 @@ def make_outdated(state: State) -> None:
 def make_tokens(cloud: Cloud) -> dict[str, str]:
     """Make a token of each role, and a revoked one."""
 
-    def made(role: str) -> str:
+    def new_token(role: str) -> str:
         return str(cloud.commands.invoke("tokens", {"action": "create", "role": role, "note": "made before"})["token"])
 
-    tokens = {"operator": cloud.env["API_TOKEN"], "reader": made("reader"), "writer": made("writer")}
-    tokens["revoked"] = made("operator")
+    tokens = {"operator": cloud.env["API_TOKEN"], "reader": new_token("reader"), "writer": new_token("writer")}
+    tokens["revoked"] = new_token("operator")
     cloud.commands.invoke("tokens", {"action": "revoke", "token": tokens["revoked"]})
     return tokens
 
 
 def fill(cloud: Cloud) -> str:
-    """Fill a stage with everything that it may hold, by files and by requests. Returns the body of its dead letter."""
+    """Fill a stage with every kind of data, by files and by requests. Return the body of its dead letter."""
     departments = [{"id": 1, "department": "Sales"}, {"id": 2, "department": "Ops"}, {"id": "x", "department": "None"}]
     assert cloud.post("/department/upload/batch", {"data": departments}).body["inserted"] == 2
     assert cloud.post("/department/upload", {"department": "Given an id"}).status == 201
@@ -172,7 +174,8 @@ def begin_loads(cloud: Cloud) -> None:
 def interrupted(cloud: Cloud) -> Iterator[set[str]]:
     """Begin loads that cannot commit until the running embedded AWS has ended. The caller has to end it.
 
-    Yields a set. Afterwards the set has the sources without a load at that time: their events are lost.
+    Yield an empty set. When this context ends, the set has the sources of all files without a load: the events of these
+    files are lost.
     """
     aws, locked, lost = Daemon(cloud.commands.state.folder / "aws", "aws"), threading.Event(), set[str]()
     running = aws.pid()
@@ -181,8 +184,8 @@ def interrupted(cloud: Cloud) -> Iterator[set[str]]:
         with jobs_locked(cloud):
             locked.set()
             until(lambda: aws.pid() != running, "the end of the embedded AWS", HELD)
-            known = {source for (source,) in cloud.sql("SELECT source FROM loads")}
-        lost.update({f"s3://{cloud.env['LANDING_BUCKET']}/{key}" for key in LOST} - known)
+            with_loads = {source for (source,) in cloud.sql("SELECT source FROM loads")}
+        lost.update({f"s3://{cloud.env['LANDING_BUCKET']}/{key}" for key in LOST} - with_loads)
 
     holder = threading.Thread(target=hold)
     holder.start()
@@ -204,7 +207,7 @@ def jobs_locked(cloud: Cloud) -> Iterator[None]:
 
 
 def rest(upgrade: Upgrade) -> float:
-    """Wait for the loads that are due, at most PATIENCE seconds. Returns the seconds that it took."""
+    """Wait for the end of the loads that are due, at most PATIENCE seconds. Return the seconds of the wait."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
         over = upgrade.cloud.sql(f"SELECT source FROM loads WHERE status IN {FINAL}")

@@ -1,4 +1,4 @@
-"""python -m tests.faults [--faults N]: the long form of the witness (`make faults`)."""
+"""python -m tests.faults [--faults N]: run the long form of the fault test (`make faults`)."""
 
 import argparse
 import sys
@@ -10,10 +10,10 @@ from tests.faults.witness import LONG, Form, run, seed
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--faults", type=int, default=LONG.faults)
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--faults", type=int, default=LONG.faults, help="number of faults; default: %(default)s")
     args = parser.parse_args()
-    print(f"seed {seed()} (HIREFLOW_FAULT_SEED)", flush=True)
+    print(f"seed {seed()} (set HIREFLOW_FAULT_SEED to choose another one)", flush=True)
     with deployed(seed(), LONG.timeout) as stage:
         outcome = run(stage, seed(), _of(args.faults), _report)
     print(*outcome.lines(), sep="\n", flush=True)
@@ -21,7 +21,7 @@ def main() -> int:
 
 
 def _of(faults: int) -> Form:
-    """The long form, but with this number of faults."""
+    """Return the long form with another number of faults, and with outages in proportion."""
     outages = {kind: max(1, count * faults // LONG.faults) for kind, count in LONG.outages.items()}
     return replace(LONG, faults=faults, outages=outages)
 

@@ -1,4 +1,4 @@
-"""The S3 events of a stage: copied, swallowed, delivered again, and given up."""
+"""The S3 events of a stage: copy them, lose them, deliver them again, and read the dead letters."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from infra.deploy.target import Target
 
 
 class Events:
-    """The events of the landing bucket; `s3` and the target's clients bypass the wires."""
+    """The events of the landing bucket. `s3` and the clients of the target bypass the proxies."""
 
     def __init__(self, target: Target, s3: Any) -> None:
         self._target, self._s3 = target, s3
@@ -17,12 +17,12 @@ class Events:
         self._copies = ""
 
     def tap(self) -> None:
-        """Let S3 send its events also to a queue of the tests. Safe to repeat: a restart may have lost the setting."""
+        """Let S3 also send its events to a queue of the tests. Idempotent, because a restart may lose this setting."""
         allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
         url = str(self._queues.create_queue(QueueName="copies", Attributes={"Policy": policy})["QueueUrl"])
-        asked = self._queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        copies = {"Id": "copies", "QueueArn": asked["Attributes"]["QueueArn"], "Events": ["s3:ObjectCreated:*"]}
+        attributes = self._queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+        copies = {"Id": "copies", "QueueArn": attributes["QueueArn"], "Events": ["s3:ObjectCreated:*"]}
         self._notify(self._notifications() | {"QueueConfigurations": [copies]})
         self._copies = url
 
@@ -37,7 +37,7 @@ class Events:
             self._notify(usual)
 
     def copies(self) -> list[Any]:
-        """The events that S3 has sent since the last call."""
+        """Return the events that S3 has sent since the last call."""
         bodies: list[Any] = []
         while messages := self._queues.receive_message(QueueUrl=self._copies, MaxNumberOfMessages=10).get("Messages"):
             bodies += [json.loads(message["Body"]) for message in messages]
@@ -46,25 +46,25 @@ class Events:
         return bodies
 
     def dead_letters(self) -> list[str]:
-        """The failure records of events whose retries have run out; they stay in their queue."""
+        """Return the failure records of the events whose retries have run out. The records stay in their queue."""
         url = self._queues.get_queue_url(QueueName=self._target.dead_letters)["QueueUrl"]
-        found: list[Any] = []
+        received: list[Any] = []
         while messages := self._queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            found += messages
-        for message in found:
+            received += messages
+        for message in received:
             receipt = message["ReceiptHandle"]
             self._queues.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
-        return [message["Body"] for message in found]
+        return [message["Body"] for message in received]
 
     def deliver(self, event: Any) -> None:
-        """Deliver an S3 event (again) as S3 does, without waiting for an answer."""
+        """Deliver an S3 event (again) as S3 does, without waiting for the invocation."""
         name, payload = self._target.function("ingest"), json.dumps(event).encode()
         self._functions.invoke(FunctionName=name, InvocationType="Event", Payload=payload)
 
     def _notifications(self) -> dict[str, Any]:
-        known: dict[str, Any] = self._s3.get_bucket_notification_configuration(Bucket=self._target.landing)
-        known.pop("ResponseMetadata")
-        return known
+        configuration: dict[str, Any] = self._s3.get_bucket_notification_configuration(Bucket=self._target.landing)
+        configuration.pop("ResponseMetadata")
+        return configuration
 
     def _notify(self, notifications: dict[str, Any]) -> None:
         self._s3.put_bucket_notification_configuration(

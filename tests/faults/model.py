@@ -1,7 +1,6 @@
-"""What was sent and what was answered: all that the judge may believe.
+"""The record of everything that was sent, and of the responses. The judge relies on this record alone.
 
-Files and requests are told apart by what they carry: every value that is ever sent is sent once, so a
-row of a table names its sender.
+No value is sent twice. So each row of a table shows from which file or request it comes.
 """
 
 import threading
@@ -11,14 +10,14 @@ from enum import Enum
 from typing import Any
 
 Stored = tuple[Any, ...]
-KNOWN = range(1, 41)  # ids of the departments and jobs that are there before the first fault
-NEVER = range(2_000_000_000, 2_000_000_040)  # ids of departments and jobs that nobody ever sends
+KNOWN = range(1, 41)  # ids of the departments and jobs that exist before the first fault
+NEVER = range(2_000_000_000, 2_000_000_040)  # ids of departments and jobs that no writer sends
 MAX_ID = 2_147_483_647
 _DAY = datetime(2021, 1, 1, tzinfo=UTC)
 
 
 class Parents(Enum):
-    """Of a row: there from the start, come during the storm, or never come."""
+    """When the parents of a row come: before the storm, during the storm, or never."""
 
     KNOWN = "known"
     LATE = "late"
@@ -27,7 +26,7 @@ class Parents(Enum):
 
 @dataclass(frozen=True)
 class Line:
-    """A CSV record and the row it stands for, None where it breaks a rule."""
+    """A CSV record and its row. The row is None if the record breaks a rule."""
 
     raw: str
     row: Stored | None = None
@@ -35,13 +34,13 @@ class Line:
 
     @property
     def accepted(self) -> Stored | None:
-        """The row that the file's own load writes for certain."""
+        """Return the row if the load of its file is certain to write it, and otherwise None."""
         return self.row if self.parents is Parents.KNOWN else None
 
 
 @dataclass(frozen=True)
 class File:
-    """An object version in the landing bucket; `order` counts the versions of its key."""
+    """An object version in the landing bucket. `order` counts the versions of its key."""
 
     dataset: str
     key: str
@@ -54,36 +53,37 @@ class File:
 
 @dataclass(frozen=True)
 class Request:
-    """A single row or a batch for the API.
+    """A request to the API with a single row or a batch.
 
-    `rows` has None where a row breaks a rule. `load_id` is that of the answer, None where it was lost:
-    the request's ids are not used again then. `given` is the id that was answered to a row without one.
+    `rows` has None in the place of each row that breaks a rule. `load_id` comes from the response. It is None if the
+    response was lost: then the ids of the request are not used again. `new_id` is the id that the API gave to a row
+    without an id.
     """
 
     dataset: str
     rows: tuple[Stored | None, ...] = field(repr=False)
     without_id: bool = False
     load_id: int | None = None
-    given: int | None = None
+    new_id: int | None = None
 
     @property
     def accepted(self) -> list[Stored]:
-        return [(self.given, *row[1:]) if self.without_id else row for row in self.rows if row is not None]
+        return [(self.new_id, *row[1:]) if self.without_id else row for row in self.rows if row is not None]
 
 
 class Book:
-    """Everything sent so far, from all writers."""
+    """Everything that all writers have sent so far."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.files: dict[tuple[str, str], File] = {}
         self.requests: list[Request] = []
         self.unexpected: list[str] = []
-        self.events: dict[str, Any] = {}  # as S3 sent them, by object version
+        self.events: dict[str, Any] = {}  # the events that S3 sent, by object version
         self.lost_files: list[File] = []  # files whose acknowledgement was lost: they have no version yet
-        self.restores: set[int] = set()  # loads of acknowledged orders to restore
-        self.lost_restores = 0  # orders to restore whose answer was lost
-        self.finished: dict[int, Stored] = {}  # how loads had ended when they were first seen
+        self.restores: set[int] = set()  # ids of the loads of acknowledged restores
+        self.lost_restores = 0  # number of restores whose response was lost
+        self.finished: dict[int, Stored] = {}  # (status, finished_at) of loads when they were first seen as ended
 
     def note_file(self, file: File) -> None:
         with self._lock:
@@ -94,7 +94,7 @@ class Book:
             self.lost_files.append(file)
 
     def note_restore(self, load_id: int | None) -> None:
-        """Note an order to restore. None means that its answer was lost."""
+        """Note a restore. None means that its response was lost."""
         with self._lock:
             if load_id is None:
                 self.lost_restores += 1
@@ -106,7 +106,7 @@ class Book:
             self.finished.setdefault(load_id, how)
 
     def acknowledged(self) -> set[tuple[str, str]]:
-        """The sources and versions of all files that are acknowledged now."""
+        """Return the sources and versions of all files that are acknowledged so far."""
         with self._lock:
             return set(self.files)
 
@@ -125,7 +125,7 @@ class Book:
 
 
 def employee(row_id: int, name: str, day: int, department: int, job: int) -> Stored:
-    """A row of hired_employees; `day` counts from the first of 2021."""
+    """Return a row of hired_employees. `day` is the number of days since 2021-01-01."""
     return row_id, name, _DAY + timedelta(days=day), department, job
 
 

@@ -1,4 +1,4 @@
-"""An operator who backs up and restores during the storm: one order of each kind at a time, without waiting for it."""
+"""An operator who makes backups and restores during the storm, in the background, and one of each kind at a time."""
 
 import http.client
 import json
@@ -15,19 +15,19 @@ _LOST = (OSError, http.client.HTTPException)
 
 
 class Operator:
-    """`random` chooses what is restored."""
+    """Makes backups and restores. `random` chooses the dataset and the restore point of a restore."""
 
     def __init__(self, stage: Stage, book: Book, random: Random) -> None:
         self._stage, self._book, self._random = stage, book, random
         self._pool = ThreadPoolExecutor(2)
-        self._orders: dict[str, Future[None]] = {}
+        self._running: dict[str, Future[None]] = {}
         self._points: list[str] = []
 
     def begin_backup(self) -> None:
         self._begin("backup", self.back_up)
 
     def begin_restore(self) -> None:
-        """Order a restore of some dataset from some restore point that this operator has made."""
+        """Begin a restore of a random dataset from a random restore point of this operator."""
         dataset, point = self._random.choice(list(DATASETS.values())), self._random.choice(self._points)
         self._begin("restore", lambda: self._restore(dataset.route, point))
 
@@ -37,14 +37,14 @@ class Operator:
     def back_up(self) -> None:
         try:
             point = self._stage.commands.invoke("backup")["restore_point"]
-        except (CommandError, ValueError):  # the judge will check what has become of it
+        except (CommandError, ValueError):  # the restore points are checked later
             return
         if point is not None and point not in self._points:  # None: a scheduled backup is running
             self._points.append(point)
 
-    def _begin(self, what: str, order: Callable[[], None]) -> None:
-        if what not in self._orders or self._orders[what].done():
-            self._orders[what] = self._pool.submit(order)
+    def _begin(self, what: str, action: Callable[[], None]) -> None:
+        if what not in self._running or self._running[what].done():
+            self._running[what] = self._pool.submit(action)
 
     def _restore(self, route: str, point: str) -> None:
         undisturbed = self._stage.undisturbed()
@@ -54,10 +54,11 @@ class Operator:
             return self._book.note_restore(None)
         except Exception as error:
             if undisturbed():
-                self._book.note_unexpected(f"the answer to an order to restore {point}: {error!r}")
+                self._book.note_unexpected(f"the request for a restore from {point} failed: {error!r}")
             return self._book.note_restore(None)
         if response.status == 202:
             return self._book.note_restore(response.body["load_id"])
         if response.status < 500 and undisturbed():
-            self._book.note_unexpected(f"an order to restore {point}: {response.status} {json.dumps(response.body)}")
+            refusal = f"{response.status} {json.dumps(response.body)}"
+            self._book.note_unexpected(f"the request for a restore from {point} was refused: {refusal}")
         return self._book.note_restore(None)

@@ -1,7 +1,7 @@
 """Faults that no retry of Lambda repairs: power cuts, `make down`, and events that never come.
 
-The outages strike in turns during a load, a merge, a backup, a restore, or at any time. Afterwards every object
-that was acknowledged before the outage has to be loaded within a minute.
+The outages come in turn during a load, a merge, a backup, a restore, or at any time. After an outage, every object
+that was acknowledged before must be loaded within a minute.
 """
 
 import time
@@ -22,7 +22,7 @@ from tests.faults.stage import Stage
 from tests.faults.writers import FileWriter
 
 SOON = 60.0  # seconds from the end of `make up`
-_AIM = 4.0  # seconds to wait for the work that an outage is to interrupt
+_AIM = 4.0  # seconds to wait for the work that an outage has to interrupt
 RUNNING = (
     "SELECT count(*) FROM loads l JOIN pg_locks k ON k.locktype = 'advisory' AND k.classid = 0"
     " AND k.objid = l.id::oid AND k.granted WHERE l.status = 'running'"
@@ -39,8 +39,11 @@ _RESTORING = "SELECT count(*) FROM loads WHERE kind = 'restore' AND status IN ('
 
 
 class Outages:
-    """`aims` counts the outages by kind and moment. `ups` are the seconds that each `make up` took, `waits` those that
-    the loads took after it. `violations` are those found after an outage."""
+    """Causes outages, and checks the loads after each of them.
+
+    `aims` counts the outages by kind and moment. `ups` are the seconds that each `make up` took. `waits` are the
+    seconds from the end of `make up` until all loads had ended. `violations` are sentences about failed checks.
+    """
 
     def __init__(self, stage: Stage, book: Book, seed: str, report: Callable[[str], None]) -> None:
         self.aims: Counter[str] = Counter()
@@ -56,10 +59,10 @@ class Outages:
         )
         self._moments: dict[str, Callable[[], bool]] = {
             "at any time": self._at_any_time,
-            "in a load": lambda: self._met(RUNNING),
-            "in a merge": lambda: self._met(_MERGING),
-            "in a backup": lambda: self._met(_BACKING_UP, self.operator.begin_backup),
-            "in a restore": lambda: self._met(_RESTORING, self.operator.begin_restore),
+            "during a load": lambda: self._met(RUNNING),
+            "during a merge": lambda: self._met(_MERGING),
+            "during a backup": lambda: self._met(_BACKING_UP, self.operator.begin_backup),
+            "during a restore": lambda: self._met(_RESTORING, self.operator.begin_restore),
         }
         self._turns: dict[str, list[str]] = {}  # the moments that are still to come, for each kind of outage
 
@@ -67,10 +70,10 @@ class Outages:
         return self._strike("power cut", self._stage.power_cut)
 
     def down_and_up(self) -> bool:
-        return self._strike("down and up", self._stage.down_and_up)
+        return self._strike("make down and up", self._stage.down_and_up)
 
     def swallow(self) -> bool:
-        """Put a file whose event reaches no function. Sometimes a sweep follows soon."""
+        """Upload a file whose event reaches no function. Sometimes a sweep follows soon."""
         with self._stage.events.swallowed():
             self._writer.send()
             time.sleep(self._random.uniform(0, 0.5))
@@ -79,7 +82,7 @@ class Outages:
         return True
 
     def sweep(self) -> bool:
-        """Run the sweep of `make up`; False if other faults prevent it."""
+        """Run the sweep of `make up`. Return False if other faults prevent it."""
         try:
             self._stage.sweep()
         except (CommandError, ValueError):
@@ -91,6 +94,7 @@ class Outages:
         self._database.close()
 
     def _strike(self, kind: str, outage: Callable[[], float]) -> bool:
+        """Cause an outage at the next moment in turn, and check the loads. Return False if the moment has not come."""
         turns = self._turns.get(kind) or self._random.sample(list(self._moments), len(self._moments))
         self._turns[kind] = turns
         self._note_finished()
@@ -101,14 +105,14 @@ class Outages:
         acknowledged, address = self._book.acknowledged(), self._stage.cloud.env["API_URL"]
         self.ups.append(outage())
         if self._stage.cloud.env["API_URL"] != address:
-            self._violated(f"{what}: the API has another address")
-        self._stage.at_work.clear()  # no new work: only the loads that were under way count
+            self._violated(f"{what}: the address of the API has changed")
+        self._stage.at_work.clear()  # the writers send nothing new: only the interrupted loads count
         try:
             self._await_loads(what, acknowledged)
         finally:
             self._stage.at_work.set()
         self.aims[what] += 1
-        self._report(f"     {what}: up after {self.ups[-1]:.0f} s, all loaded {self.waits[-1]:.0f} s later")
+        self._report(f"     {what}: up after {self.ups[-1]:.0f} s, all loads ended {self.waits[-1]:.0f} s later")
         return True
 
     def _violated(self, what: str) -> None:
@@ -122,7 +126,7 @@ class Outages:
         return True
 
     def _met(self, sign: str, begin: Callable[[], None] = lambda: None) -> bool:
-        """Whether the query `sign` finds some work; if so, that work is under way."""
+        """Call `begin`, and wait until the query `sign` finds the work to interrupt. Return whether it did."""
         begin()
         deadline = time.monotonic() + _AIM
         while time.monotonic() < deadline:
@@ -132,19 +136,19 @@ class Outages:
             time.sleep(0.005)
         return False
 
-    # --- what has to be true afterwards
+    # --- checks
 
     def _note_finished(self) -> None:
-        """Note the loads that have succeeded or were skipped: they must not be done again."""
+        """Note the loads that have succeeded or were skipped: they must not run again."""
         ended = "SELECT id, status, finished_at FROM loads WHERE status IN ('succeeded', 'skipped')"
         for load_id, *how in self._ask(lambda session: session.run(ended)) or []:
             self._book.note_finished(load_id, tuple(how))
 
     def _await_loads(self, what: str, acknowledged: set[tuple[str, str]]) -> None:
         began, since = time.monotonic(), self._ask(lambda session: session.scalar("SELECT clock_timestamp()"))
-        found = "SELECT source, version, status, finished_at, error FROM loads WHERE version IS NOT NULL"
+        query = "SELECT source, version, status, finished_at, error FROM loads WHERE version IS NOT NULL"
         while True:
-            rows = self._ask(lambda session: session.run(found)) or []
+            rows = self._ask(lambda session: session.run(query)) or []
             missing = acknowledged - {(source, version) for source, version, status, *_ in rows if status in FINAL}
             if not missing or time.monotonic() - began > SOON:
                 break
@@ -154,7 +158,7 @@ class Outages:
             self._violated(f"{what}: {source} {version} was not loaded within {SOON:.0f} seconds")
         for source, version, status, at, error in rows:
             if status == "failed" and at > since and (source, version) in acknowledged:
-                self._violated(f"{what}: {source} {version} failed after it: {error}")
+                self._violated(f"{what}: {source} {version} failed after the outage: {error}")
 
     def _ask(self, question: Callable[[Session], Any]) -> Any:
         try:

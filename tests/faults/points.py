@@ -1,4 +1,4 @@
-"""Restore points after a storm: each one is sound, and restores what it holds."""
+"""Checks of the restore points after a storm: each one is sound, and all rows can be restored."""
 
 import io
 from collections.abc import Iterator
@@ -16,21 +16,21 @@ _ROUTES = {name: dataset.route for name, dataset in DATASETS.items()}
 
 
 class Points:
-    """The restore points of a stage; each file is read once."""
+    """The restore points of a stage. Each file is read once."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.rows = cache(self._rows)
 
     def _rows(self, point: str, dataset: str) -> list[Stored]:
-        """The rows of a dataset in a restore point."""
+        """Return the rows of a dataset in a restore point."""
         key = f"backups/{point}/{dataset}.avro"
-        found = self._stage.cloud.s3.get_object(Bucket=self._stage.cloud.env["BACKUP_BUCKET"], Key=key)
-        records: Any = fastavro.reader(io.BytesIO(found["Body"].read()))
+        file = self._stage.cloud.s3.get_object(Bucket=self._stage.cloud.env["BACKUP_BUCKET"], Key=key)
+        records: Any = fastavro.reader(io.BytesIO(file["Body"].read()))
         return [tuple(record.values()) for record in records]
 
     def faults(self) -> Violations:
-        """What `make verify-backups ALL=1` finds, and rows whose parents are not in the same restore point."""
+        """Yield the faults that `make verify-backups ALL=1` finds, and rows without parents in their restore point."""
         point: str | None = None
         while True:
             report = self._stage.commands.invoke_scheduled("verify", {"restore_point": point})
@@ -48,8 +48,8 @@ class Points:
             if row[3] not in departments or row[4] not in jobs:
                 yield f"restore point {point} holds {row} without a parent"
 
-    def give_everything_back(self) -> Violations:
-        """Make a backup, empty the tables, and restore every row. It empties them, so it is a stage's last test."""
+    def restore_everything(self) -> Violations:
+        """Make a backup, empty the tables, and restore every row. No other check can follow, as the tables change."""
         cloud = self._stage.cloud
         before, point = {name: cloud.table(name) for name in DATASETS}, cloud.backup()
         cloud.sql(f"TRUNCATE {', '.join(DATASETS)}, orphans CASCADE")

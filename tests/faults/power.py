@@ -10,9 +10,9 @@ from infra.local.daemons import Daemon
 
 
 def cut(*daemons: Daemon) -> None:
-    """Kill -9 these daemons and all their descendants; return when none is left."""
+    """Send SIGKILL to these daemons and all their descendants. Return when none of them runs."""
     roots = [pid for daemon in daemons if (pid := daemon.pid()) is not None]
-    _signal(roots, signal.SIGSTOP)  # otherwise one of them could start another process while they are listed
+    _signal(roots, signal.SIGSTOP)  # otherwise a daemon could start another process while the descendants are listed
     _signal([*roots, *_descendants(roots)], signal.SIGKILL)
     for daemon in daemons:
         daemon.stop(signal.SIGKILL)
@@ -27,13 +27,13 @@ def _signal(pids: Iterable[int], sig: signal.Signals) -> None:
 def _descendants(roots: list[int]) -> list[int]:
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
     parents = {int(pid): int(parent) for pid, parent in (line.split() for line in listed.stdout.splitlines())}
-    found, known = [], set(roots)
+    descendants, family = [], set(roots)
     for pid in parents:
-        line, above = [pid], parents[pid]
-        while above in parents and above not in known:
-            line.append(above)
-            above = parents[above]
-        if above in known:
-            found += [one for one in line if one not in known]
-            known.update(line)
-    return found
+        line, ancestor = [pid], parents[pid]
+        while ancestor in parents and ancestor not in family:
+            line.append(ancestor)
+            ancestor = parents[ancestor]
+        if ancestor in family:
+            descendants += [member for member in line if member not in family]
+            family.update(line)
+    return descendants

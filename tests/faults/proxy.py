@@ -1,8 +1,7 @@
-"""A TCP proxy that misbehaves on command: it stands between the functions and Postgres.
+"""A TCP proxy between the functions and Postgres, which injects faults on request.
 
-Every method may be called from any thread. What a fault does to a connection is what a network does:
-a reset is a real RST, a stalled connection delivers everything later, and a black hole swallows all
-bytes while both ends believe that the other one is there.
+All methods are thread-safe. The faults are those of a real network. A reset is a real RST. A stalled connection
+delivers everything later. A black hole discards all bytes, while both ends still see an open connection.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ _BLOCK = 64 * 1024
 
 
 class _Link:
-    """One connection: the client's side and the server's."""
+    """One connection through the proxy, with its client side and its server side."""
 
     def __init__(self, *writers: asyncio.StreamWriter) -> None:
         self._writers = writers
@@ -41,7 +40,7 @@ class _Link:
 
 
 class TcpProxy:
-    """Listens on a free port of this machine; `aim` names the port it leads to."""
+    """Listens on a free port of this machine. `aim` sets the port to which the proxy forwards."""
 
     def __init__(self) -> None:
         self._target = 0
@@ -57,24 +56,27 @@ class TcpProxy:
         self._target = port
 
     def reset(self) -> int:
-        """Reset every connection; returns how many there were."""
+        """Reset every connection. Return the number of connections."""
         return self._each(_Link.reset)
 
     def stall(self, seconds: float) -> int:
-        """Hold everything back for a while; returns how many connections that meets now."""
+        """Hold all bytes back for some seconds. Return the current number of connections."""
         self._call(self._flows.clear)
         self._later(seconds, self._flows.set)
         return len(self._links)
 
     def delay(self, each: float, seconds: float) -> int:
-        """Deliver every block of bytes `each` seconds late, for a while."""
+        """Deliver every block of bytes `each` seconds late, during the next `seconds`."""
         self._delay = each
         self._later(seconds, self._undelayed)
         return len(self._links)
 
     def black_hole(self, seconds: float) -> int:
-        """Swallow what the connections of now send, either way and their ends as well; reset them after a
-        while. New connections work. Returns how many are swallowed."""
+        """Discard all bytes of the current connections, in both directions, and reset them after some seconds.
+
+        If one end closes its connection, the other end does not notice. New connections work. Return the number of
+        connections that were not in a black hole before.
+        """
         links = [link for link in list(self._links) if not link.swallowed]
         for link in links:
             link.swallowed = True
@@ -106,7 +108,7 @@ class TcpProxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0.1)  # transports close in the loop's next rounds
+        await asyncio.sleep(0.1)  # transports close in the next iterations of the loop
 
     def _undelayed(self) -> None:
         self._delay = 0.0
@@ -131,7 +133,7 @@ class TcpProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
-        except OSError:  # as a refused connection would
+        except OSError:  # the client sees the same as with a refused connection
             _Link(writer).reset()
             return
         link = _Link(writer, far_writer)
@@ -154,6 +156,6 @@ class TcpProxy:
                     writer.write(data)
                     await writer.drain()
             if link.swallowed:
-                await link.gone.wait()  # the other end does not hear of the hang-up
+                await link.gone.wait()  # the other end must not notice that this end has closed
         finally:
             link.close()

@@ -1,12 +1,12 @@
-"""An HTTP proxy that misbehaves on command: it stands between the functions and S3.
+"""An HTTP proxy between the functions and S3, which injects faults on request.
 
-Requests pass with the headers they were signed with. A fault strikes each request of a stretch of
-time with a given chance:
+The proxy does not change the headers that are signed. During a period of time, a fault affects each request with a
+given probability:
 
-- `refuse`: 503 or 500, nothing is done;
-- `slow`: the request waits before it is passed on;
-- `lose`: S3 does what it was asked to, and the answer is lost with the connection;
-- `cut`: the answer breaks off in the middle of its body.
+- `refuse`: the proxy responds 503 or 500, and S3 does nothing;
+- `slow`: the request waits before the proxy passes it on;
+- `lose`: S3 handles the request, but the proxy closes the connection instead of sending the response;
+- `cut`: the response ends in the middle of its body.
 """
 
 import http.client
@@ -20,12 +20,15 @@ from random import Random
 from infra.local.ports import HOST
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
-_REFUSAL = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>a fault of the tests</Message></Error>"
+_REFUSAL = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>a fault that a test injected</Message></Error>"
 
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A fault and until when (of time.monotonic) it strikes with which chance."""
+    """A period in which a fault affects requests with the probability `chance`, until `until` (of time.monotonic).
+
+    `slowness` is the delay of the fault `slow` in seconds.
+    """
 
     kind: str
     until: float
@@ -34,7 +37,7 @@ class _Stretch:
 
 
 class S3Proxy:
-    """Listens on a free port of this machine; `aim` names the port it leads to."""
+    """Listens on a free port of this machine. `aim` sets the port to which the proxy forwards."""
 
     def __init__(self, seed: str) -> None:
         self._random = Random(seed)
@@ -55,7 +58,7 @@ class S3Proxy:
         self.target = port
 
     def strike(self, kind: str, seconds: float, chance: float, slowness: float = 0.0) -> None:
-        """Let a fault strike the requests of the next `seconds`."""
+        """Let a fault affect the requests of the next `seconds`."""
         with self._lock:
             self._stretches.append(_Stretch(kind, time.monotonic() + seconds, chance, slowness))
 
@@ -69,7 +72,7 @@ class S3Proxy:
         self._server.server_close()
 
     def drawn(self) -> _Stretch | None:
-        """The fault that strikes the next request, if any."""
+        """Return the fault that affects the next request, or None."""
         now = time.monotonic()
         with self._lock:
             self._stretches = [stretch for stretch in self._stretches if stretch.until > now]
@@ -89,7 +92,7 @@ class _Server(ThreadingHTTPServer):
     proxy: S3Proxy
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that was killed is no news."""
+        """Print nothing: the tests kill clients on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -97,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, *_: object) -> None:
-        """Nothing: a busy proxy."""
+        """Log nothing, because there are many requests."""
 
     def _relay(self) -> None:
         body = self._body()
@@ -126,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _passed_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Ask S3 itself; 502 where it cannot be reached."""
+        """Pass the request on to S3. Return its response, or 502 if S3 cannot be reached."""
         server = http.client.HTTPConnection(HOST, self.server.proxy.target, timeout=60)
         try:
             server.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)

@@ -1,5 +1,5 @@
-"""The app deployed with faulty wires: its functions reach Postgres and S3 through proxies of ours, while
-the tests look at both directly."""
+"""A deployed stage into which tests inject faults: its functions reach Postgres and S3 through proxies. The tests
+themselves reach both directly."""
 
 import os
 import re
@@ -38,14 +38,14 @@ from tests.faults.s3 import S3Proxy
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_OWN = ROOT / ".local-faults"  # a fixed folder: what a killed run left there is cleaned up by the next one
-_WAIT = 3600  # seconds for another run in the same checkout to end
-GRACE_MINUTES = 60  # that a row waits for its parents: longer than the longest run
+_OWN = ROOT / ".local-faults"  # a fixed folder, so that the next run cleans up after a killed run
+_WAIT = 3600  # seconds to wait for another run in the same checkout
+GRACE_MINUTES = 60  # how long a row waits for its parents: longer than the longest run
 
 
 @dataclass
-class Wires:
-    """The proxies."""
+class Proxies:
+    """The two proxies of a stage."""
 
     database: TcpProxy
     s3: S3Proxy
@@ -56,20 +56,20 @@ class Wires:
         self.s3.calm()
 
 
-class _Behind:
-    """A cloud whose functions reach it through the wires."""
+class _ThroughProxies:
+    """A cloud that its functions reach through the proxies."""
 
-    def __init__(self, inner: Provider, wires: Wires) -> None:
-        self._inner, self._wires = inner, wires
+    def __init__(self, inner: Provider, proxies: Proxies) -> None:
+        self._inner, self._proxies = inner, proxies
 
     def up(self, report: Report, chosen: Chosen) -> Services:
         services = self._inner.up(report, chosen)
-        near = urlsplit(services.functions_url)
-        self._wires.database.aim(near.port or 0)
-        self._wires.s3.aim(urlsplit(services.aws["AWS_ENDPOINT_URL"]).port or 0)
-        login = near.netloc.rpartition("@")[0]
-        far = near._replace(netloc=f"{login}@{HOST}:{self._wires.database.port}")
-        return replace(services, functions_url=urlunsplit(far))
+        direct = urlsplit(services.functions_url)
+        self._proxies.database.aim(direct.port or 0)
+        self._proxies.s3.aim(urlsplit(services.aws["AWS_ENDPOINT_URL"]).port or 0)
+        login = direct.netloc.rpartition("@")[0]
+        proxied = direct._replace(netloc=f"{login}@{HOST}:{self._proxies.database.port}")
+        return replace(services, functions_url=urlunsplit(proxied))
 
     def down(self, report: Report) -> None:
         self._inner.down(report)
@@ -86,26 +86,28 @@ class _Behind:
 
 @dataclass(frozen=True)
 class FaultyCommands(Commands):
-    """The commands of a stage with wires in between."""
+    """The commands of a stage whose functions use the proxies."""
 
-    wires: Wires
+    proxies: Proxies
 
     def _cloud(self, kind: str) -> Provider:
-        return _Behind(super()._cloud(kind), self.wires)
+        return _ThroughProxies(super()._cloud(kind), self.proxies)
 
     def _target(self, services: Services, chosen: Chosen) -> Target:
         target = super()._target(services, chosen)
-        more = {"AWS_ENDPOINT_URL_S3": self.wires.s3.url, "ORPHAN_GRACE_MINUTES": str(GRACE_MINUTES)}
+        more = {"AWS_ENDPOINT_URL_S3": self.proxies.s3.url, "ORPHAN_GRACE_MINUTES": str(GRACE_MINUTES)}
         return replace(target, functions={**target.functions, **more})
 
 
 class Stage:
-    """What the writers and the storm act on. `cloud` and `database_url` lead past the wires; `timeout` is
-    the seconds that its functions may take."""
+    """The stage that the writers use and the storm disturbs.
+
+    `cloud` and `database_url` bypass the proxies. `timeout` is the timeout of the functions in seconds.
+    """
 
     def __init__(self, commands: FaultyCommands, timeout: int) -> None:
         self.timeout = timeout
-        self.wires = commands.wires
+        self.proxies = commands.proxies
         self.commands = commands
         self.cloud = Cloud(commands, commands.state.read_env())
         self.database_url = self.cloud.env["DATABASE_URL"]
@@ -124,28 +126,28 @@ class Stage:
         self.prepare()
 
     def prepare(self) -> None:
-        """Set what a deployment resets: short timeouts (a test cannot wait 15 minutes), and the copies of events."""
+        """Set the short timeouts (a test cannot wait 15 minutes) and the copies of events. A deployment resets both."""
         for name in (self._target.function("ingest"), f"{APP}-{self._target.stage}"):
-            known = self._functions.get_function_configuration(FunctionName=name)
-            if known["Timeout"] != self.timeout:
+            configuration = self._functions.get_function_configuration(FunctionName=name)
+            if configuration["Timeout"] != self.timeout:
                 self._functions.update_function_configuration(FunctionName=name, Timeout=self.timeout)
         self.events.tap()
 
     # --- outages
 
     def power_cut(self) -> float:
-        """Kill everything at once, and start it again. Returns the seconds that `make up` took."""
+        """Kill all processes at once, and start them again. Return the seconds that `make up` took."""
         return self._outage(lambda: power.cut(self._aws, self._server))
 
     def down_and_up(self) -> float:
-        """Run `make down` and `make up`, whatever is running. Returns the seconds that `make up` took."""
+        """Run `make down` and `make up`, also while loads are running. Return the seconds that `make up` took."""
         return self._outage(self.commands.down)
 
     def _outage(self, begin: Callable[[], None]) -> float:
         self._outages += 1
         try:
             begin()
-            self.wires.calm()
+            self.proxies.calm()
             began = time.monotonic()
             self.commands.up()
             took = time.monotonic() - began
@@ -156,23 +158,23 @@ class Stage:
             self._outages += 1
 
     def undisturbed(self) -> Callable[[], bool]:
-        """Returns a function that tells whether there was no outage between this call and its own."""
+        """Return a function that returns True if no outage has happened since this call."""
         before = self._outages
         return lambda: before % 2 == 0 and self._outages == before
 
     def sweep(self) -> Any:
-        """The sweep that `make up` orders."""
+        """Run the sweep that `make up` runs."""
         return self.commands.invoke_scheduled("sweep", {"restarted": True})
 
     # --- processes
 
     def restart_postgres(self) -> None:
-        """Kill it as a crash would, and start it again."""
+        """Kill Postgres as in a crash, and start it again."""
         self._postgres.kill()
         self._postgres.start(self._port)
 
     def kill_worker(self, function: str, random: Random) -> bool:
-        """Kill -9 one of the processes that run a function ("" is the API's); False where there is none."""
+        """Send SIGKILL to a process that runs a function ("" is the API's). Return False if there is none."""
         workers = [pid for pid, running in self._workers() if running == function]
         if not workers:
             return False
@@ -183,7 +185,7 @@ class Stage:
         return True
 
     def _workers(self) -> Iterator[tuple[int, str]]:
-        """(pid, function) of the processes of our embedded AWS."""
+        """Yield (pid, function) of the processes of this stage's embedded AWS."""
         pattern = re.compile(rf"/ministack-lambda-{APP}-{self._target.stage}-?([a-z]*)-\w{{8}}/")
         aws = self._aws.pid()
         listed = subprocess.run(
@@ -197,12 +199,12 @@ class Stage:
 
 @contextmanager
 def deployed(seed: str, timeout: int) -> Iterator[Stage]:
-    """A fresh stage, gone afterwards."""
+    """Deploy a new stage, and delete it afterwards."""
     with locked(ROOT / ".local-faults.lock", _WAIT, "another run of these tests does not end"), ExitStack() as stack:
-        wires = Wires(TcpProxy(), S3Proxy(seed))
-        stack.callback(wires.database.close)
-        stack.callback(wires.s3.close)
-        commands = FaultyCommands("local", ROOT, State(_OWN), lambda _: None, wires)
+        proxies = Proxies(TcpProxy(), S3Proxy(seed))
+        stack.callback(proxies.database.close)
+        stack.callback(proxies.s3.close)
+        commands = FaultyCommands("local", ROOT, State(_OWN), lambda _: None, proxies)
         commands.clean()
         stack.callback(commands.clean)
         commands.up()
@@ -210,7 +212,7 @@ def deployed(seed: str, timeout: int) -> Iterator[Stage]:
 
 
 def _unrepeated(env: Mapping[str, str]) -> "S3Client":
-    """A client that never sends a request twice: each of its writes makes at most one object version."""
+    """Return a client that never retries, so that each write makes at most one object version."""
     return boto3.client(
         "s3",
         endpoint_url=env["AWS_ENDPOINT_URL"],

@@ -1,4 +1,4 @@
-"""The faults: which one strikes next, and when, is drawn from the seed."""
+"""The faults of a run. The seed decides which fault comes next, and when."""
 
 import time
 from collections import Counter
@@ -11,13 +11,13 @@ from tests.faults.model import Book
 from tests.faults.outages import RUNNING, Outages
 from tests.faults.stage import Stage
 
-_AIM = 2.0  # seconds to wait for a load to strike at
-_MISSES = 60  # a kind of fault that misses this often never finds anything to strike
-POWER_CUT, DOWN_AND_UP, SWALLOWED = "power cut", "down and up", "events swallowed"
+_AIM = 2.0  # seconds to wait for a load that a fault can disturb
+_MISSES = 60  # a kind of fault that finds no target this often will never find one
+POWER_CUT, DOWN_AND_UP, SWALLOWED = "power cut", "make down and up", "event lost"
 
 
 class Storm:
-    """Strikes until it has counted `faults` of them; `tally` says of which kinds."""
+    """Injects faults. `tally` counts them by kind."""
 
     def __init__(self, stage: Stage, book: Book, seed: str, pause: float, report: Callable[[str], None]) -> None:
         self.tally: Counter[str] = Counter()
@@ -29,15 +29,15 @@ class Storm:
             "ingest worker killed": (4, lambda: self._aimed(lambda: stage.kill_worker("ingest", self._random))),
             "API worker killed": (1, lambda: stage.kill_worker("", self._random)),
             "Postgres killed": (1, self._kill_postgres),
-            "connections reset": (3, lambda: self._aimed(lambda: bool(stage.wires.database.reset()))),
-            "connections stalled": (2, lambda: bool(stage.wires.database.stall(self._between(0.3, 2)))),
-            "connections slow": (1, lambda: bool(stage.wires.database.delay(self._between(0.01, 0.1), 2))),
-            "connections swallowed": (1, lambda: self._aimed(self._black_hole)),
+            "connections reset": (3, lambda: self._aimed(lambda: bool(stage.proxies.database.reset()))),
+            "connections stalled": (2, lambda: bool(stage.proxies.database.stall(self._between(0.3, 2)))),
+            "connections slow": (1, lambda: bool(stage.proxies.database.delay(self._between(0.01, 0.1), 2))),
+            "connections in a black hole": (1, lambda: self._aimed(self._black_hole)),
             "functions timed out": (1, lambda: self._aimed(self._stall_beyond_the_timeout)),
             "S3 refuses": (3, lambda: self._s3("refuse", self._between(0.5, 3))),
             "S3 slow": (1, lambda: self._s3("slow", 2)),
-            "S3 loses answers": (2, lambda: self._s3("lose", self._between(0.5, 2))),
-            "S3 breaks off": (2, lambda: self._s3("cut", self._between(0.5, 2))),
+            "S3 loses responses": (2, lambda: self._s3("lose", self._between(0.5, 2))),
+            "S3 cuts responses": (2, lambda: self._s3("cut", self._between(0.5, 2))),
             "event delivered twice": (2, lambda: self._again(newest=True)),
             "event delivered late": (2, lambda: self._again(newest=False)),
             POWER_CUT: (0, self.outages.power_cut),
@@ -46,7 +46,10 @@ class Storm:
         }
 
     def blow(self, faults: int, outages: Mapping[str, int]) -> None:
-        """Strike `faults` times. `outages` has the number of each kind of outage; the rest and the order are random."""
+        """Inject `faults` faults in random order. `outages` has the number of each kind of outage.
+
+        Each other kind comes at least once. The rest is random.
+        """
         names = list(self._kinds)
         once = [name for name in names if name not in outages]
         rest = max(0, faults - len(once) - sum(outages.values()))
@@ -62,12 +65,12 @@ class Storm:
                 self._report(f"{self.tally.total():4} {name}")
                 continue
             misses[name] += 1
-            assert misses[name] < _MISSES, f"{name} finds nothing to strike"
+            assert misses[name] < _MISSES, f"the fault {name!r} finds no target"
             to_come.insert(self._random.randint(0, len(to_come)), name)
 
     def end(self) -> None:
-        """Make all wires sound again."""
-        self._stage.wires.calm()
+        """End all faults."""
+        self._stage.proxies.calm()
         self.outages.end()
         self._database.close()
 
@@ -75,7 +78,7 @@ class Storm:
         return self._random.uniform(low, high)
 
     def _aimed(self, strike: Callable[[], bool]) -> bool:
-        """Strike while a load is being worked on."""
+        """Inject a fault while a load is running. Return False if none is running soon."""
         deadline = time.monotonic() + _AIM
         while time.monotonic() < deadline:
             try:
@@ -92,17 +95,18 @@ class Storm:
         return True
 
     def _black_hole(self) -> bool:
-        return bool(self._stage.wires.database.black_hole(self._between(2, self._stage.timeout + 4)))
+        return bool(self._stage.proxies.database.black_hole(self._between(2, self._stage.timeout + 4)))
 
     def _stall_beyond_the_timeout(self) -> bool:
-        """Whoever is at work now is killed by the timeout; the network still delivers what they sent."""
-        return bool(self._stage.wires.database.stall(self._stage.timeout + 0.5))
+        """Stall the workers until their timeout kills them. The network still delivers what they have sent."""
+        return bool(self._stage.proxies.database.stall(self._stage.timeout + 0.5))
 
     def _s3(self, kind: str, seconds: float) -> bool:
-        self._stage.wires.s3.strike(kind, seconds, self._between(0.3, 1), self._between(0.1, 1.5))
+        self._stage.proxies.s3.strike(kind, seconds, self._between(0.3, 1), self._between(0.1, 1.5))
         return True
 
     def _again(self, *, newest: bool) -> bool:
+        """Deliver the newest event again, or a random one."""
         for event in self._stage.events.copies():
             self._book.note_event(event)
         versions = list(self._book.events)

@@ -1,4 +1,4 @@
-"""The short form of the witness; `make faults` runs the long one."""
+"""The short form of the fault test. `make faults` runs the long form."""
 
 import pytest
 

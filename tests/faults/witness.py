@@ -1,6 +1,6 @@
-"""The witness: writers send, a storm strikes, everything comes to rest, the judge looks.
+"""The fault test: writers send data during a storm of faults. When all loads have ended, the judge checks everything.
 
-`run` is both the short form of `make test` and the long one of `make faults`.
+`make test` runs the short form, and `make faults` the long form.
 """
 
 import os
@@ -24,8 +24,8 @@ from tests.faults.storm import DOWN_AND_UP, POWER_CUT, SWALLOWED, Storm
 from tests.faults.writers import Writer, all_writers
 
 DEFAULT_SEED = "20210727"
-ABOVE_ALL = 500_000_000  # the largest id of departments at the start: ids that are given are above it
-BACKOFF = 5.0  # seconds: more than the embedded AWS lets pass between two attempts
+ABOVE_ALL = 500_000_000  # the largest id of a department at the start: the API gives larger ids to new departments
+BACKOFF = 5.0  # seconds: longer than the embedded AWS waits between two attempts
 Report = Callable[[str], None]
 
 
@@ -35,8 +35,12 @@ def seed() -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """The size of a run: the number of faults, how many of them are outages, the mean seconds between two faults, the
-    events delivered late at the end, and the seconds that a function may take."""
+    """The size of a run.
+
+    `faults` is the number of faults, and `outages` says how many of them are outages of each kind. `pause` is the mean
+    time between two faults in seconds. `late_copies` is the number of events that are delivered again at the end.
+    `timeout` is the timeout of the functions in seconds.
+    """
 
     faults: int
     outages: Mapping[str, int]
@@ -51,7 +55,7 @@ LONG = Form(300, {POWER_CUT: 32, DOWN_AND_UP: 12, SWALLOWED: 24}, pause=1.2, lat
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen; `loads` and `errors` before the redrive."""
+    """The results of a run. `loads` and `errors` are those before the redrive."""
 
     seed: str
     seconds: float
@@ -70,45 +74,50 @@ class Outcome:
     def lines(self) -> list[str]:
         return [
             f"seed {self.seed} (HIREFLOW_FAULT_SEED), {self.seconds:.0f} s",
-            f"faults: {_told(self.faults)}",
-            f"outages: {_told(self.aims)}; up again after {_most(self.ups)}, all loaded {_most(self.waits)} later",
-            f"loads: {_told(self.loads)}; {self.attempts} attempts, {self.redriven} events redriven",
-            f"failed because: {_told(self.errors)}",
-            f"rows judged: {self.rows}, and {self.rejects} rejects",
+            f"faults: {_listed(self.faults)}",
+            f"outages: {_listed(self.aims)}",
+            f"make up after an outage: {_times(self.ups)}; then until all loads had ended: {_times(self.waits)}",
+            f"loads: {_listed(self.loads)}; {self.attempts} attempts, {self.redriven} events redriven",
+            f"errors of failed loads: {_listed(self.errors)}",
+            f"checked: {self.rows} rows and {self.rejects} rejects",
             *self.violations[:50],
             f"{self.faults.total()} faults, {len(self.violations)} violations",
         ]
 
 
-def _told(counted: Counter[str]) -> str:
-    return ", ".join(f"{what} {count}" for what, count in counted.most_common()) or "-"
+def _listed(counted: Counter[str]) -> str:
+    return ", ".join(f"{what}: {count}" for what, count in counted.most_common()) or "-"
 
 
-def _most(seconds: list[float]) -> str:
-    return f"{median(seconds):.0f} s ({max(seconds):.0f} s at most)" if seconds else "-"
+def _times(seconds: list[float]) -> str:
+    return f"median {median(seconds):.0f} s, at most {max(seconds):.0f} s" if seconds else "-"
 
 
 def run(stage: Stage, chosen: str, form: Form, report: Report) -> Outcome:
-    """Faults while writers write, then three looks: at rest, after a redrive, and after late copies."""
+    """Inject faults while writers send data. Then check the stage and return the results.
+
+    The stage is checked three times: when all loads have ended, after a redrive, and after old events were delivered
+    again.
+    """
     started, book = time.monotonic(), Book()
-    storm = _weather(stage, book, chosen, form, report)
-    report("coming to rest")
+    storm = _run_storm(stage, book, chosen, form, report)
+    report("waiting for the end of all loads")
     _adopt(stage, book)
-    _come_to_rest(stage, book)
+    _await_loads(stage, book)
     _sweep(stage)
     first = _first_look(stage, book)
-    violations = [*storm.outages.violations, *(f"at rest: {found}" for found in first.violations())]
+    violations = [*storm.outages.violations, *(f"before the redrive: {violation}" for violation in first.violations())]
     redriven = stage.cloud.redrive()["redriven"]
     report(f"{redriven} events redriven")
-    _come_to_rest(stage, book)
+    _await_loads(stage, book)
     _sweep(stage)
     second = Judge(stage, book, stage.events.dead_letters())
-    violations += [f"after the redrive: {found}" for found in (*second.violations(), *_unfinished(second))]
-    report("delivering once more")
+    violations += [f"after the redrive: {violation}" for violation in (*second.violations(), *_unfinished(second))]
+    report("delivering old events again")
     _deliver_late(stage, book, Random(f"{chosen}/late"), form.late_copies)
     violations += _changed(second, Judge(stage, book, []))
-    report("restoring everything")
-    violations += [*second.points.faults(), *second.points.give_everything_back()]
+    report("restoring all tables")
+    violations += [*second.points.faults(), *second.points.restore_everything()]
     return Outcome(
         seed=chosen,
         seconds=time.monotonic() - started,
@@ -126,13 +135,13 @@ def run(stage: Stage, chosen: str, form: Form, report: Report) -> Outcome:
     )
 
 
-def _weather(stage: Stage, book: Book, chosen: str, form: Form, report: Report) -> Storm:
-    """Writers and storm, until the storm has blown over."""
+def _run_storm(stage: Stage, book: Book, chosen: str, form: Form, report: Report) -> Storm:
+    """Let the writers send data until the storm has injected all its faults."""
     writers = all_writers(stage, book, chosen)
     _prepare(writers[0])
     storm, stop = Storm(stage, book, chosen, form.pause, report), threading.Event()
     storm.outages.operator.back_up()
-    threads = [threading.Thread(target=_kept, args=(writer, stop, book)) for writer in writers]
+    threads = [threading.Thread(target=_run_writer, args=(writer, stop, book)) for writer in writers]
     for thread in threads:
         thread.start()
     try:
@@ -146,18 +155,18 @@ def _weather(stage: Stage, book: Book, chosen: str, form: Form, report: Report) 
 
 
 def _prepare(writer: Writer) -> None:
-    """What every writer may refer to, and the largest id of all."""
+    """Load the departments and jobs that every writer may refer to, and rows with large ids."""
     for dataset, last in (("departments", ABOVE_ALL), ("jobs", MAX_ID)):
         rows = [writer.row(dataset, row_id) for row_id in (*KNOWN, last)]
         file = writer.put(dataset, f"known/{dataset}.csv", [Line(as_csv(row), row) for row in rows])
         assert writer.ended(file, patience=60) == "succeeded"
 
 
-def _kept(writer: Writer, stop: threading.Event, book: Book) -> None:
+def _run_writer(writer: Writer, stop: threading.Event, book: Book) -> None:
     try:
         writer.run(stop)
     except BaseException as error:
-        book.note_unexpected(f"the writer of {writer.name} died: {error!r}")
+        book.note_unexpected(f"the writer of {writer.name} crashed: {error!r}")
         raise
 
 
@@ -165,18 +174,18 @@ def _adopt(stage: Stage, book: Book) -> None:
     """Decide about files whose acknowledgement was lost: a file counts as sent if the bucket has it."""
     s3, bucket = stage.cloud.s3, stage.cloud.env["LANDING_BUCKET"]
     for file in book.lost_files:
-        for found in s3.list_object_versions(Bucket=bucket, Prefix=file.key).get("Versions", ()):
-            version = found["VersionId"]
+        for listed in s3.list_object_versions(Bucket=bucket, Prefix=file.key).get("Versions", ()):
+            version = listed["VersionId"]
             if (file.source, version) not in book.files:
                 body = s3.get_object(Bucket=bucket, Key=file.key, VersionId=version)["Body"].read()
                 if body == file.body:
                     book.note_file(replace(file, version=version))
 
 
-def _come_to_rest(stage: Stage, book: Book, deadline: float = 180.0) -> None:
-    """Wait until every file's load has ended, or nothing happens any more because some events' retries have run out.
+def _await_loads(stage: Stage, book: Book, deadline: float = 180.0) -> None:
+    """Wait until the load of every file has ended, or until no load changes any more.
 
-    The sweep takes care of swallowed events.
+    Loads stop changing if the retries of some events have run out. The sweep finds the files whose events were lost.
     """
     stage.sweep()
     until, seen, since = time.monotonic() + deadline, None, time.monotonic()
@@ -188,11 +197,11 @@ def _come_to_rest(stage: Stage, book: Book, deadline: float = 180.0) -> None:
         if book.files.keys() <= over or time.monotonic() - since > stage.timeout + BACKOFF:
             return
         time.sleep(0.2)
-    raise AssertionError("the loads do not come to rest")
+    raise AssertionError(f"the loads have not ended within {deadline:.0f} seconds")
 
 
 def _sweep(stage: Stage) -> None:
-    """The sweep as it comes when an event's time is over."""
+    """Sweep as if the waiting times for retries and for leftover files were over."""
     stage.cloud.commands.invoke("sweep")
     database = Database(stage.database_url, tls="disable")
     s3, env = stage.cloud.s3, stage.cloud.env
@@ -203,7 +212,7 @@ def _sweep(stage: Stage) -> None:
 
 
 def _first_look(stage: Stage, book: Book) -> Judge:
-    """Once the failure records are there: a load may be given up before its event's last retry."""
+    """Wait for all failure records, because a load may be given up before the last retry of its event."""
     until = time.monotonic() + stage.timeout + BACKOFF
     while (
         any((judge := Judge(stage, book, stage.events.dead_letters())).failure_records()) and time.monotonic() < until
@@ -213,14 +222,16 @@ def _first_look(stage: Stage, book: Book) -> Judge:
 
 
 def _unfinished(judge: Judge) -> list[str]:
-    """With all faults over, a redrive brings everything that was given up."""
+    """Check that all loads have succeeded after the redrive, as there are no more faults. Return the violations."""
     failed = [load for load in judge.loads.values() if load["status"] == "failed" and judge.was_accepted(load)]
-    loads = [f"load {load['id']} is failed: {load['error']}" for load in failed]
-    return loads + [f"{at} has no load" for at in judge.book.files.keys() - judge.load_of.keys()]
+    loads = [f"load {load['id']} has failed: {load['error']}" for load in failed]
+    return loads + [
+        f"{source} {version} has no load" for source, version in judge.book.files.keys() - judge.load_of.keys()
+    ]
 
 
 def _deliver_late(stage: Stage, book: Book, random: Random, most: int) -> None:
-    """All events once more, in no order (or as many as there is time for)."""
+    """Deliver old events again in random order, at most `most` of them."""
     for event in stage.events.copies():
         book.note_event(event)
     versions = sorted(book.events)
@@ -229,9 +240,9 @@ def _deliver_late(stage: Stage, book: Book, random: Random, most: int) -> None:
 
 
 def _changed(before: Judge, after: Judge) -> list[str]:
-    """An event that is delivered again changes nothing."""
+    """Check that events which were delivered again have changed nothing. Return the violations."""
     changed = [load_id for load_id, load in after.loads.items() if load != before.loads.get(load_id)]
-    found = [f"a late copy changed load {load_id}: {after.loads[load_id]}" for load_id in changed]
-    return found + [
-        f"a late copy changed {name}" for name in before.present if before.present[name] != after.present[name]
+    loads = [f"an old event changed load {load_id}: {after.loads[load_id]}" for load_id in changed]
+    return loads + [
+        f"an old event changed {name}" for name in before.present if before.present[name] != after.present[name]
     ]

@@ -1,8 +1,8 @@
-"""Those who send: each has its own thread, its own random numbers and its own ids, unless two are to clash.
+"""The writers. Each has its own thread, its own random numbers and its own ids, except two that clash on purpose.
 
-A writer of files mostly waits for the end of a load before its next file, and sometimes does not. A
-request whose answer is lost leaves its ids alone from then on, so that it can be judged later whether
-it is in, as a whole, or out.
+A writer of files usually waits for the end of a load before it sends the next file. If the response to a request is
+lost, its writer does not use the ids of the request again. So the judge can see later whether the request was stored
+as a whole or not at all.
 """
 
 import gzip
@@ -23,8 +23,8 @@ from tests.e2e.cloud import FINAL, Response
 from tests.faults.model import KNOWN, NEVER, Book, File, Line, Parents, Request, Stored, as_csv, employee
 from tests.faults.stage import Stage
 
-PATIENCE = 20.0  # seconds that a writer waits for the end of a load before it goes on all the same
-_OUTAGE = 0.5  # seconds that a writer waits after a lost file: thousands of lost files would show nothing more
+PATIENCE = 20.0  # seconds that a writer waits at most for the end of a load
+_OUTAGE = 0.5  # seconds that a writer waits after a lost file, because thousands of lost files would test nothing more
 _LOST = (OSError, http.client.HTTPException)
 _BROKEN = {
     "departments": ("x,Nobody", ",Nobody", "7", "8,"),
@@ -35,7 +35,7 @@ _BROKEN = {
 
 @dataclass
 class Writer:
-    """One sender: `name` is in every value it sends."""
+    """A thread that sends data. Every text that it sends begins with its `name`."""
 
     name: str
     stage: Stage
@@ -60,7 +60,7 @@ class Writer:
         self._database.close()
 
     def value(self) -> str:
-        """Text that is sent once."""
+        """Return a text that no writer has sent before."""
         return f"{self.name} {next(self._serial)}"
 
     def row(self, dataset: str, row_id: int, parents: Parents = Parents.KNOWN) -> Stored:
@@ -72,7 +72,7 @@ class Writer:
         return employee(row_id, self.value(), self.random.randrange(730), department, job)
 
     def put(self, dataset: str, key: str, lines: list[Line]) -> File | None:
-        """Upload a file, compressed if its key says so; None if the acknowledgement is lost."""
+        """Upload a file, compressed if its key ends in .gz. Return None if the acknowledgement is lost."""
         text = "".join(line.raw + "\n" for line in lines).encode()
         body = gzip.compress(text, mtime=0) if key.endswith(".gz") else text
         bucket = self.stage.cloud.env["LANDING_BUCKET"]
@@ -92,7 +92,7 @@ class Writer:
         return file
 
     def ended(self, file: File | None, patience: float = PATIENCE) -> str | None:
-        """The final status of a file's load, None where it has none after a while."""
+        """Return the final status of a file's load, or None if the load has not ended after `patience` seconds."""
         deadline = time.monotonic() + patience
         while file is not None and time.monotonic() < deadline:
             status = self._status(file)
@@ -104,19 +104,19 @@ class Writer:
     def _status(self, file: File) -> str | None:
         try:
             with self._database.session() as session:
-                found = session.scalar(
+                status = session.scalar(
                     "SELECT status FROM loads WHERE source = :source AND version = :version",
                     source=file.source,
                     version=file.version,
                 )
         except DatabaseUnavailable:
             return None
-        return None if found is None else str(found)
+        return None if status is None else str(status)
 
 
 @dataclass
 class FileWriter(Writer):
-    """Files of one dataset over a fixed range of ids, new keys and new versions of old ones."""
+    """Sends files of one dataset with ids of a fixed range, under new keys or as new versions of earlier files."""
 
     dataset: str = ""
     ids: range = range(0)
@@ -150,7 +150,7 @@ class FileWriter(Writer):
 
 @dataclass
 class LateWriter(Writer):
-    """Employees whose department comes after them."""
+    """Sends employees before their departments."""
 
     ids: Iterator[int] = field(default_factory=lambda: count(1))
     departments: Iterator[int] = field(default_factory=lambda: count(1))
@@ -173,16 +173,16 @@ class LateWriter(Writer):
             key = f"{self.name}/departments_{number}_{attempt}.csv"
             if self.ended(self.put("departments", key, [Line(as_csv(row), row) for row in rows])) == "succeeded":
                 return
-            rows = [self.row("departments", row[0]) for row in rows]  # a value is sent once
+            rows = [self.row("departments", row[0]) for row in rows]  # no value is sent twice
 
 
 @dataclass
 class RequestWriter(Writer):
-    """Single rows, with and without ids, and batches."""
+    """Sends batches, and single rows with and without ids."""
 
     dataset: str = ""
     route: str = ""
-    first: int = 0  # of its ids
+    first: int = 0  # the smallest of its ids
     _block: int = 0
 
     def step(self) -> None:
@@ -204,8 +204,8 @@ class RequestWriter(Writer):
         if response is None:
             self._lost(sent)
         elif response.status in (200, 201):
-            given = int(response.body["id"])
-            self.book.note_request(Request(self.dataset, (row,), without_id, response.body["load_id"], given))
+            new_id = int(response.body["id"])
+            self.book.note_request(Request(self.dataset, (row,), without_id, response.body["load_id"], new_id))
         else:
             self.book.note_unexpected(f"POST {self.route}/upload: {response.status} {response.body}")
 
@@ -215,13 +215,13 @@ class RequestWriter(Writer):
         for position in range(1, len(rows)):
             if self.random.random() < 0.1:
                 rows[position] = None
-                bodies[position]["id"] = self.value()  # no number
+                bodies[position]["id"] = self.value()  # not a number
         response = self._response("upload/batch", {"data": bodies})
         if response is None:
             self._lost(Request(self.dataset, tuple(rows)))
             return
         broken = [position for position, row in enumerate(rows) if row is None]
-        if response.status != 200 or [found["index"] for found in response.body["rejected"]] != broken:
+        if response.status != 200 or [reject["index"] for reject in response.body["rejected"]] != broken:
             self.book.note_unexpected(f"POST {self.route}/upload/batch: {response.status} {response.body}")
             return
         self.book.note_request(Request(self.dataset, tuple(rows), load_id=response.body["load_id"]))
@@ -231,9 +231,9 @@ class RequestWriter(Writer):
         self._block += 1
 
     def _response(self, path: str, body: Any) -> Response | None:
-        """None if the answer is lost, or says that the platform has lost an answer itself.
+        """Send a request. Return its response, or None if the response is lost or is a server error.
 
-        During an outage any answer is possible: everything but a success counts as lost then.
+        During an outage any response is possible. So every response but a success counts as lost then.
         """
         undisturbed = self.stage.undisturbed()
         try:
@@ -256,7 +256,7 @@ class RequestWriter(Writer):
 
 
 def all_writers(stage: Stage, book: Book, seed: str) -> list[Writer]:
-    """The cast. Two of them write the same employees."""
+    """Return all writers. Two of them write the same employees."""
 
     def files(name: str, dataset: str, first: int, size: int) -> Writer:
         return FileWriter(name, stage, book, seed, dataset=dataset, ids=range(first, first + size))

@@ -1,8 +1,8 @@
 """python -m tests.fuzz [--inputs N] [--seed SEED] [--processes P]: what `make fuzz` runs.
 
-Nine inputs of ten are CSV files, through both paths of the reader; the rest are Avro files. An input
-that fails is kept in `.fuzz/`. The last line says how many inputs there were, how many crashed a
-reader, and of how many the outcome is not what the oracle says.
+Nine of ten inputs are CSV files, which go through both paths of the reader. The others are Avro files. Inputs that fail
+are saved in `.fuzz/`. The last line of the output has three numbers: all inputs, inputs that crashed a reader, and
+inputs whose result differs from the oracle's ("unaccounted").
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Many inputs from a seed, one after the other; what fails is kept."""
+"""Runs many inputs from one seed, one after the other, and saves the inputs that fail."""
 
 import sys
 import traceback
@@ -15,28 +15,29 @@ _AVRO_EVERY = 10
 
 
 def run(seed: str, inputs: int) -> tuple[int, int, int, int, int]:
-    """(inputs, records in them, Avro files without rows, crashes, unaccounted)"""
-    random, sound = Random(seed), avro_files()
+    """Return the numbers of inputs, of their records, of Avro files without rows, of crashes, and of unaccounted
+    inputs."""
+    random, valid_files = Random(seed), avro_files()
     records = refused = crashes = unaccounted = 0
     for number in range(inputs):
         dataset, data, drip = csv_input(random)
         is_avro = number % _AVRO_EVERY == 0
         if is_avro:
-            dataset, data = avro_input(random, sound)
+            dataset, data = avro_input(random, valid_files)
         try:
             count = check_avro(dataset, data) if is_avro else check_csv(dataset, data, drip)
             records += count
             refused += is_avro and not count
         except Unaccounted:
             unaccounted += 1
-            _keep(dataset, data, is_avro)
+            _save(dataset, data, is_avro)
         except Exception:
             crashes += 1
-            _keep(dataset, data, is_avro)
+            _save(dataset, data, is_avro)
     return inputs, records, refused, crashes, unaccounted
 
 
-def _keep(dataset: Dataset, data: bytes, is_avro: bool) -> None:
+def _save(dataset: Dataset, data: bytes, is_avro: bool) -> None:
     KEPT.mkdir(exist_ok=True)
     path = KEPT / f"{dataset.name}-{sha256(data).hexdigest()[:8]}.{'avro' if is_avro else 'csv'}"
     path.write_bytes(data)

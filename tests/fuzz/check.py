@@ -1,4 +1,5 @@
-"""One input through the product's reader and stager, compared with the oracle: nothing lost, nothing made up."""
+"""Passes one input through the product's reader and stager, and compares the result with the oracle. No record may be
+lost or invented."""
 
 import io
 import re
@@ -27,11 +28,11 @@ Row = tuple[Any, ...]
 
 
 class Unaccounted(AssertionError):
-    """A record was lost, made up, changed, or taken by one path and not by the other."""
+    """A record was lost, invented or changed, or the two paths of the reader disagree about it."""
 
 
 class Drip:
-    """A source that hands out at most `size` bytes at a time."""
+    """A stream that returns at most `size` bytes per read."""
 
     def __init__(self, data: bytes, size: int) -> None:
         self._file, self._size = io.BytesIO(data), size
@@ -42,7 +43,7 @@ class Drip:
 
 @dataclass
 class Staged:
-    """What became of an input: a row or None for each line that went to COPY, the rejects, the counts."""
+    """The result for an input: a row or None for each line that went to COPY, the rejects, and the counts."""
 
     rows: list[Row | None] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -51,7 +52,7 @@ class Staged:
 
 
 class _Database:
-    """As much of a session as staging asks of it: what COPY is fed, and no parents."""
+    """A session with only the methods that the stager needs. It keeps the blocks for COPY, and its tables are empty."""
 
     def __init__(self) -> None:
         self.blocks: list[bytes] = []
@@ -84,7 +85,7 @@ def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat) -
 
 
 def check_csv(dataset: Dataset, data: bytes, drip: int = 1 << 20) -> int:
-    """Returns the number of records; 0 for a file that both refuse because of its header. Raises Unaccounted."""
+    """Return the number of records, or 0 if both the reader and the oracle refuse the header. Raises Unaccounted."""
     try:
         expected, lines = csv_records(data, dataset.column_names)
     except Refused:
@@ -117,11 +118,11 @@ def _refused(dataset: Dataset, tokens: Iterable[Token]) -> None:
     except LoadError as error:
         _same("message", error.detail.startswith("the header names "), True)
     else:
-        raise Unaccounted("another header was read as the right one, or as a row")
+        raise Unaccounted("a wrong header was read as the right header or as a row")
 
 
 def check_avro(dataset: Dataset, data: bytes) -> int:
-    """Raises Unaccounted; returns the number of rows, 0 for a file that both refuse."""
+    """Return the number of rows, or 0 if both the reader and the oracle refuse the file. Raises Unaccounted."""
     types = {f["name"]: _without_doc(f["type"]) for f in schema(dataset)["fields"]}
     try:
         expected = avro_rows(data, types)
@@ -156,7 +157,7 @@ def _without_doc(kind: Any) -> Any:
 
 
 def _value(column: Any, text: str) -> Any:
-    """A column's value from its text, whichever way it is written."""
+    """Parse the value of a column, in any of its text forms."""
     if column.kind is Kind.ID:
         return int(text)
     if column.kind is Kind.TEXT:
@@ -166,7 +167,7 @@ def _value(column: Any, text: str) -> Any:
 
 
 def _copied_text(dataset: Dataset, data: bytes) -> Iterator[Row | None]:
-    """COPY's text format with commas, read as Postgres documents it."""
+    """Parse COPY's text format with commas, as Postgres documents it."""
     for line in data.split(b"\n")[:-1]:
         parts = re.split(rb"(?<!\\),", line.replace(b"\\\\", b"\0"))  # no valid text holds a NUL
         if parts == [b"\\N"] * len(dataset.columns):
@@ -177,10 +178,10 @@ def _copied_text(dataset: Dataset, data: bytes) -> Iterator[Row | None]:
 
 
 def _copied_binary(dataset: Dataset, data: bytes) -> Iterator[Row | None]:
-    """The tuples of COPY's binary format, between its head and its tail."""
+    """Parse the tuples of COPY's binary format. They stand between its head and its tail."""
     at = len(BINARY.head)
     if not data.startswith(BINARY.head) or not data.endswith(BINARY.tail):
-        raise Unaccounted("not COPY's binary format")
+        raise Unaccounted("the data does not have COPY's binary format")
     while at < len(data) - len(BINARY.tail):
         values: list[Any] = []
         (count,) = struct.unpack_from("!h", data, at)

@@ -1,4 +1,4 @@
-"""Inputs from a seed: sound files, files changed in a few places, mixtures of what is difficult, and noise."""
+"""Generates inputs from a seed: valid files, files with a few changes, mixtures of difficult bytes, and noise."""
 
 import io
 from collections.abc import Callable
@@ -78,7 +78,7 @@ _NAMES = tuple(DATASETS)
 
 
 def csv_input(random: Random) -> tuple[Dataset, bytes, int]:
-    """A dataset, the bytes of a CSV file, and the size of the pieces in which they come."""
+    """Return a dataset, the bytes of a CSV file, and the size of the pieces in which a stream returns them."""
     dataset = DATASETS[_NAMES[random.randrange(len(_NAMES))]]
     kind = random.random()
     if kind < 0.2:
@@ -114,7 +114,7 @@ def _field(random: Random, kind: Kind) -> bytes:
 
 
 def mutated(random: Random, data: bytes, tokens: tuple[bytes, ...]) -> bytes:
-    """One to four changes, each of bits, spans or tokens, anywhere."""
+    """Make one to four changes of bits, spans or tokens, at any position."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 4))):
         random.choice(_MUTATIONS)(random, changed, tokens)
@@ -172,7 +172,8 @@ _AVRO_TOKENS = (
 
 
 def avro_files() -> list[tuple[Dataset, bytes]]:
-    """Sound files to change: ours and others', in three codecs, with columns in another order."""
+    """Return valid files, which a campaign changes. For each dataset there is one file of Hireflow's writer, and one of
+    fastavro in each of three codecs, with the columns in another order."""
     found = []
     rows: dict[str, list[tuple[Any, ...]]] = {
         "departments": [(1, "Sales"), (2, "Ops"), (3, " padded "), (0, "")],
@@ -185,25 +186,25 @@ def avro_files() -> list[tuple[Dataset, bytes]]:
         dataset, file = DATASETS[name], io.BytesIO()
         avro.write(dataset, [tuple(zip(*table, strict=True)), tuple(zip(*table[:1], strict=True))], file)
         found.append((dataset, file.getvalue()))
-        turned = avro.schema(dataset)
-        turned["fields"].reverse()
+        reordered = avro.schema(dataset)
+        reordered["fields"].reverse()
         records = [dict(zip(dataset.column_names, row, strict=True)) for row in table]
         for codec in ("null", "deflate", "bzip2"):
             other = io.BytesIO()
-            fastavro.writer(other, turned, records * 3, codec=codec, sync_interval=40)
+            fastavro.writer(other, reordered, records * 3, codec=codec, sync_interval=40)
             found.append((dataset, other.getvalue()))
     return found
 
 
-def avro_input(random: Random, sound: list[tuple[Dataset, bytes]]) -> tuple[Dataset, bytes]:
-    """A dataset and the bytes of what is, was or never was an Avro file of it."""
-    dataset, data = random.choice(sound)
+def avro_input(random: Random, valid_files: list[tuple[Dataset, bytes]]) -> tuple[Dataset, bytes]:
+    """Return a dataset and the bytes of a valid Avro file, of a changed one, or of a file that was never valid."""
+    dataset, data = random.choice(valid_files)
     kind = random.random()
     if kind < 0.03:
         return dataset, b"Obj\x01"[: random.randrange(5)] + random.randbytes(random.randrange(100))
     if kind < 0.05:
         return dataset, data
-    if kind < 0.5:  # behind the header, where most of what is read lies
+    if kind < 0.5:  # changes only after the header, because the rows are there
         start = data.rindex(data[-16:], 0, len(data) - 16) if data.count(data[-16:]) > 1 else 0
         start = data.index(data[-16:]) if start else 0
         return dataset, data[:start] + mutated(random, data[start:], _AVRO_TOKENS)

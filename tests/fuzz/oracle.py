@@ -1,4 +1,4 @@
-"""What a file holds, said once more: simply, byte by byte, and sharing nothing with the product's readers."""
+"""The oracle: simple readers of CSV and Avro files. They read byte by byte, and share no code with the product."""
 
 import bz2
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CsvRecord:
-    """A record by its first line (from 1) and how many it takes; fields are None where it cannot be split."""
+    """A record with its first line (counted from 1) and its number of lines. `fields` is None if it cannot be split."""
 
     line: int
     lines: int
@@ -19,9 +19,9 @@ class CsvRecord:
 
 
 def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord], int]:
-    """The records of a CSV file, none longer than the limit, and the number of its lines.
+    """Return the records of a CSV file and the number of its lines. No record may be longer than the reader's limit.
 
-    Raises Refused if its first record is a wrong header, or if a later one certainly is.
+    Raises Refused if the first record is a wrong header, or if a later record certainly is a wrong header.
     """
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:
@@ -31,9 +31,9 @@ def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord],
     while at < len(lines):
         fields, taken = _csv_record(lines, at)
         raw = b"\n".join(lines[at : at + taken]).removesuffix(b"\r")
-        if raw.strip() and not (fields is not None and not found and _heads(fields, columns)):
+        if raw.strip() and not (fields is not None and not found and _is_right_header(fields, columns)):
             if not raw.lstrip(b' \t"')[:1].isdigit():
-                _heads_another(raw, columns)
+                _refuse_wrong_header(raw, columns)
             fits = fields if fields is not None and len(fields) == len(columns) else None
             found.append(CsvRecord(at + 1, taken, raw, fits))
         at += taken
@@ -45,12 +45,12 @@ class Refused(Exception):
 
 
 _COLUMNS = {"id", "department", "job", "name", "datetime", "departmentid", "jobid"}
-_NOBODY_SEES = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)}
-_NOBODY_SEES |= set(range(0x2066, 0x206A))
+_INVISIBLE = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)}
+_INVISIBLE |= set(range(0x2066, 0x206A))
 _QUOTES = {"'", '"', "`", "[", "]", "\\", *map(chr, (0xAB, 0xBB, 0x2039, 0x203A, *range(0x2018, 0x2020)))}
 
 
-def _heads_another(raw: bytes, columns: tuple[str, ...]) -> None:
+def _refuse_wrong_header(raw: bytes, columns: tuple[str, ...]) -> None:
     line = raw.replace(b"\r", b"\n").split(b"\n")[0]
     fields = line.replace(b";", b",").replace(b"|", b",").replace(b"\t", b",").split(b",")
     texts, names = _names(fields)
@@ -61,7 +61,7 @@ def _heads_another(raw: bytes, columns: tuple[str, ...]) -> None:
             raise Refused
 
 
-def _heads(fields: tuple[bytes, ...], columns: tuple[str, ...]) -> bool:
+def _is_right_header(fields: tuple[bytes, ...], columns: tuple[str, ...]) -> bool:
     texts, names = _names(fields)
     if not _COLUMNS & set(names) or any(map(_is_whole, texts)):
         return False
@@ -71,7 +71,7 @@ def _heads(fields: tuple[bytes, ...], columns: tuple[str, ...]) -> bool:
 
 
 def _names(fields: Sequence[bytes]) -> tuple[list[str], list[str]]:
-    texts = ["".join(c for c in field.decode("utf-8", "replace") if ord(c) not in _NOBODY_SEES) for field in fields]
+    texts = ["".join(c for c in field.decode("utf-8", "replace") if ord(c) not in _INVISIBLE) for field in fields]
     texts = ["".join(c for c in text if not c.isspace() and c not in _QUOTES) for text in texts]
     return texts, [text.replace("-", "").replace("_", "").casefold() for text in texts]
 
@@ -81,20 +81,21 @@ def _is_whole(text: str) -> bool:
     return whole.isdecimal() and not zeros.strip("0")
 
 
-def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - one machine, read at once
-    """The fields of the record on line `at`, or None if they break the rules of quoting, and its number of lines.
+def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - a state machine is clearer in one function
+    """Return the fields of the record on line `at` and its number of lines. The fields are None if the record breaks
+    the rules of quoting.
 
-    A machine of five states: start of a field, spaces there, bare, quoted, after the closing quote. The record of
-    a quote that is never closed ends on the line of that quote. So does the record of a quote that would be closed
-    on a later line by a quote that opens a field there.
+    The function is a state machine with five states: start of a field, spaces there, bare, quoted, after the closing
+    quote. If a quote is never closed, the record ends on the line of that quote. The record also ends there if only a
+    quote that opens a field on a later line could close it.
     """
-    fields, field, state, sound, opened, doubtful = [], bytearray(), "start", True, 0, False
+    fields, field, state, well_formed, opened, may_open_a_field = [], bytearray(), "start", True, 0, False
     for taken, line in enumerate(lines[at:], 1):
         for position, byte in enumerate(line):
             if state == "quoted":
                 if byte == 0x22:
                     state = "closed"
-                    doubtful = taken > opened and _opens(line, position)
+                    may_open_a_field = taken > opened and _opens(line, position)
                 else:
                     field.append(byte)
             elif byte == 0x2C:
@@ -104,7 +105,7 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
                 field.append(byte)
                 state = "spaced"
             elif byte == 0x22 and state in ("start", "spaced", "closed"):
-                sound &= state != "spaced"
+                well_formed &= state != "spaced"
                 if state == "closed":
                     field.append(byte)
                 else:
@@ -112,15 +113,15 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
                 state = "quoted"
             elif state == "closed" and byte == 0x0D and position == len(line) - 1:
                 continue
-            elif state == "closed" and doubtful:
+            elif state == "closed" and may_open_a_field:
                 return None, opened
             else:
-                sound &= byte != 0x22 and state != "closed"
+                well_formed &= byte != 0x22 and state != "closed"
                 field.append(byte)
                 state = "bare"
         if state != "quoted":
             last = bytes(field).removesuffix(b"\r") if state == "bare" else bytes(field)
-            return ((*fields, last) if sound else None), taken
+            return ((*fields, last) if well_formed else None), taken
         field.append(0x0A)
     return None, opened
 
@@ -142,11 +143,11 @@ def _opens(line: bytes, at: int) -> bool:
 
 
 class Unreadable(Exception):
-    """Not an Avro file of that schema."""
+    """The file is not an Avro file with the given schema."""
 
 
 def avro_rows(data: bytes, types: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of an Avro file in the order of `types`; codecs null, deflate and bzip2."""
+    """Return the rows of an Avro file, with the columns in the order of `types`. Knows null, deflate and bzip2."""
     cursor = _Cursor(data)
     if cursor.take(4) != b"Obj\x01":
         raise Unreadable

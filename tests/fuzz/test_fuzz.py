@@ -1,4 +1,4 @@
-"""The short form of `make fuzz`, and proof that its checks notice what they are there for."""
+"""A short form of `make fuzz`, and tests that its checks notice errors."""
 
 import io
 from random import Random
@@ -20,7 +20,7 @@ from tests.fuzz.oracle import csv_records
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
 
 
-def test_thousands_of_inputs_from_a_seed() -> None:
+def test_thousands_of_inputs_from_a_seed_are_accounted_for() -> None:
     inputs, records, refused, crashes, unaccounted = run("short", 5000)
     assert (inputs, crashes, unaccounted) == (5000, 0, 0)
     assert records > 5000
@@ -33,24 +33,22 @@ def test_any_bytes_are_accounted_for(data: bytes, drip: int) -> None:
 
 
 @given(st.lists(st.sampled_from(TOKENS) | st.binary(max_size=8), max_size=40).map(b"".join), st.sampled_from([1, 64]))
-def test_mixtures_are_accounted_for(data: bytes, drip: int) -> None:
+def test_mixtures_of_difficult_bytes_are_accounted_for(data: bytes, drip: int) -> None:
     check_csv(EMPLOYEES, data, drip)
 
 
 @given(st.sampled_from(avro_files()), st.integers(0, 2**32))
-def test_damaged_avro_files_are_refused_or_read_as_the_oracle_reads_them(
-    sound: tuple[object, bytes], seed: int
-) -> None:
-    dataset, data = sound
+def test_damaged_avro_files_are_refused_or_read_as_the_oracle_reads_them(file: tuple[object, bytes], seed: int) -> None:
+    dataset, data = file
     check_avro(dataset, mutated(Random(seed), data, TOKENS))  # type: ignore[arg-type]
 
 
-def test_sound_avro_files_are_read() -> None:
+def test_valid_avro_files_are_read() -> None:
     assert [check_avro(dataset, data) for dataset, data in avro_files()] == [5, 12, 12, 12, 3, 6, 6, 6]
 
 
-def test_a_block_with_rows_that_says_it_is_empty_fails_the_file() -> None:
-    """Otherwise its rows would be lost without an error."""
+def test_a_block_that_claims_to_be_empty_but_has_rows_fails_the_file() -> None:
+    """Otherwise the block's rows would be lost without an error."""
     file = io.BytesIO()
     fastavro.writer(file, schema(JOBS), [{"id": 1, "job": "Clerk"}, {"id": 2, "job": "Smith"}], sync_interval=1)
     data = file.getvalue()
@@ -60,7 +58,7 @@ def test_a_block_with_rows_that_says_it_is_empty_fails_the_file() -> None:
     assert check_avro(JOBS, data[:at] + b"\0" + data[at + 1 :]) == 0
 
 
-def test_a_lost_record_would_be_noticed() -> None:
+def test_a_lost_record_is_noticed() -> None:
     class Forgetful(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(size).replace(b"2,Ops\n", b"")
@@ -72,7 +70,7 @@ def test_a_lost_record_would_be_noticed() -> None:
     assert (found.received, len(found.rows)) == (1, 1)
 
 
-def test_an_oracle_that_disagrees_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_from_the_oracle_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.fuzz.check.csv_records", lambda *_: ([], 1))
     with pytest.raises(Unaccounted, match="records: 1 instead of 0"):
         check_csv(JOBS, b"1,Clerk\n")

@@ -1,4 +1,5 @@
-"""A real Postgres for the session; a migrated, empty database for every test."""
+"""Fixtures for all integration tests: a real Postgres server for the session, and a migrated, empty database for every
+test."""
 
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ from tests.integration.lines import lines
 from tests.integration.s3_fixtures import s3, storage
 from tests.integration.sqs_fixtures import queue
 
-__all__ = ["api", "landing", "lines", "queue", "s3", "storage"]  # fixtures that every test here may ask for
+__all__ = ["api", "landing", "lines", "queue", "s3", "storage"]  # fixtures for every test in this folder
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def cleaner(postgres: Postgres) -> Iterator[Database]:
-    """A connection to empty the database with, between two tests."""
+    """The connection that empties the database between two tests."""
     opened = Database(postgres.url, tls="disable", application="cleaner")
     yield opened
     opened.close()
@@ -34,7 +35,7 @@ def cleaner(postgres: Postgres) -> Iterator[Database]:
 
 @pytest.fixture
 def database_url(postgres: Postgres, cleaner: Database) -> str:
-    """The owner's URL of a database with all tables and no rows."""
+    """The URL of a database with all tables and no rows, for the owner's login."""
     with cleaner.session() as session:
         session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans RESTART IDENTITY CASCADE")
         session.run("UPDATE dataset_state SET last_id = 0")

@@ -1,4 +1,4 @@
-"""Help with the embedded clouds of the tests: clients, functions, roles, and plain HTTP requests."""
+"""Helpers for tests with an embedded cloud: clients, functions, roles, and plain HTTP requests."""
 
 import json
 import time
@@ -57,10 +57,10 @@ def of(aws: EmbeddedAws) -> Client:
     return clients(aws.port() or 0, aws.credentials)
 
 
-def asked(
+def send_request(
     aws: EmbeddedAws, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Send one request, unsigned and unchanged."""
+    """Send one request without a signature, exactly as given."""
     with closing(HTTPConnection(ports.HOST, aws.port() or 0, timeout=60)) as connection:
         connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
@@ -85,11 +85,11 @@ def allow(client: Client, role: str, resource: str, *actions: str) -> None:
 
 
 def make_function(client: Client, name: str, code: str = ENVIRONMENT, **more: Any) -> dict[str, Any]:
-    """A function with its own role, `<name>-role`."""
+    """Create a function with its own role, `<name>-role`. Returns the response of Lambda."""
     zipped = BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("code.py", code)
-    made = client("lambda").create_function(
+    response = client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.11",
         Role=make_role(client, f"{name}-role"),
@@ -97,15 +97,16 @@ def make_function(client: Client, name: str, code: str = ENVIRONMENT, **more: An
         Code={"ZipFile": zipped.getvalue()},
         **more,
     )
-    return dict(made)
+    return dict(response)
 
 
 def environment_of(client: Client, name: str) -> dict[str, str]:
-    """The environment that a function with the code ENVIRONMENT sees."""
+    """Return the environment variables of a function with the code ENVIRONMENT."""
     return dict(json.loads(client("lambda").invoke(FunctionName=name)["Payload"].read()))
 
 
 def eventually(check: Callable[[], Any], seconds: float = 30) -> bool:
+    """Poll `check` until it returns a true value. Returns False if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:

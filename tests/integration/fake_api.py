@@ -1,4 +1,4 @@
-"""An HTTP server that answers as it is told, and remembers what it was asked."""
+"""An HTTP server that sends prepared responses and records the requests."""
 
 import json
 import threading
@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Asked:
-    """A request; of a body that is not `kept` only the length."""
+    """A recorded request. `body` has at most the first `FakeApi.kept` bytes, `length` is the length of the whole
+    body."""
 
     method: str
     path: str
@@ -29,7 +30,7 @@ class Asked:
 
     @property
     def form(self) -> list[tuple[str, str | None, bytes]]:
-        """(name, file name, value) of the fields of a multipart form, in order."""
+        """The fields of a multipart form, in order, as (name, file name, value)."""
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         parts = BytesParser().parsebytes(head + self.body).get_payload()
         return [
@@ -51,33 +52,34 @@ class Response:
 
 @dataclass
 class FakeApi:
-    """What is given for a path is answered in turn, the last of it for ever; `kept` bounds the bodies it keeps."""
+    """Sends the responses that were prepared for a path in order, and repeats the last one. `kept` is the number of
+    bytes that it records of each body. `asked` has the requests so far."""
 
     url: str = ""
     kept: int = 1 << 20
     asked: list[Asked] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
     _held: set[tuple[str, str]] = field(default_factory=set)
-    _answers: dict[tuple[str, str], list[Response]] = field(default_factory=lambda: defaultdict(list))
+    _prepared: dict[tuple[str, str], list[Response]] = field(default_factory=lambda: defaultdict(list))
 
     def on(self, method: str, path: str, body: Any = None, status: int = 200, **headers: str) -> None:
-        """Answer with JSON, or with bytes as they are; headers with _ for -."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        kind = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
+        """Prepare a response: bytes are sent unchanged, everything else as JSON. The names of headers have _ for -."""
+        given_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        media_type = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self._answers[method, path].append(Response(status, data, kind | named))
+        self._prepared[method, path].append(Response(status, data, media_type | given_headers))
 
     def problem(self, method: str, path: str, status: int, title: str, detail: str, **members: Any) -> None:
         body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
         self.on(method, path, body, status, Content_Type="application/problem+json")
 
     def hold(self, method: str, path: str) -> None:
-        """Give no answer there until all is over, though the request is remembered."""
+        """Record requests to this path, but send no response before the server stops."""
         self._held.add((method, path))
 
     def forget(self, method: str, path: str) -> None:
-        """Answer nothing there, as for a route that there is not."""
-        del self._answers[method, path]
+        """Drop the responses for this path. Requests then get the response to a route that does not exist."""
+        del self._prepared[method, path]
 
     def to(self, path: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == path]
@@ -86,10 +88,10 @@ class FakeApi:
         self.asked.append(asked)
         if (asked.method, asked.path) in self._held:
             self.ended.wait()
-        given = self._answers[asked.method, asked.path]
-        if not given:
+        prepared = self._prepared[asked.method, asked.path]
+        if not prepared:
             return Response(403, b'{"message": "Missing Authentication Token"}', {"Content-Type": "application/json"})
-        return given.pop(0) if len(given) > 1 else given[0]
+        return prepared.pop(0) if len(prepared) > 1 else prepared[0]
 
 
 @contextmanager

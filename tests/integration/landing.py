@@ -1,4 +1,4 @@
-"""Uploads to the landing bucket as the trigger tells of them, without a cloud around."""
+"""Uploads to the landing bucket, and the events that S3 would send for them, without a cloud."""
 
 import gzip
 import json
@@ -26,7 +26,8 @@ Row = dict[str, Any]
 
 @dataclass
 class Landing:
-    """Puts objects and delivers their events; keeps the events for a second delivery."""
+    """Stores objects in the landing bucket and delivers their events. `events` has the delivered events, for a second
+    delivery."""
 
     database: Database
     s3: S3
@@ -34,14 +35,15 @@ class Landing:
     _sequence: Iterator[int] = field(default_factory=lambda: count(1))
 
     def put(self, key: str, body: bytes | str) -> Row:
-        """Store an object version; returns its event, undelivered."""
+        """Store an object version. Returns its event, and does not deliver it. Compresses the body if the key ends in
+        .gz."""
         data = body.encode() if isinstance(body, str) else body
         if key.endswith(".gz"):
             data = gzip.compress(data)
         response = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
         item = {
             "key": quote_plus(key),
-            "versionId": response.get("VersionId", "null"),  # without versioning, as in a list
+            "versionId": response.get("VersionId", "null"),  # "null" without versioning, as in S3's list of versions
             "eTag": response["ETag"].strip('"'),
             "sequencer": f"{next(self._sequence):016X}",
         }
@@ -53,12 +55,12 @@ class Landing:
             ingest_object(Ingestion(self.database, self.s3.storage, grace, busy_wait=busy_wait), created)
 
     def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE) -> Row:
-        """Put, deliver, and return the newest load."""
+        """Store an object, deliver its event, and return the newest load."""
         self.deliver(self.put(key, body), grace=grace)
         return self.load()
 
     def give_up(self, event: Row) -> Row:
-        """Deliver an event while S3 does not give its object, until no attempt is left; the load."""
+        """Deliver an event until no attempt is left, while S3 does not return the object. Returns the load."""
 
         def away(operation: str, _key: str) -> None:
             if operation == "GetObject":
@@ -77,9 +79,9 @@ class Landing:
         with self.database.session() as session:
             if load_id is None:
                 return vars(history.listed(session, {}, limit=1, before=None)[0])
-            found = history.get(session, load_id)
-            assert found is not None
-            return vars(found)
+            load = history.get(session, load_id)
+            assert load is not None
+            return vars(load)
 
     def loads(self) -> int:
         return int(self.scalar("SELECT count(*) FROM loads"))
@@ -106,8 +108,9 @@ def landing(database: Database, s3: S3) -> Landing:
 
 
 def counts(load: Row) -> tuple[int, ...]:
-    """(received, inserted, updated, unchanged, superseded, rejected), known to add up."""
-    names = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
-    found = tuple(load[name] for name in names)
-    assert found[0] == sum(found[1:])
-    return found
+    """Return (received, inserted, updated, unchanged, superseded, rejected), and check that they add up."""
+    received, *others = (
+        load[name] for name in ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
+    )
+    assert received == sum(others)
+    return received, *others

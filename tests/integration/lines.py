@@ -1,4 +1,4 @@
-"""What the functions of this process write to their logs."""
+"""The log lines that the functions write in the process of a test."""
 
 import importlib
 import io
@@ -23,15 +23,15 @@ class Lines:
         return self._written.getvalue()
 
     def all(self, **about: Any) -> list[dict[str, Any]]:
-        """The lines so far that have these fields."""
-        found: list[dict[str, Any]] = [json.loads(line) for line in self.text.splitlines()]
-        return [line for line in found if about.items() <= line.items()]
+        """Return the lines so far that have these fields."""
+        written: list[dict[str, Any]] = [json.loads(line) for line in self.text.splitlines()]
+        return [line for line in written if about.items() <= line.items()]
 
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    importlib.import_module("app")  # which configures the logs when it is first imported
-    heard, logger = Lines(), logging.getLogger(logs.LOGGER)
-    logger.addHandler(heard.handler)
-    yield heard
-    logger.removeHandler(heard.handler)
+    importlib.import_module("app")  # the first import of app configures the logs
+    recorded, logger = Lines(), logging.getLogger(logs.LOGGER)
+    logger.addHandler(recorded.handler)
+    yield recorded
+    logger.removeHandler(recorded.handler)

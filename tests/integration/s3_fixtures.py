@@ -1,4 +1,4 @@
-"""The three buckets, in an S3 inside the test process, and an ear at its door."""
+"""The three buckets, in an S3 inside the process of the test, and a record of the requests to it."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -19,9 +19,9 @@ Hook = Callable[[str, str], None]
 
 
 class S3:
-    """`storage` over one client; `calls` are its requests so far, as (operation, key).
+    """`storage` with one client. `calls` has the client's requests so far, as (operation, key).
 
-    `before` is called ahead of every request: what it raises is what the request meets.
+    `before` is called before every request. The request fails with the exception that `before` raises.
     """
 
     def __init__(self, client: "S3Client") -> None:
@@ -29,41 +29,42 @@ class S3:
         self.storage = Storage(*BUCKETS, client=lambda: client)
         self.calls: list[tuple[str, str]] = []
         self.before: Hook | None = None
-        client.meta.events.register("before-parameter-build.s3", self._heard)
+        client.meta.events.register("before-parameter-build.s3", self._record)
 
-    def _heard(self, model: Any, params: dict[str, Any], **_: Any) -> None:
+    def _record(self, model: Any, params: dict[str, Any], **_: Any) -> None:
         key = params.get("Key", "")
         self.calls.append((model.name, key))
         if self.before is not None:
             self.before(model.name, key)
 
     def written(self) -> list[str]:
-        """Keys of the requests that store something."""
+        """Return the keys of the requests that store data."""
         writes = ("PutObject", "CopyObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload")
         return [key for operation, key in self.calls if operation in writes]
 
     def keys(self, bucket: str = BACKUP) -> list[str]:
-        return [found["Key"] for found in self.client.list_objects_v2(Bucket=bucket).get("Contents", ())]
+        return [listed["Key"] for listed in self.client.list_objects_v2(Bucket=bucket).get("Contents", ())]
 
     def uploads(self, bucket: str = BACKUP) -> list[Any]:
-        """Multipart uploads that were begun and neither completed nor aborted."""
+        """Return the multipart uploads that were neither completed nor aborted."""
         return list(self.client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
 
 
 @cache
 def _session() -> boto3.session.Session:
-    """One for all tests: it takes longer to make than a client, and they all have the same credentials."""
+    """Return one session for all tests. Creating a session takes longer than creating a client, and all tests have the
+    same credentials."""
     return session()
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)  # it would lead past the one in this process
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)  # with it, requests would not go to the S3 of this process
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
-        boto3.DEFAULT_SESSION = _session()  # which moto forgets afterwards
+        boto3.DEFAULT_SESSION = _session()  # moto resets it after the test
         client = boto3.client("s3", region_name="us-east-1")
         for bucket in BUCKETS:
             client.create_bucket(Bucket=bucket)

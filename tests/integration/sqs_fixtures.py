@@ -1,4 +1,4 @@
-"""The dead-letter queue, in an SQS inside the test process, and the function that takes its events again."""
+"""The dead-letter queue, in an SQS inside the process of the test, and the ARN of the function whose events fail."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ INGEST = "arn:aws:lambda:us-east-1:000000000000:function:test-ingest:$LATEST"
 
 @dataclass
 class Queue:
-    """`letters` over one client; `calls` are its requests so far."""
+    """`letters` with one client. `calls` has the client's requests so far."""
 
     client: Any
     url: str
@@ -24,16 +24,16 @@ class Queue:
 
     def __post_init__(self) -> None:
         self.letters = DeadLetters(DEAD_LETTERS, client=lambda: self.client)
-        self.client.meta.events.register("before-parameter-build.sqs", self._heard)
+        self.client.meta.events.register("before-parameter-build.sqs", self._record)
 
-    def _heard(self, model: Any, **_: Any) -> None:
+    def _record(self, model: Any, **_: Any) -> None:
         self.calls.append(model.name)
 
     def send(self, body: str) -> None:
         self.client.send_message(QueueUrl=self.url, MessageBody=body)
 
     def fail(self, event: Any, function: str = INGEST) -> None:
-        """As Lambda does when the retries of an event are used up."""
+        """Send a dead letter, as Lambda does after the last retry of an event."""
         self.send(json.dumps(record(event, function)))
 
     def depth(self, state: str = "ApproximateNumberOfMessages") -> int:
@@ -45,7 +45,7 @@ class Queue:
 
 
 def record(event: Any, function: str = INGEST) -> dict[str, Any]:
-    """What Lambda sends to a failure destination."""
+    """Return the record that Lambda sends to a failure destination."""
     return {
         "version": "1.0",
         "timestamp": "2021-07-27T16:02:08.123Z",
@@ -62,7 +62,7 @@ def record(event: Any, function: str = INGEST) -> dict[str, Any]:
 
 
 @pytest.fixture
-def queue(s3: S3) -> Queue:  # which keeps AWS inside this process
+def queue(s3: S3) -> Queue:  # the fixture `s3` keeps all AWS requests inside this process
     client = boto3.client("sqs", region_name="us-east-1")
     url = client.create_queue(QueueName=DEAD_LETTERS, Attributes={"VisibilityTimeout": "360"})["QueueUrl"]
     return Queue(client, url)

@@ -1,6 +1,7 @@
-"""A small checkout whose sets hold wheels made here, and what installs them: for tests of installations.
+"""A small checkout for tests of the installation. Its sets of packages have only wheels that this module builds.
 
-The installer and its words are real; only the packages are ours, so that no test needs a network but to fetch uv.
+The installer and its messages are real. Because only the packages are made here, no test needs a network, except to
+fetch uv.
 """
 
 import os
@@ -22,14 +23,15 @@ _SETS = {"runtime": (), "local": ("alpha",), "aws": ("alpha",), "develop": ("alp
 
 @dataclass(frozen=True)
 class Checkout:
-    """`folder` is a checkout, `environment` that of its commands, which find packages in its wheels alone."""
+    """`folder` is the folder of a checkout. `environment` has the environment variables of its commands, which find
+    packages only among its wheels."""
 
     folder: Path
     python: Path = field(default_factory=lambda: Path(sys.executable).resolve())
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, *names: str, **more: str) -> subprocess.Popen[str]:
-        """Begin to install sets, in a process group of its own."""
+        """Start to install these sets of packages, in a separate process group."""
         return subprocess.Popen(
             ["sh", self.folder / "infra" / "install.sh", *names],
             env={**self.environment, "PYTHON": str(self.python), **more},
@@ -41,7 +43,7 @@ class Checkout:
         )
 
     def install(self, *names: str, **more: str) -> tuple[int, str, str]:
-        """Install sets; returns exit status, stdout and stderr."""
+        """Install these sets of packages. Returns exit status, stdout and stderr."""
         process = self.start(*names, **more)
         try:
             out, err = process.communicate(timeout=120)
@@ -58,8 +60,9 @@ class Checkout:
 
 
 def checkout(folder: Path, uv: Path | None) -> Checkout:
-    """A checkout in `folder`; `uv` is a folder with the installer, None for one that has still to be fetched."""
-    for package in ("cli", "infra"):  # commands end in the words of the command line
+    """Create a checkout in `folder`. `uv` is a folder with the installer. None if the installer must be fetched
+    first."""
+    for package in ("cli", "infra"):  # the commands use the command line's messages
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     requirements, wheels = folder / "requirements", folder / "wheels"
     requirements.mkdir()
@@ -76,13 +79,13 @@ def checkout(folder: Path, uv: Path | None) -> Checkout:
     home = folder / "home"
     home.mkdir()
     kept = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE", "PIP_CERT") if name in os.environ}
-    nowhere = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
-    hasty = {"UV_HTTP_RETRIES": "0", "PIP_RETRIES": "1"}
-    return Checkout(folder, environment={**kept, **nowhere, **hasty, "HOME": str(home), "TMPDIR": str(home)})
+    no_index = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
+    few_retries = {"UV_HTTP_RETRIES": "0", "PIP_RETRIES": "1"}
+    return Checkout(folder, environment={**kept, **no_index, **few_retries, "HOME": str(home), "TMPDIR": str(home)})
 
 
 def _wheel(folder: Path, name: str) -> str:
-    """Make the wheel of a package with one module; returns its hash."""
+    """Build the wheel of a package with one module. Returns the SHA-256 of the wheel."""
     about = f"{name}-1.0.dist-info"
     files = {
         f"{name}.py": "whole = True\n",

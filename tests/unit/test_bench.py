@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic, and what their data is said to be."""
+"""The arithmetic of the benchmarks, and the contents of their synthetic data."""
 
 import json
 from pathlib import Path
@@ -10,16 +10,16 @@ from bench.results import Result, line, write_json, write_svg
 
 
 @pytest.mark.parametrize("style", ["plain", "quoted", "crlf", "offset"])
-def test_the_file_holds_what_it_is_said_to_hold(style: str) -> None:
+def test_a_file_has_the_stated_numbers_of_rows_rejects_and_repeated_ids(style: str) -> None:
     data = employees(4000, Shape(style=style), first_id=1)
     assert data.file.count(b"\n") == data.rows == 4000
     assert data.rejected == 40
     ids = [int(row.partition(b",")[0]) for row in data.valid.splitlines()]
     assert len(ids) == len(set(ids)) == max(ids)
-    assert 4000 - data.rejected - len(ids) == 200  # repeated
+    assert 4000 - data.rejected - len(ids) == 200  # rows that repeat an id
 
 
-def test_later_files_bring_ids_of_their_own() -> None:
+def test_the_ids_of_a_later_file_begin_at_first_id() -> None:
     ids = [int(row.partition(b",")[0]) for row in employees(100, first_id=5000).valid.splitlines()]
     assert min(ids) == 5000
 

@@ -1,4 +1,4 @@
-"""The layers hold: who may import what, and what a cold start has to load."""
+"""The structure of the code: which package may import which, and which modules a cold start loads."""
 
 import ast
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "chalicelib"
-MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+SOURCE = ROOT / "chalicelib"
+MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 
 
-# Every room of chalicelib, and the rooms that it may import besides itself. The order is from the bottom up.
+# Every package of chalicelib, and the packages that it may import besides itself. The lowest layer comes first.
 MAY_IMPORT = {
     "core": set(),
     "cloud": {"core"},
@@ -37,8 +37,8 @@ MAY_IMPORT = {
     "handlers": {"cloud", "auth", "ingest", "backups", "monitoring", "recovery", "migrations", "services"},
     "api/openapi": {"core", "formats", "reports", "auth", "ingest", "api", "api/http"},
 }
-# The modules that know a library. Each library stays behind the few that turn its calls and errors into ours.
-KNOWN_BY = {
+# The modules that may import a library. Only they call the library, and they translate its errors into ours.
+IMPORTED_BY = {
     "boto3 botocore": {
         *("cloud/buckets.py", "cloud/clients.py", "cloud/functions.py", "cloud/object_streams.py"),
         *("cloud/queues.py", "cloud/secrets.py", "cloud/storage.py"),
@@ -49,67 +49,72 @@ KNOWN_BY = {
 }
 MOST_LINES = 350
 MOST_PARAMETERS = 7  # of a function or a constructor; `self` counts
-DECLARATIONS = {"Setting", "Settings", "Operation", "Report"}  # one field for each fact, most of them with a default
+DECLARATIONS = {"Setting", "Settings", "Operation", "Report"}  # they have a field for each fact, mostly with a default
 
 
 def imports(path: Path) -> set[str]:
-    """The modules that a file imports, anywhere in it; `from a import b` counts as `a` and `a.b`."""
-    found: set[str] = set()
+    """Return the modules that a file imports at any place. `from a import b` counts as `a` and `a.b`."""
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return modules
 
 
 def hidden(source: str) -> list[str]:
-    """The imports of which `imports` cannot tell what they reach: relative ones, those of a computed name, and those
-    that bind the name of the whole package."""
-    found: list[ast.AST] = []
+    """Return the imports whose modules `imports` cannot determine.
+
+    These are relative imports, imports of a computed name or of `*`, and imports that bind the name of the whole
+    package.
+    """
+    unclear: list[ast.AST] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [alias for alias in node.names if alias.name.split(".")[0] in ("chalicelib", "importlib")]
+            unclear += [alias for alias in node.names if alias.name.split(".")[0] in ("chalicelib", "importlib")]
         elif isinstance(node, ast.ImportFrom):
-            found += [node] if node.level or node.module == "importlib" or node.names[0].name == "*" else []
+            unclear += [node] if node.level or node.module == "importlib" or node.names[0].name == "*" else []
         elif isinstance(node, ast.Name) and node.id == "__import__":
-            found.append(node)
-    return [ast.unparse(node) for node in found]
+            unclear.append(node)
+    return [ast.unparse(node) for node in unclear]
 
 
 def importers(*libraries: str) -> set[str]:
-    return {module for module in MODULES if {name.split(".")[0] for name in imports(PACKAGE / module)} & {*libraries}}
+    """Return the modules of chalicelib that import one of these libraries."""
+    return {module for module in MODULES if {name.split(".")[0] for name in imports(SOURCE / module)} & {*libraries}}
 
 
-def room(module: str) -> str:
-    """The room of a module, by its path below chalicelib without its suffix."""
+def package_of(module: str) -> str:
+    """Return the package of a module. `module` is its path below chalicelib, without the suffix."""
     folder, _, rest = module.partition("/")
     return f"{folder}/{rest.split('/')[0]}" if f"{folder}/{rest.split('/')[0]}" in MAY_IMPORT else folder
 
 
-def rooms_imported(path: Path) -> set[str]:
+def packages_imported(path: Path) -> set[str]:
     ours = {
         name.removeprefix("chalicelib.").replace(".", "/") for name in imports(path) if name.startswith("chalicelib.")
     }
-    return {room(name) for name in ours if room(name) in MAY_IMPORT} - {""}
+    return {package_of(name) for name in ours if package_of(name) in MAY_IMPORT} - {""}
 
 
-def test_every_module_is_in_a_room() -> None:
-    assert {room(module.removesuffix(".py")) for module in MODULES} - {"__init__"} == MAY_IMPORT.keys()
+def test_every_module_is_in_a_declared_package() -> None:
+    assert {package_of(module.removesuffix(".py")) for module in MODULES} - {"__init__"} == MAY_IMPORT.keys()
     assert len([module for module in MODULES if "/" not in module]) <= 4
-    doors = {Path(module).parent for module in MODULES if module.endswith("__init__.py")}
-    assert {Path(module).parent for module in MODULES} - doors == {Path("migrations/versions")}  # which Alembic reads
+    packages = {Path(module).parent for module in MODULES if module.endswith("__init__.py")}
+    others = {Path(module).parent for module in MODULES} - packages
+    assert others == {Path("migrations/versions")}  # Alembic reads the files there
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_room_imports_only_the_rooms_it_may(module: str) -> None:
-    here = room(module.removesuffix(".py"))
-    assert rooms_imported(PACKAGE / module) - {here} <= MAY_IMPORT.get(here, set())
+def test_a_package_imports_only_the_packages_that_it_may(module: str) -> None:
+    here = package_of(module.removesuffix(".py"))
+    assert packages_imported(SOURCE / module) - {here} <= MAY_IMPORT.get(here, set())
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_import_can_be_followed(module: str) -> None:
-    assert hidden((PACKAGE / module).read_text()) == []
+def test_the_module_of_every_import_can_be_determined(module: str) -> None:
+    assert hidden((SOURCE / module).read_text()) == []
 
 
 @pytest.mark.parametrize(
@@ -126,63 +131,63 @@ def test_every_import_can_be_followed(module: str) -> None:
         "from chalicelib.cloud.buckets import *",
     ],
 )
-def test_an_import_that_cannot_be_followed_is_seen(source: str) -> None:
+def test_an_import_whose_module_cannot_be_determined_is_found(source: str) -> None:
     assert hidden(source) != []
 
 
-def test_the_functions_import_nothing_of_ours_that_is_not_shipped_with_them() -> None:
+def test_the_functions_import_no_code_that_is_not_deployed_with_them() -> None:
     assert importers("app", "bench", "cli", "infra", "tests") == set()
 
 
-def test_no_room_may_import_more_than_it_does() -> None:
+def test_every_allowed_import_exists() -> None:
     for name, allowed in MAY_IMPORT.items():
-        modules = [module for module in MODULES if room(module.removesuffix(".py")) == name]
-        assert set().union(*(rooms_imported(PACKAGE / module) for module in modules)) - {name} == allowed, name
+        modules = [module for module in MODULES if package_of(module.removesuffix(".py")) == name]
+        assert set().union(*(packages_imported(SOURCE / module) for module in modules)) - {name} == allowed, name
 
 
-def test_imports_go_one_way() -> None:
+def test_a_package_imports_only_lower_layers() -> None:
     order = list(MAY_IMPORT)
     for name, allowed in MAY_IMPORT.items():
-        if name != "api":  # its document describes its routes, one of which serves it
+        if name != "api":  # the OpenAPI document describes the routes, and one of the routes serves the document
             assert all(order.index(other) < order.index(name) for other in allowed), name
 
 
-@pytest.mark.parametrize("libraries", KNOWN_BY)
-def test_only_these_modules_know_a_library(libraries: str) -> None:
-    assert importers(*libraries.split()) == KNOWN_BY[libraries]
+@pytest.mark.parametrize("libraries", IMPORTED_BY)
+def test_only_the_listed_modules_import_a_library(libraries: str) -> None:
+    assert importers(*libraries.split()) == IMPORTED_BY[libraries]
 
 
-def test_only_the_api_knows_chalice() -> None:
-    assert {room(module.removesuffix(".py")) for module in importers("chalice")} == {"api", "api/http"}
+def test_only_the_api_imports_chalice() -> None:
+    assert {package_of(module.removesuffix(".py")) for module in importers("chalice")} == {"api", "api/http"}
 
 
-def test_only_schema_code_knows_sqlalchemy() -> None:
-    assert {room(module.removesuffix(".py")) for module in importers("sqlalchemy", "alembic")} == {"migrations"}
+def test_only_the_migrations_import_sqlalchemy() -> None:
+    assert {package_of(module.removesuffix(".py")) for module in importers("sqlalchemy", "alembic")} == {"migrations"}
 
 
-def test_what_is_measured_does_not_know_the_form_of_metrics() -> None:
-    assert {m for m in MODULES if "chalicelib.monitoring.metrics" in imports(PACKAGE / m)} == {"services.py"}
+def test_code_that_measures_does_not_import_the_format_of_metrics() -> None:
+    assert {m for m in MODULES if "chalicelib.monitoring.metrics" in imports(SOURCE / m)} == {"services.py"}
 
 
 @pytest.mark.parametrize("package", [module for module in MODULES if module.endswith("__init__.py")])
-def test_every_room_says_what_lives_there(package: str) -> None:
-    lines = (PACKAGE / package).read_text()
+def test_every_package_has_a_docstring_and_no_code_beside_it(package: str) -> None:
+    lines = (SOURCE / package).read_text()
     doc = ast.get_docstring(ast.parse(lines)) or ""
     assert len(doc) > 80
-    assert ast.parse(lines).body[1:] == []  # a room has no code in its door
+    assert ast.parse(lines).body[1:] == []
 
 
-def test_no_name_of_a_module_is_used_twice() -> None:
+def test_no_two_modules_have_the_same_name() -> None:
     names = [Path(module).name for module in MODULES if not module.endswith("__init__.py")]
     assert sorted(names) == sorted({*names})
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_has_one_name_everywhere(module: str) -> None:
-    """An import under another name would be a second one."""
+def test_a_module_has_the_same_name_everywhere(module: str) -> None:
+    """An import with `as` would give a module or its contents a second name."""
     renamed = [
         alias.name
-        for node in ast.walk(ast.parse((PACKAGE / module).read_text()))
+        for node in ast.walk(ast.parse((SOURCE / module).read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
         if alias.asname
@@ -191,34 +196,44 @@ def test_a_module_has_one_name_everywhere(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_can_be_read_at_a_sitting(module: str) -> None:
-    assert len((PACKAGE / module).read_text().splitlines()) <= MOST_LINES
+def test_no_module_is_too_long(module: str) -> None:
+    assert len((SOURCE / module).read_text().splitlines()) <= MOST_LINES
 
 
 def parameters(function: ast.FunctionDef) -> int:
-    given = function.args
-    return len([*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, [given.vararg, given.kwarg])])
+    signature = function.args
+    return len(
+        [
+            *signature.posonlyargs,
+            *signature.args,
+            *signature.kwonlyargs,
+            *filter(None, [signature.vararg, signature.kwarg]),
+        ]
+    )
 
 
 def fields(dataclass: ast.ClassDef) -> int:
-    """How many parameters the constructor has that is made of a dataclass. A record, which only holds what it is made
-    of, counts as none: it is filled from a row or a document that has as many members."""
+    """Return the number of parameters of a dataclass's constructor.
+
+    It is 0 for declarations and records. A record has only properties and class methods. It is filled from a row or a
+    document that has as many members.
+    """
     methods = [node for node in dataclass.body if isinstance(node, ast.FunctionDef)]
     decorators = [{ast.unparse(decorator) for decorator in node.decorator_list} for node in methods]
     if dataclass.name in DECLARATIONS or all(names & {"property", "classmethod"} for names in decorators):
         return 0
-    given = [
+    members = [
         node
         for node in dataclass.body
         if isinstance(node, ast.AnnAssign)
         and not ast.unparse(node.target).startswith("_")
         and "ClassVar" not in ast.unparse(node.annotation)
     ]
-    return 1 + len(given)
+    return 1 + len(members)
 
 
 def too_wide(tree: ast.Module) -> list[str]:
-    """The functions and constructors with more parameters than anybody can keep in mind."""
+    """Return the names of the functions and constructors with more than MOST_PARAMETERS parameters."""
     nodes = list(ast.walk(tree))
     functions = [(node.name, parameters(node)) for node in nodes if isinstance(node, ast.FunctionDef)]
     constructors = [
@@ -232,10 +247,10 @@ def too_wide(tree: ast.Module) -> list[str]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_no_function_or_constructor_has_too_many_parameters(module: str) -> None:
-    assert too_wide(ast.parse((PACKAGE / module).read_text())) == []
+    assert too_wide(ast.parse((SOURCE / module).read_text())) == []
 
 
-def test_too_many_parameters_are_seen() -> None:
+def test_functions_and_constructors_with_too_many_parameters_are_found() -> None:
     seven = ", ".join(f"p{n}: int" for n in range(7))
     members = "; ".join(f"p{n}: int" for n in range(7))
     wide = f"class A:\n def __init__(self, {seven}): ...\n@dataclass\nclass B:\n {members}\n def work(self): ...\n"
@@ -251,7 +266,7 @@ def test_a_cold_start_of_the_api_loads_only_what_it_needs() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_command_line_imports_nothing_else_of_ours() -> None:
+def test_the_command_line_imports_no_other_part_of_the_product() -> None:
     for path in (ROOT / "cli").rglob("*.py"):
         assert not {name for name in imports(path) if name.split(".")[0] in ("infra", "chalicelib", "app", "tests")}
 
@@ -260,7 +275,7 @@ def test_there_is_one_http_client_and_one_table_printer() -> None:
     clients = {"urllib3", "urllib.request", "http.client", "requests", "httpx"}
     product = [path for folder in ("cli", "infra") for path in sorted((ROOT / folder).rglob("*.py"))]
     speaking = {str(path.relative_to(ROOT)) for path in product if imports(path) & clients}
-    assert speaking == {"cli/http.py", "cli/routes.py"}  # which asks urllib.request for the environment's proxies
+    assert speaking == {"cli/http.py", "cli/routes.py"}  # routes.py gets the environment's proxies from urllib.request
     printing = {str(path.relative_to(ROOT)) for path in product if "rich.table" in imports(path)}
     assert printing == {"cli/tables.py"}
 

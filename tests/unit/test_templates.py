@@ -1,4 +1,4 @@
-"""The CloudFormation templates keep the rules of tests/templates.py, each of which a broken template breaks."""
+"""The CloudFormation templates keep the rules of tests/templates.py, and each rule finds its violations."""
 
 import json
 import re
@@ -31,8 +31,8 @@ OUTPUTS = {
     },
     "operations": {"DeadLetterQueueName", "DeadLetterQueueArn", "DashboardName"},
 }
-GONE = object()
-# (rule, part, path to what is changed, to what): one by one, each has to be noticed
+GONE = object()  # in the place of a new value: the member is deleted
+# Changes that break a rule: (rule, part, path of the changed member, new value). The rule must find each of them.
 BREAKS: list[tuple[str, str, str, Any]] = [
     *(
         ("buckets_are_closed", "storage", f"Resources/{bucket}/Properties/{what}", GONE)
@@ -47,7 +47,7 @@ BREAKS: list[tuple[str, str, str, Any]] = [
     ("buckets_are_closed", "storage", "Resources/BackupOnlyTls/Properties/PolicyDocument/Statement/0/Resource/1", "x"),
     ("buckets_are_closed", "storage", "Resources/BackupOnlyTls/Properties/PolicyDocument/Statement/0/Effect", "Allow"),
     (
-        "policies_name_who_and_what",
+        "policies_name_callers_and_actions",
         "storage",
         "Resources/BackupOnlyTls/Properties/PolicyDocument/Statement/0/Effect",
         "Allow",
@@ -100,24 +100,29 @@ BREAKS: list[tuple[str, str, str, Any]] = [
         "-1",
     ),
     *(
-        ("policies_name_who_and_what", "network", f"Resources/{name}/Properties/PolicyDocument/Statement/0/{what}", to)
+        (
+            "policies_name_callers_and_actions",
+            "network",
+            f"Resources/{name}/Properties/PolicyDocument/Statement/0/{what}",
+            to,
+        )
         for name in ("S3", "SecretsManager", "Sqs", "Lambda")
         for what, to in (("Condition", GONE), ("Action", "*"), ("Action", ["s3:GetObject", "s3:*"]))
     ),
     (
-        "policies_name_who_and_what",
+        "policies_name_callers_and_actions",
         "database",
         "Resources/ProxyRole/Properties/AssumeRolePolicyDocument/Statement/0/Condition",
         GONE,
     ),
     (
-        "policies_name_who_and_what",
+        "policies_name_callers_and_actions",
         "database",
         "Resources/ProxyRole/Properties/Policies/0/PolicyDocument/Statement/0/Resource",
         "*",
     ),
     (
-        "policies_name_who_and_what",
+        "policies_name_callers_and_actions",
         "operations",
         "Resources/AlarmsFromCloudWatch/Properties/PolicyDocument/Statement/0/Principal",
         "*",
@@ -151,16 +156,16 @@ BREAKS: list[tuple[str, str, str, Any]] = [
         )
     ),
     ("database_is_safe", "database", "Parameters/DeletionProtection/Default", "false"),
-    ("queues_keep_what_they_have", "operations", "Resources/DeadLetters/Properties/SqsManagedSseEnabled", GONE),
-    ("queues_keep_what_they_have", "operations", "Resources/DeadLetters/Properties/MessageRetentionPeriod", 345600),
-    ("queues_keep_what_they_have", "operations", "Resources/DeadLettersOnlyTls", GONE),
+    ("queues_keep_their_messages", "operations", "Resources/DeadLetters/Properties/SqsManagedSseEnabled", GONE),
+    ("queues_keep_their_messages", "operations", "Resources/DeadLetters/Properties/MessageRetentionPeriod", 345600),
+    ("queues_keep_their_messages", "operations", "Resources/DeadLettersOnlyTls", GONE),
     *(
-        ("logs_end", "database", f"Resources/{name}/{what}", GONE)
+        ("logs_expire", "database", f"Resources/{name}/{what}", GONE)
         for name in ("PostgresLog", "RotationLog", "ProxyLog")
         for what in ("Properties/RetentionInDays", "DeletionPolicy", "UpdateReplacePolicy")
     ),
     *(
-        ("alarms_reach_somebody", "operations", f"Resources/BackupsLag/Properties/{what}", to)
+        ("alarms_notify_somebody", "operations", f"Resources/BackupsLag/Properties/{what}", to)
         for what, to in (
             ("AlarmActions", []),
             ("AlarmActions", [{"Ref": "Nobody"}]),
@@ -169,7 +174,7 @@ BREAKS: list[tuple[str, str, str, Any]] = [
         )
     ),
     (
-        "alarms_reach_somebody",
+        "alarms_notify_somebody",
         "operations",
         "Resources/Fn::ForEach::Metrics/2/Fn::ForEach::OfFunctions/2/${Metric}${Function}/Properties/AlarmActions",
         GONE,
@@ -179,6 +184,7 @@ BREAKS: list[tuple[str, str, str, Any]] = [
 
 
 def changed(template: Template, path: str, to: Any) -> Template:
+    """Change the member at a path of a template. Return the template."""
     *way, last = path.split("/")
     at: Any = template
     for step in way:
@@ -192,12 +198,12 @@ def changed(template: Template, path: str, to: Any) -> Template:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_the_rules_are_kept(part: str) -> None:
+def test_the_templates_keep_the_rules(part: str) -> None:
     assert broken(parsed(part)) == {}
 
 
 @pytest.mark.parametrize(("rule", "part", "path", "to"), BREAKS)
-def test_what_breaks_a_rule_is_noticed(rule: str, part: str, path: str, to: Any) -> None:
+def test_a_rule_finds_its_violation(rule: str, part: str, path: str, to: Any) -> None:
     assert rule in broken(changed(parsed(part), path, to))
 
 
@@ -206,61 +212,61 @@ def test_every_rule_can_be_broken() -> None:
 
 
 def test_the_version_of_the_database_exists() -> None:
-    """cfn-lint, which `make check` runs over all templates, looks at values, not at the defaults of parameters."""
+    """`make check` runs cfn-lint over all templates, but cfn-lint does not check the defaults of parameters."""
     template = parsed("database")
     version, way = template["Parameters"]["EngineVersion"]["Default"], "Resources/Cluster/Properties/EngineVersion"
-    known, unknown = (linted(json.dumps(changed(parsed("database"), way, v))) for v in (version, "17.99"))
-    assert [rule for rule in known if rule.startswith("E")] == []
-    assert "E3690" in unknown
+    existing, missing = (linted(json.dumps(changed(parsed("database"), way, v))) for v in (version, "17.99"))
+    assert [rule for rule in existing if rule.startswith("E")] == []
+    assert "E3690" in missing
     family = template["Resources"]["Settings"]["Properties"]["Family"]
     assert family == f"aurora-postgresql{version.partition('.')[0]}"
     assert re.fullmatch(template["Parameters"]["EngineVersion"]["AllowedPattern"], version)
 
 
 def linted(text: str) -> list[str]:
-    return [found.rule.id for found in lint(text, config=ManualArgs(regions=["us-east-1", "eu-central-1"]))]
+    return [match.rule.id for match in lint(text, config=ManualArgs(regions=["us-east-1", "eu-central-1"]))]
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_outputs_are_what_a_deployment_takes(part: str) -> None:
+def test_a_template_has_the_outputs_that_a_deployment_reads(part: str) -> None:
     assert set(parsed(part)["Outputs"]) == OUTPUTS[part]
 
 
-def test_every_template_is_a_part_and_small_enough_to_be_sent_as_it_is() -> None:
-    on_its_own = {"lake"}  # nothing that a stage stands on
+def test_every_template_is_a_part_and_small_enough_for_a_request() -> None:
+    on_its_own = {"lake"}  # no stage needs it
     assert {path.stem for path in TEMPLATES.iterdir()} == {*PARTS, *on_its_own}
     assert max(path.stat().st_size for path in TEMPLATES.iterdir()) < 51_200
 
 
-def test_parts_take_outputs_of_earlier_ones_only() -> None:
-    known: set[str] = set()
+def test_a_part_takes_only_outputs_of_earlier_parts() -> None:
+    earlier: set[str] = set()
     for part in PARTS:
         outputs = {name for other in PARTS for name in OUTPUTS[other]} & set(parsed(part)["Parameters"])
-        assert outputs <= known
-        known |= OUTPUTS[part]
+        assert outputs <= earlier
+        earlier |= OUTPUTS[part]
 
 
-def test_buckets_are_as_closed_as_those_of_other_stages() -> None:
-    """infra/deploy/buckets.py makes those of the embedded cloud and LocalStack."""
-    found = resources(parsed("storage"), "AWS::S3::BucketPolicy")["LandingOnlyTls"]["Properties"]["PolicyDocument"]
+def test_buckets_have_the_policies_and_lifecycle_rules_of_other_stages() -> None:
+    """infra/deploy/buckets.py makes the buckets of the embedded cloud and of LocalStack."""
+    ours = resources(parsed("storage"), "AWS::S3::BucketPolicy")["LandingOnlyTls"]["Properties"]["PolicyDocument"]
     theirs = tls_only("landing")
-    for policy in (found, theirs):
+    for policy in (ours, theirs):
         del policy["Statement"][0]["Resource"]
-    assert found == theirs
+    assert ours == theirs
     backup = parsed("storage")["Resources"]["Backup"]["Properties"]["LifecycleConfiguration"]["Rules"]
     ids = [rule["ID"] for rule in lifecycle(versions_expire=True)["Rules"]]
     assert [rule["Id"] for rule in backup] == ids
 
 
-def test_dead_letters_are_kept_as_in_other_stages() -> None:
+def test_the_dead_letter_queue_has_the_properties_of_other_stages() -> None:
     queue = parsed("operations")["Resources"]["DeadLetters"]["Properties"]
     assert {name: str(value).lower() for name, value in queue.items() if name != "QueueName"} == DEAD_LETTERS
     assert queue["QueueName"] == {"Fn::Sub": queue_names("${Stage}")["DEAD_LETTER_QUEUE"]}
 
 
 def functions() -> set[str]:
-    found = set(json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_functions"])
-    return found - {"api_handler"} | {"api"}
+    names = set(json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_functions"])
+    return names - {"api_handler"} | {"api"}
 
 
 def test_every_function_has_alarms() -> None:
@@ -273,7 +279,7 @@ def test_every_function_has_alarms() -> None:
 
 
 def own_metrics(tree: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Metrics of ours in alarms and in the dashboard, with the names of their dimensions."""
+    """Yield Hireflow's own metrics in alarms and in the dashboard, with the names of their dimensions."""
     if isinstance(tree, list) and tree[:1] == [NAMESPACE]:
         yield tree[1], tuple(tree[2:6:2])
     elif isinstance(tree, dict) and tree.get("Namespace") == NAMESPACE:
@@ -283,14 +289,14 @@ def own_metrics(tree: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield from own_metrics(value)
 
 
-def test_alarms_and_dashboard_look_at_metrics_that_are_measured() -> None:
-    found = list(own_metrics(parsed("operations")["Resources"]))
-    shown = {name for name, _ in found}
+def test_alarms_and_the_dashboard_use_metrics_that_exist() -> None:
+    used = list(own_metrics(parsed("operations")["Resources"]))
+    shown = {name for name, _ in used}
     assert {"BackupLag", "LoadsFailed"} <= shown <= set(UNITS)
-    assert {dimensions for _, dimensions in found} == {("service", "stage")}
+    assert {dimensions for _, dimensions in used} == {("service", "stage")}
 
 
-def test_endpoints_are_of_the_services_that_functions_call() -> None:
+def test_every_service_that_functions_call_has_an_endpoint() -> None:
     called = {
         service
         for path in (ROOT / "chalicelib").rglob("*.py")
@@ -300,13 +306,13 @@ def test_endpoints_are_of_the_services_that_functions_call() -> None:
         it["Properties"]["ServiceName"]["Fn::Sub"]
         for it in resources(parsed("network"), "AWS::EC2::VPCEndpoint").values()
     ]
-    called -= {"rds"}  # its client signs tokens, and calls nobody
+    called -= {"rds"}  # its client only signs tokens and sends no requests
     assert {name.rpartition(".")[2] for name in names} == called == {"s3", "secretsmanager", "sqs", "lambda"}
 
 
-def test_endpoints_let_out_whatever_functions_may_do() -> None:
+def test_endpoints_allow_every_action_that_functions_may_perform() -> None:
     allowed = [action for _, it in statements(parsed("network")) for action in listed(it["Action"])]
-    lambdas_own = {"sqs:SendMessage"}  # by Lambda itself, for a function that has failed
+    lambdas_own = {"sqs:SendMessage"}  # Lambda itself sends it, after a function has failed
     policies = [json.loads(path.read_text()) for path in (ROOT / ".chalice").glob("policy-*.json")]
     actions = {action for policy in policies for it in policy["Statement"] for action in listed(it["Action"])}
     called = {a for a in actions if a.partition(":")[0] in ("s3", "sqs", "lambda", "secretsmanager")}

@@ -1,4 +1,4 @@
-"""What all routes share: who is let in, how requests are read, and how errors and pages are answered.
+"""The code that all routes share: it checks tokens, reads requests, and makes the responses for errors and pages.
 
-It imports `core`, `auth` and `services`. Start with `access` and `problems`.
+This package imports `core`, `auth` and `services`. Start with `access` and `problems`.
 """

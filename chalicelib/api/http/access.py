@@ -1,7 +1,7 @@
-"""The one place where requests are let in.
+"""Authentication and authorisation of all requests.
 
-A view declares with `needs` which role it asks for, or with `public` that it asks for none. The application does not
-start if one of its views declares neither.
+A view declares its role with `needs`, or declares with `public` that it needs none. The application does not start if
+one of its views declares neither.
 """
 
 from collections.abc import Callable
@@ -16,17 +16,18 @@ from chalicelib.core.errors import Forbidden, HireflowError, Unauthenticated
 from chalicelib.services import services
 
 _SCHEME = "bearer"
+MISSING_CREDENTIALS = "this needs a token: Authorization: Bearer …"
 _DECLARED, _ROLE = "needed_role", "hireflow.role"  # an attribute of a view, and a key of a request's context
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def needs(role: Role) -> Callable[[View], View]:
-    """Declare the role that a view asks for, where the stage asks for tokens."""
+    """Declare the role that a view needs, on a stage with authentication."""
     return lambda view: _declaring(view, role)
 
 
 def public(view: View) -> View:
-    """Declare that a view answers anybody. It may tell more to a caller with a token: see `admits`."""
+    """Declare that anybody may call a view. The view may show more to a caller with a token: see `admits`."""
     return _declaring(view, None)
 
 
@@ -36,10 +37,10 @@ def _declaring(view: View, role: Role | None) -> View:
 
 
 def needed(app: Chalice, method: str, path: str) -> Role | None:
-    """The role that a route asks for, by its path as declared; None where it is public.
+    """Return the role that a route needs, by its declared path. None if the route is public.
 
-    For a method that the path does not have it is the highest one, but the lowest for GET: only a caller with that role
-    learns that there is nothing.
+    If the path does not have the method, the role is the lowest one for GET and the highest one for other methods. So
+    only a caller with that role learns that there is no such route.
     """
     route = app.routes.get(path, {}).get(method)
     if route is None:
@@ -49,9 +50,10 @@ def needed(app: Chalice, method: str, path: str) -> Role | None:
 
 
 def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:
-    """Middleware that answers 401 without a token that we know, 403 with one whose role does not suffice.
+    """Return middleware that responds with 401 to a request without a valid token, and with 403 if the token's role
+    does not suffice.
 
-    All routes of `app` have to be registered before. Raises LookupError for one that declares no role.
+    All routes of `app` must be registered before. Raises LookupError for a route that declares no role.
     """
     for path, methods in app.routes.items():
         for method, route in methods.items():
@@ -71,7 +73,7 @@ def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], R
 
 
 def admits(request: Request, role: Role) -> bool:
-    """Whether the caller of a public route has a token whose role includes `role`."""
+    """Return whether the caller of a public route has a token whose role includes `role`."""
     try:
         _admit(request, role)
     except HireflowError:
@@ -80,21 +82,26 @@ def admits(request: Request, role: Role) -> bool:
 
 
 def caller_role(request: Request) -> Role:
-    """The role of the caller of a route that asks for one. Where the stage asks for no token, it is the highest."""
+    """Return the role of the caller of a route that needs one. Without authentication it is the highest role."""
     return Role(request.context[_ROLE]) if services().settings.authentication else HIGHEST
 
 
+def wrong_role(needed: Role, held: Role) -> str:
+    """Return the detail of the 403 for a token whose role does not include the needed one."""
+    return f"this needs the role {needed.value}, the token has the role {held.value}"
+
+
 def _admit(request: Request, role: Role) -> None:
-    """Let the caller in, and keep the role for `caller_role`. Raises Unauthenticated, Forbidden."""
+    """Check the token of a request, and keep its role for `caller_role`. Raises Unauthenticated, Forbidden."""
     scheme, _, token = str(request.headers.get("authorization", "")).strip().partition(" ")
     if not token:
-        raise Unauthenticated("this needs a token: Authorization: Bearer …")
+        raise Unauthenticated(MISSING_CREDENTIALS)
     with services().database.session() as session:
         held = tokens.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
     if held is None:
         raise Unauthenticated("the token is not known, or was revoked")
     if not held.includes(role):
-        raise Forbidden(f"this needs the role {role.value}, the token has the role {held.value}")
+        raise Forbidden(wrong_role(role, held))
     request.context[_ROLE] = held.value
 
 

@@ -1,11 +1,12 @@
-"""What the rules accept, as regular expressions for JSON Schema, which ECMA-262, Python and Rust read alike.
+"""Regular expressions for JSON Schema that match the values that the rules accept. ECMA-262, Python and Rust interpret
+them in the same way.
 
-They describe the shape, not the calendar: 30 February passes here, and the rules refuse it.
+They describe only the shape of a date. 30 February matches, but the rules refuse it.
 """
 
 
 def up_to(high: int) -> str:
-    """Decimal digits of a whole number from 1 to `high`, leading zeros allowed."""
+    """Return a pattern for the decimal digits of a whole number from 1 to `high`. Leading zeros are allowed."""
     digits = str(high)
     shorter = f"[1-9][0-9]{{0,{len(digits) - 2}}}" if len(digits) > 1 else ""
     same_length = [
@@ -17,7 +18,7 @@ def up_to(high: int) -> str:
 
 
 def surrounded(pattern: str) -> str:
-    """The whole of a text, with white space around it as `str.strip` sees it."""
+    """Return a pattern for a whole text that may have white space around `pattern`, as `str.strip` defines it."""
     return f"^{_WHITE}*(?:{pattern}){_WHITE}*$"
 
 

@@ -1,4 +1,4 @@
-"""Which media type a caller likes best, and whether it has an answer already (RFC 9110)."""
+"""Content negotiation and conditional requests (RFC 9110)."""
 
 import re
 from hashlib import sha256
@@ -11,10 +11,11 @@ _QUALITY = re.compile(r"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNO
 
 
 class TextResponse(Response):
-    """An answer in text of any type.
+    """A text response of any media type.
 
-    Some types are declared as binary for requests, for example CSV. Chalice would answer them in base64, and API
-    Gateway decodes that only for callers whose first accepted type is that very type. Text passes as it is.
+    Some types, for example CSV, are declared as binary for the sake of requests. Chalice would encode a response of
+    such a type as base64, and API Gateway decodes it only if the first type in the request's Accept is the same. This
+    class sends the text as it is.
     """
 
     def __init__(self, body: str, headers: dict[str, str | list[str]]) -> None:
@@ -28,24 +29,25 @@ class TextResponse(Response):
 
 
 def preferred(request: Request, offered: tuple[str, ...]) -> str:
-    """The media type of `offered` that the caller likes best. If it likes none, the first: more use than a refusal."""
+    """Return the media type of `offered` that the caller prefers. If the caller accepts none of them, return the first,
+    which is more useful than an error."""
     accept = _accepted(str(request.headers.get("accept", "")))
     return max(offered, key=lambda offer: (_liking(accept, offer), -offered.index(offer)))
 
 
 def entity_tag(*parts: str) -> str:
-    """A strong ETag of what an answer depends on."""
+    """Return a strong ETag of the texts on which a response depends."""
     return f'"{sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"'
 
 
 def has_already(request: Request, tag: str) -> bool:
-    """Whether If-None-Match names the tag."""
+    """Return whether the request's If-None-Match names the tag."""
     tags = str(request.headers.get("if-none-match", ""))
     return tags.strip() == "*" or tag in _TAG.findall(tags)
 
 
 def _accepted(header: str) -> dict[str, float]:
-    """The quality of each media range; 1 where the quality is missing or malformed."""
+    """Return the quality of each media range. It is 1 if it is missing or malformed."""
     accepted = {}
     for item in header.split(","):
         media, *parameters = item.split(";")
@@ -55,6 +57,6 @@ def _accepted(header: str) -> dict[str, float]:
 
 
 def _liking(accepted: dict[str, float], offer: str) -> float:
-    """The quality of the most specific range that includes the offer."""
+    """Return the quality of the most specific media range that includes the offer, 0 without one."""
     ranges = (offer, f"{offer.partition('/')[0]}/*", "*/*")
     return next((accepted[r] for r in ranges if r in accepted), 0.0)

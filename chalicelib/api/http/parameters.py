@@ -1,7 +1,8 @@
-"""Path and query parameters, declared once: requests are checked against them, and the OpenAPI document shows them.
+"""Declarations of path and query parameters. Requests are checked against them, and the OpenAPI document shows them.
 
-A view declares its query parameters with `takes`. The middleware refuses a parameter that is not declared, or
-that is given more than once, before the view sees the request: a misspelt filter would show everything.
+A view declares its query parameters with `takes`. Before the view runs, the middleware refuses a parameter that is not
+declared or is given more than once. Otherwise a misspelt filter would be ignored, and the response would show
+everything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +16,8 @@ from chalicelib.core.errors import Unprocessable
 
 @dataclass(frozen=True)
 class Parameter:
-    """`default` is the value of a query parameter that is left out; None means that it then has no value. A `required`
-    one may not be left out."""
+    """A parameter. `default` is the value of a query parameter that is left out; None means that it then has no value.
+    A `required` parameter may not be left out."""
 
     name: str
     about: str
@@ -26,11 +27,11 @@ class Parameter:
     required: bool = False
 
     def read(self, text: str) -> Any:
-        """The value of what was sent. Raises Unprocessable."""
+        """Parse the text that was sent. Raises Unprocessable."""
         raise NotImplementedError
 
     def schema(self) -> dict[str, Any]:
-        """The values that `read` takes, as JSON Schema."""
+        """Return the JSON Schema of the values that `read` accepts."""
         raise NotImplementedError
 
 
@@ -59,7 +60,7 @@ class WholeNumber(Parameter):
 
 @dataclass(frozen=True)
 class OneOf(Parameter):
-    """One of few values."""
+    """One of a few values."""
 
     _: KW_ONLY
     allowed: tuple[str, ...]
@@ -85,7 +86,7 @@ class Text(Parameter):
 
 
 _DECLARED, _QUERY = "query_parameters", "hireflow.query"  # an attribute of a view, and a key of a request's context
-_SHOWN = 40  # characters of an unknown name that an error quotes
+_SHOWN = 40  # the most characters of an unknown name that an error quotes
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -95,7 +96,7 @@ def takes(*parameters: Parameter) -> Callable[[View], View]:
 
 
 def takes_anything(view: View) -> View:
-    """Declare that a view ignores its query: people open this page, and other sites may add a query to its link."""
+    """Declare that a view ignores its query. Users open such a page by links, to which other sites may add a query."""
     return _declaring(view, None)
 
 
@@ -105,7 +106,7 @@ def _declaring(view: View, parameters: tuple[Parameter, ...] | None) -> View:
 
 
 def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:
-    """Middleware that reads the query of every request before its view runs. It raises Unprocessable."""
+    """Return middleware that reads the query of every request before its view runs. It raises Unprocessable."""
 
     def reading(event: Request, get_response: Callable[[Any], Response]) -> Response:
         route = app.routes.get(event.path, {}).get(event.method)
@@ -118,12 +119,12 @@ def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], R
 
 
 def unknown(name: str, known: Sequence[str]) -> str:
-    others = f"known are {', '.join(known)}" if known else "this path takes none"
-    return f"the query parameter {name[:_SHOWN]!r} is not known here: {others}"
+    """Return the detail of the 422 for an unknown query parameter."""
+    return f"the query parameter {name[:_SHOWN]!r} is unknown: this path takes {', '.join(known) or 'none'}"
 
 
-def asked(request: Request) -> dict[str, Any]:
-    """The query parameters that were sent or have a default, as the view of the request declares them."""
+def query_values(request: Request) -> dict[str, Any]:
+    """Return the parsed query parameters that were sent or have a default, by name."""
     return dict(request.context[_QUERY])
 
 
@@ -133,7 +134,8 @@ def _sent(request: Request) -> dict[str, list[str]]:
 
 
 def read(parameters: tuple[Parameter, ...], query: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The value of every parameter that was sent or has a default, by name. `query` has all values of each name.
+    """Parse every parameter that was sent or has a default. Return the values by name. `query` has all values of each
+    name.
 
     Raises Unprocessable.
     """

@@ -1,6 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457), and the time limit, log line and correlation id of every request.
 
-Which status an error has is said where the error is declared, in `core.errors`.
+`core.errors` declares the errors with their statuses.
 """
 
 import logging
@@ -17,17 +17,18 @@ from chalicelib.core import deadline, logs
 from chalicelib.core.correlation import HEADER
 from chalicelib.core.errors import TITLES, HireflowError, MalformedRequest, Unavailable
 
-# Seconds for a request. API Gateway gives up after 29. The rest is for a cold start before, and for what is still under
-# way at the end, for example a read from S3.
+# Seconds for a request. API Gateway times out after 29 seconds. The difference is for a cold start before the request,
+# and for an operation that is still running at the end, for example a read from S3.
 TIME = 20.0
 TYPE = "application/problem+json"
+UNFORESEEN = "Something went wrong on our side; nothing was stored."
 _log = logging.getLogger("hireflow.api")
 
 View = Callable[..., Any]
 
 
 def problem(status: int, title: str, detail: str, **members: Any) -> Response:
-    """A problem response; `members` are further members of the document."""
+    """Return a problem response. `members` are further members of the document."""
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
     return Response(document, status_code=status, headers={"Content-Type": TYPE})
 
@@ -41,13 +42,14 @@ def of_error(error: HireflowError) -> Response:
 
 
 def endpoint(view: View) -> View:
-    """A view whose exceptions become problems. An unforeseen exception tells the client nothing."""
+    """Return a view that turns exceptions into problems. The problem of an unforeseen exception has no details of
+    it."""
 
     @wraps(view)
     def answering(*args: Any, **kwargs: Any) -> Any:
         try:
             return view(*args, **kwargs)
-        except RecursionError:  # JSON that was just shallow enough to be read; it is all that recurses here
+        except RecursionError:  # only deeply nested JSON recurses here: it could be parsed, but not checked
             return of_error(MalformedRequest(TOO_DEEP))
         except HireflowError as error:
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -55,14 +57,17 @@ def endpoint(view: View) -> View:
             return of_error(error)
         except Exception:
             _log.exception("unforeseen error")
-            return problem(500, "Internal error", "Something went wrong on our side; nothing was stored.")
+            return problem(500, HireflowError.title, UNFORESEEN)
 
     return answering
 
 
 def discreet(event: Any, get_response: Callable[[Any], Any]) -> Any:
-    """Middleware of the functions besides the API. Lambda logs the message of an exception that leaves a function, and
-    an unforeseen one may quote a row. So we log it ourselves, and raise one that quotes nothing."""
+    """Middleware of all functions except the API. It keeps rows out of the log of Lambda.
+
+    Lambda logs the message of an exception that leaves a function, and the message of an unforeseen exception may quote
+    a row. So this middleware logs the exception itself, and raises one that quotes nothing.
+    """
     with logs.about(request_id=getattr(event.context, "aws_request_id", None)):
         try:
             return get_response(event)
@@ -70,12 +75,12 @@ def discreet(event: Any, get_response: Callable[[Any], Any]) -> Any:
             raise
         except Exception:
             _log.exception("unforeseen error")
-            raise HireflowError("an internal error; the log says where") from None
+            raise HireflowError("an internal error: see the log for its place") from None
 
 
 def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
-    """Keep to the time that API Gateway grants. Answer every error as a problem, and every request with its correlation
-    id. Failures on our side have the id in their body, too, so that users can report it."""
+    """Middleware of the API. It limits the time of a request, turns every error into a problem, and adds the
+    correlation id to the headers. A 5xx also has the id in its body, so that users can report it."""
     began, context, identity = time.monotonic(), event.context, correlation_id(event)
     with deadline.within(TIME), logs.about(request_id=context.get("requestId"), correlation_id=identity):
         response = _as_problem(endpoint(get_response)(event))
@@ -88,7 +93,7 @@ def middleware(event: Request, get_response: Callable[[Any], Response]) -> Respo
 
 
 def _as_problem(response: Response) -> Response:
-    """An error that Chalice itself answers (415, 405, …) in the form of ours; any other answer as it is."""
+    """Convert a response of Chalice itself to an error (405, …) into a problem. Leave any other response as it is."""
     body = response.body
     if response.status_code < HTTPStatus.BAD_REQUEST or not (isinstance(body, dict) and "Code" in body):
         return response

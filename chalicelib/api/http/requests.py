@@ -1,7 +1,7 @@
-"""What a request says: its correlation id, and its body, checked byte by byte.
+"""Reads the correlation id and the body of a request.
 
-API Gateway decodes a body as text before a function sees it, and replaces bytes that are not UTF-8 with U+FFFD:
-what was sent is lost then. It keeps the bytes of binary types, so JSON is declared as one (`BINARY`).
+API Gateway decodes a text body before the function sees it, and replaces bytes that are not UTF-8 with U+FFFD. The
+original bytes are then lost. It keeps the bytes of binary types, so JSON is declared as a binary type (`BINARY`).
 """
 
 import json
@@ -14,37 +14,41 @@ from chalice.app import Request
 from chalicelib.core import correlation
 from chalicelib.core.errors import MalformedRequest, TooLarge, UnsupportedMedia
 
-# API Gateway accepts wildcards in its list of binary types. Chalice compares the list literally with the type of every
-# answer. If the list named application/json, Chalice would encode JSON answers as base64, and API Gateway would send
-# that base64 to the client.
+# API Gateway accepts wildcards in its list of binary types, but Chalice compares the list literally with the type of
+# every response. If the list named application/json, Chalice would encode JSON responses as base64, and API Gateway
+# would send that base64 to the client.
 BINARY: Final = "application/*"
-# Lambda takes 6 MB of JSON, in which four characters of base64 stand for three bytes.
+JSON: Final = "application/json"
+# A Lambda event has at most 6 MB of JSON, in which four characters of base64 stand for three bytes.
 MAX_BODY: Final = 4_500_000
 TOO_DEEP: Final = "the body is nested too deeply"
 _NOT_UTF_8: Final = "the body is not UTF-8"
+REPLACED_BYTES: Final = (
+    f"{_NOT_UTF_8}, or holds U+FFFD, which also replaces bytes that are not UTF-8: write it as \\ufffd"
+)
 _REPLACED = "\ufffd"
-_MOST_DIGITS = 300  # of an int that a float can hold as well
-_SHOWN = 60  # characters of a member's name
+_MOST_DIGITS = 300  # the most digits of an integer that surely fits into a float
+_SHOWN = 60  # the most characters of a member's name that an error quotes
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";]*)", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf8", "us-ascii")
 
 
 def correlation_id(request: Request) -> str:
-    """The caller's id for the request if it is a sane one, else API Gateway's."""
+    """Return the caller's id of the request if it is well-formed, otherwise the id from API Gateway."""
     sent, function = str(request.headers.get(correlation.HEADER, "")), cast(Any, request.lambda_context)
     return sent if correlation.is_sane(sent) else str(request.context.get("requestId") or function.aws_request_id)
 
 
 def json_body(request: Request, *, optional: bool = False) -> Any:
-    """The body as JSON. None if it is `optional` and empty.
+    """Parse the body as JSON. Return None if it is `optional` and empty.
 
-    Raises UnsupportedMedia, MalformedRequest (also for what Python's parser tolerates and JSON does
-    not: NaN, Infinity).
+    Raises UnsupportedMedia and MalformedRequest. NaN and Infinity are malformed, too: Python's parser accepts them, but
+    JSON does not allow them.
     """
     raw = raw_body(request)
     if optional and not raw.strip():
         return None
-    media_type(request, ("application/json",))
+    media_type(request, (JSON,))
     try:
         text = raw.decode("utf-8-sig")
         return json.loads(
@@ -55,12 +59,22 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     except UnicodeDecodeError as error:
         raise MalformedRequest(f"{_NOT_UTF_8}: send JSON in UTF-8, without another charset") from error
     except ValueError as error:
-        is_wide = b"\0" in raw[:4]  # the first characters of any JSON have one in UTF-16 and UTF-32
+        is_wide = b"\0" in raw[:4]  # in UTF-16 and UTF-32 the first characters of any JSON contain a NUL byte
         raise MalformedRequest(_NOT_UTF_8 if is_wide else f"the body is not JSON: {_reason(error)}") from error
 
 
+def too_large(size: int) -> str:
+    """Return the detail of the 413 for a body of `size` bytes."""
+    return f"a body has at most {MAX_BODY / 1e6} MB, this one has {size / 1e6:.1f} MB; nothing was stored"
+
+
+def wrong_type(sent: str, taken: tuple[str, ...]) -> str:
+    """Return the detail of the 415 for a body of the media type `sent`."""
+    return f"the body must be {' or '.join(taken)}, not {sent[:60]}"
+
+
 def media_type(request: Request, taken: tuple[str, ...]) -> str:
-    """The media type of the body, one of `taken`.
+    """Return the media type of the body, one of `taken`.
 
     Raises UnsupportedMedia, also for a charset other than UTF-8, and for a body without a type: a page of another
     origin may send such a body without a CORS preflight.
@@ -70,36 +84,34 @@ def media_type(request: Request, taken: tuple[str, ...]) -> str:
     if not sent:
         raise UnsupportedMedia(f"the body needs a Content-Type: {' or '.join(taken)}")
     if sent not in taken:
-        raise UnsupportedMedia(f"the body must be {' or '.join(taken)}, not {sent[:60]}")
+        raise UnsupportedMedia(wrong_type(sent, taken))
     charset = _CHARSET.search(header)
     if charset and charset[1].strip().lower() not in _UTF_8:
-        raise UnsupportedMedia(f"the body must be in UTF-8, not in {charset[1].strip()[:40] or 'nothing'}")
+        raise UnsupportedMedia(f"the body must be in UTF-8, not in {charset[1].strip()[:40] or 'an empty charset'}")
     return sent
 
 
 def raw_body(request: Request, *, or_else: str = "") -> bytes:
-    """The bytes that were sent. `or_else` is appended to the message of TooLarge, and says what to do instead.
+    """Return the bytes of the body. `or_else` is appended to the message of TooLarge, and says what to do instead.
 
-    Raises TooLarge, and MalformedRequest, also if the body came as text in which some bytes may have been replaced.
+    Raises TooLarge and MalformedRequest. The body is malformed, too, if it came as text in which API Gateway may have
+    replaced bytes.
     """
     try:
         raw = request.raw_body
         raw = raw.encode() if isinstance(raw, str) else raw
-    except ValueError as error:  # text that cannot be encoded, or no valid base64
-        raise MalformedRequest("the body is not readable") from error
+    except ValueError as error:  # the text cannot be encoded, or the base64 is invalid
+        raise MalformedRequest("the body cannot be decoded") from error
     if len(raw) > MAX_BODY:
-        raise TooLarge(
-            f"a body has at most {MAX_BODY / 1e6} MB, this one has {len(raw) / 1e6:.1f} MB; nothing was stored{or_else}"
-        )
+        raise TooLarge(too_large(len(raw)) + or_else)
     if not request.to_original_event().get("isBase64Encoded") and _REPLACED.encode() in raw:
-        raise MalformedRequest(
-            f"{_NOT_UTF_8}, or holds U+FFFD, which also replaces bytes that are not UTF-8: write it as \\ufffd"
-        )
+        raise MalformedRequest(REPLACED_BYTES)
     return raw
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose members all have different names: parsers disagree on which of two equal ones counts."""
+    """Return a JSON object. Its members must have different names, because parsers disagree on which of two equal names
+    counts."""
     members = dict(pairs)
     if len(members) != len(pairs):
         names: set[str] = set()
@@ -111,8 +123,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> float:
-    """A JSON number. One that no float can hold becomes the largest: no rule accepts it, and unlike infinity it can be
-    written in an answer."""
+    """Parse a JSON number. A number that no float can hold becomes the largest float: no rule accepts it, and a
+    response can quote it, unlike infinity."""
     return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
 
 

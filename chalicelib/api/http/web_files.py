@@ -1,7 +1,7 @@
-"""Web pages and the files that they load: what a browser may do with them, and how long it keeps them.
+"""Responses with web pages and the files that they load, with headers for security and caching.
 
-A page names its files by relative addresses, since it may stand below any path (API Gateway's stage), and
-with their version, so that a browser may keep them for good.
+A page refers to its files by relative addresses, because it may lie below any path (the stage of API Gateway). The
+addresses include a version, so that a browser may keep the files for good.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from chalice.app import Request, Response
 
 from chalicelib.api.http.negotiation import entity_tag, has_already
 
-# Everything comes from where the page does, no script and no style stands in the page itself, and nobody frames it.
+# A page loads files from its own origin only, has no inline script or style, and cannot be framed.
 SAME_ORIGIN: Mapping[str, str] = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -30,7 +30,7 @@ _ASK = "no-cache"
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that pages load; it is read when it is first asked for."""
+    """A file that pages load. It is read from disk on the first request."""
 
     media: str
     read: Callable[[], str]
@@ -45,24 +45,25 @@ class Asset:
 
     @property
     def version(self) -> str:
-        """For the `?v=` of its address."""
+        """The value for `?v=` in the address of the file."""
         return self.tag.strip('"')[:16]
 
 
 def page(request: Request, html: str, policy: Mapping[str, str] = SAME_ORIGIN) -> Response:
-    """An HTML page. A browser asks for it each time, and gets 304 if it has this version already."""
+    """Return an HTML page, or a 304 if the browser already has this version. A browser must ask each time."""
     csp = "; ".join(f"{directive} {sources}" for directive, sources in policy.items())
     return _sent(request, html, entity_tag(html, csp), "text/html", _ASK, {"Content-Security-Policy": csp})
 
 
 def asset(request: Request, wanted: Asset, version: str | None) -> Response:
-    """One of a page's files. A browser may keep it for good under the address that names its version."""
+    """Return a file of a page. Under the address with its version a browser may keep it for good."""
     keeping = _FOR_GOOD if version == wanted.version else _ASK
     return _sent(request, wanted.text, wanted.tag, wanted.media, keeping, {})
 
 
 def root(request: Request) -> str:
-    """The relative path from a page to the API's root: `/docs/` is answered like `/docs`, but is one level lower."""
+    """Return the relative path from a page to the root of the API. `/docs/` shows the same page as `/docs`, but lies
+    one level lower."""
     return "../" if str(request.context.get("path", "")).endswith("/") else ""
 
 

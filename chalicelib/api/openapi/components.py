@@ -1,4 +1,4 @@
-"""All schemas of the document by name, but those of problems."""
+"""All schemas of the document by name, except those of problems."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from chalicelib.reports.declaration import Report
 
 
 def components(reports: Iterable[Report]) -> dict[str, Json]:
-    """The schemas of rows, loads, backups and these reports."""
+    """Return the schemas of rows, loads, backups and these reports."""
     names = {upload_schemas.row_name(dataset): dataset for dataset in DATASETS.values()}
     return {
         **{name: upload_schemas.row(dataset) for name, dataset in names.items()},

@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document, made from what the code declares: datasets, parameters, limits and errors.
+"""The OpenAPI 3.1 document, made from the declarations in the code: datasets, parameters, limits and errors.
 
-Not imported before somebody asks for it. Tests hold it against Chalice's routes and against every
-answer that the API gives in them.
+This module is not imported before a client requests the document. Tests compare the document with Chalice's routes and
+with every response of the API in the tests.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,18 +21,19 @@ from chalicelib.reports.hires import REPORTS
 
 VERSION = "1.0.0"
 ABOUT = f"""\
-Hiring data in, reports out: rows and restores here, CSV files through the landing bucket.
+The API takes rows and orders restores, hands out forms for CSV files, and returns reports.
 
-Every error of the platform is `application/problem+json` (RFC 9457). Amazon API Gateway, in front of it, answers
-some requests itself, with `application/json` and a `message` alone: {HTTPStatus.FORBIDDEN.value} for a path or a
-method that is not in this document, and the other statuses that are marked as its own.
+Every error of the platform is `application/problem+json` (RFC 9457). Amazon API Gateway lies in front of the platform
+and responds to some requests itself, with `application/json` that has only a `message`. It responds with
+{HTTPStatus.FORBIDDEN.value} (`Missing Authentication Token`) to a path or a method that is not in this document. Its
+other statuses are marked with "from API Gateway".
 """
 _CORRELATION_ID: Json = {
     "name": correlation.HEADER,
     "in": "header",
     "required": False,
-    "description": "what to call this request in the answer, the logs and the load: 1 to 64 of A-Z a-z 0-9 . _ -;"
-    " anything else is replaced",
+    "description": "the id of this request in the response, the logs and the load: 1 to 64 of A-Z a-z 0-9 . _ -;"
+    " any other value is replaced by a new id",
     "schema": {"type": "string", "examples": CORRELATION_ID["examples"]},
 }
 _ROLES = " or ".join((", ".join(ROLES[:-1]), ROLES[-1]))
@@ -40,13 +41,13 @@ RoleOf = Callable[[str, str], str | None]
 
 
 def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
-    """The document of an API with these reports.
+    """Return the document of an API with these reports.
 
-    `role_of(method, path)` is the role a caller needs there, None where anybody may call.
+    `role_of(method, path)` is the role that a caller needs for a route, None if anybody may call it.
     """
     reports = tuple(reports)
     every = list(operations(reports))
-    schemas = components(reports) | problem_schemas.problems()
+    schemas = components(reports) | problem_schemas.problem_schemas()
     roles = {operation.id: role_of(operation.method, operation.path) for operation in every}
     guarded = any(roles.values())
     paths: dict[str, Json] = {}
@@ -59,7 +60,7 @@ def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
     return {
         "openapi": "3.1.1",
         "info": {"title": "Hireflow", "version": VERSION, "summary": "Hiring data platform", "description": ABOUT},
-        "servers": [{"url": ".", "description": "where this document came from"}],
+        "servers": [{"url": ".", "description": "the address of this document"}],
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": paths,
         "components": {
@@ -84,7 +85,7 @@ def _shown(operation: Operation, role: str | None, schemas: Mapping[str, Json]) 
         content: Json = {operation.body.media_type: {"schema": operation.body.schema, "examples": examples}}
         content |= {media_type: {} for media_type in operation.body.binary}
         shown["requestBody"] = {"required": operation.body.required, "content": content}
-    shown["responses"] = responses(operation, schemas, guarded=role is not None)
+    shown["responses"] = responses(operation, schemas, role)
     return shown
 
 

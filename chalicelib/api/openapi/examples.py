@@ -1,21 +1,22 @@
-"""An example of what a schema describes, put together from the examples of its parts."""
+"""Makes an example for a schema from the examples of its parts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalicelib.api.openapi.json_schema import TIME, Json
+from chalicelib.core.errors import HireflowError
 
 
 def example(schema: Json, components: Mapping[str, Json]) -> Any:
-    """The first of the schema's own `examples`, or one made of its parts: an object has all its
-    members, a list one item, and a number is the least that is allowed.
+    """Return the first of the schema's own `examples`, or an example made from its parts.
 
-    Raises LookupError for a text that declares neither an example nor its values.
+    Such an example of an object has all members, of a list one item, and of a number the least allowed value. Raises
+    LookupError for a text that declares neither an example nor its values.
     """
-    if "$ref" in schema:
-        return example(components[schema["$ref"].rpartition("/")[2]], components)
     if "examples" in schema:
         return schema["examples"][0]
+    if "$ref" in schema:
+        return example(components[schema["$ref"].rpartition("/")[2]], components)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
@@ -25,9 +26,19 @@ def example(schema: Json, components: Mapping[str, Json]) -> Any:
     return _of_type(schema, components)
 
 
+def refusal(check: Callable[[], object]) -> HireflowError:
+    """Return the error that a check raises, so that an example has the texts of the code. Raises LookupError if the
+    check passes."""
+    try:
+        check()
+    except HireflowError as error:
+        return error
+    raise LookupError("the check passes, so it gives no example of an error")
+
+
 def _of_type(schema: Json, components: Mapping[str, Json]) -> Any:
     kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) else kind  # the other one is null
+    kind = kind[0] if isinstance(kind, list) else kind  # the second type is null
     if kind == "object":
         return {name: example(part, components) for name, part in schema.get("properties", {}).items()}
     if kind == "array":
@@ -36,4 +47,4 @@ def _of_type(schema: Json, components: Mapping[str, Json]) -> Any:
         return schema.get("minimum", 0)
     if schema.get("format") == "date-time":
         return TIME
-    raise LookupError(f"no example of {schema}")
+    raise LookupError(f"the schema has no example: {schema}")

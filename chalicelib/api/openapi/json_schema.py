@@ -1,4 +1,4 @@
-"""JSON Schema in few words, and the parts that several schemas share."""
+"""Short forms for JSON Schema, and the parts that several schemas share."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,14 +16,14 @@ def ref(name: str) -> Json:
 
 
 def closed(properties: Mapping[str, Json], *, optional: tuple[str, ...] = (), **more: Any) -> Json:
-    """An object with these members and no others, all of them required but the `optional` ones."""
+    """Return the schema of an object with these members and no others. All but the `optional` ones are required."""
     required = [name for name in properties if name not in optional]
     kept = {"required": required} if required else {}
     return {"type": "object", **more, "properties": dict(properties), **kept, "additionalProperties": False}
 
 
 def together(names: Iterable[str]) -> dict[str, list[str]]:
-    """`dependentRequired` of members that are there all or none."""
+    """Return `dependentRequired` for members that occur all together or not at all."""
     every = set(names)
     return {name: sorted(every - {name}) for name in sorted(every)}
 
@@ -49,7 +49,7 @@ LOAD_ID: Json = {
     "format": "int64",
     "minimum": 1,
     "maximum": MAX_LONG,
-    "description": "of the load that records this, at `/loads/{load_id}`",
+    "description": "the id of the load that records this, see `/loads/{load_id}`",
     "examples": [7],
 }
 RESTORE_POINT: Json = {

@@ -1,11 +1,10 @@
-"""Operations that tell of loads and backups, and order restores."""
+"""Operations that show loads and backups, and order restores."""
 
 from collections.abc import Iterator
 
 from chalicelib.api import backup_routes, load_routes
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Body, Operation
-from chalicelib.core import restore_point_names
 from chalicelib.core.datasets import Dataset
 
 
@@ -35,10 +34,10 @@ def loads() -> Iterator[Operation]:
         "/loads/{load_id}/rejects",
         "get_rejects",
         "loads",
-        "Show why rows of a load were rejected",
+        "Show why a load rejected rows",
         about=(
-            "Counts by reason, the first rejected rows, and where all of them are: one JSON object a line. The reasons"
-            " stay when that file has expired."
+            "Counts by reason, the first rejected rows, and the URL of the reject file. The file has all rejected"
+            " rows, one JSON object per line. The counts by reason stay after the file has expired."
         ),
         parameters=(load_routes.LOAD_ID, load_routes.LIMIT),
         responses={200: ("the rejects of the load", ref("Rejects"))},
@@ -54,17 +53,14 @@ def restore(dataset: Dataset, name: str) -> Operation:
         "backups",
         f"Order a restore of {dataset.name}",
         about=(
-            "From the newest complete backup, or the one that is named. The restore is a load under the same rules as"
-            " any other: deleted rows come back, changed rows go back, newer rows stay, and rows whose department or"
-            " job is gone are rejected."
+            "From the newest complete backup, or from the named restore point. The restore is a load under the same"
+            " rules as any other load: deleted rows come back, changed rows get their old values, newer rows stay, and"
+            " rows whose department or job does not exist are rejected."
         ),
         body=Body(ref("RestoreOrder"), {"newest": {}}, required=False),
-        responses={202: ("ordered; the load at `status_url` tells how it goes", ref("RestoreOrdered"))},
+        responses={202: ("ordered; `status_url` shows the progress of the load", ref("RestoreOrdered"))},
         refusals=(400, 404, 413, 415, 422),
-        details={
-            404: "there is no backup yet",
-            422: f'the body must be empty or {{"restore_point": "{restore_point_names.EXAMPLE}"}}',
-        },
+        examples={404: {"detail": "there is no backup yet"}, 422: {"detail": backup_routes.WRONG_BODY}},
         leads_to_load=True,
     )
 
@@ -79,4 +75,5 @@ def backups() -> Operation:
         parameters=(load_routes.LIMIT, backup_routes.CURSOR),
         responses={200: ("a page of restore points", ref("Backups"))},
         refusals=(422,),
+        examples={503: {"detail": "s3://hireflow-backup cannot be reached"}},
     )

@@ -1,4 +1,4 @@
-"""Loads, and the rows that they rejected."""
+"""The schemas of loads and of their rejects."""
 
 from chalicelib.api.load_routes import STATUSES
 from chalicelib.api.openapi.json_schema import (
@@ -8,6 +8,7 @@ from chalicelib.api.openapi.json_schema import (
     DATASET,
     LOAD_ID,
     RESTORE_POINT,
+    TIME,
     Json,
     closed,
     count,
@@ -18,34 +19,65 @@ from chalicelib.api.openapi.json_schema import (
 from chalicelib.api.openapi.upload_schemas import REJECTED
 from chalicelib.api.row_routes import MAX_ROWS
 
-_COUNTS = {"received": 3, "inserted": 2, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
+_SOURCE = "api:/job/upload/batch"
+_COUNTS = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
+_EXAMPLE: Json = {  # the load of a batch of two rows, of which the second has no name
+    "id": 7,
+    "dataset": "jobs",
+    "source": _SOURCE,
+    "kind": "api",
+    "status": "succeeded",
+    **_COUNTS,
+    "resolved": 0,
+    "attempts": 1,
+    "errored_key": "jobs/20210727T160208.123456Z-7.ndjson",
+    "restore_point": None,
+    "correlation_id": "import-2021-07-27",
+    "created_at": TIME,
+    "started_at": TIME,
+    "finished_at": TIME,
+    "error": None,
+}
+_REJECT_EXAMPLE: Json = {
+    "load_id": 7,
+    "dataset": "jobs",
+    "source": _SOURCE,
+    "index": 1,
+    "reasons": ["job is missing"],
+    "fields": ["job"],
+    "raw": '{"id": 9002, "job": ""}',
+    "row": {"id": "9002", "job": ""},
+    "rejected_at": TIME,
+}
 LOAD = closed(
     {
-        "id": {**LOAD_ID, "description": "larger than those of earlier loads"},
-        "dataset": {**or_null(DATASET), "description": "null for an object whose name tells none"},
+        "id": {**LOAD_ID, "description": "larger than the ids of earlier loads"},
+        "dataset": {**or_null(DATASET), "description": "null if the name of the object names no dataset"},
         "source": text(
             "s3://hireflow-landing/departments_new.csv",
-            description="where the rows came from: the object's address, or the request's path",
+            description="the origin of the rows: the address of the object, or the path of the request",
         ),
         "kind": {"type": "string", "enum": ["csv", "api", "restore"]},
         "status": {"type": "string", "enum": list(STATUSES), "examples": ["succeeded"]},
         **{name: count(example=example) for name, example in _COUNTS.items()},
-        "resolved": count(about="rejected rows that were loaded later, once their parents had come"),
+        "resolved": count(about="rejected rows that were loaded later, after their parents had arrived"),
         "attempts": count(example=1),
         "errored_key": or_null(
-            text("departments/20210727T160208.123456Z-7.ndjson"), description="the rejects' file in the errored bucket"
+            text("departments/20210727T160208.123456Z-7.ndjson"),
+            description="the key of the reject file in the errored bucket",
         ),
         "restore_point": or_null(RESTORE_POINT, examples=[None]),
         "correlation_id": or_null(
             CORRELATION_ID,
-            description="of the request that asked for it; null for an object that was put into the landing bucket",
+            description="the correlation id of the request; null for an object that was put into the landing bucket",
         ),
         "created_at": A_TIME,
         "started_at": or_null(A_TIME),
         "finished_at": or_null(A_TIME),
-        "error": or_null({"type": "string"}, description="why it failed or was skipped", examples=[None]),
+        "error": or_null({"type": "string"}, description="why the load failed or was skipped", examples=[None]),
     },
-    description="One object version, request or restore, and what became of its rows.",
+    description="The load of one object version, request or restore, with the counts of its rows.",
+    examples=[_EXAMPLE],
 )
 LOADS = closed(
     {
@@ -55,25 +87,25 @@ LOADS = closed(
 )
 REASONS: Json = {
     "type": "array",
-    "description": "how many rows were rejected for each kind of reason, most first; a row may have several",
+    "description": "how many rows were rejected for each kind of reason, most first; a row may have several reasons",
     "items": closed({"reason": text("job is missing"), "count": {**count(example=1), "minimum": 1}}),
 }
 _TRUNCATED: Json = {
     "type": "boolean",
-    "description": "whether `rejects` has fewer records than were asked for and exist: they are too large for more",
+    "description": "whether `rejects` has fewer records than requested because more would be too large for a response",
     "examples": [False],
 }
 _REJECT: dict[str, Json] = {
     "reasons": {"type": "array", "items": text("job is missing"), "minItems": 1},
     "fields": REJECTED["properties"]["fields"],
-    "raw": text("2,", description="what was sent; what is no text in it is replaced"),
+    "raw": text("2,", description="the record as it was sent; bytes that are no text are replaced"),
     "row": {
         **or_null(closed({name: or_null(text("2")) for name in COLUMNS}, optional=tuple(COLUMNS))),
-        "description": "by column; null where it could not be split",
+        "description": "the values by column; null if the line could not be split into fields",
         "examples": [{"id": "2", "job": ""}],
     },
 }
-_LINE: Json = {**count(example=2), "minimum": 1, "description": "its first line in the file, from 1"}
+_LINE: Json = {**count(example=2), "minimum": 1, "description": "the first line of the record in the file, from 1"}
 CHECK = closed(
     {
         "dataset": DATASET,
@@ -90,28 +122,29 @@ REJECT = closed(
         "dataset": DATASET,
         "source": text("s3://hireflow-local-landing/jobs.csv"),
         "line": _LINE,
-        "index": count(MAX_ROWS - 1, "of a request's row, in the place of `line`"),
+        "index": count(MAX_ROWS - 1, "the position of the row in a request, in place of `line`"),
         **_REJECT,
         "rejected_at": A_TIME,
-        "raw_base64": text("Miz/", description="the bytes that were sent, where `raw` cannot show them all"),
+        "raw_base64": text("Miz/", description="the bytes that were sent, if `raw` cannot show all of them"),
     },
     optional=("line", "index", "raw_base64"),
-    description="A line of the rejects' file.",
+    description="A line of the reject file.",
+    examples=[_REJECT_EXAMPLE],
 )
 REJECTS = closed(
     {
         "load_id": LOAD_ID,
-        "rejected": count(),
-        "resolved": count(about="rejected rows that were loaded later, once their parents had come"),
+        "rejected": count(example=1),
+        "resolved": count(about="rejected rows that were loaded later, after their parents had arrived"),
         "reasons": REASONS,
-        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first ones"},
+        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first rejects"},
         "truncated": _TRUNCATED,
         "url": {
             **or_null(
                 text("https://hireflow-prod-errored.s3.eu-west-1.amazonaws.com/jobs/20210727T160208.123456Z-7.ndjson?…")
             ),
-            "description": "all of them as NDJSON, for whoever has this address; null where there is no file",
+            "description": "all rejects as NDJSON, for anybody with this URL; null without a reject file",
         },
-        "expires_at": {**or_null(A_TIME), "description": "when `url` ends"},
+        "expires_at": {**or_null(A_TIME), "description": "when `url` expires"},
     }
 )

@@ -1,4 +1,4 @@
-"""What the document knows of one operation."""
+"""The description of an operation, from which its part of the document is made."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -12,7 +12,7 @@ JSON, CSV, HTML, CSS, SCRIPT = "application/json", "text/csv", "text/html", "tex
 
 @dataclass(frozen=True)
 class Body:
-    """`examples` are valid bodies by name. `binary` are further media types, whose bodies have no schema."""
+    """A request body. `examples` are valid bodies by name. `binary` are further media types, without a schema."""
 
     schema: Json
     examples: Mapping[str, Any]
@@ -23,12 +23,15 @@ class Body:
 
 @dataclass(frozen=True)
 class Operation:
-    """`answers` are the meanings and schemas of its answers by status, without a schema for one that has no body.
-    `media` are their media types, `headers` the names of their headers, which `responses.OWN_HEADERS` describes. If
-    `ETag` is one of them, a caller who has the answer gets a 304.
+    """An operation of the API.
 
-    `refusals` are the statuses below 500 of the problems that it may answer with. `refused` has the schemas of those
-    with members of their own, and `details` examples of their `detail` that differ from the usual one.
+    `responses` has the meaning and the schema of each response by status. The schema is None if the response has no
+    body. `media` are the media types of these responses, `headers` the names of their headers, which
+    `responses.OWN_HEADERS` describes. If `ETag` is one of them, a caller that already has the response gets a 304.
+
+    `refusals` are the statuses below 500 of the problems that the operation may return. `refused` has the schemas of
+    the problems with further members. The example of a response is that of its schema, changed by the members that
+    `examples` has for its status.
     """
 
     method: str
@@ -43,10 +46,10 @@ class Operation:
     body: Body | None = None
     refusals: tuple[int, ...] = ()
     refused: Mapping[int, Json] = field(default_factory=dict)
-    details: Mapping[int, str] = field(default_factory=dict)
+    examples: Mapping[int, Json] = field(default_factory=dict)
     media: tuple[str, ...] = (JSON,)
     headers: tuple[str, ...] = ()
-    leads_to_load: bool = False  # its answer has the `load_id` of a load
-    tells_more: bool = False  # anybody may call it, but it tells readers more
+    leads_to_load: bool = False  # its response has the `load_id` of a load
+    tells_more: bool = False  # anybody may call it, but a caller with a token sees more
     is_static: bool = False  # it needs neither database nor storage
     any_query: bool = False  # it ignores its query

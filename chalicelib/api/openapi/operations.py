@@ -1,4 +1,4 @@
-"""Every operation of the API, in the order in which a reader meets them."""
+"""All operations of the API, in the order of the document."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,13 +11,12 @@ from chalicelib.reports.declaration import Report
 from chalicelib.reports.hires import REPORTS
 
 TAGS = {
-    "uploads": f"Rows of departments, jobs and hired employees, one by one or up to {MAX_ROWS} at once, and files of"
-    " them.",
-    "reports": "What the people who plan hiring ask.",
-    "loads": "What became of every file, request and restore.",
-    "backups": "Restore points, and their restores.",
-    "dashboard": "Pages for people.",
-    "service": "The platform itself.",
+    "uploads": f"Departments, jobs and hired employees: single rows, up to {MAX_ROWS} rows at once, or files.",
+    "reports": "Reports on hires, for planning.",
+    "loads": "The results of every file, request and restore.",
+    "backups": "Restore points, and restores from them.",
+    "dashboard": "The pages of the dashboard.",
+    "service": "The state of the platform, and this document.",
 }
 
 

@@ -1,41 +1,40 @@
-"""The schemas of what is answered where something is wrong: problems (RFC 9457), and what API Gateway itself says."""
+"""The schemas of error responses: problems (RFC 9457), and the responses of API Gateway itself."""
 
 from http import HTTPStatus
 
-from chalicelib.api.http.requests import MAX_BODY
+from chalicelib.api.http import access, origins, problems, requests
 from chalicelib.api.load_routes import MAX_PAGE
 from chalicelib.api.openapi.json_schema import COLUMNS, CORRELATION_ID, LOAD_ID, Json, closed, together
 from chalicelib.api.openapi.upload_schemas import SUMMARY
-from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core.errors import TITLES
 
 _MESSAGE: Json = {"type": ["string", "null"], "examples": ["Internal server error"]}
-GATEWAY = closed({"message": _MESSAGE}, description="An answer of API Gateway itself.")
+GATEWAY = closed({"message": _MESSAGE}, description="A response of API Gateway itself.")
 MEANING = {
     400: "the body is not JSON in UTF-8, or names a member twice",
     401: "no valid token was sent",
     403: "the token's role is not allowed to do this, or a page of another origin sent the request",
     404: "there is no such load, restore point or file",
-    409: "the file has arrived, or the load has ended",
-    413: f"more rows than a batch may hold, or a body of more than {MAX_BODY / 1e6} MB; nothing was stored",
+    409: "the file of the load has arrived, or the load has ended",
+    413: f"the batch has too many rows, or the body has more than {requests.MAX_BODY / 1e6} MB; nothing was stored",
     415: "the body has no media type, or one that is not accepted here",
-    422: "a rule is broken, or a query parameter is unknown, repeated or malformed",
-    500: "an error on our side; nothing was stored",
-    503: "the database or the storage is away; nothing was stored",
-    504: "it took too long and was given up; `detail` says whether anything may have been stored",
+    422: "the request breaks a rule, or has an unknown, repeated or malformed query parameter",
+    500: "an internal error; nothing was stored",
+    503: "the database or the storage is unavailable; nothing was stored",
+    504: "the request took too long and was stopped; `detail` says whether anything may have been stored",
 }
-DETAILS = {  # examples of what is said
+DETAILS = {  # examples of `detail`
     400: "the body is not JSON: Expecting value at line 1, column 1",
-    401: "this needs a token: Authorization: Bearer …",
-    403: "this needs the role writer, the token has the role reader",
+    401: access.MISSING_CREDENTIALS,
+    403: origins.REFUSAL,
     404: "there is no load 7",
-    409: "the file of load 7 has arrived: it is running, and goes on",
-    413: f"a batch holds at most {MAX_ROWS} rows, this one has {MAX_ROWS + 1}; nothing was stored",
-    415: "the body must be application/json, not text/plain",
+    409: "the file of load 7 has arrived: the load goes on",
+    413: requests.too_large(4_600_000),
+    415: requests.wrong_type("text/csv", (requests.JSON,)),
     422: f"limit must be a whole number from 1 to {MAX_PAGE}",
-    500: "Something went wrong on our side; nothing was stored.",
+    500: problems.UNFORESEEN,
     503: "the database cannot be reached",
-    504: "this took too long and was given up",
+    504: "the work took too long and was stopped",
 }
 
 
@@ -51,12 +50,12 @@ def _problem(status: int, **more: Json) -> Json:
     return closed(members | more, description=MEANING[status], optional=())
 
 
-def problems() -> dict[str, Json]:
-    """By name."""
+def problem_schemas() -> dict[str, Json]:
+    """Return the schemas of errors by name."""
     text: Json = {"type": "string", "examples": ["department is missing"]}
     fault = closed({"field": {"enum": [*COLUMNS, None], "description": "null for the row itself"}, "reason": text})
     refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)
-    # a body of the wrong shape is refused without these members, which come all together
+    # the problem of a body of the wrong shape has none of these members; any other has all of them
     refused["required"] = [name for name in refused["required"] if name not in ("errors", "load_id")]
     refused["dependentRequired"] = together(("errors", "load_id"))
     batch = _problem(422, **SUMMARY)

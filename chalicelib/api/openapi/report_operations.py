@@ -1,23 +1,24 @@
 """The operations of the declared reports."""
 
 from chalicelib.api import report_routes
+from chalicelib.api.openapi.examples import refusal
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import CSV, JSON, Operation
-from chalicelib.reports.declaration import FIRST, LAST, Report, Span
+from chalicelib.reports.declaration import Report, Span
 
 _FORMS = (
-    " JSON, or with `Accept: text/csv` CSV that is safe to open in a spreadsheet; 304 where `If-None-Match` has the"
-    " `ETag` of now."
+    " The report is JSON, or with `Accept: text/csv` CSV that is safe to open in a spreadsheet. If `If-None-Match` has"
+    " the current `ETag`, the response is a 304."
 )
-_DETAILS = {  # of the answer to years that make no sense
-    Span.YEAR: {422: f"year must be a whole number from {FIRST} to {LAST}"},
-    Span.RANGE: {422: report_routes.WRONG_ORDER},
-    Span.EVERY: {},
+_WRONG_QUERY = {  # the detail of a 422 for each span
+    Span.YEAR: refusal(lambda: report_routes.YEAR.read("0")).detail,
+    Span.RANGE: report_routes.WRONG_ORDER,
+    Span.EVERY: refusal(lambda: report_routes.DEPARTMENT_ID.read("0")).detail,
 }
 
 
 def report_operation(report: Report, span: Span) -> Operation:
-    """GET the report over such a span."""
+    """Return the operation that gets the report for a span of this kind."""
     variant, parameters = report.variants[span], report_routes.parameters(report, span)
     return Operation(
         "GET",
@@ -29,7 +30,7 @@ def report_operation(report: Report, span: Span) -> Operation:
         parameters=parameters,
         responses={200: (variant.response, ref(variant.schema))},
         refusals=(422,) if parameters else (),
-        details=_DETAILS[span],
+        examples={422: {"detail": _WRONG_QUERY[span]}} if parameters else {},
         media=(JSON, CSV),
         headers=("ETag", "Cache-Control", "Vary"),
     )

@@ -1,4 +1,4 @@
-"""What the declared reports answer with."""
+"""The schemas of the declared reports."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from chalicelib.reports.declaration import FIRST, LAST, Figure, Report, ReportCo
 
 
 def report_schemas(reports: Iterable[Report]) -> dict[str, Json]:
-    """The schemas of all variants of the reports, by name."""
+    """Return the schemas of all variants of the reports, by name."""
     return {variant.schema: _response(report, variant) for report in reports for variant in report.variants.values()}
 
 

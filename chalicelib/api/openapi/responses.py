@@ -4,61 +4,72 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from chalicelib.api.http.access import wrong_role
 from chalicelib.api.http.parameters import unknown
 from chalicelib.api.http.problems import TYPE
 from chalicelib.api.openapi.examples import example
 from chalicelib.api.openapi.json_schema import CORRELATION_ID, Json, ref
 from chalicelib.api.openapi.operation import CSV, JSON, Operation
-from chalicelib.api.openapi.problem_schemas import DETAILS, GATEWAY, MEANING
+from chalicelib.api.openapi.problem_schemas import DETAILS, MEANING
+from chalicelib.auth.roles import LOWEST, Role
 from chalicelib.core import correlation
 from chalicelib.core.errors import TITLES
 
 
 def _header(about: str, example: Any, **schema: Any) -> Json:
-    """A header that is always sent."""
+    """Return the description of a header that is always sent."""
     return {"description": about, "required": True, "schema": {"type": "string", **schema, "examples": [example]}}
 
 
-_RETRY_AFTER = _header("seconds to wait before another try", 5, type="integer", minimum=1)
-_CHALLENGE = _header("what is missing, as RFC 6750 has it", 'Bearer realm="hireflow"')
+_RETRY_AFTER = _header("seconds to wait before a retry", 5, type="integer", minimum=1)
+_CHALLENGE = _header("the required authentication (RFC 6750)", 'Bearer realm="hireflow"')
 HEADERS: dict[int, Json] = {
     401: {"WWW-Authenticate": _CHALLENGE},
-    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # not sent to a page of another origin
+    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # a page of another origin gets none
     503: {"Retry-After": _RETRY_AFTER},
-    504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own has none
+    504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own response has none
 }
 _CORRELATION_ID: Json = {
-    "description": "what the request is called in logs and loads: as was asked, or a new id",
+    "description": "the id of the request in logs and loads: the id that was sent, or a new one",
     "required": True,
     "schema": CORRELATION_ID,
 }
-# The headers that an operation may name for its own answers.
+# The headers that an operation may name for its own responses.
 OWN_HEADERS: dict[str, Json] = {
-    "ETag": _header("changes with what is answered", '"6f1ed002ab5595859014ebf0951522d9"'),
-    "Cache-Control": _header("how long it may be kept, and whether to ask again", "private, no-cache"),
-    "Vary": _header("what else it depends on", "Accept, Authorization"),
-    "Content-Security-Policy": _header("what the page may load: nothing from elsewhere", "default-src 'none'"),
-    "X-Content-Type-Options": _header("it is of the type that it says", "nosniff"),
+    "ETag": _header("changes when the response changes", '"6f1ed002ab5595859014ebf0951522d9"'),
+    "Cache-Control": _header("whether the response may be cached, and for how long", "private, no-cache"),
+    "Vary": _header("the request headers on which the response depends", "Accept, Authorization"),
+    "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
+    "X-Content-Type-Options": _header("forbids the browser to guess another media type", "nosniff"),
 }
+# The responses of API Gateway itself: the meaning and the message of each. They are the gateway response types of AWS's
+# documentation. The quota of a usage plan would give 429 "Limit Exceeded", but no stage has a usage plan.
 OF_GATEWAY = {
-    413: "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
-    429: "too many requests at once",
-    502: "the function broke down",
-    504: "no answer within 29 seconds",
+    413: (
+        "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
+        "Request Too Long",
+    ),
+    429: ("too many requests at once", "Too Many Requests"),
+    500: ("the function could not be invoked", "Internal server error"),
+    502: ("the function crashed", "Internal server error"),
+    504: ("no response within 29 seconds", "Endpoint request timed out"),
 }
 _FAILURES = {status for status in TITLES if status >= HTTPStatus.INTERNAL_SERVER_ERROR}
 _LOAD_LINK: Json = {
     "operationId": "get_load",
     "parameters": {"load_id": "$response.body#/load_id"},
-    "description": "the load that records this",
+    "description": "the load that records this request",
 }
 
 
-def responses(operation: Operation, schemas: Mapping[str, Json], *, guarded: bool) -> Json:
-    """By status, in order. `schemas` are those of the document by name; `guarded` where a caller needs a role."""
+def responses(operation: Operation, schemas: Mapping[str, Json], role: str | None) -> Json:
+    """Return the responses of an operation by status, in order.
+
+    `schemas` are those of the document by name. `role` is the role that a caller needs, None if anybody may call.
+    """
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
     query = () if operation.any_query else (HTTPStatus.UNPROCESSABLE_ENTITY,)
-    login = (HTTPStatus.UNAUTHORIZED,) if guarded else ()
+    login = (HTTPStatus.UNAUTHORIZED,) if role else ()
     problems = {*operation.refusals, *query, *own, HTTPStatus.FORBIDDEN, *login}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
     headers = {name: OWN_HEADERS[name] for name in operation.headers}
@@ -66,35 +77,60 @@ def responses(operation: Operation, schemas: Mapping[str, Json], *, guarded: boo
     unchanged = (
         {"304": {"description": "nothing has changed", "headers": always | headers}} if "ETag" in headers else {}
     )
+    details = _details(operation, role)
     of_operation = {
-        str(int(status)): _response(operation, status, schemas, problem=status in problems, gateway=status in gateway)
+        str(int(status)): _response(
+            operation,
+            status,
+            schemas,
+            detail=details[status] if status in problems else None,
+            gateway=status in gateway,
+        )
         for status in {*operation.responses, *problems, *gateway}
     }
     return dict(sorted((of_operation | unchanged).items()))
 
 
-def _response(operation: Operation, status: int, schemas: Mapping[str, Json], *, problem: bool, gateway: bool) -> Json:
+def _details(operation: Operation, role: str | None) -> dict[int, str]:
+    """Return an example of `detail` for the problems of an operation, by status. `operation.examples` may replace
+    them."""
+    details = dict(DETAILS)
+    if HTTPStatus.UNPROCESSABLE_ENTITY not in operation.refusals:  # then a 422 can only concern the query
+        in_query = [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path]
+        details[HTTPStatus.UNPROCESSABLE_ENTITY] = unknown("page", in_query)
+    if role and (needed := Role(role)) is not LOWEST:
+        ranks = list(Role)
+        details[HTTPStatus.FORBIDDEN] = wrong_role(needed, ranks[ranks.index(needed) - 1])
+    return details
+
+
+def _response(
+    operation: Operation, status: int, schemas: Mapping[str, Json], *, detail: str | None, gateway: bool
+) -> Json:
+    """Return the response of one status. It may be the operation's own, a problem with this `detail`, one of API
+    Gateway, or several of these."""
     meanings: list[str] = []
     content: Json = {}
+    members = operation.examples.get(status, {})
     if status in operation.responses:
         meaning, schema = operation.responses[status]
         meanings.append(meaning)
         if schema is not None:
-            content |= {media: _form(media, schema, example(schema, schemas)) for media in operation.media}
-    if problem:
+            shown = example(schema, schemas)
+            shown = {**shown, **members} if members and detail is None else shown
+            content |= {media: _form(media, schema, shown) for media in operation.media}
+    if detail is not None:
         meanings.append(MEANING[status])
         refused = operation.refused.get(status, ref(f"Problem{int(status)}"))
-        detail = operation.details.get(status, DETAILS[status])
-        if status == HTTPStatus.UNPROCESSABLE_ENTITY and status not in operation.refusals:  # only for its query
-            detail = unknown("page", [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path])
-        content[TYPE] = {"schema": refused, "example": {**example(refused, schemas), "detail": detail}}
+        content[TYPE] = {"schema": refused, "example": {**example(refused, schemas), "detail": detail, **members}}
     if gateway:
-        meanings.append(f"from API Gateway: {OF_GATEWAY[status]}")
-        content[JSON] = {"schema": ref("GatewayMessage"), "example": example(GATEWAY, schemas)}
+        meaning, message = OF_GATEWAY[status]
+        meanings.append(f"from API Gateway: {meaning}")
+        content[JSON] = {"schema": ref("GatewayMessage"), "example": {"message": message}}
     response: Json = {"description": "; ".join(meanings), **({"content": content} if content else {})}
-    if problem or status in operation.responses:
+    if detail is not None or status in operation.responses:
         own = operation.headers if status in operation.responses else ()
-        correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway's own answers have none
+        correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway's own responses have none
         response["headers"] = {
             correlation.HEADER: correlation_id,
             **HEADERS.get(status, {}),
@@ -106,8 +142,8 @@ def _response(operation: Operation, status: int, schemas: Mapping[str, Json], *,
 
 
 def _form(media: str, schema: Json, shown: Any) -> Json:
-    """The answer as one of the types that it comes as."""
-    if media == CSV and schema.get("type") != "string":  # what is described is the JSON
+    """Return the content of a response for one of its media types."""
+    if media == CSV and schema.get("type") != "string":  # the schema describes the JSON
         return {"schema": {"type": "string"}, "example": _csv(shown)}
     return {"schema": schema, "example": shown}
 

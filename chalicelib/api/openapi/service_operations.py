@@ -1,11 +1,11 @@
-"""Operations for browsers, and those that tell of the service itself."""
+"""Operations for browsers, and operations that show the state of the service."""
 
 from collections.abc import Iterator
 
 from chalicelib.api import dashboard_routes, docs_routes
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import CSS, HTML, SCRIPT, Operation
-from chalicelib.api.openapi.service_schemas import DOCUMENT, FILE, PAGE
+from chalicelib.api.openapi.service_schemas import DATABASE_AWAY, DOCUMENT, FILE, PAGE
 
 _OF_FILES = ("X-Content-Type-Options", "ETag", "Cache-Control")
 
@@ -17,7 +17,7 @@ def pages() -> Iterator[Operation]:
         "get_dashboard",
         "dashboard",
         "The dashboard",
-        about="One page for people, which holds no data itself: it asks for panels with the token that is signed in.",
+        about="The page holds no data itself. It requests panels with the token of the user who signs in.",
         responses={200: ("the page", PAGE)},
         media=(HTML,),
         headers=("Content-Security-Policy", *_OF_FILES),
@@ -29,12 +29,12 @@ def pages() -> Iterator[Operation]:
         "/dashboard/{panel}",
         "get_dashboard_panel",
         "dashboard",
-        "A panel of the dashboard, as a piece of HTML",
-        about="What the dashboard shows. Programs are better served by the other operations, which say the same.",
+        "A panel of the dashboard, as an HTML fragment",
+        about="The dashboard shows these panels. Programs should use the other operations, which return JSON.",
         parameters=(dashboard_routes.PANEL, *dashboard_routes.QUERY),
         responses={200: ("the panel", {"type": "string", "examples": ["<h1>Loads</h1>"]})},
         refusals=(404, 422),
-        details={404: "there is no panel of that name, or no such load or restore point", 422: "id is missing"},
+        examples={404: {"detail": "there is no panel loading"}, 422: {"detail": "id is missing"}},
         media=(HTML,),
         headers=("Cache-Control", "X-Content-Type-Options"),
     )
@@ -46,13 +46,14 @@ def service() -> Iterator[Operation]:
         "/health",
         "get_health",
         "service",
-        "Tell whether the platform works",
-        about="Where the stage asks for tokens, a caller without one is told the `status` alone.",
+        "Check whether the platform works",
+        about="On a stage with authentication, a caller without a token sees only the `status`.",
         tells_more=True,
         responses={
-            200: ("everything is there", ref("Health")),
-            503: ("the database or a bucket is away", ref("Health")),
+            200: ("the database and all buckets can be reached", ref("Health")),
+            503: ("the database or a bucket is unavailable", {**ref("Health"), "examples": [DATABASE_AWAY]}),
         },
+        examples={503: {"detail": "s3://hireflow-backup cannot be reached"}},
     )
     yield Operation(
         "GET",
@@ -68,7 +69,7 @@ def service() -> Iterator[Operation]:
         "/docs",
         "get_docs",
         "service",
-        "A page to read this document, and to try it",
+        "A page for reading this document and trying the operations",
         media=(HTML,),
         headers=("Content-Security-Policy", *_OF_FILES),
         responses={200: ("the page", PAGE)},
@@ -80,12 +81,12 @@ def service() -> Iterator[Operation]:
         "/docs/{asset}",
         "get_docs_asset",
         "service",
-        "A file that the page loads",
+        "A file that the page of this document loads",
         parameters=(docs_routes.ASSET, docs_routes.VERSION),
         media=(CSS, SCRIPT),
         headers=_OF_FILES,
         responses={200: ("the file", FILE)},
         refusals=(404,),
-        details={404: "there is no file docs.txt"},
+        examples={404: {"detail": "there is no file docs.txt"}},
         is_static=True,
     )

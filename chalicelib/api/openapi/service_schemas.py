@@ -1,4 +1,4 @@
-"""Backups and their restores, the state of the service, and what it serves to browsers."""
+"""The schemas of backups and restores, of the state of the service, and of pages for browsers."""
 
 from chalicelib.api.openapi.json_schema import (
     A_TIME,
@@ -16,7 +16,7 @@ from chalicelib.core.datasets import DATASETS
 
 RESTORE_ORDER = or_null(
     closed(
-        {"restore_point": or_null({**RESTORE_POINT, "description": "the newest complete one where it is left out"})},
+        {"restore_point": or_null({**RESTORE_POINT, "description": "default: the newest complete restore point"})},
         optional=("restore_point",),
     )
 )
@@ -36,7 +36,7 @@ BACKUPS = closed(
                     "created_at": A_TIME,
                     "verified_at": {
                         **or_null(A_TIME),
-                        "description": "when it was last re-read and found sound; null where it was not, or not yet",
+                        "description": "when it was verified without a fault; null if that has not happened",
                     },
                     "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
                 }
@@ -51,14 +51,21 @@ _PARTS: dict[str, Json] = {
     **dict.fromkeys(("database", "landing_bucket", "errored_bucket", "backup_bucket"), _STATE),
     "last_backup": {
         "anyOf": [_LAST_BACKUP, {"type": "null"}],
-        "description": "null before the first one, and while a part is away",
+        "description": "null before the first backup, and while a part is unavailable",
     },
     "dead_letters": {
         **or_null(count()),
-        "description": "about how many events wait for a redrive, null where their queue cannot be asked",
+        "description": "about how many events wait for a redrive; null if their queue cannot be reached",
     },
 }
 HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))
+DATABASE_AWAY: Json = {
+    "status": "unavailable",
+    "database": "unavailable",
+    **dict.fromkeys(("landing_bucket", "errored_bucket", "backup_bucket"), "ok"),
+    "last_backup": None,
+    "dead_letters": 0,
+}
 _ANY: Json = {"type": "object"}
 PAGE = text("<!doctype html>…", description="an HTML page")
 FILE = text("/* … */", description="a style sheet or a script")

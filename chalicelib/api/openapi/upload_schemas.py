@@ -1,4 +1,4 @@
-"""What is sent to be stored, rows and orders to send a file, and the answers to both."""
+"""The schemas of uploads: rows and announced files, and the responses to both."""
 
 from chalicelib.api.http import json_patterns
 from chalicelib.api.openapi.json_schema import (
@@ -17,13 +17,16 @@ from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.ingest import upload_forms
 
+EXAMPLE_ID = 9001
+
 
 def row_name(dataset: Dataset) -> str:
     return "".join(word.title() for word in dataset.route.split("_"))
 
 
-def example_row(dataset: Dataset, *, without_id: bool = False) -> Json:
-    return {column.name: column.example for column in dataset.columns if not (without_id and column.name == "id")}
+def example_value(column: Column) -> int | str:
+    """An example for a column. Ids lie beyond those of the demo, whose rows an example must not overwrite."""
+    return EXAMPLE_ID if column.kind is Kind.ID else column.example
 
 
 def _id(column: Column) -> Json:
@@ -32,7 +35,7 @@ def _id(column: Column) -> Json:
     number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     allowed = [number, digits]
     if column.parent is None:
-        about += "; left out, null or blank, a new one is given"
+        about += "; if it is left out, null or blank, the row gets a new one"
         allowed += [{"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
     else:
         about += f"; it must exist in {column.parent}"
@@ -40,15 +43,15 @@ def _id(column: Column) -> Json:
 
 
 def _text(column: Column) -> Json:
-    about = f"{column.about}; white space around it is dropped, what is left is mandatory and holds no NUL"
+    about = f"{column.about}; white space around it is removed; the rest must not be empty or hold a NUL"
     return {"description": about, "type": "string", "maxLength": MAX_TEXT, "pattern": json_patterns.TEXT}
 
 
 def _instant(column: Column) -> Json:
     about = (
-        f"{column.about}: a date, alone (midnight UTC) or with a time after `T` or one space; then `Z`, ` UTC`, or an"
-        " offset. Basic and week dates (20210727T160208Z, 2021-W30-2) are read as well. In UTC it has to be in the"
-        " years 1 to 9999"
+        f"{column.about}: a date alone (midnight UTC), or with a time after `T` or one space, and then `Z`, ` UTC` or"
+        " an offset. Basic dates and week dates (20210727T160208Z, 2021-W30-2) are valid, too. In UTC it must lie in"
+        " the years 1 to 9999"
     )
     return {"description": about, "type": "string", "pattern": json_patterns.surrounded(json_patterns.INSTANT)}
 
@@ -57,45 +60,45 @@ _SENT = {Kind.ID: _id, Kind.TEXT: _text, Kind.INSTANT: _instant}
 
 
 def row(dataset: Dataset) -> Json:
-    """A row as it may be sent."""
-    columns = {c.name: {**_SENT[c.kind](c), "examples": [c.example]} for c in dataset.columns}
+    """Return the schema of a row in a request."""
+    columns = {c.name: {**_SENT[c.kind](c), "examples": [example_value(c)]} for c in dataset.columns}
     return closed(columns, optional=("id",), description=f"One row of {dataset.name}.")
 
 
 def batch(dataset: Dataset) -> Json:
-    about = "A row that breaks the rules costs no other one: it comes back in `rejected`."
+    about = "A row that breaks the rules does not affect the others. The response lists it in `rejected`."
     rows = {"type": "array", "description": about, "items": ref(row_name(dataset)), "minItems": 1, "maxItems": MAX_ROWS}
     return closed({"data": rows}, description=f"1 to {MAX_ROWS} rows of {dataset.name}.")
 
 
 def uploaded(*outcomes: str) -> Json:
-    """The answer to one row that was accepted."""
-    row_id = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+    """Return the schema of the response to one accepted row."""
+    row_id = {"type": "integer", "minimum": 1, "maximum": MAX_ID, "examples": [EXAMPLE_ID]}
     return closed({"id": row_id, "outcome": {"type": "string", "enum": list(outcomes)}, "load_id": LOAD_ID})
 
 
 REJECTED: Json = closed(
     {
-        "index": count(MAX_ROWS - 1, "its place in `data`, from 0"),
+        "index": count(MAX_ROWS - 1, "the position of the row in `data`, from 0"),
         "reasons": {"type": "array", "items": text(f"id is not a whole number from 1 to {MAX_ID}"), "minItems": 1},
         "fields": {
             "type": "array",
             "items": {"type": "string", "enum": COLUMNS},
             "uniqueItems": True,
-            "description": "the columns at fault",
+            "description": "the columns with a fault",
         },
-        "row": {"description": "what was sent", "examples": [{"id": "1.0"}]},
+        "row": {"description": "the row as it was sent", "examples": [{"id": "1.0"}]},
     },
-    description="A row that was refused, with all its reasons.",
+    description="A rejected row, with all its reasons.",
 )
 SUMMARY: dict[str, Json] = {
     "load_id": LOAD_ID,
     "received": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS, "examples": [3]},
     **{name: count(MAX_ROWS, example=n) for name, n in (("inserted", 2), ("updated", 0), ("unchanged", 0))},
-    "superseded": count(MAX_ROWS, "earlier ones of an id that came several times"),
+    "superseded": count(MAX_ROWS, "rows that are replaced by a later row with the same id"),
     "rejected": {"type": "array", "items": ref("Rejected"), "maxItems": MAX_ROWS},
 }
-BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + the rejected ones.")
+BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + rejected rows.")
 _KEY = "uploads/7/jobs-new.csv"
 _FORM_FIELDS = {
     "key": _KEY,
@@ -113,34 +116,34 @@ UPLOAD_ORDER = closed(
             "new.csv",
             maxLength=upload_forms.MAX_NAME,
             pattern=json_patterns.FILE_NAME,
-            description="without folders; `${filename}` must not be in it",
+            description="without folders; it must not contain `${filename}`",
         ),
         "size": {
             "type": "integer",
             "minimum": 0,
             "maximum": upload_forms.MAX_SIZE,
-            "description": "bytes; S3 refuses a larger file",
+            "description": "the size in bytes; S3 refuses a larger file",
             "examples": [65536],
         },
     },
-    description="A file that is to be sent.",
+    description="The announcement of a file.",
 )
 UPLOAD_ORDERED = closed(
     {
-        "load_id": {**LOAD_ID, "description": "of the load that waits for the file, at `/loads/{load_id}`"},
+        "load_id": {**LOAD_ID, "description": "the id of the load that waits for the file, see `/loads/{load_id}`"},
         "status_url": STATUS_URL,
         "url": text(
             "https://hireflow-landing.s3.amazonaws.com/",
             format="uri",
-            description="where to POST the form, as multipart/form-data",
+            description="the address for a POST of the form as multipart/form-data",
         ),
         "fields": closed(
             {name: text(value) for name, value in _FORM_FIELDS.items()},
             optional=("x-amz-security-token",),
-            description="the form's fields, to be sent before the file, which comes last as `file`",
+            description="the fields of the form; send them before the file, which is the last field, `file`",
         ),
-        "key": text(_KEY, pattern="^uploads/[1-9][0-9]*/", description="what the file is called in the bucket"),
-        "expires_at": {**A_TIME, "description": "sending has to begin before"},
+        "key": text(_KEY, pattern="^uploads/[1-9][0-9]*/", description="the key of the file in the bucket"),
+        "expires_at": {**A_TIME, "description": "the time until which S3 accepts the form"},
     },
-    description="A form that S3 takes, as often as it is sent until it expires.",
+    description="A form that S3 accepts any number of times until it expires.",
 )

@@ -1,4 +1,4 @@
-// Shows the OpenAPI document with Swagger UI, and follows the reader's choice of light or dark.
+// Shows the OpenAPI document with Swagger UI, in the light or dark colours that the user prefers.
 "use strict";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -9,9 +9,9 @@ follow();
 const place = document.getElementById("docs");
 SwaggerUIBundle({
   domNode: place,
-  url: new URL(place.dataset.document, location.href).href, // what the document's own relative addresses start from
-  validatorUrl: null, // else the document is sent to validator.swagger.io, for a badge
-  persistAuthorization: false, // a token stays in this page and goes with it
+  url: new URL(place.dataset.document, location.href).href, // absolute, because relative addresses in the document start from it
+  validatorUrl: null, // otherwise Swagger UI sends the document to validator.swagger.io, for a badge
+  persistAuthorization: false, // the token is lost when the page is closed
   deepLinking: true,
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,

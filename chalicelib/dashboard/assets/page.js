@@ -1,10 +1,10 @@
 "use strict";
-// The server renders every panel; this asks for them with the caller's token and sends files.
+// The server renders every panel. This script fetches the panels with the user's token, and sends files.
 (() => {
   const root = location.origin + location.pathname.replace(/\/*$/, "/");
   const TOKEN = "hireflow-token";
   const FINAL = ["succeeded", "failed", "skipped"];
-  const MAX_CHECK = 4_500_000; // bytes that a check takes, compressed
+  const MAX_CHECK = 4_500_000; // bytes; the largest compressed file that a check takes
   const at = (id) => document.getElementById(id);
   const panel = at("panel");
   let current = "", timer = 0, turn = 0, busy = 0;
@@ -27,7 +27,7 @@
     if (response.ok) return response;
     const problem = await response.json().catch(() => ({}));
     const reasons = (problem.errors || []).map((error) => error.reason || error.detail).filter(Boolean).join("; ");
-    throw new Problem(response.status, [problem.detail || problem.message || `The API answers ${response.status}.`, reasons].filter(Boolean).join(" "));
+    throw new Problem(response.status, [problem.detail || problem.message || `The API responds with the status ${response.status}.`, reasons].filter(Boolean).join(" "));
   }
 
   const json = async (path, options) => (await call(path, options)).json();
@@ -73,7 +73,7 @@
     if (refresh) later(refresh);
   }
 
-  // Not while somebody is choosing something, or has chosen, nor in a tab that nobody sees.
+  // A panel is not refreshed while the user edits a form or has changed one, nor in a hidden tab.
   const chosen = (select) => select.value !== (select.querySelector("[selected]") || select.options[0]).value;
   const resting = () => !document.hidden && !panel.querySelector("select:focus, input:focus") && ![...panel.querySelectorAll("[data-go] select")].some(chosen);
   function later(ms) { timer = setTimeout(() => (resting() ? show(false) : later(ms)), ms); }
@@ -108,7 +108,7 @@
       put("", false);
       panel.setAttribute("aria-busy", "false");
       trouble("");
-      if (hadToken) { at("refused").textContent = "This token is not known, or was revoked."; at("refused").hidden = false; }
+      if (hadToken) { at("refused").textContent = "This token is unknown or revoked."; at("refused").hidden = false; }
     }
     const appears = needed && at("sign-in").hidden;
     at("sign-in").hidden = !needed;
@@ -134,7 +134,7 @@
 
   panel.addEventListener("submit", (event) => {
     event.preventDefault();
-    const form = event.target, go = form.getAttribute("data-go"); // form.dataset is its control of that name
+    const form = event.target, go = form.getAttribute("data-go"); // a form's `dataset` is its control of that name
     if (go) {
       const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
       const hash = `#/${go}${query.size === 0 ? "" : `?${query}`}`;
@@ -177,7 +177,7 @@
       if (kind === "drop") choose(event.dataTransfer.files);
     });
   }
-  // A file dropped beside the field would replace the page.
+  // Without this, a file that is dropped beside the field would replace the page.
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 
   function choose(files) {
@@ -256,9 +256,9 @@
   async function check(item, file, dataset, outcome) {
     outcome.textContent = "Checking …";
     const zipped = file.name.endsWith(".gz") ? file : await new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
-    if (zipped.size > MAX_CHECK) throw new Problem(413, `The file is too large to be checked: ${bytes(zipped.size)} compressed, ${bytes(MAX_CHECK)} are possible.`);
+    if (zipped.size > MAX_CHECK) throw new Problem(413, `The file is too large to be checked: it has ${bytes(zipped.size)} compressed, and a check takes at most ${bytes(MAX_CHECK)}.`);
     const found = await json(`uploads/check?dataset=${dataset}&limit=5`, { method: "POST", body: zipped, headers: { "Content-Type": "application/gzip" } });
-    tell(outcome, `Nothing was written. Of ${number(found.received)} rows, a load would find ${summary(found)}.`, found);
+    tell(outcome, `Nothing was written. A load of these ${number(found.received)} rows would report ${summary(found)}.`, found);
   }
 
   function summary(counts) {
@@ -272,7 +272,7 @@
     if (found.reasons.length) parts.push(table("Why rows were rejected", ["Reason", "Rows"], found.reasons.map((one) => [one.reason, number(one.count)])));
     if (found.rejects.length) {
       const rows = found.rejects.map((one) => [String(one.line ?? one.index), one.reasons.join("; "), element("code", { class: "raw" }, one.raw.slice(0, 300))]);
-      parts.push(table(`The first ${found.rejects.length} of ${number(found.rejected)}`, ["Line", "Reasons", "As sent"], rows));
+      parts.push(table(`The first ${found.rejects.length} of ${number(found.rejected)}`, ["Line", "Reasons", "As it was sent"], rows));
     }
     outcome.replaceChildren(...parts);
   }
@@ -292,7 +292,7 @@
         line.textContent = `${box.value}: ${load.error || `${load.status}, ${summary(load)}`} (`;
         line.append(element("a", { href: `#/load?id=${load.id}` }, `load ${load.id}`), ")");
       }
-      if (!restored.childElementCount) restored.textContent = "Nothing is chosen.";
+      if (!restored.childElementCount) restored.textContent = "Choose at least one dataset.";
     } catch (problem) {
       restored.append(element("p", { class: "alert" }, problem.message));
     }

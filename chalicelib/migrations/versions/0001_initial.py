@@ -1,4 +1,4 @@
-"""The three datasets, the load history, and the summary that the reports read."""
+"""Creates the three datasets, the load history, and the summary that the reports read."""
 
 from alembic import op
 
@@ -76,8 +76,9 @@ CREATE TABLE quarterly_hires (
 );
 """
 
-# Rows are counted by quarter first, so that what is costly per row is done once; groups are upserted in
-# the order of the key, so that two writers cannot deadlock; a group that does not change is not written.
+# The rows are counted by quarter first, so that the expensive steps run once per group and not once per row. The groups
+# are upserted in the order of the primary key, so that two writers cannot deadlock. A group without changes is not
+# written.
 ADD_UP = """
     INSERT INTO quarterly_hires AS h (year, department_id, job_id, q1, q2, q3, q4)
     SELECT * FROM (

@@ -1,4 +1,4 @@
-"""Tokens, and the role that each one gives its bearer."""
+"""Creates the table of tokens. Each token has a role."""
 
 from alembic import op
 

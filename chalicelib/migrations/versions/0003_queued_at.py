@@ -1,4 +1,4 @@
-"""When a load was last queued: a redrive may queue an old one again."""
+"""Adds the time at which a load was last queued. A redrive may queue an old load again."""
 
 from alembic import op
 

@@ -1,4 +1,5 @@
-"""Why a load's rows were rejected, by reason, and which request asked for the load."""
+"""Adds the reasons of a load's rejects with their counts, and the correlation id of the request that ordered the
+load."""
 
 from alembic import op
 

@@ -1,7 +1,8 @@
-"""Loads of large objects are staged in tables that outlive a connection, and remember how far they have come.
+"""Adds staging tables for the loads of large objects. They outlive a connection. `staged_loads` has the progress.
 
-The role of the functions may neither create nor drop a table. It asks functions that run as the schema's owner, which
-take nothing but the id of a load and do nothing to a load that another session works on.
+The database role of the Lambda functions may neither create nor drop a table. It calls SQL functions that run with the
+rights of the schema's owner. Their parameters are only the id of a load and a line number. They do not touch a load
+that another session works on.
 """
 
 from alembic import op

@@ -1,25 +1,25 @@
-"""What the landing sweep remembers: from which time on it offers objects, how far it has come, and which
-loads are idle."""
+"""Adds the state of the landing sweep: the time from which on it offers objects, its cursor, and the idle loads."""
 
 from alembic import op
 
 revision = "0006"
 down_revision = "0005"
 
-# starts_at: the sweep offers only versions that S3 stored after the database was created. Otherwise a new database
-# beside an old bucket would load everything again. The time of creation is known: when a dataset's table is created,
-# its version starts as the time in microseconds (see `changes`), and every change adds one. After a billion changes
-# that time is a quarter of an hour late: at worst an object of the first minutes is left alone. date_trunc, because S3
-# gives times in whole seconds. least, because the clock may have been ahead, and then the sweep would ignore new
-# objects.
+# starts_at: the sweep offers only versions that S3 stored after the database was created. Otherwise, a new database
+# with an old bucket would load everything again. The time of creation can be derived: when the table of a dataset is
+# created, its version starts as the time in microseconds (see `changes`), and every change adds one. After a billion
+# changes, the derived time is about a quarter of an hour late. The worst result is that the sweep ignores an object of
+# the first minutes. date_trunc is needed because S3 gives times in whole seconds. least is needed because the clock may
+# have been ahead: the sweep would then ignore new objects.
 #
-# The same is right for an upgraded database: every object whose event came has a load, and loads are never deleted, so
-# an object without a load has lost its event. This may be true of the very first objects, so starts_at cannot be the
-# time of the first load. Nor can it be the time of the upgrade: that would leave out what the earlier release has lost.
+# The same rule is right for an upgraded database. Every object whose event came has a load, and loads are never
+# deleted. Therefore the event of an object without a load was lost. This may have happened to the very first objects,
+# so starts_at cannot be the time of the first load. It cannot be the time of the upgrade either: the sweep would then
+# ignore the objects whose events were lost under the earlier release.
 #
-# swept_at lies in the past, so that the first sweep works as after an outage: there was no sweep before it.
+# swept_at lies in the past, so that the first sweep works like a sweep after an outage: there was no sweep before it.
 #
-# If loads are ever pruned, keep those whose objects still exist, or move starts_at past these objects.
+# If loads are ever deleted, keep the loads whose objects still exist, or set starts_at to a time after these objects.
 SWEEP = """
 CREATE TABLE landing_sweep (
     starts_at timestamptz CONSTRAINT landing_sweep_pkey PRIMARY KEY,

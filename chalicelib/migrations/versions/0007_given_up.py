@@ -1,15 +1,15 @@
-"""Whether a load was given up is a column of its own. Until now, the beginning of its error said so."""
+"""Adds the column `given_up` to loads. Until now, only the beginning of a load's error showed that it was given up."""
 
 from alembic import op
 
 revision = "0007"
 down_revision = "0006"
 
-# The functions of the release before go on for some minutes after this migration. They do not know the column, so the
-# trigger keeps it for them: it reads their text where they fail a load, and clears the column where they open it again.
-# This release writes the column itself. The trigger can go with the next migration that changes `loads`.
+# The functions of the previous release run for some minutes after this migration, and do not know the column. The
+# trigger sets the column for them. It reads the error when they fail a load, and clears the column when they reopen the
+# load. This release writes the column itself. The next migration that changes `loads` can drop the trigger.
 #
-# ENABLE ALWAYS, because sessions that load rows work as a replica.
+# The trigger is ENABLE ALWAYS, because bulk loads run with session_replication_role = replica.
 GIVEN_UP = """
 ALTER TABLE loads ADD COLUMN given_up boolean NOT NULL DEFAULT false,
     ADD CONSTRAINT loads_given_up_check CHECK (status = 'failed' OR NOT given_up);

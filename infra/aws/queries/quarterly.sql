@@ -5,7 +5,7 @@ WITH departments_then AS (
 ), jobs_then AS (
     SELECT id, job FROM jobs WHERE restore_point = ?
 ), shifted AS (
-    -- microseconds since 0001-01-01, so that none is negative
+    -- Microseconds since 0001-01-01, so that no value is negative.
     SELECT department_id, job_id, datetime + 62135596800000000 AS elapsed FROM hired_employees WHERE restore_point = ?
 ), hires AS (
     SELECT department_id, job_id,

@@ -1,9 +1,9 @@
--- Departments that hired more in a UTC year than the mean of those that hired, as of a restore point:
+-- Departments that hired more than the mean of all hiring departments in a UTC year, as of a restore point:
 -- GET /department/hires/top/{year}. Parameters: the restore point twice, once for each table, then the year.
 WITH departments_then AS (
     SELECT id, department FROM departments WHERE restore_point = ?
 ), shifted AS (
-    -- microseconds since 0001-01-01, so that none is negative
+    -- Microseconds since 0001-01-01, so that no value is negative.
     SELECT department_id, datetime + 62135596800000000 AS elapsed FROM hired_employees WHERE restore_point = ?
 ), hires AS (
     SELECT department_id,
@@ -16,5 +16,5 @@ WITH departments_then AS (
 )
 SELECT d.id, d.department, c.hired
 FROM counted c JOIN departments_then d ON d.id = c.department_id CROSS JOIN whole w
-WHERE c.hired * w.departments > w.hired -- more than the mean, in integers
+WHERE c.hired * w.departments > w.hired -- more than the mean, in integer arithmetic
 ORDER BY c.hired DESC, d.id

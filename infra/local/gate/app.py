@@ -1,4 +1,4 @@
-"""The gate itself."""
+"""The gate: an ASGI application that checks each request before ministack gets it."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -11,23 +11,23 @@ from http import HTTPStatus
 from infra.local.gate import bodies, signatures
 from infra.local.gate.bodies import Check, Checked, Chunks, Hashed, Incoming, Message, Receive, Short, Unchecked
 from infra.local.gate.credentials import Keys, Session
-from infra.local.gate.doors import Door, door, is_ours
 from infra.local.gate.forms import Form
 from infra.local.gate.refusal import Refused, TooLong, denied, mismatch
+from infra.local.gate.request_types import RequestType, is_ours, type_of
 from infra.local.gate.signatures import Head, Signature
 
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 Written = Callable[[str], Awaitable[None]]
 
-HELD = 100 * 1024 * 1024  # most bytes of a body whose hash is in no header, such as a function's code in base64
+HELD = 100 * 1024 * 1024  # most bytes of a body whose hash is in no header, such as the base64 code of a function
 LONGEST_CALL = 10 * 1024 * 1024  # most bytes of a body that API Gateway takes
-_DRAINED = 256 * 1024 * 1024  # most bytes that are read of a refused body
+_DRAINED = 256 * 1024 * 1024  # of a refused body, at most this many bytes are read
 _CORS = b"access-control-"
-# Services that a function may call, within its policy. For some other services ministack has no list of actions, and
-# allows everything to everyone whose request is signed.
+# Services that a function may call, within its policy. For some other services, ministack does not check policies: it
+# allows every signed request.
 FOR_FUNCTIONS = ("lambda", "logs", "s3", "secretsmanager", "sqs", "sts")
-_STREAMED = {  # x-amz-content-sha256 of bodies in chunks: (whether each is signed, whether headers follow)
+_STREAMED = {  # x-amz-content-sha256 of a body in chunks: (are the chunks signed, do headers follow the body)
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (True, False),
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": (True, True),
     "STREAMING-UNSIGNED-PAYLOAD-TRAILER": (False, True),
@@ -35,10 +35,11 @@ _STREAMED = {  # x-amz-content-sha256 of bodies in chunks: (whether each is sign
 
 
 class Gate:
-    """`inner` for the holders of `keys`.
+    """Pass requests to `inner` if they are signed with `keys`.
 
-    `admit` is called with a function's session before its request passes. `written` is awaited with a service's name
-    when a request has changed something other than an object there, before the request is answered.
+    If a function has signed a request, `admit` is called with the function's session before the request passes. If a
+    request has changed a service, `written` is awaited with the service's name before the response is sent. Changes of
+    objects do not count.
     """
 
     def __init__(
@@ -60,26 +61,26 @@ class Gate:
             head = Head.of(scope)
             if not is_ours(head.header("host")):
                 raise Refused(421, "MisdirectedRequest", "only 127.0.0.1 and localhost are served here")
-            await self._doors(head, scope, incoming, send)
+            await self._admit_by_type(head, scope, incoming, send)
         except Refused as refusal:
-            if refusal.status != HTTPStatus.REQUEST_TIMEOUT:  # a sender that was too slow is cut off
+            if refusal.status != HTTPStatus.REQUEST_TIMEOUT:  # a sender that is too slow is cut off
                 await incoming.drained(_DRAINED)
             await _refuse(refusal, scope, send)
 
-    async def _doors(self, head: Head, scope: Message, receive: Receive, send: Send) -> None:
-        match door(head, scope["path"]):
-            case Door.NOWHERE:
+    async def _admit_by_type(self, head: Head, scope: Message, receive: Receive, send: Send) -> None:
+        match type_of(head, scope["path"]):
+            case RequestType.NOT_SERVED:
                 raise Refused(404, "NotFound", "nothing is served at this path")
-            case Door.READY:
+            case RequestType.READY:
                 await self._pass(scope, receive, _without_cors(send), Unchecked())
-            case Door.API:
+            case RequestType.API:
                 await self._pass(_unsigned(scope), receive, send, Short(LONGEST_CALL, TooLong()))
-            case Door.PREFLIGHT:
+            case RequestType.PREFLIGHT:
                 await self._pass(_unsigned(scope), receive, _of_rules(head, send, preflight=True), Unchecked())
-            case Door.FORM:
+            case RequestType.FORM:
                 form = Form(head.header("content-type"), scope["path"].strip("/"), self._secret_of, self._now())
                 await self._pass(_unsigned(scope), receive, _of_rules(head, send), form)
-            case Door.AWS:
+            case RequestType.AWS:
                 await self._signed(head, scope, receive, send)
 
     async def _signed(self, head: Head, scope: Message, receive: Receive, send: Send) -> None:
@@ -127,31 +128,32 @@ class Gate:
 async def _body_check(head: Head, claim: Signature, secret: str, receive: Receive) -> tuple[Receive, Check]:
     """Verify the signature. Returns the body, and the check that compares it with what was signed. Raises Refused.
 
-    If the body's hash is in no header, the signature can be verified only with the whole body, so this reads it first.
-    ministack would hold all of it, too.
+    If the hash of the body is in no header, the signature can be verified only with the whole body. Then the gate reads
+    the body first. ministack also holds such a body in memory.
     """
-    said = "" if claim.seconds is not None else head.header("x-amz-content-sha256")
+    declared = "" if claim.seconds is not None else head.header("x-amz-content-sha256")
     verified = partial(signatures.matches, head, claim, secret)
     if claim.seconds is not None:
-        said = signatures.UNSIGNED
-    elif claim.service == "s3" and head.header("transfer-encoding") and said not in _STREAMED:
+        declared = signatures.UNSIGNED
+    elif claim.service == "s3" and head.header("transfer-encoding") and declared not in _STREAMED:
         raise Refused(
             501, "NotImplemented", "A header you provided implies functionality that is not implemented:"
             " Transfer-Encoding. S3 needs the length first; curl -T - sends chunks, curl -T file does not."
         )  # fmt: skip
-    elif not said:
+    elif not declared:
         return await _undeclared(head, claim, verified, receive)
-    if not verified(said):
+    if not verified(declared):
         raise mismatch()
-    if said == signatures.UNSIGNED:
+    if declared == signatures.UNSIGNED:
         return receive, Unchecked()
-    return receive, _chunks(head, claim, secret, said) if said in _STREAMED else Hashed(said)
+    return receive, _chunks(head, claim, secret, declared) if declared in _STREAMED else Hashed(declared)
 
 
 async def _undeclared(
     head: Head, claim: Signature, verified: Callable[[str], bool], receive: Receive
 ) -> tuple[Receive, Check]:
-    # curl before version 8 signs an upload to S3 as if it were empty: the same as UNSIGNED-PAYLOAD.
+    """`_body_check` for a request without x-amz-content-sha256."""
+    # curl before version 8 signs an upload to S3 as if the body were empty. Such a body is accepted as unsigned.
     if (not head.has_body or claim.service == "s3") and verified(bodies.EMPTY):
         return receive, Unchecked() if head.has_body else Hashed(bodies.EMPTY)
     body = await bodies.whole(receive, HELD)
@@ -160,8 +162,9 @@ async def _undeclared(
     return bodies.again(body, receive), Unchecked()
 
 
-def _chunks(head: Head, claim: Signature, secret: str, said: str) -> Chunks:
-    signed, trailer = _STREAMED[said]
+def _chunks(head: Head, claim: Signature, secret: str, declared: str) -> Chunks:
+    """The check of a body in chunks. Raises Refused."""
+    signed, trailer = _STREAMED[declared]
     length = head.header("x-amz-decoded-content-length")
     if not re.fullmatch(r"[0-9]{1,19}", length):
         raise Refused(411, "MissingContentLength", "x-amz-decoded-content-length must give the length of the body")
@@ -174,8 +177,8 @@ def _chunks(head: Head, claim: Signature, secret: str, said: str) -> Chunks:
 
 
 def _changes(head: Head, claim: Signature) -> bool:
-    """Whether a request changes something that has to be saved. Objects are on disk at once, and calls of functions
-    change nothing; every other write does."""
+    """Whether a request changes state that must be saved. This is true of every write, except that ministack writes
+    objects to disk at once, and that the invocation of a function changes nothing."""
     if head.method in ("GET", "HEAD") or head.path.endswith(("/invocations", "/invoke-async")):
         return False
     return claim.service != "s3" or head.path.strip("/").count("/") == 0
@@ -191,8 +194,11 @@ def _without_cors(send: Send) -> Send:
 
 
 def _of_rules(head: Head | None, send: Send, *, preflight: bool = False) -> Send:
-    """Remove CORS headers from answers, except those of a bucket's rule, which name the origin of the request:
-    ministack allows `*` nearly everywhere. A preflight that no rule answers is refused."""
+    """Remove CORS headers from responses, because ministack allows `*` nearly everywhere.
+
+    Headers from the CORS rule of a bucket stay: they name the origin of the request. A preflight is refused if no rule
+    allows it.
+    """
     origin = head.header("origin").encode("latin-1", "replace") if head else b""
 
     async def filtered(message: Message) -> None:
@@ -208,7 +214,7 @@ def _of_rules(head: Head | None, send: Send, *, preflight: bool = False) -> Send
 
 
 def _after(send: Send, done: Callable[[], Awaitable[None]]) -> Send:
-    """Let a successful answer wait for `done`."""
+    """Delay a successful response until `done` has returned."""
 
     async def held(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] < 300:

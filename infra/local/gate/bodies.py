@@ -1,7 +1,7 @@
-"""Bodies on their way through the gate: each is checked piece by piece, and cut short if it is not what was signed.
+"""Check request bodies piece by piece while they pass through the gate.
 
-The last piece is passed on only when the whole body is verified; ministack does nothing before it has that piece. If a
-body breaks off, or is not what was signed, ministack sees a disconnect.
+The gate passes the last piece on only after it has verified the whole body, and ministack does nothing before it has
+the last piece. If a body is incomplete or differs from what was signed, ministack sees a disconnect.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 EMPTY = sha256(b"").hexdigest()
-PATIENCE = 20.0  # seconds; a sender of less than PROGRESS in that time is cut off
+PATIENCE = 20.0  # seconds; a sender that sends less than PROGRESS in this time is cut off
 PROGRESS = 4096  # bytes
-_AT_ONCE = 1024 * 1024  # bytes
+_AT_ONCE = 1024 * 1024  # bytes; a thread hashes pieces when this many are waiting
 _HASHERS = ThreadPoolExecutor(2, "hash")
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 _LONGEST_LINE = 1024
@@ -29,7 +29,7 @@ _TRAILER = re.compile(rb"([a-z0-9-]+):([ -~]*)")
 
 
 class Disconnected(Exception):
-    """A body broke off before an application had all of it."""
+    """The client disconnected before an application had the whole body."""
 
 
 class Check(Protocol):
@@ -40,7 +40,7 @@ class Check(Protocol):
 
 
 class Unchecked:
-    """For a body that needs no signature."""
+    """Accepts every body."""
 
     def feed(self, data: bytes) -> None:
         pass
@@ -50,7 +50,7 @@ class Unchecked:
 
 
 class Short:
-    """For an unsigned body, of which ministack holds all: raises `refusal` if it has more than `most` bytes."""
+    """For an unsigned body, which ministack holds in memory. Raises `refusal` if it has more than `most` bytes."""
 
     def __init__(self, most: int, refusal: Refused) -> None:
         self._left, self._refusal = most, refusal
@@ -65,7 +65,7 @@ class Short:
 
 
 class Hashed:
-    """For a body whose hash was signed. A thread hashes a long body, while the body is passed on."""
+    """For a body whose hash was signed. A thread hashes a long body while the body is passed on."""
 
     def __init__(self, expected: str) -> None:
         self._expected, self._digest = expected, sha256()
@@ -103,7 +103,8 @@ class Chunks:
     """For an aws-chunked body: each chunk has a size and, if `sign` is given, a signature.
 
     `sign(kind, previous, *hashes)` computes the signature of a chunk (kind PAYLOAD) or of the trailing headers (kind
-    TRAILER) from the previous signature; `seed` is the first of these. `length` is the total length of all chunks.
+    TRAILER) from the previous signature. `seed` is the signature before the first chunk. `length` is the total length
+    of all chunks. `trailer` tells whether headers follow the chunks.
     """
 
     def __init__(self, length: int, sign: Callable[..., str] | None, seed: str, trailer: bool) -> None:
@@ -124,10 +125,10 @@ class Chunks:
         line, data = self._until_line_end(data)
         if line is None:
             return data
-        found = _SIZE.fullmatch(line)
-        if not found or bool(found[2]) != (self._sign is not None):
+        match = _SIZE.fullmatch(line)
+        if not match or bool(match[2]) != (self._sign is not None):
             raise _incomplete()
-        self._in_chunk, self._signature = int(found[1], 16), (found[2] or b"").decode()
+        self._in_chunk, self._signature = int(match[1], 16), (match[2] or b"").decode()
         self._left -= self._in_chunk
         if self._left < 0:
             raise _incomplete()
@@ -165,21 +166,21 @@ class Chunks:
                 raise mismatch()
             self._step = self._nothing
             return data
-        found = _TRAILER.fullmatch(line)
-        if not found or not (self._trailer or self._sign is None):
+        match = _TRAILER.fullmatch(line)
+        if not match or not (self._trailer or self._sign is None):
             raise _incomplete()
-        if found[1] == b"x-amz-trailer-signature":
-            self._verify("TRAILER", found[2].decode().strip(), sha256(self._trailing).hexdigest())
+        if match[1] == b"x-amz-trailer-signature":
+            self._verify("TRAILER", match[2].decode().strip(), sha256(self._trailing).hexdigest())
             self._trailer = False  # nothing may follow it
         else:
-            self._trailing += found[1] + b":" + found[2].strip() + b"\n"
+            self._trailing += match[1] + b":" + match[2].strip() + b"\n"
         return data
 
     def _nothing(self, _: bytes) -> bytes:
         raise _incomplete()
 
     def _until_line_end(self, data: bytes) -> tuple[bytes | None, bytes]:
-        """(a line without its end, the rest), or (None, nothing) until the line is complete."""
+        """Return (a line without its end, the rest of the data), or (None, b"") if the line is not complete yet."""
         before, end, after = data.partition(b"\n")
         self._line += before + end
         if len(self._line) > _LONGEST_LINE:
@@ -202,7 +203,7 @@ class Chunks:
 
 
 class Incoming:
-    """A `receive` that knows whether the whole body has come."""
+    """A `receive` that remembers whether it has returned the whole body."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive, self._over = receive, False
@@ -213,14 +214,14 @@ class Incoming:
         return message
 
     async def drained(self, limit: int) -> None:
-        """Read and drop the rest of the body: at most `limit` bytes, and not from a sender that is too slow."""
+        """Read and drop the rest of the body: at most `limit` bytes. Stops early if the sender is too slow."""
         checked = Checked(self, Unchecked())
         while limit > 0 and not self._over and checked.refusal is None:
             limit -= len((await checked()).get("body", b""))
 
 
 class Checked:
-    """A `receive` that checks what it passes on. `refusal` is what was wrong, or None. `patience` is in seconds."""
+    """A `receive` that checks what it passes on. `refusal` is the failure, or None. `patience` is in seconds."""
 
     def __init__(self, receive: Receive, check: Check, patience: float = PATIENCE) -> None:
         self._receive, self._check, self._patience = receive, check, patience
@@ -232,7 +233,7 @@ class Checked:
         if self.refusal is not None:
             return {"type": "http.disconnect"}
         if self.ended:
-            return await self._receive()  # the disconnect, whenever it comes
+            return await self._receive()  # the disconnect
         try:
             async with asyncio.timeout(self._patience):
                 message = await self._receive()
@@ -260,7 +261,7 @@ class Checked:
 
 
 async def whole(receive: Receive, limit: int) -> bytes:
-    """The whole body, if it must be verified before any of it is passed on. Raises Refused."""
+    """Read the whole body, for a request whose body must be verified before any part is passed on. Raises Refused."""
     parts: list[bytes] = []
     size, check = 0, Checked(receive, Unchecked())
     while not check.ended:
@@ -275,7 +276,7 @@ async def whole(receive: Receive, limit: int) -> bytes:
 
 
 def again(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives `body` first."""
+    """A `receive` that returns `body` first, and then what `receive` returns."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

@@ -1,8 +1,9 @@
 """The credentials that the gate accepts: those of the stage, and those of its functions.
 
-The stage has one access key, generated at its first start. A function's credentials are derived from its ARN, its role
-and a secret of the stage (HMAC-SHA256). So is its session token, which names the ARN and the role. So they can be
-checked without a list of issued credentials, and a link that a function has signed stays valid after a restart.
+The stage has one access key, which is generated at its first start. The credentials and the session token of a function
+are derived from its ARN, its role and a secret of the stage (HMAC-SHA256). The token names the ARN and the role. So the
+gate can check them without a list of issued credentials, and a link that a function has signed stays valid after a
+restart.
 """
 
 import base64
@@ -21,7 +22,7 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # the characters of access keys
 
 @dataclass(frozen=True)
 class Session:
-    """The credentials of a function, and the function and the role that they stand for."""
+    """The credentials of a function, with the ARNs of the function and its role."""
 
     function: str
     role: str
@@ -37,7 +38,7 @@ class Session:
         }
 
     def record(self) -> dict[str, str]:
-        """The record that ministack's STS keeps of an assumed role: from then on the role's policies decide."""
+        """The record that ministack's STS keeps of an assumed role. With it, the policies of the role apply."""
         account = self.function.split(":")[4]
         role, name = self.role.rpartition("/")[2], self.function.rpartition(":")[2][:64]
         return {
@@ -63,7 +64,7 @@ class Keys:
 
     @classmethod
     def kept(cls, home: Path) -> "Keys":
-        """The keys of a state folder, generated if it has none."""
+        """The keys in a state folder. Generates them if the folder has none."""
         path = home / _FILE
         if not path.exists():
             _write_once(path, json.dumps(vars(cls.generated())))
@@ -99,7 +100,7 @@ def for_clients(home: Path) -> Mapping[str, str]:
 
 
 def _write_once(path: Path, text: str) -> None:
-    """Write a private file, which appears whole or not at all. An existing file stays."""
+    """Write a private file in one step, so that no reader sees a part of it. An existing file stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

@@ -1,7 +1,7 @@
-"""Forms that pages and programs send to S3: a signed policy and other fields come before the file.
+"""Forms with which web pages and programs upload files to S3: a signed policy and other fields precede the file.
 
-This module checks who signed the policy, its expiration, its bucket and, roughly, the size of the file: ministack holds
-the whole file before it checks the policy's conditions.
+This module checks the signature of the policy, its expiration, its bucket and, roughly, the size of the file. ministack
+checks the conditions of the policy too, but only when it holds the whole file in memory.
 """
 
 import base64
@@ -18,7 +18,7 @@ from infra.local.gate.signatures import Signature
 
 _LARGEST = 5 * 1024**3  # most bytes of a file in a form
 MOST = 64 * 1024  # most bytes before the file; S3 takes 20 KB
-# Exactly one parameter: two parsers must not find different boundaries.
+# Exactly one parameter, so that two parsers cannot find different boundaries.
 _TYPE = re.compile(r'multipart/form-data; *boundary=("?)([0-9A-Za-z\'()+_,./:=?-]{1,70})\1', re.IGNORECASE)
 _NAME = re.compile(rb'(?:^|\r\n)content-disposition: *form-data; *name=(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE)
 _FIELDS = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
@@ -31,13 +31,13 @@ def is_form(content_type: str) -> bool:
 
 
 class Form:
-    """A check of a form's body. `secret_of(access key, token)` raises Refused for unknown keys."""
+    """The check of a form's body. `secret_of(access key, token)` raises Refused for unknown keys."""
 
     def __init__(self, content_type: str, bucket: str, secret_of: SecretOf, now: datetime) -> None:
-        found = _TYPE.fullmatch(content_type.strip())
-        if not found:
+        match = _TYPE.fullmatch(content_type.strip())
+        if not match:
             raise malformed("the content type of a form must be multipart/form-data; boundary=…, and nothing else")
-        self._between = b"\r\n--" + found[2].encode()
+        self._between = b"\r\n--" + match[2].encode()
         self._bucket, self._secret_of, self._now = bucket, secret_of, now
         self._seen = bytearray(b"\r\n")  # so that the first boundary looks like the others
         self._verified = False
@@ -67,7 +67,7 @@ class Form:
             raise Refused(400, "InvalidArgument", "POST requires exactly one file upload per request, the last field.")
 
     def _before_file(self) -> dict[str, str] | None:
-        """The fields before the file, once the file has begun; None before that."""
+        """The fields that precede the file, or None until the file begins. Raises Refused."""
         nothing, *parts = bytes(self._seen).split(self._between + b"\r\n")
         if nothing and not (self._between + b"\r\n").startswith(nothing):
             raise malformed("the form does not begin with its boundary")
@@ -89,7 +89,7 @@ class Form:
 
 
 def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datetime) -> int:
-    """The most bytes that the file may have. Raises Refused."""
+    """Verify the signed policy. Returns the most bytes that the file may have. Raises Refused."""
     if "awsaccesskeyid" in fields:
         raise old_version()
     if missing := [name for name in _FIELDS if not fields.get(name)]:
@@ -104,13 +104,13 @@ def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datet
     if service != "s3" or not hmac.compare_digest(computed.encode(), claimed.signature.encode("latin-1", "replace")):
         raise mismatch()
     try:
-        said = json.loads(base64.b64decode(policy, validate=True))
-        over = now >= datetime.fromisoformat(said["expiration"])
-        sizes = [int(size) for kind, _, size in map(_triple, said["conditions"]) if kind == "content-length-range"]
-        named = any(_names_bucket(condition, bucket) for condition in said["conditions"])
+        document = json.loads(base64.b64decode(policy, validate=True))
+        expired = now >= datetime.fromisoformat(document["expiration"])
+        sizes = [int(size) for kind, _, size in map(_triple, document["conditions"]) if kind == "content-length-range"]
+        named = any(_names_bucket(condition, bucket) for condition in document["conditions"])
     except (ValueError, TypeError, KeyError):
         raise Refused(400, "InvalidPolicyDocument", "the policy needs an expiration and conditions") from None
-    if over:
+    if expired:
         raise denied("Invalid according to Policy: Policy expired.")
     if not named:
         raise denied(f"Invalid according to Policy: no condition allows the bucket {bucket[:63]}")
@@ -118,12 +118,13 @@ def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datet
 
 
 def _triple(condition: Any) -> Any:
+    """A condition that is a list of three, or three empty texts."""
     return condition if isinstance(condition, list) and len(condition) == 3 else ("", "", "")
 
 
 def _names_bucket(condition: Any, bucket: str) -> bool:
-    """Whether a condition names the bucket. A form may go only to a bucket that its policy names: other services have
-    paths that look like a bucket's, and some of them would accept an unsigned request there."""
+    """Whether a condition names the bucket. A form is accepted only for a bucket that its policy names, because other
+    services have paths that look like a bucket's, and some of them accept unsigned requests there."""
     match condition:
         case {"bucket": name} | ["eq", "$bucket", name]:
             return bool(name == bucket)

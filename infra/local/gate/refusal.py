@@ -1,18 +1,18 @@
-"""The gate's error answers, in the form of the service that was asked."""
+"""The gate's error responses, in the protocol of the service that the client called."""
 
 import json
 from xml.sax.saxutils import escape
 
 
 class Refused(Exception):
-    """A request that is not let in. `code` and `message` are those of AWS, if AWS has them."""
+    """The request is refused. `code` and `message` are those of AWS if AWS has them."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
 
     def response(self, content_type: str, target: str) -> tuple[str, bytes]:
-        """(content type, body): `content_type` and `target` are the request's, which tell the protocol."""
+        """Return (content type, body). The headers `content_type` and `target` of the request show its protocol."""
         if target or content_type.startswith("application/json") or content_type.startswith("application/x-amz-json"):
             return "application/json", json.dumps({"__type": self.code, "message": self.message}).encode()
         error = f"<Error><Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message></Error>"
@@ -22,7 +22,7 @@ class Refused(Exception):
 
 
 class TooLong(Refused):
-    """A body that is too long, in the form of API Gateway."""
+    """The body is too long. The response is that of API Gateway."""
 
     def __init__(self) -> None:
         super().__init__(413, "RequestTooLongException", "Request Too Long")

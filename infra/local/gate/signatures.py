@@ -1,12 +1,16 @@
-"""AWS's Signature Version 4 on the side of the server: who signed this request, and is it what was signed?
+"""Verify AWS Signature Version 4 as a server: who signed a request, and whether it is the request that was signed.
 
-No library verifies these signatures for servers. botocore computes them, in functions that do not send the request. So
-this module lets botocore sign the received request again, and compares the signatures; moto checks its callers in the
-same way. The alternatives do not fit. ministack.core.sigv4 is missing in the environment of the tests, takes a missing
-signed header for an empty one, and needs the whole body. moto and LocalStack are many times larger than the embedded
-cloud. What botocore leaves to the server follows S3's documentation
-(https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html): which parts must be signed, how
-far clocks may differ, when a signature expires, and how the path and the query are read.
+No library verifies these signatures for servers. botocore computes signatures, in functions that do not send the
+request. So this module lets botocore sign the received request again, and compares the two signatures. moto does the
+same. The alternatives do not fit:
+
+- ministack.core.sigv4 is missing in the environment of the tests, treats a missing signed header as an empty one, and
+  needs the whole body.
+- moto and LocalStack are many times larger than the embedded cloud.
+
+Some rules are not in botocore: which parts must be signed, how far clocks may differ, when a signature expires, and how
+to parse the path and the query. These rules follow S3's documentation
+(https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html).
 """
 
 import hmac
@@ -28,12 +32,12 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 SKEW = timedelta(minutes=15)  # between the sender's clock and this machine's
 LONGEST = 7 * 24 * 3600  # seconds that a link may be valid
 _STAMP = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
-_TARGET = re.compile(r"/[!\"$-~]*")  # no #, which would end the path of a URL but not of a request
-# Each part once: if there were two credentials, the gate might check one, and ministack use the other.
+_TARGET = re.compile(r"/[!\"$-~]*")  # without #: it would end the path in a URL, but not in a request
+# Each part exactly once: of two credentials, the gate might check one and ministack use the other.
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} +Credential=([^,\s=]+), *SignedHeaders=([^,\s=]+), *Signature=([0-9a-f]{{64}})"
 )
-_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")  # text that encoding does not change
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")  # texts that URL encoding does not change
 _ONCE = ("authorization", "host", "content-length", "content-type", "x-amz-date", "x-amz-content-sha256")
 _QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders")
 _OLD = {"awsaccesskeyid", "signature", "signatureversion"}  # query parameters of Signature Version 2
@@ -41,7 +45,7 @@ _OLD = {"awsaccesskeyid", "signature", "signatureversion"}  # query parameters o
 
 @dataclass(frozen=True)
 class Head:
-    """A request as it was received, without its body. Names of headers are in lower case."""
+    """A received request without its body. The names of headers are in lower case."""
 
     method: str
     path: str  # as sent
@@ -50,10 +54,10 @@ class Head:
 
     @classmethod
     def of(cls, scope: Any) -> "Head":
-        """The head of an ASGI scope. Raises Refused if it could be understood in two ways."""
+        """The head of an ASGI scope. Raises Refused if it is ambiguous."""
         path = scope["raw_path"].decode("latin-1")
         if not _TARGET.fullmatch(path):
-            raise malformed("the path holds characters that must be encoded")
+            raise malformed("the path contains characters that must be encoded")
         headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.decode("latin-1").lower(), []).append(_text(value))
@@ -74,7 +78,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a signer claims. `seconds` is how long a link is valid; None for a signature in a header."""
+    """The signature and what it claims. `seconds` is how long a link is valid, None for a signature in a header."""
 
     access_key: str
     region: str
@@ -87,6 +91,7 @@ class Signature:
 
     @property
     def at(self) -> datetime:
+        """The time of the signature."""
         return instant(self.stamp)
 
 
@@ -133,7 +138,7 @@ def check_signed_headers(head: Head, signature: Signature) -> None:
 
 
 def matches(head: Head, signature: Signature, secret: str, payload_hash: str) -> bool:
-    """Whether the signature is the right one for this request with this hash of its body."""
+    """Whether the signature belongs to this request with this hash of its body."""
     auth = signer(signature, secret)
     request = _request(head, signature, payload_hash)
     computed = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
@@ -147,11 +152,12 @@ def signer(signature: Signature, secret: str) -> Any:
 
 
 def sign(signature: Signature, secret: str, text: str) -> str:
-    """The signature of another text, such as a policy or a chunk, by the same signer on the same day."""
+    """Sign another text, such as a policy or a chunk, with the same key, region, service and day."""
     return str(signer(signature, secret).signature(text, _dated(signature)))
 
 
 def scope_of(signature: Signature, secret: str) -> str:
+    """The credential scope: day, region and service."""
     return str(signer(signature, secret).credential_scope(_dated(signature)))
 
 
@@ -175,7 +181,7 @@ def instant(stamp: str) -> datetime:
 
 
 class _AsSigned:
-    """Signs the headers and the hash that the sender has signed, instead of those that botocore would choose."""
+    """Sign the headers and the hash that the sender signed. botocore would choose others."""
 
     def headers_to_sign(self, request: Any) -> Any:
         return request.headers
@@ -185,23 +191,23 @@ class _AsSigned:
 
 
 class _OfS3(_AsSigned, S3SigV4Auth):
-    """Signs the path as it is sent."""
+    """S3: sign the path as it is sent."""
 
 
 class _OfOthers(_AsSigned, SigV4Auth):
-    """Signs the path after it is normalised and encoded once more."""
+    """Other services: normalise the path and encode it once more, then sign it."""
 
 
 class _Signed(dict[str, list[str]]):
-    """The signed headers, with the methods that botocore calls."""
+    """The signed headers, with the method that botocore calls."""
 
     get_all = dict[str, list[str]].__getitem__
 
 
 def _request(head: Head, signature: Signature, payload_hash: str) -> Any:
-    """What botocore builds a canonical request from. Its own AWSRequest would take three times as long."""
+    """The request as botocore needs it for a canonical request. Its own AWSRequest takes three times as long."""
     if signature.service != "s3" and normalize_url_path(head.path) != head.path:
-        raise malformed("the path holds empty or dotted segments")
+        raise malformed("the path contains empty or dotted segments")
     pairs = (pair for pair in head.query if signature.seconds is None or pair[0] != "X-Amz-Signature")
     query = "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in pairs)
     request = _dated(signature)
@@ -223,18 +229,18 @@ def _of_header(head: Head, authorization: str) -> Signature:
     parts = _AUTHORIZATION.fullmatch(authorization)
     if parts is None:
         raise malformed(f"the Authorization header is not a valid one of {ALGORITHM}")
-    who, names, signature = parts.groups()
+    claimed_credential, names, signature = parts.groups()
     stamp = head.header("x-amz-date")
-    access_key, region, service = credential(who, stamp)
+    access_key, region, service = credential(claimed_credential, stamp)
     return Signature(access_key, region, service, stamp, _names(names), signature, head.header("x-amz-security-token"))
 
 
 def _of_query(head: Head) -> Signature:
-    algorithm, who, stamp, seconds, names = (head.parameter(name) for name in _QUERY)
-    access_key, region, service = credential(who, stamp)
+    algorithm, claimed_credential, stamp, seconds, names = (head.parameter(name) for name in _QUERY)
+    access_key, region, service = credential(claimed_credential, stamp)
     if algorithm != ALGORITHM or not re.fullmatch(r"\d{1,6}", seconds) or not 0 < int(seconds) <= LONGEST:
         raise Refused(
-            400, "AuthorizationQueryParametersError", f"a link needs {ALGORITHM}, and is valid for a week at most"
+            400, "AuthorizationQueryParametersError", f"a link needs {ALGORITHM}, and may be valid for a week at most"
         )
     if service != "s3":
         raise denied("only links to S3 are accepted")
@@ -254,7 +260,7 @@ def _decoded(text: str) -> str:
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
-    """The parameters of a query, as ministack reads them. Raises Refused if it is not UTF-8: it would be ambiguous."""
+    """Parse a query as ministack does. Raises Refused if it is not UTF-8, because it would be ambiguous."""
     try:
         parts = [pair.partition("=") for pair in query.split("&") if pair]
         return [(_decoded(name), _decoded(value)) for name, _, value in parts]

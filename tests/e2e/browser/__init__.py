@@ -1,7 +1,7 @@
-"""A real browser on the deployed dashboard: Debian's Chromium, driven by Playwright, judged by axe-core.
+"""A real browser for the deployed dashboard: Playwright controls Debian's Chromium, and axe-core checks accessibility.
 
-`make browser` installs what is missing. Where it is not installed these tests are skipped, unless HIREFLOW_BROWSER is
-`required`, as it is in continuous integration.
+`make browser` installs both. If one of them is missing, these tests are skipped. They fail instead if HIREFLOW_BROWSER
+is `required`, as in continuous integration.
 """
 
 import os
@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Without the last four it would call its maker's servers.
+# Without the last four options, Chromium sends requests to servers of its maker.
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -33,13 +33,13 @@ _STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 
 
 def program() -> str:
-    """The browser's; skips (or fails) the test where there is none, or no axe-core."""
-    found = next(filter(None, map(shutil.which, _NAMES)), None)
-    missing = [name for name, there in (("Chromium", found), ("axe-core", AXE.exists())) if not there]
+    """Return the path of the browser. Skip (or fail) the test if the browser or axe-core is missing."""
+    browser = next(filter(None, map(shutil.which, _NAMES)), None)
+    missing = [name for name, exists in (("Chromium", browser), ("axe-core", AXE.exists())) if not exists]
     if missing:
         say = pytest.fail if os.environ.get("HIREFLOW_BROWSER") == "required" else pytest.skip
-        say(f"{' and '.join(missing)} not installed: `make browser` does that")
-    return str(found)
+        say(f"not installed: {' and '.join(missing)}; run `make browser`")
+    return str(browser)
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def launched() -> Iterator[Browser]:
 
 @dataclass
 class Visit:
-    """One person's tab: what it saw, and that nothing went wrong in it."""
+    """A tab of the browser, with the errors that occurred in it and the hosts to which it sent requests."""
 
     page: Page
     url: str
@@ -77,7 +77,7 @@ class Visit:
             self.hosts.add(urlsplit(request.url).netloc)
 
     def open(self, panel: str) -> None:
-        """Go to a panel as by its link, and wait until it is there."""
+        """Open a panel by its address, and wait until it is shown."""
         self.page.goto(f"{self.url}/#/{panel}")
         self.settled()
 
@@ -88,28 +88,28 @@ class Visit:
         return self.page.locator(selector).inner_text()
 
     def values(self, selector: str) -> list[tuple[str, int]]:
-        """(label, value) of a chart's elements."""
-        found = self.page.locator(selector).evaluate_all(
+        """Return (label, value) of the elements of a chart."""
+        elements = self.page.locator(selector).evaluate_all(
             "all => all.map(e => [e.dataset.label, Number(e.dataset.value)])"
         )
-        return [(label, value) for label, value in found]
+        return [(label, value) for label, value in elements]
 
     def violations(self) -> list[str]:
-        """What axe-core has to say about the page as it is."""
-        self.page.evaluate(AXE.read_text())  # a script element would be against the page's policy
+        """Return the violations that axe-core finds in the current page."""
+        self.page.evaluate(AXE.read_text())  # the Content-Security-Policy of the page forbids a script element
         response: dict[str, Any] = self.page.evaluate(
             "standards => axe.run(document, {runOnly: standards, resultTypes: ['violations']})", _STANDARDS
         )
         return [
-            f"{found['id']}: {node['html'][:160]} ({node['failureSummary']})"
-            for found in response["violations"]
-            for node in found["nodes"]
+            f"{violation['id']}: {node['html'][:160]} ({node['failureSummary']})"
+            for violation in response["violations"]
+            for node in violation["nodes"]
         ]
 
 
 @contextmanager
 def visiting(browser: Browser, url: str, hosts: Collection[str] = (), **options: Any) -> Iterator[Visit]:
-    """A tab of its own; whatever it reports, and every host it asked besides `hosts`, is judged at the end."""
+    """Open a new tab. At the end, check that it had no errors and sent requests only to the URL's host and `hosts`."""
     context: BrowserContext = browser.new_context(**{"viewport": WIDE, **options})
     try:
         visit = Visit(context.new_page(), url)

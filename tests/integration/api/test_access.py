@@ -1,4 +1,4 @@
-"""Who is let in: every route, every role, and tokens that are none."""
+"""Access control: every route with every role, and invalid tokens."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ GUARDED = [(method, path) for method, path in ROUTES if not (method == "GET" and
 
 @pytest.fixture
 def guarded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    """The API of a stage that asks for tokens."""
+    """The API of a stage with authentication."""
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
     services().database.close()
     services.cache_clear()
@@ -47,7 +47,7 @@ def send(api: Api, method: str, path: str, authorization: str | None) -> Respons
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_nobody_gets_in_without_a_token(guarded: Api, method: str, path: str) -> None:
+def test_a_request_without_a_token_is_a_401(guarded: Api, method: str, path: str) -> None:
     response = send(guarded, method, path, None)
     assert response.status == 401
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="hireflow"'
@@ -56,7 +56,7 @@ def test_nobody_gets_in_without_a_token(guarded: Api, method: str, path: str) ->
 
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_a_role_may_do_what_it_is_for_and_no_more(guarded: Api, method: str, path: str, role: Role) -> None:
+def test_a_role_gives_access_to_its_routes_only(guarded: Api, method: str, path: str, role: Role) -> None:
     response = send(guarded, method, path, f"Bearer {token(role.value)}")
     asked = needed(app, method, path)
     assert asked is not None
@@ -68,7 +68,7 @@ def test_a_role_may_do_what_it_is_for_and_no_more(guarded: Api, method: str, pat
         assert "insufficient_scope" in response.headers["WWW-Authenticate"]
 
 
-def test_what_each_kind_of_route_asks_for() -> None:
+def test_each_kind_of_route_needs_its_role() -> None:
     assert needed(app, "GET", "/loads/{load_id}") is Role.READER
     assert needed(app, "POST", "/job/upload") is needed(app, "POST", "/job/upload/batch") is Role.WRITER
     assert needed(app, "POST", "/uploads") is needed(app, "DELETE", "/uploads/{load_id}") is Role.WRITER
@@ -77,7 +77,7 @@ def test_what_each_kind_of_route_asks_for() -> None:
     assert needed(app, "POST", "/health") is Role.OPERATOR
 
 
-def test_a_stranger_learns_of_the_health_only_whether_it_is_good(guarded: Api) -> None:
+def test_a_caller_without_a_token_sees_only_the_status_of_health(guarded: Api) -> None:
     assert send(guarded, "GET", "/health", None).body == {"status": "ok"}
     assert send(guarded, "GET", "/health", "Bearer hf_nonsense").body == {"status": "ok"}
     assert send(guarded, "GET", "/health", f"Bearer {token('reader')}").body["database"] == "ok"
@@ -92,12 +92,12 @@ def test_the_scheme_may_be_written_in_any_case(guarded: Api, scheme: str) -> Non
     "authorization",
     ["{}", "Basic {}", "Token {}", "Bearer", "Bearer {}x", "Bearer x{}", "Bearer {} {}", "Bearer hf_", "Bearer é"],
 )
-def test_what_is_not_a_token_of_ours(guarded: Api, authorization: str) -> None:
+def test_a_malformed_token_is_a_401(guarded: Api, authorization: str) -> None:
     good = token("operator")
     assert send(guarded, "GET", "/loads", authorization.replace("{}", good)).status == 401
 
 
-def test_the_right_id_with_another_secret_is_no_token(guarded: Api) -> None:
+def test_a_known_id_with_another_secret_is_a_401(guarded: Api) -> None:
     one, other = token("operator").split("_", 2), token("operator").split("_", 2)
     assert send(guarded, "GET", "/loads", f"Bearer hf_{one[1]}_{other[2]}").status == 401
 
@@ -122,17 +122,17 @@ def test_no_secret_is_stored_or_listed(database: Database) -> None:
 
 
 @pytest.mark.parametrize("order", [{}, {"action": "drop"}, {"action": "create"}, {"action": "create", "role": "admin"}])
-def test_an_order_that_makes_no_sense_is_refused(database: Database, order: dict[str, str]) -> None:
+def test_an_unknown_action_on_tokens_is_refused(database: Database, order: dict[str, str]) -> None:
     with database.session() as session, pytest.raises(Unprocessable):
         tokens.administer(session, order)
 
 
-def test_only_tokens_that_exist_are_revoked(database: Database) -> None:
+def test_an_unknown_token_cannot_be_revoked(database: Database) -> None:
     with database.session() as session, pytest.raises(NotFound):
         tokens.administer(session, {"action": "revoke", "token": "ffffffffffffffff"})
 
 
-def test_the_database_that_is_away_is_a_503_and_not_a_401(guarded: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_database_is_a_503_and_not_a_401(guarded: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     services().database.close()
     services.cache_clear()
     monkeypatch.setenv("DATABASE_URL", "postgresql+pg8000://u:p@127.0.0.1:1/nothing")
@@ -141,15 +141,15 @@ def test_the_database_that_is_away_is_a_503_and_not_a_401(guarded: Api, monkeypa
     assert response.headers["Retry-After"]
 
 
-def test_tokens_are_not_asked_for_where_authentication_is_off(api: Api, s3: S3) -> None:
+def test_no_token_is_needed_without_authentication(api: Api, s3: S3) -> None:
     assert send(api, "GET", "/loads", None).status == 200
 
 
-def test_the_document_asks_for_tokens_where_the_stage_does(guarded: Api) -> None:
+def test_the_document_names_the_roles_on_a_stage_with_authentication(guarded: Api) -> None:
     docs_routes._document.cache_clear()
-    told = guarded.get("/openapi.json").body
-    docs_routes._document.cache_clear()  # it is made once for a process, whose stage never changes
-    asked = {(m.upper(), path): o.get("x-role") for path, item in told["paths"].items() for m, o in item.items()}
+    document = guarded.get("/openapi.json").body
+    docs_routes._document.cache_clear()  # a process makes the document once, because its stage never changes
+    asked = {(m.upper(), path): o.get("x-role") for path, item in document["paths"].items() for m, o in item.items()}
     assert asked == {(m, path): role.value if (role := needed(app, m, path)) else None for m, path in ROUTES}
 
 

@@ -1,5 +1,5 @@
-"""Requests that mean harm or make no sense, through API Gateway's model: a clear answer, and nothing that
-the sender wrote where it could do anything."""
+"""Hostile and malformed requests, through a model of API Gateway. Each gets a clear response, and the text of the
+sender has no effect in SQL, headers or logs."""
 
 import json
 from typing import Any
@@ -50,7 +50,7 @@ def gateway(api: Api) -> Client:
 
 
 def checked(method: str, path: str, response: TestResponse) -> Any:
-    """The body of an answer that is declared and whose headers are our own."""
+    """Return the body, after a check that the document declares the response and all its headers."""
     assert {name.lower() for name, _ in response.headers} <= DOCUMENTED
     assert not any(c in value for value in response.headers.values() for c in "\r\n\0")
     body = json.loads(response.data)
@@ -65,7 +65,7 @@ def get(client: Client, path: str) -> Any:
 
 @pytest.mark.parametrize("decodes", [False, True])
 @pytest.mark.parametrize(("method", "path", "name"), PARAMETERS)
-def test_no_parameter_carries_anything_anywhere(api: Api, method: str, path: str, name: str, decodes: bool) -> None:
+def test_hostile_text_in_a_parameter_is_refused(api: Api, method: str, path: str, name: str, decodes: bool) -> None:
     gateway = Client(Gateway(app, decodes=decodes))
     for text in [*SQL, *BREAKS]:
         for written in (quote(text, safe=""), quote(quote(text, safe=""), safe="")):
@@ -94,7 +94,7 @@ def test_text_is_stored_as_it_was_sent(gateway: Client, database: Database, data
 
 
 @pytest.mark.parametrize("name", [column.name for column in DATASETS["hired_employees"].columns])
-def test_no_field_carries_sql(gateway: Client, database: Database, name: str) -> None:
+def test_sql_in_a_field_is_refused_as_a_value(gateway: Client, database: Database, name: str) -> None:
     path = "/hired_employee/upload"
     for text in SQL:
         row = {c.name: c.example for c in DATASETS["hired_employees"].columns} | {name: text, f"{name}; {text}": 1}
@@ -123,14 +123,16 @@ def test_a_query_parameter_that_is_unknown_or_repeated_is_refused(gateway: Clien
 
 
 def test_the_error_for_an_unknown_query_parameter_names_the_known_ones(gateway: Client) -> None:
-    known = "known are dataset, status, limit, cursor"
-    assert get(gateway, "/loads?Limit=1")["detail"] == f"the query parameter 'Limit' is not known here: {known}"
+    known = "dataset, status, limit, cursor"
+    assert (
+        get(gateway, "/loads?Limit=1")["detail"] == f"the query parameter 'Limit' is unknown: this path takes {known}"
+    )
     assert get(gateway, "/loads?limit=1&limit=2")["detail"] == "the query parameter limit must be given once"
-    assert get(gateway, "/health?x=1")["detail"] == "the query parameter 'x' is not known here: this path takes none"
+    assert get(gateway, "/health?x=1")["detail"] == "the query parameter 'x' is unknown: this path takes none"
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_a_page_for_people_ignores_its_query(gateway: Client, path: str) -> None:
+def test_an_html_page_ignores_its_query(gateway: Client, path: str) -> None:
     assert gateway.get(f"{path}?utm_source=mail&x=1&x=2").status_code == 200
 
 
@@ -149,7 +151,7 @@ BODIES = ["/job/upload", "/job/upload/batch", "/uploads", "/jobs/backup/restore"
 
 @pytest.mark.parametrize(("body", "name"), TWICE)
 @pytest.mark.parametrize("path", BODIES)
-def test_a_member_that_is_given_twice_is_refused(gateway: Client, path: str, body: bytes, name: str) -> None:
+def test_a_json_member_that_is_given_twice_is_refused(gateway: Client, path: str, body: bytes, name: str) -> None:
     response = checked("POST", path, gateway.post(path, data=body, content_type="application/json"))
     assert (response["status"], response["detail"]) == (400, f"the body is not JSON: the member {name} is given twice")
 
@@ -183,8 +185,8 @@ def test_a_replacement_character_that_was_sent_is_stored(gateway: Client) -> Non
         assert session.run("SELECT job FROM jobs") == [["\ufffd"]] * 3
 
 
-def test_a_body_that_a_gateway_decodes_as_text_is_not_stored_damaged(api: Api) -> None:
-    """Such a gateway does not have JSON as a binary type: another emulator, or an API before its next deployment."""
+def test_a_body_that_a_gateway_decoded_as_text_is_refused_if_bytes_were_replaced(api: Api) -> None:
+    """Another emulator, or an API before its next deployment, may not have JSON in its list of binary types."""
     app.api.binary_types.remove(BINARY)
     try:
         text = Client(Gateway(app))
@@ -218,8 +220,8 @@ def test_another_charset_is_refused(gateway: Client, charset: str) -> None:
         assert checked("POST", "/job/upload", response)["outcome"] == "inserted"
 
 
-def test_every_answer_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
-    """The model of the gateway checks it, too: it passes no answer that would have to be decoded."""
+def test_every_response_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
+    """The model of the gateway checks this, too: it accepts no base64 response."""
     for accept in ("application/json", "*/*", "text/html", "application/octet-stream", "image/png", None):
         headers = {"Accept": accept} if accept else {}
         for path in ("/loads", "/loads/9", "/openapi.json", "/health", "/", "/department/hires/top/2021"):
@@ -229,7 +231,7 @@ def test_every_answer_is_text_although_json_is_a_binary_type(gateway: Client) ->
 
 @pytest.mark.parametrize("depth", [50, 970, 1_000, 100_000])
 @pytest.mark.parametrize("path", ["/department/upload", "/department/upload/batch", "/department/backup/restore"])
-def test_deep_json(gateway: Client, path: str, depth: int) -> None:
+def test_deeply_nested_json_is_refused(gateway: Client, path: str, depth: int) -> None:
     deep = b"[" * depth + b"]" * depth
     for body in (deep, b'{"department": ' + deep + b"}", b'{"data": [{"department": ' + deep + b"}, " + deep + b"]}"):
         response = gateway.post(path, data=body, content_type="application/json")
@@ -237,14 +239,14 @@ def test_deep_json(gateway: Client, path: str, depth: int) -> None:
         assert response.status_code in (400, 422)
 
 
-def test_a_question_is_answered_whatever_its_content_type(gateway: Client) -> None:
-    """It has no body: what its header says of one is nobody's business."""
+def test_a_get_request_may_have_any_content_type(gateway: Client) -> None:
+    """A GET request has no body, so its Content-Type does not matter."""
     for media_type in ("text/plain", "", "*/*", "x" * 500, "multipart/form-data", "äöü", "application/xml"):
         response = gateway.get("/loads", headers={"Content-Type": media_type})
         assert checked("GET", "/loads", response)["loads"] == [], media_type
 
 
-def test_a_body_is_json_by_any_spelling(gateway: Client) -> None:
+def test_the_media_type_of_json_may_be_spelt_in_several_ways(gateway: Client) -> None:
     for media_type in (
         "application/json;",
         "APPLICATION/JSON",
@@ -261,25 +263,25 @@ def test_a_body_of_another_type_is_refused(gateway: Client) -> None:
         assert checked("POST", "/job/upload", response)["title"] == "Unsupported media type", media_type
 
 
-def test_any_accept_header_is_answered_in_json(gateway: Client) -> None:
+def test_the_response_is_json_for_any_accept_header(gateway: Client) -> None:
     for accept in ("", "*/*", "image/png", "application/octet-stream", "x" * 2000, "ÿ", "text/html;q=x"):
         assert checked("GET", "/loads", gateway.get("/loads", headers={"Accept": accept}))["loads"] == [], accept
 
 
-def test_no_correlation_id_is_echoed_that_is_not_a_sane_one(gateway: Client) -> None:
+def test_a_malformed_correlation_id_is_not_echoed(gateway: Client) -> None:
     for text in [*SQL, "a\tb", "\x1b[31m", "äöü", "²", "a b", "x" * 65, "x" * 100_000, "a,b", "<script>", ""]:
         response = gateway.get("/loads", headers={"X-Correlation-Id": text})
         assert checked("GET", "/loads", response)["loads"] == []
         assert response.headers["X-Correlation-Id"] != text
 
 
-def test_a_method_that_is_not_deployed_never_reaches_the_function(gateway: Client) -> None:
+def test_a_method_that_is_not_deployed_does_not_reach_the_function(gateway: Client) -> None:
     for method in ("HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "BREW"):
         for path in ("/loads", "/job/upload", "/nowhere"):
             assert gateway.open(path, method=method).status_code == 403
 
 
-def test_a_body_over_the_limit_of_api_gateway(gateway: Client) -> None:
+def test_a_body_over_the_limit_of_api_gateway_is_refused(gateway: Client) -> None:
     response = gateway.post("/job/upload", data=b" " * (model.MAX_BODY + 1), content_type="application/json")
     assert (response.status_code, checked("POST", "/job/upload", response)) == (413, {"message": "Request Too Long"})
 
@@ -291,7 +293,7 @@ def test_a_body_too_large_for_a_function_as_base64_is_refused(gateway: Client, p
 
 
 @pytest.mark.parametrize("path", ["/job/upload", "/job/upload/batch"])
-def test_a_body_just_within_it(gateway: Client, path: str) -> None:
+def test_a_body_just_within_the_limit_is_accepted(gateway: Client, path: str) -> None:
     text = "x" * (MAX_BODY - 100)
     body = {"data": [{"job": text}]} if path.endswith("batch") else {"job": text}
     response = gateway.post(path, json=body)

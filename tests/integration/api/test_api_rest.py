@@ -1,4 +1,4 @@
-"""Reports, history, restores, health, and the form of every error."""
+"""Reports, the history of loads, restores, health, and the format of errors."""
 
 import json
 from typing import Any
@@ -41,7 +41,7 @@ def test_everything_works_on_an_empty_database(api: Api) -> None:
     assert (health.status, health.body["status"], health.body["last_backup"]) == (200, "ok", None)
 
 
-def test_the_reports(api: Api, landing: Landing) -> None:
+def test_the_reports_show_the_hires(api: Api, landing: Landing) -> None:
     landing.upload("departments.csv", "1,Sales\n2,Ops\n3,IT\n")
     landing.upload("jobs.csv", "1,Clerk\n2,smith\n")
     hires = ["2021-01-01T00:00:00Z,1,1", "2020-12-31T23:30:00-01:00,1,1", "2021-12-31T23:59:59Z,1,2", "2021-05-05,2,1"]
@@ -65,7 +65,7 @@ def test_a_year_is_from_1_to_9999(api: Api, report: str, year: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "0", "1.5", "99999999999"])
-def test_a_department_is_an_id(api: Api, value: str) -> None:
+def test_a_malformed_department_id_is_refused(api: Api, value: str) -> None:
     assert api.get(f"/department/hires/quarterly/2021?department_id={value}").status == 422
 
 
@@ -83,7 +83,7 @@ def test_a_report_over_5_mb_says_how_to_narrow_it(api: Api, landing: Landing) ->
     assert len(api.get("/department/hires/quarterly/2021?department_id=2").body) == 30
 
 
-def test_history_is_paged_and_filtered(api: Api) -> None:
+def test_the_history_of_loads_is_paged_and_filtered(api: Api) -> None:
     for n in range(5):
         api.post("/job/upload" if n % 2 else "/department/upload", {"job" if n % 2 else "department": f"x{n}"})
     first = api.get("/loads?limit=2").body
@@ -107,7 +107,7 @@ def test_a_load_shows_what_the_contract_names(api: Api) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "status=done", "dataset=people", "cursor=x"])
-def test_bad_filters(api: Api, query: str) -> None:
+def test_malformed_filters_are_refused(api: Api, query: str) -> None:
     assert api.get(f"/loads?{query}").status == 422
 
 
@@ -118,28 +118,28 @@ def test_no_such_load(api: Api, load_id: str) -> None:
 
 @pytest.mark.parametrize("name", RESTORES)
 @pytest.mark.parametrize("body", [None, {}, {"restore_point": "20210727T160208.123456Z"}, {"restore_point": "x"}])
-def test_no_such_restore_point(api: Api, name: str, body: Any) -> None:
+def test_an_unknown_restore_point_is_a_404(api: Api, name: str, body: Any) -> None:
     response = api.post(f"/{name}/backup/restore", body)
     assert (response.status, response.headers["Content-Type"]) == (404, "application/problem+json")
 
 
-def test_a_restore_wants_no_body_and_no_content_type(api: Api) -> None:
+def test_a_restore_needs_neither_a_body_nor_a_content_type(api: Api) -> None:
     assert api.send("POST", "/job/backup/restore").status == 404
     assert api.send("POST", "/job/backup/restore", headers={"Content-Type": "text/plain"}).status == 404
     assert api.send("POST", "/job/backup/restore", b"{}", {"Content-Type": "text/plain"}).status == 415
 
 
 @pytest.mark.parametrize("body", [[], "x", {"restorepoint": "20210727T160208.123456Z"}])
-def test_a_misspelt_restore_is_not_one_of_the_newest(api: Api, body: Any) -> None:
+def test_a_misspelt_restore_does_not_restore_the_newest_backup(api: Api, body: Any) -> None:
     assert api.post("/job/backup/restore", body).status == 422
 
 
-def test_a_method_that_is_not_there(api: Api) -> None:
+def test_an_unknown_method_is_refused(api: Api) -> None:
     response = api.send("DELETE", "/health")
     assert response.status in (403, 405)
 
 
-def test_a_database_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_get_503_while_the_database_is_unavailable(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql+pg8000://user:secret@127.0.0.1:1/hireflow")
     services.cache_clear()
     calls = [("GET", "/loads"), ("GET", "/department/hires/top/2021"), ("POST", "/job/upload")]
@@ -152,8 +152,8 @@ def test_a_database_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     assert api.get("/health").status == 503
 
 
-def test_a_server_that_has_become_a_standby_is_away(api: Api, database_url: str) -> None:
-    """After a failover the old connection still answers, but cannot write."""
+def test_a_server_that_became_a_standby_counts_as_unavailable(api: Api, database_url: str) -> None:
+    """After a failover the old connection still works, but cannot write."""
     api.get("/loads")
     owner = urlsplit(database_url).username
     with connect(database_url) as admin:
@@ -168,7 +168,7 @@ def test_a_server_that_has_become_a_standby_is_away(api: Api, database_url: str)
     assert api.post("/job/upload", {"job": "Clerk"}).status == 201  # over a new connection
 
 
-def test_a_bucket_that_is_away(api: Api, s3: S3) -> None:
+def test_requests_get_503_while_a_bucket_is_unavailable(api: Api, s3: S3) -> None:
     s3.client.delete_bucket(Bucket="test-errored")
     health = api.get("/health")
     assert (health.status, health.body["errored_bucket"], health.body["database"]) == (503, "unavailable", "ok")
@@ -177,7 +177,7 @@ def test_a_bucket_that_is_away(api: Api, s3: S3) -> None:
     assert api.get("/loads").body["loads"] == [], "a row whose reject cannot be stored is not half-recorded"
 
 
-def test_an_error_nobody_foresaw_tells_nothing(api: Api, landing: Landing) -> None:
+def test_an_unforeseen_error_reveals_nothing(api: Api, landing: Landing) -> None:
     with landing.database.session() as session:
         session.run("ALTER TABLE quarterly_hires RENAME TO away")
     try:

@@ -42,7 +42,7 @@ def test_a_row_is_inserted_updated_or_unchanged(api: Api, database: Database) ->
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
-def test_a_missing_row_id_is_given(api: Api, dataset: Any) -> None:
+def test_a_row_without_an_id_gets_a_new_one(api: Api, dataset: Any) -> None:
     api.post("/department/upload", {"department": "Sales"})
     api.post("/job/upload", {"job": "Clerk"})
     row = {"name": "Ann", "datetime": "2021-07-27", "department_id": 1, "job_id": 1, "department": "D", "job": "J"}
@@ -64,7 +64,7 @@ def test_new_ids_are_larger_than_any_in_use(api: Api, database: Database) -> Non
     assert [row[0] for row in departments(database)] == [41, 43, 99, 100, 101]
 
 
-def test_the_largest_id_does_not_break_new_ones(api: Api, database: Database) -> None:
+def test_new_ids_are_found_after_the_largest_id_was_used(api: Api, database: Database) -> None:
     def post(row: Row) -> Response:
         return api.post("/department/upload", row)
 
@@ -76,7 +76,7 @@ def test_the_largest_id_does_not_break_new_ones(api: Api, database: Database) ->
     assert post({"department": "again"}).body["id"] == 5, "larger than every id in use, as one is free again"
 
 
-def test_a_broken_row_is_refused_with_all_reasons_and_logged(api: Api, s3: S3) -> None:
+def test_a_row_that_breaks_rules_is_refused_with_all_reasons_and_recorded(api: Api, s3: S3) -> None:
     row = {**ANN, "name": "", "department_id": 5, "job_id": None, "datetime": "soon"}
     response = api.post("/hired_employee/upload", row)
     assert response.status == 422
@@ -97,7 +97,7 @@ def test_a_broken_row_is_refused_with_all_reasons_and_logged(api: Api, s3: S3) -
     assert "line" not in reject
 
 
-def test_a_batch_takes_the_good_rows(api: Api, database: Database) -> None:
+def test_a_batch_stores_the_valid_rows(api: Api, database: Database) -> None:
     data: list[Any] = [{"id": n, "department": f"Department {n}"} for n in range(1, 1001)]
     data[10], data[500], data[999] = {"id": "x", "department": "d"}, {"id": 3}, "row"
     response = api.post("/department/upload/batch", {"data": data})
@@ -122,21 +122,21 @@ def test_a_batch_takes_the_good_rows(api: Api, database: Database) -> None:
     assert len(departments(database)) == 997
 
 
-def test_a_larger_batch_stores_nothing(api: Api, database: Database) -> None:
+def test_a_batch_of_too_many_rows_stores_nothing(api: Api, database: Database) -> None:
     response = api.post("/department/upload/batch", {"data": [{"department": "x"}] * 1001})
     assert (response.status, response.body["title"]) == (413, "Too large")
     assert departments(database) == []
     assert api.get("/loads").body["loads"] == []
 
 
-def test_a_batch_without_a_good_row(api: Api) -> None:
+def test_a_batch_without_a_valid_row_is_refused(api: Api) -> None:
     response = api.post("/job/upload/batch", {"data": [{"id": 1}, {"job": 5}]})
     assert response.status == 422
     assert (response.body["title"], response.body["received"]) == ("Unprocessable content", 2)
     assert [reject["index"] for reject in response.body["rejected"]] == [0, 1]
 
 
-def test_the_last_of_an_id_in_a_batch_wins(api: Api, database: Database) -> None:
+def test_the_last_row_of_an_id_in_a_batch_is_stored(api: Api, database: Database) -> None:
     data = [{"id": 1, "department": "a"}, {"id": 1, "department": "b"}, {"id": 1, "department": ""}]
     response = api.post("/department/upload/batch", {"data": data}).body
     assert (response["inserted"], response["superseded"], len(response["rejected"])) == (1, 1, 1)
@@ -144,7 +144,7 @@ def test_the_last_of_an_id_in_a_batch_wins(api: Api, database: Database) -> None
 
 
 @pytest.mark.parametrize("body", [[], {}, {"data": []}, {"data": {}}, {"data": None}, {"rows": [1]}, 5, None, "x"])
-def test_any_other_shape_of_a_batch(api: Api, body: Any) -> None:
+def test_a_batch_of_another_shape_is_refused(api: Api, body: Any) -> None:
     response = api.post("/department/upload/batch", json.dumps(body).encode())
     assert response.status == 422
     assert api.get("/loads").body["loads"] == []
@@ -157,12 +157,12 @@ def test_a_single_row_must_be_an_object(api: Api, body: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"id": NaN}', b"\xff", b"[" * 100_000, b"{'id': 1}"])
 @pytest.mark.parametrize("path", ["/department/upload", "/department/upload/batch"])
-def test_malformed_json(api: Api, path: str, body: bytes) -> None:
+def test_malformed_json_is_refused(api: Api, path: str, body: bytes) -> None:
     response = api.post(path, body)
     assert (response.status, response.headers["Content-Type"]) == (400, "application/problem+json")
 
 
-def test_numbers_too_large_cost_no_other_row_and_are_shown_as_json(api: Api, s3: S3) -> None:
+def test_too_large_numbers_affect_no_other_row_and_are_shown_as_json(api: Api, s3: S3) -> None:
     body = b'{"data": [{"id": 1e400, "department": -1e999}, {"id": ' + b"1" * 5000 + b"}, " + b'{"department": "ok"}]}'
     response = api.post("/department/upload/batch", body)
     assert (response.status, response.body["inserted"]) == (200, 1)
@@ -173,15 +173,13 @@ def test_numbers_too_large_cost_no_other_row_and_are_shown_as_json(api: Api, s3:
 
 
 @pytest.mark.parametrize("depth", range(960, 985))
-def test_any_depth_is_read_or_refused(api: Api, depth: int) -> None:
-    """Between what the parser and what the writer of JSON can take in, too."""
+def test_json_of_any_depth_is_either_read_or_refused(api: Api, depth: int) -> None:
+    """This includes depths that the JSON parser accepts but the JSON writer does not."""
     response = api.post("/department/upload", b'{"department": ' + b"[" * depth + b"]" * depth + b"}")
     assert response.status in (400, 422)
 
 
-def test_a_request_waits_for_all_its_locks_no_longer_than_for_one(
-    database: Database, database_url: str, s3: S3
-) -> None:
+def test_the_lock_timeout_covers_all_locks_of_a_request_together(database: Database, database_url: str, s3: S3) -> None:
     with database.session() as session:
         session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
     first, second = (Database(database_url, tls="disable") for _ in range(2))
@@ -201,7 +199,7 @@ def test_a_request_waits_for_all_its_locks_no_longer_than_for_one(
     second.close()
 
 
-def test_healing_does_not_keep_a_request_waiting(api: Api, landing: Landing, database_url: str) -> None:
+def test_resolving_waiting_rows_does_not_delay_a_request(api: Api, landing: Landing, database_url: str) -> None:
     landing.upload("jobs.csv", "1,Clerk\n")
     load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     other = Database(database_url, tls="disable")
@@ -215,7 +213,7 @@ def test_healing_does_not_keep_a_request_waiting(api: Api, landing: Landing, dat
 
 
 @pytest.mark.parametrize("media_type", ["text/csv", "application/x-www-form-urlencoded", "application/jsonx"])
-def test_wrong_content_type(api: Api, media_type: str) -> None:
+def test_a_wrong_content_type_is_refused(api: Api, media_type: str) -> None:
     response = api.post("/department/upload", {"department": "x"}, **{"Content-Type": media_type})
     assert (response.status, response.headers["Content-Type"]) == (415, "application/problem+json")
 
@@ -224,7 +222,7 @@ def test_wrong_content_type(api: Api, media_type: str) -> None:
     "path", ["department/upload", "department/upload/batch", "department/backup/restore", "uploads"]
 )
 def test_a_body_without_a_content_type_is_refused(api: Api, path: str) -> None:
-    """A page of any origin can let a browser send such a body without a preflight."""
+    """A page of any origin can make a browser send such a body without a CORS preflight."""
     response = api.send("POST", f"/{path}", b'{"department": "x"}')
     assert response.status == 415
     assert "needs a Content-Type: application/json" in response.body["detail"]
@@ -238,12 +236,12 @@ def test_a_page_of_another_origin_changes_nothing(api: Api) -> None:
     assert api.get("/loads").body == before
 
 
-def test_json_with_a_charset(api: Api) -> None:
+def test_json_may_name_its_charset(api: Api) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     assert api.post("/department/upload", {"department": "Café"}, **headers).status == 201
 
 
-def test_text_that_json_can_carry_and_a_database_cannot(api: Api, s3: S3) -> None:
+def test_text_that_postgres_cannot_store_is_refused(api: Api, s3: S3) -> None:
     response = api.post(
         "/department/upload/batch", b'{"data": [{"department": "a\\u0000b"}, {"department": "\\ud800"}]}'
     )
@@ -257,14 +255,14 @@ def test_text_that_json_can_carry_and_a_database_cannot(api: Api, s3: S3) -> Non
     assert [json.loads(line)["row"]["department"] for line in lines] == ["a\ufffdb", "\ufffd"]
 
 
-def test_what_the_api_refused_stays_refused(api: Api, database: Database) -> None:
+def test_a_row_that_the_api_refused_is_not_loaded_later(api: Api, database: Database) -> None:
     api.post("/job/upload", {"id": 1, "job": "Clerk"})
     assert api.post("/hired_employee/upload", ANN).status == 422
     api.post("/department/upload", {"id": 1, "department": "Sales"})
     assert rows(database, "SELECT * FROM hired_employees") == []
 
 
-def test_a_parent_sent_to_the_api_heals_what_files_left(api: Api, landing: Landing) -> None:
+def test_a_parent_sent_to_the_api_resolves_waiting_rows_of_files(api: Api, landing: Landing) -> None:
     load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-07-27T16:02:08Z,1,1\n")
     api.post("/job/upload", {"id": 1, "job": "Clerk"})
     healing_wins = api.post("/hired_employee/upload", {**ANN, "id": 2, "department_id": 1})
@@ -275,7 +273,7 @@ def test_a_parent_sent_to_the_api_heals_what_files_left(api: Api, landing: Landi
 
 
 def test_rows_without_id_and_explicit_ids_at_once(api: Api, database_url: str, s3: S3) -> None:
-    """Eight callers, each with a connection of its own, and one that takes ids just ahead of them."""
+    """Eight callers, each with its own connection, and one caller that uses the next ids explicitly."""
     from chalicelib.ingest.rows import SentRows, upload
 
     given: list[int | None] = []

@@ -1,4 +1,4 @@
-"""What was not foreseen leaves a function without a word of anybody's data, and is logged."""
+"""An unforeseen error is logged, and leaves a function without any data of users in its message."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ def test_an_unforeseen_error_quotes_nothing(api: Api, caplog: pytest.LogCaptureF
                 api.client.lambda_.invoke("tokens", {"action": "list"})
         finally:
             session.run("ALTER TABLE hidden RENAME TO tokens")
-    assert left.value.detail == "an internal error; the log says where"
+    assert left.value.detail == "an internal error: see the log for its place"
     assert left.value.__suppress_context__
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.exc_info
 
 
-def test_what_was_foreseen_says_what_it_is(api: Api) -> None:
+def test_an_expected_error_keeps_its_message(api: Api) -> None:
     order: dict[str, Any] = {"action": "create", "role": "boss"}
     with pytest.raises(Unprocessable, match="reader, writer, operator"):
         api.client.lambda_.invoke("tokens", order)

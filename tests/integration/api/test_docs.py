@@ -1,4 +1,4 @@
-"""The page that shows the OpenAPI document: what it loads, from where, and how long a browser keeps it."""
+"""The page that shows the OpenAPI document: the files that it loads, their origin and their caching."""
 
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
@@ -12,7 +12,7 @@ PLACES = ["https://host/api/docs", "https://host/_aws/execute-api/abc/api/docs"]
 
 
 class Page(HTMLParser):
-    """The addresses that a page names, and what stands in it itself that a browser would run or apply."""
+    """The addresses in a page, and its inline scripts and styles."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def page(api: Api) -> Response:
     return api.get("/docs")
 
 
-def test_everything_that_it_loads_is_there_wherever_the_api_stands(api: Api, page: Response) -> None:
+def test_every_file_of_the_page_exists_wherever_the_api_is_served(api: Api, page: Response) -> None:
     found = Page(page.body)
     loaded = [address for address in found.addresses if not address.startswith("data:")]
     assert len(loaded) >= 5
@@ -54,7 +54,7 @@ def test_everything_that_it_loads_is_there_wherever_the_api_stands(api: Api, pag
                     assert api.get(f"/{absolute.path.removeprefix(root)}?{absolute.query}").status == 200
 
 
-def test_its_policy_lets_in_nothing_from_elsewhere_and_nothing_that_stands_in_the_page(page: Response) -> None:
+def test_the_policy_allows_files_of_the_same_origin_only_and_nothing_inline(page: Response) -> None:
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert {policy[name] for name in ("script-src", "style-src", "connect-src")} == {"'self'"}
@@ -64,7 +64,7 @@ def test_its_policy_lets_in_nothing_from_elsewhere_and_nothing_that_stands_in_th
     assert page.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_an_address_with_the_version_is_kept_for_good_and_no_other(api: Api) -> None:
+def test_only_an_address_with_the_version_is_cached_for_good(api: Api) -> None:
     for name, asset in docs_routes.ASSETS.items():
         kept, unnamed, other = (api.get(f"/docs/{name}{v}") for v in (f"?v={asset.version}", "", "?v=0"))
         assert kept.body == unnamed.body == other.body == asset.text
@@ -75,7 +75,7 @@ def test_an_address_with_the_version_is_kept_for_good_and_no_other(api: Api) -> 
 
 
 @pytest.mark.parametrize("path", ["/docs", *(f"/docs/{name}" for name in docs_routes.ASSETS)])
-def test_what_a_browser_has_already_is_not_sent_again(api: Api, path: str) -> None:
+def test_a_file_that_the_browser_has_is_not_sent_again(api: Api, path: str) -> None:
     tag = api.get(path).headers["ETag"]
     again = api.send("GET", path, headers={"If-None-Match": tag})
     assert (again.status, again.body, again.headers["ETag"]) == (304, None, tag)
@@ -87,7 +87,7 @@ def test_other_files_are_not_served(api: Api, name: str) -> None:
     assert api.get(f"/docs/{name}").status == 404
 
 
-def test_swagger_ui_is_of_a_version_that_reads_the_document() -> None:
+def test_the_version_of_swagger_ui_supports_openapi_3_1() -> None:
     bundle = docs_routes.ASSETS["swagger-ui-bundle.js"].text
     [version] = {found.split('"')[1] for found in bundle.split("PACKAGE_VERSION:")[1:] if found.startswith('"')}
-    assert int(version.partition(".")[0]) >= 5  # the first that shows OpenAPI 3.1
+    assert int(version.partition(".")[0]) >= 5  # the first version that shows OpenAPI 3.1

@@ -1,4 +1,4 @@
-"""Reports for machines: CSV, and nothing at all where nothing has changed."""
+"""Reports for programs: CSV, and a 304 if nothing has changed."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def rows(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline="")))
 
 
-def test_csv_says_what_json_says_and_no_spreadsheet_takes_it_for_a_formula(hired: Api) -> None:
+def test_csv_has_the_values_of_json_and_no_formulas(hired: Api) -> None:
     quarterly, top = (hired.send("GET", path, headers={"Accept": "text/csv"}) for path in REPORTS[:2])
     assert rows(quarterly.body) == [
         ["department", "job", "q1", "q2", "q3", "q4"],
@@ -41,14 +41,14 @@ def test_csv_says_what_json_says_and_no_spreadsheet_takes_it_for_a_formula(hired
 
 
 @pytest.mark.parametrize("path", REPORTS[:4])
-def test_a_year_without_hires_is_a_csv_with_a_header(hired: Api, path: str) -> None:
+def test_the_csv_of_a_year_without_hires_has_only_a_header(hired: Api, path: str) -> None:
     empty = hired.send("GET", path.replace("2021", "1999"), headers={"Accept": "text/csv"})
     assert len(rows(empty.body)) == 1
 
 
 @pytest.mark.parametrize("path", REPORTS)
 @pytest.mark.parametrize("form", ["application/json", "text/csv"])
-def test_what_has_not_changed_is_not_sent_again(hired: Api, path: str, form: str) -> None:
+def test_an_unchanged_report_is_not_sent_again(hired: Api, path: str, form: str) -> None:
     first = hired.send("GET", path, headers={"Accept": form})
     tag = first.headers["ETag"]
     again = hired.send("GET", path, headers={"Accept": form, "If-None-Match": tag})
@@ -61,14 +61,14 @@ def test_what_has_not_changed_is_not_sent_again(hired: Api, path: str, form: str
 
 
 @pytest.mark.parametrize("path", REPORTS)
-def test_the_two_forms_have_different_tags_and_caches_are_told_why(hired: Api, path: str) -> None:
+def test_json_and_csv_have_different_etags_and_vary_names_accept(hired: Api, path: str) -> None:
     json, csv = (hired.send("GET", path, headers={"Accept": form}) for form in ("application/json", "text/csv"))
     assert json.headers["ETag"] != csv.headers["ETag"]
     assert json.headers["Vary"] == "Accept, Authorization"
     assert json.headers["Cache-Control"] == "private, no-cache"
 
 
-def test_a_name_that_changes_changes_the_report(hired: Api) -> None:
+def test_a_changed_name_changes_the_report(hired: Api) -> None:
     tag = hired.get(REPORTS[1]).headers["ETag"]
     hired.post("/department/upload", {"id": 1, "department": "Law"})
     assert hired.send("GET", REPORTS[1], headers={"If-None-Match": tag}).body[0]["department"] == "Law"

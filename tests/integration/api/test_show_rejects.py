@@ -1,4 +1,4 @@
-"""GET /loads/{load_id}/rejects: why rows were rejected, and where they are."""
+"""GET /loads/{load_id}/rejects: why rows were rejected, and the URL of the reject file."""
 
 import json
 from typing import Any
@@ -29,9 +29,7 @@ def shown(api: Api, load_id: int, query: str = "") -> Any:
     return response.body
 
 
-def test_reasons_are_counted_and_the_first_rejects_are_shown_as_they_stand_in_the_file(
-    api: Api, landing: Landing
-) -> None:
+def test_reasons_are_counted_and_the_first_rejects_are_those_of_the_file(api: Api, landing: Landing) -> None:
     load = landing.upload("jobs.csv", FILE)
     found = shown(api, load["id"])
     assert {name: found[name] for name in ("load_id", "rejected", "resolved", "truncated")} == {
@@ -59,13 +57,13 @@ def test_the_url_is_signed_for_a_quarter_of_an_hour(api: Api, landing: Landing) 
     assert f"{signed[:4]}-{signed[4:6]}-{signed[6:8]}" <= found["expires_at"][:10]
 
 
-def test_elsewhere_the_url_leads_to_the_host_of_the_region(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The host of all regions knows neither young buckets nor those of newer regions."""
+def test_in_another_region_the_url_has_the_host_of_that_region(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The global host of S3 does not know new buckets, nor buckets of newer regions."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert ".s3.eu-west-1.amazonaws.com/" in services().storage.errored.presigned_get("x", seconds=5)
 
 
-def test_a_given_endpoint_is_not_asked_to_know_names_of_buckets(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_custom_endpoint_the_bucket_is_in_the_path(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:4566")
     url = services().storage.errored.presigned_get("x", seconds=5)
     assert url.startswith(f"http://localhost:4566/{ERRORED}/x?")
@@ -77,7 +75,7 @@ def test_a_load_without_rejects_has_no_file(api: Api, landing: Landing, s3: S3) 
     assert shown(api, load["id"]) == {**expected, "truncated": False, "url": None, "expires_at": None}
 
 
-def test_counts_outlive_the_file(api: Api, landing: Landing, s3: S3) -> None:
+def test_counts_stay_after_the_reject_file_has_expired(api: Api, landing: Landing, s3: S3) -> None:
     load = landing.upload("jobs.csv", FILE)
     s3.client.delete_object(Bucket=ERRORED, Key=load["errored_key"])
     found = shown(api, load["id"])
@@ -95,8 +93,8 @@ def test_the_limit_is_checked(api: Api, landing: Landing) -> None:
     assert api.get(f"/loads/{load['id']}/rejects?limit=101").status == 422
 
 
-def test_records_that_are_too_large_are_left_to_the_file(api: Api, landing: Landing, s3: S3) -> None:
-    """And no more of it is read than can be shown."""
+def test_records_that_are_too_large_are_only_in_the_file(api: Api, landing: Landing, s3: S3) -> None:
+    """The function reads no more of the file than it can show."""
     load = landing.upload("jobs.csv", b"".join(b"x,%d%s\n" % (i, b"y" * 900_000) for i in range(8)))
     asked: list[str | None] = []
     services().storage.errored._client().meta.events.register(
@@ -109,13 +107,13 @@ def test_records_that_are_too_large_are_left_to_the_file(api: Api, landing: Land
     assert found["url"]
 
 
-def test_bytes_that_are_no_text_come_as_in_the_file(api: Api, landing: Landing) -> None:
+def test_bytes_that_are_no_text_are_shown_as_in_the_file(api: Api, landing: Landing) -> None:
     load = landing.upload("jobs.csv", b"1,\xe9\n2,\0\n")
     assert shown(api, load["id"])["rejects"] == landing.rejects(load)
     assert "raw_base64" in shown(api, load["id"])["rejects"][0]
 
 
-def test_requests_are_counted_alike(api: Api) -> None:
+def test_rejects_of_requests_are_counted_in_the_same_way(api: Api) -> None:
     rows = [{"id": 0, "job": ""}, {"id": 1, "job": "a"}, {"job": "b", "x": 1}, {"job": "", "y": 1}, 5]
     load_id = api.post("/job/upload/batch", {"data": rows}).body["load_id"]
     found = shown(api, load_id, "?limit=1")
@@ -128,7 +126,7 @@ def test_requests_are_counted_alike(api: Api) -> None:
     assert [record["index"] for record in found["rejects"]] == [0]
 
 
-def test_rows_without_parents_count_by_parent_and_are_resolved_later(api: Api, landing: Landing) -> None:
+def test_rows_without_parents_are_counted_by_parent_and_resolved_later(api: Api, landing: Landing) -> None:
     lines = [f"{i},Ann,2021-01-01,{1 + i % 3},{7 + i % 2}" for i in range(1, 7)]
     load = landing.upload("hired_employees.csv", "\n".join(lines))
     reasons = [{"reason": f"{name} does not exist", "count": 6} for name in ("department_id", "job_id")]
@@ -139,14 +137,14 @@ def test_rows_without_parents_count_by_parent_and_are_resolved_later(api: Api, l
     assert (found["rejected"], found["resolved"], found["reasons"]) == (6, 6, reasons)
 
 
-# --- a load's reasons are those of the attempt that ended it
+# --- The reasons of a load are those of its last attempt
 
 
 def reasons(landing: Landing) -> list[Row]:
     return list(landing.scalar("SELECT reasons FROM loads ORDER BY id DESC LIMIT 1"))
 
 
-def test_an_attempt_that_is_repeated_begins_to_count_anew(landing: Landing, database_url: str) -> None:
+def test_a_repeated_attempt_starts_counting_from_zero(landing: Landing, database_url: str) -> None:
     event = landing.put("jobs.csv", FILE)
     with busy_jobs(database_url), pytest.raises(Exception, match="did not come to an end"):
         deliver(landing, event, 1)
@@ -155,8 +153,9 @@ def test_an_attempt_that_is_repeated_begins_to_count_anew(landing: Landing, data
     assert (landing.load()["status"], reasons(landing)) == ("succeeded", REASONS)
 
 
-def test_a_merge_that_is_tried_again_counts_its_rejects_once(landing: Landing, database_url: str) -> None:
-    """The reject file is stored, the commit fails for a deadlock, say: staged rows are merged once more."""
+def test_a_retried_merge_counts_its_rejects_once(landing: Landing, database_url: str) -> None:
+    """The reject file is stored, then the commit fails, for example because of a deadlock. The staged rows are merged
+    again."""
     event = landing.put("jobs.csv", FILE)
     with landing.database.session() as session:
         session.run(
@@ -168,7 +167,7 @@ def test_a_merge_that_is_tried_again_counts_its_rejects_once(landing: Landing, d
         )
     try:
         landing.deliver(event)
-        assert landing.scalar("SELECT last_value FROM met") == 2  # it failed once
+        assert landing.scalar("SELECT last_value FROM met") == 2  # the first merge failed
     finally:
         with landing.database.session() as session:
             session.run("DROP TRIGGER meet ON jobs; DROP FUNCTION meet; DROP SEQUENCE met")
@@ -177,7 +176,7 @@ def test_a_merge_that_is_tried_again_counts_its_rejects_once(landing: Landing, d
     assert reasons(landing) == REASONS
 
 
-def test_a_load_that_fails_has_none(landing: Landing) -> None:
+def test_a_failed_load_has_no_reasons(landing: Landing) -> None:
     event = landing.put("jobs.csv.gz", FILE)
     bad = landing.s3.client.put_object(Bucket="test-landing", Key="jobs.csv.gz", Body=b"1,\n")
     event["Records"][0]["s3"]["object"]["versionId"] = bad["VersionId"]
@@ -185,14 +184,14 @@ def test_a_load_that_fails_has_none(landing: Landing) -> None:
     assert (landing.load()["status"], reasons(landing)) == ("failed", [])
 
 
-def test_a_load_that_is_skipped_has_none(landing: Landing) -> None:
+def test_a_skipped_load_has_no_reasons(landing: Landing) -> None:
     older, newer = landing.put("jobs.csv", FILE), landing.put("jobs.csv", "1,New\n")
     landing.deliver(newer)
     landing.deliver(older)
     assert (landing.load()["status"], reasons(landing)) == ("skipped", [])
 
 
-def test_postgres_takes_every_kind(landing: Landing) -> None:
+def test_postgres_accepts_every_kind_of_reason(landing: Landing) -> None:
     body = b'1,"a\0"\n\xff\xfe\n3,x"\n' + "2,\U0001f600\ufffd".encode() + b"\n4," + b"x" * 10_001 + b'\n"1,\n'
     load = landing.upload("jobs.csv", body)
     with landing.database.session() as session:

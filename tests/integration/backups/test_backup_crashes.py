@@ -1,4 +1,4 @@
-"""A backup that is broken at any of its steps leaves no restore point, or a whole one: every step is tried."""
+"""A backup that fails at any of its steps leaves no restore point or a whole one. The tests try every step."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -21,11 +21,12 @@ EXPIRED = NOW - timedelta(days=40)
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it runs on, and nothing of it reaches anybody any more."""
+    """Stands for the end of the process: no handler of exceptions may do anything after it."""
 
 
 def fill(database: Database, employees: int) -> None:
-    """Names of 9,600 characters that hardly compress: 800 of them do not fit into one part of an upload."""
+    """Insert employees with names of 9,600 characters that hardly compress: 800 of them exceed one part of an
+    upload."""
     with database.session() as session:
         session.run(
             "INSERT INTO departments VALUES (1, 'Legal'); INSERT INTO jobs VALUES (1, 'Lawyer');"
@@ -45,7 +46,7 @@ def back_up(database: Database, storage: Storage, at: datetime) -> BackupRun:
 
 
 def sound(storage: Storage, known: Collection[str] = ()) -> list[str]:
-    """All restore points, each but the `known` ones verified."""
+    """Return all restore points, after a verification of all but the `known` ones."""
     found = []
     for name in manifest.names(storage.backup):
         if storage.backup.exists(manifest.manifest_key(name)):
@@ -58,7 +59,7 @@ def sound(storage: Storage, known: Collection[str] = ()) -> list[str]:
 
 
 def breaking(at: int, error: Callable[[], BaseException], *, for_good: bool) -> Callable[[str, str], None]:
-    """A hook that fails the request number `at`, or it and all that follow."""
+    """Return a hook that fails the request number `at`, or that request and all that follow."""
     seen = 0
 
     def hook(_operation: str, _key: str) -> None:
@@ -71,7 +72,7 @@ def breaking(at: int, error: Callable[[], BaseException], *, for_good: bool) -> 
 
 
 def steps(database: Database, s3: S3) -> int:
-    """Requests of a backup that writes a restore point and expires another; two restore points are left."""
+    """Return the number of requests of a backup that writes one restore point and expires another. Two are left."""
     fill(database, 800)
     back_up(database, s3.storage, EXPIRED)
     change(database)
@@ -83,7 +84,9 @@ def steps(database: Database, s3: S3) -> int:
 
 
 @pytest.mark.parametrize("for_good", [False, True])
-def test_storage_that_fails_at_any_request(database: Database, s3: S3, for_good: bool) -> None:
+def test_a_failure_of_s3_at_any_request_leaves_only_whole_restore_points(
+    database: Database, s3: S3, for_good: bool
+) -> None:
     requests, before = steps(database, s3), list[str]()
     operations = {operation for operation, _ in s3.calls}
     assert {"UploadPart", "CompleteMultipartUpload", "PutObject", "HeadObject", "ListObjectsV2"} <= operations
@@ -99,14 +102,15 @@ def test_storage_that_fails_at_any_request(database: Database, s3: S3, for_good:
         stored = ("PutObject", "manifest.json") in [(o, k.rpartition("/")[2]) for o, k in s3.calls[: request - 1]]
         expiring = s3.calls[request - 1][0] in ("ListObjectsV2", "DeleteObjects")
         after = sound(s3.storage, before)
-        # Nobody can take back a whole one while the storage is away, and what fails after it is no reason to.
+        # A whole restore point may stay: it cannot be deleted while S3 is unavailable, and need not be after a later
+        # failure.
         assert len(after) - len(before) <= int(stored and (for_good or expiring)), request
         assert set(before) <= set(after)
-        assert s3.uploads() == [] or for_good  # nobody could abort it: the bucket's lifecycle rule does
+        assert s3.uploads() == [] or for_good  # it could not be aborted: the lifecycle rule of the bucket does that
         assert back_up(database, s3.storage, at + timedelta(minutes=3)).outcome in ("created", "unchanged")
 
 
-def test_a_process_killed_at_any_request(database: Database, s3: S3) -> None:
+def test_a_process_killed_at_any_request_leaves_only_whole_restore_points(database: Database, s3: S3) -> None:
     requests, before = steps(database, s3), list[str]()
     for request in range(1, requests + 1):
         change(database)
@@ -123,7 +127,7 @@ def test_a_process_killed_at_any_request(database: Database, s3: S3) -> None:
 
 
 class Doomed(Session):
-    """A session whose server process is terminated ahead of one statement."""
+    """A session whose server process is terminated before one statement."""
 
     def __init__(self, session: Session, hook: Callable[[], None]) -> None:
         self.__dict__ = session.__dict__
@@ -165,7 +169,9 @@ class Terminated(Database):
             self._other.close()
 
 
-def test_a_connection_killed_at_any_statement(database: Database, database_url: str, s3: S3) -> None:
+def test_a_connection_killed_at_any_statement_leaves_only_whole_restore_points(
+    database: Database, database_url: str, s3: S3
+) -> None:
     fill(database, 3)
     first = back_up(database, s3.storage, NOW)
     at, survived, before = 0, 0, list[str]()
@@ -183,6 +189,6 @@ def test_a_connection_killed_at_any_statement(database: Database, database_url: 
             doomed.close()
         assert s3.uploads() == []
         assert back_up(database, s3.storage, NOW + timedelta(hours=at, minutes=3)).restore_point
-    # Only the last statement, which gives the advisory lock back, may fail unnoticed.
+    # Only the last statement, which releases the advisory lock, may fail without an error.
     assert survived >= doomed.seen > 15
     assert first.restore_point in sound(s3.storage)

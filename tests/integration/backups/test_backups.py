@@ -1,8 +1,9 @@
-"""Backups against a real Postgres: one snapshot, every row exactly, nothing missed, nothing half there."""
+"""Backups of a real Postgres: one snapshot, every row exactly, no change missed, and no incomplete restore point."""
 
 import hashlib
 import io
 import json
+import logging
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ def backup(database: Database, storage: Storage) -> Backup:
 
 @contextmanager
 def another(url: str) -> Iterator[Database]:
-    """A connection besides the one under test."""
+    """A second connection beside the one under test."""
     database = Database(url, tls="disable", application="test")
     try:
         yield database
@@ -62,13 +63,13 @@ def parents(database: Database) -> None:
 
 
 def stored(storage: Storage, restore_point: str, table: str) -> list[tuple[Any, ...]]:
-    """A backed-up table, through our reader: instants in microseconds."""
+    """Return the rows of a backed-up table as our reader gives them, with instants in microseconds."""
     stream = storage.backup.open(manifest.key(restore_point, table))
     return [row for batch in avro_files.records(DATASETS[table], stream) for row in batch]
 
 
 def read_by_others(storage: Storage, restore_point: str, table: str) -> list[tuple[Any, ...]]:
-    """A backed-up table, through Apache's reader: instants as datetimes."""
+    """Return the rows of a backed-up table as Apache's reader gives them, with instants as datetimes."""
     file = io.BytesIO(storage.backup.get(manifest.key(restore_point, table)))
     with avro.datafile.DataFileReader(file, avro.io.DatumReader()) as reader:
         return [tuple(cast(dict[str, Any], row).values()) for row in reader]
@@ -78,7 +79,7 @@ def micros(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
-def test_an_empty_database_gives_a_restore_point_of_empty_files(backup: Backup, storage: Storage, s3: S3) -> None:
+def test_the_backup_of_an_empty_database_has_empty_files(backup: Backup, storage: Storage, s3: S3) -> None:
     result = backup()
     assert (result.outcome, result.restore_point) == ("created", "20210727T160208.123456Z")
     assert {name: table.rows for name, table in result.tables.items()} == dict.fromkeys(DATASETS, 0)
@@ -98,7 +99,7 @@ NASTY = [
 ]
 
 
-def test_every_row_survives_exactly(database: Database, storage: Storage, backup: Backup) -> None:
+def test_a_backup_holds_every_row_exactly(database: Database, storage: Storage, backup: Backup) -> None:
     parents(database)
     with database.session() as session:
         for id_, name, at in NASTY:
@@ -130,8 +131,8 @@ def test_tables_of_many_pages_with_holes_lose_no_row(database: Database, storage
     assert result.tables["hired_employees"].rows == len(kept)
 
 
-def test_memory_is_bounded_where_the_text_of_a_few_pages_is_huge(database: Database) -> None:
-    """10,000 equal characters take some hundred bytes of a page: a block of pages may hold any amount."""
+def test_memory_is_bounded_although_a_few_pages_hold_huge_text(database: Database) -> None:
+    """10,000 equal characters take about a hundred bytes of a page, so a block of pages may hold any amount of text."""
     sql(database, "INSERT INTO jobs SELECT i, repeat(chr(64 + i % 20), 10000) FROM generate_series(1, 4000) i")
     with database.session() as session, snapshot(session, ALL):
         pages = session.scalar("SELECT pg_relation_size('jobs') / 8192")
@@ -145,7 +146,7 @@ def test_memory_is_bounded_where_the_text_of_a_few_pages_is_huge(database: Datab
     assert peak < 24 * 1024 * 1024  # of 40 MB of text
 
 
-def test_the_manifest_tells_rows_bytes_and_checksums(database: Database, storage: Storage, backup: Backup) -> None:
+def test_the_manifest_has_rows_bytes_and_checksums(database: Database, storage: Storage, backup: Backup) -> None:
     parents(database)
     result = backup()
     found = manifest.get(storage.backup, result.restore_point)
@@ -156,7 +157,7 @@ def test_the_manifest_tells_rows_bytes_and_checksums(database: Database, storage
         assert (table.bytes, table.sha256) == (len(body), hashlib.sha256(body).hexdigest())
 
 
-def test_nothing_changed_writes_nothing(database: Database, s3: S3, backup: Backup) -> None:
+def test_a_backup_without_changes_writes_nothing(database: Database, s3: S3, backup: Backup) -> None:
     parents(database)
     first = backup()
     s3.calls.clear()
@@ -172,7 +173,7 @@ def test_two_backups_around_a_change_hold_before_and_after(
     parents(database)
     before = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
-    after = backup()  # the clock stood still: the name is later all the same
+    after = backup()  # the clock stood still, but the name is later
     assert after.outcome == "created"
     assert after.restore_point > before.restore_point
     assert stored(storage, before.restore_point, "jobs") == [(1, "Lawyer")]
@@ -201,7 +202,7 @@ def test_every_kind_of_change_is_noticed(database: Database, backup: Backup, cha
     assert backup().outcome == "unchanged"
 
 
-def test_another_database_with_equal_versions_is_not_unchanged(storage: Storage, backup: Backup) -> None:
+def test_another_database_with_equal_versions_counts_as_changed(storage: Storage, backup: Backup) -> None:
     first = backup().restore_point
     found = json.loads(storage.backup.get(manifest.manifest_key(first)))
     found["origin"] = "elsewhere"
@@ -224,8 +225,28 @@ def test_one_backup_at_a_time(database_url: str, s3: S3, backup: Backup) -> None
         assert backup().outcome == "created"
 
 
+def test_every_backup_run_logs_one_line(
+    database: Database, database_url: str, backup: Backup, caplog: pytest.LogCaptureFixture
+) -> None:
+    parents(database)
+    with caplog.at_level(logging.INFO, "hireflow.backups"), another(database_url) as other:
+        point = backup().restore_point
+        backup()
+        with other.session() as session:
+            session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
+            backup()
+    lines = [vars(record) for record in caplog.records if record.name == "hireflow.backups"]
+    assert [(line["message"], line["levelname"]) for line in lines] == [
+        ("restore point created", "INFO"),
+        ("no restore point created: no row has changed since the newest one", "INFO"),
+        ("no restore point created: another backup is running", "INFO"),
+    ]
+    assert [line["outcome"] for line in lines] == ["created", "unchanged", "busy"]
+    assert [(line["restore_point"], line["rows"]) for line in lines[:2]] == [(point, 2)] * 2
+
+
 def test_truncate_waits_for_the_snapshot(database: Database, database_url: str) -> None:
-    """It would empty one table of an older snapshot and not the others."""
+    """A TRUNCATE would empty one table of an older snapshot, but not the others."""
     with (
         database.session() as session,
         snapshot(session, ALL),
@@ -236,7 +257,7 @@ def test_truncate_waits_for_the_snapshot(database: Database, database_url: str) 
 
 
 def large(database: Database) -> None:
-    """More employees than fit into one part of a multipart upload."""
+    """Insert more employees than fit into one part of a multipart upload."""
     parents(database)
     sql(
         database,
@@ -257,10 +278,10 @@ def test_large_tables_are_uploaded_in_parts(database: Database, storage: Storage
 @pytest.mark.parametrize(
     ("operation", "name"), [("HeadObject", "jobs.avro"), ("HeadObject", "jobs.avro of equal size"), ("GetObject", "")]
 )
-def test_what_is_not_stored_as_it_was_written_is_no_restore_point(
+def test_a_file_that_is_not_stored_as_written_leaves_no_restore_point(
     database: Database, s3: S3, backup: Backup, operation: str, name: str
 ) -> None:
-    """S3 is asked again before a backup is called one."""
+    """The backup checks in S3 what it wrote before it is complete."""
     parents(database)
     first = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
@@ -282,14 +303,14 @@ def test_what_is_not_stored_as_it_was_written_is_no_restore_point(
     assert backup(NOW + timedelta(minutes=6)).outcome == "created"
 
 
-def test_the_result_says_what_was_checked(backup: Backup) -> None:
+def test_the_result_lists_the_checked_files(backup: Backup) -> None:
     expected = [*(f"{table}.avro" for table in DATASETS), "manifest.json"]
     assert backup().checked == expected
-    assert backup().checked == expected  # unchanged: the sizes of what is there were compared
+    assert backup().checked == expected  # unchanged: the run compared the sizes of the existing files
 
 
 @pytest.mark.parametrize("what", ["UploadPart", "CompleteMultipartUpload", "jobs.avro", "manifest.json"])
-def test_storage_that_breaks_midway_leaves_nothing(database: Database, s3: S3, backup: Backup, what: str) -> None:
+def test_a_failure_of_s3_during_a_backup_leaves_nothing(database: Database, s3: S3, backup: Backup, what: str) -> None:
     (parents if "." in what else large)(database)
 
     def break_down(operation: str, key: str) -> None:
@@ -304,7 +325,7 @@ def test_storage_that_breaks_midway_leaves_nothing(database: Database, s3: S3, b
     assert backup().outcome == "created"
 
 
-def test_a_database_that_goes_away_midway_leaves_nothing(
+def test_a_failure_of_the_database_during_a_backup_leaves_nothing(
     database: Database, database_url: str, s3: S3, backup: Backup
 ) -> None:
     large(database)
@@ -324,10 +345,12 @@ def test_a_database_that_goes_away_midway_leaves_nothing(
 
 
 class Killed(BaseException):
-    """The function's time is up: nothing of it runs on."""
+    """Stands for the end of the function's time: no code of it runs after that."""
 
 
-def test_a_crash_midway_leaves_no_restore_point(database: Database, storage: Storage, s3: S3, backup: Backup) -> None:
+def test_a_crash_during_a_backup_leaves_no_restore_point(
+    database: Database, storage: Storage, s3: S3, backup: Backup
+) -> None:
     parents(database)
     first = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
@@ -356,7 +379,7 @@ def test_backups_go_on_beside_stray_folders_and_restore_points_ahead_of_the_cloc
     for name in ("20991231T000000.000000Z", "99991231T235959.999999Z"):
         storage.backup.put(f"backups/{name}/jobs.avro", b"stray", "text/plain")
     storage.backup.put("backups/manifest.json", b"{}", "application/json")
-    wrong = backup(NOW + timedelta(days=400)).restore_point  # under a clock that is ahead
+    wrong = backup(NOW + timedelta(days=400)).restore_point  # made while the clock was ahead
     assert wrong == "20220831T160208.123456Z"
     found = backup()
     assert (found.outcome, found.restore_point) == ("created", "20210727T160208.123456Z")
@@ -368,7 +391,9 @@ def test_backups_go_on_beside_stray_folders_and_restore_points_ahead_of_the_cloc
     assert manifest.get(storage.backup, wrong).restore_point == wrong
 
 
-def test_retention_never_drops_the_newest_complete_one(database: Database, storage: Storage, backup: Backup) -> None:
+def test_retention_never_deletes_the_newest_complete_restore_point(
+    database: Database, storage: Storage, backup: Backup
+) -> None:
     parents(database)
     old = [backup(NOW).restore_point]
     sql(database, "UPDATE jobs SET job = 'Judge'")
@@ -381,7 +406,7 @@ def test_retention_never_drops_the_newest_complete_one(database: Database, stora
 
 
 def _hire(url: str, first: int, stop: threading.Event, errors: list[BaseException]) -> None:
-    """Insert a department, a job and an employee of theirs, over and over, committing each."""
+    """Insert a department, a job and an employee of both, again and again. Commit each row."""
     try:
         with another(url) as database, database.session() as session:
             number = first

@@ -1,4 +1,4 @@
-"""Avro files that are not what they were: cut, flipped, or somebody else's. None of it changes a row."""
+"""Damaged Avro files: truncated, with flipped bits, or of another dataset. None of them changes a row wrongly."""
 
 import base64
 import io
@@ -21,14 +21,14 @@ SEED = 20210727
 
 @pytest.fixture
 def backup(landing: Landing) -> bytes:
-    """The file of a backup, of rows that are still there."""
+    """The file of a backup whose rows still exist."""
     landing.upload("jobs.csv", "".join(f"{n},{job}\n" for n, job in ROWS))
     key = f"backups/{back_up(landing)}/jobs.avro"
     return landing.s3.client.get_object(Bucket=BACKUP, Key=key)["Body"].read()
 
 
 def header_end(data: bytes) -> int:
-    """Where the first block begins."""
+    """Return the position of the first block."""
     marker = data[-SYNC:]
     return data.index(marker) + SYNC
 
@@ -63,13 +63,13 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 def put(landing: Landing, data: bytes) -> Row:
-    """Drop a file by hand: nothing tells what it should be."""
+    """Put a file into the landing bucket without an order, so that no checksum of it is known."""
     landing.deliver(landing.put("jobs_by_hand.avro", data))
     return landing.load()
 
 
 def swapped_order(landing: Landing, data: bytes) -> Row:
-    """Order a restore whose copy arrives as `data`."""
+    """Order a restore, and replace the copy by `data` before it is loaded."""
     response, event = order(landing, "jobs")
     key = event["Records"][0]["s3"]["object"]["key"]
     stored = landing.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
@@ -91,7 +91,7 @@ def test_a_damaged_file_fails_with_a_reason_and_changes_nothing(
     assert load["status"] == "failed"
     assert load["error"]
     assert "internal" not in load["error"]
-    assert load["attempts"] == 1  # final: another try would read the same
+    assert load["attempts"] == 1  # no retry: another attempt would read the same bytes
     assert counts(load) == (0, 0, 0, 0, 0, 0)
     assert is_untouched(landing)
 
@@ -103,7 +103,7 @@ def test_another_datasets_backup_is_refused_by_its_schema(landing: Landing, back
     assert landing.scalar("SELECT count(*) FROM departments") == 0
 
 
-def test_whatever_bit_of_an_ordered_restore_is_flipped_nothing_changes(landing: Landing, backup: bytes) -> None:
+def test_a_flipped_bit_in_an_ordered_restore_changes_nothing(landing: Landing, backup: bytes) -> None:
     random = Random(SEED)
     for _ in range(25):
         load = swapped_order(landing, flipped(backup, random.randrange(len(backup)), random.randrange(8)))
@@ -111,10 +111,8 @@ def test_whatever_bit_of_an_ordered_restore_is_flipped_nothing_changes(landing: 
     assert is_untouched(landing)
 
 
-def test_whatever_bit_of_a_dropped_file_is_flipped_it_fails_or_loads_rows_that_pass_the_rules(
-    landing: Landing, backup: bytes
-) -> None:
-    """Deflate alone has no checksum: only an ordered restore knows what its file has to be."""
+def test_a_dropped_file_with_a_flipped_bit_fails_or_loads_only_valid_rows(landing: Landing, backup: bytes) -> None:
+    """Deflate has no checksum. Only an ordered restore knows the checksum of its file."""
     random, ends = Random(SEED), dict[str, int]()
     for _ in range(30):
         load = put(landing, flipped(backup, random.randrange(len(backup)), random.randrange(8)))
@@ -128,7 +126,7 @@ def test_whatever_bit_of_a_dropped_file_is_flipped_it_fails_or_loads_rows_that_p
 
 
 def by_hand(landing: Landing, *jobs: str) -> Row:
-    """Drop a file of such jobs, with ids from 1."""
+    """Put a file of these jobs, with ids from 1, into the landing bucket."""
     fields = [{"name": "id", "type": "int"}, {"name": "job", "type": "string"}]
     body = io.BytesIO()
     rows: list[dict[str, Any]] = [{"id": n, "job": job} for n, job in enumerate(jobs, 1)]
@@ -148,7 +146,7 @@ def by_hand(landing: Landing, *jobs: str) -> Row:
     ],
     ids=["ascii", "quotes", "two bytes", "four bytes", "control characters", "only white space where it is cut"],
 )
-def test_a_refused_row_tells_no_more_of_a_value_than_a_csv_line_could_hold(landing: Landing, text: str) -> None:
+def test_a_rejected_row_shows_no_more_of_a_value_than_a_csv_line_can_hold(landing: Landing, text: str) -> None:
     load = by_hand(landing, text, "Clerk")
     assert counts(load) == (2, 1, 0, 0, 0, 1)
     assert landing.rows("SELECT * FROM jobs") == [(2, "Clerk")]
@@ -162,14 +160,14 @@ def test_a_refused_row_tells_no_more_of_a_value_than_a_csv_line_could_hold(landi
     ("text", "reason"),
     [(" " * 2 * MAX_RECORD, "job is missing"), ("x" * 2 * MAX_RECORD + "\0", "job contains a NUL character")],
 )
-def test_a_row_is_judged_by_all_of_it_and_not_by_what_is_told(landing: Landing, text: str, reason: str) -> None:
+def test_a_row_is_checked_in_full_and_not_only_its_shown_part(landing: Landing, text: str, reason: str) -> None:
     load = by_hand(landing, text, " " * 2 * MAX_RECORD + "Clerk")
     assert counts(load) == (2, 1, 0, 0, 0, 1)
     assert [reject["reasons"] for reject in landing.rejects(load)] == [[reason]]
     assert landing.rows("SELECT * FROM jobs") == [(2, "Clerk")]
 
 
-def test_bytes_that_are_not_utf8_are_called_so_and_kept(landing: Landing) -> None:
+def test_bytes_that_are_not_utf8_are_rejected_and_kept(landing: Landing) -> None:
     fields = [{"name": "id", "type": "int"}, {"name": "job", "type": "string"}]
     body = io.BytesIO()
     fastavro.writer(body, {"type": "record", "name": "jobs", "fields": fields}, [{"id": 1, "job": "<>"}], codec="null")

@@ -1,4 +1,4 @@
-"""Restores: an ordered copy arrives in the landing bucket and is loaded under the rules of every load."""
+"""Restores: an ordered copy arrives in the landing bucket, and is loaded under the same rules as any other file."""
 
 import io
 from datetime import timedelta
@@ -31,7 +31,7 @@ def back_up(landing: Landing) -> str:
 
 
 def order(landing: Landing, name: str, restore_point: str | None = None) -> tuple[RestoreOrder, Row]:
-    """The order's answer and the event of the copy."""
+    """Order a restore, and return the order and the event of its copy."""
     response = order_restore(landing.database, landing.s3.storage, DATASETS[name], restore_point)
     key = f"restores/{response.load_id}/{name}.avro"
     head = landing.s3.client.head_object(Bucket=LANDING, Key=key)
@@ -50,7 +50,7 @@ def run(landing: Landing, sql: str) -> None:
         session.run(sql)
 
 
-def test_deleted_rows_come_back_changed_rows_go_back_new_rows_stay(filled: Landing) -> None:
+def test_a_restore_brings_back_deleted_and_changed_rows_and_keeps_new_rows(filled: Landing) -> None:
     before = filled.rows("SELECT * FROM hired_employees ORDER BY id")
     back_up(filled)
     run(filled, "DELETE FROM hired_employees WHERE id = 3; UPDATE hired_employees SET name = 'X' WHERE id = 1")
@@ -62,7 +62,7 @@ def test_deleted_rows_come_back_changed_rows_go_back_new_rows_stay(filled: Landi
     assert filled.scalar("SELECT name FROM hired_employees WHERE id = 4") == "New"
 
 
-def test_rows_without_parents_wait_for_them(filled: Landing) -> None:
+def test_restored_rows_without_parents_wait_for_them(filled: Landing) -> None:
     back_up(filled)
     run(filled, "DELETE FROM hired_employees WHERE department_id = 1; DELETE FROM departments WHERE id = 1")
     load = restore(filled, "hired_employees")
@@ -81,7 +81,7 @@ def test_rows_without_parents_wait_for_them(filled: Landing) -> None:
     assert filled.load(load["id"])["resolved"] == 2
 
 
-def test_an_older_restore_point_brings_the_older_values(filled: Landing) -> None:
+def test_an_older_restore_point_restores_the_older_values(filled: Landing) -> None:
     older = back_up(filled)
     run(filled, "UPDATE departments SET department = 'Renamed' WHERE id = 1")
     newer = back_up(filled)
@@ -92,7 +92,7 @@ def test_an_older_restore_point_brings_the_older_values(filled: Landing) -> None
     assert filled.scalar("SELECT department FROM departments WHERE id = 1") == "Renamed"
 
 
-def test_the_copy_delivered_twice_is_one_load(filled: Landing) -> None:
+def test_a_copy_that_is_delivered_twice_is_one_load(filled: Landing) -> None:
     back_up(filled)
     loads = filled.loads()
     response, event = order(filled, "jobs")
@@ -102,7 +102,7 @@ def test_the_copy_delivered_twice_is_one_load(filled: Landing) -> None:
     assert filled.load(response.load_id)["attempts"] == 1
 
 
-def test_an_order_given_up_stays_given_up_when_its_object_comes_all_the_same(filled: Landing) -> None:
+def test_a_restore_that_was_given_up_stays_so_although_its_object_arrives(filled: Landing) -> None:
     back_up(filled)
     response, event = order(filled, "departments")
     run(filled, f"UPDATE loads SET status = 'failed' WHERE id = {response.load_id}; DELETE FROM hired_employees")
@@ -115,7 +115,7 @@ def test_an_order_given_up_stays_given_up_when_its_object_comes_all_the_same(fil
 
 
 @pytest.mark.parametrize("damage", ["flipped", "swapped"])
-def test_a_file_that_is_not_the_one_of_the_manifest_changes_nothing(filled: Landing, damage: str) -> None:
+def test_a_file_that_differs_from_the_manifest_changes_nothing(filled: Landing, damage: str) -> None:
     point = back_up(filled)
     key = f"backups/{point}/jobs.avro"
     whole = filled.s3.client.get_object(Bucket=BACKUP, Key=key)["Body"].read()
@@ -141,7 +141,7 @@ def avro(fields: list[tuple[str, Any]], rows: list[dict[str, Any]]) -> bytes:
     return file.getvalue()
 
 
-def test_anybodys_avro_file_is_loaded_under_the_rules(landing: Landing) -> None:
+def test_an_avro_file_of_another_writer_is_loaded_under_the_rules(landing: Landing) -> None:
     rows = [(1, "Sales"), (0, "Zero"), (2, "  "), (3, " Ops "), (3, 'New "O", ps'), (-5, "x" * 10_001)]
     body = avro([("id", "int"), ("department", "string")], [{"id": i, "department": d} for i, d in rows])
     load = landing.upload("from_elsewhere/departments_2020.avro", body)
@@ -156,7 +156,7 @@ def test_anybodys_avro_file_is_loaded_under_the_rules(landing: Landing) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"1,Sales\n", avro([("id", "int"), ("job", "string")], [])])
-def test_what_is_no_avro_file_of_the_dataset_fails(landing: Landing, body: bytes) -> None:
+def test_a_file_that_is_no_avro_file_of_the_dataset_fails(landing: Landing, body: bytes) -> None:
     load = landing.upload("departments.avro", body)
     assert load["status"] == "failed"
     assert "Avro" in load["error"]

@@ -1,4 +1,4 @@
-"""Ordering a restore: a load that is there before its file, and a file that is the backup's."""
+"""Orders of restores: the load exists before its file arrives, and the file is a copy of the backup's file."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
 
 
 def backed_up(database: Database, storage: Storage, job: str) -> str:
-    """Make this the only job, and back it up."""
+    """Make this the only job, and back up."""
     with database.session() as session:
         session.run("DELETE FROM jobs")
         session.run("INSERT INTO jobs VALUES (1, :job)", job=job)
@@ -39,7 +39,7 @@ def loads(database: Database) -> list[dict[str, Any]]:
         return session.records("SELECT * FROM loads ORDER BY id")
 
 
-def test_the_newest_backup_is_copied_for_a_queued_load(database: Database, storage: Storage) -> None:
+def test_an_order_queues_a_load_and_copies_the_newest_backup(database: Database, storage: Storage) -> None:
     backed_up(database, storage, "Lawyer")
     newest = backed_up(database, storage, "Judge")
     ordered = order_restore(database, storage, JOBS)
@@ -54,7 +54,7 @@ def test_the_newest_backup_is_copied_for_a_queued_load(database: Database, stora
     assert found["sha256"] == hashlib.sha256(body).hexdigest()
 
 
-def test_an_older_restore_point_is_copied_by_name(database: Database, storage: Storage) -> None:
+def test_an_order_can_name_an_older_restore_point(database: Database, storage: Storage) -> None:
     older = backed_up(database, storage, "Lawyer")
     backed_up(database, storage, "Judge")
     ordered = order_restore(database, storage, JOBS, older)
@@ -83,13 +83,13 @@ def test_the_load_is_committed_before_its_object_can_arrive(
 
 
 @pytest.mark.parametrize("name", [None, "20210727T160208.123456Z", "latest", "../../etc", ""])
-def test_without_that_backup_there_is_nothing_to_order(database: Database, storage: Storage, name: str | None) -> None:
+def test_a_restore_without_its_backup_is_not_found(database: Database, storage: Storage, name: str | None) -> None:
     with pytest.raises(NotFound):
         order_restore(database, storage, JOBS, name)
     assert loads(database) == []
 
 
-def test_a_restore_point_from_before_the_dataset_is_said_so(database: Database, storage: Storage) -> None:
+def test_a_restore_point_without_the_dataset_is_refused(database: Database, storage: Storage) -> None:
     point = backed_up(database, storage, "Lawyer")
     found = manifest.get(storage.backup, point)
     tables = {name: table for name, table in found.tables.items() if name != "jobs"}
@@ -100,16 +100,16 @@ def test_a_restore_point_from_before_the_dataset_is_said_so(database: Database, 
     assert loads(database) == []
 
 
-def test_a_lost_file_fails_the_load(database: Database, storage: Storage) -> None:
+def test_a_missing_file_fails_the_load(database: Database, storage: Storage) -> None:
     point = backed_up(database, storage, "Lawyer")
     storage.backup.delete(manifest.key(point, "jobs"))
-    with pytest.raises(NotFound, match="has lost its file of jobs"):
+    with pytest.raises(NotFound, match="the file of jobs is missing from"):
         order_restore(database, storage, JOBS)
     [found] = loads(database)
-    assert (found["status"], found["error"]) == ("failed", f"restore point {point} has lost its file of jobs")
+    assert (found["status"], found["error"]) == ("failed", f"the file of jobs is missing from restore point {point}")
 
 
-def test_a_copy_that_fails_fails_the_load_and_may_be_tried_again(database: Database, storage: Storage, s3: S3) -> None:
+def test_a_failed_copy_fails_the_load_and_can_be_ordered_again(database: Database, storage: Storage, s3: S3) -> None:
     backed_up(database, storage, "Lawyer")
 
     def break_down(operation: str, _: str) -> None:

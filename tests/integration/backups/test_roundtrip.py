@@ -1,4 +1,4 @@
-"""Database -> Avro -> empty database: not a character and not a microsecond is lost."""
+"""Database -> Avro -> empty database: no character and no microsecond is lost."""
 
 import json
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ EDGES = [
 
 @st.composite
 def databases(draw: st.DrawFn) -> dict[str, list[tuple[Any, ...]]]:
-    """Rows of every table, foreign keys kept."""
+    """Draw rows of every table with valid foreign keys."""
     departments, jobs = draw(NAMED), draw(NAMED)
     employees = draw(
         st.dictionaries(
@@ -51,20 +51,20 @@ def databases(draw: st.DrawFn) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def fill(landing: Landing, tables: Mapping[str, list[tuple[Any, ...]]]) -> None:
-    """Put rows in by SQL: what the rules make of them is another matter."""
+    """Insert rows by SQL, past the rules of loads."""
     with landing.database.session() as session:
         session.run("TRUNCATE departments, jobs, hired_employees CASCADE")
         for name, rows in tables.items():
             columns = ", ".join(f"{column.name} {column.kind.value}" for column in DATASETS[name].columns)
             sent = [dict(zip(DATASETS[name].column_names, row, strict=True)) for row in rows]
-            session.run(  # as JSON: in an array of the driver's, a text NULL would be none
+            session.run(  # as JSON: in an array of the driver, the text NULL would become a null
                 f"INSERT INTO {name} SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r ({columns})",
                 rows=json.dumps(sent, default=datetime.isoformat),
             )
 
 
 def contents(landing: Landing) -> dict[str, list[tuple[Any, ...]]]:
-    """As Postgres itself writes it: the driver knows no year 10000 or 0."""
+    """Return all rows as Postgres writes them, because the driver cannot read the years 10000 and 0."""
     return {name: landing.rows(f"SELECT CAST(t AS text) FROM {name} t ORDER BY id") for name in DATASETS} | {
         "quarterly_hires": landing.rows("SELECT CAST(h AS text) FROM quarterly_hires h ORDER BY 1")
     }
@@ -73,7 +73,7 @@ def contents(landing: Landing) -> dict[str, list[tuple[Any, ...]]]:
 @example(tables={"departments": [(1, "NULL")], "jobs": [(1, "null"), (2, "\\N")], "hired_employees": []})
 @settings(max_examples=12, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck))
 @given(tables=databases())
-def test_what_is_restored_is_what_was_there(landing: Landing, tables: dict[str, list[tuple[Any, ...]]]) -> None:
+def test_restored_rows_equal_the_original_rows(landing: Landing, tables: dict[str, list[tuple[Any, ...]]]) -> None:
     fill(landing, tables)
     before = contents(landing)
     assert [len(before[name]) for name in DATASETS] == [len(rows) for rows in tables.values()]

@@ -1,4 +1,4 @@
-"""Restore points re-read: sound ones pass, and every kind of fault is named."""
+"""Verification of restore points: sound ones pass, and every kind of fault is reported."""
 
 import io
 import json
@@ -49,7 +49,7 @@ def faults(report: PointReport) -> list[str]:
 
 
 def rewrite(storage: Storage, point: str, table: str, content: list[tuple[Any, ...]], **changes: Any) -> None:
-    """Put a sound file of other rows, with a manifest that knows it, in the place of a table's."""
+    """Replace the file of a table by a sound file of other rows, and record that file in the manifest."""
     file = io.BytesIO()
     avro.write(DATASETS[table], [tuple(zip(*content, strict=True))], file)
     body = file.getvalue()
@@ -85,7 +85,7 @@ def verified(storage: Storage) -> list[str]:
     return list(manifest.verification_times(storage.backup, manifest.page(storage.backup, 10)[0]))
 
 
-def test_a_sound_restore_point_is_marked_until_it_is_found_faulty(storage: Storage, point: str) -> None:
+def test_a_sound_restore_point_is_marked_until_a_fault_is_found(storage: Storage, point: str) -> None:
     assert verified(storage) == []
     verify_point(storage.backup, now=lambda: NOW)
     mark = json.loads(storage.backup.get(manifest.verified_key(point)))
@@ -103,7 +103,7 @@ def test_a_sound_restore_point_is_marked_until_it_is_found_faulty(storage: Stora
     assert not storage.backup.exists(manifest.verified_key(point))
 
 
-def test_a_mark_stays_where_storage_is_away(s3: S3, storage: Storage, point: str) -> None:
+def test_a_mark_stays_while_s3_is_unavailable(s3: S3, storage: Storage, point: str) -> None:
     verify_point(storage.backup)
 
     def away(operation: str, key: str) -> None:
@@ -117,7 +117,7 @@ def test_a_mark_stays_where_storage_is_away(s3: S3, storage: Storage, point: str
     assert verified(storage) == [point]
 
 
-def test_a_mark_changes_nothing_for_who_backs_up_restores_or_deletes(
+def test_a_mark_does_not_affect_backups_restores_or_retention(
     database: Database, storage: Storage, s3: S3, point: str
 ) -> None:
     verify_point(storage.backup)
@@ -132,8 +132,8 @@ def test_a_mark_changes_nothing_for_who_backs_up_restores_or_deletes(
     assert verified(storage) == []
 
 
-def test_a_folder_with_nothing_but_a_mark_is_no_restore_point_and_goes(database: Database, storage: Storage) -> None:
-    """As a verification leaves one that ends after the restore point has expired."""
+def test_a_folder_with_only_a_mark_is_no_restore_point_and_is_deleted(database: Database, storage: Storage) -> None:
+    """A verification leaves such a folder if the restore point expires while it runs."""
     left = restore_point_names.name_after(None, NOW - timedelta(days=2))
     storage.backup.put(manifest.verified_key(left), b"{}", "application/json")
     assert manifest.newest(storage.backup) is None
@@ -150,25 +150,27 @@ def test_an_empty_database_passes(database: Database, storage: Storage) -> None:
 
 
 @pytest.mark.parametrize("table", DATASETS)
-def test_every_byte_counts(s3: S3, storage: Storage, point: str, table: str) -> None:
+def test_a_change_of_any_byte_is_found(s3: S3, storage: Storage, point: str, table: str) -> None:
     key = manifest.key(point, table)
     whole = storage.backup.get(key)
     step = max(1, len(whole) // 40)
     for at in range(0, len(whole), step):
         changed = whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :]
         storage.backup.put(key, changed, avro.CONTENT_TYPE)
-        assert f"{table}: does not have the checksum of the manifest" in faults(verify_point(storage.backup)), at
+        assert f"{table}: the file does not have the checksum of the manifest" in faults(
+            verify_point(storage.backup)
+        ), at
     storage.backup.put(key, whole[:-1], avro.CONTENT_TYPE)
     assert faults(verify_point(storage.backup)) == [
-        f"{table}: the Avro file is cut short",
-        f"{table}: has {len(whole) - 1} bytes, the manifest says {len(whole)}",
-        f"{table}: does not have the checksum of the manifest",
+        f"{table}: the Avro file is truncated",
+        f"{table}: the file has {len(whole) - 1} bytes, the manifest says {len(whole)}",
+        f"{table}: the file does not have the checksum of the manifest",
     ]
     s3.client.delete_object(Bucket=BACKUP, Key=key)
-    assert faults(verify_point(storage.backup)) == [f"{table}: the file is gone"]
+    assert faults(verify_point(storage.backup)) == [f"{table}: the file is missing"]
 
 
-def test_a_file_of_another_table_is_named(storage: Storage, point: str) -> None:
+def test_a_file_of_another_table_is_a_fault(storage: Storage, point: str) -> None:
     body = storage.backup.get(manifest.key(point, "jobs"))
     storage.backup.put(manifest.key(point, "departments"), body, avro.CONTENT_TYPE)
     assert faults(verify_point(storage.backup))[0] == (
@@ -176,16 +178,16 @@ def test_a_file_of_another_table_is_named(storage: Storage, point: str) -> None:
     )
 
 
-def test_ids_are_unique_and_parents_are_in_the_snapshot(storage: Storage, point: str) -> None:
+def test_repeated_ids_and_missing_parents_are_faults(storage: Storage, point: str) -> None:
     rows = [employee(1), employee(7), employee(2, department=3), employee(7, job=9), employee(8, 4, 2), employee(1)]
     rewrite(storage, point, "hired_employees", rows)
     assert faults(verify_point(storage.backup)) == [
         "hired_employees: id 1 occurs more than once",
         "hired_employees: id 7 occurs more than once",
-        "hired_employees: department_id 3 is not in the snapshot's departments",
-        "hired_employees: department_id 4 is not in the snapshot's departments",
-        "hired_employees: job_id 2 is not in the snapshot's jobs",
-        "hired_employees: job_id 9 is not in the snapshot's jobs",
+        "hired_employees: department_id 3 is not among the departments of the snapshot",
+        "hired_employees: department_id 4 is not among the departments of the snapshot",
+        "hired_employees: job_id 2 is not among the jobs of the snapshot",
+        "hired_employees: job_id 9 is not among the jobs of the snapshot",
     ]
 
 
@@ -193,31 +195,33 @@ def test_many_faults_of_a_kind_are_counted(storage: Storage, point: str) -> None
     rewrite(storage, point, "hired_employees", [employee(i, job=i) for i in range(2, 30)])
     found = faults(verify_point(storage.backup))
     assert len(found) == 11
-    assert found[-1] == "hired_employees: job_id … is not in the snapshot's jobs (more than 10)"
+    assert found[-1] == "hired_employees: job_id … is not among the jobs of the snapshot (more than 10)"
 
 
-def test_rows_are_counted(storage: Storage, point: str) -> None:
+def test_a_wrong_number_of_rows_is_a_fault(storage: Storage, point: str) -> None:
     rewrite(storage, point, "jobs", [(1, "Lawyer")], rows=2)
-    assert faults(verify_point(storage.backup)) == ["jobs: has 1 rows, the manifest says 2"]
+    assert faults(verify_point(storage.backup)) == ["jobs: the file has 1 rows, the manifest says 2"]
 
 
-def test_a_parent_that_cannot_be_read_is_one_fault(s3: S3, storage: Storage, point: str) -> None:
+def test_a_parent_table_that_cannot_be_read_is_one_fault(s3: S3, storage: Storage, point: str) -> None:
     s3.client.delete_object(Bucket=BACKUP, Key=manifest.key(point, "departments"))
-    assert faults(verify_point(storage.backup)) == ["departments: the file is gone"]
+    assert faults(verify_point(storage.backup)) == ["departments: the file is missing"]
 
 
-def test_a_manifest_has_to_name_every_table_of_this_release(storage: Storage, point: str) -> None:
+def test_a_manifest_without_a_table_of_this_release_has_a_fault(storage: Storage, point: str) -> None:
     edit(storage, point, lambda document: document["tables"].pop("jobs"))
     assert faults(verify_point(storage.backup)) == ["the manifest lacks jobs"]
 
 
-def test_a_table_that_this_release_does_not_know_is_said(storage: Storage, point: str) -> None:
+def test_a_table_that_this_release_does_not_know_is_a_fault(storage: Storage, point: str) -> None:
     edit(storage, point, lambda document: document["tables"].update(offices=document["tables"]["jobs"]))
     storage.backup.put(manifest.key(point, "offices"), storage.backup.get(manifest.key(point, "jobs")), "")
-    assert faults(verify_point(storage.backup)) == ["offices: is no table of this release"]
+    assert faults(verify_point(storage.backup)) == ["offices: this release has no such table"]
 
 
-def test_restore_points_are_followed_back_past_what_is_none(database: Database, storage: Storage, point: str) -> None:
+def test_incomplete_restore_points_are_skipped_on_the_way_to_older_ones(
+    database: Database, storage: Storage, point: str
+) -> None:
     with database.session() as session:
         session.run("UPDATE jobs SET job = 'Judge'")
     newer = back_up(database, storage, NOW + timedelta(hours=1))
@@ -235,16 +239,16 @@ def test_restore_points_are_followed_back_past_what_is_none(database: Database, 
 
 @pytest.mark.parametrize("name", ["latest", "../jobs", ""])
 def test_a_malformed_name_is_not_found(storage: Storage, name: str) -> None:
-    with pytest.raises(NotFound, match="is named like"):
+    with pytest.raises(NotFound, match="has a name like"):
         verify_point(storage.backup, name)
 
 
-def test_no_backup_yet(storage: Storage) -> None:
+def test_without_a_backup_verification_finds_nothing(storage: Storage) -> None:
     with pytest.raises(NotFound, match="no backup yet"):
         verify_point(storage.backup)
 
 
-def test_storage_that_is_away_is_no_fault_of_a_backup(s3: S3, storage: Storage, point: str) -> None:
+def test_an_unavailable_s3_is_no_fault_of_a_backup(s3: S3, storage: Storage, point: str) -> None:
     def away(operation: str, key: str) -> None:
         if key.endswith("jobs.avro"):
             raise OSError("the network is down")
@@ -254,7 +258,7 @@ def test_storage_that_is_away_is_no_fault_of_a_backup(s3: S3, storage: Storage, 
         verify_point(storage.backup)
 
 
-def test_the_api_tells_when_it_was(api: Api, storage: Storage, point: str) -> None:
+def test_the_api_shows_when_a_restore_point_was_verified(api: Api, storage: Storage, point: str) -> None:
     [listed] = api.get("/backups").body["backups"]
     assert (listed["created_at"], listed["verified_at"]) == ("2021-07-27T16:02:08.123456Z", None)
     before = datetime.now(UTC).replace(microsecond=0)

@@ -1,4 +1,4 @@
-"""The command line before an API that answers as it is told."""
+"""The command line against a fake API with scripted responses."""
 
 import fcntl
 import gzip
@@ -99,7 +99,7 @@ def write(name: str, text: str = "1,Clerk\n2,\n3,Recruiter\n") -> str:
 # --- upload
 
 
-def test_a_file_is_sent_as_the_form_says_and_its_load_followed(api: FakeApi, run: Run) -> None:
+def test_upload_sends_the_form_with_the_file_and_follows_the_load(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     done = run("upload", write("jobs.csv"))
     assert done.exit_code == 0, done.output
@@ -119,7 +119,7 @@ def test_a_file_is_sent_as_the_form_says_and_its_load_followed(api: FakeApi, run
     assert done.stderr == ""
 
 
-def test_rejects_that_cannot_be_shown_hold_nothing_up(api: FakeApi, run: Run) -> None:
+def test_an_upload_goes_on_if_rejects_cannot_be_shown(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     expect_upload(api, 8, load(8, rejected=0), "hired_employees.csv")
     api.forget("GET", "/loads/7/rejects")
@@ -129,7 +129,7 @@ def test_rejects_that_cannot_be_shown_hold_nothing_up(api: FakeApi, run: Run) ->
     assert done.stderr.startswith("error: the rejects of load 7 cannot be shown: 403 ")
 
 
-def test_the_token_goes_to_the_api_and_nowhere_else(api: FakeApi, run: Run) -> None:
+def test_the_token_is_sent_only_to_the_api(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     run("upload", write("jobs.csv"))
     authorised = {asked.path: asked.headers.get("Authorization") for asked in api.asked}
@@ -137,7 +137,7 @@ def test_the_token_goes_to_the_api_and_nowhere_else(api: FakeApi, run: Run) -> N
     assert set(authorised.values()) == {f"Bearer {TOKEN}"}
 
 
-def test_what_strangers_wrote_moves_no_terminal(api: FakeApi, run: Run) -> None:
+def test_control_characters_of_a_file_are_escaped(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     done = run("upload", write("jobs.csv"))
     assert "2,\\x1b[2J" in done.stdout
@@ -155,7 +155,7 @@ def test_what_strangers_wrote_moves_no_terminal(api: FakeApi, run: Run) -> None:
         (load(7, "failed", error="gave up after 3 attempts"), [], 1),
     ],
 )
-def test_its_exit_status_says_what_came_of_it(
+def test_the_exit_status_of_an_upload_is_the_outcome_of_its_load(
     api: FakeApi, run: Run, ended: dict[str, Any], options: list[str], status: int
 ) -> None:
     expect_upload(api, 7, ended)
@@ -164,14 +164,14 @@ def test_its_exit_status_says_what_came_of_it(
     assert (ended["error"] or "") in done.stdout
 
 
-def test_nobody_waits_who_does_not_want_to(api: FakeApi, run: Run) -> None:
+def test_no_wait_reports_queued_loads_and_ends(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     done = run("upload", write("jobs.csv"), "--no-wait")
     assert (done.exit_code, done.stdout) == (0, "jobs.csv: load 7 queued\n")
     assert not api.to("/loads/7")
 
 
-def test_parents_have_ended_before_their_children_go(api: FakeApi, run: Run) -> None:
+def test_children_are_sent_after_the_loads_of_their_parents_have_ended(api: FakeApi, run: Run) -> None:
     for number, name in ((7, "jobs.csv"), (8, "departments.csv"), (9, "hired_employees.csv")):
         expect_upload(api, number, load(number, rejected=0), name)
     names = [write(name) for name in ("hired_employees.csv", "jobs.csv", "departments.csv")]
@@ -181,7 +181,7 @@ def test_parents_have_ended_before_their_children_go(api: FakeApi, run: Run) -> 
     assert max(paths.index("/loads/7"), paths.index("/loads/8")) < paths.index("/landing9")
 
 
-def test_the_dataset_can_be_said(api: FakeApi, run: Run) -> None:
+def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7, rejected=0))
     Path("export.csv.gz").write_bytes(gzip.compress(b"1,Clerk\n"))
     assert run("upload", "export.csv.gz", "--dataset", "job").exit_code == 0
@@ -190,37 +190,37 @@ def test_the_dataset_can_be_said(api: FakeApi, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["upload", "export.csv"], "--dataset departments|jobs|hired_employees"),
-        (["upload", "jobs.csv", "jobs.xlsx"], "jobs.xlsx: only .csv and .csv.gz"),
+        (["upload", "jobs.csv", "jobs.xlsx"], "jobs.xlsx: only .csv and .csv.gz files"),
         (["upload", "jobs.csv", "nowhere.csv"], "nowhere.csv"),
-        (["upload", "jobs.csv", "--dataset", "staff"], "'staff' is none of departments, jobs, hired_employees"),
+        (["upload", "jobs.csv", "--dataset", "staff"], "'staff' is not one of departments, jobs, hired_employees"),
         (["check", "export.csv"], "--dataset departments|jobs|hired_employees"),
-        (["loads", "--status", "fine"], "'fine' is none of queued"),
+        (["loads", "--status", "fine"], "'fine' is not one of queued"),
         (["load", "seven"], "valid integer"),
         (["report", "top", "2021", "--from", "2020"], "not both"),
         (["report", "top", "--csv", "--json"], "not both"),
         (["report", "top", "0"], "greater than or equal to 1"),
-        (["restore", "staff", "--yes"], "'staff' is none of departments, jobs, hired_employees, all"),
-        (["restore", "jobs", "--point", "yesterday", "--yes"], "named like 20210727T160208.123456Z"),
-        (["token", "new", "king"], "'king' is none of reader, writer, operator"),
+        (["restore", "staff", "--yes"], "'staff' is not one of departments, jobs, hired_employees, all"),
+        (["restore", "jobs", "--point", "yesterday", "--yes"], "has a name like 20210727T160208.123456Z"),
+        (["token", "new", "king"], "'king' is not one of reader, writer, operator"),
         (["logs", "--since", "a while"], "90s, 10m, 2h, 1d"),
-        (["logs", "--function", "nothing"], "one of api, ingest"),
+        (["logs", "--function", "nothing"], "choose one of api, ingest"),
         (["nothing"], "No such command"),
     ],
 )
-def test_a_wrong_use_is_status_2_and_sends_nothing(api: FakeApi, run: Run, words: list[str], told: str) -> None:
+def test_wrong_usage_exits_with_2_and_sends_nothing(api: FakeApi, run: Run, words: list[str], expected: str) -> None:
     for name in ("export.csv", "jobs.csv", "jobs.xlsx"):
         write(name)
     done = run(*words, STAGE="local")
     assert (done.exit_code, done.stdout) == (2, ""), done.output
-    assert told in done.stderr
+    assert expected in done.stderr
     assert (done.stderr[:7], done.stderr.count("\n")) == ("error: ", 1)
     assert not api.asked
 
 
-def test_a_file_that_does_not_arrive_keeps_no_other_back(api: FakeApi, run: Run) -> None:
+def test_a_failed_upload_does_not_stop_the_next_one(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     expect_upload(api, 8, load(8, rejected=0))
     denied = b"<Error><Code>EntityTooLarge</Code><Message>Your proposed upload exceeds it</Message></Error>"
@@ -229,13 +229,13 @@ def test_a_file_that_does_not_arrive_keeps_no_other_back(api: FakeApi, run: Run)
     done = run("upload", write("jobs.csv"), write("jobs_2.csv"))
     assert done.exit_code == 1
     assert done.stderr == (
-        "error: jobs.csv: jobs.csv was not taken: 400 EntityTooLarge: Your proposed upload exceeds it\n"
+        "error: jobs.csv: jobs.csv was refused: 400 EntityTooLarge: Your proposed upload exceeds it\n"
     )
     assert "jobs_2.csv: load 8 succeeded" in done.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v")
-def test_a_file_of_any_size_takes_little_memory(api: FakeApi, tmp_path: Path) -> None:
+def test_a_large_file_is_uploaded_with_little_memory(api: FakeApi, tmp_path: Path) -> None:
     size, limit = 512 << 20, 400 << 10  # bytes, KiB
     with (tmp_path / "jobs.csv").open("wb") as file:
         file.truncate(size)
@@ -255,7 +255,7 @@ def test_a_file_of_any_size_takes_little_memory(api: FakeApi, tmp_path: Path) ->
     assert api.to("/landing7")[0].length > size
 
 
-def test_programs_are_told_of_each_load_as_it_ends(api: FakeApi, run: Run) -> None:
+def test_json_output_has_a_line_for_each_load_that_ends(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     expect_upload(api, 8, load(8, "failed", error="no gzip"))
     api.on("GET", "/loads/7", load(7))
@@ -269,25 +269,25 @@ def test_programs_are_told_of_each_load_as_it_ends(api: FakeApi, run: Run) -> No
     assert load(7).items() <= next(line for line in found if line["id"] == 7).items()
 
 
-def test_programs_that_do_not_wait_are_told_the_ids(api: FakeApi, run: Run) -> None:
+def test_json_output_without_waiting_has_the_load_ids(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     done = run("upload", write("jobs.csv"), "--no-wait", "--json")
     assert json.loads(done.stdout) == {"file": "jobs.csv", "id": 7, "status": "queued"}
 
 
 def test_programs_are_told_of_files_that_did_not_arrive(api: FakeApi, run: Run) -> None:
-    api.problem("POST", "/uploads", 422, "Unprocessable Entity", "this is no file that could be sent")
+    api.problem("POST", "/uploads", 422, "Unprocessable Entity", "this file cannot be uploaded")
     expect_upload(api, 7, load(7, rejected=0))
     done = run("upload", write("jobs.csv"), write("jobs_2.csv"), "--json")
     assert done.exit_code == 1
     unsent, sent = map(json.loads, done.stdout.splitlines())
     assert (sent["file"], sent["id"], sent["status"]) == ("jobs_2.csv", 7, "succeeded")
-    told = "422 Unprocessable Entity: this is no file that could be sent"
-    assert unsent == {"file": "jobs.csv", "id": None, "status": "not_sent", "error": told}
-    assert done.stderr == f"error: jobs.csv: {told}\n"
+    expected = "422 Unprocessable Entity: this file cannot be uploaded"
+    assert unsent == {"file": "jobs.csv", "id": None, "status": "not_sent", "error": expected}
+    assert done.stderr == f"error: jobs.csv: {expected}\n"
 
 
-def test_an_empty_file_is_sent_like_any_other(api: FakeApi, run: Run) -> None:
+def test_an_empty_file_is_uploaded(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7, rejected=0))
     done = run("upload", write("jobs.csv", ""))
     assert (done.exit_code, done.stderr) == (0, "")
@@ -314,12 +314,13 @@ CHECKED = {
 @pytest.mark.parametrize(
     ("name", "data", "kind"),
     [
-        ("jobs.csv", b"1,Clerk\n", "text/csv"),  # zipped it would be larger
+        ("jobs.csv", b"1,Clerk\n", "text/csv"),  # gzipped it would be larger
         ("jobs.csv", b"1,Clerk\n" * 100, "application/gzip"),
-        ("jobs.csv.gz", gzip.compress(b"1,Clerk\n", mtime=0), "application/gzip"),  # the same name in every process
+        # mtime=0 because every test process must generate the same test id.
+        ("jobs.csv.gz", gzip.compress(b"1,Clerk\n", mtime=0), "application/gzip"),
     ],
 )
-def test_a_check_sends_the_smaller_form(api: FakeApi, run: Run, name: str, data: bytes, kind: str) -> None:
+def test_check_gzips_a_file_if_that_makes_it_smaller(api: FakeApi, run: Run, name: str, data: bytes, kind: str) -> None:
     api.on("POST", "/uploads/check", CHECKED)
     Path(name).write_bytes(data)
     done = run("check", name, "--limit", "5")
@@ -332,7 +333,7 @@ def test_a_check_sends_the_smaller_form(api: FakeApi, run: Run, name: str, data:
     assert "3 received: 2 inserted, 0 updated, 0 unchanged, 0 superseded, 1 rejected" in done.stdout
 
 
-def test_a_check_fails_on_rejects_where_that_is_asked(api: FakeApi, run: Run) -> None:
+def test_a_strict_check_fails_on_rejects(api: FakeApi, run: Run) -> None:
     api.on("POST", "/uploads/check", CHECKED)
     api.on("POST", "/uploads/check", {**CHECKED, "rejected": 0, "rejects": [], "reasons": []})
     assert run("check", write("jobs.csv"), "--strict").exit_code == 1
@@ -340,7 +341,7 @@ def test_a_check_fails_on_rejects_where_that_is_asked(api: FakeApi, run: Run) ->
     assert json.loads(run("check", write("jobs.csv"), "--json").stdout)["received"] == 3
 
 
-def test_what_no_request_can_carry_is_not_sent(api: FakeApi, run: Run) -> None:
+def test_a_file_too_large_for_one_request_is_not_checked(api: FakeApi, run: Run) -> None:
     Path("jobs.csv").write_bytes(os.urandom(5 << 20))
     done = run("check", "jobs.csv")
     assert (done.exit_code, api.asked) == (1, [])
@@ -350,7 +351,7 @@ def test_what_no_request_can_carry_is_not_sent(api: FakeApi, run: Run) -> None:
 # --- loads and rejects
 
 
-def test_loads_are_listed_over_pages(api: FakeApi, run: Run) -> None:
+def test_loads_lists_entries_of_several_pages(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads", {"loads": [load(number) for number in range(150, 50, -1)], "next_cursor": "51"})
     api.on("GET", "/loads", {"loads": [load(number) for number in range(50, 30, -1)], "next_cursor": "31"})
     done = run("loads", "--limit", "120", "--dataset", "job", "--status", "succeeded", "--json")
@@ -370,14 +371,14 @@ def test_a_load_is_listed_by_the_name_of_its_file(api: FakeApi, run: Run) -> Non
     assert json.loads(run("loads", "--json").stdout)[0]["source"] == "s3://landing/uploads/9/jobs.csv"
 
 
-def test_no_loads_are_no_failure(api: FakeApi, run: Run) -> None:
+def test_an_empty_list_of_loads_is_a_success(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads", {"loads": [], "next_cursor": None})
     done = run("loads")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "no loads\n")
     assert run("loads", "--json").stdout == "[]\n"
 
 
-def test_a_load_is_shown_in_full(api: FakeApi, run: Run) -> None:
+def test_load_shows_all_members(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads/7", load(7, reasons=[{"reason": "job is missing", "count": 2}]))
     lines = run("load", "7").stdout.splitlines()
     assert {line.split()[0] for line in lines} == {*load(7), "reasons"}
@@ -397,7 +398,7 @@ def test_rejects_are_shown_or_streamed(api: FakeApi, run: Run) -> None:
     assert api.to("/errored")[0].headers.get("Authorization") is None
 
 
-def test_no_rejects_are_an_empty_file(api: FakeApi, run: Run) -> None:
+def test_a_load_without_rejects_prints_an_empty_reject_file(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads/7/rejects", rejects(7, rejected=0, reasons=[], rejects=[]))
     assert (run("rejects", "7", "--all").exit_code, run("rejects", "7", "--all").stdout) == (0, "")
     assert run("rejects", "7").stdout == "load 7: 0 rejected\n"
@@ -419,7 +420,7 @@ QUARTERLY = [{"department": "Staff", "job": "Clerk", "q1": 1, "q2": 0, "q3": 22,
         (["top", "--from", "2019", "--to", "2021"], "/department/hires/top", {"from": "2019", "to": "2021"}),
     ],
 )
-def test_reports_are_of_a_year_or_a_range(
+def test_reports_take_a_year_or_a_range(
     api: FakeApi, run: Run, words: list[str], path: str, query: dict[str, str]
 ) -> None:
     api.on("GET", path, QUARTERLY)
@@ -430,7 +431,7 @@ def test_reports_are_of_a_year_or_a_range(
     assert json.loads(run("report", *words, "--json").stdout) == QUARTERLY
 
 
-def test_a_report_as_csv_is_what_the_api_sent(api: FakeApi, run: Run) -> None:
+def test_a_csv_report_is_printed_as_the_api_sent_it(api: FakeApi, run: Run) -> None:
     sent = '"department","hired"\r\n"Büro",3\r\n'.encode()
     api.on("GET", "/department/hires/top/2021", sent, Content_Type="text/csv")
     assert run("report", "top", "2021", "--csv").stdout_bytes == sent
@@ -465,7 +466,7 @@ def test_restore_points_are_listed(api: FakeApi, run: Run) -> None:
     assert second[2].endswith(" ago")
 
 
-def test_a_restore_tells_what_it_does_and_takes_parents_first(api: FakeApi, run: Run) -> None:
+def test_restore_explains_itself_and_restores_parents_first(api: FakeApi, run: Run) -> None:
     expect_restores(api)
     done = run("restore", "hired_employees", "department", "jobs", "--yes")
     assert done.exit_code == 0, done.output
@@ -473,12 +474,12 @@ def test_a_restore_tells_what_it_does_and_takes_parents_first(api: FakeApi, run:
     assert [asked.path.split("/")[1] for asked in orders] == ["departments", "jobs", "hired_employees"]
     assert all(asked.json == {"restore_point": POINT} for asked in orders)
     assert "departments (1,200 rows)" in done.stdout
-    assert "Rows deleted since come back, rows changed since go back, rows added since stay." in done.stdout
+    assert "Rows deleted since then come back. Changed rows get their old values. Added rows stay." in done.stdout
     paths = [asked.path for asked in api.asked]
     assert paths.index("/loads/7") < paths.index("/jobs/backup/restore")
 
 
-def test_a_restore_asks_nobody_where_nobody_is(api: FakeApi, run: Run) -> None:
+def test_restore_without_a_terminal_requires_yes(api: FakeApi, run: Run) -> None:
     expect_restores(api)
     done = run("restore", "all")
     assert done.exit_code == 2
@@ -486,16 +487,16 @@ def test_a_restore_asks_nobody_where_nobody_is(api: FakeApi, run: Run) -> None:
     assert not [asked for asked in api.asked if asked.method == "POST"]
 
 
-def test_a_restore_ends_with_the_first_that_fails(api: FakeApi, run: Run) -> None:
+def test_restore_stops_at_the_first_failed_load(api: FakeApi, run: Run) -> None:
     expect_restores(api, status="failed", received=0, error="the file is damaged")
     done = run("restore", "all", "--yes")
     assert done.exit_code == 1
     assert "load 7 failed: the file is damaged" in done.stdout
-    assert "what comes after it was not ordered" in done.stderr
+    assert "no later dataset was restored" in done.stderr
     assert not api.to("/jobs/backup/restore")
 
 
-def test_a_restore_point_is_looked_up_by_its_name(api: FakeApi, run: Run) -> None:
+def test_restore_finds_a_restore_point_by_its_name(api: FakeApi, run: Run) -> None:
     expect_restores(api)
     assert run("restore", "jobs", "--point", POINT, "--yes").exit_code == 0
     assert api.to("/backups")[0].query == {"limit": "1", "cursor": "20210727T160208.123457Z"}
@@ -507,14 +508,16 @@ def test_a_restore_point_is_looked_up_by_its_name(api: FakeApi, run: Run) -> Non
 
 
 @pytest.mark.parametrize(("status", "exit_status"), [(200, 0), (503, 1)])
-def test_health_is_told_by_the_exit_status_too(api: FakeApi, run: Run, status: int, exit_status: int) -> None:
+def test_the_exit_status_of_health_is_1_if_the_service_is_unhealthy(
+    api: FakeApi, run: Run, status: int, exit_status: int
+) -> None:
     api.on("GET", "/health", {"status": "ok", "last_backup": {"restore_point": POINT, "age_seconds": 1.5}}, status)
     done = run("health")
     assert done.exit_code == exit_status
     assert done.stdout.splitlines()[1] == f"last_backup\trestore_point {POINT}, age_seconds 1.5"
 
 
-def test_the_dashboard_has_an_address(api: FakeApi, run: Run) -> None:
+def test_open_prints_the_address_of_the_dashboard(api: FakeApi, run: Run) -> None:
     assert run("open").stdout == f"{api.url}/\n"
 
 
@@ -522,39 +525,43 @@ def test_the_dashboard_has_an_address(api: FakeApi, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "title", "told"),
+    ("status", "title", "expected"),
     [
         (401, "Unauthenticated", "set API_TOKEN to a token of this stage"),
         (403, "Forbidden", "use a token with that role"),
         (404, "Not found", "404 Not found: because"),
     ],
 )
-def test_a_problem_is_one_line_that_says_what_to_do(api: FakeApi, run: Run, status: int, title: str, told: str) -> None:
+def test_a_problem_is_one_line_that_says_what_to_do(
+    api: FakeApi, run: Run, status: int, title: str, expected: str
+) -> None:
     api.problem("GET", "/loads/7", status, title, "because", errors=[{"field": "id", "reason": "is\nodd"}])
     done = run("load", "7")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: {status} {title}: because; is\\nodd")
     assert done.stderr.count("\n") == 1
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "told"),
+    ("body", "status", "expected"),
     [
         (b'{"message": "Missing Authentication Token"}', 403, "there is nothing at this address: is API_URL right"),
         (b"<html>", 502, "502 Bad Gateway"),
         (b'{"message": "Request Too Long"}', 413, "413 Request Too Long"),
-        (b"<html>", 200, "the answer is no JSON: is API_URL right?"),
+        (b"<html>", 200, "the response is not JSON: is API_URL right?"),
     ],
 )
-def test_what_is_not_our_api_is_told(api: FakeApi, run: Run, body: bytes, status: int, told: str) -> None:
+def test_a_response_of_another_program_is_recognized(
+    api: FakeApi, run: Run, body: bytes, status: int, expected: str
+) -> None:
     api.on("GET", "/loads/7", body, status)
     done = run("load", "7")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
-def test_what_is_away_for_a_moment_is_asked_again(api: FakeApi, run: Run) -> None:
+def test_a_request_is_retried_after_503(api: FakeApi, run: Run) -> None:
     away = {"title": "Temporarily unavailable", "detail": "the database is away"}
     api.on("GET", "/loads/7", away, 503, Retry_After="0")
     api.on("GET", "/loads/7", load(7))
@@ -562,21 +569,21 @@ def test_what_is_away_for_a_moment_is_asked_again(api: FakeApi, run: Run) -> Non
     assert len(api.asked) == 2
 
 
-def test_an_error_of_the_api_says_what_to_look_for_in_the_logs(api: FakeApi, run: Run) -> None:
+def test_an_internal_error_shows_the_correlation_id_for_the_logs(api: FakeApi, run: Run) -> None:
     api.problem("GET", "/loads/7", 500, "Internal error", "Something went wrong", correlation_id="undo-monday")
     assert run("load", "7").stderr == (
-        "error: 500 Internal error: Something went wrong; in the logs it is undo-monday\n"
+        "error: 500 Internal error: Something went wrong; in the logs: correlation_id undo-monday\n"
     )
 
 
-def test_what_stays_away_is_given_up(api: FakeApi, run: Run) -> None:
+def test_a_request_fails_after_four_times_503(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads/7", {"detail": "the database is away", "title": "Unavailable"}, 503, Retry_After="0")
     done = run("load", "7")
     assert (done.exit_code, len(api.asked)) == (1, 4)
     assert done.stderr == "error: 503 Unavailable: the database is away\n"
 
 
-def test_nobody_listening_is_one_line(run: Run) -> None:
+def test_a_refused_connection_is_one_line(run: Run) -> None:
     done = run("loads", API_URL="http://127.0.0.1:1")
     assert done.exit_code == 1
     assert done.stderr.startswith("error: http://127.0.0.1:1 cannot be reached: ")
@@ -584,21 +591,21 @@ def test_nobody_listening_is_one_line(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"API_URL": ""}, "set API_URL (and API_TOKEN), or start one on this machine with `make up`"),
-        ({"API_URL": "ftp://x"}, "API_URL is no address"),
-        ({"API_URL": "http://[x"}, "API_URL is no address"),
-        ({"API_TOKEN": "två ord"}, "API_TOKEN is no token"),
+        ({"API_URL": "ftp://x"}, "API_URL is not the address"),
+        ({"API_URL": "http://[x"}, "API_URL is not the address"),
+        ({"API_TOKEN": "två ord"}, "API_TOKEN is not a token"),
     ],
 )
-def test_a_wrong_setting_is_status_2(run: Run, changes: dict[str, str], told: str) -> None:
+def test_an_invalid_setting_exits_with_2(run: Run, changes: dict[str, str], expected: str) -> None:
     done = run("loads", **changes)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
-def test_what_nobody_foresaw_is_one_line_too(api: FakeApi, run: Run) -> None:
+def test_an_unforeseen_error_is_one_line(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads", {"unexpected": True})
     done = run("loads")
     assert (done.exit_code, done.stdout) == (1, "")
@@ -606,13 +613,13 @@ def test_what_nobody_foresaw_is_one_line_too(api: FakeApi, run: Run) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_the_functions_of_no_stage_are_called(run: Run) -> None:
+def test_a_command_that_needs_a_stage_asks_for_it(run: Run) -> None:
     done = run("token", "list")
     assert done.exit_code == 2
     assert "STAGE=prod" in done.stderr
 
 
-def test_statuses_are_those_of_the_api() -> None:
+def test_the_statuses_equal_those_of_the_api() -> None:
     from chalicelib.api.load_routes import STATUSES as SERVED
 
     assert STATUSES == SERVED
@@ -622,7 +629,7 @@ def test_statuses_are_those_of_the_api() -> None:
 
 
 def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, **more: str) -> tuple[int, str]:
-    """The exit status, and all that was shown; `typed` once there is a question."""
+    """Run a command on a terminal. Return its exit status and its output. `typed` answers its question."""
     ours, theirs = pty.openpty()
     environ = {**os.environ, "API_URL": api.url, "API_TOKEN": "", "TERM": "xterm", "COLUMNS": str(width), **more}
     with subprocess.Popen(
@@ -632,17 +639,17 @@ def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, 
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that ^C reaches it
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # the controlling terminal sends ^C to it
     ) as running:
         os.close(theirs)
         shown = ""
-        with suppress(OSError):  # how Linux says that nobody writes any more
+        with suppress(OSError):  # Linux raises it after the last writer has closed the terminal
             while select.select([ours], [], [], 30)[0] and (chunk := os.read(ours, 4096)):
                 shown += chunk.decode(errors="replace")
                 if typed and shown.endswith("? [y/N] "):
                     os.write(ours, typed.encode())
                     typed = ""
-        running.kill()  # where it hangs
+        running.kill()  # in case it hangs
     os.close(ours)
     return running.returncode, shown
 
@@ -650,7 +657,7 @@ def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, 
 @pytest.mark.parametrize(
     ("typed", "status", "ordered"), [("y\n", 0, 1), ("yes\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), ("\x03", 130, 0)]
 )
-def test_a_restore_asks_first(api: FakeApi, typed: str, status: int, ordered: int) -> None:
+def test_restore_asks_on_a_terminal(api: FakeApi, typed: str, status: int, ordered: int) -> None:
     expect_restores(api)
     found, shown = on_a_terminal(api, "restore", "jobs", typed=typed)
     assert found == status, shown
@@ -658,7 +665,7 @@ def test_a_restore_asks_first(api: FakeApi, typed: str, status: int, ordered: in
     assert len(api.to("/jobs/backup/restore")) == ordered
 
 
-def test_progress_is_shown_where_somebody_looks(api: FakeApi, tmp_path: Path) -> None:
+def test_progress_is_shown_on_a_terminal(api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("1,Clerk\n" * 1000)
     expect_upload(api, 7, load(7))
     status, shown = on_a_terminal(api, "upload", str(tmp_path / "jobs.csv"))
@@ -681,7 +688,7 @@ WIDE = {
 
 
 @pytest.mark.parametrize("words", WIDE)
-def test_every_table_fits_80_columns_and_nothing_is_cut(api: FakeApi, words: str) -> None:
+def test_every_table_fits_80_columns_without_truncation(api: FakeApi, words: str) -> None:
     path, response = WIDE[words]
     api.on("GET", path, response)
     status, shown = on_a_terminal(api, *words.split(), width=80, NO_COLOR="1")
@@ -693,26 +700,24 @@ def test_every_table_fits_80_columns_and_nothing_is_cut(api: FakeApi, words: str
         assert all(word in shown for word in NAME.split())
 
 
-def test_there_are_colours_on_a_terminal_but_not_where_they_are_not_wanted(api: FakeApi) -> None:
+def test_no_color_and_a_dumb_terminal_turn_colours_off(api: FakeApi) -> None:
     api.on("GET", "/loads", {"loads": [load(7)], "next_cursor": None})
     assert "\x1b[1m" in on_a_terminal(api, "loads", NO_COLOR="")[1]
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", on_a_terminal(api, "loads", NO_COLOR="1")[1])
     assert "\x1b" not in on_a_terminal(api, "loads", TERM="dumb")[1]
 
 
-def test_a_stage_on_this_machine_without_its_database_says_where_to_look(
-    api: FakeApi, run: Run, tmp_path: Path
-) -> None:
+def test_a_503_of_a_local_stage_points_to_make_status(api: FakeApi, run: Run, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / "env").write_text(f"API_URL={api.url}\n")
     api.problem("GET", "/loads/7", 503, "Temporarily unavailable", "the database cannot be reached")
     api.on("GET", "/loads/7", load(7))
     api.problem("GET", "/loads/8", 503, "Temporarily unavailable", "the database cannot be reached")
-    assert run("load", "7").exit_code == 0  # asked again
+    assert run("load", "7").exit_code == 0  # the retry succeeds
     assert "the database cannot be reached; make status says what runs" in run("load", "8").stderr
 
 
-def test_a_function_that_found_the_disk_full_has_the_remedy_told(api: FakeApi, run: Run) -> None:
+def test_a_function_that_failed_on_a_full_disk_gets_the_remedy(api: FakeApi, run: Run) -> None:
     said = {"message": '{"errorMessage": "[Errno 28] No space left on device", "errorType": "OSError"}'}
     api.on("GET", "/loads", said, 502)
     api.on("POST", "/uploads", said, 502)
@@ -720,7 +725,7 @@ def test_a_function_that_found_the_disk_full_has_the_remedy_told(api: FakeApi, r
         assert run(*words).stderr.endswith("free some space, then run the same command again\n")
 
 
-def test_a_shell_with_an_earlier_token_is_told_to_read_the_file_again(api: FakeApi, run: Run, tmp_path: Path) -> None:
+def test_a_shell_with_an_old_token_has_to_read_the_env_file_again(api: FakeApi, run: Run, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / "env").write_text(f"API_URL={api.url}\nAPI_TOKEN=new\n")
     api.problem("GET", "/loads", 401, "Unauthorized", "a token is needed")
@@ -740,7 +745,9 @@ def hireflow(*words: str, program: Path = ROOT / "hireflow", **environ: str) -> 
     )
 
 
-def test_it_runs_from_anywhere_through_links(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_runs_from_any_folder_through_symbolic_links(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "far" / "away").mkdir(parents=True)
     (tmp_path / "cli").mkdir()
     (tmp_path / "cli" / "__init__.py").write_text("raise SystemExit('the wrong one')")
@@ -756,7 +763,7 @@ def test_it_runs_from_anywhere_through_links(api: FakeApi, tmp_path: Path, monke
 
 
 def interrupted(api: FakeApi, waited_for: str, *words: str) -> tuple[int, str, str]:
-    """What comes of ^C once the API was asked for a path: the exit status, standard output and standard error."""
+    """Interrupt a command after its request for a path. Return its exit status, standard output and error."""
     own = {**os.environ, "API_URL": api.url}
     program: list[str | Path] = [ROOT / "hireflow", *words]
     with subprocess.Popen(program, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
@@ -768,7 +775,7 @@ def interrupted(api: FakeApi, waited_for: str, *words: str) -> tuple[int, str, s
     return started.returncode, printed, said
 
 
-def test_an_interruption_cancels_the_load_that_is_queued(api: FakeApi, tmp_path: Path) -> None:
+def test_ctrl_c_cancels_a_queued_load(api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("1,Clerk\n")
     expect_upload(api, 19, load(19))
     api.on("DELETE", "/uploads/19", b"", 204)
@@ -776,16 +783,17 @@ def test_an_interruption_cancels_the_load_that_is_queued(api: FakeApi, tmp_path:
     assert interrupted(api, "/landing19", "upload", str(tmp_path / "jobs.csv")) == (130, "", "load 19 cancelled\n")
 
 
-def test_an_interruption_cancels_no_load_whose_file_has_arrived(api: FakeApi, tmp_path: Path) -> None:
+def test_ctrl_c_does_not_cancel_a_load_whose_file_has_arrived(api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("1,Clerk\n")
     expect_upload(api, 19, load(19, "running"))
-    api.problem("DELETE", "/uploads/19", 409, "Conflict", "the file of load 19 has arrived: it is running, and goes on")
+    detail = "the file of load 19 has arrived: the load is running, and goes on"
+    api.problem("DELETE", "/uploads/19", 409, "Conflict", detail)
     found = interrupted(api, "/loads/19", "upload", str(tmp_path / "jobs.csv"), "--json")
-    told = "load 19 is not cancelled: the file of load 19 has arrived: it is running, and goes on\n"
-    assert found == (130, "", told)
+    expected = f"load 19 is not cancelled: {detail}\n"
+    assert found == (130, "", expected)
 
 
-def test_an_interruption_leaves_no_traceback_where_the_api_cannot_cancel(api: FakeApi, tmp_path: Path) -> None:
+def test_ctrl_c_is_one_line_if_the_api_cannot_cancel_loads(api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("1,Clerk\n")
     expect_upload(api, 19, load(19, "running"))
     status, printed, said = interrupted(api, "/loads/19", "upload", str(tmp_path / "jobs.csv"))
@@ -793,7 +801,7 @@ def test_an_interruption_leaves_no_traceback_where_the_api_cannot_cancel(api: Fa
     assert said.startswith("load 19 is not cancelled: this API cannot cancel")
 
 
-def test_a_file_that_could_not_be_sent_leaves_no_load_behind(api: FakeApi, run: Run) -> None:
+def test_the_load_of_a_failed_upload_is_cancelled(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     api.forget("POST", "/landing7")
     api.on("POST", "/landing7", b"<Error/>", 503)
@@ -802,18 +810,18 @@ def test_a_file_that_could_not_be_sent_leaves_no_load_behind(api: FakeApi, run: 
     assert [asked.method for asked in api.to("/uploads/7")] == ["DELETE"]
 
 
-def test_a_file_of_which_only_the_answer_was_lost_is_followed(api: FakeApi, run: Run) -> None:
+def test_a_load_is_followed_if_only_the_response_to_its_upload_was_lost(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7, rejected=0))
     api.forget("POST", "/landing7")
     api.on("POST", "/landing7", b"<Error/>", 500)
-    api.problem("DELETE", "/uploads/7", 409, "Conflict", "the file of load 7 has arrived: it goes on")
+    api.problem("DELETE", "/uploads/7", 409, "Conflict", "the file of load 7 has arrived: the load goes on")
     done = run("upload", write("jobs.csv"))
     assert (done.exit_code, done.stderr) == (0, "")
     assert "jobs.csv: load 7 succeeded" in done.stdout
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_not_blamed_on_the_network(api: FakeApi) -> None:
+def test_a_full_disk_is_not_reported_as_a_network_failure(api: FakeApi) -> None:
     api.on("GET", "/loads/7/rejects", rejects(7, url=f"{api.url}/errored"))
     api.on("GET", "/errored", b"{}\n" * 100_000)
     own = {**os.environ, "API_URL": api.url}
@@ -827,7 +835,7 @@ def test_a_full_disk_is_not_blamed_on_the_network(api: FakeApi) -> None:
     )
 
 
-def test_nobody_reading_is_no_matter(api: FakeApi) -> None:
+def test_a_closed_pipe_is_no_error(api: FakeApi) -> None:
     api.on("GET", "/loads", {"loads": [load(number) for number in range(1, 101)] * 20, "next_cursor": None})
     done = subprocess.run(
         ["sh", "-c", '"$0" loads --json --limit 2000 | head -1', ROOT / "hireflow"],

@@ -1,4 +1,4 @@
-"""The HTTP client before servers that misbehave, behind proxies, and over TLS."""
+"""The HTTP client against misbehaving servers, behind proxies, and over TLS."""
 
 import base64
 import socket
@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,31 +35,38 @@ def fake() -> Iterator[FakeApi]:
 
 @contextmanager
 def server(*responses: bytes, family: socket.AddressFamily = socket.AF_INET) -> Iterator[tuple[str, list[bytes]]]:
-    """A server that gives each connection the next of the raw answers and closes it; its URL, and what it was sent.
+    """Yield the URL of a server and the list of requests that it got.
 
-    For `b"..."` it says nothing until the client has gone.
+    It sends the next of the raw responses on each connection and closes it. For `b"..."` it sends nothing and waits
+    until the client closes.
     """
     host = "127.0.0.1" if family == socket.AF_INET else "::1"
     listening = socket.create_server((host, 0), family=family)
     asked: list[bytes] = []
 
+    def respond(response: bytes) -> None:
+        with listening.accept()[0] as connection:
+            data = b""
+            while b"\r\n\r\n" not in data and (more := connection.recv(65536)):
+                data += more
+            asked.append(data)
+            if response == b"...":
+                connection.recv(1)
+            else:
+                connection.sendall(response)
+
     def serve() -> None:
-        for response in responses:
-            with listening.accept()[0] as connection:
-                data = b""
-                while b"\r\n\r\n" not in data and (more := connection.recv(65536)):
-                    data += more
-                asked.append(data)
-                if response == b"...":
-                    connection.recv(1)
-                else:
-                    connection.sendall(response)
+        with suppress(OSError):  # accept() fails when the test has ended without using all responses
+            for response in responses:
+                respond(response)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     name = f"[{host}]" if ":" in host else host
     with listening:
         yield f"http://{name}:{listening.getsockname()[1]}", asked
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)  # closing alone would not wake accept()
 
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -67,52 +74,52 @@ CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_takes_the_token_nowhere(fake: FakeApi, status: int) -> None:
+def test_a_redirect_is_refused_so_that_the_token_goes_to_no_other_host(fake: FakeApi, status: int) -> None:
     with fake_api() as other:
         fake.on("GET", "/loads", b"", status, Location=f"{other.url}/loads")
-        with pytest.raises(Refused, match=f"leads elsewhere to {other.url}/loads: set API_URL"):
+        with pytest.raises(Refused, match=f"API_URL redirects to {other.url}/loads: set API_URL"):
             Api(fake.url, "hf_secret").get("/loads")
         assert not other.asked
 
 
-@pytest.mark.parametrize("answers", [(CUT, GOOD), (b"", b"", GOOD)])
-def test_what_broke_off_is_read_again(responses: tuple[bytes, ...]) -> None:
+@pytest.mark.parametrize("responses", [(CUT, GOOD), (b"", b"", GOOD)])
+def test_a_get_is_retried_if_the_connection_breaks(responses: tuple[bytes, ...]) -> None:
     with server(*responses) as (url, asked):
         assert Api(url).get("/loads") == {}
         assert len(asked) == len(responses)
 
 
-@pytest.mark.parametrize("answer", [CUT, b""])
-def test_what_may_have_been_done_is_not_done_again(response: bytes) -> None:
-    with server(response, GOOD) as (url, asked), pytest.raises(NoAnswer, match=r"broke off.*: try again"):
+@pytest.mark.parametrize("response", [CUT, b""])
+def test_a_post_is_not_retried_because_it_may_have_taken_effect(response: bytes) -> None:
+    with server(response, GOOD) as (url, asked), pytest.raises(NoAnswer, match=r"connection to .* broke: .*try again"):
         Api(url).post("/uploads", {})
     assert len(asked) == 1
 
 
-def test_what_says_nothing_is_given_up() -> None:
-    with server(b"...") as (url, _), pytest.raises(NoAnswer, match=f"{url} does not answer: try again"):
+def test_a_silent_server_causes_a_timeout() -> None:
+    with server(b"...") as (url, _), pytest.raises(NoAnswer, match=f"{url} does not respond: try again"):
         Client(patience=0.2).send("GET", url)
 
 
-def test_only_a_refused_connection_says_that_nothing_runs(fake: FakeApi) -> None:
+def test_only_a_refused_connection_means_that_the_stage_is_not_running(fake: FakeApi) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(NoAnswer, match=r"^it is not running: make up$"):
         Api(url, absent="it is not running: make up").get("/loads")
     with pytest.raises(NoAnswer, match=f"^{url} cannot be reached: Connection refused$"):
         Api(url).get("/loads")
-    with pytest.raises(NoAnswer, match=r"nobody knows the name nowhere\.invalid: is API_URL right\?"):
+    with pytest.raises(NoAnswer, match=r"the name nowhere\.invalid cannot be resolved: is API_URL right\?"):
         Api("http://nowhere.invalid", absent="it is not running").get("/loads")
 
 
 @pytest.mark.parametrize("path", ["", "/prod", "/a/b"])
-def test_an_api_may_live_below_a_path(fake: FakeApi, path: str) -> None:
+def test_the_address_of_the_api_may_have_a_path(fake: FakeApi, path: str) -> None:
     fake.on("GET", f"{path}/loads", {"loads": []})
     assert Api(fake.url + path).get("/loads", limit=3, status=None) == {"loads": []}
     assert fake.asked[0].query == {"limit": "3"}
 
 
-def test_an_address_may_be_of_version_6() -> None:
+def test_the_address_of_the_api_may_be_ipv6() -> None:
     try:
         with server(GOOD, family=socket.AF_INET6) as (url, asked):
             assert Api(f"{url}/prod").get("/loads") == {}
@@ -121,16 +128,16 @@ def test_an_address_may_be_of_version_6() -> None:
         pytest.skip("this machine has no IPv6")
 
 
-def test_an_answer_of_something_in_between_is_told(fake: FakeApi) -> None:
+def test_an_error_page_of_a_proxy_is_recognized(fake: FakeApi) -> None:
     fake.on("GET", "/loads", b"<html><h1>Bad gateway</h1></html>", 502, Content_Type="text/html")
-    with pytest.raises(Refused, match=r"^502 Bad Gateway; the answer is not the API's: is API_URL right, or a proxy"):
+    with pytest.raises(Refused, match=r"^502 Bad Gateway; the response is not from the API: is API_URL right\? is a"):
         Api(fake.url).get("/loads")
 
 
 # --- proxies
 
 
-def test_a_proxy_is_asked_for_what_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_to_other_machines_use_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with server(GOOD) as (proxy, asked):
         monkeypatch.setenv("http_proxy", proxy.replace("http://", "http://me:p%40ss@"))
         assert Api("http://api.example:8080/prod", "hf_secret").get("/loads") == {}
@@ -139,7 +146,7 @@ def test_a_proxy_is_asked_for_what_is_not_here(monkeypatch: pytest.MonkeyPatch) 
     assert f"Proxy-Authorization: Basic {base64.b64encode(b'me:p@ss').decode()}\r\n".lower() in head.lower()
 
 
-def test_a_proxy_sees_no_token_of_an_api_with_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_does_not_see_the_token_of_an_https_api(monkeypatch: pytest.MonkeyPatch) -> None:
     with server(b"HTTP/1.1 403 Forbidden\r\n\r\n") as (proxy, asked):
         monkeypatch.setenv("HTTPS_PROXY", proxy.removeprefix("http://"))
         with pytest.raises(NoAnswer, match=r"through the proxy: .*: check HTTPS_PROXY and NO_PROXY"):
@@ -149,27 +156,29 @@ def test_a_proxy_sees_no_token_of_an_api_with_tls(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("settings", [{}, {"NO_PROXY": "example.org"}])
-def test_this_machine_needs_no_proxy(fake: FakeApi, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
+def test_requests_to_this_machine_use_no_proxy(
+    fake: FakeApi, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
+) -> None:
     fake.on("GET", "/loads", {})
     for name, value in {"HTTP_PROXY": "http://127.0.0.1:1", "ALL_PROXY": "http://127.0.0.1:1", **settings}.items():
         monkeypatch.setenv(name, value)
     assert Api(fake.url).get("/loads") == {}
 
 
-def test_hosts_of_no_proxy_are_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_in_no_proxy_are_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     for host in ("api.invalid", "api.invalid:8080", ".invalid", "*"):
         monkeypatch.setenv("NO_PROXY", host)
-        with pytest.raises(NoAnswer, match="nobody knows the name"):
+        with pytest.raises(NoAnswer, match="cannot be resolved"):
             Api("http://api.invalid:8080").get("/loads")
     monkeypatch.setenv("NO_PROXY", "other.invalid")
     with pytest.raises(NoAnswer, match="through the proxy"):
         Api("http://api.invalid:8080").get("/loads")
 
 
-def test_a_proxy_of_another_kind_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_about_an_unsupported_proxy_hides_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@proxy:1080")
-    with pytest.raises(Misuse, match="socks5://proxy:1080 is of a kind that is not supported") as raised:
+    with pytest.raises(Misuse, match="socks5://proxy:1080 is not supported") as raised:
         Api("http://api.example").get("/loads")
     assert "secret" not in str(raised.value)
 
@@ -179,7 +188,7 @@ def test_a_proxy_of_another_kind_is_told_without_its_password(monkeypatch: pytes
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate for localhost that no authority vouches for."""
+    """A self-signed certificate for localhost. Its key lies beside it."""
     folder = tmp_path_factory.mktemp("tls")
     words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
     made = [
@@ -195,13 +204,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         subprocess.run(made, cwd=folder, check=True, capture_output=True)
     except FileNotFoundError:
-        pytest.skip("there is no openssl to make a certificate with")
+        pytest.skip("openssl is not installed: it makes the certificate")
     return folder / "cert.pem"
 
 
 @pytest.fixture
 def secure(certificate: Path) -> Iterator[int]:
-    """The port of a server that speaks TLS."""
+    """The port of an HTTPS server."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -229,12 +238,12 @@ def secure(certificate: Path) -> Iterator[int]:
     listening.server_close()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(secure: int) -> None:
+def test_a_self_signed_certificate_is_refused(secure: int) -> None:
     with pytest.raises(NoAnswer, match=r"cannot be trusted: self.signed certificate.*SSL_CERT_FILE"):
         Api(f"https://localhost:{secure}", "hf_secret").get("/loads")
 
 
-def test_an_authority_of_ones_own_is_named_by_ssl_cert_file(
+def test_certificates_in_ssl_cert_file_are_trusted(
     secure: int, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -244,10 +253,12 @@ def test_an_authority_of_ones_own_is_named_by_ssl_cert_file(
 
 
 @pytest.mark.parametrize("text", [None, "nothing"])
-def test_a_file_without_certificates_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+def test_ssl_cert_file_without_certificates_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
     named = tmp_path / "ca.pem"
     if text is not None:
         named.write_text(text)
     monkeypatch.setenv("SSL_CERT_FILE", str(named))
-    with pytest.raises(CommandError, match=f"SSL_CERT_FILE names no file of certificates: {named}"):
+    with pytest.raises(CommandError, match=f"SSL_CERT_FILE is not a file of certificates: {named}"):
         Api("https://localhost:1").get("/loads")

@@ -1,4 +1,4 @@
-"""Completion as shells ask for it, and help."""
+"""Shell completion, help and output that cannot be written."""
 
 import os
 import re
@@ -26,11 +26,11 @@ def hireflow(*words: str, **environ: str) -> str:
 
 
 def asked(shell: str, line: str) -> list[str]:
-    """What a shell is told that a line may go on with."""
+    """Return the completions that a shell gets for a line."""
     words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
     typed = {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    told = hireflow(_HIREFLOW_COMPLETE=f"complete_{shell}", **(words if shell == "bash" else typed))
-    return re.findall(r"^[a-z_-]+", told.replace("_arguments '*: :((", "").replace('"', ""), re.MULTILINE)
+    printed = hireflow(_HIREFLOW_COMPLETE=f"complete_{shell}", **(words if shell == "bash" else typed))
+    return re.findall(r"^[a-z_-]+", printed.replace("_arguments '*: :((", "").replace('"', ""), re.MULTILINE)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -39,7 +39,7 @@ def test_commands_are_completed(shell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ("hireflow upload --dataset hired", ["hired_employees"]),
         ("hireflow loads --status su", ["succeeded"]),
@@ -50,17 +50,17 @@ def test_commands_are_completed(shell: str) -> None:
         ("hireflow upload --no", ["--no-wait"]),
     ],
 )
-def test_values_and_options_are_completed(line: str, told: list[str]) -> None:
-    assert asked("bash", line) == told
+def test_values_and_options_are_completed(line: str, expected: list[str]) -> None:
+    assert asked("bash", line) == expected
 
 
-FULL = Path("/dev/full")  # Linux's: nothing can be written there
+FULL = Path("/dev/full")  # on Linux, every write to it fails with ENOSPC
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["open"], ["upload", "--help"]])
-def test_an_output_that_cannot_be_written_is_one_line(words: list[str], buffered: bool) -> None:
+def test_a_full_disk_at_the_output_is_one_line(words: list[str], buffered: bool) -> None:
     environ = {**os.environ, "API_URL": "http://127.0.0.1:1", "PYTHONUNBUFFERED": "" if buffered else "1"}
     with FULL.open("w") as output:
         done = subprocess.run(
@@ -70,7 +70,7 @@ def test_an_output_that_cannot_be_written_is_one_line(words: list[str], buffered
     assert done.stderr == "error: No space left on device: free some space, then run the same command again\n"
 
 
-def test_a_closed_output_is_no_defect(tmp_path: Path) -> None:
+def test_a_command_with_closed_standard_output_reports_its_own_error(tmp_path: Path) -> None:
     environ = {**os.environ, "API_URL": "", "HIREFLOW_STATE_DIR": str(tmp_path)}
     command = ["sh", "-c", '"$0" loads >&-', str(ROOT / "hireflow")]
     done = subprocess.run(command, env=environ, capture_output=True, check=False)
@@ -79,7 +79,7 @@ def test_a_closed_output_is_no_defect(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_what_completion_installs_is_what_the_shell_takes(shell: str, tmp_path: Path) -> None:
+def test_the_installed_completion_script_is_valid_in_its_shell(shell: str, tmp_path: Path) -> None:
     program = shutil.which(shell)
     shown = hireflow("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert "_HIREFLOW_COMPLETE" in shown
@@ -87,11 +87,11 @@ def test_what_completion_installs_is_what_the_shell_takes(shell: str, tmp_path: 
     [installed] = re.findall(r"installed in (\S+)", said)
     assert shown.strip() in Path(installed).read_text()
     if program is None:
-        pytest.skip(f"there is no {shell} here to read it with")
+        pytest.skip(f"{shell} is not installed")
     subprocess.run([program, "-n", installed], check=True, capture_output=True)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_completes_the_script_of_a_checkout(tmp_path: Path) -> None:
     script = tmp_path / "completion.sh"
     script.write_text(hireflow("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"))
@@ -108,21 +108,23 @@ def every_help() -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("words", every_help(), ids=" ".join)
-def test_help_speaks_the_users_language(words: tuple[str, ...]) -> None:
-    told = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*words, "--help"]).stdout
-    assert not re.search(r"<|list\[|\bPath\b|\bstr\b|\bint\b|x[<>]=", told)
-    assert "..." not in re.sub(r"[A-Z]\]?\.\.\.", "", told)  # a summary that is cut
-    assert max(map(len, told.splitlines())) <= 80
+def test_help_shows_no_python_types_and_fits_80_columns(words: tuple[str, ...]) -> None:
+    printed = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*words, "--help"]).stdout
+    assert not re.search(r"<|list\[|\bPath\b|\bstr\b|\bint\b|x[<>]=", printed)
+    assert "..." not in re.sub(r"[A-Z]\]?\.\.\.", "", printed)  # otherwise a summary is truncated
+    assert max(map(len, printed.splitlines())) <= 80
 
 
-def test_help_tells_the_exit_statuses() -> None:
-    told = " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
-    assert "Exit status: 0 success; 1 failure" in told
-    assert "2 wrong use, or a setting that is missing; 130 interrupted by Ctrl-C." in told
+def test_help_lists_the_exit_statuses_one_a_line() -> None:
+    printed = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["--help"]).stdout
+    _, _, after = printed.partition("  Exit statuses:\n")
+    section, _, _ = after.partition("\n\n")
+    assert [line.split()[0] for line in section.splitlines() if re.match(r" {4}[0-9]", line)] == ["0", "1", "2", "130"]
+    assert "    2    wrong usage, or a missing setting\n" in section
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--version", "loads"]])
-def test_the_version_is_that_of_the_project(words: list[str]) -> None:
+def test_the_version_is_the_one_in_pyproject(words: list[str]) -> None:
     [declared] = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert hireflow(*words) == f"hireflow {declared}\n"
     assert version() == declared

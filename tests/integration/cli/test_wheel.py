@@ -1,4 +1,4 @@
-"""The command line as somebody has it who installed its wheel, without a checkout or anything else of ours."""
+"""The command line after an installation from its wheel, without a checkout."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from infra.venv import ROOT
 from tests.integration.fake_api import FakeApi, fake_api
 
 Done = subprocess.CompletedProcess[str]
-# The libraries of the wheel, and what these need. Whoever installs it gets these, and no others.
+# The libraries that the wheel requires, and THEIRS, which these libraries require. No others may be installed.
 LIBRARIES = {"typer", "rich", "urllib3"}
 THEIRS = {"annotated-doc", "markdown-it-py", "mdurl", "pygments", "shellingham", "pydantic", "pydantic-core"}
 THEIRS |= {"annotated-types", "typing-extensions", "typing-inspection"}
@@ -36,9 +36,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`hireflow` in an environment with the wheel and what it requires, and nothing else.
+    """`hireflow` in an environment that holds only the wheel and its requirements.
 
-    What it requires comes from the environment of the tests, so that no network is needed.
+    The requirements are copied from the environment of the tests, so that no network is needed.
     """
     home = tmp_path_factory.mktemp("empty")
     venv.EnvBuilder(symlinks=True).create(home)
@@ -55,7 +55,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def closure(names: Iterable[str]) -> set[str]:
-    """These distributions and all that they require here."""
+    """Return these distributions and all that they require on this platform."""
     found: set[str] = set()
     waiting = set(names)
     while waiting:
@@ -66,7 +66,7 @@ def closure(names: Iterable[str]) -> set[str]:
 
 
 def requirements(lines: Iterable[str]) -> Iterator[str]:
-    """The names of what is required on this platform, without extras."""
+    """Yield the names of the distributions that are required on this platform, without extras."""
     for line in lines:
         wanted, _, marker = line.partition(";")
         if "extra" not in marker and "Windows" not in marker:
@@ -80,12 +80,12 @@ def api() -> Iterator[FakeApi]:
 
 
 def run(program: Path, folder: Path, *words: str, **environ: str) -> Done:
-    """Run it in a folder, with an environment that knows nothing of us."""
+    """Run it in a folder, with only the given environment variables and the most basic ones."""
     own = {"PATH": os.defpath, "HOME": str(folder), "LANG": "C.UTF-8", **environ}
     return subprocess.run([program, *words], cwd=folder, env=own, capture_output=True, text=True, check=False)
 
 
-def test_the_wheel_holds_the_command_line_alone(wheel: Path) -> None:
+def test_the_wheel_holds_only_the_command_line(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"cli", f"hireflow-{version()}.dist-info"}
@@ -93,7 +93,7 @@ def test_the_wheel_holds_the_command_line_alone(wheel: Path) -> None:
     assert {name for name in names if name.startswith("cli/")} == modules
 
 
-def test_it_requires_few_libraries(program: Path) -> None:
+def test_the_wheel_requires_only_three_libraries_and_theirs(program: Path) -> None:
     [site] = program.parents[1].glob("lib/*/site-packages")
     [about] = site.glob("hireflow-*.dist-info")
     required = metadata.PathDistribution(about).requires or []
@@ -104,12 +104,12 @@ def test_it_requires_few_libraries(program: Path) -> None:
     assert subprocess.run(check, capture_output=True, text=True, check=False).returncode == 0
 
 
-def test_it_tells_its_version_and_its_help(program: Path, tmp_path: Path) -> None:
+def test_the_installed_program_prints_its_version_and_its_help(program: Path, tmp_path: Path) -> None:
     assert run(program, tmp_path, "--version").stdout == f"hireflow {version()}\n"
     assert "Upload CSV files and follow their loads." in run(program, tmp_path, "--help").stdout
 
 
-def test_it_needs_no_more_than_an_address_and_a_token(program: Path, api: FakeApi, tmp_path: Path) -> None:
+def test_the_installed_program_needs_only_an_address_and_a_token(program: Path, api: FakeApi, tmp_path: Path) -> None:
     api.on("GET", "/loads", {"loads": [], "next_cursor": None})
     done = run(program, tmp_path, "loads", "--json", API_URL=api.url, API_TOKEN="hf_x")
     assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, [], "")
@@ -117,7 +117,7 @@ def test_it_needs_no_more_than_an_address_and_a_token(program: Path, api: FakeAp
     assert api.asked[0].headers["User-Agent"] == f"hireflow/{version()}"
 
 
-def test_it_sends_files(program: Path, api: FakeApi, tmp_path: Path) -> None:
+def test_the_installed_program_uploads_files(program: Path, api: FakeApi, tmp_path: Path) -> None:
     order = {"load_id": 7, "status_url": "/loads/7", "url": f"{api.url}/landing", "fields": {"key": "k"}}
     api.on("POST", "/uploads", order, 201)
     api.on("POST", "/landing", b"", 204)
@@ -127,16 +127,16 @@ def test_it_sends_files(program: Path, api: FakeApi, tmp_path: Path) -> None:
     assert api.to("/landing")[0].form[-1] == ("file", "jobs.csv", b"1,Clerk\n")
 
 
-def test_without_an_address_it_says_what_to_set(program: Path, tmp_path: Path) -> None:
+def test_without_an_address_the_error_names_the_variables_to_set(program: Path, tmp_path: Path) -> None:
     done = run(program, tmp_path, "loads")
     assert (done.returncode, done.stderr) == (2, "error: no API is known: set API_URL (and API_TOKEN)\n")
 
 
 @pytest.mark.parametrize("words", [("logs",), ("token", "list"), ("backup",)])
-def test_what_calls_aws_says_how_to_get_boto3(program: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_commands_that_need_boto3_say_how_to_install_it(program: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
     done = run(program, tmp_path, *words, STAGE="prod")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: this needs boto3, which is not installed: pipx inject hireflow boto3,"
-        " or pipx install '.[aws]' in a checkout\n"
+        "error: this command needs boto3, which is not installed: run `pipx inject hireflow boto3`,"
+        " or `pipx install '.[aws]'` in a checkout\n"
     )

@@ -1,4 +1,4 @@
-"""The connection: TLS, time-outs, peers that are gone."""
+"""The database connection: TLS, timeouts, and servers that vanish or do not respond."""
 
 import re
 import socket
@@ -30,7 +30,7 @@ SSL_REQUEST = 8
 
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of `localhost`, trusted by us."""
+    """A certificate for `localhost` that this process trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -56,7 +56,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Front:
-    """A server between us and Postgres: it speaks TLS where it has a certificate, and falls silent when told to."""
+    """A proxy between the test and Postgres. It uses TLS if it has a certificate, and becomes silent on request."""
 
     def __init__(self, database_url: str, certificate: Path | None = None) -> None:
         url = urlsplit(database_url)
@@ -66,13 +66,13 @@ class Front:
             f"@{url.hostname}:{url.port}/", f"@localhost:{self._listener.getsockname()[1]}/"
         )
         self._certificate = certificate
-        self.deaf = False  # whether it takes connections and never says a word
+        self.unresponsive = False  # whether it accepts connections but never sends a byte
         self._silenced: list[threading.Event] = []
         self._sockets: list[socket.socket] = [self._listener]
         threading.Thread(target=self._serve, daemon=True).start()
 
     def silence(self) -> None:
-        """Swallow whatever the connections of now send."""
+        """Discard everything that the present connections send from now on."""
         for silenced in self._silenced:
             silenced.set()
 
@@ -87,7 +87,7 @@ class Front:
             while True:
                 outer, _ = self._listener.accept()
                 self._sockets.append(outer)
-                if self.deaf:
+                if self.unresponsive:
                     continue
                 if self._certificate:
                     outer.recv(SSL_REQUEST)
@@ -128,7 +128,7 @@ def test_a_statement_over_tls_may_take_longer_than_a_connection(
     database.close()
 
 
-def test_a_certificate_nobody_vouches_for_is_refused(
+def test_an_untrusted_certificate_is_refused(
     certificate: Path, database_url: str, fronts: list[Front], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fronts.append(Front(database_url, certificate))
@@ -138,7 +138,7 @@ def test_a_certificate_nobody_vouches_for_is_refused(
         pass
 
 
-def test_authorities_of_a_file_are_trusted_and_no_others(
+def test_only_the_authorities_of_the_given_file_are_trusted(
     certificate: Path, database_url: str, fronts: list[Front], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fronts.append(Front(database_url, certificate))
@@ -153,7 +153,7 @@ def test_authorities_of_a_file_are_trusted_and_no_others(
         pass
 
 
-def test_a_migration_trusts_the_same(
+def test_a_migration_trusts_the_authorities_of_the_given_file(
     certificate: Path, database_url: str, fronts: list[Front], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fronts.append(Front(database_url, certificate))
@@ -161,8 +161,8 @@ def test_a_migration_trusts_the_same(
     assert upgrade(fronts[0].url, ca=str(certificate)) == newest_revision()
 
 
-def test_a_login_is_asked_for_with_every_connection(database_url: str) -> None:
-    """As with a token, which is good for minutes, or a secret that is rotated."""
+def test_every_connection_requests_a_new_login(database_url: str) -> None:
+    """For example, the login may be a token, which is valid for minutes, or a secret that is rotated."""
     asked: list[str] = []
 
     def login() -> str:
@@ -181,7 +181,7 @@ def test_a_login_is_asked_for_with_every_connection(database_url: str) -> None:
     assert len(asked) == 3
 
 
-def test_a_peer_that_went_silent_is_replaced(database_url: str, fronts: list[Front]) -> None:
+def test_a_connection_to_a_silent_server_is_replaced(database_url: str, fronts: list[Front]) -> None:
     fronts.append(Front(database_url))
     database = Database(fronts[0].url, tls="disable", connect_timeout=0.5)
     with database.session() as session:
@@ -192,8 +192,8 @@ def test_a_peer_that_went_silent_is_replaced(database_url: str, fronts: list[Fro
     database.close()
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system has no such option")
-def test_vanished_peers_are_looked_for(database_url: str) -> None:
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this operating system does not have the option")
+def test_keepalive_probes_detect_a_vanished_server(database_url: str) -> None:
     database = Database(database_url, tls="disable")
     with database.session() as session:
         wire = session._wire.socket
@@ -204,20 +204,20 @@ def test_vanished_peers_are_looked_for(database_url: str) -> None:
     database.close()
 
 
-def test_a_statement_ends_with_the_time_there_is(database_url: str) -> None:
+def test_a_statement_ends_at_the_deadline(database_url: str) -> None:
     database = Database(database_url, tls="disable")
     with deadline.within(1), database.session() as session:
         pid = session.scalar("SELECT pg_backend_pid()")
         with pytest.raises(OutOfTime):
             session.run("SELECT pg_sleep(30)")
-        assert not session.broken  # the server ended it
+        assert not session.broken  # the server cancelled the statement
     with database.session() as session:
         assert session.scalar("SELECT pg_backend_pid()") == pid
         assert session.scalar("SHOW statement_timeout") == "0"
     database.close()
 
 
-def test_a_transaction_keeps_to_the_time_there_is(database_url: str) -> None:
+def test_a_transaction_ends_at_the_deadline(database_url: str) -> None:
     database = Database(database_url, tls="disable")
 
     def work() -> None:
@@ -233,9 +233,7 @@ def test_a_transaction_keeps_to_the_time_there_is(database_url: str) -> None:
     database.close()
 
 
-def test_a_server_that_falls_silent_costs_no_more_than_the_time_there_is(
-    database_url: str, fronts: list[Front]
-) -> None:
+def test_waiting_for_a_silent_server_ends_at_the_deadline(database_url: str, fronts: list[Front]) -> None:
     fronts.append(Front(database_url))
     database = Database(fronts[0].url, tls="disable")
     began = time.monotonic()
@@ -244,12 +242,12 @@ def test_a_server_that_falls_silent_costs_no_more_than_the_time_there_is(
         with pytest.raises(OutOfTime):
             session.run("SELECT 1")
     assert time.monotonic() - began < 5
-    with database.session() as session:  # by a new connection
+    with database.session() as session:  # on a new connection
         assert session.scalar("SELECT 1") == 1
     database.close()
 
 
-def test_a_lost_commit_is_not_called_a_failure(database_url: str, fronts: list[Front]) -> None:
+def test_the_error_of_a_lost_commit_says_that_its_outcome_is_not_known(database_url: str, fronts: list[Front]) -> None:
     fronts.append(Front(database_url))
     database = Database(fronts[0].url, tls="disable")
 
@@ -263,26 +261,26 @@ def test_a_lost_commit_is_not_called_a_failure(database_url: str, fronts: list[F
     database.close()
 
 
-def test_nothing_is_begun_when_time_is_up(database: Database) -> None:
+def test_no_connection_is_opened_after_the_deadline(database: Database) -> None:
     with pytest.raises(OutOfTime), deadline.within(0), database.session():
         pass
 
 
-@pytest.mark.parametrize("away", ["nobody listens", "nobody answers", "it fell silent"])
-def test_a_caller_knows_within_five_seconds_that_the_database_is_away(
-    database_url: str, fronts: list[Front], away: str
+@pytest.mark.parametrize("failure", ["no server listens", "the server never responds", "the server became silent"])
+def test_a_caller_learns_within_five_seconds_that_the_database_cannot_be_reached(
+    database_url: str, fronts: list[Front], failure: str
 ) -> None:
     fronts.append(Front(database_url))
     database = Database(fronts[0].url, tls="disable")
-    if away == "nobody listens":
+    if failure == "no server listens":
         fronts.pop().close()
-    elif away == "nobody answers":
-        fronts[0].deaf = True
+    elif failure == "the server never responds":
+        fronts[0].unresponsive = True
     else:
         with database.session() as session:
             session.run("SELECT 1")
         fronts[0].silence()
-        fronts[0].deaf = True
+        fronts[0].unresponsive = True
     began = time.monotonic()
     with pytest.raises(DatabaseUnavailable), deadline.within(20), database.session():
         pass
@@ -293,7 +291,7 @@ def test_a_caller_knows_within_five_seconds_that_the_database_is_away(
 @pytest.mark.parametrize(
     "statement", ["INSERT INTO jobs VALUES (1, 'x'), (1, 'x')", "SELECT CAST('Ada Lund' AS integer)"]
 )
-def test_an_error_quotes_no_row(database: Database, statement: str) -> None:
+def test_a_database_error_quotes_no_row(database: Database, statement: str) -> None:
     with database.session() as session, pytest.raises(DatabaseError) as refused:
         session.run(statement)
     assert not re.search(r"Ada|\(1\)", str(refused.value))

@@ -1,4 +1,4 @@
-"""Events come more than once and in any order; loads crash and are tried again."""
+"""Events arrive more than once and in any order. Workers crash, and their loads are retried."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from tests.integration.landing import GRACE, Landing, Row, counts
 
 
 class Struck(Exception):
-    """What a fault raises inside S3."""
+    """The exception of a fault that a test causes inside S3."""
 
 
 def test_the_same_event_twice_is_one_load(landing: Landing) -> None:
@@ -35,24 +35,24 @@ def test_the_same_event_twice_is_one_load(landing: Landing) -> None:
     assert landing.load() == first
 
 
-def test_a_new_version_is_a_new_load(landing: Landing) -> None:
+def test_a_new_object_version_gets_a_new_load(landing: Landing) -> None:
     landing.upload("departments.csv", "1,Sales\n")
     landing.upload("departments.csv", "1,Sales and more\n")
     assert landing.loads() == 2
     assert landing.rows("SELECT * FROM departments") == [(1, "Sales and more")]
 
 
-def sequencers_all_the_same(*events: Row) -> None:
-    """Some S3s send a constant; the bucket's own order decides then."""
+def use_one_sequencer(*events: Row) -> None:
+    """Give all events the same sequencer, as some S3 implementations do. Then the order of the bucket decides."""
     for event in events:
         event["Records"][0]["s3"]["object"]["sequencer"] = "0055AED6DCD90281E5"
 
 
 @pytest.mark.parametrize("sequencers", ["those of S3", "all the same"])
-def test_an_older_version_that_comes_late_is_skipped(landing: Landing, sequencers: str) -> None:
+def test_an_older_version_that_arrives_late_is_skipped(landing: Landing, sequencers: str) -> None:
     older, newer = landing.put("departments.csv", "1,Old\nx,y\n"), landing.put("departments.csv", "1,New\n")
     if sequencers == "all the same":
-        sequencers_all_the_same(older, newer)
+        use_one_sequencer(older, newer)
     landing.deliver(newer)
     landing.deliver(older)
     load = landing.load()
@@ -63,11 +63,11 @@ def test_an_older_version_that_comes_late_is_skipped(landing: Landing, sequencer
 
 
 @pytest.mark.parametrize("sequencers", ["those of S3", "all the same"])
-def test_the_newest_version_is_not_the_one_that_was_seen_last(landing: Landing, sequencers: str) -> None:
-    """The newest version is seen first, and loaded only when tried again."""
+def test_the_newest_version_is_loaded_even_if_its_event_arrived_first(landing: Landing, sequencers: str) -> None:
+    """The event of the newest version arrives first. Its first attempt fails, and its second attempt loads it."""
     oldest, middle, newest = (landing.put("departments.csv", f"1,{name}\n") for name in ("Oldest", "Middle", "Newest"))
     if sequencers == "all the same":
-        sequencers_all_the_same(oldest, middle, newest)
+        use_one_sequencer(oldest, middle, newest)
 
     def fail_reads(operation: str, _key: str) -> None:
         if operation == "GetObject":
@@ -87,11 +87,11 @@ def test_the_newest_version_is_not_the_one_that_was_seen_last(landing: Landing, 
     ("one", "other", "order"),
     [("0A", "0B", -1), ("0B", "0A", 1), ("0A", "0a", 0), ("0A", "0A1", -1), ("0A", "0A00", 0), (None, "0A", 0)],
 )
-def test_sequencers_compare_padded(one: str | None, other: str | None, order: int) -> None:
+def test_sequencers_are_compared_after_padding(one: str | None, other: str | None, order: int) -> None:
     assert object_versions.compare_sequencers(one, other) == order
 
 
-def test_a_load_in_other_hands_is_left_for_later(landing: Landing, database_url: str) -> None:
+def test_a_load_that_another_worker_has_claimed_is_retried_later(landing: Landing, database_url: str) -> None:
     event = landing.put("departments.csv", "1,Sales\n")
     landing.deliver(event)
     load = landing.load()
@@ -102,15 +102,15 @@ def test_a_load_in_other_hands_is_left_for_later(landing: Landing, database_url:
         with pytest.raises(LoadBusy):
             landing.deliver(event, busy_wait=0.1)
     assert landing.load()["attempts"] == 1
-    other.close()  # as if it had died: its lock is gone with it
+    other.close()  # as if the worker had died: its lock ends with its connection
     landing.deliver(event)
     assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
 
 
-def test_the_last_retry_waits_for_a_worker_that_is_not_yet_known_to_be_dead(
+def test_the_last_retry_waits_until_postgres_notices_that_a_worker_died(
     landing: Landing, database: Database, database_url: str
 ) -> None:
-    """Were it sent away, nobody would be left to load the object."""
+    """If this retry were rejected, no worker would be left to load the object."""
     event = landing.put("departments.csv", "1,Sales\n")
     landing.deliver(event)
     with database.session() as session:
@@ -152,7 +152,7 @@ UNDER_WAY = (
 
 @pytest.mark.parametrize("what", ["waiting", "working"])
 def test_a_killed_worker_holds_its_load_for_seconds_only(database: Database, database_url: str, what: str) -> None:
-    """Its server process has a statement under way, which waits for another load or runs for minutes."""
+    """The worker's server process is executing a statement, which waits for another load or runs for minutes."""
     with closing(Database(database_url, tls="disable")) as blocker, database.session() as session:
         with blocker.session() as holder:
             holder.run("BEGIN; LOCK TABLE departments IN SHARE ROW EXCLUSIVE MODE")
@@ -167,8 +167,9 @@ def test_a_killed_worker_holds_its_load_for_seconds_only(database: Database, dat
         until(lambda: session.scalar(held, id=load_id) == 0, "the end of the claim", seconds=15)
 
 
-def test_a_worker_whose_host_is_gone_is_missed_within_half_a_minute(landing: Landing, database: Database) -> None:
-    """No packet tells of it, so the server has to ask; an hour or two is what systems wait by themselves."""
+def test_a_worker_whose_host_vanished_is_noticed_within_half_a_minute(landing: Landing, database: Database) -> None:
+    """No packet reports this, so the server has to probe the connection. By default, operating systems begin to probe
+    only after one or two hours."""
     landing.upload("departments.csv", "1,Sales\n")
     with database.session() as session:
         idle, interval, count = (
@@ -177,7 +178,7 @@ def test_a_worker_whose_host_is_gone_is_missed_within_half_a_minute(landing: Lan
     assert idle + interval * count <= 30
 
 
-def test_a_failed_attempt_leaves_only_its_count(landing: Landing) -> None:
+def test_a_failed_attempt_leaves_only_the_count_of_attempts(landing: Landing) -> None:
     event = landing.put("departments.csv", "1,Sales\nx,y\n")
 
     def fail_writes(operation: str, _key: str) -> None:
@@ -203,8 +204,10 @@ def test_the_third_failure_is_final(landing: Landing) -> None:
     assert load["error"].startswith("gave up after 3 attempts: ")
 
 
-def test_an_attempt_without_rejects_removes_the_file_of_an_earlier_one(landing: Landing, database: Database) -> None:
-    """The first attempt stored its file and then died before its commit."""
+def test_an_attempt_without_rejects_removes_the_reject_file_of_an_earlier_attempt(
+    landing: Landing, database: Database
+) -> None:
+    """The worker of the first attempt stored the reject file and died before its commit."""
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
 
     def die_after_the_file(operation: str, key: str) -> None:
@@ -224,7 +227,7 @@ def test_an_attempt_without_rejects_removes_the_file_of_an_earlier_one(landing: 
     assert landing.s3.keys("test-errored") == []
 
 
-def test_a_version_that_is_gone_fails(landing: Landing) -> None:
+def test_the_load_of_a_deleted_version_fails(landing: Landing) -> None:
     event = landing.put("departments.csv", "1,Sales\n")
     version = event["Records"][0]["s3"]["object"]["versionId"]
     landing.s3.client.delete_object(Bucket="test-landing", Key="departments.csv", VersionId=version)
@@ -232,7 +235,7 @@ def test_a_version_that_is_gone_fails(landing: Landing) -> None:
     assert (landing.load()["status"], landing.load()["error"]) == ("failed", "the object no longer exists")
 
 
-def test_the_sweep_fails_what_nobody_will_finish(landing: Landing, database: Database) -> None:
+def test_the_sweep_gives_up_abandoned_loads(landing: Landing, database: Database) -> None:
     landing.deliver(landing.put("departments.csv", "1,Sales\n"))
 
     def failed(change: str) -> int:
@@ -247,8 +250,8 @@ def test_the_sweep_fails_what_nobody_will_finish(landing: Landing, database: Dat
     assert landing.load()["status"] == "failed"
 
 
-def test_a_load_given_up_leaves_no_reject_file_behind(landing: Landing, database: Database) -> None:
-    """Three times it died between storing the file and its commit."""
+def test_a_load_that_was_given_up_leaves_no_reject_file_behind(landing: Landing, database: Database) -> None:
+    """In each of three attempts, the worker died between storing the reject file and its commit."""
     landing.upload("departments.csv", "1,Sales\nx,y\n")
     assert len(landing.s3.keys("test-errored")) == 1
     with database.session() as session:
@@ -260,7 +263,8 @@ def test_a_load_given_up_leaves_no_reject_file_behind(landing: Landing, database
 def test_the_sweep_removes_reject_files_that_no_load_names(
     landing: Landing, database: Database, postgres: Postgres
 ) -> None:
-    """A request's commit fails after its file was stored; a failed load's file could not be deleted."""
+    """There are two such files. After the first one was stored, the commit of its request failed. The second one
+    belongs to a failed load and could not be deleted."""
     kept = landing.upload("departments.csv", "1,Sales\nx,y\n")["errored_key"]
     departments, storage = DATASETS["departments"], landing.s3.storage
 
@@ -279,22 +283,20 @@ def test_the_sweep_removes_reject_files_that_no_load_names(
         session.run("UPDATE loads SET status = 'failed', errored_key = NULL WHERE id = :id", id=failed["id"])
         session.run("UPDATE loads SET status = 'running', errored_key = NULL WHERE id = :id", id=running["id"])
     assert len(landing.s3.keys("test-errored")) == 4
-    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # a commit may yet come
+    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # too new: a commit may follow
     assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0)).removed == 2
     assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
 
 
-def test_a_merge_that_was_reported_is_tried_again_and_reports_nothing_twice(
-    landing: Landing, database_url: str
-) -> None:
-    """Something cancels the last statements of the transaction, behind the report."""
+def test_a_merge_that_is_retried_stores_its_rejects_once(landing: Landing, database_url: str) -> None:
+    """A conflict cancels the transaction while it stores the reject file."""
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     struck: list[str] = []
 
     def cancel(operation: str, key: str) -> None:
         if operation == "PutObject" and key.startswith("hired_employees/") and not struck:
             struck.append(key)
-            raise Conflict("as if Postgres had chosen us to end a deadlock")
+            raise Conflict("as if Postgres had cancelled this transaction to end a deadlock")
 
     landing.s3.before = cancel
     landing.deliver(event)
@@ -304,7 +306,7 @@ def test_a_merge_that_was_reported_is_tried_again_and_reports_nothing_twice(
     assert len(landing.rejects(landing.load())) == 1
 
 
-def test_objects_of_a_bucket_whose_versioning_is_suspended_are_told_apart(landing: Landing) -> None:
+def test_objects_are_distinguished_in_a_bucket_with_suspended_versioning(landing: Landing) -> None:
     for name in ("First", "Second"):
         event = landing.put("departments.csv", f"1,{name}\n")
         event["Records"][0]["s3"]["object"]["versionId"] = "null"
@@ -330,7 +332,7 @@ def test_files_load_in_any_order(landing: Landing) -> None:
     assert landing.scalar("SELECT count(*) FROM orphans") == 0
 
 
-def test_a_later_load_of_the_id_outdates_an_orphan(landing: Landing) -> None:
+def test_a_later_row_with_the_same_id_replaces_a_waiting_row(landing: Landing) -> None:
     landing.upload("jobs.csv", "1,Clerk\n")
     landing.upload("departments.csv", "1,Sales\n")
     orphaned = landing.upload("hired_employees_1.csv", "7,Old,2021-07-27,5,1\n")
@@ -340,7 +342,7 @@ def test_a_later_load_of_the_id_outdates_an_orphan(landing: Landing) -> None:
     assert landing.load(orphaned["id"])["resolved"] == 0
 
 
-def test_the_newest_orphan_of_an_id_wins(landing: Landing) -> None:
+def test_the_newest_waiting_row_of_an_id_is_stored(landing: Landing) -> None:
     landing.upload("jobs.csv", "1,Clerk\n")
     first = landing.upload("hired_employees_1.csv", "7,Old,2021-07-27,5,1\n")
     second = landing.upload("hired_employees_2.csv", "7,New,2021-07-27,5,1\n7,Newest,2021-07-27,5,1\n")
@@ -349,7 +351,7 @@ def test_the_newest_orphan_of_an_id_wins(landing: Landing) -> None:
     assert [landing.load(load["id"])["resolved"] for load in (first, second)] == [0, 1]
 
 
-def test_orphans_do_not_outlive_their_grace(landing: Landing, database: Database) -> None:
+def test_waiting_rows_expire_after_the_grace_period(landing: Landing, database: Database) -> None:
     landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     landing.upload("jobs.csv", "1,Clerk\n")
     with database.session() as session:
@@ -361,20 +363,20 @@ def test_orphans_do_not_outlive_their_grace(landing: Landing, database: Database
     assert landing.scalar("SELECT count(*) FROM orphans") == 0
 
 
-def test_the_schedule_heals_what_a_crash_left(landing: Landing, database: Database) -> None:
+def test_a_waiting_row_whose_load_missed_its_parents_is_stored_later(landing: Landing, database: Database) -> None:
     load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
-    with database.session() as session:  # parents that came in without anybody looking for orphans
+    with database.session() as session:  # without a load, which would look for waiting rows
         session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
         assert orphans.heal_all(session, timedelta(minutes=15)) == 1
     assert landing.load(load["id"])["resolved"] == 1
 
 
-def test_a_load_looks_again_for_the_parents_of_its_own_rows_only(landing: Landing, database: Database) -> None:
-    """What others left behind would make every load dearer; the schedule sees to that."""
+def test_a_load_rechecks_the_parents_of_only_its_own_waiting_rows(landing: Landing, database: Database) -> None:
+    """To check the waiting rows of other loads would slow down every load. The sweep checks those."""
     landing.upload("jobs.csv", "1,Clerk\n")
     first = landing.upload("hired_employees_1.csv", "1,Ann,2021-07-27,5,1\n")
     with database.session() as session:
-        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # no load that would heal
+        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # without a load
     landing.upload("hired_employees_2.csv", "2,Bo,2021-07-27,5,1\n3,Cy,2021-07-27,6,1\n")
     assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(2,)]
     assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).healed == 1

@@ -1,4 +1,4 @@
-"""One id goes with a request through its answer, its log lines, its load, and that load's objects."""
+"""A request, its response, its log lines, its load and the load's objects have the same correlation id."""
 
 import json
 from datetime import timedelta
@@ -42,32 +42,34 @@ def metadata(s3: S3, bucket: str, key: str) -> dict[str, str]:
         ("GET", "/health", b"", 200),
     ],
 )
-def test_every_answer_has_it(api: Api, lines: Lines, method: str, path: str, body: bytes, status: int) -> None:
+def test_every_response_has_the_correlation_id(
+    api: Api, lines: Lines, method: str, path: str, body: bytes, status: int
+) -> None:
     response = send(api, method, path, body)
     assert (response.status, response.headers[HEADER]) == (status, MINE)
     [line] = lines.all(message="request")
     assert (line["correlation_id"], line["status"]) == (MINE, status)
 
 
-def test_an_answer_without_a_body_has_it(api: Api) -> None:
+def test_a_response_without_a_body_has_the_correlation_id(api: Api) -> None:
     tag = send(api, "GET", "/department/hires/top/2021").headers["ETag"]
     response = send(api, "GET", "/department/hires/top/2021", If_None_Match=tag)
     assert (response.status, response.headers[HEADER]) == (304, MINE)
 
 
-def test_an_answer_of_the_framework_has_it(api: Api) -> None:
+def test_a_response_of_the_framework_has_the_correlation_id(api: Api) -> None:
     response = api.send("POST", "/job/upload", b"x", {HEADER: MINE, "Content-Type": "text/plain"})
     assert (response.status, response.headers[HEADER]) == (415, MINE)
 
 
-def test_a_caller_without_a_token_is_answered_with_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_401_response_has_the_correlation_id(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
     services.cache_clear()
     response = send(api, "GET", "/loads")
     assert (response.status, response.headers[HEADER]) == (401, MINE)
 
 
-def test_a_request_without_one_is_given_one(api: Api, lines: Lines) -> None:
+def test_a_request_without_a_correlation_id_gets_a_new_one(api: Api, lines: Lines) -> None:
     one, other = api.get("/loads").headers[HEADER], api.get("/loads").headers[HEADER]
     assert one != other
     assert [line["correlation_id"] for line in lines.all(message="request")] == [one, other]
@@ -75,7 +77,9 @@ def test_a_request_without_one_is_given_one(api: Api, lines: Lines) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_failure_on_our_side_tells_it_in_the_body(api: Api, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+def test_the_body_of_a_server_error_has_the_correlation_id(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql+pg8000://user:secret@127.0.0.1:1/hireflow")
     services.cache_clear()
     response = send(api, method, "/loads" if method == "GET" else "/job/upload", b'{"job": "x"}')
@@ -84,7 +88,7 @@ def test_a_failure_on_our_side_tells_it_in_the_body(api: Api, monkeypatch: pytes
     assert "correlation_id" not in refused.body
 
 
-def test_what_nobody_foresaw_before_a_view_is_a_problem_with_it(
+def test_an_unexpected_error_before_the_view_is_a_problem_with_the_correlation_id(
     api: Api, landing: Landing, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
@@ -98,11 +102,11 @@ def test_what_nobody_foresaw_before_a_view_is_a_problem_with_it(
             session.run("ALTER TABLE away RENAME TO tokens")
     assert (response.status, response.headers["Content-Type"]) == (500, "application/problem+json")
     assert (response.headers[HEADER], response.body["correlation_id"]) == (MINE, MINE)
-    [told] = lines.all(level="ERROR")
-    assert told["correlation_id"] == MINE
+    [line] = lines.all(level="ERROR")
+    assert line["correlation_id"] == MINE
 
 
-def test_the_load_of_a_request_has_it_and_so_have_its_rejects(api: Api, s3: S3, lines: Lines) -> None:
+def test_a_request_passes_its_correlation_id_to_its_load_and_its_reject_file(api: Api, s3: S3, lines: Lines) -> None:
     single = send(api, "POST", "/job/upload", b'{"job": "Clerk"}').body["load_id"]
     batch = send(api, "POST", "/job/upload/batch", b'{"data": [{"job": "Smith"}, {"job": ""}]}').body["load_id"]
     for load_id in (single, batch):
@@ -113,7 +117,9 @@ def test_the_load_of_a_request_has_it_and_so_have_its_rejects(api: Api, s3: S3, 
     assert found == {"load-id": str(batch), "correlation-id": MINE}
 
 
-def test_the_load_of_an_announced_file_has_it_up_to_its_rejects(api: Api, landing: Landing, lines: Lines) -> None:
+def test_an_announced_upload_passes_its_correlation_id_to_its_load_and_its_reject_file(
+    api: Api, landing: Landing, lines: Lines
+) -> None:
     order = {"dataset": "jobs", "filename": "new.csv", "size": 100}
     response = send(api, "POST", "/uploads", json.dumps(order).encode())
     load_id = response.body["load_id"]
@@ -122,11 +128,13 @@ def test_the_load_of_an_announced_file_has_it_up_to_its_rejects(api: Api, landin
     load = landing.load(load_id)
     assert (load["status"], load["rejected"], load["correlation_id"]) == ("succeeded", 1, MINE)
     assert metadata(landing.s3, ERRORED, load["errored_key"]) == {"load-id": str(load_id), "correlation-id": MINE}
-    [told] = lines.all(message="load succeeded", load_id=load_id)
-    assert told["correlation_id"] == MINE
+    [line] = lines.all(message="load succeeded", load_id=load_id)
+    assert line["correlation_id"] == MINE
 
 
-def test_a_restore_has_it_up_to_the_rejects_of_its_load(api: Api, landing: Landing, lines: Lines) -> None:
+def test_a_restore_passes_its_correlation_id_to_its_load_and_its_reject_file(
+    api: Api, landing: Landing, lines: Lines
+) -> None:
     landing.upload("departments.csv", "1,Staff\n")
     landing.upload("jobs.csv", "1,Clerk\n")
     landing.upload("hired_employees.csv", "1,Ann,2021-07-27,1,1\n2,Bo,2021-07-27,1,1\n")
@@ -143,12 +151,12 @@ def test_a_restore_has_it_up_to_the_rejects_of_its_load(api: Api, landing: Landi
     load = api.get(f"/loads/{load_id}").body
     assert (load["status"], load["rejected"], load["correlation_id"]) == ("succeeded", 2, MINE)
     assert metadata(landing.s3, ERRORED, load["errored_key"]) == {"load-id": str(load_id), "correlation-id": MINE}
-    [told] = lines.all(message="load succeeded", load_id=load_id)
-    assert told["correlation_id"] == MINE
+    [line] = lines.all(message="load succeeded", load_id=load_id)
+    assert line["correlation_id"] == MINE
 
 
 def test_a_large_copy_keeps_its_metadata(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From 8 MiB on it is made of parts."""
+    """boto3 copies an object of 8 MiB or more in parts."""
     storage = landing.s3.storage
     landing.s3.client.put_object(Bucket=BACKUP, Key="backups/large", Body=b"x" * (9 * 1024 * 1024))
     storage.landing.copy_from(storage.backup, "backups/large", "restores/7/large", "application/avro", {"load-id": "7"})
@@ -165,20 +173,20 @@ def test_a_reject_file_of_several_parts_has_its_metadata(landing: Landing) -> No
     assert metadata(landing.s3, ERRORED, "jobs/x") == {"load-id": "7"}
 
 
-def test_a_file_that_was_dropped_has_none(landing: Landing, lines: Lines) -> None:
+def test_a_file_that_no_request_announced_has_no_correlation_id(landing: Landing, lines: Lines) -> None:
     load = landing.upload("jobs.csv", "1,Clerk\n2,\n")
     assert load["correlation_id"] is None
     assert metadata(landing.s3, ERRORED, load["errored_key"]) == {"load-id": str(load["id"])}
-    [told] = lines.all(message="load succeeded", load_id=load["id"])
-    assert "correlation_id" not in told
+    [line] = lines.all(message="load succeeded", load_id=load["id"])
+    assert "correlation_id" not in line
 
 
-def test_every_attempt_on_a_load_is_logged_with_it(api: Api, landing: Landing, lines: Lines) -> None:
+def test_every_attempt_of_a_load_logs_the_correlation_id(api: Api, landing: Landing, lines: Lines) -> None:
     landing.upload("jobs.csv", "1,Clerk\n")
     run_backup(landing.database, landing.s3.storage, retention=timedelta(days=30))
     load_id = send(api, "POST", "/job/backup/restore").body["load_id"]
     key = f"restores/{load_id}/jobs.avro"
     item = {"key": key, "versionId": landing.s3.client.head_object(Bucket=LANDING, Key=key)["VersionId"]}
     landing.give_up({"Records": [{"s3": {"bucket": {"name": LANDING}, "object": item}}]})
-    told = [line for line in lines.all(load_id=load_id) if line["message"].startswith("attempt")]
-    assert [line["correlation_id"] for line in told] == [MINE] * 3
+    attempts = [line for line in lines.all(load_id=load_id) if line["message"].startswith("attempt")]
+    assert [line["correlation_id"] for line in attempts] == [MINE] * 3

@@ -1,4 +1,4 @@
-"""Date-times as Postgres stores them, compared with a reader that shares no code with the product."""
+"""Date-times as Postgres stores them, compared with an independent parser that shares no code with the product."""
 
 import random
 import struct
@@ -25,7 +25,7 @@ MORE = [
 
 
 def samples() -> list[str]:
-    """Texts of every form, the same in each run."""
+    """Return texts of every form. They are the same in each run."""
     seeded = random.Random(20210727)
     drawn = [
         f"{seeded.randint(1, 9999):04}-{seeded.randint(1, 12):02}-{seeded.randint(1, 28):02}{seeded.choice('Tt ')}"
@@ -38,7 +38,7 @@ def samples() -> list[str]:
 
 
 def stored(database: Database) -> dict[int, int]:
-    """Microseconds since 1970 as Postgres has them, by id."""
+    """Return the microseconds since 1970 that Postgres has stored, by id, and delete the rows."""
     with database.session() as session:
         sent = "SELECT id, encode(timestamptz_send(datetime), 'hex') FROM hired_employees"
         rows = session.run(sent)
@@ -56,12 +56,12 @@ def row(row_id: int, text: str) -> dict[str, Any]:
     return {"id": row_id, "name": "Ann", "datetime": text, "department_id": 1, "job_id": 1}
 
 
-def test_every_way_stores_the_same_moment(database: Database, landing: Landing, api: Api) -> None:
+def test_files_and_requests_store_the_same_moment(database: Database, landing: Landing, api: Api) -> None:
     parents(database)
     texts = dict(enumerate(samples(), 1))
     expected = {i: at for i, text in texts.items() if (at := microseconds(text)) is not None}
     assert len(expected) > 250
-    for name in ("Ann", " Ann"):  # as clean lines, then as lines that are parsed one by one
+    for name in ("Ann", " Ann"):  # first clean lines, then lines that are parsed one by one
         body = "".join(
             f"{i},{name},{text},1,1\n" if "," not in text else f'{i},{name},"{text}",1,1\n' for i, text in texts.items()
         )

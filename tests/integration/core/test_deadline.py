@@ -1,4 +1,4 @@
-"""Work whose time runs out stops in order, and says so."""
+"""Work that reaches its deadline stops cleanly and reports this."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ JOBS = DATASETS["jobs"]
 
 @contextmanager
 def busy_jobs(database_url: str) -> Iterator[None]:
-    """Somebody else writes to the table."""
+    """Hold the lock that another writer would hold on the table jobs."""
     other = Database(database_url, tls="disable")
     with other.transaction() as session:
         session.run("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE")
@@ -40,14 +40,14 @@ def deliver(landing: Landing, event: Row, seconds: float) -> None:
         ingest_object(Ingestion(landing.database, landing.s3.storage, GRACE), created, seconds=seconds)
 
 
-def test_a_load_that_waits_too_long_says_so_and_is_tried_again(landing: Landing, database_url: str) -> None:
+def test_a_load_that_waits_too_long_records_the_reason_and_is_retried(landing: Landing, database_url: str) -> None:
     event = landing.put("jobs.csv", "1,Clerk\n2,\n")
     with busy_jobs(database_url):
         with pytest.raises(OutOfTime):
             deliver(landing, event, 1)
         load = landing.load()
         assert (load["status"], load["attempts"], load["received"]) == ("queued", 1, 0)
-        assert load["error"] == "attempt 1: the database did not come to an end in time"
+        assert load["error"] == "attempt 1: the database did not finish in time"
         assert landing.s3.keys("test-errored") == []
     deliver(landing, event, 30)
     load = landing.load()
@@ -55,7 +55,7 @@ def test_a_load_that_waits_too_long_says_so_and_is_tried_again(landing: Landing,
     assert landing.rows("SELECT * FROM jobs") == [(1, "Clerk")]
 
 
-def test_a_load_that_always_runs_out_of_time_fails_and_says_so(landing: Landing, database_url: str) -> None:
+def test_a_load_that_always_runs_out_of_time_fails_with_the_reason(landing: Landing, database_url: str) -> None:
     event = landing.put("jobs.csv", "1,Clerk\n")
     with busy_jobs(database_url):
         for _ in range(3):
@@ -63,7 +63,7 @@ def test_a_load_that_always_runs_out_of_time_fails_and_says_so(landing: Landing,
                 deliver(landing, event, 1)
     load = landing.load()
     assert load["status"] == "failed"
-    assert load["error"] == "gave up after 3 attempts: the database did not come to an end in time"
+    assert load["error"] == "gave up after 3 attempts: the database did not finish in time"
 
 
 def test_a_file_that_takes_too_long_to_read_stops_between_two_blocks(landing: Landing) -> None:
@@ -71,7 +71,7 @@ def test_a_file_that_takes_too_long_to_read_stops_between_two_blocks(landing: La
     pid = landing.scalar("SELECT pg_backend_pid()")
     with pytest.raises(OutOfTime):
         deliver(landing, event, 0.5)
-    assert landing.scalar("SELECT pg_backend_pid()") == pid  # the connection was in order
+    assert landing.scalar("SELECT pg_backend_pid()") == pid  # the connection was still usable
     assert landing.load()["status"] == "queued"
     assert landing.scalar("SELECT count(*) FROM jobs") == 0
 
@@ -89,7 +89,7 @@ def test_a_request_that_waits_too_long_stores_nothing(landing: Landing, database
     assert landing.scalar("SELECT count(*) FROM jobs") == landing.loads() == 0
 
 
-def test_s3_is_not_asked_when_time_is_up(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_request_goes_to_s3_after_the_deadline(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     storage = Storage(*BUCKETS)
     with deadline.within(5):
@@ -100,7 +100,7 @@ def test_s3_is_not_asked_when_time_is_up(s3: S3, monkeypatch: pytest.MonkeyPatch
     assert [found["Key"] for found in keys] == ["in-time"]
 
 
-def test_every_request_has_less_time_than_api_gateway_grants(api: Api) -> None:
+def test_every_request_has_less_time_than_api_gateway_allows(api: Api) -> None:
     seen: list[float | None] = []
 
     def view(_event: object) -> Response:
@@ -113,7 +113,7 @@ def test_every_request_has_less_time_than_api_gateway_grants(api: Api) -> None:
     assert 15 < seen[0] <= 20
 
 
-def test_time_that_ran_out_is_a_504_which_says_when_to_try_again(api: Api) -> None:
+def test_a_passed_deadline_is_a_504_with_retry_after(api: Api) -> None:
     @problems.endpoint
     def slow() -> None:
         with deadline.within(0):

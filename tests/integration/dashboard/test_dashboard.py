@@ -23,7 +23,7 @@ HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 
 
 class Marked(HTMLParser):
-    """What a chart says of its values: (label, value) of every element that has both, by the class of the element."""
+    """Collects the values of charts: (label, value) of every element that has both, by the class of the element."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def panel(api: Api, name: str) -> Marked:
     return Marked(response.body)
 
 
-def test_the_page_is_public_and_says_what_it_may_load(api: Api) -> None:
+def test_the_page_is_public_and_its_policy_limits_what_it_loads(api: Api) -> None:
     response = api.get("/")
     assert response.status == 200
     policy = response.headers["Content-Security-Policy"]
@@ -78,11 +78,11 @@ def test_the_page_is_public_and_says_what_it_may_load(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("load", "restore")])
-def test_panels_of_an_empty_database(api: Api, name: str) -> None:
+def test_every_panel_works_on_an_empty_database(api: Api, name: str) -> None:
     assert "h1" in panel(api, name).tags
 
 
-def test_the_charts_show_what_the_reports_say(filled: Api) -> None:
+def test_the_charts_show_the_values_of_the_reports(filled: Api) -> None:
     shown = panel(filled, "reports")
     report = filled.get("/department/hires/quarterly/2021").body
     assert shown.values["column"] == [(q.upper(), sum(row[q] for row in report)) for q in ("q1", "q2", "q3", "q4")]
@@ -100,7 +100,7 @@ def test_years_are_chosen_in_any_order(filled: Api) -> None:
     assert "Hires in 2020" in "".join(panel(filled, "reports?to=2020").texts)
 
 
-def test_a_long_report_is_cut_and_says_so(filled: Api) -> None:
+def test_a_long_report_is_truncated_with_a_note(filled: Api) -> None:
     def say() -> str:
         return " ".join("".join(panel(filled, "reports").texts).split())
 
@@ -114,7 +114,7 @@ def test_a_long_report_is_cut_and_says_so(filled: Api) -> None:
     assert f"These are the first {report_panel.MAX_ROWS} rows." in say()
 
 
-def test_loads_page_by_page(filled: Api) -> None:
+def test_loads_are_shown_in_pages(filled: Api) -> None:
     for _ in range(panels.PAGE - 2):
         filled.post("/job/upload", {"id": 1, "job": "again"})
     html = filled.get("/dashboard/loads").body
@@ -127,7 +127,7 @@ def test_loads_page_by_page(filled: Api) -> None:
     assert re.findall(r'data-load="(\d+)"', filled.get("/dashboard/loads?dataset=hired_employees").body) == ["3"]
 
 
-def test_a_load_with_its_counts(landing: Landing, api: Api) -> None:
+def test_a_load_is_shown_with_its_counts(landing: Landing, api: Api) -> None:
     load = landing.upload("departments.csv", b"1,A\n2,B\n2,C\n,D\n")
     shown = panel(api, f"load?id={load['id']}")
     assert dict(value for values in shown.values.values() for value in values) == {
@@ -148,7 +148,7 @@ def test_a_large_table_is_not_counted_row_by_row(filled: Api, database: Database
         assert figures.rows(session, "departments") == (3, True)
 
 
-def test_restore_points_tell_when_they_were_verified(filled: Api, database: Database, s3: S3) -> None:
+def test_restore_points_show_when_they_were_verified(filled: Api, database: Database, s3: S3) -> None:
     point = run_backup(database, s3.storage, retention=timedelta(days=30)).restore_point
     assert "not yet" in "".join(panel(filled, "backups").texts)
     verify_point(s3.storage.backup)
@@ -159,7 +159,7 @@ def test_restore_points_tell_when_they_were_verified(filled: Api, database: Data
     assert f'datetime="{listed["verified_at"]}"' in html
 
 
-def test_what_is_not_there_is_told_as_everywhere(api: Api) -> None:
+def test_a_missing_load_or_restore_point_is_a_404_as_in_the_api(api: Api) -> None:
     assert api.get("/dashboard/nothing").status == 404
     assert api.get("/dashboard/load?id=12345").status == 404
     assert api.get("/dashboard/load").status == 422
@@ -167,7 +167,9 @@ def test_what_is_not_there_is_told_as_everywhere(api: Api) -> None:
     assert api.get("/dashboard/loads?status=lost").status == 422
 
 
-def test_what_a_role_may_not_do_is_not_offered(api: Api, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_actions_that_the_role_forbids_are_not_offered(
+    api: Api, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with database.session() as session:
         tokens = {role: create(session, role)["token"] for role in ("reader", "writer", "operator")}
     monkeypatch.setenv("HIREFLOW_AUTH", "on")

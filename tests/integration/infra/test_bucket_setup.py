@@ -1,4 +1,4 @@
-"""The buckets of a stage on AWS itself, where every endpoint has TLS; on http ones see tests/e2e/test_stage.py."""
+"""The setup of a stage's buckets on AWS, where every endpoint has TLS. tests/e2e/test_stage.py tests it without TLS."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.integration.s3_fixtures import S3
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
-def test_only_tls_is_let_in(s3: S3, tmp_path: Path, region: str) -> None:
+def test_requests_without_tls_are_denied(s3: S3, tmp_path: Path, region: str) -> None:
     target = Target("prod", tmp_path, tmp_path, bucket_names("prod"), {"AWS_DEFAULT_REGION": region})
     for _ in range(2):
         make_buckets(target)
@@ -24,7 +24,7 @@ def test_only_tls_is_let_in(s3: S3, tmp_path: Path, region: str) -> None:
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_browsers_send_files_from_the_origins_of_the_api_only(s3: S3, tmp_path: Path) -> None:
+def test_browsers_may_send_files_only_from_the_origins_of_the_api(s3: S3, tmp_path: Path) -> None:
     target = Target("prod", tmp_path, tmp_path, bucket_names("prod"), {"AWS_DEFAULT_REGION": "us-east-1"})
     make_buckets(target)
     with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):

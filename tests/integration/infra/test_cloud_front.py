@@ -1,6 +1,6 @@
-"""The embedded AWS: what our front adds to ministack, and that ministack still lacks it.
+"""The embedded AWS: the operations that the front adds to ministack, and that ministack still lacks them.
 
-The tests named `…_is_still_missing` fail when a newer ministack makes a part of the front needless.
+The tests with `still` in their names fail if a newer ministack makes a part of the front unnecessary.
 """
 
 import json
@@ -48,7 +48,7 @@ def client(aws: EmbeddedAws) -> Client:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """ministack without our front."""
+    """ministack without the front."""
     port = ports.free_port()
     folder = tmp_path_factory.mktemp("bare")
     env = {
@@ -138,7 +138,7 @@ def paths_of(client: Client, api_id: str) -> set[str]:
 
 
 def without_errors(work: Callable[[], set[str]]) -> set[str]:
-    """The result, or an empty set where the call fails or answers with something else."""
+    """The result, or an empty set if the call fails or has an unexpected response."""
     try:
         return work()
     except (ClientError, BotoCoreError, KeyError):
@@ -148,21 +148,21 @@ def without_errors(work: Callable[[], set[str]]) -> set[str]:
 def test_an_empty_minimum_compression_size_is_still_a_problem(bare: Client) -> None:
     gateway = bare("apigateway")
     api = gateway.create_rest_api(name="compression")
-    with pytest.raises((ClientError, BotoCoreError, ValueError)):  # botocore cannot read the answer
+    with pytest.raises((ClientError, BotoCoreError, ValueError)):  # botocore cannot parse the response
         gateway.update_rest_api(restApiId=api["id"], patchOperations=[compression("")])
 
 
 def test_a_new_function_is_still_pending(bare: Client) -> None:
     assert make_function(bare, "pending")["State"] == "Pending"
     state = bare("lambda").get_function_configuration(FunctionName="pending")["State"]
-    assert state == "Pending", "ministack activates functions at once: the front need not hold the answer"
+    assert state == "Pending", "ministack activates functions at once: the front need not hold the response back"
 
 
 def compression(value: str) -> dict[str, str]:
     return {"op": "replace", "path": "/minimumCompressionSize", "value": value}
 
 
-def test_an_imported_api_answers(client: Client, aws: EmbeddedAws) -> None:
+def test_an_imported_api_serves_its_methods(client: Client, aws: EmbeddedAws) -> None:
     gateway, arn = client("apigateway"), make_function(client, "answers")["FunctionArn"]
     paths = {"/a/{b}": {"get": proxied(arn), "post": proxied(arn), "options": PREFLIGHT}, "/": {"get": proxied(arn)}}
     api = gateway.import_rest_api(body=document(paths), parameters={"endpointConfigurationTypes": "REGIONAL"})
@@ -176,7 +176,7 @@ def test_an_imported_api_answers(client: Client, aws: EmbeddedAws) -> None:
     assert call(aws, api["id"], "GET", "/b")[0] in (403, 404)
 
 
-def test_an_overwritten_api_has_what_the_new_document_says_and_no_more(client: Client, aws: EmbeddedAws) -> None:
+def test_an_overwritten_api_has_exactly_the_methods_of_the_new_document(client: Client, aws: EmbeddedAws) -> None:
     gateway, arn = client("apigateway"), make_function(client, "overwritten")["FunctionArn"]
     api = gateway.import_rest_api(
         body=document({"/old/deep": {"get": proxied(arn)}, "/kept": {"get": proxied(arn), "put": proxied(arn)}})
@@ -214,7 +214,7 @@ def test_an_empty_minimum_compression_size_changes_nothing(client: Client) -> No
     assert gateway.get_rest_api(restApiId=api["id"])["name"] == "renamed"
 
 
-def test_a_function_is_active_when_its_creation_and_its_updates_are_answered(client: Client) -> None:
+def test_a_function_is_active_when_the_response_to_its_creation_or_update_arrives(client: Client) -> None:
     functions = client("lambda")
     make_function(client, "active")
     assert functions.get_function_configuration(FunctionName="active")["State"] == "Active"
@@ -223,13 +223,13 @@ def test_a_function_is_active_when_its_creation_and_its_updates_are_answered(cli
     assert (updated["Timeout"], updated["LastUpdateStatus"]) == (7, "Successful")
 
 
-def test_an_error_passes_as_it_is(client: Client) -> None:
+def test_an_error_of_ministack_passes_unchanged(client: Client) -> None:
     with pytest.raises(ClientError) as caught:
         client("lambda").update_function_configuration(FunctionName="missing", Timeout=7)
     assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 
-def test_functions_see_a_clean_environment(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_inherit_no_variables_of_this_process(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     make_function(client, "sees", "environment", Environment={"Variables": {"MINE": "1"}})
     response = client("lambda").invoke(FunctionName="sees")
     seen = json.loads(response["Payload"].read())
@@ -238,8 +238,8 @@ def test_functions_see_a_clean_environment(client: Client, monkeypatch: pytest.M
     assert not {"HOME", "PYTHONPATH", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST"} & set(seen)
 
 
-def test_a_function_may_do_what_its_role_allows_and_no_more(client: Client) -> None:
-    """Else the policies of the repository would first be tried in production."""
+def test_a_function_may_do_only_what_its_role_allows(client: Client) -> None:
+    """Without this, nothing would test the policies of the repository before production."""
     client("s3").create_bucket(Bucket="guarded")
     credentials = make_function(client, "guard", "environment")
     seen = json.loads(client("lambda").invoke(FunctionName="guard")["Payload"].read())
@@ -282,7 +282,7 @@ def test_state_survives_a_stop(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_a_killed_one_is_not_running_and_can_be_started(tmp_path: Path) -> None:
+def test_a_killed_server_is_reported_as_stopped_and_can_be_started_again(tmp_path: Path) -> None:
     server = EmbeddedAws(tmp_path / "aws")
     port = ports.free_port()
     server.start(port)
@@ -315,7 +315,7 @@ def write_events(client: Client, group: str, times: list[int], messages: list[st
     logs = client("logs")
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="one")
-    events = [{"timestamp": at, "message": said} for at, said in zip(times, messages, strict=True)]
+    events = [{"timestamp": at, "message": text} for at, text in zip(times, messages, strict=True)]
     for start in range(0, len(events), 10_000):
         logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=events[start : start + 10_000])
 
@@ -327,7 +327,7 @@ def test_pages_of_log_events_are_still_missing(bare: Client) -> None:
 
 
 def events_of_function(client: Client, name: str) -> list[dict[str, Any]]:
-    """What one invocation logs: at least what Lambda itself says of it."""
+    """The log events of one invocation. Lambda itself writes some of them."""
     make_function(client, name)
     assert eventually(lambda: client("lambda").invoke(FunctionName=name)["StatusCode"] == 200)
     logs = client("logs")
@@ -366,7 +366,7 @@ def test_no_log_event_is_lost_beyond_the_first_ten_thousand(client: Client) -> N
     assert [event["message"] for page in pages for event in page["events"]] == [str(n) for n in range(count)]
 
 
-def test_what_is_wrong_with_an_order_of_log_events_is_said(client: Client) -> None:
+def test_an_error_in_a_request_for_log_events_is_reported(client: Client) -> None:
     logs = client("logs")
     with pytest.raises(logs.exceptions.ResourceNotFoundException):
         logs.filter_log_events(logGroupName="/nowhere")
@@ -375,7 +375,7 @@ def test_what_is_wrong_with_an_order_of_log_events_is_said(client: Client) -> No
 ODD_KEYS = sorted(["a\x01.csv", "a\r.csv", "a\n.csv", "a\ufffe.csv", "a b+c%20<&>é.csv", "plain.csv"], key=str.encode)
 
 
-def test_ministack_still_cannot_list_versions_of_keys_that_xml_does_not_allow(bare: Client) -> None:
+def test_ministack_still_cannot_list_versions_of_keys_with_characters_that_xml_does_not_allow(bare: Client) -> None:
     with pytest.raises(ClientError):
         odd_versions(bare)
 

@@ -1,4 +1,4 @@
-"""The Postgres launcher against real servers: what it sets up, and that no kill leaves a mess."""
+"""The launcher of Postgres, with real servers: what it sets up, and that a start works after every kind of kill."""
 
 import os
 import signal
@@ -31,6 +31,7 @@ def eventually(check: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def ask(url: str, sql: str) -> object:
+    """The first value of the result."""
     with closing(connect(url)) as connection:
         rows = connection.run(sql)
     return rows[0][0] if rows else None
@@ -44,7 +45,7 @@ def shared() -> Iterator[Postgres]:
 
 @pytest.fixture
 def own() -> Iterator[Postgres]:
-    """A server for tests that harm it."""
+    """A server for tests that stop or damage it."""
     with temporary() as postgres:
         yield postgres
 
@@ -67,7 +68,7 @@ def test_the_database_is_utf8_in_byte_order_and_utc(shared: Postgres) -> None:
     assert ask(shared.url, "SHOW TimeZone") == "UTC"
 
 
-def test_it_listens_on_loopback_only_and_wants_the_password(shared: Postgres) -> None:
+def test_the_server_listens_on_loopback_only_and_requires_the_password(shared: Postgres) -> None:
     assert ask(shared.superuser_url, "SHOW listen_addresses") == "127.0.0.1"
     assert ask(shared.superuser_url, "SHOW unix_socket_directories") == ""
     port = shared.port()
@@ -76,7 +77,7 @@ def test_it_listens_on_loopback_only_and_wants_the_password(shared: Postgres) ->
 
 
 def test_only_the_owner_can_read_its_log(shared: Postgres) -> None:
-    """It shows failed statements, with the passwords or rows in them."""
+    """The log contains failed statements, with the passwords or rows in them."""
     with closing(connect(shared.url)) as connection, pytest.raises(DatabaseError):
         connection.run("ALTER ROLE nobody_at_all PASSWORD 'secret'")
     log = shared.home / "postgres.log"
@@ -84,11 +85,11 @@ def test_only_the_owner_can_read_its_log(shared: Postgres) -> None:
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_it_never_runs_as_root(shared: Postgres) -> None:
+def test_the_server_never_runs_as_root(shared: Postgres) -> None:
     assert (shared.data / "postmaster.pid").stat().st_uid != 0
 
 
-def test_what_is_committed_survives_a_stop_and_a_crash() -> None:
+def test_committed_rows_survive_a_stop_and_a_crash() -> None:
     with temporary_home() as home:
         durable = Postgres(home, Role("hireflow", "pw"), die_with_parent=True)
         try:
@@ -107,8 +108,8 @@ def test_what_is_committed_survives_a_stop_and_a_crash() -> None:
             durable.stop()
 
 
-def test_a_reused_pid_fools_nobody(own: Postgres) -> None:
-    """After a crash the pid file may name a process of somebody else: it must neither count nor be killed."""
+def test_a_reused_pid_is_not_mistaken_for_the_server(own: Postgres) -> None:
+    """After a crash, another process may have the recorded pid. It must not count as the server, nor be killed."""
     port = own.port()
     assert port is not None
     own.kill()
@@ -124,29 +125,29 @@ def test_a_reused_pid_fools_nobody(own: Postgres) -> None:
         innocent.communicate(b"\n")
 
 
-def test_an_interrupted_initdb_is_started_over(own: Postgres) -> None:
+def test_an_interrupted_initdb_starts_over(own: Postgres) -> None:
     own.stop()
     (own.data / "PG_VERSION").unlink()
     own.start(ports.free_port())
     assert ask(own.url, "SELECT 1") == 1
 
 
-def test_another_user_and_password_take_the_database_over(own: Postgres) -> None:
+def test_a_new_user_and_password_take_the_database_over(own: Postgres) -> None:
     ask(own.url, "CREATE TABLE kept AS SELECT 42 AS id")
     role = Role('Ünü "x', "a'b\\c@:/%")
     renamed = Postgres(own.home, role, fast=True)
-    renamed.start(1)  # it runs already: the port does not matter
+    renamed.start(1)  # the server runs already, so the port does not matter
     assert ask(renamed.url, "SELECT id FROM kept") == 42
     ask(renamed.url, "DROP TABLE kept")
 
 
 @pytest.mark.parametrize("user", ["postgres", "pg_monitor", "x" * 64, "a\nb"])
-def test_a_user_that_cannot_be_is_refused(user: str) -> None:
+def test_a_user_name_that_postgres_does_not_allow_is_refused(user: str) -> None:
     with pytest.raises(CloudError, match="HIREFLOW_PG_USER"):
         Role.generated(user)
 
 
-def test_a_port_that_is_taken_is_an_error_that_says_so(own: Postgres, shared: Postgres) -> None:
+def test_the_error_for_a_taken_port_says_so(own: Postgres, shared: Postgres) -> None:
     own.stop()
     taken = shared.port()
     assert taken is not None
@@ -154,7 +155,7 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(own: Postgres, shared: Po
         own.start(taken)
 
 
-def test_data_of_another_major_version_is_an_error_that_says_so(own: Postgres) -> None:
+def test_the_error_for_data_of_another_major_version_says_so(own: Postgres) -> None:
     own.stop()
     version = own.data / "PG_VERSION"
     version.write_text("9\n")
@@ -203,8 +204,8 @@ def test_simultaneous_starts_share_one_server(home: Path) -> None:
     assert accepts(urls.pop().strip())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
-def test_it_dies_with_its_parent_when_asked_to(home: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can signal a process when its parent dies")
+def test_a_server_with_die_with_parent_ends_with_its_parent(home: Path) -> None:
     process = starter(home, ports.free_port(), "dies")
     assert process.stdout is not None
     url = process.stdout.readline().strip()
@@ -213,7 +214,7 @@ def test_it_dies_with_its_parent_when_asked_to(home: Path) -> None:
     assert eventually(lambda: not Postgres(home, Role("hireflow", "pw")).running())
 
 
-def test_it_stays_up_without_its_parent_otherwise(home: Path) -> None:
+def test_another_server_outlives_its_parent(home: Path) -> None:
     process = starter(home, ports.free_port(), "stays")
     assert process.stdout is not None
     url = process.stdout.readline().strip()
@@ -222,10 +223,10 @@ def test_it_stays_up_without_its_parent_otherwise(home: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", [0.2, 0.5])
-def test_a_start_that_is_killed_is_completed_by_the_next(home: Path, moment: float) -> None:
+def test_a_killed_start_is_completed_by_the_next_one(home: Path, moment: float) -> None:
     process = starter(home, ports.free_port(), "stays")
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(moment)  # not synchronisation: any moment will do
+        process.wait(moment)  # not synchronisation: the kill may come at any moment
     kill(process)
     postgres = Postgres(home, Role("hireflow", "pw"), fast=True)
     postgres.start(ports.free_port())
@@ -251,7 +252,7 @@ def test_the_chosen_programs_are_used_or_refused(tmp_path: Path, monkeypatch: py
 
 
 def system_programs() -> Path | None:
-    """Programs of the system, of another version than the wheel's."""
+    """The folder of system programs that have another version than the wheel's, or None."""
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin")):
         if (folder / "initdb").exists() and binaries.major(folder) != binaries.major(binaries.find()):
             return folder
@@ -259,28 +260,28 @@ def system_programs() -> Path | None:
 
 
 @pytest.mark.skipif(system_programs() is None, reason="the system has no other Postgres")
-def test_data_go_on_with_the_programs_that_made_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's, although the wheel's come first; and nothing but a clear error where others are named."""
+def test_data_are_used_only_with_programs_of_their_version(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """System programs are used although the wheel comes first. If HIREFLOW_PG_BIN names others, the start fails."""
     programs = system_programs()
     assert programs
-    made = Postgres(home, Role("hireflow", "pw"), fast=True, die_with_parent=True)
+    server = Postgres(home, Role("hireflow", "pw"), fast=True, die_with_parent=True)
     with monkeypatch.context() as patch:
         patch.setenv("HIREFLOW_PG_BIN", str(programs))
-        made.start(ports.free_port())
-        made.stop()
+        server.start(ports.free_port())
+        server.stop()
     version = binaries.major(programs)
     with monkeypatch.context() as patch:
         patch.setenv("HIREFLOW_PG_BIN", str(binaries.find()))
         with pytest.raises(CloudError, match=rf"belong to Postgres {version}, .* make clean"):
-            made.start(ports.free_port())
-    made.start(ports.free_port())
-    assert str(ask(made.url, "SHOW server_version")).startswith(f"{version}.")
+            server.start(ports.free_port())
+    server.start(ports.free_port())
+    assert str(ask(server.url, "SHOW server_version")).startswith(f"{version}.")
 
 
-def test_the_other_wheel_has_programs_as_well(
+def test_the_programs_of_the_other_wheel_work(
     home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one that the lock names for a Python that the first has no files for."""
+    """The lock names a second wheel, for versions of Python that the first wheel does not support."""
     folder = tmp_path_factory.mktemp("wheel")
     lock, uv = ROOT / "requirements" / "postgres.txt", venv.installer(print)
     words = ["pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--python-version"]
@@ -296,7 +297,7 @@ def test_the_other_wheel_has_programs_as_well(
     assert ask(other.url, "SELECT count(*) FROM pg_extension WHERE extname = 'plpgsql'") == 1
 
 
-def test_without_programs_the_remedy_is_told(tmp_path: Path) -> None:
+def test_the_error_for_missing_programs_has_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(CloudError, match=r"version 15 to 18 were found: apt install postgresql .*HIREFLOW_PG_BIN"):
         binaries.choose([tmp_path], None)
     there = binaries.find()
@@ -306,8 +307,8 @@ def test_without_programs_the_remedy_is_told(tmp_path: Path) -> None:
         binaries.choose([there], 17)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
-def test_a_checkout_that_others_cannot_enter_works(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+def test_a_checkout_that_other_users_cannot_enter_works(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     home = home_of(tmp_path / "state")
     postgres = Postgres(home, Role("hireflow", "pw"), fast=True, die_with_parent=True)
@@ -321,8 +322,8 @@ def test_a_checkout_that_others_cannot_enter_works(tmp_path: Path) -> None:
         subprocess.run(["rm", "-r", home], check=True)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
-def test_programs_that_others_cannot_reach_are_copied(own: Postgres, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+def test_programs_that_the_server_user_cannot_reach_are_copied(own: Postgres, tmp_path: Path) -> None:
     own.stop()
     tmp_path.chmod(0o700)
     original = binaries.find()
@@ -339,7 +340,7 @@ def test_programs_that_others_cannot_reach_are_copied(own: Postgres, tmp_path: P
     assert ask(own.url, "SELECT 1") == 1
 
 
-def test_a_process_is_told_from_another_of_the_same_pid() -> None:
+def test_start_times_distinguish_processes() -> None:
     mine = launch.started(os.getpid())
     assert mine is not None
     assert mine == launch.started(os.getpid())
@@ -349,6 +350,6 @@ def test_a_process_is_told_from_another_of_the_same_pid() -> None:
     assert launch.started(other.pid) is None
 
 
-def test_errors_of_the_server_are_not_swallowed(shared: Postgres) -> None:
+def test_errors_of_the_server_are_raised(shared: Postgres) -> None:
     with pytest.raises(DatabaseError):
         ask(shared.url, "SELECT 1 / 0")

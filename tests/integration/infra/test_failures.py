@@ -1,4 +1,4 @@
-"""What goes wrong on a machine ends a command in one line with what to do: no traceback, and nothing half-made."""
+"""A problem of the machine ends a command with one line that says what to do. No traceback, nothing half-done."""
 
 import errno
 import os
@@ -35,7 +35,7 @@ def failing(error: BaseException) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (CloudError("no"), 1, "error: no\n"),
         (CloudError("initdb: No space left on device"), 1, "free some space, then run the same command again\n"),
@@ -46,17 +46,17 @@ def failing(error: BaseException) -> Callable[[], None]:
         (ZeroDivisionError("by zero"), 1, "error: unforeseen ZeroDivisionError: by zero (test_failures.py:"),
     ],
 )  # fmt: skip
-def test_every_failure_ends_in_one_line(
-    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+def test_every_failure_prints_one_line(
+    error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_status(failing(error)) == code
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
 
 
-def test_a_folder_that_is_closed_is_said_to_be_so(tmp_path: Path) -> None:
-    if os.geteuid() == 0:  # nobody reaches this one, and may not write there
+def test_the_error_for_a_folder_without_write_access_has_a_remedy(tmp_path: Path) -> None:
+    if os.geteuid() == 0:  # the user nobody may not write there
         tmp_path = Path("/")
     else:
         tmp_path.chmod(0o500)
@@ -77,7 +77,7 @@ def test_a_folder_that_is_closed_is_said_to_be_so(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_below_a_file_is_said_to_be_none(
+def test_the_error_for_a_folder_below_a_file_has_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -98,7 +98,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
-def test_a_disk_that_is_nearly_full_is_found_before_anything_starts(
+def test_a_nearly_full_disk_stops_a_command_before_anything_starts(
     small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = small / "stage"
@@ -110,7 +110,7 @@ def test_a_disk_that_is_nearly_full_is_found_before_anything_starts(
     assert sorted(path.name for path in folder.iterdir()) == ["build", "hireflow.lock"]
 
 
-def test_a_full_disk_is_named_where_a_program_does_not_name_it(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_if_the_program_does_not_name_it(tmp_path: Path) -> None:
     with (
         pytest.raises(CloudError, match=r"chalice deploy failed: ; the disk is full at .*: free some space"),
         disk.explained(tmp_path, lambda _: 0.5),
@@ -121,7 +121,7 @@ def test_a_full_disk_is_named_where_a_program_does_not_name_it(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("servers", "deployed", "said"),
+    ("servers", "deployed", "message"),
     [
         ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, True, "running"),
         ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, False, "nothing is deployed yet: make up goes on"),
@@ -130,13 +130,13 @@ def test_a_full_disk_is_named_where_a_program_does_not_name_it(tmp_path: Path) -
         ({"Postgres": None, "AWS": None}, True, "not running: make up"),
     ],
 )
-def test_a_status_says_what_to_do(servers: dict[str, str | None], deployed: bool, said: str) -> None:
+def test_a_status_says_what_to_do(servers: dict[str, str | None], deployed: bool, message: str) -> None:
     shown = status.of(servers, {"API_URL": "http://api"} if deployed else None, "make up")
-    assert shown["state"] == said
-    assert shown.get("API") == (None if not deployed else "http://api" if said == "running" else "stopped")
+    assert shown["state"] == message
+    assert shown.get("API") == (None if not deployed else "http://api" if message == "running" else "stopped")
 
 
-def test_before_the_first_up_every_command_says_so(
+def test_before_the_first_up_every_command_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HIREFLOW_STATE_DIR", str(tmp_path / "none"))
@@ -148,18 +148,57 @@ def test_before_the_first_up_every_command_says_so(
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("module", ["infra.local", "infra.deploy", "infra.demo"])
-def test_ctrl_c_while_a_command_is_being_imported_ends_in_one_line(module: str, tmp_path: Path) -> None:
-    """The import of boto3 stands for all of it: it says when it begins, and takes for ever here."""
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("infra.local up", "interrupted: the same command goes on from here\n"),
+        ("infra.local serve", "interrupted: the server is stopped\n"),
+        ("infra.local verify", "interrupted: run the command again to start over\n"),
+        ("infra.deploy plan", "interrupted: the same command goes on from here\n"),
+        ("infra.demo", "interrupted: `make demo` may be run again\n"),
+    ],
+)
+def test_ctrl_c_prints_one_line_even_during_the_imports(command: str, line: str, tmp_path: Path) -> None:
+    """The line says what the next run of this command does. A stub of boto3 stands for all imports: it prints that its
+    import has begun, and never ends it."""
     (tmp_path / "boto3.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
-    command = [sys.executable, "-m", module, *({"infra.local": ["verify"], "infra.deploy": ["plan"]}.get(module, []))]
     environ = {**os.environ, "PYTHONPATH": str(tmp_path), "HIREFLOW_STATE_DIR": str(tmp_path / "none")}
     with subprocess.Popen(
-        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", *command.split()],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as started:
         assert started.stdout is not None
         assert started.stdout.readline() == "importing\n"
         started.send_signal(signal.SIGINT)
-        _, told = started.communicate(timeout=60)
-    assert (started.returncode, told.count("\n")) == (130, 1)
-    assert told.startswith("interrupted: ")
+        _, err = started.communicate(timeout=60)
+    assert (started.returncode, err) == (130, line)
+
+
+PRINTING = "import sys; from infra.commandline import exit_status; sys.exit(exit_status(lambda: print('line')))"
+
+
+@pytest.mark.parametrize("words", [["-c", PRINTING], ["-m", "infra.local", "status", "--stage", "local"]])
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_command_whose_reader_has_gone_prints_no_message(words: list[str], buffered: bool, tmp_path: Path) -> None:
+    """`make status | head` closes the pipe early. If lines are buffered, the command notices this only at its end."""
+    environ = {**os.environ, "HIREFLOW_STATE_DIR": str(tmp_path / "none"), "PYTHONUNBUFFERED": "" if buffered else "1"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=ROOT,
+            env=environ,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")

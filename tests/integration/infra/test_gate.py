@@ -1,4 +1,4 @@
-"""The embedded AWS from outside: it serves the holders of its credentials, with any client, and nobody else."""
+"""The embedded AWS from outside: it serves only the holders of its credentials, with any client."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from infra.local.aws import EmbeddedAws
 from infra.local.gate.bodies import PATIENCE
 from infra.venv import ROOT
 from tests.integration import embedded
-from tests.integration.embedded import Client, Response, asked, clients
+from tests.integration.embedded import Client, Response, clients, send_request
 
 Curl = Callable[..., Response]
 BODY = b"1,Sales\n" * 1000
@@ -50,9 +50,9 @@ def client(aws: EmbeddedAws) -> Client:
 
 @pytest.fixture(scope="module")
 def s3(client: Client) -> Any:
-    made = client("s3")
-    made.create_bucket(Bucket="bucket")
-    return made
+    s3_client = client("s3")
+    s3_client.create_bucket(Bucket="bucket")
+    return s3_client
 
 
 @pytest.fixture
@@ -94,13 +94,13 @@ def test_boto3_sends_parts_from_many_threads(s3: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "config", [{"s3": {"payload_signing_enabled": False}}, {"request_checksum_calculation": "when_required"}]
 )
-def test_boto3_signs_in_other_ways_as_well(aws: EmbeddedAws, s3: Any, config: dict[str, Any]) -> None:
+def test_other_ways_of_signing_in_boto3_are_accepted(aws: EmbeddedAws, s3: Any, config: dict[str, Any]) -> None:
     other = clients(aws.port() or 0, aws.credentials, **config)("s3")
     other.put_object(Bucket="bucket", Key="otherwise", Body=BODY)
     assert read(s3, "otherwise") == BODY
 
 
-def test_links_read_and_write(s3: Any) -> None:
+def test_presigned_links_read_and_write_one_object(s3: Any) -> None:
     put = s3.generate_presigned_url("put_object", {"Bucket": "bucket", "Key": "by a link+"}, 60)
     request = urllib.request.Request(put, BODY, {"Content-Type": ""}, method="PUT")
     assert urllib.request.urlopen(request, timeout=30).status == 200
@@ -149,13 +149,13 @@ def chunked(aws: EmbeddedAws, payload: str, body: bytes, length: int) -> Respons
     headers = {"X-Amz-Decoded-Content-Length": str(length), "X-Amz-Trailer": "x-amz-checksum-crc32"}
     request = AWSRequest("PUT", url, {**headers, "Content-Encoding": "aws-chunked"})
 
-    class Saying(S3SigV4Auth):
+    class WithThisHash(S3SigV4Auth):
         def payload(self, _: AWSRequest) -> str:
             return payload
 
     key, secret = aws.credentials["AWS_ACCESS_KEY_ID"], aws.credentials["AWS_SECRET_ACCESS_KEY"]
-    Saying(Credentials(key, secret), "s3", "us-east-1").add_auth(request)
-    return asked(aws, "PUT", "/bucket/chunked", body, dict(request.headers.items()))
+    WithThisHash(Credentials(key, secret), "s3", "us-east-1").add_auth(request)
+    return send_request(aws, "PUT", "/bucket/chunked", body, dict(request.headers.items()))
 
 
 def test_bodies_in_chunks_are_accepted(aws: EmbeddedAws, s3: Any) -> None:
@@ -174,7 +174,7 @@ def test_a_body_other_than_the_signed_one_changes_nothing(aws: EmbeddedAws, s3: 
     request = AWSRequest("PUT", url, data=b"signed")
     key, secret = aws.credentials["AWS_ACCESS_KEY_ID"], aws.credentials["AWS_SECRET_ACCESS_KEY"]
     S3SigV4Auth(Credentials(key, secret), "s3", "us-east-1").add_auth(request)
-    response = asked(aws, "PUT", "/bucket/kept", b"forged", dict(request.headers.items()))
+    response = send_request(aws, "PUT", "/bucket/kept", b"forged", dict(request.headers.items()))
     assert (response.status, b"XAmzContentSHA256Mismatch" in response.body) == (400, True)
     assert read(s3, "kept") == b"before"
 
@@ -205,11 +205,11 @@ def curl(aws: EmbeddedAws, tmp_path: Path) -> Curl:
     user = f"{aws.credentials['AWS_ACCESS_KEY_ID']}:{aws.credentials['AWS_SECRET_ACCESS_KEY']}"
 
     def run(*words: str, stdin: bytes = b"") -> Response:
-        at = ["curl", "-sS", "-o", str(tmp_path / "answer"), "-w", "%{http_code}"]
+        at = ["curl", "-sS", "-o", str(tmp_path / "response"), "-w", "%{http_code}"]
         sign = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", user]
         done = subprocess.run([*at, *sign, *words], input=stdin, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
-        body = tmp_path / "answer"
+        body = tmp_path / "response"
         return Response(int(done.stdout), {}, body.read_bytes() if body.exists() else b"")
 
     return run
@@ -229,7 +229,7 @@ def test_curl_sends_and_reads_files(curl: Curl, s3: Any, url: str, tmp_path: Pat
     assert curl("-X", "DELETE", f"{url}/bucket/by%20curl%2B.csv").status == 204
 
 
-def test_curl_is_told_that_s3_accepts_no_upload_without_a_length(curl: Curl, url: str) -> None:
+def test_the_error_for_an_upload_without_a_length_tells_curl_users_what_to_do(curl: Curl, url: str) -> None:
     response = curl("-T", "-", f"{url}/bucket/stream", stdin=b"x")
     assert (response.status, b"curl -T file does not" in response.body) == (501, True)
 
@@ -239,9 +239,9 @@ def test_curl_is_told_that_s3_accepts_no_upload_without_a_length(curl: Curl, url
 
 @pytest.fixture(scope="session")
 def aws_cli() -> Path:
-    made = sets.apart(ROOT, "awscli")
-    venv.ensure([made], print)
-    return made.python.with_name("aws")
+    own = sets.apart(ROOT, "awscli")
+    venv.ensure([own], print)
+    return own.python.with_name("aws")
 
 
 def test_the_aws_cli_works(aws_cli: Path, aws: EmbeddedAws, s3: Any, url: str, tmp_path: Path) -> None:
@@ -262,11 +262,11 @@ def test_the_aws_cli_works(aws_cli: Path, aws: EmbeddedAws, s3: Any, url: str, t
     run("s3", "mv", "s3://bucket/cli/a file.csv", "s3://bucket/cli/moved")
     run("s3", "sync", "s3://bucket/cli/", str(tmp_path / "synced"))
     assert (tmp_path / "synced" / "moved").read_bytes() == file.read_bytes()
-    run("sqs", "create-queue", "--queue-name", "of-the-cli", "--endpoint-url", url)  # it needs this option
+    run("sqs", "create-queue", "--queue-name", "of-the-cli", "--endpoint-url", url)  # sqs needs this option
     assert "of-the-cli" in run("sqs", "list-queues", "--endpoint-url", url)
     assert json.loads(run("lambda", "list-functions"))["Functions"] is not None
     assert json.loads(run("iam", "list-roles"))["Roles"] is not None
-    run("configure", "set", "default.s3.signature_version", "s3v4")  # as newer versions do
+    run("configure", "set", "default.s3.signature_version", "s3v4")  # the default of newer versions
     link = run("s3", "presign", "s3://bucket/cli/moved").strip()
     assert sha256(urllib.request.urlopen(link, timeout=30).read()).digest() == sha256(file.read_bytes()).digest()
 
@@ -275,15 +275,15 @@ def test_the_aws_cli_works(aws_cli: Path, aws: EmbeddedAws, s3: Any, url: str, t
 
 
 def test_ministacks_control_paths_are_closed(aws: EmbeddedAws, s3: Any) -> None:
-    assert asked(aws, "GET", "/_ministack/ready").status == 200
+    assert send_request(aws, "GET", "/_ministack/ready").status == 200
     s3.put_object(Bucket="bucket", Key="survives", Body=b"x")
     for method in ("GET", "POST", "PUT", "OPTIONS"):
         for path in ("/_ministack/reset", "/_ministack/config", "/_ministack/health", "/_localstack/health", "/health"):
-            assert asked(aws, method, path, b"").status == 404
+            assert send_request(aws, method, path, b"").status == 404
     assert read(s3, "survives") == b"x"
 
 
-def test_no_other_way_in_is_open(aws: EmbeddedAws, client: Client) -> None:
+def test_requests_without_valid_credentials_are_refused(aws: EmbeddedAws, client: Client) -> None:
     embedded.make_function(client, "inside")
     for method, path, headers in (
         ("POST", "/2015-03-31/functions/inside/invocations", {}),
@@ -298,7 +298,7 @@ def test_no_other_way_in_is_open(aws: EmbeddedAws, client: Client) -> None:
         ("POST", "/?Action=GetCallerIdentity&Version=2011-06-15", {}),
         ("POST", "/", {"X-Amz-Target": "AWSCognitoIdentityProviderService.InitiateAuth"}),
     ):
-        response = asked(aws, method, path, b"{}" if method == "POST" else None, headers)
+        response = send_request(aws, method, path, b"{}" if method == "POST" else None, headers)
         assert response.status in (400, 403, 404), (path, response)
         assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
@@ -313,10 +313,10 @@ AS_ROOT = (
     "host", ["evil.example", "bucket.s3.localhost", "inside.lambda-url.us-east-1.localhost", "[::1]"]
 )
 def test_requests_under_other_host_names_are_refused(aws: EmbeddedAws, host: str) -> None:
-    assert asked(aws, "GET", "/_ministack/ready", None, {"Host": host}).status == 421
+    assert send_request(aws, "GET", "/_ministack/ready", None, {"Host": host}).status == 421
 
 
-def test_a_preflight_for_anything_but_a_bucket_is_refused(aws: EmbeddedAws, s3: Any) -> None:
+def test_a_preflight_is_refused_without_a_rule_of_a_bucket(aws: EmbeddedAws, s3: Any) -> None:
     origin = "http://pages.example"
     rule: Any = {"AllowedOrigins": [origin], "AllowedMethods": ["POST"], "AllowedHeaders": ["*"]}
     s3.create_bucket(Bucket="with-a-rule")
@@ -324,7 +324,7 @@ def test_a_preflight_for_anything_but_a_bucket_is_refused(aws: EmbeddedAws, s3: 
 
     def preflight(path: str, origin: str, method: str = "POST") -> tuple[int, str | None]:
         headers = {"Origin": origin, "Access-Control-Request-Method": method}
-        response = asked(aws, "OPTIONS", path, None, headers)
+        response = send_request(aws, "OPTIONS", path, None, headers)
         return response.status, response.headers.get("Access-Control-Allow-Origin")
 
     assert preflight("/with-a-rule", origin) == (200, origin)
@@ -378,11 +378,11 @@ def aws_pid(aws: EmbeddedAws) -> int:
 # --- senders and the log
 
 
-def test_two_hundred_slow_senders_disturb_nobody_and_are_cut_off(aws: EmbeddedAws, s3: Any) -> None:
+def test_two_hundred_slow_senders_are_cut_off_and_disturb_no_other_request(aws: EmbeddedAws, s3: Any) -> None:
     def connected(begin: bytes) -> socket.socket:
-        made = socket.create_connection((ports.HOST, aws.port() or 0), timeout=60)
-        made.sendall(begin)
-        return made
+        connection = socket.create_connection((ports.HOST, aws.port() or 0), timeout=60)
+        connection.sendall(begin)
+        return connection
 
     body = f"POST /_aws/execute-api/x/api/y HTTP/1.1\r\nHost: {ports.HOST}\r\nContent-Length: 1000000\r\n\r\n"
     senders = [connected(b"GET / HTTP/1.1\r\nX: ") for _ in range(100)] + [connected(body.encode()) for _ in range(100)]
@@ -390,7 +390,7 @@ def test_two_hundred_slow_senders_disturb_nobody_and_are_cut_off(aws: EmbeddedAw
         began, open_ones = time.monotonic(), senders
         while open_ones and time.monotonic() - began < 3 * PATIENCE:
             s3.put_object(Bucket="bucket", Key="meanwhile", Body=b"x")
-            open_ones = [sender for sender in open_ones if dribbles(sender)]
+            open_ones = [sender for sender in open_ones if still_accepts(sender)]
         assert not open_ones
         assert time.monotonic() - began > 5, "no sender is cut off at once"
     finally:
@@ -398,12 +398,12 @@ def test_two_hundred_slow_senders_disturb_nobody_and_are_cut_off(aws: EmbeddedAw
             sender.close()
 
 
-def dribbles(sender: socket.socket) -> bool:
-    """Send one more byte; False when the other side has closed the connection."""
+def still_accepts(sender: socket.socket) -> bool:
+    """Send one more byte. Returns False if the server has closed the connection."""
     sender.settimeout(0.001)
     try:
         sender.sendall(b"x")
-        sender.recv(1000)  # an error answer, or the end of the connection
+        sender.recv(1000)  # an error response, or the end of the connection
     except TimeoutError:
         return True
     except OSError:
@@ -411,15 +411,15 @@ def dribbles(sender: socket.socket) -> bool:
     return False
 
 
-def test_the_log_is_cut_while_the_server_runs(aws: EmbeddedAws) -> None:
+def test_the_log_is_rotated_while_the_server_runs(aws: EmbeddedAws) -> None:
     log = aws.home / "aws.log"
     with log.open("a") as file:
         file.write("filler\n" * 2_000_000)
-    earlier = log.with_name("aws.log.1")  # it gets this name after the log was cut
+    earlier = log.with_name("aws.log.1")  # the copy gets this name after the log was truncated
     assert embedded.eventually(earlier.exists)
     assert earlier.stat().st_size >= 14_000_000
     assert log.stat().st_size < 1_000_000
-    assert asked(aws, "GET", "/_ministack/ready").status == 200
+    assert send_request(aws, "GET", "/_ministack/ready").status == 200
 
 
 # --- kill -9
@@ -453,7 +453,7 @@ def test_resources_survive_a_kill(tmp_path: Path) -> None:
         client("events").put_rule(Name="every", ScheduleExpression="rate(3 minutes)")
         client("s3").put_object(Bucket="landing", Key="a", Body=b"1")
         version = client("s3").put_object(Bucket="landing", Key="a", Body=b"2")["VersionId"]
-        assert embedded.eventually(lambda: waiting(client, queue) == 2), "dead letters, which ministack itself delivers"
+        assert embedded.eventually(lambda: waiting(client, queue) == 2), "ministack itself delivers the dead letters"
         on_disk = server.home / "state" / "sqs.json"
         assert embedded.eventually(lambda: on_disk.read_text().count("always") == 2, seconds=2)
         before = server.credentials
@@ -478,7 +478,7 @@ def test_resources_survive_a_kill(tmp_path: Path) -> None:
 
 
 def test_deleted_credentials_are_generated_again(tmp_path: Path) -> None:
-    """The old credentials no longer work, and everything else is still there."""
+    """The old credentials stop working, and all data stay."""
     server = EmbeddedAws(tmp_path / "aws")
     port = ports.free_port()
     server.start(port)

@@ -1,7 +1,6 @@
-"""Installations as they go wrong: each ends in one line that says what to do, and the same command goes on afterwards.
+"""Failed installations: each prints one line that says what to do, and the same command goes on afterwards.
 
-`make` and `./hireflow` call `infra/install.sh`, which is what runs here, with the real uv and a checkout of small
-packages.
+These tests run `infra/install.sh`, as `make` and `./hireflow` do, with the real uv and a checkout of small packages.
 """
 
 import os
@@ -20,11 +19,11 @@ from infra.install import tools
 from infra.venv import ROOT
 from tests.integration.wheels import Checkout, checkout
 
-REFUSED = "http://127.0.0.1:9/simple"  # nobody listens there
+REFUSED = "http://127.0.0.1:9/simple"  # no server listens there
 OLD = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python")) + sorted(
     Path.home().glob(".pyenv/versions/3.10.*/bin/python")
 )
-BY_PIP = {"UV_NO_INDEX": "", "UV_FIND_LINKS": ""}  # uv is told nothing, and looks where pip does
+BY_PIP = {"UV_NO_INDEX": "", "UV_FIND_LINKS": ""}  # without these, uv uses the indexes of pip
 INTERRUPTED = "interrupted: the same command goes on from here\n"
 
 
@@ -43,13 +42,13 @@ def here(tmp_path: Path, uv: Path) -> Checkout:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of an index that takes connections and never answers."""
+    """The address of an index that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/simple"
 
 
 def failed(result: tuple[int, str, str]) -> str:
-    """The one line of a command that has failed."""
+    """The line that a failed command prints."""
     status, _, err = result
     assert status == 1, result
     assert err.startswith("error: ")
@@ -57,7 +56,7 @@ def failed(result: tuple[int, str, str]) -> str:
     return err
 
 
-def test_a_command_installs_its_set_alone_and_no_command_installs_what_is_there(here: Checkout) -> None:
+def test_a_command_installs_only_its_own_set_and_only_once(here: Checkout) -> None:
     status, out, err = here.install("local")
     assert (status, err) == (0, "")
     assert "the Python environment: 1 packages are needed" in out
@@ -70,7 +69,7 @@ def test_a_command_installs_its_set_alone_and_no_command_installs_what_is_there(
         assert here.install(*names, PYTHON="/nonexistent") == (0, "", "")  # not even a Python is started
 
 
-def test_a_lock_that_has_changed_is_installed_anew(here: Checkout) -> None:
+def test_a_changed_lock_is_installed_again(here: Checkout) -> None:
     here.install("local")
     lock = here.folder / "requirements" / "local.txt"
     lock.write_text((here.folder / "requirements" / "develop.txt").read_text())
@@ -80,7 +79,7 @@ def test_a_lock_that_has_changed_is_installed_anew(here: Checkout) -> None:
 
 
 def test_an_environment_of_the_release_before_is_taken_over(here: Checkout, uv: Path) -> None:
-    """It had one set for all, which pip had installed, and noted that in another file."""
+    """That release had one set of packages, installed it with pip, and recorded this in another file."""
     here.install("develop")
     home = here.folder / ".venv"
     for folder in ("sets", "asked", "uv"):
@@ -89,7 +88,7 @@ def test_an_environment_of_the_release_before_is_taken_over(here: Checkout, uv: 
     shutil.copytree(uv, home / "uv")
     status, out, err = here.install("local")
     assert (status, err) == (0, "")
-    assert "1 packages are needed, and all of them are there" in out
+    assert "all 1 packages are already installed" in out
     assert here.has("beta")
 
 
@@ -105,15 +104,15 @@ def test_without_a_network_nothing_changes_and_the_next_command_goes_on(tmp_path
     assert here.has("alpha")
 
 
-def test_a_file_of_another_hash_is_refused(here: Checkout) -> None:
+def test_a_package_with_another_hash_is_refused(here: Checkout) -> None:
     lock = here.folder / "requirements" / "local.txt"
     lock.write_text("alpha==1.0 --hash=sha256:" + "0" * 64)
-    assert "by its hash" in failed(here.install("local"))
+    assert "another hash than its lock" in failed(here.install("local"))
     assert not here.has("alpha")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a small disk")
-def test_a_full_disk_is_told(tmp_path: Path, uv: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_a_full_disk_is_named(tmp_path: Path, uv: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], check=False).returncode:
@@ -133,11 +132,13 @@ def test_a_full_disk_is_told(tmp_path: Path, uv: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["uv", "pip"])
-def test_ctrl_c_ends_in_a_line_and_the_same_command_goes_on(tmp_path: Path, uv: Path, silent: str, there: bool) -> None:
+def test_ctrl_c_prints_one_line_and_the_same_command_goes_on(
+    tmp_path: Path, uv: Path, silent: str, there: bool
+) -> None:
     here = checkout(tmp_path, uv if there else None)
     process = here.start("local", **BY_PIP, PIP_INDEX_URL=silent)
     assert process.stdout
-    waiting = "asking which files there are (" if there else "fetching the installer, uv ("
+    waiting = "asking the package index for files (" if there else "fetching the installer, uv ("
     assert any(waiting in line for line in process.stdout)  # it says so by itself, within seconds
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=20)
@@ -148,8 +149,8 @@ def test_ctrl_c_ends_in_a_line_and_the_same_command_goes_on(tmp_path: Path, uv: 
     assert here.has("alpha")
 
 
-def test_what_a_kill_has_left_half_made_is_mended(here: Checkout) -> None:
-    """uv takes a package for installed by its metadata, even if its files have not all been written."""
+def test_an_installation_that_was_killed_is_repaired(here: Checkout) -> None:
+    """uv treats a package that has metadata as installed, even if some of its files are missing."""
     here.install("local")
     home = here.folder / ".venv"
     [module] = home.glob("lib/*/site-packages/alpha.py")
@@ -165,7 +166,7 @@ def test_what_a_kill_has_left_half_made_is_mended(here: Checkout) -> None:
 
 
 def half_made(here: Checkout, name: str) -> None:
-    """Install a set, and be killed while its packages are copied: alpha's files are gone, its metadata is there."""
+    """Install a set with a uv that is killed while it copies packages: alpha has metadata, but no files."""
     uv = here.folder / ".venv" / "uv" / "bin" / "uv"
     uv.rename(uv.with_name("whole"))
     uv.write_text(f"#!/bin/sh\nrm -f '{here.folder}'/.venv/lib/python*/site-packages/alpha.py\nkill -9 $$\n")
@@ -177,13 +178,15 @@ def half_made(here: Checkout, name: str) -> None:
 
 def test_a_kill_in_a_larger_installation_leaves_no_smaller_set_broken(here: Checkout) -> None:
     here.install("local")
-    (here.folder / ".venv" / "unfinished").touch()  # an earlier one was cut short, so that all is installed anew
+    (
+        here.folder / ".venv" / "unfinished"
+    ).touch()  # an earlier installation was interrupted, so everything is installed again
     half_made(here, "develop")
     assert here.install("local")[0] == 0
     assert here.has("alpha")
 
 
-def test_a_smaller_installation_leaves_it_known_that_a_larger_one_was_cut_short(here: Checkout) -> None:
+def test_an_interrupted_installation_is_repaired_even_after_that_of_a_smaller_set(here: Checkout) -> None:
     here.install("develop")
     (here.folder / ".venv" / "unfinished").touch()
     for folder in ("sets", "asked"):
@@ -197,7 +200,7 @@ def test_a_smaller_installation_leaves_it_known_that_a_larger_one_was_cut_short(
     assert not (here.folder / ".venv" / "unfinished").exists()
 
 
-def test_a_larger_set_that_cannot_be_downloaded_leaves_the_smaller_one_as_it_is(here: Checkout) -> None:
+def test_a_failed_download_of_a_larger_set_leaves_the_smaller_one_installed(here: Checkout) -> None:
     here.install("local")
     for _ in range(2):
         failed(here.install("develop", **BY_PIP, PIP_INDEX_URL=REFUSED))
@@ -206,14 +209,14 @@ def test_a_larger_set_that_cannot_be_downloaded_leaves_the_smaller_one_as_it_is(
 
 
 @pytest.mark.parametrize("text", ["exit 0", "exit 1", "echo 'not installed' >&2; exit 127"])
-def test_a_program_that_is_no_python_is_told(here: Checkout, text: str) -> None:
+def test_a_program_that_is_not_a_python_is_an_error(here: Checkout, text: str) -> None:
     program = here.folder / "program"
     program.write_text(f"#!/bin/sh\n{text}\n")
     program.chmod(0o755)
-    assert f"error: {program} is no Python" in failed(here.install("local", PYTHON=str(program)))
+    assert f"error: {program} is not a working Python" in failed(here.install("local", PYTHON=str(program)))
 
 
-def test_an_environment_of_a_python_that_is_gone_is_made_anew(here: Checkout) -> None:
+def test_an_environment_whose_python_was_deleted_is_created_again(here: Checkout) -> None:
     here.install("local")
     python = here.folder / ".venv" / "bin" / "python"
     python.unlink()
@@ -239,7 +242,7 @@ def test_an_old_python_says_what_is_needed(here: Checkout, python: Path) -> None
 
 
 def run_module(here: Checkout, user: pwd.struct_passwd | None = None) -> tuple[int, str, str]:
-    """As install.sh does, which needs a PATH."""
+    """Run the module that install.sh runs. The script itself would need a PATH."""
     command = [str(here.python), "-m", "infra.install", "local"]
     done = subprocess.run(
         command,
@@ -255,11 +258,13 @@ def run_module(here: Checkout, user: pwd.struct_passwd | None = None) -> tuple[i
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.skipif(not OLD, reason="no old Python is here")
-def test_an_old_python_hands_over_to_a_newer_one_of_the_path(here: Checkout) -> None:
+@pytest.mark.skipif(not OLD, reason="no old Python is installed")
+def test_an_old_python_starts_a_newer_one_on_the_path(here: Checkout) -> None:
     path = here.folder / "path"
     path.mkdir()
-    (path / "python3.14").write_text("#!/bin/sh\necho 'not installed' >&2\nexit 127\n")  # as version managers do
+    (path / "python3.14").write_text(
+        "#!/bin/sh\necho 'not installed' >&2\nexit 127\n"
+    )  # like the program of a version manager
     (path / "python3.14").chmod(0o755)
     (path / "python3.12").symlink_to(here.python)
     old = Checkout(here.folder, OLD[0], {**here.environment, "PATH": str(path)})
@@ -269,12 +274,12 @@ def test_an_old_python_hands_over_to_a_newer_one_of_the_path(here: Checkout) -> 
     assert here.has("alpha")
 
 
-def test_a_python_that_is_missing_is_told(here: Checkout) -> None:
+def test_a_missing_python_is_an_error(here: Checkout) -> None:
     assert "error: python3.99 was not found" in failed(here.install("local", PYTHON="python3.99"))
 
 
-def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path: Path) -> None:
-    """Debian's Python comes without ensurepip and pip; `import venv` works there."""
+def test_the_error_for_a_python_without_venv_names_the_package_that_has_it(tmp_path: Path) -> None:
+    """Debian's Python has neither ensurepip nor pip, but `import venv` works."""
     here = checkout(tmp_path, None)
     (tmp_path / "without").mkdir()
     hide = "import sys\nsys.modules['ensurepip'] = sys.modules['pip'] = None\n"
@@ -283,24 +288,24 @@ def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path: Path) -
     assert f"apt install python3.{sys.version_info.minor}-venv (Debian, Ubuntu)" in line
 
 
-def test_a_file_in_the_place_of_the_environment_is_told(here: Checkout) -> None:
+def test_a_file_with_the_name_of_the_environment_is_an_error(here: Checkout) -> None:
     shutil.rmtree(here.folder / ".venv")
     (here.folder / ".venv").touch()
-    assert ".venv is no folder: move it away, then run the same command again" in failed(here.install("local"))
+    assert ".venv is not a folder: move it away, then run the same command again" in failed(here.install("local"))
 
 
-def test_a_checkout_that_cannot_be_written_is_told(here: Checkout) -> None:
-    """As root everything can be, so that somebody else tries."""
+def test_a_checkout_without_write_access_is_an_error(here: Checkout) -> None:
+    """Root may write everywhere, so as root the test runs the installation as another user."""
     python = here.python if os.geteuid() else shutil.which("python3", path="/usr/bin")
     if python is None or subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]).returncode:
-        pytest.skip("no Python here is for all users")
+        pytest.skip("no Python that all users can run")
     shutil.rmtree(here.folder / ".venv")
     for folder in here.folder.parents:
-        if "pytest-of-" in str(folder):  # these are for their owner
+        if "pytest-of-" in str(folder):  # only their owner may enter these
             folder.chmod(0o711)
     here.folder.chmod(0o555)
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     result = run_module(Checkout(here.folder, Path(python), here.environment), nobody)
     here.folder.chmod(0o755)
     line = failed(result)
-    assert ".venv cannot be written: Permission denied: use a checkout of your own" in line
+    assert ".venv cannot be written: Permission denied: use your own checkout" in line

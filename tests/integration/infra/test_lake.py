@@ -1,4 +1,4 @@
-"""The queries that Athena runs on the backups give what the API gives, run on the same files by DuckDB."""
+"""The Athena queries on backups return what the API returns. DuckDB runs them on the files of a restore point."""
 
 import io
 import json
@@ -24,7 +24,7 @@ NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TYPES = {"int": "INTEGER", "string": "VARCHAR", "bigint": "BIGINT"}
 
-EDGES = [  # the first and the last microsecond of years, quarters and days, before the epoch and far after it
+EDGES = [  # the first and the last microsecond of years, quarters and days, also before the epoch
     datetime(year, month, day, tzinfo=UTC) + timedelta(microseconds=shift)
     for year in (2, 1900, 1969, 1970, 2000, 2021, 2022, 9999)
     for month, day in ((1, 1), (3, 1), (4, 1), (7, 1), (10, 1), (12, 31))
@@ -36,7 +36,7 @@ ROWS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), INSTANTS), max_s
 
 
 class Lake:
-    """The tables as Athena finds them: by link, with the schema of the template."""
+    """The tables as Athena reads them: found by their links, with the schema of the template."""
 
     def __init__(self, s3: S3) -> None:
         self._s3, self._duck = s3, duckdb.connect()
@@ -54,19 +54,19 @@ class Lake:
             if rows:
                 self._duck.executemany(f"INSERT INTO {dataset.name} VALUES ({marks})", rows)
 
-    def ask(self, report: str, restore_point: str, year: int) -> list[dict[str, Any]]:
+    def query(self, report: str, restore_point: str, year: int) -> list[dict[str, Any]]:
         sql = lake.QUERIES[report].read_text()
         points = [restore_point] * (sql.count("= ?") - 1)
-        found = self._duck.execute(sql, [*points, year])
-        names = [column[0] for column in found.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        result = self._duck.execute(sql, [*points, year])
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def _get(self, key: str) -> bytes:
         return self._s3.client.get_object(Bucket=BACKUP, Key=key)["Body"].read()
 
 
 def _stored(dataset: Dataset, row: Any) -> list[Any]:
-    """A row as Athena has it: of an instant the stored microseconds."""
+    """A row as Athena reads it: an instant is its number of microseconds since the epoch."""
     return [
         (row[c.name] - EPOCH) // timedelta(microseconds=1) if c.kind is Kind.INSTANT else row[c.name]
         for c in dataset.columns
@@ -105,39 +105,39 @@ def _api(database: Database, year: int) -> dict[str, Any]:
     jobs=["é", "z", "\U0001f600"],
     rows=[(department, job, NOW) for department in (1, 2, 3, 4) for job in (1, 2, 3)],
 )
-def test_both_reports_are_those_of_the_api(
+def test_both_queries_return_the_reports_of_the_api(
     database: Database, s3: S3, departments: list[str], jobs: list[str], rows: list[tuple[int, int, datetime]]
 ) -> None:
     _fill(database, departments, jobs, rows)
     point = str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
-    found = Lake(s3)
-    found.add(point)
+    athena = Lake(s3)
+    athena.add(point)
     for year in {1, 1970, 2021, 9999, *(at.year for _, _, at in rows)}:
-        assert {report: found.ask(report, point, year) for report in lake.QUERIES} == _api(database, year)
+        assert {report: athena.query(report, point, year) for report in lake.QUERIES} == _api(database, year)
 
 
-def test_a_query_sees_the_restore_point_it_names(database: Database, s3: S3) -> None:
+def test_a_query_reads_the_restore_point_it_names(database: Database, s3: S3) -> None:
     seen: dict[str, Any] = {}
     for hires in (3, 1):
         _fill(database, ["Legal", "Sales"], ["Clerk"], [(1, 1, NOW)] * hires + [(2, 1, NOW)])
         point = str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
         seen[point] = _api(database, 2021)
-    found = Lake(s3)
+    athena = Lake(s3)
     for point in seen:
-        found.add(point)
+        athena.add(point)
     assert [len(response["top"]) for response in seen.values()] == [1, 0]
     for point, response in seen.items():
-        assert {report: found.ask(report, point, 2021) for report in lake.QUERIES} == response
+        assert {report: athena.query(report, point, 2021) for report in lake.QUERIES} == response
 
 
-def test_a_restore_point_has_its_links_before_it_exists(database: Database, s3: S3) -> None:
+def test_the_links_are_written_before_the_manifest(database: Database, s3: S3) -> None:
     written: list[str] = []
     s3.before = lambda operation, key: written.append(key) if operation == "PutObject" else None
     point = str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
     assert written[-4:] == [*(manifest.link_key(point, name) for name in DATASETS), manifest.manifest_key(point)]
 
 
-def test_a_restore_point_without_links_is_followed_by_one_with_them(database: Database, s3: S3) -> None:
+def test_an_unchanged_backup_without_links_is_made_again(database: Database, s3: S3) -> None:
     def run() -> str:
         return str(run_backup(database, s3.storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
 
@@ -147,7 +147,7 @@ def test_a_restore_point_without_links_is_followed_by_one_with_them(database: Da
     assert run() != first
 
 
-def test_links_go_with_their_restore_point(database: Database, s3: S3) -> None:
+def test_links_are_deleted_with_their_restore_point(database: Database, s3: S3) -> None:
     def run(at: datetime) -> None:
         run_backup(database, s3.storage, retention=timedelta(days=1), now=lambda: at)
 

@@ -1,4 +1,4 @@
-"""The two servers of a stage change their ports: each is on its own afterwards, and none is left behind half-way."""
+"""The two servers of a stage move to other ports. Afterwards each has the port it should have."""
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -16,16 +16,16 @@ Up = Callable[[Mapping[str, int]], tuple[int, int]]
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
-    found = State(tmp_path_factory.mktemp("stage"))
+    stage = State(tmp_path_factory.mktemp("stage"))
     try:
-        yield found
+        yield stage
     finally:
-        Embedded(found).clean(print)
+        Embedded(stage).clean(print)
 
 
 @pytest.fixture
 def up(state: State) -> Up:
-    """Starts or moves the servers with these settings. Returns the ports of AWS and Postgres."""
+    """Start or move the servers with these settings. Returns the ports of AWS and Postgres."""
 
     def run(fixed: Mapping[str, int]) -> tuple[int, int]:
         given = {name: str(port) for name, port in fixed.items()}
@@ -43,21 +43,21 @@ def number(place: str | None) -> int:
     return int(place.rpartition(":")[2])
 
 
-def test_a_port_may_be_fixed_that_the_other_server_has_or_remembers(state: State, up: Up) -> None:
+def test_a_setting_may_fix_the_current_or_last_port_of_the_other_server(state: State, up: Up) -> None:
     _, of_postgres = up({})
-    # While both run.
+    # Both servers run.
     of_aws, moved = up({"HIREFLOW_PORT": of_postgres})
     assert of_aws == of_postgres != moved
-    # After a stop: Postgres starts first, and remembers a port that is free then.
+    # After a stop: Postgres starts first, and its last port is free at this moment.
     Embedded(state).down(print)
     assert state.notes()["pg_port"] == moved
     of_aws, elsewhere = up({"HIREFLOW_PORT": moved})
     assert of_aws == moved != elsewhere
-    # The other way round, with AWS on the port that Postgres is to have, and both at once.
+    # The two servers exchange their ports.
     assert up({"HIREFLOW_PG_PORT": moved, "HIREFLOW_PORT": elsewhere}) == (elsewhere, moved)
 
 
-def test_nothing_moves_as_long_as_one_port_is_wrong(state: State, up: Up) -> None:
+def test_no_server_moves_if_one_of_the_ports_is_taken(state: State, up: Up) -> None:
     before = up({})
     with socket.socket() as foreign:
         foreign.bind((ports.HOST, 0))

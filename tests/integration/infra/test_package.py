@@ -1,4 +1,4 @@
-"""The package that Chalice builds of this app: checked, precompiled, the same bytes each time."""
+"""The deployment package that Chalice builds: checked, precompiled, and the same bytes each time."""
 
 import io
 import json
@@ -26,16 +26,16 @@ def target(tmp_path: Path) -> Target:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("deployed", "deployments"))
     for name in ("app.py", "requirements.txt"):
         shutil.copyfile(ROOT / name, source / name)
-    made = Target("prod", source, tmp_path / "work", names, aws)
-    project.assemble(made)
-    return made
+    assembled = Target("prod", source, tmp_path / "work", names, aws)
+    project.assemble(assembled)
+    return assembled
 
 
-def test_the_same_code_is_the_same_bytes(target: Target, tmp_path: Path) -> None:
+def test_the_same_code_gives_the_same_bytes(target: Target, tmp_path: Path) -> None:
     built = package.build(target)
     first, packed_at = built.read_bytes(), built.stat().st_mtime_ns
     assert package.build(target) == built
-    assert (built.read_bytes(), built.stat().st_mtime_ns) == (first, packed_at)  # found, and not packed again
+    assert (built.read_bytes(), built.stat().st_mtime_ns) == (first, packed_at)  # the existing file was used
     other = replace(target, work=tmp_path / "elsewhere")
     project.assemble(other)
     assert package.build(other).read_bytes() == first
@@ -47,8 +47,8 @@ def test_the_same_code_is_the_same_bytes(target: Target, tmp_path: Path) -> None
     assert not [name for name in compiled if name.startswith(("sqlalchemy", "alembic"))]
 
 
-def test_a_package_for_another_machine(target: Target) -> None:
-    """By the setting of the stage; Chalice takes wheels of that machine, and says so where there are none."""
+def test_a_package_is_built_for_the_architecture_of_the_stage(target: Target) -> None:
+    """Chalice uses wheels for the architecture in config.json, and reports missing ones."""
     path = target.source / ".chalice" / "config.json"
     config = json.loads(path.read_text())
     config["stages"]["prod"]["lambda_architecture"] = "arm64"
@@ -73,20 +73,20 @@ print(fastavro.__file__)
 """
 
 
-def test_the_package_for_this_machine_has_machine_code_that_runs_here(target: Target) -> None:
-    """Without it these packages are slow and say nothing."""
+def test_the_package_for_this_machine_has_compiled_modules_that_run_here(target: Target) -> None:
+    """Without compiled modules, these packages work slowly and give no warning."""
     local = replace(target, stage="local", work=target.work.with_name("local"))
     project.assemble(local)
     vendor = local.project / "vendor"
-    # -S: nothing of this environment can be imported
+    # -S: packages of this environment cannot be imported
     command = [sys.executable, "-I", "-S", "-c", COMPILED, str(vendor)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == str(vendor / "fastavro" / "__init__.py"), done.stderr
     assert not [line for line in (local.project / "requirements.txt").read_text().splitlines() if line[0] != "#"]
 
 
-def test_a_package_that_lacks_something_is_not_deployed(target: Target) -> None:
-    """Chalice would: it prints a warning."""
+def test_a_package_without_one_of_its_requirements_is_refused(target: Target) -> None:
+    """Chalice itself would only print a warning, and deploy it."""
     requirements = target.source / "requirements.txt"
     requirements.write_text("six==1.17.0\n# there is no wheel of it that runs on Lambda:\npython-Levenshtein==0.12.2\n")
     project.assemble(target)

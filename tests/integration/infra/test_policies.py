@@ -1,4 +1,4 @@
-"""The policies allow what the functions ask AWS for, and nothing else: every function runs, and is listened to."""
+"""The policies allow exactly the AWS calls of the functions: each function runs, and the test records its calls."""
 
 import json
 from collections.abc import Iterator
@@ -24,12 +24,13 @@ NAMES = {
     "BACKUP_BUCKET": BACKUP,
     "DEAD_LETTER_QUEUE": DEAD_LETTERS,
 }
-UNHEARD = {  # what is allowed although no call of these shows it
-    "every-function": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}  # Lambda's calls
-    | {"secretsmanager:GetSecretValue"}  # of stages that keep their login there
+UNRECORDED = {  # actions that are allowed although these tests record no such call
+    "every-function": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}  # Lambda itself calls them
+    | {"secretsmanager:GetSecretValue"}  # stages may keep the database login there
     | {"s3:AbortMultipartUpload"},  # when a request fails midway
-    "ingest": {"s3:ListBucket", "sqs:SendMessage"}  # else S3 hides that an object is missing; Lambda's calls
-    | {"lambda:InvokeFunction"},  # when time runs out
+    "ingest": {"s3:ListBucket"}  # without it, S3 hides that an object is missing
+    | {"sqs:SendMessage"}  # Lambda itself sends dead letters
+    | {"lambda:InvokeFunction"},  # for a handover
 }
 _S3 = {
     "HeadBucket": "ListBucket",
@@ -42,7 +43,7 @@ _S3 = {
 
 
 def calls_of(service: str, operation: str, params: Row) -> Iterator[Call]:
-    """What IAM is asked about a request."""
+    """The actions and resources that IAM checks for a request."""
     if service == "sqs":
         yield f"sqs:{operation}", f"arn:aws:sqs:us-east-1:123456789012:{DEAD_LETTERS}"
     elif service == "lambda":
@@ -61,42 +62,42 @@ def calls_of(service: str, operation: str, params: Row) -> Iterator[Call]:
         if "CopySource" in params:
             yield "s3:GetObject", f"arn:aws:s3:::{params['CopySource']}"
     else:
-        raise AssertionError(f"nobody has said what {service} is for")
+        raise AssertionError(f"this test does not know the service {service}")
 
 
 class Stage:
-    """The functions in this process; `heard` is what the one that runs asks AWS for."""
+    """The functions in this process. `recorded` are the AWS calls of the function that runs."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self.heard: list[Call] = []
+        self.recorded: list[Call] = []
 
     def invoke(self, function: str, event: Any = None) -> Any:
         scheduled = self.api.client.events.generate_cw_event("aws.events", "Scheduled Event", {}, [])
         return self.api.client.lambda_.invoke(function, event or scheduled).payload
 
-    def hear(self, model: Any, params: Row, **_: Any) -> None:
-        if model.name != "CreateBucket":  # botocore's way to the address of a form
-            self.heard += calls_of(model.service_model.service_name, model.name, params)
+    def record(self, model: Any, params: Row, **_: Any) -> None:
+        if model.name != "CreateBucket":  # botocore uses it to build the address of a form
+            self.recorded += calls_of(model.service_model.service_name, model.name, params)
 
-    def hear_form(self, request: Any, **_: Any) -> None:
-        """A form lets others do what it is signed for, with the rights of who has signed it."""
+    def record_form(self, request: Any, **_: Any) -> None:
+        """A form lets its sender put an object, with the rights of the function that signed the form."""
         fields = request.context.get("s3-presign-post-fields")
         if fields:
-            self.heard.append(("s3:PutObject", f"arn:aws:s3:::{LANDING}/{fields['key']}"))
+            self.recorded.append(("s3:PutObject", f"arn:aws:s3:::{LANDING}/{fields['key']}"))
 
 
 @pytest.fixture
 def stage(api: Api, queue: Queue) -> Iterator[Stage]:
-    """Clients that exist already, those of the test itself, are not listened to."""
-    made = Stage(api)
+    """Calls of clients that exist already are not recorded: they belong to the test itself."""
+    recording = Stage(api)
     boto3.setup_default_session()
     session: Any = boto3.DEFAULT_SESSION
     events = session.events
-    events.register("before-parameter-build", made.hear)
-    events.register("before-sign.s3.PutObject", made.hear_form)
+    events.register("before-parameter-build", recording.record)
+    events.register("before-sign.s3.PutObject", recording.record_form)
     events.register("before-call.lambda.Invoke", lambda **_: (SimpleNamespace(status_code=202), {}))
-    yield made
+    yield recording
     boto3.setup_default_session()
 
 
@@ -125,17 +126,17 @@ def run_backup(stage: Stage, landing: Landing, queue: Queue) -> None:
 def run_verify(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n")
     stage.invoke("backup")
-    stage.heard.clear()
+    stage.recorded.clear()
     assert stage.invoke("verify")["faults"] == []
     [jobs] = [key for key in landing.s3.keys(BACKUP) if key.endswith("jobs.avro")]
     landing.s3.client.delete_object(Bucket=BACKUP, Key=jobs)
-    assert stage.invoke("verify")["tables"]["jobs"]["faults"] == ["the file is gone"]
+    assert stage.invoke("verify")["tables"]["jobs"]["faults"] == ["the file is missing"]
 
 
 def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n2,\n")
     stage.invoke("backup")
-    stage.heard.clear()
+    stage.recorded.clear()
     landing.put("jobs.csv", "1,Clerk\n")  # without an event
     with landing.database.session() as session:
         session.run("UPDATE loads SET status = 'running', attempts = 3")
@@ -152,14 +153,14 @@ def run_redrive(stage: Stage, landing: Landing, queue: Queue) -> None:
         queue.fail(landing.put("departments.csv", "1,Sales\n"), name)
     queue.send("hello")
     stage.invoke("redrive")
-    services().dead_letters.depth()  # as where time runs out
+    services().dead_letters.depth()  # redrive does this when its time runs out
     assert queue.depth() == 1
 
 
 def run_api_handler(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n")
     stage.invoke("backup")
-    stage.heard.clear()
+    stage.recorded.clear()
     assert stage.api.get("/health").status == 200
     assert stage.api.get("/backups").status == 200
     assert stage.api.post("/department/backup/restore").status == 202
@@ -171,7 +172,7 @@ def run_api_handler(stage: Stage, landing: Landing, queue: Queue) -> None:
 
 
 def run_migrate(stage: Stage, landing: Landing, queue: Queue) -> None:
-    """It speaks to the database only."""
+    """This function uses only the database."""
 
 
 def run_tokens(stage: Stage, landing: Landing, queue: Queue) -> None:
@@ -179,16 +180,16 @@ def run_tokens(stage: Stage, landing: Landing, queue: Queue) -> None:
 
 
 RUNS = {name.removeprefix("run_"): run for name, run in dict(globals()).items() if name.startswith("run_")}
-MADE = policies(ROOT / ".chalice", "local", RUNS, NAMES)
+POLICIES = policies(ROOT / ".chalice", "local", RUNS, NAMES)
 
 
-def test_every_function_is_run() -> None:
+def test_every_function_of_the_configuration_runs_here() -> None:
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     assert set(RUNS) == set(config["lambda_functions"])
 
 
 @pytest.mark.parametrize("function", RUNS)
-def test_a_policy_is_what_its_function_needs(
+def test_a_policy_allows_exactly_the_calls_of_its_function(
     stage: Stage, landing: Landing, queue: Queue, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     monkeypatch.setenv("BACKUP_RETENTION_DAYS", "1e-8")  # about a millisecond
@@ -196,14 +197,14 @@ def test_a_policy_is_what_its_function_needs(
     RUNS[function](stage, landing, queue)
     allowed = [
         (action, resource)
-        for statement in MADE[function]["Statement"]
+        for statement in POLICIES[function]["Statement"]
         for action in statement["Action"]
         for resource in statement["Resource"]
     ]
-    refused = [call for call in stage.heard if not any(_covers(pair, call) for pair in allowed)]
+    refused = [call for call in stage.recorded if not any(_covers(pair, call) for pair in allowed)]
     assert refused == []
-    excused = UNHEARD["every-function"] | UNHEARD.get(function, set())
-    idle = [pair for pair in allowed if pair[0] not in excused and not any(_covers(pair, c) for c in stage.heard)]
+    excused = UNRECORDED["every-function"] | UNRECORDED.get(function, set())
+    idle = [pair for pair in allowed if pair[0] not in excused and not any(_covers(pair, c) for c in stage.recorded)]
     assert idle == []
 
 

@@ -1,4 +1,4 @@
-"""Before a cloud stops, running work may end."""
+"""Before a cloud stops, it waits for running loads and backups."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ def worker(database_url: str) -> Iterator[Database]:
 
 
 def begin(worker: Database, status: str = "running") -> int:
-    """Make a load whose lock this worker holds. Returns its id."""
+    """Create a load whose lock this worker holds. Returns its id."""
     with worker.session() as session:
         load_id = session.scalar(
             f"INSERT INTO loads (source, version, kind, status) VALUES ('x', '1', 'csv', '{status}') RETURNING id"
@@ -31,35 +31,37 @@ def begin(worker: Database, status: str = "running") -> int:
 
 
 def test_there_is_no_wait_if_nothing_is_running(postgres: Postgres, database: Database) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     with database.session() as session:  # a load without a worker
         session.run("INSERT INTO loads (source, version, kind, status) VALUES ('x', '1', 'csv', 'running')")
-    assert settle(postgres.superuser_url, told.append)
-    assert told == []
+    assert settle(postgres.superuser_url, messages.append)
+    assert messages == []
 
 
 @pytest.mark.parametrize("what", ["load", "a backup"])
-def test_running_work_may_end(postgres: Postgres, worker: Database, what: str) -> None:
-    told: list[str] = []
+def test_a_stop_waits_for_running_work(postgres: Postgres, worker: Database, what: str) -> None:
+    messages: list[str] = []
     if what == "load":
         what = f"load {begin(worker)}"
     else:
         with worker.session() as session:
             session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
     threading.Timer(0.5, worker.close).start()
-    assert settle(postgres.superuser_url, told.append)
-    assert told == [f"waiting at most 20 s for {what}"]
+    assert settle(postgres.superuser_url, messages.append)
+    assert messages == [f"waiting at most 20 s for {what}"]
 
 
 def test_the_wait_is_limited(postgres: Postgres, worker: Database) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     load_id = begin(worker)
-    assert not settle(postgres.superuser_url, told.append, seconds=0.3)
-    assert told[1:] == [f"not waiting any longer: make up goes on with load {load_id}"]
+    assert not settle(postgres.superuser_url, messages.append, seconds=0.3)
+    assert messages[1:] == [f"not waiting any longer: the next make up goes on with load {load_id}"]
 
 
-def test_work_that_begins_meanwhile_is_not_waited_for(postgres: Postgres, worker: Database, database_url: str) -> None:
-    """Otherwise a stop would wait for ever while files keep coming."""
+def test_a_stop_does_not_wait_for_work_that_begins_later(
+    postgres: Postgres, worker: Database, database_url: str
+) -> None:
+    """Otherwise a stop would never end while new files arrive."""
     begin(worker)
     next_one = Database(database_url, tls="disable")
 
@@ -78,7 +80,7 @@ def test_work_that_begins_meanwhile_is_not_waited_for(postgres: Postgres, worker
         next_one.close()
 
 
-def test_a_dead_database_does_not_delay_the_stop() -> None:
+def test_an_unreachable_database_does_not_delay_a_stop() -> None:
     began = time.monotonic()
     assert not settle(Role("postgres", "x").url("127.0.0.1", 1, "postgres"), lambda _: None)
     assert time.monotonic() - began < 10

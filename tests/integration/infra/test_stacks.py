@@ -1,8 +1,8 @@
-"""The stacks of a stage, made, changed and deleted for real by the embedded cloud's CloudFormation.
+"""The stacks of a stage: the embedded cloud's CloudFormation creates, changes and deletes them.
 
-It knows all that `storage` and `operations` have. Of `network` and `database` it lacks the rules between security
-groups, the proxy, the rotation, and the secret that RDS makes for a cluster's owner: what these are in is left out
-here, and nothing but its templates is tested. Nor does it keep a bucket's lifecycle rules.
+It supports everything in `storage` and `operations`, except the lifecycle rules of buckets. For `network` and
+`database`, it lacks the rules between security groups, the proxy, the rotation, and the secret that RDS creates for the
+owner of a cluster. These resources are left out here; only other tests check their templates.
 """
 
 import json
@@ -38,7 +38,7 @@ BUCKETS = {f"hireflow-prod-{use}-000000000000-us-east-1" for use in ("landing", 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
-    """Of a new cloud for each test: deleted stacks leave buckets."""
+    """Clients of a new cloud for each test, because deleted stacks leave their buckets."""
     server = EmbeddedAws(tmp_path / "aws")
     port = ports.free_port()
     server.start(port)
@@ -51,8 +51,8 @@ def cloudformation(client: Client) -> Any:
     return client("cloudformation")
 
 
-def known_here(part: str, folder: Path) -> Path:
-    """Templates without what this cloud lacks of the part."""
+def supported_here(part: str, folder: Path) -> Path:
+    """Write the template of a part without the resources that this cloud lacks."""
     template = without(parsed(part), *LACKING[part], OWNERS_SECRET[0])
     template["Outputs"].pop(OWNERS_SECRET[1], None)
     template.pop("Transform", None)
@@ -76,10 +76,10 @@ def open_change_sets(cloudformation: Any, stack: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("part", "count"), [("storage", 6), ("operations", 29)])
-def test_a_stack_is_planned_made_left_alone_changed_and_deleted(cloudformation: Any, part: str, count: int) -> None:
+def test_a_stack_is_planned_created_left_alone_changed_and_deleted(cloudformation: Any, part: str, count: int) -> None:
     planned = plan(cloudformation, "prod", part, {})
     assert len(names(planned, "Add")) == len(planned) == count
-    assert stacks(cloudformation) == {}  # a plan makes nothing
+    assert stacks(cloudformation) == {}  # a plan creates nothing
 
     made = apply(cloudformation, "prod", part, {})
     assert set(made) == set(parsed(part)["Outputs"])
@@ -88,26 +88,26 @@ def test_a_stack_is_planned_made_left_alone_changed_and_deleted(cloudformation: 
 
     assert plan(cloudformation, "prod", part, {}) == []
     assert apply(cloudformation, "prod", part, {}) == made
-    assert stacks(cloudformation) == {f"hireflow-prod-{part}": "CREATE_COMPLETE"}  # not even touched
+    assert stacks(cloudformation) == {f"hireflow-prod-{part}": "CREATE_COMPLETE"}  # without an update
 
     edit = {"storage": {"LandingDays": "60"}, "operations": {"BackupLag": "1800"}}[part]
     edited = plan(cloudformation, "prod", part, edit)
     assert {"storage": "Landing", "operations": "BackupsLag"}[part] in names(edited, "Modify")
     assert names(edited, "Add") == names(edited, "Remove") == set()
-    assert plan(cloudformation, "prod", part, edit) == edited  # still to do
+    assert plan(cloudformation, "prod", part, edit) == edited  # the plan has changed nothing
     apply(cloudformation, "prod", part, edit)
     assert plan(cloudformation, "prod", part, edit) == []
-    assert plan(cloudformation, "prod", part, {}) != []  # what is left out has its default again
+    assert plan(cloudformation, "prod", part, {}) != []  # a parameter that is left out gets its default again
     assert open_change_sets(cloudformation, f"hireflow-prod-{part}") == []
 
     delete(cloudformation, "prod", part)
     assert stacks(cloudformation) == {}
-    delete(cloudformation, "prod", part)  # nothing to do
+    delete(cloudformation, "prod", part)  # deleting it again is not an error
     with pytest.raises(CloudError, match=f"there is no stack hireflow-prod-{part}"):
         outputs(cloudformation, "prod", part)
 
 
-def test_buckets_are_what_the_template_says(client: Client, cloudformation: Any) -> None:
+def test_buckets_have_the_properties_of_the_template(client: Client, cloudformation: Any) -> None:
     made = apply(cloudformation, "prod", "storage", {})
     assert set(made.values()) == BUCKETS
     s3 = client("s3")
@@ -123,7 +123,7 @@ def test_buckets_are_what_the_template_says(client: Client, cloudformation: Any)
     assert versions == {"LandingBucket": "Enabled", "ErroredBucket": None, "BackupBucket": "Enabled"}
 
 
-def test_an_update_leaves_what_others_set_on_the_landing_bucket(
+def test_an_update_keeps_the_cors_rule_and_the_notification_of_the_landing_bucket(
     client: Client, cloudformation: Any, tmp_path: Path
 ) -> None:
     landing = apply(cloudformation, "prod", "storage", {})["LandingBucket"]
@@ -131,11 +131,13 @@ def test_an_update_leaves_what_others_set_on_the_landing_bucket(
     rule = {"AllowedOrigins": ["https://example.com"], "AllowedMethods": ["POST"]}
     allow = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:SendMessage"}
     policy = {"Version": "2012-10-17", "Statement": [{**allow, "Resource": "*"}]}
-    queue = client("sqs").create_queue(QueueName="ear", Attributes={"Policy": json.dumps(policy)})["QueueUrl"]
+    queue = client("sqs").create_queue(QueueName="listener", Attributes={"Policy": json.dumps(policy)})["QueueUrl"]
     arn = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     s3.put_bucket_cors(Bucket=landing, CORSConfiguration={"CORSRules": [rule]})
-    heard = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
-    s3.put_bucket_notification_configuration(Bucket=landing, NotificationConfiguration={"QueueConfigurations": [heard]})
+    notification = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket=landing, NotificationConfiguration={"QueueConfigurations": [notification]}
+    )
     template = parsed("storage")
     properties = template["Resources"]["Landing"]["Properties"]
     properties["PublicAccessBlockConfiguration"]["IgnorePublicAcls"] = False
@@ -145,7 +147,7 @@ def test_an_update_leaves_what_others_set_on_the_landing_bucket(
     assert s3.get_bucket_cors(Bucket=landing)["CORSRules"] == [rule]
     (kept,) = s3.get_bucket_notification_configuration(Bucket=landing)["QueueConfigurations"]
     assert (kept["QueueArn"], kept["Events"]) == (arn, ["s3:ObjectCreated:*"])
-    # It is for being named by no template that they are left alone: named once, they go with their name.
+    # They stay because no template names them. If one template names the rule and the next does not, it is deleted.
     properties["CorsConfiguration"] = {"CorsRules": [rule]}
     apply(cloudformation, "prod", "storage", {}, written(template, "storage", tmp_path))
     apply(cloudformation, "prod", "storage", {})
@@ -153,29 +155,29 @@ def test_an_update_leaves_what_others_set_on_the_landing_bucket(
         s3.get_bucket_cors(Bucket=landing)
 
 
-def test_deleted_storage_leaves_its_buckets_and_new_storage_takes_them_over(
+def test_a_deleted_storage_stack_leaves_its_buckets_and_a_new_one_takes_them_over(
     client: Client, cloudformation: Any
 ) -> None:
     landing = apply(cloudformation, "prod", "storage", {})["LandingBucket"]
     client("s3").put_object(Bucket=landing, Key="departments.csv", Body=b"1,Staff\n")
     delete(cloudformation, "prod", "storage")
     assert {bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]} == BUCKETS
-    # ministack plans to take buckets over as CloudFormation does, and then refuses to for their names being taken
+    # ministack plans the import of the buckets as CloudFormation does, but refuses it because their names are taken.
     hooks = cloudformation.meta.events
-    hooks.register("provide-client-params.cloudformation.CreateChangeSet", lambda params, **_: trusting(params))
+    hooks.register(
+        "provide-client-params.cloudformation.CreateChangeSet", lambda params, **_: without_validation(params)
+    )
     assert names(plan(cloudformation, "prod", "storage", {}), "Import") == {"Landing", "Errored", "Backup"}
     assert apply(cloudformation, "prod", "storage", {})["LandingBucket"] == landing
     assert client("s3").get_object(Bucket=landing, Key="departments.csv")["Body"].read() == b"1,Staff\n"
     assert plan(cloudformation, "prod", "storage", {}) == []
 
 
-def trusting(params: dict[str, Any]) -> dict[str, Any]:
+def without_validation(params: dict[str, Any]) -> dict[str, Any]:
     return {**params, "DisableValidation": True}
 
 
-def test_what_is_wrong_with_a_new_stack_is_said_and_it_can_be_made_once_that_is_mended(
-    client: Client, cloudformation: Any
-) -> None:
+def test_a_failed_creation_says_why_and_can_be_repeated_without_its_cause(client: Client, cloudformation: Any) -> None:
     taken = "hireflow-prod-errored-000000000000-us-east-1"
     client("s3").create_bucket(Bucket=taken)
     with pytest.raises(CloudError, match=rf"ROLLBACK_COMPLETE: Errored: .*{taken}"):
@@ -187,7 +189,7 @@ def test_what_is_wrong_with_a_new_stack_is_said_and_it_can_be_made_once_that_is_
     assert apply(cloudformation, "prod", "storage", {})["ErroredBucket"] == taken
 
 
-def test_a_change_that_fails_says_why_and_leaves_the_stack_as_it_was(
+def test_a_failed_change_says_why_and_leaves_the_stack_unchanged(
     client: Client, cloudformation: Any, tmp_path: Path
 ) -> None:
     made = apply(cloudformation, "prod", "operations", {})
@@ -198,7 +200,7 @@ def test_a_change_that_fails_says_why_and_leaves_the_stack_as_it_was(
     assert outputs(cloudformation, "prod", "operations") == made
     topics = [topic["TopicArn"].rpartition(":")[2] for topic in client("sns").list_topics()["Topics"]]
     assert topics == ["hireflow-prod-alarms"]
-    # again, for another reason, which takes its time
+    # Another failure, which takes longer.
     slow = {"Handle": {"Ref": "Handle"}, "Timeout": "1", "Count": 1}
     template = parsed("operations")
     template["Resources"]["Handle"] = {"Type": "AWS::CloudFormation::WaitConditionHandle"}
@@ -213,10 +215,10 @@ def test_a_change_that_fails_says_why_and_leaves_the_stack_as_it_was(
     [
         ("storage", {"LandingDays": "3"}, "LandingDays"),
         ("network", {}, "S3PrefixListId"),
-        ("attic", {}, "there is no part attic: storage, network, database, operations"),
+        ("attic", {}, "there is no part attic: choose one of storage, network, database, operations"),
     ],
 )
-def test_wrong_parameters_are_refused_and_leave_nothing(
+def test_wrong_parameters_are_refused_and_create_nothing(
     cloudformation: Any, part: str, parameters: dict[str, str], reason: str
 ) -> None:
     for attempt in (plan, apply):
@@ -226,13 +228,13 @@ def test_wrong_parameters_are_refused_and_leave_nothing(
 
 
 def test_a_stack_that_cannot_be_deleted_says_why(client: Client, cloudformation: Any, tmp_path: Path) -> None:
-    network = apply(cloudformation, "prod", "network", NETWORK, known_here("network", tmp_path / "network"))
+    network = apply(cloudformation, "prod", "network", NETWORK, supported_here("network", tmp_path / "network"))
     client("ec2").create_subnet(VpcId=network["VpcId"], CidrBlock="10.40.8.0/24")
     with pytest.raises(CloudError, match=r"hireflow-prod-network is not deleted: Vpc: .*"):
         delete(cloudformation, "prod", "network")
 
 
-def test_alarms_look_at_functions_by_their_names(client: Client, cloudformation: Any) -> None:
+def test_alarms_watch_every_function_by_its_name(client: Client, cloudformation: Any) -> None:
     made = apply(cloudformation, "prod", "operations", {"AlarmEmail": "somebody@example.com"})
     watch = client("cloudwatch")
     alarms = watch.describe_alarms()["MetricAlarms"]
@@ -254,17 +256,17 @@ def test_alarms_look_at_functions_by_their_names(client: Client, cloudformation:
     assert ["Hireflow", "BackupLag", "service", "hireflow", "stage", "prod"] in widgets[2]["properties"]["metrics"]
 
 
-def test_dead_letters_are_refused_to_whoever_comes_without_tls(client: Client, cloudformation: Any) -> None:
+def test_the_dead_letter_queue_refuses_requests_without_tls(client: Client, cloudformation: Any) -> None:
     made = apply(cloudformation, "prod", "operations", {})
     assert made["DeadLetterQueueArn"].endswith(f":{made['DeadLetterQueueName']}")
     with pytest.raises(ClientError, match="AccessDenied"):
         client("sqs").get_queue_url(QueueName=made["DeadLetterQueueName"])
 
 
-def test_network_and_database_as_far_as_this_cloud_knows_them(
+def test_the_supported_parts_of_network_and_database_are_created_and_deleted(
     client: Client, cloudformation: Any, tmp_path: Path
 ) -> None:
-    folder = known_here("network", tmp_path / "network")
+    folder = supported_here("network", tmp_path / "network")
     network = apply(cloudformation, "prod", "network", NETWORK, folder)
     assert plan(cloudformation, "prod", "network", NETWORK, folder) == []
     mine = [{"Name": "vpc-id", "Values": [network["VpcId"]]}]
@@ -280,7 +282,7 @@ def test_network_and_database_as_far_as_this_cloud_knows_them(
     assert functions["IpPermissions"] == []
     assert [rule["IpRanges"] for rule in functions["IpPermissionsEgress"]] == [[], []]
 
-    folder = known_here("database", tmp_path / "database")
+    folder = supported_here("database", tmp_path / "database")
     made = apply(cloudformation, "prod", "database", network, folder)
     assert set(made) == {"ClusterEndpoint", "DatabaseName", "FunctionsSecretArn"}
     assert plan(cloudformation, "prod", "database", network, folder) == []
@@ -310,7 +312,7 @@ def test_network_and_database_as_far_as_this_cloud_knows_them(
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_what_this_cloud_lacks_is_still_missing(cloudformation: Any, part: str) -> None:
+def test_resources_that_this_cloud_lacks_are_still_missing(cloudformation: Any, part: str) -> None:
     for kind in LACKING.get(part, ()):
         lone = {"Resources": {"It": next(iter(resources(parsed(part), kind).values()))}}
         with pytest.raises(ClientError, match=f"Unrecognized resource types: .*{kind}"):
@@ -322,7 +324,7 @@ def test_the_prefix_list_of_s3_is_found(client: Client) -> None:
     assert re.fullmatch(pattern, s3_prefix_list(client("ec2")))
 
 
-def test_stages_do_not_meet(client: Client, cloudformation: Any) -> None:
+def test_the_stacks_of_two_stages_are_independent(client: Client, cloudformation: Any) -> None:
     made = [apply(cloudformation, stage, "storage", {}) for stage in ("prod", "staging")]
     assert set(made[0].values()) & set(made[1].values()) == set()
     delete(cloudformation, "staging", "storage")

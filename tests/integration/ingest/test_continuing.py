@@ -1,4 +1,4 @@
-"""Loads of large objects: several invocations, deaths between them, and the result of one."""
+"""Loads of large objects: several invocations, with crashes between them, have the result of one invocation."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -32,40 +32,41 @@ PARENTS = {"departments.csv": "1,Sales\n2,Ops\n", "jobs.csv": "1,Clerk\n2,Smith\
 
 
 class Killed(BaseException):
-    """What no worker survives."""
+    """Raised in a worker that is killed. No handler of the code under test catches it."""
 
 
 @dataclass
 class Relay:
-    """Invocations one after the other, each for a portion of so many lines.
+    """Runs invocations one after the other, each for a portion of `lines` lines.
 
-    `deaths` names what happens to them in turn: True where a worker dies as soon as its portion is committed.
+    `deaths` has a value for each invocation: True if its worker is killed as soon as the portion is committed.
+    `invoked` counts invocations, `handovers` counts the requests for another invocation.
     """
 
     landing: Landing
     lines: int = 1
     deaths: Sequence[bool] = ()
     invoked: int = 0
-    asked: int = 0
+    handovers: int = 0
     ended: list[Ended] = field(default_factory=list)
 
     def run(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Deliver an event, and those handed on, until the load has ended; returns it."""
+        """Deliver an event again and again until its load has ended. Returns the load."""
         while not self.once(event):
             assert self.invoked < 500
         return self.landing.load()
 
     def once(self, event: dict[str, Any], *, again: bool = True) -> bool:
-        """One invocation; whether the load has ended."""
+        """Run one invocation. Returns whether the load has ended. With `again` false, it cannot hand over."""
         dies = self.invoked < len(self.deaths) and self.deaths[self.invoked]
         self.invoked += 1
 
-        def hand_on() -> None:
-            self.asked += 1
+        def invoke_again() -> None:
+            self.handovers += 1
             if dies:
                 raise Killed
 
-        handover = HandoverPolicy(1, hand_on if again else None, margin=60, lines=self.lines)
+        handover = HandoverPolicy(1, invoke_again if again else None, margin=60, lines=self.lines)
         ingestion = Ingestion(self.landing.database, self.landing.s3.storage, GRACE, handover, self.ended.append)
         [created] = created_objects(event)
         try:
@@ -75,7 +76,7 @@ class Relay:
 
 
 def everything(landing: Landing, load: dict[str, Any]) -> tuple[Any, ...]:
-    """What a load leaves behind, but for its id and times."""
+    """Return everything that a load has written, without its id and times."""
     changing = {"load_id", "source", "rejected_at"}
     rejects = [{k: v for k, v in reject.items() if k not in changing} for reject in landing.rejects(load)]
     reasons = landing.scalar(f"SELECT reasons FROM loads WHERE id = {load['id']}")
@@ -92,7 +93,7 @@ def empty(landing: Landing) -> None:
 
 
 def staged(landing: Landing) -> list[Any]:
-    """What is staged now: tables, and notes of progress."""
+    """Return everything that is staged now: the tables, and the ids of loads with progress."""
     tables = landing.rows("SELECT relname FROM pg_class WHERE relnamespace = 'staged'::regnamespace AND relkind = 'r'")
     return tables + landing.rows("SELECT load_id FROM staged_loads")
 
@@ -130,13 +131,14 @@ FILES = st.builds(
     suffix=st.sampled_from(["csv", "csv.gz"]),
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_many_invocations_do_what_one_does(
+def test_many_invocations_have_the_result_of_one(
     landing: Landing, body: bytes, lines: int, deaths: list[bool], suffix: str
 ) -> None:
     empty(landing)
     once = everything(landing, landing.upload(f"hired_employees.{suffix}", body))
     empty(landing)
-    deaths = [dies and not any(deaths[max(0, i - 2) : i]) for i, dies in enumerate(deaths)]  # no load has more lives
+    # At most one of three invocations in a row is killed, because a load has only three attempts.
+    deaths = [dies and not any(deaths[max(0, i - 2) : i]) for i, dies in enumerate(deaths)]
     relay = Relay(landing, lines, deaths)
     event = landing.put(f"hired_employees.{suffix}", body)
     assert everything(landing, relay.run(event)) == once
@@ -154,7 +156,7 @@ def loaded_at_once(landing: Landing, key: str = "hired_employees.csv") -> tuple[
     return once
 
 
-def test_handovers_use_up_no_attempts_and_time_adds_up(landing: Landing) -> None:
+def test_handovers_use_up_no_attempts(landing: Landing) -> None:
     once = loaded_at_once(landing)
     relay = Relay(landing, 2, [True, True, False] * 2)
     load = relay.run(landing.put("hired_employees.csv", ROWS))
@@ -164,11 +166,11 @@ def test_handovers_use_up_no_attempts_and_time_adds_up(landing: Landing) -> None
     assert relay.ended[0].counts.received == 12
 
 
-def test_a_load_that_cannot_be_handed_over_goes_on_at_its_next_attempt(landing: Landing) -> None:
+def test_the_next_attempt_continues_a_load_that_cannot_be_handed_over(landing: Landing) -> None:
     once = loaded_at_once(landing)
     event = landing.put("hired_employees.csv", ROWS)
     relay = Relay(landing, 5)
-    refused = HandoverPolicy(1, lambda: _raise(Unavailable("nobody can be invoked now")), margin=60, lines=5)
+    refused = HandoverPolicy(1, lambda: _raise(Unavailable("Lambda is unavailable")), margin=60, lines=5)
     [created] = created_objects(event)
     with pytest.raises(Unavailable):
         ingest_object(Ingestion(landing.database, landing.s3.storage, GRACE, refused), created, seconds=75)
@@ -181,7 +183,7 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def test_a_load_that_is_given_up_leaves_nothing_and_is_loaded_after_a_redrive(landing: Landing) -> None:
+def test_a_load_that_is_given_up_leaves_no_tables_and_is_loaded_after_a_redrive(landing: Landing) -> None:
     once = loaded_at_once(landing)
     event = landing.put("hired_employees.csv", ROWS)
     relay = Relay(landing, 5)
@@ -204,7 +206,9 @@ def test_a_load_that_is_given_up_leaves_nothing_and_is_loaded_after_a_redrive(la
     assert everything(landing, relay.run(event)) == once
 
 
-def test_the_sweep_drops_what_was_left_and_spares_what_is_worked_on(landing: Landing, postgres: Postgres) -> None:
+def test_the_sweep_drops_left_over_tables_but_not_those_of_a_load_with_a_worker(
+    landing: Landing, postgres: Postgres
+) -> None:
     empty(landing)
     relay = Relay(landing, 5)
     relay.once(landing.put("hired_employees.csv", ROWS))
@@ -227,11 +231,11 @@ def test_the_sweep_drops_what_was_left_and_spares_what_is_worked_on(landing: Lan
     assert eventually(is_dropped), "Postgres frees a closed connection's lock a moment later"
 
 
-def test_an_object_that_was_overwritten_is_begun_anew(landing: Landing) -> None:
+def test_the_load_of_an_overwritten_object_starts_again(landing: Landing) -> None:
     empty(landing)
     relay = Relay(landing, 5)
     event = landing.put("hired_employees.csv", "1,Old,2021-01-01,1,1\n" * 12)
-    del event["Records"][0]["s3"]["object"]["versionId"]  # a bucket without versions
+    del event["Records"][0]["s3"]["object"]["versionId"]  # as in a bucket without versioning
     assert not relay.once(event)
     landing.put("hired_employees.csv", ROWS)
     load = relay.run(event)
@@ -239,7 +243,7 @@ def test_an_object_that_was_overwritten_is_begun_anew(landing: Landing) -> None:
     assert landing.scalar("SELECT count(*) FROM hired_employees WHERE name = 'Old'") == 0
 
 
-def test_a_restore_is_continued(landing: Landing) -> None:
+def test_a_restore_is_continued_by_the_next_invocation(landing: Landing) -> None:
     empty(landing)
     names = [(i, f"Department {i}") for i in range(1, 20_001)]
     landing.upload("departments.csv", "".join(f"{i},{name}\n" for i, name in names))
@@ -254,22 +258,24 @@ def test_a_restore_is_continued(landing: Landing) -> None:
     while not relay.once(event):
         pass
     assert counts(landing.load(order.load_id)) == (20_000, 0, 20_000, 0, 0, 0)
-    assert relay.asked > 2
+    assert relay.handovers > 2
     assert landing.rows("SELECT * FROM departments ORDER BY id") == names
 
 
-def test_a_small_object_is_staged_as_ever(landing: Landing) -> None:
+def test_a_small_object_is_staged_at_once(landing: Landing) -> None:
     empty(landing)
     event = landing.put("hired_employees.csv", ROWS)
     [created] = created_objects(event)
     handover = HandoverPolicy(len(ROWS) + 1, lambda: _raise(AssertionError()), margin=60, lines=1)
     landing.s3.calls.clear()
     assert ingest_object(Ingestion(landing.database, landing.s3.storage, GRACE, handover), created, seconds=75)
-    assert [call for call, _ in landing.s3.calls].count("GetObject") == 2  # the second one for rows without parents
+    assert [call for call, _ in landing.s3.calls].count(
+        "GetObject"
+    ) == 2  # the second reading is for rows without parents
     assert landing.scalar("SELECT handovers FROM loads ORDER BY id DESC LIMIT 1") == 0
 
 
-def test_a_crash_of_postgres_costs_a_new_beginning(s3: S3) -> None:
+def test_a_load_starts_again_after_a_crash_of_postgres(s3: S3) -> None:
     with temporary() as server:
         upgrade(server.url, tls="disable")
         database = Database(server.url, tls="disable")
@@ -282,7 +288,7 @@ def test_a_crash_of_postgres_costs_a_new_beginning(s3: S3) -> None:
             assert not relay.once(event)
         assert landing.rows("SELECT lines FROM staged_loads") == [(6,)]
         with closing(connect(server.superuser_url)) as admin:
-            admin.run("CHECKPOINT")  # this server's commits wait for no disk
+            admin.run("CHECKPOINT")  # commits on this server do not wait for the disk
         port = server.port() or 0
         server.kill()
         server.start(port)

@@ -1,4 +1,5 @@
-"""What makes it fast, held without a clock: plans, statements, and two ways to the same result."""
+"""The reasons why loads and reports are fast, tested without a clock: query plans, numbers of statements, and two ways
+of merging with equal results."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def plan(session: Session, query: str, **params: Any) -> str:
     return "\n".join(row[0] for row in session.run(f"EXPLAIN {query}", **params))
 
 
-def test_reports_read_their_year_of_the_summary_and_nothing_else(database: Database) -> None:
+def test_reports_read_only_their_year_of_the_summary(database: Database) -> None:
     with database.session() as session:
         session.run(
             "INSERT INTO departments SELECT g, 'd' || g FROM generate_series(1, 50) g;"
@@ -37,17 +38,17 @@ def test_reports_read_their_year_of_the_summary_and_nothing_else(database: Datab
             "ANALYZE"
         )
         for report in (QUARTERLY, TOP):
-            found = plan(session, report.sql, **asdict(Scope(2010, 2010)))
-            assert "hired_employees" not in found
-            assert "Seq Scan on quarterly_hires" not in found
-            assert "quarterly_hires_pkey" in found
+            explained = plan(session, report.sql, **asdict(Scope(2010, 2010)))
+            assert "hired_employees" not in explained
+            assert "Seq Scan on quarterly_hires" not in explained
+            assert "quarterly_hires_pkey" in explained
 
 
 class Counted(Session):
-    """A session that keeps what it was asked."""
+    """A session that records its statements."""
 
     def __init__(self, session: Session) -> None:
-        self.__dict__ = session.__dict__  # the same connection, broken or not
+        self.__dict__ = session.__dict__  # shares the connection and all other state
         self.statements: list[str] = []
 
     def run(self, sql: str, **params: Any) -> list[list[Any]]:
@@ -56,22 +57,22 @@ class Counted(Session):
 
 
 class Watched(Database):
-    """A database whose statements are counted; every one is a round trip or three."""
+    """A database that records the statements of its last session. Each statement takes one to three round trips."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, tls="disable")
-        self.asked: list[str] = []
+        self.statements: list[str] = []
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         with super().session() as plain:
             counted = Counted(plain)
             yield counted
-            self.asked = counted.statements
+            self.statements = counted.statements
 
 
 @pytest.mark.parametrize("rows", [1, 500])
-def test_a_request_takes_the_same_few_statements_whatever_its_size(database_url: str, s3: S3, rows: int) -> None:
+def test_a_request_of_any_size_takes_the_same_few_statements(database_url: str, s3: S3, rows: int) -> None:
     database = Watched(database_url)
     with database.session() as session:
         session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
@@ -79,13 +80,13 @@ def test_a_request_takes_the_same_few_statements_whatever_its_size(database_url:
         {"id": i, "name": "Ann", "datetime": "2021-07-27", "department_id": 1, "job_id": 1} for i in range(1, rows + 1)
     ]
     upload(database, s3.storage, SentRows(EMPLOYEES, sent, "api"), grace=GRACE)
-    # begin and lock, two parents, upsert, history, commit
-    assert len(database.asked) == 6, database.asked
+    # BEGIN with the lock, one statement for each of two parents, the upsert, the history, COMMIT
+    assert len(database.statements) == 6, database.statements
     database.close()
 
 
 @pytest.mark.parametrize("rows", [10, 5000])
-def test_a_load_reads_its_object_once_and_writes_no_row_by_itself(
+def test_a_load_reads_its_object_once_and_has_no_statement_for_a_single_row(
     landing: Landing, database_url: str, rows: int
 ) -> None:
     landing.upload("departments.csv", "1,Sales\n")
@@ -100,7 +101,7 @@ def test_a_load_reads_its_object_once_and_writes_no_row_by_itself(
     landing.database = original
     watched.close()
     assert Counter(operation for operation, _ in landing.s3.calls[before:]) == {"GetObject": 1}
-    assert len(watched.asked) < 40, watched.asked
+    assert len(watched.statements) < 40, watched.statements
 
 
 ROWS = st.lists(st.tuples(st.integers(1, 8), st.sampled_from(["a", "b", "c"])), max_size=10)
@@ -108,11 +109,11 @@ ROWS = st.lists(st.tuples(st.integers(1, 8), st.sampled_from(["a", "b", "c"])), 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, ROWS)
-def test_the_ways_to_merge_agree(
+def test_both_ways_of_merging_have_the_same_result(
     database: Database, before: list[tuple[int, str]], rows: list[tuple[int, str]]
 ) -> None:
-    """`load` looks first and may take a short cut; `upsert` is one statement for every case."""
-    found = []
+    """`load` compares first and runs only the necessary statements. `upsert` is one statement for every case."""
+    results = []
     for way in (merge.load, merge.upsert):
         with database.session() as session:
             session.run("TRUNCATE jobs CASCADE; DROP TABLE IF EXISTS staged")
@@ -124,8 +125,8 @@ def test_the_ways_to_merge_agree(
                     session.run("INSERT INTO staged (id, job) VALUES (:id, :job)", id=row_id, job=job)
                 with session.transaction():
                     outcome.append(way(session, DATASETS["jobs"], "staged"))
-            found.append((outcome, session.run("SELECT * FROM jobs ORDER BY id")))
-    assert found[0] == found[1]
+            results.append((outcome, session.run("SELECT * FROM jobs ORDER BY id")))
+    assert results[0] == results[1]
     last = dict(rows)
-    assert dict(found[0][1]) == {**dict(before), **last}
-    assert found[0][0][1].distinct == len(last)
+    assert dict(results[0][1]) == {**dict(before), **last}
+    assert results[0][0][1].distinct == len(last)

@@ -1,4 +1,4 @@
-"""A file whose first line is a wrong header fails as a whole, at once, with an error that says why."""
+"""The load of a file with a wrong header fails at its first attempt and loads no row. Its error gives the reason."""
 
 import gzip
 
@@ -28,11 +28,11 @@ def test_a_header_in_another_order_fails_the_load_and_loads_nothing(employees: L
     assert (load["status"], load["error"], load["attempts"]) == ("failed", REFUSAL, 1)
     assert (load["errored_key"], employees.rows("SELECT * FROM hired_employees")) == (None, [])
     assert employees.scalar("SELECT count(*) FROM orphans") == 0
-    mended = employees.upload(key, "id,name,datetime,department_id,job_id\n1,Ann,2021-07-27,2,1\n")
-    assert (mended["status"], counts(mended)) == ("succeeded", (1, 1, 0, 0, 0, 0))
+    corrected = employees.upload(key, "id,name,datetime,department_id,job_id\n1,Ann,2021-07-27,2,1\n")
+    assert (corrected["status"], counts(corrected)) == ("succeeded", (1, 1, 0, 0, 0, 0))
 
 
-def test_a_file_of_another_dataset_fails(landing: Landing) -> None:
+def test_a_file_with_the_header_of_another_dataset_fails(landing: Landing) -> None:
     load = landing.upload("departments.csv", "id,job\n164001,Recruiter\n")
     assert (load["status"], load["error"]) == (
         "failed",
@@ -45,7 +45,7 @@ def test_a_large_file_fails_like_a_small_one(employees: Landing) -> None:
     relay = Relay(employees)
     load = relay.run(employees.put("hired_employees.csv", "\n\n\n" + SWAPPED))
     assert (load["status"], load["error"], load["attempts"]) == ("failed", REFUSAL, 1)
-    assert relay.invoked > 1, "a later invocation than the first found the header"
+    assert relay.invoked > 1, "the first invocation has read the header, but this test needs a later one to read it"
     assert employees.rows("SELECT * FROM hired_employees") == []
     assert [ended.status for ended in relay.ended] == ["failed"]
     assert employees.rows("SELECT load_id FROM staged_loads") == []
@@ -58,7 +58,7 @@ def test_a_worker_can_load_the_next_file_after_the_failure(landing: Landing) -> 
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_a_check_says_the_same(api: Api, zipped: bool) -> None:
+def test_a_check_reports_the_same_error_for_a_wrong_header(api: Api, zipped: bool) -> None:
     body = gzip.compress(SWAPPED.encode()) if zipped else SWAPPED.encode()
     media_type = "application/gzip" if zipped else "text/csv"
     response = api.send("POST", "/uploads/check?dataset=hired_employees", body, {"Content-Type": media_type})

@@ -1,4 +1,4 @@
-"""Files that mean harm: bombs, lines without end, and texts that are something else elsewhere."""
+"""Hostile files: decompression bombs, endless lines, and texts that have a special meaning in other programs."""
 
 import gzip
 import json
@@ -45,10 +45,10 @@ def stored(landing: Landing) -> list[str]:
     return [row[0] for row in landing.rows("SELECT job FROM jobs ORDER BY id")]
 
 
-def test_a_bomb_loads_nothing_and_is_not_tried_again(landing: Landing) -> None:
+def test_a_decompression_bomb_loads_nothing_and_is_not_tried_again(landing: Landing) -> None:
     bomb = gzip.compress(b"1,Clerk\n" + b"\n" * (20 * MIB), 9)
     assert len(bomb) < MIB
-    event = landing.put("jobs.csv", "")  # the fixture packs by itself what is called .gz
+    event = landing.put("jobs.csv", "")  # not .gz, because the fixture would compress the bomb again
     response = landing.s3.client.put_object(Bucket="test-landing", Key="jobs.csv.gz", Body=bomb)
     event["Records"][0]["s3"]["object"] |= {"key": "jobs.csv.gz", "versionId": response["VersionId"]}
     landing.deliver(event)
@@ -66,9 +66,11 @@ from chalicelib.core.datasets import DATASETS
 from chalicelib.formats.csv_reader import Reader
 from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
 from chalicelib.ingest.stager import Stager
+from chalicelib.formats.csv_layout import CsvLayout
+from chalicelib.formats.pg_copy import text_format
 from chalicelib.ingest.staging_table import StagingTable, create
 
-class Line:  # a row, a text without end, then a row that is fine
+class Line:  # a valid row, a very long line, then another valid row
     def __init__(self, size):
         self.head, self.left, self.tail = [b"1,Smith\\n"], size, [b"\\n2,Clerk\\n"]
     def read(self, _size, /):
@@ -84,31 +86,32 @@ class Lines(list):
         return self
     write = list.append
 
-jobs, told = DATASETS["jobs"], Lines()
+jobs, reject_lines = DATASETS["jobs"], Lines()
 with Database(sys.argv[1], tls="disable").session() as session:
-    create(session, jobs)
-    rejects = RejectFile(told, ReportedLoad(jobs, 1, "s3://landing/jobs.csv", datetime.now(UTC)))
-    stager = Stager(StagingTable(jobs), Reader(jobs, Line(int(sys.argv[2]))), rejects)
+    table = StagingTable(jobs, text_format(CsvLayout.by_position(jobs)))
+    create(session, table)
+    rejects = RejectFile(reject_lines, ReportedLoad(jobs, 1, "s3://landing/jobs.csv", datetime.now(UTC)))
+    stager = Stager(table, Reader(jobs, Line(int(sys.argv[2]))), rejects)
     list(stager.run(session))
     staged = [tuple(row) for row in session.run("SELECT seq, id, job FROM staging WHERE id IS NOT NULL ORDER BY seq")]
 assert (stager.received, stager.rejected) == (3, 1), stager
 assert staged == [(1, 1, "Smith"), (3, 2, "Clerk")], staged
-assert len(told) == 1 and len(told[0]) < 1100000, list(map(len, told))
+assert len(reject_lines) == 1 and len(reject_lines[0]) < 1100000, list(map(len, reject_lines))
 print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_a_line_of_a_gibibyte_is_one_reject_in_bounded_memory(database_url: str) -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", LONG_LINE, database_url, str(1024 * MIB)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 100 * 1024  # kB
+    assert completed.returncode == 0, completed.stderr
+    assert int(completed.stdout) < 100 * 1024  # kB
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_a_line_of_a_gibibyte_is_one_reject_in_bounded_memory(database_url: str)
         ("1," + "x" * (2 * MIB), "longer than"),
     ],
 )
-def test_a_record_that_is_too_much_costs_only_itself(landing: Landing, body: str, why: str | None) -> None:
+def test_only_the_oversized_record_is_rejected(landing: Landing, body: str, why: str | None) -> None:
     load = landing.upload("jobs.csv", f"1,Before\n{body}\n3,After\n")
     assert load["status"] == "succeeded"
     assert counts(load)[-1] == load["received"] - 2
@@ -130,7 +133,7 @@ def test_a_record_that_is_too_much_costs_only_itself(landing: Landing, body: str
         assert why is None or why in " ".join(reject["reasons"])
 
 
-def test_texts_are_kept_as_they_are_through_files_and_backups(landing: Landing) -> None:
+def test_files_and_backups_keep_texts_unchanged(landing: Landing) -> None:
     load = landing.upload("jobs.csv", "".join(f"{n},{quoted(text)}\n" for n, text in enumerate(TEXTS, 1)))
     assert load["inserted"] == len(TEXTS)
     assert stored(landing) == TEXTS
@@ -141,13 +144,13 @@ def test_texts_are_kept_as_they_are_through_files_and_backups(landing: Landing) 
     assert stored(landing) == TEXTS
 
 
-def test_texts_are_kept_as_they_are_through_requests(landing: Landing, api: Api) -> None:
+def test_requests_keep_texts_unchanged(landing: Landing, api: Api) -> None:
     response = api.post("/job/upload/batch", {"data": [{"id": n, "job": text} for n, text in enumerate(TEXTS, 1)]})
     assert response.body["inserted"] == len(TEXTS)
     assert stored(landing) == TEXTS
 
 
-def test_texts_are_told_as_they_are_by_rejects(landing: Landing) -> None:
+def test_the_rejects_of_a_file_have_the_texts_unchanged(landing: Landing) -> None:
     load = landing.upload("jobs.csv", "".join(f"0,{quoted(text)}\n" for text in TEXTS))
     assert counts(load) == (len(TEXTS), 0, 0, 0, 0, len(TEXTS))
     rejects = landing.rejects(load)
@@ -156,7 +159,7 @@ def test_texts_are_told_as_they_are_by_rejects(landing: Landing) -> None:
     assert set(DATASETS["jobs"].column_names) == set(rejects[0]["row"])
 
 
-def test_texts_are_told_as_they_are_by_the_rejects_of_a_request(landing: Landing, api: Api) -> None:
+def test_the_rejects_of_a_request_have_the_texts_unchanged(landing: Landing, api: Api) -> None:
     rows = [{"id": 0, "job": text} for text in TEXTS]
     response = api.post("/job/upload/batch", {"data": rows})
     assert (response.status, len(response.body["rejected"])) == (422, len(TEXTS))
@@ -165,8 +168,8 @@ def test_texts_are_told_as_they_are_by_the_rejects_of_a_request(landing: Landing
     assert [json.loads(reject["raw"]) for reject in rejects] == rows
 
 
-def test_a_formula_behind_a_tab_is_stored_without_the_tab(landing: Landing, api: Api) -> None:
-    """White space around a text is dropped, whatever comes after it."""
+def test_a_formula_after_a_tab_is_stored_without_the_tab(landing: Landing, api: Api) -> None:
+    """White space around a text is removed, whichever character comes next."""
     landing.upload("jobs.csv", '1,\t=cmd()\n2,"\t+1"\n')
     assert api.post("/job/upload", {"id": 3, "job": "\t@x"}).status == 201
     assert stored(landing) == ["=cmd()", "+1", "@x"]

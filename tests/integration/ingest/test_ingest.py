@@ -1,4 +1,4 @@
-"""Objects in the landing bucket: what gets in, what is reported, and how it is counted."""
+"""Objects in the landing bucket: which rows are loaded, which are reported as rejects, and the counts of the load."""
 
 import pytest
 from pg8000.exceptions import DatabaseError
@@ -34,7 +34,7 @@ def test_a_file_is_loaded_by_its_base_name(landing: Landing, key: str) -> None:
 def test_any_other_object_is_a_failed_load(landing: Landing, key: str) -> None:
     load = landing.upload(key, DEPARTMENTS)
     assert load["status"] == "failed"
-    assert "is not a file Hireflow loads" in load["error"]
+    assert "is not a file that Hireflow loads" in load["error"]
     assert landing.scalar("SELECT count(*) FROM departments") == 0
 
 
@@ -44,12 +44,12 @@ def test_folders_are_ignored(landing: Landing) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "\n\n", "id,department\n", "\ufeff"])
-def test_an_empty_file_is_a_load_of_nothing(landing: Landing, body: str) -> None:
+def test_the_load_of_a_file_without_rows_succeeds(landing: Landing, body: str) -> None:
     load = landing.upload("departments.csv", body)
     assert (load["status"], *counts(load)) == ("succeeded", 0, 0, 0, 0, 0, 0)
 
 
-def test_rows_are_inserted_updated_left_alone_and_superseded(landing: Landing) -> None:
+def test_rows_are_inserted_updated_unchanged_and_superseded(landing: Landing) -> None:
     landing.upload("departments.csv", DEPARTMENTS)
     load = landing.upload("departments.csv", "1,Sales\n2,Operations\n4,HR\n4,People\n4,\nx,y\n")
     assert counts(load) == (6, 1, 1, 1, 1, 2)
@@ -57,7 +57,7 @@ def test_rows_are_inserted_updated_left_alone_and_superseded(landing: Landing) -
     assert landing.rows("SELECT * FROM departments ORDER BY id") == expected
 
 
-def test_loading_the_same_again_writes_nothing(landing: Landing) -> None:
+def test_loading_the_same_rows_again_writes_no_row(landing: Landing) -> None:
     parents(landing)
     body = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-07-27T18:02:08+02:00,2,2\n"
     landing.upload("hired_employees.csv", body)
@@ -95,7 +95,7 @@ ADVERSARIAL: list[tuple[bytes, list[str]]] = [
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_no_bad_line_costs_a_good_one(landing: Landing, end: bytes) -> None:
+def test_no_bad_line_causes_the_loss_of_a_good_line(landing: Landing, end: bytes) -> None:
     parents(landing)
     body = b""
     for number, (bad, _) in enumerate(ADVERSARIAL, 100):
@@ -104,11 +104,11 @@ def test_no_bad_line_costs_a_good_one(landing: Landing, end: bytes) -> None:
     bad_rows = len(ADVERSARIAL)
     assert counts(load) == (2 * bad_rows + 1, bad_rows + 1, 0, 0, 0, bad_rows)
     assert landing.scalar("SELECT count(*) FROM hired_employees") == bad_rows + 1
-    found = {reject["line"]: reject["reasons"] for reject in landing.rejects(load)}
-    assert found == {2 * i: reasons for i, (_, reasons) in enumerate(ADVERSARIAL, 1)}
+    reasons_by_line = {reject["line"]: reject["reasons"] for reject in landing.rejects(load)}
+    assert reasons_by_line == {2 * i: reasons for i, (_, reasons) in enumerate(ADVERSARIAL, 1)}
 
 
-def test_the_shape_of_a_reject(landing: Landing) -> None:
+def test_a_reject_has_the_documented_shape(landing: Landing) -> None:
     parents(landing)
     body = b'1,Ann,2021-07-27T16:02:08Z,1,1\n2,"Ty ""T""",2021-05-30T05:43:46Z,8,\n\xff,a\n3,Bo,2021-07-27, 7 ,"1"\n'
     load = landing.upload("in/hired_employees_1.csv", body)
@@ -132,7 +132,7 @@ def test_the_shape_of_a_reject(landing: Landing) -> None:
     assert fourth["row"]["department_id"] == " 7 "
 
 
-def test_a_gzip_file_cut_short_fails_whole(landing: Landing, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_truncated_gzip_file_loads_no_row(landing: Landing, caplog: pytest.LogCaptureFixture) -> None:
     event = landing.put("departments.csv.gz", "".join(f"{n},Department {n}\n" for n in range(1, 50_000)))
     whole = landing.s3.client.get_object(Bucket="test-landing", Key="departments.csv.gz")["Body"].read()
     assert len(whole) > 1000
@@ -143,11 +143,11 @@ def test_a_gzip_file_cut_short_fails_whole(landing: Landing, caplog: pytest.LogC
     assert (load["status"], load["rejected"]) == ("failed", 0)
     assert "not a complete gzip file" in load["error"]
     assert landing.scalar("SELECT count(*) FROM departments") == 0
-    [logged] = caplog.messages  # not also of what could not be done on the connection that this broke
+    [logged] = caplog.messages  # there is no second message about work that failed on the broken connection
     assert load["error"] in logged
 
 
-def test_foreign_keys_are_real(landing: Landing) -> None:
+def test_the_tables_have_foreign_keys(landing: Landing) -> None:
     parents(landing)
     landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     with (
@@ -157,7 +157,7 @@ def test_foreign_keys_are_real(landing: Landing) -> None:
         session.run("DELETE FROM departments WHERE id = 1")
 
 
-def test_any_text_arrives_as_it_was(landing: Landing) -> None:
+def test_any_text_is_stored_unchanged(landing: Landing) -> None:
     names = [
         'a"b',
         "c,d",

@@ -1,4 +1,4 @@
-"""What must never happen: orphans in the tables, memory that grows with the file, doubled work."""
+"""Guarantees of loads: no rows without parents in the tables, bounded memory, and no deadlocks between loads."""
 
 import threading
 import tracemalloc
@@ -11,7 +11,9 @@ from pg8000.exceptions import DatabaseError
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LockTimeout
+from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Reader
+from chalicelib.formats.pg_copy import text_format
 from chalicelib.ingest.stager import Stager
 from chalicelib.ingest.staging_table import StagingTable, create
 from infra.local.postgres import Postgres
@@ -26,8 +28,8 @@ def parents(landing: Landing) -> None:
     landing.upload("jobs.csv", "1,Clerk\n")
 
 
-def test_a_parent_cannot_go_while_its_children_come(landing: Landing, database_url: str) -> None:
-    """The load stops just before its commit; its foreign keys were checked without triggers."""
+def test_a_parent_cannot_be_deleted_while_its_children_are_loaded(landing: Landing, database_url: str) -> None:
+    """The load stops just before its commit. It has checked its foreign keys without triggers."""
     parents(landing)
     reached, go_on = threading.Event(), threading.Event()
 
@@ -46,7 +48,7 @@ def test_a_parent_cannot_go_while_its_children_come(landing: Landing, database_u
         with other.session() as session:
             with pytest.raises(LockTimeout), session.transaction():
                 session.run("SET LOCAL lock_timeout = '300ms'; DELETE FROM departments WHERE id = 1")
-            session.run("DELETE FROM departments WHERE id = 2")  # nobody refers to it
+            session.run("DELETE FROM departments WHERE id = 2")  # no row refers to it
     finally:
         go_on.set()
         load.join()
@@ -58,7 +60,9 @@ def test_a_parent_cannot_go_while_its_children_come(landing: Landing, database_u
 
 
 @pytest.mark.parametrize("may_skip", [True, False])
-def test_with_or_without_the_right_to_skip_triggers(landing: Landing, postgres: Postgres, may_skip: bool) -> None:
+def test_loads_work_with_and_without_the_right_to_skip_triggers(
+    landing: Landing, postgres: Postgres, may_skip: bool
+) -> None:
     verb, word = ("GRANT", "TO") if may_skip else ("REVOKE", "FROM")
     with connect(postgres.superuser_url) as admin:
         admin.run(f"{verb} SET ON PARAMETER session_replication_role {word} {postgres.role.user}")
@@ -103,7 +107,7 @@ def test_loads_of_all_datasets_at_once_neither_deadlock_nor_lose_rows(landing: L
 
 
 class Endless:
-    """A file of many megabytes that is made as it is read; every twentieth row is bad."""
+    """A file of many megabytes that is generated while it is read. Every twentieth row breaks a rule."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -116,6 +120,8 @@ class Endless:
 
 
 class Discarded:
+    """Counts rejects and does not keep them."""
+
     count = 0
 
     def add(self, _reject: object) -> None:
@@ -124,13 +130,14 @@ class Discarded:
 
 def test_staging_takes_bounded_memory(database: Database) -> None:
     dataset = DATASETS["hired_employees"]
+    table = StagingTable(dataset, text_format(CsvLayout.by_position(dataset)))
 
     def peak(size: int) -> int:
         rejects = Discarded()
         with database.session() as session:
-            create(session, dataset)
+            create(session, table)
             tracemalloc.start()
-            stager = Stager(StagingTable(dataset), Reader(dataset, Endless(size)), rejects)
+            stager = Stager(table, Reader(dataset, Endless(size)), rejects)
             received = list(stager.run(session))
             highest = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
@@ -142,7 +149,7 @@ def test_staging_takes_bounded_memory(database: Database) -> None:
     assert large < small * 1.6
 
 
-def test_a_copy_that_breaks_off_leaves_a_working_connection_behind(database: Database) -> None:
+def test_the_connection_is_usable_after_a_copy_that_fails(database: Database) -> None:
     class Broken(Exception):
         pass
 
@@ -156,8 +163,8 @@ def test_a_copy_that_breaks_off_leaves_a_working_connection_behind(database: Dat
         assert session.scalar("SELECT count(*) FROM departments") == 0
 
 
-def while_before_its_commit(landing: Landing, event: dict[str, object], act: Callable[[], None]) -> None:
-    """Deliver an event and act when its load has stored its rejects and is about to commit."""
+def act_before_the_commit(landing: Landing, event: dict[str, object], act: Callable[[], None]) -> None:
+    """Deliver an event. Call `act` when its load has stored its rejects and is about to commit."""
     reached, go_on = threading.Event(), threading.Event()
 
     def stop_before_commit(operation: str, key: str) -> None:
@@ -177,20 +184,23 @@ def while_before_its_commit(landing: Landing, event: dict[str, object], act: Cal
         landing.s3.before = None
 
 
-def test_parents_that_come_while_their_orphans_are_committing_heal_them(landing: Landing, database_url: str) -> None:
-    """Whoever brings the parents cannot see the orphans yet; who leaves the orphans has to look again."""
+def test_orphans_are_healed_if_their_parents_come_just_before_the_orphans_commit(
+    landing: Landing, database_url: str
+) -> None:
+    """The load of the parents cannot see the orphans yet. The load of the orphans must look for parents again."""
     landing.upload("jobs.csv", "1,Clerk\n")
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     with closing(Database(database_url, tls="disable")) as other:
         others = Landing(other, landing.s3)
-        while_before_its_commit(landing, event, lambda: others.deliver(landing.put("departments.csv", "1,Sales\n")))
+        act_before_the_commit(landing, event, lambda: others.deliver(landing.put("departments.csv", "1,Sales\n")))
     assert landing.rows("SELECT id, name FROM hired_employees") == [(1, "Ann")]
     assert landing.rows("SELECT rejected, resolved FROM loads WHERE dataset = 'hired_employees'") == [(1, 1)]
     assert landing.scalar("SELECT count(*) FROM orphans") == 0
 
 
-def test_loads_of_parents_pass_a_load_of_their_children(landing: Landing, database_url: str) -> None:
-    """It holds its table and the referenced parents; they change these parents, and lock nothing it needs."""
+def test_loads_of_parents_do_not_wait_for_a_load_of_their_children(landing: Landing, database_url: str) -> None:
+    """The load of the children has locked its table and the parents of its rows. The loads of the parents change these
+    parents, and do not need these locks."""
     parents(landing)
     event = landing.put("hired_employees.csv", EMPLOYEES)
 
@@ -202,6 +212,6 @@ def test_loads_of_parents_pass_a_load_of_their_children(landing: Landing, databa
             assert session.run(newest) == [["succeeded"], ["succeeded"]]
 
     with closing(Database(database_url, tls="disable")) as other:
-        while_before_its_commit(landing, event, lambda: change_the_parents(Landing(other, landing.s3)))
+        act_before_the_commit(landing, event, lambda: change_the_parents(Landing(other, landing.s3)))
     assert landing.rows("SELECT department FROM departments ORDER BY id") == [("Marketing",), ("Ops",)]
     assert landing.scalar("SELECT status FROM loads WHERE dataset = 'hired_employees'") == "succeeded"

@@ -1,7 +1,7 @@
-"""Deletes and key updates of parents against bulk merges of their children, interleaved at random.
+"""Parents are deleted or get other ids while loads merge their children, interleaved at random.
 
-A load writes its rows without row triggers where it may: the locks it takes on the parents are then all
-that keeps a concurrent DELETE from leaving orphans behind.
+A load writes its rows without row triggers if its role allows that. Then only the load's locks on the parents prevent a
+concurrent DELETE from leaving rows without parents.
 """
 
 import os
@@ -37,8 +37,8 @@ def may_skip_triggers(request: pytest.FixtureRequest, postgres: Postgres) -> Ite
         admin.run(f"GRANT SET ON PARAMETER session_replication_role TO {postgres.role.user}")
 
 
-class Meddler(threading.Thread):
-    """Deletes parents, gives them other ids, and puts them back, until it is told to stop."""
+class ParentWriter(threading.Thread):
+    """Deletes parents, changes their ids, and inserts them again, until the event `stop` is set."""
 
     def __init__(self, url: str, parent: str, stop: threading.Event) -> None:
         super().__init__()
@@ -52,13 +52,13 @@ class Meddler(threading.Thread):
         try:
             while not self._over.is_set():
                 with database.session() as session:
-                    self._meddle(session)
+                    self._write(session)
         except BaseException as failure:
             self.failures.append(failure)
         finally:
             database.close()
 
-    def _meddle(self, session: Session) -> None:
+    def _write(self, session: Session) -> None:
         one, other = (self._random.randint(1, PARENTS) for _ in range(2))
         what = self._random.choice(("delete", "rekey", "insert", "insert"))
         hold = self._random.uniform(0, 0.01)
@@ -71,25 +71,25 @@ class Meddler(threading.Thread):
             with session.transaction():
                 session.run("SET LOCAL lock_timeout = '2s'")
                 touched = session.affected(statement)
-                time.sleep(hold)  # the transaction stays open for a moment: what others see of it is not yet true
+                time.sleep(hold)  # keeps the transaction open for a moment, so that others meet its locks
             self.done[what] += touched
         except (Conflict, LockTimeout):
-            self.done["waited in vain"] += 1
+            self.done["conflict or lock timeout"] += 1
         except DatabaseError as error:
-            if sqlstate(error) not in ("23503", "23505"):  # it has children; the id is taken
+            if sqlstate(error) not in ("23503", "23505"):  # the parent has children, or the id is already in use
                 raise
             self.done["refused"] += 1
 
 
-def test_no_interleaving_leaves_an_orphan(
+def test_no_interleaving_leaves_a_row_without_its_parent(
     landing: Landing, database_url: str, may_skip_triggers: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stop, random = threading.Event(), Random(f"{SEED}/loads")
-    meddlers = [Meddler(database_url, parent, stop) for _ in range(2) for parent in ("departments", "jobs")]
+    writers = [ParentWriter(database_url, parent, stop) for _ in range(2) for parent in ("departments", "jobs")]
     for name in ("departments", "jobs"):
         landing.upload(f"{name}.csv", "".join(f"{i},there\n" for i in range(1, PARENTS + 1)))
-    for meddler in meddlers:
-        meddler.start()
+    for writer in writers:
+        writer.start()
     accepted = 0
     try:
         for load in range(LOADS):
@@ -102,16 +102,16 @@ def test_no_interleaving_leaves_an_orphan(
             accepted += ended["inserted"] + ended["updated"]
             assert ended["status"] == "succeeded"
             assert landing.scalar(ORPHANS) == 0
-            if load % 3 == 2:  # parents without children can go again
+            if load % 3 == 2:  # so that parents without children can be deleted again
                 landing.scalar("DELETE FROM hired_employees RETURNING 1")
     finally:
         stop.set()
-        for meddler in meddlers:
-            meddler.join()
-    done = sum((meddler.done for meddler in meddlers), Counter[str]())
+        for writer in writers:
+            writer.join()
+    done = sum((writer.done for writer in writers), Counter[str]())
     with capsys.disabled():
-        print(f"\nseed {SEED}: {LOADS} loads, {accepted} rows accepted, meddling: {dict(done)}")
-    assert [meddler.failures for meddler in meddlers] == [[]] * len(meddlers)
+        print(f"\nseed {SEED}: {LOADS} loads, {accepted} rows accepted, changes of parents: {dict(done)}")
+    assert [writer.failures for writer in writers] == [[]] * len(writers)
     assert accepted > 0
     assert done["delete"] + done["rekey"] >= 100
     assert landing.scalar(ORPHANS) == 0

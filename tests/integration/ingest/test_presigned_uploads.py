@@ -1,4 +1,4 @@
-"""An announced upload and the file that comes for it: at once, twice, late, or not at all."""
+"""Announced uploads, whose file comes at once, twice, late, or never."""
 
 import threading
 import time
@@ -37,10 +37,11 @@ def age(landing: Landing, load_id: int, old: timedelta) -> None:
 
 
 def swept(landing: Landing) -> int:
+    """Run the sweep. Returns the number of loads that it failed."""
     return upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed
 
 
-def test_the_load_is_there_before_its_file(api: Api, landing: Landing) -> None:
+def test_the_load_of_an_upload_exists_before_its_file(api: Api, landing: Landing) -> None:
     ordered = order(api, filename="staff é.csv.gz")
     assert ordered["key"] == f"uploads/{ordered['load_id']}/departments-staff é.csv.gz"
     load = api.get(ordered["status_url"]).body
@@ -49,7 +50,7 @@ def test_the_load_is_there_before_its_file(api: Api, landing: Landing) -> None:
     assert (load["attempts"], load["started_at"], load["finished_at"], load["error"]) == (0, None, None, None)
 
 
-def test_its_file_is_that_load(api: Api, landing: Landing) -> None:
+def test_the_file_of_a_form_belongs_to_the_announced_load(api: Api, landing: Landing) -> None:
     ordered = order(api)
     event = landing.put(ordered["key"], "1,Sales\n,x\n")
     for _ in range(2):
@@ -61,7 +62,7 @@ def test_its_file_is_that_load(api: Api, landing: Landing) -> None:
     assert (reject["load_id"], reject["source"]) == (ordered["load_id"], load["source"])
 
 
-def test_the_form_used_again_is_another_load(api: Api, landing: Landing) -> None:
+def test_a_second_file_with_the_same_form_gets_its_own_load(api: Api, landing: Landing) -> None:
     ordered = order(api)
     landing.upload(ordered["key"], "1,Sales\n")
     again = landing.upload(ordered["key"], "1,Sales and more\n")
@@ -69,7 +70,9 @@ def test_the_form_used_again_is_another_load(api: Api, landing: Landing) -> None
     assert counts(landing.load(ordered["load_id"])) == (1, 1, 0, 0, 0, 0)
 
 
-def test_files_of_one_form_whose_events_come_the_wrong_way_round(api: Api, landing: Landing) -> None:
+def test_of_two_files_with_one_form_the_newer_wins_if_their_events_come_in_the_wrong_order(
+    api: Api, landing: Landing
+) -> None:
     ordered = order(api)
     older, newer = landing.put(ordered["key"], "1,Old\n"), landing.put(ordered["key"], "1,New\n")
     landing.deliver(newer)
@@ -79,8 +82,10 @@ def test_files_of_one_form_whose_events_come_the_wrong_way_round(api: Api, landi
     assert landing.rows("SELECT * FROM departments") == [(1, "New")]
 
 
-def test_two_files_of_one_form_at_the_same_moment(api: Api, landing: Landing, database_url: str) -> None:
-    """One of them is the announced load, whichever."""
+def test_of_two_files_with_one_form_at_the_same_moment_one_belongs_to_the_announced_load(
+    api: Api, landing: Landing, database_url: str
+) -> None:
+    """It can be either of the two files."""
     ordered = order(api)
     events = [landing.put(ordered["key"], f"{number},Sales\n") for number in (1, 2)]
     start = threading.Barrier(2)
@@ -101,21 +106,21 @@ def test_two_files_of_one_form_at_the_same_moment(api: Api, landing: Landing, da
     assert ended in ({"succeeded"}, {"succeeded", "skipped"})
 
 
-def test_a_file_under_that_key_of_another_load_waits_for_nothing(api: Api, landing: Landing) -> None:
-    """A neighbour's announced load is not taken."""
+def test_a_file_with_another_name_in_the_folder_of_an_upload_gets_its_own_load(api: Api, landing: Landing) -> None:
+    """It does not take over the announced load."""
     ordered = order(api)
     load = landing.upload(f"uploads/{ordered['load_id']}/departments-other.csv", "1,Sales\n")
     assert (load["id"] != ordered["load_id"], load["status"]) == (True, "succeeded")
     assert landing.load(ordered["load_id"])["status"] == "queued"
 
 
-# --- when no file comes
+# --- no file comes
 
 
-def test_an_upload_that_never_comes_fails_after_its_form(api: Api, landing: Landing) -> None:
+def test_an_upload_without_a_file_fails_some_time_after_its_form_has_expired(api: Api, landing: Landing) -> None:
     ordered = order(api)
     age(landing, ordered["load_id"], timedelta(seconds=FORM_SECONDS, minutes=30))
-    assert swept(landing) == 0, "S3 may still be at it"
+    assert swept(landing) == 0, "S3 may still be receiving the file"
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     assert swept(landing) == 1
     load = api.get(ordered["status_url"]).body
@@ -124,8 +129,8 @@ def test_an_upload_that_never_comes_fails_after_its_form(api: Api, landing: Land
     assert swept(landing) == 0
 
 
-def test_a_file_that_comes_after_that_is_loaded_all_the_same(api: Api, landing: Landing) -> None:
-    """The load that failed stays as it was: whoever followed it has gone."""
+def test_a_file_that_comes_after_its_load_has_failed_gets_its_own_load(api: Api, landing: Landing) -> None:
+    """The failed load does not change, because its client has already seen that it ended."""
     ordered = order(api)
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     assert swept(landing) == 1
@@ -138,27 +143,28 @@ def test_a_file_that_comes_after_that_is_loaded_all_the_same(api: Api, landing: 
     assert (landing.loads(), landing.load(ordered["load_id"])) == (2, before)
 
 
-def test_neither_a_file_that_is_being_loaded_nor_one_that_was_is_missed(api: Api, landing: Landing) -> None:
+def test_the_sweep_does_not_fail_an_upload_whose_file_has_come(api: Api, landing: Landing) -> None:
     ordered = order(api)
     landing.upload(ordered["key"], "1,Sales\n")
     landing.rows("UPDATE loads SET status = 'running', attempts = 1, finished_at = NULL")
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     assert swept(landing) == 0
     landing.rows("UPDATE loads SET status = 'queued'")
-    assert swept(landing) == 0, "its event comes again"
+    assert swept(landing) == 0, "Lambda delivers its event again"
 
 
-def test_files_and_restores_that_wait_are_not_uploads(landing: Landing) -> None:
-    """A load that was registered and never claimed, and an order whose copy never came, which a redrive may open."""
+def test_the_sweep_does_not_take_waiting_files_and_restores_for_uploads(landing: Landing) -> None:
+    """The file's load waits for its next attempt. The restore is given up because its object never came, so that a
+    redrive can reopen it."""
     landing.upload("departments.csv", "1,Sales\n")
     landing.rows("UPDATE loads SET status = 'queued', attempts = 0, finished_at = NULL")
     landing.rows("INSERT INTO loads (dataset, source, kind, status) VALUES ('jobs', 's3://x/y', 'restore', 'queued')")
     landing.rows("UPDATE loads SET queued_at = now() - interval '3 hours'")
     assert swept(landing) == 1
-    assert landing.load()["error"] == "gave up: no attempt followed the first 0"
+    assert landing.load()["error"] == "gave up: no worker claimed the load in time"
 
 
-# --- when it fails
+# --- the load fails
 
 
 @pytest.fixture
@@ -170,7 +176,9 @@ def redrive(landing: Landing, queue: Queue, ingest: Ingest) -> None:
     assert dead_letters.redrive(landing.database, queue.letters, ingest, seconds=60) == Redriven(redriven=1, left=0)
 
 
-def test_an_upload_given_up_is_loaded_by_a_redrive(api: Api, landing: Landing, queue: Queue, ingest: Ingest) -> None:
+def test_an_upload_that_was_given_up_is_loaded_after_a_redrive(
+    api: Api, landing: Landing, queue: Queue, ingest: Ingest
+) -> None:
     ordered = order(api)
     event = landing.put(ordered["key"], "1,Sales\n")
     assert landing.give_up(event)["id"] == ordered["load_id"]
@@ -180,10 +188,10 @@ def test_an_upload_given_up_is_loaded_by_a_redrive(api: Api, landing: Landing, q
     assert (landing.load(ordered["load_id"])["status"], landing.loads()) == ("succeeded", 1)
 
 
-def test_an_upload_whose_event_never_reached_the_database(
+def test_a_redrive_restarts_the_wait_of_an_upload_whose_event_never_reached_the_database(
     api: Api, landing: Landing, queue: Queue, ingest: Ingest
 ) -> None:
-    """The database was away while Lambda tried: its load still waits, and gets all its time again."""
+    """The database was unavailable during all of Lambda's attempts, so the load still waits for its file."""
     ordered = order(api)
     event = landing.put(ordered["key"], "1,Sales\n")
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
@@ -194,7 +202,9 @@ def test_an_upload_whose_event_never_reached_the_database(
     assert (landing.load(ordered["load_id"])["status"], landing.loads()) == ("succeeded", 1)
 
 
-def test_the_same_but_swept_before_the_redrive(api: Api, landing: Landing, queue: Queue, ingest: Ingest) -> None:
+def test_an_upload_that_the_sweep_failed_before_the_redrive_gets_its_own_load(
+    api: Api, landing: Landing, queue: Queue, ingest: Ingest
+) -> None:
     ordered = order(api)
     event = landing.put(ordered["key"], "1,Sales\n")
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
@@ -206,7 +216,7 @@ def test_the_same_but_swept_before_the_redrive(api: Api, landing: Landing, queue
     assert (landing.load()["status"], landing.loads()) == ("succeeded", 2)
 
 
-# --- what is refused
+# --- refused requests
 
 
 def problem(response: Response, status: int) -> Any:
@@ -223,7 +233,7 @@ def problem(response: Response, status: int) -> Any:
         ([], [None]),
     ],
 )
-def test_what_cannot_be_sent_is_refused_and_leaves_nothing(
+def test_an_invalid_order_is_refused_and_makes_no_load(
     api: Api, landing: Landing, body: Any, fields: list[str | None]
 ) -> None:
     response = problem(api.post("/uploads", body), 422)
@@ -231,13 +241,13 @@ def test_what_cannot_be_sent_is_refused_and_leaves_nothing(
     assert landing.loads() == 0
 
 
-def test_what_is_not_json_is_refused(api: Api, landing: Landing) -> None:
+def test_a_body_that_is_not_json_is_refused(api: Api, landing: Landing) -> None:
     problem(api.post("/uploads", b"{"), 400)
     problem(api.post("/uploads", b"1,Sales\n", **{"Content-Type": "text/csv"}), 415)
     assert landing.loads() == 0
 
 
-def test_without_a_form_there_is_no_load(landing: Landing) -> None:
+def test_if_no_form_can_be_made_there_is_no_load(landing: Landing) -> None:
     def without_credentials() -> Any:
         raise NoCredentialsError
 
@@ -254,7 +264,7 @@ def cancel(api: Api, load_id: int | str) -> Response:
     return api.send("DELETE", f"/uploads/{load_id}")
 
 
-def test_an_upload_is_cancelled_before_its_file_comes_and_again(api: Api, landing: Landing) -> None:
+def test_an_upload_can_be_cancelled_repeatedly_before_its_file_comes(api: Api, landing: Landing) -> None:
     ordered = order(api)
     for _ in range(2):
         response = cancel(api, ordered["load_id"])
@@ -264,7 +274,7 @@ def test_an_upload_is_cancelled_before_its_file_comes_and_again(api: Api, landin
     assert load["finished_at"] is not None
 
 
-def test_a_file_that_comes_after_that_is_a_load_of_its_own(api: Api, landing: Landing) -> None:
+def test_a_file_that_comes_after_the_cancellation_gets_its_own_load(api: Api, landing: Landing) -> None:
     ordered = order(api)
     cancel(api, ordered["load_id"])
     own = landing.upload(ordered["key"], "1,Sales\n")
@@ -272,13 +282,13 @@ def test_a_file_that_comes_after_that_is_a_load_of_its_own(api: Api, landing: La
     assert landing.load(ordered["load_id"])["status"] == "skipped"
 
 
-def test_an_upload_whose_file_has_landed_is_not_cancelled_though_its_event_is_on_the_way(
+def test_an_upload_whose_file_is_in_the_bucket_is_not_cancelled_even_before_its_event_comes(
     api: Api, landing: Landing
 ) -> None:
     ordered = order(api)
     event = landing.put(ordered["key"], "1,Sales\n")
-    told = problem(cancel(api, ordered["load_id"]), 409)["detail"]
-    assert told == f"the file of load {ordered['load_id']} has arrived: it goes on"
+    detail = problem(cancel(api, ordered["load_id"]), 409)["detail"]
+    assert detail == f"the file of load {ordered['load_id']} has arrived: the load goes on"
     landing.deliver(event)
     assert (landing.load(ordered["load_id"])["status"], landing.loads()) == ("succeeded", 1)
 
@@ -286,11 +296,11 @@ def test_an_upload_whose_file_has_landed_is_not_cancelled_though_its_event_is_on
 def test_a_load_that_has_ended_is_not_cancelled(api: Api, landing: Landing) -> None:
     ordered = order(api)
     landing.upload(ordered["key"], "1,Sales\n")
-    assert problem(cancel(api, ordered["load_id"]), 409)["detail"].endswith("has ended: it succeeded")
+    assert problem(cancel(api, ordered["load_id"]), 409)["detail"].endswith("has ended: its status is succeeded")
     given_up = order(api)
     age(landing, given_up["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     swept(landing)
-    assert problem(cancel(api, given_up["load_id"]), 409)["detail"].endswith("has ended: it failed")
+    assert problem(cancel(api, given_up["load_id"]), 409)["detail"].endswith("has ended: its status is failed")
     assert landing.load(given_up["load_id"])["error"] == NEVER_CAME
 
 
@@ -299,8 +309,8 @@ def test_a_running_load_is_not_cancelled(api: Api, landing: Landing) -> None:
     [event] = created_objects(landing.put(ordered["key"], "1,Sales\n"))
     with landing.database.session() as session:
         assert claim(session, event, DATASETS["departments"], "csv")
-        told = problem(cancel(api, ordered["load_id"]), 409)["detail"]
-    assert told == f"the file of load {ordered['load_id']} has arrived: it is running, and goes on"
+        detail = problem(cancel(api, ordered["load_id"]), 409)["detail"]
+    assert detail == f"the file of load {ordered['load_id']} has arrived: the load is running, and goes on"
 
 
 def test_only_uploads_are_cancelled(api: Api, landing: Landing) -> None:
@@ -310,7 +320,7 @@ def test_only_uploads_are_cancelled(api: Api, landing: Landing) -> None:
         assert problem(cancel(api, load_id), 404)["detail"] == f"there is no upload {load_id}"
 
 
-def test_a_body_is_ignored_where_none_is_taken(api: Api, landing: Landing) -> None:
+def test_get_and_delete_ignore_a_body(api: Api, landing: Landing) -> None:
     ordered = order(api)
     for method, path, status in (
         ("GET", ordered["status_url"], 200),
@@ -321,40 +331,40 @@ def test_a_body_is_ignored_where_none_is_taken(api: Api, landing: Landing) -> No
 
 
 @pytest.mark.parametrize("wins", ["the file", "the cancellation"])
-def test_of_a_file_and_a_cancellation_at_the_same_moment_one_wins(
+def test_if_a_file_and_a_cancellation_come_at_the_same_moment_the_first_one_wins(
     api: Api, landing: Landing, database_url: str, wins: str
 ) -> None:
-    """Whoever comes second waits for the row, and then sees what the first has made of it."""
+    """The second transaction waits for the row of the load, and then sees the change of the first."""
     load_id = order(api)["load_id"]
     [event] = created_objects(landing.put(f"uploads/{load_id}/departments-new.csv", "1,Sales\n"))
-    found: list[int | None] = []
+    results: list[int | None] = []
 
-    def take(session: Session) -> int | None:
-        taken = claim(session, event, DATASETS["departments"], "csv")
-        return taken.load_id if taken else None
+    def claimed(session: Session) -> int | None:
+        claimed_load = claim(session, event, DATASETS["departments"], "csv")
+        return claimed_load.load_id if claimed_load else None
 
     def cancelled(session: Session) -> int | None:
         return load_id if announcements.cancel_upload(session, load_id) else None
 
-    first, second = (take, cancelled) if wins == "the file" else (cancelled, take)
+    first, second = (claimed, cancelled) if wins == "the file" else (cancelled, claimed)
     other = Database(database_url, tls="disable")
     with landing.database.session() as one, other.session() as two:
         with one.transaction():
             assert first(one) == load_id
-            late = threading.Thread(target=lambda: found.append(second(two)))
+            late = threading.Thread(target=lambda: results.append(second(two)))
             late.start()
             until_locked(database_url)
         late.join()
     other.close()
     status = landing.load(load_id)["status"]
     if wins == "the file":
-        assert (found, status, landing.loads()) == ([None], "running", 1)
+        assert (results, status, landing.loads()) == ([None], "running", 1)
     else:
-        assert (found, status, landing.loads()) == ([load_id + 1], "skipped", 2)
+        assert (results, status, landing.loads()) == ([load_id + 1], "skipped", 2)
 
 
 def until_locked(database_url: str) -> None:
-    """Wait until somebody waits for a row that another transaction has changed."""
+    """Wait until a transaction waits for a row that another transaction has changed."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'transactionid'"
     deadline = time.monotonic() + 10
     database = Database(database_url, tls="disable")

@@ -1,4 +1,4 @@
-"""Rows without parents are reported by a second reading of their object, and nobody has to wait for that."""
+"""A load reads its object a second time to report rows without parents. Other writers do not wait for that reading."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ BROKEN, ORPHAN = (3, ["name is missing"]), (2, ["department_id 9 does not exist"
 
 @pytest.fixture
 def others(landing: Landing, database_url: str) -> Iterator[Landing]:
-    """Somebody with a connection of their own; the parents are there, but for department 9."""
+    """Another worker, with its own connection. All parents except department 9 exist."""
     landing.upload("departments.csv", "1,Sales\n2,Ops\n")
     landing.upload("jobs.csv", "1,Clerk\n")
     with closing(Database(database_url, tls="disable")) as other:
@@ -36,7 +36,7 @@ def others(landing: Landing, database_url: str) -> Iterator[Landing]:
 
 
 def at_the_second_reading(landing: Landing, act: Callable[[], None]) -> None:
-    """Act when the next load is about to read its object for the second time."""
+    """Call `act` when the next load is about to read its object for the second time."""
     readings = []
 
     def count(operation: str, key: str) -> None:
@@ -54,7 +54,7 @@ def reported(landing: Landing) -> list[tuple[int, list[str]]]:
     return [(reject["line"], reject["reasons"]) for reject in landing.rejects({"errored_key": key[0]})]
 
 
-def test_other_writers_of_the_dataset_commit_meanwhile(landing: Landing, others: Landing) -> None:
+def test_other_writers_of_the_dataset_commit_during_the_second_reading(landing: Landing, others: Landing) -> None:
     row = {"id": 7, "name": "Cy", "datetime": "2021-07-27", "department_id": 1, "job_id": 1}
     written = []
 
@@ -75,7 +75,9 @@ def test_other_writers_of_the_dataset_commit_meanwhile(landing: Landing, others:
     assert reported(landing) == [BROKEN, ORPHAN]
 
 
-def test_a_parent_that_comes_meanwhile_heals_its_children_after_the_load(landing: Landing, others: Landing) -> None:
+def test_children_are_healed_after_the_load_if_their_parent_comes_during_the_second_reading(
+    landing: Landing, others: Landing
+) -> None:
     at_the_second_reading(landing, lambda: others.deliver(landing.put("departments_9.csv", "9,Late\n")))
     landing.deliver(landing.put(KEY, ROWS))
     load = landing.rows("SELECT status, rejected, resolved FROM loads WHERE dataset = 'hired_employees'")
@@ -85,12 +87,14 @@ def test_a_parent_that_comes_meanwhile_heals_its_children_after_the_load(landing
     assert landing.scalar("SELECT count(*) FROM orphans") == 0
 
 
-def test_a_parent_of_an_accepted_row_cannot_go_meanwhile(landing: Landing, others: Landing) -> None:
+def test_the_parent_of_an_accepted_row_cannot_be_deleted_during_the_second_reading(
+    landing: Landing, others: Landing
+) -> None:
     refused = []
 
     def delete() -> None:
         with others.database.session() as session:
-            session.run("DELETE FROM departments WHERE id = 2")  # nobody refers to it
+            session.run("DELETE FROM departments WHERE id = 2")  # no row refers to it
             with pytest.raises(LockTimeout) as caught, session.transaction():
                 session.run("SET LOCAL lock_timeout = '200ms'; DELETE FROM departments WHERE id = 1")
             refused.append(caught.value)
@@ -101,7 +105,7 @@ def test_a_parent_of_an_accepted_row_cannot_go_meanwhile(landing: Landing, other
     assert counts(landing.load()) == (3, 1, 0, 0, 0, 2)
 
 
-def test_a_stale_object_is_not_read_again(landing: Landing, others: Landing) -> None:
+def test_an_object_with_a_newer_version_is_not_read_again(landing: Landing, others: Landing) -> None:
     older = landing.put(KEY, ROWS)
     landing.upload(KEY, "1,New,2021-07-27T16:02:08Z,1,1\n")
     landing.s3.calls.clear()
@@ -112,7 +116,7 @@ def test_a_stale_object_is_not_read_again(landing: Landing, others: Landing) -> 
     assert landing.scalar("SELECT count(*) FROM orphans") == 0
 
 
-def test_a_newer_version_that_is_loaded_meanwhile_wins(landing: Landing, others: Landing) -> None:
+def test_a_newer_version_that_is_loaded_during_the_second_reading_wins(landing: Landing, others: Landing) -> None:
     older, newer = landing.put(KEY, ROWS), landing.put(KEY, "1,New,2021-07-27T16:02:08Z,1,1\n")
     at_the_second_reading(landing, lambda: others.deliver(newer))
     landing.deliver(older)
@@ -128,7 +132,7 @@ def test_a_newer_version_that_is_loaded_meanwhile_wins(landing: Landing, others:
 def test_an_object_that_is_overwritten_between_the_readings_is_loaded_by_the_next_attempt(
     landing: Landing, others: Landing
 ) -> None:
-    """In a bucket without versions, where both readings are of the newest object."""
+    """In a bucket without versioning, both readings return the newest object."""
     landing.s3.client.put_bucket_versioning(Bucket=BUCKETS[0], VersioningConfiguration={"Status": "Suspended"})
     event, other = landing.put(KEY, ROWS), ROWS.replace("Bo", "Cy")
     at_the_second_reading(landing, lambda: landing.s3.storage.landing.put(KEY, other.encode(), "text/csv"))
@@ -147,7 +151,7 @@ WAITING = (
 def test_a_load_that_waits_too_long_for_the_table_tries_again_and_reports_each_row_once(
     landing: Landing, others: Landing
 ) -> None:
-    """A cancelled statement is to the load what an expired wait is, and sooner."""
+    """The test cancels the waiting statements. For the load this is the same as a lock timeout, but it is faster."""
     event, waits = landing.put(KEY, ROWS), set[datetime]()
     with others.database.session() as session:
         with session.transaction():
@@ -173,7 +177,7 @@ def test_a_load_that_waits_too_long_for_the_table_tries_again_and_reports_each_r
 
 @dataclass
 class Hindered:
-    """The body of an object; `hinder` is called ahead of each piece of it."""
+    """The body of an object. `hinder` is called before each piece is read."""
 
     body: Any
     hinder: Callable[[], None]
@@ -188,7 +192,7 @@ class Hindered:
 
 @dataclass
 class HinderedS3:
-    """A client of S3 that hinders whoever reads an object for the second time."""
+    """A client of S3. The body of its second GetObject is `Hindered`."""
 
     client: Any
     hinder: Callable[[], None]
@@ -197,8 +201,8 @@ class HinderedS3:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
 
-    def get_object(self, **asked: Any) -> Any:
-        response = self.client.get_object(**asked)
+    def get_object(self, **params: Any) -> Any:
+        response = self.client.get_object(**params)
         self.readings += 1
         return response if self.readings != 2 else {**response, "Body": Hindered(response["Body"], self.hinder)}
 
@@ -214,7 +218,9 @@ def deliver_hindered(landing: Landing, event: dict[str, Any], hinder: Callable[[
 MANY = "".join(f"{i},{'Ann' * 30},2021-07-27T16:02:08Z,{1 if i % 10 else 9},1\n" for i in range(1, 8001))
 
 
-def test_s3_breaks_off_in_the_second_reading(landing: Landing, others: Landing) -> None:
+def test_an_attempt_fails_if_s3_breaks_off_in_the_second_reading_and_the_next_one_succeeds(
+    landing: Landing, others: Landing
+) -> None:
     event, pieces = landing.put(KEY, MANY), iter(range(5))
 
     def break_off() -> None:
@@ -231,7 +237,7 @@ def test_s3_breaks_off_in_the_second_reading(landing: Landing, others: Landing) 
     assert [line for line, _ in reported(landing)] == list(range(10, 8001, 10))
 
 
-def test_a_second_reading_ends_with_the_time_there_is(landing: Landing, others: Landing) -> None:
+def test_the_second_reading_ends_when_the_time_is_up(landing: Landing, others: Landing) -> None:
     event, waits = landing.put(KEY, MANY), list[float]()
 
     def be_slow() -> None:
@@ -239,17 +245,18 @@ def test_a_second_reading_ends_with_the_time_there_is(landing: Landing, others: 
         time.sleep(0.7)
 
     with pytest.raises(OutOfTime):
-        deliver_hindered(landing, event, be_slow, 2.5)  # of which 0.5 are for ending in order
+        deliver_hindered(landing, event, be_slow, 2.5)  # 0.5 of these seconds are reserved for recording the failure
     assert len(waits) <= 3
     assert (landing.load()["status"], landing.s3.keys("test-errored")) == ("queued", [])
 
 
-def test_the_wait_for_the_table_ends_with_the_time_there_is(landing: Landing, others: Landing) -> None:
-    """The server ends it, so that the connection stays in order. The second reading has taken some of the time."""
+def test_the_wait_for_the_table_ends_when_the_time_is_up(landing: Landing, others: Landing) -> None:
+    """Postgres ends the wait, so the connection stays usable. The second reading has used some of the time."""
     event, pid = landing.put(KEY, MANY), landing.scalar("SELECT pg_backend_pid()")
     with others.database.transaction() as session:
         session.run("LOCK TABLE hired_employees IN SHARE ROW EXCLUSIVE MODE")
         with pytest.raises(OutOfTime):
-            deliver_hindered(landing, event, lambda: time.sleep(0.06), 3.75)  # of which 0.75 are for ending in order
-    assert landing.load()["error"] == "attempt 1: the database did not come to an end in time"
+            # 0.75 of these seconds are reserved for recording the failure.
+            deliver_hindered(landing, event, lambda: time.sleep(0.06), 3.75)
+    assert landing.load()["error"] == "attempt 1: the database did not finish in time"
     assert landing.scalar("SELECT pg_backend_pid()") == pid

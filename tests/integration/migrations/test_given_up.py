@@ -1,4 +1,5 @@
-"""Whether a load was given up: what the migration makes of older rows, and of what the release before still writes."""
+"""The column `given_up` of loads: the migration sets it for older rows, and a trigger for rows that the previous
+release still writes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from infra.local.postgres import Postgres
 from infra.local.provision import connect
 from tests.integration.landing import Landing
 
-# Statements of the release before.
+# Statements of the previous release.
 FAIL = (
     "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, finished_at = now()"
     " WHERE id = :id AND status IN ('queued', 'running')"
@@ -45,7 +46,7 @@ EARLIER = [  # (status, error, whether it was given up)
 
 @pytest.fixture
 def earlier(postgres: Postgres) -> Iterator[str]:
-    """The URL of a database as the release before has left it, with loads of every kind."""
+    """The URL of a database of the previous release, with one load for each line of EARLIER."""
     with connect(postgres.superuser_url) as admin:
         admin.run("DROP DATABASE IF EXISTS earlier")
         admin.run(f"CREATE DATABASE earlier OWNER {postgres.role.user}")
@@ -73,10 +74,10 @@ def upgraded(earlier: str) -> Iterator[Database]:
     database.close()
 
 
-def test_the_migration_knows_which_loads_were_given_up(upgraded: Database) -> None:
+def test_the_migration_sets_the_column_for_loads_that_were_given_up(upgraded: Database) -> None:
     with upgraded.session() as session:
-        found = session.run("SELECT status, error, given_up FROM loads ORDER BY id")
-    assert [tuple(row) for row in found] == EARLIER
+        rows = session.run("SELECT status, error, given_up FROM loads ORDER BY id")
+    assert [tuple(row) for row in rows] == EARLIER
 
 
 def given_up(session: Session, load_id: int) -> bool:
@@ -85,7 +86,9 @@ def given_up(session: Session, load_id: int) -> bool:
 
 @pytest.mark.parametrize("load_id", [n for n, (status, *_) in enumerate(EARLIER, 1) if status in UNFINISHED])
 @pytest.mark.parametrize("role", ["origin", "replica"])
-def test_what_the_release_before_writes_is_understood(upgraded: Database, load_id: int, role: str) -> None:
+def test_the_trigger_sets_the_column_for_statements_of_the_previous_release(
+    upgraded: Database, load_id: int, role: str
+) -> None:
     with upgraded.session() as session:
         session.run(f"SET session_replication_role = {role}")
         for error, expected in (("gave up after 3 attempts: x", True), ("the object no longer exists", False)):
@@ -96,7 +99,7 @@ def test_what_the_release_before_writes_is_understood(upgraded: Database, load_i
             assert not given_up(session, load_id)
 
 
-def test_the_release_before_and_this_one_open_each_others_loads(upgraded: Database) -> None:
+def test_the_previous_release_and_this_one_reopen_each_others_loads(upgraded: Database) -> None:
     created = ObjectCreated("0.csv", "s3://landing/0.csv", "1", "1", None)
     with upgraded.session() as session:
         session.affected(FAIL, id=1, error="gave up after 3 attempts")
@@ -111,7 +114,7 @@ def test_the_release_before_and_this_one_open_each_others_loads(upgraded: Databa
 
 @pytest.fixture
 def alone(database: Database) -> Iterator[Database]:
-    """A database without the trigger that helps the release before."""
+    """A database without the trigger for the previous release."""
     with database.session() as session:
         session.run("ALTER TABLE loads DISABLE TRIGGER loads_note_given_up")
     yield database
@@ -119,7 +122,7 @@ def alone(database: Database) -> Iterator[Database]:
         session.run("ALTER TABLE loads ENABLE ALWAYS TRIGGER loads_note_given_up")
 
 
-def test_this_release_needs_no_trigger(alone: Database, landing: Landing) -> None:
+def test_this_release_sets_the_column_without_the_trigger(alone: Database, landing: Landing) -> None:
     event = landing.put("jobs.csv", "1,Clerk\n")
 
     def is_given_up() -> bool:

@@ -1,4 +1,4 @@
-"""The role of the functions: enough for everything they do, and nothing beyond."""
+"""The database role of the functions has all rights that the functions need, and no others."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -30,18 +30,18 @@ from tests.integration.s3_fixtures import S3
 
 @pytest.fixture
 def functions(postgres: Postgres, database_url: str) -> Iterator[Database]:
-    """The database as the functions see it."""
+    """The database, with a login as the role of the functions."""
     upgrade(database_url, tls="disable", app_url=postgres.functions_url)
     database = Database(postgres.functions_url, tls="disable")
     yield database
     database.close()
 
 
-def test_every_table_has_its_rights() -> None:
+def test_rights_are_declared_for_every_table() -> None:
     assert set(GRANTS) == set(metadata.tables)
 
 
-def test_it_suffices_for_files_rows_backups_restores_and_the_sweep(functions: Database, s3: S3) -> None:
+def test_the_role_may_load_files_and_rows_back_up_restore_and_sweep(functions: Database, s3: S3) -> None:
     s3.client.put_bucket_versioning(Bucket="test-landing", VersioningConfiguration={"Status": "Enabled"})
     landing = Landing(functions, s3)
     assert landing.upload("hired_employees.csv", "1,Ada,2021-01-01,1,1\nx\n")["rejected"] == 2
@@ -79,25 +79,25 @@ def test_it_suffices_for_files_rows_backups_restores_and_the_sweep(functions: Da
         "SELECT pg_read_file('/etc/passwd')",
         "COPY jobs TO PROGRAM 'cat'",
         "CREATE TABLE staged.mine (x int)",
-        "SELECT staged.prepare(1, 0)",  # of no load that is worked on
+        "SELECT staged.prepare(1, 0)",  # there is no running load 1
         "DELETE FROM staged_loads",
     ],
 )
-def test_it_can_do_no_more(functions: Database, statement: str) -> None:
+def test_the_role_may_do_nothing_else(functions: Database, statement: str) -> None:
     with functions.session() as session, pytest.raises(DatabaseError) as refused:
         session.run(statement)
     assert refused.value.args[0]["C"] == "42501" or "permission denied" in refused.value.args[0]["M"]
 
 
-def test_it_owns_nothing(functions: Database, database: Database) -> None:
+def test_the_role_owns_nothing(functions: Database, database: Database) -> None:
     with functions.session() as session:
-        me = session.scalar("SELECT current_user")
+        role = session.scalar("SELECT current_user")
     with database.session() as session:
-        owned = session.run("SELECT relname FROM pg_class WHERE relowner = CAST(:me AS regrole)", me=me)
+        owned = session.run("SELECT relname FROM pg_class WHERE relowner = CAST(:role AS regrole)", role=role)
     assert owned == []
 
 
-def test_more_connections_than_allowed_are_refused_politely(postgres: Postgres, functions: Database) -> None:
+def test_connections_beyond_the_limit_raise_database_unavailable(postgres: Postgres, functions: Database) -> None:
     role = postgres.role.of_functions()
     provision.limit_connections(postgres.superuser_url, role, 2)
     many = [Database(postgres.functions_url, tls="disable") for _ in range(4)]
@@ -111,7 +111,7 @@ def test_more_connections_than_allowed_are_refused_politely(postgres: Postgres, 
                 refused += 1
         assert refused == 2
         many[0].close()
-        with many[-1].session() as session:  # there is room again
+        with many[-1].session() as session:  # one connection is free again
             assert session.scalar("SELECT 1") == 1
     finally:
         for database in many:
@@ -119,7 +119,7 @@ def test_more_connections_than_allowed_are_refused_politely(postgres: Postgres, 
         provision.limit_connections(postgres.superuser_url, role, -1)
 
 
-def test_the_migration_makes_the_role_where_the_owner_may(s3: S3) -> None:
+def test_the_migration_creates_the_role_if_the_owner_may_create_roles(s3: S3) -> None:
     with temporary() as server:
         with closing(connect(server.superuser_url)) as admin:
             admin.run("CREATE ROLE boss LOGIN CREATEROLE PASSWORD 'b'")
@@ -135,7 +135,7 @@ def test_the_migration_makes_the_role_where_the_owner_may(s3: S3) -> None:
             assert session.scalar("SELECT count(*) FROM jobs") == 0
             assert session.scalar("SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user") == 7
             assert session.scalar("SHOW idle_session_timeout") == "2min"
-            # As on RDS, where nobody is a superuser: this owner could not grant it, and loads do without.
+            # As on RDS, where no role is a superuser, this owner cannot grant this right. Loads work without it.
             assert not session.scalar("SELECT has_parameter_privilege('session_replication_role', 'SET')")
         s3.client.put_bucket_versioning(Bucket="test-landing", VersioningConfiguration={"Status": "Enabled"})
         landing = Landing(database, s3)

@@ -1,4 +1,5 @@
-"""Migrations agree with the metadata, run anywhere and anytime; every change of a row is noticed."""
+"""The migrations make the schema that the metadata declares, and can run concurrently and repeatedly. Every change of a
+row increases the version of its dataset."""
 
 import re
 import threading
@@ -35,21 +36,21 @@ def test_metadata_and_migrations_agree(database_url: str) -> None:
 
 
 def test_constraints_have_the_names_of_the_metadata(database: Database) -> None:
-    """Alembic compares neither checks nor the names of keys."""
+    """Alembic does not compare check constraints and the names of keys, so this test does."""
     ddl = "".join(str(CreateTable(table)) for table in metadata.tables.values())
     declared = set(re.findall(r"CONSTRAINT (\w+)", ddl))
     with database.session() as session:
-        found = session.run(
+        constraints = session.run(
             "SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
             " AND contype IN ('p', 'f', 'u', 'c') AND conrelid <> 'alembic_version'::regclass"
         )
-    assert {name for [name] in found} == declared
+    assert {name for [name] in constraints} == declared
 
 
 @pytest.mark.parametrize(
     ("constraint", "values"), [("loads_status_check", outcomes.STATUSES), ("tokens_role_check", ROLES)]
 )
-def test_the_database_takes_the_statuses_and_roles_that_are_declared(
+def test_the_database_accepts_exactly_the_declared_statuses_and_roles(
     database: Database, constraint: str, values: tuple[str, ...]
 ) -> None:
     with database.session() as session:
@@ -57,7 +58,7 @@ def test_the_database_takes_the_statuses_and_roles_that_are_declared(
     assert set(re.findall(r"'(\w+)'", checked)) == {*values}
 
 
-def test_two_migrations_at_once_and_one_again(postgres: Postgres) -> None:
+def test_two_migrations_at_once_and_a_repeated_one_reach_the_newest_revision(postgres: Postgres) -> None:
     with connect(postgres.superuser_url) as admin:
         admin.run("DROP DATABASE IF EXISTS twice")
         admin.run(f"CREATE DATABASE twice OWNER {postgres.role.user}")
@@ -73,12 +74,14 @@ def test_two_migrations_at_once_and_one_again(postgres: Postgres) -> None:
     assert upgrade(url, tls="disable") == newest
 
 
-def test_every_dataset_is_tracked_even_by_a_bulk_load(database: Database) -> None:
+def test_changes_of_every_dataset_are_tracked_even_in_a_bulk_load(database: Database) -> None:
     with database.session() as session:
         triggers = session.run(
             "SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2"
         )
-    assert {enabled for _, _, enabled in triggers} == {"A"}, "not ENABLE ALWAYS: a replica would skip it"
+    assert {enabled for _, _, enabled in triggers} == {"A"}, (
+        "a trigger is not ENABLE ALWAYS, so a session that runs as a replica would skip it"
+    )
     for dataset in DATASETS:
         names = {name for table, name, _ in triggers if table == dataset}
         assert {f"{dataset}_note_{event}" for event in ("insert", "update", "delete", "truncate")} <= names
@@ -89,7 +92,7 @@ def version(session: Session) -> int:
 
 
 @pytest.mark.parametrize("role", ["origin", "replica"])
-def test_a_version_grows_with_every_change_and_only_then(database: Database, role: str) -> None:
+def test_a_version_grows_only_with_a_change_of_a_row(database: Database, role: str) -> None:
     changes = [
         ("INSERT INTO departments VALUES (1, 'a'), (2, 'b')", True),
         ("UPDATE departments SET department = 'c' WHERE id = 1", True),
@@ -111,7 +114,7 @@ def test_a_version_grows_with_every_change_and_only_then(database: Database, rol
             session.run("RESET session_replication_role")
 
 
-def test_a_rolled_back_change_leaves_the_version(database: Database) -> None:
+def test_a_rolled_back_change_does_not_change_the_version(database: Database) -> None:
     with database.session() as session:
         before = version(session)
         session.run("BEGIN; INSERT INTO departments VALUES (1, 'a'); ROLLBACK")

@@ -1,4 +1,4 @@
-"""What the functions measure, read from the lines they write."""
+"""The metrics of the functions, read from their log lines."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -34,12 +34,12 @@ def metrics(lines: Lines, **about: Any) -> list[Row]:
 def test_a_load_is_measured(api: Api, landing: Landing, lines: Lines) -> None:
     invoke(api, "ingest", landing.put("jobs.csv", "1,Clerk\n2,Smith\n3,\n"))
     [line] = metrics(lines)
-    found = emf.points(line)
-    assert (found["RowsReceived", JOBS], found["RowsRejected", JOBS], found["LoadsFailed", JOBS]) == (3, 1, 0)
-    assert 0 < found["LoadSeconds", JOBS] < 60
-    assert found["RowsPerSecond", JOBS] == pytest.approx(3 / found["LoadSeconds", JOBS], rel=0.1)
-    [told] = lines.all(message="load succeeded")
-    assert (line["load_id"], line["request_id"]) == (told["load_id"], told["request_id"])
+    points = emf.points(line)
+    assert (points["RowsReceived", JOBS], points["RowsRejected", JOBS], points["LoadsFailed", JOBS]) == (3, 1, 0)
+    assert 0 < points["LoadSeconds", JOBS] < 60
+    assert points["RowsPerSecond", JOBS] == pytest.approx(3 / points["LoadSeconds", JOBS], rel=0.1)
+    [logged] = lines.all(message="load succeeded")
+    assert (line["load_id"], line["request_id"]) == (logged["load_id"], logged["request_id"])
 
 
 def test_a_load_is_measured_once(api: Api, landing: Landing, lines: Lines) -> None:
@@ -48,7 +48,7 @@ def test_a_load_is_measured_once(api: Api, landing: Landing, lines: Lines) -> No
     invoke(api, "ingest", event)
     older, newer = landing.put("departments.csv", "1,Old\n"), landing.put("departments.csv", "1,New\n")
     invoke(api, "ingest", newer)
-    invoke(api, "ingest", older)  # skipped
+    invoke(api, "ingest", older)  # this load is skipped
     assert [line["dataset"] for line in metrics(lines)] == ["jobs", "departments"]
 
 
@@ -64,7 +64,7 @@ def test_a_file_that_cannot_be_loaded_is_a_failed_load(
     assert (emf.of_stage(line)["LoadsFailed"], line.get("dataset")) == (1, dataset)
 
 
-def test_a_load_that_is_given_up_counts_once(
+def test_a_load_that_is_given_up_is_counted_as_failed_once(
     api: Api, landing: Landing, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = landing.put("jobs.csv", "1,Clerk\n")
@@ -80,52 +80,54 @@ def test_a_load_that_is_given_up_counts_once(
     assert emf.of_stage(line)["LoadsFailed"] == 1
 
 
-def test_a_load_that_the_sweep_gives_up_is_a_failed_one(api: Api, landing: Landing, queue: Queue, lines: Lines) -> None:
+def test_a_load_that_the_sweep_gives_up_is_counted_as_failed(
+    api: Api, landing: Landing, queue: Queue, lines: Lines
+) -> None:
     load = landing.upload("jobs.csv", "1,Clerk\n")
     with landing.database.session() as session:
         session.run("UPDATE loads SET status = 'running', attempts = 3")
     assert invoke(api, "sweep")["failed"] == 1
     [line] = metrics(lines, load_id=load["id"])
     assert emf.points(line)["LoadsFailed", JOBS] == 1
-    [told] = lines.all(message="load given up")
-    assert told["load_id"] == load["id"]
+    [logged] = lines.all(message="load given up")
+    assert logged["load_id"] == load["id"]
 
 
 def test_a_backup_is_measured_when_it_makes_a_restore_point(api: Api, landing: Landing, lines: Lines) -> None:
     landing.upload("jobs.csv", "1,Clerk\n2,Smith\n")
-    made = invoke(api, "backup")
+    run = invoke(api, "backup")
     invoke(api, "backup")
     [line] = metrics(lines)
-    found = emf.of_stage(line)
-    assert found["BackupRows"] == 2
-    assert found["BackupBytes"] == sum(table["bytes"] for table in made["tables"].values())
-    assert 0 < found["BackupSeconds"] == made["seconds"] < 60
-    assert (line["restore_point"], "request_id" in line) == (made["restore_point"], True)
+    values = emf.of_stage(line)
+    assert values["BackupRows"] == 2
+    assert values["BackupBytes"] == sum(table["bytes"] for table in run["tables"].values())
+    assert 0 < values["BackupSeconds"] == run["seconds"] < 60
+    assert (line["restore_point"], "request_id" in line) == (run["restore_point"], True)
 
 
-def test_the_sweep_measures_how_things_stand(api: Api, landing: Landing, queue: Queue, lines: Lines) -> None:
+def test_the_sweep_writes_the_gauges(api: Api, landing: Landing, queue: Queue, lines: Lines) -> None:
     landing.upload("hired_employees.csv", "1,Ann,2021-07-27,1,1\n2,Bo,2021-07-27,1,1\n")
     queue.send("hello")
     invoke(api, "backup")
     invoke(api, "sweep")
     [before] = metrics(lines, message="metrics of a stage")
-    found = emf.of_stage(before)
-    assert (found["DeadLetters"], found["OrphansWaiting"], found["BackupLag"]) == (1, 2, 0)
-    assert 0 < found["BackupAge"] < 60
+    values = emf.of_stage(before)
+    assert (values["DeadLetters"], values["OrphansWaiting"], values["BackupLag"]) == (1, 2, 0)
+    assert 0 < values["BackupAge"] < 60
     landing.upload("departments.csv", "1,Staff\n")
     invoke(api, "sweep")
     [_, after] = metrics(lines, message="metrics of a stage")
-    found = emf.of_stage(after)
-    assert found["BackupLag"] == found["BackupAge"] > 0
+    values = emf.of_stage(after)
+    assert values["BackupLag"] == values["BackupAge"] > 0
 
 
 def test_before_the_first_backup_there_is_no_age(api: Api, queue: Queue) -> None:
     parts = services()
-    found = gauges.read(parts.database, parts.storage, parts.dead_letters)
-    assert (found.backup_age, found.backup_lag, found.dead_letters, found.orphans) == (None, None, 0, 0)
+    read = gauges.read(parts.database, parts.storage, parts.dead_letters)
+    assert (read.backup_age, read.backup_lag, read.dead_letters, read.orphans) == (None, None, 0, 0)
 
 
-def test_what_is_away_costs_the_other_gauges_nothing(
+def test_gauges_are_read_even_if_the_services_of_other_gauges_are_unavailable(
     api: Api, landing: Landing, s3: S3, queue: Queue, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_backup(landing.database, s3.storage, retention=timedelta(days=30))
@@ -140,28 +142,26 @@ def test_what_is_away_costs_the_other_gauges_nothing(
     for listed in s3.keys(BACKUP):
         s3.client.delete_object(Bucket=BACKUP, Key=listed)
     s3.client.delete_bucket(Bucket=BACKUP)
-    found = gauges.read(parts.database, parts.storage, parts.dead_letters)
+    read = gauges.read(parts.database, parts.storage, parts.dead_letters)
     parts.database.close()
-    assert (found.backup_age, found.backup_lag, found.dead_letters, found.orphans) == (None, None, None, 0)
+    assert (read.backup_age, read.backup_lag, read.dead_letters, read.orphans) == (None, None, None, 0)
 
 
-def test_the_backup_of_another_database_holds_nothing_of_this_one(
-    api: Api, landing: Landing, s3: S3, queue: Queue
-) -> None:
-    """Versions count per database: of one that was built anew they may be equal to a backup's by chance."""
+def test_the_backup_of_another_database_is_never_up_to_date(api: Api, landing: Landing, s3: S3, queue: Queue) -> None:
+    """Each database counts its own versions. The versions of a new database may equal those of a backup by chance."""
     landing.upload("jobs.csv", "1,Clerk\n")
     run_backup(landing.database, s3.storage, retention=timedelta(days=30))
     parts = services()
     assert gauges.read(parts.database, parts.storage, parts.dead_letters).backup_lag == 0
-    made = manifest.newest(s3.storage.backup)
-    assert made is not None
-    other = replace(made, origin="another")
-    s3.storage.backup.put(manifest.manifest_key(made.restore_point), other.to_json(), "application/json")
-    found = gauges.read(parts.database, parts.storage, parts.dead_letters)
-    assert found.backup_lag == found.backup_age != 0
+    newest = manifest.newest(s3.storage.backup)
+    assert newest is not None
+    other = replace(newest, origin="another")
+    s3.storage.backup.put(manifest.manifest_key(newest.restore_point), other.to_json(), "application/json")
+    read = gauges.read(parts.database, parts.storage, parts.dead_letters)
+    assert read.backup_lag == read.backup_age != 0
 
 
-def test_no_metric_holds_anything_of_a_row(api: Api, landing: Landing, queue: Queue, lines: Lines) -> None:
+def test_no_metric_contains_data_of_a_row(api: Api, landing: Landing, queue: Queue, lines: Lines) -> None:
     landing.upload("departments.csv", f"1,{SECRET}\n")
     landing.upload("jobs.csv", f"1,{SECRET}\n")
     invoke(api, "ingest", landing.put("hired_employees.csv", f"1,{SECRET},2021-07-27,1,1\n2,{SECRET},{SECRET},9,9\n"))
@@ -171,9 +171,9 @@ def test_no_metric_holds_anything_of_a_row(api: Api, landing: Landing, queue: Qu
     measured = metrics(lines)
     assert len(measured) == 4
     assert SECRET not in lines.text
-    known = {"at", "level", "logger", "message", "_aws", "service", "stage", "dataset", "restore_point"}
-    known |= {"load_id", "request_id", "correlation_id"}
+    not_numbers = {"at", "level", "logger", "message", "_aws", "service", "stage", "dataset", "restore_point"}
+    not_numbers |= {"load_id", "request_id", "correlation_id"}
     for line in measured:
-        numbers = set(line) - known
+        numbers = set(line) - not_numbers
         assert all(isinstance(line[name], int | float) for name in numbers)
         assert line.get("dataset") in {None, *DATASETS}

@@ -1,4 +1,4 @@
-"""What /health and the dashboard say of the last backup while S3 answers some requests and not others."""
+"""The last backup in /health and on the dashboard while S3 refuses some requests."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.integration.sqs_fixtures import Queue
 
 @pytest.fixture
 def unlisted(s3: S3) -> S3:
-    """An S3 that knows its buckets, and does not list them."""
+    """An S3 that finds its buckets, but fails to list them."""
 
     def away(operation: str, _key: str) -> None:
         if operation == "ListObjectsV2":
@@ -21,12 +21,12 @@ def unlisted(s3: S3) -> S3:
     return s3
 
 
-def test_a_last_backup_that_cannot_be_found_out_is_not_said_to_be_missing(unlisted: S3) -> None:
+def test_if_the_bucket_cannot_be_listed_the_last_backup_is_unavailable_and_not_missing(unlisted: S3) -> None:
     assert unlisted.storage.backup.reachable()
     with pytest.raises(StorageUnavailable):
         readiness.last_backup(unlisted.storage)
 
 
-def test_the_other_gauges_are_read_without_it(unlisted: S3, landing: Landing, queue: Queue) -> None:
-    found = gauges.read(landing.database, unlisted.storage, queue.letters)
-    assert (found.backup_age, found.backup_lag, found.dead_letters, found.orphans) == (None, None, 0, 0)
+def test_the_other_gauges_are_read_if_the_bucket_cannot_be_listed(unlisted: S3, landing: Landing, queue: Queue) -> None:
+    read = gauges.read(landing.database, unlisted.storage, queue.letters)
+    assert (read.backup_age, read.backup_lag, read.dead_letters, read.orphans) == (None, None, 0, 0)

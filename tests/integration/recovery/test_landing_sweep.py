@@ -1,4 +1,4 @@
-"""The sweep offers objects whose events never came, and loads without a worker, and nothing else."""
+"""The landing sweep offers objects whose events never came, and loads without a worker. It offers nothing else."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ ALL_AT_ONCE = Budget(at_once=10**6)
 
 
 class Function:
-    """The ingest function. It keeps the events that are offered until `work` is called."""
+    """The ingest function. It records the offered events until `work` is called."""
 
     def __init__(self, landing: Landing) -> None:
         self.landing = landing
@@ -51,7 +51,7 @@ def function(landing: Landing) -> Function:
 
 
 def sweep(function: Function, **how: Any) -> int:
-    """Sweep without waiting for any age, unless told otherwise."""
+    """Run a sweep. Unless `how` says otherwise, it offers versions of any age."""
     landing = function.landing
     how = {"patience": IMPATIENT, "budget": ALL_AT_ONCE, **how}
     return landing_sweep.sweep(landing.database, landing.s3.storage.landing, function, **how)
@@ -91,24 +91,24 @@ def test_an_object_whose_event_was_lost_is_loaded_once(landing: Landing, functio
     assert landing.loads() == 1
 
 
-def test_an_object_is_left_to_its_event_at_first(landing: Landing, function: Function) -> None:
+def test_only_the_sweep_after_a_restart_offers_a_young_object(landing: Landing, function: Function) -> None:
     landing.put("departments.csv", "1,Sales\n")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
     assert sweep(function, patience=landing_sweep.PATIENCE, restarted=True) == 1
 
 
-def test_an_object_from_before_the_start_is_left_alone(landing: Landing, function: Function) -> None:
+def test_an_object_from_before_the_start_time_is_not_offered(landing: Landing, function: Function) -> None:
     landing.put("departments.csv", "1,Sales\n")
     run(landing, "UPDATE landing_sweep SET starts_at = now() + interval '1 second'")
     assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
 
 
-def test_an_object_that_was_withdrawn_is_left_alone(landing: Landing, function: Function) -> None:
+def test_an_object_that_was_withdrawn_is_not_offered(landing: Landing, function: Function) -> None:
     for key in ("departments.csv", "departments_2.csv", "departments_3.csv"):
         landing.put(key, "1,Old\n")
     landing.s3.client.delete_object(Bucket=LANDING, Key="departments.csv")
     landing.s3.client.delete_object(Bucket=LANDING, Key="departments_2.csv")
-    landing.put("departments_2.csv", "1,New\n")  # and sent again
+    landing.put("departments_2.csv", "1,New\n")  # this key was withdrawn and then stored again
     assert sweep(function) == 3
     assert {created.key for event in function.offered for created in created_objects(event)} == {
         "departments_2.csv",
@@ -150,10 +150,10 @@ def test_an_older_version_that_is_offered_late_is_skipped(landing: Landing, func
     assert landing.rows("SELECT department FROM departments") == [("New",)]
 
 
-def test_an_event_that_comes_after_a_newer_version_was_taken_up_is_skipped(
+def test_the_late_event_of_a_version_is_skipped_if_a_newer_version_has_been_loaded(
     landing: Landing, function: Function
 ) -> None:
-    """The sweep does not know the sequencers of the versions that it offers: the bucket shows their order."""
+    """The sweep does not know the sequencers of the versions that it offers. The list of the bucket has their order."""
     landing.upload("departments.csv", "1,Oldest\n")
     late = landing.put("departments.csv", "1,Older\n")
     landing.put("departments.csv", "1,Newest\n")
@@ -164,7 +164,7 @@ def test_an_event_that_comes_after_a_newer_version_was_taken_up_is_skipped(
     assert landing.rows("SELECT department FROM departments") == [("Newest",)]
 
 
-def test_a_bucket_without_versions_is_compared_by_etag(landing: Landing, function: Function) -> None:
+def test_a_bucket_without_versioning_is_compared_by_etag(landing: Landing, function: Function) -> None:
     landing.s3.client.put_bucket_versioning(Bucket=LANDING, VersioningConfiguration={"Status": "Suspended"})
     came, lost = landing.put("departments.csv", "1,Sales\n"), landing.put("jobs.csv", "1,Clerk\n")
     assert lost["Records"][0]["s3"]["object"]["versionId"] == "null"
@@ -175,12 +175,10 @@ def test_a_bucket_without_versions_is_compared_by_etag(landing: Landing, functio
     assert sweep(function) == 0
 
 
-# --- loads that were there before their objects
+# --- loads that existed before their objects
 
 
-def test_a_restore_whose_event_was_lost_is_adopted_and_not_given_up_meanwhile(
-    landing: Landing, function: Function
-) -> None:
+def test_a_restore_whose_event_was_lost_is_offered_and_not_given_up(landing: Landing, function: Function) -> None:
     with landing.database.session() as session:
         load_id, key = announcements.queue_restore(session, DATASETS["jobs"], LANDING, "20210727T160208Z", "0" * 64)
         session.run("UPDATE loads SET queued_at = now() - interval '1 hour'")
@@ -211,7 +209,9 @@ def test_a_restore_that_the_sweep_has_not_reached_is_not_given_up_after_an_outag
 
 
 @pytest.mark.parametrize("status", ["failed", "succeeded"])
-def test_the_object_of_a_restore_that_is_over_is_left_alone(landing: Landing, function: Function, status: str) -> None:
+def test_the_object_of_a_restore_that_has_ended_is_not_offered(
+    landing: Landing, function: Function, status: str
+) -> None:
     with landing.database.session() as session:
         _, key = announcements.queue_restore(session, DATASETS["jobs"], LANDING, "20210727T160208Z", "0" * 64)
         session.run(f"UPDATE loads SET status = '{status}', given_up = {status == 'failed'}")
@@ -233,7 +233,7 @@ def test_the_file_of_an_upload_is_loaded_once(landing: Landing, function: Functi
     assert sweep(function) == 0
 
 
-def test_a_form_that_nobody_has_used_is_not_offered(landing: Landing, function: Function) -> None:
+def test_an_upload_without_a_file_is_not_offered(landing: Landing, function: Function) -> None:
     with landing.database.session() as session:
         announcements.queue_upload(session, DATASETS["jobs"], LANDING, "jobs.csv")
     assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
@@ -246,7 +246,7 @@ def marker(landing: Landing) -> str:
     return str(landing.scalar("SELECT key_marker FROM landing_sweep"))
 
 
-def test_a_sweep_goes_on_where_the_last_one_ended(
+def test_a_sweep_continues_where_the_last_one_ended(
     landing: Landing, function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")  # entries per page
@@ -272,8 +272,8 @@ def test_many_lost_objects_are_offered_in_portions(landing: Landing, function: F
     assert [created.key[12] for event in function.offered for created in created_objects(event)] == list("01234")
 
 
-def test_a_few_are_offered_at_a_time(landing: Landing, function: Function, other: Database) -> None:
-    """At most `at_once` loads are under way; the next offers follow as these end."""
+def test_a_few_objects_are_offered_at_a_time(landing: Landing, function: Function, other: Database) -> None:
+    """At most `at_once` loads run at a time. The next offer follows when one of them has ended."""
     for number in range(12):
         landing.put(f"departments_{number:02}.csv", "1,Sales\n")
     worker, stop, most = Landing(other, landing.s3), threading.Event(), 0
@@ -317,9 +317,9 @@ def test_known_versions_are_looked_up_by_index(landing: Landing) -> None:
     assert [line for line in lines if "loads_source_version_key" in line]
 
 
-@pytest.mark.parametrize("what", ["S3", "Lambda"])
-def test_a_service_that_is_away_ends_only_one_sweep(
-    landing: Landing, function: Function, what: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("service", ["S3", "Lambda"])
+def test_an_unavailable_service_ends_only_one_sweep(
+    landing: Landing, function: Function, service: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     landing.put("departments.csv", "1,Sales\n")
 
@@ -327,7 +327,7 @@ def test_a_service_that_is_away_ends_only_one_sweep(
         if operation == "ListObjectVersions":
             raise ConnectionResetError
 
-    if what == "S3":
+    if service == "S3":
         landing.s3.before = away
     else:
         function.error = NotFound("the function does not take the event")
@@ -337,7 +337,9 @@ def test_a_service_that_is_away_ends_only_one_sweep(
     assert sweep(function) == 1
 
 
-def test_a_marker_that_s3_no_longer_knows_is_passed(landing: Landing, function: Function) -> None:
+def test_after_a_marker_that_s3_refuses_the_next_sweep_continues_behind_its_key(
+    landing: Landing, function: Function
+) -> None:
     landing.put("departments_2.csv", "2,Ops\n")
     run(landing, "UPDATE landing_sweep SET key_marker = 'departments_1.csv', version_marker = 'gone'")
 
@@ -349,19 +351,19 @@ def test_a_marker_that_s3_no_longer_knows_is_passed(landing: Landing, function: 
     assert sweep(function) == 0
     assert landing.rows("SELECT key_marker, version_marker FROM landing_sweep") == [("departments_1.csv", "")]
     sweep(function)
-    assert marker(landing) == "", "it has reached the end of the list"
+    assert marker(landing) == "", "the sweep has not reached the end of the list"
 
 
-def test_one_sweep_at_a_time(landing: Landing, function: Function, other: Database) -> None:
+def test_only_one_sweep_runs_at_a_time(landing: Landing, function: Function, other: Database) -> None:
     landing.put("departments.csv", "1,Sales\n")
     with other.session() as session:
         session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
         assert sweep(function) == 0
         threading.Timer(0.5, other.close).start()
-        assert sweep(function, restarted=True) == 1, "it waits, because `make up` orders it only once"
+        assert sweep(function, restarted=True) == 1, "it did not wait, although `make up` starts it only once"
 
 
-def test_a_database_that_is_away(landing: Landing, function: Function) -> None:
+def test_a_sweep_raises_if_the_database_is_unavailable(landing: Landing, function: Function) -> None:
     function.landing = Landing(Database("postgresql+pg8000://u:p@127.0.0.1:1/x", tls="disable"), landing.s3)
     with pytest.raises(DatabaseUnavailable):
         sweep(function)
@@ -370,8 +372,8 @@ def test_a_database_that_is_away(landing: Landing, function: Function) -> None:
 # --- loads without a worker
 
 
-def died(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
-    """A load that has lost its worker and its event. Returns the event."""
+def load_without_a_worker(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
+    """Make a load that has no worker and no further event. Returns its only event."""
     event = landing.put("departments.csv", "1,Sales\n")
     landing.give_up(event)
     run(landing, f"UPDATE loads SET status = '{status}', attempts = {attempts}, error = NULL, finished_at = NULL")
@@ -380,7 +382,7 @@ def died(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
 
 @pytest.mark.parametrize("status", ["queued", "running"])
 def test_a_load_without_a_worker_is_offered_again(landing: Landing, function: Function, status: str) -> None:
-    event = died(landing, status=status)
+    event = load_without_a_worker(landing, status=status)
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "a retry may still come"
     run(landing, "UPDATE idle_loads SET since = since - interval '4 minutes'")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
@@ -395,7 +397,7 @@ def test_a_load_without_a_worker_is_offered_again(landing: Landing, function: Fu
 
 
 def test_a_load_with_a_worker_is_not_offered(landing: Landing, function: Function, other: Database) -> None:
-    died(landing)
+    load_without_a_worker(landing)
     with other.session() as session:
         session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
         assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
@@ -404,27 +406,44 @@ def test_a_load_with_a_worker_is_not_offered(landing: Landing, function: Functio
     assert sweep(function) == 1
 
 
-def test_an_attempt_in_between_restarts_the_wait(landing: Landing, function: Function) -> None:
-    died(landing)
+def test_another_attempt_restarts_the_wait_of_a_load_without_a_worker(landing: Landing, function: Function) -> None:
+    load_without_a_worker(landing)
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
     run(landing, "UPDATE idle_loads SET since = since - interval '1 hour'; UPDATE loads SET attempts = attempts + 1")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
 
 
-def test_a_file_that_kills_its_worker_ends_as_failed(landing: Landing, function: Function) -> None:
-    died(landing, attempts=3)
+def test_a_file_that_kills_every_worker_ends_as_a_failed_load(landing: Landing, function: Function) -> None:
+    load_without_a_worker(landing, attempts=3)
     assert sweep(function) == 0
     assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 1
-    with pytest.raises(LoadGivenUp):  # a leftover event becomes a dead letter
+    with pytest.raises(LoadGivenUp):  # a later delivery of the event becomes a dead letter
         landing.deliver(landing.events[0])
+
+
+@pytest.mark.parametrize(
+    ("attempts", "error"),
+    [
+        (0, "gave up: no worker claimed the load in time"),
+        (2, "gave up: no other attempt followed attempt 2 of 3"),
+        (3, "gave up after 3 attempts"),
+    ],
+)
+def test_the_error_of_a_load_that_is_given_up_names_its_last_attempt(
+    landing: Landing, attempts: int, error: str
+) -> None:
+    load_without_a_worker(landing, attempts=attempts)
+    run(landing, "UPDATE loads SET queued_at = now() - interval '7 hours'")
+    assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 1
+    assert landing.load()["error"] == error
 
 
 # --- after a restart
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
-def test_power_cuts_are_not_the_files_fault(landing: Landing, function: Function, attempts: int) -> None:
-    died(landing, attempts=attempts)
+def test_a_load_has_all_its_attempts_again_after_a_restart(landing: Landing, function: Function, attempts: int) -> None:
+    load_without_a_worker(landing, attempts=attempts)
     assert sweep(function, restarted=True) == 1
     assert (landing.load()["status"], landing.load()["attempts"]) == ("queued", 0)
     function.work()
@@ -435,7 +454,7 @@ def test_power_cuts_are_not_the_files_fault(landing: Landing, function: Function
 def test_a_load_given_up_shortly_before_a_restart_is_opened_again(
     landing: Landing, function: Function, minutes: int, offered: int
 ) -> None:
-    """Its dead letter may be lost. The dead letter of a load that was given up long before is not."""
+    """The restart may have lost its dead letter. A load that was given up long before still has its dead letter."""
     landing.give_up(landing.put("departments.csv", "1,Sales\n"))
     run(landing, f"UPDATE loads SET finished_at = now() - interval '{minutes} minutes'")
     assert sweep(function) == 0
@@ -448,11 +467,11 @@ def test_a_load_that_failed_for_good_stays_failed(landing: Landing, function: Fu
     assert landing.load()["status"] == "failed"
 
 
-def test_a_worker_that_comes_at_the_same_moment_waits_for_its_load_to_be_opened(
+def test_the_sweep_after_a_restart_does_not_reopen_a_load_that_a_worker_has_claimed_or_ended(
     landing: Landing, function: Function, other: Database
 ) -> None:
-    """Reopening a load would take the claim away from its worker. A load that the worker has ended is not reopened."""
-    event = died(landing)
+    """If the sweep reopened the load, the worker would lose its claim."""
+    event = load_without_a_worker(landing)
     with other.session() as session:
         claim = claims.claim(session, next(iter(created_objects(event))), DATASETS["departments"], "csv")
         assert claim is not None
@@ -463,19 +482,19 @@ def test_a_worker_that_comes_at_the_same_moment_waits_for_its_load_to_be_opened(
     assert landing.load()["status"] == "skipped"
 
 
-def test_an_outage_is_noticed_without_being_told(landing: Landing, function: Function) -> None:
-    died(landing, attempts=3)
+def test_a_sweep_detects_an_outage_by_itself(landing: Landing, function: Function) -> None:
+    load_without_a_worker(landing, attempts=3)
     landing.put("departments_2.csv", "2,Ops\n")
     run(landing, "UPDATE landing_sweep SET swept_at = now() - interval '11 minutes', key_marker = 'x'")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 2
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
 
 
-# --- the start
+# --- waiting rows and the start time
 
 
 @pytest.mark.parametrize("restarted", [True, False])
-def test_rows_go_on_waiting_for_a_parent_whose_event_was_lost_in_an_outage(
+def test_rows_still_wait_for_a_parent_whose_event_was_lost_in_an_outage(
     landing: Landing, function: Function, restarted: bool
 ) -> None:
     run(landing, "INSERT INTO jobs VALUES (1, 'Cook')")
@@ -489,7 +508,9 @@ def test_rows_go_on_waiting_for_a_parent_whose_event_was_lost_in_an_outage(
     assert run_rows(landing, "SELECT id FROM hired_employees") == [[1]]
 
 
-def test_rows_rejected_after_a_restart_wait_no_longer_than_others(landing: Landing, function: Function) -> None:
+def test_rows_that_were_rejected_after_a_restart_do_not_wait_longer_than_others(
+    landing: Landing, function: Function
+) -> None:
     landing.deliver(landing.put("hired_employees.csv", "1,Ann,2021-01-01,1,1\n"))
     run(landing, "UPDATE landing_sweep SET swept_at = now() - interval '10 hours'")
     sweep(function, restarted=True)
@@ -498,7 +519,7 @@ def test_rows_rejected_after_a_restart_wait_no_longer_than_others(landing: Landi
 
 @pytest.fixture
 def old_database(postgres: Postgres) -> str:
-    """A database of the release before the sweep."""
+    """The URL of a database of the last release without the sweep."""
     with connect(postgres.superuser_url) as admin:
         admin.run("DROP DATABASE IF EXISTS old")
         admin.run(f"CREATE DATABASE old OWNER {postgres.role.user}")
@@ -508,9 +529,10 @@ def old_database(postgres: Postgres) -> str:
 
 
 @pytest.mark.parametrize("has_loads", [True, False])
-def test_an_upgraded_database_starts_when_it_was_made(old_database: str, has_loads: bool) -> None:
+def test_the_start_time_of_an_upgraded_database_is_the_time_of_its_creation(old_database: str, has_loads: bool) -> None:
     with closing(connect(old_database)) as server:
-        server.run("UPDATE dataset_state SET version = version - 86400 * 1000000::bigint")  # made a day ago
+        # The database seems to have been created a day ago.
+        server.run("UPDATE dataset_state SET version = version - 86400 * 1000000::bigint")
         server.run("INSERT INTO jobs VALUES (1, 'Clerk')")
         if has_loads:
             server.run("INSERT INTO loads (source, kind, status) VALUES ('s3://x/jobs.csv', 'csv', 'succeeded')")
@@ -518,10 +540,10 @@ def test_an_upgraded_database_starts_when_it_was_made(old_database: str, has_loa
         age = "SELECT extract(epoch FROM now() - starts_at), extract(epoch FROM now() - swept_at) FROM landing_sweep"
         [[since_start, since_sweep]] = server.run(age)
     assert 86400 <= since_start < 86400 + 120
-    assert since_sweep > landing_sweep.OUTAGE.total_seconds(), "there was no sweep before"
+    assert since_sweep > landing_sweep.OUTAGE.total_seconds(), "the first sweep would not work as after an outage"
 
 
-def test_a_new_database_starts_now(old_database: str) -> None:
+def test_the_start_time_of_a_new_database_is_now(old_database: str) -> None:
     upgrade(old_database, tls="disable")
     with closing(connect(old_database)) as server:
         [[age, rows]] = server.run("SELECT max(extract(epoch FROM now() - starts_at)), count(*) FROM landing_sweep")

@@ -1,4 +1,4 @@
-"""Events that Lambda gave up on are offered again, whatever became of their loads and of an earlier try."""
+"""Events that Lambda gave up on are offered again, in every state of their loads and after crashes of a redrive."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from tests.integration.sqs_fixtures import INGEST, Queue
 
 
 class Crash(Exception):
-    """The process ends here."""
+    """Raised where the process crashes."""
 
 
 class Ingest(Functions):
-    """Lambda: keeps what is handed over, or raises `error`."""
+    """Lambda. Records the events that it gets, or raises `error`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,13 +43,15 @@ def run(database: Database, queue: Queue, ingest: Ingest, seconds: float = 60) -
 
 
 def given_up(landing: Landing, key: str = "departments.csv", body: str = "1,Sales\n") -> Row:
-    """The event of an upload that failed three times."""
+    """Upload a file whose load fails three times. Returns its event."""
     event = landing.put(key, body)
     landing.give_up(event)
     return event
 
 
-def test_a_load_given_up_is_loaded(landing: Landing, database: Database, queue: Queue, ingest: Ingest) -> None:
+def test_a_load_that_was_given_up_is_loaded_after_a_redrive(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest
+) -> None:
     event = given_up(landing)
     queue.fail(event)
     assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
@@ -65,12 +67,12 @@ def test_a_load_given_up_is_loaded(landing: Landing, database: Database, queue: 
 @pytest.mark.parametrize(
     "state",
     [
-        "status = 'running', attempts = 3, finished_at = NULL, error = NULL",  # killed each time, and not yet swept
-        "status = 'queued', attempts = 1, finished_at = NULL, error = NULL",  # too old to be tried again
-        "status = 'failed', attempts = 1, given_up = true",  # and swept
+        "status = 'running', attempts = 3, finished_at = NULL, error = NULL",  # every worker was killed
+        "status = 'queued', attempts = 1, finished_at = NULL, error = NULL",  # Lambda has discarded the old event
+        "status = 'failed', attempts = 1, given_up = true",  # the sweep has given the load up
     ],
 )
-def test_a_load_that_nobody_will_finish_is_loaded(
+def test_a_load_that_no_worker_will_finish_is_loaded_after_a_redrive(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest, state: str
 ) -> None:
     event = given_up(landing)
@@ -79,15 +81,15 @@ def test_a_load_that_nobody_will_finish_is_loaded(
     queue.fail(event)
     assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
     assert (landing.load()["status"], landing.load()["attempts"]) == ("queued", 0)
-    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).failed == 0, "it has all its time again"
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).failed == 0, "its wait has started again"
     landing.deliver(event)
     assert landing.load()["status"] == "succeeded"
 
 
-def test_an_event_of_which_nothing_is_recorded(
+def test_an_event_without_a_load_is_offered_again(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest
 ) -> None:
-    """The database was away all the time."""
+    """The database was unavailable during all attempts."""
     event = landing.put("departments.csv", "1,Sales\n")
     queue.fail(event)
     assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
@@ -98,7 +100,7 @@ def test_an_event_of_which_nothing_is_recorded(
     ("key", "body", "status"),
     [("departments.csv", "1,Sales\n", "succeeded"), ("notes.csv", "1\n", "failed")],
 )
-def test_a_load_that_has_ended_stays_as_it_is(
+def test_a_redrive_does_not_change_a_load_that_has_ended(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest, key: str, body: str, status: str
 ) -> None:
     event = landing.put(key, body)
@@ -111,7 +113,7 @@ def test_a_load_that_has_ended_stays_as_it_is(
     assert landing.load() == before
 
 
-def test_a_load_in_the_hands_of_a_worker_waits(
+def test_the_dead_letter_of_a_load_with_a_worker_stays_in_the_queue(
     landing: Landing, database: Database, database_url: str, queue: Queue, ingest: Ingest
 ) -> None:
     event = given_up(landing)
@@ -121,32 +123,37 @@ def test_a_load_in_the_hands_of_a_worker_waits(
         session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
         queue.fail(event)
         assert run(database, queue, ingest) == {"redriven": 0, "left": 1}
-        session.run("SELECT pg_advisory_unlock_all()")  # a closed connection frees its locks a moment later
+        session.run(
+            "SELECT pg_advisory_unlock_all()"
+        )  # closing the connection would free its locks only a moment later
     assert (landing.load()["status"], landing.load()["attempts"], ingest.events) == ("running", 3, [])
-    assert queue.depth() == 1, "not visible at once"
+    assert queue.depth() == 1, "the message is not visible again at once"
     other.close()
     assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
 
 
-def test_what_cannot_be_understood_stays_and_holds_nothing_up(
+def test_messages_that_cannot_be_parsed_stay_and_do_not_block_others(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(12):  # more than one batch
         queue.send(f"hello {number}")
     queue.fail(given_up(landing))
     assert run(database, queue, ingest) == {"redriven": 1, "left": 12}
-    assert len([line for line in caplog.messages if "stays: it is no record of a failed S3 event" in line]) == 12
+    reason = "stays in the queue: its body is not the record of a failed S3 event"
+    assert len([line for line in caplog.messages if reason in line]) == 12
     assert (queue.depth(), queue.hidden()) == (12, 0)
 
 
-def test_a_function_that_is_gone(landing: Landing, database: Database, queue: Queue, ingest: Ingest) -> None:
+def test_a_dead_letter_stays_if_its_function_does_not_exist(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest
+) -> None:
     queue.fail(given_up(landing))
     ingest.error = NotFound("the function does not take the event")
     assert run(database, queue, ingest) == {"redriven": 0, "left": 1}
     assert queue.depth() == 1
 
 
-def test_a_database_that_is_away(landing: Landing, queue: Queue, ingest: Ingest) -> None:
+def test_all_dead_letters_stay_if_the_database_is_unavailable(landing: Landing, queue: Queue, ingest: Ingest) -> None:
     for number in range(3):
         queue.fail(landing.put(f"jobs_{number}.csv", "1,Clerk\n"))
     away = Database("postgresql+pg8000://user:secret@127.0.0.1:1/hireflow", tls="disable")
@@ -155,7 +162,9 @@ def test_a_database_that_is_away(landing: Landing, queue: Queue, ingest: Ingest)
     assert (queue.depth(), queue.hidden(), ingest.events) == (3, 0, [])
 
 
-def test_no_time_is_left(landing: Landing, database: Database, queue: Queue, ingest: Ingest) -> None:
+def test_a_redrive_without_time_leaves_the_dead_letters(
+    landing: Landing, database: Database, queue: Queue, ingest: Ingest
+) -> None:
     queue.fail(given_up(landing))
     assert run(database, queue, ingest, seconds=0) == {"redriven": 0, "left": 1}
 
@@ -164,7 +173,7 @@ def test_no_time_is_left(landing: Landing, database: Database, queue: Queue, ing
 def test_a_crash_at_any_step_loses_nothing(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest, step: str
 ) -> None:
-    """The process dies at `step`, and somebody starts over."""
+    """The process crashes at `step`, and an operator starts the redrive again."""
     event = given_up(landing)
     queue.fail(event)
 
@@ -191,10 +200,10 @@ def test_a_crash_at_any_step_loses_nothing(
     )
 
 
-def test_an_attempt_after_a_redrive_leaves_no_file_of_an_earlier_one(
+def test_an_attempt_after_a_redrive_deletes_the_reject_file_of_an_earlier_attempt(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest
 ) -> None:
-    """Three workers were killed after they had stored their rejects, and nothing has been swept yet."""
+    """Three workers were killed after they had stored their rejects, and the sweep has not run yet."""
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     landing.deliver(event)
     stale = landing.load()["errored_key"]
@@ -209,10 +218,10 @@ def test_an_attempt_after_a_redrive_leaves_no_file_of_an_earlier_one(
     assert landing.s3.keys("test-errored") == []
 
 
-def test_a_restore_that_was_given_up_before_its_object_was_seen(
+def test_a_redrive_reopens_a_restore_that_was_given_up_before_its_first_attempt(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest
 ) -> None:
-    """The database was away while Lambda tried, and the sweep has failed the order since."""
+    """The database was unavailable during all of Lambda's attempts, and the sweep has then given the restore up."""
     with database.session() as session:
         session.run(
             "INSERT INTO loads (dataset, source, kind, status, given_up, finished_at) VALUES ('jobs',"
@@ -223,8 +232,8 @@ def test_a_restore_that_was_given_up_before_its_object_was_seen(
     assert landing.load()["status"] == "queued"
 
 
-def test_every_delivery_of_a_load_given_up_ends_as_a_dead_letter(landing: Landing) -> None:
-    """Two deliveries of one event share the attempts: Lambda must see both fail."""
+def test_every_later_delivery_of_a_load_that_was_given_up_becomes_a_dead_letter(landing: Landing) -> None:
+    """Two deliveries of one event share the attempts of the load. Lambda must see both deliveries fail."""
     event = given_up(landing)
     before = landing.load()
     with pytest.raises(LoadGivenUp):
@@ -232,7 +241,7 @@ def test_every_delivery_of_a_load_given_up_ends_as_a_dead_letter(landing: Landin
     assert landing.load() == before
 
 
-def test_health_shows_the_depth(api: Api, queue: Queue) -> None:
+def test_health_shows_the_number_of_dead_letters(api: Api, queue: Queue) -> None:
     assert api.get("/health").body["dead_letters"] == 0
     queue.send("hello")
     health = api.get("/health")
@@ -240,12 +249,12 @@ def test_health_shows_the_depth(api: Api, queue: Queue) -> None:
     queue.client.delete_queue(QueueUrl=queue.url)
 
 
-def test_health_without_a_queue(api: Api) -> None:
+def test_health_shows_null_if_the_queue_cannot_be_reached(api: Api) -> None:
     health = api.get("/health")
     assert (health.status, health.body["dead_letters"]) == (200, None)
 
 
-def test_a_queue_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sqs_and_lambda_that_cannot_be_reached_are_reported_as_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -1,4 +1,4 @@
-"""A report costs one declaration: this one, of hires per job, has all that the others have."""
+"""A new report needs one declaration. The report of hires per job here gets all features of the others."""
 
 import csv
 import io
@@ -23,8 +23,8 @@ from chalicelib.reports.hires import HIRES, JOB, OF_DEPARTMENT, REPORTS
 from chalicelib.services import services
 from cli.commands.reports import group
 from cli.tools import Tools
+from infra import pages
 from infra import reports as made
-from infra.readme import README
 from tests.integration.fake_api import fake_api
 from tests.integration.http_api import Api
 from tests.openapi import Described
@@ -34,7 +34,7 @@ JOBS = Report(
     path="/department/hires/jobs",
     file="hires-per-job",
     title="Hires per job",
-    about="Of a year, over all its quarters.",
+    about="For one year, over all its quarters.",
     heading="By job",
     by_department=True,
     sql=f"""
@@ -59,7 +59,7 @@ ROWS = [{"job": "<b>Clerk", "hired": 2}, {"job": "=Cook", "hired": 1}]
 
 @pytest.fixture
 def hired(api: Api) -> Iterator[Api]:
-    """An API that has the report, and hires for it."""
+    """An API that has the report, with hires in its database."""
     app.register_blueprint(report_routes.routes([JOBS]))
     try:
         with Client(app) as client:
@@ -77,7 +77,7 @@ def fill(api: Api) -> Api:
     return api
 
 
-def test_it_is_answered_as_json_and_csv_and_not_at_all_where_nothing_has_changed(hired: Api) -> None:
+def test_the_report_comes_as_json_or_csv_or_as_a_304(hired: Api) -> None:
     response = hired.get("/department/hires/jobs/2021")
     assert (response.status, response.body) == (200, ROWS)
     assert hired.get("/department/hires/jobs/1999").body == []
@@ -96,7 +96,7 @@ def test_it_is_answered_as_json_and_csv_and_not_at_all_where_nothing_has_changed
         ("2021?department=ops", [{"job": "<b>Clerk", "hired": 1}]),
     ],
 )
-def test_it_can_be_narrowed_to_a_department(hired: Api, path: str, rows: list[dict[str, Any]]) -> None:
+def test_the_report_can_be_limited_to_a_department(hired: Api, path: str, rows: list[dict[str, Any]]) -> None:
     assert hired.get(f"/department/hires/jobs/{path}").body == rows
 
 
@@ -104,17 +104,17 @@ def test_it_can_be_narrowed_to_a_department(hired: Api, path: str, rows: list[di
     ("path", "detail"),
     [
         ("0", "year must be a whole number from 1 to 9999"),
-        ("2021?from=1", "the query parameter 'from' is not known here: known are department_id, department"),
+        ("2021?from=1", "the query parameter 'from' is unknown: this path takes department_id, department"),
         ("2021?department_id=x", "department_id must be a whole number from 1 to 2147483647"),
-        ("2021?department=Op", "there is no department 'Op': near are 'Ops'"),
+        ("2021?department=Op", "there is no department 'Op': similar names are 'Ops'"),
     ],
 )
-def test_what_is_asked_wrongly_is_refused(hired: Api, path: str, detail: str) -> None:
+def test_a_wrong_query_is_refused(hired: Api, path: str, detail: str) -> None:
     response = hired.get(f"/department/hires/jobs/{path}")
     assert (response.status, response.body["detail"]) == (422, detail)
 
 
-def test_nobody_reads_it_without_a_token(hired: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_needs_a_token(hired: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
     services().database.close()
     services.cache_clear()
@@ -125,18 +125,18 @@ def test_nobody_reads_it_without_a_token(hired: Api, monkeypatch: pytest.MonkeyP
     assert (seen.status, seen.body) == (200, ROWS)
 
 
-def test_the_document_describes_it(hired: Api) -> None:
+def test_the_document_describes_the_report(hired: Api) -> None:
     document = hired.get("/openapi.json").body
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
-    told = document["paths"][PATH]["get"]
-    assert (told["operationId"], told["summary"], told["tags"]) == (
+    documented = document["paths"][PATH]["get"]
+    assert (documented["operationId"], documented["summary"], documented["tags"]) == (
         "report_hires_per_job",
         "Hires per job",
         ["reports"],
     )
-    assert [p["name"] for p in told["parameters"]] == ["year", "department_id", "department", "X-Correlation-Id"]
+    assert [p["name"] for p in documented["parameters"]] == ["year", "department_id", "department", "X-Correlation-Id"]
     example = [{"job": "Recruiter", "hired": 6}]
-    content = told["responses"]["200"]["content"]
+    content = documented["responses"]["200"]["content"]
     assert content["application/json"]["example"] == example
     assert content["text/csv"]["example"] == '"job","hired"\r\n"Recruiter",6\r\n'
     described = Described(document)
@@ -146,18 +146,18 @@ def test_the_document_describes_it(hired: Api) -> None:
     assert described.faults(content["application/json"]["schema"], [{"job": 1}])
 
 
-def test_an_api_without_it_does_not_describe_it(api: Api) -> None:
+def test_an_api_without_the_report_does_not_describe_it(api: Api) -> None:
     assert PATH not in api.get("/openapi.json").body["paths"]
     assert 'id="jobs"' not in api.get("/dashboard/reports").body
 
 
 def shown(api: Api, query: str) -> str:
-    """The report's card on the dashboard."""
+    """Return the card of the report on the dashboard."""
     html = api.get(f"/dashboard/reports?{query}").body
     return str(html[html.index('<section class="card" aria-labelledby="of-jobs">') :])
 
 
-def test_the_dashboard_shows_it_as_a_table(hired: Api) -> None:
+def test_the_dashboard_shows_the_report_as_a_table(hired: Api) -> None:
     card = shown(hired, "from=2021&to=2021")
     assert ">By job</h2>" in card
     assert re.findall(r"<th[^>]*>(.*?)</th>", card) == ["Job", "Hired"]
@@ -166,14 +166,14 @@ def test_the_dashboard_shows_it_as_a_table(hired: Api) -> None:
     narrowed = shown(hired, "from=2021&to=2021&department_id=2")
     assert re.findall(r"<td[^>]*>(.*?)</td>", narrowed) == ["&lt;b&gt;Clerk", "1"]
     assert 'href="department/hires/jobs/2021?department_id=2"' in narrowed
-    assert "There is nothing to show." in shown(hired, "from=1999")
+    assert "This report has no rows for your choice." in shown(hired, "from=1999")
     several = shown(hired, "from=2020&to=2021")
-    assert "Choose a single year to see this." in several
+    assert "Choose a single year to see this report." in several
     assert "<a " not in several
 
 
 def program() -> typer.Typer:
-    """A command line of this report and the others."""
+    """Return a command line with this report and the others."""
     commands = group(made.for_command_line(report) for report in (*REPORTS, JOBS))
 
     @commands.callback()
@@ -188,7 +188,9 @@ def run(url: str, *words: str) -> Result:
     return CliRunner().invoke(program(), list(words), obj=url)
 
 
-def test_the_command_line_has_a_command_for_it(hired: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_has_a_command_for_the_report(
+    hired: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     response = hired.get("/department/hires/jobs/2021?department_id=1").body
     with fake_api() as fake:
@@ -201,32 +203,32 @@ def test_the_command_line_has_a_command_for_it(hired: Api, tmp_path: Path, monke
         assert len(fake.asked) == 2
     assert re.search("jobs +Hires per job.", run("", "--help").stdout)
     help_of_it = run("", "jobs", "--help").stdout
-    assert all(word in help_of_it for word in ("jobs [OPTIONS] YEAR", "Of a year, over all its quarters.", "--csv"))
+    assert all(word in help_of_it for word in ("jobs [OPTIONS] YEAR", "For one year, over all its quarters.", "--csv"))
     assert "--from" not in help_of_it
 
 
-def test_it_is_documented() -> None:
+def test_the_readme_and_the_command_line_list_the_report() -> None:
     reports = (*REPORTS, JOBS)
     row = "| `./hireflow report jobs` | hires per job | `GET /department/hires/jobs/{year}`; `?department_id=`"
-    assert row in made.readme(README.read_text(), reports)
+    assert row in made.page(pages.API.read_text(), reports)
     namespace: dict[str, Any] = {}
     exec(made.module(reports), namespace)
     assert namespace["REPORTS"] == tuple(map(made.for_command_line, reports))
 
 
-def test_one_that_is_too_large_says_how_to_ask_for_less(hired: Api) -> None:
+def test_the_error_for_a_too_large_report_says_how_to_ask_for_less(hired: Api) -> None:
     with services().database.session() as session:
         session.run(
             "INSERT INTO jobs SELECT g, repeat('x', 10000) FROM generate_series(3, 502) g;"
             "INSERT INTO quarterly_hires SELECT 2021, 1, g, 1, 0, 0, 0 FROM generate_series(3, 502) g"
         )
     response = hired.get("/department/hires/jobs/2021")
-    told = "the report for 2021 is larger than 5 MB: narrow it with ?department_id="
-    assert (response.status, response.body["detail"]) == (422, told)
+    detail = "the report for 2021 is larger than 5 MB: narrow it with ?department_id="
+    assert (response.status, response.body["detail"]) == (422, detail)
     assert hired.get("/department/hires/jobs/2021?department_id=2").body == [{"job": "<b>Clerk", "hired": 1}]
 
 
-def test_a_column_of_any_kind_has_its_place(hired: Api) -> None:
+def test_a_report_may_have_columns_of_every_kind(hired: Api) -> None:
     """Ids and years are shown as they are, without the commas of large numbers."""
     columns = tuple(ReportColumn(figure.name.lower(), figure, figure.name, example=1) for figure in Figure)
     values = {Figure.ID: "1234", Figure.YEAR: "2021", Figure.NAME: "'a'", Figure.COUNT: "1234"}
@@ -252,8 +254,8 @@ def test_a_column_of_any_kind_has_its_place(hired: Api) -> None:
     assert cells == ["1234", "2021", "a", "1,234"]
 
 
-def test_a_column_may_have_the_name_of_anything(api: Api) -> None:
-    """Of a word of SQL, or of what the query around the report uses."""
+def test_a_column_may_have_any_name(api: Api) -> None:
+    """It may be an SQL keyword, or a name that the query around the report uses."""
     names = ("user", "order", "shown", "r", "report")
     columns = tuple(ReportColumn(name, Figure.NAME, name, example="x") for name in names)
     one = Report(

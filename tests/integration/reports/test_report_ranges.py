@@ -1,4 +1,4 @@
-"""Reports over several years say what those of each year say, together."""
+"""Reports over several years agree with the reports of the single years."""
 
 import csv
 import io
@@ -26,7 +26,8 @@ RANGES = st.tuples(SOME_YEARS, SOME_YEARS).map(sorted)
 
 
 def hire(session: Session, hires: list[tuple[int, int, int, int]]) -> None:
-    """Employees of these (year, month, department, job). Departments 1 and 3 have the same name, 4 none but hers."""
+    """Insert employees with these (year, month, department, job). Departments 1 and 3 have the same name, the name of
+    department 4 is unique."""
     session.run(
         "TRUNCATE departments, jobs CASCADE;"
         "INSERT INTO departments VALUES (1, 'Ops'), (2, 'apple'), (3, 'Ops'), (4, 'Émile');"
@@ -57,7 +58,7 @@ def years(session: Session) -> Any:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(HIRES, RANGES, st.none() | st.integers(1, 5))
-def test_a_range_is_its_years_together(
+def test_a_range_equals_its_years_together(
     database: Database, hires: list[tuple[int, int, int, int]], ends: list[int], department: int | None
 ) -> None:
     first, last = ends
@@ -80,7 +81,9 @@ def test_a_range_is_its_years_together(
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(HIRES, SOME_YEARS)
-def test_a_year_is_the_range_of_it_alone(database: Database, hires: list[tuple[int, int, int, int]], year: int) -> None:
+def test_a_year_equals_the_range_of_that_year(
+    database: Database, hires: list[tuple[int, int, int, int]], year: int
+) -> None:
     with database.session() as session:
         hire(session, hires)
         of_range = quarterly_between(session, year, year)
@@ -89,7 +92,7 @@ def test_a_year_is_the_range_of_it_alone(database: Database, hires: list[tuple[i
         assert top(session, Span.YEAR, year, year) == top(session, Span.RANGE, year, year)
 
 
-def test_a_year_whose_hires_are_gone_is_none(database: Database) -> None:
+def test_a_year_whose_hires_were_deleted_is_not_listed(database: Database) -> None:
     with database.session() as session:
         hire(session, [(2020, 1, 1, 1), (2021, 1, 1, 1)])
         session.run("DELETE FROM hired_employees WHERE id = 1")
@@ -97,7 +100,7 @@ def test_a_year_whose_hires_are_gone_is_none(database: Database) -> None:
         assert queries.mean_hired(session, 2020, 2020) is None
 
 
-def test_of_a_range_that_is_far_too_large_no_more_is_made_than_can_be_sent(database: Database) -> None:
+def test_a_far_too_large_report_reads_no_more_rows_than_a_response_can_hold(database: Database) -> None:
     with database.session() as session:
         session.run(
             "INSERT INTO departments SELECT g, 'd' FROM generate_series(1, 120) g;"
@@ -129,14 +132,14 @@ def hired(api: Api) -> Api:
 NONE = {"q1": 0, "q2": 0, "q3": 0, "q4": 0}
 
 
-def test_the_reports_over_ranges(hired: Api) -> None:
+def test_the_reports_cover_ranges_of_years(hired: Api) -> None:
     assert hired.get("/department/hires/quarterly?from=2020&to=2021").body == [
         {"year": 2020, "department": "=Ops", "job": "Clerk", **NONE, "q1": 1},
         {"year": 2020, "department": "Staff", "job": "Clerk", **NONE, "q1": 1},
         {"year": 2021, "department": "=Ops", "job": "Clerk", **NONE, "q4": 1},
     ]
     assert hired.get("/department/hires/top?from=2020&to=2021").body == [{"id": 2, "department": "=Ops", "hired": 2}]
-    assert hired.get("/department/hires/top").body == []  # two each
+    assert hired.get("/department/hires/top").body == []  # each of them hired two: none is above the mean
     assert hired.get("/department/hires/years").body == {
         "years": [{"year": 2022, "hired": 1}, {"year": 2021, "hired": 1}, {"year": 2020, "hired": 2}]
     }
@@ -169,7 +172,7 @@ def test_either_end_may_be_left_out(hired: Api, query: str, years: list[int]) ->
         ("from=x", "from must be a whole number from 1 to 9999"),
     ],
 )
-def test_ends_that_make_no_sense(api: Api, report: str, query: str, detail: str) -> None:
+def test_a_malformed_range_is_refused(api: Api, report: str, query: str, detail: str) -> None:
     response = api.get(f"/department/hires/{report}?{query}")
     assert (response.status, response.body["detail"]) == (422, detail)
 
@@ -200,14 +203,14 @@ def test_an_empty_database_has_no_years(api: Api) -> None:
         ("years", "years-with-hires", [["year", "hired"], ["2022", "1"], ["2021", "1"], ["2020", "2"]]),
     ],
 )
-def test_they_come_as_csv(hired: Api, path: str, name: str, rows: list[list[str]]) -> None:
+def test_reports_over_ranges_come_as_csv(hired: Api, path: str, name: str, rows: list[list[str]]) -> None:
     response = hired.send("GET", f"/department/hires/{path}", headers={"Accept": "text/csv"})
     assert list(csv.reader(io.StringIO(response.body, newline=""))) == rows
     assert response.headers["Content-Disposition"] == f'attachment; filename="{name}.csv"'
 
 
 @pytest.mark.parametrize(("name", "department"), [("apple", "apple"), (" APPLE ", "apple"), ("Émile", "Émile")])
-def test_a_department_is_known_by_its_name(api: Api, database: Database, name: str, department: str) -> None:
+def test_a_department_can_be_named(api: Api, database: Database, name: str, department: str) -> None:
     with database.session() as session:
         hire(session, [(2021, 1, 2, 1), (2021, 1, 4, 1)])
     for path in ("/department/hires/quarterly/2021", "/department/hires/quarterly"):
@@ -216,29 +219,29 @@ def test_a_department_is_known_by_its_name(api: Api, database: Database, name: s
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "detail"),
     [
         ({"department": "Ops"}, "'Ops' is the name of 2 departments: give department_id 1 or 3"),
         ({"department": "apple", "department_id": 1}, "'apple' is not the name of department 1: give department_id 2"),
-        ({"department": "appel"}, "there is no department 'appel': near are 'apple'"),
-        ({"department": "émile"}, "there is no department 'émile': near are 'Émile'"),
-        ({"department": "mil"}, "there is no department 'mil': near are 'Émile'"),
+        ({"department": "appel"}, "there is no department 'appel': similar names are 'apple'"),
+        ({"department": "émile"}, "there is no department 'émile': similar names are 'Émile'"),
+        ({"department": "mil"}, "there is no department 'mil': similar names are 'Émile'"),
         ({"department": "%_"}, "there is no department '%_'"),
         ({"department": "\0"}, "there is no department ''"),
         ({"department": ""}, "there is no department ''"),
         ({"department": "x" * 500}, f"there is no department '{'x' * 59}…'"),
     ],
 )
-def test_a_name_that_does_not_tell_the_department_is_refused(
-    api: Api, database: Database, query: dict[str, Any], told: str
+def test_an_unknown_or_ambiguous_department_name_is_refused(
+    api: Api, database: Database, query: dict[str, Any], detail: str
 ) -> None:
     with database.session() as session:
         hire(session, [(2021, 1, 1, 1)])
     response = api.get(f"/department/hires/quarterly/2021?{urlencode(query)}")
-    assert (response.status, response.body["detail"]) == (422, told)
+    assert (response.status, response.body["detail"]) == (422, detail)
 
 
-def test_of_departments_with_one_name_the_id_tells_which(api: Api, database: Database) -> None:
+def test_the_id_selects_one_of_several_departments_with_one_name(api: Api, database: Database) -> None:
     with database.session() as session:
         hire(session, [(2021, 1, 1, 1), (2021, 1, 3, 2)])
     response = api.get("/department/hires/quarterly/2021?department=Ops&department_id=3")

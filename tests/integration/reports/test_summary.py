@@ -1,4 +1,4 @@
-"""The summary that the reports read is always what counting the employees would give."""
+"""The summary that the reports read always equals a count of the employees."""
 
 import json
 import threading
@@ -117,7 +117,7 @@ def test_names_are_ordered_by_byte(database: Database) -> None:
     assert list(rows[0]) == ["department", "job", "q1", "q2", "q3", "q4"]
 
 
-def test_only_departments_above_the_mean_of_those_that_hired(database: Database) -> None:
+def test_the_mean_counts_only_departments_that_hired(database: Database) -> None:
     with database.session() as session:
         session.run(
             "INSERT INTO departments SELECT g, 'd' || g FROM generate_series(1, 6) g; INSERT INTO jobs VALUES (1, 'j')"

@@ -1,4 +1,4 @@
-"""What a request is called: by its caller where that is a sane name, else by API Gateway."""
+"""The correlation id of a request: the caller's id if it is well-formed, otherwise the id from API Gateway."""
 
 import re
 from typing import Any
@@ -40,23 +40,23 @@ SANE = st.from_regex(re.compile("[A-Za-z0-9._-]{1,64}", re.ASCII), fullmatch=Tru
 @example("a" * 65)
 @example("٢٠٢١")
 @example("")
-def test_a_sane_name_is_kept_and_any_other_replaced(sent: str) -> None:
+def test_a_well_formed_id_is_kept_and_any_other_id_is_replaced(sent: str) -> None:
     found = correlation_id(request({"x-correlation-id": sent}, requestId=OF_GATEWAY))
     sane = 1 <= len(sent) <= 64 and sent.isascii() and all(c.isalnum() or c in "._-" for c in sent)
     assert found == (sent if sane else OF_GATEWAY)
 
 
 @pytest.mark.parametrize("header", ["X-Correlation-Id", "x-correlation-id", "X-CORRELATION-ID"])
-def test_its_header_is_known_in_any_case(header: str) -> None:
+def test_the_case_of_the_header_does_not_matter(header: str) -> None:
     assert correlation_id(request({header: "mine"}, requestId=OF_GATEWAY)) == "mine"
 
 
-def test_a_request_that_did_not_come_through_api_gateway_is_called_as_its_invocation() -> None:
+def test_a_request_without_api_gateway_gets_the_id_of_its_invocation() -> None:
     assert correlation_id(request({})) == OF_LAMBDA
 
 
 @given(st.integers(1, 2**63 - 1), st.none() | SANE | st.text(max_size=70))
-def test_metadata_of_objects_is_safe_in_a_header(load_id: int, called: str | None) -> None:
+def test_the_metadata_of_objects_is_safe_in_a_header(load_id: int, called: str | None) -> None:
     found = correlation.metadata(load_id, called)
     assert found["load-id"] == str(load_id)
     assert all(re.fullmatch("[!-~]{1,64}", value) for value in found.values())

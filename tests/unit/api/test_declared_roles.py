@@ -1,4 +1,4 @@
-"""The roles stand on the routes: none goes without, and the application says so when it is imported."""
+"""Every route declares its role. The application refuses to start with a route that declares none."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from infra.venv import ROOT
 
 
 def made(*decorators: str) -> Chalice:
-    """An application with one route, whose view has these decorators, from the outermost on."""
+    """Return an application with one route, whose view has these decorators, the outermost first."""
     known: dict[str, Callable[[Any], Any]] = {"endpoint": endpoint, "public": public, "writer": needs(Role.WRITER)}
 
     def view() -> str:
@@ -35,23 +35,23 @@ def test_a_route_without_a_role_is_refused() -> None:
 
 
 @pytest.mark.parametrize("decorators", [("endpoint", "writer"), ("writer", "endpoint")])
-def test_a_route_asks_for_the_role_that_it_declares(decorators: tuple[str, str]) -> None:
+def test_a_route_needs_the_role_that_it_declares(decorators: tuple[str, str]) -> None:
     access.middleware(made(*decorators))
     assert needed(made(*decorators), "POST", "/things") is Role.WRITER
     assert needed(made("endpoint", "public"), "POST", "/things") is None
 
 
-def test_what_no_route_answers_asks_for_the_highest_role_and_reading_for_the_lowest() -> None:
+def test_an_unknown_route_needs_the_highest_role_but_the_lowest_for_get() -> None:
     assert needed(made("public"), "DELETE", "/things") is HIGHEST
     assert needed(app, "GET", "/nothing") is needed(app, "GET", "/job/upload") is LOWEST
 
 
-def test_every_role_is_asked_for_by_a_route() -> None:
+def test_every_role_is_needed_by_a_route() -> None:
     asked = {needed(app, method, path) for path, methods in app.routes.items() for method in methods}
     assert asked == {None, *Role}
 
 
-def test_the_readme_lists_the_roles() -> None:
-    _, _, after = (ROOT / "README.md").read_text().partition("| role | may |\n|---|---|\n")
+def test_the_page_about_the_api_lists_the_roles() -> None:
+    _, _, after = (ROOT / "docs/api.md").read_text().partition("| role | may |\n|---|---|\n")
     rows = after.partition("\n\n")[0].splitlines()
     assert [row.split("`")[1] for row in rows] == [role.value for role in Role]

@@ -1,4 +1,4 @@
-"""Accept and If-None-Match as callers send them."""
+"""Accept and If-None-Match in the forms that clients send."""
 
 import pytest
 from chalice.app import Request
@@ -34,23 +34,23 @@ def request(**headers: str) -> Request:
         (";;,,=", 0),
     ],
 )
-def test_the_form_a_caller_likes_best(accept: str | None, chosen: int) -> None:
+def test_the_preferred_media_type_is_chosen(accept: str | None, chosen: int) -> None:
     asked = request() if accept is None else request(accept=accept)
     assert preferred(asked, OFFERED) == OFFERED[chosen]
 
 
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}', "*", ' {} ,"x"', '"a,b",{}'])
-def test_what_a_caller_has_already(known: str) -> None:
+def test_a_matching_etag_is_recognised(known: str) -> None:
     tag = entity_tag("1", "text/csv")
     assert has_already(request(if_none_match=known.replace("{}", tag)), tag)
 
 
 @pytest.mark.parametrize("known", [None, "", '"other"', "{unquoted}", "W/"])
-def test_what_it_has_not(known: str | None) -> None:
+def test_another_etag_does_not_match(known: str | None) -> None:
     tag = entity_tag("1")
     sent = {} if known is None else {"if_none_match": known.replace("{unquoted}", tag.strip('"'))}
     assert not has_already(request(**sent), tag)
 
 
-def test_tags_differ_where_any_part_does() -> None:
+def test_etags_differ_if_any_part_differs() -> None:
     assert len({entity_tag("ab", "c"), entity_tag("a", "bc"), entity_tag("abc"), entity_tag("ab", "d")}) == 4

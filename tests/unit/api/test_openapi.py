@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the code does: routes, parameters, rules, roles."""
+"""The OpenAPI document agrees with the code: routes, parameters, rules and roles."""
 
 import json
 import re
@@ -31,7 +31,7 @@ from tests.datetimes import EDGES
 from tests.openapi import Described, described
 
 OPERATIONS = list(operations())
-CLOSED = {"enum", "minimum"}  # schemas that tell of every value whether it is taken
+CLOSED = {"enum", "minimum"}  # keywords of schemas that decide of every value whether it is valid
 PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
 CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # reasons that a pattern cannot express
 
@@ -52,12 +52,12 @@ def test_it_has_every_route_with_its_methods_and_path_parameters_and_no_other(do
         for path, methods in app.routes.items()
         for method, entry in methods.items()
     }
-    told = {
+    documented = {
         (method.upper(), path, frozenset(p["name"] for p in operation.get("parameters", ()) if p["in"] == "path"))
         for path, item in document.document["paths"].items()
         for method, operation in item.items()
     }
-    assert told == built
+    assert documented == built
 
 
 def test_operations_are_named_once_and_tagged() -> None:
@@ -66,7 +66,7 @@ def test_operations_are_named_once_and_tagged() -> None:
     assert all(operation.summary for operation in OPERATIONS)
 
 
-def test_tools_find_the_api_where_they_found_the_document(document: Described) -> None:
+def test_the_server_is_the_address_of_the_document(document: Described) -> None:
     [server] = document.document["servers"]
     assert urljoin("https://host/api/openapi.json", server["url"]) == "https://host/api/"
 
@@ -75,9 +75,9 @@ def test_roles_become_security_requirements() -> None:
     def role_of(method: str, path: str) -> str | None:
         return None if path in ("/health", "/openapi.json") else "writer" if method == "POST" else "reader"
 
-    told = openapi.document(role_of)
-    assert told["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
-    for path, item in told["paths"].items():
+    documented = openapi.document(role_of)
+    assert documented["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    for path, item in documented["paths"].items():
         for method, operation in item.items():
             role = role_of(method.upper(), path)
             assert operation.get("x-role") == role
@@ -87,10 +87,10 @@ def test_roles_become_security_requirements() -> None:
             assert "403" in operation["responses"], "a page of another origin is refused everywhere"
 
 
-def test_without_roles_nobody_needs_a_token() -> None:
-    told = described(guarded=False).document
-    assert "securitySchemes" not in told["components"]
-    assert {str(o["security"]) for item in told["paths"].values() for o in item.values()} == {"[]"}
+def test_without_roles_no_operation_needs_a_token() -> None:
+    documented = described(guarded=False).document
+    assert "securitySchemes" not in documented["components"]
+    assert {str(o["security"]) for item in documented["paths"].values() for o in item.values()} == {"[]"}
 
 
 def objects(schema: Any) -> Iterator[dict[str, Any]]:
@@ -110,7 +110,7 @@ def test_objects_are_closed(document: Described) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.id)
-def test_examples_are_what_they_are_examples_of(document: Described, operation: Operation) -> None:
+def test_request_examples_are_valid(document: Described, operation: Operation) -> None:
     for parameter in operation.parameters:
         assert parameter.read(str(parameter.example)) == parameter.example
         assert document.faults(parameter.schema(), parameter.example) == []
@@ -122,7 +122,7 @@ def test_examples_are_what_they_are_examples_of(document: Described, operation: 
 
 
 def parts(document: Described) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Everything that is sent or answered, and has a schema: bodies, headers and parameters, with their places."""
+    """Yield all bodies, headers and parameters of requests and responses, with their places in the document."""
     for path, item in document.document["paths"].items():
         for method, operation in item.items():
             at = f"{method} {path}"
@@ -133,7 +133,7 @@ def parts(document: Described) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield from ((f"{at} {status} {h}", c) for h, c in response.get("headers", {}).items())
 
 
-def test_everything_that_is_sent_or_answered_has_an_example_that_fits(document: Described) -> None:
+def test_every_part_of_requests_and_responses_has_a_valid_example(document: Described) -> None:
     found = list(parts(document))
     assert len(found) > 300
     for at, part in found:
@@ -145,7 +145,7 @@ def test_everything_that_is_sent_or_answered_has_an_example_that_fits(document: 
         assert [fault for value in shown for fault in document.faults(part["schema"], value)] == [], at
 
 
-def test_examples_of_parts_fit_the_parts(document: Described) -> None:
+def test_examples_of_schemas_are_valid(document: Described) -> None:
     def every(schema: Any) -> Iterator[dict[str, Any]]:
         if isinstance(schema, dict):
             yield schema
@@ -163,7 +163,7 @@ def test_a_text_without_an_example_is_a_mistake() -> None:
         example_of({"type": "object", "properties": {"name": {"type": "string"}}}, {})
 
 
-def test_what_must_be_given_is_told(document: Described) -> None:
+def test_required_query_parameters_are_marked(document: Described) -> None:
     given = {
         (path, p["name"])
         for path, item in document.document["paths"].items()
@@ -198,7 +198,7 @@ def read(parameter: Parameter, text: str) -> Any:
 
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda p: p.name)
 @given(data=st.data())
-def test_a_parameter_takes_what_its_schema_says(parameter: Parameter, data: st.DataObject) -> None:
+def test_a_parameter_accepts_what_its_schema_allows(parameter: Parameter, data: st.DataObject) -> None:
     schema = parameter.schema()
     if "enum" in schema:
         text = data.draw(st.sampled_from(schema["enum"]) | st.text(max_size=12))
@@ -214,7 +214,7 @@ def test_a_parameter_takes_what_its_schema_says(parameter: Parameter, data: st.D
 @example("20210727T160208.123456Z")
 @example("20210727T160208.123456Z\n")
 @example("20211327T160208.123456Z")
-def test_a_cursor_of_backups_has_the_shape_it_says(text: str) -> None:
+def test_a_cursor_of_backups_matches_its_pattern(text: str) -> None:
     taken = read(backup_routes.CURSOR, text)
     if taken:
         assert re.search(restore_point_names.PATTERN, text)
@@ -224,7 +224,7 @@ def test_a_cursor_of_backups_has_the_shape_it_says(text: str) -> None:
 
 @given(high=st.integers(1, 10**12), near=st.integers(-3, 3), number=st.integers(0, 10**13), zeros=st.integers(0, 3))
 @example(high=MAX_ID, near=0, number=0, zeros=0)
-def test_the_pattern_of_digits_up_to_a_number(high: int, near: int, number: int, zeros: int) -> None:
+def test_the_pattern_matches_exactly_the_numbers_up_to_a_limit(high: int, near: int, number: int, zeros: int) -> None:
     pattern = re.compile(json_patterns.up_to(high))
     for value in (number, high + near):
         if value >= 0:
@@ -260,7 +260,7 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
 @given(data=st.data())
-def test_a_row_is_valid_where_the_rules_take_it(dataset: Dataset, data: st.DataObject) -> None:
+def test_the_schema_accepts_a_row_if_the_rules_accept_it(dataset: Dataset, data: st.DataObject) -> None:
     def value(column: Column) -> st.SearchStrategy[Any]:
         return VALUES[column.kind] | HOSTILE
 
@@ -270,12 +270,12 @@ def test_a_row_is_valid_where_the_rules_take_it(dataset: Dataset, data: st.DataO
     refused = [p for p in check_object(dataset, row, id_optional=True).problems if p.reason not in CALENDAR]
     faults = described().faults(ref(row_name(dataset)), row)
     if any(p.reason in CALENDAR for p in check_object(dataset, row, id_optional=True).problems):
-        return  # the calendar is told by the rules alone: see the test below
+        return  # only the rules check the calendar: see the test below
     assert bool(refused) == bool(faults), (refused, faults)
 
 
 @given(st.from_regex(json_patterns.surrounded(json_patterns.INSTANT), fullmatch=True))
-def test_an_instant_of_the_right_shape_is_taken_unless_the_calendar_has_no_such_day(text: str) -> None:
+def test_an_instant_of_the_right_shape_is_valid_unless_the_day_does_not_exist(text: str) -> None:
     day = text.strip()
     usual = "0002" <= day[:4] <= "9998" and "W53" not in day
     if usual and ("W" in day[:6] or int(re.sub("[^0-9]", "", day[:10])[6:8] or 1) <= 28):
@@ -283,10 +283,10 @@ def test_an_instant_of_the_right_shape_is_taken_unless_the_calendar_has_no_such_
 
 
 @pytest.mark.parametrize("text", EDGES)
-def test_the_usual_ways_to_write_an_instant_have_the_right_shape(text: str) -> None:
+def test_the_pattern_matches_the_usual_forms_of_an_instant(text: str) -> None:
     assert re.search(json_patterns.surrounded(json_patterns.INSTANT), f" {text}\t")
 
 
-def test_it_is_one_json_text() -> None:
+def test_the_document_can_be_written_as_json() -> None:
     text = json.dumps(openapi.document(lambda _method, _path: None))
     assert json.loads(text)["openapi"].startswith("3.1")

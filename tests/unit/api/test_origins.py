@@ -1,4 +1,4 @@
-"""Which requests count as those of a page of another origin."""
+"""Which requests count as requests of a page of another origin."""
 
 import pytest
 
@@ -20,13 +20,13 @@ def foreign(method: str = "POST", **headers: str) -> bool:
     return is_foreign(method, {"host": HOST, **{name.replace("_", "-"): value for name, value in headers.items()}})
 
 
-def test_programs_do_not_send_these_headers_and_are_let_in() -> None:
+def test_requests_of_programs_without_these_headers_are_accepted() -> None:
     assert not foreign("POST")
     assert not foreign("GET")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
-def test_our_own_pages_are_let_in(method: str) -> None:
+def test_requests_of_our_own_pages_are_accepted(method: str) -> None:
     assert not foreign(method, sec_fetch_site="same-origin", origin=f"http://{HOST}")
     assert not foreign(method, origin=f"http://{HOST}")
     assert not foreign(method, sec_fetch_site="none")
@@ -45,7 +45,7 @@ def test_pages_of_other_origins_are_refused(method: str, origin: str) -> None:
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site", " same-site "])
 @pytest.mark.parametrize("mode", ["no-cors", "cors", "websocket"])
-def test_a_foreign_fetch_without_an_origin_is_refused(site: str, mode: str) -> None:
+def test_a_fetch_from_another_site_without_an_origin_is_refused(site: str, mode: str) -> None:
     assert foreign("GET", sec_fetch_site=site, sec_fetch_mode=mode)
     assert foreign("POST", sec_fetch_site=site, sec_fetch_mode=mode)
 

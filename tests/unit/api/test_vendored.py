@@ -1,4 +1,4 @@
-"""Files of other people's packages: found where the package is, or where the deployment has put them."""
+"""Files of third-party packages are found in the package, or where the deployment has put them."""
 
 import subprocess
 import sys
@@ -11,13 +11,13 @@ from chalicelib.core.errors import ConfigurationError
 from infra.venv import ROOT
 
 
-def test_they_are_there_with_their_licences() -> None:
+def test_the_files_exist_with_their_licences() -> None:
     texts = {file: vendored.located(file).read_text(encoding="utf-8") for file in vendored.FILES}
     assert "Apache" in texts["flask_swagger_ui/dist/LICENSE"]
     assert "MIT" in texts["flask_swagger_ui/LICENSE"]
 
 
-def test_finding_them_does_not_import_their_package() -> None:
+def test_the_search_for_files_does_not_import_their_package() -> None:
     code = (
         "import sys; from chalicelib.api.http import vendored; [vendored.located(file) for file in vendored.FILES];"
         " print([name for name in ('flask', 'flask_swagger_ui') if name in sys.modules])"
@@ -26,8 +26,8 @@ def test_finding_them_does_not_import_their_package() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_folder_without_modules_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a Lambda, where the files are and their package is not."""
+def test_files_are_found_in_a_folder_without_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This is the case in a Lambda, which has the files but not their package."""
     (tmp_path / "only_files" / "dist").mkdir(parents=True)
     (tmp_path / "only_files" / "dist" / "a.js").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -35,6 +35,6 @@ def test_a_folder_without_modules_will_do(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("file", ["no_such_package/a.js", "flask_swagger_ui/dist/no_such_file.js"])
-def test_what_is_not_there_is_said(file: str) -> None:
+def test_the_error_names_a_missing_file(file: str) -> None:
     with pytest.raises(ConfigurationError, match=file):
         vendored.located(file)

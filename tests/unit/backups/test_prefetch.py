@@ -1,4 +1,4 @@
-"""Working ahead changes nothing but when things are made."""
+"""Prefetching only changes the time at which an item is made."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ def test_every_item_comes_once_and_in_order(count: int) -> None:
         assert list(items) == list(range(count))
 
 
-def test_what_fails_while_made_fails_when_used() -> None:
+def test_an_error_while_an_item_is_made_is_raised_when_the_item_is_used() -> None:
     def made() -> Iterator[int]:
         yield 1
         raise KeyError("two")
@@ -25,7 +25,7 @@ def test_what_fails_while_made_fails_when_used() -> None:
             next(items)
 
 
-def test_the_next_is_made_meanwhile_and_nothing_is_after_the_end() -> None:
+def test_the_next_item_is_made_meanwhile_and_none_after_the_end() -> None:
     reached, threads = threading.Event(), set()
 
     def made() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Names, manifests, listing and retention of restore points, over a bucket in memory."""
+"""Names, manifests, lists and retention of restore points, with a bucket in memory."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def _no_client() -> Any:
 
 
 class MemoryBucket(Bucket):
-    """What restore points ask of a bucket, kept in a dictionary; `log` records what was asked."""
+    """A bucket in a dictionary, with the methods that restore points use. `log` records the requests."""
 
     def __init__(self) -> None:
         super().__init__("backups", _no_client)
@@ -79,7 +79,7 @@ def add(bucket: MemoryBucket, name: str, *, complete: bool = True) -> str:
 
 
 @given(st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.just(UTC)))
-def test_a_name_is_its_instant(at: datetime) -> None:
+def test_a_name_stands_for_its_instant(at: datetime) -> None:
     name = restore_point_names.name_after(None, at)
     assert restore_point_names.instant(name) == at
     assert restore_point_names.is_name(name)
@@ -97,19 +97,19 @@ def test_names_are_utc_and_strictly_later_than_the_newest() -> None:
     "name",
     ["", "latest", "../x", "20210727T160208Z", NAME.lower(), NAME + "\n", "20211327T160208.123456Z", "２" + NAME[1:]],
 )
-def test_a_malformed_name_is_not_found_without_asking_s3(bucket: MemoryBucket, name: str) -> None:
-    with pytest.raises(NotFound, match="named like"):
+def test_a_malformed_name_is_not_found_without_a_request_to_s3(bucket: MemoryBucket, name: str) -> None:
+    with pytest.raises(NotFound, match="has a name like"):
         manifest.get(bucket, name)
     assert bucket.log == []
 
 
-def test_a_manifest_survives_its_file() -> None:
+def test_a_manifest_is_the_same_after_it_was_written_and_read() -> None:
     made = point(departments=1, jobs=2)
     assert Manifest.parse(NAME, made.to_json()) == made
     assert made.versions == {"departments": 1, "jobs": 2}
 
 
-def test_the_file_says_what_the_contract_says() -> None:
+def test_the_manifest_has_the_documented_format() -> None:
     document = json.loads(point(jobs=7).to_json())
     assert document["restore_point"] == NAME
     assert document["created_at"] == "2021-07-27T16:02:08.123456+00:00"
@@ -170,7 +170,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("body", BROKEN)
-def test_a_broken_manifest_is_no_restore_point_but_said_when_asked_for(bucket: MemoryBucket, body: bytes) -> None:
+def test_a_broken_manifest_is_not_listed_but_named_in_the_error(bucket: MemoryBucket, body: bytes) -> None:
     older = add(bucket, ago(hours=1))
     bucket.held[manifest.manifest_key(NAME)] = body
     assert [found.restore_point for found in manifest.page(bucket, 10)[0]] == [older]
@@ -240,7 +240,7 @@ def test_a_restore_point_ahead_of_the_clock_is_kept_and_listed_last_and_never_th
     assert set(manifest.names(bucket)) == {made[0], *far}
 
 
-def test_there_is_no_newest_if_all_are_ahead_of_the_clock(bucket: MemoryBucket) -> None:
+def test_no_restore_point_is_the_newest_if_all_are_ahead_of_the_clock(bucket: MemoryBucket) -> None:
     add(bucket, FUTURE[0])
     assert manifest.newest(bucket) is None
     assert [point.restore_point for point in manifest.page(bucket, 9)[0]] == [FUTURE[0]]
@@ -258,7 +258,7 @@ def test_a_name_is_not_used_twice(bucket: MemoryBucket) -> None:
     assert restore_point_names.name_after(None, NOW, manifest.names(bucket)) == "20210727T160208.123457Z"
 
 
-def test_a_manifest_of_another_folder_does_not_count(bucket: MemoryBucket) -> None:
+def test_a_manifest_of_another_folder_is_ignored(bucket: MemoryBucket) -> None:
     made = add(bucket, ago(hours=1))
     bucket.held[manifest.manifest_key(NAME)] = bucket.held[manifest.manifest_key(made)]
     newest = manifest.newest(bucket)
@@ -270,22 +270,22 @@ def expire(bucket: MemoryBucket, keep: str, kept_for: timedelta = MONTH) -> list
     return retention.expire_points(bucket, manifest.names(bucket), keep, NOW, kept_for)
 
 
-def test_expired_points_go_manifest_first(bucket: MemoryBucket) -> None:
+def test_the_manifest_of_an_expired_restore_point_is_deleted_first(bucket: MemoryBucket) -> None:
     keep, old = add(bucket, ago(days=29)), add(bucket, ago(days=31))
     assert expire(bucket, keep) == [old]
     assert bucket.requests("delete") == [manifest.manifest_key(old), manifest.key(old, "jobs")]
     assert manifest.names(bucket) == [keep]
 
 
-def test_the_newest_complete_one_stays_whatever_its_age(bucket: MemoryBucket) -> None:
+def test_the_newest_complete_restore_point_stays_whatever_its_age(bucket: MemoryBucket) -> None:
     keep = add(bucket, ago(days=400))
     assert expire(bucket, keep) == []
     assert manifest.newest(bucket) is not None
 
 
-def test_leftovers_go_after_a_day_and_the_complete_ones_of_that_day_stay(bucket: MemoryBucket) -> None:
+def test_leftovers_are_deleted_after_a_day_and_complete_restore_points_stay(bucket: MemoryBucket) -> None:
     keep = add(bucket, ago(hours=1))
-    add(bucket, ago(minutes=5), complete=False)  # it may still be written
+    add(bucket, ago(minutes=5), complete=False)  # its backup may still be running
     add(bucket, ago(hours=26))
     left = add(bucket, ago(hours=25), complete=False)
     older = add(bucket, ago(days=40), complete=False)
@@ -293,19 +293,19 @@ def test_leftovers_go_after_a_day_and_the_complete_ones_of_that_day_stay(bucket:
     assert len(manifest.names(bucket)) == 3
 
 
-def test_what_is_not_named_like_a_restore_point_is_left_alone(bucket: MemoryBucket) -> None:
+def test_a_folder_with_another_name_is_left_alone(bucket: MemoryBucket) -> None:
     bucket.held["backups/by-hand/jobs.avro"] = b"precious"
     expire(bucket, NAME, timedelta(seconds=1))
     assert bucket.held
 
 
-def test_one_run_deletes_a_bounded_number_oldest_first(bucket: MemoryBucket) -> None:
+def test_one_run_deletes_a_limited_number_oldest_first(bucket: MemoryBucket) -> None:
     made = [add(bucket, ago(days=40, minutes=n)) for n in range(retention.AT_ONCE + 5)]
     assert expire(bucket, NAME) == sorted(made)[: retention.AT_ONCE]
     assert len(expire(bucket, NAME)) == 5
 
 
-def test_marks_of_a_page_come_with_one_list_of_its_own(bucket: MemoryBucket) -> None:
+def test_one_list_request_finds_the_marks_of_a_page(bucket: MemoryBucket) -> None:
     made = [add(bucket, ago(hours=hours)) for hours in range(6)]
     for name in (made[0], made[2], made[3], made[5]):
         bucket.held[manifest.verified_key(name)] = b"{}"
@@ -315,7 +315,7 @@ def test_marks_of_a_page_come_with_one_list_of_its_own(bucket: MemoryBucket) -> 
     assert bucket.requests("get") == []
     listed = bucket.requests("list")
     assert listed[0] == manifest.key(made[3], "jobs")
-    assert len(listed) == 2 * 3 + 2 + 1  # files of the page's three, and one beyond them
+    assert len(listed) == 2 * 3 + 2 + 1  # the files of the three restore points of the page, and one more file
     assert manifest.verification_times(bucket, []) == {}
     bucket.held[manifest.verified_key(add(bucket, FUTURE[0]))] = b"{}"
     assert set(manifest.verification_times(bucket, manifest.page(bucket, 9)[0])) == {

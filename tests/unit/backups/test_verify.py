@@ -1,4 +1,4 @@
-"""What `make verify-backups` prints and returns, and the set of ids behind it."""
+"""The output and exit status of `make verify-backups`, and the set of ids that verification uses."""
 
 import tracemalloc
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def report(point: str, older: str | None = None, faults: tuple[str, ...] = (), *
 
 
 class Function:
-    """The deployed function: a report for each restore point, the newest first."""
+    """Stands for the deployed function: it has a report for each restore point, the newest first."""
 
     def __init__(self, *reports: dict[str, Any]) -> None:
         self._reports = {r["restore_point"]: r for r in reports} | {None: reports[0]}
@@ -35,7 +35,7 @@ class Function:
         return self._reports[event["restore_point"]]
 
 
-def test_the_newest_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_newest_restore_point_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
     function = Function(report(NEWER, OLDER, jobs=table()))
     assert verify_backups(function, None, every=False) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -46,7 +46,7 @@ def test_the_newest_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_all_are_verified_and_every_fault_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_restore_points_are_verified_and_every_fault_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     function = Function(
         report(NEWER, OLDER, jobs=table()), report(OLDER, None, ("no jobs",), departments=table("gone"))
     )
@@ -62,7 +62,7 @@ def test_all_are_verified_and_every_fault_is_named(capsys: pytest.CaptureFixture
     ]
 
 
-def test_one_is_verified_by_name() -> None:
+def test_a_named_restore_point_is_verified() -> None:
     function = Function(report(NEWER, OLDER), report(OLDER))
     assert verify_backups(function, OLDER, every=False) == 0
     assert function.asked == [OLDER]
@@ -72,7 +72,7 @@ ids = st.integers(-(2**31), 2**31 - 1) | st.integers(1, 300) | st.integers(65_50
 
 
 @given(st.lists(ids), st.lists(ids))
-def test_ids_are_a_set(put: list[int], asked: list[int]) -> None:
+def test_ids_behave_like_a_set(put: list[int], asked: list[int]) -> None:
     held, expected = Ids(), set[int]()
     for value in put:
         assert held.add(value) == (value in expected)
@@ -80,7 +80,7 @@ def test_ids_are_a_set(put: list[int], asked: list[int]) -> None:
     assert all((value in held) == (value in expected) for value in put + asked)
 
 
-def test_a_million_ids_take_little() -> None:
+def test_a_million_ids_need_little_memory() -> None:
     held = Ids()
     tracemalloc.start()
     for value in range(1, 1_000_001):

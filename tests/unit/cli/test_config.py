@@ -1,4 +1,4 @@
-"""Where the command line finds the API and the stage."""
+"""The command line's configuration: the API, the token, the stage and its AWS account."""
 
 import json
 from pathlib import Path
@@ -22,45 +22,45 @@ def config(tmp_path: Path, deployed: bool = True, **environ: str) -> Config:
     return Config(environ, tmp_path)
 
 
-def test_a_stage_of_this_machine_is_known_by_its_env_file(tmp_path: Path) -> None:
+def test_a_local_stage_is_configured_by_its_env_file(tmp_path: Path) -> None:
     found = config(tmp_path)
     assert (found.api_url, found.token, found.stage) == ("http://127.0.0.1:1/api", "stage-API_TOKEN", "local")
     assert found.aws["AWS_ENDPOINT_URL"] == "stage-AWS_ENDPOINT_URL"
     assert all(name.startswith("AWS_") for name in found.aws)
 
 
-def test_the_environment_goes_first(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_env_file(tmp_path: Path) -> None:
     found = config(tmp_path, API_URL="https://api.example/prod", API_TOKEN="mine", STAGE="prod")
     assert (found.api_url, found.token, found.stage) == ("https://api.example/prod", "mine", "prod")
-    assert found.aws == {}  # boto3 looks for credentials where it always does
+    assert found.aws == {}  # boto3 looks for credentials itself
 
 
-def test_a_token_of_this_machine_goes_to_no_other_api(tmp_path: Path) -> None:
+def test_a_token_of_the_env_file_goes_to_no_other_api(tmp_path: Path) -> None:
     assert config(tmp_path, API_URL="https://api.example/prod").token == ""
     assert config(tmp_path, API_TOKEN="other").token == "other"
 
 
-def test_an_emulator_may_be_named_by_the_environment(tmp_path: Path) -> None:
+def test_the_environment_may_name_an_emulator(tmp_path: Path) -> None:
     found = config(tmp_path, deployed=False, API_URL="http://x", AWS_ENDPOINT_URL="http://aws")
     assert (found.stage, found.aws) == ("local", {"AWS_ENDPOINT_URL": "http://aws"})
 
 
 @pytest.mark.parametrize("stage", ["local", "localstack", "prod"])
-def test_the_stage_says_whose_state_it_is(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_stage_has_its_own_state_folder(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HIREFLOW_STATE_DIR", raising=False)
     assert Config.of({CHECKOUT: str(ROOT), "STAGE": stage}).folder == State.of(stage).folder
     named = {CHECKOUT: str(ROOT), "STAGE": stage, "HIREFLOW_STATE_DIR": "/elsewhere"}
     assert Config.of(named).folder == Path("/elsewhere")
 
 
-def test_outside_a_checkout_only_the_environment_counts() -> None:
+def test_outside_a_checkout_only_the_environment_is_read() -> None:
     nowhere = Config.of({})
     assert nowhere.folder is None
     with pytest.raises(Misuse, match=r"set API_URL \(and API_TOKEN\)$"):
         _ = nowhere.api_url
 
 
-def test_a_stage_of_this_machine_that_is_not_there_is_not_looked_for_on_aws(tmp_path: Path) -> None:
+def test_a_local_stage_that_is_not_deployed_is_not_looked_for_on_aws(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"^stage local is not deployed here: make up$"):
         _ = config(tmp_path, deployed=False, STAGE="local").aws
     with pytest.raises(CommandError, match="make up STAGE=localstack"):
@@ -68,22 +68,22 @@ def test_a_stage_of_this_machine_that_is_not_there_is_not_looked_for_on_aws(tmp_
     assert config(tmp_path, deployed=False, STAGE="prod").aws == {}
 
 
-def test_only_the_stage_of_this_machine_is_said_not_to_run(tmp_path: Path) -> None:
+def test_only_a_local_stage_has_the_message_that_it_is_not_running(tmp_path: Path) -> None:
     assert config(tmp_path).absent == "stage local is not running: make up"
     assert config(tmp_path, API_URL=STAGE["API_URL"]).absent == "stage local is not running: make up"
     assert config(tmp_path, API_URL="http://127.0.0.1:2/api").absent == ""
 
 
-def test_a_shell_that_read_the_file_before_its_token_changed_is_told_to_read_it_again(tmp_path: Path) -> None:
+def test_a_shell_with_an_old_token_has_to_read_the_env_file_again(tmp_path: Path) -> None:
     url = STAGE["API_URL"].rstrip("/")
     for token in ("", "earlier"):
         assert f"set -a; . {tmp_path}/env; set +a" in config(tmp_path, API_URL=url, API_TOKEN=token).outdated
     assert config(tmp_path, API_URL=url, API_TOKEN=STAGE["API_TOKEN"]).outdated == ""
-    assert config(tmp_path).outdated == ""  # the file itself was read
+    assert config(tmp_path).outdated == ""  # the token comes from the file itself
     assert config(tmp_path, API_URL="https://api.example/prod").outdated == ""
 
 
-def test_a_function_is_called_what_the_deployment_calls_it(tmp_path: Path) -> None:
+def test_function_names_equal_those_of_the_deployment(tmp_path: Path) -> None:
     target = Target("prod", ROOT, tmp_path, {}, {})
     assert {deployed_name("prod", name) for name in NAMES[1:]} == {target.function(name) for name in NAMES[1:]}
     assert deployed_name("prod", "api") == policies.deployed_name("prod", "api_handler")
@@ -91,7 +91,7 @@ def test_a_function_is_called_what_the_deployment_calls_it(tmp_path: Path) -> No
     assert tuple("api" if name == "api_handler" else name for name in declared) == NAMES
 
 
-def test_without_either_it_says_what_to_do(tmp_path: Path) -> None:
+def test_without_environment_and_env_file_the_error_says_what_to_do(tmp_path: Path) -> None:
     nowhere = config(tmp_path, deployed=False)
     with pytest.raises(Misuse, match=r"API_URL.*make up"):
         _ = nowhere.api_url
@@ -102,17 +102,17 @@ def test_without_either_it_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["api.example", "ftp://api.example", "http://", "http://[", "http://a:b/", "http://a?b", "http://a:b@c"]
 )
-def test_an_address_that_is_none_is_told(tmp_path: Path, url: str) -> None:
+def test_an_invalid_address_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(Misuse, match="API_URL"):
         _ = config(tmp_path, API_URL=url).api_url
 
 
 @pytest.mark.parametrize("token", ["a\nb", "a b", "é"])
-def test_a_token_that_no_header_can_carry_is_told_without_itself(tmp_path: Path, token: str) -> None:
+def test_an_invalid_token_is_refused_without_being_shown(tmp_path: Path, token: str) -> None:
     with pytest.raises(Misuse) as raised:
         _ = config(tmp_path, API_TOKEN=token).token
     assert token not in str(raised.value)
 
 
-def test_neither_tokens_nor_credentials_are_in_its_text(tmp_path: Path) -> None:
+def test_the_repr_of_a_configuration_shows_no_secrets(tmp_path: Path) -> None:
     assert "secret" not in repr(config(tmp_path, API_TOKEN="secret", AWS_SECRET_ACCESS_KEY="secret"))

@@ -1,4 +1,4 @@
-"""Files to send, and following what becomes of them."""
+"""Files to send, and following their loads."""
 
 import os
 from pathlib import Path
@@ -28,14 +28,14 @@ from tests.unit.cli.test_output import Terminal
     ("name", "dataset"),
     [("jobs.csv", "jobs"), ("departments-2021.csv.gz", "departments"), ("hired_employees__1_.csv", "hired_employees")],
 )
-def test_a_name_tells_the_dataset(name: str, dataset: str) -> None:
+def test_the_file_name_determines_the_dataset(name: str, dataset: str) -> None:
     assert Sent.of(Path("far", name), None).dataset == dataset
     assert Sent.of(Path("far", name), "jobs").dataset == "jobs"
 
 
-@pytest.mark.parametrize(("name", "told"), [("staff.csv", "staff.csv.*--dataset"), ("jobs.avro", "only .csv")])
-def test_a_name_that_tells_nothing_is_refused(name: str, told: str) -> None:
-    with pytest.raises(Misuse, match=told):
+@pytest.mark.parametrize(("name", "expected"), [("staff.csv", "staff.csv.*--dataset"), ("jobs.avro", "only .csv")])
+def test_a_file_name_without_a_dataset_or_a_known_suffix_is_refused(name: str, expected: str) -> None:
+    with pytest.raises(Misuse, match=expected):
         Sent.of(Path(name), None)
 
 
@@ -44,25 +44,25 @@ def test_a_dataset_is_found_by_its_name_in_the_singular_and_the_plural() -> None
     assert by_route("people") is None
 
 
-def test_the_datasets_are_those_that_are_declared() -> None:
+def test_the_datasets_equal_the_declared_ones() -> None:
     ours = [(found.name, found.route, found.parents) for found in DATASETS.values()]
     theirs = [(d.name, d.route, tuple(name for _, name in d.references)) for d in datasets.DATASETS.values()]
     assert ours == theirs
 
 
-def test_the_roles_are_those_of_tokens() -> None:
+def test_the_roles_equal_those_of_the_api() -> None:
     assert tuple(role.value for role in Role) == cli.commands.stage.ROLES
 
 
-def test_a_page_is_as_long_as_the_api_makes_it() -> None:
+def test_the_largest_page_equals_that_of_the_api() -> None:
     assert cli.options.MAX_PAGE == load_routes.MAX_PAGE
 
 
-def test_the_final_statuses_are_those_of_loads() -> None:
+def test_the_final_statuses_equal_those_of_loads() -> None:
     assert cli.statuses.FINAL == outcomes.FINAL
 
 
-def test_whoever_refers_to_another_goes_later() -> None:
+def test_files_of_children_are_sent_after_files_of_parents() -> None:
     for dataset in DATASETS.values():
         for parent in dataset.parents:
             assert generation(parent) < generation(dataset.name)
@@ -71,22 +71,22 @@ def test_whoever_refers_to_another_goes_later() -> None:
     assert [[file.dataset for file in wave] for wave in found] == [["jobs", "departments", "jobs"], ["hired_employees"]]
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "jobs.csv")
-    both = os.open(tmp_path / "jobs.csv", os.O_RDWR)  # without it, to open the pipe would wait
-    with pytest.raises(CommandError, match="no regular file"):
+    both = os.open(tmp_path / "jobs.csv", os.O_RDWR)  # so that a wrong open() would not block
+    with pytest.raises(CommandError, match="not a regular file"):
         opened(tmp_path / "jobs.csv")
     os.close(both)
     with pytest.raises(CommandError, match="No such file"):
         opened(tmp_path / "gone.csv")
 
 
-def test_no_more_is_sent_to_be_checked_than_is_taken() -> None:
+def test_the_largest_checked_file_equals_the_largest_body_of_the_api() -> None:
     assert MAX_BODY == MAX_CHECKED
 
 
 class Scripted(Api):
-    """Answers in turn; exceptions are raised."""
+    """An API that returns the given responses in turn. It raises those that are exceptions."""
 
     def __init__(self, *responses: Any) -> None:
         self.responses = list(responses)
@@ -102,7 +102,7 @@ def load(status: str, received: int = 0) -> dict[str, Any]:
     return {"id": 7, "status": status, "received": received, "attempts": 2}
 
 
-def test_a_load_is_looked_at_ever_more_seldom_until_it_ends() -> None:
+def test_a_load_is_polled_with_growing_pauses_until_it_ends() -> None:
     waits: list[float] = []
     api = Scripted(*[load("running", n * 1000) for n in range(20)], load("succeeded"))
     terminal = Terminal()
@@ -112,7 +112,7 @@ def test_a_load_is_looked_at_ever_more_seldom_until_it_ends() -> None:
     assert (waits[0], waits[-1]) == (0.1, 2.0)
 
 
-def test_a_short_failure_of_the_network_does_not_end_it() -> None:
+def test_following_survives_short_failures_of_the_network() -> None:
     away = CommandError("away")
     api = Scripted(*[away] * 9, load("running"), *[Refused(503, "away")] * 9, load("failed"))
     [(_, found)] = follow(api, Output(Terminal()), {"x": "/loads/7"}, lambda _: None)
@@ -123,7 +123,7 @@ def test_a_short_failure_of_the_network_does_not_end_it() -> None:
         list(follow(Scripted(Refused(404, "gone")), Output(Terminal()), {"x": "/loads/7"}, lambda _: None))
 
 
-def test_counts_tell_what_was_made_good() -> None:
+def test_counts_include_resolved_rejects() -> None:
     found = {"received": 1200, "inserted": 1000, "updated": 1, "unchanged": 2, "superseded": 3, "rejected": 194}
     line = "1,200 received: 1,000 inserted, 1 updated, 2 unchanged, 3 superseded, 194 rejected"
     assert counts({**found, "resolved": 0}) == line

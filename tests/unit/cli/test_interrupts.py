@@ -1,4 +1,4 @@
-"""Ctrl-C that is put off."""
+"""Delaying Ctrl-C."""
 
 import signal
 from collections.abc import Callable
@@ -41,12 +41,12 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
     assert done == []
 
 
-def test_ctrl_c_goes_before_a_failure_of_the_block() -> None:
+def test_a_delayed_ctrl_c_wins_over_a_failure_of_the_block() -> None:
     with pytest.raises(KeyboardInterrupt):
         block(interrupt, fail)
 
 
-def test_without_ctrl_c_nothing_changes() -> None:
+def test_without_ctrl_c_the_signal_handler_is_restored() -> None:
     before = signal.getsignal(signal.SIGINT)
     block(finish)
     assert signal.getsignal(signal.SIGINT) is before

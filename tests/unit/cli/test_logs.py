@@ -1,4 +1,4 @@
-"""Log lines: reading them page by page, in order, each once, and showing them."""
+"""Log lines: reading them page by page, in order and each once, and displaying them."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def line(said: dict[str, Any] | str, function: str = "ingest") -> Line:
     return Line.of(function, 1627401728999, said if isinstance(said, str) else json.dumps(said))
 
 
-def test_a_line_of_ours_is_shown_by_its_fields() -> None:
+def test_a_json_line_is_shown_with_its_fields() -> None:
     assert list(line(LOAD).shown()) == [
         "2021-07-27T16:02:08.123Z  WARNING  ingest  load failed  load_id=7 seconds=0.5"
         ' note="two words" correlation_id=undo-monday',
@@ -42,19 +42,19 @@ def test_a_line_of_ours_is_shown_by_its_fields() -> None:
     ]
 
 
-def test_metrics_are_told_from_lines() -> None:
+def test_metrics_are_distinguished_from_log_lines() -> None:
     assert line(METRICS).of_metrics
     assert not line(LOAD).of_metrics
     assert list(line(METRICS).shown()) == ["2021-07-27T16:02:08.123Z  METRIC   ingest  dataset=jobs RowsReceived=3"]
 
 
 @pytest.mark.parametrize("text", ["Task timed out after 3.00 seconds", "{", '{"a": ', "[1]", "{}x", "null"])
-def test_any_other_line_is_shown_as_it_is(text: str) -> None:
+def test_a_line_that_is_not_json_is_shown_unchanged(text: str) -> None:
     assert list(line(text).shown()) == [f"2021-07-27T16:02:08.999Z           ingest  {text}"]
     assert not line(text).of_platform
 
 
-def test_lambdas_own_lines_are_known_unless_they_tell_of_a_failure() -> None:
+def test_lines_of_lambda_itself_are_recognized_unless_they_report_a_failure() -> None:
     assert line(START).of_platform
     assert line("REPORT RequestId: f7e7\tDuration: 3 ms").of_platform
     assert not line("REPORT RequestId: f7e7\tDuration: 3 ms\tStatus: timeout").of_platform
@@ -69,12 +69,12 @@ def test_a_line_concerns_a_load_by_either_id() -> None:
 
 
 @given(st.lists(st.integers(0, 50)))
-def test_lines_come_by_the_time_they_were_written(moments: list[int]) -> None:
+def test_lines_are_ordered_by_the_time_they_were_written(moments: list[int]) -> None:
     lines = [Line(f"{moment:02}", "f", str(number), None) for number, moment in enumerate(moments)]
     assert list(in_order(lines)) == sorted(lines)
 
 
-def test_order_is_kept_within_bounds() -> None:
+def test_at_most_a_window_of_lines_is_held_back() -> None:
     taken = []
 
     def lines() -> Iterator[Line]:
@@ -93,7 +93,7 @@ class NotFound(Exception):
 
 
 class Cloudwatch:
-    """FilterLogEvents over events that a test adds, `size` to a page."""
+    """A fake of FilterLogEvents over events that a test adds, `size` events a page."""
 
     class exceptions:  # noqa: N801
         ResourceNotFoundException = NotFound
@@ -120,19 +120,19 @@ def read(client: Cloudwatch) -> Logs:
     return Logs(client, {"api": "a", "ingest": "i", "sweep": "never called"})
 
 
-def test_lines_of_all_groups_come_merged_page_by_page() -> None:
+def test_lines_of_all_groups_are_merged_by_time() -> None:
     client = Cloudwatch(a=[(n, f"a{n}") for n in (1, 3, 5, 7)], i=[(n, f"i{n}") for n in (2, 4, 6)])
     found = [(line.function, line.text) for line in read(client).since(2)]
     assert found == [("ingest", "i2"), ("api", "a3"), ("ingest", "i4"), ("api", "a5"), ("ingest", "i6"), ("api", "a7")]
 
 
-def test_only_what_is_shown_is_fetched() -> None:
+def test_pages_are_fetched_only_when_they_are_needed() -> None:
     client = Cloudwatch(a=[(n, str(n)) for n in range(1000)])
     list(islice(read(client).since(0), 3))
     assert client.calls <= 5
 
 
-def test_following_gives_every_line_once_late_ones_too() -> None:
+def test_following_yields_every_line_once_including_late_ones() -> None:
     client = Cloudwatch(a=[(100_000, "first"), (100_001, "second")])
     waits: list[float] = []
 
@@ -146,14 +146,14 @@ def test_following_gives_every_line_once_late_ones_too() -> None:
     assert len(waits) == 2
 
 
-def test_what_was_seen_is_forgotten_in_time() -> None:
+def test_ids_of_old_events_are_forgotten() -> None:
     client = Cloudwatch(a=[(n * 1000, str(n)) for n in range(1000)])
     logs = read(client)
     list(logs.since(0))
     assert len(logs._seen["a"]) < 100
 
 
-def test_groups_are_named_as_lambda_names_them() -> None:
+def test_log_groups_have_the_names_that_lambda_gives_them() -> None:
     found = groups("prod", None)
     assert found["api"] == "/aws/lambda/hireflow-prod"
     assert found["ingest"] == "/aws/lambda/hireflow-prod-ingest"
@@ -162,7 +162,7 @@ def test_groups_are_named_as_lambda_names_them() -> None:
         groups("prod", "nothing")
 
 
-def test_logs_that_cannot_be_read_are_one_line() -> None:
+def test_a_failure_to_read_logs_is_one_line() -> None:
     from botocore.exceptions import EndpointConnectionError
 
     class Away(Cloudwatch):
@@ -173,18 +173,18 @@ def test_logs_that_cannot_be_read_are_one_line() -> None:
         list(read(Away()).since(0))
 
 
-def test_a_foreign_program_at_the_address_of_aws_is_said_to_be_one() -> None:
+def test_a_foreign_program_at_the_address_of_aws_is_recognized() -> None:
     from botocore.exceptions import ClientError
 
     class Foreign(Cloudwatch):
         def filter_log_events(self, *_: Any, **__: Any) -> Any:
             raise ClientError({"Error": {"Code": "501", "Message": "<html>\n"}}, "FilterLogEvents")
 
-    told = r"the answer, 501, is not of AWS: does another program answer at AWS_ENDPOINT_URL\?$"
-    with pytest.raises(CommandError, match=told):
+    message = r"the response \(501\) is not from AWS: does another program listen at AWS_ENDPOINT_URL\?$"
+    with pytest.raises(CommandError, match=message):
         list(read(Foreign()).since(0))
 
 
-def test_the_time_of_a_foreign_line_is_its_events() -> None:
+def test_a_line_without_its_own_time_has_the_time_of_its_event() -> None:
     at = datetime(2021, 7, 27, 16, 2, 8, 5000, UTC)
     assert Line.of("api", int(at.timestamp() * 1000), "x\n") == Line("2021-07-27T16:02:08.005Z", "api", "x", None)

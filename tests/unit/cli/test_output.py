@@ -1,4 +1,4 @@
-"""What the command line prints, on terminals of any width and on none."""
+"""The output of the command line, on terminals of any width and without a terminal."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from cli.commands.stage import _given_out
+from cli.commands.stage import _token_row
 from cli.output import Output
 from cli.tables import Moment
 from cli.text import printable
@@ -36,7 +36,7 @@ def _without_styles(text: str) -> str:
     return text.replace("\x1b[1m", "").replace("\x1b[0m", "")
 
 
-def test_where_it_fits_a_table_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_fits_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed([*ROWS], None, monkeypatch) == [
         " load  status     source",
         "    7  succeeded  s3://landing/uploads/7/departments_of_the_north.csv",
@@ -53,7 +53,7 @@ def test_on_a_narrow_terminal_the_flexible_column_is_wrapped(monkeypatch: pytest
     ]
 
 
-def test_on_a_very_narrow_one_every_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_very_narrow_terminal_every_value_has_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = printed([*ROWS], 20, monkeypatch)
     assert lines[:2] == ["load    7", "status  succeeded"]
     assert lines[-4:] == ["", "load    12345", "status  failed", "source"]
@@ -65,7 +65,7 @@ def test_no_line_is_wider_than_the_terminal(width: int, monkeypatch: pytest.Monk
     assert max(map(cell_len, printed([*rows], width, monkeypatch))) <= width
 
 
-def test_a_terminal_gets_no_more_than_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_cannot_control_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     terminal, plain = Terminal(), io.StringIO()
     for stream in (terminal, plain):
@@ -78,7 +78,7 @@ def test_a_terminal_gets_no_more_than_colours(monkeypatch: pytest.MonkeyPatch) -
     assert "\\x1b[2J[bold]:smile:\\r" in terminal.getvalue()
 
 
-def test_programs_get_tabs_and_nothing_that_could_be_one_more() -> None:
+def test_programs_get_values_separated_by_tabs_and_escaped_tabs_in_them() -> None:
     stream = io.StringIO()
     out = Output(stream)
     out.table(("id", "name", "at"), [(7, "a\tb\nc", Moment("2021-07-27T16:02:08Z")), (8, None, None)])
@@ -86,20 +86,20 @@ def test_programs_get_tabs_and_nothing_that_could_be_one_more() -> None:
     assert stream.getvalue() == "id\tname\tat\n7\ta\\tb\\nc\t2021-07-27T16:02:08Z\n8\t\t\nstatus\tok\nrows\t3\n"
 
 
-def test_tokens_fit_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_tokens_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     at = "2021-07-27T16:02:08Z"
     note = "of the people who plan hiring, and of nobody else"
     entry = {"id": "0123456789abcdef", "role": "operator", "created_at": at, "revoked_at": at, "note": note}
     stream = Terminal()
-    Output(stream).table(("id", "role", "created", "revoked", "note"), [_given_out(entry)], ["note"])
+    Output(stream).table(("id", "role", "created", "revoked", "note"), [_token_row(entry)], ["note"])
     lines = _without_styles(stream.getvalue()).splitlines()
     assert lines[1].startswith("0123456789abcdef  operator  2021-07-27 16:02  2021-07-27 16:02  of the people")
     assert max(map(len, lines)) <= 80
 
 
 @given(st.text())
-def test_what_is_printed_is_one_line_that_moves_nothing(text: str) -> None:
+def test_printable_text_is_one_line_without_control_characters(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable()
     assert len(shown.splitlines()) <= 1
@@ -107,7 +107,7 @@ def test_what_is_printed_is_one_line_that_moves_nothing(text: str) -> None:
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
-def test_json_is_ascii_and_reads_back(value: object) -> None:
+def test_json_is_ascii_and_can_be_parsed_again(value: object) -> None:
     stream = io.StringIO()
     Output(stream).json(value)
     assert stream.getvalue().isascii()

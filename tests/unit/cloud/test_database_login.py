@@ -1,4 +1,4 @@
-"""The URL of a connection, from what settings and secrets say in either form."""
+"""The database URL, built from the settings and from both forms of secrets."""
 
 import json
 from typing import Any
@@ -38,12 +38,14 @@ def test_a_secret_may_be_the_url_itself() -> None:
         (MANAGED, "proxy", "", "postgresql+pg8000://app:p@proxy:5432/app"),
     ],
 )
-def test_or_a_login_as_rds_writes_it(found: dict[str, Any], host: str, database: str, url: str) -> None:
+def test_a_secret_may_be_a_login_in_the_format_of_rds(
+    found: dict[str, Any], host: str, database: str, url: str
+) -> None:
     assert url_of(json.dumps(found), host, database) == url
 
 
 @given(st.text(min_size=1), st.text())
-def test_any_user_and_password_come_through(user: str, password: str) -> None:
+def test_the_url_keeps_any_user_and_password(user: str, password: str) -> None:
     parts = urlsplit(url_of(json.dumps({"username": user, "password": password}), "h", "d"))
     assert (unquote(parts.username or ""), unquote(parts.password or "")) == (user, password)
 
@@ -51,7 +53,7 @@ def test_any_user_and_password_come_through(user: str, password: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "s3cret", "[]", "3", '{"password": "s3cret"}', json.dumps(MANAGED | {"port": "s3cret"})]
 )
-def test_anything_else_is_refused_without_a_word_of_it(text: str) -> None:
+def test_any_other_secret_is_refused_and_not_quoted(text: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         url_of(text)
     assert "s3cret" not in repr(refused.value) + str(refused.value.__context__ if refused.value.__cause__ else "")
@@ -81,18 +83,18 @@ def test_without_iam_no_token_is_signed() -> None:
     assert database_login(settings(DATABASE_URL=URL), never, never)() == URL
 
 
-def test_a_token_takes_the_place_of_a_password() -> None:
+def test_a_token_replaces_the_password() -> None:
     url = with_token("postgresql+pg8000://a%20b:old@proxy/d", lambda host, port, user: f"{host} {port} {user}")
     assert url == "postgresql+pg8000://a%20b:proxy%205432%20a%20b@proxy:5432/d"
     with pytest.raises(ConfigurationError):
         with_token("postgresql+pg8000:///d", lambda *_: "")
 
 
-def test_a_token_is_signed_without_asking_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_signed_without_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s", "DEFAULT_REGION": "eu-central-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it would keep these credentials for other tests
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # the default session keeps its credentials
     secrets._rds.cache_clear()
     token = secrets.token("proxy.example", 5432, "app")
     secrets._rds.cache_clear()

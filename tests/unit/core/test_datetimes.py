@@ -1,4 +1,4 @@
-"""Every way to read a date-time, compared with a reader that shares no code with any of them."""
+"""Every parser of date-times in the product, compared with an independent parser that shares no code with them."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,9 @@ from chalicelib.api.http import json_patterns
 from chalicelib.core import datetimes
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.rules import check_object, check_objects
+from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Reader
-from chalicelib.formats.pg_copy import TEXT
+from chalicelib.formats.pg_copy import text_format
 from tests.datetimes import ANY, EDGES, REFUSED, WRITTEN, microseconds
 from tests.fuzz.check import staged
 
@@ -21,7 +22,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def since_1970(at: object) -> int:
-    """The microseconds of a value for Postgres, which reads such texts as Python does (see tests/integration)."""
+    """Return the microseconds since 1970 of a value for Postgres. Postgres parses such texts as Python does (see
+    tests/integration)."""
     moment = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
 
@@ -33,19 +35,21 @@ def by_grammar(text: str) -> int | None:
             found.append(since_1970(read(text)))
         except datetimes.NotADateTime:
             found.append(None)
-    assert found[0] == found[1], "the faster reader differs"
+    assert found[0] == found[1], "the faster parser gives another result"
     return found[0]
 
 
 def by_file(text: str, *, fast: bool) -> int | None:
     field = '"' + text.replace('"', '""') + '"'
     line = f"1,Ann,{field},1,1\n".encode()
-    [row, *_] = staged(EMPLOYEES, Reader(EMPLOYEES, io.BytesIO(line), fast=fast), TEXT).rows
+    [row, *_] = staged(
+        EMPLOYEES, Reader(EMPLOYEES, io.BytesIO(line), fast=fast), text_format(CsvLayout.by_position(EMPLOYEES))
+    ).rows
     return None if row is None else since_1970(row[2])
 
 
 def by_request(text: str, *others: str) -> int | None:
-    """Read as a row of a batch; the other rows have the texts `others`."""
+    """Parse `text` in the first row of a batch. The other rows have the texts `others`."""
     row = {"id": 1, "name": "Ann", "datetime": text, "department_id": 1, "job_id": 1}
     [checked, *_] = check_objects(EMPLOYEES, [row, *({**row, "datetime": other} for other in others)])
     return since_1970(checked.values[2]) if checked.valid else None
@@ -85,7 +89,7 @@ def test_every_form_is_accepted(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_could_be_misread_is_refused(text: str) -> None:
+def test_texts_that_could_be_misread_are_refused(text: str) -> None:
     assert microseconds(text) is None
     assert by_grammar(text) is by_file(text, fast=True) is by_file(text, fast=False) is by_request(text) is None
 
@@ -97,14 +101,15 @@ def test_what_could_be_misread_is_refused(text: str) -> None:
         ("9999-12-31T23:59:59-00:01", "datetime is outside the years 1 to 9999"),
     ],
 )
-def test_the_reason_shows_what_to_write(text: str, reason: str) -> None:
+def test_a_bad_date_time_is_rejected_with_a_helpful_reason(text: str, reason: str) -> None:
     row = {"id": 1, "name": "Ann", "datetime": text, "department_id": 1, "job_id": 1}
     assert [problem.text for problem in check_object(EMPLOYEES, row).problems] == [reason]
 
 
 @given(ANY)
 def test_the_published_pattern_matches_every_date_time_and_little_else(text: str) -> None:
-    """It describes the shape. A text that it matches and the rules refuse does not exist or is outside the years."""
+    """The pattern describes only the form. If the rules refuse a text that it matches, the date does not exist or is
+    outside the years 1 to 9999."""
     import re
 
     shaped = re.fullmatch(json_patterns.INSTANT, text, re.ASCII) is not None
@@ -113,8 +118,8 @@ def test_the_published_pattern_matches_every_date_time_and_little_else(text: str
 
 
 def _impossible(text: str) -> bool:
-    """Whether a month, a day or a week has an impossible number: the pattern excludes these, the grammar leaves them to
-    the calendar."""
+    """Whether the number of a month, a day or a week is impossible. The pattern excludes such numbers, while the
+    grammar leaves them to the calendar."""
     found = datetimes.GRAMMAR.fullmatch(text)
     assert found is not None
     month, day, week = (found[name] or found[f"b_{name}"] for name in ("month", "day", "week"))

@@ -1,4 +1,4 @@
-"""Logs are JSON, say what they are about, and quote nobody's data."""
+"""Log lines are JSON, name their request or load, and contain no personal data."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ def raised(error: Exception, cause: Exception | None = None) -> Exception:
         return caught
 
 
-def test_a_line_says_when_what_and_about_what() -> None:
+def test_a_line_has_its_time_its_message_and_the_fields_of_its_context() -> None:
     with logs.about(request_id="r-1"), logs.about(load_id=7):
         line = written(message="two\nlines", status=200)
     assert line.pop("at").endswith("Z")
@@ -52,7 +52,7 @@ def test_a_line_says_when_what_and_about_what() -> None:
     assert "load_id" not in written()
 
 
-def test_a_foreign_exception_is_not_quoted(level: Any) -> None:
+def test_the_message_of_a_foreign_exception_is_not_logged(level: Any) -> None:
     level("INFO")
     server = {"C": "23505", "n": "jobs_pkey", "M": f"duplicate {SECRET}", "D": f"Key (job)=({SECRET})"}
     line = written(raised(DatabaseUnavailable("gone"), raised(DatabaseError(server), raised(ValueError(SECRET)))))
@@ -64,18 +64,18 @@ def test_a_foreign_exception_is_not_quoted(level: Any) -> None:
     assert "test_logs.py" in value["at"][-1]
 
 
-def test_debugging_quotes_it(level: Any) -> None:
+def test_the_level_debug_logs_the_message_of_a_foreign_exception(level: Any) -> None:
     level("DEBUG")
     assert written(raised(ValueError(SECRET)))["exceptions"][0]["detail"] == SECRET
 
 
-def test_what_an_exception_came_of_is_told_without_a_cause_as_well() -> None:
+def test_the_context_of_an_exception_is_logged_if_it_has_no_cause() -> None:
     error = ValueError("b")
     error.__context__ = KeyError("a")
     assert [e["type"] for e in written(error)["exceptions"]] == ["ValueError", "KeyError"]
 
 
-def test_an_exception_that_is_its_own_cause_is_told_once() -> None:
+def test_an_exception_that_is_its_own_cause_is_logged_once() -> None:
     error = ValueError("a")
     error.__cause__ = error
     assert [e["type"] for e in written(error)["exceptions"]] == ["ValueError"]

@@ -1,4 +1,4 @@
-"""The names of restore points are said once: whoever else reads or shows them does it in the same way."""
+"""All code that parses or shows the names of restore points agrees with the one definition."""
 
 import re
 from datetime import UTC, datetime
@@ -29,10 +29,10 @@ def test_the_command_line_knows_the_next_name(at: datetime) -> None:
 
 
 @pytest.mark.parametrize("folder", ["chalicelib", "cli"])
-def test_every_example_that_is_shown_is_this_one(folder: str) -> None:
+def test_the_code_shows_no_other_example(folder: str) -> None:
     texts = [path.read_text() for path in sorted((ROOT / folder).rglob("*.py"))]
     assert {name for text in texts for name in re.findall(r"\d+T\d+\.\d+Z", text)} == {restore_point_names.EXAMPLE}
 
 
-def test_the_command_line_says_the_same_rule() -> None:
+def test_the_command_line_states_the_same_rule() -> None:
     assert restore_point_names.RULE in (ROOT / "cli" / "commands" / "backups.py").read_text()

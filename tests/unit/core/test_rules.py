@@ -33,7 +33,7 @@ def test_the_largest_id_fits() -> None:
 @pytest.mark.parametrize(
     "value", [0, -1, MAX_ID + 1, str(MAX_ID + 1), "0", "1.0", 1.0, "1e3", "+1", "1_000", "١", "²", True, [1], {}, "x"]
 )
-def test_anything_else_is_no_id(value: object) -> None:
+def test_other_values_are_not_ids(value: object) -> None:
     assert problems(id=value) == [f"id is not a whole number from 1 to {MAX_ID}"]
 
 
@@ -70,7 +70,7 @@ def test_instants_are_stored_in_utc(text: str, utc: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["yesterday", "2021-02-29T00:00:00Z", "2021-07-27T25:00:00Z", 20210727, "16:02:08"])
-def test_anything_else_is_no_instant(value: object) -> None:
+def test_other_values_are_not_instants(value: object) -> None:
     assert problems(datetime=value) == ["datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"]
 
 
@@ -80,7 +80,7 @@ def test_an_instant_must_lie_in_the_years_1_to_9999_in_utc(text: str) -> None:
 
 
 @given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), None])))
-def test_every_instant_survives(instant: datetime) -> None:
+def test_every_instant_is_stored_exactly(instant: datetime) -> None:
     aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     try:
         expected = aware.astimezone(UTC).isoformat()
@@ -113,7 +113,7 @@ def test_text_has_a_length_limit() -> None:
         (["Ann"], "name is not text"),
     ],
 )
-def test_what_is_no_text(value: object, reason: str) -> None:
+def test_invalid_texts_are_rejected(value: object, reason: str) -> None:
     assert problems(name=value) == [reason]
 
 
@@ -154,17 +154,17 @@ STORED = st.tuples(
 
 
 @given(st.lists(STORED, min_size=1, max_size=6))
-def test_whole_columns_are_judged_as_their_rows_are(rows: list[tuple[int, str, int, int, int]]) -> None:
-    """Valid as a whole means: every row is valid, and stored as it stands."""
+def test_whole_columns_are_valid_if_and_only_if_all_their_rows_are(rows: list[tuple[int, str, int, int, int]]) -> None:
+    """The columns are valid if every row is valid and is stored without a change."""
 
-    def stands(row: tuple[int, str, int, int, int]) -> bool:
+    def is_stored_unchanged(row: tuple[int, str, int, int, int]) -> bool:
         checked = check_stored(EMPLOYEES, row)
         return checked.valid and checked.values[1] == row[1]
 
-    assert all_stored_are_valid(EMPLOYEES, tuple(zip(*rows, strict=True))) == all(map(stands, rows))
+    assert all_stored_are_valid(EMPLOYEES, tuple(zip(*rows, strict=True))) == all(map(is_stored_unchanged, rows))
 
 
-def test_a_text_of_any_length_is_judged_in_a_column() -> None:
+def test_the_length_limit_also_holds_for_whole_columns() -> None:
     departments = DATASETS["departments"]
     assert all_stored_are_valid(departments, ((1, 2), ("a" * MAX_TEXT, "b")))
     assert not all_stored_are_valid(departments, ((1, 2), ("a" * (MAX_TEXT + 1), "b")))
@@ -185,9 +185,7 @@ SENT = st.fixed_dictionaries(
 
 
 @given(st.lists(SENT, min_size=1, max_size=4), st.sampled_from([None, "id", "name"]))
-def test_rows_of_a_request_are_judged_together_as_they_are_alone(
-    rows: list[dict[str, object]], left_out: str | None
-) -> None:
+def test_rows_get_the_same_result_in_a_batch_as_alone(rows: list[dict[str, object]], left_out: str | None) -> None:
     if left_out:
         rows[0].pop(left_out)
     alone = [check_object(EMPLOYEES, row, id_optional=True) for row in rows]

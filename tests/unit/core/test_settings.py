@@ -15,14 +15,14 @@ COMPLETE = {
 }
 
 
-def test_defaults() -> None:
+def test_settings_have_defaults() -> None:
     settings = Settings.from_env(COMPLETE)
     assert settings.database_tls == "verify-full"
     assert settings.orphan_grace == timedelta(minutes=15)
     assert settings.backup_retention == timedelta(days=30)
 
 
-def test_what_is_set_counts() -> None:
+def test_variables_of_the_environment_override_the_defaults() -> None:
     more = {"DATABASE_TLS": "disable", "ORPHAN_GRACE_MINUTES": "0.5", "BACKUP_RETENTION_DAYS": "7"}
     settings = Settings.from_env(COMPLETE | more | {"CONTINUE_FROM_BYTES": "1e9"})
     assert settings.continue_from == 1_000_000_000
@@ -31,20 +31,20 @@ def test_what_is_set_counts() -> None:
     assert settings.backup_retention == timedelta(days=7)
 
 
-def test_what_tls_trusts_is_a_file_of_the_package() -> None:
+def test_the_certificate_authorities_are_in_a_file_of_the_package() -> None:
     assert Settings.from_env(COMPLETE).database_ca == ""
     assert Settings.from_env(COMPLETE | {"DATABASE_CA": "app.py"}).database_ca == str(ROOT / "app.py")
     with pytest.raises(ConfigurationError, match=r"DATABASE_CA=gone\.pem is not a file of the package"):
         Settings.from_env(COMPLETE | {"DATABASE_CA": "gone.pem"})
 
 
-def test_a_token_is_not_sent_where_anybody_can_read_it() -> None:
+def test_a_token_is_never_sent_in_plain_text() -> None:
     assert Settings.from_env(COMPLETE | {"DATABASE_IAM": "on"}).database_iam
     with pytest.raises(ConfigurationError, match="needs TLS"):
         Settings.from_env(COMPLETE | {"DATABASE_IAM": "on", "DATABASE_TLS": "disable"})
 
 
-def test_everything_wrong_is_named_at_once() -> None:
+def test_one_error_names_all_wrong_settings() -> None:
     wrong = {
         "DATABASE_IAM": "perhaps",
         "DATABASE_TLS": "maybe",
@@ -58,7 +58,7 @@ def test_everything_wrong_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "1e99", "0", "1_0", "٣", "-1"])
-def test_a_duration_is_a_usable_number(value: str) -> None:
+def test_a_duration_must_be_a_number_within_its_limits(value: str) -> None:
     with pytest.raises(ConfigurationError, match="ORPHAN_GRACE_MINUTES"):
         Settings.from_env(COMPLETE | {"ORPHAN_GRACE_MINUTES": value})
 

@@ -1,4 +1,4 @@
-"""The dashboard without a database: geometry of the charts, how figures are written, what the page may do."""
+"""The dashboard without a database: the geometry of charts, the format of figures, and the limits of the page."""
 
 import json
 import re
@@ -68,11 +68,11 @@ def test_shares_fill_the_whole(counts: list[int]) -> None:
     ("seconds", "text"),
     [(0, "0 seconds"), (1, "1 second"), (59.9, "59 seconds"), (60, "1 minute"), (7200, "2 hours"), (200_000, "2 days")],
 )
-def test_an_age_is_said_in_its_largest_unit(seconds: float, text: str) -> None:
+def test_an_age_is_shown_in_its_largest_unit(seconds: float, text: str) -> None:
     assert pages.age(timedelta(seconds=seconds)) == text
 
 
-def test_how_figures_are_written() -> None:
+def test_figures_are_formatted_for_readers() -> None:
     assert [pages.number(value) for value in (0, 1234, 63.5, 2.0, 1e9)] == ["0", "1,234", "63.5", "2", "1,000,000,000"]
     assert [pages.size(count) for count in (0, 999, 1000, 1_500_000, 2 * 10**12)] == [
         "0 bytes",
@@ -88,7 +88,7 @@ def test_how_figures_are_written() -> None:
     assert east.astimezone(UTC).hour == 16
 
 
-def test_the_page_knows_how_much_a_check_takes() -> None:
+def test_the_page_knows_the_size_limit_of_a_check() -> None:
     assert f"MAX_CHECK = {MAX_BODY:_};" in pages.asset("page.js")
 
 
@@ -102,7 +102,7 @@ def test_every_panel_of_the_route_has_a_function_and_a_template() -> None:
         pages._environment().get_template(f"{name}.html")
 
 
-def test_the_page_needs_nothing_but_itself() -> None:
+def test_the_page_loads_nothing_from_other_origins() -> None:
     page = pages.render("page.html", authentication=True)
     assert f"<script>{pages.asset('page.js')}</script>" in page
     assert f"<style>{pages.asset('page.css')}</style>" in page
@@ -118,7 +118,7 @@ def test_panels_carry_no_style_or_script_of_their_own(name: str) -> None:
     assert not re.search(r"<script|<style|\son[a-z]+=|\sstyle=|javascript:|\|\s*safe", source)
 
 
-def test_the_pictures_in_the_readme_are_of_this_dashboard() -> None:
+def test_the_pictures_in_the_readme_show_this_dashboard() -> None:
     """`make screenshots` takes new ones."""
     assert screenshots.RECORD.read_text().strip() == screenshots.digest()
     readme = (screenshots.DOCS.parent / "README.md").read_text()

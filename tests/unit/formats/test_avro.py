@@ -1,4 +1,4 @@
-"""The Avro files of a dataset: what we write anybody reads, and what anybody writes we read or refuse."""
+"""The Avro files of a dataset. Other programs can read Hireflow's files. Hireflow reads or refuses their files."""
 
 import io
 import json
@@ -50,11 +50,11 @@ def by_others(schema: Any, rows: list[dict[str, Any]], codec: str = "null") -> b
 
 
 @given(employees)
-def test_rows_survive_exactly(rows: list[tuple[Any, ...]]) -> None:
+def test_rows_are_read_exactly_as_they_were_written(rows: list[tuple[Any, ...]]) -> None:
     assert read(written(rows)) == rows
 
 
-def test_a_reader_that_is_not_ours_reads_our_files() -> None:
+def test_an_independent_reader_reads_our_files() -> None:
     with avro.datafile.DataFileReader(io.BytesIO(written(ROWS)), avro.io.DatumReader()) as reader:
         found = [tuple(cast(dict[str, Any], row).values()) for row in reader]
         assert json.loads(reader.schema) == ours.schema(EMPLOYEES)
@@ -74,13 +74,13 @@ def test_the_fingerprint_changes_with_names_and_types_only() -> None:
         return ours.fingerprint([Dataset("things", "thing", columns)])
 
     base = of(Column("id", Kind.ID), Column("at", Kind.TEXT))
-    assert base == of(Column("id", Kind.ID, about="said otherwise"), Column("at", Kind.TEXT))
+    assert base == of(Column("id", Kind.ID, about="another text"), Column("at", Kind.TEXT))
     others = [of(Column("id", Kind.ID)), of(Column("id", Kind.ID), Column("at", Kind.INSTANT))]
     others.append(of(Column("id", Kind.ID), Column("when", Kind.TEXT)))
     assert len({base, *others}) == 4
 
 
-def test_a_batch_is_small_however_large_the_block() -> None:
+def test_batches_are_small_even_if_a_block_is_large() -> None:
     schema = ours.schema(DATASETS["jobs"])
     file = io.BytesIO()
     fastavro.writer(file, schema, ({"id": n, "job": ""} for n in range(10_000)), sync_interval=10**6)
@@ -95,7 +95,7 @@ def test_every_codec_of_the_standard_library_is_read(codec: str) -> None:
     assert read(data, DATASETS["jobs"]) == [(row["id"], row["job"]) for row in rows]
 
 
-def test_the_official_writer_is_read() -> None:
+def test_files_of_the_official_writer_are_read() -> None:
     file = io.BytesIO()
     schema = avro.schema.parse(json.dumps(ours.schema(DATASETS["departments"])))
     writer = avro.datafile.DataFileWriter(file, avro.io.DatumWriter(), schema, codec="deflate")
@@ -104,7 +104,7 @@ def test_the_official_writer_is_read() -> None:
     assert read(file.getvalue(), DATASETS["departments"]) == [(3, "Legal")]
 
 
-def test_fields_in_another_order_under_another_record_name_are_the_same_data() -> None:
+def test_the_order_of_fields_and_the_name_of_the_record_do_not_matter() -> None:
     fields = [{"name": "job", "type": {"type": "string", "avro.java.string": "String"}}, {"name": "id", "type": "int"}]
     schema = {"type": "record", "name": "Exported", "fields": fields}
     assert read(by_others(schema, [{"id": 4, "job": "Cook"}]), DATASETS["jobs"]) == [(4, "Cook")]
@@ -121,7 +121,7 @@ def test_fields_in_another_order_under_another_record_name_are_the_same_data() -
         [("id", "int"), ("job", {"type": "string", "logicalType": "uuid"})],
     ],
 )
-def test_another_schema_is_refused_by_name(fields: list[tuple[str, Any]]) -> None:
+def test_the_error_for_another_schema_shows_the_expected_columns(fields: list[tuple[str, Any]]) -> None:
     schema = {"type": "record", "name": "jobs", "fields": [{"name": n, "type": t} for n, t in fields]}
     with pytest.raises(LoadError, match=r"schema is not that of jobs \(id int, job string\)"):
         read(by_others(schema, []), DATASETS["jobs"])
@@ -135,19 +135,20 @@ def test_an_instant_without_its_unit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("schema", ['"string"', '{"type": "array", "items": "int"}'])
-def test_a_schema_that_is_no_record_is_refused(schema: str) -> None:
+def test_a_schema_that_is_not_a_record_is_refused(schema: str) -> None:
     with pytest.raises(LoadError, match="schema is not that of jobs"):
         read(by_others(json.loads(schema), []), DATASETS["jobs"])
 
 
-def test_bytes_that_are_not_utf8_cost_their_row_only() -> None:
+def test_bytes_that_are_not_utf8_affect_only_their_row() -> None:
     data = by_others(ours.schema(DATASETS["jobs"]), [{"id": 1, "job": "<>"}, {"id": 2, "job": "fine"}])
     assert read(data.replace(b"<>", b"\xff\xfe"), DATASETS["jobs"]) == [(1, "\udcff\udcfe"), (2, "fine")]
 
 
 @given(st.data())
-def test_a_damaged_file_is_a_load_error_and_nothing_else(data: st.DataObject) -> None:
-    """Cut anywhere, or with any byte changed: rows or a LoadError, never a stray exception."""
+def test_a_damaged_file_raises_no_error_but_a_load_error(data: st.DataObject) -> None:
+    """The file is truncated at any position, or any byte is changed. The result is rows or a LoadError, never another
+    exception."""
     file = bytearray(written(ROWS * 3))
     if data.draw(st.booleans()):
         del file[data.draw(st.integers(0, len(file) - 1)) :]
@@ -158,7 +159,7 @@ def test_a_damaged_file_is_a_load_error_and_nothing_else(data: st.DataObject) ->
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_at_all_are_a_load_error(data: bytes) -> None:
+def test_random_bytes_raise_a_load_error(data: bytes) -> None:
     for head in (b"", b"Obj\x01"):
         with pytest.raises(LoadError):
             read(head + data)

@@ -1,4 +1,4 @@
-"""Files that lie about lengths: refused, without believing them."""
+"""Avro files with wrong lengths. The reader refuses them and does not allocate memory for a wrong length."""
 
 import io
 import json
@@ -16,7 +16,7 @@ SYNC = bytes(range(16))
 
 
 def long(value: int) -> bytes:
-    """Zig-zag varint, written from the specification."""
+    """Encode a zig-zag varint. This implementation follows the specification."""
     left, out = (value << 1) ^ (value >> 63), bytearray()
     while left > 0x7F:
         out.append(left & 0x7F | 0x80)
@@ -44,11 +44,11 @@ def read(data: bytes) -> list[tuple[object, ...]]:
     return [row for rows in avro.records(JOBS, io.BytesIO(data)) for row in rows]
 
 
-def test_a_sound_file_is_read() -> None:
+def test_a_valid_file_is_read() -> None:
     assert read(header() + block(COOK) + block(COOK * 2, 2)) == [(1, "Cook")] * 3
 
 
-def test_no_blocks_are_no_rows() -> None:
+def test_a_file_without_blocks_has_no_rows() -> None:
     assert read(header()) == []
 
 
@@ -66,9 +66,9 @@ def test_metadata_may_come_in_blocks_with_sizes_and_the_codec_may_be_left_out() 
         (b"Ob", "not an Avro file"),
         (b"id,job\n1,Cook\n", "not an Avro file"),
         (b"PAR1" + bytes(100), "not an Avro file"),
-        (header()[:-1], "cut short"),
-        (header() + block(COOK)[:-1], "cut short"),
-        (header() + long(1), "cut short"),
+        (header()[:-1], "truncated"),
+        (header() + block(COOK)[:-1], "truncated"),
+        (header() + long(1), "truncated"),
         (header() + block(COOK)[:-1] + b"\xff", "damaged"),
         (header() + block(COOK, 2), "damaged"),
         (header() + block(COOK * 2, 1), "damaged"),
@@ -93,12 +93,12 @@ def test_metadata_may_come_in_blocks_with_sizes_and_the_codec_may_be_left_out() 
         (header(schema=b'{"fields": [{"name": [], "type": {}}]}'), "schema is not that of jobs"),
     ],
 )
-def test_what_is_wrong_is_said(data: bytes, why: str) -> None:
+def test_the_error_says_what_is_wrong(data: bytes, why: str) -> None:
     with pytest.raises(LoadError, match=why):
         read(data)
 
 
-def test_a_block_that_inflates_without_end_is_refused_in_bounded_memory() -> None:
+def test_a_decompression_bomb_is_refused_in_bounded_memory() -> None:
     squeeze = zlib.compressobj(9, wbits=-15)
     zeros = bytes(1024 * 1024)
     bomb = b"".join(squeeze.compress(zeros) for _ in range(1024)) + squeeze.flush()
@@ -112,7 +112,7 @@ def test_a_block_that_inflates_without_end_is_refused_in_bounded_memory() -> Non
 
 
 class Dribble:
-    """A stream that gives a byte at a time, and breaks where its bytes end."""
+    """A stream that returns one byte per read. At the end of its bytes it raises StorageUnavailable."""
 
     def __init__(self, data: bytes) -> None:
         self._data = io.BytesIO(data)
@@ -123,7 +123,7 @@ class Dribble:
         return data
 
 
-def test_short_reads_are_put_together_and_a_lost_connection_is_not_a_damaged_file() -> None:
+def test_short_reads_are_joined_and_a_lost_connection_does_not_look_like_a_damaged_file() -> None:
     rows = avro.records(JOBS, Dribble(header() + block(COOK)))
     assert next(rows) == [(1, "Cook")]
     with pytest.raises(StorageUnavailable):

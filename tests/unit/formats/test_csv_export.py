@@ -1,4 +1,4 @@
-"""CSV for spreadsheets: the rows come back, and no text is a formula."""
+"""CSV for spreadsheets. The file has all rows, and no text in it is a formula."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ def read(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_what_begins_like_a_formula_gets_an_apostrophe(text: str) -> None:
+def test_text_that_begins_like_a_formula_gets_an_apostrophe(text: str) -> None:
     assert read(csv_text([text], [[text]])) == [["'" + text], ["'" + text]]
 
 
@@ -30,7 +30,7 @@ def test_text_is_quoted_and_numbers_are_not() -> None:
 
 
 @given(st.lists(st.tuples(texts, st.integers())))
-def test_rows_come_back_and_none_is_a_formula(rows: list[tuple[str, int]]) -> None:
+def test_all_rows_are_kept_and_no_cell_is_a_formula(rows: list[tuple[str, int]]) -> None:
     header, *found = read(csv_text(HEADER, rows))
     assert header == HEADER
     assert [int(number) for _, number in found] == [number for _, number in rows]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields
-from chalicelib.formats.csv_patterns import clean_lines
+from chalicelib.formats.csv_layout import CsvLayout
+from chalicelib.formats.csv_patterns import clean_lines, split
 from chalicelib.formats.csv_reader import (
     BAD_QUOTING,
     CHUNK,
@@ -24,16 +25,16 @@ from chalicelib.formats.csv_reader import (
     Record,
     Skipped,
     Token,
-    split,
 )
 from chalicelib.formats.csv_seeker import Seeker
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
+BY_POSITION = {name: CsvLayout.by_position(dataset) for name, dataset in DATASETS.items()}
 Seen = tuple[int, str, object]
 
 
 class Drip:
-    """A source that hands out at most `size` bytes at a time and records how much was asked for."""
+    """A stream that returns at most `size` bytes per read."""
 
     def __init__(self, data: bytes, size: int) -> None:
         self._file, self._size = io.BytesIO(data), size
@@ -43,7 +44,7 @@ class Drip:
 
 
 def seen(data: bytes, *, dataset: str = "departments", drip: int = 1 << 20, fast: bool = True) -> list[Seen]:
-    """(line, kind, what) of every row, whichever path took it."""
+    """Return (line, kind, value) of every record, whichever path read it."""
     declared = DATASETS[dataset]
     found: list[Seen] = []
     line = 1
@@ -64,7 +65,7 @@ def seen(data: bytes, *, dataset: str = "departments", drip: int = 1 << 20, fast
 
 
 def read(tokens: Iterable[Token]) -> Iterator[Token | str]:
-    """The tokens, and the reader's error if it refuses the file."""
+    """Yield the tokens, and then the text of the error if the reader refuses the file."""
     try:
         yield from tokens
     except LoadError as error:
@@ -72,12 +73,12 @@ def read(tokens: Iterable[Token]) -> Iterator[Token | str]:
 
 
 def _records(token: object) -> Iterator[Record | str]:
-    """The records of a token, or the reader's error."""
+    """Yield the records of a token, or the text of the reader's error."""
     if isinstance(token, Record | str):
         yield token
     if isinstance(token, Clean):
         for line, raw in enumerate(token.data.splitlines(), token.line):
-            yield Record(line, 1, raw, split(raw))
+            yield Record(line, 1, raw, tuple(split(raw, b",")))
 
 
 def records_of(tokens: Iterable[object]) -> list[Record | str]:
@@ -99,7 +100,7 @@ def rows(*departments: tuple[int, int, str]) -> list[Seen]:
         b" 1 ,\tSales\n2,Ops \n",
     ],
 )
-def test_dialects(data: bytes) -> None:
+def test_common_dialects_are_read(data: bytes) -> None:
     assert seen(data) == rows((1, 1, "Sales"), (2, 2, "Ops"))
 
 
@@ -217,7 +218,7 @@ def test_blank_lines_are_skipped_and_counted() -> None:
     assert seen(b"\n1,Sales\n  \r\n\n2,Ops\n\n") == rows((2, 1, "Sales"), (5, 2, "Ops"))
 
 
-def test_quoting() -> None:
+def test_quoted_fields_are_read() -> None:
     data = b'1,"Sales, ""North"""\n2,"two\nlines"\n3,"a\r\nb"\r\n4,\\.\n'
     assert seen(data) == rows((1, 1, 'Sales, "North"'), (2, 2, "two\nlines"), (4, 3, "a\r\nb"), (6, 4, "\\."))
 
@@ -236,7 +237,7 @@ def test_quoting() -> None:
     ],
 )
 @pytest.mark.parametrize("drip", [1 << 20, 100_003])
-def test_a_bad_line_costs_no_good_one(line: bytes, problem: str, drip: int) -> None:
+def test_a_bad_line_does_not_affect_valid_lines(line: bytes, problem: str, drip: int) -> None:
     data = b"1,Sales\n" + line + b"\n2,Ops\n3,IT\n"
     assert seen(data, drip=drip) == [
         *rows((1, 1, "Sales")),
@@ -291,7 +292,7 @@ def test_a_quote_that_another_one_closes_includes_everything_between() -> None:
     assert seen(b'1,"Sales\n2,Ops\n3,"\n4,HR\n') == rows((1, 1, "Sales\n2,Ops\n3,"), (4, 4, "HR"))
 
 
-def test_a_quote_that_is_never_closed_costs_only_its_own_line() -> None:
+def test_a_quote_that_is_never_closed_affects_only_its_own_line() -> None:
     assert seen(b'1,"Sales\n2,Ops\n3,IT') == [(1, "problem", NEVER_CLOSED.text), *rows((2, 2, "Ops"), (3, 3, "IT"))]
 
 
@@ -299,13 +300,13 @@ def test_a_quote_that_is_never_closed_costs_only_its_own_line() -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("drip", [1 << 22, 300_007])
 def test_a_quote_may_be_closed_within_1_mib(size: int, end: bytes, drip: int) -> None:
-    """The quoted field has `size` bytes, and so has its record, which has no other field."""
+    """The quoted field has `size` bytes and is the only field of its record."""
     quoted = b'"' + b"x" * (size - 4) + b"\n7" + b'"'
     assert len(quoted) == size
     found = seen(quoted + end + b"3,IT\n", drip=drip)
-    taken: list[Seen] = [(1, "problem", "expected 2 fields, found 1")]
-    given_up: list[Seen] = [(1, "problem", NEVER_CLOSED.text), (2, "problem", BAD_QUOTING.text)]
-    assert found == [*(taken if size <= MAX_RECORD else given_up), *rows((3, 3, "IT"))]
+    closed: list[Seen] = [(1, "problem", "expected 2 fields, found 1")]
+    not_closed: list[Seen] = [(1, "problem", NEVER_CLOSED.text), (2, "problem", BAD_QUOTING.text)]
+    assert found == [*(closed if size <= MAX_RECORD else not_closed), *rows((3, 3, "IT"))]
 
 
 @pytest.mark.parametrize(
@@ -324,8 +325,8 @@ def test_a_quote_may_be_closed_within_1_mib(size: int, end: bytes, drip: int) ->
         b'9,"u\n2,"v"\n',
     ],
 )
-def test_malicious_quotes_cost_linear_time(line: bytes) -> None:
-    """Read alone, each line would open its own quote. To look 1 MiB ahead for each of them would take hours."""
+def test_malicious_quotes_take_linear_time(line: bytes) -> None:
+    """Each line alone would open a quote of its own. To look 1 MiB ahead for each of these quotes would take hours."""
     data = b'1,"' + line * (3_000_000 // len(line))
     began = time.process_time()
     lines = sum(token.lines for token in Reader(DEPARTMENTS, io.BytesIO(data)))
@@ -335,7 +336,7 @@ def test_malicious_quotes_cost_linear_time(line: bytes) -> None:
 
 def test_a_record_of_any_length_is_read_in_bounded_memory() -> None:
     class Endless:
-        """Short quoted fields with a line break in each."""
+        """A stream of short quoted fields. Each of them has a line break."""
 
         left = 200
 
@@ -353,7 +354,7 @@ def test_a_record_of_any_length_is_read_in_bounded_memory() -> None:
     assert peak < 10 * MAX_RECORD
 
 
-def test_a_quoted_record_over_the_limit_gives_up_its_first_line() -> None:
+def test_a_quoted_record_over_the_limit_ends_with_its_first_line() -> None:
     lines = 150_000
     data = b'1,"a\n' + b"2,Ops ops\n" * lines + b'"\n3,IT\n'
     found = seen(data)
@@ -375,7 +376,7 @@ def test_a_line_of_any_length_is_read_in_bounded_memory() -> None:
     assert isinstance(tokens[1], Clean)
 
 
-def test_undecodable_lines_among_clean_ones() -> None:
+def test_undecodable_lines_do_not_affect_clean_lines() -> None:
     data = b"1,Caf\xc3\xa9\n2,Caf\xe9\n3,\xff\n4,Zo\xc3\xab\n"
     assert seen(data) == [*rows((1, 1, "Café")), (2, "bad", b"2,Caf\xe9"), (3, "bad", b"3,\xff"), *rows((4, 4, "Zoë"))]
 
@@ -392,8 +393,8 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=30).map(b"".join), st.sampled_from([1, 2, 3, 7, 64]))
-def test_paths_and_chunks_do_not_matter(data: bytes, drip: int) -> None:
-    """The fast path agrees with the slow one, wherever the input happens to be cut."""
+def test_both_paths_agree_for_chunks_of_any_size(data: bytes, drip: int) -> None:
+    """The fast path agrees with the slow path, wherever a chunk of the input ends."""
     expected = seen(data, dataset="hired_employees", fast=False)
     assert seen(data, dataset="hired_employees") == expected
     assert seen(data, dataset="hired_employees", drip=drip) == expected
@@ -403,7 +404,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=8), st.sampled_from(["\n", "\r\n"]), st.integers(1, 50))
-def test_what_a_csv_writer_writes_is_read(table: list[tuple[str, str]], end: str, drip: int) -> None:
+def test_files_of_a_csv_writer_are_read(table: list[tuple[str, str]], end: str, drip: int) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([("1", "first"), *table])
     records = [
@@ -417,7 +418,7 @@ def test_what_a_csv_writer_writes_is_read(table: list[tuple[str, str]], end: str
 def test_records_are_found_again_by_line(data: bytes, drip: int, step: int) -> None:
     tokens = read(Reader(EMPLOYEES, io.BytesIO(data), fast=False))
     wanted = [t for t in tokens if isinstance(t, Record) and t.fields]
-    again = Seeker(Drip(data, drip))
+    again = Seeker(Drip(data, drip), BY_POSITION["hired_employees"])
     for record in wanted[::step]:
         assert again.record(record.line) == record
 
@@ -446,11 +447,14 @@ def test_a_reader_goes_on_where_another_one_stopped(bom: bytes, body: bytes, dri
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_the_last_record_is_found_again_however_many_lines_it_has(lines: int, end: bytes) -> None:
     name = b"\n".join([b"x"] * lines)
-    assert Seeker(io.BytesIO(b'1,a\n2,"' + name + b'"' + end)).record(2).fields == (b"2", name)
+    assert Seeker(io.BytesIO(b'1,a\n2,"' + name + b'"' + end), BY_POSITION["departments"]).record(2).fields == (
+        b"2",
+        name,
+    )
 
 
 def test_a_line_too_long_to_be_a_record_is_passed_in_bounded_memory() -> None:
-    again = Seeker(Drip(b"1,x\n" + b"y" * (5 * MAX_RECORD) + b'\n2,"z\n"\n', 1 << 18))
+    again = Seeker(Drip(b"1,x\n" + b"y" * (5 * MAX_RECORD) + b'\n2,"z\n"\n', 1 << 18), BY_POSITION["departments"])
     assert again.record(1).fields == (b"1", b"x")
     tracemalloc.start()
     assert again.record(3) == Record(3, 2, b'2,"z\n"', (b"2", b"z\n"))
@@ -458,18 +462,18 @@ def test_a_line_too_long_to_be_a_record_is_passed_in_bounded_memory() -> None:
     tracemalloc.stop()
 
 
-def test_a_file_that_has_become_shorter_is_said_so() -> None:
+def test_a_file_that_has_become_shorter_is_an_error() -> None:
     with pytest.raises(LookupError):
-        Seeker(io.BytesIO(b"1,x\n")).record(2)
+        Seeker(io.BytesIO(b"1,x\n"), BY_POSITION["departments"]).record(2)
 
 
-def test_split_undoes_quoting() -> None:
-    assert split(b'"a ""b""",c,,"d,e"') == (b'a "b"', b"c", b"", b"d,e")
+def test_split_removes_quoting() -> None:
+    assert split(b'"a ""b""",c,,"d,e"', b",") == [b'a "b"', b"c", b"", b"d,e"]
 
 
 @pytest.mark.parametrize("line", [b"1234567890,Sales\n", b"1,Sales \n", b"1,\n", b'1,"Sales" \n', b"12"])
 def test_a_run_of_clean_lines_ends_with_a_line(line: bytes) -> None:
-    """Early Pythons 3.11 leave a possessive repeat inside the first line that does not match."""
+    """Without a workaround, early releases of Python 3.11 end a match inside the first line that is not clean."""
     pattern = clean_lines(DATASETS["departments"])
     match = pattern.match(b"1,Ops\n" + line)
     assert match is not None

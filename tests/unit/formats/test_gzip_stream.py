@@ -1,4 +1,5 @@
-"""Gzip as users send it, cut, damaged, padded, in pieces or as a bomb; streams that are hashed."""
+"""Gzip files: complete, truncated, damaged, padded, in several members, or a gzip bomb. Also streams that compute a
+hash."""
 
 import gzip
 import hashlib
@@ -36,7 +37,7 @@ def test_members_follow_each_other_and_zeros_pad_the_end(parts: list[bytes], zer
     assert unzipped(data, piece) == b"".join(parts) == gzip.decompress(data)
 
 
-def test_a_read_gives_all_that_was_asked_for_while_there_is_more() -> None:
+def test_a_read_returns_all_requested_bytes_before_the_end() -> None:
     stream = Unzipped(io.BytesIO(ROWS))
     sizes = []
     while part := stream.read(7001):
@@ -50,26 +51,26 @@ def test_a_read_gives_all_that_was_asked_for_while_there_is_more() -> None:
     [
         (b"", "not a complete gzip file"),
         (b"\x1f", "not a complete gzip file"),
-        (b"1,Sales\n", "not a sound gzip file"),
-        (b"PK\x03\x04" + bytes(40), "not a sound gzip file"),
+        (b"1,Sales\n", "not a valid gzip file"),
+        (b"PK\x03\x04" + bytes(40), "not a valid gzip file"),
         (ROWS[:-1], "not a complete gzip file"),
         (ROWS[:5000], "not a complete gzip file"),
         (ROWS + ROWS[:-1], "not a complete gzip file"),
         (ROWS + b"2,Ops\n", "other data follows"),
         (ROWS + bytes(600) + b"2,Ops\n", "other data follows"),
-        (ROWS + b"\x1fgarbage", "not a sound gzip file"),
-        (ROWS[:-5] + bytes([ROWS[-5] ^ 1]) + ROWS[-4:], "not a sound gzip file: .*data check"),
-        (ROWS[:-1] + bytes([ROWS[-1] ^ 1]), "not a sound gzip file: .*length check"),
+        (ROWS + b"\x1fgarbage", "not a valid gzip file"),
+        (ROWS[:-5] + bytes([ROWS[-5] ^ 1]) + ROWS[-4:], "not a valid gzip file: .*data check"),
+        (ROWS[:-1] + bytes([ROWS[-1] ^ 1]), "not a valid gzip file: .*length check"),
     ],
 )
-def test_what_is_wrong_is_said(data: bytes, why: str) -> None:
+def test_the_error_says_what_is_wrong(data: bytes, why: str) -> None:
     with pytest.raises(LoadError, match=why):
         unzipped(data)
 
 
 @given(st.integers(0, len(ROWS) - 1), st.integers(1, 255))
 def test_a_changed_byte_is_noticed_or_harmless(at: int, change: int) -> None:
-    """Some bits of the header (its time, its system) say nothing of the data."""
+    """Some bits of the header, such as its time and its operating system, do not affect the data."""
     damaged = bytearray(ROWS)
     damaged[at] ^= change
     with suppress(LoadError):
@@ -82,7 +83,7 @@ def bomb(size: int) -> bytes:
     return b"".join([*(squeeze.compress(bytes(MIB)) for _ in range(size // MIB)), squeeze.flush()])
 
 
-def test_a_bomb_ends_early_in_bounded_memory() -> None:
+def test_a_gzip_bomb_is_stopped_early_in_bounded_memory() -> None:
     data = bomb(4 * FREE)
     assert len(data) < MIB
     stream = Unzipped(io.BytesIO(data))
@@ -103,11 +104,11 @@ def test_a_bomb_ends_early_in_bounded_memory() -> None:
     assert seen <= FREE + MIB
 
 
-def test_a_spreadsheet_of_blank_lines_is_no_bomb() -> None:
+def test_a_spreadsheet_of_blank_lines_is_not_a_bomb() -> None:
     assert len(unzipped(gzip.compress(b",,,,\r\n" * 1_000_000))) == 6_000_000
 
 
-def test_a_header_without_end_takes_no_memory() -> None:
+def test_an_endless_header_is_read_in_bounded_memory() -> None:
     class Endless:
         left = 400
 
@@ -119,7 +120,7 @@ def test_a_header_without_end_takes_no_memory() -> None:
     stream = Unzipped(Chained(head, Endless()))
     tracemalloc.start()
     try:
-        with pytest.raises(LoadError, match="cut short"):
+        with pytest.raises(LoadError, match="truncated"):
             stream.read(1)
         assert tracemalloc.get_traced_memory()[1] < 2 * MIB
     finally:
@@ -143,7 +144,7 @@ def test_the_total_is_limited_whatever_the_ratio() -> None:
 
 
 @given(st.binary(max_size=100), st.integers(1, 30))
-def test_a_hash_is_of_everything_however_much_was_read(data: bytes, first: int) -> None:
+def test_a_hash_covers_the_whole_stream_however_much_was_read_before(data: bytes, first: int) -> None:
     stream = Hashed(io.BytesIO(data))
     stream.read(first)
     assert stream.hexdigest() == hashlib.sha256(data).hexdigest()

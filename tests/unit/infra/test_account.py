@@ -1,4 +1,4 @@
-"""A stage in an account, by what its stacks say: where functions stand and how they log in."""
+"""A stage in an AWS account: its functions' network and logins, from the outputs of its stacks."""
 
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def targeted(account: Account, outputs: dict[str, str] = OUTPUTS) -> Target:
     return account.target(outputs, choose(account.stage, account.env, {}))
 
 
-def test_functions_stand_in_the_vpc_and_log_in_with_tokens(account: Account) -> None:
+def test_functions_run_in_the_vpc_and_log_in_with_tokens(account: Account) -> None:
     target = targeted(account)
     assert target.vpc == Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "hireflow", "hireflow_app")
     assert target.buckets == ("landing-1", "errored-1", "backup-1")
@@ -67,7 +67,7 @@ def test_the_migration_logs_in_as_the_owner_and_reads_the_password_of_the_functi
     assert env["APP_DATABASE_SECRET"] == OUTPUTS["FunctionsSecretArn"]
 
 
-def test_a_postgres_of_ones_own_takes_the_place_of_network_and_database(account: Account, tmp_path: Path) -> None:
+def test_your_own_postgres_replaces_the_network_and_the_database(account: Account, tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.touch()
     url = "postgresql+pg8000://boss:s3cret@db.example:5432/hireflow"
@@ -81,8 +81,8 @@ def test_a_postgres_of_ones_own_takes_the_place_of_network_and_database(account:
     assert "s3cret" not in repr(target) + str(dict(target.functions)) + str(dict(target.migration))
 
 
-def test_the_migration_takes_the_functions_login_from_the_secret_of_rds(account: Account) -> None:
-    """Which the migration's environment, made for tokens, must not sign one for: the role gets a password."""
+def test_the_migration_reads_the_functions_login_from_the_secret_of_rds(account: Account) -> None:
+    """The role gets a password. So the migration must not sign a token for it, although it logs in with one itself."""
     env = {**targeted(account).functions, **targeted(account).migration}
     app = Settings.from_env(
         {**env, "DATABASE_URL": "", "DATABASE_SECRET": env["APP_DATABASE_SECRET"], "DATABASE_IAM": "off"}
@@ -99,12 +99,12 @@ def test_the_migration_takes_the_functions_login_from_the_secret_of_rds(account:
     ("stage", "reason"),
     [("local", "make up"), ("localstack", "make up"), ("", "not declared"), ("nowhere", "STAGE=prod")],
 )
-def test_stages_that_are_not_on_aws(stage: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_that_is_not_on_aws_is_refused(stage: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["deploy", "--stage", stage]) == 1
     assert reason in capsys.readouterr().err
 
 
-def test_without_a_region_nothing_is_begun(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_region_nothing_is_deployed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")

@@ -1,4 +1,4 @@
-"""The background tasks of the embedded AWS begin and end with it."""
+"""The background tasks of the embedded AWS start and stop with it."""
 
 import asyncio
 from pathlib import Path
@@ -11,28 +11,28 @@ from infra.local.server import Alive
 
 
 def test_nothing_is_saved_before_the_saved_state_is_read(tmp_path: Path) -> None:
-    """A service that has not read its saved state yet would look empty, and would be saved as empty."""
-    told: list[str] = []
+    """The state of a service that has not read its saved state yet is empty, and would overwrite the saved one."""
+    steps: list[str] = []
 
     class Watched(Memory):
         def start(self) -> None:
-            told.append("memory starts")
+            steps.append("memory starts")
             super().start()
 
         async def stop(self) -> None:
             await super().stop()
-            told.append("memory stops")
+            steps.append("memory stops")
 
     async def inner(_: Message, receive: Receive, send: Send) -> None:
         await receive()
-        told.append("state is loaded")
+        steps.append("state is loaded")
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        told.append("state is saved")
+        steps.append("state is saved")
         await send({"type": "lifespan.shutdown.complete"})
 
     async def send(message: Any) -> None:
-        told.append(message["type"])
+        steps.append(message["type"])
 
     events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
 
@@ -44,7 +44,7 @@ def test_nothing_is_saved_before_the_saved_state_is_read(tmp_path: Path) -> None
         await Alive(inner, memory, tmp_path / "aws.log")({"type": "lifespan"}, receive, send)
 
     asyncio.run(run())
-    assert told == [
+    assert steps == [
         "state is loaded",
         "memory starts",
         "lifespan.startup.complete",

@@ -1,4 +1,4 @@
-"""What is made of pip-audit's answers."""
+"""How the output of pip-audit is judged."""
 
 import json
 
@@ -19,7 +19,7 @@ FLAWED = {
 UNKNOWN = {"name": "alembic", "skip_reason": "Dependency not found on PyPI"}
 
 
-def test_a_vulnerability_is_told_with_its_remedy() -> None:
+def test_a_vulnerability_is_reported_with_the_fixed_versions() -> None:
     verdict = read(json.dumps({"dependencies": [SOUND, FLAWED, UNKNOWN], "fixes": []}), "Found 2 known vulnerabilities")
     assert verdict == Verdict(
         ("mako 1.0.0: PYSEC-2022-260, fixed in 1.2.2", "mako 1.0.0: PYSEC-0000-1, fixed in no version"), ("alembic",), 3
@@ -35,12 +35,12 @@ def test_a_vulnerability_is_told_with_its_remedy() -> None:
         "ERROR:pip_audit._cli:Could not connect to PyPI's vulnerability feed",
     ],
 )
-def test_a_service_that_is_away_is_no_failure(last: str) -> None:
+def test_an_unreachable_service_is_not_a_failure(last: str) -> None:
     assert read("", f"Traceback (most recent call last):\n  …\n{last}\n") is None
 
 
 @pytest.mark.parametrize("stderr", ["ERROR:pip_audit._cli:package boto3 has duplicate requirements", ""])
 @pytest.mark.parametrize("stdout", ["", "{}", "[]", '{"dependencies": 5}'])
-def test_anything_else_fails(stdout: str, stderr: str) -> None:
+def test_any_other_output_is_a_failure(stdout: str, stderr: str) -> None:
     with pytest.raises(CloudError, match="pip-audit failed"):
         read(stdout, stderr)

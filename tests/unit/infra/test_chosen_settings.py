@@ -1,4 +1,4 @@
-"""What every setting of a stage is: given, kept or the default; checked together before anything changes."""
+"""The settings of a stage: from the environment, kept or default, and checked together before anything changes."""
 
 import json
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from chalicelib.core.settings import LOCAL, Settings, declared
+from infra import pages
 from infra.errors import CloudError
-from infra.readme import README
 from infra.settings import table
 from infra.settings.__main__ import with_tables
 from infra.settings.adopted import adopted, outdated
@@ -21,7 +21,7 @@ NAMES = {each.name for each in (*OF_USERS, *COMPUTED)}
 OWN = {"DATABASE_URL": "postgresql://boss:s3cret@db.example/hireflow"}
 
 
-def test_the_environment_goes_before_what_is_kept_and_that_before_the_default() -> None:
+def test_the_environment_overrides_kept_values_and_these_override_defaults() -> None:
     env, kept = {"LOG_LEVEL": "DEBUG"}, {"LOG_LEVEL": "ERROR", "BACKUP_RETENTION_DAYS": "7"}
     chosen = choose(LOCAL, env, kept)
     found = {name: (chosen.text(name), chosen.values[name].source) for name in (*kept, "ORPHAN_GRACE_MINUTES")}
@@ -33,58 +33,58 @@ def test_the_environment_goes_before_what_is_kept_and_that_before_the_default() 
     assert chosen.to_keep() == {"LOG_LEVEL": "DEBUG", "BACKUP_RETENTION_DAYS": "7"}
 
 
-def test_an_empty_variable_is_not_given() -> None:
+def test_an_empty_variable_counts_as_not_set() -> None:
     assert choose(LOCAL, {"HIREFLOW_AUTH": ""}, {"HIREFLOW_AUTH": "on"}).authentication
 
 
-def test_only_the_stage_local_does_without_tokens() -> None:
+def test_only_stage_local_may_run_without_authentication() -> None:
     assert [choose(stage, {}, {}).authentication for stage in (LOCAL, "localstack", "prod")] == [False, True, True]
     for stage in ("localstack", "prod"):
-        with pytest.raises(CloudError, match=f"stage {stage} is not deployed without authentication"):
+        with pytest.raises(CloudError, match=f"only stage local may run without authentication, not stage {stage}"):
             choose(stage, {"HIREFLOW_AUTH": "off"}, {})
 
 
-def test_a_setting_goes_back_to_its_default() -> None:
+def test_reset_restores_the_default_of_a_setting() -> None:
     kept = {"HIREFLOW_AUTH": "on", "LOG_LEVEL": "ERROR"}
     assert choose(LOCAL, {}, kept, ["HIREFLOW_AUTH"]).to_keep() == {"LOG_LEVEL": "ERROR"}
     assert choose(LOCAL, {}, kept, ["ALL"]).to_keep() == {}
     assert choose(LOCAL, {}, {"LOG_LEVEL": "no longer allowed"}, ["LOG_LEVEL"]).text("LOG_LEVEL") == "INFO"
     assert choose(LOCAL, {}, {"UNKNOWN": "1", "LOG_LEVEL": "loud"}, ["ALL"]).to_keep() == {}
-    with pytest.raises(CloudError, match=r"RESET=HIREFLOW_AUHT is no setting .* is HIREFLOW_AUTH meant"):
+    with pytest.raises(CloudError, match=r"RESET=HIREFLOW_AUHT: this is not a setting .* did you mean HIREFLOW_AUTH\?"):
         choose(LOCAL, {}, kept, ["HIREFLOW_AUHT"])
 
 
-def test_everything_wrong_is_named_at_once_with_what_is_allowed() -> None:
+def test_one_error_lists_all_invalid_settings_and_their_allowed_values() -> None:
     env = {"BACKUP_RETENTION_DAYS": "-1", "HIREFLOW_PORT": "http", "LOG_LEVEL": "loud", "HIREFLOW_PROT": "1"}
     with pytest.raises(CloudError) as raised:
         choose(LOCAL, env, {"HIREFLOW_AUTH": "maybe", "BACKUP": "1"}, (), "the file")
-    said = str(raised.value)
-    assert said.startswith("nothing was changed: ")
+    message = str(raised.value)
+    assert message.startswith("nothing was changed: ")
     for part in (
-        "HIREFLOW_PROT is no setting: is HIREFLOW_PORT meant?",
+        "HIREFLOW_PROT is not a setting: did you mean HIREFLOW_PORT?",
         "BACKUP_RETENTION_DAYS=-1 is not a number of days above 0",
         "HIREFLOW_PORT=http is not a port from 1 to 65535",
         "LOG_LEVEL=loud is not DEBUG, INFO, WARNING, ERROR or CRITICAL",
         "HIREFLOW_AUTH=maybe is not on or off (the file)",
-        "BACKUP (the file) is no setting that stage local keeps",
+        "BACKUP (the file) is not a setting that stage local keeps",
     ):
-        assert part in said
+        assert part in message
 
 
 @pytest.mark.parametrize("value", ["0", "65536", "-1", "http", "8 0", "٨٠", "1.5"])
-def test_a_port_is_a_port_number(value: str) -> None:
+def test_an_invalid_port_is_refused(value: str) -> None:
     with pytest.raises(CloudError, match=r"HIREFLOW_PG_PORT=.* is not a port"):
         check(LOCAL, {"HIREFLOW_PG_PORT": value})
 
 
 @pytest.mark.parametrize("name", ["postgres", "pg_mine", "x" * 60, "two words"])
-def test_names_that_postgres_keeps_or_cuts_are_refused(name: str) -> None:
+def test_role_names_that_postgres_reserves_or_truncates_are_refused(name: str) -> None:
     with pytest.raises(CloudError, match="HIREFLOW_PG_USER"):
         check(LOCAL, {"HIREFLOW_PG_USER": name})
 
 
 @pytest.mark.parametrize(
-    ("stage", "env", "said"),
+    ("stage", "env", "expected"),
     [
         (LOCAL, {"HIREFLOW_PORT": "7000", "HIREFLOW_PG_PORT": "7000"}, "are both 7000"),
         (LOCAL, {"HIREFLOW_PORT": "7e3", "HIREFLOW_PG_PORT": "7000"}, "are both 7000"),
@@ -94,13 +94,13 @@ def test_names_that_postgres_keeps_or_cuts_are_refused(name: str) -> None:
         ("prod", {"DATABASE_CA": __file__}, "needs a DATABASE_URL"),
     ],
 )
-def test_settings_that_do_not_fit_together_are_refused(stage: str, env: dict[str, str], said: str) -> None:
-    with pytest.raises(CloudError, match=said):
+def test_settings_that_contradict_each_other_are_refused(stage: str, env: dict[str, str], expected: str) -> None:
+    with pytest.raises(CloudError, match=expected):
         choose(stage, env, {})
 
 
-def test_what_belongs_to_another_stage_does_not_count() -> None:
-    """After `. .local/env` these variables are set."""
+def test_variables_of_other_stages_are_ignored() -> None:
+    """`. .local/env`, for example, sets such variables."""
     env = {**OWN, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "LANDING_BUCKET": "landing", "API_URL": "http://x"}
     assert choose(LOCAL, env, {}).to_keep() == {}
 
@@ -116,8 +116,8 @@ def test_secrets_are_not_shown() -> None:
 
 
 @pytest.mark.parametrize("character", ["\x7f", "\x85", "\u2028", "\udcff"])
-def test_what_no_line_of_the_file_can_keep_is_refused(tmp_path: Path, character: str) -> None:
-    """The stage would remember it, and could neither use nor read it."""
+def test_values_with_control_characters_are_refused(tmp_path: Path, character: str) -> None:
+    """They would break the line of the settings file, so that the next command could not read it."""
     folder = tmp_path / f"bin{character}s"
     folder.mkdir()
     for program in ("postgres", "initdb"):
@@ -125,11 +125,11 @@ def test_what_no_line_of_the_file_can_keep_is_refused(tmp_path: Path, character:
     env = {"HIREFLOW_PG_PASSWORD": f"s3{character}cret", "HIREFLOW_PG_BIN": str(folder)}
     with pytest.raises(CloudError) as raised:
         choose(LOCAL, env, {})
-    assert str(raised.value).count("holds control characters") == len(env)
+    assert str(raised.value).count("contains control characters") == len(env)
     assert "cret" not in str(raised.value)
 
 
-def test_paths_are_kept_as_absolute_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_kept_as_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for program in ("postgres", "initdb"):
         (tmp_path / program).touch(mode=0o755)
     monkeypatch.chdir(tmp_path.parent)
@@ -138,20 +138,20 @@ def test_paths_are_kept_as_absolute_ones(tmp_path: Path, monkeypatch: pytest.Mon
         check(LOCAL, {"HIREFLOW_PG_BIN": "."})
 
 
-def test_what_a_stage_cannot_keep_is_of_one_command() -> None:
+def test_a_setting_that_is_not_kept_applies_to_one_command() -> None:
     assert of_one_command({"HIREFLOW_STATE_DIR": "x", "LOG_LEVEL": "DEBUG"}) == {"HIREFLOW_STATE_DIR": "x"}
     assert "HIREFLOW_STATE_DIR" not in choose(LOCAL, {"HIREFLOW_STATE_DIR": "x"}, {}).to_keep()
 
 
-def test_an_earlier_release_had_what_its_functions_were_given() -> None:
+def test_settings_of_an_earlier_release_are_read_from_its_functions() -> None:
     deployed = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "DATABASE_CONNECTIONS": "100", "RELEASE": "1"}
     assert adopted(LOCAL, deployed) == {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47"}
     assert adopted("prod", deployed) == {"ORPHAN_GRACE_MINUTES": "47"}
     assert adopted(LOCAL, {"LOG_LEVEL": "NOTSET", "BACKUP_RETENTION_DAYS": "30.0"}) == {}
 
 
-def test_what_the_functions_were_not_given_has_its_default_there() -> None:
-    """An earlier release did not know every setting: that it lacks one is no change to deploy."""
+def test_a_setting_that_the_functions_lack_counts_as_its_default() -> None:
+    """An earlier release does not know every setting. A missing setting alone must not cause a deployment."""
     deployed = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "BACKUP_RETENTION_DAYS": "30.0", "RELEASE": "1"}
     kept = adopted(LOCAL, deployed)
     assert outdated(choose(LOCAL, {}, kept), deployed) == []
@@ -162,7 +162,7 @@ def test_what_the_functions_were_not_given_has_its_default_there() -> None:
 
 @pytest.mark.parametrize("each", [each for _, each in declared() if each.stages], ids=lambda each: each.name)
 @pytest.mark.parametrize("stage", ["local", "localstack", "prod"])
-def test_a_declaration_is_all_that_a_setting_of_the_functions_needs(stage: str, each: object) -> None:
+def test_a_declared_setting_is_listed_kept_and_passed_to_the_functions(stage: str, each: object) -> None:
     assert each in OF_USERS
     chosen = choose(stage, {}, {})
     if each not in applying(stage):
@@ -174,18 +174,18 @@ def test_a_declaration_is_all_that_a_setting_of_the_functions_needs(stage: str, 
     assert name in choose(stage, {}, {name: chosen.text(name)}).to_keep()
 
 
-def test_defaults_are_what_the_functions_take_where_nothing_is_set() -> None:
+def test_deployed_defaults_equal_the_defaults_in_the_functions() -> None:
     env = dict.fromkeys(("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET", "DEAD_LETTER_QUEUE", "DATABASE_URL"), "x")
     assert Settings.from_env(env) == Settings.from_env({**env, **choose("prod", {}, {}).of_functions()})
 
 
-def test_the_readme_has_the_tables_of_now() -> None:
-    text = README.read_text()
+def test_the_page_about_settings_has_the_current_tables() -> None:
+    text = pages.SETTINGS.read_text()
     assert with_tables(text) == text, "run: .venv/bin/python -m infra.settings"
 
 
-def test_every_name_of_ours_is_declared() -> None:
-    """In the code, in Chalice's configuration and in the templates, so that none is read past the declaration."""
+def test_every_hireflow_variable_is_declared() -> None:
+    """Checks the code, Chalice's configuration and the templates."""
     sources = [*(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "infra").rglob("*.py"), ROOT / "app.py"]
     sources += [ROOT / "docker-compose.localstack.yml", ROOT / "Makefile", *(ROOT / "tests").rglob("*.py")]
     used = {name for path in sources for name in re.findall(r"\bHIREFLOW_[A-Z_]+\b", path.read_text())}
@@ -201,8 +201,8 @@ def test_every_name_of_ours_is_declared() -> None:
     assert set(named) <= NAMES
 
 
-def test_nothing_of_ours_is_read_past_the_declaration() -> None:
-    """But where the state folder and Postgres are, for tests and installations, and what is needed at import."""
+def test_settings_are_read_only_through_their_declaration() -> None:
+    """Exceptions: paths that tests and installations need, and the variable that app.py needs at import."""
     read = re.compile(r"environ(?:\.get\(|\[)\s*\"([A-Z_]+)\"")
     found = {
         (path.relative_to(ROOT).as_posix(), name)
@@ -210,7 +210,7 @@ def test_nothing_of_ours_is_read_past_the_declaration() -> None:
         for name in read.findall(path.read_text())
         if name in NAMES
     }
-    found = {(path, name) for path, name in found if name != "AWS_ENDPOINT_URL"}  # of every client of AWS
+    found = {(path, name) for path, name in found if name != "AWS_ENDPOINT_URL"}  # every AWS client reads it
     assert found == {
         ("app.py", "LANDING_BUCKET"),
         ("infra/install/sets.py", "HIREFLOW_PG_BIN"),
@@ -219,7 +219,7 @@ def test_nothing_of_ours_is_read_past_the_declaration() -> None:
     }
 
 
-def test_no_setting_is_declared_twice_for_a_stage() -> None:
+def test_no_setting_is_declared_twice_for_one_stage() -> None:
     for stage in ("local", "localstack", "prod"):
         names = [each.name for each in applying(stage)]
         assert len(names) == len(set(names))

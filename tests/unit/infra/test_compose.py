@@ -1,4 +1,4 @@
-"""docker-compose.localstack.yml is what the Compose specification allows; its schema comes with check-jsonschema."""
+"""docker-compose.localstack.yml is valid by the Compose specification. check-jsonschema has its schema."""
 
 import json
 import subprocess
@@ -10,13 +10,13 @@ import pytest
 from infra.local.compose import FILE
 
 
-def judged(file: Path) -> "subprocess.CompletedProcess[str]":
+def validated(file: Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "-o", "json"]
     return subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)
 
 
-def test_the_file_keeps_to_the_compose_specification() -> None:
-    done = judged(FILE)
+def test_the_file_is_valid_by_the_compose_specification() -> None:
+    done = validated(FILE)
     assert done.returncode == 0, done.stdout
 
 
@@ -29,11 +29,11 @@ def test_the_file_keeps_to_the_compose_specification() -> None:
         ("image: postgres:15", "picture: postgres:15", "postgres"),
     ],
 )
-def test_what_the_specification_does_not_know_is_found(tmp_path: Path, right: str, wrong: str, at: str) -> None:
+def test_a_mistake_in_the_file_is_found(tmp_path: Path, right: str, wrong: str, at: str) -> None:
     text = FILE.read_text()
     assert right in text
     broken = tmp_path / "docker-compose.yml"
     broken.write_text(text.replace(right, wrong, 1))
-    done = judged(broken)
+    done = validated(broken)
     assert done.returncode == 1
     assert any(at in json.dumps(error) for error in json.loads(done.stdout)["errors"])

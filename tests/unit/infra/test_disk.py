@@ -1,4 +1,4 @@
-"""A full disk is recognised by everybody alike, and its remedy is told once."""
+"""All programs recognize a full disk in the same way, and tell the remedy once."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_system_call_that_found_the_disk_full(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_system_call_that_fails_on_a_full_disk_is_recognized(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     def run() -> None:
         raise OSError(number, os.strerror(number), "/x")
 
@@ -36,12 +36,14 @@ def test_a_system_call_that_found_the_disk_full(number: int, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("said", WORDS)
-def test_a_program_that_found_the_disk_full(said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_that_fails_on_a_full_disk_is_recognized(
+    said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run() -> None:
         raise CommandError(said)
 
     def run_there() -> None:
-        with disk.explained(tmp_path, lambda _: 500):  # MB: a quota may be used up on a disk with room
+        with disk.explained(tmp_path, lambda _: 500):  # MB: a quota may be used up although the disk has space
             raise FunctionFailed("migrate", "", said)
 
     assert failures.explain(said, tmp_path) == failures.full(tmp_path)
@@ -49,23 +51,25 @@ def test_a_program_that_found_the_disk_full(said: str, tmp_path: Path, capsys: p
     assert capsys.readouterr().err == f"error: {said}: {REMEDY}\n"
     assert exit_status(run_there) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"error: migrate failed: {said}; the disk is full at {tmp_path}: free some space, or ")
+    assert told.startswith(
+        f"error: function migrate failed: {said}; the disk is full at {tmp_path}: free some space, or "
+    )
     assert told.count("free some space") == 1
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES])
-def test_other_failures_are_no_full_disk(number: int, tmp_path: Path) -> None:
+def test_other_failures_are_not_taken_for_a_full_disk(number: int, tmp_path: Path) -> None:
     assert not is_full(OSError(number, os.strerror(number)))
     assert not is_full("the packages cannot be installed (os error 2)")
     with pytest.raises(CloudError, match=r"^failed$"), disk.explained(tmp_path, lambda _: 500):
         raise CloudError("failed")
 
 
-def test_what_is_missing_is_told_once(tmp_path: Path) -> None:
+def test_the_remedy_for_a_full_disk_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(CloudError) as raised, disk.explained(tmp_path, lambda _: 1):
         disk.check(tmp_path, disk.TO_START, lambda _: 1)
     assert str(raised.value).count("free some space") == 1
 
 
-def test_room_is_measured_in_megabytes(tmp_path: Path) -> None:
+def test_free_space_is_measured_in_megabytes(tmp_path: Path) -> None:
     assert disk.free(tmp_path) == pytest.approx(shutil.disk_usage(tmp_path).free / 2**20, abs=200)

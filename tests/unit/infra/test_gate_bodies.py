@@ -1,4 +1,4 @@
-"""The application behind the gate acts on a body only if it is the signed one."""
+"""The application behind the gate acts on a request only if its body is the signed one."""
 
 import asyncio
 from hashlib import sha256
@@ -14,19 +14,19 @@ from infra.local.gate import bodies, signatures
 from infra.local.gate.bodies import Checked, Chunks, Message, Unchecked
 from infra.local.gate.refusal import Refused
 from infra.local.gate.signatures import Signature
-from tests.asgi import HOST, KEYS, Asked, of_signed
+from tests.asgi import HOST, KEYS, GateClient, scope_of_signed
 
 
-def said(payload: str, body: bytes, **more: str) -> Message:
+def put_with_hash(payload: str, body: bytes, **more: str) -> Message:
     """A PUT whose x-amz-content-sha256 is `payload`."""
     request = AWSRequest("PUT", f"http://{HOST}/bucket/key", {name.replace("_", "-"): v for name, v in more.items()})
 
-    class Saying(S3SigV4Auth):
+    class WithThisHash(S3SigV4Auth):
         def payload(self, _: AWSRequest) -> str:
             return payload
 
-    Saying(Credentials(KEYS.access_key, KEYS.secret_key), "s3", "us-east-1").add_auth(request)
-    return of_signed(request, len(body))
+    WithThisHash(Credentials(KEYS.access_key, KEYS.secret_key), "s3", "us-east-1").add_auth(request)
+    return scope_of_signed(request, len(body))
 
 
 def pieces(body: bytes, size: int) -> list[bytes]:
@@ -35,63 +35,63 @@ def pieces(body: bytes, size: int) -> list[bytes]:
 
 @given(st.binary(max_size=200), st.integers(1, 50))
 def test_a_body_with_the_signed_hash_passes_piece_by_piece(body: bytes, size: int) -> None:
-    asked = Asked()
-    assert asked.ask(said(sha256(body).hexdigest(), body), pieces(body, size)).status == 200
-    assert asked.behind.done == [("PUT", "/bucket/key", body)]
+    client = GateClient()
+    assert client.request(put_with_hash(sha256(body).hexdigest(), body), pieces(body, size)).status == 200
+    assert client.behind.done == [("PUT", "/bucket/key", body)]
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200), st.integers(1, 50))
-def test_another_body_is_never_acted_on(body: bytes, other: bytes, size: int) -> None:
-    asked = Asked()
-    response = asked.ask(said(sha256(body).hexdigest(), body), pieces(other, size))
+def test_a_body_that_differs_from_the_signed_one_is_refused(body: bytes, other: bytes, size: int) -> None:
+    client = GateClient()
+    response = client.request(put_with_hash(sha256(body).hexdigest(), body), pieces(other, size))
     assert (response.status == 200) == (body == other)
-    assert (asked.behind.done == []) == (body != other)
+    assert (client.behind.done == []) == (body != other)
 
 
 def test_a_long_body_is_hashed_in_order() -> None:
     body = b"".join(number.to_bytes(4, "big") for number in range(2_000_000))
-    asked = Asked()
-    assert asked.ask(said(sha256(body).hexdigest(), body), pieces(body, 65_536)).status == 200
-    assert asked.ask(said(sha256(body).hexdigest(), body), pieces(body, 65_536)[::-1]).status == 400
+    client = GateClient()
+    assert client.request(put_with_hash(sha256(body).hexdigest(), body), pieces(body, 65_536)).status == 200
+    assert client.request(put_with_hash(sha256(body).hexdigest(), body), pieces(body, 65_536)[::-1]).status == 400
 
 
 def test_an_unsigned_payload_passes() -> None:
-    assert Asked().ask(said(signatures.UNSIGNED, b"x"), [b"anything"]).status == 200
+    assert GateClient().request(put_with_hash(signatures.UNSIGNED, b"x"), [b"anything"]).status == 200
 
 
 @pytest.mark.parametrize(
     "payload", ["", "x", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", sha256(b"x").hexdigest().upper()]
 )
 def test_a_malformed_hash_is_refused(payload: str) -> None:
-    asked = Asked()
-    assert asked.ask(said(payload, b"x"), [b"x"]).status in (400, 403)
-    assert asked.behind.done == []
+    client = GateClient()
+    assert client.request(put_with_hash(payload, b"x"), [b"x"]).status in (400, 403)
+    assert client.behind.done == []
 
 
 def test_without_a_hash_in_a_header_the_body_is_held_until_it_is_verified() -> None:
-    """The application behind the gate does not see the beginning: it might act before the end."""
+    """The application behind the gate gets no part of the body before, because it might act on a part."""
     request = AWSRequest("POST", f"http://{HOST}/", {"X-Amz-Target": "AmazonSQS.SendMessage"}, b'{"a": 1}')
     SigV4Auth(Credentials(KEYS.access_key, KEYS.secret_key), "sqs", "us-east-1").add_auth(request)
-    made = of_signed(request, 8)
-    asked = Asked()
-    assert asked.ask(made, [b'{"a":', b" 2}"]).status == 403
-    assert asked.behind.begun == 0
-    assert asked.ask(made, [b'{"a":', b" 1}"]).status == 200
-    assert asked.behind.done == [("POST", "/", b'{"a": 1}')]
+    asgi_scope = scope_of_signed(request, 8)
+    client = GateClient()
+    assert client.request(asgi_scope, [b'{"a":', b" 2}"]).status == 403
+    assert client.behind.begun == 0
+    assert client.request(asgi_scope, [b'{"a":', b" 1}"]).status == 200
+    assert client.behind.done == [("POST", "/", b'{"a": 1}')]
 
 
 def test_an_upload_signed_by_an_old_curl_passes() -> None:
-    """It signs the request as if it had no body, and sends no x-amz-content-sha256."""
+    """curl before version 8 signs the request as if it had no body, and sends no x-amz-content-sha256."""
     request = AWSRequest("PUT", f"http://{HOST}/bucket/key")
     SigV4Auth(Credentials(KEYS.access_key, KEYS.secret_key), "s3", "us-east-1").add_auth(request)
-    assert Asked().ask(of_signed(request, 4), [b"body"]).status == 200
+    assert GateClient().request(scope_of_signed(request, 4), [b"body"]).status == 200
 
 
 @pytest.mark.parametrize("payload", [signatures.UNSIGNED, sha256(b"x").hexdigest()])
-def test_s3_needs_the_length_first(payload: str) -> None:
-    made = said(payload, b"")
-    made["headers"].append((b"transfer-encoding", b"chunked"))
-    response = Asked().ask(made, [b"x"])
+def test_an_upload_to_s3_without_a_length_is_refused(payload: str) -> None:
+    asgi_scope = put_with_hash(payload, b"")
+    asgi_scope["headers"].append((b"transfer-encoding", b"chunked"))
+    response = GateClient().request(asgi_scope, [b"x"])
     assert response.status == 501
     assert b"-T file" in response.body
 
@@ -125,7 +125,7 @@ def example(letter: bytes = b"a") -> bytes:
     return b"".join(b"%x;chunk-signature=%s\r\n%s\r\n" % (n, s.encode(), letter * n) for n, s in SIGNED)
 
 
-def taken(check: Chunks, body: bytes, size: int = 4096) -> bool:
+def accepted(check: Chunks, body: bytes, size: int = 4096) -> bool:
     try:
         for piece in pieces(body, size):
             check.feed(piece)
@@ -136,8 +136,8 @@ def taken(check: Chunks, body: bytes, size: int = 4096) -> bool:
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096, 100_000])
-def test_the_example_of_amazons_documentation(size: int) -> None:
-    assert taken(Chunks(66560, sign, EXAMPLE.signature, trailer=False), example(), size)
+def test_the_example_in_amazons_documentation_is_accepted(size: int) -> None:
+    assert accepted(Chunks(66560, sign, EXAMPLE.signature, trailer=False), example(), size)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_the_example_of_amazons_documentation(size: int) -> None:
     ],
 )
 def test_every_change_of_the_example_is_refused(body: bytes) -> None:
-    assert not taken(Chunks(66560, sign, EXAMPLE.signature, trailer=False), body)
+    assert not accepted(Chunks(66560, sign, EXAMPLE.signature, trailer=False), body)
 
 
 @pytest.mark.parametrize("length", [66559, 66561, 0])
-def test_chunks_must_add_up_to_the_announced_length(length: int) -> None:
-    assert not taken(Chunks(length, sign, EXAMPLE.signature, trailer=False), example())
+def test_chunks_must_have_the_announced_length_in_total(length: int) -> None:
+    assert not accepted(Chunks(length, sign, EXAMPLE.signature, trailer=False), example())
 
 
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=4), st.integers(1, 20))
@@ -167,14 +167,14 @@ def test_unsigned_chunks_may_be_followed_by_a_checksum(parts: list[bytes], size:
     body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in [*parts, b""])[:-2]
     body += b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n"
     length = sum(map(len, parts))
-    assert taken(Chunks(length, None, "", trailer=True), body, size)
-    assert not taken(Chunks(length + 1, None, "", trailer=True), body, size)
-    assert not taken(Chunks(length, None, "", trailer=True), body[:-1], size)
+    assert accepted(Chunks(length, None, "", trailer=True), body, size)
+    assert not accepted(Chunks(length + 1, None, "", trailer=True), body, size)
+    assert not accepted(Chunks(length, None, "", trailer=True), body[:-1], size)
 
 
 @pytest.mark.parametrize("line", [b"x" * 2000, b"-1\r\n", b"0x1\r\n", b"1 \r\n", b"1;a=b\r\n", b"5\n", b"\r\n"])
-def test_a_chunk_without_a_length_is_refused(line: bytes) -> None:
-    assert not taken(Chunks(5, None, "", trailer=True), line + b"aaaaa\r\n0\r\n\r\n")
+def test_a_chunk_with_a_malformed_length_is_refused(line: bytes) -> None:
+    assert not accepted(Chunks(5, None, "", trailer=True), line + b"aaaaa\r\n0\r\n\r\n")
 
 
 def with_trailer(checksum: bytes, signature: str) -> bytes:
@@ -182,37 +182,39 @@ def with_trailer(checksum: bytes, signature: str) -> bytes:
     return body + checksum + b"\r\nx-amz-trailer-signature:" + signature.encode() + b"\r\n\r\n"
 
 
-def test_the_checksum_after_signed_chunks_is_signed() -> None:
+def test_the_checksum_after_signed_chunks_must_be_signed() -> None:
     checksum = b"x-amz-checksum-crc32c:wdBDMA=="
     signature = sign("TRAILER", SIGNED[2][1], sha256(checksum + b"\n").hexdigest())
-    assert taken(Chunks(66560, sign, EXAMPLE.signature, trailer=True), with_trailer(checksum, signature))
+    assert accepted(Chunks(66560, sign, EXAMPLE.signature, trailer=True), with_trailer(checksum, signature))
     for body in (
         with_trailer(checksum + b"x", signature),
         with_trailer(checksum, signature[:-1] + "x"),
         example(),  # the signature of the checksum is missing
         with_trailer(checksum, signature)[:-2] + b"x-amz-acl:public-read\r\n\r\n",
     ):
-        assert not taken(Chunks(66560, sign, EXAMPLE.signature, trailer=True), body)
+        assert not accepted(Chunks(66560, sign, EXAMPLE.signature, trailer=True), body)
 
 
 def test_the_gate_accepts_chunks() -> None:
     body = b"3\r\nabc\r\n0\r\nx-amz-checksum-crc32:AAAA\r\n\r\n"
-    made = said("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, X_Amz_Decoded_Content_Length="3", X_Amz_Trailer="x")
-    asked = Asked()
-    assert asked.ask(made, pieces(body, 5)).status == 200
-    assert asked.behind.done == [("PUT", "/bucket/key", body)]
-    assert asked.ask(made, [body.replace(b"3", b"2", 1)]).status == 400
-    assert len(asked.behind.done) == 1
-    assert asked.ask(said("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body), [body]).status == 411
-    endless = said("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, X_Amz_Decoded_Content_Length="3" * 5000)
-    assert asked.ask(endless, [body]).status == 411
+    asgi_scope = put_with_hash(
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, X_Amz_Decoded_Content_Length="3", X_Amz_Trailer="x"
+    )
+    client = GateClient()
+    assert client.request(asgi_scope, pieces(body, 5)).status == 200
+    assert client.behind.done == [("PUT", "/bucket/key", body)]
+    assert client.request(asgi_scope, [body.replace(b"3", b"2", 1)]).status == 400
+    assert len(client.behind.done) == 1
+    assert client.request(put_with_hash("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body), [body]).status == 411
+    endless = put_with_hash("STREAMING-UNSIGNED-PAYLOAD-TRAILER", body, X_Amz_Decoded_Content_Length="3" * 5000)
+    assert client.request(endless, [body]).status == 411
 
 
 # --- slow senders
 
 
 def slow(patience: float, gaps: list[float], size: int, check: float = 0) -> Checked:
-    """A body whose pieces of `size` bytes come after these gaps, in seconds."""
+    """A body whose pieces of `size` bytes arrive after these gaps, in seconds."""
     left = list(gaps)
 
     async def receive() -> Message:
@@ -234,7 +236,7 @@ def test_a_sender_that_sends_nothing_is_cut_off() -> None:
     asyncio.run(read(body))
     assert body.refusal is not None
     assert body.refusal.status == 408
-    assert asyncio.run(body())["type"] == "http.disconnect", "and the body stays disconnected"
+    assert asyncio.run(body())["type"] == "http.disconnect", "the body stays disconnected"
 
 
 def test_a_sender_that_is_too_slow_is_cut_off() -> None:
@@ -243,7 +245,7 @@ def test_a_sender_that_is_too_slow_is_cut_off() -> None:
     assert body.refusal is not None
 
 
-def test_a_long_upload_over_a_slow_line_goes_on() -> None:
+def test_a_long_upload_over_a_slow_connection_is_not_cut_off() -> None:
     body = slow(0.05, [0.01] * 40, bodies.PROGRESS)
     assert asyncio.run(read(body)) == 40 * bodies.PROGRESS
     assert body.refusal is None

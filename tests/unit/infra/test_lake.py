@@ -1,4 +1,4 @@
-"""The template of the lake is what is made from the declaration, and says what the backups hold."""
+"""The template of the Athena tables, generated from the declared datasets."""
 
 import json
 import re
@@ -11,12 +11,12 @@ from chalicelib.formats import avro
 from infra.aws import lake
 
 
-def test_the_template_is_what_the_declaration_makes() -> None:
+def test_the_template_is_up_to_date_with_the_declaration() -> None:
     assert lake.FILE.read_text() == lake.template(), "run: python -m infra.aws.lake"
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_a_table_is_read_with_the_schema_of_its_files_in_their_order(name: str) -> None:
+def test_a_table_has_the_schema_and_the_column_order_of_its_files(name: str) -> None:
     [_, table] = lake.template().split(f"        Name: {name}\n")
     table = table.split("AWS::")[0]
     [literal] = re.findall(r"avro\.schema\.literal: >-\n *(.*)\n", table)
@@ -35,8 +35,8 @@ def test_a_partition_is_the_folder_of_the_link(name: str) -> None:
 
 
 @pytest.mark.parametrize("report", lake.QUERIES)
-def test_parameters_stand_where_athena_takes_them(report: str) -> None:
-    """`?` in WHERE only, and one for the restore point of every table: it is no table's without an equality."""
+def test_query_parameters_stand_where_athena_accepts_them(report: str) -> None:
+    """`?` may stand only in WHERE. Athena can read a table only if the query sets its restore point by an equality."""
     sql = re.sub("--.*", "", lake.QUERIES[report].read_text())
     assert len(re.findall(r"\?", sql)) == len(re.findall(r"WHERE (?:restore_point|year\(hired_on\)) = \?", sql))
     for dataset in re.findall(rf"FROM ({'|'.join(DATASETS)})\b", sql):

@@ -1,11 +1,11 @@
-"""Trying again, for as long as it may still work."""
+"""Retries with a time limit."""
 
 import pytest
 
 from infra.locks import attempts
 
 
-def test_each_failure_is_waited_after_until_the_patience_is_over() -> None:
+def test_attempts_pause_after_each_failure_until_the_time_limit() -> None:
     now, waits = [0.0], []
 
     def sleep(seconds: float) -> None:
@@ -13,9 +13,9 @@ def test_each_failure_is_waited_after_until_the_patience_is_over() -> None:
         now[0] += seconds
 
     def fail() -> None:
-        for tried, again in enumerate(attempts(4, sleep, lambda: now[0]), 1):
+        for number, again in enumerate(attempts(4, sleep, lambda: now[0]), 1):
             try:
-                raise ValueError(tried)
+                raise ValueError(number)
             except ValueError:
                 again()
 

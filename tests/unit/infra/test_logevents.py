@@ -1,4 +1,4 @@
-"""Pages of log events: every event on one of them, and named the same whenever it is read."""
+"""Pages of log events: every event is on exactly one page, and has the same id whenever it is read."""
 
 from typing import Any
 
@@ -10,22 +10,23 @@ from infra.local.logevents import MOST, Page
 Events = list[dict[str, Any]]
 
 
-def ministack(events: Events, order: dict[str, Any]) -> dict[str, Any]:
-    """The oldest of what was asked for, and not a word of the rest."""
-    found = [event for event in events if event["timestamp"] >= order.get("startTime", 0)]
-    return {"events": found[: order["limit"]], "searchedLogStreams": []}
+def ministack(events: Events, request: dict[str, Any]) -> dict[str, Any]:
+    """The oldest events that match the request. As in ministack, the response does not say that there are more."""
+    matching = [event for event in events if event["timestamp"] >= request.get("startTime", 0)]
+    return {"events": matching[: request["limit"]], "searchedLogStreams": []}
 
 
-def read(events: Events, asked: dict[str, Any]) -> Events:
-    found: Events = []
+def read(events: Events, request: dict[str, Any]) -> Events:
+    """The events of all pages."""
+    read_so_far: Events = []
     for _ in range(len(events) + 2):
-        page = Page.of(asked)
-        response = page.response(ministack(events, page.order))
-        found += response["events"]
+        page = Page.of(request)
+        response = page.response(ministack(events, page.request))
+        read_so_far += response["events"]
         if "nextToken" not in response:
-            return found
-        asked = {**asked, "nextToken": response["nextToken"]}
-    raise AssertionError("the pages come to no end")
+            return read_so_far
+        request = {**request, "nextToken": response["nextToken"]}
+    raise AssertionError("the pages do not end")
 
 
 def event(at: int, stream: str, message: str) -> dict[str, Any]:
@@ -35,7 +36,9 @@ def event(at: int, stream: str, message: str) -> dict[str, Any]:
 EVENTS = st.lists(st.builds(event, st.integers(1, 4), st.sampled_from("ab"), st.sampled_from("xy")), max_size=30)
 
 
-@given(EVENTS.map(lambda found: sorted(found, key=lambda one: one["timestamp"])), st.integers(1, 12), st.integers(0, 4))
+@given(
+    EVENTS.map(lambda events: sorted(events, key=lambda one: one["timestamp"])), st.integers(1, 12), st.integers(0, 4)
+)
 def test_every_event_is_on_one_page_and_has_an_id_of_its_own(events: Events, limit: int, start: int) -> None:
     whole = read(events, {"logGroupName": "g"})
     assert [{k: v for k, v in one.items() if k != "eventId"} for one in whole] == events
@@ -44,11 +47,11 @@ def test_every_event_is_on_one_page_and_has_an_id_of_its_own(events: Events, lim
     assert read(events, {"logGroupName": "g", "startTime": start, "limit": limit}) == wanted
 
 
-def test_an_id_that_is_there_stays() -> None:
+def test_an_event_with_an_id_keeps_it() -> None:
     named = {**event(1, "a", "x"), "eventId": "7"}
     assert read([named], {}) == [named]
 
 
-def test_more_events_of_one_moment_than_an_answer_holds_do_not_stop_the_pages() -> None:
+def test_more_events_of_one_millisecond_than_a_page_holds_do_not_stop_the_pages() -> None:
     events = [event(1, "a", "x")] * (MOST + 5) + [event(2, "a", "y")]
     assert [one["message"] for one in read(events, {})] == ["x"] * MOST + ["y"]

@@ -1,4 +1,4 @@
-"""When the embedded AWS saves which state."""
+"""When the embedded AWS saves the state of a service."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ class Queues:
 
 
 class Aws:
-    """A few services, and the files that were saved."""
+    """Stands for a few services of ministack, and records which files were saved."""
 
     def __init__(self) -> None:
         self.queues = Queues()
@@ -45,7 +45,8 @@ class Aws:
         self.written.append(file)
 
 
-def remembering(work: Callable[[Aws, Memory], Awaitable[None]]) -> list[str]:
+def files_saved_by(work: Callable[[Aws, Memory], Awaitable[None]]) -> list[str]:
+    """Run `work` and stop the memory. Returns the files that were saved, in order."""
     aws = Aws()
 
     async def run() -> None:
@@ -63,23 +64,23 @@ async def until(check: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_files_are_named_as_ministack_names_them() -> None:
+def test_files_have_the_names_that_ministack_reads() -> None:
     assert services(REGISTRY)["lambda"] == {"lambda": "lambda_svc", "lambda_durable": "lambda_durable"}
 
 
-def test_a_change_is_on_disk_when_it_is_answered() -> None:
+def test_a_change_is_on_disk_before_its_response() -> None:
     async def work(aws: Aws, memory: Memory) -> None:
         await memory.written("iam")
         assert aws.written == ["iam"]
 
-    assert remembering(work) == ["iam"]
+    assert files_saved_by(work) == ["iam"]
 
 
-def test_many_changes_at_a_time_are_written_together() -> None:
+def test_simultaneous_changes_are_saved_together() -> None:
     async def work(_: Aws, memory: Memory) -> None:
         await asyncio.gather(*(memory.written("iam") for _ in range(50)))
 
-    assert len(remembering(work)) < 50
+    assert len(files_saved_by(work)) < 50
 
 
 def test_a_change_of_a_function_is_on_disk_a_moment_later() -> None:
@@ -89,7 +90,7 @@ def test_a_change_of_a_function_is_on_disk_a_moment_later() -> None:
         assert aws.written == []
         await until(lambda: "lambda" in aws.written)
 
-    assert "lambda" in remembering(work)
+    assert "lambda" in files_saved_by(work)
 
 
 def test_a_change_elsewhere_does_not_save_the_code_of_all_functions() -> None:
@@ -98,10 +99,10 @@ def test_a_change_elsewhere_does_not_save_the_code_of_all_functions() -> None:
         await memory.written("iam")
         assert aws.written == ["iam"]
 
-    assert remembering(work) == ["iam", "lambda"]
+    assert files_saved_by(work) == ["iam", "lambda"]
 
 
-def test_a_message_from_inside_is_on_disk_a_moment_later() -> None:
+def test_a_message_that_ministack_itself_sends_is_on_disk_a_moment_later() -> None:
     async def work(aws: Aws, memory: Memory) -> None:
         memory.start()
         await until(lambda: aws.written == ["sqs"])  # the state at the start
@@ -110,39 +111,39 @@ def test_a_message_from_inside_is_on_disk_a_moment_later() -> None:
         looks = aws.looks
         await until(lambda: aws.looks > looks + 3)
 
-    assert remembering(work) == ["sqs", "sqs"], "an unchanged state is not written again"
+    assert files_saved_by(work) == ["sqs", "sqs"], "an unchanged state is not saved again"
 
 
-def test_cloudformation_changes_everything() -> None:
+def test_a_call_of_cloudformation_saves_every_service() -> None:
     async def work(_: Aws, memory: Memory) -> None:
         await memory.written("cloudformation")
 
-    assert set(remembering(work)) == {"sqs", "lambda", "iam"}
+    assert set(files_saved_by(work)) == {"sqs", "lambda", "iam"}
 
 
-def test_a_state_that_cannot_be_copied_now_is_written_later() -> None:
+def test_a_state_that_keeps_changing_is_saved_later() -> None:
     async def work(aws: Aws, memory: Memory) -> None:
         aws.unsettled = 3
         await memory.written("iam")
-        assert aws.written == ["iam"], "it makes a few attempts at once"
+        assert aws.written == ["iam"], "the first save makes a few attempts"
         aws.unsettled = 10
         await memory.written("iam")
         assert aws.written == ["iam"]
         memory.start()
         await until(lambda: aws.written.count("iam") == 2)
 
-    remembering(work)
+    files_saved_by(work)
 
 
-def test_the_end_waits_for_pending_writes() -> None:
+def test_a_stop_saves_pending_changes() -> None:
     async def work(_: Aws, memory: Memory) -> None:
         await memory.written("lambda")
 
-    assert remembering(work) == ["lambda"]
+    assert files_saved_by(work) == ["lambda"]
 
 
-def test_an_unknown_service_is_not_written() -> None:
+def test_an_unknown_service_is_not_saved() -> None:
     async def work(_: Aws, memory: Memory) -> None:
         await memory.written("unknown")
 
-    assert remembering(work) == []
+    assert files_saved_by(work) == []

@@ -1,4 +1,4 @@
-"""The package of the functions: what is not deployed, and that equal code is equal bytes."""
+"""The package of the functions: faults that stop a deployment, and equal bytes for equal code."""
 
 import io
 from zipfile import ZipFile, ZipInfo
@@ -35,26 +35,28 @@ def wrong(files: dict[str, bytes | str], architecture: str = "x86_64", python: t
     return list(faults(made(files), PINS, architecture, python))
 
 
-def test_a_package_that_is_well() -> None:
+def test_a_sound_package_has_no_faults() -> None:
     assert wrong(whole()) == []
 
 
-def test_a_requirement_that_chalice_could_not_get() -> None:
+def test_a_missing_requirement_is_a_fault() -> None:
     assert wrong({"app.py": ""}) == ["Pg8000 1.0 is missing"]
-    assert list(faults(made(whole()), "pg8000==2.0\n", "x86_64", (3, 12))) == ["pg8000 2.0 is 1.0 there"]
+    assert list(faults(made(whole()), "pg8000==2.0\n", "x86_64", (3, 12))) == [
+        "pg8000 2.0 is required, but 1.0 is in the package"
+    ]
 
 
-def test_a_package_without_the_app() -> None:
+def test_a_package_without_app_py_is_faulty() -> None:
     files = whole()
     del files["app.py"]
     assert wrong(files) == ["app.py is missing"]
 
 
-def test_a_package_that_is_too_large() -> None:
+def test_a_package_that_is_too_large_is_faulty() -> None:
     packed = made(whole())
     assert list(faults(packed, PINS, "x86_64", (3, 12), limit=len(packed) + 1)) == []
     [fault] = faults(packed, PINS, "x86_64", (3, 12), limit=len(packed))
-    assert "MB are more than" in fault
+    assert "more than the limit of" in fault
 
 
 @pytest.mark.parametrize(
@@ -75,28 +77,30 @@ def test_a_package_that_is_too_large() -> None:
         ("py3-none-manylinux2014_x86_64", "x86_64", (3, 13), True),
         ("cp312-cp312-musllinux_1_2_x86_64", "x86_64", (3, 12), False),
         ("cp312-cp312-macosx_11_0_arm64", "arm64", (3, 12), False),
-        ("cp312-cp312-linux_x86_64", "x86_64", (3, 12), False),  # built on this machine, for this machine
+        ("cp312-cp312-linux_x86_64", "x86_64", (3, 12), False),  # no manylinux tag: it runs only where it was built
     ],
 )
-def test_wheels_of_the_right_machine_only(tag: str, architecture: str, python: tuple[int, int], runs: bool) -> None:
+def test_wheels_for_another_platform_are_faults(
+    tag: str, architecture: str, python: tuple[int, int], runs: bool
+) -> None:
     found = wrong(whole(f"Wheel-Version: 1.0\nTag: {tag}\n"), architecture, python)
     assert found == ([] if runs else [f"pg8000 is built for {tag}"])
 
 
-def test_one_tag_of_several_suffices() -> None:
+def test_one_matching_tag_of_a_wheel_suffices() -> None:
     tags = "".join(f"Tag: cp312-cp312-{p}\n" for p in ("musllinux_1_2_x86_64", "manylinux_2_17_x86_64"))
     assert wrong(whole(f"Wheel-Version: 1.0\n{tags}")) == []
 
 
-def test_machine_code_of_the_right_machine_only() -> None:
+def test_machine_code_for_another_processor_is_a_fault() -> None:
     binaries = {"a.so": ELF + b"\x3e\0", "b.libs/c.so.1": ELF + b"\xb7\0", "d.so": b"MZ"}
     files = {**whole(), **binaries}
-    assert wrong(files) == ["b.libs/c.so.1 is not of x86_64", "d.so is not of x86_64"]
-    assert wrong(files, "arm64") == ["a.so is not of arm64", "d.so is not of arm64"]
+    assert wrong(files) == ["b.libs/c.so.1 is not built for x86_64", "d.so is not built for x86_64"]
+    assert wrong(files, "arm64") == ["a.so is not built for arm64", "d.so is not built for arm64"]
 
 
 @given(st.dictionaries(st.from_regex("[a-z]{1,8}(/[a-z]{1,8})?", fullmatch=True), st.binary(), max_size=8), st.data())
-def test_equal_files_are_equal_bytes(files: dict[str, bytes], data: st.DataObject) -> None:
+def test_equal_files_are_packed_to_equal_bytes(files: dict[str, bytes], data: st.DataObject) -> None:
     order = data.draw(st.permutations(list(files)))
     packed = pack(made({**files}))
     assert pack(made({name: files[name] for name in order}, year=2024)) == packed == pack(packed)

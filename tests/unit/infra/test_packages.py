@@ -1,4 +1,4 @@
-"""The machine that packages of the functions are for, and the packages for this one."""
+"""The platform of the functions' packages, and copying packages that run on this machine."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -17,16 +17,16 @@ from infra.errors import CloudError
         ("local", "arm64", "Darwin", Platform(True, "arm64")),
         ("local", "x86_64", "Darwin", Platform(True, "x86_64")),
         ("localstack", "x86_64", "Linux", Platform(False, "x86_64")),
-        ("localstack", "arm64", "Darwin", Platform(False, "arm64")),  # in containers, which are Linux
+        ("localstack", "arm64", "Darwin", Platform(False, "arm64")),  # functions run in Linux containers
         ("prod", "x86_64", "Linux", Platform(False, None)),
-        ("prod", "arm64", "Darwin", Platform(False, None)),  # as .chalice/config.json has it
+        ("prod", "arm64", "Darwin", Platform(False, None)),  # .chalice/config.json names the architecture
     ],
 )
 def test_the_platform_of_a_stage(stage: str, machine: str, system: str, platform: Platform) -> None:
     assert platform_of(stage, machine, system) == platform
 
 
-def test_packages_are_those_that_are_installed(tmp_path: Path) -> None:
+def test_installed_packages_are_copied(tmp_path: Path) -> None:
     copy_installed(f"# why\nsix=={version('six')}  # and why\nMarkupSafe=={version('markupsafe')}\n", tmp_path)
     assert (tmp_path / "six.py").is_file()
     assert list(tmp_path.glob("markupsafe/_speedups*.so"))
@@ -34,14 +34,16 @@ def test_packages_are_those_that_are_installed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("requirements", "told"),
+    ("requirements", "expected"),
     [
-        ("six==0.1\n", r"wants six 0.1, but \S+ is installed: make lock"),
-        ("no-such-package==1.0\n", r"wants no-such-package 1.0, but it is not installed: make lock"),
-        ("six\n", r"names no version of six"),
-        ("six>=1.0  # any\n", r"names no version of six>=1.0"),
+        ("six==0.1\n", r"requires six 0.1, but \S+ is installed: run make lock"),
+        ("no-such-package==1.0\n", r"requires no-such-package 1.0, but it is not installed: run make lock"),
+        ("six\n", r"pins no version of six"),
+        ("six>=1.0  # any\n", r"pins no version of six>=1.0"),
     ],
 )
-def test_what_is_not_installed_so_is_refused(tmp_path: Path, requirements: str, told: str) -> None:
-    with pytest.raises(CloudError, match=told):
+def test_a_package_that_is_not_installed_in_the_pinned_version_is_refused(
+    tmp_path: Path, requirements: str, expected: str
+) -> None:
+    with pytest.raises(CloudError, match=expected):
         copy_installed(requirements, tmp_path)

@@ -1,4 +1,4 @@
-"""What a plan says, and how settings are told apart."""
+"""The plan of a deployment, and the comparison of settings."""
 
 import json
 from typing import Any
@@ -21,16 +21,16 @@ def functions(wanted: dict[str, Any], found: dict[str, Any], *, code_differs: bo
     return compare(wanted, found, code_differs=code_differs)
 
 
-def test_functions_come_stay_and_go() -> None:
+def test_functions_are_created_kept_or_deleted() -> None:
     found = functions({"new": WANTED, "old": WANTED}, {"old": WANTED, "gone": WANTED})
     assert found == Functions(created=("new",), updated=(), deleted=("gone",), differences={})
 
 
-def test_other_code_updates_all_that_stay() -> None:
+def test_changed_code_updates_all_kept_functions() -> None:
     assert functions({"a": WANTED, "b": WANTED}, {"a": WANTED}, code_differs=True).updated == ("a",)
 
 
-def test_settings_that_differ_are_named() -> None:
+def test_changed_settings_are_listed() -> None:
     now = {**WANTED, "memory": 128, "subnets": ["subnet-1"], "reserved concurrency": 2, "runtime": "python3.11"}
     assert functions({"a": WANTED}, {"a": now}).differences == {
         "a": (
@@ -42,7 +42,7 @@ def test_settings_that_differ_are_named() -> None:
     }
 
 
-def test_of_variables_only_the_names_are_told() -> None:
+def test_changed_variables_are_listed_without_values() -> None:
     now = {**WANTED, "variables": {"LOG_LEVEL": "s3cret", "GONE": "s3cret", "RELEASE": "1"}}
     wanted = {**WANTED, "variables": {**WANTED["variables"], "NEW": "s3cret"}}  # type: ignore[dict-item]
     found = functions({"a": wanted}, {"a": now})
@@ -50,12 +50,12 @@ def test_of_variables_only_the_names_are_told() -> None:
     assert found.updated == ("a",)
 
 
-def test_another_release_alone_is_no_difference_of_settings() -> None:
+def test_another_release_alone_is_no_changed_setting() -> None:
     now = {**WANTED, "variables": {**WANTED["variables"], "RELEASE": "1"}}  # type: ignore[dict-item]
     assert functions({"a": WANTED}, {"a": now}).differences == {}
 
 
-def test_the_most_particular_place_of_the_configuration_counts() -> None:
+def test_the_most_specific_place_in_the_configuration_wins() -> None:
     config = {
         "lambda_memory_size": 1,
         "lambda_timeout": 1,
@@ -78,12 +78,12 @@ def test_the_most_particular_place_of_the_configuration_counts() -> None:
     assert (found["g"]["memory"], found["g"]["variables"]) == (1, {"A": "1", "B": "2"})
 
 
-def test_every_function_of_the_app_has_its_settings() -> None:
+def test_the_configuration_sets_the_memory_of_ingest() -> None:
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     assert wanted_settings(config, "prod")["ingest"]["memory"] == 1024
 
 
-def test_a_plan_as_it_is_read() -> None:
+def test_a_plan_is_printed_line_by_line() -> None:
     found = Functions(("hireflow-prod-new",), ("hireflow-prod",), (), {"hireflow-prod": ("memory 1 -> 2",)})
     plan = Plan({"storage": ["Modify B", "Add A"], "operations": []}, (), ("2", "1"), found)
     assert list(plan.lines()) == [
@@ -99,10 +99,10 @@ def test_a_plan_as_it_is_read() -> None:
     ]
 
 
-def test_a_plan_of_a_stage_that_is_not_there() -> None:
+def test_the_plan_of_a_new_stage_lists_what_is_not_known_yet() -> None:
     assert list(Plan({"storage": ["Add A"]}, ("database",)).lines()) == [
         "stack storage: 1 change",
         "  Add A",
-        "stack database: to be created; what it takes from stacks before it is not known yet",
-        "functions: all to be created, or known once the stacks are there",
+        "stack database: to be created; its parameters depend on stacks that do not exist yet",
+        "functions: not known until the stacks exist",
     ]

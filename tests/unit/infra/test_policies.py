@@ -1,4 +1,4 @@
-"""What the functions may do: each no more than its work needs, and nothing beyond its stage."""
+"""The functions' IAM policies: each allows only what its function needs, and only in its stage."""
 
 import json
 from fnmatch import fnmatchcase
@@ -43,7 +43,7 @@ def who_may(action: str, resource: str) -> set[str]:
     return {function for function in FUNCTIONS if may(function, action, resource)}
 
 
-def test_every_function_has_a_policy_of_its_own() -> None:
+def test_every_function_has_its_own_policy() -> None:
     assert set(FUNCTIONS) == set(CONFIG["lambda_functions"])
     for function, settings in CONFIG["lambda_functions"].items():
         assert settings["iam_policy_file"] == f"policy-{function}.json"
@@ -55,7 +55,7 @@ def test_every_function_has_a_policy_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_policy_reaches_nothing_beyond_its_stage(stage: str) -> None:
+def test_a_policy_allows_nothing_outside_its_stage(stage: str) -> None:
     buckets = {f"arn:aws:s3:::{name}" for name in bucket_names(stage).values()}
     for policy in made(stage).values():
         for resource in resources(policy):
@@ -65,7 +65,7 @@ def test_a_policy_reaches_nothing_beyond_its_stage(stage: str) -> None:
             assert "*" not in name.split(":")[0].split("/")[0]
 
 
-def test_in_a_vpc_a_function_stands_there_and_logs_in_as_itself_only() -> None:
+def test_in_a_vpc_a_function_may_log_in_only_as_its_own_role() -> None:
     vpc = Vpc(("subnet-1",), ("sg-1",), "prx-1", "owner", "app")
     names = {**bucket_names("prod"), **queue_names("prod")}
     inside = policies(FOLDER, "prod", FUNCTIONS, names, vpc)
@@ -80,13 +80,13 @@ def test_in_a_vpc_a_function_stands_there_and_logs_in_as_itself_only() -> None:
         }
 
 
-def test_stages_whose_names_begin_alike_are_apart() -> None:
+def test_a_stage_has_no_access_to_another_whose_name_begins_alike() -> None:
     assert not may("ingest", "logs:PutLogEvents", "arn:aws:logs:r:1:log-group:/aws/lambda/hireflow-localstack-ingest")
     assert not may("tokens", "secretsmanager:GetSecretValue", "arn:aws:secretsmanager:r:1:secret:hireflow-localstack-x")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_policy_names_its_actions(function: str) -> None:
+def test_a_policy_has_no_wildcard_actions(function: str) -> None:
     statements = made("local")[function]["Statement"]
     assert {statement["Effect"] for statement in statements} == {"Allow"}
     assert not [action for statement in statements for action in statement["Action"] if "*" in action]
@@ -139,7 +139,7 @@ SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:hireflow-local-da
         ("secretsmanager:GetSecretValue", f"{SECRET}-owner-AbCdEf", {"migrate"}),
     ],
 )
-def test_who_may(action: str, resource: str, functions: set[str]) -> None:
+def test_only_these_functions_may_perform_an_action(action: str, resource: str, functions: set[str]) -> None:
     assert who_may(action, resource) == functions
 
 
@@ -150,12 +150,12 @@ def test_the_embedded_cloud_serves_the_services_in_the_functions_policies() -> N
     assert {action.partition(":")[0] for action in actions} | {"sts"} == set(FOR_FUNCTIONS)
 
 
-def test_a_name_that_is_not_known_is_not_deployed(tmp_path: Path) -> None:
+def test_an_unknown_name_in_a_policy_is_refused(tmp_path: Path) -> None:
     (tmp_path / "policy-every-function.json").write_text('{"Statement": []}')
     (tmp_path / "policy-ingest.json").write_text('{"Statement": [{"Resource": ["${LANDING_BUKET}"]}]}')
     with pytest.raises(CloudError, match=r"policy-ingest\.json"):
         policies(tmp_path, "local", ["ingest"], bucket_names("local"))
 
 
-def test_no_stage_fixes_the_endpoint_that_emulators_inject() -> None:
+def test_no_stage_sets_the_endpoint_that_emulators_inject() -> None:
     assert "AWS_ENDPOINT_URL" not in json.dumps(CONFIG)

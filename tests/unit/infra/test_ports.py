@@ -1,4 +1,4 @@
-"""Choosing ports: fixed, remembered, free."""
+"""The choice of a port: fixed, remembered, or any free one."""
 
 import errno
 import socket
@@ -40,13 +40,13 @@ def test_a_remembered_port_that_another_setting_fixes_is_replaced() -> None:
     assert ports.choose("HIREFLOW_PG_PORT", None, port, others=[port]) != port
 
 
-def test_no_free_port_is_one_that_another_setting_fixes() -> None:
-    every = range(20_000, 30_000)
+def test_a_free_port_is_never_one_that_another_setting_fixes() -> None:
+    all_ports = range(20_000, 30_000)
     with pytest.raises(CloudError, match="no free port"):
-        ports.free_port(every)
+        ports.free_port(all_ports)
 
 
-def test_a_fixed_port_may_be_one_that_a_server_of_ours_leaves(taken: int) -> None:
+def test_a_fixed_port_may_belong_to_a_server_that_moves(taken: int) -> None:
     ports.check("HIREFLOW_PORT", taken, ours=[taken])
     with pytest.raises(CloudError, match="is in use"):
         ports.check("HIREFLOW_PORT", taken, ours=[taken + 1])
@@ -61,7 +61,7 @@ def test_a_fixed_port_that_is_taken_is_an_error_that_names_it(taken: int) -> Non
     ("number", "said"),
     [(errno.EACCES, "needs the rights of root"), (errno.EADDRNOTAVAIL, "cannot be used: Cannot assign")],
 )
-def test_what_the_system_refuses_is_not_called_in_use(number: int, said: str) -> None:
+def test_other_errors_than_a_port_in_use_are_named(number: int, said: str) -> None:
     def refuse(_port: int) -> None:
         raise OSError(number, "Cannot assign requested address")
 

@@ -1,4 +1,4 @@
-"""What an installation says: the installer's own lines become milestones, and no silence is long."""
+"""The progress of an installation: milestones from the installer's output, and messages during long silences."""
 
 import threading
 
@@ -26,23 +26,23 @@ Installed 59 packages in 302ms
 
 def test_the_installers_lines_become_milestones_and_counts() -> None:
     at = Installation("the Python environment")
-    told, states = [], []
+    messages, states = [], []
     for line in SAID.splitlines():
-        told.append(at.hear(line))
+        messages.append(at.hear(line))
         states.append(str(at).removeprefix("the Python environment: "))
-    assert [text for text in told if text] == [
+    assert [text for text in messages if text] == [
         "the Python environment: 59 packages are needed",
         "the Python environment: 52 of 59 packages downloaded in 3.84s",
         "the Python environment: 59 packages installed in 302ms",
     ]
-    large = "downloading 59 packages, {} of the 2 large ones are here; now {}"
+    large = "downloading 59 packages, {} of the 2 large ones are done; now {}"
     assert states[3] == large.format(0, "fastavro, 3.5 MB")
     assert states[4] == large.format(1, "botocore, 16.1 MB")
     assert states[6] == "building localstack-client==2.12"
     assert states[7] == "copying 59 packages"
 
 
-def test_a_silence_is_broken_with_what_is_waited_for() -> None:
+def test_during_a_silence_the_current_work_is_reported() -> None:
     assert QUIET < 5
     lines: list[str] = []
     broken = threading.Event()
@@ -61,7 +61,7 @@ def test_a_silence_is_broken_with_what_is_waited_for() -> None:
     assert "downloading botocore (0 s)" in lines
 
 
-def test_a_silence_without_a_name_repeats_the_last_milestone() -> None:
+def test_the_last_milestone_is_repeated_if_no_work_is_named() -> None:
     broken = threading.Event()
     lines: list[str] = []
 
@@ -74,7 +74,7 @@ def test_a_silence_without_a_name_repeats_the_last_milestone() -> None:
     with progress.running():
         progress.say("chalice deploy")
         assert broken.wait(20)
-    assert "still at it: chalice deploy (0 s)" in lines
+    assert "still working: chalice deploy (0 s)" in lines
 
 
 UV_REFUSED = """\
@@ -103,29 +103,29 @@ CERTIFICATE = (
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "expected"),
     [
-        (UV_REFUSED, "the packages cannot be downloaded (connection refused): nothing was changed; see to the network"),
-        (UV_NO_NAME, "the packages cannot be downloaded (dns error): nothing was changed; see to the network"),
+        (UV_REFUSED, "the packages cannot be downloaded (connection refused): nothing was changed; check the network"),
+        (UV_NO_NAME, "the packages cannot be downloaded (dns error): nothing was changed; check the network"),
         (
             PIP_REFUSED,
-            "the packages cannot be downloaded (connection refused): nothing was changed; see to the network",
+            "the packages cannot be downloaded (connection refused): nothing was changed; check the network",
         ),
         (UV_FULL, "the disk is full"),
         (PIP_FULL, "the disk is full"),
-        (HASH, "a package is not the one that .venv wants, by its hash: nothing was changed"),
-        (CERTIFICATE, "the server of the packages shows a certificate that is not trusted here"),
+        (HASH, "a package for .venv has another hash than its lock: nothing was changed"),
+        (CERTIFICATE, "the certificate of the package index is not trusted here"),
         ("error: no such option\n", "the packages cannot be installed: error: no such option"),
-        ("", "the packages cannot be installed: the installer says nothing"),
+        ("", "the packages cannot be installed: the installer printed no message"),
     ],
 )
-def test_failures_are_told_in_a_line(output: str, told: str) -> None:
+def test_a_failed_installation_is_explained_in_one_line(output: str, expected: str) -> None:
     line = failures.explain(output, ROOT / ".venv")
-    assert line.startswith(told)
+    assert line.startswith(expected)
     assert "\n" not in line
 
 
-def test_uv_looks_where_pip_is_told_to() -> None:
+def test_uv_uses_the_package_indexes_of_pip() -> None:
     configuration = (
         ":env:.index-url='https://b.example/simple'\n:env:.timeout='10'\n"
         "global.cert='/etc/ca.pem'\nglobal.extra-index-url='https://c.example/simple\\nhttps://d.example/simple'\n"
@@ -142,10 +142,10 @@ def test_uv_looks_where_pip_is_told_to() -> None:
     assert tools.translated("") == {}
 
 
-def test_a_python_without_a_pip_is_told_which_package_brings_it() -> None:
+def test_the_error_about_a_missing_pip_names_the_debian_package() -> None:
     assert "apt install python3.12-venv" in str(tools.no_pip((3, 12)))
 
 
 @pytest.mark.parametrize("name", CUMULATIVE[1:])
-def test_every_set_is_asked_for_by_a_command(name: str) -> None:
+def test_every_set_is_installed_by_a_make_target(name: str) -> None:
     assert f"install.sh {name}" in (ROOT / "Makefile").read_text()

@@ -1,4 +1,4 @@
-"""The project that is deployed: what it is made of, and when it counts as changed."""
+"""The deployed project: its files, and the changes that make another release."""
 
 import json
 import stat
@@ -37,7 +37,7 @@ def target(tmp_path: Path) -> Target:
     )
 
 
-def test_every_file_that_ships_is_laid_out_and_nothing_else(target: Target) -> None:
+def test_the_project_holds_exactly_the_deployed_files(target: Target) -> None:
     for litter in ("chalicelib/__pycache__/a.cpython-311.pyc", "chalicelib/.a.py.swp", ".chalice/deployed/local.json"):
         (target.source / litter).parent.mkdir(exist_ok=True)
         (target.source / litter).write_text("{}")
@@ -54,14 +54,14 @@ def test_every_file_that_ships_is_laid_out_and_nothing_else(target: Target) -> N
     }
 
 
-def test_a_file_that_is_gone_from_the_source_goes_from_the_project(target: Target) -> None:
+def test_a_file_deleted_from_the_source_is_deleted_from_the_project(target: Target) -> None:
     project.assemble(target)
     (target.source / "chalicelib" / "a.py").unlink()
     project.assemble(target)
     assert not (target.project / "chalicelib" / "a.py").exists()
 
 
-def test_what_chalice_keeps_survives_and_old_packages_do_not(target: Target) -> None:
+def test_the_record_of_chalice_is_kept_and_old_packages_are_deleted(target: Target) -> None:
     project.assemble(target)
     record, packages = target.project / ".chalice" / "deployed" / "local.json", target.project / ".chalice/deployments"
     record.parent.mkdir()
@@ -74,7 +74,7 @@ def test_what_chalice_keeps_survives_and_old_packages_do_not(target: Target) -> 
     assert len(list(packages.iterdir())) == 2
 
 
-def test_generated_values_reach_the_configuration_but_never_the_source(target: Target) -> None:
+def test_generated_values_are_written_to_the_project_and_not_to_the_source(target: Target) -> None:
     project.assemble(target)
     config = json.loads((target.project / ".chalice" / "config.json").read_text())
     variables = config["stages"]["local"]["environment_variables"]
@@ -88,19 +88,19 @@ def test_generated_values_reach_the_configuration_but_never_the_source(target: T
     "name",
     ["app.py", "requirements.txt", "chalicelib/sql/a.sql", ".chalice/config.json", ".chalice/policy-ingest.json"],
 )
-def test_a_change_of_any_shipped_file_is_another_release(target: Target, name: str) -> None:
+def test_a_change_of_any_deployed_file_makes_another_release(target: Target, name: str) -> None:
     before = project.release(target)
     path = target.source / name
     path.write_text(path.read_text() + " ")
     assert project.release(target) != before
 
 
-def test_another_setting_is_another_release(target: Target) -> None:
+def test_a_changed_setting_makes_another_release(target: Target) -> None:
     changed = replace(target, functions={**target.functions, "ORPHAN_GRACE_MINUTES": "1"})
     assert project.release(changed) != project.release(target)
 
 
-def test_functions_stand_in_the_network_of_the_stage(target: Target) -> None:
+def test_functions_run_in_the_network_of_the_stage(target: Target) -> None:
     (target.source / ".chalice" / "policy-vpc.json").write_text('{"Statement": [{"Resource": "${DATABASE_PROXY}"}]}')
     inside = replace(target, vpc=Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "owner", "app"))
     project.assemble(inside)
@@ -111,7 +111,7 @@ def test_functions_stand_in_the_network_of_the_stage(target: Target) -> None:
     assert project.release(inside) != project.release(target)
 
 
-def test_a_file_of_authorities_ships(target: Target, tmp_path: Path) -> None:
+def test_a_file_of_certificate_authorities_is_deployed(target: Target, tmp_path: Path) -> None:
     ca = tmp_path / "global-bundle.pem"
     ca.write_text("certificates")
     with_ca = replace(target, ca=ca)
@@ -122,7 +122,7 @@ def test_a_file_of_authorities_ships(target: Target, tmp_path: Path) -> None:
     assert project.release(with_ca) != before
 
 
-def test_moving_bytes_between_files_is_another_release(target: Target) -> None:
+def test_moving_bytes_between_files_makes_another_release(target: Target) -> None:
     (target.source / "chalicelib" / "b.py").write_text("b")
     before = project.release(target)
     (target.source / "chalicelib" / "a.py").write_text("a = 1\nb")
@@ -130,7 +130,7 @@ def test_moving_bytes_between_files_is_another_release(target: Target) -> None:
     assert project.release(target) != before
 
 
-def test_bytecode_is_not_a_change(target: Target) -> None:
+def test_bytecode_does_not_make_another_release(target: Target) -> None:
     before = project.release(target)
     (target.source / "chalicelib" / "__pycache__").mkdir()
     (target.source / "chalicelib" / "__pycache__" / "a.cpython-311.pyc").touch()

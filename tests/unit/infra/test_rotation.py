@@ -1,4 +1,4 @@
-"""Logs are truncated, and processes that have them open write on."""
+"""Logs are rotated, and processes that have them open go on writing."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from infra.local.rotation import rotate
 
 def test_a_log_that_is_too_long_moves_to_its_second_file(tmp_path: Path) -> None:
     log = tmp_path / "aws.log"
-    with log.open("a") as writer:  # appends, as a daemon's log does
+    with log.open("a") as writer:  # appends, as daemons do
         writer.write("old\n" * 100)
         writer.flush()
         assert rotate(log, most=100)

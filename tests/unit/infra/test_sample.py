@@ -1,5 +1,4 @@
-"""The sample data: what it says of its lines is what the reader and the rules make of them. And how the
-demo shows what came of them."""
+"""The sample data: every line has its expected result. And how the demo shows these results."""
 
 import gzip
 import io
@@ -10,6 +9,7 @@ import pytest
 
 from chalicelib.core.datasets import DATASETS, Dataset, Kind
 from chalicelib.core.rules import check_fields
+from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Clean, Reader, Record
 from chalicelib.formats.csv_seeker import Seeker
 from chalicelib.ingest.file_names import FileName
@@ -22,11 +22,11 @@ FILES = sample().files
 
 
 def read(file: File) -> tuple[dict[int, tuple[str, ...]], list[Stored]]:
-    """The file through the reader and the rules: reasons by line, and the valid rows in their order."""
+    """Read a file with the reader and the rules. Returns the reasons by line, and the valid rows in their order."""
     dataset = DATASETS[file.dataset]
     rejects: dict[int, tuple[str, ...]] = {}
     rows = []
-    again = Seeker(io.BytesIO(file.text))
+    again = Seeker(io.BytesIO(file.text), CsvLayout.by_position(DATASETS[file.dataset]))
     for token in Reader(dataset, io.BytesIO(file.text)):
         if not isinstance(token, Clean | Record):
             continue
@@ -55,9 +55,9 @@ def lacks_a_parent(reason: str) -> bool:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.key)
-def test_every_planted_line_is_judged_as_planted(file: File) -> None:
+def test_every_line_has_its_expected_result(file: File) -> None:
     rejects, rows = read(file)
-    # The reader knows no tables: rows that only lack a parent are valid to it.
+    # The reader does not know the tables, so rows that only lack a parent are valid here.
     planted = {line: tuple(r for r in reasons if not lacks_a_parent(r)) for line, reasons in file.rejects.items()}
     assert rejects == {line: reasons for line, reasons in planted.items() if reasons}
     parentless = sum(not reasons for reasons in planted.values())
@@ -66,7 +66,7 @@ def test_every_planted_line_is_judged_as_planted(file: File) -> None:
     assert file.rows.items() <= {row[0]: row for row in rows}.items()
 
 
-def test_every_kind_of_broken_row_is_there() -> None:
+def test_the_sample_has_a_record_for_every_reason() -> None:
     reasons = {reason for file in FILES for found in file.rejects.values() for reason in found}
     for part in (
         "is missing",
@@ -105,12 +105,12 @@ def test_parents_of_good_rows_exist() -> None:
         assert row[4] in jobs
 
 
-def test_the_early_file_can_be_resolved_whole() -> None:
+def test_all_rows_of_the_early_file_find_their_parents_later() -> None:
     early = sample().early
     assert (early.received, len(early.rows), early.rejects) == (EARLY, EARLY, {})
 
 
-def test_the_amount_and_the_years() -> None:
+def test_the_sample_has_enough_employees_of_two_years() -> None:
     employees = sample().rows("hired_employees")
     assert len(employees) >= EMPLOYEES
     assert {row[2].year for row in employees.values() if isinstance(row[2], datetime)} == {2021, 2022}
@@ -125,19 +125,19 @@ def test_the_files_are_the_same_every_time_and_are_recognised() -> None:
         assert name.dataset.name == file.dataset
 
 
-def test_one_file_has_mark_header_and_crlf_and_one_is_compressed() -> None:
+def test_one_file_has_a_byte_order_mark_a_header_and_crlf_and_one_is_compressed() -> None:
     departments, compressed = sample().parents[0], sample().late[1]
     assert departments.body.startswith(b"\xef\xbb\xbfID,Department\r\n1,")
     assert gzip.decompress(compressed.body) == compressed.text
 
 
-def test_they_can_be_written_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_files_can_be_written_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(tmp_path)])
     assert capsys.readouterr().out.split() == [str(tmp_path / file.key) for file in FILES]
     assert [(tmp_path / file.key).read_bytes() for file in FILES] == [file.body for file in FILES]
 
 
-def test_rejects_are_grouped_whatever_id_their_reason_names() -> None:
+def test_rejects_are_grouped_without_the_ids_in_their_reasons() -> None:
     rejects = [
         {"line": line, "reasons": reasons}
         for line, reasons in enumerate(
@@ -158,7 +158,7 @@ def test_rejects_are_grouped_whatever_id_their_reason_names() -> None:
     assert [example["line"] for example in groups[0][2]] == [0, 1]
 
 
-def test_progress_into_a_file_is_a_line_for_each_change() -> None:
+def test_progress_in_a_file_is_one_line_for_each_change() -> None:
     out = io.StringIO()
     progress = Live(out)
     for state, detail in (("running", "1 row "), ("running", "2 rows "), ("succeeded", "3 rows ")):
@@ -167,7 +167,7 @@ def test_progress_into_a_file_is_a_line_for_each_change() -> None:
     assert out.getvalue() == "  running\n  succeeded\n"
 
 
-def test_progress_on_a_terminal_rewrites_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_on_a_terminal_overwrites_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -187,7 +187,7 @@ def test_progress_on_a_terminal_rewrites_its_line(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "changed", [{"received": 119}, {"rejected": 5, "resolved": 4}, {"status": "failed", "error": "why"}]
 )
-def test_the_demo_fails_when_a_load_is_not_what_was_planted(changed: dict[str, object]) -> None:
+def test_the_demo_fails_if_the_result_of_a_load_is_not_the_expected_one(changed: dict[str, object]) -> None:
     load = {"id": 1, "status": "succeeded", "received": EARLY, "rejected": EARLY, "resolved": EARLY, "error": None}
     check(sample().early, load)
     with pytest.raises(CloudError, match="load 1 of sample/early"):

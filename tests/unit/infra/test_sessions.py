@@ -1,4 +1,4 @@
-"""Sessions share what botocore parses, and nothing else."""
+"""Sessions share the parsed models of botocore, and nothing else."""
 
 from infra.sessions import core, session
 
@@ -10,7 +10,7 @@ def test_models_are_parsed_once() -> None:
 def test_credentials_and_regions_are_not_shared() -> None:
     first = session(aws_access_key_id="a", aws_secret_access_key="x", region_name="eu-west-1")
     other = session(aws_access_key_id="b", aws_secret_access_key="y", region_name="us-east-1")
-    found = [made.get_credentials() for made in (first, other)]
-    assert [credentials and credentials.access_key for credentials in found] == ["a", "b"]
+    both = [each.get_credentials() for each in (first, other)]
+    assert [credentials and credentials.access_key for credentials in both] == ["a", "b"]
     assert [s.client("s3").meta.region_name for s in (first, other)] == ["eu-west-1", "us-east-1"]
     assert session().client("sts", region_name="us-east-1").meta.events is not first.client("s3").meta.events

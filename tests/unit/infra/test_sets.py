@@ -1,4 +1,4 @@
-"""The sets of packages: what each holds, that locks are those of their inputs, and where the wheels of Postgres run."""
+"""The sets of packages: their content, their locks, and the platforms of the Postgres wheels."""
 
 import ast
 import itertools
@@ -15,7 +15,7 @@ from infra.install import lock, sets
 from infra.venv import ROOT
 
 LOCAL = ("app.py", "chalicelib", "cli", "infra/cli", "infra/demo", "infra/deploy", "infra/local", "infra/aws")
-NOT_OURS = {"ministack", "hypercorn"}  # of the environment of the embedded AWS
+NOT_OURS = {"ministack", "hypercorn"}  # installed in the environment of the embedded AWS
 HASHED = re.compile(r"^[\w.-]+==\S+(?: ; [^\\]+)? \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", re.MULTILINE)
 
 
@@ -24,8 +24,8 @@ def locked(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", lock.NAMES)
-def test_a_lock_is_that_of_its_input(name: str) -> None:
-    """`make lock` makes it so."""
+def test_a_lock_was_compiled_from_its_present_input(name: str) -> None:
+    """If it fails, run `make lock`."""
     text = locked(name)
     assert lock.stated(text) == lock.fingerprint(name)
     wanted = lock.pins("\n".join(lock.lines(lock.source(name))))
@@ -60,19 +60,19 @@ def test_every_package_of_a_lock_has_hashes_and_no_address(name: str) -> None:
     assert not re.search(r"^\s*--(?!hash=)", text, re.MULTILINE)
 
 
-def test_each_set_holds_those_before_it_in_the_same_versions() -> None:
+def test_each_set_contains_the_sets_before_it_in_the_same_versions() -> None:
     held = [lock.pins(locked(name)).items() for name in sets.CUMULATIVE]
     assert all(smaller <= larger for smaller, larger in itertools.pairwise(held))
     wheels, all_else = lock.pins(locked("postgres")), lock.pins(locked("develop"))
     assert {name: all_else[name] for name in wheels if name in all_else}.items() <= wheels.items()
 
 
-def test_what_runs_here_needs_nothing_of_the_developers() -> None:
+def test_the_local_set_contains_no_development_tools() -> None:
     assert not {"mypy", "pytest", "ruff", "moto", "playwright", "duckdb"} & set(lock.pins(locked("local")))
     assert re.findall(r"install\.sh\W+(.*?) <", (ROOT / "hireflow").read_text()) == ["local"]
 
 
-def test_what_runs_here_imports_nothing_else() -> None:
+def test_local_programs_import_only_packages_of_the_local_set() -> None:
     of, there = packages_distributions(), lock.pins(locked("local"))
     files = [
         path for tree in LOCAL for path in ([ROOT / tree] if tree.endswith(".py") else (ROOT / tree).rglob("*.py"))
@@ -83,7 +83,7 @@ def test_what_runs_here_imports_nothing_else() -> None:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """The top-level packages of others that a module imports when it runs."""
+    """Yield the third-party packages that a module imports at run time."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
@@ -107,20 +107,22 @@ def imports(tree: ast.AST) -> Iterator[str]:
         ("FreeBSD", "amd64", None, False),
     ],
 )
-def test_where_a_wheel_of_postgres_runs(system: str, machine: str, glibc: tuple[int, ...] | None, runs: bool) -> None:
+def test_the_postgres_wheel_is_used_only_where_it_runs(
+    system: str, machine: str, glibc: tuple[int, ...] | None, runs: bool
+) -> None:
     assert sets.has_postgres_wheel(system, machine, glibc) is runs
 
 
-def test_programs_that_are_named_make_the_wheel_superfluous() -> None:
+def test_the_postgres_wheel_is_not_used_if_other_programs_are_named() -> None:
     assert not sets.wants_postgres({"HIREFLOW_PG_BIN": "/usr/lib/postgresql/15/bin"})
 
 
-def test_the_sets_of_an_environment(tmp_path: Path) -> None:
+def test_environments_hold_the_largest_set_or_a_set_of_their_own(tmp_path: Path) -> None:
     assert sets.held(["develop", "postgres"]) == ["runtime", "local", "aws", "develop", "postgres"]
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "ministack.txt").touch()
     ours, apart = sets.environments(tmp_path, ["local", "develop", "postgres", "ministack"])
     assert (ours.home, ours.sets) == (tmp_path / ".venv", ("develop", "postgres"))
     assert (apart.home.parent, apart.sets) == (tmp_path / ".venv-aws", ("ministack",))
-    with pytest.raises(CloudError, match="unknown set lokal: one of runtime, local"):
+    with pytest.raises(CloudError, match="unknown set lokal: choose one of runtime, local"):
         sets.environments(tmp_path, ["lokal"])

@@ -1,4 +1,4 @@
-"""How changes of a stack are told."""
+"""The description of changes to a stack."""
 
 from typing import Any
 
@@ -8,21 +8,21 @@ from infra.aws.stacks import Change
 
 
 def described(**more: Any) -> dict[str, Any]:
-    """A ResourceChange as DescribeChangeSet has it."""
+    """Return a ResourceChange as DescribeChangeSet returns it."""
     return {"LogicalResourceId": "Cluster", "ResourceType": "AWS::RDS::DBCluster", "Action": "Modify", **more}
 
 
 @pytest.mark.parametrize(
-    ("change", "replacement", "told"),
+    ("change", "replacement", "expected"),
     [
         (described(Replacement="False"), False, "Modify Cluster (AWS::RDS::DBCluster)"),
-        (described(Replacement="True"), True, "Modify Cluster (AWS::RDS::DBCluster), made anew"),
-        (described(Replacement="Conditional"), None, "Modify Cluster (AWS::RDS::DBCluster), perhaps made anew"),
+        (described(Replacement="True"), True, "Modify Cluster (AWS::RDS::DBCluster), replaced"),
+        (described(Replacement="Conditional"), None, "Modify Cluster (AWS::RDS::DBCluster), perhaps replaced"),
         (described(Action="Add"), False, "Add Cluster (AWS::RDS::DBCluster)"),
     ],
 )
-def test_a_change_says_whether_what_it_changes_is_made_anew(
-    change: dict[str, Any], replacement: bool | None, told: str
+def test_a_change_says_whether_it_replaces_the_resource(
+    change: dict[str, Any], replacement: bool | None, expected: str
 ) -> None:
     found = Change.of(change)
-    assert (found.name, found.replacement, str(found)) == ("Cluster", replacement, told)
+    assert (found.name, found.replacement, str(found)) == ("Cluster", replacement, expected)

@@ -48,7 +48,7 @@ def test_without_a_deployment_the_env_file_is_a_clear_error(state: State) -> Non
         state.read_env()
 
 
-def test_an_env_file_that_somebody_has_damaged_is_a_clear_error(state: State) -> None:
+def test_a_damaged_env_file_is_a_clear_error(state: State) -> None:
     state.env_file.write_text("API_URL=http://127.0.0.1:1/api\nAPI_TOKEN\n")
     with pytest.raises(CloudError, match=r"/env lacks AWS_ENDPOINT_URL and .* and API_TOKEN: make up writes it anew"):
         state.read_env()
@@ -58,7 +58,7 @@ def test_an_env_file_that_somebody_has_damaged_is_a_clear_error(state: State) ->
         commands.check_running()
 
 
-def test_an_env_file_may_come_from_another_editor(state: State) -> None:
+def test_an_env_file_may_have_a_byte_order_mark_and_crlf(state: State) -> None:
     state.write_env(VALUES)
     text = state.env_file.read_text()
     state.env_file.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() + b"\n# mine")
@@ -67,25 +67,25 @@ def test_an_env_file_may_come_from_another_editor(state: State) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "5"])
-def test_notes_that_somebody_has_damaged_are_none(state: State, text: str) -> None:
+def test_damaged_notes_are_ignored(state: State, text: str) -> None:
     (state.folder / "cloud.json").write_text(text)
     assert state.notes() == {}
 
 
-def test_notes_are_merged_forgotten_and_private(state: State) -> None:
+def test_notes_are_merged_deleted_and_private(state: State) -> None:
     state.note(port=1, pg_password="secret")
     state.note(port=None, cloud="embedded")
     assert State(state.folder).notes() == {"pg_password": "secret", "cloud": "embedded"}
     assert stat.S_IMODE((state.folder / "cloud.json").stat().st_mode) == 0o600
 
 
-def test_delete_leaves_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+def test_delete_leaves_a_folder_without_the_lock(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     State(tmp_path).delete()
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_delete_removes_our_folder(state: State) -> None:
+def test_delete_removes_the_state_folder(state: State) -> None:
     state.delete()
     assert not state.folder.exists()
 
@@ -101,14 +101,14 @@ def test_other_users_cannot_read_the_folder(tmp_path: Path) -> None:
     assert not state.build("local").parent.stat().st_mode & 0o077
 
 
-def test_a_lock_keeps_the_second_one_out(tmp_path: Path) -> None:
+def test_a_lock_has_one_holder_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with locked(path, 1, "busy"), pytest.raises(CloudError, match="busy"), locked(path, 0.05, "busy"):
         pytest.fail("two held the lock")
 
 
-def test_a_lock_file_that_its_holder_deleted_locks_nothing(tmp_path: Path) -> None:
-    """As when `make clean` deletes the state folder while a `make up` waits for it."""
+def test_a_lock_file_that_its_holder_deleted_does_not_count(tmp_path: Path) -> None:
+    """`make clean` may delete the state folder while `make up` waits for the lock in it."""
     path, opened, entered = tmp_path / "state" / "lock", threading.Event(), threading.Event()
 
     def wait_for_it() -> None:
@@ -122,7 +122,6 @@ def test_a_lock_file_that_its_holder_deleted_locks_nothing(tmp_path: Path) -> No
         waiter.start()
         assert opened.wait(5)
         assert not entered.wait(0.1)
-        State(path.parent)  # the folder of a state is deleted by hand here: its lock has another name
         path.unlink()
         path.parent.rmdir()
     waiter.join(10)

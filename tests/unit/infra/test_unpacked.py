@@ -1,4 +1,4 @@
-"""Workers of the same code share it unpacked."""
+"""Workers with the same code share one unpacked folder."""
 
 import tempfile
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Worker = Callable[[str, str], Path]
 
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """Makes the folder of a worker, as ministack does."""
+    """Create the folder of a worker, as ministack does."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def make(name: str, code: str) -> Path:
@@ -36,18 +36,18 @@ def test_the_same_code_is_unpacked_once(worker: Worker) -> None:
     assert (second / "code" / "package" / "bytecode").read_text() == "compiled"
 
 
-def test_other_code_is_kept_apart(worker: Worker) -> None:
+def test_different_code_is_unpacked_separately(worker: Worker) -> None:
     first, second = worker("first", "old"), worker("second", "new")
     assert [(one / "code" / "package" / "app.py").read_text() for one in (first, second)] == ["old", "new"]
 
 
-def test_the_code_of_releases_long_past_goes(worker: Worker, tmp_path: Path) -> None:
+def test_the_code_of_old_releases_is_deleted(worker: Worker, tmp_path: Path) -> None:
     made = [worker(f"worker-{number}", str(number)) for number in range(KEPT + 2)]
     assert len(list(tmp_path.glob("code-*"))) == KEPT
     assert (made[-1] / "code" / "package" / "app.py").exists()
 
 
-def test_members_and_own_folders_are_unpacked_as_ever(worker: Worker, tmp_path: Path) -> None:
+def test_single_members_and_new_folders_are_unpacked_as_usual(worker: Worker, tmp_path: Path) -> None:
     with SharedZipFile(worker("worker", "some") / "code.zip") as archive:
         archive.extractall(tmp_path / "new", ["package/app.py"])
     assert not (tmp_path / "new").is_symlink()

@@ -1,4 +1,4 @@
-"""Which objects are loaded, as what, and what an event says about them."""
+"""The type of an object by its name, and the object versions in an event."""
 
 import io
 from dataclasses import replace
@@ -53,12 +53,12 @@ def test_other_names_are_not_loaded(key: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "key"), [("a+b%2Bc/jobs.csv", "a b+c/jobs.csv"), ("a%20%C3%BC/jobs.csv", "a ü/jobs.csv")]
 )
-def test_keys_arrive_encoded(sent: str, key: str) -> None:
+def test_encoded_keys_in_events_are_decoded(sent: str, key: str) -> None:
     [created] = created_objects(event(key=sent))
     assert (created.key, created.source) == (key, f"s3://landing/{key}")
 
 
-def test_a_version_is_told_apart_with_and_without_versioning() -> None:
+def test_versions_of_a_key_differ_with_and_without_versioning() -> None:
     [versioned] = created_objects(event(versionId="v1", sequencer="0A"))
     assert (versioned.version, versioned.version_id, versioned.sequencer) == ("v1", "v1", "0A")
     [plain] = created_objects(event(sequencer="0A"))
@@ -67,7 +67,7 @@ def test_a_version_is_told_apart_with_and_without_versioning() -> None:
     assert plain.version != again.version
 
 
-def test_folders_are_left_out() -> None:
+def test_events_of_folders_are_ignored() -> None:
     assert list(created_objects(event(key="jobs.csv/"))) == []
 
 
@@ -75,18 +75,18 @@ def test_the_longest_name_wins() -> None:
     assert dataset_of("hired_employees_jobs.csv") == DATASETS["hired_employees"]
 
 
-def test_datasets_are_related() -> None:
+def test_parents_are_declared_before_their_children() -> None:
     assert [child.name for child in children(DATASETS["jobs"])] == ["hired_employees"]
     names = list(DATASETS)
     for dataset in DATASETS.values():
         assert all(names.index(parent) < names.index(dataset.name) for _, parent in dataset.references)
 
 
-def test_a_backup_of_ours_may_hold_equal_texts_and_any_other_file_is_held_to_a_ratio() -> None:
+def test_only_an_own_backup_may_exceed_the_compression_ratio() -> None:
     jobs, rows, file = DATASETS["jobs"], 1800, io.BytesIO()
     avro.write(jobs, [(list(range(1, rows + 1)), ["x" * 10_000] * rows)], file)
     own = FileReading.of_own_backup(jobs)
     assert sum(token.lines for token in own.tokens(io.BytesIO(file.getvalue()))) == rows
     assert own.seeker(io.BytesIO(file.getvalue())).record(rows).fields == (b"1800", b"x" * 10_000)
-    with pytest.raises(LoadError, match="taken for an attack"):
+    with pytest.raises(LoadError, match="may be an attack"):
         list(replace(own, is_own_backup=False).tokens(io.BytesIO(file.getvalue())))

@@ -1,4 +1,4 @@
-"""The form of a reject: the same keys and types on every line, nothing a JSON reader stumbles over."""
+"""The form of a reject: every line has the same keys and types, and every JSON reader can read it."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ JOBS = DATASETS["jobs"]
 
 
 class Memory:
-    """A bucket that holds what is completed."""
+    """A bucket in memory. It stores the uploads that are completed."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -59,13 +59,13 @@ def written(*rejects: Reject) -> list[dict[str, Any]]:
     return [json.loads(line) for line in bucket.objects[key].decode().splitlines()]
 
 
-def test_the_key_names_the_time_in_utc_and_the_load() -> None:
+def test_the_key_of_a_reject_file_has_the_time_in_utc_and_the_load_id() -> None:
     at = datetime(2021, 7, 27, 18, 2, 8, 123456, tzinfo=timezone(timedelta(hours=2)))
     file = RejectFile(cast(Bucket, Memory()), ReportedLoad(JOBS, 7, "s3://b/k", at))
     assert file.key == "jobs/20210727T160208.123456Z-7.ndjson"
 
 
-def test_no_rejects_no_file() -> None:
+def test_without_rejects_there_is_no_file() -> None:
     bucket = Memory()
     file = RejectFile(cast(Bucket, bucket), ReportedLoad(JOBS, 7, "s3://b/k", datetime.now(UTC)))
     assert file.complete() is None
@@ -84,7 +84,7 @@ def test_a_file_is_stored_once_however_often_its_load_tries_to_commit() -> None:
     assert bucket.objects == {}
 
 
-def test_fields_are_named_once() -> None:
+def test_each_field_with_problems_is_named_once() -> None:
     problems = (
         Problem("job", "is missing"),
         Problem(None, "odd"),
@@ -108,7 +108,7 @@ def test_any_row_can_be_reported(raw: bytes, text: str) -> None:
     assert back == raw
 
 
-def test_rows_hold_strings_or_null() -> None:
+def test_the_row_of_a_reject_has_only_strings_and_nulls() -> None:
     assert row_of_fields(JOBS, (b" 1", b"\xffx")) == {"id": " 1", "job": "\ufffdx"}
     assert row_of_object(JOBS, {"id": True, "job": [1.5]}) == {"id": "true", "job": "[1.5]"}
     assert row_of_object(JOBS, {}) == {"id": None, "job": None}
@@ -124,15 +124,16 @@ def test_a_row_counts_under_each_of_its_reasons_once() -> None:
 
 
 def kinds(*problems: Problem) -> list[str]:
-    found = []
+    """The kinds of reasons under which these problems are counted."""
+    names = []
     for problem in problems:
         reasons = Reasons()
         reasons.add((problem,))
-        found += [counted["reason"] for counted in reasons.counted()]
-    return found
+        names += [counted["reason"] for counted in reasons.counted()]
+    return names
 
 
-def test_values_are_no_part_of_a_kind() -> None:
+def test_the_kind_of_a_reason_does_not_contain_values() -> None:
     assert kinds(missing_parent("job_id", 99)) == ["job_id does not exist"]
     assert missing_parent("job_id", 99).text == "job_id 99 does not exist"
     assert (
@@ -147,7 +148,7 @@ def test_values_are_no_part_of_a_kind() -> None:
 
 
 @given(st.binary(max_size=20), st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=3))
-def test_whatever_is_sent_there_are_few_kinds(raw: bytes, row: dict[str, Any]) -> None:
+def test_no_sent_text_becomes_part_of_a_kind(raw: bytes, row: dict[str, Any]) -> None:
     texts = " ".join(kinds(*check_unsplit(raw, Problem(None, "odd")), *check_object(JOBS, row).problems))
     assert set(texts) <= set("abcdefghijklmnopqrstuvwxyz UTFNL-8_0123456789")
 
@@ -162,21 +163,21 @@ def test_kinds_beyond_a_hundred_are_counted_together(rows: list[list[int]]) -> N
                 named[f"reason {n}"] = None
         expected.update({f"reason {n}" if f"reason {n}" in named else OTHER for n in row})
     counted = reasons.counted()
-    assert {found["reason"]: found["count"] for found in counted} == expected
-    assert [-found["count"] for found in counted] == sorted(-found["count"] for found in counted)
+    assert {kind["reason"]: kind["count"] for kind in counted} == expected
+    assert [-kind["count"] for kind in counted] == sorted(-kind["count"] for kind in counted)
     assert len(counted) <= MOST_KINDS + 1
 
 
 @given(st.integers(1, 4), st.lists(st.sampled_from(["x", '"', "\\", "\x01", "\xe9", "\U0001f600"]), max_size=6))
-def test_first_records_are_the_first_ones_and_fit(limit: int, characters: list[str]) -> None:
+def test_as_many_first_records_are_shown_as_fit_into_a_response(limit: int, characters: list[str]) -> None:
     first = FirstRecords(limit)
     sent = [{"raw": character * 400_000} for character in characters]
     for record in sent:
         first.add(record)
     assert first.records == sent[: len(first.records)]
     assert len(first.records) <= limit
-    told = json.dumps(json.dumps(first.records, ensure_ascii=False))
-    assert len(told) <= ROOM + 100
+    shown = json.dumps(json.dumps(first.records, ensure_ascii=False))
+    assert len(shown) <= ROOM + 100
     if len(first.records) < min(limit, len(sent)):
         more = json.dumps(json.dumps(sent[: len(first.records) + 1], ensure_ascii=False))
         assert len(more) > ROOM

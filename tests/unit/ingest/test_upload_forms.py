@@ -1,4 +1,4 @@
-"""Which files may be announced, what they are called then, and what a form lets its bearer do."""
+"""The files that may be announced, their names in the landing bucket, and the rights that an upload form gives."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ BOUNDS = st.integers(MAX_NAME - 5, MAX_NAME + 1).map(lambda length: "\U0001f600"
 
 
 def refused(body: Any) -> dict[str | None, str]:
-    """The reasons by field; empty where it was taken."""
+    """Return the reasons by field. Empty if the order is valid."""
     try:
         checked(body)
     except Unprocessable as error:
@@ -39,7 +39,7 @@ def refused(body: Any) -> dict[str | None, str]:
 
 
 @given(st.sampled_from(list(DATASETS.values())), NAMES | BOUNDS, st.integers(1, 2**63 - 1))
-def test_the_key_tells_the_dataset_that_was_asked_for(dataset: Dataset, name: str, load_id: int) -> None:
+def test_the_key_of_an_upload_belongs_to_the_ordered_dataset(dataset: Dataset, name: str, load_id: int) -> None:
     body = {"dataset": dataset.name, "filename": name, "size": 1}
     if refused(body):
         return
@@ -52,7 +52,7 @@ def test_the_key_tells_the_dataset_that_was_asked_for(dataset: Dataset, name: st
     assert (named.ending == ".csv.gz") == name.endswith(".gz")
     assert len(key.encode()) <= 1024
     assert re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]+", base_name)
-    assert "${filename}" not in key, "S3 would put another name there"
+    assert "${filename}" not in key, "S3 would replace it with another name"
     item = {"key": quote_plus(key), "versionId": "v", "eTag": "e"}
     [created] = created_objects({"Records": [{"s3": {"bucket": {"name": "landing"}, "object": item}}]})
     assert created.key == key
@@ -71,7 +71,9 @@ def test_the_key_tells_the_dataset_that_was_asked_for(dataset: Dataset, name: st
         ("jobs", "x" * (MAX_NAME - 4) + ".csv", "jobs-" + "x" * (MAX_NAME - 4) + ".csv"),
     ],
 )
-def test_a_name_tells_its_dataset_or_is_made_to(dataset: str, name: str, base_name: str) -> None:
+def test_a_name_of_another_dataset_gets_the_ordered_dataset_as_its_prefix(
+    dataset: str, name: str, base_name: str
+) -> None:
     assert checked({"dataset": dataset, "filename": name, "size": MAX_SIZE}).base_name == base_name
 
 
@@ -90,17 +92,17 @@ def test_a_name_tells_its_dataset_or_is_made_to(dataset: str, name: str, base_na
         ("jobs.avro", "must end in .csv or .csv.gz"),
         ("jobs.CSV", "must end in .csv or .csv.gz"),
         ("jobs.gz", "must end in .csv or .csv.gz"),
-        (".csv", "with something before that"),
-        (".csv.gz", "with something before that"),
+        (".csv", "after at least one other character"),
+        (".csv.gz", "after at least one other character"),
         ("", "must end in"),
         ("x" * (MAX_NAME - 3) + ".csv", "longer than 200 characters"),
         ("jobs-${filename}.csv", "S3 would replace"),
-        (None, "as text"),
-        (5, "as text"),
-        (["jobs.csv"], "as text"),
+        (None, "as a string"),
+        (5, "as a string"),
+        (["jobs.csv"], "as a string"),
     ],
 )
-def test_a_name_that_is_none(name: Any, reason: str) -> None:
+def test_an_invalid_name_is_refused(name: Any, reason: str) -> None:
     faults = refused({"dataset": "jobs", "filename": name, "size": 1})
     assert list(faults) == ["filename"]
     assert reason in faults["filename"]
@@ -108,23 +110,23 @@ def test_a_name_that_is_none(name: Any, reason: str) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, MAX_SIZE])
 def test_a_file_may_be_empty(size: int) -> None:
-    """A load of an empty file succeeds, and so does its check."""
+    """The load of an empty file succeeds, and its check also succeeds."""
     assert checked({"dataset": "jobs", "filename": "jobs.csv", "size": size}).size == size
 
 
 @pytest.mark.parametrize("size", [-1, MAX_SIZE + 1, 1.0, "1", True, None, [1], 10**400])
-def test_a_size_that_is_none(size: Any) -> None:
+def test_an_invalid_size_is_refused(size: Any) -> None:
     faults = refused({"dataset": "jobs", "filename": "jobs.csv", "size": size})
     assert faults == {"size": "size must be a whole number of bytes from 0 to 5368709120"}
 
 
 @pytest.mark.parametrize("dataset", [None, "", "job", "Jobs", "salaries", 1, ["jobs"], {"jobs": 1}])
-def test_a_dataset_that_is_none(dataset: Any) -> None:
+def test_an_unknown_dataset_is_refused(dataset: Any) -> None:
     faults = refused({"dataset": dataset, "filename": "jobs.csv", "size": 1})
     assert faults == {"dataset": "dataset must be one of departments, jobs, hired_employees"}
 
 
-def test_every_fault_is_named_at_once() -> None:
+def test_all_faults_are_named_at_once() -> None:
     assert list(refused({})) == ["dataset", "filename", "size"]
     assert list(refused({"more": 1, "filename": "x"})) == ["dataset", "filename", "size", None]
     assert list(refused([])) == list(refused("text")) == list(refused(None)) == [None]
@@ -141,14 +143,14 @@ def test_every_fault_is_named_at_once() -> None:
         },
     )
 )
-def test_the_schema_takes_what_the_code_takes(body: dict[str, Any]) -> None:
+def test_the_schema_accepts_the_same_orders_as_the_code(body: dict[str, Any]) -> None:
     name = body.get("filename")
     if isinstance(name, str) and ("${filename}" in name or name.endswith("\n") or re.search("[\ud800-\udfff]", name)):
-        return  # what a pattern does not tell, or Python's `$` overlooks
+        return  # the pattern of the schema cannot exclude these, or `$` in Python also matches before a line break
     assert bool(refused(body)) == bool(described().faults(ref("UploadOrder"), body))
 
 
-# --- what S3 is told
+# --- the form and the URL for S3
 
 
 @pytest.fixture(autouse=True)
@@ -157,14 +159,14 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://functions-only.internal:4566")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers the credentials of whoever came first
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it may have the credentials of an earlier test
 
 
 def storage(public_url: str = "") -> Storage:
     return Storage("the-landing", "the-errored", "the-backup", public_url=public_url)
 
 
-def test_a_form_is_for_one_key_a_size_and_a_time() -> None:
+def test_a_form_is_limited_to_one_key_a_size_and_a_time() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     form = storage("http://127.0.0.1:9").landing.presigned_post("uploads/7/jobs-é.csv", size=12, seconds=3600)
     policy = json.loads(base64.b64decode(form.fields["policy"]))
@@ -181,30 +183,30 @@ def test_a_form_is_for_one_key_a_size_and_a_time() -> None:
 
 
 @pytest.mark.parametrize("public_url", ["http://127.0.0.1:9", "http://localhost:4566"])
-def test_others_are_sent_to_where_they_reach_s3(public_url: str) -> None:
-    found = storage(public_url)
-    assert found.landing.presigned_post("k", size=1, seconds=60).url == f"{public_url}/the-landing"
-    assert found.errored.presigned_get("k", seconds=60).startswith(f"{public_url}/the-errored/k?")
+def test_clients_get_the_public_url_of_s3(public_url: str) -> None:
+    buckets = storage(public_url)
+    assert buckets.landing.presigned_post("k", size=1, seconds=60).url == f"{public_url}/the-landing"
+    assert buckets.errored.presigned_get("k", seconds=60).startswith(f"{public_url}/the-errored/k?")
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
-def test_on_aws_they_are_sent_to_the_region(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
-    """Where S3 would redirect to it, a browser does not follow."""
+def test_on_aws_clients_get_the_url_of_the_region(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    """The global URL of S3 would redirect to the region, and a browser does not follow that redirect."""
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
     place = "" if region == "us-east-1" else f".{region}"
-    found = storage().landing
-    form, url = found.presigned_post("k", size=1, seconds=60), found.presigned_get("k", seconds=60)
+    landing = storage().landing
+    form, url = landing.presigned_post("k", size=1, seconds=60), landing.presigned_get("k", seconds=60)
     assert form.url == f"https://the-landing.s3{place}.amazonaws.com/"
     assert url.startswith(f"https://the-landing.s3{place}.amazonaws.com/k?")
-    assert "x-amz-signature" in form.fields, "version 4, the only one that every region takes"
+    assert "x-amz-signature" in form.fields, "not signature version 4, the only version that every region accepts"
     assert "X-Amz-Signature" in url
 
 
-def test_a_url_is_for_one_object_and_a_time() -> None:
+def test_a_url_is_limited_to_one_object_and_a_time() -> None:
     url = urlsplit(storage("http://127.0.0.1:9").errored.presigned_get("jobs/a b.ndjson", seconds=600))
     assert url.path == "/the-errored/jobs/a%20b.ndjson"
-    asked = parse_qs(url.query)
-    assert asked["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
-    assert asked["X-Amz-Expires"] == ["600"]
-    assert asked["X-Amz-SignedHeaders"] == ["host"]
+    query = parse_qs(url.query)
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert query["X-Amz-Expires"] == ["600"]
+    assert query["X-Amz-SignedHeaders"] == ["host"]

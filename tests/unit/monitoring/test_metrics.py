@@ -1,4 +1,4 @@
-"""Metrics are lines of the log that CloudWatch makes something of, with few dimensions and no row in them."""
+"""Metrics are log lines in a format that CloudWatch accepts. They have few dimensions and no data of rows."""
 
 import io
 import json
@@ -30,7 +30,7 @@ class Written:
         self.stream = io.StringIO()
 
     def lines(self) -> list[dict[str, Any]]:
-        """What was written since the last time."""
+        """Return the lines that were written since the last call."""
         text = self.stream.getvalue()
         self.stream.seek(0)
         self.stream.truncate()
@@ -40,12 +40,12 @@ class Written:
 
 @pytest.fixture
 def written() -> Iterator[Written]:
-    found, logger = Written(), logging.getLogger(logs.LOGGER)
-    handler = logging.StreamHandler(found.stream)
+    recorded, logger = Written(), logging.getLogger(logs.LOGGER)
+    handler = logging.StreamHandler(recorded.stream)
     handler.setFormatter(logs.Formatter())
     before = logger.level
     logger.addHandler(handler)
-    yield found
+    yield recorded
     logger.removeHandler(handler)
     logger.setLevel(before)
 
@@ -58,43 +58,43 @@ LOADS = st.builds(
     seconds=st.none() | st.floats(0, 900),
     counts=COUNTS,
 )
-CALLED = st.text(max_size=64)
+CORRELATION_IDS = st.text(max_size=64)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(LOADS, CALLED)
-def test_cloudwatch_takes_the_line_of_any_load(written: Written, load: Ended, called: str) -> None:
-    with logs.about(load_id=7, correlation_id=called, request_id="r"):
+@given(LOADS, CORRELATION_IDS)
+def test_cloudwatch_accepts_the_line_of_any_load(written: Written, load: Ended, correlation_id: str) -> None:
+    with logs.about(load_id=7, correlation_id=correlation_id, request_id="r"):
         METRICS.of_load(load)
     lines = written.lines()
     if load.status == "skipped":
         assert lines == []
         return
     [line] = lines
-    found = emf.points(line)
-    assert all(math.isfinite(value) for value in found.values())
-    assert {name for name, _ in found} <= set(UNITS)
-    assert {dimensions for _, dimensions in found} <= {STAGE, (*STAGE, ("dataset", load.dataset))}
-    assert (line["load_id"], line["correlation_id"], line["request_id"]) == (7, called, "r")
+    points = emf.points(line)
+    assert all(math.isfinite(value) for value in points.values())
+    assert {name for name, _ in points} <= set(UNITS)
+    assert {dimensions for _, dimensions in points} <= {STAGE, (*STAGE, ("dataset", load.dataset))}
+    assert (line["load_id"], line["correlation_id"], line["request_id"]) == (7, correlation_id, "r")
     assert emf.of_stage(line)["LoadsFailed"] == (load.status == "failed")
 
 
-def test_a_load_that_succeeded(written: Written) -> None:
+def test_a_load_that_succeeded_has_counts_a_duration_and_a_speed(written: Written) -> None:
     METRICS.of_load(Ended("jobs", "succeeded", 2.0, Counts(received=10, inserted=7, rejected=3)))
     [line] = written.lines()
-    told = {"RowsReceived": 10, "RowsRejected": 3, "RowsPerSecond": 5.0, "LoadSeconds": 2.0, "LoadsFailed": 0}
-    assert emf.of_stage(line) == told
+    expected = {"RowsReceived": 10, "RowsRejected": 3, "RowsPerSecond": 5.0, "LoadSeconds": 2.0, "LoadsFailed": 0}
+    assert emf.of_stage(line) == expected
     assert emf.points(line)["RowsReceived", (*STAGE, ("dataset", "jobs"))] == 10
     assert "load_id" not in line
 
 
-def test_a_load_that_took_no_time_has_a_speed(written: Written) -> None:
+def test_a_load_that_took_zero_seconds_has_a_finite_speed(written: Written) -> None:
     METRICS.of_load(Ended("jobs", "succeeded", 0.0, Counts(received=2, inserted=2)))
     [line] = written.lines()
     assert emf.of_stage(line)["RowsPerSecond"] == 2000
 
 
-def test_a_load_that_failed_and_one_that_nobody_worked_on(written: Written) -> None:
+def test_a_failed_load_has_a_duration_only_if_a_worker_worked_on_it(written: Written) -> None:
     METRICS.of_load(Ended("jobs", "failed", 2.0))
     METRICS.of_load(Ended(None, "failed"))
     worked, swept = written.lines()
@@ -102,11 +102,11 @@ def test_a_load_that_failed_and_one_that_nobody_worked_on(written: Written) -> N
     assert emf.points(swept) == {("LoadsFailed", STAGE): 1}
 
 
-def test_a_backup_that_was_made(written: Written) -> None:
+def test_only_a_backup_that_made_a_restore_point_is_measured(written: Written) -> None:
     tables = {name: StoredFile(rows=3, bytes=100, sha256="0" * 64) for name in DATASETS}
-    done = BackupRun("created", restore_point="20210727T160208.123456Z", tables=tables, seconds=1.5)
-    METRICS.of_backup(done)
-    METRICS.of_backup(replace(done, outcome="unchanged"))
+    created = BackupRun("created", restore_point="20210727T160208.123456Z", tables=tables, seconds=1.5)
+    METRICS.of_backup(created)
+    METRICS.of_backup(replace(created, outcome="unchanged"))
     METRICS.of_backup(BackupRun("busy"))
     [line] = written.lines()
     assert emf.points(line) == {("BackupSeconds", STAGE): 1.5, ("BackupRows", STAGE): 9, ("BackupBytes", STAGE): 300}
@@ -115,12 +115,12 @@ def test_a_backup_that_was_made(written: Written) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.builds(Gauges, *[st.none() | st.integers(0, 2**40)] * 4))
-def test_what_could_not_be_found_out_is_left_out(written: Written, gauges: Gauges) -> None:
+def test_a_gauge_that_could_not_be_read_is_left_out(written: Written, gauges: Gauges) -> None:
     METRICS.of_gauges(gauges)
     [line] = written.lines()
     names = ["BackupAge", "BackupLag", "DeadLetters", "OrphansWaiting"]
-    told = dict(zip(names, vars(gauges).values(), strict=True))
-    assert emf.of_stage(line) == {name: value for name, value in told.items() if value is not None}
+    values = dict(zip(names, vars(gauges).values(), strict=True))
+    assert emf.of_stage(line) == {name: value for name, value in values.items() if value is not None}
 
 
 @pytest.mark.parametrize("level", ["DEBUG", "WARNING", "ERROR", "CRITICAL"])
@@ -130,7 +130,7 @@ def test_metrics_are_written_at_every_level(written: Written, level: str) -> Non
     assert [emf.of_stage(line) for line in written.lines()] == [{"DeadLetters": 1}]
 
 
-def test_the_check_of_this_test_refuses_what_cloudwatch_would() -> None:
+def test_the_helper_of_these_tests_refuses_lines_that_cloudwatch_refuses() -> None:
     described = {"Namespace": "N", "Dimensions": [["stage"]], "Metrics": [{"Name": "A", "Unit": "Count"}]}
     good = {"_aws": {"Timestamp": 1, "CloudWatchMetrics": [described]}, "stage": "test", "A": 1}
     assert emf.points(good) == {("A", (("stage", "test"),)): 1}

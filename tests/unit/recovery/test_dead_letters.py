@@ -1,4 +1,4 @@
-"""What counts as the record of a failed S3 event."""
+"""The messages that are accepted as records of failed S3 events."""
 
 import json
 from typing import Any
@@ -27,11 +27,11 @@ def message(payload: Any, function: Any = INGEST) -> str:
     return json.dumps({"requestContext": {"functionArn": function}, "requestPayload": payload})
 
 
-def test_the_record_of_a_failed_event() -> None:
+def test_the_record_of_a_failed_event_is_parsed() -> None:
     letter = DeadLetter.parse(message(event()))
     assert (letter.function, letter.event) == (INGEST, event())
-    [found] = letter.objects
-    assert (found.source, found.version) == ("s3://landing/folder/jobs new.csv", "v1")
+    [created] = letter.objects
+    assert (created.source, created.version) == ("s3://landing/folder/jobs new.csv", "v1")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_the_record_of_a_failed_event() -> None:
         "[]",
         '"text"',
         "{}",
-        json.dumps(event()),  # an event, but nobody failed on it
+        json.dumps(event()),  # an event without the record of a failure
         message(None),
         message({"Records": []}),
         message({"Service": "Amazon S3", "Event": "s3:TestEvent"}),
@@ -60,14 +60,14 @@ def test_the_record_of_a_failed_event() -> None:
         "[" * 100_000,
     ],
 )
-def test_anything_else_is_refused(body: str) -> None:
+def test_any_other_message_is_refused(body: str) -> None:
     with pytest.raises(Unprocessable):
         DeadLetter.parse(body)
 
 
 @given(JSON, st.sampled_from(["", "requestPayload", "Records", "s3", "object", "key", "versionId"]))
-def test_whatever_comes_is_a_letter_or_refused(value: Any, where: str) -> None:
-    """`value` in the place of a part of a good record."""
+def test_every_message_is_parsed_or_refused(value: Any, where: str) -> None:
+    """The test puts `value` in the place of the parts `where` of a valid record."""
     record = json.loads(message(event()))
 
     def replaced(part: Any) -> Any:
@@ -80,5 +80,5 @@ def test_whatever_comes_is_a_letter_or_refused(value: Any, where: str) -> None:
     except Unprocessable:
         return
     assert letter.objects
-    for found in letter.objects:
-        assert all(part is None or "\0" not in part for part in vars(found).values())
+    for created in letter.objects:
+        assert all(part is None or "\0" not in part for part in vars(created).values())

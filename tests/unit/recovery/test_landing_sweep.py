@@ -1,4 +1,4 @@
-"""Which object versions a sweep offers, whatever happened in the bucket and however long a page is."""
+"""The object versions that a sweep offers, after any changes of the bucket and with pages of any length."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -162,7 +162,7 @@ def test_the_versions_of_a_key_are_offered_oldest_first() -> None:
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 10])
-def test_a_withdrawn_key_is_left_alone_whichever_page_has_its_marker(page_size: int) -> None:
+def test_a_withdrawn_key_is_not_offered_whichever_page_has_its_marker(page_size: int) -> None:
     bucket = Bucket(page_size, minute=START)
     for _ in range(3):
         bucket.add("a", is_marker=False)
@@ -174,7 +174,7 @@ def test_a_withdrawn_key_is_left_alone_whichever_page_has_its_marker(page_size: 
 
 
 @pytest.mark.parametrize("key", ["folder/", "nul\0.csv"])
-def test_a_key_that_can_have_no_load_is_left_alone(key: str) -> None:
+def test_a_key_that_can_have_no_load_is_not_offered(key: str) -> None:
     bucket = Bucket(page_size=10, minute=START)
     bucket.add(key, is_marker=False)
     bucket.minute += AGE + 1
@@ -196,7 +196,7 @@ def test_a_budget_ends_a_sweep_and_the_next_one_goes_on(pages: int, offers: int,
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(lambda key: not key.endswith("/")))
-def test_an_offer_is_read_as_the_event_of_the_version(key: str) -> None:
+def test_the_event_of_an_offer_is_parsed_as_the_same_version(key: str) -> None:
     event = event_of_version("landing", Version(key, "v1", "0" * 32, 7, BEGINNING))
     [created] = created_objects(event)
     assert (created.key, created.source) == (key, f"s3://landing/{key}")
@@ -207,11 +207,11 @@ def test_an_offer_is_read_as_the_event_of_the_version(key: str) -> None:
     ("version", "sequencer"),
     [("3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY", "0A"), ("v1", None), ("0" * 32 + ":0A", "0A"), ("0" * 32 + "-3:", None)],
 )
-def test_an_offered_load_is_found_again_by_its_event(version: str, sequencer: str | None) -> None:
+def test_the_event_of_an_offered_load_names_the_version_of_the_load(version: str, sequencer: str | None) -> None:
     [created] = created_objects(event_of_load(Unattended(1, "s3://landing/a b/jobs+.csv", version, sequencer)))
     assert (created.source, created.version, created.sequencer) == ("s3://landing/a b/jobs+.csv", version, sequencer)
 
 
 @pytest.mark.parametrize(("deployed", "other"), [("hireflow-prod-sweep", "hireflow-prod-ingest"), ("sweep", "ingest")])
-def test_a_function_knows_the_names_of_the_others_of_its_stage(deployed: str, other: str) -> None:
+def test_a_function_derives_the_names_of_the_other_functions_of_its_stage(deployed: str, other: str) -> None:
     assert sibling(deployed, "ingest") == other

@@ -1,4 +1,4 @@
-"""What is declared of reports agrees with itself, and with what is made from it."""
+"""The declarations of reports are consistent, and agree with everything that is made from them."""
 
 import re
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from chalicelib.api.openapi.report_schemas import report_schemas
 from chalicelib.reports.declaration import Figure, Report, Variant
 from chalicelib.reports.hires import REPORTS
 from cli import report_table
+from infra import pages
 from infra import reports as made
-from infra.readme import README
 from infra.venv import ROOT
 
 VARIANTS = [variant for report in REPORTS for variant in report.variants.values()]
@@ -21,10 +21,10 @@ IDS = {found for template in TEMPLATES for found in re.findall(r'id="([\w-]+)"',
 MAKE = "run python -m infra.reports"
 
 
-def test_the_command_line_and_the_readme_have_the_reports_that_are_declared() -> None:
+def test_the_command_line_and_the_pages_have_the_reports_that_are_declared() -> None:
     assert tuple(map(made.for_command_line, REPORTS)) == report_table.REPORTS, MAKE
     assert made.COMMANDS.read_text() == made.module(REPORTS), MAKE
-    assert README.read_text() == made.readme(README.read_text(), REPORTS), MAKE
+    assert pages.API.read_text() == made.page(pages.API.read_text(), REPORTS), MAKE
 
 
 @pytest.mark.parametrize("name", [lambda r: r.name, lambda r: r.path, lambda r: r.file], ids=["name", "path", "file"])
@@ -47,14 +47,14 @@ def test_no_schema_of_a_report_has_the_name_of_another() -> None:
 
 
 def test_no_two_routes_differ_only_by_the_name_of_a_parameter() -> None:
-    """API Gateway refuses them, and everything else answers with any of them."""
+    """API Gateway refuses such routes, and other servers would answer with either of them."""
     shapes = [re.sub(r"{\w+}", "{}", path) for path in app.routes]
     assert sorted(shapes) == sorted({*shapes})
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
-def test_names_fit_where_they_stand(report: Report) -> None:
-    """In a command, an address, the name of a file, SQL and a page."""
+def test_names_are_valid_wherever_they_are_used(report: Report) -> None:
+    """A name is used in a command, an address, a file name, SQL and a page."""
     assert re.fullmatch("[a-z][a-z0-9-]*", report.name)
     assert report.name not in IDS
     assert re.fullmatch("[a-z][a-z0-9-]*", report.file)
@@ -73,12 +73,12 @@ def test_a_name_and_a_count_have_an_example(variant: Variant) -> None:
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
-def test_a_report_has_an_answer(report: Report) -> None:
+def test_a_report_has_a_variant(report: Report) -> None:
     assert report.variants
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
-def test_a_report_takes_what_its_sql_asks_for(report: Report) -> None:
+def test_a_report_takes_the_parameters_of_its_sql(report: Report) -> None:
     assert (":department_id" in report.sql) == report.by_department
     assert ":first" in report.sql
     assert ":last" in report.sql

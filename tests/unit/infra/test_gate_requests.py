@@ -16,29 +16,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.local.gate.app import LONGEST_CALL
-from tests.asgi import HOST, KEYS, Asked, Behind, Response, of_signed, scope
+from tests.asgi import HOST, KEYS, Behind, GateClient, Response, scope, scope_of_signed
 
 API = "/_aws/execute-api/abc123/api"
 SIGNER = Credentials(KEYS.access_key, KEYS.secret_key)
 
 
-def asked_unsigned(method: str, target: str, *headers: tuple[str, str]) -> tuple[Response, Asked]:
-    asked = Asked()
-    return asked.ask(scope(method, target, headers)), asked
+def send_unsigned(method: str, target: str, *headers: tuple[str, str]) -> tuple[Response, GateClient]:
+    client = GateClient()
+    return client.request(scope(method, target, headers)), client
 
 
 @pytest.mark.parametrize("path", [API, f"{API}/", f"{API}/loads?limit=1", "/restapis/abc123/api/_user_request_/loads"])
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-def test_the_api_is_open(method: str, path: str) -> None:
-    response, asked = asked_unsigned(method, path, ("Authorization", "Bearer abc"), ("X-Amz-Target", "Lambda.Invoke"))
+def test_the_api_is_served_unsigned(method: str, path: str) -> None:
+    response, client = send_unsigned(method, path, ("Authorization", "Bearer abc"), ("X-Amz-Target", "Lambda.Invoke"))
     assert response.status == 200
-    [made] = asked.behind.scopes
-    assert (b"authorization", b"Bearer abc") in made["headers"]
-    assert not [name for name, _ in made["headers"] if name.startswith(b"x-amz-")], "for signed requests only"
+    [asgi_scope] = client.behind.scopes
+    assert (b"authorization", b"Bearer abc") in asgi_scope["headers"]
+    assert not [name for name, _ in asgi_scope["headers"] if name.startswith(b"x-amz-")], (
+        "these headers are for signed requests only"
+    )
 
 
-def test_readiness_is_open_and_all_other_control_paths_are_closed() -> None:
-    assert asked_unsigned("GET", "/_ministack/ready")[0].status == 200
+def test_only_the_readiness_path_of_all_control_paths_is_served() -> None:
+    assert send_unsigned("GET", "/_ministack/ready")[0].status == 200
     for method, path in [
         ("POST", "/_ministack/ready"),
         ("POST", "/_ministack/reset"),
@@ -54,14 +56,14 @@ def test_readiness_is_open_and_all_other_control_paths_are_closed() -> None:
         ("GET", "/_aws/ses"),
         ("GET", "/health"),
     ]:
-        response, asked = asked_unsigned(method, path)
-        assert (response.status, asked.behind.begun) == (404, 0), path
+        response, client = send_unsigned(method, path)
+        assert (response.status, client.behind.begun) == (404, 0), path
 
 
-def test_control_paths_are_closed_to_the_holder_of_the_credentials_as_well() -> None:
+def test_a_signed_request_for_a_control_path_is_refused_too() -> None:
     request = AWSRequest("POST", f"http://{HOST}/_ministack/reset")
     S3SigV4Auth(SIGNER, "s3", "us-east-1").add_auth(request)
-    assert Asked().ask(of_signed(request)).status == 404
+    assert GateClient().request(scope_of_signed(request)).status == 404
 
 
 @pytest.mark.parametrize(
@@ -83,27 +85,27 @@ def test_control_paths_are_closed_to_the_holder_of_the_credentials_as_well() -> 
         ("GET", "/x/_aws/execute-api/abc123/api/loads"),
     ],
 )
-def test_nothing_else_is_served_unsigned(method: str, target: str) -> None:
+def test_an_unsigned_request_for_another_path_is_refused(method: str, target: str) -> None:
     for headers in ((), (("Authorization", "Bearer x"),), (("Authorization", "Basic dGVzdDp0ZXN0"),)):
-        response, asked = asked_unsigned(method, target, *headers)
+        response, client = send_unsigned(method, target, *headers)
         assert response.status in (400, 403, 404)
-        assert asked.behind.begun == 0
+        assert client.behind.begun == 0
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30))
-def test_no_other_path_is_served_unsigned(path: str) -> None:
+def test_no_unsigned_request_for_a_random_path_is_served(path: str) -> None:
     if path.startswith(("_aws/execute-api/", "restapis/")) or path == "_ministack/ready":
         return
-    _, asked = asked_unsigned("GET", f"/{path}")
-    assert asked.behind.begun == 0
+    _, client = send_unsigned("GET", f"/{path}")
+    assert client.behind.begun == 0
 
 
-# --- names
+# --- host names
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:24000", "localhost:24000", "LOCALHOST:1", "localhost", "127.0.0.1"])
-def test_names_of_this_machine_are_served(host: str) -> None:
-    assert asked_unsigned("GET", f"{API}/loads", ("Host", host))[0].status == 200
+def test_requests_under_host_names_of_this_machine_are_served(host: str) -> None:
+    assert send_unsigned("GET", f"{API}/loads", ("Host", host))[0].status == 200
 
 
 @pytest.mark.parametrize(
@@ -125,8 +127,8 @@ def test_names_of_this_machine_are_served(host: str) -> None:
     ],
 )
 def test_requests_under_other_host_names_are_refused(host: str) -> None:
-    response, asked = asked_unsigned("GET", f"{API}/loads", ("Host", host))
-    assert (response.status, asked.behind.begun) == (421, 0)
+    response, client = send_unsigned("GET", f"{API}/loads", ("Host", host))
+    assert (response.status, client.behind.begun) == (421, 0)
 
 
 def test_websockets_are_refused() -> None:
@@ -138,10 +140,10 @@ def test_websockets_are_refused() -> None:
     async def receive() -> Any:
         return {"type": "websocket.connect"}
 
-    asked = Asked()
-    asyncio.run(asked.gate()({"type": "websocket", "path": f"{API}/x", "headers": []}, receive, send))
+    client = GateClient()
+    asyncio.run(client.gate()({"type": "websocket", "path": f"{API}/x", "headers": []}, receive, send))
     assert [message["type"] for message in sent] == ["websocket.close"]
-    assert asked.behind.begun == 0
+    assert client.behind.begun == 0
 
 
 # --- CORS
@@ -149,22 +151,22 @@ def test_websockets_are_refused() -> None:
 OURS = "http://127.0.0.1:24000"
 
 
-def preflight(path: str, answered: list[tuple[bytes, bytes]], origin: str = OURS) -> Response:
-    asked = Asked(Behind(answered))
+def preflight(path: str, headers_behind: list[tuple[bytes, bytes]], origin: str = OURS) -> Response:
+    client = GateClient(Behind(headers_behind))
     headers = [("Origin", origin), ("Access-Control-Request-Method", "POST")]
-    return asked.ask(scope("OPTIONS", path, headers))
+    return client.request(scope("OPTIONS", path, headers))
 
 
-def test_only_a_buckets_rule_answers_a_preflight() -> None:
+def test_a_preflight_is_allowed_only_by_the_rule_of_a_bucket() -> None:
     rule = [(b"Access-Control-Allow-Origin", OURS.encode()), (b"Access-Control-Allow-Methods", b"POST")]
     admitted = preflight("/hireflow-local-landing", rule)
     assert (admitted.status, admitted.headers["access-control-allow-origin"]) == (200, OURS)
-    for path, answered in (
+    for path, headers in (
         ("/hireflow-local-landing", [(b"Access-Control-Allow-Origin", b"*")]),
         ("/hireflow-local-landing", []),
         ("/hireflow-local-landing", [(b"Access-Control-Allow-Origin", b"http://other")]),
     ):
-        refused = preflight(path, answered)
+        refused = preflight(path, headers)
         assert refused.status == 403
         assert not [name for name in refused.headers if name.startswith("access-control")]
     for path in ("/", "/_ministack/reset", "/UPPER/", "/x?Action=y"):
@@ -174,18 +176,20 @@ def test_only_a_buckets_rule_answers_a_preflight() -> None:
         )
 
 
-def test_no_answer_allows_every_origin() -> None:
+def test_no_response_allows_every_origin() -> None:
     request = AWSRequest("GET", f"http://{HOST}/2015-03-31/functions", {"Origin": "http://evil.example"})
     S3SigV4Auth(SIGNER, "lambda", "us-east-1").add_auth(request)
-    response = Asked(Behind([(b"Access-Control-Allow-Origin", b"*"), (b"X-Kept", b"1")])).ask(of_signed(request))
+    response = GateClient(Behind([(b"Access-Control-Allow-Origin", b"*"), (b"X-Kept", b"1")])).request(
+        scope_of_signed(request)
+    )
     assert response.status == 200
     assert "access-control-allow-origin" not in response.headers
     assert response.headers["x-kept"] == "1"
 
 
-def test_the_api_answers_for_itself() -> None:
-    asked = Asked(Behind([(b"Access-Control-Allow-Origin", b"*")]))
-    response = asked.ask(scope("OPTIONS", f"{API}/loads", [("Origin", "http://a")]))
+def test_the_cors_headers_of_the_api_stay() -> None:
+    client = GateClient(Behind([(b"Access-Control-Allow-Origin", b"*")]))
+    response = client.request(scope("OPTIONS", f"{API}/loads", [("Origin", "http://a")]))
     assert response.headers["access-control-allow-origin"] == "*"
 
 
@@ -208,17 +212,19 @@ def form(
     return dict(request.context["s3-presign-post-fields"])
 
 
-def send(fields: dict[str, str], *, file: bool = True, size: int = 1000, boundary: str = "xYz", **more: str) -> Asked:
+def send(
+    fields: dict[str, str], *, file: bool = True, size: int = 1000, boundary: str = "xYz", **more: str
+) -> GateClient:
     parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
     if file:
         parts.append('Content-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n1,Sales\n')
     body = "".join(f"--{boundary}\r\n{part}\r\n" for part in parts).encode() + f"--{boundary}--\r\n".encode()
-    asked = Asked()
+    client = GateClient()
     kind = more.get("kind", f"multipart/form-data; boundary={boundary}")
-    made = scope("POST", more.get("path", "/bucket"), [("Content-Type", kind)], length=len(body))
-    response = asked.ask(made, [body[start : start + size] for start in range(0, len(body), size)])
-    assert (response.status == 200) == bool(asked.behind.done)
-    return asked
+    asgi_scope = scope("POST", more.get("path", "/bucket"), [("Content-Type", kind)], length=len(body))
+    response = client.request(asgi_scope, [body[start : start + size] for start in range(0, len(body), size)])
+    assert (response.status == 200) == bool(client.behind.done)
+    return client
 
 
 SESSION = KEYS.session("arn:aws:lambda:us-east-1:000000000000:function:f", "arn:aws:iam::0:role/r")
@@ -228,9 +234,9 @@ SESSION = KEYS.session("arn:aws:lambda:us-east-1:000000000000:function:f", "arn:
 @pytest.mark.parametrize(
     "signer", [SIGNER, Credentials(SESSION.access_key, SESSION.secret_key, SESSION.token)], ids=["stage", "function"]
 )
-def test_a_signed_form_is_let_in(size: int, signer: Credentials) -> None:
-    asked = send(form(credentials=signer), size=size)
-    [(_, _, body)] = asked.behind.done
+def test_a_signed_form_is_accepted(size: int, signer: Credentials) -> None:
+    client = send(form(credentials=signer), size=size)
+    [(_, _, body)] = client.behind.done
     assert body.endswith(b"1,Sales\n\r\n--xYz--\r\n")
 
 
@@ -254,7 +260,7 @@ def forged() -> str:
         {"x-amz-algorithm": "AWS4-ECDSA-P256-SHA256"},
     ],
 )
-def test_no_other_form_is_let_in(changed: dict[str, str]) -> None:
+def test_a_changed_form_is_refused(changed: dict[str, str]) -> None:
     assert send({**form(), **changed}).behind.done == []
 
 
@@ -263,12 +269,12 @@ def test_a_form_without_any_signature_is_refused() -> None:
     assert send({"key": "k", "policy": forged(), "AWSAccessKeyId": "test", "signature": "x"}).behind.done == []
 
 
-def test_boto3s_default_form_is_refused_with_advice() -> None:
-    """Without signature_version it signs links and forms with the old version."""
+def test_boto3s_default_form_is_refused_with_a_remedy() -> None:
+    """Without signature_version, boto3 signs links and forms with Signature Version 2."""
     body = b'--x\r\nContent-Disposition: form-data; name="AWSAccessKeyId"\r\n\r\nA\r\n'
     body += b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n1,Sales\r\n--x--\r\n'
     kind = [("Content-Type", "multipart/form-data; boundary=x")]
-    response = Asked().ask(scope("POST", "/bucket", kind, length=len(body)), [body])
+    response = GateClient().request(scope("POST", "/bucket", kind, length=len(body)), [body])
     assert response.status == 400
     assert b"signature_version='s3v4'" in response.body
 
@@ -281,41 +287,41 @@ def test_a_form_expires_with_its_policy() -> None:
     assert send(form(seconds=-1)).behind.done == []
 
 
-def test_a_field_may_not_come_twice() -> None:
-    """Two readers might use different values."""
+def test_a_form_with_a_repeated_field_is_refused() -> None:
+    """The gate and ministack might use different values."""
     fields = form()
     assert send({**fields, "KEY": "other"}).behind.done == []
 
 
-def test_a_form_needs_a_file_after_its_fields_and_not_too_many_fields() -> None:
+def test_a_form_without_a_file_or_with_too_long_fields_is_refused() -> None:
     assert send(form(), file=False).behind.done == []
     assert send({"filler": "x" * 70_000, **form()}).behind.done == []
 
 
-def test_a_file_that_is_much_longer_than_its_form_allows_is_not_read_to_its_end() -> None:
-    """ministack would hold the whole file before it checks the length."""
+def test_a_file_much_longer_than_its_policy_allows_is_refused_before_its_end() -> None:
+    """ministack would read the whole file into memory before it checks the length."""
     kind, most = "multipart/form-data; boundary=xYz", 100_000
     fields = form(bucket={"bucket": "bucket"}, size=["content-length-range", 1, most])
     head = "".join(f'--xYz\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in fields.items())
     head += '--xYz\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
     for size, status in ((most, 200), (3 * most, 400)):
-        asked = Asked()
-        made = scope("POST", "/bucket", [("Content-Type", kind)], length=1_000_000)
+        client = GateClient()
+        asgi_scope = scope("POST", "/bucket", [("Content-Type", kind)], length=1_000_000)
         body = [head.encode(), *[b"x" * 10_000] * (size // 10_000), b"\r\n--xYz--\r\n"]
-        assert asked.ask(made, body).status == status
-        assert bool(asked.behind.done) == (status == 200)
+        assert client.request(asgi_scope, body).status == status
+        assert bool(client.behind.done) == (status == 200)
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/csv", "text/plain"])
-def test_an_api_call_with_a_body_too_large_for_api_gateway_is_refused(kind: str) -> None:
-    """Anyone may send one, even a page of another origin, and ministack holds several copies of it."""
-    made = scope("POST", f"{API}/uploads/check", [("Content-Type", kind)], length=LONGEST_CALL)
+def test_an_api_request_with_a_body_too_large_for_api_gateway_is_refused(kind: str) -> None:
+    """Anyone may send such a body, even a web page of another origin, and ministack holds several copies of it."""
+    asgi_scope = scope("POST", f"{API}/uploads/check", [("Content-Type", kind)], length=LONGEST_CALL)
     pieces = [b"x" * 1_048_576] * 10
-    asked = Asked()
-    assert asked.ask(made, pieces).status == 200
-    response = asked.ask(made, [*pieces, b"x"])
+    client = GateClient()
+    assert client.request(asgi_scope, pieces).status == 200
+    response = client.request(asgi_scope, [*pieces, b"x"])
     assert (response.status, json.loads(response.body)) == (413, {"message": "Request Too Long"})
-    assert len(asked.behind.done) == 1
+    assert len(client.behind.done) == 1
 
 
 @pytest.mark.parametrize(
@@ -334,7 +340,7 @@ def test_the_boundary_must_be_given_once(kind: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/_ministack/reset", "/Functions", "/other", "/bucket/key", "/bucket?delete"])
 def test_a_form_may_go_only_to_the_bucket_that_its_policy_names(path: str) -> None:
-    """Other services have paths like a bucket's, or use a query, and some would accept an unsigned request."""
+    """Other services have paths like a bucket's, or use a query, and some of them accept unsigned requests."""
     assert send(form(), path=path).behind.done == []
 
 
@@ -356,11 +362,11 @@ def test_a_policy_may_name_a_bucket_in_several_ways(condition: Any, admitted: bo
     assert bool(send(form(bucket=condition)).behind.done) == admitted
 
 
-# --- changes that have to be saved
+# --- changes that must be saved
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "service", "told"),
+    ("method", "path", "service", "reported"),
     [
         ("POST", "/", "sqs", True),
         ("PUT", "/bucket", "s3", True),
@@ -371,9 +377,9 @@ def test_a_policy_may_name_a_bucket_in_several_ways(condition: Any, admitted: bo
         ("POST", "/restapis", "apigateway", True),
     ],
 )
-def test_changes_are_reported_before_they_are_answered(method: str, path: str, service: str, told: bool) -> None:
+def test_changes_of_a_service_are_reported(method: str, path: str, service: str, reported: bool) -> None:
     request = AWSRequest(method, f"http://{HOST}{path}")
     S3SigV4Auth(SIGNER, service, "us-east-1").add_auth(request)
-    asked = Asked()
-    assert asked.ask(of_signed(request)).status == 200
-    assert asked.written == ([service] if told else [])
+    client = GateClient()
+    assert client.request(scope_of_signed(request)).status == 200
+    assert client.written == ([service] if reported else [])

@@ -1,0 +1,82 @@
+"""Examples of requests with rows and files, and of the responses to these requests.
+
+The reasons in the examples come from the rules themselves, so the examples agree with the API.
+"""
+
+from typing import Any
+
+from chalicelib.api.openapi.examples import refusal
+from chalicelib.api.openapi.json_schema import Json
+from chalicelib.api.openapi.upload_schemas import example_value
+from chalicelib.api.row_routes import BROKEN_RULES
+from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.rules import check_object
+from chalicelib.ingest import upload_forms
+
+LOAD_ID = 7
+WRONG_FILE: Json = {"dataset": "jobs", "filename": "new.txt", "size": 65536}
+
+
+def row(dataset: Dataset, *, without_id: bool = False) -> Json:
+    """Return a row that the rules accept."""
+    return {c.name: example_value(c) for c in dataset.columns if not (without_id and c.name == "id")}
+
+
+def faulty_row(dataset: Dataset) -> Json:
+    """Return a row that the rules refuse, because its first value is missing."""
+    return row(dataset) | {dataset.values[0].name: ""}
+
+
+def refused_row(dataset: Dataset) -> Json:
+    """Return the members of the problem for a request with `faulty_row`."""
+    problems = check_object(dataset, faulty_row(dataset), id_optional=True).problems
+    errors = [{"field": problem.field, "reason": problem.text} for problem in problems]
+    return {"detail": BROKEN_RULES, "errors": errors, "load_id": LOAD_ID}
+
+
+def batch_result(dataset: Dataset, *, accepted: int) -> Json:
+    """Return the response to a batch of `accepted` new rows, followed by `faulty_row`."""
+    sent = faulty_row(dataset)
+    problems = check_object(dataset, sent, id_optional=True).problems
+    rejected: Json = {
+        "index": accepted,
+        "reasons": [problem.text for problem in problems],
+        "fields": [problem.field for problem in problems],
+        "row": sent,
+    }
+    counts = {"received": accepted + 1, "inserted": accepted, "updated": 0, "unchanged": 0, "superseded": 0}
+    return {"load_id": LOAD_ID, **counts, "rejected": [rejected]}
+
+
+def csv_line(dataset: Dataset) -> str:
+    """Return `row` as a line of a CSV file."""
+    return _line(row(dataset))
+
+
+def checked_file(dataset: Dataset) -> str:
+    """Return a CSV file with a row that the rules accept and with `faulty_row`."""
+    return _line(row(dataset)) + _line(faulty_row(dataset))
+
+
+def _line(values: Json) -> str:
+    return ",".join(map(str, values.values())) + "\n"
+
+
+def _checked(dataset: Dataset) -> Json:
+    """Return the response to a check of `checked_file`."""
+    [rejected] = batch_result(dataset, accepted=1)["rejected"]
+    reasons: list[Any] = [{"reason": reason, "count": 1} for reason in rejected["reasons"]]
+    reject = {
+        "line": 2,
+        "reasons": rejected["reasons"],
+        "fields": rejected["fields"],
+        "raw": _line(rejected["row"]).rstrip(),
+        "row": {name: str(value) for name, value in rejected["row"].items()},
+    }
+    counts = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
+    return {"dataset": dataset.name, **counts, "reasons": reasons, "rejects": [reject], "truncated": False}
+
+
+CHECKED = _checked(DATASETS["departments"])
+_REFUSAL = refusal(lambda: upload_forms.checked(WRONG_FILE))
+REFUSED_FILE: Json = {"detail": _REFUSAL.detail, "errors": _REFUSAL.errors}

@@ -1,0 +1,176 @@
+"""The documentation names every status, count, reason, metric and log field, and none that does not exist."""
+
+import ast
+import itertools
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chalicelib.api.openapi.load_schemas import LOAD
+from chalicelib.backups.manifest import StoredFile
+from chalicelib.backups.run import BackupRun
+from chalicelib.core import datetimes
+from chalicelib.core.datasets import MAX_ID, MAX_TEXT
+from chalicelib.core.logs import Formatter
+from chalicelib.ingest.rejects import OTHER
+from chalicelib.loads.outcomes import STATUSES, Counts, Ended
+from chalicelib.monitoring.metrics import UNITS, Metrics
+from infra.venv import ROOT
+from tests import pages
+from tests.openapi import described
+
+API, FILES, MONITORING = "docs/api.md", "docs/files.md", "docs/monitoring.md"
+SOURCES = sorted((ROOT / "chalicelib").rglob("*.py"))
+
+
+def column(page: str, *header: str) -> list[str]:
+    """Return the code spans in the first cells of a table, or these cells themselves."""
+    return [name for row in pages.table(page, *header) for name in pages.names(row[0]) or [row[0]]]
+
+
+# --- statuses
+
+
+def test_every_status_of_http_is_described() -> None:
+    operations = (item[method] for item in described().document["paths"].values() for method in item)
+    declared = {status for each in operations if "responses" in each for status in each["responses"]}
+    assert sorted(column(API, "status", "when") + column(API, "status", "of a successful request")) == sorted(declared)
+
+
+def test_every_status_kind_and_count_of_a_load_is_described() -> None:
+    assert column(API, "status of a load") == [*STATUSES]
+    assert column(API, "kind of a load") == LOAD["properties"]["kind"]["enum"]
+    assert column(API, "count", "rows that") == [*vars(Counts()), "resolved"]
+
+
+# --- reasons of rejects
+
+
+def calls(name: str) -> Iterator[ast.Call]:
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name:
+                yield node
+
+
+def pattern(node: ast.expr) -> str | None:
+    """A regular expression of the texts that an expression makes; None if it passes a text on."""
+    match node:
+        case ast.Constant(value=str(value)):
+            return re.escape(value)
+        case ast.JoinedStr(values=parts):
+            return "".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".+" for p in parts)
+        case ast.Name(id="WANTED") | ast.Attribute(attr="WANTED"):
+            return re.escape(datetimes.WANTED)
+        case ast.Name(id="OUTSIDE") | ast.Attribute(attr="OUTSIDE"):
+            return re.escape(datetimes.OUTSIDE)
+    return None
+
+
+def reasons() -> set[str]:
+    """The patterns of all reasons in the source."""
+    arguments = [
+        *(call.args[1] for call in calls("Problem") if len(call.args) > 1),
+        *(call.args[0] for name in ("_Broken", "NotADateTime") for call in calls(name)),
+    ]
+    return {found for argument in arguments if (found := pattern(argument))}
+
+
+def test_every_reason_of_a_reject_is_described_and_exists() -> None:
+    documented = column(FILES, "reason", "about")
+    assert len(reasons()) > 15
+    assert [reason for reason in documented if not any(re.fullmatch(p, reason) for p in reasons())] == []
+    assert [p for p in reasons() if not any(re.fullmatch(p, reason) for reason in documented)] == []
+
+
+def test_general_reasons_are_described() -> None:
+    generals = {pattern(call.args[2]) for call in calls("Problem") if len(call.args) > 2}
+    texts = {re.escape(text) for text in pages.names(pages.prose(FILES))}
+    assert {each for each in generals if each and ".+" not in each} <= texts
+    assert f"`{OTHER}`" in pages.text(FILES)
+
+
+def test_a_limit_in_a_reason_is_that_of_the_rules() -> None:
+    assert f"is longer than {MAX_TEXT} characters" in column(FILES, "reason", "about")
+    assert f"is not a whole number from 1 to {MAX_ID}" in column(FILES, "reason", "about")
+
+
+# --- metrics and log fields
+
+
+def test_every_metric_is_described_with_its_unit() -> None:
+    units: dict[str, str] = {}
+    for names, unit, _ in pages.table(MONITORING, "metric", "unit"):
+        units |= dict(zip(pages.names(names), itertools.cycle(unit.split(", ")), strict=False))
+    assert units == UNITS
+
+
+def fields_of_metrics(caplog: pytest.LogCaptureFixture) -> set[str]:
+    """The fields of the lines of metrics, but the metrics themselves."""
+    usual = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime", "emf"}
+    metrics, logger = Metrics("local"), logging.getLogger("hireflow")
+    logger.addHandler(caplog.handler)
+    try:
+        metrics.of_load(Ended("jobs", "succeeded", 1.0, Counts()))
+        metrics.of_backup(BackupRun("created", "2021", {"jobs": StoredFile(1, 1, "")}))
+    finally:
+        logger.removeHandler(caplog.handler)
+    return {name for record in caplog.records for name in record.__dict__} - usual - UNITS.keys()
+
+
+def fields_of_an_exception() -> set[str]:
+    """The fields of a line about an exception, as the formatter writes it."""
+    try:
+        raise ValueError
+    except ValueError:
+        record = logging.LogRecord("hireflow", logging.ERROR, "", 0, "", (), sys.exc_info())
+    record.__dict__["emf"] = {}
+    line = Formatter().format(record)
+    return {*re.findall(r'"(at|level|logger|message|exceptions|_aws)":', line)}
+
+
+def fields_in_source(path: Path) -> set[str]:
+    """The fields that a module gives its lines: by `logs.about`, and by `extra` with the dictionaries around it."""
+    found: set[str] = set()
+    tree = ast.parse(path.read_text())
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        inside = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+        for call in inside:
+            if ast.unparse(call.func) == "logs.about":
+                found |= {str(keyword.arg) for keyword in call.keywords}
+        extras = [keyword.value for call in inside for keyword in call.keywords if keyword.arg == "extra"]
+        if extras:
+            found |= _keys_of(extras, function)
+    return found
+
+
+def _keys_of(extras: list[ast.expr], function: ast.FunctionDef) -> set[str]:
+    """The keys of these dictionaries, and of those that they name."""
+    used = {node.id for extra in extras for node in ast.walk(extra) if isinstance(node, ast.Name)}
+    assigned = [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and {ast.unparse(target) for target in node.targets} & used
+    ]
+    expressions = [*extras, *assigned]
+    keys = {
+        key.value
+        for expression in expressions
+        for node in ast.walk(expression)
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if isinstance(key, ast.Constant) and isinstance(key.value, str)
+    }
+    counts = any("counts" in ast.unparse(extra) for extra in extras)
+    return keys | (vars(Counts()).keys() if counts else set())
+
+
+def test_every_field_of_a_log_line_is_described(caplog: pytest.LogCaptureFixture) -> None:
+    modules = [path for path in SOURCES if path.name not in ("metrics.py", "logs.py")]
+    written = set().union(*map(fields_in_source, modules))
+    written |= fields_of_an_exception() | fields_of_metrics(caplog)
+    assert sorted(column(MONITORING, "field of a line")) == sorted(written)
