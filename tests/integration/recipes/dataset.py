@@ -33,7 +33,9 @@ def test_rows_can_be_sent_to_the_api(api: Api) -> None:
     api.post("/department/upload", {"id": 1, "department": "Sales"})
     row = {"vacancy": "Data Engineer", "opened": "2026-01-05T09:00:00Z", "department_id": 1}
     assert api.post("/vacancy/upload", row).status == 201
-    assert api.post("/vacancy/upload/batch", {"data": [row, {**row, "department_id": 0}]}).body["rejected"] == 1
+    batch = api.post("/vacancy/upload/batch", {"data": [row, {**row, "department_id": 7}]}).body
+    assert batch["inserted"] == 1
+    assert [reject["reasons"] for reject in batch["rejected"]] == [["department_id 7 does not exist"]]
 
 
 def test_the_openapi_document_describes_it() -> None:
