@@ -24,7 +24,7 @@ def target(tmp_path: Path) -> Target:
     source = tmp_path / "source"
     for name in ("chalicelib", ".chalice"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("deployed", "deployments"))
-    for name in ("app.py", "requirements.txt"):
+    for name in ("app.py", "requirements.txt", "pyproject.toml"):
         shutil.copyfile(ROOT / name, source / name)
     made = Target("prod", source, tmp_path / "work", names, aws)
     project.assemble(made)

@@ -21,6 +21,7 @@ def target(tmp_path: Path) -> Target:
     (source / ".chalice").mkdir()
     (source / "app.py").write_text("app = 1\n")
     (source / "requirements.txt").write_text("# none\n")
+    (source / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
     (source / "chalicelib" / "a.py").write_text("a = 1\n")
     (source / "chalicelib" / "sql" / "a.sql").write_text("SELECT 1\n")
     for name in ("every-function", "ingest"):
@@ -50,6 +51,7 @@ def test_every_file_that_ships_is_laid_out_and_nothing_else(target: Target) -> N
         "chalicelib/sql/a.sql",
         ".chalice/config.json",
         ".chalice/policy-ingest.json",
+        "vendor/pyproject.toml",
         *(f"vendor/{file}" for file in vendored.FILES),
     }
 
@@ -86,7 +88,10 @@ def test_generated_values_reach_the_configuration_but_never_the_source(target: T
 
 @pytest.mark.parametrize(
     "name",
-    ["app.py", "requirements.txt", "chalicelib/sql/a.sql", ".chalice/config.json", ".chalice/policy-ingest.json"],
+    [
+        *("app.py", "requirements.txt", "pyproject.toml", "chalicelib/sql/a.sql"),
+        *(".chalice/config.json", ".chalice/policy-ingest.json"),
+    ],
 )
 def test_a_change_of_any_shipped_file_is_another_release(target: Target, name: str) -> None:
     before = project.release(target)
