@@ -58,7 +58,12 @@ def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
     bearer = {"type": "http", "scheme": "bearer", "description": f"the token of a role: {_ROLES}"}
     return {
         "openapi": "3.1.1",
-        "info": {"title": "Hireflow", "version": product_version(), "summary": "Hiring data platform", "description": ABOUT},
+        "info": {
+            "title": "Hireflow",
+            "version": product_version(),
+            "summary": "Hiring data platform",
+            "description": ABOUT,
+        },
         "servers": [{"url": ".", "description": "where this document came from"}],
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": paths,
