@@ -42,6 +42,7 @@ def test_the_same_code_is_the_same_bytes(target: Target, tmp_path: Path) -> None
     assert len(first) < package.LIMIT
     with ZipFile(io.BytesIO(first)) as archive:
         names = set(archive.namelist())
+    assert names >= {"app.py", "pyproject.toml"}  # which declares the version that the API names
     compiled = {name for name in names if name.endswith(".pyc")}
     assert {name.split("/")[0] for name in compiled} >= {"__pycache__", "chalicelib", "chalice", "pg8000", "fastavro"}
     assert not [name for name in compiled if name.startswith(("sqlalchemy", "alembic"))]
