@@ -323,7 +323,7 @@ def test_gzip_is_a_type_here_and_no_coding(api: Api) -> None:
     [
         ("", "dataset must be given"),
         ("limit=5", "dataset must be given"),
-        ("dataset=job", "dataset must be one of departments, jobs, hired_employees"),
+        ("dataset=job", f"dataset must be one of {', '.join(DATASETS)}"),
         ("dataset=jobs&limit=0", "limit must be"),
         ("dataset=jobs&limit=101", "limit must be"),
     ],

@@ -21,6 +21,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.app import app
+from cli.commands.stage import ROLES
+from cli.datasets import DATASETS
 from cli.statuses import STATUSES
 from infra.venv import ROOT
 from tests.integration.fake_api import FakeApi, fake_api
@@ -192,19 +194,19 @@ def test_the_dataset_can_be_said(api: FakeApi, run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["upload", "export.csv"], "--dataset departments|jobs|hired_employees"),
+        (["upload", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
         (["upload", "jobs.csv", "jobs.xlsx"], "jobs.xlsx: only .csv and .csv.gz"),
         (["upload", "jobs.csv", "nowhere.csv"], "nowhere.csv"),
-        (["upload", "jobs.csv", "--dataset", "staff"], "'staff' is none of departments, jobs, hired_employees"),
-        (["check", "export.csv"], "--dataset departments|jobs|hired_employees"),
+        (["upload", "jobs.csv", "--dataset", "staff"], f"'staff' is none of {', '.join(DATASETS)}"),
+        (["check", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
         (["loads", "--status", "fine"], "'fine' is none of queued"),
         (["load", "seven"], "valid integer"),
         (["report", "top", "2021", "--from", "2020"], "not both"),
         (["report", "top", "--csv", "--json"], "not both"),
         (["report", "top", "0"], "greater than or equal to 1"),
-        (["restore", "staff", "--yes"], "'staff' is none of departments, jobs, hired_employees, all"),
+        (["restore", "staff", "--yes"], f"'staff' is none of {', '.join(DATASETS)}, all"),
         (["restore", "jobs", "--point", "yesterday", "--yes"], "named like 20210727T160208.123456Z"),
-        (["token", "new", "king"], "'king' is none of reader, writer, operator"),
+        (["token", "new", "king"], f"'king' is none of {', '.join(ROLES)}"),
         (["logs", "--since", "a while"], "90s, 10m, 2h, 1d"),
         (["logs", "--function", "nothing"], "one of api, ingest"),
         (["nothing"], "No such command"),
@@ -440,7 +442,7 @@ def test_a_report_as_csv_is_what_the_api_sent(api: FakeApi, run: Run) -> None:
 # --- backups and restores
 
 
-TABLES = ("departments", "jobs", "hired_employees")
+TABLES = tuple(DATASETS)
 BACKUP = {
     "restore_point": POINT,
     "created_at": "2021-07-27T16:02:08.123456Z",
@@ -461,7 +463,7 @@ def test_restore_points_are_listed(api: FakeApi, run: Run) -> None:
     api.on("GET", "/backups", {"backups": [BACKUP, {**BACKUP, "verified_at": BACKUP["created_at"]}]})
     head, first, second = (line.split("\t") for line in run("backups").stdout.splitlines())
     assert head == ["restore point", "age", "verified", "rows", "bytes"]
-    assert (first[0], first[2:]) == (POINT, ["", "3600", "1500"])
+    assert (first[0], first[2:]) == (POINT, ["", str(1200 * len(TABLES)), str(500 * len(TABLES))])
     assert second[2].endswith(" ago")
 
 

@@ -121,7 +121,7 @@ def test_a_size_that_is_none(size: Any) -> None:
 @pytest.mark.parametrize("dataset", [None, "", "job", "Jobs", "salaries", 1, ["jobs"], {"jobs": 1}])
 def test_a_dataset_that_is_none(dataset: Any) -> None:
     faults = refused({"dataset": dataset, "filename": "jobs.csv", "size": 1})
-    assert faults == {"dataset": "dataset must be one of departments, jobs, hired_employees"}
+    assert faults == {"dataset": f"dataset must be one of {', '.join(DATASETS)}"}
 
 
 def test_every_fault_is_named_at_once() -> None:
