@@ -220,7 +220,7 @@ def test_no_lock_is_taken_that_anybody_could_wait_for(landing: Landing, database
     dry_run(watching, EMPLOYEES, FILE.encode(), zipped=False, limit=9)
     watching.close()
     names = {name for name, *_ in watching.seen}
-    assert set(DATASETS) <= names
+    assert {EMPLOYEES.name, *(parent for _, parent in EMPLOYEES.references)} <= names
     assert {tuple(more) for _, *more in watching.seen} == {("AccessShareLock", "on")}
 
 
