@@ -65,7 +65,8 @@ def _deploy(rig: Rig) -> str:
     source = rig.folder / "source"
     shutil.copytree(ROOT / "chalicelib", source / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / ".chalice", source / ".chalice")
-    shutil.copyfile(ROOT / "requirements.txt", source / "requirements.txt")
+    for name in ("requirements.txt", "pyproject.toml"):
+        shutil.copyfile(ROOT / name, source / name)
     Path(source, "app.py").write_text((ROOT / "app.py").read_text() + _CONSTANT)
     logins = Logins.of("local", rig.url, rig.services.functions_url)
     functions = {

@@ -22,6 +22,7 @@ from infra.deploy.target import CA_FILE, Target
 
 _TREES = ("chalicelib", "vendor")
 _FILES = ("app.py", "requirements.txt")
+_VERSION_FILE = "pyproject.toml"  # declares the version, which the API names
 _DRIVER = Path(__file__).parent
 # Variables of every function: its stage and its release.
 STAGE, RELEASE = "HIREFLOW_STAGE", "RELEASE"
@@ -57,6 +58,7 @@ def assemble(target: Target) -> None:
         copy = project / "vendor" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(vendored.located(name), copy)
+    shutil.copyfile(target.source / _VERSION_FILE, project / "vendor" / _VERSION_FILE)
     if target.ca:
         shutil.copyfile(target.ca, project / "vendor" / CA_FILE)
     if _platform(target).host:
@@ -122,7 +124,7 @@ def function_names(target: Target) -> list[str]:
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    yield from (root / name for name in _FILES)
+    yield from (root / name for name in (*_FILES, _VERSION_FILE))
     for tree in _TREES:
         yield from sorted(path for path in (root / tree).rglob("*") if path.is_file() and _ships(path))
     yield from sorted((root / ".chalice").glob("*.json"))

@@ -16,10 +16,10 @@ from chalicelib.api.openapi.operations import TAGS, operations
 from chalicelib.api.openapi.responses import responses
 from chalicelib.auth.roles import ROLES
 from chalicelib.core import correlation
+from chalicelib.core.product_version import product_version
 from chalicelib.reports.declaration import Report
 from chalicelib.reports.hires import REPORTS
 
-VERSION = "1.0.0"
 ABOUT = f"""\
 The API takes rows and orders restores, hands out forms for CSV files, and returns reports.
 
@@ -59,7 +59,12 @@ def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
     bearer = {"type": "http", "scheme": "bearer", "description": f"the token of a role: {_ROLES}"}
     return {
         "openapi": "3.1.1",
-        "info": {"title": "Hireflow", "version": VERSION, "summary": "Hiring data platform", "description": ABOUT},
+        "info": {
+            "title": "Hireflow",
+            "version": product_version(),
+            "summary": "Hiring data platform",
+            "description": ABOUT,
+        },
         "servers": [{"url": ".", "description": "the address of this document"}],
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": paths,

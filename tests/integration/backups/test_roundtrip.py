@@ -76,7 +76,7 @@ def contents(landing: Landing) -> dict[str, list[tuple[Any, ...]]]:
 def test_restored_rows_equal_the_original_rows(landing: Landing, tables: dict[str, list[tuple[Any, ...]]]) -> None:
     fill(landing, tables)
     before = contents(landing)
-    assert [len(before[name]) for name in DATASETS] == [len(rows) for rows in tables.values()]
+    assert [len(before[name]) for name in tables] == [len(rows) for rows in tables.values()]
     point = back_up(landing)
     with landing.database.session() as session:
         session.run("TRUNCATE departments, jobs, hired_employees CASCADE")

@@ -21,6 +21,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.app import app
+from cli.commands.stage import ROLES
+from cli.datasets import DATASETS
 from cli.statuses import STATUSES
 from infra.venv import ROOT
 from tests.integration.fake_api import FakeApi, fake_api
@@ -192,19 +194,19 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["upload", "export.csv"], "--dataset departments|jobs|hired_employees"),
+        (["upload", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
         (["upload", "jobs.csv", "jobs.xlsx"], "jobs.xlsx: only .csv and .csv.gz files"),
         (["upload", "jobs.csv", "nowhere.csv"], "nowhere.csv"),
-        (["upload", "jobs.csv", "--dataset", "staff"], "'staff' is not one of departments, jobs, hired_employees"),
-        (["check", "export.csv"], "--dataset departments|jobs|hired_employees"),
+        (["upload", "jobs.csv", "--dataset", "staff"], f"'staff' is not one of {', '.join(DATASETS)}"),
+        (["check", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
         (["loads", "--status", "fine"], "'fine' is not one of queued"),
         (["load", "seven"], "valid integer"),
         (["report", "top", "2021", "--from", "2020"], "not both"),
         (["report", "top", "--csv", "--json"], "not both"),
         (["report", "top", "0"], "greater than or equal to 1"),
-        (["restore", "staff", "--yes"], "'staff' is not one of departments, jobs, hired_employees, all"),
+        (["restore", "staff", "--yes"], f"'staff' is not one of {', '.join(DATASETS)}, all"),
         (["restore", "jobs", "--point", "yesterday", "--yes"], "has a name like 20210727T160208.123456Z"),
-        (["token", "new", "king"], "'king' is not one of reader, writer, operator"),
+        (["token", "new", "king"], f"'king' is not one of {', '.join(ROLES)}"),
         (["logs", "--since", "a while"], "90s, 10m, 2h, 1d"),
         (["logs", "--function", "nothing"], "choose one of api, ingest"),
         (["nothing"], "No such command"),
@@ -441,7 +443,7 @@ def test_a_csv_report_is_printed_as_the_api_sent_it(api: FakeApi, run: Run) -> N
 # --- backups and restores
 
 
-TABLES = ("departments", "jobs", "hired_employees")
+TABLES = tuple(DATASETS)
 BACKUP = {
     "restore_point": POINT,
     "created_at": "2021-07-27T16:02:08.123456Z",
@@ -462,7 +464,7 @@ def test_restore_points_are_listed(api: FakeApi, run: Run) -> None:
     api.on("GET", "/backups", {"backups": [BACKUP, {**BACKUP, "verified_at": BACKUP["created_at"]}]})
     head, first, second = (line.split("\t") for line in run("backups").stdout.splitlines())
     assert head == ["restore point", "age", "verified", "rows", "bytes"]
-    assert (first[0], first[2:]) == (POINT, ["", "3600", "1500"])
+    assert (first[0], first[2:]) == (POINT, ["", str(1200 * len(TABLES)), str(500 * len(TABLES))])
     assert second[2].endswith(" ago")
 
 

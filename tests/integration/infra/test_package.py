@@ -24,7 +24,7 @@ def target(tmp_path: Path) -> Target:
     source = tmp_path / "source"
     for name in ("chalicelib", ".chalice"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("deployed", "deployments"))
-    for name in ("app.py", "requirements.txt"):
+    for name in ("app.py", "requirements.txt", "pyproject.toml"):
         shutil.copyfile(ROOT / name, source / name)
     assembled = Target("prod", source, tmp_path / "work", names, aws)
     project.assemble(assembled)
@@ -42,6 +42,7 @@ def test_the_same_code_gives_the_same_bytes(target: Target, tmp_path: Path) -> N
     assert len(first) < package.LIMIT
     with ZipFile(io.BytesIO(first)) as archive:
         names = set(archive.namelist())
+    assert names >= {"app.py", "pyproject.toml"}  # which declares the version that the API names
     compiled = {name for name in names if name.endswith(".pyc")}
     assert {name.split("/")[0] for name in compiled} >= {"__pycache__", "chalicelib", "chalice", "pg8000", "fastavro"}
     assert not [name for name in compiled if name.startswith(("sqlalchemy", "alembic"))]

@@ -21,6 +21,7 @@ def target(tmp_path: Path) -> Target:
     (source / ".chalice").mkdir()
     (source / "app.py").write_text("app = 1\n")
     (source / "requirements.txt").write_text("# none\n")
+    (source / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
     (source / "chalicelib" / "a.py").write_text("a = 1\n")
     (source / "chalicelib" / "sql" / "a.sql").write_text("SELECT 1\n")
     for name in ("every-function", "ingest"):
@@ -50,6 +51,7 @@ def test_the_project_holds_exactly_the_deployed_files(target: Target) -> None:
         "chalicelib/sql/a.sql",
         ".chalice/config.json",
         ".chalice/policy-ingest.json",
+        "vendor/pyproject.toml",
         *(f"vendor/{file}" for file in vendored.FILES),
     }
 
@@ -86,7 +88,10 @@ def test_generated_values_are_written_to_the_project_and_not_to_the_source(targe
 
 @pytest.mark.parametrize(
     "name",
-    ["app.py", "requirements.txt", "chalicelib/sql/a.sql", ".chalice/config.json", ".chalice/policy-ingest.json"],
+    [
+        *("app.py", "requirements.txt", "pyproject.toml", "chalicelib/sql/a.sql"),
+        *(".chalice/config.json", ".chalice/policy-ingest.json"),
+    ],
 )
 def test_a_change_of_any_deployed_file_makes_another_release(target: Target, name: str) -> None:
     before = project.release(target)

@@ -123,7 +123,7 @@ def test_an_invalid_size_is_refused(size: Any) -> None:
 @pytest.mark.parametrize("dataset", [None, "", "job", "Jobs", "salaries", 1, ["jobs"], {"jobs": 1}])
 def test_an_unknown_dataset_is_refused(dataset: Any) -> None:
     faults = refused({"dataset": dataset, "filename": "jobs.csv", "size": 1})
-    assert faults == {"dataset": "dataset must be one of departments, jobs, hired_employees"}
+    assert faults == {"dataset": f"dataset must be one of {', '.join(DATASETS)}"}
 
 
 def test_all_faults_are_named_at_once() -> None:

@@ -1,0 +1,1 @@
+"""What the recipes of CONTRIBUTING.md promise. `test_recipes` runs these files in copies that have followed them."""

@@ -1,0 +1,88 @@
+"""The recipes of CONTRIBUTING.md, followed to the letter in a copy of this checkout."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.venv import ROOT
+from tests.recipes import BrokenRecipe, follow, recipes
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+RECIPES = recipes(CONTRIBUTING)
+PROBES = sorted(path.name for path in (ROOT / "tests/integration/recipes").glob("*.py") if path.stem != "__init__")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the files that git knows, with the Python environment of this checkout."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    return tmp_path
+
+
+def passes(checkout: Path, *command: str) -> None:
+    done = subprocess.run(
+        [".venv/bin/python", "-m", *command], cwd=checkout, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_there_is_a_recipe_that_ends_with_the_tests_of_what_it_promises(probe: str) -> None:
+    """They are in tests/integration/recipes, and no other run finds them there."""
+    ends = [steps[-1].text.split() for steps in RECIPES.values()]
+    assert [f"tests/integration/recipes/{probe}" in words for words in ends].count(True) == 1
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_the_text_of_a_recipe_names_every_file_that_it_changes(title: str) -> None:
+    """A rendered page does not show where a block goes, so the text has to say it."""
+    section = CONTRIBUTING.partition(f"### {title}\n")[2].partition("\n###")[0]
+    text = re.sub(r"```.*?```", "", section, flags=re.DOTALL)
+    assert [step.file for step in RECIPES[title] if step.file and f"`{step.file}`" not in text] == []
+
+
+@pytest.mark.parametrize("words", ["", "file=a.py", "after='x'", "file=a.py new run", "file=a.py after='x' before='x'"])
+def test_a_block_that_does_not_say_where_it_goes_is_refused(words: str) -> None:
+    with pytest.raises(BrokenRecipe, match="line 5: the block does not say where it goes"):
+        recipes(f"# A\n\n## Recipes\n### Add\n```python {words}\nx\n```\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "text"), [("after='b'", "a\nb\nx\n"), ("before='b'", "a\nx\nb\n"), ("replace='b'", "a\nx\n")]
+)
+def test_a_block_goes_where_it_says(tmp_path: Path, place: str, text: str) -> None:
+    (tmp_path / "a.py").write_text("a\nb\n")
+    follow(recipes(f"\n## Recipes\n### Add\n1. So:\n\n   ```python file=a.py {place}\n   x\n   ```\n")["Add"], tmp_path)
+    assert (tmp_path / "a.py").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        ("python file=a.py after='c'\nx", "a.py has 0 lines with 'c', not 1"),
+        ("python file=a.py after='a'\nx", "a.py has 2 lines with 'a', not 1"),
+        ("python file=a.py new\nx", "a.py exists already"),
+        ("sh run\nfalse\ntrue", "exit status 1"),
+    ],
+)
+def test_a_step_that_cannot_be_followed_is_named(tmp_path: Path, block: str, problem: str) -> None:
+    (tmp_path / "a.py").write_text("a\nba\n")
+    with pytest.raises(BrokenRecipe, match=f"line 4: {problem}"):
+        follow(recipes(f"\n## Recipes\n### Add\n```{block}\n```\n")["Add"], tmp_path)
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_a_recipe_leads_to_what_it_promises(checkout: Path, title: str) -> None:
+    follow(RECIPES[title], checkout)
+    written = sorted({step.file for step in RECIPES[title] if step.file.endswith(".py")})
+    passes(checkout, "ruff", "check", "--quiet", *written)
+    passes(checkout, "ruff", "format", "--check", "--quiet", *written)

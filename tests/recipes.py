@@ -1,0 +1,95 @@
+"""The recipes of CONTRIBUTING.md, read and applied.
+
+A recipe is a section under "## Recipes". Its fenced blocks are its steps. The words after the language of a block say
+what to do with it, and a rendered page does not show them:
+
+- `file=PATH new`: the block is a new file.
+- `file=PATH after='TEXT'` or `before='TEXT'`: insert the block after or before the only line that contains TEXT.
+- `file=PATH replace='TEXT'`: the block takes the place of the only line that contains TEXT.
+- `run`: a shell script, which runs in the folder of the checkout.
+"""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_SECTION = re.compile(r"^### ([^\n]+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_PLACES = ("after", "before", "replace")
+
+
+class BrokenRecipe(Exception):
+    """A step that cannot be followed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A script if it has no `file`; otherwise `text` goes into `file`, at `place`: "new", or a relation to `anchor`."""
+
+    line: int
+    text: str
+    file: str = ""
+    place: str = ""
+    anchor: str = ""
+
+    @property
+    def is_script(self) -> bool:
+        return not self.file
+
+
+def recipes(document: str) -> dict[str, list[Step]]:
+    """The steps of every recipe, by its title. Raises BrokenRecipe for a block that does not say where it goes."""
+    before, heading, after = document.partition("\n## Recipes\n")
+    offset = len(before) + len(heading)
+    return {match[1]: list(_steps(document, offset + match.start(2), match[2])) for match in _SECTION.finditer(after)}
+
+
+def follow(steps: list[Step], checkout: Path) -> None:
+    """Apply the steps to a checkout. Raises BrokenRecipe for the first one that cannot be followed."""
+    for step in steps:
+        (_run if step.is_script else _write)(step, checkout)
+
+
+def _steps(document: str, start: int, section: str) -> Iterator[Step]:
+    for match in _BLOCK.finditer(section):
+        line = document.count("\n", 0, start + match.start()) + 1
+        words = shlex.split(match[3])
+        given = dict(word.split("=", 1) for word in words if "=" in word)
+        flags = [word for word in words if "=" not in word]
+        # Without the indentation of the list that the block stands in.
+        text = "".join(row.removeprefix(match[1]) for row in match[4].splitlines(keepends=True))
+        places = [place for place in _PLACES if place in given]
+        if flags == ["run"] and not given:
+            yield Step(line, text)
+        elif flags == ["new"] and given.keys() == {"file"}:
+            yield Step(line, text, given["file"], "new")
+        elif not flags and len(places) == 1 and given.keys() == {"file", *places}:
+            yield Step(line, text, given["file"], places[0], given[places[0]])
+        else:
+            raise BrokenRecipe(f"line {line}: the block does not say where it goes: {match[3].strip() or 'nothing'}")
+
+
+def _write(step: Step, checkout: Path) -> None:
+    path = checkout / step.file
+    if step.place == "new":
+        if path.exists():
+            raise BrokenRecipe(f"line {step.line}: {step.file} exists already")
+        path.write_text(step.text)
+        return
+    lines = path.read_text().splitlines(keepends=True)
+    found = [number for number, line in enumerate(lines) if step.anchor in line]
+    if len(found) != 1:
+        raise BrokenRecipe(f"line {step.line}: {step.file} has {len(found)} lines with {step.anchor!r}, not 1")
+    first = found[0] + (step.place == "after")
+    lines[first : found[0] + (step.place != "before")] = [step.text]
+    path.write_text("".join(lines))
+
+
+def _run(step: Step, checkout: Path) -> None:
+    done = subprocess.run(["sh", "-eu", "-c", step.text], cwd=checkout, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = done.stdout[-4000:] + done.stderr[-2000:]
+        raise BrokenRecipe(f"line {step.line}: exit status {done.returncode}\n{said}")
