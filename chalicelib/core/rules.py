@@ -251,6 +251,8 @@ def check_id(value: Any) -> int:
     """Accept decimal digits, or an int that is not a bool, from 1 to 2147483647."""
     if type(value) is not int:
         value = _present(value)
+        if type(value) is float and value.is_integer():  # `12.0` is an integer to JSON Schema, too
+            value = int(value)
         if isinstance(value, str) and (whole := _DECIMALS.fullmatch(value)):
             value = whole[1]
         if isinstance(value, str) and value.isascii() and value.isdigit():
@@ -290,6 +292,15 @@ def check_instant(value: Any) -> str:
         raise _Broken(str(error)) from None
     except ValueError:
         raise _Broken(datetimes.WANTED) from None
+
+
+def is_instant(text: str) -> bool:
+    """Return whether a text is a valid date-time."""
+    try:
+        check_instant(text)
+    except (_Broken, _Missing):
+        return False
+    return True
 
 
 _CHECKS: dict[Kind, Callable[[Any], Value]] = {Kind.ID: check_id, Kind.TEXT: check_text, Kind.INSTANT: check_instant}

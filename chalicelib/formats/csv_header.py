@@ -17,7 +17,7 @@ from chalicelib.formats.csv_layout import CsvLayout
 MOST_SHOWN = 20  # an error quotes at most so many names of a header
 LONGEST_SHOWN = 40  # characters of such a name
 _LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header below the first record
-_LINE_ENDS = re.compile(rb"[\r\n]")
+_DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
 # What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
 _ASIDE = re.compile(rf"[\s_{_QUOTES}{INVISIBLE}-]+")
@@ -70,18 +70,18 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes) -> bool:
 
     Raises LoadError if it names other columns or another order: the rows below it would be stored in the wrong columns.
     At least two of its fields must name columns, since any file may have a row in which a single word looks like a
-    column's name. The record's first line is split at every delimiter, without regard to quotes: a program that writes
-    a space before a quote makes a header that cannot be split by the rules.
+    column's name. The record's first line is split at every character that may be a delimiter, without regard to
+    quotes: a program that writes a space before a quote makes a header that cannot be split by the rules.
     """
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
         return False  # it begins with an id, as most records do
-    texts = _texts(_without_empty_end(line.split(layout.delimiter)))
+    texts = _texts(_without_empty_end(_DELIMITERS.split(line)))
     if len(texts) != len(layout.positions) or any(map(is_whole_number, texts)):
         return False
     names = [_bare(text) for text in texts]
     known = [(_columns(dataset).get(n), at) for n, at in zip(names, layout.positions, strict=True) if n in _all_names()]
-    if len(known) < 2:
+    if len(_all_names().intersection(names)) < 2:
         return False
     if any(named != at for named, at in known):
         raise _refused(dataset, [text.strip(" \"'") for text in texts], ", in another order than the rows above it")

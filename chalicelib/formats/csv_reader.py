@@ -43,14 +43,10 @@ BAD_QUOTING = Problem(None, "a quote stands inside an unquoted field or text fol
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A position between two records, from which another reader can continue.
-
-    `offset` and `lines` are the bytes and physical lines before it. `records` is whether any record stands before it.
-    """
+    """A position between two records, where another reader can continue: the bytes and physical lines before it."""
 
     offset: int = 0
     lines: int = 0
-    records: bool = False
 
 
 BEGINNING = Checkpoint()
@@ -139,7 +135,7 @@ class Reader:
         self._position = 0
         self._line = start.lines + 1
         self._ended = False
-        self._is_first = not start.records
+        self._is_first = not start.lines
         self._empty = b" \t\r\n\x0b\x0c" + self._layout.delimiter
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Declarations
 from chalicelib.core.errors import LoadError
-from chalicelib.core.rules import check_instant
+from chalicelib.core.rules import is_instant
 from chalicelib.core.streams import Readable
 from chalicelib.formats.containers import HEAD, Container, container_of, refuse_markup, unpacked
 from chalicelib.formats.csv_header import Header, is_header, is_whole_number, read_header
@@ -170,17 +170,8 @@ def _records(text: bytes, delimiter: bytes) -> Iterator[list[bytes] | None]:
 
 def _may_be_data(fields: Sequence[bytes] | None) -> bool:
     """Whether a first record can be a row: some field of it holds a whole number or a date."""
-    return fields is None or any(_is_number_or_date(field.decode("utf-8", "replace")) for field in fields)
-
-
-def _is_number_or_date(text: str) -> bool:
-    if is_whole_number(text):
-        return True
-    try:
-        check_instant(text)
-    except ValueError:
-        return False
-    return True
+    texts = [field.decode("utf-8", "replace") for field in fields or ()]
+    return fields is None or any(is_whole_number(text) or is_instant(text) for text in texts)
 
 
 def _by_position(dataset: Dataset) -> str:

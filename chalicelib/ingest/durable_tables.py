@@ -34,7 +34,7 @@ class Progress:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.bytes, self.lines, self.received > 0)
+        return Checkpoint(self.bytes, self.lines)
 
 
 class DurableTables:

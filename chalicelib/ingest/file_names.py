@@ -63,6 +63,6 @@ def unrecognised(key: str) -> LoadError:
     """The error for an object whose name tells no dataset or no known ending."""
     names = ", ".join(DATASETS)
     return LoadError(
-        f"{key.rsplit('/', 1)[-1]!r} is not a file Hireflow loads: its name must begin with one of {names}, or it must"
-        f" lie in a folder of that name, and it must end in one of {', '.join(ENDINGS)}"
+        f"{key.rsplit('/', 1)[-1]!r} is not a file that Hireflow loads: its name must begin with one of {names}, or it"
+        f" must lie in a folder of that name, and it must end in one of {', '.join(ENDINGS)}"
     )

@@ -15,13 +15,12 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core import timestamps
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import NotFound, TooLate, Unprocessable
-from chalicelib.ingest.file_names import dataset_of
+from chalicelib.ingest.file_names import ENDINGS, dataset_of
 from chalicelib.loads import announcements, history, outcomes
 
 FORM_SECONDS: Final = 3600
 MAX_SIZE: Final = 5 * 1024**3  # bytes; the limit of S3 for one request
 MAX_NAME: Final = 200  # characters; in UTF-8, and with the prefix of the key, they fit into the 1024 bytes of a key
-SUFFIXES = (".csv", ".csv.gz")
 _MEMBERS = ("dataset", "filename", "size")
 _PATH = re.compile(r"[/\\]")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and surrogates
@@ -126,8 +125,8 @@ def fault_of_name(name: object) -> str | None:
         return "must be a file name without folders: it must not contain / or \\"
     if _UNSAFE.search(name):
         return "must not contain control characters or halves of surrogate pairs"
-    if not name.removesuffix(".gz").removesuffix(".csv") or not name.endswith(SUFFIXES):
-        return f"must end in {' or '.join(SUFFIXES)}, after at least one other character"
+    if not any(name.casefold().endswith(ending) and len(name) > len(ending) for ending in ENDINGS):
+        return f"must end in one of {', '.join(ENDINGS)}, after at least one other character"
     if len(name) > MAX_NAME:
         return f"must not be longer than {MAX_NAME} characters"
     return f"must not contain {_S3_FILLS_IN}, which S3 would replace" if _S3_FILLS_IN in name else None

@@ -5,18 +5,18 @@ import io
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from chalicelib.ingest.file_types import FileType
 
 from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields, check_stored
 from chalicelib.formats.avro import schema
+from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Reader, Token
-from chalicelib.formats.pg_copy import BINARY, TEXT, CopyFormat
+from chalicelib.formats.pg_copy import BINARY, CopyFormat, text_format
+from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.rejects import Reject
 from chalicelib.ingest.stager import Stager
 from chalicelib.ingest.staging_table import StagingTable
@@ -79,7 +79,7 @@ def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat) -
     stager = Stager(StagingTable(dataset, copy_format), tokens, rejects)
     for _ in stager.run(database):
         pass
-    read = _copied_text if copy_format is TEXT else _copied_binary
+    read = _copied_binary if copy_format is BINARY else _copied_text
     rows = list(read(dataset, b"".join(database.blocks)))
     return Staged(rows, rejects.found, stager.received, stager.rejected)
 
@@ -92,8 +92,9 @@ def check_csv(dataset: Dataset, data: bytes, drip: int = 1 << 20) -> int:
         _refused(dataset, Reader(dataset, io.BytesIO(data), fast=False))
         _refused(dataset, Reader(dataset, Drip(data, drip)))
         return 0
-    slow = staged(dataset, Reader(dataset, io.BytesIO(data), fast=False), TEXT)
-    fast = staged(dataset, Reader(dataset, Drip(data, drip)), TEXT)
+    text = text_format(CsvLayout.by_position(dataset))
+    slow = staged(dataset, Reader(dataset, io.BytesIO(data), fast=False), text)
+    fast = staged(dataset, Reader(dataset, Drip(data, drip)), text)
     for found in (slow, fast):
         _same("lines", len(found.rows), lines)
         _same("records", found.received, len(expected))
@@ -114,7 +115,7 @@ def check_csv(dataset: Dataset, data: bytes, drip: int = 1 << 20) -> int:
 
 def _refused(dataset: Dataset, tokens: Iterable[Token]) -> None:
     try:
-        staged(dataset, tokens, TEXT)
+        staged(dataset, tokens, text_format(CsvLayout.by_position(dataset)))
     except LoadError as error:
         _same("message", error.detail.startswith("the header names "), True)
     else:
@@ -129,7 +130,9 @@ def check_avro(dataset: Dataset, data: bytes) -> int:
     except Unreadable:
         expected = None
     try:
-        found = staged(dataset, FileType(dataset, ".avro").tokens(io.BytesIO(data)), BINARY)
+        found = staged(
+            dataset, replace(FileReading.of_own_backup(dataset), is_own_backup=False).tokens(io.BytesIO(data)), BINARY
+        )
     except LoadError as error:
         _same("refusal", expected, None)
         _same("message", bool(error.detail), True)

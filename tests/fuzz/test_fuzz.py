@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from chalicelib.core.datasets import DATASETS
 from chalicelib.formats.avro import schema
+from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Reader
-from chalicelib.formats.pg_copy import TEXT
+from chalicelib.formats.pg_copy import text_format
 from tests.fuzz.campaign import run
 from tests.fuzz.check import Unaccounted, check_avro, check_csv, staged
 from tests.fuzz.generate import TOKENS, avro_files, mutated
@@ -65,7 +66,7 @@ def test_a_lost_record_is_noticed() -> None:
 
     data = b"1,Sales\n2,Ops\n"
     expected, lines = csv_records(data, JOBS.column_names)
-    found = staged(JOBS, Reader(JOBS, Forgetful(data)), TEXT)
+    found = staged(JOBS, Reader(JOBS, Forgetful(data)), text_format(CsvLayout.by_position(JOBS)))
     assert (len(expected), lines) == (2, 2)
     assert (found.received, len(found.rows)) == (1, 1)
 

@@ -14,7 +14,7 @@ from chalicelib.core.rules import check_object
 from chalicelib.ingest import upload_forms
 
 LOAD_ID = 7
-WRONG_FILE: Json = {"dataset": "jobs", "filename": "new.txt", "size": 65536}
+WRONG_FILE: Json = {"dataset": "jobs", "filename": "new.pdf", "size": 65536}
 
 
 def row(dataset: Dataset, *, without_id: bool = False) -> Json:

@@ -1,4 +1,4 @@
-"""The load of a file with a wrong header fails at its first attempt and loads no row. Its error gives the reason."""
+"""The header of a file says which column is which. The load of a file that lacks a column fails and loads no row."""
 
 import gzip
 
@@ -9,9 +9,10 @@ from tests.integration.ingest.test_continuing import PARENTS, Relay
 from tests.integration.landing import Landing, counts
 
 SWAPPED = "id,name,datetime,job_id,department_id\n1,Ann,2021-07-27,2,1\n2,Bo,2021-07-28,1,2\n"
+LACKING = "id,name,datetime,job_id\n1,Ann,2021-07-27,2\n2,Bo,2021-07-28,1\n"
 REFUSAL = (
-    "the header names id, name, datetime, job_id, department_id; this file must have"
-    " id, name, datetime, department_id, job_id in this order"
+    "the header names id, name, datetime, job_id: department_id is missing; this file must have"
+    " id, name, datetime, department_id, job_id, in any order"
 )
 
 
@@ -23,8 +24,16 @@ def employees(landing: Landing) -> Landing:
 
 
 @pytest.mark.parametrize("key", ["hired_employees.csv", "hired_employees.csv.gz"])
-def test_a_header_in_another_order_fails_the_load_and_loads_nothing(employees: Landing, key: str) -> None:
+def test_columns_are_taken_by_their_names(employees: Landing, key: str) -> None:
     load = employees.upload(key, "\n" + SWAPPED)
+    assert (load["status"], counts(load)) == ("succeeded", (2, 2, 0, 0, 0, 0))
+    found = employees.rows("SELECT id, department_id, job_id FROM hired_employees ORDER BY id")
+    assert found == [(1, 1, 2), (2, 2, 1)]
+
+
+@pytest.mark.parametrize("key", ["hired_employees.csv", "hired_employees.csv.gz"])
+def test_a_header_that_lacks_a_column_fails_the_load_and_loads_nothing(employees: Landing, key: str) -> None:
+    load = employees.upload(key, "\n" + LACKING)
     assert (load["status"], load["error"], load["attempts"]) == ("failed", REFUSAL, 1)
     assert (load["errored_key"], employees.rows("SELECT * FROM hired_employees")) == (None, [])
     assert employees.scalar("SELECT count(*) FROM orphans") == 0
@@ -36,16 +45,15 @@ def test_a_file_with_the_header_of_another_dataset_fails(landing: Landing) -> No
     load = landing.upload("departments.csv", "id,job\n164001,Recruiter\n")
     assert (load["status"], load["error"]) == (
         "failed",
-        "the header names id, job; this file must have id, department in this order",
+        "the header names id, job: department is missing; this file must have id, department, in any order",
     )
     assert landing.rows("SELECT * FROM departments") == []
 
 
 def test_a_large_file_fails_like_a_small_one(employees: Landing) -> None:
     relay = Relay(employees)
-    load = relay.run(employees.put("hired_employees.csv", "\n\n\n" + SWAPPED))
+    load = relay.run(employees.put("hired_employees.csv", "\n\n\n" + LACKING))
     assert (load["status"], load["error"], load["attempts"]) == ("failed", REFUSAL, 1)
-    assert relay.invoked > 1, "the first invocation has read the header, but this test needs a later one to read it"
     assert employees.rows("SELECT * FROM hired_employees") == []
     assert [ended.status for ended in relay.ended] == ["failed"]
     assert employees.rows("SELECT load_id FROM staged_loads") == []
@@ -53,13 +61,13 @@ def test_a_large_file_fails_like_a_small_one(employees: Landing) -> None:
 
 def test_a_worker_can_load_the_next_file_after_the_failure(landing: Landing) -> None:
     for _ in range(3):
-        assert landing.upload("jobs.csv", "job,id\nClerk,1\n")["status"] == "failed"
+        assert landing.upload("jobs.csv", "job,name\nClerk,1\n")["status"] == "failed"
     assert landing.upload("jobs.csv", "id,job\n1,Clerk\n")["status"] == "succeeded"
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_check_reports_the_same_error_for_a_wrong_header(api: Api, zipped: bool) -> None:
-    body = gzip.compress(SWAPPED.encode()) if zipped else SWAPPED.encode()
+    body = gzip.compress(LACKING.encode()) if zipped else LACKING.encode()
     media_type = "application/gzip" if zipped else "text/csv"
     response = api.send("POST", "/uploads/check?dataset=hired_employees", body, {"Content-Type": media_type})
     assert (response.status, response.body["detail"]) == (422, REFUSAL)

@@ -32,7 +32,7 @@ TEXTS = [
     '{"job": null}',
     "a\nb\r\nc",
     "NULL",
-    "\u202egnp.exe",
+    "x\u202egnp.exe",
     "<script>alert(1)</script>",
 ]
 

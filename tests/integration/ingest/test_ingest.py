@@ -29,7 +29,7 @@ def test_a_file_is_loaded_by_its_base_name(landing: Landing, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["notes.csv", "departments.txt", "departments.CSV", "x/departments/1.csv", "departments.csv.zip"]
+    "key", ["notes.csv", "departments.pdf", "x/department/1.csv", "my_departments.csv", "departments.csv.zip"]
 )
 def test_any_other_object_is_a_failed_load(landing: Landing, key: str) -> None:
     load = landing.upload(key, DEPARTMENTS)

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -5,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
-from chalicelib.core.rules import all_stored_are_valid, check_fields, check_object, check_objects, check_stored
+from chalicelib.core.rules import (
+    INVISIBLE,
+    all_stored_are_valid,
+    check_fields,
+    check_object,
+    check_objects,
+    check_stored,
+)
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 GOOD = {"id": 7, "name": "Ann Lee", "datetime": "2021-07-27T16:02:08Z", "department_id": 2, "job_id": 3}
@@ -31,7 +39,11 @@ def test_the_largest_id_fits() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [0, -1, MAX_ID + 1, str(MAX_ID + 1), "0", "1.0", 1.0, "1e3", "+1", "1_000", "١", "²", True, [1], {}, "x"]
+    "value",
+    [
+        *(0, -1, MAX_ID + 1, str(MAX_ID + 1), "0", "1.5", 1.5, "1.", ".0", "0.0", float("inf"), "1e3", "+1", "1_000"),
+        *("١", "²", True, [1], {}, "x"),
+    ],
 )
 def test_other_values_are_not_ids(value: object) -> None:
     assert problems(id=value) == [f"id is not a whole number from 1 to {MAX_ID}"]
@@ -91,11 +103,27 @@ def test_every_instant_is_stored_exactly(instant: datetime) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=50))
-def test_any_text_is_stored_without_surrounding_white_space(text: str) -> None:
-    if text.strip():
-        assert stored(name=text)["name"] == text.strip()
+def test_any_text_is_stored_without_surrounding_white_space_and_invisible_characters(text: str) -> None:
+    kept = re.sub(rf"^[\s\x1c-\x1f\x85{INVISIBLE}]+|[\s\x1c-\x1f\x85{INVISIBLE}]+$", "", text)
+    if kept:
+        assert stored(name=text)["name"] == kept
     else:
         assert problems(name=text) == ["name is missing"]
+
+
+@pytest.mark.parametrize("value", ["12.0", " 12.00\u200b", "\ufeff12", "\u202d12\u202c", 12.0])
+def test_whole_numbers_are_ids_however_programs_write_them(value: object) -> None:
+    assert stored(id=value)["id"] == 12
+
+
+@pytest.mark.parametrize("value", ["#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!"])
+def test_an_error_of_excel_is_not_a_text(value: str) -> None:
+    assert problems(name=value) == ["name is an error of Excel: correct the formula in its cell"]
+
+
+@pytest.mark.parametrize("value", ["# 7", "#REF", "NULL", "None", "NaN"])
+def test_words_that_may_be_names_are_texts(value: str) -> None:
+    assert stored(name=value)["name"] == value
 
 
 def test_text_has_a_length_limit() -> None:
@@ -172,7 +200,7 @@ def test_the_length_limit_also_holds_for_whole_columns() -> None:
 
 SENT = st.fixed_dictionaries(
     {
-        "id": st.sampled_from([1, 7, MAX_ID, 0, "5", True, 1.0]) | st.integers(1, 9),
+        "id": st.sampled_from([1, 7, MAX_ID, 0, "5", True, 1.5]) | st.integers(1, 9),
         "name": STORED_TEXT | st.sampled_from(["Ann", 5, None]),
         "datetime": st.sampled_from(
             ["2021-07-27T16:02:08Z", "2021-07-27 16:02:08", "2021-02-30T00:00:00", "2021-07-27", 5]

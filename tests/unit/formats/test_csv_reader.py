@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields
+from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import clean_lines, split
 from chalicelib.formats.csv_reader import (
@@ -23,10 +24,10 @@ from chalicelib.formats.csv_reader import (
     Clean,
     Reader,
     Record,
-    Skipped,
     Token,
 )
 from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.file_format import describe
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 BY_POSITION = {name: CsvLayout.by_position(dataset) for name, dataset in DATASETS.items()}
@@ -48,7 +49,11 @@ def seen(data: bytes, *, dataset: str = "departments", drip: int = 1 << 20, fast
     declared = DATASETS[dataset]
     found: list[Seen] = []
     line = 1
-    for token in read(Reader(declared, Drip(data, drip), fast=fast)):
+    try:
+        file_format = describe(declared, data[: HEAD + 1], complete=len(data) <= HEAD)
+    except LoadError as error:
+        return [(1, "refused", error.detail)]
+    for token in read(Reader(declared, Drip(data, drip), file_format.layout, fast=fast)):
         if isinstance(token, str):
             return [*found, (line, "refused", token)]
         assert token.line == line, "the tokens leave a gap or overlap"
@@ -126,23 +131,20 @@ def test_a_header_is_skipped(header: bytes) -> None:
 )
 def test_a_header_in_any_spelling_is_skipped(header: bytes) -> None:
     row = b"1,Ann,2021-07-27T16:02:08Z,1,2\n"
-    assert [t.line for t in Reader(EMPLOYEES, io.BytesIO(header + b"\n" + row)) if isinstance(t, Clean)] == [2]
+    [(line, kind, _)] = seen(header + b"\n" + row, dataset="hired_employees")
+    assert (line, kind) == (2, "row")
 
 
 @pytest.mark.parametrize(
     ("dataset", "header", "named"),
     [
-        ("hired_employees", b"id,name,datetime,job_id,department_id", "id, name, datetime, job_id, department_id"),
         ("hired_employees", b"id,name,datetime,department_id", "id, name, datetime, department_id"),
         ("departments", b"id,job", "id, job"),
-        ("departments", b"`department`,`id`", "`department`, `id`"),
-        ("departments", b"[department],[id]", "[department], [id]"),
         ("departments", b"id,department,id", "id, department, id"),
         ("departments", b"id,id", "id, id"),
         ("departments", b"Department", "Department"),
-        ("departments", b"department,id", "department, id"),
         ("departments", b"id,\xff\0\x1b[31m", "id, \ufffd[31m"),
-        ("departments", b"id,", "id, (nothing)"),
+        ("departments", b"id,", "id"),
         ("departments", b"id," + b"x" * 50, "id, " + "x" * 40),
         ("departments", b"id" + b",a" * 30, "id" + ", a" * 19 + " and 11 more"),
         ("departments", b'"i\nd",job', "id, job"),
@@ -151,26 +153,28 @@ def test_a_header_in_any_spelling_is_skipped(header: bytes) -> None:
 @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n \n"])
 def test_a_wrong_header_fails_the_file(dataset: str, header: bytes, named: str, before: bytes) -> None:
     wanted = ", ".join(DATASETS[dataset].column_names)
-    refusal = f"the header names {named}; this file must have {wanted} in this order"
-    [found] = seen(before + header + b"\n1,x\n", dataset=dataset)
-    assert found[1:] == ("refused", refusal)
+    [(_, kind, refusal)] = seen(before + header + b"\n1,x\n", dataset=dataset)
+    assert kind == "refused"
+    assert str(refusal).startswith(f"the header names {named}: ")
+    assert str(refusal).endswith(f"; this file must have {wanted}, in any order")
 
 
-@pytest.mark.parametrize("first", [b"7,Department", b"department 7,x", b"ID;DEPARTMENT", b'id,"department', b"+7,id"])
+@pytest.mark.parametrize("first", [b"7,Department", b"department 7,x", b'id,"department', b"+7,id"])
 def test_a_first_record_that_is_not_a_header_is_data(first: bytes) -> None:
     [found, *rest] = seen(first + b"\n1,Sales\n")
     assert found[1] in ("row", "bad", "problem")
     assert rest == rows((2, 1, "Sales"))
 
 
-def test_a_header_may_be_repeated_only_before_the_first_row() -> None:
+def test_an_equal_header_may_be_repeated_anywhere() -> None:
+    assert seen(b"id,department\n1,Sales\nID,Department\n2,Ops\n") == rows((2, 1, "Sales"), (4, 2, "Ops"))
     assert seen(b"id,department\nID,Department\n1,Sales\n") == rows((3, 1, "Sales"))
     assert seen(b"id,department\n\nid,job\n1,Sales\n")[0][1] == "refused"
 
 
 @pytest.mark.parametrize(
     "before",
-    [b"sep=,\n", b"Hires of 2021\n", b",,,,\n", b"1,Ann,2021-07-27T16:02:08Z,1,2\n", b"x" * 2_000_000 + b"\n", b""],
+    [b"Hires of 2021\n", b"1,Ann,2021-07-27T16:02:08Z,1,2\n", b"x" * 2_000_000 + b"\n"],
 )
 @pytest.mark.parametrize(
     "header",
@@ -178,7 +182,6 @@ def test_a_header_may_be_repeated_only_before_the_first_row() -> None:
         b"id,name,datetime,job_id,department_id\n",
         b'id, "name", "datetime", "job_id", "department_id"\n',
         b'"id" ,name,datetime,job_id,department_id\r\n',
-        b'"id,name,datetime,job_id,department_id\n',
         b"id,name,datetime,job_id,department_id\r",
         b"id;name;datetime;job_id;department_id\n",
     ],
@@ -187,7 +190,7 @@ def test_a_wrong_header_fails_the_file_wherever_it_stands(before: bytes, header:
     row = b"1,Ann,2021-07-27T16:02:08Z,1,2\n"
     [*_, last] = seen(before + header + row, dataset="hired_employees")
     assert last[1] == "refused"
-    assert "names id, name, datetime, job_id, department_id;" in str(last[2])
+    assert "names id, name, datetime, job_id, department_id, in another order" in str(last[2])
 
 
 @pytest.mark.parametrize(
@@ -210,8 +213,8 @@ def test_a_record_that_may_be_a_bad_row_does_not_fail_the_file(record: bytes) ->
     assert [first, last] == rows((1, 1, "Sales"), (3, 2, "Ops"))
 
 
-def test_a_header_is_only_a_header_at_the_top() -> None:
-    assert seen(b"1,Sales\nid,department\n") == [*rows((1, 1, "Sales")), (2, "bad", b"id,department")]
+def test_a_header_below_rows_that_have_its_order_is_skipped() -> None:
+    assert seen(b"1,Sales\nid,department\n") == rows((1, 1, "Sales"))
 
 
 def test_blank_lines_are_skipped_and_counted() -> None:
@@ -431,14 +434,13 @@ def test_records_are_found_again_by_line(data: bytes, drip: int, step: int) -> N
 )
 def test_a_reader_goes_on_where_another_one_stopped(bom: bytes, body: bytes, drip: int, chunk: int) -> None:
     data = bom + body
-    reader, records = Reader(EMPLOYEES, Drip(data, min(drip, chunk))), False
+    reader = Reader(EMPLOYEES, Drip(data, min(drip, chunk)))
     whole, done = records_of(read(Reader(EMPLOYEES, io.BytesIO(data)))), list[Record | str]()
     for token in read(reader):
         done += _records(token)
         if isinstance(token, str):
             return
-        records |= not isinstance(token, Skipped)
-        checkpoint = Checkpoint(reader.offset, token.line + token.lines - 1, records)
+        checkpoint = Checkpoint(reader.offset, token.line + token.lines - 1)
         rest = Reader(EMPLOYEES, io.BytesIO(data[checkpoint.offset :]), start=checkpoint)
         assert [*done, *records_of(read(rest))] == whole
 
@@ -474,7 +476,7 @@ def test_split_removes_quoting() -> None:
 @pytest.mark.parametrize("line", [b"1234567890,Sales\n", b"1,Sales \n", b"1,\n", b'1,"Sales" \n', b"12"])
 def test_a_run_of_clean_lines_ends_with_a_line(line: bytes) -> None:
     """Without a workaround, early releases of Python 3.11 end a match inside the first line that is not clean."""
-    pattern = clean_lines(DATASETS["departments"])
+    pattern = clean_lines(DEPARTMENTS, BY_POSITION["departments"])
     match = pattern.match(b"1,Ops\n" + line)
     assert match is not None
     assert match.group() == b"1,Ops\n"
