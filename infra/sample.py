@@ -223,10 +223,10 @@ def _broken() -> Iterator[Line]:
     yield _bad(f"6004,No Department,{at},,1", "department_id is missing")
     yield _bad(f"6005,No Job,{at},1,", "job_id is missing")
     columns = ("id", "name", "datetime", "department_id", "job_id")
-    yield _bad(",,,,", *(f"{column} is missing" for column in columns))
-    for text in ("1.0", "1e3", "+7", "-7", "1_000", "0", "2147483648", "true", "٣", "seven"):
+    yield _bad('"",,,,', *(f"{column} is missing" for column in columns))
+    for text in ("1.5", "1e3", "+7", "-7", "1_000", "0", "2147483648", "true", "٣", "seven"):
         yield _bad(f"{text},Bad Id,{at},1,1", f"id {_ID}")
-    yield _bad(f"6010,Bad Department,{at},1.0,1", f"department_id {_ID}")
+    yield _bad(f"6010,Bad Department,{at},1.5,1", f"department_id {_ID}")
     yield _bad(f"6011,Bad Job,{at},1,0x1", f"job_id {_ID}")
     for text in ("2021-02-30T10:00:00Z", "27/07/2021 16:02", "2021-07-27T25:00:00Z", "yesterday", "1627401728"):
         yield _bad(f"6012,Bad Datetime,{text},1,1", _DATE)

@@ -32,14 +32,32 @@ BY_POSITION = (
 
 
 @dataclass(frozen=True)
+class Coding:
+    """How the bytes of a file become text in UTF-8. `has_bare_cr` is whether CR alone ends its lines."""
+
+    is_gzipped: bool = False
+    encoding: str = "utf-8"
+    has_bare_cr: bool = False
+
+    def decoded(self, stream: Readable) -> Readable:
+        """Return the stream of the text, whose lines end with LF, of the stream of the bytes."""
+        if self.is_gzipped:
+            stream = Unzipped(stream)
+        if self.encoding != "utf-8":
+            stream = Transcoded(stream, self.encoding)
+        return LineFeeds(stream) if self.has_bare_cr else stream
+
+
+PLAIN = Coding()
+
+
+@dataclass(frozen=True)
 class Format:
     """How the bytes of a file become records. `notices` are sentences about what was understood but looks odd."""
 
     container: Container
     layout: CsvLayout
-    is_gzipped: bool = False
-    encoding: str = "utf-8"
-    has_bare_cr: bool = False
+    coding: Coding = PLAIN
     ignored_columns: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     declared: Declarations = UNDECLARED
@@ -47,15 +65,11 @@ class Format:
     @property
     def has_ranges(self) -> bool:
         """Whether reading can begin in the middle. Packed and transcoded files are read from their beginning."""
-        return self.container is Container.TEXT and not self.is_gzipped and self.encoding == "utf-8"
+        return self.container is Container.TEXT and not self.coding.is_gzipped and self.coding.encoding == "utf-8"
 
     def text(self, stream: Readable) -> Readable:
-        """The file's text in UTF-8 with LF or CRLF, of the stream of its bytes."""
-        if self.is_gzipped:
-            stream = Unzipped(stream)
-        if self.encoding != "utf-8":
-            stream = Transcoded(stream, self.encoding)
-        return LineFeeds(stream) if self.has_bare_cr else stream
+        """Return the stream of the file's text in UTF-8, of the stream of its bytes."""
+        return self.coding.decoded(stream)
 
     def shown(self) -> dict[str, Any]:
         """{"type", "delimiter", "encoding", "header", "ignored_columns"}, for the history of loads."""
@@ -63,7 +77,7 @@ class Format:
         return {
             "type": self.container.value,
             "delimiter": self.layout.delimiter.decode() if is_text else None,
-            "encoding": self.encoding if is_text else None,
+            "encoding": self.coding.encoding if is_text else None,
             "header": self.layout.has_header,
             "ignored_columns": list(self.ignored_columns),
         }
@@ -83,7 +97,7 @@ def describe(dataset: Dataset, head: bytes, *, complete: bool, declared: Declara
         container, is_gzipped = container_of(head), True
     if container is Container.GZIP:
         raise LoadError("the file is packed by gzip twice: unpack it once")
-    by_position = Format(container, CsvLayout.by_position(dataset), is_gzipped, declared=declared)
+    by_position = Format(container, CsvLayout.by_position(dataset), Coding(is_gzipped), declared=declared)
     return _describe_text(dataset, by_position, head, complete) if container is Container.TEXT else by_position
 
 
@@ -108,8 +122,7 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     return replace(
         file_format,
         layout=layout,
-        encoding=encoding,
-        has_bare_cr=has_bare_cr,
+        coding=replace(file_format.coding, encoding=encoding, has_bare_cr=has_bare_cr),
         ignored_columns=ignored,
         notices=notices,
     )

@@ -9,9 +9,10 @@ import pytest
 
 from chalicelib.core.datasets import DATASETS, Dataset, Kind
 from chalicelib.core.rules import check_fields
-from chalicelib.formats.csv_layout import CsvLayout
+from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_reader import Clean, Reader, Record
 from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.file_format import describe
 from chalicelib.ingest.file_names import FileName
 from infra.demo.show import Live, rejects_by_reason
 from infra.demo.story import check
@@ -26,8 +27,9 @@ def read(file: File) -> tuple[dict[int, tuple[str, ...]], list[Stored]]:
     dataset = DATASETS[file.dataset]
     rejects: dict[int, tuple[str, ...]] = {}
     rows = []
-    again = Seeker(io.BytesIO(file.text), CsvLayout.by_position(DATASETS[file.dataset]))
-    for token in Reader(dataset, io.BytesIO(file.text)):
+    layout = describe(dataset, file.text[: HEAD + 1], complete=len(file.text) <= HEAD).layout
+    again = Seeker(io.BytesIO(file.text), layout)
+    for token in Reader(dataset, io.BytesIO(file.text), layout):
         if not isinstance(token, Clean | Record):
             continue
         for line in range(token.line, token.line + (token.lines if isinstance(token, Clean) else 1)):

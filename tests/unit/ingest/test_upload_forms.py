@@ -64,7 +64,7 @@ def test_the_key_of_an_upload_belongs_to_the_ordered_dataset(dataset: Dataset, n
         ("jobs", "jobs.csv", "jobs.csv"),
         ("jobs", "jobs_of_2021.csv.gz", "jobs_of_2021.csv.gz"),
         ("jobs", "new.csv", "jobs-new.csv"),
-        ("jobs", "Jobs.csv", "jobs-Jobs.csv"),
+        ("jobs", "Jobs.csv", "Jobs.csv"),
         ("jobs", "hired_employees.csv", "jobs-hired_employees.csv"),
         ("departments", "jobs.csv", "departments-jobs.csv"),
         ("hired_employees", " Ünïcode ${x} (1)&=%25.csv", "hired_employees- Ünïcode ${x} (1)&=%25.csv"),
