@@ -91,6 +91,22 @@ def styles(rig: Rig, scale: Scale) -> Iterator[Result]:
         yield from _load_of(rig, scale, f"ingest, {style} file", 0.6, Shape(style=style))
 
 
+def dialects(rig: Rig, scale: Scale) -> Iterator[Result]:
+    """Compare files that people and programs write with a plain file of the same rows."""
+    goals = {"semicolons": 1.15, "permuted": 1.15, "two ignored columns": 1.15, "UTF-16": 1.5, "decimal ids": 1.5}
+    seconds: dict[str, list[float]] = {style: [] for style in ("plain", *goals)}
+    for _ in range(scale.rounds):
+        for style, took in seconds.items():
+            data = employees(scale.rows, Shape(style=style))
+            rig.reset(Shape())
+            rig.copy("limits.pk_fk", data)
+            done = rig.ingest(data.file)
+            check(rig, done["load"], data)
+            took.append(done["seconds"])
+    for style, goal in goals.items():
+        yield Result(f"ingest, {style}", "a plain file of the same rows", seconds[style], seconds["plain"], goal)
+
+
 def memory(rig: Rig, scale: Scale) -> Iterator[Result]:
     peaks = []
     for rows in (scale.rows, scale.large):
@@ -292,6 +308,7 @@ CASES: Sequence[Case] = (
     without_right,
     many_groups,
     styles,
+    dialects,
     memory,
     backup,
     restore,

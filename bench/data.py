@@ -22,7 +22,7 @@ class Shape:
 
     departments: int = 12
     jobs: int = 183
-    style: str = "plain"  # plain, quoted, crlf, offset
+    style: str = "plain"  # a key of _STYLES
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step:
     """
     shape = shape or Shape()
     random = Random(SEED + first_id)  # noqa: S311 - it is not used for secrets
-    write, stored = _STYLES[shape.style], dict[int, str]()
-    lines, rejected, next_id = [], 0, first_id
+    style, stored = _STYLES[shape.style], dict[int, str]()
+    write, lines, rejected, next_id = style.line, [style.header], 0, first_id
     for number, broken in zip(range(rows), _broken(), strict=False):
         repeats = number % 20 == 19
         row_id = random.randrange(first_id, next_id, step) if repeats else next_id
@@ -62,7 +62,7 @@ def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step:
         stored.pop(row_id, None)  # the last row of an id wins, and keeps its position in the file
         stored[row_id] = ",".join(row)
     valid = "\n".join(stored.values()) + "\n"
-    return Employees("".join(lines).encode(), valid.encode(), rows, rejected)
+    return Employees("".join(lines).encode(style.encoding), valid.encode(), rows, rejected)
 
 
 Row = tuple[str, str, str, str, str]
@@ -84,7 +84,7 @@ def _broken() -> Iterator[Callable[[Row], Row]]:
         lambda r: (*r[:2], "", *r[3:]),
         lambda r: (*r[:3], "", r[4]),
         lambda r: (*r[:4], ""),
-        lambda r: (f"{r[0]}.0", *r[1:]),
+        lambda r: (f"{r[0]}.5", *r[1:]),
         lambda r: (*r[:2], r[2].replace("-", "/"), *r[3:]),
         lambda r: (*r[:3], "2000000001", r[4]),
         lambda r: (*r[:4], "2000000001"),
@@ -118,4 +118,42 @@ def _offset(row: Row) -> str:
     return ",".join((*row[:2], at.strftime("%Y-%m-%dT%H:%M:%S+02:00"), *row[3:])) + "\n"
 
 
-_STYLES: dict[str, Callable[[Row], str]] = {"plain": _plain, "quoted": _quoted, "crlf": _crlf, "offset": _offset}
+def _semicolons(row: Row) -> str:
+    return ";".join(row) + "\n"
+
+
+def _permuted(row: Row) -> str:
+    return f"{row[4]},{row[1]},{row[0]},{row[3]},{row[2]}\n"
+
+
+def _ignoring(row: Row) -> str:
+    return f"{row[0]},Building 7,{row[1]},{row[2]},{row[3]},{row[4]},full time\n"
+
+
+def _decimals(row: Row) -> str:
+    """Write whole numbers as pandas does for a column with gaps."""
+    numbers = (f"{text}.0" if text.isdigit() else text for text in (row[0], row[3], row[4]))
+    first, department, job = numbers
+    return f"{first},{row[1]},{row[2]},{department},{job}\n"
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How a file is written: the line of a row, the header before all rows, and the encoding."""
+
+    line: Callable[[Row], str]
+    header: str = ""
+    encoding: str = "utf-8"
+
+
+_STYLES = {
+    "plain": _Style(_plain),
+    "quoted": _Style(_quoted),
+    "crlf": _Style(_crlf),
+    "offset": _Style(_offset),
+    "semicolons": _Style(_semicolons),
+    "permuted": _Style(_permuted, "job_id,name,id,department_id,datetime\n"),
+    "two ignored columns": _Style(_ignoring, "id,building,name,datetime,department_id,job_id,contract\n"),
+    "UTF-16": _Style(_plain, encoding="utf-16"),
+    "decimal ids": _Style(_decimals),
+}
