@@ -232,7 +232,7 @@ class Reader:
             return Skipped(line, lines)
         sent, wanted = self._layout.trimmed(fields), len(self._layout.positions)
         if len(sent) != wanted:
-            return Record(line, lines, raw, problem=_miscounted(wanted, len(sent)))
+            return Record(line, lines, raw, problem=miscounted(wanted, len(sent)))
         return Record(line, lines, raw, tuple(self._layout.in_order(sent)))
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
@@ -306,7 +306,8 @@ class Reader:
         self._line += lines
 
 
-def _miscounted(wanted: int, sent: int) -> Problem:
+def miscounted(wanted: int, sent: int) -> Problem:
+    """Return the problem of a record that has too few or too many fields."""
     general = f"expected {wanted} fields, found {'fewer' if sent < wanted else 'more'}"
     return Problem(None, f"expected {wanted} fields, found {sent}", general)
 

@@ -95,8 +95,8 @@ def describe(dataset: Dataset, head: bytes, *, complete: bool, declared: Declara
         head, all_unpacked = unpacked(head)
         complete = complete and all_unpacked
         container, is_gzipped = container_of(head), True
-    if container is Container.GZIP:
-        raise LoadError("the file is packed by gzip twice: unpack it once")
+    if is_gzipped and container is not Container.TEXT:
+        raise LoadError("the file is packed by gzip, and holds another packed file: send that file itself")
     by_position = Format(container, CsvLayout.by_position(dataset), Coding(is_gzipped), declared=declared)
     return _describe_text(dataset, by_position, head, complete) if container is Container.TEXT else by_position
 
@@ -117,7 +117,7 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     records = list(islice(_records(text, delimiter), 1))
     header = read_header(dataset, records[0]) if records and records[0] is not None else None
     layout = _layout(dataset, header, delimiter, has_sep_line=bool(sep))
-    notices = () if header or not records or _may_be_data(records[0]) else (_by_position(dataset),)
+    notices = () if header or not records or records[0] is None else notices_of(dataset, records[0])
     ignored = header.ignored if header else ()
     return replace(
         file_format,
@@ -181,11 +181,12 @@ def _records(text: bytes, delimiter: bytes) -> Iterator[list[bytes] | None]:
         )
 
 
-def _may_be_data(fields: Sequence[bytes] | None) -> bool:
-    """Whether a first record can be a row: some field of it holds a whole number or a date."""
-    texts = [field.decode("utf-8", "replace") for field in fields or ()]
-    return fields is None or any(is_whole_number(text) or is_instant(text) for text in texts)
+def notices_of(dataset: Dataset, first: Sequence[bytes]) -> tuple[str, ...]:
+    """Return what is odd about a file whose first record, with these fields, is not a header.
 
-
-def _by_position(dataset: Dataset) -> str:
-    return BY_POSITION.format(columns=", ".join(dataset.column_names))
+    The record cannot be a row if no field of it holds a whole number or a date.
+    """
+    texts = [field.decode("utf-8", "replace") for field in first]
+    if any(is_whole_number(text) or is_instant(text) for text in texts):
+        return ()
+    return (BY_POSITION.format(columns=", ".join(dataset.column_names)),)

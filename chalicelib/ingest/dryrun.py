@@ -13,8 +13,7 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.rules import missing_parent
-from chalicelib.formats.containers import HEAD
-from chalicelib.formats.file_format import describe
+from chalicelib.core.streams import Peekable
 from chalicelib.ingest import merge, parents, staging_table
 from chalicelib.ingest.file_reading import FileReading, RecordSeeker
 from chalicelib.ingest.orphan_report import OrphanReport
@@ -44,8 +43,7 @@ def dry_run(
 
     Raises LoadError if a load of the file would fail, OutOfTime, DatabaseUnavailable.
     """
-    file_format = describe(dataset, body[: HEAD + 1], complete=len(body) <= HEAD, declared=declared)
-    reading = FileReading(dataset, file_format)
+    reading = FileReading.of_file(dataset, Peekable(io.BytesIO(body)), declared)
     table = StagingTable(dataset, reading.copy_format)
     sample = _Sample(FirstRecords(limit))
     with database.transaction(_BEGIN.format(staging_table.creation(table, on_commit="DROP"))) as session:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chalicelib.core.datasets import Dataset
-from chalicelib.core.streams import Readable, skip
+from chalicelib.core.declarations import UNDECLARED, Declarations
+from chalicelib.core.streams import Peekable, Readable, skip
 from chalicelib.formats.avro_rows import AvroRows, AvroSeeker
-from chalicelib.formats.containers import Container
+from chalicelib.formats.containers import HEAD, Container
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Record, Token
 from chalicelib.formats.csv_seeker import Seeker
-from chalicelib.formats.file_format import Format
+from chalicelib.formats.file_format import Format, describe
 from chalicelib.formats.pg_copy import BINARY, CopyFormat, text_format
 
 
@@ -47,6 +48,17 @@ class FileReading:
     def of_own_backup(cls, dataset: Dataset) -> "FileReading":
         return cls(dataset, Format(Container.AVRO, CsvLayout.by_position(dataset)), is_own_backup=True)
 
+    @classmethod
+    def of_file(cls, dataset: Dataset, stream: Peekable, declared: Declarations = UNDECLARED) -> "FileReading":
+        """Understand a file by its beginning, which stays in the stream. Raises LoadError if the file is not read."""
+        head = stream.peek(HEAD + 1)
+        file_format = describe(dataset, head, complete=len(head) <= HEAD, declared=declared)
+        if file_format.container is Container.XLSX:
+            from chalicelib.formats.xlsx_rows import MAX_SIZE, describe_workbook
+
+            file_format = describe_workbook(dataset, file_format, stream.peek(MAX_SIZE + 1))
+        return cls(dataset, file_format)
+
     @property
     def copy_format(self) -> CopyFormat:
         """The format in which COPY receives the valid rows."""
@@ -64,6 +76,10 @@ class FileReading:
         """
         if self._is_avro:
             return AvroRows(self.dataset, stream, start.lines, is_trusted=self.is_own_backup)
+        if self._is_xlsx:
+            from chalicelib.formats.xlsx_rows import XlsxRows, read_workbook
+
+            return XlsxRows(self.dataset, read_workbook(stream), self.file_format.layout, start.lines)
         stream = self.file_format.text(stream)
         if not self.has_ranges:
             skip(stream, start.offset)
@@ -73,7 +89,15 @@ class FileReading:
         """Return the second reading of the object. `stream` is at its beginning."""
         if self._is_avro:
             return AvroSeeker(AvroRows(self.dataset, stream, is_trusted=self.is_own_backup))
+        if self._is_xlsx:
+            from chalicelib.formats.xlsx_rows import XlsxRows, XlsxSeeker, read_workbook
+
+            return XlsxSeeker(XlsxRows(self.dataset, read_workbook(stream), self.file_format.layout))
         return Seeker(self.file_format.text(stream), self.file_format.layout)
+
+    @property
+    def _is_xlsx(self) -> bool:
+        return self.file_format.container is Container.XLSX
 
     @property
     def _is_avro(self) -> bool:

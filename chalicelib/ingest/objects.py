@@ -16,8 +16,6 @@ from chalicelib.core import deadline, logs
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.declarations import Declarations, UnknownValue
 from chalicelib.core.errors import LoadError, Unavailable
-from chalicelib.formats.containers import HEAD
-from chalicelib.formats.file_format import describe
 from chalicelib.ingest import orphans
 from chalicelib.ingest.at_once import AtOnce
 from chalicelib.ingest.attempt import Attempt, ObjectBody, WorkTime
@@ -142,9 +140,7 @@ def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
         declared = Declarations.of(body.metadata)
     except UnknownValue as error:
         raise LoadError(f"the object's metadata declare what is not known: {error}") from error
-    head = body.stream.peek(HEAD + 1)
-    file_format = describe(attempt.dataset, head, complete=len(head) <= HEAD, declared=declared)
-    return FileReading(attempt.dataset, file_format)
+    return FileReading.of_file(attempt.dataset, body.stream, declared)
 
 
 def _heal(session: Session, dataset: Dataset, load_id: int, grace: timedelta) -> None:
