@@ -54,7 +54,8 @@ class FileReading:
         head = stream.peek(HEAD + 1)
         file_format = describe(dataset, head, complete=len(head) <= HEAD, declared=declared)
         if file_format.container is Container.XLSX:
-            from chalicelib.formats.xlsx_rows import MAX_SIZE, describe_workbook
+            from chalicelib.formats.xlsx import MAX_SIZE
+            from chalicelib.formats.xlsx_rows import describe_workbook
 
             file_format = describe_workbook(dataset, file_format, stream.peek(MAX_SIZE + 1))
         return cls(dataset, file_format)
