@@ -17,11 +17,11 @@ SENTENCES = {
     "README.md": [
         f"backups every {BACKUP}, and reports",
         f"A backup is made every {BACKUP} if anything has changed",
-        f"and the newest one is read again {VERIFICATION}.",
+        f"The newest restore point is read again and verified {VERIFICATION}.",
     ],
     "docs/api.md": [
         f"# now, instead of in {BACKUP};",
-        f"The newest one is verified {VERIFICATION}.",
+        f"The newest restore point is verified {VERIFICATION}.",
     ],
     "docs/monitoring.md": [f"are measured every {SWEEP} |"],
     "docs/operations.md": [
