@@ -25,7 +25,7 @@ SENTENCES = {
     ],
     "docs/monitoring.md": [f"are measured every {SWEEP} |"],
     "docs/operations.md": [
-        f"The next one begins in {BACKUP}.",
+        f"The next backup begins in {BACKUP}.",
         f"a sweep offers the load again after {minutes_in_words(PATIENCE.idle // timedelta(minutes=1))}.",
         f"So every {SWEEP} a sweep compares the landing bucket",
         "This happens within 15 minutes if the bucket holds at most 100,000 versions.",
