@@ -48,7 +48,7 @@ def main() -> int:
         write_json(ROOT / "bench" / "results.json", about, results)
         if args.full:
             shown = [result for result in results if result.unit == "s" and result.goal is not None]
-            title = "Time of Hireflow divided by the time of the limit (bar), and the goal (mark)"
+            title = "Time that Hireflow takes / time of the named limit (bar), and the goal (mark)"
             write_svg(ROOT / "docs" / "bench.svg", title, shown)
     return 0
 
