@@ -38,4 +38,4 @@ def test_the_pages_name_them() -> None:
 
 
 def test_the_notes_on_scaling_name_the_limit_of_reports() -> None:
-    assert f"| {queries.MAX_ANSWER // 10**6} MB of answer: 422" in (ROOT / "docs/scaling.md").read_text()
+    assert f"a report of more than {queries.MAX_ANSWER // 10**6} MB gets 422" in (ROOT / "docs/scaling.md").read_text()

@@ -17,15 +17,15 @@ SENTENCES = {
     "README.md": [
         f"backups every {BACKUP}, and reports",
         f"A backup is made every {BACKUP} if anything has changed",
-        f"and the newest one is read again {VERIFICATION}.",
+        f"The newest restore point is read again and verified {VERIFICATION}.",
     ],
     "docs/api.md": [
         f"# now, instead of in {BACKUP};",
-        f"The newest one is verified {VERIFICATION}.",
+        f"The newest restore point is verified {VERIFICATION}.",
     ],
     "docs/monitoring.md": [f"are measured every {SWEEP} |"],
     "docs/operations.md": [
-        f"The next one begins in {BACKUP}.",
+        f"The next backup begins in {BACKUP}.",
         f"a sweep offers the load again after {minutes_in_words(PATIENCE.idle // timedelta(minutes=1))}.",
         f"So every {SWEEP} a sweep compares the landing bucket",
         "This happens within 15 minutes if the bucket holds at most 100,000 versions.",
