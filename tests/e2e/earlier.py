@@ -18,7 +18,7 @@ from infra.venv import ROOT
 
 # The tests upgrade a stage of this release. If a later release changes the state of a stage (schema, buckets, state
 # folder), set this to the commit before that release.
-BASE = "2a7de9659407cb9c508ef71feef5fc69ad56bd97"
+BASE = "536386c6555c29c6805032ae38504d653af94c57"
 _LOCKS = ("local.txt", "postgres.txt")  # lock files in requirements/ with the packages for a release's commands
 _PATIENCE = 300  # most seconds that a command may take
 
