@@ -43,12 +43,12 @@ def main() -> int:
                     results.append(result)
                     print(line(result), flush=True)
     took = f"The measurements took {time.monotonic() - start:.0f} s."
-    print(took, "Work and limit were measured in turn, on the same Postgres.")
+    print(took, "The work and its limit were measured alternately, on the same Postgres.")
     if args.only is None:
         write_json(ROOT / "bench" / "results.json", about, results)
         if args.full:
             shown = [result for result in results if result.unit == "s" and result.goal is not None]
-            title = "Time that Hireflow takes / time of the named limit (bar), and the goal (mark)"
+            title = "Bar: time of Hireflow / time of the limit named in the row. Mark: the goal"
             write_svg(ROOT / "docs" / "bench.svg", title, shown)
     return 0
 

@@ -1,10 +1,11 @@
-"""python -m bench.first_run [COMMAND …]: measure what commands cost a new user, with an empty home folder and no cache.
+"""python -m bench.first_run [COMMAND …]: measure the time, downloads and disk space that commands take at the first
+run: with an empty home folder and no cache.
 
 Each command runs in a copy of this checkout. The numbers in docs/commands.md come from here. The program measures:
 
 - the seconds that the command takes;
 - the longest time without a line of output;
-- the bytes that come from the network, through a proxy that every installer uses;
+- the bytes that are downloaded, counted in a proxy through which every installer connects;
 - the number of installed packages;
 - the disk space of the checkout and of the caches in the home folder.
 """
@@ -27,8 +28,8 @@ from infra.local.ports import HOST
 from infra.venv import ROOT
 
 COMMANDS = ("make demo", "./hireflow --help", "make venv-deploy", "make venv-develop")
-LIMITS = {"make demo": 60.0}  # most seconds that a command may take
-SILENCE = 5.0  # most seconds without a line of output
+LIMITS = {"make demo": 60.0}  # the command may take at most these seconds
+SILENCE = 5.0  # seconds; no command may print nothing for longer
 _LEFT = shutil.ignore_patterns(".git", ".venv*", ".local*", ".*_cache", "__pycache__", ".hypothesis", "node_modules")
 _KEPT = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
@@ -104,7 +105,8 @@ def measure(command: str) -> Cost:
 
 
 def _watch(command: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, float, float, str]:
-    """Run a command. Return its exit status, its seconds, the longest time without output, and the line before that."""
+    """Run a command. Return its exit status, the seconds it took, the longest time without output in seconds, and the
+    last line before that silence."""
     start = last = time.monotonic()
     longest, before, line = 0.0, "", "the start"
     with (

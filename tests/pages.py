@@ -1,4 +1,4 @@
-"""The pages of the documentation, and what tests read from them: blocks, links, anchors, and rows of tables."""
+"""Reads the pages of the documentation for tests: their blocks, links, anchors, and rows of tables."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from infra.venv import ROOT
 
 README = "README.md"
 PAGES = (README, *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
-PAPERS = (*PAGES, *sorted(path.name for path in ROOT.glob("*.md") if path.name != README))  # links are tested in these
+# The files whose links are tested.
+PAPERS = (*PAGES, *sorted(path.name for path in ROOT.glob("*.md") if path.name != README))
 NOT_RUN = re.compile(r'not-run="[^"]{10,}"')
 _FENCE = re.compile(r"^```(?P<info>[^`\n]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)]+)\)")
@@ -18,7 +19,7 @@ _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. `mark` is the rest of the line after the language."""
+    """A fenced block. `mark` is the text after the language in the first line of the block."""
 
     language: str
     mark: str
@@ -26,7 +27,7 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether a test runs the block as it stands."""
+        """Return whether a test runs the block unchanged."""
         return self.language == "sh" and not self.mark
 
 
@@ -58,7 +59,7 @@ def target_of(page: str, link: str) -> tuple[Path, str]:
 
 
 def anchors(markdown: str) -> set[str]:
-    """Return the anchors of the headings, as GitHub makes them."""
+    """Return the anchors of the headings, as GitHub derives them from the text."""
     without_blocks = _FENCE.sub("", markdown)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in _HEADING.findall(without_blocks)}
 
@@ -77,7 +78,7 @@ def names(cell: str) -> list[str]:
 
 
 def _rows(lines: Iterator[str]) -> Iterator[list[str]]:
-    next(lines)  # the line of dashes
+    next(lines)  # the second line of a table has only dashes
     for line in lines:
         if not line.lstrip().startswith("|"):
             return

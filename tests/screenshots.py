@@ -1,4 +1,4 @@
-"""The README's screenshots of the dashboard, and the digest that shows whether they are up to date."""
+"""Computes a digest of the dashboard. It shows whether the README's screenshots of the dashboard are up to date."""
 
 from hashlib import sha256
 from pathlib import Path

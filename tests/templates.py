@@ -1,4 +1,4 @@
-"""The parsed CloudFormation templates, and the rules that they must keep.
+"""Parses the CloudFormation templates, and checks the rules that they must keep.
 
 A rule takes a template and yields a sentence for each violation. tests/unit/test_templates.py breaks every rule.
 """
@@ -35,7 +35,7 @@ def parsed(part: str) -> Template:
 def resources(template: Template, *kinds: str) -> dict[str, dict[str, Any]]:
     """Return the resources of these types by name, or all resources if no type is given.
 
-    The resources of a Fn::ForEach count as one. Its name is the expression from which their names are made.
+    A Fn::ForEach makes several resources, but counts as one here. Its name is the expression that makes their names.
     """
 
     def below(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -50,7 +50,7 @@ def resources(template: Template, *kinds: str) -> dict[str, dict[str, Any]]:
 
 
 def texts(tree: Any) -> Iterator[str]:
-    """Yield all strings in a tree."""
+    """Yield all strings in a part of a template, at any depth."""
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, dict | list):
@@ -59,7 +59,8 @@ def texts(tree: Any) -> Iterator[str]:
 
 
 def listed(value: Any) -> list[Any]:
-    """Return a value as a list, because CloudFormation accepts a single value in the place of a list."""
+    """Return a list: the value itself if it is a list, or else a list with the value. CloudFormation accepts both
+    forms."""
     return value if isinstance(value, list) else [value]
 
 
@@ -78,7 +79,8 @@ def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def without(template: Template, *kinds: str) -> Template:
-    """Return a copy without the resources of these types, and without the dependencies and outputs that name them."""
+    """Return a copy of a template without the resources of these types, and without the dependencies and outputs that
+    name these resources."""
     copy = deepcopy(template)
     gone = resources(copy, *kinds)
     copy["Resources"] = {name: it for name, it in copy["Resources"].items() if name not in gone}
@@ -314,7 +316,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def broken(template: Template) -> dict[str, list[str]]:
-    """Return the violations in a template by the names of the rules that it breaks."""
+    """Return the violations in a template, by the name of the rule that is broken."""
     return {rule.__name__: violations for rule in RULES if (violations := list(rule(template)))}
 
 
@@ -333,7 +335,7 @@ def _short(tree: Any) -> Any:
 
 
 def written(template: Template, part: str, folder: Path) -> Path:
-    """Write all templates into a folder: `template` for `part`, and the others unchanged. Return the folder."""
+    """Write all templates into a folder. `template` takes the place of the template of `part`. Return the folder."""
     for other in PARTS:
         changed = yaml.safe_dump(_short(template), width=10_000) if other == part else None
         (folder / f"{other}.yaml").write_text(changed or (TEMPLATES / f"{other}.yaml").read_text())
