@@ -1,4 +1,4 @@
-"""The dashboard of the deployed app, used in a real browser."""
+"""Tests the dashboard of the deployed app in a real browser."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def visit(browser: Browser, cloud: Cloud) -> Iterator[Visit]:
 def sign_in(visit: Visit, cloud: Cloud) -> None:
     """Sign in with the operator's token if the stage requires tokens."""
     if cloud.env["API_TOKEN"]:
-        visit.expected.append("status of 401")  # from the requests before the sign-in
+        visit.expected.append("status of 401")  # without a token, the first requests of the page got a 401
         visit.page.goto(visit.url)
         visit.page.get_by_label("Token").fill(cloud.env["API_TOKEN"])
         visit.page.get_by_role("button", name="Sign in").click()
@@ -55,7 +55,7 @@ def fill(cloud: Cloud) -> None:
 
 
 def drop(visit: Visit, name: str, text: str) -> None:
-    """Drop a file on the page, as with the mouse."""
+    """Drop a file on the page, as a user does with the mouse."""
     data = visit.page.evaluate_handle(
         "([name, text]) => { const data = new DataTransfer(); data.items.add(new File([text], name)); return data; }",
         [name, text],
@@ -93,7 +93,7 @@ def test_the_user_chooses_the_years_and_the_department_of_a_report(cloud: Cloud,
     expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2020 to 2021")
     assert visit.text("#hired") == "5"
     assert visit.page.evaluate("location.hash") == "#/reports?from=2020&to=2021&department_id=1"
-    visit.page.reload()  # the address has the whole choice
+    visit.page.reload()  # the address keeps all choices of the user
     visit.settled()
     assert visit.text("#hired") == "5"
     visit.page.go_back()
@@ -142,7 +142,8 @@ def test_a_dropped_file_is_loaded(cloud: Cloud, visit: Visit) -> None:
 
 
 def test_a_page_from_localhost_can_upload_a_file(cloud: Cloud, browser: Browser, stage: str | None) -> None:
-    """The page sends its file to 127.0.0.1, which is another origin than localhost. The landing bucket accepts both."""
+    """The page is from localhost and sends its file to 127.0.0.1, which is another origin. The landing bucket accepts
+    files from pages of both origins."""
     if stage is not None:
         pytest.skip("this stage may be on another machine")
     address = cloud.env["API_URL"].replace("127.0.0.1", "localhost")
@@ -177,7 +178,7 @@ def test_a_check_writes_nothing(cloud: Cloud, visit: Visit) -> None:
     expect(outcome).to_contain_text("job is missing")
     assert cloud.table("jobs") == []
     assert cloud.newest_load() == before
-    visit.page.get_by_role("button", name="Upload").click()  # now the same file is loaded
+    visit.page.get_by_role("button", name="Upload").click()  # the same file is loaded after the check
     expect(outcome).to_contain_text("succeeded: 1 inserted, 1 superseded, 1 rejected", timeout=60_000)
     assert cloud.table("jobs") == [(1, "Chief")]
 
@@ -201,7 +202,7 @@ def test_a_restore_shows_its_effect_and_needs_a_confirmation(cloud: Cloud, visit
     cloud.upload("departments.csv", "1,Staff\n2,Stores\n")
     point = cloud.backup()
     cloud.upload("departments.csv", "1,Changed\n3,New\n")
-    cloud.backup()  # the restore below is from the older restore point
+    cloud.backup()  # the test restores this older restore point
     visit.open("backups")
     visit.page.locator(f'tr[data-point="{point}"]').get_by_role("link").click()
     expect(visit.page.locator("#restore")).to_contain_text("departments: 2 rows then, 3 now")
@@ -256,7 +257,7 @@ def test_the_dashboard_can_be_used_with_the_keyboard_alone(cloud: Cloud, visit: 
     keys.press("Enter")
     expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2020 to 2021")
     assert visit.page.evaluate("document.activeElement.tagName") == "H1", (
-        "the heading has the focus, so that screen readers read it"
+        "the heading has the focus, so that a screen reader reads the heading"
     )
     visit.open("backups")
     tab_to("Restore the state of")
@@ -368,7 +369,7 @@ def test_pictures_are_taken(cloud: Cloud, browser: Browser, tmp_path: Path) -> N
     loads = [cloud.upload(file.key, file.body) for file in sample().files]
     most = max(
         loads[1:], key=lambda load: int(load["rejected"])
-    )  # not the first file: its rejects only came before their parents
+    )  # not the first load, whose rows were rejected only because they came before their parents
     with visiting(browser, cloud.env["API_URL"], viewport={"width": 1200, "height": 750}) as visit:
         sign_in(visit, cloud)
         visit.open("reports?from=2021&to=2022")
