@@ -1,4 +1,4 @@
-"""The structure of the code: which package may import which, and which modules a cold start loads."""
+"""Tests the structure of the code: which packages a package may import, and which modules a cold start loads."""
 
 import ast
 import subprocess
@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "handlers": {"cloud", "auth", "ingest", "backups", "monitoring", "recovery", "migrations", "services"},
     "api/openapi": {"core", "formats", "reports", "auth", "ingest", "api", "api/http"},
 }
-# The modules that may import a library. Only they call the library, and they translate its errors into ours.
+# The modules that may import a library. Only these modules call the library. They raise our own errors in place of the
+# library's errors.
 IMPORTED_BY = {
     "boto3 botocore": {
         *("cloud/buckets.py", "cloud/clients.py", "cloud/functions.py", "cloud/object_streams.py"),
@@ -48,8 +49,8 @@ IMPORTED_BY = {
     "jinja2": {"dashboard/pages.py"},
 }
 MOST_LINES = 350
-MOST_PARAMETERS = 7  # of a function or a constructor; `self` counts
-DECLARATIONS = {"Setting", "Settings", "Operation", "Report"}  # they have a field for each fact, mostly with a default
+MOST_PARAMETERS = 7  # a function or a constructor may have at most these parameters, including `self`
+DECLARATIONS = {"Setting", "Settings", "Operation", "Report"}  # they may have more fields, most of them with a default
 
 
 def imports(path: Path) -> set[str]:
@@ -64,7 +65,7 @@ def imports(path: Path) -> set[str]:
 
 
 def hidden(source: str) -> list[str]:
-    """Return the imports whose modules `imports` cannot determine.
+    """Return the imports in a source text whose modules the function `imports` cannot determine.
 
     These are relative imports, imports of a computed name or of `*`, and imports that bind the name of the whole
     package.
@@ -148,7 +149,8 @@ def test_every_allowed_import_exists() -> None:
 def test_a_package_imports_only_lower_layers() -> None:
     order = list(MAY_IMPORT)
     for name, allowed in MAY_IMPORT.items():
-        if name != "api":  # the OpenAPI document describes the routes, and one of the routes serves the document
+        # `api` and `api/openapi` import each other: the document describes the routes, and a route serves the document.
+        if name != "api":
             assert all(order.index(other) < order.index(name) for other in allowed), name
 
 
@@ -184,7 +186,7 @@ def test_no_two_modules_have_the_same_name() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_has_the_same_name_everywhere(module: str) -> None:
-    """An import with `as` would give a module or its contents a second name."""
+    """An import with `as` would give a module, or a name in it, a second name."""
     renamed = [
         alias.name
         for node in ast.walk(ast.parse((SOURCE / module).read_text()))
@@ -215,8 +217,8 @@ def parameters(function: ast.FunctionDef) -> int:
 def fields(dataclass: ast.ClassDef) -> int:
     """Return the number of parameters of a dataclass's constructor.
 
-    It is 0 for declarations and records. A record has only properties and class methods. It is filled from a row or a
-    document that has as many members.
+    Return 0 for the classes in DECLARATIONS, and for a class that has only properties and class methods. Such a class
+    is filled from a row of a table or from a document, so it has as many members.
     """
     methods = [node for node in dataclass.body if isinstance(node, ast.FunctionDef)]
     decorators = [{ast.unparse(decorator) for decorator in node.decorator_list} for node in methods]
@@ -275,7 +277,7 @@ def test_there_is_one_http_client_and_one_table_printer() -> None:
     clients = {"urllib3", "urllib.request", "http.client", "requests", "httpx"}
     product = [path for folder in ("cli", "infra") for path in sorted((ROOT / folder).rglob("*.py"))]
     speaking = {str(path.relative_to(ROOT)) for path in product if imports(path) & clients}
-    assert speaking == {"cli/http.py", "cli/routes.py"}  # routes.py gets the environment's proxies from urllib.request
+    assert speaking == {"cli/http.py", "cli/routes.py"}  # routes.py only reads the settings of proxies
     printing = {str(path.relative_to(ROOT)) for path in product if "rich.table" in imports(path)}
     assert printing == {"cli/tables.py"}
 

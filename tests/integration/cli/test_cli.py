@@ -277,7 +277,7 @@ def test_json_output_without_waiting_has_the_load_ids(api: FakeApi, run: Run) ->
     assert json.loads(done.stdout) == {"file": "jobs.csv", "id": 7, "status": "queued"}
 
 
-def test_programs_are_told_of_files_that_did_not_arrive(api: FakeApi, run: Run) -> None:
+def test_json_output_names_files_that_did_not_arrive(api: FakeApi, run: Run) -> None:
     api.problem("POST", "/uploads", 422, "Unprocessable Entity", "this file cannot be uploaded")
     expect_upload(api, 7, load(7, rejected=0))
     done = run("upload", write("jobs.csv"), write("jobs_2.csv"), "--json")

@@ -1,4 +1,4 @@
-"""The description of changes to a stack."""
+"""Tests how changes to a stack are described."""
 
 from typing import Any
 
