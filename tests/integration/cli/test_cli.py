@@ -1,4 +1,4 @@
-"""The command line against a fake API with scripted responses."""
+"""Tests the command line with a fake API, which sends prepared responses."""
 
 import fcntl
 import gzip
@@ -316,9 +316,9 @@ CHECKED = {
 @pytest.mark.parametrize(
     ("name", "data", "kind"),
     [
-        ("jobs.csv", b"1,Clerk\n", "text/csv"),  # gzipped it would be larger
+        ("jobs.csv", b"1,Clerk\n", "text/csv"),  # gzip would make this file larger
         ("jobs.csv", b"1,Clerk\n" * 100, "application/gzip"),
-        # mtime=0 because every test process must generate the same test id.
+        # The body is part of the test's id. With mtime=0 it is the same in every test process.
         ("jobs.csv.gz", gzip.compress(b"1,Clerk\n", mtime=0), "application/gzip"),
     ],
 )
@@ -631,7 +631,8 @@ def test_the_statuses_equal_those_of_the_api() -> None:
 
 
 def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, **more: str) -> tuple[int, str]:
-    """Run a command on a terminal. Return its exit status and its output. `typed` answers its question."""
+    """Run a command on a terminal of `width` columns. Type `typed` when the command asks a question. Return the exit
+    status and the output."""
     ours, theirs = pty.openpty()
     environ = {**os.environ, "API_URL": api.url, "API_TOKEN": "", "TERM": "xterm", "COLUMNS": str(width), **more}
     with subprocess.Popen(
@@ -641,17 +642,18 @@ def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, 
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # the controlling terminal sends ^C to it
+        # Only the controlling terminal of a process turns ^C into SIGINT.
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     ) as running:
         os.close(theirs)
         shown = ""
-        with suppress(OSError):  # Linux raises it after the last writer has closed the terminal
+        with suppress(OSError):  # Linux raises OSError if no process has the terminal open any more
             while select.select([ours], [], [], 30)[0] and (chunk := os.read(ours, 4096)):
                 shown += chunk.decode(errors="replace")
                 if typed and shown.endswith("? [y/N] "):
                     os.write(ours, typed.encode())
                     typed = ""
-        running.kill()  # in case it hangs
+        running.kill()  # the command may hang
     os.close(ours)
     return running.returncode, shown
 
@@ -715,7 +717,7 @@ def test_a_503_of_a_local_stage_points_to_make_status(api: FakeApi, run: Run, tm
     api.problem("GET", "/loads/7", 503, "Temporarily unavailable", "the database cannot be reached")
     api.on("GET", "/loads/7", load(7))
     api.problem("GET", "/loads/8", 503, "Temporarily unavailable", "the database cannot be reached")
-    assert run("load", "7").exit_code == 0  # the retry succeeds
+    assert run("load", "7").exit_code == 0  # the first response is a 503, and the retry succeeds
     assert "the database cannot be reached; make status says what runs" in run("load", "8").stderr
 
 
@@ -765,7 +767,8 @@ def test_the_script_runs_from_any_folder_through_symbolic_links(
 
 
 def interrupted(api: FakeApi, waited_for: str, *words: str) -> tuple[int, str, str]:
-    """Interrupt a command after its request for a path. Return its exit status, standard output and error."""
+    """Run a command, and interrupt it after its request to the path `waited_for`. Return the exit status, standard
+    output and standard error of the command."""
     own = {**os.environ, "API_URL": api.url}
     program: list[str | Path] = [ROOT / "hireflow", *words]
     with subprocess.Popen(program, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
