@@ -1,5 +1,5 @@
-"""The measurements. Each function measures a kind of work and its limit alternately on the rig. It checks what the work
-has stored, and yields results."""
+"""The measurements. Each function measures a kind of work and its limit alternately, on the test rig of bench/rig.py.
+It checks what the work has stored, and yields results."""
 
 import json
 import subprocess

@@ -11,23 +11,23 @@ from random import Random
 
 SEED = 20_210_101
 _START = datetime(2021, 1, 1, tzinfo=UTC)
-_SECONDS = 2 * 365 * 86_400  # two years
+_SECONDS = 2 * 365 * 86_400  # hire dates lie within two years
 _FIRST = ("Ada", "Bem", "Cleo", "Dario", "Edda", "Fenn", "Gita", "Hugo", "Ines", "Juno", "Kofi", "Lune", "Mirza", "Noë")
 _LAST = ("Albek", "Brencombe", "Cordottir", "Dalerro", "Eldfell", "Fargaard", "Grenhurst", "Holini", "Istkamp", "Lund")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The CSV style of the rows, and the numbers of departments and jobs that they refer to."""
+    """The form of a file: the style of its CSV, and the numbers of departments and jobs that its rows refer to."""
 
     departments: int = 12
     jobs: int = 183
-    style: str = "plain"  # plain, quoted, crlf, offset
+    style: str = "plain"  # "plain", "quoted", "crlf" or "offset"
 
 
 @dataclass(frozen=True)
 class Employees:
-    """A CSV file, its valid rows (unique ids, in the file's order), and how many of its rows are broken."""
+    """A CSV file, its valid rows (one for each id, in the order of the file), and the number of its broken rows."""
 
     file: bytes
     valid: bytes
@@ -41,7 +41,7 @@ def parents(count: int, word: str) -> bytes:
 
 
 def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step: int = 1) -> Employees:
-    """Return a file with `rows` rows. Their ids are `first_id`, `first_id + step` and so on.
+    """Return a CSV file with `rows` rows. The ids are `first_id`, `first_id + step` and so on.
 
     Every twentieth row repeats an earlier id, and every hundredth row is broken.
     """

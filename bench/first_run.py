@@ -36,13 +36,13 @@ _KEPT = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one command. Sizes are in bytes, times in seconds."""
+    """What one command costs. Sizes are in bytes, times in seconds."""
 
     command: str
     status: int
     seconds: float
     silence: float
-    before: str  # the last line before the longest silence
+    before: str  # the line that was printed before the longest silence
     downloaded: int
     packages: int
     disk: int
@@ -140,7 +140,8 @@ def _copy() -> Iterator[Path]:
 
 
 def _disk(folder: Path) -> int:
-    """Return the disk space of all files in bytes. A file with several hard links counts once."""
+    """Return the disk space that all files in these folders take, in bytes. A file with several hard links counts
+    once."""
     sizes = {}
     for path in folder.rglob("*"):
         status = path.lstat()

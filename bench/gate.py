@@ -47,7 +47,7 @@ def gate(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 @contextmanager
 def _ungated(folder: Path, gated: Path) -> Iterator[int]:
-    """Run the embedded AWS with the same credentials as the gated one, but without the gate. Yield its port."""
+    """Run an embedded AWS without the gate. It has the same credentials as the one with the gate. Yield its port."""
     folder.mkdir()
     shutil.copyfile(gated / "credentials.json", folder / "credentials.json")
     port = ports.free_port()

@@ -20,7 +20,7 @@ from infra.deploy.target import Target, bucket_names, queue_names
 from infra.venv import ROOT
 
 CALLERS = 8
-SECONDS = 2.0  # duration of a sample
+SECONDS = 2.0  # seconds that the clients send requests for one sample
 Request = Callable[[], tuple[str, str, bytes | None]]
 
 _CONSTANT = """

@@ -68,7 +68,7 @@ class Result:
 
 
 def machine(postgres: str) -> dict[str, Any]:
-    """Describe this machine. `postgres` is the version of the server."""
+    """Return a description of this machine. `postgres` is the version of the server."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -82,7 +82,7 @@ def machine(postgres: str) -> dict[str, Any]:
 
 
 def line(result: Result) -> str:
-    """Return a result as one row of the table whose heading is HEAD."""
+    """Return a result as a row of the printed table. HEAD is the heading of this table."""
     low, high = result.spread
     goal = "" if result.goal is None else f"{'>=' if result.at_least else '<='} {result.goal:g}"
     verdict = {None: "", True: "met", False: "MISSED"}[result.met]

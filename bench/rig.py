@@ -63,7 +63,7 @@ class Worker:
         )
 
     def call(self, function: str, event: Any) -> dict[str, Any]:
-        """Run a function with an event. Return {"seconds", "peak", "result"}, as in bench/worker.py."""
+        """Run a function with an event. Return {"seconds", "peak", "result"}. bench/worker.py says what these are."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"function": function, "event": event}) + "\n")
@@ -169,7 +169,7 @@ class Rig:
 
     @property
     def worker(self) -> Worker:
-        """The warm worker that most measurements share."""
+        """The worker process that most measurements share. It has usually loaded the code already."""
         if self._worker is None:
             self._worker = Worker(self.environment)
         return self._worker
@@ -266,7 +266,8 @@ def rig() -> Iterator[Rig]:
             postgres = Postgres(home_of(state.folder), Role("", ""))
             upgrade(services.database_url, tls="disable")
             running = Rig(services, postgres.superuser_url, state.folder)
-            # The measurements fill and empty tables all the time. Automatic vacuums would slow some of them at random.
+            # The measurements fill and empty tables all the time. Automatic vacuums would make some measurements slower
+            # at random.
             running.sql("ALTER SYSTEM SET autovacuum = off", running.superuser_url)
             running.sql("SELECT pg_reload_conf()", running.superuser_url)
             for bucket in _BUCKETS.values():

@@ -1,4 +1,4 @@
-"""Options and hooks of the whole test suite."""
+"""Defines options and hooks of pytest for the whole test suite."""
 
 import gc
 import signal

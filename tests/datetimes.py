@@ -166,7 +166,7 @@ _STRAY = st.sampled_from([*"0123456789TtZzW+-:., UC", "\t", "\u00a0", "\u0664", 
 
 @st.composite
 def nearly(draw: st.DrawFn) -> str:
-    """Draw a date-time in which one to three characters were inserted, deleted or replaced."""
+    """Draw a date-time, and insert, delete or replace one to three of its characters."""
     text = draw(WRITTEN)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(text)))

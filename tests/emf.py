@@ -21,7 +21,8 @@ _METRIC: Json = {
         "Unit": {"type": "string", "pattern": UNITS},
         "StorageResolution": {"type": "integer"},
     },
-    "additionalProperties": False,  # "objects defined by this specification MUST NOT contain any additional members"
+    # AWS says: "objects defined by this specification MUST NOT contain any additional members".
+    "additionalProperties": False,
 }
 _DIRECTIVE: Json = {
     "type": "object",

@@ -20,9 +20,9 @@ from chalicelib.core import datetimes
 from chalicelib.core.datasets import MAX_TEXT
 from tests.openapi import described
 
-# Rules that JSON Schema cannot express: whether a row exists, and whether a date exists.
+# Reject reasons of rules that JSON Schema cannot express: a row must exist, and a date must exist.
 NOT_IN_SCHEMA = ("does not exist", datetimes.WANTED, datetimes.OUTSIDE)
-# Errors that depend on the departments in the database.
+# Errors that depend on the names of the departments in the database.
 OF_NAMES = re.compile("^there is no department |is the name of [0-9]+ departments|is not the name of department")
 ERRORS_NOT_IN_SCHEMA = (
     "cursor must be the next_cursor of an earlier response",  # the date in the cursor does not exist

@@ -16,7 +16,7 @@ from chalicelib.api.openapi.document import document
 
 Json = dict[str, Any]
 _FORMATS = FormatChecker(["date-time"])
-# JSON Schema accepts 1.0 as an integer. Our rules do not, and the API never sends such a number as an integer.
+# JSON Schema accepts 1.0 as an integer. Our rules do not accept it, and the API never sends an integer as 1.0.
 _TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
 _Validator = validators.extend(Draft202012Validator, type_checker=_TYPES)  # type: ignore[no-untyped-call]
 
@@ -38,7 +38,7 @@ class Described:
         return next((item[method.lower()] for item in items if method.lower() in item), None)
 
     def faults(self, schema: Json, value: Any) -> list[str]:
-        """Return the reasons why a value does not match a schema of the document."""
+        """Return the reasons why a value does not match a schema of the document. The list is empty if it matches."""
         resolvable = json.loads(json.dumps(schema).replace('"#/', '"urn:openapi#/'))
         validator = _Validator(resolvable, registry=self._registry, format_checker=_FORMATS)
         return [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:500]}" for e in validator.iter_errors(value)]

@@ -53,7 +53,7 @@ def links(page: str) -> list[str]:
 
 
 def target_of(page: str, link: str) -> tuple[Path, str]:
-    """Return the file that a link leads to, and the anchor in it, which is empty if the link names none."""
+    """Return the file that a link leads to, and the anchor in this file. The anchor is empty if the link has none."""
     file, _, anchor = link.partition("#")
     return ((ROOT / page).parent / file if file else ROOT / page).resolve(), anchor
 
@@ -65,7 +65,7 @@ def anchors(markdown: str) -> set[str]:
 
 
 def table(page: str, *header: str) -> list[list[str]]:
-    """Return the rows of the one table whose header begins with these cells, each row as a list of its cells."""
+    """Find the table whose header begins with these cells. Return its rows. Each row is a list of its cells."""
     lines = iter(text(page).splitlines())
     tables = [list(_rows(lines)) for line in lines if _cells(line)[: len(header)] == [*header]]
     assert len(tables) == 1, f"{page} has {len(tables)} tables with the header {header}"
@@ -73,7 +73,7 @@ def table(page: str, *header: str) -> list[list[str]]:
 
 
 def names(cell: str) -> list[str]:
-    """Return the code spans of a cell."""
+    """Return the texts between backticks in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 

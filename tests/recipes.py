@@ -22,7 +22,7 @@ _PLACES = ("after", "before", "replace")
 
 
 class BrokenRecipe(Exception):
-    """A step that cannot be followed."""
+    """Raised if a step of a recipe cannot be followed."""
 
 
 @dataclass(frozen=True)

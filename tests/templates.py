@@ -28,7 +28,8 @@ def _parsed(part: str) -> str:
 
 
 def parsed(part: str) -> Template:
-    """Return the template of a part with all functions in their long form. The caller may change it."""
+    """Return the template of a part. The short forms of CloudFormation's functions, such as `!Ref`, are replaced by
+    their long forms. The caller may change the template."""
     return dict(json.loads(_parsed(part)))
 
 
@@ -184,11 +185,11 @@ def policies_name_callers_and_actions(template: Template) -> Iterator[str]:
             yield f"{name} allows everybody"
         principal = statement.get("Principal")
         if isinstance(principal, dict) and condition.get("aws:SourceAccount") != {"Ref": "AWS::AccountId"}:
-            yield f"{name} allows a service on behalf of any account"
+            yield f"{name} lets a service act on behalf of any account"
         if any(action == "*" or action.endswith(":*") for action in listed(statement["Action"])):
             yield f"{name} allows every action"
         if statement.get("Resource") == "*" and principal != "*":
-            yield f"{name} allows its actions on everything"
+            yield f"{name} allows its actions on all resources"
 
 
 def endpoints_have_policies(template: Template) -> Iterator[str]:
@@ -286,7 +287,7 @@ def parameters_are_described(template: Template) -> Iterator[str]:
 
 
 def _refuses_plain(statement: dict[str, Any]) -> bool:
-    """Return whether a statement denies every action to every caller without TLS."""
+    """Return whether a statement denies every action to every caller that does not use TLS."""
     who, when = statement["Principal"], statement.get("Condition")
     everything = statement["Action"] in ("s3:*", "sqs:*")
     return (statement["Effect"], who, everything, when) == (
@@ -321,7 +322,7 @@ def broken(template: Template) -> dict[str, list[str]]:
 
 
 class _Sub(str):
-    """Text that YAML writes with the tag `!Sub`, because infra.aws.stacks looks for this tag."""
+    """A text that is written to YAML with the tag `!Sub`. infra.aws.stacks looks for this tag."""
 
 
 yaml.SafeDumper.add_representer(_Sub, lambda dumper, text: dumper.represent_scalar("!Sub", text))

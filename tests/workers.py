@@ -46,7 +46,7 @@ LONG = {
     "tests/integration/ingest/test_integrity.py": 7,
     "tests/integration/api/test_api_uploads.py": 6,
 }
-SHORT = 3  # seconds, for every other file
+SHORT = 3  # the assumed seconds of every other file
 LAST = ("tests/e2e/test_schedules.py",)  # it waits for a schedule; the other files of the stage run during this time
 # Files in tests/e2e that start an embedded cloud of their own, in a folder of their own.
 WITH_OWN_CLOUD = ("tests/e2e/test_account.py", "tests/e2e/test_upgrade.py")

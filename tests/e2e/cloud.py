@@ -115,7 +115,7 @@ class Cloud:
         )
 
     def loads(self, source: str, after: int) -> list[Row]:
-        """Return the loads of a source whose ids are larger than `after`, the newest first."""
+        """Return the loads of a source, the newest first. Their ids are larger than `after`."""
         recent = self.get("/loads?limit=100").body["loads"]
         return [load for load in recent if load["source"] == source and load["id"] > after]
 
@@ -174,7 +174,7 @@ class Cloud:
         return json.loads(body or b"null")
 
     def functions(self) -> list[str]:
-        """Return the names of all functions."""
+        """Return the names of all functions on the services of this stage."""
         pages = self._functions.get_paginator("list_functions").paginate()
         return sorted(one["FunctionName"] for page in pages for one in page["Functions"])
 
@@ -229,7 +229,7 @@ class Cloud:
         return [line for line in lines if about.items() <= line.items()]
 
     def rules(self) -> list[Row]:
-        """Return the schedules of the stage."""
+        """Return the EventBridge rules with the schedules of the stage."""
         return list(self._events.list_rules(NamePrefix=f"{APP}-{self.commands.stage}-")["Rules"])
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
@@ -247,7 +247,7 @@ def _response(response: Any) -> Response:
 
 
 def until(look: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
-    """Call `look` again and again until its result is true. Return this result."""
+    """Call `look` again and again until it returns a true value. Return this value."""
     deadline = time.monotonic() + seconds
     while not (result := look()):
         assert time.monotonic() < deadline, f"waited {seconds} seconds for {what}, but it has not come"

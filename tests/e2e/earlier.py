@@ -20,7 +20,8 @@ from infra.venv import ROOT
 # The tests upgrade a stage of this release. If a later release changes the state of a stage (schema, buckets, state
 # folder), set BASE to the commit before that release.
 BASE = "2a7de9659407cb9c508ef71feef5fc69ad56bd97"
-_LOCKS = ("local.txt", "postgres.txt")  # lock files in requirements/ with the packages for a release's commands
+# The commands of a release need the packages in these lock files in requirements/.
+_LOCKS = ("local.txt", "postgres.txt")
 _PATIENCE = 300  # a command may take at most these seconds
 
 
@@ -34,7 +35,7 @@ class Release:
     environment: dict[str, str]
 
     def run(self, *words: str) -> str:
-        """Run a command of `python -m infra.local`. Return its output."""
+        """Run a command of this release, with `python -m infra.local`. Return the output."""
         command: list[str | Path] = [self.python, "-m", "infra.local", *words]
         done = subprocess.run(
             command,
@@ -90,7 +91,7 @@ def _ours(name: str) -> bytes:
 
 
 def _archive(commit: str) -> bytes | None:
-    """Return a zip file of a commit's tree, or None if git or the commit is missing."""
+    """Return a zip file with all files of a commit, or None if git or the commit is missing."""
     try:
         command = ["git", "archive", "--format=zip", commit]
         return subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout

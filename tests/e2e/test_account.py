@@ -73,7 +73,7 @@ def empty() -> None:
 
 @pytest.fixture(scope="module")
 def services(stage: str | None) -> Iterator[Services]:
-    """Start an embedded cloud without a stage."""
+    """Start an embedded cloud, but deploy no stage on it."""
     if stage is not None:
         pytest.skip("the tests did not start these services, so they deploy no other stage on them")
     state = State(_FOLDER)

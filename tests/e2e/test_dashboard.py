@@ -18,7 +18,7 @@ from tests.e2e.browser import PHONE, Visit, launched, visiting
 from tests.e2e.cloud import Cloud
 
 PANELS = ("reports", "loads", "upload", "backups", "health")
-EMPLOYEES = (  # department 1 hires five employees in two years, and department 2 hires one
+EMPLOYEES = (  # department 1 hires five employees in two years, and department 2 hires one employee
     "1,Ada,2021-01-05T10:00:00Z,1,1\n2,Bea,2021-02-05T10:00:00Z,1,1\n3,Cid,2021-08-05T10:00:00Z,1,2\n"
     "4,Dan,2021-12-31T23:59:59Z,1,1\n5,Eve,2021-05-05T10:00:00Z,2,1\n6,Flo,2020-05-05T10:00:00Z,1,1\n"
 )
@@ -363,7 +363,7 @@ def test_the_documentation_page_can_send_a_request_to_the_api(cloud: Cloud, visi
 
 
 def test_pictures_are_taken(cloud: Cloud, browser: Browser, tmp_path: Path) -> None:
-    """`make screenshots` stores these pictures for the README."""
+    """This test takes pictures of the dashboard. `make screenshots` runs the test to store them for the README."""
     folder = screenshots.DOCS if os.environ.get("HIREFLOW_SCREENSHOTS") else tmp_path
     reports, load_picture = screenshots.PICTURES
     loads = [cloud.upload(file.key, file.body) for file in sample().files]

@@ -24,7 +24,7 @@ STAGE = "localstack"
 
 @pytest.fixture(scope="module")
 def guarded(cloud: Cloud, stage: str | None) -> Iterator[Cloud]:
-    """Deploy a second stage on the services of the first one."""
+    """Deploy a second stage on the services (AWS and Postgres) of the first stage."""
     if stage is not None:
         pytest.skip("the tests did not start these services, so they deploy no other stage on them")
     with pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,7 @@
 from chalicelib.core.schedules import BACKUP_MINUTES
 from tests.e2e.cloud import Cloud, until
 
-LATEST = 60 * BACKUP_MINUTES + 90  # seconds
+LATEST = 60 * BACKUP_MINUTES + 90  # seconds to wait at most for the schedule
 
 
 def test_the_schedule_makes_a_backup(cloud: Cloud) -> None:

@@ -85,7 +85,7 @@ def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) ->
             if request.param == "stopped":
                 Daemon(commands.state.folder / "aws", "aws").stop(
                     signal.SIGTERM
-                )  # the first step of the earlier `down`
+                )  # the earlier `down` also stops the embedded AWS first
             else:
                 make_outdated(commands.state)
                 commands.up()
@@ -179,7 +179,7 @@ def test_tokens_keep_their_roles(upgrade: Upgrade) -> None:
         "writer": 200,
         "revoked": 401,
     }
-    rows = b'{"data": [{"id": 1, "department": "Sales"}]}'  # this row is already stored, so it changes nothing
+    rows = b'{"data": [{"id": 1, "department": "Sales"}]}'  # this row is already stored, so the requests change nothing
     assert status("POST", "/department/upload/batch", "reader", rows) == 403
     assert status("POST", "/department/upload/batch", "writer", rows) == 200
     assert status("POST", "/department/backup/restore", "writer", b"{}") == 403

@@ -74,7 +74,8 @@ class Upgrade:
     before: Seen
     tokens: dict[str, str]
     letter: str
-    announced: list[str] = field(default_factory=list)  # settings that `make status` lists as not yet deployed
+    # Before the upgrade, `make status` listed these settings as not yet deployed.
+    announced: list[str] = field(default_factory=list)
     never_begun: set[str] = field(default_factory=set)  # sources of the files whose events the earlier release lost
     seconds: float = 0.0  # from the end of `up` until the loads of all files in DUE had ended
 
@@ -105,7 +106,7 @@ class Copies:
         return copies
 
     def bring_back(self) -> None:
-        """Copy the folders back after the stage was deleted."""
+        """Copy the folders back. The stage must have been deleted before."""
         for folder, copy in self.folders.items():
             _copy(copy, folder)
 
@@ -118,7 +119,8 @@ def _copy(source: Path, target: Path) -> None:
 
 @dataclass(frozen=True)
 class Filled:
-    """A stopped stage with its tokens by role, the body of its dead letter, and copies of its folders."""
+    """A stopped stage that has data. `tokens` are its tokens by role, `letter` is the body of its dead letter, and
+    `copies` are the copies of its folders."""
 
     commands: Commands
     tokens: dict[str, str]
@@ -148,7 +150,8 @@ def make_tokens(cloud: Cloud) -> dict[str, str]:
 
 
 def fill(cloud: Cloud) -> str:
-    """Fill a stage with every kind of data, by files and by requests. Return the body of its dead letter."""
+    """Fill a stage with every kind of data, with files and with requests. Return the body of the dead letter that is
+    among them."""
     departments = [{"id": 1, "department": "Sales"}, {"id": 2, "department": "Ops"}, {"id": "x", "department": "None"}]
     assert cloud.post("/department/upload/batch", {"data": departments}).body["inserted"] == 2
     assert cloud.post("/department/upload", {"department": "Given an id"}).status == 201
@@ -157,7 +160,8 @@ def fill(cloud: Cloud) -> str:
     # One of the two rejected rows waits for its department.
     assert cloud.upload("2021/hired_employees.csv", hires)["rejected"] == 2
     first = cloud.backup()
-    assert cloud.upload("2021/hired_employees.csv", "2,Bo Renamed,2022-02-01,2,2\n")["updated"] == 1  # a new version
+    # The next file is a new version of the same key.
+    assert cloud.upload("2021/hired_employees.csv", "2,Bo Renamed,2022-02-01,2,2\n")["updated"] == 1
     assert cloud.post("/department/upload", {"id": 2, "department": "Changed since"}).body["outcome"] == "updated"
     assert cloud.backup() != first
     assert cloud.restore("department", first)["updated"] == 1

@@ -132,15 +132,15 @@ class Judge:
     def every_load_was_sent(self) -> Violations:
         for load in self.loads.values():
             if load["kind"] == "csv" and (load["source"], load["version"]) not in self.book.files:
-                yield f"load {load['id']} is of a file that no writer sent"
+                yield f"load {load['id']} belongs to a file that no writer has sent"
         unknown = [i for i, load in self.loads.items() if load["kind"] == "api" and i not in self.acknowledged]
         if len(unknown) > len(self.lost):
-            yield f"{len(unknown)} API loads are in no response, but only {len(self.lost)} responses were lost"
+            yield f"{len(unknown)} API loads were named in no response, but only {len(self.lost)} responses were lost"
         restores = {load_id for load_id, load in self.loads.items() if load["kind"] == "restore"}
         if (count := len(restores - self.book.restores)) > self.book.lost_restores:
-            yield f"{count} restores are in no response, but only {self.book.lost_restores} responses were lost"
+            yield f"{count} restores were named in no response, but only {self.book.lost_restores} responses were lost"
         for load_id in (self.acknowledged.keys() | self.book.restores) - self.loads.keys():
-            yield f"load {load_id} was in a response, but it does not exist"
+            yield f"load {load_id} was named in a response, but does not exist"
 
     def loads_end(self) -> Violations:
         """Each load has ended, and its counts add up. The count `received` is the number of rows that were sent."""
@@ -180,7 +180,8 @@ class Judge:
                 yield load, self.points.rows(load["restore_point"], load["dataset"])
 
     def restores(self) -> Violations:
-        """Each restore accepts all rows of its restore point, because this test never deletes parents."""
+        """Each restore has accepted all rows of its restore point. None may be rejected, because the fault test never
+        deletes parents."""
         for load, rows in self.restored():
             if (load["received"], load["rejected"]) != (len(rows), 0):
                 yield f"restore {load['id']} received {load['received']} of {len(rows)} rows: {load}"
@@ -238,7 +239,7 @@ class Judge:
             yield f"load {load['id']} counts {load['resolved']} of {late} late rows as resolved"
 
     def _has_come(self, line: Line) -> bool:
-        """Return whether the department of a late row exists now."""
+        """Return whether a row was sent before its department, and the department exists now."""
         return line.parents is Parents.LATE and line.row is not None and line.row[3] in self.present["departments"]
 
     def tables(self) -> Violations:

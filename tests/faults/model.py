@@ -11,7 +11,7 @@ from typing import Any
 
 Stored = tuple[Any, ...]
 KNOWN = range(1, 41)  # ids of the departments and jobs that exist before the first fault
-NEVER = range(2_000_000_000, 2_000_000_040)  # ids of departments and jobs that no writer sends
+NEVER = range(2_000_000_000, 2_000_000_040)  # ids of departments and jobs that no writer ever sends
 MAX_ID = 2_147_483_647
 _DAY = datetime(2021, 1, 1, tzinfo=UTC)
 
@@ -81,11 +81,12 @@ class Book:
         self.files: dict[tuple[str, str], File] = {}
         self.requests: list[Request] = []
         self.unexpected: list[str] = []
-        self.events: dict[str, Any] = {}  # the events that S3 sent, by object version
+        self.events: dict[str, Any] = {}  # the events that S3 has sent, by object version
         self.lost_files: list[File] = []  # files whose acknowledgement was lost, so their versions are not known
-        self.restores: set[int] = set()  # ids of the loads of acknowledged restores
+        self.restores: set[int] = set()  # load ids of the restores whose responses have arrived
         self.lost_restores = 0  # number of restores whose response was lost
-        self.finished: dict[int, Stored] = {}  # (status, finished_at) of loads when they were first seen as ended
+        # For each load that was seen as ended: its (status, finished_at) at that time.
+        self.finished: dict[int, Stored] = {}
 
     def note_file(self, file: File) -> None:
         with self._lock:
@@ -108,7 +109,7 @@ class Book:
             self.finished.setdefault(load_id, how)
 
     def acknowledged(self) -> set[tuple[str, str]]:
-        """Return the sources and versions of all files that are acknowledged so far."""
+        """Return the (source, version) of all files that S3 has acknowledged so far."""
         with self._lock:
             return set(self.files)
 

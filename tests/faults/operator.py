@@ -16,7 +16,7 @@ _LOST = (OSError, http.client.HTTPException)
 
 
 class Operator:
-    """Makes backups and restores. `random` chooses the dataset and the restore point of a restore."""
+    """Makes backups and restores. For a restore, `random` chooses the dataset and the restore point."""
 
     def __init__(self, stage: Stage, book: Book, random: Random) -> None:
         self._stage, self._book, self._random = stage, book, random
@@ -40,7 +40,7 @@ class Operator:
             point = self._stage.commands.invoke("backup")["restore_point"]
         except (CommandError, ValueError):  # a fault broke the backup; the restore points are checked after the storm
             return
-        if point is not None and point not in self._points:  # None: a scheduled backup is running
+        if point is not None and point not in self._points:  # None means that a scheduled backup was running
             self._points.append(point)
 
     def _begin(self, what: str, action: Callable[[], None]) -> None:

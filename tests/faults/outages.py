@@ -83,7 +83,7 @@ class Outages:
         return True
 
     def sweep(self) -> bool:
-        """Run the sweep of `make up`. Return False if other faults prevent it."""
+        """Run the sweep that `make up` runs. Return False if another fault has prevented the sweep."""
         try:
             self._stage.sweep()
         except (CommandError, ValueError):

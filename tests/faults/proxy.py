@@ -59,7 +59,7 @@ class TcpProxy:
         self._target = port
 
     def reset(self) -> int:
-        """Reset every connection. Return the number of connections."""
+        """Reset every connection. Return the number of connections that were reset."""
         return self._each(_Link.reset)
 
     def stall(self, seconds: float) -> int:

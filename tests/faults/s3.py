@@ -73,7 +73,7 @@ class S3Proxy:
         self._server.server_close()
 
     def drawn(self) -> _Stretch | None:
-        """Return the fault that affects the next request, or None."""
+        """Choose at random whether a fault affects the next request. Return the fault, or None."""
         now = time.monotonic()
         with self._lock:
             self._stretches = [stretch for stretch in self._stretches if stretch.until > now]

@@ -45,7 +45,7 @@ GRACE_MINUTES = 60  # minutes that a row waits for its parents; longer than the 
 
 @dataclass
 class Proxies:
-    """The two proxies of a stage."""
+    """The two proxies of a stage: `database` to Postgres, and `s3` to S3."""
 
     database: TcpProxy
     s3: S3Proxy
@@ -141,7 +141,8 @@ class Stage:
         return self._outage(lambda: power.cut(self._aws, self._server))
 
     def down_and_up(self) -> float:
-        """Run `make down` and `make up`, also while loads are running. Return the seconds that `make up` took."""
+        """Run `make down` and then `make up`. Loads may be running at this time. Return the seconds that `make up`
+        took."""
         return self._outage(self.commands.down)
 
     def _outage(self, begin: Callable[[], None]) -> float:
@@ -170,7 +171,7 @@ class Stage:
     # --- processes
 
     def restart_postgres(self) -> None:
-        """Kill Postgres as in a crash, and start it again."""
+        """Kill Postgres, so that it stops as in a crash, and start it again."""
         self._postgres.kill()
         self._postgres.start(self._port)
 
@@ -187,7 +188,7 @@ class Stage:
         return True
 
     def _workers(self) -> Iterator[tuple[int, str]]:
-        """Yield (pid, function) of the processes of this stage's embedded AWS."""
+        """Yield (pid, function) of the worker processes in this stage's embedded AWS."""
         pattern = re.compile(rf"/ministack-lambda-{APP}-{self._target.stage}-?([a-z]*)-\w{{8}}/")
         aws = self._aws.pid()
         listed = subprocess.run(

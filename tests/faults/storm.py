@@ -66,7 +66,7 @@ class Storm:
                 self._report(f"{self.tally.total():4} {name}")
                 continue
             misses[name] += 1
-            assert misses[name] < _MISSES, f"the fault {name!r} finds no target"
+            assert misses[name] < _MISSES, f"the fault {name!r} has found nothing to disturb {_MISSES} times"
             to_come.insert(self._random.randint(0, len(to_come)), name)
 
     def end(self) -> None:

@@ -1,4 +1,5 @@
-"""The fault test: writers send data during a storm of faults. When all loads have ended, the judge checks everything.
+"""Runs the fault test. Writers send data to a stage during a storm, which injects faults. When all loads have ended,
+the judge compares the stage with what was sent.
 
 `make test` runs the short form, and `make faults` the long form.
 """
@@ -94,10 +95,10 @@ def _times(seconds: list[float]) -> str:
 
 
 def run(stage: Stage, chosen: str, form: Form, report: Report) -> Outcome:
-    """Inject faults while writers send data. Then check the stage and return the results.
+    """Run the storm while the writers send data. Then check the stage, and return the results.
 
-    The stage is checked three times: when all loads have ended, after a redrive, and after old events were delivered
-    again.
+    The stage is checked three times: when all loads have ended, after a redrive, and after some old events were
+    delivered again.
     """
     started, book = time.monotonic(), Book()
     storm = _run_storm(stage, book, chosen, form, report)

@@ -180,7 +180,7 @@ class LateWriter(Writer):
 
 @dataclass
 class RequestWriter(Writer):
-    """Sends batches, and single rows with and without ids."""
+    """Sends requests to the API: batches, and single rows with and without ids."""
 
     dataset: str = ""
     route: str = ""

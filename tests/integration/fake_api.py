@@ -1,4 +1,4 @@
-"""An HTTP server that sends prepared responses and records the requests."""
+"""Runs an HTTP server that takes the place of the API. It sends prepared responses and records the requests."""
 
 import json
 import threading

@@ -56,7 +56,7 @@ class Landing:
             ingest_object(Ingestion(self.database, self.s3.storage, grace, busy_wait=busy_wait), created)
 
     def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE) -> Row:
-        """Store an object, deliver its event, and return the newest load."""
+        """Store an object and deliver its event. Return the newest load, which is that of the object."""
         self.deliver(self.put(key, body), grace=grace)
         return self.load()
 

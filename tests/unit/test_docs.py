@@ -53,10 +53,10 @@ def test_the_readme_is_short_and_begins_with_the_two_commands() -> None:
 def test_every_block_is_run_or_says_why_not(page: str) -> None:
     """tests/e2e/test_examples.py runs the blocks with commands. A block that it does not run must have a mark with the
     reason."""
-    assert pages.text(page).count("```") == 2 * len(pages.blocks(page)), "a block that the tests do not see"
+    assert pages.text(page).count("```") == 2 * len(pages.blocks(page)), "the tests do not find every block"
     assert "~~~" not in pages.text(page)
     for block in pages.blocks(page):
-        assert block.language in ("sh", "json", "text"), f"a block of {block.language!r}: commands are marked as sh"
+        assert block.language in ("sh", "json", "text"), f"the language {block.language!r}: write sh for commands"
         known = block.mark in ("", "aws-only") or pages.NOT_RUN.fullmatch(block.mark)
         assert block.language == "sh" or not block.mark
         assert known, f"unknown mark {block.mark!r}"

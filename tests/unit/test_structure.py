@@ -12,7 +12,7 @@ SOURCE = ROOT / "chalicelib"
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 
 
-# Every package of chalicelib, and the packages that it may import besides itself. The lowest layer comes first.
+# For every package of chalicelib, the other packages that it may import. The lowest layer comes first.
 MAY_IMPORT = {
     "core": set(),
     "cloud": {"core"},
@@ -54,7 +54,8 @@ DECLARATIONS = {"Setting", "Settings", "Operation", "Report"}  # they may have m
 
 
 def imports(path: Path) -> set[str]:
-    """Return the modules that a file imports at any place. `from a import b` counts as `a` and `a.b`."""
+    """Return the modules that a file imports, at the top or inside a function. `from a import b` counts as `a` and
+    `a.b`."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -104,7 +105,7 @@ def test_every_module_is_in_a_declared_package() -> None:
     assert len([module for module in MODULES if "/" not in module]) <= 4
     packages = {Path(module).parent for module in MODULES if module.endswith("__init__.py")}
     others = {Path(module).parent for module in MODULES} - packages
-    assert others == {Path("migrations/versions")}  # Alembic reads the files there
+    assert others == {Path("migrations/versions")}  # no packages: Alembic reads the files in these folders
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -184,7 +184,7 @@ BREAKS: list[tuple[str, str, str, Any]] = [
 
 
 def changed(template: Template, path: str, to: Any) -> Template:
-    """Change the member at a path of a template. Return the template."""
+    """Set the member at this path of a template to a new value, or delete it. Return the template."""
     *way, last = path.split("/")
     at: Any = template
     for step in way:
@@ -212,7 +212,8 @@ def test_every_rule_can_be_broken() -> None:
 
 
 def test_the_version_of_the_database_exists() -> None:
-    """`make check` runs cfn-lint over all templates, but cfn-lint does not check the defaults of parameters."""
+    """`make check` runs cfn-lint on all templates. But cfn-lint does not check the defaults of parameters, so this test
+    writes the default into the resource."""
     template = parsed("database")
     version, way = template["Parameters"]["EngineVersion"]["Default"], "Resources/Cluster/Properties/EngineVersion"
     existing, missing = (linted(json.dumps(changed(parsed("database"), way, v))) for v in (version, "17.99"))

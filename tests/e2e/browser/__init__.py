@@ -91,7 +91,7 @@ class Visit:
         return self.page.locator(selector).inner_text()
 
     def values(self, selector: str) -> list[tuple[str, int]]:
-        """Return (label, value) of the elements of a chart."""
+        """Return the pairs (label, value) of all elements of a chart."""
         elements = self.page.locator(selector).evaluate_all(
             "all => all.map(e => [e.dataset.label, Number(e.dataset.value)])"
         )

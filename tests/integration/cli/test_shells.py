@@ -26,7 +26,7 @@ def hireflow(*words: str, **environ: str) -> str:
 
 
 def asked(shell: str, line: str) -> list[str]:
-    """Return the completions that a shell gets for a line."""
+    """Return the completions that the program offers a shell for a line."""
     words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
     typed = {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     printed = hireflow(_HIREFLOW_COMPLETE=f"complete_{shell}", **(words if shell == "bash" else typed))

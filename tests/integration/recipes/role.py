@@ -9,7 +9,7 @@ from tests.integration.api.test_access import guarded, send, token
 from tests.integration.http_api import Api
 from tests.openapi import described
 
-__all__ = ["guarded"]  # a fixture
+__all__ = ["guarded"]  # pytest needs this imported fixture
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from tests.integration.api.test_access import guarded, token
 from tests.integration.http_api import Api
 from tests.openapi import described
 
-__all__ = ["guarded"]  # a fixture
+__all__ = ["guarded"]  # pytest needs this imported fixture
 
 
 def test_the_route_returns_the_datasets(api: Api) -> None:

@@ -84,7 +84,7 @@ def test_local_programs_import_only_packages_of_the_local_set() -> None:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield the third-party packages that a module imports at run time."""
+    """Yield the third-party packages that a module imports at run time (not only for type hints)."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue

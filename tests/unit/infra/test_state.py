@@ -104,7 +104,7 @@ def test_other_users_cannot_read_the_folder(tmp_path: Path) -> None:
 def test_a_lock_has_one_holder_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with locked(path, 1, "busy"), pytest.raises(CloudError, match="busy"), locked(path, 0.05, "busy"):
-        pytest.fail("two held the lock")
+        pytest.fail("two holders had the lock at the same time")
 
 
 def test_a_lock_file_that_its_holder_deleted_does_not_count(tmp_path: Path) -> None:
