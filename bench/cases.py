@@ -1,5 +1,5 @@
-"""The measurements. Each function measures a kind of work and its limit alternately, on the test rig of bench/rig.py.
-It checks what the work has stored, and yields results."""
+"""Has a function for each measurement. The function measures a kind of work and its limit alternately, on the test rig
+of bench/rig.py. It checks what the work has stored, and yields results."""
 
 import json
 import subprocess
@@ -244,7 +244,7 @@ def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
             rewritten = employees(added, first_id=1, step=step)
             done = rig.ingest(rewritten.file.replace(b",Ada ", f",Ada {turn} ".encode()))
             assert done["load"]["updated"] > 0, done["load"]
-            if turn >= 2:  # Postgres still writes what `fill` has changed: do not count two turns
+            if turn >= 2:  # Postgres still writes what `fill` has changed, so two turns do not count
                 new[-1].append(seconds)
                 changed[-1].append(done["seconds"])
     for work, of_sizes in (("new", new), ("changed", changed)):

@@ -29,7 +29,7 @@ from infra.venv import ROOT
 
 COMMANDS = ("make demo", "./hireflow --help", "make venv-deploy", "make venv-develop")
 LIMITS = {"make demo": 60.0}  # the command may take at most these seconds
-SILENCE = 5.0  # seconds; no command may print nothing for longer
+SILENCE = 5.0  # seconds; a command must print a line at least this often
 _LEFT = shutil.ignore_patterns(".git", ".venv*", ".local*", ".*_cache", "__pycache__", ".hypothesis", "node_modules")
 _KEPT = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 

@@ -29,7 +29,7 @@ from infra.venv import ROOT
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_BUCKETS = bucket_names("bench")  # they trigger no function, so only the worker runs functions
+_BUCKETS = bucket_names("bench")  # these buckets trigger no function, so only the worker runs functions
 _LIMITS = """
     DROP SCHEMA IF EXISTS limits CASCADE; CREATE SCHEMA limits;
     CREATE TABLE limits.departments (LIKE public.departments INCLUDING ALL);
@@ -201,7 +201,7 @@ class Rig:
         return {**response, "load": self.newest_load()}
 
     def scheduled(self, function: str) -> dict[str, Any]:
-        """Run a function with an event such as its schedule sends."""
+        """Run a function with the kind of event that a schedule sends."""
         names = ("version", "account", "region", "detail", "detail-type", "source", "time", "id")
         return self.worker.call(function, dict.fromkeys(names, "") | {"detail": {}, "resources": []})
 

@@ -1,6 +1,7 @@
-"""A model of Amazon API Gateway (a REST API with Lambda proxy integration), as WSGI, for an app in this process.
+"""A model of Amazon API Gateway, for a REST API with Lambda proxy integration. It is a WSGI application that calls the
+app in this process.
 
-Its behaviour follows AWS's documentation:
+The model behaves as AWS documents it:
 
 - It responds 403 to a path or method that is not deployed. This includes OPTIONS if the API has no CORS.
 - It responds 413 to a body over 10 MB.

@@ -1,4 +1,4 @@
-"""How `make test` distributes the tests to its processes (the workers of pytest-xdist).
+"""Decides how `make test` distributes the test files to its processes, the workers of pytest-xdist.
 
 A worker is one of these processes. It gets whole files, so that the fixtures of a file are created only once. Long
 files come first, so that all workers are busy until the end. One worker gets all files that need the deployed stage of
@@ -47,8 +47,8 @@ LONG = {
     "tests/integration/api/test_api_uploads.py": 6,
 }
 SHORT = 3  # the assumed seconds of every other file
-LAST = ("tests/e2e/test_schedules.py",)  # it waits for a schedule; the other files of the stage run during this time
-# Files in tests/e2e that start an embedded cloud of their own, in a folder of their own.
+LAST = ("tests/e2e/test_schedules.py",)  # this file waits for a schedule, so other files run before it
+# These files in tests/e2e start an embedded cloud of their own, in a folder of their own.
 WITH_OWN_CLOUD = ("tests/e2e/test_account.py", "tests/e2e/test_upgrade.py")
 
 
@@ -95,5 +95,5 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no 
             super()._reschedule(node)
 
     def _next_for(self, node: "WorkerController") -> str | None:
-        keeper = next(iter(self.assigned_work))  # the first worker, or the worker that replaced it
+        keeper = next(iter(self.assigned_work))  # the first worker keeps the stage, or the worker that replaced it
         return next_of(list(self.workqueue), keeps_stage=node is keeper)

@@ -55,7 +55,7 @@ class Cloud:
     documented: bool = True
 
     def __post_init__(self) -> None:
-        with pytest.MonkeyPatch.context() as patch:  # `Session` reads the endpoint from it
+        with pytest.MonkeyPatch.context() as patch:  # `Session` reads the endpoint from the environment
             patch.setenv("AWS_ENDPOINT_URL", self.env["AWS_ENDPOINT_URL"])
             session = Session(
                 aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
@@ -108,7 +108,7 @@ class Cloud:
         return self.ended(self.put(key, body), before)
 
     def ended(self, source: str, before: int) -> Row:
-        """Wait until a load of the source has ended whose id is larger than `before`. Return this load."""
+        """Wait for a load of the source that has ended, and whose id is larger than `before`. Return this load."""
         return until(
             lambda: next((load for load in self.loads(source, before) if load["status"] in FINAL), None),
             f"the end of the load of {source}",

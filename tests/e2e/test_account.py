@@ -115,8 +115,8 @@ def releases(account: Account) -> set[str]:
 
 
 def test_a_deployment_resumes_after_an_interruption_at_any_step(account: Account) -> None:
-    """Each attempt gets one step further than the attempt before it. Chalice deploys the functions only once, because a
-    repeated attempt skips this step."""
+    """Each attempt gets one step further than the attempt before it. The longest step, in which Chalice deploys the
+    functions, runs only once."""
     steps, done = 1, False
     while not done:
         interruption = Interruption(steps)

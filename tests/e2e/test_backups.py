@@ -40,7 +40,7 @@ def file(cloud: Cloud, point: str, name: str) -> bytes:
 
 
 def records(cloud: Cloud, point: str, table: str) -> list[tuple[Any, ...]]:
-    """Return the rows of an Avro file, sorted by id. It is read with a library that the product does not use."""
+    """Return the rows of an Avro file, sorted by id. The file is read with a library that the product does not use."""
     with avro.datafile.DataFileReader(io.BytesIO(file(cloud, point, f"{table}.avro")), avro.io.DatumReader()) as reader:
         return sorted(tuple(cast(dict[str, Any], record).values()) for record in reader)
 
@@ -84,7 +84,7 @@ def test_a_restore_brings_deleted_and_changed_rows_back(cloud: Cloud, route: str
     assert cloud.table("hired_employees") == before
     assert (
         cloud.get("/department/hires/top/2021").body == []
-    )  # only one department has hires in 2021, so it equals the mean and is not above it
+    )  # only one department has hires in 2021, so its number of hires is the mean
 
 
 def test_restored_rows_wait_until_their_parents_are_restored(cloud: Cloud) -> None:

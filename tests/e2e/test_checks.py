@@ -69,5 +69,6 @@ def test_the_list_of_restore_points_shows_a_verification(cloud: Cloud) -> None:
         return next(str(b["verified_at"]) for b in backups if b["restore_point"] == point)
 
     assert until(listed, "the time of the verification in the list").endswith("Z")
-    # The event names no restore point, like that of the schedule. So the function verifies the newest one.
+    # The event of the schedule names no restore point, and this event names none either. So the function verifies the
+    # newest restore point.
     assert cloud.commands.invoke("verify")["faults"] == []

@@ -19,7 +19,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def run(cloud: Cloud, tmp_path: Path) -> Run:
-    """Run ./hireflow in an empty folder. The environment tells it only the name and the state folder of the stage."""
+    """Run ./hireflow in an empty folder. Its environment has only the name and the state folder of the stage."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("API_", "AWS_"))}
     stage = {"HIREFLOW_STATE_DIR": str(cloud.commands.state.folder), "STAGE": cloud.commands.stage}
 

@@ -40,7 +40,7 @@ def visit(browser: Browser, cloud: Cloud) -> Iterator[Visit]:
 def sign_in(visit: Visit, cloud: Cloud) -> None:
     """Sign in with the operator's token if the stage requires tokens."""
     if cloud.env["API_TOKEN"]:
-        visit.expected.append("status of 401")  # without a token, the first requests of the page got a 401
+        visit.expected.append("status of 401")  # the first requests of the page have no token, so they get a 401
         visit.page.goto(visit.url)
         visit.page.get_by_label("Token").fill(cloud.env["API_TOKEN"])
         visit.page.get_by_role("button", name="Sign in").click()

@@ -1,4 +1,4 @@
-"""Tests the logs of the functions in CloudWatch. They have metrics, and one correlation id connects a request with the
+"""Tests the logs of the functions in CloudWatch. The logs have metrics. One correlation id connects a request with the
 files of its load."""
 
 import time

@@ -23,7 +23,7 @@ from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, until
 
 LOST = tuple(f"lost/jobs_{number}.csv" for number in range(20))
 INTERRUPTED = "interrupted/jobs.csv"
-DUE = (*LOST, INTERRUPTED)  # the upgrade interrupts the loads of these files; they are due after it
+DUE = (*LOST, INTERRUPTED)  # the upgrade interrupts the loads of these files, so they are due after the upgrade
 MANY = 60_000  # rows of the interrupted file: its load takes one or two seconds
 HELD = 120.0  # seconds to wait at most until the embedded AWS has ended
 
@@ -39,7 +39,7 @@ class Seen:
     loads: dict[int, Row]
     waiting: list[Any]
     reports: list[Any]
-    objects: dict[str, dict[str, str]]  # for each bucket, the ETags by "key version"
+    objects: dict[str, dict[str, str]]  # for each bucket: the ETag of each "key version"
     points: list[str]
 
     @classmethod
@@ -183,8 +183,8 @@ def begin_loads(cloud: Cloud) -> None:
 
 @contextmanager
 def interrupted(cloud: Cloud) -> Iterator[set[str]]:
-    """Begin loads, and lock their table until the running embedded AWS has ended. So no load can commit before that.
-    The caller has to end the embedded AWS.
+    """Lock the table of jobs until the running embedded AWS has ended, and begin loads of jobs. The loads cannot commit
+    while the lock exists. The caller has to end the embedded AWS.
 
     Yield an empty set. At the end of the `with` block, the set is filled with the sources of the files that have no
     load. The events of these files are lost.

@@ -1,7 +1,7 @@
 """Causes faults that no retry of Lambda can repair: power cuts, `make down`, and events that never come.
 
-Each kind of outage happens in turn during a load, during a merge, during a backup, during a restore, and at any time.
-When the stage runs again, every object that was acknowledged before the outage must be loaded within a minute.
+Power cuts and `make down` happen in turn during a load, during a merge, during a backup, during a restore, and at any
+time. When the stage runs again, every object that was acknowledged before the outage must be loaded within a minute.
 """
 
 import time
@@ -22,7 +22,7 @@ from tests.faults.stage import Stage
 from tests.faults.writers import FileWriter
 
 SOON = 60.0  # seconds after the end of `make up` within which all files must be loaded
-_AIM = 4.0  # seconds to wait at most until the work runs that the outage has to interrupt
+_AIM = 4.0  # seconds to wait at most until the work to interrupt has begun
 RUNNING = (
     "SELECT count(*) FROM loads l JOIN pg_locks k ON k.locktype = 'advisory' AND k.classid = 0"
     " AND k.objid = l.id::oid AND k.granted WHERE l.status = 'running'"
@@ -95,8 +95,8 @@ class Outages:
         self._database.close()
 
     def _strike(self, kind: str, outage: Callable[[], float]) -> bool:
-        """Wait for the next moment in turn, cause an outage at this moment, and check the loads. Return False if the
-        moment has not come, for example because no merge was running."""
+        """Wait for a moment such as "during a merge", cause an outage at this moment, and check the loads. The kinds of
+        moments take turns. Return False if the moment has not come, for example because no merge was running."""
         turns = self._turns.get(kind) or self._random.sample(list(self._moments), len(self._moments))
         self._turns[kind] = turns
         self._note_finished()

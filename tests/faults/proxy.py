@@ -1,4 +1,4 @@
-"""A TCP proxy between the functions and Postgres. It injects faults when a test calls for them.
+"""Runs a TCP proxy between the functions and Postgres. The proxy injects faults when a test calls for them.
 
 All methods are thread-safe. The faults are those of a real network:
 
@@ -63,7 +63,8 @@ class TcpProxy:
         return self._each(_Link.reset)
 
     def stall(self, seconds: float) -> int:
-        """Hold back all bytes for some seconds, and deliver them then. Return the number of current connections."""
+        """Hold back all bytes for some seconds, and deliver them afterwards. Return the number of current
+        connections."""
         self._call(self._flows.clear)
         self._later(seconds, self._flows.set)
         return len(self._links)

@@ -1,4 +1,4 @@
-"""An HTTP proxy between the functions and S3. It injects faults when a test calls for them.
+"""Runs an HTTP proxy between the functions and S3. The proxy injects faults when a test calls for them.
 
 The proxy does not change signed headers, because S3 would refuse the request. A fault lasts for a period of time.
 During this time, it affects each request with a given probability:
@@ -25,7 +25,7 @@ _REFUSAL = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>a fault that
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A period in which a fault affects each request with the probability `chance`. It ends at `until` (of
+    """A period in which a fault affects each request with the probability `chance`. The period ends at `until` (of
     time.monotonic).
 
     `slowness` is the delay of the fault `slow` in seconds.

@@ -79,7 +79,7 @@ class Storm:
         return self._random.uniform(low, high)
 
     def _aimed(self, strike: Callable[[], bool]) -> bool:
-        """Wait until a load is running, and inject a fault into it. Return False if no load runs within _AIM
+        """Wait until a load is running, and inject a fault. Return False if no load runs within _AIM
         seconds."""
         deadline = time.monotonic() + _AIM
         while time.monotonic() < deadline:
@@ -109,7 +109,8 @@ class Storm:
         return True
 
     def _again(self, *, newest: bool) -> bool:
-        """Deliver the newest event again, or else a random event. Return False if there are no events yet."""
+        """Deliver an event again. This is the newest event, or a random event if `newest` is false. Return False if
+        there are no events yet."""
         for event in self._stage.events.copies():
             self._book.note_event(event)
         versions = list(self._book.events)

@@ -1,5 +1,5 @@
-"""python -m tests.fuzz [--inputs N] [--seed SEED] [--processes P]: pass generated files through the readers, as `make
-fuzz` does.
+"""python -m tests.fuzz [--inputs N] [--seed SEED] [--processes P]: pass generated files through the CSV and Avro
+readers, as `make fuzz` does.
 
 Nine of ten inputs are CSV files, which go through the fast path and the slow path of the CSV reader. The other inputs
 are Avro files. Inputs that fail are saved in `.fuzz/`. The last line of the output has three numbers: all inputs,

@@ -1,5 +1,5 @@
-"""Passes one input through the product's reader and stager, and compares the result with that of the oracle. This shows
-whether a record was lost or invented."""
+"""Passes one input through the product's reader, and through the stager, which writes rows into the staging table.
+Compares the result with that of the oracle. This shows whether a record was lost or invented."""
 
 import io
 import re

@@ -1,4 +1,5 @@
-"""Generates inputs from a seed: valid files, files with a few changes, mixtures of difficult bytes, and noise."""
+"""Generates inputs from a seed: valid files, files with a few changes, mixtures of difficult bytes, and random
+bytes."""
 
 import io
 from collections.abc import Callable

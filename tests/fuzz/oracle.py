@@ -1,5 +1,5 @@
-"""The oracle, which says what the correct result for a file is. It has simple readers of CSV and Avro files. They read
-byte by byte, and share no code with the product."""
+"""This module is the oracle: it says what the correct result for a file is. It has simple readers of CSV and Avro
+files. These readers read byte by byte, and share no code with the product."""
 
 import bz2
 import json

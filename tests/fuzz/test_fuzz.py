@@ -48,8 +48,8 @@ def test_valid_avro_files_are_read() -> None:
 
 
 def test_a_block_that_claims_to_be_empty_but_has_rows_fails_the_file() -> None:
-    """The block says in its header that it has no rows. If the reader believed this, the rows would be lost without an
-    error."""
+    """The block says in its header that it has no rows. If the Avro reader relied on this number, the rows would be
+    lost without an error."""
     file = io.BytesIO()
     fastavro.writer(file, schema(JOBS), [{"id": 1, "job": "Clerk"}, {"id": 2, "job": "Smith"}], sync_interval=1)
     data = file.getvalue()

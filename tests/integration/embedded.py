@@ -101,7 +101,7 @@ def make_function(client: Client, name: str, code: str = ENVIRONMENT, **more: An
 
 
 def environment_of(client: Client, name: str) -> dict[str, str]:
-    """Return the environment variables that a function sees. Its code must be ENVIRONMENT."""
+    """Return the environment variables that a function sees. The code of the function must be ENVIRONMENT."""
     return dict(json.loads(client("lambda").invoke(FunctionName=name)["Payload"].read()))
 
 

@@ -23,7 +23,7 @@ class S3:
     """The simulated S3. `storage` is the product's Storage, and `client` is the client that it uses.
 
     `calls` has the requests that the client has sent so far, as (operation, key). A test may set `before`, a function
-    that is called before every request. If it raises an exception, the request fails with this exception.
+    that is called before every request. If `before` raises an exception, the request fails with this exception.
     """
 
     def __init__(self, client: "S3Client") -> None:
@@ -61,7 +61,7 @@ def _session() -> boto3.session.Session:
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)  # it would send the requests to another S3
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)  # the variable would send requests to another S3
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")

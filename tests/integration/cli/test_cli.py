@@ -238,7 +238,7 @@ def test_a_failed_upload_does_not_stop_the_next_one(api: FakeApi, run: Run) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v")
 def test_a_large_file_is_uploaded_with_little_memory(api: FakeApi, tmp_path: Path) -> None:
-    size, limit = 512 << 20, 400 << 10  # the file has this size in bytes; the memory is in KiB
+    size, limit = 512 << 20, 400 << 10  # `size` of the file in bytes, `limit` of the memory in KiB
     with (tmp_path / "jobs.csv").open("wb") as file:
         file.truncate(size)
     expect_upload(api, 7, load(7, rejected=0))

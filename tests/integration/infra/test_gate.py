@@ -1,4 +1,5 @@
-"""Tests the embedded AWS with different clients. It serves a client only if the client has its credentials."""
+"""Tests the embedded AWS with different clients. The embedded AWS serves only clients that have the credentials of the
+stage."""
 
 import json
 import os

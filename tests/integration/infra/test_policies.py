@@ -85,7 +85,7 @@ class Stage:
             self.recorded += calls_of(model.service_model.service_name, model.name, params)
 
     def record_form(self, request: Any, **_: Any) -> None:
-        """Record the right that a form needs. Who sends the form puts an object, with the rights of the function that
+        """Record the right that a form needs. The sender of a form puts an object with the rights of the function that
         signed the form."""
         fields = request.context.get("s3-presign-post-fields")
         if fields:
