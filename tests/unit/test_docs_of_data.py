@@ -136,7 +136,7 @@ def fields_of_an_exception() -> set[str]:
 
 
 def fields_in_source(path: Path) -> set[str]:
-    """Return the fields that a module adds to its log lines. They are arguments of `logs.about`, or keys of the
+    """Return the fields that a module adds to its log lines. The fields are arguments of `logs.about`, or keys of the
     dictionaries that it passes as `extra`."""
     found: set[str] = set()
     tree = ast.parse(path.read_text())

@@ -50,7 +50,8 @@ IMPORTED_BY = {
 }
 MOST_LINES = 350
 MOST_PARAMETERS = 7  # a function or a constructor may have at most these parameters, including `self`
-DECLARATIONS = {"Setting", "Settings", "Operation", "Report"}  # they may have more fields, most of them with a default
+# These classes may have more fields; most fields have a default.
+DECLARATIONS = {"Setting", "Settings", "Operation", "Report"}
 
 
 def imports(path: Path) -> set[str]:
@@ -219,7 +220,7 @@ def fields(dataclass: ast.ClassDef) -> int:
     """Return the number of parameters of a dataclass's constructor.
 
     Return 0 for the classes in DECLARATIONS, and for a class that has only properties and class methods. Such a class
-    is filled from a row of a table or from a document, so it has as many members.
+    is filled from a row of a table or from a document, and has a member for each column or each member of the document.
     """
     methods = [node for node in dataclass.body if isinstance(node, ast.FunctionDef)]
     decorators = [{ast.unparse(decorator) for decorator in node.decorator_list} for node in methods]

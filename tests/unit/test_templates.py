@@ -31,7 +31,7 @@ OUTPUTS = {
     },
     "operations": {"DeadLetterQueueName", "DeadLetterQueueArn", "DashboardName"},
 }
-GONE = object()  # given as a new value, it means that the member is deleted
+GONE = object()  # GONE in the place of a new value deletes the member
 # Changes that break a rule: (rule, part, path of the changed member, new value). The rule must find the violation.
 BREAKS: list[tuple[str, str, str, Any]] = [
     *(

@@ -32,7 +32,7 @@ def test_a_local_stage_is_configured_by_its_env_file(tmp_path: Path) -> None:
 def test_the_environment_overrides_the_env_file(tmp_path: Path) -> None:
     found = config(tmp_path, API_URL="https://api.example/prod", API_TOKEN="mine", STAGE="prod")
     assert (found.api_url, found.token, found.stage) == ("https://api.example/prod", "mine", "prod")
-    assert found.aws == {}  # without these, boto3 looks for credentials itself
+    assert found.aws == {}  # empty, so boto3 looks for credentials itself
 
 
 def test_a_token_of_the_env_file_goes_to_no_other_api(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tests how `logs` reads log lines page by page, and shows each line once and in the order of time."""
+"""Tests how the command `logs` reads log lines page by page, and shows each line once and in the order of time."""
 
 import json
 from collections.abc import Iterator

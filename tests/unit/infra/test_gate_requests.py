@@ -342,7 +342,7 @@ def test_the_boundary_must_be_given_once(kind: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/_ministack/reset", "/Functions", "/other", "/bucket/key", "/bucket?delete"])
 def test_a_form_may_go_only_to_the_bucket_that_its_policy_names(path: str) -> None:
-    """Requests to other services may have a path that looks like the path of a bucket, or a query. A form must not
+    """Requests to other services may have a query, or a path that looks like the path of a bucket. A form must not
     reach these services, because some of them accept unsigned requests."""
     assert send(form(), path=path).behind.done == []
 

@@ -36,7 +36,7 @@ def test_a_partition_is_the_folder_of_the_link(name: str) -> None:
 
 @pytest.mark.parametrize("report", lake.QUERIES)
 def test_query_parameters_stand_where_athena_accepts_them(report: str) -> None:
-    """Athena accepts a parameter `?` only in WHERE. It can read a table only if the query has a condition
+    """Athena accepts a parameter `?` only in WHERE. Athena can read a table only if the query has a condition
     `restore_point = …`."""
     sql = re.sub("--.*", "", lake.QUERIES[report].read_text())
     assert len(re.findall(r"\?", sql)) == len(re.findall(r"WHERE (?:restore_point|year\(hired_on\)) = \?", sql))

@@ -46,7 +46,8 @@ class Aws:
 
 
 def files_saved_by(work: Callable[[Aws, Memory], Awaitable[None]]) -> list[str]:
-    """Run `work`, and then stop the memory, which saves states. Return the names of the saved files, in order."""
+    """Run `work`, and then stop the `Memory`, which saves all unsaved states. Return the names of the saved files, in
+    order."""
     aws = Aws()
 
     async def run() -> None:
