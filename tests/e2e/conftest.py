@@ -48,5 +48,5 @@ def empty(cloud: Cloud) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that wait for a schedule last, so that the other tests run while the schedule comes nearer."""
+    """Run the tests that wait for a schedule last, so that the other tests run during the waiting time."""
     items.sort(key=lambda item: "test_schedules" in item.nodeid)

@@ -101,7 +101,7 @@ def test_settings_that_contradict_each_other_are_refused(stage: str, env: dict[s
 
 
 def test_variables_of_other_stages_are_ignored() -> None:
-    """A user has such variables in the environment after `. .local/env`, for example."""
+    """For example, after `. .local/env` the environment of a user has variables that this stage computes itself."""
     env = {**OWN, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "LANDING_BUCKET": "landing", "API_URL": "http://x"}
     assert choose(LOCAL, env, {}).to_keep() == {}
 

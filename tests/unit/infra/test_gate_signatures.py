@@ -249,7 +249,8 @@ def test_a_path_with_dots_is_refused_except_for_s3() -> None:
 
 
 def test_a_functions_credentials_cannot_be_derived_from_its_name() -> None:
-    """ministack would derive them from a hash of the ARN and the role, which others may know."""
+    """Without the gate, ministack would derive the credentials of a function from its ARN and its role. Others may know
+    both."""
     digest = sha256(f"{SESSION.function}:{SESSION.role}".encode()).hexdigest()
     assert SESSION.access_key != f"ASIA{digest[:16].upper()}"
     predicted = Credentials(
