@@ -24,7 +24,7 @@ REFUSED = "http://127.0.0.1:9/simple"  # no server listens on this port, so conn
 OLD = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python")) + sorted(
     Path.home().glob(".pyenv/versions/3.10.*/bin/python")
 )
-BY_PIP = {"UV_NO_INDEX": "", "UV_FIND_LINKS": ""}  # without these variables, uv uses the package indexes of pip
+BY_PIP = {"UV_NO_INDEX": "", "UV_FIND_LINKS": ""}  # without these, uv uses the indexes of pip
 INTERRUPTED = "interrupted: the same command goes on from here\n"
 
 
