@@ -159,7 +159,7 @@ def run_redrive(stage: Stage, landing: Landing, queue: Queue) -> None:
         queue.fail(landing.put("departments.csv", "1,Sales\n"), name)
     queue.send("hello")
     stage.invoke("redrive")
-    services().dead_letters.depth()  # redrive counts the messages only if its time runs out, so the test counts them
+    services().dead_letters.depth()  # redrive sends this request only if its time runs out, so the test sends it, too
     assert queue.depth() == 1
 
 
