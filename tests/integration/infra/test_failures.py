@@ -1,4 +1,5 @@
-"""A problem of the machine ends a command with one line that says what to do. No traceback, nothing half-done."""
+"""Tests that a problem of the machine ends a command with one line that says what to do. The command prints no
+traceback, and leaves nothing half-done."""
 
 import errno
 import os
@@ -56,7 +57,7 @@ def test_every_failure_prints_one_line(
 
 
 def test_the_error_for_a_folder_without_write_access_has_a_remedy(tmp_path: Path) -> None:
-    if os.geteuid() == 0:  # the user nobody may not write there
+    if os.geteuid() == 0:  # the user "nobody", who runs the command, may not write there
         tmp_path = Path("/")
     else:
         tmp_path.chmod(0o500)
@@ -88,7 +89,7 @@ def test_the_error_for_a_folder_below_a_file_has_a_remedy(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB."""
+    """Mount a disk of 1 MB."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False, capture_output=True
     )
@@ -159,8 +160,8 @@ def test_before_the_first_up_every_command_says_what_to_do(
     ],
 )
 def test_ctrl_c_prints_one_line_even_during_the_imports(command: str, line: str, tmp_path: Path) -> None:
-    """The line says what the next run of this command does. A stub of boto3 stands for all imports: it prints that its
-    import has begun, and never ends it."""
+    """The line says what the next run of this command does. The test replaces boto3 with a stub. The stub prints a line
+    when its import begins, and then sleeps, so the Ctrl-C comes during the imports."""
     (tmp_path / "boto3.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     environ = {**os.environ, "PYTHONPATH": str(tmp_path), "HIREFLOW_STATE_DIR": str(tmp_path / "none")}
     with subprocess.Popen(
@@ -184,7 +185,8 @@ PRINTING = "import sys; from infra.commandline import exit_status; sys.exit(exit
 @pytest.mark.parametrize("words", [["-c", PRINTING], ["-m", "infra.local", "status", "--stage", "local"]])
 @pytest.mark.parametrize("buffered", [True, False])
 def test_a_command_whose_reader_has_gone_prints_no_message(words: list[str], buffered: bool, tmp_path: Path) -> None:
-    """`make status | head` closes the pipe early. If lines are buffered, the command notices this only at its end."""
+    """For example, `head` in `make status | head` closes the pipe early. If Python buffers the output, the command
+    notices this only at its end."""
     environ = {**os.environ, "HIREFLOW_STATE_DIR": str(tmp_path / "none"), "PYTHONUNBUFFERED": "" if buffered else "1"}
     reader, writer = os.pipe()
     os.close(reader)
