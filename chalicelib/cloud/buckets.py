@@ -37,8 +37,9 @@ class Version:
 
 @dataclass(frozen=True)
 class Position:
-    """A position in the list of all object versions. The next page begins after this entry, or after this key if
-    `version_id` is empty. Both are empty at the beginning of the list."""
+    """A position in the list of all object versions. The next page begins after the entry with this key and this
+    version id, or after all entries of this key if `version_id` is empty. Both fields are empty at the beginning of the
+    list."""
 
     key: str = ""
     version_id: str = ""
@@ -73,7 +74,8 @@ class Form:
 
 
 class Bucket:
-    """One bucket. The client of `signer` signs the forms and URLs that other programs use."""
+    """One bucket. `client` returns the S3 client that sends the requests. `signer` returns the S3 client that signs
+    forms and URLs for other programs; without `signer`, the first client signs them, too."""
 
     def __init__(
         self, name: str, client: "Callable[[], S3Client]", signer: "Callable[[], S3Client] | None" = None
@@ -94,7 +96,7 @@ class Bucket:
             try:
                 response = self._client().get_object(Bucket=self.name, Key=key, **at)
             except self._client().exceptions.ClientError as error:
-                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # the object ends there
+                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # it ends before
                     return ObjectStream(BytesIO(), what)
                 raise
             stream = ObjectStream(response["Body"], what, response["ContentLength"], response["ETag"])
@@ -117,7 +119,7 @@ class Bucket:
             return Stored(response["ContentLength"], response["ETag"])
 
     def exists(self, key: str) -> bool:
-        """Whether the object exists. Raises StorageUnavailable."""
+        """Return whether the object exists. Raises StorageUnavailable."""
         try:
             self.head(key)
         except NotFound:
@@ -169,7 +171,7 @@ class Bucket:
         return VersionPage(tuple(listed), deleted, next_position)
 
     def is_deleted(self, key: str) -> bool:
-        """Whether the newest version of `key` is a delete marker. Raises StorageUnavailable."""
+        """Return whether the newest version of `key` is a delete marker. Raises StorageUnavailable."""
         with s3_errors(self.url(key)):
             newest = self._client().list_object_versions(Bucket=self.name, Prefix=key, MaxKeys=1)
         return any(marker["Key"] == key for marker in newest.get("DeleteMarkers", ()))
@@ -213,9 +215,10 @@ class Bucket:
         return Form(form["url"], form["fields"])
 
     def presigned_get(self, key: str, *, seconds: int) -> str:
-        """Return a URL with which any client may read the object. Its rights and its expiry are as for a form.
+        """Return a URL with which any client may read the object.
 
-        The object does not have to exist. Raises StorageUnavailable.
+        The URL has the rights of the function that signs it, and expires like a form. The object does not have to
+        exist. Raises StorageUnavailable.
         """
         with s3_errors(self.url(key)):
             return self._signer().generate_presigned_url(

@@ -1,4 +1,4 @@
-"""The deployed Lambda functions: one function invokes another with an event."""
+"""Invokes deployed Lambda functions. A function invokes another one, or itself again, with an event."""
 
 import json
 from functools import cached_property

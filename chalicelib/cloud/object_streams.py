@@ -1,5 +1,4 @@
-"""S3 objects as streams: they are read forward and written in parts. Errors of botocore become those of
-`core.errors`."""
+"""Reads S3 objects as streams, and writes them in parts. Converts the errors of botocore to those of `core.errors`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,7 +45,7 @@ class ObjectStream:
 
 
 class Writer:
-    """Writes an object, which exists only after `complete` has returned.
+    """Writes a new object. The object exists only after `complete` has returned.
 
     At most one part (5 MiB) is kept in memory. A smaller object is sent as one PUT. `abort` removes all parts that were
     sent. After `complete`, `etag` is the object's ETag.
