@@ -1,4 +1,4 @@
-"""Events arrive more than once and in any order. Workers crash, and their loads are retried."""
+"""Delivers events more than once and in any order, lets workers crash, and tests that their loads are retried."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from tests.integration.landing import GRACE, Landing, Row, counts
 
 
 class Struck(Exception):
-    """The exception of a fault that a test causes inside S3."""
+    """The exception that a test raises inside a request to S3."""
 
 
 def test_the_same_event_twice_is_one_load(landing: Landing) -> None:
@@ -43,7 +43,8 @@ def test_a_new_object_version_gets_a_new_load(landing: Landing) -> None:
 
 
 def use_one_sequencer(*events: Row) -> None:
-    """Give all events the same sequencer, as some S3 implementations do. Then the order of the bucket decides."""
+    """Give all events the same sequencer, as some S3 implementations do. Then only the order of the versions in the
+    bucket shows which of them is newer."""
     for event in events:
         event["Records"][0]["s3"]["object"]["sequencer"] = "0055AED6DCD90281E5"
 
@@ -102,7 +103,7 @@ def test_a_load_that_another_worker_has_claimed_is_retried_later(landing: Landin
         with pytest.raises(LoadBusy):
             landing.deliver(event, busy_wait=0.1)
     assert landing.load()["attempts"] == 1
-    other.close()  # as if the worker had died: its lock ends with its connection
+    other.close()  # as if the worker had died: Postgres releases a lock when its connection ends
     landing.deliver(event)
     assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
 
@@ -110,7 +111,7 @@ def test_a_load_that_another_worker_has_claimed_is_retried_later(landing: Landin
 def test_the_last_retry_waits_until_postgres_notices_that_a_worker_died(
     landing: Landing, database: Database, database_url: str
 ) -> None:
-    """If this retry were rejected, no worker would be left to load the object."""
+    """If the last retry did not wait, no other worker would load the object."""
     event = landing.put("departments.csv", "1,Sales\n")
     landing.deliver(event)
     with database.session() as session:
@@ -152,7 +153,8 @@ UNDER_WAY = (
 
 @pytest.mark.parametrize("what", ["waiting", "working"])
 def test_a_killed_worker_holds_its_load_for_seconds_only(database: Database, database_url: str, what: str) -> None:
-    """The worker's server process is executing a statement, which waits for another load or runs for minutes."""
+    """When the worker is killed, Postgres is executing its statement. The statement waits for another load, or runs for
+    minutes. Postgres must notice the dead worker in both cases."""
     with closing(Database(database_url, tls="disable")) as blocker, database.session() as session:
         with blocker.session() as holder:
             holder.run("BEGIN; LOCK TABLE departments IN SHARE ROW EXCLUSIVE MODE")
@@ -168,8 +170,8 @@ def test_a_killed_worker_holds_its_load_for_seconds_only(database: Database, dat
 
 
 def test_a_worker_whose_host_vanished_is_noticed_within_half_a_minute(landing: Landing, database: Database) -> None:
-    """No packet reports this, so the server has to probe the connection. By default, operating systems begin to probe
-    only after one or two hours."""
+    """No packet tells Postgres that the host has vanished, so Postgres has to probe the connection. By default,
+    operating systems begin to probe only after one or two hours."""
     landing.upload("departments.csv", "1,Sales\n")
     with database.session() as session:
         idle, interval, count = (
@@ -207,7 +209,7 @@ def test_the_third_failure_is_final(landing: Landing) -> None:
 def test_an_attempt_without_rejects_removes_the_reject_file_of_an_earlier_attempt(
     landing: Landing, database: Database
 ) -> None:
-    """The worker of the first attempt stored the reject file and died before its commit."""
+    """The worker of the first attempt has stored the reject file and has died before its commit."""
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
 
     def die_after_the_file(operation: str, key: str) -> None:
@@ -251,7 +253,7 @@ def test_the_sweep_gives_up_abandoned_loads(landing: Landing, database: Database
 
 
 def test_a_load_that_was_given_up_leaves_no_reject_file_behind(landing: Landing, database: Database) -> None:
-    """In each of three attempts, the worker died between storing the reject file and its commit."""
+    """In each of the three attempts, the worker has died after it stored the reject file and before it committed."""
     landing.upload("departments.csv", "1,Sales\nx,y\n")
     assert len(landing.s3.keys("test-errored")) == 1
     with database.session() as session:
@@ -263,7 +265,7 @@ def test_a_load_that_was_given_up_leaves_no_reject_file_behind(landing: Landing,
 def test_the_sweep_removes_reject_files_that_no_load_names(
     landing: Landing, database: Database, postgres: Postgres
 ) -> None:
-    """There are two such files. After the first one was stored, the commit of its request failed. The second one
+    """The test makes two such files. After the first file was stored, the commit of its request failed. The second file
     belongs to a failed load and could not be deleted."""
     kept = landing.upload("departments.csv", "1,Sales\nx,y\n")["errored_key"]
     departments, storage = DATASETS["departments"], landing.s3.storage
@@ -289,7 +291,7 @@ def test_the_sweep_removes_reject_files_that_no_load_names(
 
 
 def test_a_merge_that_is_retried_stores_its_rejects_once(landing: Landing, database_url: str) -> None:
-    """A conflict cancels the transaction while it stores the reject file."""
+    """The transaction fails with a conflict while it stores the reject file."""
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     struck: list[str] = []
 
@@ -365,18 +367,19 @@ def test_waiting_rows_expire_after_the_grace_period(landing: Landing, database: 
 
 def test_a_waiting_row_whose_load_missed_its_parents_is_stored_later(landing: Landing, database: Database) -> None:
     load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
-    with database.session() as session:  # without a load, which would look for waiting rows
+    with database.session() as session:  # writes the parents without a load, because a load would heal the waiting rows
         session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
         assert orphans.heal_all(session, timedelta(minutes=15)) == 1
     assert landing.load(load["id"])["resolved"] == 1
 
 
 def test_a_load_rechecks_the_parents_of_only_its_own_waiting_rows(landing: Landing, database: Database) -> None:
-    """To check the waiting rows of other loads would slow down every load. The sweep checks those."""
+    """If a load also looked for the parents of other loads' waiting rows, every load would be slower. The sweep looks
+    for them."""
     landing.upload("jobs.csv", "1,Clerk\n")
     first = landing.upload("hired_employees_1.csv", "1,Ann,2021-07-27,5,1\n")
     with database.session() as session:
-        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # without a load
+        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # no load heals its waiting rows
     landing.upload("hired_employees_2.csv", "2,Bo,2021-07-27,5,1\n3,Cy,2021-07-27,6,1\n")
     assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(2,)]
     assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).healed == 1

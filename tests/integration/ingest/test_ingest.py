@@ -1,4 +1,5 @@
-"""Objects in the landing bucket: which rows are loaded, which are reported as rejects, and the counts of the load."""
+"""Loads objects from the landing bucket. Tests which rows are loaded, which rows are rejected, and the counts of the
+load."""
 
 import pytest
 from pg8000.exceptions import DatabaseError
@@ -143,7 +144,7 @@ def test_a_truncated_gzip_file_loads_no_row(landing: Landing, caplog: pytest.Log
     assert (load["status"], load["rejected"]) == ("failed", 0)
     assert "not a complete gzip file" in load["error"]
     assert landing.scalar("SELECT count(*) FROM departments") == 0
-    [logged] = caplog.messages  # there is no second message about work that failed on the broken connection
+    [logged] = caplog.messages  # the broken connection must not cause a second message
     assert load["error"] in logged
 
 
