@@ -1,4 +1,4 @@
-"""One S3 bucket, and the operations on it that Hireflow needs."""
+"""Defines a class for an S3 bucket, with the operations that Hireflow needs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -96,8 +96,8 @@ class Bucket:
             try:
                 response = self._client().get_object(Bucket=self.name, Key=key, **at)
             except self._client().exceptions.ClientError as error:
-                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # it ends before
-                    return ObjectStream(BytesIO(), what)
+                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":
+                    return ObjectStream(BytesIO(), what)  # the object has no byte at `start` or after it
                 raise
             stream = ObjectStream(response["Body"], what, response["ContentLength"], response["ETag"])
         if start and "ContentRange" not in response:  # a server may ignore Range (RFC 9110, 14.2)
@@ -127,7 +127,7 @@ class Bucket:
         return True
 
     def delete(self, *keys: str) -> None:
-        """Delete objects. A key without an object is no error. Raises StorageUnavailable."""
+        """Delete objects. A key without an object causes no error. Raises StorageUnavailable."""
         with s3_errors(f"s3://{self.name}"):
             for start in range(0, len(keys), 1000):
                 batch: list[Any] = [{"Key": key} for key in keys[start : start + 1000]]
@@ -206,7 +206,7 @@ class Bucket:
     def presigned_post(self, key: str, *, size: int, seconds: int) -> Form:
         """Return a form with which any client may upload an object of at most `size` bytes under `key`.
 
-        The form has the rights of the function that signs it. It expires after `seconds`, or earlier if the
+        The form has the rights of the function that signs it. The form expires after `seconds`, or earlier if the
         function's credentials expire earlier. Raises StorageUnavailable.
         """
         conditions = [["content-length-range", 0, size]]  # S3 rejects any other size, key or field

@@ -2,7 +2,7 @@
 
 This module uses pg8000 directly. A Lambda function processes one event at a time, so it needs one connection and no
 connection pool. Importing SQLAlchemy would triple the cold start of the API, so only the schema and the migrations use
-it. No other module imports the driver.
+SQLAlchemy. No other module imports pg8000.
 """
 
 import socket
@@ -248,7 +248,7 @@ class Database:
         connect_timeout: float = CONNECT_TIMEOUT,
     ) -> None:
         if isinstance(url, str):
-            _Address.of(url)  # raise an error for a malformed URL now
+            _Address.of(url)  # raises an error now if the URL is malformed
         self._url = url
         self._tls, self._ca, self._application, self._connect_timeout = tls, ca, application, connect_timeout
         self._session: Session | None = None

@@ -12,8 +12,8 @@ _PORT = 5432
 
 
 def database_login(settings: Settings, secret: Callable[[str], str], token: Callable[[str, int, str], str]) -> Login:
-    """Return a function that builds the URL. It is called for each new connection, because a secret may be rotated
-    between two connections, and a token expires after 15 minutes.
+    """Return a function that builds the URL. This function is called for each new connection, because a secret may be
+    rotated between two connections, and a token expires after 15 minutes.
 
     `secret` reads a secret by its name. `token` signs an IAM token for a host, a port and a user.
     """

@@ -15,7 +15,8 @@ _MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
 @contextmanager
 def s3_errors(what: str) -> Iterator[None]:
-    """Convert exceptions of botocore to NotFound, or to StorageUnavailable for anything else."""
+    """Convert an exception of botocore to NotFound if the object does not exist, and otherwise to StorageUnavailable.
+    `what` is the URL of the object, for the message."""
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 

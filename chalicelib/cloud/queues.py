@@ -14,7 +14,7 @@ _BATCH = 10  # the most messages that SQS returns in one response
 
 @dataclass(frozen=True)
 class Message:
-    """A received message. `receipt` is needed to delete it or to give it back."""
+    """A received message. `receipt` is needed to delete the message or to give it back to the queue."""
 
     id: str
     body: str
@@ -29,7 +29,8 @@ class DeadLetters:
         self._make = client or aws_client("sqs")
 
     def receive(self) -> list[Message]:
-        """Receive some messages, or none if the queue is empty. SQS hides them from other receivers for a while.
+        """Receive some messages, or none if the queue is empty. SQS hides received messages from other receivers for a
+        while.
 
         Raises Unavailable.
         """

@@ -1,4 +1,5 @@
-"""Reads secrets from Secrets Manager and signs IAM tokens, for stages that log in to the database with one of these."""
+"""Reads secrets from Secrets Manager, and signs IAM tokens. Some stages log in to the database with a secret, others
+with a token."""
 
 from functools import cache
 from typing import Any

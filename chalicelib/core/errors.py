@@ -22,9 +22,10 @@
         ├── LoadGivenUp                      the load has no attempts left; a redrive gives the load new attempts
         └── ClaimLost                        another worker took over the load
 
-A class without a number has the status of its parent class. HireflowError has the status 500. The API
-builds a response in the form of RFC 9457 from `status`, `title` and `detail`. `detail` is written for the client and
-never contains SQL, credentials or a traceback.
+A class without a number has the status of its parent class. HireflowError has the status 500.
+
+The API builds a response in the form of RFC 9457 from `status`, `title` and `detail`. `detail` is written for the
+client and never contains SQL, credentials or a traceback.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

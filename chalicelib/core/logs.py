@@ -39,7 +39,7 @@ def about(**fields: Any) -> Iterator[None]:
 
 
 def configure(level: str) -> None:
-    """Write the logs of this package to standard output, where Lambda collects them."""
+    """Write the logs of Hireflow to standard output, where Lambda collects them."""
     logger = logging.getLogger(LOGGER)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(Formatter())

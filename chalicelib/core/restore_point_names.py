@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.core import timestamps
 
 EXAMPLE = "20210727T160208.123456Z"
-# This regular expression describes the format `timestamps.NAME`. It means the same in ECMA-262, Python and Rust.
-# The expression accepts days that do not exist, such as 31 February, so `instant` also checks the calendar.
+# This regular expression describes the format `timestamps.NAME`. The expression means the same in ECMA-262, Python and
+# Rust. It accepts days that do not exist, such as 31 February, so `instant` also checks the calendar.
 PATTERN = (
     "^[0-9]{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]"
     r"\.[0-9]{6}Z$"

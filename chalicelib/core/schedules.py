@@ -12,6 +12,6 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def minutes_in_words(count: int) -> str:
-    """Return for example `three minutes`. Numbers above twelve are written in digits."""
+    """Return a number of minutes as text, for example `three minutes`. A number above twelve is written in digits."""
     number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
     return f"{number} minute{'' if count == 1 else 's'}"

@@ -155,7 +155,8 @@ class Settings:
     app_database_url: str = computed(
         "APP_DATABASE_URL",
         setting_kinds.text("a URL"),
-        "the database URL with the role of the functions; only the migration needs it, because it logs in as the owner",
+        "the database URL with which the functions log in; only the migration gets this variable, because the migration"
+        " itself logs in as the database owner",
         secret=True,
     )
     app_database_secret: str = computed(

@@ -1,8 +1,8 @@
 """Writes and reads the Avro files of a dataset. Files that other programs have written can be read, too.
 
 fastavro writes the files. To read a file, `avro_container` splits it into blocks, and fastavro decodes the records of
-each block. It decodes them with a schema without logical types, so instants stay integers of microseconds. Creating
-datetime objects would take longer than the rest of the reading.
+each block. fastavro gets a schema without logical types, so instants stay integers of microseconds. Creating datetime
+objects would take longer than the rest of the reading.
 """
 
 import hashlib
@@ -172,7 +172,7 @@ def _plain_schema(dataset: Dataset, text: bytes) -> Any:
 
 
 def _plain(dataset: Dataset, names: Sequence[str]) -> Any:
-    """Return the schema of a dataset without logical types. Its fields have the order of `names`."""
+    """Return the schema of a dataset without logical types. The fields of the schema are in the order of `names`."""
     from fastavro import parse_schema
 
     kinds = {column.name: _PLAIN[column.kind] for column in dataset.columns}

@@ -136,7 +136,7 @@ class _Input:
         return b"".join(parts)
 
     def long(self) -> int:
-        """Read a zig-zag varint of at most 64 bits. Raises LoadError."""
+        """Read a zig-zag varint. Raises LoadError if the varint has more than 64 bits."""
         value = shift = 0
         while True:
             byte = self.exactly(1)[0]

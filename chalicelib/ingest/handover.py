@@ -1,4 +1,4 @@
-"""Hands a load over to another invocation if its object is so large that one invocation has not enough time.
+"""Hands a load over to another invocation. The object may be so large that one invocation does not have enough time.
 
 `resumable` reads the object, and hands the load over at the times that the policy gives.
 """

@@ -1,4 +1,4 @@
-"""Set-based SQL that merges staged rows into the table of a dataset. The SQL is made from the dataset's declaration.
+"""Merges staged rows into the table of a dataset with set-based SQL. The SQL is made from the dataset's declaration.
 
 The caller holds the lock of the table (`lock_table`). So a dataset has one writer at a time, and what one statement
 has found is still true for the next statement. The lock does not block readers. The rows come from a *relation*: any
@@ -19,8 +19,8 @@ from chalicelib.loads.outcomes import Counts
 
 @dataclass(frozen=True)
 class Merged:
-    """The result of an upsert, or of its preview. `distinct` counts the different ids; the last row of each id is
-    merged."""
+    """The result of a merge, or of its preview. `distinct` is the number of different ids. Only the last row of each id
+    is merged."""
 
     distinct: int
     inserted: int
@@ -43,13 +43,13 @@ class Merged:
 
 
 def lock_table(session: Session, dataset: Dataset, *, timeout: float) -> None:
-    """Wait up to `timeout` seconds for the table's lock. Switch row triggers off if the role may do that. Raises
-    LockTimeout."""
+    """Wait up to `timeout` seconds for the table's lock. Switch row triggers off if the database role may do that.
+    Raises LockTimeout."""
     session.run(locking(dataset, timeout))
 
 
 def locking(dataset: Dataset, timeout: float) -> str:
-    """Return the statements of `lock_table`, to be sent together with others."""
+    """Return the statements of `lock_table`, so that a caller can send them together with other statements."""
     # The triggers for change tracking and for the summary are ENABLE ALWAYS, so they still fire.
     return (
         f"{lock_timeout(timeout)}; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE;"
@@ -64,8 +64,8 @@ def wait_at_most(session: Session, timeout: float) -> None:
 
 
 def upsert(session: Session, dataset: Dataset, relation: str, **params: object) -> Merged:
-    """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. The last row of an id
-    wins.
+    """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
+    same id, only the last of them is merged.
 
     This is one statement, for the few rows of a request. It also deletes orphans with the same ids, because these rows
     are newer. The parents of all rows must be locked.

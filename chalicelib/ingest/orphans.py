@@ -20,9 +20,9 @@ from chalicelib.core.datasets import DATASETS, Dataset, children
 from chalicelib.ingest import parents
 from chalicelib.ingest.merge import lock_table, upsert
 
-LOCK_TIMEOUT = 60.0  # seconds that a load or the sweep waits for the orphans' table
+LOCK_TIMEOUT = 60.0  # seconds that a load or the sweep waits for the lock of a table
 REQUEST_LIMIT = 20_000  # if more orphans wait, an API request leaves the healing to the sweep
-REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the orphans' table
+REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the lock of a table
 
 
 def set_apart(session: Session, dataset: Dataset, table: str) -> int:
@@ -86,8 +86,8 @@ def heal_all(session: Session, grace: timedelta) -> int:
 def extend(session: Session, stopped_at: datetime) -> None:
     """Extend the grace period of orphans by the length of an outage, which began at `stopped_at`.
 
-    Otherwise orphans would expire although S3 accepted their parents in time: a parent that arrived before or during
-    the outage is loaded only now.
+    Otherwise orphans would expire although S3 accepted their parents in time: a parent that arrived shortly before or
+    during the outage is loaded only after the outage.
     """
     session.run(
         "UPDATE orphans SET rejected_at = least(now(), rejected_at + (now() - CAST(:stopped_at AS timestamptz)))",

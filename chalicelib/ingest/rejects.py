@@ -17,8 +17,8 @@ OTHER = "other reasons"
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A rejected row. In a file, `place` is the number of its first physical line, counted from 1. In a request,
-    `place` is its index, counted from 0.
+    """A rejected row. For a row of a file, `place` is the number of the row's first physical line, counted from 1. For
+    a row of a request, `place` is the row's index, counted from 0.
 
     `row` is None if the record could not be split into columns.
     """

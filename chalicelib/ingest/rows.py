@@ -135,7 +135,7 @@ def _heal(session: Session, dataset: Dataset, grace: timedelta) -> None:
 
 @dataclass(frozen=True)
 class _Request:
-    """The rows of one request on their way into the database."""
+    """Writes the rows of one request into the database."""
 
     session: Session
     storage: Storage

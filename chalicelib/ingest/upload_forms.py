@@ -102,8 +102,8 @@ def _refuse_to_cancel(session: Session, storage: Storage, load_id: int) -> None:
 
 
 def checked(body: object) -> Order:
-    """Validate {"dataset", "filename", "size"}, and return the order. Raises Unprocessable, with the reasons of all
-    members that are invalid."""
+    """Validate the body {"dataset", "filename", "size"}, and return the order. Raises Unprocessable, with a reason for
+    every invalid member."""
     if not isinstance(body, dict):
         raise _refused([{"field": None, "reason": 'the body must be {"dataset", "filename", "size"}'}])
     asked: list[Any] = [body.get(member) for member in _MEMBERS]

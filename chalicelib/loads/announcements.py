@@ -1,5 +1,5 @@
-"""Creates announced loads, and ends those whose file does not arrive. An announced load exists before its object. It
-belongs to a restore request, or to an upload for which a client got a form.
+"""Creates announced loads, and ends those whose file does not arrive. An announced load exists before its object. A
+restore request announces a load, and so does an upload for which a client gets a form.
 
 The first object version that arrives under the key of an announced load belongs to this load.
 """

@@ -41,8 +41,8 @@ class Unattended:
 def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
     """Return at most `most` loads that have attempts left and have been idle for at least `wait`.
 
-    The idle time begins with the first call that finds the load idle. It begins again with each call that returns the
-    load.
+    The idle time begins with the first call that finds the load idle. The idle time begins again with each call that
+    returns the load.
     """
     session.run(
         "DELETE FROM idle_loads i WHERE NOT EXISTS (SELECT FROM loads l WHERE l.id = i.load_id"
@@ -71,8 +71,8 @@ def cut_off(session: Session, since: datetime, most: int) -> list[Unattended]:
     """
     wanted = f"({_UNFINISHED} OR ({_GIVEN_UP} AND l.finished_at >= CAST(:since AS timestamptz)))"
     # The statement takes the lock of each load. A look into pg_locks would not be enough, because a worker could claim
-    # the load just after that. Now such a worker waits for the lock, and then finds the load queued. If a worker has
-    # just ended the load, the second `wanted` excludes the load: Postgres evaluates it again on the current row.
+    # the load just after that. With the lock, such a worker waits, and then finds the load queued. If a worker has just
+    # ended the load, the second `wanted` excludes the load: Postgres evaluates this condition again on the current row.
     return _unattended(
         session,
         f"WITH candidates AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"

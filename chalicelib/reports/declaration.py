@@ -42,8 +42,8 @@ class Span(Enum):
 
 @dataclass(frozen=True)
 class Variant:
-    """A report over one kind of span. `columns` are the columns of its rows, the other members describe it in the
-    OpenAPI document.
+    """A report over one kind of span. `columns` are the columns of the report. The other members describe the report in
+    the OpenAPI document.
 
     Variants with the same columns share a `schema`. `response` says what the client gets, and when the report is empty.
     """
@@ -65,16 +65,17 @@ class Scope:
     department_id: int | None = None
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity, because parts made from a report are cached
+@dataclass(frozen=True, eq=False)  # hashed by identity: a tuple of reports is the key of a cache
 class Report:
     """A report: a query whose result is a table.
 
-    The command line and the dashboard call the report `name`. Its routes begin with `path`, the names of its downloads
-    with `file`. `title` and `about` describe the report to users. `heading` stands above its table on the dashboard.
+    The command line and the dashboard call the report `name`. The routes of the report begin with `path`, and the names
+    of downloaded files begin with `file`. `title` and `about` describe the report to users. `heading` stands above the
+    table on the dashboard.
 
-    `sql` selects the columns of all variants for the years from `:first` to `:last`, and orders the rows. If a report
-    is `by_department`, a client can ask for a single department: its SQL also takes `:department_id`, which may be
-    NULL.
+    `sql` selects the columns of all variants for the years from `:first` to `:last`, and orders the rows. If
+    `by_department` is true, a client can ask for a single department. The SQL then also takes `:department_id`, which
+    is NULL if the client asks for all departments.
 
     The JSON is a list of rows. If `member` is not empty, the JSON is an object, and its only member has this name and
     holds the list. If `has_table` is true, the dashboard shows the rows as a table. The sum of the columns `summed`

@@ -65,7 +65,8 @@ def test_an_older_version_that_arrives_late_is_skipped(landing: Landing, sequenc
 
 @pytest.mark.parametrize("sequencers", ["those of S3", "all the same"])
 def test_the_newest_version_is_loaded_even_if_its_event_arrived_first(landing: Landing, sequencers: str) -> None:
-    """The event of the newest version arrives first. Its first attempt fails, and its second attempt loads it."""
+    """The event of the newest version arrives first. The first attempt of its load fails. The second attempt loads the
+    version, after an older version has been loaded."""
     oldest, middle, newest = (landing.put("departments.csv", f"1,{name}\n") for name in ("Oldest", "Middle", "Newest"))
     if sequencers == "all the same":
         use_one_sequencer(oldest, middle, newest)
@@ -153,8 +154,8 @@ UNDER_WAY = (
 
 @pytest.mark.parametrize("what", ["waiting", "working"])
 def test_a_killed_worker_holds_its_load_for_seconds_only(database: Database, database_url: str, what: str) -> None:
-    """When the worker is killed, Postgres is executing its statement. The statement waits for another load, or runs for
-    minutes. Postgres must notice the dead worker in both cases."""
+    """When the worker is killed, Postgres is executing a statement of this worker. The statement waits for another
+    load, or runs for minutes. Postgres must notice the dead worker in both cases."""
     with closing(Database(database_url, tls="disable")) as blocker, database.session() as session:
         with blocker.session() as holder:
             holder.run("BEGIN; LOCK TABLE departments IN SHARE ROW EXCLUSIVE MODE")
@@ -285,7 +286,7 @@ def test_the_sweep_removes_reject_files_that_no_load_names(
         session.run("UPDATE loads SET status = 'failed', errored_key = NULL WHERE id = :id", id=failed["id"])
         session.run("UPDATE loads SET status = 'running', errored_key = NULL WHERE id = :id", id=running["id"])
     assert len(landing.s3.keys("test-errored")) == 4
-    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # too new: a commit may follow
+    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # a load may still record new files
     assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0)).removed == 2
     assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
 
@@ -379,7 +380,7 @@ def test_a_load_rechecks_the_parents_of_only_its_own_waiting_rows(landing: Landi
     landing.upload("jobs.csv", "1,Clerk\n")
     first = landing.upload("hired_employees_1.csv", "1,Ann,2021-07-27,5,1\n")
     with database.session() as session:
-        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # no load heals its waiting rows
+        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # no load: the rows wait
     landing.upload("hired_employees_2.csv", "2,Bo,2021-07-27,5,1\n3,Cy,2021-07-27,6,1\n")
     assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(2,)]
     assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).healed == 1

@@ -33,7 +33,7 @@ PARENTS = {"departments.csv": "1,Sales\n2,Ops\n", "jobs.csv": "1,Clerk\n2,Smith\
 
 
 class Killed(BaseException):
-    """Raised in a worker that is killed. No handler of the code under test catches it."""
+    """The exception with which a test kills a worker. The code under test does not stop this exception."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Relay:
 
 
 def everything(landing: Landing, load: dict[str, Any]) -> tuple[Any, ...]:
-    """Return everything that a load has written, without its id and times."""
+    """Return everything that a load has written, except the id and the times of the load."""
     changing = {"load_id", "source", "rejected_at"}
     rejects = [{k: v for k, v in reject.items() if k not in changing} for reject in landing.rejects(load)]
     reasons = landing.scalar(f"SELECT reasons FROM loads WHERE id = {load['id']}")

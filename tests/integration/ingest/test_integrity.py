@@ -27,8 +27,8 @@ def parents(landing: Landing) -> None:
 
 
 def test_a_parent_cannot_be_deleted_while_its_children_are_loaded(landing: Landing, database_url: str) -> None:
-    """The test stops the load just before its commit. Until then, no trigger of Postgres protects the parents, so the
-    load itself must have locked them."""
+    """The test stops the load just before its commit. The load has switched the row triggers off, so only its own locks
+    protect the parents."""
     parents(landing)
     reached, go_on = threading.Event(), threading.Event()
 

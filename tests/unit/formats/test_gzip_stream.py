@@ -70,8 +70,8 @@ def test_the_error_says_what_is_wrong(data: bytes, why: str) -> None:
 
 @given(st.integers(0, len(ROWS) - 1), st.integers(1, 255))
 def test_a_changed_byte_is_noticed_or_harmless(at: int, change: int) -> None:
-    """A changed byte in the header is harmless if it only changes, for example, the time or the operating system of the
-    file: it does not affect the data."""
+    """A changed byte may be harmless. For example, the time and the operating system in the header do not affect the
+    data."""
     damaged = bytearray(ROWS)
     damaged[at] ^= change
     with suppress(LoadError):

@@ -53,7 +53,7 @@ def test_the_key_of_an_upload_belongs_to_the_ordered_dataset(dataset: Dataset, n
     assert (file_type.suffix == ".csv.gz") == name.endswith(".gz")
     assert len(key.encode()) <= 1024
     assert re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]+", base_name)
-    assert "${filename}" not in key, "S3 would replace it with another name"
+    assert "${filename}" not in key, "S3 would replace ${filename} with another name"
     item = {"key": quote_plus(key), "versionId": "v", "eTag": "e"}
     [created] = created_objects({"Records": [{"s3": {"bucket": {"name": "landing"}, "object": item}}]})
     assert created.key == key
