@@ -39,8 +39,8 @@ class AvroRows:
 
     `offset` is always 0, because every invocation reads an Avro file from its beginning, even after a handover.
 
-    The decompressed size of a file is limited, unless the file is trusted. A file of a restore point is trusted, because
-    Hireflow wrote it. Such a file may exceed the limit, because equal texts compress extremely well.
+    The decompressed size of a file is limited, unless the file is trusted. A file of a restore point is trusted,
+    because Hireflow wrote it. Such a file may exceed the limit, because equal texts compress extremely well.
     """
 
     dataset: Dataset

@@ -10,7 +10,7 @@ FREE = 16 * MIB
 # The largest ratio of decompressed to compressed bytes. In measurements, exports had a ratio of 5 to 40, and rows of a
 # thousand equal characters had a ratio of 200. A gzip bomb can have a ratio of up to 1032.
 MAX_RATIO = 300
-MAX_UNPACKED = 64 * 1024 * MIB  # five times as much as a function can load in its 15 minutes
+MAX_UNPACKED = 64 * 1024 * MIB  # bytes; a function can load a fifth of this size in its 15 minutes
 _CHUNK = 256 * 1024  # bytes read from the stream at a time
 # Bytes that zlib gets at a time. At the end of a member, zlib copies those of them that it has not used. A file may
 # have many small members, so this number is small.

@@ -182,7 +182,7 @@ class _Request:
         return result
 
     def _with_missing_parents(self) -> list[tuple[Problem, ...]]:
-        """Return the problems of each row, including missing parents. Locks the parents that exist."""
+        """Return the problems of each row, including missing parents. Lock the parents that exist."""
         problems = [row.problems for row in self.checked]
         for column, parent in self.dataset.references:
             position = self.dataset.columns.index(column)

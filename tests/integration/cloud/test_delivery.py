@@ -286,7 +286,7 @@ def test_the_sweep_removes_reject_files_that_no_load_names(
         session.run("UPDATE loads SET status = 'failed', errored_key = NULL WHERE id = :id", id=failed["id"])
         session.run("UPDATE loads SET status = 'running', errored_key = NULL WHERE id = :id", id=running["id"])
     assert len(landing.s3.keys("test-errored")) == 4
-    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # a load may still record new files
+    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # they are too new
     assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0)).removed == 2
     assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
 
