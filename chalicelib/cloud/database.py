@@ -40,9 +40,9 @@ _CANCEL_AHEAD = 0.5  # seconds; the server cancels a statement this long before 
 # The first characters of the SQLSTATEs that a server sends if it cannot process statements now. The SQLSTATE 25006
 # comes from a primary that became a read-only standby.
 _AWAY = ("08", "53", "57P", "58", "XX", "25006")
-# When a function is killed, the Postgres process of its connection keeps its locks. By default, this process notices
-# the dead client only when it sends something. Until then, a merge may run for minutes. If the network reports nothing,
-# hours may pass. These parameters make Postgres notice the dead client within seconds, or within half a minute.
+# When a function is killed, the Postgres process of the connection still holds the locks. By default, this process
+# notices only when it sends something that the client is dead. A merge sends nothing for minutes. If the network does
+# not report that the client is gone, hours may pass. With these parameters, Postgres notices within half a minute.
 _NOTICE_A_DEAD_CLIENT = (
     "SET client_connection_check_interval = '2s';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
@@ -154,7 +154,7 @@ class Session:
             return call()
         except DatabaseError as error:
             raise self._translate(error) from error
-        except (InterfaceError, OSError) as error:  # the driver does not convert an OSError of the first read
+        except (InterfaceError, OSError) as error:  # pg8000 does not always convert an OSError
             self.broken = True
             if deadline.passed():
                 raise OutOfTime("the database did not respond in time") from error
