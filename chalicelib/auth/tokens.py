@@ -17,7 +17,7 @@ from chalicelib.core import timestamps
 from chalicelib.core.errors import NotFound, Unprocessable
 
 _TOKEN = re.compile(r"hf_([0-9a-f]{16})_([0-9A-Za-z_-]{43})")
-_NOBODY = bytes(32)  # is compared with the secret if the id is unknown, so that both cases take equally long
+_NOBODY = bytes(32)  # a digest for unknown ids, so that an unknown id and a wrong secret take equally long
 
 
 class NewToken(TypedDict):

@@ -75,7 +75,7 @@ class Form:
 
 class Bucket:
     """One bucket. `client` returns the S3 client that sends the requests. `signer` returns the S3 client that signs
-    forms and URLs for other programs; without `signer`, the first client signs them, too."""
+    forms and URLs for other programs. Without `signer`, `client` is used for both."""
 
     def __init__(
         self, name: str, client: "Callable[[], S3Client]", signer: "Callable[[], S3Client] | None" = None

@@ -159,7 +159,7 @@ class Session:
             if deadline.passed():
                 raise OutOfTime("the database did not respond in time") from error
             raise DatabaseUnavailable("the database connection was lost") from error
-        except BaseException:  # raised by the caller's stream: the statement is unfinished
+        except BaseException:  # the caller's stream has raised an exception, so the statement is unfinished
             self.broken = True
             raise
 
@@ -178,7 +178,8 @@ class Session:
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
-        """Commit at the end, or roll back on any exception. `begin` may contain further statements."""
+        """Commit at the end of the `with` block, or roll back on any exception. `begin` may contain further
+        statements, which run at the beginning of the transaction."""
         limit = _statement_timeout()
         try:
             self.run(f"{begin}; SET LOCAL statement_timeout = {limit}" if limit else begin)

@@ -98,7 +98,7 @@ class Writer:
             self._upload = None
 
     def _send_pending(self) -> None:
-        part: Any = self._pending  # passed on without a copy; the type stubs do not accept a bytearray
+        part: Any = self._pending  # a bytearray, which the type stubs do not accept; bytes would be a copy
         self._pending = bytearray()
         with s3_errors(self._what):
             if self._upload is None:

@@ -12,7 +12,7 @@ def utc_now() -> datetime:
 
 
 def text(at: datetime, timespec: str = "microseconds") -> str:
-    """Return the time in the format of ISO 8601, in UTC with a Z. `timespec` has the values of `datetime.isoformat`."""
+    """Return the time in the format of ISO 8601, in UTC with a Z. `timespec` is passed to `datetime.isoformat`."""
     return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 

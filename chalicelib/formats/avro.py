@@ -182,7 +182,7 @@ def _plain(dataset: Dataset, names: Sequence[str]) -> Any:
 
 
 def _bare(kind: Any) -> Any:
-    """Return a field's type without the properties that do not change the stored values."""
+    """Return a field's type with only those properties that affect the stored values."""
     if not isinstance(kind, dict):
         return kind
     kept = {key: kind[key] for key in ("type", "logicalType") if key in kind}

@@ -96,7 +96,7 @@ def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> It
 
 
 def _record(dataset: Dataset, line: int, row: tuple[Any, ...], checked: Checked | None = None) -> Record:
-    """Return a row as a CSV record, for the reject file. A value that is longer than a CSV record may be is cut off."""
+    """Return a row as a CSV record, for the reject file. A value is cut off at the maximum length of a CSV record."""
     shown = [str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(shown)

@@ -12,8 +12,8 @@ FREE = 16 * MIB
 MAX_RATIO = 300
 MAX_UNPACKED = 64 * 1024 * MIB  # bytes; a function can load a fifth of this size in its 15 minutes
 _CHUNK = 256 * 1024  # bytes read from the stream at a time
-# Bytes that zlib gets at a time. At the end of a member, zlib copies those of them that it has not used. A file may
-# have many small members, so this number is small.
+# Bytes that zlib gets at a time. At the end of a member, zlib copies the bytes that it has not used. A file may have
+# many small members, so zlib must not get many bytes at a time.
 _FED = 16 * 1024
 _MAGIC = 0x1F  # the first byte of a member
 

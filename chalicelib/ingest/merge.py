@@ -172,7 +172,7 @@ def _last_rows(dataset: Dataset, relation: str) -> str:
 
 
 def next_ids(session: Session, dataset: Dataset, count: int, taken: Collection[int]) -> list[int]:
-    """Return `count` new ids that are not in `taken`. `taken` has the ids that the rows of the same request have.
+    """Return `count` new ids that are not in `taken`. `taken` has the ids that other rows of the same request have.
 
     The new ids are larger than all ids that are in use or were ever assigned. If fewer than `count` ids are so large,
     the new ids are only larger than all ids in use. If there are still not enough, the lowest free ids are added.

@@ -1,5 +1,5 @@
-"""Writes and reads reject files. A reject file is in the errored bucket, and has one JSON object per line for each
-reject of a load.
+"""Writes and reads reject files. A reject file is in the errored bucket. For each reject of a load, it has a line with
+a JSON object.
 
 BigQuery (NEWLINE_DELIMITED_JSON, autodetect) and DuckDB load these files without conversion, because every line has the
 same keys with the same types.
@@ -84,8 +84,8 @@ class RejectFile:
         self.reasons.add(reject.problems)
 
     def take_over(self, lines: Iterable[bytes], reasons: Reasons) -> None:
-        """Begin the file with the rejects of all portions. `lines` are the lines that the method `line` has made for
-        them, and `reasons` are their counts."""
+        """Begin the file with the rejects of all portions. `lines` are the lines of these rejects, which the method
+        `line` has made. `reasons` are the counts of their reasons."""
         for line in lines:
             self._write(line)
         self.reasons = reasons

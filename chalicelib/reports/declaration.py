@@ -33,7 +33,7 @@ class ReportColumn:
 
 
 class Span(Enum):
-    """The years that a caller may ask for."""
+    """Says for which years a caller may ask."""
 
     YEAR = "year"  # one year, at the end of the path
     RANGE = "range"  # a range of years; the query of the request may give its first and last year

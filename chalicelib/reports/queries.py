@@ -10,12 +10,12 @@ from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, 
 from chalicelib.reports.hires import ACTIVE
 
 MAX_ANSWER = 5_000_000  # bytes; a Lambda response has at most 6 MB
-_SEPARATOR = 3  # between two rows, the JSON text has at least so many bytes
+_SEPARATOR = 3  # the JSON text has at least 3 bytes between two rows
 
 
 def version(session: Session) -> str:
-    """Return a text that changes whenever a dataset changes. In a transaction that began with SNAPSHOT, the version
-    belongs to the reports that are read in it."""
+    """Return a text that changes whenever a dataset changes. In a transaction that began with SNAPSHOT, the text and
+    the reports that are read belong to the same state of the datasets."""
     return str(session.scalar("SELECT string_agg(dataset || '=' || version, ' ' ORDER BY dataset) FROM dataset_state"))
 
 
@@ -29,7 +29,7 @@ def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
     names = [f"octet_length({_quoted(column)})" for column in columns if column.figure is Figure.NAME]
     row_bytes = " + ".join([str(_bytes_beside_names(columns)), *names])
     text = session.scalar(
-        f"WITH r AS MATERIALIZED ({limited(report, span)})"  # the size is computed before any text is made
+        f"WITH r AS MATERIALIZED ({limited(report, span)})"  # makes no text if the rows are too large
         f" SELECT CASE WHEN coalesce(sum({row_bytes}), 0) <= {MAX_ANSWER}"
         " THEN (SELECT CAST(coalesce(json_agg(shown.*), '[]') AS text)"
         f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END FROM r",
@@ -62,7 +62,7 @@ def limited(report: Report, span: Span) -> str:
 
 
 def most_rows(report: Report, span: Span) -> int:
-    """Return the most rows that are read. This is one row more than a response can hold."""
+    """Return how many rows of a report are read at most. This is one row more than a response can hold."""
     return MAX_ANSWER // _bytes_beside_names(report.variants[span].columns) + 1
 
 

@@ -112,7 +112,7 @@ def test_a_load_that_another_worker_has_claimed_is_retried_later(landing: Landin
 def test_the_last_retry_waits_until_postgres_notices_that_a_worker_died(
     landing: Landing, database: Database, database_url: str
 ) -> None:
-    """If the last retry did not wait, no other worker would load the object."""
+    """If the last retry did not wait, the load would have no worker, because Lambda would not retry the event again."""
     event = landing.put("departments.csv", "1,Sales\n")
     landing.deliver(event)
     with database.session() as session:
@@ -286,7 +286,7 @@ def test_the_sweep_removes_reject_files_that_no_load_names(
         session.run("UPDATE loads SET status = 'failed', errored_key = NULL WHERE id = :id", id=failed["id"])
         session.run("UPDATE loads SET status = 'running', errored_key = NULL WHERE id = :id", id=running["id"])
     assert len(landing.s3.keys("test-errored")) == 4
-    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # they are too new
+    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # both are too new
     assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0)).removed == 2
     assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
 
@@ -380,7 +380,7 @@ def test_a_load_rechecks_the_parents_of_only_its_own_waiting_rows(landing: Landi
     landing.upload("jobs.csv", "1,Clerk\n")
     first = landing.upload("hired_employees_1.csv", "1,Ann,2021-07-27,5,1\n")
     with database.session() as session:
-        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # no load: the rows wait
+        session.run("INSERT INTO departments VALUES (5, 'Written by hand')")  # without a load
     landing.upload("hired_employees_2.csv", "2,Bo,2021-07-27,5,1\n3,Cy,2021-07-27,6,1\n")
     assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(2,)]
     assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).healed == 1

@@ -166,8 +166,8 @@ def test_the_rejects_of_a_request_have_the_texts_unchanged(landing: Landing, api
 
 
 def test_a_formula_after_a_tab_is_stored_without_the_tab(landing: Landing, api: Api) -> None:
-    """A tab before a text is white space, and white space around a text is removed. The tab does not protect the
-    formula."""
+    """White space around a text is removed, also a tab before it. So a spreadsheet may take the stored text for a
+    formula. The reject file still has the text as it was sent."""
     landing.upload("jobs.csv", '1,\t=cmd()\n2,"\t+1"\n')
     assert api.post("/job/upload", {"id": 3, "job": "\t@x"}).status == 201
     assert stored(landing) == ["=cmd()", "+1", "@x"]

@@ -133,7 +133,8 @@ def test_a_newer_version_that_is_loaded_during_the_second_reading_wins(landing: 
 def test_an_object_that_is_overwritten_between_the_readings_is_loaded_by_the_next_attempt(
     landing: Landing, others: Landing
 ) -> None:
-    """In a bucket without versioning, both readings return the newest object."""
+    """In a bucket without versioning, each reading returns the newest object. So the two readings may return different
+    objects."""
     landing.s3.client.put_bucket_versioning(Bucket=BUCKETS[0], VersioningConfiguration={"Status": "Suspended"})
     event, other = landing.put(KEY, ROWS), ROWS.replace("Bo", "Cy")
     at_the_second_reading(landing, lambda: landing.s3.storage.landing.put(KEY, other.encode(), "text/csv"))

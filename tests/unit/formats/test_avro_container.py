@@ -17,7 +17,7 @@ SYNC = bytes(range(16))
 
 
 def long(value: int) -> bytes:
-    """Encode a zig-zag varint as the Avro specification says. The code does not share this implementation."""
+    """Encode a zig-zag varint as the Avro specification says. The product does not use this function."""
     left, out = (value << 1) ^ (value >> 63), bytearray()
     while left > 0x7F:
         out.append(left & 0x7F | 0x80)
