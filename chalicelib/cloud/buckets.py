@@ -209,7 +209,7 @@ class Bucket:
         The form has the rights of the function that signs it. The form expires after `seconds`, or earlier if the
         function's credentials expire earlier. Raises StorageUnavailable.
         """
-        conditions = [["content-length-range", 0, size]]  # S3 rejects any other size, key or field
+        conditions = [["content-length-range", 0, size]]  # S3 also rejects any other key, and any other field
         with s3_errors(self.url(key)):
             form = self._signer().generate_presigned_post(self.name, key, Conditions=conditions, ExpiresIn=seconds)
         return Form(form["url"], form["fields"])
@@ -217,8 +217,8 @@ class Bucket:
     def presigned_get(self, key: str, *, seconds: int) -> str:
         """Return a URL with which any client may read the object.
 
-        The URL has the rights of the function that signs it, and expires like a form. The object does not have to
-        exist. Raises StorageUnavailable.
+        The URL has the rights of the function that signs it. The URL expires after `seconds`, or earlier if the
+        function's credentials expire earlier. The object does not have to exist. Raises StorageUnavailable.
         """
         with s3_errors(self.url(key)):
             return self._signer().generate_presigned_url(

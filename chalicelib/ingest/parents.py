@@ -2,7 +2,7 @@
 
 `existing` does this for a few ids, `absent` for all rows of a table at once. Both can lock the existing parents with
 FOR KEY SHARE, the lock that foreign keys use. Until the transaction ends, no other transaction can delete these parents
-or change their ids. Their other columns can still change.
+or change their ids. The other columns of the parents can still change.
 
 A row may be written only if a locking statement has *returned* its parents. If only a later join finds a parent, the
 parent has no lock, and could be deleted before the commit.

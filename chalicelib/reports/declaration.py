@@ -58,7 +58,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a report covers: the years from `first` to `last`, both included, and one department or all of them."""
+    """The part of the data that a report covers: the years from `first` to `last`, both included, and one department or
+    all departments."""
 
     first: int = FIRST
     last: int = LAST
