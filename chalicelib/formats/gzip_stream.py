@@ -5,7 +5,8 @@ import zlib
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import MIB, Readable
 
-# The ratio of the first FREE decompressed bytes is not limited: a million blank spreadsheet rows compress 1000:1.
+# The ratio of the first FREE decompressed bytes is not limited. Otherwise, a harmless export with a million blank rows
+# would be refused, because such rows compress 1000:1.
 FREE = 16 * MIB
 # The largest ratio of decompressed to compressed bytes. In measurements, exports had a ratio of 5 to 40, and rows of a
 # thousand equal characters had a ratio of 200. A gzip bomb can have a ratio of up to 1032.

@@ -67,8 +67,8 @@ def upsert(session: Session, dataset: Dataset, relation: str, **params: object) 
     """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
     same id, only the last of them is merged.
 
-    This is one statement, for the few rows of a request. It also deletes orphans with the same ids, because these rows
-    are newer. The parents of all rows must be locked.
+    This is one statement, for the few rows of a request. The statement also deletes the orphans that have the same ids
+    as the merged rows, because the merged rows are newer. The caller must have locked the parents of all rows.
     """
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     forgotten = (
