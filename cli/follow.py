@@ -1,4 +1,4 @@
-"""Following loads until they end."""
+"""Follows loads until they end."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ def follow(
 
 
 def _poll(api: Api, url: str, wait: Callable[[float], None]) -> Load:
-    """Return the present state of a load. Short failures of the network or of the API are retried."""
+    """Return the present state of a load. Retry after short failures of the network or of the API."""
     for left in range(_MAX_FAILURES, 0, -1):
         try:
             return dict(api.get(url))

@@ -1,4 +1,4 @@
-"""The functions of a stage, invoked through AWS Lambda for what the API does not offer."""
+"""Invokes the functions of a stage through AWS Lambda, for commands that the API does not offer."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _MISSING = (
 
 
 class FunctionFailed(CommandError):
-    """An invoked function failed. `message` is its error message, `kind` the type of its error as Lambda names it."""
+    """An invoked function failed. `message` is the error's message, and `kind` is the name of the error's type."""
 
     def __init__(self, function: str, kind: str, message: str) -> None:
         super().__init__(f"function {function} failed: {message or kind or 'its log says why'}")

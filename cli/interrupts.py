@@ -1,4 +1,4 @@
-"""Delay Ctrl-C in blocks where an interruption would lose something."""
+"""Delays Ctrl-C in blocks where an interruption would lose data, such as the id of a new load."""
 
 import signal
 from collections.abc import Iterator

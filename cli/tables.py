@@ -15,7 +15,7 @@ _NARROWEST = 12  # the smallest width of a column that may be wrapped
 
 @dataclass(frozen=True)
 class Moment:
-    """A time as the API writes it. People see it to the minute, programs get it unchanged."""
+    """A time as the API writes it. People see the time to the minute; programs get the text unchanged."""
 
     text: str
 

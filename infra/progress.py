@@ -1,11 +1,11 @@
-"""Print the progress of long work: each milestone, and a line after a few seconds without one."""
+"""Prints the progress of long work: each milestone and, after a few seconds without one, the current work."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-QUIET = 3.0  # seconds without a line; then a line says what the command waits for
+QUIET = 3.0  # after so many seconds without a line, a line says what the command is doing
 
 
 class Progress:

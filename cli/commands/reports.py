@@ -1,4 +1,4 @@
-"""The commands `report quarterly`, `report top` and so on: one for each report of the API."""
+"""The commands `report quarterly`, `report top` and so on. Each report of the API has one command."""
 
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, Signature

@@ -67,7 +67,7 @@ class Target:
 
     @property
     def project(self) -> Path:
-        """The folder of the Chalice project, assembled from `source` and generated files."""
+        """Return the folder of the Chalice project, assembled from `source` and generated files."""
         return self.work / "project"
 
     def function(self, name: str) -> str:

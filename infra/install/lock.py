@@ -1,7 +1,7 @@
 """python -m infra.install.lock (`make lock`): compile requirements.txt and requirements/*.in to locks, with uv.
 
-The locks are valid for all platforms and for every Python from 3.11 on. A version changes only if its input requires
-it.
+The locks are valid for all platforms and for every Python from 3.11 on. The version of a package changes only if a
+change of the input requires another version.
 """
 
 import os
@@ -19,7 +19,7 @@ from infra.install import tools
 from infra.install.sets import CUMULATIVE, PIN
 
 REQUIREMENTS = venv.ROOT / "requirements"
-# Each set must have the versions of another set where they share packages, because one environment holds both.
+# One environment holds both sets of each pair. So a package that both contain must have the same version in both.
 _AFTER = {"local": "runtime", "aws": "local", "develop": "aws", "postgres": "develop"}
 NAMES = (*CUMULATIVE, "postgres", "ministack", "awscli", "build", "uv")
 _STATED = re.compile(r"^# Of the inputs (\w+)$", re.MULTILINE)
@@ -57,16 +57,16 @@ def pins(text: str) -> dict[str, str]:
 
 
 def unpinned(path: Path) -> list[str]:
-    """Return the lines of an input that name no single version. Their packages could change unexpectedly."""
+    """Return the lines of an input that name no single version, so that `make lock` could change the version."""
     return [line for line in lines(path) if not PIN.match(line) or "*" in line]
 
 
 def check_pinned(paths: Iterable[Path]) -> None:
-    """Raises CloudError naming every line that is not pinned."""
+    """Raise CloudError, which names every line without a pinned version, if there is any."""
     wrong: dict[str, str] = {}
     for path in paths:
         for line in unpinned(path):
-            wrong.setdefault(line, path.name)  # the first input with this line; later ones include it
+            wrong.setdefault(line, path.name)  # name the first input with this line; later inputs include that one
     if wrong:
         listed = ", ".join(f"{line} ({name})" for line, name in wrong.items())
         raise CloudError(f"nothing was changed: not pinned to a version: {listed}: write NAME==VERSION")

@@ -43,7 +43,7 @@ def put_api(client: Any, api_id: str, document: Json) -> Json:
 
 
 def _resources(client: Any, api_id: str) -> dict[str, Json]:
-    """The resources of an API by path, with their methods."""
+    """Return the resources of an API by path, with their methods."""
     resources: dict[str, Json] = {}
     for page in client.get_paginator("get_resources").paginate(
         restApiId=api_id, embed=["methods"], PaginationConfig={"PageSize": _PAGE}

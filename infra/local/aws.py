@@ -37,16 +37,16 @@ class EmbeddedAws:
 
     @property
     def credentials(self) -> Mapping[str, str]:
-        """The AWS_* variables for its clients. The credentials are generated once for each folder."""
+        """Return the AWS_* variables for its clients. The credentials are generated once for each folder."""
         return credentials.for_clients(self.home)
 
     def port(self) -> int | None:
-        """The port of the running instance, or None."""
+        """Return the port of the running instance, or None."""
         port = self._started_with().get("port")
         return int(port) if port and self._daemon.alive() else None
 
     def healthy(self) -> bool:
-        """Whether it answers requests, and was started with the code and the credentials that are on disk now."""
+        """Return whether it answers requests, and was started with the code and the credentials that are on disk now."""
         port = self.port()
         return port is not None and self._started_with() == self._to_start(port) and _answers(port)
 
@@ -83,7 +83,7 @@ class EmbeddedAws:
         return self._daemon.incarnation()
 
     def _environment(self, port: int) -> dict[str, str]:
-        """The environment of the process. It holds only what is needed, because functions inherit it."""
+        """Return the environment of the process. It holds only what is needed, because functions inherit it."""
         self.home.chmod(0o700)  # this folder stores the functions with their passwords
         temporary = self.home / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # a killed instance leaves unpacked functions here
@@ -116,14 +116,14 @@ class EmbeddedAws:
 
 
 def environment(report: Callable[[str], None]) -> Path:
-    """The Python of the embedded AWS's virtual environment. Creates the environment if it is missing."""
+    """Return the Python of the embedded AWS's virtual environment. Creates the environment if it is missing."""
     own = sets.apart(ROOT, "ministack")
     venv.ensure([own], report)
     return own.python
 
 
 def _code() -> str:
-    """A hash of the embedded AWS's code. If a running instance has another hash, it is outdated."""
+    """Return a hash of the embedded AWS's code. If a running instance has another hash, it is outdated."""
     names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "unpacked", "aws")
     files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

@@ -64,7 +64,7 @@ def choose(folders: Iterable[Path], made_by: int | None) -> Path:
 
 
 def major(folder: Path) -> int:
-    """The major version of the programs in a folder. Raises CloudError."""
+    """Return the major version of the programs in a folder. Raises CloudError."""
     output = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
     match = re.search(r"\(PostgreSQL\) (\d+)", output)
     if not match:
@@ -73,7 +73,7 @@ def major(folder: Path) -> int:
 
 
 def reachable(path: Path) -> bool:
-    """Whether all users may enter every folder down to `path`."""
+    """Return whether all users may enter every folder down to `path`."""
     return all(parent.stat().st_mode & 0o001 for parent in (path, *path.parents) if parent.is_dir())
 
 
@@ -99,7 +99,7 @@ def _has_postgres(folder: Path) -> bool:
 
 
 def of_wheels(packages: Iterable[str]) -> Iterator[Path]:
-    """The folders where the installed ones of these wheels have their programs."""
+    """Return the folders where the installed ones of these wheels have their programs."""
     for package in packages:
         spec = importlib.util.find_spec(package)  # does not import the package
         for place in (spec and spec.submodule_search_locations) or ():
@@ -107,7 +107,7 @@ def of_wheels(packages: Iterable[str]) -> Iterator[Path]:
 
 
 def _of_system() -> list[Path]:
-    """The program folders of the system, the newest version first."""
+    """Return the program folders of the system, the newest version first."""
     folders = [folder for pattern in _SYSTEM for folder in Path("/").glob(pattern[1:])]
     return sorted(folders, key=lambda folder: [int(n) for n in re.findall(r"\d+", str(folder))], reverse=True)
 

@@ -37,7 +37,7 @@ class Services:
 
 
 def owner(chosen: Chosen, state: State) -> Role:
-    """The owner of the database: from the settings, else from the last start, else a new one."""
+    """Return the owner of the database: from the settings, else from the last start, else a new one."""
     notes = state.notes()
     return Role.generated(
         chosen.text("HIREFLOW_PG_USER") or notes.get("pg_user", ""),
@@ -46,7 +46,7 @@ def owner(chosen: Chosen, state: State) -> Role:
 
 
 def accepts_connections(endpoint: str) -> bool:
-    """Whether a server listens at this URL."""
+    """Return whether a server listens at this URL."""
     url = urlsplit(endpoint)
     try:
         socket.create_connection((url.hostname or "", url.port or (443 if url.scheme == "https" else 80)), 5).close()
@@ -70,13 +70,13 @@ _POSTGRES = _Place("Postgres", "HIREFLOW_PG_PORT", "pg_port", ports.bind_unprivi
 
 
 def _fixed_for_others(place: _Place, chosen: Chosen) -> set[int]:
-    """The ports that settings fix for the other servers."""
+    """Return the ports that settings fix for the other servers."""
     fixed = (chosen.read(other.variable) for other in (_AWS, _POSTGRES) if other is not place)
     return {port for port in fixed if port is not None}
 
 
 def _may_stay(place: _Place, running: int, chosen: Chosen) -> bool:
-    """Whether a running server may keep its port."""
+    """Return whether a running server may keep its port."""
     fixed = chosen.read(place.variable)
     return running == fixed if fixed is not None else running not in _fixed_for_others(place, chosen)
 
@@ -94,7 +94,7 @@ class Cloud(Protocol):
         """Stop the servers and delete their state."""
 
     def status(self) -> dict[str, str | None]:
-        """The address of each server, or None if the server does not run."""
+        """Return the address of each server, or None if the server does not run."""
 
     def incarnation(self) -> str | None:
         """Identify this start of the servers. The value changes when they restart, because events are lost then. It is
@@ -219,7 +219,7 @@ class Given:
         }
 
     def _known(self) -> Mapping[str, str]:
-        """The env file of the last `up` that succeeded; empty if there is none."""
+        """Return the env file of the last `up` that succeeded; empty if there is none."""
         return self._state.known_env() or {}
 
     def incarnation(self) -> None:

@@ -67,16 +67,16 @@ class Commands:
         self.report(f"ready: {self.state.read_env()['API_URL']}")
 
     def settings(self, reset: Collection[str] = ()) -> Chosen:
-        """The settings of this stage and of the environment. Raises CloudError that names every wrong one."""
+        """Return the settings of this stage and of the environment. Raises CloudError that names every wrong one."""
         kept = {} if ALL in reset else self._kept_ones()  # RESET=ALL must work even if the file is damaged
         return choose(self.stage, self.env, kept, reset, str(self._kept.path))
 
     def kept_settings(self) -> Chosen:
-        """The kept settings of this stage, without the environment. Raises CloudError that names every wrong one."""
+        """Return the kept settings of this stage, without the environment. Raises CloudError that names every wrong one."""
         return choose(self.stage, of_one_command(self.env), self._kept_ones(), (), str(self._kept.path))
 
     def not_deployed(self, chosen: Chosen) -> list[str]:
-        """Names of settings that changed in the file since the last `make up`: the functions do not have them yet."""
+        """Return names of settings that changed in the file since the last `make up`: the functions do not have them yet."""
         deployed = recorded(self.configuration, self.stage)
         return outdated(chosen, deployed) if deployed else []
 
@@ -93,7 +93,7 @@ class Commands:
         return File(self.state.settings_file)
 
     def _adopted(self) -> dict[str, str]:
-        """The settings of a stage that was deployed by an older release, which did not keep settings."""
+        """Return the settings of a stage that was deployed by an older release, which did not keep settings."""
         settings = adopted(self.stage, recorded(self.configuration, self.stage))
         if self._kind_started() == "given" and (known := self.state.known_env()):
             settings |= {name: known[name] for name in ("AWS_ENDPOINT_URL", "DATABASE_URL")}
@@ -135,7 +135,7 @@ class Commands:
             self.state.delete()
 
     def status(self) -> dict[str, str]:
-        """The state of the stage and the addresses of its servers. The state says what to do if one does not run."""
+        """Return the state of the stage and the addresses of its servers. The state says what to do if one does not run."""
         if not self.state.exists():
             return {"state": f"nothing here yet: {self.make_up}"}
         return status.of(self._cloud(self._kind_started()).status(), self.state.known_env(), self.make_up)
@@ -167,7 +167,7 @@ class Commands:
         return driver.invoke(self.deployed(), function, event | {"detail": dict(detail)})
 
     def deployed(self) -> Target:
-        """The deployed stage according to its env file, for calls and look-ups."""
+        """Return the deployed stage according to its env file, for calls and look-ups."""
         env = self.state.read_env()
         buckets = {name: env[name] for name in bucket_names(self.stage)}
         return Target(
@@ -185,7 +185,7 @@ class Commands:
             self.report(f"the deployed resources could not be removed, and stay: {error}")
 
     def _operator_token(self, target: Target) -> str:
-        """The token of the last `up` if it is still valid, else a new one."""
+        """Return the token of the last `up` if it is still valid, else a new one."""
         token = str(self.state.notes().get("api_token", ""))
         if not token or not driver.accepts_token(target, token):
             order = {"action": "create", "role": "operator", "note": "make up"}
@@ -232,12 +232,12 @@ class Commands:
 
 
 def stages(source: Path) -> list[str]:
-    """All stages that config.json declares. Those that are not in STAGES are on AWS."""
+    """Return all stages that config.json declares. Those that are not in STAGES are on AWS."""
     return list(json.loads((source / ".chalice" / "config.json").read_text())["stages"])
 
 
 def commands(stage: str, source: Path, report: Report) -> Commands:
-    """The commands of a stage. Raises CloudError if the stage is not declared."""
+    """Return the commands of a stage. Raises CloudError if the stage is not declared."""
     if stage not in stages(source):
         raise CloudError(f"unknown stage {stage}: choose one of {', '.join(stages(source))}")
     return Commands(stage, source, State.of(stage), report)

@@ -20,7 +20,7 @@ _CONTAINER = ("postgres", 5432)  # the functions run in containers of the same n
 
 
 def available() -> bool:
-    """Whether Docker can be used: the client, its compose command and a running daemon are there."""
+    """Return whether Docker can be used: the client, its compose command and a running daemon are there."""
     if shutil.which("docker") is None:
         return False
     checks = (["docker", "compose", "version"], ["docker", "info"])

@@ -30,7 +30,7 @@ class Daemon:
         self._lock, self._record, self.log = (folder / f"{name}.{kind}" for kind in ("lock", "pid", "log"))
 
     def alive(self) -> bool:
-        """Whether any process of the daemon lives."""
+        """Return whether any process of the daemon lives."""
         _reap()
         try:
             with self._lock.open() as file:
@@ -103,7 +103,7 @@ class Daemon:
                 os.kill(pid, sig)
 
     def pid(self) -> int | None:
-        """The pid of the daemon, or None if it does not run."""
+        """Return the pid of the daemon, or None if it does not run."""
         try:
             record = json.loads(self._record.read_text())
             pid, started = int(record["pid"]), str(record["started"])
@@ -112,12 +112,12 @@ class Daemon:
         return pid if self.alive() and launch.started(pid) == started else None
 
     def incarnation(self) -> str:
-        """Pid and start time, which identify the running process; empty if the daemon does not run."""
+        """Return pid and start time, which identify the running process; empty if the daemon does not run."""
         pid = self.pid()
         return "" if pid is None else f"{pid}/{launch.started(pid)}"
 
     def last_words(self, lines: int = 5) -> str:
-        """The end of its log, for error messages."""
+        """Return the end of its log, for error messages."""
         try:
             return " | ".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except OSError:

@@ -74,7 +74,7 @@ class Front:
         return _credential(scope)[0] == self._keys.access_key
 
     def _client(self, scope: Message, service: str) -> Any:
-        """A boto3 client for the region of the current request."""
+        """Return a boto3 client for the region of the current request."""
         make: Any = boto3.client  # its type stubs need the name of the service as a literal
         return make(
             service,
@@ -153,7 +153,7 @@ class Front:
         await send({"type": "http.response.body", "body": body})
 
     async def _held(self, scope: Message, receive: Receive) -> list[Message]:
-        """The messages of the inner response, which are not sent yet."""
+        """Return the messages of the inner response, which are not sent yet."""
         held: list[Message] = []
 
         async def hold(message: Message) -> None:
@@ -188,7 +188,7 @@ def _json(held: list[Message]) -> Any:
 
 
 def _with_length(head: Message, body: bytes) -> Message:
-    """The head of a request or a response, changed for another body.
+    """Return the head of a request or a response, changed for another body.
 
     The hash of the signed body is removed: the gate has already verified the signature.
     """
@@ -205,7 +205,7 @@ def _credential(scope: Message) -> tuple[str, str]:
 
 
 async def _body(receive: Receive) -> bytes:
-    """The whole body. Raises Disconnected."""
+    """Return the whole body. Raises Disconnected."""
     body, more = b"", True
     while more:
         message = await receive()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def started(pid: int) -> str | None:
-    """The start time of a process, in the format of the system. Pid and start time identify a process for ever."""
+    """Return the start time of a process, in the format of the system. Pid and start time identify a process for ever."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[19]  # field 22; the name of the process, before it, may contain spaces

@@ -27,7 +27,7 @@ class Page:
 
     @classmethod
     def of(cls, request: Json) -> "Page":
-        """The page that a client requests. Raises ValueError if this module did not make its token."""
+        """Return the page that a client requests. Raises ValueError if this module did not make its token."""
         inner = {name: value for name, value in request.items() if name != "nextToken"}
         skipped = 0
         if "nextToken" in request:
@@ -37,7 +37,7 @@ class Page:
         return cls(inner, skipped)
 
     def response(self, inner: Json) -> Json:
-        """The response to the client, made from ministack's response."""
+        """Return the response to the client, made from ministack's response."""
         events = _with_ids(inner["events"])
         response = {**inner, "events": events[self.skipped :]}
         if len(events) == self.request["limit"]:

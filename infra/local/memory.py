@@ -31,7 +31,7 @@ StateOf = Callable[[str], Any]
 
 
 def of_ministack(module: str) -> Any:
-    """The state of a service's module; None until the service is used."""
+    """Return the state of a service's module; None until the service is used."""
     loaded: Any = sys.modules.get(f"ministack.services.{module}")
     return loaded.get_state() if hasattr(loaded, "get_state") else None
 
@@ -108,7 +108,7 @@ class Memory:
         return self._messages != before
 
     def _copied(self, module: str) -> Any:
-        """A copy of a module's state. A request may change a dictionary during the copy, so this makes a few attempts.
+        """Return a copy of a module's state. A request may change a dictionary during the copy, so this makes a few attempts.
         Raises RuntimeError if all fail."""
         for _ in range(_ATTEMPTS - 1):
             with suppress(RuntimeError):

@@ -30,7 +30,7 @@ def bind_unprivileged(port: int) -> None:
 
 
 def is_free(port: int, bind: Bind = bind) -> bool:
-    """Whether a server could listen on the port now."""
+    """Return whether a server could listen on the port now."""
     try:
         bind(port)
     except OSError:

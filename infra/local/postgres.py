@@ -67,15 +67,15 @@ class Postgres:
 
     @property
     def superuser_url(self) -> str:
-        """The URL for the superuser. Raises CloudError if the server does not run."""
+        """Return the URL for the superuser. Raises CloudError if the server does not run."""
         return Role("postgres", self._superuser_password()).url(HOST, self._running_port(), "postgres")
 
     def running(self) -> bool:
-        """Whether the server accepts connections."""
+        """Return whether the server accepts connections."""
         return self._daemon.alive() and self._status()[1] == "ready"
 
     def port(self) -> int | None:
-        """The port on which the server accepts connections, or None."""
+        """Return the port on which the server accepts connections, or None."""
         return self._status()[0] if self.running() else None
 
     def start(self, port: int, timeout: float = 60) -> None:
@@ -131,7 +131,7 @@ class Postgres:
         )
 
     def _made_by(self) -> int | None:
-        """The major version of Postgres that created the data, or None if there are no data."""
+        """Return the major version of Postgres that created the data, or None if there are no data."""
         try:
             return int((self.data / "PG_VERSION").read_text())
         except FileNotFoundError:
@@ -189,7 +189,7 @@ class Postgres:
         return port
 
     def _status(self) -> tuple[int | None, str]:
-        """The port and the state that the server has written to its pid file."""
+        """Return the port and the state that the server has written to its pid file."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             return int(lines[3]), lines[7].strip()
@@ -199,7 +199,7 @@ class Postgres:
 
 @contextmanager
 def temporary() -> Iterator[Postgres]:
-    """A new, fast server for a `with` block. It ends even if this process is killed; only its folder stays then."""
+    """Return a new, fast server for a `with` block. It ends even if this process is killed; only its folder stays then."""
     with temporary_home() as home:
         postgres = Postgres(home, Role.generated(), fast=True, die_with_parent=True)
         try:
@@ -211,7 +211,7 @@ def temporary() -> Iterator[Postgres]:
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A temporary folder that the server's user can reach. The data folder in it is private."""
+    """Return a temporary folder that the server's user can reach. The data folder in it is private."""
     folder = Path(tempfile.mkdtemp(prefix="hireflow-"))
     folder.chmod(0o755)
     try:
@@ -221,7 +221,7 @@ def temporary_home() -> Iterator[Path]:
 
 
 def home_of(state: Path) -> Path:
-    """The server's folder for a state folder: inside it, or outside if the server's user cannot reach it there.
+    """Return the server's folder for a state folder: inside it, or outside if the server's user cannot reach it there.
 
     Raises CloudError if another user owns the outside folder.
     """
@@ -240,7 +240,7 @@ def home_of(state: Path) -> Path:
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
-    """The user to run Postgres as, because Postgres refuses to run as root. None if this process is not root."""
+    """Return the user to run Postgres as, because Postgres refuses to run as root. None if this process is not root."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 

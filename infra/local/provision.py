@@ -28,7 +28,7 @@ class Role:
 
     @classmethod
     def generated(cls, user: str = "", password: str = "") -> "Role":
-        """A role with this user and password, or with defaults: the user `hireflow`, a random password.
+        """Return a role with this user and password, or with defaults: the user `hireflow`, a random password.
 
         Raises CloudError for names that Postgres does not allow.
         """
@@ -39,7 +39,7 @@ class Role:
         return cls(user or "hireflow", password or secrets.token_urlsafe(24))
 
     def of_functions(self) -> "Role":
-        """The role that the functions log in with. Its password is derived from the owner's, so it need not be stored.
+        """Return the role that the functions log in with. Its password is derived from the owner's, so it need not be stored.
 
         The owner's password cannot be derived from it.
         """
@@ -67,7 +67,7 @@ def connect(url: str, *, timeout: float = 30) -> Connection:
 
 
 def accepts(url: str) -> bool:
-    """Whether the role in the URL can log in."""
+    """Return whether the role in the URL can log in."""
     try:
         connect(url).close()
     except (DatabaseError, InterfaceError, OSError):
@@ -76,12 +76,12 @@ def accepts(url: str) -> bool:
 
 
 def is_done(owner_url: str) -> bool:
-    """Whether `create` has completed."""
+    """Return whether `create` has completed."""
     return accepts(owner_url) and accepts(functions_url(owner_url))
 
 
 def revision(owner_url: str) -> str | None:
-    """The last migration that was applied to a database. None if the database is empty or cannot be reached."""
+    """Return the last migration that was applied to a database. None if the database is empty or cannot be reached."""
     try:
         with closing(connect(owner_url)) as server:
             return str(server.run("SELECT version_num FROM alembic_version")[0][0])
@@ -123,14 +123,14 @@ def limit_connections(superuser_url: str, role: Role, connections: int) -> None:
 
 
 def functions_url(owner_url: str) -> str:
-    """The URL for the functions' role, derived from the owner's URL."""
+    """Return the URL for the functions' role, derived from the owner's URL."""
     parts = urlsplit(owner_url)
     owner = Role(unquote(parts.username or ""), unquote(parts.password or ""))
     return owner.of_functions().url(parts.hostname or "", parts.port or 5432, parts.path.lstrip("/"))
 
 
 def may_create_roles(url: str) -> bool:
-    """Whether the role in the URL may create the functions' role."""
+    """Return whether the role in the URL may create the functions' role."""
     with closing(connect(url)) as server:
         [[may]] = server.run("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
     return bool(may)

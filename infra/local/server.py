@@ -34,7 +34,7 @@ class Sessions:
         self._known: set[str] = set()
 
     def of_function(self, config: dict[str, Any]) -> dict[str, str]:
-        """The AWS_* variables for a function with this configuration."""
+        """Return the AWS_* variables for a function with this configuration."""
         session = self._keys.session(config["FunctionArn"], config.get("Role", ""))
         self.admit(session)
         return session.env()

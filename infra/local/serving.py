@@ -38,7 +38,7 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _environment(cloud: Commands) -> dict[str, str]:
-    """The environment of the deployed functions.
+    """Return the environment of the deployed functions.
 
     The env file is not enough. It is for clients, so it lacks the functions' database role and the queue. It lacks the
     settings too: the next `make up` would prefer a setting in it to the kept one.

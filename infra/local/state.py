@@ -38,12 +38,12 @@ class State:
 
     @classmethod
     def of(cls, stage: str) -> "State":
-        """The folder in HIREFLOW_STATE_DIR, else the stage's own folder in this checkout."""
+        """Return the folder in HIREFLOW_STATE_DIR, else the stage's own folder in this checkout."""
         chosen = os.environ.get("HIREFLOW_STATE_DIR")
         return cls(Path(chosen) if chosen else ROOT / (".local" if stage == "local" else f".local-{stage}"))
 
     def build(self, stage: str) -> Path:
-        """The folder in which the deployment of a stage is built."""
+        """Return the folder in which the deployment of a stage is built."""
         return self.folder / "build" / stage
 
     def exists(self) -> bool:
@@ -82,7 +82,7 @@ class State:
         self.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     def notes(self) -> dict[str, Any]:
-        """The values that earlier commands kept with `note`."""
+        """Return the values that earlier commands kept with `note`."""
         try:
             return dict(json.loads(self._notes.read_text()))
         except (OSError, ValueError, TypeError):

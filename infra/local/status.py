@@ -7,7 +7,7 @@ ABOUT_TOKENS = {True: "tokens are required", False: "no tokens are required"}
 
 
 def of(servers: Mapping[str, str | None], deployed: Mapping[str, str] | None, make_up: str) -> dict[str, str]:
-    """The state of the stage, its servers and its API.
+    """Return the state of the stage, its servers and its API.
 
     `servers` has the address of each server, or None if the server does not run. `deployed` is the env file of the last
     `make up` that succeeded.

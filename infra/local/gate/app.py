@@ -99,7 +99,7 @@ class Gate:
         await self._pass(scope, receive, send, check)
 
     def _secret_of(self, access_key: str, token: str) -> str:
-        """The secret of an access key. Raises Refused for a key that was not issued here."""
+        """Return the secret of an access key. Raises Refused for a key that was not issued here."""
         if access_key == self._keys.access_key and not token:
             return self._keys.secret_key
         session = self._keys.session_of(access_key, token)
@@ -163,7 +163,7 @@ async def _undeclared(
 
 
 def _chunks(head: Head, claim: Signature, secret: str, declared: str) -> Chunks:
-    """The check of a body in chunks. Raises Refused."""
+    """Return the check of a body in chunks. Raises Refused."""
     signed, trailer = _STREAMED[declared]
     length = head.header("x-amz-decoded-content-length")
     if not re.fullmatch(r"[0-9]{1,19}", length):
@@ -177,7 +177,7 @@ def _chunks(head: Head, claim: Signature, secret: str, declared: str) -> Chunks:
 
 
 def _changes(head: Head, claim: Signature) -> bool:
-    """Whether a request changes state that must be saved. This is true of every write, except that ministack writes
+    """Return whether a request changes state that must be saved. This is true of every write, except that ministack writes
     objects to disk at once, and that the invocation of a function changes nothing."""
     if head.method in ("GET", "HEAD") or head.path.endswith(("/invocations", "/invoke-async")):
         return False
@@ -185,7 +185,7 @@ def _changes(head: Head, claim: Signature) -> bool:
 
 
 def _unsigned(scope: Message) -> Message:
-    """The request without the x-amz- headers, which only signed requests may have."""
+    """Return the request without the x-amz- headers, which only signed requests may have."""
     return {**scope, "headers": [pair for pair in scope["headers"] if not pair[0].lower().startswith(b"x-amz-")]}
 
 

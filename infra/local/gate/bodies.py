@@ -276,7 +276,7 @@ async def whole(receive: Receive, limit: int) -> bytes:
 
 
 def again(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that returns `body` first, and then what `receive` returns."""
+    """Return a `receive` that returns `body` first, and then what `receive` returns."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

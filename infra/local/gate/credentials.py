@@ -38,7 +38,7 @@ class Session:
         }
 
     def record(self) -> dict[str, str]:
-        """The record that ministack's STS keeps of an assumed role. With it, the policies of the role apply."""
+        """Return the record that ministack's STS keeps of an assumed role. With it, the policies of the role apply."""
         account = self.function.split(":")[4]
         role, name = self.role.rpartition("/")[2], self.function.rpartition(":")[2][:64]
         return {
@@ -64,7 +64,7 @@ class Keys:
 
     @classmethod
     def kept(cls, home: Path) -> "Keys":
-        """The keys in a state folder. Generates them if the folder has none."""
+        """Return the keys in a state folder. Generates them if the folder has none."""
         path = home / _FILE
         if not path.exists():
             _write_once(path, json.dumps(vars(cls.generated())))
@@ -74,14 +74,14 @@ class Keys:
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
     def session(self, function: str, role: str) -> Session:
-        """The credentials of a function (its ARN) in a role (its ARN)."""
+        """Return the credentials of a function (its ARN) in a role (its ARN)."""
         about = base64.urlsafe_b64encode(json.dumps([function, role]).encode()).decode()
         key = "ASIA" + base64.b32encode(self._derived("key", about))[:16].decode()
         token = f"{about}.{self._derived('token', about).hex()}"
         return Session(function, role, key, self._derived("secret", about).hex(), token)
 
     def session_of(self, access_key: str, token: str) -> Session | None:
-        """The session of a function's credentials, or None if they were not issued here."""
+        """Return the session of a function's credentials, or None if they were not issued here."""
         try:
             function, role = json.loads(base64.urlsafe_b64decode(token.partition(".")[0]))
             session = self.session(str(function), str(role))
@@ -95,7 +95,7 @@ class Keys:
 
 
 def for_clients(home: Path) -> Mapping[str, str]:
-    """The AWS_* variables of the stage's clients."""
+    """Return the AWS_* variables of the stage's clients."""
     return {**Keys.kept(home).env(), "AWS_DEFAULT_REGION": REGION}
 
 

@@ -67,7 +67,7 @@ class Form:
             raise Refused(400, "InvalidArgument", "POST requires exactly one file upload per request, the last field.")
 
     def _before_file(self) -> dict[str, str] | None:
-        """The fields that precede the file, or None until the file begins. Raises Refused."""
+        """Return the fields that precede the file, or None until the file begins. Raises Refused."""
         nothing, *parts = bytes(self._seen).split(self._between + b"\r\n")
         if nothing and not (self._between + b"\r\n").startswith(nothing):
             raise malformed("the form does not begin with its boundary")
@@ -118,12 +118,12 @@ def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datet
 
 
 def _triple(condition: Any) -> Any:
-    """A condition that is a list of three, or three empty texts."""
+    """Return a condition that is a list of three, or three empty texts."""
     return condition if isinstance(condition, list) and len(condition) == 3 else ("", "", "")
 
 
 def _names_bucket(condition: Any, bucket: str) -> bool:
-    """Whether a condition names the bucket. A form is accepted only for a bucket that its policy names, because other
+    """Return whether a condition names the bucket. A form is accepted only for a bucket that its policy names, because other
     services have paths that look like a bucket's, and some of them accept unsigned requests there."""
     match condition:
         case {"bucket": name} | ["eq", "$bucket", name]:

@@ -30,7 +30,7 @@ class RequestType(Enum):
 
 
 def type_of(head: Head, path: str) -> RequestType:
-    """The type of a request. `path` is the decoded path, because ministack uses the decoded one."""
+    """Return the type of a request. `path` is the decoded path, because ministack uses the decoded one."""
     if _API.fullmatch(path):
         return RequestType.API
     if path == READY and head.method == "GET":
@@ -46,7 +46,7 @@ def type_of(head: Head, path: str) -> RequestType:
 
 
 def is_ours(host: str) -> bool:
-    """Whether a request has a host name of this machine.
+    """Return whether a request has a host name of this machine.
 
     With DNS rebinding, the name of a web page's server resolves to this machine. The browser then sends that name.
     """

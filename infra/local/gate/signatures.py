@@ -54,7 +54,7 @@ class Head:
 
     @classmethod
     def of(cls, scope: Any) -> "Head":
-        """The head of an ASGI scope. Raises Refused if it is ambiguous."""
+        """Return the head of an ASGI scope. Raises Refused if it is ambiguous."""
         path = scope["raw_path"].decode("latin-1")
         if not _TARGET.fullmatch(path):
             raise malformed("the path contains characters that must be encoded")
@@ -91,12 +91,12 @@ class Signature:
 
     @property
     def at(self) -> datetime:
-        """The time of the signature."""
+        """Return the time of the signature."""
         return instant(self.stamp)
 
 
 def claimed(head: Head) -> Signature | None:
-    """The signature of a request, or None if it has none. Raises Refused for an incomplete signature."""
+    """Return the signature of a request, or None if it has none. Raises Refused for an incomplete signature."""
     names = [name for name, _ in head.query]
     lower = [name.lower() for name in names]
     in_query = any(name in lower for name in ("x-amz-algorithm", "x-amz-credential", "x-amz-signature"))
@@ -138,7 +138,7 @@ def check_signed_headers(head: Head, signature: Signature) -> None:
 
 
 def matches(head: Head, signature: Signature, secret: str, payload_hash: str) -> bool:
-    """Whether the signature belongs to this request with this hash of its body."""
+    """Return whether the signature belongs to this request with this hash of its body."""
     auth = signer(signature, secret)
     request = _request(head, signature, payload_hash)
     computed = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
@@ -157,7 +157,7 @@ def sign(signature: Signature, secret: str, text: str) -> str:
 
 
 def scope_of(signature: Signature, secret: str) -> str:
-    """The credential scope: day, region and service."""
+    """Return the credential scope: day, region and service."""
     return str(signer(signature, secret).credential_scope(_dated(signature)))
 
 
@@ -174,7 +174,7 @@ def credential(text: str, stamp: str) -> tuple[str, str, str]:
 
 
 def instant(stamp: str) -> datetime:
-    """The time of a stamp such as `20260131T235959Z`. Raises ValueError."""
+    """Return the time of a stamp such as `20260131T235959Z`. Raises ValueError."""
     if not _STAMP.fullmatch(stamp):
         raise ValueError(stamp)
     return datetime.fromisoformat(stamp)
@@ -205,7 +205,7 @@ class _Signed(dict[str, list[str]]):
 
 
 def _request(head: Head, signature: Signature, payload_hash: str) -> Any:
-    """The request as botocore needs it for a canonical request. Its own AWSRequest takes three times as long."""
+    """Return the request as botocore needs it for a canonical request. Its own AWSRequest takes three times as long."""
     if signature.service != "s3" and normalize_url_path(head.path) != head.path:
         raise malformed("the path contains empty or dotted segments")
     pairs = (pair for pair in head.query if signature.seconds is None or pair[0] != "X-Amz-Signature")

@@ -42,7 +42,7 @@ def failing(error: BaseException) -> Callable[[], None]:
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "free some space, then run the same command again\n"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "error: /x: Permission denied: let this user"),
         (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "choose another folder with HIREFLOW_STATE_DIR\n"),
-        (KeyboardInterrupt(), 130, "interrupted: the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, "interrupted: run the same command again to continue\n"),
         (ZeroDivisionError("by zero"), 1, "error: unforeseen ZeroDivisionError: by zero (test_failures.py:"),
     ],
 )  # fmt: skip
@@ -151,10 +151,10 @@ def test_before_the_first_up_every_command_says_what_to_do(
 @pytest.mark.parametrize(
     ("command", "line"),
     [
-        ("infra.local up", "interrupted: the same command goes on from here\n"),
+        ("infra.local up", "interrupted: run the same command again to continue\n"),
         ("infra.local serve", "interrupted: the server is stopped\n"),
         ("infra.local verify", "interrupted: run the command again to start over\n"),
-        ("infra.deploy plan", "interrupted: the same command goes on from here\n"),
+        ("infra.deploy plan", "interrupted: run the same command again to continue\n"),
         ("infra.demo", "interrupted: `make demo` may be run again\n"),
     ],
 )
