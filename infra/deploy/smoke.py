@@ -1,4 +1,4 @@
-"""The smoke test of a deployed stage, from outside."""
+"""Tests a deployed stage from outside, as a client (smoke test)."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from infra.locks import attempts
 
 _SETTLED = 90  # seconds until a new API responds everywhere
 _LOADED = 180  # seconds in which a tiny file must be loaded
-_FILE = b"none,Smoke test\n"  # its only record is rejected because of its id, so that it changes nothing
+_FILE = b"none,Smoke test\n"  # its only record is rejected because of its id, so this file changes no table
 
 
 def smoke(target: Target, *, write: bool) -> None:

@@ -1,4 +1,4 @@
-"""Find Postgres's programs, in an installed wheel or in the system."""
+"""Finds Postgres's programs, in an installed wheel or in the system."""
 
 import importlib.util
 import os
@@ -26,9 +26,9 @@ _SYSTEM = (
 def find(made_by: int | None = None, chosen: str = "") -> Path:
     """Return the folder of `postgres` and `initdb`.
 
-    This is `chosen`, else HIREFLOW_PG_BIN, else that of a wheel, else the newest of the system. Wheels come before the
-    system, so that stages are alike on all machines. Data can be read only by programs of the major version that
-    created them: `made_by` names this version. Raises CloudError.
+    This is `chosen`, else HIREFLOW_PG_BIN, else the folder of a wheel, else the folder with the system's newest
+    version. Wheels come before the system, so that all machines use the same version. Only programs of the major
+    version `made_by`, which created the data, can read them; it is None if there are no data. Raises CloudError.
     """
     chosen = chosen or os.environ.get("HIREFLOW_PG_BIN", "")
     if not chosen:
@@ -73,7 +73,7 @@ def major(folder: Path) -> int:
 
 
 def reachable(path: Path) -> bool:
-    """Return whether all users may enter every folder down to `path`."""
+    """Return whether all users may enter `path` and every folder above it."""
     return all(parent.stat().st_mode & 0o001 for parent in (path, *path.parents) if parent.is_dir())
 
 
@@ -99,7 +99,7 @@ def _has_postgres(folder: Path) -> bool:
 
 
 def of_wheels(packages: Iterable[str]) -> Iterator[Path]:
-    """Return the folders where the installed ones of these wheels have their programs."""
+    """Yield the folders with the programs of those of these wheels that are installed."""
     for package in packages:
         spec = importlib.util.find_spec(package)  # does not import the package
         for place in (spec and spec.submodule_search_locations) or ():

@@ -1,6 +1,6 @@
-"""The clouds that a stage can run on: the embedded one, or services that already run elsewhere.
+"""Starts and stops the clouds that a stage can run on: the embedded cloud, or services that already run elsewhere.
 
-The third one, LocalStack in Docker, is in `compose`.
+The third kind of cloud, LocalStack in Docker, is in `compose`.
 """
 
 import shutil
@@ -37,7 +37,7 @@ class Services:
 
 
 def owner(chosen: Chosen, state: State) -> Role:
-    """Return the owner of the database: from the settings, else from the last start, else a new one."""
+    """Return the database owner: from the settings, else from the last start, else a newly generated one."""
     notes = state.notes()
     return Role.generated(
         chosen.text("HIREFLOW_PG_USER") or notes.get("pg_user", ""),
@@ -57,7 +57,7 @@ def accepts_connections(endpoint: str) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """How the port of a server is chosen: the setting that fixes it, the note that keeps it, and a test bind."""
+    """How the port of a server is chosen: the setting that fixes the port, the note that keeps it, and a test bind."""
 
     server: str
     variable: str
@@ -82,10 +82,10 @@ def _may_stay(place: _Place, running: int, chosen: Chosen) -> bool:
 
 
 class Cloud(Protocol):
-    """What a stage runs on."""
+    """The servers that a stage runs on."""
 
     def up(self, report: Report, chosen: Chosen) -> Services:
-        """Start what does not run. Raises CloudError."""
+        """Start the servers that do not run. Raises CloudError."""
 
     def down(self, report: Report) -> None:
         """Stop the servers. Their state stays."""
@@ -97,12 +97,14 @@ class Cloud(Protocol):
         """Return the address of each server, or None if the server does not run."""
 
     def incarnation(self) -> str | None:
-        """Identify this start of the servers. The value changes when they restart, because events are lost then. It is
-        None if the cloud cannot tell."""
+        """Return a text that changes when the servers restart, because a restart loses events.
+
+        Return None if the cloud cannot detect restarts.
+        """
 
 
 class Embedded:
-    """Postgres and ministack as processes of this machine."""
+    """The embedded cloud: Postgres and ministack run as processes of this machine."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -165,10 +167,10 @@ class Embedded:
         return Postgres(home_of(self._state.folder), role or Role("", ""), programs=programs)
 
     def _start(self, report: Report, place: _Place, server: "_Server", chosen: Chosen) -> int:
-        """Start a server unless it runs: on the fixed port, else the last one, else a free one. Returns the port."""
+        """Start a server unless it runs: on the fixed port, else its last port, else a free one. Return the port."""
         running, fixed = server.port(), chosen.read(place.variable)
         if running is not None:
-            server.start(running)  # keeps the server, or replaces it if it is not healthy
+            server.start(running)  # restarts the server only if it is not healthy
             return running
         remembered = self._state.notes().get(place.note)
         port = ports.choose(place.variable, fixed, remembered, place.bind, _fixed_for_others(place, chosen))
@@ -206,7 +208,7 @@ class Given:
         return Services(aws, url, seen_by_functions, functions_url)
 
     def down(self, report: Report) -> None:
-        report("these services were not started by make up, and keep running")
+        report("these services keep running, because make up did not start them")
 
     def clean(self, report: Report) -> None:
         self.down(report)
@@ -219,7 +221,7 @@ class Given:
         }
 
     def _known(self) -> Mapping[str, str]:
-        """Return the env file of the last `up` that succeeded; empty if there is none."""
+        """Return the values in the env file of the last `up` that succeeded, or none if there is no such file."""
         return self._state.known_env() or {}
 
     def incarnation(self) -> None:

@@ -1,4 +1,7 @@
-"""The state folder: all state of one stage on this machine, and the lock that lets one command at a time work on it."""
+"""Manages the state folder of a stage, which holds all of its state on this machine.
+
+A lock in this folder lets only one command at a time work on the stage.
+"""
 
 import json
 import os
@@ -72,9 +75,10 @@ class State:
             yield
 
     def _close(self) -> None:
-        """Deny other users to read this folder: logs show the address of the API, and a stage may require no token.
+        """Do not let other users read this folder. Logs in it show the API's address, and a stage may need no token.
 
-        As root, allow them to enter it: Postgres then runs as another user, and its folder is inside.
+        If this process is root, let other users enter the folder (but not list it), because Postgres then runs as
+        another user and has its own folder inside.
         """
         builds = self.folder / "build"
         builds.mkdir(exist_ok=True)
@@ -82,14 +86,14 @@ class State:
         self.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     def notes(self) -> dict[str, Any]:
-        """Return the values that earlier commands kept with `note`."""
+        """Return the values that earlier commands stored with `note`."""
         try:
             return dict(json.loads(self._notes.read_text()))
         except (OSError, ValueError, TypeError):
             return {}
 
     def note(self, **changes: Any) -> None:
-        """Keep these values for later commands. A value of None deletes the note."""
+        """Store these values for later commands. A value of None deletes the stored value of this name."""
         notes = {k: v for k, v in {**self.notes(), **changes}.items() if v is not None}
         replace_file(self._notes, json.dumps(notes, indent=2))
 
@@ -116,13 +120,13 @@ class State:
             return None
 
     def delete(self) -> None:
-        """Delete the folder if it contains the lock: a mistyped HIREFLOW_STATE_DIR must not delete a home folder."""
+        """Delete the folder, but only if it contains the lock. A mistyped HIREFLOW_STATE_DIR must delete nothing."""
         if self.exists():
             shutil.rmtree(self.folder)
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a private file in one step: readers see the old or the new content, even after a crash or a full disk."""
+    """Write a private file in one step. The file has its old or its new content, even after a crash or a full disk."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         opened = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -1,4 +1,4 @@
-"""The type of a request, by its head. The gate treats each type in its own way."""
+"""Finds the type of a request by its head. The gate treats each type in its own way."""
 
 import re
 from enum import Enum, auto
@@ -30,7 +30,7 @@ class RequestType(Enum):
 
 
 def type_of(head: Head, path: str) -> RequestType:
-    """Return the type of a request. `path` is the decoded path, because ministack uses the decoded one."""
+    """Return the type of a request. `path` is the decoded path, because ministack, too, decides by the decoded path."""
     if _API.fullmatch(path):
         return RequestType.API
     if path == READY and head.method == "GET":
@@ -48,6 +48,7 @@ def type_of(head: Head, path: str) -> RequestType:
 def is_ours(host: str) -> bool:
     """Return whether a request has a host name of this machine.
 
-    With DNS rebinding, the name of a web page's server resolves to this machine. The browser then sends that name.
+    This stops DNS rebinding, in which the host name of an attacker's web page resolves to this machine. The browser
+    then sends that host name.
     """
     return _OURS.fullmatch(host.lower()) is not None

@@ -124,7 +124,7 @@ def test_a_full_disk_is_named_if_the_program_does_not_name_it(tmp_path: Path) ->
     ("servers", "deployed", "message"),
     [
         ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, True, "running"),
-        ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, False, "nothing is deployed yet: make up goes on"),
+        ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, False, "nothing is deployed yet: make up"),
         ({"Postgres": "127.0.0.1:1", "AWS": None}, True, "only half of the stage runs, AWS is stopped: make up"),
         ({"Postgres": None, "AWS": "127.0.0.1:2"}, True, "only half of the stage runs, Postgres is stopped: make up"),
         ({"Postgres": None, "AWS": None}, True, "not running: make up"),
