@@ -1,4 +1,4 @@
-"""The gate: an ASGI application that checks each request before ministack gets it."""
+"""The gate: an ASGI application that checks each request before ministack gets the request."""
 
 import re
 from collections.abc import Awaitable, Callable
