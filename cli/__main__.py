@@ -1,4 +1,4 @@
-"""The entry point of `hireflow` and of `python -m cli`."""
+"""Starts the command line, for `hireflow` and for `python -m cli`."""
 
 import io
 import os

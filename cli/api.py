@@ -1,4 +1,4 @@
-"""Clients of the API and of the presigned S3 addresses that the API returns. Each error message is one line."""
+"""Sends requests to the API, and to presigned S3 addresses that the API returns. Each error message is one line."""
 
 import json
 import re
@@ -113,7 +113,7 @@ class Presigned:
             yield pieces
 
     def upload(self, url: str, form: Form) -> None:
-        """Send a form with a file. The file is read while it is sent."""
+        """Send a form with a file. The file is read while the form is sent."""
         response = self._http.send("POST", url, body=form, headers={"Content-Type": form.content_type})
         if not response.ok:
             raise _refused_by_s3(f"{form.name} was refused", response)
@@ -127,7 +127,7 @@ def _pause(response: Response) -> float:
 
 
 def _refused(response: Response, remedies: Mapping[int, str]) -> Refused:
-    """Return an error of one line: the status, the detail of the problem document, and what to do."""
+    """Return an error whose message is one line: the status, the detail of the problem document, and what to do."""
     status = response.status
     problem = _problem(response)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:

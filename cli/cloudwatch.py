@@ -15,7 +15,7 @@ _PAUSE = 2.0  # seconds between two reads while following
 
 
 def groups(stage: str, function: str | None) -> dict[str, str]:
-    """Return the log group of each function, by the short name of the function. Raises Misuse for an unknown one."""
+    """Map the short names of functions to their log groups. Raises Misuse if the stage has no such function."""
     if function is not None and function not in functions.NAMES:
         raise Misuse(f"there is no function {function}: choose one of {', '.join(functions.NAMES)}")
     chosen = functions.NAMES if function is None else (function,)

@@ -1,4 +1,4 @@
-"""The errors that end a command, each with one line for people and an exit status for scripts.
+"""Declares the errors that end a command. Each has a message of one line for people, and an exit status for scripts.
 
 CommandError        1  the command failed
 ├── NoAnswer        1  a server sent no response

@@ -18,7 +18,7 @@ MAX_CHECKED = 4_500_000  # bytes of the largest body that POST /uploads/check ac
 
 @dataclass(frozen=True)
 class Sent:
-    """A file to send: a CSV file, or a gzipped one. The user names the dataset, or the file's name begins with it."""
+    """A file to send: a CSV file, or a gzipped one. The user names `dataset`, or the file name begins with it."""
 
     path: Path
     dataset: str
@@ -75,7 +75,7 @@ def smaller(file: Sent) -> tuple[bytes, str]:
 
 
 def _packed(source: BinaryIO, target: BinaryIO) -> int:
-    """Gzip into `target`, but stop when the result is too large to be sent. Return its size in bytes."""
+    """Gzip into `target`, but stop when the result is too large to be sent. Return the size of the result."""
     with gzip.GzipFile(fileobj=target, mode="wb") as packing:
         while target.tell() <= MAX_CHECKED and (chunk := source.read(_CHUNK)):
             packing.write(chunk)

@@ -1,4 +1,4 @@
-"""The HTTP client of this repository, over urllib3.
+"""The HTTP client of this repository. It uses urllib3.
 
 The client follows no redirects, because a token must not go to another host. It retries only a GET or HEAD whose
 connection broke, because only these are safe to retry. Callers decide what the status of a response means.
@@ -60,7 +60,7 @@ class Response:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """Return the parsed body. Raises CommandError if it is not JSON."""
+        """Return the parsed body. Raises CommandError if the body is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -173,7 +173,7 @@ def _with_query(url: str, query: Mapping[str, str] | None) -> str:
 
 
 def _explained(url: str, error: Exception) -> CommandError:
-    """Return an error for a network failure: one line, with what to do."""
+    """Return an error for a network failure. The message is one line and says what to do."""
     parts = urlsplit(url)
     place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     if isinstance(error, exceptions.ProxyError):

@@ -10,7 +10,7 @@ from types import FrameType
 def put_off() -> Iterator[None]:
     """Delay Ctrl-C until the end of the block. A second Ctrl-C ends the block at once.
 
-    Raises KeyboardInterrupt. Use it only in the main thread, since Ctrl-C interrupts no other thread.
+    Raises KeyboardInterrupt. Use this only in the main thread, since Ctrl-C interrupts no other thread.
     """
     interrupted = False
 

@@ -18,7 +18,7 @@ _WINDOW = 10_000  # lines that are held back, in case an earlier line arrives af
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """`at` is the time in UTC at which the line was written. `document` is its JSON, None if it is not JSON."""
+    """A line of a log. `at` is the time in UTC at which it was written. `document` is the parsed JSON, or None."""
 
     at: str
     function: str = field(compare=False)

@@ -44,7 +44,7 @@ class Tools:
     def invoke(self, function: str, order: Any = None) -> Any:
         """Invoke a function of the stage, wait, and return its result. Raises CommandError.
 
-        The function gets `order` as its event. Without an order, it gets the event that its schedule would send.
+        The function gets `order` as its event. Without an order, the function gets the event of its schedule.
         """
         from cli import functions
 

@@ -21,7 +21,7 @@ _OLDER = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLO
 
 
 class Uploads:
-    """Files that are being uploaded. `good` is True while every file has arrived and no load has failed."""
+    """Uploads files and follows their loads. `good` is True while every file has arrived and no load has failed."""
 
     def __init__(self, tools: Tools, *, wait: bool, strict: bool, as_json: bool) -> None:
         self._tools, self._wait, self._strict, self._as_json = tools, wait, strict, as_json
@@ -29,7 +29,7 @@ class Uploads:
         self.good = True
 
     def send(self, wave: list[Sent]) -> None:
-        """Send files one after another. If one does not arrive, the others are still sent."""
+        """Send files one after another. If a file does not arrive, the other files are still sent."""
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),

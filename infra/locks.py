@@ -27,8 +27,8 @@ def attempts(
 ) -> Iterator[Callable[[], None]]:
     """Yield a function for each attempt. Call it in the `except` clause of the failed attempt.
 
-    The function sleeps before the next attempt, longer each time. When `patience` seconds are over, it raises the
-    failure again.
+    The function sleeps before the next attempt, longer each time. When `patience` seconds are over, the function
+    raises the failure again.
     """
     deadline, pause = clock() + patience, 0.5
 
@@ -56,7 +56,7 @@ def locked(path: Path, timeout: float, what: str) -> Iterator[int]:
     """Hold an exclusive lock on a file. Yields the descriptor. Raises CloudError after `timeout` seconds.
 
     Pass the descriptor to helper processes (`pass_fds`). If this process is killed, a helper that still runs keeps the
-    lock until it ends.
+    lock until the helper ends.
     """
     deadline = time.monotonic() + timeout
     while True:

@@ -24,7 +24,7 @@ _PATIENCE = 900  # seconds to wait for another command that installs
 
 
 def ensure(environments: Sequence[Environment], report: Callable[[str], None]) -> None:
-    """Install the missing sets of all environments in parallel. Returns at once if no set is missing.
+    """Install the missing sets of all environments in parallel. Return at once if no set is missing.
 
     Raises CloudError. After a failed download, all packages that were installed before are still installed.
     """
@@ -58,7 +58,7 @@ def _turn(environment: Environment, progress: Progress) -> Iterator[int]:
 
 
 def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Progress) -> None:
-    progress.say(f"installing {' and '.join(environment.what for environment in wanting)} (once)")
+    progress.say(f"installing {' and '.join(environment.what for environment in wanting)} (this happens once)")
     unsound = [_make(environment, locks) for environment in wanting]
     home = ROOT / ".venv"
     uv = _uv(home, wanting[0].python, locks, progress)
@@ -91,7 +91,7 @@ def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Pro
 def _make(environment: Environment, locks: Sequence[int]) -> bool:
     """Create the environment, or use the existing one.
 
-    Returns True if its packages must be installed again, because an installation was interrupted or another tool
+    Return True if the packages in it must be installed again, because an installation was interrupted or another tool
     created the environment.
     """
     home = environment.home

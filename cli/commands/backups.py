@@ -36,7 +36,7 @@ def _beginning(incomplete: str) -> list[str]:
 def backup(context: typer.Context) -> None:
     """Back up now, and print the name of the restore point.
 
-    If no row has changed since the newest restore point, no new one is made: the name of the newest one is printed.
+    If no row has changed since the newest restore point, the command makes no new one and prints that name.
     """
     tools = Tools.of(context)
     for _ in range(_TRIES):
@@ -99,7 +99,7 @@ def restore(
 
 
 def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
-    """Return the restore point with the name `point`, or the newest one without a name, as the API lists it."""
+    """Return a restore point as the API lists it: the one with the name `point`, or the newest if `point` is None."""
     if point is None:
         found = tools.api.get("/backups", limit=1)["backups"]
         if not found:

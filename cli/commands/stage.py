@@ -150,7 +150,7 @@ def logs(
 
 
 def _about(tools: Tools, load_id: int) -> dict[str, Any]:
-    """Return the fields that lines about a load have: its id, or the correlation id of the request that caused it."""
+    """Return the fields that lines about a load have: the load's id, or the correlation id of the load's request."""
     about: dict[str, Any] = {"load_id": load_id}
     try:
         correlation = tools.api.get(f"/loads/{load_id}").get("correlation_id")

@@ -78,7 +78,7 @@ class Account:
         return driver.api_url(target)
 
     def plan(self) -> plan.Plan:
-        """Return what `deploy` would change. This itself changes only the stage's folder on this machine."""
+        """Return what `deploy` would change. Planning changes only the stage's folder on this machine."""
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             outputs, changes, waiting = Outputs(), dict[str, list[str]](), list[str]()
@@ -177,7 +177,7 @@ class Account:
         return tuple(part for part in self.stacks.PARTS if part not in ours)
 
     def _given(self, part: str, outputs: Outputs, chosen: Chosen) -> dict[str, str]:
-        """Return the parameters of a stack. Raises KeyError if it needs an output of a stack that does not exist."""
+        """Return the parameters of a stack. Raises KeyError if a parameter is an output of a missing stack."""
         path = self.source / "infra" / "aws" / "parameters" / f"{self.stage}.json"
         own = json.loads(path.read_text()).get(part, {}) if path.exists() else {}
         computed = {}
@@ -262,7 +262,7 @@ class Account:
 
 
 def _deploy_code(target: Target) -> None:
-    """Deploy the code, unless Chalice has deployed this release completely and nobody has changed it since."""
+    """Deploy the code, unless Chalice has deployed this release completely and the functions still run it."""
     if driver.runs_release(target) and record.release(target) == project.release(target):
         return
     package.build(target)

@@ -128,7 +128,7 @@ def accepts_token(target: Target, token: str) -> bool:
 
 
 def invoke(target: Target, function: str, payload: Any) -> Any:
-    """Invoke a function, wait, and return its result. Raises FunctionFailed, or CloudError if it cannot be invoked."""
+    """Invoke a function, wait, and return its result. Raises FunctionFailed, or CloudError if the request fails."""
     try:
         return functions.invoke(target.client("lambda"), target.stage, function, payload)
     except functions.FunctionFailed:

@@ -36,5 +36,5 @@ class Logins:
 
 
 def owner_secret(stage: str) -> str:
-    """Return the name of the secret that holds the owner's URL of the user's own database."""
+    """Return the name of the secret that holds the database owner's URL, if the user has their own database."""
     return f"{APP}-{stage}-database-owner"

@@ -65,7 +65,7 @@ def _named(package: bytes, pins: str, architecture: str) -> str:
 
 
 def precompiled(package: bytes, folder: Path) -> bytes:
-    """Return the package with bytecode for this Python. `folder`, which must not exist, is used for the work.
+    """Return the package with bytecode for this Python. `folder` is a work folder, which must not exist yet.
 
     Lambda does not keep bytecode, so without bytecode in the package each cold start would compile all imported
     modules. Packages that only the migration imports stay without bytecode, to save space. Python must not compare the

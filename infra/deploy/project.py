@@ -29,7 +29,7 @@ STAGE, RELEASE = "HIREFLOW_STAGE", "RELEASE"
 
 
 def release(target: Target) -> str:
-    """Return a hash of everything that a deployment depends on. If it is unchanged, no deployment is needed."""
+    """Return a hash of everything that a deployment depends on. If the hash is unchanged, no deployment is needed."""
     digest = sha256()
     for path in [*_sources(target.source), *map(vendored.located, vendored.FILES), *sorted(_DRIVER.glob("*.py"))]:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())

@@ -57,7 +57,7 @@ def _check_load(target: Target, api: Api) -> None:
 
 
 def _get(api: Api, path: str, **parameters: Any) -> Response:
-    """Send a GET. Retry it after 403 and 404, because API Gateway does not know a new API everywhere at once."""
+    """Send a GET. Retry after status 403 or 404, because API Gateway does not know a new API everywhere at once."""
     for again in attempts(_SETTLED):
         try:
             return api.send("GET", path, parameters, accepted=(HTTPStatus.SERVICE_UNAVAILABLE,))

@@ -41,7 +41,7 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def fingerprint(name: str) -> str:
-    """Return a hash of a set's inputs. If it changes, the lock has to be compiled again."""
+    """Return a hash of a set's inputs. If the hash changes, the lock must be compiled again."""
     return sha256("\n".join(sorted(lines(source(name)))).encode()).hexdigest()[:12]
 
 

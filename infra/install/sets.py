@@ -101,7 +101,7 @@ class Environment:
 
 
 def key(requirements: Path, names: Iterable[str]) -> str:
-    """Return a hash of the sets' locks and of this Python. If it changes, the sets have to be installed again."""
+    """Return a hash of the sets' locks and of this Python. If the hash changes, the sets must be installed again."""
     digest = sha256(f"{sys.base_prefix} {platform.python_version()}".encode())
     for name in names:
         digest.update((requirements / f"{name}.txt").read_bytes())
@@ -129,7 +129,7 @@ def environments(root: Path, names: Iterable[str]) -> list[Environment]:
 
 
 def apart(root: Path, name: str) -> Environment:
-    """Return the environment of a set that has its own.
+    """Return the environment of a set in APART, which contains only this set.
 
     The embedded AWS has the same Python as `.venv`, because it imports the packages of our functions. Each version of
     its lock has its own folder, because an instance that still runs needs the files of the older version.

@@ -112,7 +112,7 @@ def settings(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def translated(configuration: str) -> dict[str, str]:
-    """Translate the output of `pip config list` to uv's variables. As in pip, PIP_* variables override its files."""
+    """Translate the output of `pip config list` to uv's variables. PIP_* variables override pip's files."""
     found = {(section, name): value for section, name, value in _CONFIGURED.findall(configuration)}
     merged = {
         name: found[section, name] for section in ("global", "install", ":env:") for s, name in found if s == section
@@ -133,7 +133,7 @@ def translated(configuration: str) -> dict[str, str]:
 
 
 def _keeps_cache(environ: Mapping[str, str]) -> bool:
-    """Return whether uv can write its cache. It cannot if the user has no home folder, or may not write there."""
+    """Return whether uv can write its cache. It cannot without a home folder, or without the right to write there."""
     if environ.get("UV_CACHE_DIR"):
         return True
     home = environ.get("XDG_CACHE_HOME") or (f"{environ['HOME']}/.cache" if environ.get("HOME") else "")

@@ -27,8 +27,9 @@ def find(made_by: int | None = None, chosen: str = "") -> Path:
     """Return the folder of `postgres` and `initdb`.
 
     This is `chosen`, else HIREFLOW_PG_BIN, else the folder of a wheel, else the folder with the system's newest
-    version. Wheels come before the system, so that all machines use the same version. Only programs of the major
-    version `made_by`, which created the data, can read them; it is None if there are no data. Raises CloudError.
+    version. Wheels come before the system, so that all machines use the same version. `made_by` is the major version
+    that created the data, None if there are no data. Only programs of this version can read the data. Raises
+    CloudError.
     """
     chosen = chosen or os.environ.get("HIREFLOW_PG_BIN", "")
     if not chosen:
@@ -99,7 +100,7 @@ def _has_postgres(folder: Path) -> bool:
 
 
 def of_wheels(packages: Iterable[str]) -> Iterator[Path]:
-    """Yield the folders with the programs of those of these wheels that are installed."""
+    """Yield the program folders of the wheels in `packages` that are installed."""
     for package in packages:
         spec = importlib.util.find_spec(package)  # does not import the package
         for place in (spec and spec.submodule_search_locations) or ():

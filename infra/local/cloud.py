@@ -26,8 +26,9 @@ Report = Callable[[str], None]
 class Services:
     """The addresses and credentials of a running cloud.
 
-    `database_url` is the URL for the owner of the schema, as this machine reaches the database. Functions may need
-    another address: `migration_url` is the owner's URL for them, and `functions_url` the URL of the functions' role.
+    `database_url` is the URL with which this machine logs in as the database owner. Functions may need another address
+    of the database. `migration_url` is the URL with which the function `migrate` logs in as the owner, and
+    `functions_url` is the URL with which the other functions log in as their own role.
     """
 
     aws: Mapping[str, str] = field(repr=False)
@@ -57,7 +58,7 @@ def accepts_connections(endpoint: str) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """How the port of a server is chosen: the setting that fixes the port, the note that keeps it, and a test bind."""
+    """Says how to choose a server's port: the setting that fixes the port, the note that keeps it, and a test bind."""
 
     server: str
     variable: str
@@ -203,7 +204,7 @@ class Given:
         seen_by_functions = chosen.text("HIREFLOW_FUNCTIONS_DATABASE_URL") or url
         functions_url = provision.functions_url(seen_by_functions)
         if not provision.may_create_roles(url) and not provision.accepts(provision.functions_url(url)):
-            report("the role in DATABASE_URL may not create a role for the functions: they use the owner's role")
+            report("the role in DATABASE_URL may not create the functions' role, so functions use the owner's role")
             functions_url = seen_by_functions
         return Services(aws, url, seen_by_functions, functions_url)
 

@@ -167,7 +167,7 @@ class Commands:
         return driver.invoke(self.deployed(), function, event | {"detail": dict(detail)})
 
     def deployed(self) -> Target:
-        """Return the deployed stage as its env file describes it. It is not enough for a deployment."""
+        """Return the deployed stage as its env file describes it. This is enough for requests, not for a deployment."""
         env = self.state.read_env()
         buckets = {name: env[name] for name in bucket_names(self.stage)}
         return Target(

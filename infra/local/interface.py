@@ -87,7 +87,7 @@ def _show_status(
     out.line()
     out.table(table.COLUMNS, table.rows(chosen), flexible=("value",))
     if changes := sorted({*chosen.differing(now), *not_deployed}):
-        print(f"\nfrom the next {command} on: {', '.join(f'{name} is {now.values[name].shown}' for name in changes)}")
+        print(f"\nthe next {command} changes: {', '.join(f'{name} to {now.values[name].shown}' for name in changes)}")
 
 
 def _env(cloud: Commands, _: argparse.Namespace) -> None:

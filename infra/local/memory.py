@@ -83,7 +83,7 @@ class Memory:
             took = time.monotonic() - began
 
     async def _flush(self, wanted: Set[str]) -> None:
-        """Save those of the wanted services that have changed."""
+        """Save every wanted service that has changed."""
         async with self._turn:  # another flush may have saved the change while this one waited for the lock
             taken = self._dirty & wanted
             self._dirty -= taken

@@ -101,8 +101,8 @@ def application(home: Path, endpoint: str) -> App:
     from ministack.core.persistence import save_state
     from ministack.services import lambda_svc, s3
 
-    # ministack keeps a changed function pending for half a second (AWS: some seconds). A deployment has sixteen such
-    # changes.
+    # ministack keeps a changed function pending for half a second (AWS: some seconds). A deployment makes sixteen such
+    # changes, so these pauses would add up to eight seconds.
     _replace(lambda_svc, "_LAMBDA_STATE_TRANSITION_DELAY", _READY)
     _replace(s3, "_verify_presigned_sigv4", _verified_by_the_gate)
     memory = Memory(services(SERVICE_REGISTRY), save_state)

@@ -41,7 +41,8 @@ def _environment(cloud: Commands) -> dict[str, str]:
     """Return the environment of the deployed functions.
 
     The env file is not enough, because it is for clients and lacks the functions' database role and the queue. It also
-    lacks the settings: in a shell that has read the env file, `make up` would prefer them to the kept settings.
+    lacks the settings. If it had them, `make up` in a shell that has read the env file would prefer these settings to
+    the kept settings.
     """
     aws = {name: value for name, value in cloud.state.read_env().items() if name.startswith("AWS_")}
     return {**os.environ, **aws, **recorded(cloud.configuration, cloud.stage)}

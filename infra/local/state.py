@@ -31,7 +31,7 @@ _TURN = 600  # seconds that a command waits for another one
 
 
 class State:
-    """One state folder."""
+    """The state folder of one stage."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -109,7 +109,7 @@ class State:
             raise CloudError("nothing is deployed here yet: make up") from None
         values = dict(line.split("=", 1) for line in lines if "=" in line)
         if missing := [key for key in ENV_KEYS if key not in values]:
-            raise CloudError(f"{self.env_file} lacks {' and '.join(missing)}: make up writes it anew")
+            raise CloudError(f"{self.env_file} lacks {' and '.join(missing)}: make up writes this file again")
         return values
 
     def known_env(self) -> dict[str, str] | None:

@@ -51,7 +51,7 @@ class Chosen:
         return found.setting.read(found.text)
 
     def given(self, name: str) -> bool:
-        """Return whether the value comes from the environment or is a kept one, and is not the default."""
+        """Return whether the value is not the default, but comes from the environment or was kept."""
         return name in self.values and self.values[name].source != DEFAULT
 
     @property

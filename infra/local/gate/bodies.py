@@ -50,7 +50,7 @@ class Unchecked:
 
 
 class Short:
-    """Checks the length of an unsigned body, because ministack holds it in memory.
+    """Checks the length of an unsigned body, because ministack holds the body in memory.
 
     Raises `refusal` if the body has more than `most` bytes.
     """
@@ -264,7 +264,7 @@ class Checked:
 
 
 async def whole(receive: Receive, limit: int) -> bytes:
-    """Read and return the whole body. The gate does this if it must verify the body first. Raises Refused."""
+    """Read and return the whole body. The gate does this if it must verify the body as a whole. Raises Refused."""
     parts: list[bytes] = []
     size, check = 0, Checked(receive, Unchecked())
     while not check.ended:

@@ -54,7 +54,7 @@ class Head:
 
     @classmethod
     def of(cls, scope: Any) -> "Head":
-        """Return the head of an ASGI scope. Raises Refused if it is ambiguous."""
+        """Return the head of an ASGI scope. Raises Refused if the request is ambiguous."""
         path = scope["raw_path"].decode("latin-1")
         if not _TARGET.fullmatch(path):
             raise malformed("the path contains characters that must be encoded")
@@ -263,7 +263,7 @@ def _decoded(text: str) -> str:
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
-    """Parse a query as ministack does. Raises Refused if it is not UTF-8, because it would be ambiguous."""
+    """Parse a query as ministack does. Raises Refused if the query is not UTF-8, and so ambiguous."""
     try:
         parts = [pair.partition("=") for pair in query.split("&") if pair]
         return [(_decoded(name), _decoded(value)) for name, _, value in parts]

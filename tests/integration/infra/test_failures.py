@@ -155,7 +155,7 @@ def test_before_the_first_up_every_command_says_what_to_do(
         ("infra.local serve", "interrupted: the server is stopped\n"),
         ("infra.local verify", "interrupted: run the command again to start over\n"),
         ("infra.deploy plan", "interrupted: run the same command again to continue\n"),
-        ("infra.demo", "interrupted: `make demo` may be run again\n"),
+        ("infra.demo", "interrupted: you can run `make demo` again\n"),
     ],
 )
 def test_ctrl_c_prints_one_line_even_during_the_imports(command: str, line: str, tmp_path: Path) -> None:
