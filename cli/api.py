@@ -43,7 +43,7 @@ class Api:
         self._absent = absent
         self._remedies = _REMEDIES | ({HTTPStatus.UNAUTHORIZED: outdated} if outdated else {})
         if absent:  # only a stage on this machine has this message, and only there `make status` works
-            self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = "make status says what runs"
+            self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = "make status shows which servers run"
         self._http = Client({"Authorization": f"Bearer {token}"} if token else {})
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from cli.text import printable
 
 Load = dict[str, Any]
 _FIRST, _SLOWER, _LONGEST = 0.1, 1.3, 2.0  # seconds between two polls: the first pause, its growth factor, the longest
-_MAX_FAILURES = 10  # in a row
+_MAX_FAILURES = 10  # polling ends after so many failures in a row
 
 
 def follow(

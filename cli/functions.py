@@ -43,7 +43,7 @@ def client(aws: Mapping[str, str], service: str) -> Any:
         raise CommandError(_MISSING) from None
     config = Config(connect_timeout=5, read_timeout=_PATIENCE, retries={"total_max_attempts": 3})
     try:
-        session: Any = boto3.session.Session(  # Any: its stubs accept only literal service names
+        session: Any = boto3.session.Session(  # Any, because boto3's stubs accept only literals
             aws_access_key_id=aws.get("AWS_ACCESS_KEY_ID") or None,
             aws_secret_access_key=aws.get("AWS_SECRET_ACCESS_KEY") or None,
             region_name=aws.get("AWS_DEFAULT_REGION"),

@@ -25,7 +25,7 @@ class Uploads:
 
     def __init__(self, tools: Tools, *, wait: bool, strict: bool, as_json: bool) -> None:
         self._tools, self._wait, self._strict, self._as_json = tools, wait, strict, as_json
-        self._orders: dict[str, Order] = {}  # the key is the shown name of the file; removed when its load ends
+        self._orders: dict[str, Order] = {}  # by shown file names; an entry is removed when its load ends
         self.good = True
 
     def send(self, wave: list[Sent]) -> None:

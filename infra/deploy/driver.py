@@ -231,7 +231,7 @@ STEPS: Steps = (
     ("chalice deploy", run_chalice),
     ("uploads from pages", admit_pages),  # after Chalice, which creates the API and its address
     ("migrations", migrate),
-    ("retries", configure_retries),  # after Chalice: AWS checks whether the function may send to the queue
+    ("retries", configure_retries),  # after Chalice, because AWS checks that the function may send to the queue
     ("log retention", limit_logs),
 )
 

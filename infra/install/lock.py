@@ -69,7 +69,7 @@ def check_pinned(paths: Iterable[Path]) -> None:
             wrong.setdefault(line, path.name)  # name the first input with this line; later inputs include that one
     if wrong:
         listed = ", ".join(f"{line} ({name})" for line, name in wrong.items())
-        raise CloudError(f"nothing was changed: not pinned to a version: {listed}: write NAME==VERSION")
+        raise CloudError(f"nothing was changed: these lines pin no version: {listed}: write NAME==VERSION")
 
 
 def compile_all() -> None:

@@ -67,7 +67,7 @@ class _Place:
 
 
 _AWS = _Place("AWS", "HIREFLOW_PORT", "port", ports.bind)
-_POSTGRES = _Place("Postgres", "HIREFLOW_PG_PORT", "pg_port", ports.bind_unprivileged)  # never runs as root
+_POSTGRES = _Place("Postgres", "HIREFLOW_PG_PORT", "pg_port", ports.bind_unprivileged)  # Postgres never runs as root
 
 
 def _fixed_for_others(place: _Place, chosen: Chosen) -> set[int]:

@@ -58,7 +58,7 @@ class Commands:
             if not driver.is_current(target) or provision.revision(services.database_url) != migrate.head():
                 disk.check(self.state.folder, disk.TO_DEPLOY)
                 if not driver.has_api(target):
-                    self.state.env_file.unlink(missing_ok=True)  # it names an API that no longer exists
+                    self.state.env_file.unlink(missing_ok=True)  # the file names an API that no longer exists
                 driver.deploy(target, self.report)
             token = self._operator_token(target) if chosen.authentication else ""
             self.state.write_env(self._env(services, target, token))
@@ -182,7 +182,7 @@ class Commands:
         try:
             removal.remove(self.deployed(), self.report)
         except (BotoCoreError, ClientError) as error:
-            self.report(f"the deployed resources could not be removed, and still exist: {error}")
+            self.report(f"the deployed resources still exist, because they could not be removed: {error}")
 
     def _operator_token(self, target: Target) -> str:
         """Return the token of the last `up` if it is still valid, else a new one."""

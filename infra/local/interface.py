@@ -49,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--reset", default=(), type=str.split, help="names of settings to set back to their defaults, or ALL"
     )
-    add("down", "stop everything; its state stays", lambda cloud, _: cloud.down(), long=True)
-    add("clean", "stop everything and delete its state", lambda cloud, _: cloud.clean(), long=True)
-    add("status", "print what runs, and where", _status)
+    add("down", "stop all servers; their state stays", lambda cloud, _: cloud.down(), long=True)
+    add("clean", "stop all servers and delete their state", lambda cloud, _: cloud.clean(), long=True)
+    add("status", "print which servers run, and their addresses", _status)
     serve = add(
         "serve",
         "serve the API of this checkout with chalice local",
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("invoke", "invoke a function with the event of its schedule", _invoke).add_argument("function")
     verify = add("verify", "read restore points again and compare them with their manifests", _verify)
     verify.add_argument("--point", help="the name of a restore point (default: the newest one)")
-    verify.add_argument("--all", action="store_true", help="verify also all older restore points")
+    verify.add_argument("--all", action="store_true", help="also verify all older restore points")
     return parser
 
 

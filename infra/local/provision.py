@@ -100,7 +100,7 @@ def create(superuser_url: str, role: Role) -> None:
     """
     user = identifier(role.user)
     with closing(connect(superuser_url)) as server:
-        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # held until the connection ends
+        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # the lock is held until the connection ends
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=role.user):
             server.run(f"CREATE ROLE {user} NOLOGIN")
         owner = server.run("SELECT datdba::regrole::text FROM pg_database WHERE datname = :name", name=DATABASE)
@@ -111,7 +111,7 @@ def create(superuser_url: str, role: Role) -> None:
         functions = role.of_functions()
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=functions.user):
             server.run(f"CREATE ROLE {identifier(functions.user)} NOLOGIN")
-        for each in (functions, role):  # the owner last: see the docstring
+        for each in (functions, role):  # the owner comes last: the docstring says why
             name = identifier(each.user)
             # With this right, a large load can check foreign keys as a set instead of row by row. The statement needs
             # Postgres 15 or newer.

@@ -22,7 +22,7 @@ from infra.local.memory import Memory, services
 from infra.local.rotation import rotating
 from infra.local.unpacked import SharedZipFile
 
-_PIECE = 256 * 1024  # bytes of one read; asyncio, too, reads as many from a socket
+_PIECE = 256 * 1024  # bytes of one read, as many as asyncio reads from a socket at a time
 _HEAD = 15  # seconds that the head of a request may take, or that a connection may be idle
 _READY = 0.01  # seconds until a function that was created or changed is active
 

@@ -90,7 +90,7 @@ MACHINE = (
     Setting(
         "DATABASE_URL",
         setting_kinds.url(*_URLS),
-        "your own Postgres, instead of Docker's or Aurora; on AWS, functions outside of a VPC must reach it",
+        "your own Postgres, instead of Docker's or Aurora; on AWS, functions must reach it from outside of a VPC",
         shown="Postgres in Docker; Aurora",
         stages=(LOCALSTACK, AWS),
         secret=True,
@@ -98,7 +98,7 @@ MACHINE = (
     Setting(
         "DATABASE_CA",
         file(),
-        "a file with the certificate authorities for your own Postgres; it is deployed with the functions",
+        "a file with the certificate authorities for your own Postgres; the file is deployed with the functions",
         shown="those of the system",
         stages=(AWS,),
     ),

@@ -9,7 +9,7 @@ from infra.local.state import replace_file
 
 HEAD = """\
 # The settings of this stage. `make up` writes settings from its environment here, and reads all others from here.
-# You may change, add and delete lines. The next `make up` checks them. A setting without a line has its default.
+# You may change, add and delete lines. The next `make up` checks the lines. A setting without a line has its default.
 # `make status` shows all settings, and docs/settings.md explains them.
 """
 REMEDY = "correct the file, or go back to all defaults with RESET=ALL"

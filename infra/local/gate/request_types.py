@@ -10,7 +10,7 @@ READY = "/_ministack/ready"
 # ministack's control paths are closed even to signed requests. AWS does not have these paths, and on some of them
 # ministack reads or writes without a signature.
 _CONTROL = re.compile(r"/(?:_ministack|_localstack|_aws|health)(?:/|$)")
-# The two forms of an API's address that ministack accepts under any host name.
+# The two kinds of paths at which ministack serves an API under any host name.
 _API = re.compile(r"/_aws/execute-api/[^/]+/.*|/restapis/[^/]+/[^/]*/_user_request_(?:/.*)?", re.DOTALL)
 _BUCKET = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?", re.DOTALL)
 # Forms are sent to the path of a bucket. With a query or a longer path, ministack would pass them to other services as
