@@ -1,4 +1,4 @@
-"""Declares the datasets and their names. A test compares these with chalicelib/core/datasets.py."""
+"""Declares the datasets and their names. A test compares the declarations with chalicelib/core/datasets.py."""
 
 from dataclasses import dataclass
 

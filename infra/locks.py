@@ -53,7 +53,7 @@ def try_lock(fd: int, *, shared: bool = False) -> bool:
 
 @contextmanager
 def locked(path: Path, timeout: float, what: str) -> Iterator[int]:
-    """Hold an exclusive lock on a file. Yields the descriptor. Raises CloudError after `timeout` seconds.
+    """Hold an exclusive lock on a file. Yield the file's descriptor. Raises CloudError after `timeout` seconds.
 
     Pass the descriptor to helper processes (`pass_fds`). If this process is killed, a helper that still runs keeps the
     lock until the helper ends.

@@ -1,4 +1,4 @@
-"""python -m infra.demo: the program behind `make demo`."""
+"""python -m infra.demo: the program that `make demo` runs."""
 
 import sys
 

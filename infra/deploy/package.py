@@ -26,7 +26,7 @@ _MIGRATION = ("sqlalchemy", "alembic", "mako")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 _MACHINES = {"x86_64": 0x3E, "arm64": 0xB7}  # e_machine of ELF
 _WHEELS = {"x86_64": "x86_64", "arm64": "aarch64"}  # Lambda's name of a processor: its name in wheel tags
-_OLD_GLIBC, _GLIBC = (2, 26), (2, 34)  # of Amazon Linux 2 (below Python 3.12) and of Amazon Linux 2023
+_OLD_GLIBC, _GLIBC = (2, 26), (2, 34)  # glibc of Amazon Linux 2 (for Python before 3.12) and of Amazon Linux 2023
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 
 

@@ -28,7 +28,7 @@ def put_api(client: Any, api_id: str, document: Json) -> Json:
     change: Any = {"op": "replace", "path": "/binaryMediaTypes", "value": types}
     client.update_rest_api(restApiId=api_id, patchOperations=[change])
     resources = _resources(client, api_id)
-    for path in sorted(resources, key=len, reverse=True):  # children before their parents
+    for path in sorted(resources, key=len, reverse=True):  # delete children before their parents
         if path != "/" and not any(f"{wanted}/".startswith(f"{path}/") for wanted in document["paths"]):
             client.delete_resource(restApiId=api_id, resourceId=resources.pop(path)["id"])
     for path, methods in document["paths"].items():

@@ -79,7 +79,7 @@ def reachable(path: Path) -> bool:
 
 
 def usable_by(user: pwd.struct_passwd | None, folder: Path, home: Path) -> Path:
-    """Return `folder`, or a copy of it below `home` if `user` cannot reach it, for example in root's home."""
+    """Return `folder`. If `user` cannot reach `folder`, as in root's home, return a copy of it below `home`."""
     folder = folder.resolve()
     if user is None or reachable(folder):
         return folder

@@ -199,7 +199,10 @@ class Postgres:
 
 @contextmanager
 def temporary() -> Iterator[Postgres]:
-    """Yield a new, fast server. It ends with the `with` block, also if this process is killed; then its files stay."""
+    """Yield a new, fast server, which ends with the `with` block.
+
+    The server also ends if this process is killed, but then its folder stays.
+    """
     with temporary_home() as home:
         postgres = Postgres(home, Role.generated(), fast=True, die_with_parent=True)
         try:
@@ -223,7 +226,7 @@ def temporary_home() -> Iterator[Path]:
 def home_of(state: Path) -> Path:
     """Return the server's folder for a state folder.
 
-    It lies inside the state folder, or in /var/tmp if the server's user cannot reach the state folder. Raises
+    The server's folder lies in the state folder, or in /var/tmp if the server's user cannot reach the state folder. Raises
     CloudError if another user owns the folder in /var/tmp.
     """
     inside = state.resolve() / "postgres"

@@ -58,7 +58,7 @@ class State:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until no other command works on this folder, and deny other users access to it.
+        """Wait until no other command works on this folder, and do not let other users read the folder.
 
         Raises CloudError if the folder cannot be created or used, or if another command takes too long.
         """

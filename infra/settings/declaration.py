@@ -90,7 +90,7 @@ MACHINE = (
     Setting(
         "DATABASE_URL",
         setting_kinds.url(*_URLS),
-        "your own Postgres, instead of Docker's or Aurora; on AWS, functions must reach it from outside of a VPC",
+        "your own Postgres, instead of the Postgres in Docker or Aurora; on AWS, functions reach it without a VPC",
         shown="Postgres in Docker; Aurora",
         stages=(LOCALSTACK, AWS),
         secret=True,

@@ -16,7 +16,7 @@ class Refused(Exception):
         if target or content_type.startswith("application/json") or content_type.startswith("application/x-amz-json"):
             return "application/json", json.dumps({"__type": self.code, "message": self.message}).encode()
         error = f"<Error><Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message></Error>"
-        if content_type.startswith("application/x-www-form-urlencoded"):  # the protocol of IAM and old SQS clients
+        if content_type.startswith("application/x-www-form-urlencoded"):  # IAM and old clients of SQS use this protocol
             error = f"<ErrorResponse>{error}</ErrorResponse>"
         return "application/xml", f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'.encode()
 
