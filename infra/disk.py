@@ -34,7 +34,10 @@ def check(folder: Path, needed: int, free: Free = free) -> None:
 
 @contextmanager
 def explained(folder: Path, free: Free = free) -> Iterator[None]:
-    """Add to an error that the disk is full, because not every server reports this. Raises CommandError."""
+    """Raise an error in the `with` block again. If the disk is full, the new message says this.
+
+    Not every server and program reports a full disk. Raises CommandError.
+    """
     try:
         yield
     except CommandError as error:

@@ -36,7 +36,7 @@ def _beginning(incomplete: str) -> list[str]:
 def backup(context: typer.Context) -> None:
     """Back up now, and print the name of the restore point.
 
-    If no row has changed since the newest restore point, the command makes no new one and prints that name.
+    If no row has changed since the newest restore point, the command only prints the name of this restore point.
     """
     tools = Tools.of(context)
     for _ in range(_TRIES):

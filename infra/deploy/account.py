@@ -62,7 +62,7 @@ class Account:
 
     def deploy(self) -> str:
         """Create or update everything, and return the API's address. Continue a deployment that was interrupted."""
-        check(self.stage, self.env, self.reset)  # before any request to AWS
+        check(self.stage, self.env, self.reset)  # refuse wrong settings before any request to AWS
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
@@ -161,7 +161,7 @@ class Account:
         write = chosen.text("SMOKE") == "write"
         return (
             ("secrets", driver.keep_secrets),
-            ("settings", lambda target: memory.keep(target, chosen)),  # after the secrets that they refer to
+            ("settings", lambda target: memory.keep(target, chosen)),  # after the secrets, to which settings refer
             ("record of the last deployment", record.fetch),
             ("project", project.assemble),
             ("chalice deploy", _deploy_code),

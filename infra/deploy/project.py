@@ -24,7 +24,7 @@ _TREES = ("chalicelib", "vendor")
 _FILES = ("app.py", "requirements.txt")
 _VERSION_FILE = "pyproject.toml"  # declares the version that the API shows
 _DRIVER = Path(__file__).parent
-# Variables of every function: its stage and its release.
+# The names of two environment variables of every function, which hold the function's stage and release.
 STAGE, RELEASE = "HIREFLOW_STAGE", "RELEASE"
 
 

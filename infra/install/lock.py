@@ -52,7 +52,7 @@ def stated(lock: str) -> str | None:
 
 
 def pins(text: str) -> dict[str, str]:
-    """Return the versions of all packages in a lock or an input, by normalized names."""
+    """Map the normalized names of all packages in a lock or an input to their versions."""
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in PIN.findall(text)}
 
 

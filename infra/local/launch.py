@@ -50,7 +50,7 @@ def main() -> None:
         os.setgroups([])
         os.setgid(args.gid)
         os.setuid(args.uid)
-    if args.parent is not None:  # after setuid, which clears this setting
+    if args.parent is not None:  # only after setuid, which would clear this setting
         die_with(args.parent, signal.SIGINT)
     os.execv(args.command[0], args.command)  # noqa: S606 - no shell is wanted
 

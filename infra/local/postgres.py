@@ -226,8 +226,8 @@ def temporary_home() -> Iterator[Path]:
 def home_of(state: Path) -> Path:
     """Return the server's folder for a state folder.
 
-    The server's folder lies in the state folder, or in /var/tmp if the server's user cannot reach the state folder. Raises
-    CloudError if another user owns the folder in /var/tmp.
+    The server's folder lies in the state folder, or in /var/tmp if the server's user cannot reach the state folder.
+    Raises CloudError if another user owns the folder in /var/tmp.
     """
     inside = state.resolve() / "postgres"
     if os.geteuid() != 0:

@@ -236,7 +236,7 @@ class Checked:
         if self.refusal is not None:
             return {"type": "http.disconnect"}
         if self.ended:
-            return await self._receive()  # after the body, this waits for the client's disconnect
+            return await self._receive()  # after the end of the body, `receive` waits until the client disconnects
         try:
             async with asyncio.timeout(self._patience):
                 message = await self._receive()

@@ -40,7 +40,7 @@ class Form:
             raise malformed("the content type of a form must be multipart/form-data; boundary=…, and nothing else")
         self._between = b"\r\n--" + match[2].encode()
         self._bucket, self._secret_of, self._now = bucket, secret_of, now
-        self._seen = bytearray(b"\r\n")  # so that the first boundary looks like the others
+        self._seen = bytearray(b"\r\n")  # then the first boundary follows a line end, as the others do
         self._verified = False
         self._left = MOST  # bytes
 

@@ -48,7 +48,7 @@ class Head:
     """A received request without its body. The names of headers are in lower case."""
 
     method: str
-    path: str  # as sent
+    path: str  # as the client sent it, not decoded
     query: list[tuple[str, str]]
     headers: dict[str, list[str]]
 
