@@ -102,7 +102,7 @@ def _has_postgres(folder: Path) -> bool:
 def of_wheels(packages: Iterable[str]) -> Iterator[Path]:
     """Yield the program folders of the wheels in `packages` that are installed."""
     for package in packages:
-        spec = importlib.util.find_spec(package)  # does not import the package
+        spec = importlib.util.find_spec(package)  # find_spec does not import the package
         for place in (spec and spec.submodule_search_locations) or ():
             yield from (Path(place) / name / "bin" for name in ("pginstall18", "pginstall"))
 

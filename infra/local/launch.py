@@ -1,7 +1,7 @@
 """Becomes a daemon: records this process, drops privileges, then replaces itself by the daemon's command (exec).
 
 An exec keeps the pid and the start time, so the record of this script is also that of the daemon. The record is
-complete before the daemon exists, so a crash of the command that starts the daemon cannot lose it. The script imports
+complete before the daemon exists, so the record is not lost if the starting command crashes. The script imports
 only the standard library, so that it starts in milliseconds.
 """
 
