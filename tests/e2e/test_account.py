@@ -142,7 +142,7 @@ def test_a_plan_after_a_deployment_shows_no_changes(account: Account) -> None:
     assert "stack storage: no change" in lines
     assert "stack operations: no change" in lines
     assert "functions to be updated: none" in lines
-    assert any(re.fullmatch("release [0-9a-f]{16}: the same is deployed", line) for line in lines)
+    assert any(re.fullmatch("release [0-9a-f]{16}: this release is deployed", line) for line in lines)
 
 
 def test_a_plan_names_the_differences_and_changes_nothing(account: Account) -> None:

@@ -67,7 +67,7 @@ def up(interrupted_at: str = "") -> tuple[int, list[str]]:
 
 def test_up_continues_after_an_interruption_and_deploys_nothing_twice(commands: Commands) -> None:
     for phase in PHASES:
-        assert up(phase) == (130, ["interrupted: the same command goes on from here"]), phase
+        assert up(phase) == (130, ["interrupted: run the same command again to continue"]), phase
         assert commands.status()["state"] != "running"
     assert up() == (0, [])
     commands.check_running()
@@ -75,6 +75,6 @@ def test_up_continues_after_an_interruption_and_deploys_nothing_twice(commands: 
     assert commands.invoke("backup")["restore_point"]
     # If a later deployment is interrupted, the running stage continues to work.
     (_FOLDER / "settings").write_text("BACKUP_RETENTION_DAYS=7\n")
-    assert up("chalice deploy") == (130, ["interrupted: the same command goes on from here"])
+    assert up("chalice deploy") == (130, ["interrupted: run the same command again to continue"])
     commands.check_running()
     assert commands.invoke("tokens", {"action": "list"}) == []

@@ -90,7 +90,7 @@ def test_a_stage_keeps_its_settings_until_they_are_reset(
         rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.count("  ") and line[0] != " "}
         assert rows["BACKUP_RETENTION_DAYS"] == ["7", "kept"]
         assert rows["ORPHAN_GRACE_MINUTES"] == ["15", "default"]
-        assert "from the next make up on: ORPHAN_GRACE_MINUTES is 5\n" in shown
+        assert "the next make up changes: ORPHAN_GRACE_MINUTES to 5\n" in shown
     finally:
         with_environment(cloud, {}).up(["ALL"])
     assert (variables(cloud)["BACKUP_RETENTION_DAYS"], variables(cloud)["LOG_LEVEL"]) == ("30", "INFO")

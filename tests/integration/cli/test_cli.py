@@ -718,7 +718,7 @@ def test_a_503_of_a_local_stage_points_to_make_status(api: FakeApi, run: Run, tm
     api.on("GET", "/loads/7", load(7))
     api.problem("GET", "/loads/8", 503, "Temporarily unavailable", "the database cannot be reached")
     assert run("load", "7").exit_code == 0  # the first response is a 503, and the retry succeeds
-    assert "the database cannot be reached; make status says what runs" in run("load", "8").stderr
+    assert "the database cannot be reached; make status shows which servers run" in run("load", "8").stderr
 
 
 def test_a_function_that_failed_on_a_full_disk_gets_the_remedy(api: FakeApi, run: Run) -> None:

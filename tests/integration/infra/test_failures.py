@@ -43,7 +43,7 @@ def failing(error: BaseException) -> Callable[[], None]:
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "free some space, then run the same command again\n"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "error: /x: Permission denied: let this user"),
         (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "choose another folder with HIREFLOW_STATE_DIR\n"),
-        (KeyboardInterrupt(), 130, "interrupted: the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, "interrupted: run the same command again to continue\n"),
         (ZeroDivisionError("by zero"), 1, "error: unforeseen ZeroDivisionError: by zero (test_failures.py:"),
     ],
 )  # fmt: skip
@@ -125,7 +125,7 @@ def test_a_full_disk_is_named_if_the_program_does_not_name_it(tmp_path: Path) ->
     ("servers", "deployed", "message"),
     [
         ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, True, "running"),
-        ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, False, "nothing is deployed yet: make up goes on"),
+        ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, False, "nothing is deployed yet: make up"),
         ({"Postgres": "127.0.0.1:1", "AWS": None}, True, "only half of the stage runs, AWS is stopped: make up"),
         ({"Postgres": None, "AWS": "127.0.0.1:2"}, True, "only half of the stage runs, Postgres is stopped: make up"),
         ({"Postgres": None, "AWS": None}, True, "not running: make up"),
@@ -152,10 +152,10 @@ def test_before_the_first_up_every_command_says_what_to_do(
 @pytest.mark.parametrize(
     ("command", "line"),
     [
-        ("infra.local up", "interrupted: the same command goes on from here\n"),
+        ("infra.local up", "interrupted: run the same command again to continue\n"),
         ("infra.local serve", "interrupted: the server is stopped\n"),
         ("infra.local verify", "interrupted: run the command again to start over\n"),
-        ("infra.deploy plan", "interrupted: the same command goes on from here\n"),
+        ("infra.deploy plan", "interrupted: run the same command again to continue\n"),
         ("infra.demo", "interrupted: you can run `make demo` again\n"),
     ],
 )

@@ -25,7 +25,7 @@ OLD = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python")) + sorted(
     Path.home().glob(".pyenv/versions/3.10.*/bin/python")
 )
 BY_PIP = {"UV_NO_INDEX": "", "UV_FIND_LINKS": ""}  # without these, uv uses the indexes of pip
-INTERRUPTED = "interrupted: the same command goes on from here\n"
+INTERRUPTED = "interrupted: run the same command again to continue\n"
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def test_the_wait_is_limited(postgres: Postgres, worker: Database) -> None:
     messages: list[str] = []
     load_id = begin(worker)
     assert not settle(postgres.superuser_url, messages.append, seconds=0.3)
-    assert messages[1:] == [f"not waiting any longer: the next make up goes on with load {load_id}"]
+    assert messages[1:] == [f"not waiting any longer: the next make up continues load {load_id}"]
 
 
 def test_a_stop_does_not_wait_for_work_that_begins_later(

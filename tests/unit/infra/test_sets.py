@@ -49,7 +49,7 @@ def test_an_input_that_is_not_pinned_is_refused(tmp_path: Path, line: str) -> No
     with pytest.raises(CloudError) as raised:
         lock.check_pinned([included, path, including])
     assert str(raised.value) == (
-        f"nothing was changed: not pinned to a version: {line} (local.in): write NAME==VERSION"
+        f"nothing was changed: these lines pin no version: {line} (local.in): write NAME==VERSION"
     )
 
 

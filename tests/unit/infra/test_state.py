@@ -50,7 +50,9 @@ def test_without_a_deployment_the_env_file_is_a_clear_error(state: State) -> Non
 
 def test_a_damaged_env_file_is_a_clear_error(state: State) -> None:
     state.env_file.write_text("API_URL=http://127.0.0.1:1/api\nAPI_TOKEN\n")
-    with pytest.raises(CloudError, match=r"/env lacks AWS_ENDPOINT_URL and .* and API_TOKEN: make up writes it anew"):
+    with pytest.raises(
+        CloudError, match=r"/env lacks AWS_ENDPOINT_URL and .* and API_TOKEN: make up writes this file again"
+    ):
         state.read_env()
     commands = Commands("local", ROOT, state, print, env={})
     assert "API" not in commands.status()
