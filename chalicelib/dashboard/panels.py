@@ -1,6 +1,7 @@
-"""The panels. Each is a function that reads the values, and a template of the same name that shows them.
+"""Reads the values of each panel, and renders them with the template of the same name.
 
-A panel raises the same errors as the routes of the API. The API has checked the caller's role before.
+The function of a panel raises the same errors as the routes of the API. The API has checked the caller's role before it
+calls the function.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_REJECTS = 10  # the most rejects that the panel of a load shows
 PAGE = 20
-BUSY, CALM = 1000, 15_000  # ms until a panel is refreshed: while a load is unfinished, and otherwise
+BUSY, CALM = 1000, 15_000  # ms until a panel is refreshed: BUSY while a load is unfinished, otherwise CALM
 OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
 
@@ -104,7 +105,7 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
 
 @dataclass(frozen=True)
 class UploadPanel:
-    """The panel needs no values: the script of the page does the work."""
+    """The panel of uploads needs no values, because the script of the page does the work."""
 
 
 def upload(_parts: Services, _caller: Caller) -> UploadPanel:
@@ -129,7 +130,7 @@ def backups(parts: Services, caller: Caller) -> BackupsPanel:
 
 @dataclass(frozen=True)
 class RestorePanel:
-    """A restore point, and the present number of rows of each table."""
+    """A restore point, and the number of rows that each table has now."""
 
     point: "PointView"
     now: Mapping[str, figures.RowCount]

@@ -1,4 +1,4 @@
-"""A restore point as the dashboard shows it."""
+"""Adds the figures to a restore point that the dashboard shows."""
 
 from datetime import UTC, datetime, timedelta
 

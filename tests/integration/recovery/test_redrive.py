@@ -139,7 +139,7 @@ def test_messages_that_cannot_be_parsed_stay_and_do_not_block_others(
         queue.send(f"hello {number}")
     queue.fail(given_up(landing))
     assert run(database, queue, ingest) == {"redriven": 1, "left": 12}
-    reason = "stays in the queue: its body is not the record of a failed S3 event"
+    reason = "stays in the queue: the body is not the record of a failed S3 event"
     assert len([line for line in caplog.messages if reason in line]) == 12
     assert (queue.depth(), queue.hidden()) == (12, 0)
 
