@@ -1,4 +1,4 @@
-"""The schemas of error responses: problems (RFC 9457), and the responses of API Gateway itself."""
+"""Declares the schemas of error responses: problems (RFC 9457), and the responses of API Gateway itself."""
 
 from http import HTTPStatus
 
@@ -55,7 +55,7 @@ def problem_schemas() -> dict[str, Json]:
     text: Json = {"type": "string", "examples": ["department is missing"]}
     fault = closed({"field": {"enum": [*COLUMNS, None], "description": "null for the row itself"}, "reason": text})
     refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)
-    # the problem of a body of the wrong shape has none of these members; any other has all of them
+    # The problem for a body of the wrong shape has neither of the two members. The problem for a row has both members.
     refused["required"] = [name for name in refused["required"] if name not in ("errors", "load_id")]
     refused["dependentRequired"] = together(("errors", "load_id"))
     batch = _problem(422, **SUMMARY)
