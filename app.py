@@ -63,9 +63,10 @@ def verify(event: CloudWatchEvent) -> dict[str, object]:
     return handlers.verify_backup(event.detail.get("restore_point"))  # the event of the schedule names no restore point
 
 
+# The schedule sends an empty detail. After a restart, `make up` invokes the function with `restarted`.
 @app.schedule(Rate(schedules.SWEEP_MINUTES, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> dict[str, int]:
-    return handlers.sweep(event.context, restarted=bool(event.detail.get("restarted")))  # `make up` sets it
+    return handlers.sweep(event.context, restarted=bool(event.detail.get("restarted")))
 
 
 @app.lambda_function(name="redrive")

@@ -70,8 +70,8 @@ def panel(panel: str) -> Response:
 
 
 def _upload_origins(settings: Settings) -> list[str]:
-    """Return the origins to which the page may send files. A form has the address that botocore builds for the landing
-    bucket, and this function builds the same origin."""
+    """Return the origins to which the page may send files. Forms have the address that botocore builds for the landing
+    bucket, so this function builds the origin in the same way."""
     if settings.s3_public_url:
         scheme, _, rest = settings.s3_public_url.partition("://")
         return [f"{scheme}://{rest.partition('/')[0]}"]

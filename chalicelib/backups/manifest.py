@@ -21,7 +21,7 @@ from chalicelib.core.errors import NotFound
 from chalicelib.core.restore_point_names import instant, is_ahead, is_name
 
 ROOT = "backups/"
-_FORMAT = 1  # the version of the manifest's own format
+_FORMAT = 1  # the version of the format of manifests
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -171,7 +171,7 @@ def get(bucket: Bucket, name: str) -> Manifest:
     except NotFound as error:
         raise NotFound(f"there is no restore point {name}") from error
     except ValueError as error:
-        raise NotFound(f"the manifest of restore point {name} is broken: it cannot be restored") from error
+        raise NotFound(f"restore point {name} cannot be restored, because its manifest is broken") from error
 
 
 def newest(bucket: Bucket, among: list[str] | None = None, now: datetime | None = None) -> Manifest | None:
@@ -234,6 +234,6 @@ def _marks(bucket: Bucket, consecutive: Sequence[str]) -> dict[str, datetime]:
     for stored in bucket.objects(ROOT, after=f"{ROOT}{consecutive[-1]}/"):
         if stored.key in names_by_key:
             times[names_by_key[stored.key]] = stored.modified
-        if stored.key > f"{ROOT}{consecutive[0]}0":  # after the last key of the newest restore point
+        if stored.key > f"{ROOT}{consecutive[0]}0":  # this key comes after all keys of the newest restore point
             break
     return times

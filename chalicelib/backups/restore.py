@@ -44,7 +44,8 @@ def order_restore(
     file = point.tables.get(dataset.name)
     if file is None:
         raise NotFound(f"restore point {point.restore_point} does not hold {dataset.name}")
-    with database.transaction() as session:  # the load is committed before the copy: the copy's event must find it
+    # The load is committed before the copy of the file arrives, because the event of the copy must find the load.
+    with database.transaction() as session:
         load_id, key = announcements.queue_restore(
             session, dataset, storage.landing.name, point.restore_point, file.sha256, correlation_id
         )

@@ -112,7 +112,8 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
             files = [_table(session, bucket, name, d, versions[d.name]) for d in datasets]
         # The commit succeeded, so the connection is alive and still has the advisory lock. No other backup is running.
         written = Manifest(name, *identity, dict(zip(DATASETS, (file for file, _ in files), strict=True)))
-        for _, writer in files:  # before the manifest, because a complete restore point must have its files
+        # The files are checked before the manifest is written, because the manifest makes the restore point complete.
+        for _, writer in files:
             if bucket.head(writer.key) != Stored(writer.size, writer.etag):
                 raise StorageUnavailable(f"{bucket.url(writer.key)} is not stored as it was written")
         for table in written.tables:

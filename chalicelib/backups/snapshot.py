@@ -19,13 +19,16 @@ from chalicelib.formats.pg_copy import EPOCH
 
 LOCK_TIMEOUT = 30.0  # seconds to wait for a migration that holds a table
 _WINDOW = 64  # pages that one query reads: half a MiB, about 6000 rows
-_MAX_TEXT = 4 * 1024 * 1024  # bytes of text in one message: a page of 8 KiB holds much more if it is compressed
+# The most bytes of text in one message. A page has 8 KiB, but Postgres may compress its text, so the text of 64 pages
+# can be far larger than half a MiB.
+_MAX_TEXT = 4 * 1024 * 1024
 _SLOTS = 1 << 16  # row positions in a page: the second half of a ctid has 16 bits
 _HEADER = 19  # bytes of signature, flags and length of the extension in COPY's binary format
 
 _SEND = {
     Kind.ID: "string_agg(int4send({0}), '')",
-    Kind.TEXT: "string_agg(textsend({0}), '\\x00')",  # Postgres stores no NUL in a text
+    # NUL separates the texts, because a text in Postgres contains no NUL.
+    Kind.TEXT: "string_agg(textsend({0}), '\\x00')",
     Kind.INSTANT: "string_agg(timestamptz_send({0}), '')",
 }
 

@@ -23,7 +23,7 @@ from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
 
 MOST_NAMED = 10  # faults of one kind that are reported by id; further faults are only counted
-_PAGE = 16  # bits of an id within one page
+_PAGE = 16  # the number of low bits of an id that give its place in a page
 _log = logging.getLogger("hireflow.backups")
 
 
@@ -201,7 +201,7 @@ class _Faults:
     def texts(self) -> Iterator[str]:
         yield from (self._template.format(value) for value in sorted(self._seen))
         if self._more:
-            yield f"{self._template.format('…')} (more than {MOST_NAMED})"
+            yield f"{self._template.format('…')} (more than {MOST_NAMED} such ids)"
 
 
 class Ids:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 QUARTERS = ("q1", "q2", "q3", "q4")
-COLUMNS_HEIGHT = 180  # px of the tallest column
-ROW_HEIGHT = 46  # px for the name and the bar of a department
+COLUMNS_HEIGHT = 180  # the height of the tallest column in px
+ROW_HEIGHT = 46  # the height in px of the name and the bar of a department
 MAX_YEARS_BY_QUARTER = 4
 MAX_COLUMNS = 40
 
@@ -38,7 +38,7 @@ def columns(years: Sequence[Mapping[str, int]]) -> list[Bar]:
 
     `years` are {"year", "q1", …, "q4"}, oldest first.
     """
-    counts: list[tuple[str, str, int]]  # group, label, value
+    counts: list[tuple[str, str, int]]  # the year, the label and the value of each column
     if len(years) <= MAX_YEARS_BY_QUARTER:
         counts = [(str(y["year"]), name.upper(), y[name]) for y in years for name in QUARTERS]
     else:

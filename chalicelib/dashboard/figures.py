@@ -8,8 +8,8 @@ from chalicelib.dashboard.charts import QUARTERS
 from chalicelib.reports.declaration import Scope
 from chalicelib.reports.hires import HIRED, OF_DEPARTMENT
 
-MAX_DEPARTMENTS = 2000  # the most departments in the filter
-MAX_COUNTED = 1_000_000  # rows; to count more rows takes too long for a page
+MAX_DEPARTMENTS = 2000  # the filter for reports offers at most this many departments
+MAX_COUNTED = 1_000_000  # to count more rows than this would take too long for a page
 _SUMS = ", ".join(f"CAST(sum({quarter}) AS bigint) AS {quarter}" for quarter in QUARTERS)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from chalicelib.loads import outcomes
 from chalicelib.loads.history import Load
 
-_LEAST_SECONDS = 0.05  # a shorter load shows no rate: it would be inaccurate
+_LEAST_SECONDS = 0.05  # the rate of a shorter load is not shown, because it would be inaccurate
 
 
 class LoadView(Load):

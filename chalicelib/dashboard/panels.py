@@ -26,7 +26,7 @@ from chalicelib.services import Services
 if TYPE_CHECKING:
     from chalicelib.dashboard.point_views import PointView
 
-MAX_REJECTS = 10  # the most rejects that the panel of a load shows
+MAX_REJECTS = 10  # the panel of a load shows at most this many rejects
 PAGE = 20
 BUSY, CALM = 1000, 15_000  # ms until a panel is refreshed: BUSY while a load is unfinished, otherwise CALM
 OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")

@@ -11,7 +11,7 @@ from chalicelib.reports import queries
 from chalicelib.reports.declaration import Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import TOP, YEARS
 
-MAX_ROWS = 200  # the most rows that a table shows; a download has all rows
+MAX_ROWS = 200  # a table shows at most this many rows, and a download has all rows
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from chalicelib.loads.outcomes import Ended
 
 if TYPE_CHECKING:
     from chalicelib.backups.run import BackupRun
-    from chalicelib.monitoring.gauges import Gauges  # at run time, this import would load many other modules
+    from chalicelib.monitoring.gauges import Gauges  # only for types, because this import loads many other modules
 
 NAMESPACE, SERVICE = "Hireflow", "hireflow"
 UNITS = {
@@ -36,7 +36,7 @@ UNITS = {
     "OrphansWaiting": "Count",
 }
 Values = Mapping[str, float | None]
-_MOMENT = 0.001  # seconds; metrics are rounded to this duration
+_MOMENT = 0.001  # seconds; a shorter duration is rounded to 0
 
 _log = logging.getLogger("hireflow.metrics")
 _log.setLevel(logging.INFO)

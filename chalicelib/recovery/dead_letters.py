@@ -43,7 +43,7 @@ class DeadLetter:
             text = "".join([function, *values]).encode()  # raises if a value is no string or cannot be encoded
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Unprocessable("the body is not the record of a failed S3 event") from error
-        if not function or not objects or b"\0" in text:  # Postgres does not accept NUL
+        if not function or not objects or b"\0" in text:  # Postgres cannot store NUL
             raise Unprocessable("the body names no function or no object, or contains a NUL character")
         return cls(function, event, objects)
 
@@ -77,7 +77,8 @@ def redrive(database: Database, letters: DeadLetters, functions: Functions, *, s
                     held.remove(message)
                     redriven += 1
         return Redriven(redriven, left=len(held) + letters.depth())
-    finally:  # not earlier, because the loop would receive these messages again and again
+    finally:
+        # The messages are given back only at the end. Otherwise the loop would receive these messages again and again.
         for message in held:
             letters.give_back(message)
 

@@ -35,9 +35,10 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 from chalicelib.recovery.offers import Offer, event_of_load, event_of_version
 from chalicelib.recovery.pacing import AT_ONCE, Paced
 
-OUTAGE = timedelta(minutes=3 * SWEEP_MINUTES + 1)  # if there was no sweep for a longer time, the whole stage was down
-# The dead letter of a load may be lost in an outage if the load was given up after the last sweep, or shorter than this
-# before the last sweep.
+# If the last sweep was longer ago than this, the whole stage was down.
+OUTAGE = timedelta(minutes=3 * SWEEP_MINUTES + 1)
+# A load that was given up less than this time before an outage began may have lost its dead letter. The outage began
+# after the last sweep.
 LAST_LETTERS = timedelta(minutes=15)
 LONGEST = 180.0  # seconds that a sweep may take; its function has 300, and has other tasks afterwards
 TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another sweep to end
@@ -255,7 +256,7 @@ def _begin(session: Session, restarted: bool) -> _State:
 def _save(session: Session, cursor: Position) -> None:
     session.run(
         "UPDATE landing_sweep SET key_marker = :key, version_marker = :version",
-        key=quote(cursor.key),  # quoted, because a key may hold characters that Postgres does not accept
+        key=quote(cursor.key),  # a key may hold characters that Postgres does not accept
         version=cursor.version_id,
     )
 

@@ -12,7 +12,8 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 from chalicelib.recovery.offers import Event, Offer
 
 AT_ONCE = 10  # loads that may run at the same time
-_PATIENCE = 20.0  # seconds to wait for one load, because a load may take long, or its event may be lost
+# Seconds to wait for one load. Then the next offer follows, because a load may take long, and its event may be lost.
+_PATIENCE = 20.0
 _INTERVAL = 0.1  # seconds between two queries of the loads
 
 
@@ -26,7 +27,7 @@ class Paced:
     at_once: int
     until: float
     offered: int = 0
-    _at_work: dict[tuple[str, str], float] = field(default_factory=dict)  # the time of the offer by (source, version)
+    _at_work: dict[tuple[str, str], float] = field(default_factory=dict)  # time of the offer, by (source, version)
 
     def __call__(self, source: str, version: str, event: Event) -> None:
         while len(self._at_work) >= self.at_once and time.monotonic() < self.until:

@@ -1,9 +1,9 @@
 """Repairs the stage on a schedule. The sweep fails loads that no worker will finish, and uploads whose files never
-came. It loads waiting rows whose parents arrived unnoticed, because of a crash or a race. It removes the staging tables
-and reject files of loads that did not commit.
+came. It loads waiting rows whose parents exist, because a crash or a race may have prevented this earlier. It removes
+the staging tables and reject files of loads that did not commit.
 
-A reject file is stored just before its load commits. The file is left over, and no load refers to it, if the commit
-fails. The same happens if a load fails and S3 does not delete its reject file at once.
+A reject file is stored just before its load commits. If the commit fails, no load refers to the file, so the file
+is left over. The reject file of a failed load is also left over if S3 does not delete the file at once.
 """
 
 import logging
@@ -23,12 +23,13 @@ from chalicelib.loads import abandoned, announcements, outcomes
 from chalicelib.loads.abandoned import Failed
 from chalicelib.loads.outcomes import Ended, Watch
 
-RESTORE_WAIT = timedelta(minutes=15)  # how long a requested restore waits for its object
-# An hour longer than the form is valid: S3 accepts an upload that began before the form expired.
+RESTORE_WAIT = timedelta(minutes=15)  # how long a restore waits for the copy of its file
+# How long an upload waits for its file. It waits an hour longer than the form is valid, because S3 accepts a file if
+# the sending began before the form expired.
 UPLOAD_WAIT = timedelta(seconds=FORM_SECONDS, hours=1)
 RETRY_WAIT = timedelta(hours=6)  # Lambda discards an event after this time
 STRAY_WAIT = timedelta(minutes=15)  # a load that has stored its reject file commits within this time
-# After the last possible retry of a load, the sweep looks for left-over files of the load during this time.
+# For this time after the last possible retry of a load, the sweep looks for left-over files of the load.
 STRAYS_SOUGHT = timedelta(hours=1)
 _log = logging.getLogger("hireflow.upkeep")
 

@@ -16,7 +16,7 @@ from chalicelib.core.errors import Forbidden, HireflowError, Unauthenticated
 from chalicelib.services import services
 
 _SCHEME = "bearer"
-MISSING_CREDENTIALS = "this needs a token: Authorization: Bearer …"
+MISSING_CREDENTIALS = "this request needs a token in a header: Authorization: Bearer …"
 _DECLARED, _ROLE = "needed_role", "hireflow.role"  # an attribute of a view, and a key of the context of a request
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -89,7 +89,7 @@ def caller_role(request: Request) -> Role:
 
 def wrong_role(needed: Role, held: Role) -> str:
     """Return the detail of the 403 for a token whose role does not include the needed one."""
-    return f"this needs the role {needed.value}, the token has the role {held.value}"
+    return f"this request needs the role {needed.value}, the token has the role {held.value}"
 
 
 def _admit(request: Request, role: Role) -> None:

@@ -87,7 +87,7 @@ class Text(Parameter):
 
 
 _DECLARED, _QUERY = "query_parameters", "hireflow.query"  # an attribute of a view, and a key of a request's context
-_SHOWN = 40  # the most characters of an unknown name that an error quotes
+_SHOWN = 40  # an error quotes at most this many characters of an unknown name
 View = TypeVar("View", bound=Callable[..., Any])
 
 

@@ -20,7 +20,8 @@ from chalicelib.core.errors import MalformedRequest, TooLarge, UnsupportedMedia
 # base64, and API Gateway would send the base64 to the client.
 BINARY: Final = "application/*"
 JSON: Final = "application/json"
-# A Lambda event has at most 6 MB of JSON, in which four characters of base64 stand for three bytes.
+# The most bytes in a body. A Lambda event has at most 6 MB of JSON. The JSON has the body as base64, in which four
+# characters stand for three bytes.
 MAX_BODY: Final = 4_500_000
 TOO_DEEP: Final = "the body is nested too deeply"
 _NOT_UTF_8: Final = "the body is not UTF-8"
@@ -29,7 +30,7 @@ REPLACED_BYTES: Final = (
 )
 _REPLACED = "\ufffd"
 _MOST_DIGITS = 300  # an integer with this many digits always fits into a float
-_SHOWN = 60  # characters of a member's name that an error quotes at most
+_SHOWN = 60  # an error quotes at most this many characters of a member's name
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";]*)", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf8", "us-ascii")
 

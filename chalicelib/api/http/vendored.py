@@ -12,7 +12,7 @@ from pathlib import Path
 from chalicelib.core.errors import ConfigurationError
 
 SWAGGER_UI = "flask_swagger_ui"
-FILES = (  # with their licences: Swagger UI has Apache-2.0, the package has MIT
+FILES = (  # including both licences: Apache-2.0 of Swagger UI, and MIT of the package
     *(f"{SWAGGER_UI}/dist/{name}" for name in ("swagger-ui-bundle.js", "swagger-ui.css", "LICENSE")),
     f"{SWAGGER_UI}/LICENSE",
 )

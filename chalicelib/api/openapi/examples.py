@@ -39,7 +39,7 @@ def refusal(check: Callable[[], object]) -> HireflowError:
 
 def _of_type(schema: Json, components: Mapping[str, Json]) -> Any:
     kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) else kind  # the second type is null
+    kind = kind[0] if isinstance(kind, list) else kind  # if a schema has two types, the second is null
     if kind == "object":
         return {name: example(part, components) for name, part in schema.get("properties", {}).items()}
     if kind == "array":

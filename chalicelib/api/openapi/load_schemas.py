@@ -21,7 +21,7 @@ from chalicelib.api.row_routes import MAX_ROWS
 
 _SOURCE = "api:/job/upload/batch"
 _COUNTS = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
-_EXAMPLE: Json = {  # the load of a batch of two rows, of which the second has no name
+_EXAMPLE: Json = {  # the load of a batch of two jobs; the second job has no name
     "id": 7,
     "dataset": "jobs",
     "source": _SOURCE,

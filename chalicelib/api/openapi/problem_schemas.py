@@ -23,7 +23,7 @@ MEANING = {
     503: "the database or the storage is unavailable; nothing was stored",
     504: "the request took too long and was stopped; `detail` says whether anything may have been stored",
 }
-DETAILS = {  # examples of `detail`
+DETAILS = {  # an example of `detail` for each status
     400: "the body is not JSON: Expecting value at line 1, column 1",
     401: access.MISSING_CREDENTIALS,
     403: origins.REFUSAL,

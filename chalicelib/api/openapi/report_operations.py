@@ -10,7 +10,7 @@ _FORMS = (
     " The report is JSON. With `Accept: text/csv`, the report is CSV that is safe to open in a spreadsheet. If"
     " `If-None-Match` has the current `ETag`, the response is a 304."
 )
-_WRONG_QUERY = {  # the detail of a 422 for each span
+_WRONG_QUERY = {  # an example of the detail of a 422 for each span
     Span.YEAR: refusal(lambda: report_routes.YEAR.read("0")).detail,
     Span.RANGE: report_routes.WRONG_ORDER,
     Span.EVERY: refusal(lambda: report_routes.DEPARTMENT_ID.read("0")).detail,

@@ -133,7 +133,7 @@ def _response(
     response: Json = {"description": "; ".join(meanings), **({"content": content} if content else {})}
     if detail is not None or status in operation.responses:
         own = operation.headers if status in operation.responses else ()
-        correlation_id = {**_CORRELATION_ID, "required": not gateway}  # responses of API Gateway lack it
+        correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway sends no such header
         response["headers"] = {
             correlation.HEADER: correlation_id,
             **HEADERS.get(status, {}),

@@ -84,7 +84,7 @@ def test_the_newest_backup_is_listed_without_a_cursor(api: Api, database: Databa
     assert [backup["restore_point"] for backup in api.get("/backups").body["backups"]] == [point]
 
 
-# --- Rows and files that are accepted
+# --- accepted rows and files
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
@@ -132,7 +132,7 @@ def test_the_response_with_a_load_equals_its_example(api: Api, name: str) -> Non
     response = send(api, OPERATIONS[name], path=OPERATIONS[name].path.replace("{load_id}", "1"))
     example = shown(OPERATIONS[name], 200, JSON)
     if name == "list_loads":
-        example = example | {"next_cursor": None}  # the example shows a page that is not the last
+        example = example | {"next_cursor": None}  # the example shows a page before the last page
         response.body["loads"][0]["id"] = 7
     if name == "get_load":
         response.body["id"] = 7

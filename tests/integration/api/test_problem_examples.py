@@ -208,7 +208,7 @@ def test_an_unforeseen_error_equals_its_example(
     if operation.is_static or operation.id in NEEDS_NO_DATABASE:
         assert shown(operation, status, TYPE)["detail"] == problems.UNFORESEEN
         return
-    run_backup(database, s3.storage, retention=RETENTION)  # a restore finds it, and then fails
+    run_backup(database, s3.storage, retention=RETENTION)  # restores need a restore point
     without_tables = urlunsplit(urlsplit(database_url)._replace(path="/template1"))
     on_another_database(monkeypatch, without_tables)
     assert_as_shown(operation, status, send(api, operation))

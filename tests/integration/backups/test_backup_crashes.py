@@ -22,8 +22,8 @@ EXPIRED = NOW - timedelta(days=40)
 
 
 class Killed(BaseException):
-    """Simulates the end of the process. An ended process runs no exception handlers, so all later requests fail,
-    too."""
+    """Simulates the end of the process. A process that has ended sends no requests, so the tests also let all later
+    requests fail."""
 
 
 def fill(database: Database, employees: int) -> None:
@@ -109,7 +109,7 @@ def test_a_failure_of_s3_at_any_request_leaves_only_whole_restore_points(
         # cannot delete the restore point, or the failure came after the restore point was complete.
         assert len(after) - len(before) <= int(stored and (for_good or expiring)), request
         assert set(before) <= set(after)
-        assert s3.uploads() == [] or for_good  # the lifecycle rule of the bucket aborts what stays
+        assert s3.uploads() == [] or for_good  # the bucket's lifecycle rule aborts the rest
         assert back_up(database, s3.storage, at + timedelta(minutes=3)).outcome in ("created", "unchanged")
 
 

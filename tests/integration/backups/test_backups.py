@@ -174,7 +174,7 @@ def test_two_backups_around_a_change_hold_before_and_after(
     parents(database)
     before = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
-    after = backup()  # the clock stands still, but the new name is later
+    after = backup()  # the new name is later although the clock stands still
     assert after.outcome == "created"
     assert after.restore_point > before.restore_point
     assert stored(storage, before.restore_point, "jobs") == [(1, "Lawyer")]
@@ -247,7 +247,7 @@ def test_every_backup_run_logs_one_line(
 
 
 def test_truncate_waits_for_the_snapshot(database: Database, database_url: str) -> None:
-    """Without the lock, the backup would see one table as empty, and the other tables as they were before."""
+    """If TRUNCATE did not wait, the backup would see one table without rows, and the other tables with their rows."""
     with (
         database.session() as session,
         snapshot(session, ALL),
@@ -307,7 +307,7 @@ def test_a_file_that_is_not_stored_as_written_leaves_no_restore_point(
 def test_the_result_lists_the_checked_files(backup: Backup) -> None:
     expected = [*(f"{table}.avro" for table in DATASETS), "manifest.json"]
     assert backup().checked == expected
-    assert backup().checked == expected  # the run made no restore point, but compared sizes
+    assert backup().checked == expected  # no new restore point, but the files were compared
 
 
 @pytest.mark.parametrize("what", ["UploadPart", "CompleteMultipartUpload", "jobs.avro", "manifest.json"])

@@ -195,7 +195,7 @@ def test_many_faults_of_a_kind_are_counted(storage: Storage, point: str) -> None
     rewrite(storage, point, "hired_employees", [employee(i, job=i) for i in range(2, 30)])
     found = faults(verify_point(storage.backup))
     assert len(found) == 11
-    assert found[-1] == "hired_employees: job_id … is not among the jobs of the snapshot (more than 10)"
+    assert found[-1] == "hired_employees: job_id … is not among the jobs of the snapshot (more than 10 such ids)"
 
 
 def test_a_wrong_number_of_rows_is_a_fault(storage: Storage, point: str) -> None:

@@ -1,5 +1,5 @@
-"""Tests the landing sweep. It offers objects whose events never came, and the objects of loads without a worker, and no
-other objects."""
+"""Tests the landing sweep. The sweep offers objects whose events never came, and objects of loads without a worker. It
+offers no other objects."""
 
 import threading
 from collections.abc import Iterator
@@ -203,7 +203,7 @@ def test_a_restore_that_the_sweep_has_not_reached_is_not_given_up_after_an_outag
         session.run("UPDATE landing_sweep SET swept_at = now() - interval '20 minutes'")
     landing.put("departments.csv", "1,Sales\n")
     landing.put(key, "damaged")
-    assert sweep(function, restarted=restarted, budget=Budget(offers=1)) == 1  # the first object of the list
+    assert sweep(function, restarted=restarted, budget=Budget(offers=1)) == 1  # one offer: the first object of the list
     assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 0
     assert sweep(function) == 1
     function.work()
@@ -419,7 +419,7 @@ def test_a_file_that_kills_every_worker_ends_as_a_failed_load(landing: Landing, 
     load_without_a_worker(landing, attempts=3)
     assert sweep(function) == 0
     assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 1
-    with pytest.raises(LoadGivenUp):  # if the event is delivered later, it becomes a dead letter
+    with pytest.raises(LoadGivenUp):  # an event that is delivered later becomes a dead letter
         landing.deliver(landing.events[0])
 
 

@@ -1,5 +1,5 @@
-"""Tests the redrive. It offers events again that Lambda gave up on, in every state of their loads and after its own
-crash."""
+"""Tests the redrive. The redrive offers events again that Lambda gave up on. The tests try every state of a load, and
+crashes of the redrive."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.integration.sqs_fixtures import INGEST, Queue
 
 
 class Crash(Exception):
-    """Is raised at the step where the process crashes."""
+    """The tests raise this exception at the step where the process crashes."""
 
 
 class Ingest(Functions):
@@ -126,7 +126,7 @@ def test_the_dead_letter_of_a_load_with_a_worker_stays_in_the_queue(
         assert run(database, queue, ingest) == {"redriven": 0, "left": 1}
         session.run(
             "SELECT pg_advisory_unlock_all()"
-        )  # released here, because Postgres frees the locks of a closed connection only a moment later
+        )  # Postgres would free the locks of a closed connection only a moment later
     assert (landing.load()["status"], landing.load()["attempts"], ingest.events) == ("running", 3, [])
     assert queue.depth() == 1, "the redrive did not give the message back at once"
     other.close()

@@ -33,7 +33,7 @@ from tests.openapi import Described, described
 OPERATIONS = list(operations())
 CLOSED = {"enum", "minimum"}  # schemas with these keywords say of every value whether the value is valid
 PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
-CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # reasons of rules that a pattern cannot express
+CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # a pattern cannot express the rules with these reasons
 
 
 @pytest.fixture(scope="module")

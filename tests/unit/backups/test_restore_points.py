@@ -25,8 +25,8 @@ def _no_client() -> Any:
 
 
 class MemoryBucket(Bucket):
-    """Keeps the objects of a bucket in a dictionary. It has only the methods that the code for restore points calls.
-    `log` records these calls."""
+    """Keeps the objects of a bucket in a dictionary. The class has only the methods that the code for restore points
+    calls. `log` records the calls."""
 
     def __init__(self) -> None:
         super().__init__("backups", _no_client)

@@ -1,4 +1,4 @@
-"""Tests which object versions a sweep offers. The bucket has seen any changes, and its lists have pages of any
+"""Tests which object versions a sweep offers. The tests make random changes in the bucket, and use pages of any
 length."""
 
 from collections import Counter
@@ -19,7 +19,7 @@ from chalicelib.recovery.landing_sweep import Comparison
 from chalicelib.recovery.offers import event_of_load, event_of_version
 
 BEGINNING = datetime(2021, 7, 27, tzinfo=UTC)
-START = 1  # minutes after the beginning
+START = 1  # the start time of the sweep, in minutes after BEGINNING
 AGE = 2
 KEYS = ("a", "a/", "b.csv", "b.csv2", "c\0", "d")
 
@@ -41,7 +41,7 @@ class Bucket:
     minute: int = 0
     entries: dict[str, list[Entry]] = field(default_factory=dict)  # newest first
     loaded: set[Version] = field(default_factory=set)
-    offered: Counter[Version] = field(default_factory=Counter)  # since the last call of `load`
+    offered: Counter[Version] = field(default_factory=Counter)  # the offers since the last call of `load`
 
     def add(self, key: str, *, is_marker: bool, has_load: bool = False) -> None:
         number = sum(map(len, self.entries.values()))
