@@ -63,7 +63,8 @@ def verify(event: CloudWatchEvent) -> dict[str, object]:
     return handlers.verify_backup(event.detail.get("restore_point"))  # the event of the schedule names no restore point
 
 
-# The schedule sends an empty detail. After a restart, `make up` invokes the function with `restarted`.
+# After a restart of the embedded cloud, `make up` invokes this function with the detail `restarted`. The schedule sends
+# no such detail.
 @app.schedule(Rate(schedules.SWEEP_MINUTES, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> dict[str, int]:
     return handlers.sweep(event.context, restarted=bool(event.detail.get("restarted")))

@@ -1,4 +1,5 @@
-"""Makes the objects that a deployed function needs, for example the database, from its environment variables, once."""
+"""Makes the objects that a deployed function needs, for example the database. The settings come from the environment
+variables of the function."""
 
 import os
 from collections.abc import Callable

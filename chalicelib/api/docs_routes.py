@@ -84,8 +84,8 @@ def _page(root: str) -> str:
 
 @cache
 def _document(reports: tuple[Report, ...]) -> str:
-    """Return the document as JSON. The first request for the document makes it, so that cold starts for other requests
-    are not slower."""
+    """Return the document as JSON. The first request for the document builds the document, so that cold starts for
+    other requests are not slower."""
     from chalicelib.api.openapi import document
 
     return json.dumps(document.document(_role_of, reports), ensure_ascii=False, separators=(",", ":"))

@@ -4,8 +4,8 @@ A restore point is a folder `backups/<name>/`. Its `manifest.json` is written la
 the folder is named. Folders with other names are ignored.
 
 The name of a restore point is a time. If a clock was wrong, this time may lie in the future. A client can restore such
-a restore point by its name, and lists show it after all others. It never counts as the newest restore point. Otherwise
-the age of the last backup would be wrong, and no new restore point would be the newest one.
+a restore point by its name, and lists show it after all others. It never counts as the newest restore point.
+Otherwise every later backup would look older than this restore point, and the age of the last backup would be wrong.
 """
 
 import json
@@ -36,7 +36,8 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class TableFile(StoredFile):
-    """Describes a file as the manifest does. `version` counts the changes of the dataset up to this backup."""
+    """Describes a file in the manifest. `version` is the version of the dataset, a number that every change of
+    its table increases."""
 
     version: int
 
@@ -101,7 +102,7 @@ class Manifest:
             tables = {table: _table(entry) for table, entry in document["tables"].items()}
             manifest = cls(document["restore_point"], document["origin"], document["schema_version"], tables)
             if document["format"] != _FORMAT or datetime.fromisoformat(document["created_at"]) != instant(name):
-                raise ValueError("it has another format, or another time than the name of the restore point")
+                raise ValueError("its format is unknown, or its time is not the time in its name")
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError("it is not a manifest") from error
         if (

@@ -54,7 +54,8 @@ def run_backup(database: Database, storage: Storage, *, retention: timedelta, no
     """Back up all datasets from one snapshot, unless no dataset has changed or another backup is running.
 
     The name of the restore point is a time. The restore point holds every change that was committed before that time.
-    If the run fails, it leaves no restore point and raises the error. This error is Unavailable if a retry may help.
+    A run that fails leaves no incomplete restore point, and raises the error. This error is Unavailable if a retry may
+    help.
     """
     with database.session() as session:
         if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):

@@ -102,8 +102,8 @@ def _table(session: Session, report: Report, scope: Scope) -> Table:
 
 
 def _shown_span(report: Report, scope: Scope) -> Span:
-    """Return the span of the report's variant to show. If the user has chosen one year, the variant without a column of
-    years comes first."""
+    """Return the span of the report's variant to show. If the user has chosen one year, prefer the variant without a
+    column of years."""
     order = (Span.YEAR, Span.RANGE, Span.EVERY) if scope.first == scope.last else (Span.RANGE, Span.EVERY, Span.YEAR)
     return next(span for span in order if span in report.variants)
 

@@ -40,7 +40,8 @@ class DeadLetter:
             function, event = record["requestContext"]["functionArn"], record["requestPayload"]
             objects = tuple(created_objects(event))
             values = [value for created in objects for value in vars(created).values() if value is not None]
-            text = "".join([function, *values]).encode()  # raises if a value is no string or cannot be encoded
+            # This line raises an error if a value is not a string, or cannot be encoded.
+            text = "".join([function, *values]).encode()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Unprocessable("the body is not the record of a failed S3 event") from error
         if not function or not objects or b"\0" in text:  # Postgres cannot store NUL

@@ -102,8 +102,8 @@ class Comparison:
     before: datetime
 
     def run(self, cursor: Position, *, pages: int, offers: int, until: float) -> Position:
-        """Offer the versions after `cursor` that have no load. Stop at the limits `pages`, `offers` and `until`, a time
-        of time.monotonic(). Return the cursor for the next run."""
+        """Offer the versions after `cursor` that have no load. Stop after `pages` pages, after `offers` offers, or at
+        the time `until` of time.monotonic(). Return the cursor for the next run."""
         offered = 0
 
         def is_spent() -> bool:
@@ -280,8 +280,8 @@ def _remind_all(session: Session) -> None:
 
 
 def _loaded(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
-    """Return the versions that need no offer: see KNOWN. The query uses the unique index on (source, version). In a
-    bucket without versioning, the version of a load begins with the ETag of the object."""
+    """Return those of the versions that need no offer, as KNOWN selects them. The query uses the unique index on
+    (source, version). In a bucket without versioning, the version of a load begins with the ETag of the object."""
     kept = [version.version_id != NO_VERSION for version in versions]
     rows = session.run(
         KNOWN,

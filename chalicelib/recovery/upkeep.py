@@ -61,7 +61,7 @@ def sweep(
             _log.warning("load given up")
             watch(Ended(load.dataset, "failed"))
         if load.dataset is not None and load.started_at is not None:
-            with suppress(StorageUnavailable):  # a later sweep deletes it as a left-over file
+            with suppress(StorageUnavailable):  # a later sweep deletes the left-over file
                 storage.errored.delete(file_key(load.dataset, load.started_at, load.load_id))
 
     with database.session() as session:

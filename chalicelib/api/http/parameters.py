@@ -77,7 +77,7 @@ class OneOf(Parameter):
 
 @dataclass(frozen=True)
 class Text(Parameter):
-    """A text without rules."""
+    """A text. Every text is valid."""
 
     def read(self, text: str) -> str:
         return text

@@ -50,7 +50,7 @@ def endpoint(view: View) -> View:
     def answering(*args: Any, **kwargs: Any) -> Any:
         try:
             return view(*args, **kwargs)
-        except RecursionError:  # only deeply nested JSON causes this: it could be parsed, but not checked
+        except RecursionError:  # the JSON is nested so deeply that it could be parsed, but not checked
             return of_error(MalformedRequest(TOO_DEEP))
         except HireflowError as error:
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

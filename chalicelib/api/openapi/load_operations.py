@@ -59,7 +59,7 @@ def restore(dataset: Dataset, name: str) -> Operation:
             " and newer rows stay. Rows whose department or job does not exist are rejected."
         ),
         body=Body(ref("RestoreOrder"), {"newest": {}}, required=False),
-        responses={202: ("requested; `status_url` shows the progress of the load", ref("RestoreOrdered"))},
+        responses={202: ("the restore is requested; `status_url` shows the load", ref("RestoreOrdered"))},
         refusals=(400, 404, 413, 415, 422),
         examples={404: {"detail": "there is no backup yet"}, 422: {"detail": backup_routes.WRONG_BODY}},
         leads_to_load=True,

@@ -92,7 +92,7 @@ REASONS: Json = {
 }
 _TRUNCATED: Json = {
     "type": "boolean",
-    "description": "whether `rejects` was cut, because all requested records would be too large for a response",
+    "description": "whether `rejects` lacks requested records, because they would be too large for a response",
     "examples": [False],
 }
 _REJECT: dict[str, Json] = {
@@ -105,7 +105,11 @@ _REJECT: dict[str, Json] = {
         "examples": [{"id": "2", "job": ""}],
     },
 }
-_LINE: Json = {**count(example=2), "minimum": 1, "description": "the line where the record begins, from 1"}
+_LINE: Json = {
+    **count(example=2),
+    "minimum": 1,
+    "description": "the number of the line where the record begins; the first line of the file has the number 1",
+}
 CHECK = closed(
     {
         "dataset": DATASET,

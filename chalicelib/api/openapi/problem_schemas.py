@@ -17,7 +17,7 @@ MEANING = {
     404: "there is no such load, restore point or file",
     409: "the file of the load has arrived, or the load has ended",
     413: f"the batch has too many rows, or the body has more than {requests.MAX_BODY / 1e6} MB; nothing was stored",
-    415: "the body has no media type, or one that is not accepted here",
+    415: "the body has no media type, or a media type that this path does not accept",
     422: "the request breaks a rule, or has an unknown, repeated or malformed query parameter",
     500: "an internal error; nothing was stored",
     503: "the database or the storage is unavailable; nothing was stored",
@@ -53,7 +53,12 @@ def _problem(status: int, **more: Json) -> Json:
 def problem_schemas() -> dict[str, Json]:
     """Return the schemas of errors by name."""
     text: Json = {"type": "string", "examples": ["department is missing"]}
-    fault = closed({"field": {"enum": [*COLUMNS, None], "description": "null for the row itself"}, "reason": text})
+    fault = closed(
+        {
+            "field": {"enum": [*COLUMNS, None], "description": "null if the reason concerns the whole row"},
+            "reason": text,
+        }
+    )
     refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)
     # The problem for a body of the wrong shape has neither of the two members. The problem for a row has both members.
     refused["required"] = [name for name in refused["required"] if name not in ("errors", "load_id")]
@@ -61,7 +66,10 @@ def problem_schemas() -> dict[str, Json]:
     batch = _problem(422, **SUMMARY)
     batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
     batch["dependentRequired"] = together(SUMMARY)
-    at_fault: Json = {"enum": ["dataset", "filename", "size", None], "description": "null for the body itself"}
+    at_fault: Json = {
+        "enum": ["dataset", "filename", "size", None],
+        "description": "null if the reason concerns the whole body",
+    }
     faults = {"type": "array", "items": closed({"field": at_fault, "reason": text}), "minItems": 1}
     upload = _problem(422, errors=faults)
     return {

@@ -41,7 +41,7 @@ OWN_HEADERS: dict[str, Json] = {
     "Cache-Control": _header("whether the response may be cached, and for how long", "private, no-cache"),
     "Vary": _header("the request headers on which the response depends", "Accept, Authorization"),
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
-    "X-Content-Type-Options": _header("forbids the browser to guess another media type", "nosniff"),
+    "X-Content-Type-Options": _header("forbids the browser to guess the media type", "nosniff"),
 }
 # The responses of API Gateway itself: the meaning and the message of each status. AWS documents these responses as
 # "gateway response types". One of these types is missing here: 429 "Limit Exceeded" comes from the quota of a usage

@@ -72,7 +72,7 @@ def upload_file() -> Operation:
             "Send the form directly to S3, as multipart/form-data: first the `fields`, then the file as the field"
             " `file`. The load at `status_url` waits for the file, and fails if no file arrives. The key of the file in"
             " the bucket is `uploads/<load id>/<name>`. If the name of the file does not begin with the name of the"
-            " dataset, `<name>` is the dataset and the name. The name of a gzip file must end with `.csv.gz`."
+            " dataset, `<name>` is the dataset, a hyphen and the name. The name of a gzip file must end with `.csv.gz`."
         ),
         body=Body(ref("UploadOrder"), {"file": {"dataset": "jobs", "filename": "new.csv", "size": 65536}}),
         responses={201: ("a form, and the id of a load that waits for the file", ref("UploadOrdered"))},

@@ -50,8 +50,8 @@ def _text(column: Column) -> Json:
 
 def _instant(column: Column) -> Json:
     about = (
-        f"{column.about}: a date, which means midnight UTC, or a date and a time. Between the two is `T` or one space,"
-        " and after the time `Z`, ` UTC` or an offset. Basic dates and week dates (20210727T160208Z, 2021-W30-2) are"
+        f"{column.about}: a date, which means midnight UTC, or a date, `T` or one space, a time, and `Z`, ` UTC` or an"
+        " offset. Basic dates and week dates (20210727T160208Z, 2021-W30-2) are"
         " valid, too. The year in UTC must be from 1 to 9999"
     )
     return {"description": about, "type": "string", "pattern": json_patterns.surrounded(json_patterns.INSTANT)}

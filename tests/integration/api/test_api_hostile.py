@@ -1,5 +1,5 @@
 """Tests hostile and malformed requests, through a model of API Gateway. Every request gets a clear response. The text
-that the sender chose changes no SQL, headers or logs."""
+of a request never runs as SQL, and adds no headers or log lines."""
 
 import json
 from typing import Any
@@ -223,7 +223,7 @@ def test_another_charset_is_refused(gateway: Client, charset: str) -> None:
 
 
 def test_every_response_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
-    """The model of API Gateway checks this, too, because it refuses a response in base64."""
+    """The model of API Gateway also checks that responses are text, because it refuses a response in base64."""
     for accept in ("application/json", "*/*", "text/html", "application/octet-stream", "image/png", None):
         headers = {"Accept": accept} if accept else {}
         for path in ("/loads", "/loads/9", "/openapi.json", "/health", "/", "/department/hires/top/2021"):

@@ -1,5 +1,5 @@
-"""Tests the page that shows the OpenAPI document: which files the page loads, from where, and how long they are
-cached."""
+"""Tests the page that shows the OpenAPI document: which files the page loads, where these files come from, and how
+long a browser keeps the files."""
 
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit

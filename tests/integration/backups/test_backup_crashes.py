@@ -192,6 +192,6 @@ def test_a_connection_killed_at_any_statement_leaves_only_whole_restore_points(
             doomed.close()
         assert s3.uploads() == []
         assert back_up(database, s3.storage, NOW + timedelta(hours=at, minutes=3)).restore_point
-    # Only the last statement, which releases the advisory lock, may fail without an error.
+    # The last statement releases the advisory lock. It is the only statement whose failure does not fail the backup.
     assert survived >= doomed.seen > 15
     assert first.restore_point in sound(s3.storage)

@@ -1,4 +1,4 @@
-"""Tests the metrics that the functions write. The tests read them from the log lines."""
+"""Tests the metrics that the functions write as log lines."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -20,7 +20,7 @@ class Crash(Exception):
 
 
 class Ingest(Functions):
-    """Replaces Lambda. It collects the events that it gets, or raises `error`."""
+    """Replaces the client of Lambda. It collects the events that it gets. If `error` is set, it raises this error."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -33,7 +33,8 @@ from tests.openapi import Described, described
 OPERATIONS = list(operations())
 CLOSED = {"enum", "minimum"}  # schemas with these keywords say of every value whether the value is valid
 PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
-CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # a pattern cannot express the rules with these reasons
+# Rows with these reasons match the pattern of the schema, because a pattern cannot check the calendar.
+CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,8 @@ def test_required_query_parameters_are_marked(document: Described) -> None:
 def test_a_file_to_check_is_csv_or_gzip(document: Described) -> None:
     body = document.document["paths"]["/uploads/check"]["post"]["requestBody"]
     assert list(body["content"]) == list(check_routes.MEDIA_TYPES)
-    assert {*check_routes.MEDIA_TYPES, BINARY} <= set(app.api.binary_types)  # API Gateway keeps their bytes
+    # API Gateway keeps the bytes of a body only if its media type is in this list.
+    assert {*check_routes.MEDIA_TYPES, BINARY} <= set(app.api.binary_types)
 
 
 def test_a_route_takes_the_query_parameters_that_the_document_shows() -> None:

@@ -23,8 +23,8 @@ def report(point: str, older: str | None = None, faults: tuple[str, ...] = (), *
 
 
 class Function:
-    """Replaces the deployed `verify` function. It returns one of the given reports: the report of the restore point
-    that it gets, or the first report, which is that of the newest one."""
+    """Replaces the deployed `verify` function. If the caller names a restore point, the function returns the report
+    of this restore point. Otherwise it returns the first report, which is the report of the newest restore point."""
 
     def __init__(self, *reports: dict[str, Any]) -> None:
         self._reports = {r["restore_point"]: r for r in reports} | {None: reports[0]}
