@@ -60,7 +60,7 @@ def columns(years: Sequence[Mapping[str, int]]) -> list[Bar]:
 
 
 def rows(departments: Sequence[Mapping[str, Any]], mean: float | None) -> tuple[list[Bar], float | None]:
-    """Return one bar for each department, each below the last, and the position of the mean in %.
+    """Return one bar for each department, from top to bottom. Also return the position of the mean in %.
 
     `departments` are {"department", "hired"}."""
     if not departments:

@@ -18,8 +18,9 @@ class Gauges:
     """A gauge is None if it could not be read.
 
     `backup_age` is the age of the newest complete restore point in seconds. It is None before the first restore point.
-    `backup_lag` says how old a change may be that is in no backup, in seconds. It is 0 if the newest complete restore
-    point has all changes. Otherwise it is `backup_age`, because all changes before the restore point are in it.
+    `backup_lag` is the greatest age in seconds that a change without a backup may have. It is 0 if the newest complete
+    restore point has all changes. Otherwise it is `backup_age`, because only changes after this restore point are
+    missing from it.
     `dead_letters` is the approximate number of events that wait for a redrive. `orphans` is the number of
     waiting rows.
     """

@@ -1,4 +1,4 @@
-"""Limits the number of offered loads that run at the same time: the next offer follows when an earlier load has ended.
+"""Limits the number of offered loads that run at the same time. The next offer follows when an earlier load has ended.
 
 Each offer starts an invocation. If all offers were sent at once, the invocations would wait for each other's locks, and
 would use all connections of the database.

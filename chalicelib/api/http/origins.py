@@ -1,5 +1,5 @@
-"""Refuses requests that a browser sends for a page of another origin. This holds on every stage, whether or not the
-request has a token.
+"""Refuses requests that a browser sends for a page of another origin. Such requests are refused on every stage, with
+or without a token.
 
 A web page may send many kinds of requests to any server, although the page may not read the responses. On a stage
 without authentication, such a request could write rows or request a restore. Browsers say in `Sec-Fetch-Site` (W3C
