@@ -1,4 +1,4 @@
-"""The code of the Lambda functions. `app.py` connects this code to the routes, triggers and schedules.
+"""Holds the code of the Lambda functions. `app.py` connects this code to the routes, triggers and schedules.
 
 `services.py` makes the objects that the functions share, for example the database. `handlers.py` has the functions that
 triggers and schedules invoke. `api` has the routes.

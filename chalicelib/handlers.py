@@ -1,7 +1,7 @@
-"""The handlers of all functions except the API. `app.py` shows the trigger or schedule of each handler.
+"""Handles the events of all functions except the API. `app.py` shows the trigger or schedule of each handler.
 
 A handler imports the modules that it needs only when it is called. The API is in the same deployment package. A cold
-start of the API must not load the modules of the handlers, because it would take longer.
+start of the API must not load the modules of the handlers, because loading them takes time.
 """
 
 import os

@@ -63,8 +63,8 @@ class RestorePoint:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of a manifest. `origin` identifies the database, because the datasets of two databases may have equal
-    versions."""
+    """Has the content of a manifest. `origin` identifies the database, because the datasets of two databases may have
+    equal versions."""
 
     restore_point: str
     origin: str
@@ -217,8 +217,8 @@ def verification_times(bucket: Bucket, manifests: Sequence[Manifest]) -> dict[st
     verified are left out.
 
     The time is the modification time of the verification mark. S3's list of objects shows this time, so one request
-    finds the marks of 200 restore points. Restore points in the future need a second list request: they stand at the
-    end of a page, but at the other end of S3's list.
+    finds the marks of 200 restore points. Restore points in the future need a second list request, because a page shows
+    them last, but S3 lists them beside the newest restore points.
     """
     on_page = [manifest.restore_point for manifest in manifests]
     ahead = [name for name in on_page if is_ahead(name)]

@@ -17,7 +17,8 @@ from chalicelib.loads import announcements, claims
 
 @dataclass(frozen=True)
 class RestoreOrder:
-    """The result of a restore request: the id of the load, the restore point, and the path of the load in the API."""
+    """Has the result of a restore request: the id of the load, the restore point, and the path of the load in the
+    API."""
 
     load_id: int
     restore_point: str

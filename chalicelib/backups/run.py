@@ -1,4 +1,4 @@
-"""A backup run: makes a restore point if any dataset has changed, then deletes expired restore points."""
+"""Runs a backup: makes a restore point if any dataset has changed, and then deletes expired restore points."""
 
 import hashlib
 import logging
@@ -35,7 +35,7 @@ LOCK = (0x68697265, 0)  # an advisory lock of the database, so that only one bac
 
 @dataclass(frozen=True)
 class BackupRun:
-    """The result of a backup run.
+    """Describes the result of a backup run.
 
     `tables` are the tables of the newest restore point. `seconds` is the time that the run took to make this restore
     point, or to see that nothing has changed. `checked` are the files whose presence in S3 the run confirmed. `deleted`

@@ -29,7 +29,7 @@ _log = logging.getLogger("hireflow.backups")
 
 @dataclass(frozen=True)
 class TableReport:
-    """The numbers of rows and bytes in a table's file, and the faults of the file."""
+    """Reports the numbers of rows and bytes in a table's file, and the faults of the file."""
 
     rows: int
     bytes: int
@@ -38,8 +38,8 @@ class TableReport:
 
 @dataclass(frozen=True)
 class PointReport:
-    """The result of a verification. `faults` are the faults of the manifest. `older` is the name of the next older
-    restore point."""
+    """Reports the result of a verification. `faults` are the faults of the manifest. `older` is the name of the next
+    older restore point."""
 
     restore_point: str
     tables: dict[str, TableReport]
@@ -153,7 +153,7 @@ class _File:
 
 
 class _Content:
-    """The rows of one table: their number, their ids, and the faults in them."""
+    """Reads the rows of one table, and collects their number, their ids and their faults."""
 
     def __init__(self, dataset: Dataset, parents: "dict[str, Ids]") -> None:
         self.dataset, self.ids, self.rows = dataset, Ids(), 0

@@ -17,7 +17,7 @@ MAX_COLUMNS = 40
 
 @dataclass(frozen=True)
 class Bar:
-    """A column, or a horizontal bar.
+    """Describes a column, or a horizontal bar.
 
     The function that makes the bars decides what the numbers mean. `columns`: `at` is x and `size` is the width, both
     in %, and `length` is the height in px. `rows`: `at` is y in px, and `size` is the width in %. `shares`: `at` is x

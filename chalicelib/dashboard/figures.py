@@ -19,7 +19,7 @@ class Department(TypedDict):
 
 
 class RowCount(NamedTuple):
-    """The number of rows of a table. For a large table, the number is only the estimate of Postgres's planner, and
+    """Has the number of rows of a table. For a large table, the number is only the estimate of Postgres's planner, and
     `is_exact` is False."""
 
     rows: int

@@ -9,7 +9,7 @@ _LEAST_SECONDS = 0.05  # the rate of a shorter load is not shown, because it wou
 
 
 class LoadView(Load):
-    """A load with the figures that a template shows."""
+    """Adds to a load the figures that a template shows."""
 
     @property
     def is_unfinished(self) -> bool:

@@ -34,7 +34,7 @@ OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
 @dataclass(frozen=True)
 class Caller:
-    """The caller's role, the checked query parameters of the request, and the reports of the API."""
+    """Has the caller's role, the checked query parameters of the request, and the reports of the API."""
 
     role: Role
     query: Mapping[str, Any]
@@ -130,7 +130,7 @@ def backups(parts: Services, caller: Caller) -> BackupsPanel:
 
 @dataclass(frozen=True)
 class RestorePanel:
-    """A restore point, and the number of rows that each table has now."""
+    """Shows a restore point, and the number of rows that each table has now."""
 
     point: "PointView"
     now: Mapping[str, figures.RowCount]

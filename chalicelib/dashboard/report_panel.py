@@ -16,8 +16,8 @@ MAX_ROWS = 200  # a table shows at most this many rows, and a download has all r
 
 @dataclass(frozen=True)
 class Download:
-    """A report that the user can download as CSV or JSON. `address` is relative to the root of the API. `file` is the
-    name of the file without its ending."""
+    """Describes a report that the user can download as CSV or JSON. `address` is relative to the root of the API.
+    `file` is the name of the file without its ending."""
 
     report: str
     address: str
@@ -26,8 +26,8 @@ class Download:
 
 @dataclass(frozen=True)
 class Table:
-    """The first rows of a report. `rows` is None if the user has chosen several years, and the report can show only one
-    year."""
+    """Has the first rows of a report. `rows` is None if the user has chosen several years, and the report can show only
+    one year."""
 
     report: Report
     columns: tuple[ReportColumn, ...]
@@ -41,7 +41,7 @@ class Table:
 
 @dataclass(frozen=True)
 class ReportsPanel:
-    """The values that the template uses. The form offers `years` to the user. `hired` is the number of hires in the
+    """Has the values that the template uses. The form offers `years` to the user. `hired` is the number of hires in the
     chart."""
 
     years: list[int]

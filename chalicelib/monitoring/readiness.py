@@ -18,7 +18,7 @@ OK, AWAY = "ok", "unavailable"
 
 @dataclass(frozen=True)
 class LastBackup:
-    """The name of a restore point, and its age in seconds."""
+    """Has the name of a restore point, and its age in seconds."""
 
     restore_point: str
     age_seconds: float

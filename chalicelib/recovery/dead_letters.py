@@ -25,7 +25,7 @@ _log = logging.getLogger("hireflow.deadletters")
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """The content of a message: the ARN of the function that failed, the event that the function received, and the
+    """Has the content of a message: the ARN of the function that failed, the event that the function received, and the
     objects that the event names."""
 
     function: str

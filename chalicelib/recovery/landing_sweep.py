@@ -67,9 +67,9 @@ class Patience:
 
 @dataclass(frozen=True)
 class Budget:
-    """The limits of one sweep. By default, a sweep runs until the next sweep is due, but at most LONGEST seconds. A
-    sweep offers all versions of a key together, so it may make a few more offers than `offers`. `at_once` is the number
-    of offered loads that may run at the same time."""
+    """Sets the limits of one sweep. By default, a sweep runs until the next sweep is due, but at most LONGEST seconds.
+    A sweep offers all versions of a key together, so it may make a few more offers than `offers`. `at_once` is the
+    number of offered loads that may run at the same time."""
 
     pages: int = 50
     offers: int = 1000
@@ -156,7 +156,7 @@ def _behind(page: VersionPage, key: str) -> Position:
 
 @dataclass(frozen=True)
 class _State:
-    """The state that the last sweep has stored for this sweep."""
+    """Has the state that the last sweep has stored for this sweep."""
 
     starts_at: datetime
     swept_at: datetime

@@ -36,8 +36,8 @@ _log = logging.getLogger("hireflow.upkeep")
 
 @dataclass(frozen=True)
 class Upkeep:
-    """The result of a sweep. `failed` counts the loads that the sweep gave up, and the uploads whose files never came.
-    `healed` counts the waiting rows that it loaded, and `removed` the left-over reject files that it deleted."""
+    """Counts what a sweep has done. `failed` counts the loads that the sweep gave up, and the uploads whose files never
+    came. `healed` counts the waiting rows that it loaded, and `removed` the left-over reject files that it deleted."""
 
     failed: int
     healed: int

@@ -11,7 +11,7 @@ _QUALITY = re.compile(r"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNO
 
 
 class TextResponse(Response):
-    """A response with a text of any media type.
+    """Sends a text of any media type as the response.
 
     Some media types, for example CSV, are declared as binary, so that API Gateway keeps the bytes of requests. Chalice
     would encode a response of such a type as base64. API Gateway would decode this base64 only if the first type in the

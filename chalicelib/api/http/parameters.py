@@ -17,8 +17,8 @@ from chalicelib.core.errors import Unprocessable
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter. `default` is the value of a query parameter that the request leaves out. If `default` is None, such
-    a parameter has no value. A request may not leave out a `required` parameter."""
+    """Declares a parameter. `default` is the value of a query parameter that the request leaves out. If `default` is
+    None, such a parameter has no value. A request may not leave out a `required` parameter."""
 
     name: str
     about: str
@@ -38,7 +38,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class WholeNumber(Parameter):
-    """A whole number from `low` to `high`, written in decimal digits."""
+    """Reads a whole number from `low` to `high`, written in decimal digits."""
 
     _: KW_ONLY
     low: int = 1
@@ -61,7 +61,7 @@ class WholeNumber(Parameter):
 
 @dataclass(frozen=True)
 class OneOf(Parameter):
-    """A text that must be one of the `allowed` values."""
+    """Reads a text that must be one of the `allowed` values."""
 
     _: KW_ONLY
     allowed: tuple[str, ...]
@@ -77,7 +77,7 @@ class OneOf(Parameter):
 
 @dataclass(frozen=True)
 class Text(Parameter):
-    """A text. Every text is valid."""
+    """Reads a text. Every text is valid."""
 
     def read(self, text: str) -> str:
         return text

@@ -32,7 +32,7 @@ _ASK = "no-cache"
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that pages load. It is read from disk on the first request."""
+    """Reads a file that pages load. The file is read from disk on the first request."""
 
     media: str
     read: Callable[[], str]

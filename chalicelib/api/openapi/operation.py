@@ -12,7 +12,8 @@ JSON, CSV, HTML, CSS, SCRIPT = "application/json", "text/csv", "text/html", "tex
 
 @dataclass(frozen=True)
 class Body:
-    """A request body. `examples` are valid bodies by name. `binary` are further media types, which have no schema."""
+    """Describes a request body. `examples` are valid bodies by name. `binary` are further media types, which have no
+    schema."""
 
     schema: Json
     examples: Mapping[str, Any]
@@ -23,7 +24,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the API.
+    """Describes an operation of the API.
 
     `responses` has the meaning and the schema of each response by status. The schema is None if the response has no
     body. `media` are the media types of these responses. `headers` are the names of the headers of these responses,

@@ -130,7 +130,7 @@ def test_a_process_killed_at_any_request_leaves_only_whole_restore_points(databa
 
 
 class Doomed(Session):
-    """A session that terminates its own server process before one of its statements."""
+    """Terminates its own server process before one of its statements."""
 
     def __init__(self, session: Session, hook: Callable[[], None]) -> None:
         self.__dict__ = session.__dict__
@@ -146,7 +146,7 @@ class Doomed(Session):
 
 
 class Terminated(Database):
-    """A database whose session terminates its own connection at the statement number `at`."""
+    """Gives a session that terminates its own connection at the statement number `at`."""
 
     def __init__(self, url: str, at: int) -> None:
         super().__init__(url, tls="disable")

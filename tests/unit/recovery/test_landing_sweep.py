@@ -26,7 +26,7 @@ KEYS = ("a", "a/", "b.csv", "b.csv2", "c\0", "d")
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry in the list of a bucket: a version, or a delete marker."""
+    """Is an entry in the list of a bucket: a version, or a delete marker."""
 
     version: Version
     is_marker: bool
