@@ -29,7 +29,8 @@ class Services:
 
     @property
     def metrics(self) -> "Metrics":
-        """Return the metrics of the stage. This property imports them, because most requests need no metrics."""
+        """Return the metrics of the stage. The module of metrics is imported here, because most requests need no
+        metrics."""
         from chalicelib.monitoring.metrics import Metrics
 
         return Metrics(self.settings.stage)

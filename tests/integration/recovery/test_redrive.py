@@ -124,9 +124,8 @@ def test_the_dead_letter_of_a_load_with_a_worker_stays_in_the_queue(
         session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
         queue.fail(event)
         assert run(database, queue, ingest) == {"redriven": 0, "left": 1}
-        session.run(
-            "SELECT pg_advisory_unlock_all()"
-        )  # Postgres would free the locks of a closed connection only a moment later
+        # Closing the connection is not enough, because Postgres frees the locks of a closed connection a moment later.
+        session.run("SELECT pg_advisory_unlock_all()")
     assert (landing.load()["status"], landing.load()["attempts"], ingest.events) == ("running", 3, [])
     assert queue.depth() == 1, "the redrive did not give the message back at once"
     other.close()
