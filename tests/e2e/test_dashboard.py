@@ -134,7 +134,7 @@ def test_a_dropped_file_is_loaded(cloud: Cloud, visit: Visit) -> None:
     expect(visit.page.get_by_role("heading", level=1)).to_contain_text("Load ")
     visit.settled()
     assert dict(visit.values(".shares rect")) == {"inserted": 1, "rejected": 2}
-    link = visit.page.get_by_role("link", name="All of them")
+    link = visit.page.get_by_role("link", name="All rejected rows")
     with urlopen(str(link.get_attribute("href"))) as response:
         records = [json.loads(line) for line in response.read().splitlines()]
     assert [record["reasons"] for record in records] == [["id is missing"], ["department is missing"]]
@@ -206,7 +206,7 @@ def test_a_restore_shows_its_effect_and_needs_a_confirmation(cloud: Cloud, visit
     visit.open("backups")
     visit.page.locator(f'tr[data-point="{point}"]').get_by_role("link").click()
     expect(visit.page.locator("#restore")).to_contain_text("departments: 2 rows then, 3 now")
-    expect(visit.page.locator("#restore")).to_contain_text("Rows that were changed since then go back")
+    expect(visit.page.locator("#restore")).to_contain_text("Rows that were changed after this time")
     visit.page.get_by_label("jobs").uncheck()
     visit.page.get_by_label("hired_employees").uncheck()
     button = visit.page.get_by_role("button", name="Restore")

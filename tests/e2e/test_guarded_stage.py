@@ -64,7 +64,7 @@ def test_the_command_line_names_the_role_that_a_token_lacks(guarded: Cloud, tmp_
     reader = run("token", "new", "reader").stdout.strip()
     refused = run(*upload, API_TOKEN=reader)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "403 Forbidden: this needs the role writer" in refused.stderr
+    assert "403 Forbidden: this request needs the role writer" in refused.stderr
     assert "use a token with that role" in refused.stderr
     assert run("loads", API_TOKEN=reader).returncode == 0
     assert "401 Unauthenticated: the token is not known" in run("loads", API_TOKEN=f"{reader}x").stderr

@@ -23,7 +23,7 @@ def test_checks_require_the_role_or_a_higher_role(guarded: Api, role: str, admit
         {"Content-Type": "text/csv", "Authorization": f"Bearer {token(role)}"},
     )
     assert response.status == (200 if admitted else 403)
-    assert admitted or response.body["detail"] == "this needs the role checker, the token has the role reader"
+    assert admitted or response.body["detail"] == "this request needs the role checker, the token has the role reader"
 
 
 def test_the_role_may_read_and_may_not_write(guarded: Api) -> None:
