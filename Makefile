@@ -1,4 +1,4 @@
-# Every command runs in .venv, and first installs there the packages that it needs (infra/install/sets.py).
+# Every command runs in .venv. A command first installs the packages that it needs into .venv (infra/install/sets.py).
 PYTHON ?= python3
 export PYTHON
 STAGE  ?= local
@@ -33,16 +33,16 @@ demo: venv-run ## deploy to this machine, then show loads, reports and a restore
 up: venv-run ## start the embedded cloud and deploy to it; RESET=NAME sets a setting back to its default
 	@$(cloud) up $(if $(RESET),--reset "$(RESET)")
 
-down: venv ## stop the embedded cloud; its data stays
+down: venv ## stop the embedded cloud, but keep its data
 	@$(cloud) down
 
-clean: venv ## stop the embedded cloud and delete its data
+clean: venv ## stop the embedded cloud, and delete its data
 	@$(cloud) clean
 
-status: venv ## show what runs, its addresses, and all settings with their sources
+status: venv ## show the running servers, their addresses, and all settings with their sources
 	@$(cloud) status
 
-serve: venv ## serve the API with `chalice local` (PORT=8000); it uses the stage that `make up` started
+serve: venv ## serve the API of this checkout with `chalice local` (PORT=8000), with the data of the stage
 	@$(cloud) serve $(if $(PORT),--port "$(PORT)")
 
 logs: venv ## follow the logs of all functions, starting ten minutes ago
@@ -51,20 +51,20 @@ logs: venv ## follow the logs of all functions, starting ten minutes ago
 backup: venv ## back up now
 	@$(cloud) invoke backup
 
-verify-backups: venv ## read the newest restore point again and check it (POINT=name for another, ALL=1 for all)
+verify-backups: venv ## verify the newest restore point (POINT=name for another one, ALL=1 for all)
 	@$(cloud) verify $(if $(POINT),--point $(POINT)) $(if $(ALL),--all)
 
 redrive: venv ## offer again the events of loads that were given up
 	@$(cloud) invoke redrive
 
-token: venv ## create a token: ROLE=reader|writer|operator, NOTE=who uses it
+token: venv ## create a token: ROLE=reader|writer|operator, NOTE=who uses the token
 	@test -n "$(ROLE)" || { echo 'error: a token needs a role: make token ROLE=reader (or writer, operator)' >&2; exit 2; }
 	@$(cloud) check && $(hireflow) token new "$(ROLE)" --note "$(NOTE)"
 
 tokens: venv ## list all tokens
 	@$(cloud) check && $(hireflow) token list
 
-revoke: venv ## revoke a token: TOKEN=its id, or the token
+revoke: venv ## revoke a token: TOKEN=the id of the token, or the token itself
 	@$(cloud) check && $(hireflow) token revoke "$(TOKEN)"
 
 deploy: venv-deploy ## deploy STAGE=prod (or another stage in .chalice/config.json) to AWS: stacks, functions, migrations, smoke test
@@ -79,7 +79,7 @@ destroy: venv-deploy ## delete a stage from AWS except its data: STAGE=prod YES=
 test: venv-develop ## run all tests, in WORKERS=3 processes
 	@$(python) -m pytest -n $(or $(WORKERS),3) --durations=10
 
-browser: ## install what the browser tests need: Chromium (from Debian, as root) and axe-core (from npm)
+browser: ## install the programs for the browser tests: Chromium (from Debian, as root) and axe-core (from npm)
 	@command -v chromium >/dev/null || { apt-get -q update && apt-get install -q -y --no-install-recommends chromium; }
 	@cd tests/e2e/browser && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel error
 
@@ -90,10 +90,10 @@ faults: venv-develop ## run the long form of tests/faults: 300 faults in the dep
 	@$(python) -m tests.faults
 
 test-localstack: STAGE = localstack
-test-localstack: venv-develop up ## run the end-to-end tests against STAGE=localstack; they empty its tables
+test-localstack: venv-develop up ## run the end-to-end tests against STAGE=localstack, which empty the tables of this stage
 	@$(python) -m pytest tests/e2e --stage localstack
 
-fuzz: venv-develop ## feed a million hostile CSV and Avro files to the readers (INPUTS=n, SEED=n; 10 minutes)
+fuzz: venv-develop ## parse a million hostile CSV and Avro files (INPUTS=n, SEED=n; 10 minutes)
 	@$(python) -m pytest tests/fuzz -q --hypothesis-profile=long
 	@$(python) -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
@@ -123,7 +123,7 @@ ruff:
 	@$(python) -m ruff check
 	@$(python) -m ruff format --check
 
-bench: venv-develop ## run the benchmarks, which report ratios to named limits (3 minutes)
+bench: venv-develop ## run the benchmarks, which compare Hireflow with bare tools (3 minutes)
 	@$(python) -m bench
 
 bench-full: venv-develop ## run the benchmarks also with 1M and 5M rows, and draw the chart in docs (20 minutes)

@@ -1,4 +1,4 @@
-"""Hireflow's table of contents: the routes, triggers and schedules. The modules that they name do the work."""
+"""Lists the routes, triggers and schedules of Hireflow. The modules that this file imports do the work."""
 
 import os
 from typing import Any
@@ -24,7 +24,8 @@ from chalicelib.reports.hires import REPORTS
 app = Chalice(app_name="hireflow", configure_logs=False)
 logs.configure(settings.read(os.environ, "log_level"))
 
-# Chalice gives this list to API Gateway, which decodes all other bodies as text and so replaces bytes that are no text.
+# Chalice gives this list to API Gateway. API Gateway decodes bodies of all other types as text, and replaces the bytes
+# that are not valid text.
 app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *check_routes.MEDIA_TYPES, requests.BINARY]))
 
 app.register_blueprint(row_routes.routes)  # POST /{department,job,hired_employee}/upload[/batch]
@@ -37,7 +38,8 @@ app.register_blueprint(health_routes.routes)  # GET /health
 app.register_blueprint(dashboard_routes.routes)  # GET /, /dashboard/{panel}
 app.register_blueprint(docs_routes.routes)  # GET /openapi.json, /docs
 
-# The order matters. They come after all routes, because `access` refuses an application with a route without a role.
+# The order of the middleware matters. The middleware comes after all routes, because `access` refuses an application
+# that has a route without a role.
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(origins.middleware, "http")
 app.register_middleware(access.middleware(app), "http")
@@ -58,12 +60,14 @@ def backup(_event: CloudWatchEvent) -> dict[str, object]:
 
 @app.schedule(Rate(schedules.VERIFY_DAYS, unit=Rate.DAYS), name="verify")
 def verify(event: CloudWatchEvent) -> dict[str, object]:
-    return handlers.verify_backup(event.detail.get("restore_point"))  # the schedule names no restore point
+    return handlers.verify_backup(event.detail.get("restore_point"))  # the event of the schedule names no restore point
 
 
+# After a restart of the embedded cloud, `make up` invokes this function with the detail `restarted`. The schedule sends
+# no such detail.
 @app.schedule(Rate(schedules.SWEEP_MINUTES, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> dict[str, int]:
-    return handlers.sweep(event.context, restarted=bool(event.detail.get("restarted")))  # only `make up` sets it
+    return handlers.sweep(event.context, restarted=bool(event.detail.get("restarted")))
 
 
 @app.lambda_function(name="redrive")

@@ -1,1 +1,2 @@
-"""Benchmarks (`make bench`): they compare Hireflow with named physical limits, and measure both in turn in one run."""
+"""Benchmarks (`make bench`): they measure the work of Hireflow, and the same work of a bare tool such as `psql`. The
+tool's time or memory is the limit. One run measures both, first one and then the other, again and again."""

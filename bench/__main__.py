@@ -1,4 +1,5 @@
-"""python -m bench [--full] [--only NAME …]: run the measurements, print the results and write bench/results.json."""
+"""python -m bench [--full] [--only NAME …]: run the measurements, print the results, and write them to
+bench/results.json."""
 
 import argparse
 import sys
@@ -19,7 +20,7 @@ ALL = (*CASES, requests_per_second, gate)
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--full", action="store_true", help="use 1M to 20M rows; the goals are for these sizes; takes 25 minutes"
+        "--full", action="store_true", help="use 1 to 20 million rows, for which the goals are set; takes 25 minutes"
     )
     parser.add_argument(
         "--only",
@@ -43,12 +44,12 @@ def main() -> int:
                     results.append(result)
                     print(line(result), flush=True)
     took = f"The measurements took {time.monotonic() - start:.0f} s."
-    print(took, "Work and limit were measured in turn, on the same Postgres.")
+    print(took, "The work and its limit were measured alternately, on the same Postgres.")
     if args.only is None:
         write_json(ROOT / "bench" / "results.json", about, results)
         if args.full:
             shown = [result for result in results if result.unit == "s" and result.goal is not None]
-            title = "Time that Hireflow takes / time of the named limit (bar), and the goal (mark)"
+            title = "Bar: time of Hireflow / time of the limit named in the row. Mark: the goal"
             write_svg(ROOT / "docs" / "bench.svg", title, shown)
     return 0
 

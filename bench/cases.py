@@ -1,4 +1,5 @@
-"""The measurements. Each one measures work and limit in turn on the rig, checks the outcome, and yields results."""
+"""Has a function for each measurement. The function measures a kind of work and its limit alternately, on the test rig
+of bench/rig.py. It checks what the work has stored, and yields results."""
 
 import json
 import subprocess
@@ -24,7 +25,8 @@ FK, PK = "\\copy, PK and FKs", "\\copy, PK only"
 
 @dataclass(frozen=True)
 class Scale:
-    """The numbers of rows in small, large and huge tables, and how often each measurement is repeated."""
+    """The numbers of rows in small (`rows`), large and huge tables. `rounds` is how often each measurement is
+    repeated."""
 
     rows: int
     large: int
@@ -39,7 +41,8 @@ Case = Callable[[Rig, Scale], Iterator[Result]]
 
 
 def check(rig: Rig, load: dict[str, Any], data: Employees, table: str = "limits.pk_fk") -> None:
-    """Raise AssertionError if a load has not rejected the broken rows, or if its table differs from the limit's."""
+    """Raise AssertionError if a load has not rejected exactly the broken rows, or if the product's table differs from
+    `table`, which the limit has filled."""
     assert (load["status"], load["received"], load["rejected"]) == ("succeeded", data.rows, data.rejected), load
     assert rig.checksum("hired_employees") == rig.checksum(table), "the tables differ"
 
@@ -112,7 +115,7 @@ def memory(rig: Rig, scale: Scale) -> Iterator[Result]:
     for rows in (scale.rows, scale.large):
         data = employees(rows)
         rig.reset(Shape())
-        worker = Worker(rig.environment)  # a new process, so that the peak is that of this load alone
+        worker = Worker(rig.environment)  # a new process, so that the peak memory is that of this load alone
         done = rig.ingest(data.file, worker=worker)
         assert done["load"]["received"] == rows, done["load"]
         peaks.append(done["peak"])
@@ -139,7 +142,7 @@ def backup(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 
 def restore(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """The time of a restore includes the request and the load of all rows into an empty table."""
+    """Measure restores. The time of a restore includes the request and the load of all rows into an empty table."""
     data = employees(scale.rows)
     rig.reset(Shape())
     rig.copy("limits.pk_fk", data)
@@ -184,7 +187,7 @@ _BARE = """
 
 
 def batch(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """Half of the rows of a batch are new, and half of them change existing rows."""
+    """Measure batches. Half of the rows of a batch are new, and the other half change existing rows."""
     fill(rig, scale.rows)
     database = Database(rig.url, tls="disable")
     seconds, limit = [], []
@@ -230,7 +233,7 @@ def _reports(rig: Rig, over: str, goal: float | None) -> Iterator[Result]:
         with database.session() as session:
             for _ in range(30):
                 start = time.perf_counter()
-                with suppress(Unprocessable):  # the report is too large for a response: measure its refusal
+                with suppress(Unprocessable):  # a report that is too large is refused, which also takes time
                     as_json(session, report, Span.YEAR, Scope(2021, 2021))
                 seconds.append(time.perf_counter() - start)
         yield Result(f"report {report.name}, {over}", "10 ms", seconds[5:], [0.010], goal)
@@ -238,7 +241,8 @@ def _reports(rig: Rig, over: str, goal: float | None) -> Iterator[Result]:
 
 
 def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """Load files of the same size into tables of growing size: first new rows, then changes to rows in all parts."""
+    """Load files of the same size into tables of growing size: first new rows, then changes to rows that are spread
+    over the whole table."""
     added = scale.rows // 10
     sizes = (scale.rows, scale.large, scale.huge)
     new: list[list[float]] = []
@@ -256,7 +260,7 @@ def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
             rewritten = employees(added, first_id=1, step=step)
             done = rig.ingest(rewritten.file.replace(b",Ada ", f",Ada {turn} ".encode()))
             assert done["load"]["updated"] > 0, done["load"]
-            if turn >= 2:  # the first two turns also wait for work of Postgres that the filling has left
+            if turn >= 2:  # Postgres still writes what `fill` has changed, so two turns do not count
                 new[-1].append(seconds)
                 changed[-1].append(done["seconds"])
     for work, of_sizes in (("new", new), ("changed", changed)):
@@ -278,7 +282,7 @@ def cold_start(rig: Rig, scale: Scale) -> Iterator[Result]:
     for turn in range(2 + 3 * scale.rounds):
         for code, samples in seconds.items():
             took = _import_seconds(rig, code)
-            if turn >= 2:  # the first two turns compile the files and warm the page cache
+            if turn >= 2:  # the first two turns compile the files and fill the page cache
                 samples.append(took)
     yield Result("cold start, api", "chalice + pg8000 + boto3 s3", seconds[_API], seconds[_EAGER], 0.6)
     yield Result("cold start, ingest", "chalice + pg8000 + boto3 s3", seconds[_INGEST], seconds[_EAGER], 1.1)
@@ -294,7 +298,7 @@ def _import_seconds(rig: Rig, code: str) -> float:
 
 
 def fill(rig: Rig, rows: int) -> None:
-    """Load this number of employees with the product's own function, and check the table."""
+    """Load `rows` employees with the function `ingest` of the product, and check the table."""
     rig.reset(Shape())
     data = employees(rows)
     rig.copy("limits.pk", data)

@@ -1,7 +1,7 @@
 """Synthetic hired employees: 1 % of the rows are broken in different ways, and 5 % of them repeat an id.
 
-Everything is generated from a seed. Each file comes with its valid rows, and of each id only with the last row. The
-limits load these rows, because a perfect loader would store exactly these.
+Everything is generated from a seed. Each file comes with the rows that a perfect loader would store: the valid rows,
+and only the last one of each id. The limits load exactly these rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,14 +11,14 @@ from random import Random
 
 SEED = 20_210_101
 _START = datetime(2021, 1, 1, tzinfo=UTC)
-_SECONDS = 2 * 365 * 86_400  # two years
+_SECONDS = 2 * 365 * 86_400  # hire dates lie within two years
 _FIRST = ("Ada", "Bem", "Cleo", "Dario", "Edda", "Fenn", "Gita", "Hugo", "Ines", "Juno", "Kofi", "Lune", "Mirza", "Noë")
 _LAST = ("Albek", "Brencombe", "Cordottir", "Dalerro", "Eldfell", "Fargaard", "Grenhurst", "Holini", "Istkamp", "Lund")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The CSV style of the rows, and the numbers of departments and jobs that they refer to."""
+    """The form of a file: the style of its CSV, and the numbers of departments and jobs that its rows refer to."""
 
     departments: int = 12
     jobs: int = 183
@@ -27,7 +27,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Employees:
-    """A CSV file, its valid rows (unique ids, in the file's order), and how many of its rows are broken."""
+    """A CSV file, its valid rows (one for each id, in the order of the file), and the number of its broken rows."""
 
     file: bytes
     valid: bytes
@@ -41,12 +41,12 @@ def parents(count: int, word: str) -> bytes:
 
 
 def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step: int = 1) -> Employees:
-    """Return a file with `rows` rows. Their ids are `first_id`, `first_id + step` and so on.
+    """Return a CSV file with `rows` rows. The ids are `first_id`, `first_id + step` and so on.
 
     Every twentieth row repeats an earlier id, and every hundredth row is broken.
     """
     shape = shape or Shape()
-    random = Random(SEED + first_id)  # noqa: S311 - it is not used for secrets
+    random = Random(SEED + first_id)  # noqa: S311 - the random numbers are not used for secrets
     style, stored = _STYLES[shape.style], dict[int, str]()
     write, lines, rejected, next_id = style.line, [style.header], 0, first_id
     for number, broken in zip(range(rows), _broken(), strict=False):
@@ -59,7 +59,7 @@ def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step:
             continue
         next_id += 0 if repeats else step
         lines.append(write(row))
-        stored.pop(row_id, None)  # the last row of an id wins, and keeps its position in the file
+        stored.pop(row_id, None)  # the last row of an id replaces the earlier ones
         stored[row_id] = ",".join(row)
     valid = "\n".join(stored.values()) + "\n"
     return Employees("".join(lines).encode(style.encoding), valid.encode(), rows, rejected)
@@ -77,7 +77,7 @@ def _row(random: Random, row_id: int, shape: Shape) -> Row:
 
 
 def _broken() -> Iterator[Callable[[Row], Row]]:
-    """Yield functions that break a row: each of them 100 times, then the next one."""
+    """Yield functions that break a row: the first function 100 times, then the second one 100 times, and so on."""
     ways: list[Callable[[Row], Row]] = [
         lambda r: ("", *r[1:]),
         lambda r: (r[0], "", *r[2:]),
@@ -110,7 +110,7 @@ def _crlf(row: Row) -> str:
 
 
 def _offset(row: Row) -> str:
-    """Write the same instant with the offset +02:00."""
+    """Return the row with its instant written with the offset +02:00."""
     try:
         at = datetime.fromisoformat(row[2]) + timedelta(hours=2)
     except ValueError:

@@ -1,10 +1,11 @@
-"""python -m bench.first_run [COMMAND …]: measure what commands cost a new user, with an empty home folder and no cache.
+"""python -m bench.first_run [COMMAND …]: measure the time, downloads and disk space that commands take at the first
+run: with an empty home folder and no cache.
 
 Each command runs in a copy of this checkout. The numbers in docs/commands.md come from here. The program measures:
 
 - the seconds that the command takes;
 - the longest time without a line of output;
-- the bytes that come from the network, through a proxy that every installer uses;
+- the bytes that are downloaded, counted in a proxy through which every installer connects;
 - the number of installed packages;
 - the disk space of the checkout and of the caches in the home folder.
 """
@@ -27,21 +28,21 @@ from infra.local.ports import HOST
 from infra.venv import ROOT
 
 COMMANDS = ("make demo", "./hireflow --help", "make venv-deploy", "make venv-develop")
-LIMITS = {"make demo": 60.0}  # most seconds that a command may take
-SILENCE = 5.0  # most seconds without a line of output
+LIMITS = {"make demo": 60.0}  # the command may take at most these seconds
+SILENCE = 5.0  # seconds; a command must print a line at least this often
 _LEFT = shutil.ignore_patterns(".git", ".venv*", ".local*", ".*_cache", "__pycache__", ".hypothesis", "node_modules")
 _KEPT = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one command. Sizes are in bytes, times in seconds."""
+    """What one command costs. Sizes are in bytes, times in seconds."""
 
     command: str
     status: int
     seconds: float
     silence: float
-    before: str  # the last line before the longest silence
+    before: str  # the line that was printed before the longest silence
     downloaded: int
     packages: int
     disk: int
@@ -104,7 +105,8 @@ def measure(command: str) -> Cost:
 
 
 def _watch(command: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, float, float, str]:
-    """Run a command. Return its exit status, its seconds, the longest time without output, and the line before that."""
+    """Run a command. Return its exit status, the seconds it took, the longest time without output in seconds, and the
+    last line before that silence."""
     start = last = time.monotonic()
     longest, before, line = 0.0, "", "the start"
     with (
@@ -138,7 +140,8 @@ def _copy() -> Iterator[Path]:
 
 
 def _disk(folder: Path) -> int:
-    """Return the disk space of all files in bytes. A file with several hard links counts once."""
+    """Return the disk space that all files in these folders take, in bytes. A file with several hard links counts
+    once."""
     sizes = {}
     for path in folder.rglob("*"):
         status = path.lstat()

@@ -1,4 +1,4 @@
-"""The cost of the gate of the embedded AWS: the same requests with the gate and without it."""
+"""Measures the cost of the gate of the embedded AWS: it sends the same requests with the gate and without it."""
 
 import io
 import os
@@ -47,7 +47,7 @@ def gate(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 @contextmanager
 def _ungated(folder: Path, gated: Path) -> Iterator[int]:
-    """Run the embedded AWS with the same credentials as the gated one, but without the gate. Yield its port."""
+    """Run an embedded AWS without the gate. It has the same credentials as the one with the gate. Yield its port."""
     folder.mkdir()
     shutil.copyfile(gated / "credentials.json", folder / "credentials.json")
     port = ports.free_port()
@@ -66,7 +66,8 @@ def _ungated(folder: Path, gated: Path) -> Iterator[int]:
     }
     command = [str(environment(lambda _: None)), "-m", "bench.ungated", str(folder)]
     with (folder / "log").open("wb") as log:
-        # Like the gated process it has its own session, because the scheduler gives each session the same CPU time.
+        # The process has its own session, like the process with the gate. This makes the comparison fair, because the
+        # scheduler gives each session the same CPU time.
         process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_until(lambda: not ports.is_free(port), 30, "the embedded AWS does not start")
@@ -77,7 +78,7 @@ def _ungated(folder: Path, gated: Path) -> Iterator[int]:
 
 
 def _put(servers: list[int], credentials: Settings, rounds: int) -> Result:
-    """Measure PUT requests of a large object whose hash is signed."""
+    """Measure PUT requests of a large object. The signature covers the hash of the object."""
     body = os.urandom(LARGE)
     seconds: list[list[float]] = [[], []]
     signed = []
@@ -100,7 +101,7 @@ def _put(servers: list[int], credentials: Settings, rounds: int) -> Result:
 
 
 def _requests(servers: list[int], credentials: Settings, rounds: int) -> Iterator[Result]:
-    works: list[list[tuple[str, str]]] = []  # for each server the (url, path) of each kind of request
+    works: list[list[tuple[str, str]]] = []  # for each server: the (url, path) of each kind of request
     for port in servers:
         s3 = _client(port, credentials, "s3")
         s3.put_object(Bucket="bench", Key="small", Body=b"x" * 1000)

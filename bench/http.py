@@ -1,4 +1,5 @@
-"""Requests per second through the deployed API, compared with a route of the same function that returns a constant."""
+"""Measures requests per second through the deployed API. The limit is a route of the same function that returns a
+constant."""
 
 import http.client
 import json
@@ -19,7 +20,7 @@ from infra.deploy.target import Target, bucket_names, queue_names
 from infra.venv import ROOT
 
 CALLERS = 8
-SECONDS = 2.0  # duration of a sample
+SECONDS = 2.0  # seconds that the clients send requests for one sample
 Request = Callable[[], tuple[str, str, bytes | None]]
 
 _CONSTANT = """
@@ -54,7 +55,7 @@ def requests_per_second(rig: Rig, scale: Scale) -> Iterator[Result]:
         for turn in range(1 + scale.rounds):
             constant = rate(url, lambda size=size: ("GET", f"/constant/{size}", None))  # type: ignore[misc]
             per_second = rate(url, request)
-            if turn:  # the first turn starts the functions
+            if turn:  # the first turn is not counted: it starts the functions
                 constants.append(constant)
                 rates.append(per_second)
         yield Result(f"requests per second, {name}", "a constant of the same size", rates, constants, 0.7, True, "/s")
@@ -100,7 +101,8 @@ def _send(connection: http.client.HTTPConnection, url: str, method: str, path: s
 
 
 def rate(url: str, request: Request) -> float:
-    """Return the responses per second for CALLERS clients that send the next request at once after a response."""
+    """Return the responses per second. CALLERS clients send requests at the same time. Each client sends its next
+    request as soon as it has the response to the last one."""
     done, failed = [0] * CALLERS, list[BaseException]()
     end = time.monotonic() + SECONDS
 

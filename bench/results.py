@@ -1,4 +1,4 @@
-"""The results of the measurements: as a table, as JSON and as an SVG picture."""
+"""Writes the results of the measurements as a table, as JSON and as an SVG picture."""
 
 import json
 import os
@@ -13,9 +13,10 @@ from xml.sax.saxutils import escape
 
 @dataclass(frozen=True)
 class Result:
-    """Samples of some work and samples of its limit, measured in turn, in the unit `unit`.
+    """Samples of some work and samples of its limit. They were measured alternately, in the unit `unit`.
 
-    `goal` is the largest allowed ratio of the two medians, or the smallest one if `at_least` is true.
+    `goal` is the largest allowed ratio of the two medians, work to limit. If `at_least` is true, `goal` is the smallest
+    allowed ratio.
     """
 
     work: str
@@ -40,7 +41,8 @@ class Result:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Return the smallest and the largest ratio of two samples that were measured one after the other."""
+        """Return the smallest and the largest ratio of a sample of the work to the sample of the limit measured beside
+        it."""
         ratios = [a / b for a, b in zip(self.samples, self.limit_samples, strict=False)]
         return min(ratios), max(ratios)
 
@@ -66,7 +68,7 @@ class Result:
 
 
 def machine(postgres: str) -> dict[str, Any]:
-    """Describe this machine. `postgres` is the version of the server."""
+    """Return a description of this machine. `postgres` is the version of the server."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -80,7 +82,7 @@ def machine(postgres: str) -> dict[str, Any]:
 
 
 def line(result: Result) -> str:
-    """Return a result as one row of the table whose heading is HEAD."""
+    """Return a result as a row of the printed table. HEAD is the heading of this table."""
     low, high = result.spread
     goal = "" if result.goal is None else f"{'>=' if result.at_least else '<='} {result.goal:g}"
     verdict = {None: "", True: "met", False: "MISSED"}[result.met]
@@ -100,11 +102,12 @@ def write_json(path: Path, about: dict[str, Any], results: Sequence[Result]) -> 
     path.write_text(json.dumps({"machine": about, "results": [r.to_dict() for r in results]}, indent=2) + "\n")
 
 
-_ROW, _LEFT, _WIDTH, _SCALE = 24, 430, 900, 80  # pixels; a bar of the ratio 1 has the length _SCALE
+_ROW, _LEFT, _WIDTH, _SCALE = 24, 430, 900, 80  # pixels; _SCALE is the length of a bar for the ratio 1
 
 
 def write_svg(path: Path, title: str, results: Sequence[Result]) -> None:
-    """Draw each ratio as a bar with a mark at its goal. A bar that is longer than the picture is cut off."""
+    """Draw each ratio as a bar, and each goal as a mark on the bar. A bar that is longer than the picture is cut
+    off."""
     rows = []
     for number, result in enumerate(results):
         y = 50 + number * _ROW

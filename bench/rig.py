@@ -1,4 +1,5 @@
-"""The test rig of the measurements: one Postgres, one S3, a worker with the product's functions, and psql."""
+"""The rig (the test stand) of the measurements: one Postgres, one S3, a worker process with the product's functions,
+and psql."""
 
 import json
 import os
@@ -28,7 +29,7 @@ from infra.venv import ROOT
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_BUCKETS = bucket_names("bench")  # without a trigger, so that only the worker runs functions
+_BUCKETS = bucket_names("bench")  # these buckets trigger no function, so only the worker runs functions
 _LIMITS = """
     DROP SCHEMA IF EXISTS limits CASCADE; CREATE SCHEMA limits;
     CREATE TABLE limits.departments (LIKE public.departments INCLUDING ALL);
@@ -39,7 +40,7 @@ _LIMITS = """
         FOREIGN KEY (job_id) REFERENCES limits.jobs (id));
 """
 
-_FILLED = 1_000_000  # rows of one statement; its triggers keep them all in memory
+_FILLED = 1_000_000  # rows of one INSERT; the triggers of a statement keep all its rows in memory
 _FILL = """
     SET session_replication_role = replica;
     INSERT INTO hired_employees
@@ -62,7 +63,7 @@ class Worker:
         )
 
     def call(self, function: str, event: Any) -> dict[str, Any]:
-        """Run a function with an event. Return {"seconds", "peak", "result"}, as in bench/worker.py."""
+        """Run a function with an event. Return {"seconds", "peak", "result"}. bench/worker.py says what these are."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"function": function, "event": event}) + "\n")
@@ -82,7 +83,8 @@ class Worker:
 
 @dataclass
 class Rig:
-    """The running services, and the operations of the measurements. `folder` is for the files of psql and pg_dump."""
+    """The running services, and the operations that the measurements use. psql and pg_dump read and write files in
+    `folder`."""
 
     services: Services
     superuser_url: str
@@ -113,12 +115,12 @@ class Rig:
         return self.sql(statement)[0][0]
 
     def psql(self, *commands: str) -> float:
-        """Run commands with psql. Return the seconds, including the start of psql."""
+        """Run commands with psql. Return the seconds that they took, including the start of psql."""
         words = [word for command in commands for word in ("-c", command)]
         return self.run("psql", "-qX", "-v", "ON_ERROR_STOP=1", *words)
 
     def run(self, program: str, *arguments: str) -> float:
-        """Run one of Postgres's programs on the product's database. Return the seconds."""
+        """Run a program of Postgres, such as pg_dump, on the product's database. Return the seconds that it took."""
         env = {
             "PATH": os.defpath,
             "PGHOST": self._url.hostname or "",
@@ -132,16 +134,16 @@ class Rig:
         return time.perf_counter() - start
 
     def settle(self) -> None:
-        """Write a checkpoint, so that a measurement does not wait for writes that belong to an earlier one."""
+        """Write a checkpoint, so that the next measurement does not wait for writes of an earlier measurement."""
         self.sql("CHECKPOINT", self.superuser_url)
 
     def checksum(self, table: str) -> tuple[int, int]:
-        """Return the number of rows, and a checksum that does not depend on their order."""
+        """Return the number of rows, and a checksum of the rows that does not depend on their order."""
         [[rows, total]] = self.sql(f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {table} t")
         return int(rows), int(total)
 
     def reset(self, shape: Shape) -> None:
-        """Empty all tables of the product and of the limits, and fill departments and jobs again."""
+        """Empty all tables of the product and of the limits. Then fill the tables of departments and jobs."""
         self.sql("TRUNCATE departments, jobs, hired_employees, orphans CASCADE")
         self.sql("TRUNCATE limits.departments, limits.jobs, limits.pk, limits.pk_fk")
         for table, count, word in (("departments", shape.departments, "Department"), ("jobs", shape.jobs, "Job")):
@@ -151,7 +153,8 @@ class Rig:
         self.sql("VACUUM ANALYZE departments, jobs, limits.departments, limits.jobs")
 
     def fill(self, rows: int) -> None:
-        """Fill the table with employees with the ids from 1 to `rows`. A file of them would take longer to load."""
+        """Fill hired_employees with the ids from 1 to `rows`, with SQL. To load a file with so many rows would take
+        longer."""
         self.reset(Shape())
         for first in range(1, rows + 1, _FILLED):
             self.sql(_FILL.format(first=first, last=min(first + _FILLED - 1, rows)))
@@ -166,13 +169,14 @@ class Rig:
 
     @property
     def worker(self) -> Worker:
-        """The warm worker that most measurements share."""
+        """The worker process that most measurements share. It has usually loaded the code already."""
         if self._worker is None:
             self._worker = Worker(self.environment)
         return self._worker
 
     def put(self, key: str, body: bytes) -> dict[str, Any]:
-        """Put a new object into the landing bucket. Return its event, which nothing has delivered yet."""
+        """Put a new object into the landing bucket. Return the event of this object. The event does not reach a
+        function by itself: pass it to `Worker.call`."""
         bucket = _BUCKETS["LANDING_BUCKET"]
         self._sequence += 1
         response = self.s3.put_object(Bucket=bucket, Key=key, Body=body)
@@ -184,25 +188,26 @@ class Rig:
         return {"Records": [{"s3": {"bucket": {"name": _BUCKETS["LANDING_BUCKET"]}, "object": item}}]}
 
     def arrived(self, key: str) -> dict[str, Any]:
-        """Return the event of an object that the product itself has put into the landing bucket."""
+        """Return the event of an object that the product, not a client, has put into the landing bucket."""
         head = self.s3.head_object(Bucket=_BUCKETS["LANDING_BUCKET"], Key=key)
         return self.event(key, head["VersionId"])
 
     def ingest(self, body: bytes, worker: Worker | None = None) -> dict[str, Any]:
-        """Load a file with the product's own function. Return the result of `Worker.call`, and the load as "load"."""
+        """Load a file with the function `ingest` of the product. Return the result of `Worker.call`, with the load as
+        an additional member "load"."""
         event = self.put("hired_employees.csv", body)
         self.settle()
         response = (worker or self.worker).call("ingest", event)
         return {**response, "load": self.newest_load()}
 
     def scheduled(self, function: str) -> dict[str, Any]:
-        """Run a function with an event of its schedule."""
+        """Run a function with the kind of event that a schedule sends."""
         names = ("version", "account", "region", "detail", "detail-type", "source", "time", "id")
         return self.worker.call(function, dict.fromkeys(names, "") | {"detail": {}, "resources": []})
 
     @contextmanager
     def without_right(self) -> Iterator[None]:
-        """During this context, the role may not switch off foreign-key triggers."""
+        """In the `with` block, the product's Postgres role may not switch off foreign-key triggers."""
         user = unquote(self._url.username or "")
         right = "SET ON PARAMETER session_replication_role"
         self.sql(f"REVOKE {right} FROM {user}", self.superuser_url)
@@ -217,7 +222,7 @@ class Rig:
         return dict(zip(names, row, strict=True))
 
     def copy(self, table: str, data: Employees) -> float:
-        """Measure a limit: `\\copy` of the valid rows into an empty table. Return the seconds."""
+        """Measure a limit: load the valid rows into an empty table with `\\copy`. Return the seconds that this took."""
         path = self.folder / "valid.csv"
         path.write_bytes(data.valid)
         self.sql(f"TRUNCATE {table}")
@@ -225,7 +230,7 @@ class Rig:
         return self.psql(f"\\copy {table} FROM '{path}' CSV")
 
     def api(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """Run the API's function with a request in the form in which API Gateway passes it on."""
+        """Run the API's function with a request. The event has the form that API Gateway gives to requests."""
         resource, parameters = path, {}
         for route, name in (("/department/hires/quarterly/", "year"), ("/department/hires/top/", "year")):
             if path.startswith(route):
@@ -261,7 +266,8 @@ def rig() -> Iterator[Rig]:
             postgres = Postgres(home_of(state.folder), Role("", ""))
             upgrade(services.database_url, tls="disable")
             running = Rig(services, postgres.superuser_url, state.folder)
-            # The measurements fill and empty tables all the time. Automatic vacuums would slow some of them at random.
+            # The measurements fill and empty tables all the time. Automatic vacuums would make some measurements slower
+            # at random.
             running.sql("ALTER SYSTEM SET autovacuum = off", running.superuser_url)
             running.sql("SELECT pg_reload_conf()", running.superuser_url)
             for bucket in _BUCKETS.values():

@@ -1,6 +1,7 @@
 """python -m bench.ungated FOLDER: run the embedded AWS without its gate, for comparison.
 
-The process runs in the virtual environment of the embedded AWS. It listens on 127.0.0.1 during a measurement.
+The process runs in the virtual environment of the embedded AWS. It runs only during a measurement, and listens only on
+127.0.0.1, because without the gate every program on this machine can use it.
 """
 
 import asyncio

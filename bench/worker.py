@@ -1,7 +1,8 @@
 """python -m bench.worker: run the functions of app.py as Lambda does, one event at a time.
 
-For each JSON line {"function", "event"} on its input, the worker prints a JSON line {"seconds", "peak", "result"}.
-`seconds` is the time of the handler alone. `peak` is the largest resident size of this process so far, in MB.
+The worker reads JSON lines {"function", "event"} from its standard input. For each line it runs the function, and
+prints a JSON line {"seconds", "peak", "result"}. `seconds` is the time of the handler alone. `peak` is the largest
+resident size of this process so far, in MB.
 """
 
 import io
@@ -14,7 +15,7 @@ from typing import Any
 
 
 def main() -> None:
-    responses, sys.stdout = sys.stdout, io.StringIO()  # the output of handlers must not mix with the responses
+    responses, sys.stdout = sys.stdout, io.StringIO()  # what handlers print must not mix with the lines of results
 
     import app
 
@@ -29,12 +30,13 @@ def main() -> None:
 
 
 def _peak() -> float:
-    """Return the largest resident size in MB. On Linux, getrusage would also count the process before the exec."""
+    """Return the largest resident size in MB. On Linux, getrusage would be wrong: it includes the memory of the parent
+    process, from which this process was forked."""
     status = Path("/proc/self/status")
     if status.exists():
         [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024)  # bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024)  # macOS returns bytes
 
 
 class _Context:

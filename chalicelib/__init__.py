@@ -1,20 +1,21 @@
-"""What runs in the Lambda functions, and on one laptop. `app.py` shows what calls it.
+"""Holds the code of the Lambda functions. `app.py` connects this code to the routes, triggers and schedules.
 
-`services.py` puts it together, and `handlers.py` answers the triggers and schedules as `api` answers HTTP.
+`services.py` makes the objects that the functions share, for example the database. `handlers.py` has the functions that
+triggers and schedules invoke. `api` has the routes.
 
-The rooms, from the bottom up. Each imports only what stands above it in this list:
+The packages. Each package imports only packages that stand above it in this list:
 
-core        what everybody may use: datasets, rules, errors, settings. No I/O.
-cloud       the only drivers: Postgres, S3, SQS, Lambda, Secrets Manager.
-formats     bytes to records and back: CSV, Avro, gzip, Postgres's COPY.
-loads       the history of loads, and who may work on one.
-reports     the figures that people plan with.
-auth        tokens and their roles.
-ingest      a row's way from a file or a request into its table.
-backups     restore points: made, verified, expired, restored.
-recovery    schedules that take up what a crash has left.
-monitoring  whether the service is ready, and its metrics.
-migrations  the schema of the database, and how it changes.
-dashboard   the web page for people.
-api         HTTP: routes, and what all routes share.
+core        has datasets, rules, errors and settings, which every package may use. It does no I/O.
+cloud       calls Postgres, S3, SQS, Lambda and Secrets Manager. No other package imports their drivers.
+formats     converts bytes to records and records to bytes: CSV, Avro, gzip, and Postgres's COPY.
+loads       keeps the history of loads, and the claims of workers.
+reports     declares the reports, and queries their figures.
+auth        creates and looks up tokens, and declares the roles.
+ingest      brings rows from a file or a request into their table.
+backups     makes, verifies, expires and restores restore points.
+recovery    repairs what a crash has left, for example loads without a worker.
+monitoring  checks whether the service is ready, and writes metrics.
+migrations  creates and changes the schema of the database.
+dashboard   renders the web page for users.
+api         has the routes, and the code that all routes share.
 """

@@ -1,7 +1,7 @@
-"""The handlers of all functions except the API. `app.py` shows the trigger or schedule of each.
+"""Handles the events of all functions except the API. `app.py` shows the trigger or schedule of each handler.
 
-A handler imports the modules that it needs when it is called. The API is in the same deployment package, and its cold
-start must not load these modules.
+A handler imports the modules that it needs only when it is called. The API is in the same deployment package. A cold
+start of the API must not load the modules of the handlers, because loading them takes time.
 """
 
 import os
@@ -16,7 +16,7 @@ Event = dict[str, Any]
 
 
 def load_objects(event: Event, context: Any) -> None:
-    """Load the objects that an S3 event names. A large object may be handed over to the next invocation."""
+    """Load the objects that an S3 event names. The load of a large object may be handed over to the next invocation."""
     from chalicelib.ingest.events import created_objects
     from chalicelib.ingest.handover import HandoverPolicy
     from chalicelib.ingest.objects import Ingestion, ingest_object
@@ -28,11 +28,11 @@ def load_objects(event: Event, context: Any) -> None:
     ingestion = Ingestion(parts.database, parts.storage, grace, handover, watch)
     for created in created_objects(event):
         if not ingest_object(ingestion, created, seconds=_seconds_left(context)):
-            return  # the next invocation has the event now
+            return  # the load was handed over: the next invocation has this event, too
 
 
 def back_up() -> dict[str, object]:
-    """Make a restore point if any dataset has changed, and record metrics of the run."""
+    """Make a restore point if any dataset has changed, and write the metrics of this backup run."""
     from chalicelib.backups.run import run_backup
 
     parts = services()
@@ -49,13 +49,13 @@ def verify_backup(restore_point: str | None) -> dict[str, object]:
 
 
 def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
-    """Record the gauges, offer lost events again, and repair what crashed loads left behind."""
+    """Write the gauges as metrics, offer objects whose events were lost, and repair what crashed loads left behind."""
     from chalicelib.cloud.functions import sibling
     from chalicelib.monitoring import gauges
     from chalicelib.recovery import landing_sweep, upkeep
 
     parts = services()
-    # First, because the sweep may fail
+    # The gauges come first, because the sweep may fail.
     parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))
     offer = partial(parts.functions.invoke_later, sibling(context.function_name, "ingest"))
     offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
@@ -64,7 +64,7 @@ def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
 
 
 def redrive(context: Any) -> dict[str, int]:
-    """Offer the dead letters again until the time runs out."""
+    """Offer the dead letters again. Stop shortly before the time of the invocation is over."""
     from chalicelib.recovery import dead_letters
 
     parts, seconds = services(), 0.8 * _seconds_left(context)

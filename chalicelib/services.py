@@ -1,4 +1,5 @@
-"""The composition root: makes the collaborators of a deployed function from its environment, once."""
+"""Makes the objects that a deployed function needs, for example the database. The settings come from the environment
+variables of the function."""
 
 import os
 from collections.abc import Callable
@@ -28,20 +29,23 @@ class Services:
 
     @property
     def metrics(self) -> "Metrics":
-        """The import happens here, because requests need no metrics."""
+        """Return the metrics of the stage. The module of metrics is imported here, because most requests need no
+        metrics."""
         from chalicelib.monitoring.metrics import Metrics
 
         return Metrics(self.settings.stage)
 
 
 def database_url(settings: Settings) -> Callable[[], str]:
-    """Return a function that gives the URL of the database with a login. Every new connection calls it."""
+    """Return a function that returns the URL of the database, with a login. Every new connection calls this
+    function."""
     return database_login(settings, secrets.text, secrets.token)
 
 
 @cache
 def services() -> Services:
-    """Return the services. They are made on first use: the build of a package imports this without a database or S3."""
+    """Return the services. The first call makes them, because the build of the deployment package imports this module
+    without a database or S3."""
     settings = Settings.from_env(os.environ)
     return Services(
         settings,

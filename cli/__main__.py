@@ -1,4 +1,4 @@
-"""The entry point of `hireflow` and of `python -m cli`."""
+"""Starts the command line, for `hireflow` and for `python -m cli`."""
 
 import io
 import os
@@ -7,22 +7,22 @@ from contextlib import suppress
 
 
 def main() -> None:
-    """Run a command. It always ends with an exit status and at most one line, even if nothing can be written."""
+    """Run a command. The process ends with an exit status. A failed write prints one line, never a traceback."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # the caller closed it
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - stays open until the end
+        if getattr(sys, name) is None:  # the caller closed this stream
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - stays open
     status: str | int | None = 0
     try:
         try:
             _run()
         except SystemExit as ended:
             status = ended.code
-        sys.stdout.flush()  # here, because a failure while Python exits would show a traceback
+        sys.stdout.flush()  # if Python flushed only when it exits, a failure would show a traceback
     except KeyboardInterrupt:
         status = 130
     except OSError as error:
         _discard_output()
-        # After another failure its message is enough. A closed pipe is no failure: the reader has seen enough.
+        # If the command failed before, its own message is enough. A closed pipe, as after `| head`, is no failure.
         if not status and not isinstance(error, BrokenPipeError):
             _report(error)
         status = status or 1
@@ -30,21 +30,21 @@ def main() -> None:
 
 
 def _run() -> None:
-    if sys.argv[1:] == ["--version"]:  # answered before slow imports
+    if sys.argv[1:] == ["--version"]:  # print the version before the slow imports below
         from cli.version import NAME, version
 
         sys.stdout.write(f"{NAME} {version()}\n")
         return
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # rows may hold characters that the terminal lacks
+            stream.reconfigure(errors="backslashreplace")  # rows may hold characters that the terminal cannot show
     from cli.app import app
 
     app(prog_name="hireflow")
 
 
 def _discard_output() -> None:
-    """Send what is still buffered to the null device. Otherwise Python tries to write it again when it exits."""
+    """Send buffered output to the null device. Otherwise Python tries to write this output again when it exits."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

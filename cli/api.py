@@ -1,4 +1,4 @@
-"""Clients of the API and of the presigned S3 addresses that the API returns. Each error is one line."""
+"""Sends requests to the API, and to presigned S3 addresses that the API returns. Each error message is one line."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from cli.forms import Form
 from cli.http import Client, Response
 
 Document = dict[str, Any]
-_AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # nothing was stored: a retry is safe
+_AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # nothing was stored, so a retry is safe
 _TRIES = 4
 _LONGEST = 10.0  # seconds between two tries, even if Retry-After asks for more
 _REMEDIES: dict[int, str] = {
@@ -27,7 +27,7 @@ class Api:
     """The API at `url`. Raises Refused for an error response, and CommandError if no response arrives.
 
     `absent` is the message if nothing listens at `url`. `outdated` says what to do if the API refuses the token.
-    `tries` is how often a request is sent in all while the API responds with 429 or 503.
+    `tries` is how many times a request is sent at most, while the API responds with 429 or 503.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class Api:
         self.url, self._tries = url, tries
         self._absent = absent
         self._remedies = _REMEDIES | ({HTTPStatus.UNAUTHORIZED: outdated} if outdated else {})
-        if absent:  # only a stage on this machine has this message
-            self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = "make status says what runs"
+        if absent:  # only a stage on this machine has this message, and only there `make status` works
+            self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = "make status shows which servers run"
         self._http = Client({"Authorization": f"Bearer {token}"} if token else {})
 
     def close(self) -> None:
         self._http.close()
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """Return the JSON of a response. Parameters that are None are left out of the query."""
+        """Send a GET and return the JSON of the response. Parameters that are None are left out of the query."""
         return self.send("GET", path, parameters).json()
 
     def post(self, path: str, body: Any = None) -> Any:
@@ -93,9 +93,9 @@ class Api:
 
 
 class Presigned:
-    """A client of S3 for presigned addresses. They carry their own permission, so that no token is sent to S3.
+    """A client of S3 for presigned addresses. Such an address contains its permission, so S3 needs and gets no token.
 
-    Raises CommandError.
+    The methods raise CommandError.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class Presigned:
             yield pieces
 
     def upload(self, url: str, form: Form) -> None:
-        """Send a form with a file. The file is read while it is sent."""
+        """Send a form with a file. The file is read while the form is sent."""
         response = self._http.send("POST", url, body=form, headers={"Content-Type": form.content_type})
         if not response.ok:
             raise _refused_by_s3(f"{form.name} was refused", response)
@@ -127,19 +127,19 @@ def _pause(response: Response) -> float:
 
 
 def _refused(response: Response, remedies: Mapping[int, str]) -> Refused:
-    """Return an error of one line: the status, the detail of the problem document, and what to do."""
+    """Return an error whose message is one line: the status, the detail of the problem document, and what to do."""
     status = response.status
     problem = _problem(response)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         target = f" to {place}" if (place := response.headers.get("Location")) else ""
         return Refused(status, f"{status} API_URL redirects{target}: set API_URL to the address of the API itself")
-    if "detail" not in problem:  # a response of API Gateway, or of another program than our API
+    if "detail" not in problem:  # API Gateway or another program sent this response, not our API
         no_route = status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
         message = _NO_ROUTE if no_route else str(problem.get("message") or response.reason or "an error")
         foreign = "; the response is not from the API: is API_URL right? is a proxy in between?"
         return Refused(status, f"{status} {message}{'' if problem or no_route else foreign}")
     reasons = [str(error.get("reason")) for error in problem.get("errors", ())]
-    correlation_id = problem.get("correlation_id")  # only errors on the API's side have it
+    correlation_id = problem.get("correlation_id")  # only errors of the API itself have this id
     hints = [remedies.get(status), f"in the logs: correlation_id {correlation_id}" if correlation_id else None]
     parts = [f"{problem.get('title', 'Error')}: {problem['detail']}", *reasons, *filter(None, hints)]
     return Refused(status, f"{status} {'; '.join(parts)}", str(problem["detail"]))

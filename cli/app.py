@@ -1,4 +1,4 @@
-"""All commands, and how errors become exit statuses and messages."""
+"""Registers all commands, and turns errors into messages and exit statuses."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ from cli.version import NAME, version
 
 
 class Commands(Helping, TyperGroup):
-    """A group of commands. A failure is one line on standard error and an exit status, never a traceback."""
+    """A group of commands. A failure prints one line on standard error, never a traceback, and sets the exit status."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         if not extra.pop("standalone_mode", True):
@@ -117,7 +117,7 @@ def _say_misuse(error: Any) -> None:
 
 def _described(error: Exception) -> str:
     """Describe an unforeseen error: a full disk, or a defect of this program with the place where it happened."""
-    if isinstance(error, OSError) and is_full(error):  # of the output or of temporary files
+    if isinstance(error, OSError) and is_full(error):  # the disk of the output or of temporary files
         return unwritten(error)
     return f"unforeseen {type(error).__name__}: {error} ({_place(error)})"
 

@@ -1,4 +1,4 @@
-"""Reading the functions' logs from CloudWatch Logs."""
+"""Reads the functions' logs from CloudWatch Logs."""
 
 import heapq
 import json
@@ -10,12 +10,12 @@ from cli import functions
 from cli.errors import CommandError, Misuse, NoAnswer
 from cli.loglines import Line
 
-_OVERLAP = 60_000  # milliseconds by which a line may arrive late
+_OVERLAP = 60_000  # milliseconds; a line may appear in the log this much later than it was written
 _PAUSE = 2.0  # seconds between two reads while following
 
 
 def groups(stage: str, function: str | None) -> dict[str, str]:
-    """Return the names of log groups by the short names of their functions. Raises Misuse for an unknown function."""
+    """Map the short names of functions to their log groups. Raises Misuse if the stage has no such function."""
     if function is not None and function not in functions.NAMES:
         raise Misuse(f"there is no function {function}: choose one of {', '.join(functions.NAMES)}")
     chosen = functions.NAMES if function is None else (function,)
@@ -23,26 +23,29 @@ def groups(stage: str, function: str | None) -> dict[str, str]:
 
 
 def pattern(wanted: Mapping[str, Any]) -> str:
-    """Return CloudWatch's filter for lines that have one of these fields. Emulators ignore it and return all lines."""
+    """Return CloudWatch's filter for lines with one of these fields. Emulators ignore filters and return all lines."""
     return f"{{ {' || '.join(f'$.{name} = {json.dumps(value)}' for name, value in wanted.items())} }}" if wanted else ""
 
 
 class Logs:
-    """A reader of log groups. `named` maps functions to their log groups."""
+    """Reads the log groups in `named`, which maps functions to their log groups."""
 
     def __init__(self, client: Any, named: Mapping[str, str], filter_pattern: str = "") -> None:
         self._client, self._named, self._pattern = client, named, filter_pattern
-        # By group: the ids and times of the latest events.
+        # For each group: the times of its latest events, by the ids of the events.
         self._seen: dict[str, dict[str, int]] = {group: {} for group in named.values()}
 
     def since(self, start: int) -> Iterator[Line]:
-        """Yield lines from `start` (Unix time in milliseconds) on by their time. No line is yielded twice."""
+        """Yield the lines since `start` (Unix time in milliseconds), in the order of time. Yield no line twice."""
         streams = [self._lines(function, group, start) for function, group in self._named.items()]
         for _, line in heapq.merge(*streams, key=lambda found: found[0]):
             yield line
 
     def follow(self, start: int, wait: Callable[[float], None] = time.sleep) -> Iterator[Iterator[Line]]:
-        """Yield the lines that exist, then new lines, for ever. Read each part to its end before the next one."""
+        """Yield iterators for ever: the first yields the lines that exist, each later one yields new lines.
+
+        Read each iterator to its end before you take the next one.
+        """
         while True:
             yield self.since(start)
             newest = max((at for seen in self._seen.values() for at in seen.values()), default=start)

@@ -1,6 +1,6 @@
-"""The address of the API and the token: from the environment, else from the env file of a stage on this machine.
+"""Finds the address of the API and the token: in the environment, else in the env file of a stage on this machine.
 
-Values of the two sources are not mixed. A token of this machine never goes to an API that the environment names.
+Values of the two sources are not mixed, so a token of this machine never goes to an API that the environment names.
 """
 
 import re
@@ -23,7 +23,7 @@ _AWS = "AWS_ENDPOINT_URL"
 class Config:
     """`environ` is the process's environment. `folder` holds the state of the stage on this machine.
 
-    `folder` is None outside a checkout.
+    `folder` is None outside a checkout, unless HIREFLOW_STATE_DIR names a folder.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -39,7 +39,7 @@ class Config:
 
     @property
     def api_url(self) -> str:
-        """The API's address, without a slash at its end. Raises Misuse."""
+        """Return the API's address, without a slash at its end. Raises Misuse."""
         url = (self.environ.get("API_URL") or self._deployed.get("API_URL", "")).strip().rstrip("/")
         if not url:
             raise Misuse(f"{_UNSET}, or start one on this machine with `make up`" if self.folder else _UNSET)
@@ -55,7 +55,7 @@ class Config:
 
     @property
     def token(self) -> str:
-        """The token, empty if none is set. Raises Misuse."""
+        """Return the token, empty if none is set. Raises Misuse."""
         token = (self.environ.get("API_TOKEN") or self._deployed.get("API_TOKEN", "")).strip()
         if not _TOKEN.fullmatch(token):
             raise Misuse("API_TOKEN is not a token: it contains characters that no token has")
@@ -63,15 +63,19 @@ class Config:
 
     @property
     def absent(self) -> str:
-        """The message if nothing listens at the API's address. Empty unless this is the stage on this machine."""
+        """Return the message for an API at whose address nothing listens.
+
+        The message is empty unless this is the address of the stage on this machine.
+        """
         is_here = self._env_file.get("API_URL", "").rstrip("/") == self.api_url
         return self._to_start("is not running") if is_here else ""
 
     @property
     def outdated(self) -> str:
-        """The message if the API refuses the shell's token while the env file of the same API has another token.
+        """Return the message for an API that refuses the shell's token, if the API's env file has another token.
 
-        This happens in a shell that read the env file before its token changed. Empty in all other cases.
+        This happens in a shell that read the env file before the token in the file changed. Otherwise the message is
+        empty.
         """
         named, ours = self.environ.get("API_URL", "").strip().rstrip("/"), self._env_file.get("API_TOKEN", "")
         if not ours or named != self._env_file.get("API_URL", "").rstrip("/") or self.token == ours:
@@ -81,7 +85,7 @@ class Config:
 
     @property
     def stage(self) -> str:
-        """The name of the stage whose functions and logs a command uses. Raises Misuse."""
+        """Return the name of the stage whose functions and logs a command uses. Raises Misuse."""
         named = self.environ.get("STAGE")
         if not (named or self._deployed or self.environ.get(_AWS)):
             here = ", or start one on this machine with `make up`" if self.folder else ""
@@ -90,10 +94,10 @@ class Config:
 
     @property
     def aws(self) -> Mapping[str, str]:
-        """The AWS_* variables of the stage's account: from its env file, else the endpoint of the environment.
+        """Return the AWS_* variables of the stage's account: those of the stage's env file, else the environment's URL.
 
-        If both are missing, it is empty and boto3 looks for credentials itself. Raises CommandError if a stage of
-        this machine is not deployed.
+        If both are missing, no variables are returned, and boto3 looks for credentials itself. Raises CommandError if
+        a stage of this machine is not deployed.
         """
         if self._deployed:
             return {name: value for name, value in self._deployed.items() if name.startswith("AWS_") and value}
@@ -109,7 +113,7 @@ class Config:
 
     @property
     def _deployed(self) -> Mapping[str, str]:
-        """The env file's values. Empty if the environment names an API, or if nothing is deployed here."""
+        """Return the env file's values, or none if the environment names an API or nothing is deployed here."""
         return {} if self.environ.get("API_URL") else self._env_file
 
     @cached_property

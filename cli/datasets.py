@@ -1,11 +1,11 @@
-"""The datasets and their names. A test compares them with chalicelib/core/datasets.py."""
+"""Declares the datasets and their names. A test compares the declarations with chalicelib/core/datasets.py."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The names of its files begin with `name`. `route` is its name in URLs. It refers to its `parents`."""
+    """A dataset. Its files' names begin with `name`, its URLs contain `route`, and its rows refer to `parents`."""
 
     name: str
     route: str

@@ -1,4 +1,4 @@
-"""Recognize failures that mean a full disk, and tell the user what to do."""
+"""Recognizes failures that mean a full disk, and tells the user what to do."""
 
 import errno
 
@@ -26,7 +26,7 @@ def is_full(failure: OSError | str) -> bool:
 
 
 def with_remedy(message: str) -> str:
-    """Return an error message. If it means a full disk and does not say what to do, add this."""
+    """Return an error message. If the message means a full disk and has no remedy, add the remedy."""
     return f"{message}: {REMEDY}" if is_full(message) and not says_what_to_do(message) else message
 
 

@@ -1,4 +1,4 @@
-"""The errors that end a command, each with one line for people and an exit status for scripts.
+"""Declares the errors that end a command. Each has a message of one line for people, and an exit status for scripts.
 
 CommandError        1  the command failed
 ├── NoAnswer        1  a server sent no response
@@ -14,7 +14,7 @@ class CommandError(Exception):
 
 
 class NoAnswer(CommandError):
-    """A server cannot be reached, or sends no response. `refused` is True if nothing listens at its address."""
+    """A server cannot be reached, or sends no response. `refused` is True if nothing listens at the address."""
 
     def __init__(self, message: str, refused: bool = False) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class NoAnswer(CommandError):
 
 
 class Refused(CommandError):
-    """An error response. `detail` is the detail of the API's problem document, empty if there is none."""
+    """A server sent an error response. `detail` is the detail of the API's problem document, empty without one."""
 
     def __init__(self, status: int, message: str, detail: str = "") -> None:
         super().__init__(message)

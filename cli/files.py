@@ -1,4 +1,4 @@
-"""Files to send: the dataset of each, their order, and their bytes."""
+"""Finds the dataset of each file to send, puts the files in order, and reads their bytes."""
 
 import gzip
 import io
@@ -18,14 +18,14 @@ MAX_CHECKED = 4_500_000  # bytes of the largest body that POST /uploads/check ac
 
 @dataclass(frozen=True)
 class Sent:
-    """A file to send, a CSV file or a gzip of one. The user names its dataset, or the file's name begins with it."""
+    """A file to send: a CSV file, or a gzipped one. The user names `dataset`, or the file name begins with it."""
 
     path: Path
     dataset: str
 
     @classmethod
     def of(cls, path: Path, dataset: str | None) -> "Sent":
-        """Raises Misuse for a file that is no CSV file by its name, or whose dataset is unknown."""
+        """Return the file with its dataset. Raises Misuse if the name is no CSV file's, or the dataset is unknown."""
         if not path.name.endswith((".csv", ".csv.gz")):
             raise Misuse(f"{path.name}: only .csv and .csv.gz files can be loaded")
         named = by_file_name(path.name)
@@ -39,7 +39,7 @@ class Sent:
 
 
 def waves(files: Iterable[Sent]) -> list[list[Sent]]:
-    """Return the files in groups, files of parents in an earlier group than files of their children."""
+    """Return the files in groups. Files of parents are in an earlier group than files of their children."""
     groups: dict[int, list[Sent]] = {}
     for file in files:
         groups.setdefault(generation(file.dataset), []).append(file)
@@ -75,7 +75,7 @@ def smaller(file: Sent) -> tuple[bytes, str]:
 
 
 def _packed(source: BinaryIO, target: BinaryIO) -> int:
-    """Gzip into `target`, but stop when the result is too large to be sent. Return its size in bytes."""
+    """Gzip into `target`, but stop when the result is too large to be sent. Return the size of the result."""
     with gzip.GzipFile(fileobj=target, mode="wb") as packing:
         while target.tell() <= MAX_CHECKED and (chunk := source.read(_CHUNK)):
             packing.write(chunk)
@@ -87,7 +87,7 @@ def _whole(file: Sent, chosen: BinaryIO) -> bytes:
     if size > MAX_CHECKED:
         raise CommandError(
             f"{file.path.name}: too large to be checked at once, more than {MAX_CHECKED:,} bytes even when gzipped;"
-            " check only its first lines, or upload it: the load reports the same"
+            " check only its first lines, or upload the whole file: its load reports the same rejects"
         )
     chosen.seek(0)
     return chosen.read()

@@ -1,4 +1,4 @@
-"""Following loads until they end."""
+"""Follows loads until they end."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from cli.text import printable
 
 Load = dict[str, Any]
 _FIRST, _SLOWER, _LONGEST = 0.1, 1.3, 2.0  # seconds between two polls: the first pause, its growth factor, the longest
-_MAX_FAILURES = 10  # in a row
+_MAX_FAILURES = 10  # polling ends after so many failures in a row
 
 
 def follow(
@@ -46,7 +46,7 @@ def follow(
 
 
 def _poll(api: Api, url: str, wait: Callable[[float], None]) -> Load:
-    """Return the present state of a load. Short failures of the network or of the API are retried."""
+    """Return the present state of a load. Retry after short failures of the network or of the API."""
     for left in range(_MAX_FAILURES, 0, -1):
         try:
             return dict(api.get(url))

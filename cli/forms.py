@@ -1,4 +1,7 @@
-"""A form with a file (multipart/form-data, RFC 7578). The file is read while it is sent, so it may have any size."""
+"""Builds a form with a file (multipart/form-data, RFC 7578).
+
+The file is read in pieces while the form is sent, so the file may have any size.
+"""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -8,7 +11,7 @@ from cli.errors import CommandError
 
 
 class Form:
-    """`fields`, then a file of `size` bytes. `on_read` is called with the number of bytes of each read of the file."""
+    """A form with `fields` and a file of `size` bytes. `on_read` gets the number of bytes of each read of the file."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The functions of a stage, invoked through AWS Lambda for what the API does not offer."""
+"""Invokes the functions of a stage through AWS Lambda, for commands that the API does not offer."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _MISSING = (
 
 
 class FunctionFailed(CommandError):
-    """An invoked function failed. `message` is its error message, `kind` the type of its error as Lambda names it."""
+    """An invoked function failed. `message` is the error's message, and `kind` is the name of the error's type."""
 
     def __init__(self, function: str, kind: str, message: str) -> None:
         super().__init__(f"function {function} failed: {message or kind or 'its log says why'}")
@@ -43,7 +43,7 @@ def client(aws: Mapping[str, str], service: str) -> Any:
         raise CommandError(_MISSING) from None
     config = Config(connect_timeout=5, read_timeout=_PATIENCE, retries={"total_max_attempts": 3})
     try:
-        session: Any = boto3.session.Session(  # Any: its stubs accept only literal service names
+        session: Any = boto3.session.Session(  # Any, because boto3's stubs accept only literals
             aws_access_key_id=aws.get("AWS_ACCESS_KEY_ID") or None,
             aws_secret_access_key=aws.get("AWS_SECRET_ACCESS_KEY") or None,
             region_name=aws.get("AWS_DEFAULT_REGION"),

@@ -1,4 +1,4 @@
-"""Help texts in the terms of a command line: FILE..., not the Python types that typer shows."""
+"""Formats help texts in the terms of a command line: FILE..., not the Python types that typer shows."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,10 @@ _RANGE = re.compile(r"(?:; )?(?:[0-9]+<=)?x[<>]=[0-9]+")
 
 
 class Helping:
-    """The help of a command or a group. A class of typer beside it supplies `get_params` and `collect_usage_pieces`."""
+    """A mixin that formats the help of a command or a group.
+
+    The other base class, one of typer's, supplies `get_params` and `collect_usage_pieces`.
+    """
 
     get_params: Any
 
@@ -39,7 +42,7 @@ class Helping:
 
 
 class Command(Helping, TyperCommand):
-    """A command with this help."""
+    """A command whose help `Helping` formats."""
 
 
 def _plain(text: str) -> str:

@@ -1,7 +1,7 @@
-"""The HTTP client of this repository, over urllib3.
+"""The HTTP client of this repository. It uses urllib3.
 
-It follows no redirects, because a token must not go to another host. It retries a request only if a retry is safe: a
-GET whose connection broke. Callers decide what the status of a response means.
+The client follows no redirects, because a token must not go to another host. It retries only a GET or HEAD whose
+connection broke, because only these are safe to retry. Callers decide what the status of a response means.
 """
 
 import json
@@ -21,7 +21,7 @@ from cli.errors import CommandError, NoAnswer
 from cli.version import NAME, version
 
 # `connect`: seconds to connect, and also to send one piece of a body. `read`: seconds without a byte of the response.
-# API Gateway itself times out after 29.
+# API Gateway itself times out after 29 seconds.
 _TIMEOUT = urllib3.Timeout(connect=15, read=60)
 _SAFE = ("GET", "HEAD")
 _TRIES = 3
@@ -30,7 +30,7 @@ _MAX_ERROR = 1 << 16  # bytes of an error response that are read
 
 
 class Body(Protocol):
-    """A body that is read while it is sent. Its `length` in bytes is known before."""
+    """A body that is read while it is sent. Its `length` in bytes is known before the first byte is sent."""
 
     @property
     def length(self) -> int: ...
@@ -60,7 +60,7 @@ class Response:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """Return the parsed body. Raises CommandError if it is not JSON."""
+        """Return the parsed body. Raises CommandError if the body is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -68,7 +68,10 @@ class Response:
 
 
 class Client:
-    """An HTTP client that keeps connections open between requests. `patience` replaces its timeouts, in seconds."""
+    """An HTTP client that keeps connections open between requests.
+
+    `patience`, in seconds, replaces the default timeouts.
+    """
 
     def __init__(self, headers: Mapping[str, str] | None = None, patience: float | None = None) -> None:
         self._headers = {"User-Agent": f"{NAME}/{version()}", **(headers or {})}
@@ -88,7 +91,10 @@ class Client:
         body: bytes | Body | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send a request and return its response. Raises NoAnswer, or Misuse for settings that cannot be used."""
+        """Send a request and return its response.
+
+        Raises NoAnswer if no response arrives, and Misuse for settings that cannot be used.
+        """
         for left in range(_TRIES if method in _SAFE else 1, 0, -1):
             try:
                 with self._response(method, _with_query(url, query), body, headers) as response:
@@ -100,9 +106,9 @@ class Client:
 
     @contextmanager
     def download(self, url: str) -> Iterator[tuple[Response, Iterator[bytes]]]:
-        """Send a GET, and return its response and an iterator over the body's pieces.
+        """Send a GET. Yield its response and an iterator over the pieces of the body.
 
-        The response's own `body` holds only the beginning of an error; for a success it is empty.
+        The member `body` of a successful response is empty. That of an error response holds the beginning of the body.
         """
         with self._response("GET", url, None, None) as response:
             failed = response.status != HTTPStatus.OK
@@ -133,7 +139,7 @@ class Client:
             yield response
         except BaseException as error:
             response.close()  # the rest of the response is not needed
-            if isinstance(error, exceptions.HTTPError):  # an OSError comes from the caller, for example a full disk
+            if isinstance(error, exceptions.HTTPError):  # another error comes from the caller, such as a full disk
                 raise _explained(url, error) from error
             raise
         else:
@@ -167,7 +173,7 @@ def _with_query(url: str, query: Mapping[str, str] | None) -> str:
 
 
 def _explained(url: str, error: Exception) -> CommandError:
-    """Return an error for a network failure: one line, with what to do."""
+    """Return an error for a network failure. The message is one line and says what to do."""
     parts = urlsplit(url)
     place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     if isinstance(error, exceptions.ProxyError):
@@ -194,7 +200,7 @@ def _explained(url: str, error: Exception) -> CommandError:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the system's own message, without the names of the libraries in between."""
+    """Return the system's own message, without the names of libraries that passed the error on."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     if isinstance(error, OSError) and error.strerror:

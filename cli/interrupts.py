@@ -1,4 +1,4 @@
-"""Delay Ctrl-C in blocks where an interruption would lose something."""
+"""Delays Ctrl-C in blocks where an interruption would lose data, such as the id of a new load."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from types import FrameType
 def put_off() -> Iterator[None]:
     """Delay Ctrl-C until the end of the block. A second Ctrl-C ends the block at once.
 
-    Raises KeyboardInterrupt. Use it only in the main thread, since Ctrl-C interrupts no other thread.
+    Raises KeyboardInterrupt. Use this only in the main thread, since Ctrl-C interrupts no other thread.
     """
     interrupted = False
 

@@ -1,4 +1,4 @@
-"""Lines of the functions' logs: parsing, ordering and displaying them."""
+"""Parses, orders and displays the lines of the functions' logs."""
 
 import heapq
 import json
@@ -18,7 +18,7 @@ _WINDOW = 10_000  # lines that are held back, in case an earlier line arrives af
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """`at` is the time in UTC at which the line was written. `document` is its JSON, None if a line is not JSON."""
+    """A line of a log. `at` is the time in UTC at which it was written. `document` is the parsed JSON, or None."""
 
     at: str
     function: str = field(compare=False)
@@ -35,7 +35,7 @@ class Line:
 
     @property
     def of_platform(self) -> bool:
-        """Whether Lambda itself wrote the line, and reports nothing unusual."""
+        """Return whether Lambda itself wrote the line, and the line reports nothing unusual."""
         return self.text.startswith(_PLATFORM) and "Status: " not in self.text
 
     @property
@@ -43,7 +43,7 @@ class Line:
         return self.document is not None and _METRICS in self.document
 
     def concerns(self, wanted: Mapping[str, Any]) -> bool:
-        """Return whether at least one of its fields has the wanted value."""
+        """Return whether at least one field of the line has the wanted value."""
         return self.document is not None and any(self.document.get(name) == value for name, value in wanted.items())
 
     @property
@@ -71,7 +71,7 @@ class Line:
 
 
 def in_order(lines: Iterable[Line], window: int = _WINDOW) -> Iterator[Line]:
-    """Sort a stream that is nearly in the order of time. At most `window` lines are held back."""
+    """Sort a stream of lines that is nearly in the order of time. Hold back at most `window` lines for this."""
     waiting: list[tuple[Line, int]] = []
     for number, line in enumerate(lines):
         heapq.heappush(waiting, (line, number))
@@ -82,7 +82,7 @@ def in_order(lines: Iterable[Line], window: int = _WINDOW) -> Iterator[Line]:
 
 
 def _measured(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a metrics line, without their declaration."""
+    """Return the values of a metrics line, without the declaration of the metrics that the line also holds."""
     return {name: value for name, value in document.items() if name not in (_METRICS, *_SHOWN_BEFORE)}
 
 

@@ -1,4 +1,4 @@
-"""Times as the API writes them and as people read them."""
+"""Formats times as the API writes them and as people read them."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -8,7 +8,7 @@ import typer
 
 from cli.datasets import DATASETS, by_route
 
-MAX_PAGE = 100  # entries of one response of the API
+MAX_PAGE = 100  # the most entries in one response of the API
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 

@@ -1,4 +1,4 @@
-"""The output of commands. Text from files and from the API cannot control the terminal."""
+"""Prints the output of commands. Control characters are escaped, so that no text can control the terminal."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
 
-WIDTH = 80  # columns of tables for people, if the output is no terminal
+WIDTH = 80  # characters in a line of a table for people, if the output is no terminal
 
 
 class Output:
@@ -49,7 +49,7 @@ class Output:
         self._stream.write(json.dumps(value, indent=2) + "\n")
 
     def json_line(self, value: Any) -> None:
-        """Print a value on one line, and flush it."""
+        """Print a value as JSON on one line, and flush the output."""
         self._stream.write(json.dumps(value) + "\n")
         self._stream.flush()
 
@@ -68,7 +68,7 @@ class Output:
             self._write(map(tables.with_tabs, values.items()))
 
     def progress(self, *columns: "str | ProgressColumn", shown: bool = True) -> "Progress":
-        """Return lines that show progress and disappear at the end. Without a terminal they show nothing."""
+        """Return a progress display that disappears at the end. It shows nothing if the output is no terminal."""
         from rich.progress import Progress
 
         return Progress(*columns, console=self._console, transient=True, disable=not (self.live and shown))

@@ -1,4 +1,4 @@
-"""The reports of the API. Made by `python -m infra.reports` from chalicelib/reports/hires.py: change that."""
+"""The reports of the API. `python -m infra.reports` writes this file from chalicelib/reports/hires.py: change that."""
 
 from cli.reports import Report
 

@@ -1,11 +1,11 @@
-"""The declaration of a report, as its command needs it."""
+"""Declares what the command line has to know about a report."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Report:
-    """`title` and `about` are its help text. `path` is its route.
+    """One report. `title` and `about` are the help text of its command, and `path` is its route.
 
     If it `takes_year`, a year may follow the path. If it `takes_range`, the query may hold `from` and `to`. The columns
     in `texts` are wrapped if a table is too wide. The JSON response is a list of rows, or an object whose only member

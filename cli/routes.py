@@ -1,4 +1,4 @@
-"""Which proxy leads to an address, and which certificates TLS trusts."""
+"""Finds the proxy that leads to an address, and the certificates that TLS trusts."""
 
 import os
 import ssl

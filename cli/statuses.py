@@ -1,4 +1,4 @@
-"""The statuses of a load. A test compares the final ones with chalicelib/loads/outcomes.py."""
+"""The statuses of a load. A test compares the final statuses with chalicelib/loads/outcomes.py."""
 
 FINAL = ("succeeded", "failed", "skipped")
 STATUSES = ("queued", "running", *FINAL)

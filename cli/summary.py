@@ -1,4 +1,4 @@
-"""Summaries of loads and of checks: their counts and rejects."""
+"""Prints summaries of loads and of checks: their counts and rejects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,14 +21,14 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
     if load["rejected"]:
         try:
             rejects(tools.out, tools.api.get(f"/loads/{load['id']}/rejects", limit=FEW))
-        except CommandError as error:  # the outcome of the load is the same, and other loads may follow
+        except CommandError as error:  # this does not change the outcome of the load, and other loads may follow
             tools.notes.line(f"error: the rejects of load {load['id']} cannot be shown: {error}")
         if load["rejected"] > FEW:
             tools.out.line(f"to see all rejects: hireflow rejects {load['id']} --all")
 
 
 def counts(found: Mapping[str, Any]) -> str:
-    """Return the counts in one line. `resolved` counts rejects whose rows a later load has brought in."""
+    """Return the counts in one line. `resolved` counts the rejects whose rows were loaded later."""
     listed = ", ".join(f"{found[name]:,} {name}" for name in COUNTS)
     resolved = f" ({found['resolved']:,} resolved)" if found.get("resolved") else ""
     return f"{found['received']:,} received: {listed}{resolved}"
@@ -50,7 +50,7 @@ def rejects(out: Output, found: Mapping[str, Any]) -> None:
 
 
 def open_rejects(load: Mapping[str, Any]) -> int:
-    """Return the number of rejects that no later load has resolved."""
+    """Return the number of rejects that are not resolved."""
     return int(load["rejected"]) - int(load.get("resolved") or 0)
 
 

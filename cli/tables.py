@@ -1,4 +1,4 @@
-"""The table printer of this repository: aligned columns for people, tabs for programs."""
+"""Formats all tables of this repository: in aligned columns for people, separated by tabs for programs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _NARROWEST = 12  # the smallest width of a column that may be wrapped
 
 @dataclass(frozen=True)
 class Moment:
-    """A time as the API writes it. People see it to the minute, programs get it unchanged."""
+    """A time as the API writes it. People see the time to the minute; programs get the text unchanged."""
 
     text: str
 
@@ -40,7 +40,8 @@ def aligned(
 ) -> list[str]:
     """Return the lines of a table for a console, with numbers aligned to the right.
 
-    If the columns do not fit, the flexible ones are wrapped. If that is not enough, each value gets its own line.
+    If the columns do not fit, the `flexible` columns are wrapped. If the table is still too wide, each value gets its
+    own line.
     """
     body = list(rows)
     texts = [[_shown(value) for value in row] for row in body]

@@ -1,4 +1,4 @@
-"""Text from files and from the API, made safe for a terminal."""
+"""Makes text from files and from the API safe for a terminal."""
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The objects that commands work with. Each is made when it is first used."""
+"""Provides the objects that commands work with. Each client is created when a command first uses it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ class Tools:
     def invoke(self, function: str, order: Any = None) -> Any:
         """Invoke a function of the stage, wait, and return its result. Raises CommandError.
 
-        The function gets the order. Without one it gets the event that its schedule would send.
+        The function gets `order` as its event. Without an order, the function gets the event of its schedule.
         """
         from cli import functions
 

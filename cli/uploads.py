@@ -1,4 +1,4 @@
-"""Sending files, then following or cancelling their loads."""
+"""Sends files, then follows or cancels their loads."""
 
 from http import HTTPStatus
 from typing import Any
@@ -16,20 +16,20 @@ from cli.tools import Tools
 
 NOT_SENT = "not_sent"  # the status in JSON of a file that has no load
 Order = dict[str, Any]
-# Responses of an older API, which cannot cancel.
+# An older API, which cannot cancel loads, responds with one of these statuses.
 _OLDER = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 class Uploads:
-    """Files that are being uploaded. `good` is True while every file has arrived and no load has failed."""
+    """Uploads files and follows their loads. `good` is True while every file has arrived and no load has failed."""
 
     def __init__(self, tools: Tools, *, wait: bool, strict: bool, as_json: bool) -> None:
         self._tools, self._wait, self._strict, self._as_json = tools, wait, strict, as_json
-        self._orders: dict[str, Order] = {}  # by the shown name of the file, until its load ends
+        self._orders: dict[str, Order] = {}  # by shown file names; an entry is removed when its load ends
         self.good = True
 
     def send(self, wave: list[Sent]) -> None:
-        """Send files one after another. If one does not arrive, the others are still sent."""
+        """Send files one after another. If a file does not arrive, the other files are still sent."""
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -60,7 +60,7 @@ class Uploads:
             source.seek(0)
             task = progress.add_task(printable(file.path.name), total=size)
             wanted = {"dataset": file.dataset, "filename": file.path.name, "size": size}
-            with interrupts.put_off():  # otherwise Ctrl-C could hit before the load's id is kept for cancelling
+            with interrupts.put_off():  # Ctrl-C must not lose the load's id, which `cancel` needs
                 order = self._orders[name] = self._tools.api.post("/uploads", wanted)
 
             def advance(count: int) -> None:
@@ -70,13 +70,13 @@ class Uploads:
                 form = Form(order["fields"], file.path.name, source, size, advance)
                 self._tools.presigned.upload(order["url"], form)
             except CommandError:
-                if self._has_arrived(order):  # only the response of S3 was lost
+                if self._has_arrived(order):  # S3 has the file: only the response of S3 was lost
                     return
                 del self._orders[name]
                 raise
 
     def _has_arrived(self, order: Order) -> bool:
-        """Cancel the load of a file whose upload failed. Return True if the API refuses: the file has arrived."""
+        """Cancel the load of a file whose upload failed. Return True if the API refuses because the file arrived."""
         try:
             self._tools.api.delete(f"/uploads/{order['load_id']}")
         except CommandError as error:
@@ -84,7 +84,7 @@ class Uploads:
         return False
 
     def follow(self) -> None:
-        """Report each load when it ends. With --no-wait, report it now as queued."""
+        """Report each load when it ends. With --no-wait, report each load now, as queued."""
         if not self._wait:
             self._report_queued()
             return
@@ -110,7 +110,7 @@ class Uploads:
 
     @property
     def _quiet_terminal(self) -> bool:
-        """Whether nothing else is printed on the terminal while progress is shown. Lines of JSON would be."""
+        """Return False if lines of JSON go to the same terminal, because progress would be mixed with these lines."""
         return not (self._as_json and self._tools.out.live)
 
     def cancel(self) -> None:

@@ -1,1 +1,1 @@
-"""Run and deploy Hireflow: the embedded cloud is in `infra.local`, the deployment to AWS in `infra.deploy`."""
+"""Runs and deploys Hireflow. `infra.local` runs the embedded cloud, and `infra.deploy` deploys to all stages."""

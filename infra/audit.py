@@ -1,7 +1,8 @@
 """python -m infra.audit: check with pip-audit whether a pinned package has a known vulnerability.
 
-A vulnerability is a failure. If the vulnerability service cannot be reached, or does not know a package (as with a
-mirror), this is only a note: checking a change must not need the internet.
+The audit fails if a package has a known vulnerability. If the vulnerability service cannot be reached, or does not know
+a package (as a mirror of the package index may not), the audit only prints a note, because `make check` must also work
+without the internet.
 """
 
 import json
@@ -16,7 +17,7 @@ from infra.errors import CloudError
 from infra.install.sets import APART, POSTGRES
 from infra.venv import ROOT
 
-# The other locks have no further packages: each set in CUMULATIVE includes the sets before it.
+# The other locks have no further packages, because each set in CUMULATIVE includes the sets before it.
 LOCKS = ("develop", POSTGRES, *APART, "build", "uv")
 _UNREACHABLE = re.compile(r"requests\.exceptions\.|ConnectionError|ServiceError|could not connect", re.IGNORECASE)
 _PATIENCE = 120  # seconds, for all packages of a file
@@ -24,7 +25,10 @@ _PATIENCE = 120  # seconds, for all packages of a file
 
 @dataclass(frozen=True)
 class Verdict:
-    """Vulnerabilities, one line each, and the packages that the service does not know, of `packages` in all."""
+    """The result for a lock file with a number of `packages`.
+
+    `vulnerable` has one line for each vulnerability. `unknown` names the packages that the service does not know.
+    """
 
     vulnerable: tuple[str, ...]
     unknown: tuple[str, ...]
@@ -32,7 +36,7 @@ class Verdict:
 
 
 def judge(report: Mapping[str, Any]) -> Verdict:
-    """Read pip-audit's JSON report. Raises KeyError or TypeError for another shape."""
+    """Read pip-audit's JSON report. Raises KeyError or TypeError if the report has another shape."""
     dependencies = report["dependencies"]
     vulnerable = [
         f"{package['name']} {package['version']}: {flaw['id']},"
@@ -45,7 +49,7 @@ def judge(report: Mapping[str, Any]) -> Verdict:
 
 
 def read(stdout: str, stderr: str) -> Verdict | None:
-    """The verdict of a run, or None if the service could not be reached. Raises CloudError for any other failure."""
+    """Return the verdict of a run, or None if the service cannot be reached. Raises CloudError for other failures."""
     try:
         return judge(json.loads(stdout))
     except (ValueError, KeyError, TypeError):

@@ -1,6 +1,6 @@
-"""What a command prints about its progress, and how it ends.
+"""Prints the progress of a command, and turns its errors into messages and an exit status.
 
-This module imports little, so that a command that is interrupted during its own imports ends in the same way.
+This module imports little, so that Ctrl-C during the slow imports of a command also prints one line.
 """
 
 import errno
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from cli.disk import REMEDY, is_full, with_remedy
 from cli.errors import CommandError
 
-RESUMABLE = "the same command goes on from here"
+RESUMABLE = "run the same command again to continue"
 _REMEDIES = {
     errno.EACCES: "let this user write there, or choose another folder with HIREFLOW_STATE_DIR",
     errno.EPERM: "let this user write there, or choose another folder with HIREFLOW_STATE_DIR",
@@ -29,12 +29,12 @@ def exit_status(run: Callable[[], int | None], interrupted: str = RESUMABLE) -> 
     """Call `run` and return the exit status of the command.
 
     The status is what `run` returns, 1 for a CommandError or any other exception, and 130 for Ctrl-C. Each failure
-    prints one line; the line for Ctrl-C ends with `interrupted`. If the reader of standard output has gone, as in
-    `make status | head`, the status is 1 without a message.
+    prints one line; the line for Ctrl-C ends with `interrupted`. If the program that reads standard output has ended,
+    as in `make status | head`, the status is 1 without a message.
     """
     try:
         status = run() or 0
-        print(end="", flush=True)  # Python would print a message if this failed when it exits
+        print(end="", flush=True)  # if Python flushed only when it exits, a failure would show a traceback
         return status
     except CommandError as error:
         return _failed(with_remedy(str(error)))
@@ -46,7 +46,7 @@ def exit_status(run: Callable[[], int | None], interrupted: str = RESUMABLE) -> 
     except KeyboardInterrupt:
         print(f"interrupted: {interrupted}", file=sys.stderr)
         return 130
-    except Exception as error:  # a defect of Hireflow: say where, so that it can be reported
+    except Exception as error:  # a defect of Hireflow: print its place, so that users can report it
         return _failed(f"unforeseen {type(error).__name__}: {error} ({_place(error)})")
 
 
@@ -56,7 +56,7 @@ def _failed(message: str) -> int:
 
 
 def _place(error: BaseException) -> str:
-    """The file and line that raised the error."""
+    """Return the file and line that raised the error."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
@@ -64,7 +64,7 @@ def _place(error: BaseException) -> str:
 
 
 def _of_machine(error: OSError) -> str:
-    """The message for an error of the operating system, with a remedy if one is known."""
+    """Return the message for an error of the operating system, with a remedy if one is known."""
     failure = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     remedy = REMEDY if is_full(error) else _REMEDIES.get(error.errno or 0)
     return f"{failure}: {remedy}" if remedy else failure

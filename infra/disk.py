@@ -1,4 +1,4 @@
-"""Check the free space on a stage's disk, and say what to do if the disk is full.
+"""Checks the free space on a stage's disk, and says what to do if the disk is full.
 
 This module imports little, because commands use it during their own imports.
 """
@@ -20,13 +20,13 @@ Free = Callable[[Path], float]
 
 
 def free(folder: Path) -> float:
-    """The free space on the disk of a folder, in MB."""
+    """Return the free space on the disk of a folder, in MB."""
     stat = os.statvfs(folder)
     return stat.f_bavail * stat.f_frsize / 2**20
 
 
 def check(folder: Path, needed: int, free: Free = free) -> None:
-    """Raises CloudError if less than `needed` MB are free."""
+    """Raise CloudError if less than `needed` MB are free."""
     left = free(folder)
     if left < needed:
         raise CloudError(f"{needed} MB are needed at {folder}, and {left:.0f} are free: {_ELSEWHERE}")
@@ -34,7 +34,10 @@ def check(folder: Path, needed: int, free: Free = free) -> None:
 
 @contextmanager
 def explained(folder: Path, free: Free = free) -> Iterator[None]:
-    """Add to an error that the disk is full: servers and programs do not always say so. Raises CommandError."""
+    """Raise an error in the `with` block again. If the disk is full, the new message says this.
+
+    Not every server and program reports a full disk. Raises CommandError.
+    """
     try:
         yield
     except CommandError as error:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the named sets of packages (infra/install/sets.py) into the environments of this checkout. If all are
-# installed, it only compares file times, so that every command can call it.
+# Installs the named sets of packages (infra/install/sets.py) into the environments of this checkout. If all sets are
+# installed, this script only compares file times, which is so fast that every command can call it.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -15,7 +15,7 @@ for name; do
         echo "error: $python was not found: install Python 3.11 or newer, then name it, as in PYTHON=python3.12" >&2
         exit 1
     }
-    # A program of this name need not be a Python: version managers install programs that only print an error.
+    # The program may be no Python at all: version managers install programs named python3 that only print an error.
     [ "$("$python" -c 'import sys; print(sys.version_info >= (3, 6))' 2>/dev/null)" = True ] || {
         echo "error: $python is not a working Python: install 3.11 or newer, then name it, as in PYTHON=python3.12" >&2
         exit 1

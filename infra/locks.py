@@ -1,4 +1,7 @@
-"""Locks between processes, which a crash cannot leave behind, and waiting with a deadline."""
+"""Provides locks between processes, and functions that wait with a deadline.
+
+A lock ends with the last process that holds it, so a crash leaves no lock behind.
+"""
 
 import fcntl
 import os
@@ -24,13 +27,14 @@ def attempts(
 ) -> Iterator[Callable[[], None]]:
     """Yield a function for each attempt. Call it in the `except` clause of the failed attempt.
 
-    It sleeps before the next attempt, longer each time. When `patience` seconds are over, it raises the failure again.
+    The function sleeps before the next attempt, longer each time. When `patience` seconds are over, the function
+    raises the failure again.
     """
     deadline, pause = clock() + patience, 0.5
 
     def again() -> None:
         if clock() + pause > deadline:
-            raise  # the exception that the caller handles
+            raise  # again the exception that the caller handles
         sleep(pause)
 
     while True:
@@ -39,7 +43,7 @@ def attempts(
 
 
 def try_lock(fd: int, *, shared: bool = False) -> bool:
-    """Lock an open file. Returns False if it is locked. Closing the last copy of the descriptor releases the lock."""
+    """Lock an open file. Return False if it is already locked. Closing the last copy of the descriptor unlocks it."""
     try:
         fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -49,10 +53,10 @@ def try_lock(fd: int, *, shared: bool = False) -> bool:
 
 @contextmanager
 def locked(path: Path, timeout: float, what: str) -> Iterator[int]:
-    """Hold an exclusive lock on a file. Yields the descriptor. Raises CloudError after `timeout` seconds.
+    """Hold an exclusive lock on a file. Yield the file's descriptor. Raises CloudError after `timeout` seconds.
 
     Pass the descriptor to helper processes (`pass_fds`). If this process is killed, a helper that still runs keeps the
-    lock until it ends.
+    lock until the helper ends.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -63,4 +67,5 @@ def locked(path: Path, timeout: float, what: str) -> Iterator[int]:
             if path.exists() and path.stat().st_ino == os.fstat(fd).st_ino:
                 yield fd
                 return
-        # The last holder deleted the file. This lock is on the deleted file, but others open a new one: try again.
+        # The last holder of the lock deleted the file, and this lock is on the deleted file. Other processes would
+        # lock a new file, so try again.

@@ -1,4 +1,4 @@
-"""Write tables that are made from declarations into pages of the documentation, each between two marks of its own."""
+"""Writes generated tables into pages of the documentation. Each table stands between two comments with its name."""
 
 import re
 
@@ -8,9 +8,9 @@ API, SETTINGS = ROOT / "docs/api.md", ROOT / "docs/settings.md"
 
 
 def with_table(text: str, name: str, table: str) -> str:
-    """Return the text of a page with this table between its marks. Raises ValueError if the page has no such marks."""
+    """Return a page's text with this table between its two comments. Raises ValueError if the page lacks them."""
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     parts = re.fullmatch(f"(.*{re.escape(begin)}).*({re.escape(end)}.*)", text, re.DOTALL)
     if parts is None:
-        raise ValueError(f"the page has no place for the table of {name}")
+        raise ValueError(f"the page lacks the comments around the table of {name}")
     return f"{parts[1]}{table}\n{parts[2]}"

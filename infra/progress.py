@@ -1,15 +1,15 @@
-"""Print the progress of long work: each milestone, and a line after a few seconds without one."""
+"""Prints the progress of long work: each milestone and, after a few seconds without one, the current work."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-QUIET = 3.0  # seconds without a line; then a line says what the command waits for
+QUIET = 3.0  # after so many seconds without a line, a line says what the command is doing
 
 
 class Progress:
-    """Pass milestones to `say`. After `quiet` seconds without one, pass the current work and the time so far."""
+    """Passes milestones to `say`, and after `quiet` seconds without one, the current work and the time so far."""
 
     def __init__(self, say: Callable[[str], None], quiet: float = QUIET) -> None:
         self._say, self._quiet = say, quiet
@@ -31,7 +31,7 @@ class Progress:
 
     @contextmanager
     def doing(self, what: Callable[[], str]) -> Iterator[None]:
-        """While this is open, `what` describes the current work."""
+        """Use the text that `what` returns as the current work, until the end of the `with` block."""
         number = id(what)
         self._doing[number] = what
         try:
@@ -41,7 +41,7 @@ class Progress:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """While this is open, print a line after each `quiet` seconds without one."""
+        """Print a line after each `quiet` seconds without a line, until the end of the `with` block."""
         thread = threading.Thread(target=self._break_silences, daemon=True)
         thread.start()
         try:

@@ -1,7 +1,7 @@
-"""Write what is made from the declared reports besides the API: tables of the command line and of its page.
+"""Writes the files that are generated from the declared reports.
 
 `python -m infra.reports` writes cli/report_table.py and a table of docs/api.md from chalicelib/reports/hires.py. A test
-fails when it has to run.
+fails if one of these files differs from what this command would write.
 """
 
 import json
@@ -17,7 +17,7 @@ from infra.venv import ROOT
 COMMANDS = ROOT / "cli/report_table.py"
 _OF_RANGE = " (`?from=&to=`, both included, and either may be left out)"
 _MODULE = '''\
-"""The reports of the API. Made by `python -m infra.reports` from chalicelib/reports/hires.py: change that."""
+"""The reports of the API. `python -m infra.reports` writes this file from chalicelib/reports/hires.py: change that."""
 
 from cli.reports import Report
 
@@ -27,7 +27,7 @@ REPORTS = (
 
 
 def for_command_line(report: declaration.Report) -> Report:
-    """What the command line needs to know about a report."""
+    """Convert a report to the declaration that the command line uses."""
     columns = dict.fromkeys(column for variant in report.variants.values() for column in variant.columns)
     return Report(
         name=report.name,
@@ -43,12 +43,12 @@ def for_command_line(report: declaration.Report) -> Report:
 
 
 def module(reports: Iterable[declaration.Report]) -> str:
-    """The source of the command line's table."""
+    """Return the source of the command line's table."""
     return _MODULE.format(reports="".join(map(_source, map(for_command_line, reports))))
 
 
 def table(reports: Iterable[declaration.Report]) -> str:
-    """The Markdown table: each command, what it reports, and its routes."""
+    """Return a Markdown table with each command, its report, and the routes of the report."""
     return "\n".join(["| command | reports | routes |", "|---|---|---|", *map(_row, reports)])
 
 
@@ -64,7 +64,7 @@ def _source(report: Report) -> str:
 
 
 def _literal(value: str | bool | tuple[str, ...]) -> str:
-    """The Python literal of a value, as ruff formats it."""
+    """Return the Python literal of a value, as ruff formats it."""
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -1,7 +1,7 @@
-"""The sample data: invented departments, jobs and employees, with invalid records planted among them.
+"""Generates the sample data: invented departments, jobs and employees, with invalid records planted among them.
 
-All data are generated from one seed. Every line has its expected result: the row that is stored, or the reasons of its
-reject. `python -m infra.sample FOLDER` writes the files, for people who want to see them.
+All data come from one seed, so they are the same every time. Every line has its expected result: the row that is
+stored, or the reasons of its reject. `python -m infra.sample FOLDER` writes the files, for people who want to see them.
 """
 
 import gzip
@@ -49,7 +49,7 @@ class File:
 
     @cached_property
     def text(self) -> bytes:
-        """The CSV before compression."""
+        """Return the CSV before compression."""
         return (b"\xef\xbb\xbf" if self.bom else b"") + b"".join(line.raw + self.newline for line in self.lines)
 
     @property
@@ -62,7 +62,7 @@ class File:
 
     @property
     def rejects(self) -> dict[int, tuple[str, ...]]:
-        """The planted reasons by physical line; the first line is 1."""
+        """Return the planted reasons by physical line; the first line is 1."""
         rejects, number = {}, 1
         for line in self.lines:
             if line.reasons:
@@ -72,7 +72,7 @@ class File:
 
     @property
     def rows(self) -> dict[int | str | datetime, Stored]:
-        """The rows that a load of this file stores, by id: the last valid row of each id."""
+        """Return the rows that a load of this file stores, by id: the last valid row of each id."""
         return {line.row[0]: line.row for line in self.lines if line.row is not None}
 
     @property
@@ -82,7 +82,11 @@ class File:
 
 @dataclass(frozen=True)
 class Sample:
-    """The files. `early` has employees without parents yet. Then come `parents`, in any order, then `late`."""
+    """The files, in the order in which the demo loads them.
+
+    `early` holds employees whose departments and jobs do not exist yet. `parents` holds these departments and jobs, in
+    any order. `late` holds the other employees.
+    """
 
     early: File
     parents: tuple[File, ...]
@@ -93,7 +97,7 @@ class Sample:
         return (self.early, *self.parents, *self.late)
 
     def rows(self, dataset: str) -> dict[int | str | datetime, Stored]:
-        """The table's contents once all files are loaded."""
+        """Return the table's contents once all files are loaded."""
         return {key: row for file in self.files if file.dataset == dataset for key, row in file.rows.items()}
 
 
@@ -120,7 +124,7 @@ def sample() -> Sample:
     )
 
 
-# --- good rows -------------------------------------------------------------------------------------
+# --- valid rows ------------------------------------------------------------------------------------
 
 _DEPARTMENT_NAMES = (
     "Tidal Energy", "Map Room", "Night Shift", "Seed Library", "Repairs", "Letters", "Weather Desk", "Archive",
@@ -137,7 +141,7 @@ _LAST_ENDS = ("bek", "combe", "dottir", "erro", "fell", "gaard", "hurst", "ini",
 
 
 class _People:
-    """Employees; some departments hire far more than others, so that the reports have something to tell."""
+    """Generates employees. Some departments hire far more than others, so that the reports show differences."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -154,7 +158,7 @@ class _People:
 def _employee(
     number: int, name: str, at: str, department: int = 1, job: int = 1, *, written: str | None = None
 ) -> Line:
-    """A valid employee. `written` is the name as the file has it, if it differs from the stored name."""
+    """Return a valid employee. `written` is the name as the file has it, if it differs from the stored name."""
     raw = f"{number},{name if written is None else written},{at},{department},{job}"
     return Line(raw.encode(), (number, name, _utc(at), department, job))
 
@@ -172,7 +176,7 @@ def _year(line: Line) -> int:
 
 
 def _departments() -> Iterator[Line]:
-    """Lines with a header. The file also has a byte order mark and CRLF line ends."""
+    """Yield the lines of the departments after a header. The file also has a byte order mark and CRLF line ends."""
     yield Line(b"ID,Department")
     for number, name in enumerate(_DEPARTMENT_NAMES, 1):
         yield Line(f"{number},{name}".encode(), (number, name))
@@ -194,7 +198,7 @@ def _jobs() -> Iterator[Line]:
 
 
 def _odd() -> Iterator[Line]:
-    """Unusual but valid records."""
+    """Yield unusual but valid records."""
     ids = iter(range(5001, 5100))
     yield _employee(next(ids), "Lindlund, Ada", "2021-03-01T09:00:00Z", written='"Lindlund, Ada"')
     yield _employee(next(ids), 'Ada "Ace" Lund', "2021-03-02T09:00:00Z", written='"Ada ""Ace"" Lund"')
@@ -247,7 +251,7 @@ def _broken() -> Iterator[Line]:
 
 
 def _repeated() -> Iterator[Line]:
-    """Rows that repeat ids: the last valid row of an id wins. These lines must keep their order."""
+    """Yield rows that repeat ids. The last valid row of an id wins, so these lines must keep their order."""
     for number in (7001, 7002, 7003):
         yield _employee(number, "First Version", "2021-08-01T08:00:00Z")
         yield _employee(number, "Second Version", "2021-08-02T08:00:00Z", 2, 2)
@@ -256,7 +260,7 @@ def _repeated() -> Iterator[Line]:
 
 
 def _in_order(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Shuffled lines, with the lines of `_repeated` put back in their order."""
+    """Return the shuffled lines, but with the lines of `_repeated` in their original order."""
     repeated = {line.raw: place for place, line in enumerate(_repeated())}
     shuffled = list(lines)
     places = [i for i, line in enumerate(shuffled) if line.raw in repeated]

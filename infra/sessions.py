@@ -1,4 +1,4 @@
-"""AWS sessions that are cheap to create: all sessions of this process share the parsed models of botocore."""
+"""Creates AWS sessions cheaply, because all sessions of this process share the parsed models of botocore."""
 
 from functools import cache
 from typing import Any
@@ -26,5 +26,5 @@ def core() -> Core:
 
 @cache
 def _models() -> Loader:
-    """The shared cache of parsed models. If two threads read the same file at once, both get a complete model."""
+    """Return the shared cache of parsed models. It is safe if two threads read the same model at once."""
     return create_loader()

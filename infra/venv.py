@@ -1,4 +1,4 @@
-"""Create the virtual environments of this checkout, install packages, and repair interrupted installations.
+"""Creates the virtual environments of this checkout, installs packages, and repairs interrupted installations.
 
 This module uses only the standard library: the system's Python runs it before anything is installed.
 """
@@ -24,9 +24,9 @@ _PATIENCE = 900  # seconds to wait for another command that installs
 
 
 def ensure(environments: Sequence[Environment], report: Callable[[str], None]) -> None:
-    """Install the missing sets of all environments in parallel. Returns at once if no set is missing.
+    """Install the missing sets of all environments in parallel. Return at once if no set is missing.
 
-    Raises CloudError. After a failure, the packages that were there before are still there.
+    Raises CloudError. After a failed download, all packages that were installed before are still installed.
     """
     wanting = [environment for environment in environments if environment.missing()]
     if not wanting:
@@ -43,7 +43,7 @@ def ensure(environments: Sequence[Environment], report: Callable[[str], None]) -
 
 
 def installer(report: Callable[[str], None]) -> Path:
-    """The path of uv's program. Downloads uv if it is missing. Raises CloudError."""
+    """Return the path of uv's program. Download uv if it is missing. Raises CloudError."""
     return _uv(ROOT / ".venv", Path(sys.executable), [], Progress(report))
 
 
@@ -58,7 +58,7 @@ def _turn(environment: Environment, progress: Progress) -> Iterator[int]:
 
 
 def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Progress) -> None:
-    progress.say(f"installing {' and '.join(environment.what for environment in wanting)} (once)")
+    progress.say(f"installing {' and '.join(environment.what for environment in wanting)} (this happens once)")
     unsound = [_make(environment, locks) for environment in wanting]
     home = ROOT / ".venv"
     uv = _uv(home, wanting[0].python, locks, progress)
@@ -67,7 +67,7 @@ def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Pro
     no_index = tools.NO_INDEX in settings
     runs, noted = [], []
     for environment, anew in zip(wanting, unsound, strict=True):
-        # If everything is installed again, smaller sets are missing too for a while.
+        # If everything is installed again, the sets that the missing set contains are incomplete during this time, too.
         noted.append(environment.forget(everything=anew))
         environment.begin()
         command = tools.command(uv, environment.python, environment.locks, constraints, anew=anew, no_index=no_index)
@@ -91,8 +91,8 @@ def _install(wanting: Sequence[Environment], locks: Sequence[int], progress: Pro
 def _make(environment: Environment, locks: Sequence[int]) -> bool:
     """Create the environment, or use the existing one.
 
-    Returns whether its packages must be installed again: an installation was interrupted, or another tool made the
-    environment.
+    Return True if the packages in it must be installed again, because an installation was interrupted or another tool
+    created the environment.
     """
     home = environment.home
     if not _is_of_this_python(home):
@@ -101,7 +101,7 @@ def _make(environment: Environment, locks: Sequence[int]) -> bool:
     command = [sys.executable, "-m", "venv", "--without-pip", str(home)]
     done = subprocess.run(command, pass_fds=locks, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        output = done.stdout + done.stderr  # Debian prints its hint to stdout
+        output = done.stdout + done.stderr  # Debian prints to stdout which package is missing
         raise tools.no_pip() if "No module named" in output else CloudError(failures.explain(output, home))
     return not sound and any(home.glob("lib/python*/site-packages/*.dist-info"))
 
@@ -126,7 +126,7 @@ def _empty(home: Path) -> None:
 
 
 def _uv(home: Path, python: Path, locks: Sequence[int], progress: Progress) -> Path:
-    """The path of uv's program. Downloads uv unless the version of its lock is there."""
+    """Return the path of uv's program. Download uv unless the version in its lock is installed."""
     lock = ROOT / "requirements" / "uv.txt"
     busy = "another command is still fetching uv"
     with progress.doing(lambda: "fetching the installer, uv"), locked(home / "uv.lock", _PATIENCE, busy) as held:

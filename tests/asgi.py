@@ -1,4 +1,5 @@
-"""The gate in this process, called as an ASGI server calls it. The application behind it records what it receives."""
+"""Calls the gate in this process, as an ASGI server would call it. An application behind the gate records the requests
+that the gate passes on."""
 
 import asyncio
 from collections.abc import Iterable
@@ -17,7 +18,8 @@ KEYS = Keys("AKIAGATEOFTHISSTAGE2", "secret of the stage", "secret of its functi
 
 @dataclass
 class Behind:
-    """The application behind the gate. Like ministack, it acts only after it has the whole body."""
+    """Takes the place of ministack behind the gate. Like ministack, this application acts on a request only after it
+    has received the whole body."""
 
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     done: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -48,7 +50,8 @@ class Response:
 
 @dataclass
 class GateClient:
-    """Sends requests to a gate, and records which sessions it admitted and which services it reported as changed."""
+    """Sends requests to a gate. `admitted` has the sessions that the gate has accepted. `written` has the services
+    whose state the gate has reported as changed."""
 
     behind: Behind = field(default_factory=Behind)
     admitted: list[Session] = field(default_factory=list)
@@ -85,7 +88,7 @@ async def _send(gate: Gate, scope: Message, pieces: list[bytes]) -> Response:
 def scope(
     method: str, target: str, headers: Iterable[tuple[str, str]] = (), *, length: int | None = None
 ) -> dict[str, Any]:
-    """An ASGI scope as the server creates it. `target` is percent-encoded, as it was sent."""
+    """Return an ASGI scope as the server creates it. `target` is the percent-encoded path and query of the request."""
     path, _, query = target.partition("?")
     given = [(name.lower(), value) for name, value in headers]
     if not any(name == "host" for name, _ in given):
@@ -103,7 +106,7 @@ def scope(
 
 
 def scope_of_signed(request: Any, length: int | None = None) -> dict[str, Any]:
-    """The scope of an AWSRequest that botocore has signed."""
+    """Return the ASGI scope of an AWSRequest that botocore has signed."""
     parts = urlsplit(request.url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     signed = scope(request.method, target, [(name, str(value)) for name, value in request.headers.items()])

@@ -1,5 +1,6 @@
-"""A second parser of date-times, to compare with the product's. It splits the text and counts days, and it shares no
-code with the product. Also Hypothesis strategies that generate valid and almost valid date-times."""
+"""A second parser of date-times. Tests compare its results with those of the product's parser. It splits the text and
+counts days, and shares no code with the product. This module also has Hypothesis strategies that generate valid and
+almost valid date-times."""
 
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ _FIRST, _AFTER_LAST = -719_162 * MICROSECONDS_A_DAY, 2_932_897 * MICROSECONDS_A_
 
 
 def microseconds(text: str) -> int | None:
-    """Return the microseconds since 1970-01-01 in UTC, or None if a text must be rejected."""
+    """Return the microseconds since 1970-01-01 in UTC, or None if the text must be rejected."""
     extended = text[4:5] == "-"
     length = 10 if extended else 8
     days = _day(text[:length], extended)
@@ -61,7 +62,7 @@ def _day(text: str, extended: bool) -> int | None:
 
 
 def _week_day(year: int, text: str, extended: bool) -> int | None:
-    """Return the days since 1970-01-01 for an ISO week date, or None if it does not exist.
+    """Return the days since 1970-01-01 for an ISO week date, or None if this week date does not exist.
 
     Week 1 contains 4 January, and a week begins on Monday.
     """
@@ -94,7 +95,7 @@ def _split_zone(text: str) -> tuple[str, str]:
 
 
 def _offset(text: str) -> int | None:
-    """Return how many minutes the clock is ahead of UTC, or None if the offset is not valid."""
+    """Return how many minutes local time is ahead of UTC, or None if the offset is not valid."""
     if not text:
         return 0
     hours, rest = _number(text[1:3], 2), text[3:].removeprefix(":")
@@ -107,7 +108,7 @@ def _offset(text: str) -> int | None:
 def _clock(text: str, basic_too: bool) -> int | None:
     """Return the microseconds since midnight, or None if the time of day is not valid.
 
-    `basic_too` allows the basic format, without colons.
+    If `basic_too` is true, the basic format without colons is valid, too.
     """
     whole, fraction = text, ""
     for mark in (".", ","):
@@ -165,7 +166,7 @@ _STRAY = st.sampled_from([*"0123456789TtZzW+-:., UC", "\t", "\u00a0", "\u0664", 
 
 @st.composite
 def nearly(draw: st.DrawFn) -> str:
-    """Draw a date-time in which one to three characters were inserted, deleted or replaced."""
+    """Draw a date-time, and insert, delete or replace one to three of its characters."""
     text = draw(WRITTEN)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(text)))

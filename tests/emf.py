@@ -1,4 +1,5 @@
-"""CloudWatch's embedded metric format (EMF) as AWS specifies it: its JSON Schema, and the rules that are not in it."""
+"""Checks log lines in CloudWatch's embedded metric format (EMF). The checks are the JSON Schema that AWS publishes, and
+the rules that AWS states only in words."""
 
 from typing import Any
 
@@ -20,7 +21,8 @@ _METRIC: Json = {
         "Unit": {"type": "string", "pattern": UNITS},
         "StorageResolution": {"type": "integer"},
     },
-    "additionalProperties": False,  # "objects defined by this specification MUST NOT contain any additional members"
+    # AWS says: "objects defined by this specification MUST NOT contain any additional members".
+    "additionalProperties": False,
 }
 _DIRECTIVE: Json = {
     "type": "object",
@@ -51,7 +53,7 @@ SCHEMA: Json = {
         }
     },
 }
-Point = tuple[str, tuple[tuple[str, str], ...]]  # the name of a metric, and its dimensions as (name, value)
+Point = tuple[str, tuple[tuple[str, str], ...]]  # the name of a metric, and its dimensions as pairs (name, value)
 
 
 def points(line: Json) -> dict[Point, float]:
@@ -72,5 +74,6 @@ def points(line: Json) -> dict[Point, float]:
 
 
 def of_stage(line: Json) -> dict[str, float]:
-    """Return the metrics of a log line that are about the whole stage: those with only two dimensions."""
+    """Return the metrics of a log line that are about the whole stage. These are the metrics with only two
+    dimensions."""
     return {name: value for (name, dimensions), value in points(line).items() if len(dimensions) == 2}

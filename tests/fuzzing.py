@@ -1,5 +1,5 @@
-"""Runs Schemathesis with the OpenAPI document: requests that the document allows, requests that it forbids, and
-sequences of requests."""
+"""Runs Schemathesis with the OpenAPI document. Schemathesis generates requests that the document allows, requests that
+the document forbids, and sequences of requests."""
 
 import json
 import os
@@ -20,30 +20,31 @@ from chalicelib.core import datetimes
 from chalicelib.core.datasets import MAX_TEXT
 from tests.openapi import described
 
-# Rules that JSON Schema cannot express: whether a row exists, and whether a date exists.
+# Reject reasons of rules that JSON Schema cannot express: a row must exist, and a date must exist.
 NOT_IN_SCHEMA = ("does not exist", datetimes.WANTED, datetimes.OUTSIDE)
-# Errors that depend on the departments in the database.
+# Errors that depend on the names of the departments in the database.
 OF_NAMES = re.compile("^there is no department |is the name of [0-9]+ departments|is not the name of department")
 ERRORS_NOT_IN_SCHEMA = (
-    "cursor must be the next_cursor of an earlier response",  # it looks like a restore point, but has no real date
+    "cursor must be the next_cursor of an earlier response",  # the date in the cursor does not exist
     "from must not be a later year than to",
-    "id is missing",  # from the panels that show a single load or restore point
+    "id is missing",  # the panels of one load and of one restore point need this parameter
     "point is missing",
 )
-CHECK = "/uploads/check"  # its bodies are not JSON: any text is a CSV file, and no schema can describe gzip data
+CHECK = "/uploads/check"  # a JSON Schema cannot describe its bodies, which are CSV text or gzip data
 
-# The API refuses a name with a final line break. In Python, and only there, the schema's pattern accepts such a name,
-# because `$` also matches before a final line break.
+# The API refuses a name with a final line break. The schema's pattern forbids the line break, too. But Python's `re`
+# accepts such a name, because its `$` also matches before a final line break.
 LINE_BREAK = "filename must not contain control characters or halves of surrogate pairs"
 
 SEED = 20210727
 Request = Case[Any]
-GATEWAY_REFUSES = (403, 404, 405)  # AWS and the model in tests/gateway.py respond 403; emulators differ
+GATEWAY_REFUSES = (403, 404, 405)  # AWS and tests/gateway.py respond 403; emulators may respond 404 or 405
 
 
 @dataclass
 class Report:
-    """The result of a run: requests by operation, responses by status, and the descriptions of the failures."""
+    """The result of a run: the numbers of requests by operation and of responses by status, and a description of each
+    failure."""
 
     seed: int
     requests: Counter[str] = field(default_factory=Counter)
@@ -58,10 +59,11 @@ class Report:
 
 
 def config(examples: int, seed: int, base_url: str, token: str = "", phases: tuple[str, ...] = ()) -> Config:
-    """Return a configuration with all checks of Schemathesis, except two that stricter checks of this module replace.
+    """Return a configuration with all checks of Schemathesis, except two. Stricter checks of this module replace these
+    two.
 
-    `of_gateway` expects that API Gateway refuses an undeclared method, with 403 instead of 405. `rules_agree` checks
-    uploads row by row, because the API accepts a batch without its invalid rows.
+    `of_gateway` expects that API Gateway refuses a method that the document does not declare. The status is 403, not
+    405. `rules_agree` checks uploads row by row, because the API accepts a batch and rejects only its invalid rows.
     """
     every = ("examples", "coverage", "fuzzing", "stateful")
     off = {"enabled": False}
@@ -109,14 +111,15 @@ def _record(report: Report, event: events.ScenarioFinished) -> None:
 
 
 def _is_no_body(interaction: Interaction) -> bool:
-    """Return whether a request for a restore has white space as its body. This is valid: a restore needs no body."""
+    """Return whether this is a restore request whose body is only white space. Such a request is valid, because a
+    restore needs no body."""
     request = interaction.request
     return request.uri.endswith("/backup/restore") and request.body is not None and not request.body.strip()
 
 
 @schemathesis.check
 def of_gateway(_ctx: CheckContext, response: Response, case: Request) -> None:
-    """A method that is not deployed never reaches the function: API Gateway refuses it."""
+    """Check that API Gateway refuses a method that is not deployed. Such a request never reaches the function."""
     if coverage_scenario(case) == CoverageScenario.UNSPECIFIED_HTTP_METHOD:
         assert response.status_code in GATEWAY_REFUSES, f"{response.request.method}: {response.status_code}"
 
@@ -125,8 +128,8 @@ def of_gateway(_ctx: CheckContext, response: Response, case: Request) -> None:
 def rules_agree(_ctx: CheckContext, response: Response, case: Request) -> None:
     """Check that the API accepts what the schema allows, and refuses what the schema forbids.
 
-    The API may also refuse a request by a rule that no schema can express. Rows are checked one by one, because the
-    API accepts a batch without its invalid rows.
+    The API may also refuse a request because of a rule that no schema can express. Rows are checked one by one, because
+    the API accepts a batch and rejects only its invalid rows.
     """
     if coverage_scenario(case) in REQUEST_SHAPE_PROBES or case.meta is None or not response.content:
         return
@@ -159,7 +162,7 @@ def _rows_agree(case: Request, status: int, response: Any) -> None:
         reasons = {row["index"]: row["reasons"] for row in response["rejected"]}
         for index, row in enumerate(body["data"]):
             _row_agrees(name, row, reasons.get(index, []))
-    else:  # the API checked no row, because the shape of the body is wrong
+    else:  # the body does not have the right members, so the API has checked no row
         shape = {"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "minItems": 1}}}
         assert described().faults({**shape, "additionalProperties": False}, body), response["detail"]
 
@@ -183,7 +186,8 @@ def _row_agrees(name: str, row: Any, reasons: list[str]) -> None:
 
 
 def _without_padding(row: Any) -> Any:
-    """Strip long texts. JSON Schema counts the white space around a text as part of its length; our rules do not."""
+    """Return the value with long texts stripped. JSON Schema counts the white space around a text in its length. Our
+    rules do not."""
     if not isinstance(row, dict):
         return row
     long = {name: value for name, value in row.items() if isinstance(value, str) and len(value) > MAX_TEXT}
@@ -191,7 +195,8 @@ def _without_padding(row: Any) -> Any:
 
 
 def seed() -> int:
-    """Return FUZZ_SEED. Without it, return a constant, so that a test suite that passed once passes again."""
+    """Return FUZZ_SEED. If it is not set, return a constant, so that every run of the test suite sends the same
+    requests."""
     return int(os.environ.get("FUZZ_SEED") or SEED)
 
 

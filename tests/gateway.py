@@ -1,12 +1,13 @@
-"""A model of Amazon API Gateway (a REST API with Lambda proxy integration), as WSGI, for an app in this process.
+"""A model of Amazon API Gateway, for a REST API with Lambda proxy integration. It is a WSGI application that calls the
+app in this process.
 
-Its behaviour follows AWS's documentation:
+The model behaves as AWS documents it:
 
-- It responds 403 to a path or method that is not deployed, also to OPTIONS if there is no CORS.
+- It responds 403 to a path or method that is not deployed. This includes OPTIONS if the API has no CORS.
 - It responds 413 to a body over 10 MB.
 - It adds the content type application/json if the function sets none.
-- It passes on bodies of the app's binary types, which may have wildcards, as base64. It passes on other bodies as text,
-  with U+FFFD for bytes that are not UTF-8.
+- It passes on a body as base64 if its content type is one of the app's binary types. These may have wildcards. It
+  passes on other bodies as text, with U+FFFD for bytes that are not UTF-8.
 """
 
 import base64
@@ -26,7 +27,8 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class Gateway:
-    """A WSGI application. `decodes` says whether it percent-decodes path parameters. AWS does not; emulators differ."""
+    """A WSGI application. `decodes` says whether it percent-decodes path parameters. AWS does not decode them, but some
+    emulators do."""
 
     def __init__(self, app: Chalice, *, decodes: bool = False) -> None:
         self._app, self._decodes = app, decodes
@@ -65,16 +67,17 @@ class Gateway:
             "body": body or None,
             "isBase64Encoded": bool(body) and binary,
         }
-        event = json.loads(json.dumps(event))  # as Lambda receives it
+        event = json.loads(json.dumps(event))  # the event as Lambda receives it
         response = json.loads(json.dumps(self._app(event, LambdaContext("api_handler", 512, 29_000))))
         headers = {"Content-Type": JSON} | response["headers"]
         text = response["body"]
-        # API Gateway sends base64 to most clients without decoding it. So no response of ours may be encoded.
+        # API Gateway does not decode a base64 response for most clients. So the app must never encode a response.
         assert not response.get("isBase64Encoded")
         return response["statusCode"], list(headers.items()), text.encode()
 
     def _matched(self, path: str) -> tuple[str, dict[str, str]]:
-        """Return the declared path that matches, and its parameters. A fixed segment precedes a parameter."""
+        """Return the declared path that matches, and its parameters. If several paths match, one with a fixed segment
+        wins over one with a parameter."""
         parts = path.rstrip("/").split("/")
         for route in sorted(self._app.routes, key=lambda declared: declared.count("{")):
             names = route.rstrip("/").split("/")

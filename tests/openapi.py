@@ -1,4 +1,4 @@
-"""Checks responses against the OpenAPI document, and against nothing else."""
+"""Checks responses against the OpenAPI document. The checks use only what the document says."""
 
 import json
 import re
@@ -16,13 +16,13 @@ from chalicelib.api.openapi.document import document
 
 Json = dict[str, Any]
 _FORMATS = FormatChecker(["date-time"])
-# JSON Schema accepts 1.0 as an integer. Our rules do not, and the API never sends such a number as an integer.
+# JSON Schema accepts 1.0 as an integer. Our rules do not accept it, and the API never sends an integer as 1.0.
 _TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
 _Validator = validators.extend(Draft202012Validator, type_checker=_TYPES)  # type: ignore[no-untyped-call]
 
 
 class Described:
-    """One OpenAPI document, and what it declares about requests and responses."""
+    """Reads one OpenAPI document, and checks responses with the declarations in it."""
 
     def __init__(self, document: Json) -> None:
         self.document = document
@@ -38,19 +38,19 @@ class Described:
         return next((item[method.lower()] for item in items if method.lower() in item), None)
 
     def faults(self, schema: Json, value: Any) -> list[str]:
-        """Return the reasons why a value does not match a schema of the document."""
+        """Return the reasons why a value does not match a schema of the document. The list is empty if it matches."""
         resolvable = json.loads(json.dumps(schema).replace('"#/', '"urn:openapi#/'))
         validator = _Validator(resolvable, registry=self._registry, format_checker=_FORMATS)
         return [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:500]}" for e in validator.iter_errors(value)]
 
     def check(self, method: str, url: str, status: int, headers: Mapping[str, Any], body: Any) -> None:
-        """Raise AssertionError if the document does not declare this response to this request."""
+        """Raise AssertionError if the document does not declare this response for this request."""
         operation = self.operation(method, url)
         exchange = f"{method} {url[:200]} -> {status}"
         assert operation is not None, f"{exchange}: the operation is not declared"
         response = operation["responses"].get(str(status))
         assert response is not None, f"{exchange}: the status is not declared"
-        sent = {"content-type": "application/json"}  # API Gateway adds this if the function sets none
+        sent = {"content-type": "application/json"}  # API Gateway adds this type if the function sets no content type
         sent |= {name.lower(): str(value) for name, value in headers.items()}
         for name, header in response.get("headers", {}).items():
             assert name.lower() in sent or not header.get("required"), f"{exchange}: the header {name} is missing"
@@ -69,7 +69,7 @@ class Described:
 
 @cache
 def described(*, guarded: bool = True) -> Described:
-    """Return the document of a stage that requires tokens (`guarded`), or of a stage that does not."""
+    """Return the document of a stage. If `guarded` is true, this is a stage that requires tokens."""
     from app import app
 
     def role_of(method: str, path: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The pages of the documentation, and what tests read from them: blocks, links, anchors, and rows of tables."""
+"""Reads the pages of the documentation for tests: their blocks, links, anchors, and rows of tables."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from infra.venv import ROOT
 
 README = "README.md"
 PAGES = (README, *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
-PAPERS = (*PAGES, *sorted(path.name for path in ROOT.glob("*.md") if path.name != README))  # links are tested in these
+# The files whose links are tested.
+PAPERS = (*PAGES, *sorted(path.name for path in ROOT.glob("*.md") if path.name != README))
 NOT_RUN = re.compile(r'not-run="[^"]{10,}"')
 _FENCE = re.compile(r"^```(?P<info>[^`\n]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)]+)\)")
@@ -18,7 +19,7 @@ _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. `mark` is the rest of the line after the language."""
+    """A fenced block. `mark` is the text after the language in the first line of the block."""
 
     language: str
     mark: str
@@ -26,7 +27,7 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether a test runs the block as it stands."""
+        """Return whether a test runs the block unchanged."""
         return self.language == "sh" and not self.mark
 
 
@@ -52,19 +53,19 @@ def links(page: str) -> list[str]:
 
 
 def target_of(page: str, link: str) -> tuple[Path, str]:
-    """Return the file that a link leads to, and the anchor in it, which is empty if the link names none."""
+    """Return the file that a link leads to, and the anchor in this file. The anchor is empty if the link has none."""
     file, _, anchor = link.partition("#")
     return ((ROOT / page).parent / file if file else ROOT / page).resolve(), anchor
 
 
 def anchors(markdown: str) -> set[str]:
-    """Return the anchors of the headings, as GitHub makes them."""
+    """Return the anchors of the headings, as GitHub derives them from the text."""
     without_blocks = _FENCE.sub("", markdown)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in _HEADING.findall(without_blocks)}
 
 
 def table(page: str, *header: str) -> list[list[str]]:
-    """Return the rows of the one table whose header begins with these cells, each row as a list of its cells."""
+    """Find the table whose header begins with these cells. Return its rows. Each row is a list of its cells."""
     lines = iter(text(page).splitlines())
     tables = [list(_rows(lines)) for line in lines if _cells(line)[: len(header)] == [*header]]
     assert len(tables) == 1, f"{page} has {len(tables)} tables with the header {header}"
@@ -72,12 +73,12 @@ def table(page: str, *header: str) -> list[list[str]]:
 
 
 def names(cell: str) -> list[str]:
-    """Return the code spans of a cell."""
+    """Return the texts between backticks in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def _rows(lines: Iterator[str]) -> Iterator[list[str]]:
-    next(lines)  # the line of dashes
+    next(lines)  # the second line of a table has only dashes
     for line in lines:
         if not line.lstrip().startswith("|"):
             return

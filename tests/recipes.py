@@ -1,7 +1,7 @@
-"""The recipes of CONTRIBUTING.md, read and applied.
+"""Reads the recipes of CONTRIBUTING.md and applies them to a checkout.
 
 A recipe is a section under "## Recipes". Its fenced blocks are its steps. The words after the language of a block say
-what to do with it, and a rendered page does not show them:
+what to do with the block. A rendered page does not show these words:
 
 - `file=PATH new`: the block is a new file.
 - `file=PATH after='TEXT'` or `before='TEXT'`: insert the block after or before the only line that contains TEXT.
@@ -22,12 +22,13 @@ _PLACES = ("after", "before", "replace")
 
 
 class BrokenRecipe(Exception):
-    """A step that cannot be followed."""
+    """Raised if a step of a recipe cannot be followed."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A script if it has no `file`; otherwise `text` goes into `file`, at `place`: "new", or a relation to `anchor`."""
+    """A step of a recipe. Without a `file`, `text` is a script. With a `file`, `text` goes into that file. `place` is
+    "new" (a new file), or "after", "before" or "replace", which refer to the line with `anchor`."""
 
     line: int
     text: str
@@ -41,14 +42,15 @@ class Step:
 
 
 def recipes(document: str) -> dict[str, list[Step]]:
-    """The steps of every recipe, by its title. Raises BrokenRecipe for a block that does not say where it goes."""
+    """Return the steps of every recipe, by the title of the recipe. Raises BrokenRecipe if a block does not say where
+    its text goes."""
     before, heading, after = document.partition("\n## Recipes\n")
     offset = len(before) + len(heading)
     return {match[1]: list(_steps(document, offset + match.start(2), match[2])) for match in _SECTION.finditer(after)}
 
 
 def follow(steps: list[Step], checkout: Path) -> None:
-    """Apply the steps to a checkout. Raises BrokenRecipe for the first one that cannot be followed."""
+    """Apply the steps to a checkout. Raises BrokenRecipe for the first step that cannot be followed."""
     for step in steps:
         (_run if step.is_script else _write)(step, checkout)
 
@@ -59,7 +61,7 @@ def _steps(document: str, start: int, section: str) -> Iterator[Step]:
         words = shlex.split(match[3])
         given = dict(word.split("=", 1) for word in words if "=" in word)
         flags = [word for word in words if "=" not in word]
-        # Without the indentation of the list that the block stands in.
+        # A block in a list is indented. Remove this indentation.
         text = "".join(row.removeprefix(match[1]) for row in match[4].splitlines(keepends=True))
         places = [place for place in _PLACES if place in given]
         if flags == ["run"] and not given:

@@ -1,4 +1,4 @@
-"""The README's screenshots of the dashboard, and the digest that shows whether they are up to date."""
+"""Computes a digest of the dashboard. It shows whether the README's screenshots of the dashboard are up to date."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -7,7 +7,7 @@ from infra.venv import ROOT
 
 DOCS = ROOT / "docs"
 PICTURES = ("dashboard-reports.png", "dashboard-load.png")
-RECORD = DOCS / "dashboard.sha256"  # the digest of the dashboard when the screenshots were taken
+RECORD = DOCS / "dashboard.sha256"  # this file has the digest of the dashboard at the time of the screenshots
 _TEMPLATES = ("page", "_parts", "reports", "load", "_rejects")
 _SHOWN = ("assets/page.css", *(f"templates/{name}.html" for name in _TEMPLATES))
 _DASHBOARD = ROOT / "chalicelib" / "dashboard"
@@ -22,5 +22,5 @@ def digest() -> str:
 
 
 def record(folder: Path) -> None:
-    """Write the current digest into a folder."""
+    """Write the current digest into a file in this folder."""
     (folder / RECORD.name).write_text(digest() + "\n")

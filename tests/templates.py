@@ -1,4 +1,4 @@
-"""The parsed CloudFormation templates, and the rules that they must keep.
+"""Parses the CloudFormation templates, and checks the rules that they must keep.
 
 A rule takes a template and yields a sentence for each violation. tests/unit/test_templates.py breaks every rule.
 """
@@ -28,14 +28,15 @@ def _parsed(part: str) -> str:
 
 
 def parsed(part: str) -> Template:
-    """Return the template of a part with all functions in their long form. The caller may change it."""
+    """Return the template of a part. The short forms of CloudFormation's functions, such as `!Ref`, are replaced by
+    their long forms. The caller may change the template."""
     return dict(json.loads(_parsed(part)))
 
 
 def resources(template: Template, *kinds: str) -> dict[str, dict[str, Any]]:
     """Return the resources of these types by name, or all resources if no type is given.
 
-    The resources of a Fn::ForEach count as one. Its name is the expression from which their names are made.
+    A Fn::ForEach makes several resources, but counts as one here. Its name is the expression that makes their names.
     """
 
     def below(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -50,7 +51,7 @@ def resources(template: Template, *kinds: str) -> dict[str, dict[str, Any]]:
 
 
 def texts(tree: Any) -> Iterator[str]:
-    """Yield all strings in a tree."""
+    """Yield all strings in a part of a template, at any depth."""
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, dict | list):
@@ -59,7 +60,8 @@ def texts(tree: Any) -> Iterator[str]:
 
 
 def listed(value: Any) -> list[Any]:
-    """Return a value as a list, because CloudFormation accepts a single value in the place of a list."""
+    """Return a list: the value itself if it is a list, or else a list with the value. CloudFormation accepts both
+    forms."""
     return value if isinstance(value, list) else [value]
 
 
@@ -78,7 +80,8 @@ def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def without(template: Template, *kinds: str) -> Template:
-    """Return a copy without the resources of these types, and without the dependencies and outputs that name them."""
+    """Return a copy of a template without the resources of these types, and without the dependencies and outputs that
+    name these resources."""
     copy = deepcopy(template)
     gone = resources(copy, *kinds)
     copy["Resources"] = {name: it for name, it in copy["Resources"].items() if name not in gone}
@@ -182,11 +185,11 @@ def policies_name_callers_and_actions(template: Template) -> Iterator[str]:
             yield f"{name} allows everybody"
         principal = statement.get("Principal")
         if isinstance(principal, dict) and condition.get("aws:SourceAccount") != {"Ref": "AWS::AccountId"}:
-            yield f"{name} allows a service on behalf of any account"
+            yield f"{name} lets a service act on behalf of any account"
         if any(action == "*" or action.endswith(":*") for action in listed(statement["Action"])):
             yield f"{name} allows every action"
         if statement.get("Resource") == "*" and principal != "*":
-            yield f"{name} allows its actions on everything"
+            yield f"{name} allows its actions on all resources"
 
 
 def endpoints_have_policies(template: Template) -> Iterator[str]:
@@ -284,7 +287,7 @@ def parameters_are_described(template: Template) -> Iterator[str]:
 
 
 def _refuses_plain(statement: dict[str, Any]) -> bool:
-    """Return whether a statement denies every action to every caller without TLS."""
+    """Return whether a statement denies every action to every caller that does not use TLS."""
     who, when = statement["Principal"], statement.get("Condition")
     everything = statement["Action"] in ("s3:*", "sqs:*")
     return (statement["Effect"], who, everything, when) == (
@@ -314,12 +317,12 @@ RULES: tuple[Rule, ...] = (
 
 
 def broken(template: Template) -> dict[str, list[str]]:
-    """Return the violations in a template by the names of the rules that it breaks."""
+    """Return the violations in a template, by the name of the rule that is broken."""
     return {rule.__name__: violations for rule in RULES if (violations := list(rule(template)))}
 
 
 class _Sub(str):
-    """Text that YAML writes with the tag `!Sub`, because infra.aws.stacks looks for this tag."""
+    """A text that is written to YAML with the tag `!Sub`. infra.aws.stacks looks for this tag."""
 
 
 yaml.SafeDumper.add_representer(_Sub, lambda dumper, text: dumper.represent_scalar("!Sub", text))
@@ -333,7 +336,7 @@ def _short(tree: Any) -> Any:
 
 
 def written(template: Template, part: str, folder: Path) -> Path:
-    """Write all templates into a folder: `template` for `part`, and the others unchanged. Return the folder."""
+    """Write all templates into a folder. `template` takes the place of the template of `part`. Return the folder."""
     for other in PARTS:
         changed = yaml.safe_dump(_short(template), width=10_000) if other == part else None
         (folder / f"{other}.yaml").write_text(changed or (TEMPLATES / f"{other}.yaml").read_text())

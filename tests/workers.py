@@ -1,8 +1,8 @@
-"""How `make test` distributes the tests to its processes (the workers of pytest-xdist).
+"""Decides how `make test` distributes the test files to its processes, the workers of pytest-xdist.
 
-A worker gets whole files, so that the fixtures of a file are created only once. Long files come first, so that all
-workers are busy until the end. One worker gets all files that need the deployed stage of tests/e2e, so that the stage
-is deployed only once.
+A worker is one of these processes. It gets whole files, so that the fixtures of a file are created only once. Long
+files come first, so that all workers are busy until the end. One worker gets all files that need the deployed stage of
+tests/e2e, so that the stage is deployed only once.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-# Long files outside the shared stage, with their approximate CPU time in seconds. Only their order matters.
+# Long files outside the shared stage, with their approximate CPU time in seconds. The times need not be exact, because
+# they only put the files in order.
 LONG = {
     "tests/e2e/test_upgrade.py": 75,
     "tests/e2e/test_account.py": 70,
@@ -45,9 +46,9 @@ LONG = {
     "tests/integration/ingest/test_integrity.py": 7,
     "tests/integration/api/test_api_uploads.py": 6,
 }
-SHORT = 3  # seconds, for every other file
-LAST = ("tests/e2e/test_schedules.py",)  # it waits for a schedule, and meanwhile the other tests of the stage run
-# Files in tests/e2e that start an embedded cloud of their own, in a folder of their own.
+SHORT = 3  # the assumed seconds of every other file
+LAST = ("tests/e2e/test_schedules.py",)  # this file waits for a schedule, so other files run before it
+# These files in tests/e2e start an embedded cloud of their own, in a folder of their own.
 WITH_OWN_CLOUD = ("tests/e2e/test_account.py", "tests/e2e/test_upgrade.py")
 
 
@@ -61,14 +62,15 @@ def needs_stage(file: str) -> bool:
 
 
 def in_order(files: Sequence[str]) -> list[str]:
-    """Return the files with the longest ones first, and those of LAST at the end."""
+    """Return the files in the order in which they run: the longest ones first, and the files of LAST at the end."""
     return sorted(files, key=lambda file: (file in LAST, -LONG.get(file, SHORT), file))
 
 
 def next_of(files: Sequence[str], *, keeps_stage: bool) -> str | None:
     """Return the file that a worker gets next, or None if all remaining files are for another worker.
 
-    The worker that has the stage (`keeps_stage`) first gets the files that need the stage, and then other files.
+    `keeps_stage` says whether this worker has the stage. That worker first gets all files that need the stage, and then
+    other files.
     """
     ordered = in_order([file for file in files if keeps_stage or not needs_stage(file)])
     return next(iter([*filter(needs_stage, ordered), *ordered]), None)
@@ -93,5 +95,5 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no 
             super()._reschedule(node)
 
     def _next_for(self, node: "WorkerController") -> str | None:
-        keeper = next(iter(self.assigned_work))  # the first worker, or the worker that replaced it
+        keeper = next(iter(self.assigned_work))  # the first worker keeps the stage, or the worker that replaced it
         return next_of(list(self.workqueue), keeps_stage=node is keeper)

@@ -1,5 +1,6 @@
-"""The HTTP API: one module of routes for each subject. The routes are thin and call the other packages.
+"""Declares the routes of the HTTP API, in one module for each subject. The views of the routes only read requests, call
+other packages, and make responses.
 
-This package may import all others. `http` has the code that all routes share, `openapi` describes them. Start with
-`row_routes`.
+This package may import all others. `http` has the code that all routes share. `openapi` describes the routes. Start
+with `row_routes`.
 """

@@ -1,4 +1,4 @@
-"""POST /<dataset>/backup/restore and GET /backups."""
+"""Handles POST /<dataset>/backup/restore and GET /backups."""
 
 from collections.abc import Callable
 
@@ -49,7 +49,9 @@ def _restore(dataset: Dataset) -> Callable[[], Response]:
 
 
 def _restore_point(body: object) -> str | None:
-    """Return the name of the requested restore point, None for the newest one. Raises Unprocessable, NotFound."""
+    """Return the name of the requested restore point. Return None if the request names none: the newest one is meant.
+
+    Raises Unprocessable for a body of another shape, and NotFound for a name that is not a text."""
     if body is None:
         return None
     if not isinstance(body, dict) or set(body) - {"restore_point"}:

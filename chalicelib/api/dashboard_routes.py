@@ -1,4 +1,4 @@
-"""GET /, the page that anybody may load, and GET /dashboard/{panel}, its panels, which need a token."""
+"""Handles GET / and GET /dashboard/{panel}. Anybody may load the page of the dashboard. Its panels need a token."""
 
 import os
 from dataclasses import replace
@@ -21,11 +21,11 @@ ID = WholeNumber("id", "panel `load`: the id of the load", high=LOAD_ID.high, ex
 POINT = replace(
     backup_routes.CURSOR,
     name="point",
-    about="panel `restore`: the restore point; panel `backups`: shows only older restore points",
+    about="panel `restore`: the restore point to show; panel `backups`: only restore points older than this",
 )
 NAMES = ("reports", "loads", "load", "upload", "backups", "restore", "health")
 PANEL = OneOf("panel", "the panel to show", allowed=NAMES, example="reports")
-# Without these, the panel of reports shows the newest year.
+# These parameters have no default value here. If a request has neither, the panel of reports shows the newest year.
 YEARS = (replace(FROM, default=None), replace(TO, default=None))
 QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, POINT)
 _PANEL: dict[str, str | list[str]] = {
@@ -70,7 +70,8 @@ def panel(panel: str) -> Response:
 
 
 def _upload_origins(settings: Settings) -> list[str]:
-    """Return the origins to which the page posts files: the address that botocore builds for the landing bucket."""
+    """Return the origins to which the page may send files. Forms have the address that botocore builds for the landing
+    bucket, so this function builds the origin in the same way."""
     if settings.s3_public_url:
         scheme, _, rest = settings.s3_public_url.partition("://")
         return [f"{scheme}://{rest.partition('/')[0]}"]

@@ -1,4 +1,5 @@
-"""GET /openapi.json, the description of the API for programs, and GET /docs, a page on which users read and try it."""
+"""Handles GET /openapi.json and GET /docs. Programs read the OpenAPI document of the API. On the page /docs, users read
+the document and try the operations."""
 
 import json
 from functools import cache, partial
@@ -27,8 +28,9 @@ def _theirs(name: str) -> str:
     return vendored.located(f"{vendored.SWAGGER_UI}/dist/{name}").read_text(encoding="utf-8")
 
 
-# The files are sent uncompressed, 1.9 MB on a browser's first visit. API Gateway treats a compressed body as binary,
-# and decodes a binary body only if the request's Accept begins with a binary type. For scripts and styles it does not.
+# A browser receives 1.9 MB of files on its first visit, because the files are not compressed. A function can return a
+# compressed body only as base64. API Gateway decodes the base64 only if the Accept header of the request begins with a
+# binary type, and browsers send no such header for scripts and styles.
 ASSETS = {
     name: Asset(media, partial(read, name))
     for name, media, read in (
@@ -39,7 +41,7 @@ ASSETS = {
     )
 }
 ASSET = OneOf("asset", "the name of the file", allowed=tuple(ASSETS), example="docs.js")
-VERSION = Text("v", "the version in the page; a browser may keep the file of this address", example="1")
+VERSION = Text("v", "the version of the file; a browser may keep the current version", example="1")
 
 routes = Blueprint(__name__)
 
@@ -82,13 +84,14 @@ def _page(root: str) -> str:
 
 @cache
 def _document(reports: tuple[Report, ...]) -> str:
-    """Return the document. It is made on the first request for it, so that other cold starts do not pay for it."""
+    """Return the document as JSON. The first request for the document builds the document, so that cold starts for
+    other requests are not slower."""
     from chalicelib.api.openapi import document
 
     return json.dumps(document.document(_role_of, reports), ensure_ascii=False, separators=(",", ":"))
 
 
 def _role_of(method: str, path: str) -> str | None:
-    """Return the role that a route needs. On a stage without authentication no route needs one."""
+    """Return the role that a route needs. On a stage without authentication, no route needs a role."""
     role = needed(routes.current_app, method, path) if services().settings.authentication else None
     return role and role.value

@@ -1,4 +1,4 @@
-"""GET /health: reports whether the database and the buckets can be reached."""
+"""Handles GET /health: reports whether the database and the buckets can be reached."""
 
 from chalice.app import Blueprint, Response
 
@@ -19,7 +19,7 @@ def health() -> Response:
     checks = readiness.checks(parts.database, parts.storage)
     up = all(check == readiness.OK for check in checks.values())
     body: dict[str, object] = {"status": "ok" if up else "unavailable"}
-    # If the database is unavailable, no token can be checked, and a second attempt would only cost time.
+    # While the database is unavailable, a token cannot be looked up. To try would only delay the response.
     is_reader = checks["database"] == readiness.OK and admits(routes.current_request, Role.READER)
     if is_reader or not parts.settings.authentication:
         last_backup = readiness.last_backup(parts.storage) if up else None

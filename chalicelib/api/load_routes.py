@@ -1,4 +1,4 @@
-"""GET /loads, /loads/{id} and /loads/{id}/rejects."""
+"""Handles GET /loads, GET /loads/{id} and GET /loads/{id}/rejects."""
 
 import json
 
@@ -65,7 +65,8 @@ def show_rejects(load_id: str) -> Response:
     parts = services()
     with parts.database.session() as session:
         summary = of_load(session, parts.storage.errored, wanted, limit)
-    # Anybody with the URL may read the file, so no cache may keep the response. ASCII escapes would make it larger.
+    # The response has a URL with which anybody may read the reject file, so no cache may keep the response. ASCII
+    # escapes would make the response larger.
     return Response(
         json.dumps(vars(summary), ensure_ascii=False),
         headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
@@ -73,7 +74,8 @@ def show_rejects(load_id: str) -> Response:
 
 
 def load_id_of(text: str, what: str = "load") -> int:
-    """Parse the id of `what` in a path. Raises NotFound."""
+    """Return the id in a path as a number. Raises NotFound for a malformed id. `what` is what the error calls the
+    missing thing, for example "upload"."""
     try:
         return LOAD_ID.read(text)
     except Unprocessable:

@@ -1,4 +1,4 @@
-"""The routes of the declared reports: GET on the path of a report, with or without /{year}, as JSON or CSV."""
+"""Makes the routes of the declared reports: GET on the path of a report, with or without /{year}, as JSON or CSV."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,14 +20,14 @@ from chalicelib.services import services
 
 YEAR = WholeNumber("year", "the year of the hires, in UTC", high=LAST, example=2021)
 FROM = WholeNumber("from", "the first year of the hires, in UTC", high=LAST, default=FIRST, example=2019)
-TO = WholeNumber("to", "the last year of the hires, included", high=LAST, default=LAST, example=2021)
+TO = WholeNumber("to", "the last year of the hires, in UTC, included", high=LAST, default=LAST, example=2021)
 DEPARTMENT_ID = WholeNumber("department_id", "only hires of this department", high=MAX_ID, example=9001)
 DEPARTMENT = Text("department", "only hires of the department with this name", example="Staff")
 JSON, CSV = "application/json", "text/csv"
 WRONG_ORDER = "from must not be a later year than to"
 
 _OF_SPAN: Mapping[Span, tuple[Parameter, ...]] = {Span.YEAR: (YEAR,), Span.RANGE: (FROM, TO), Span.EVERY: ()}
-_REPORT = "report"  # an attribute of a view
+_REPORT = "report"  # the attribute of a view that has its report
 
 
 def routes(reports: Iterable[Report]) -> Blueprint:
@@ -41,7 +41,7 @@ def routes(reports: Iterable[Report]) -> Blueprint:
 
 
 def declared(app: Chalice) -> tuple[Report, ...]:
-    """Return the reports whose routes an app has."""
+    """Return the reports of the routes of an app."""
     views = (entry.view_function for methods in app.routes.values() for entry in methods.values())
     return tuple(dict.fromkeys(_declarations(views)))
 
@@ -77,8 +77,8 @@ def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Res
 
 
 def _years(span: Span, sent: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the first and the last requested year. Without a year, the report covers all years. Raises
-    Unprocessable."""
+    """Return the first and the last requested year. If the request names no year, these are the limits of all years.
+    Raises Unprocessable if the first year is later than the last."""
     if span is Span.YEAR:
         return sent["year"], sent["year"]
     first, last = sent.get("from", FIRST), sent.get("to", LAST)
@@ -88,7 +88,8 @@ def _years(span: Span, sent: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _department(session: Session, sent: Mapping[str, Any]) -> int | None:
-    """Return the id of the requested department, which the request names by id or name. Raises Unprocessable."""
+    """Return the id of the requested department, or None for all departments. A request names a department by its id or
+    its name. Raises Unprocessable."""
     name, by_id = sent.get("department"), sent.get("department_id")
     if name is None:
         return by_id
@@ -98,7 +99,8 @@ def _department(session: Session, sent: Mapping[str, Any]) -> int | None:
 
 
 def _named(span: Span, first: int, last: int) -> str:
-    """Return the part of a file name for the year, or for the ends of the range that the request names."""
+    """Return the part of a file name for the requested years: the year, or those ends of the range that the request
+    names."""
     if span is Span.YEAR:
         return f"-{first}"
     begin = f"-from-{first}" if first != FIRST else ""
@@ -108,11 +110,11 @@ def _named(span: Span, first: int, last: int) -> str:
 def _response(
     request: Request, report: Callable[[Session], str], columns: tuple[ReportColumn, ...], file: str
 ) -> Response:
-    """Return the report as JSON or CSV, or a 304 if the caller already has this version."""
+    """Return the report as JSON or CSV. Return a 304 if the caller already has this version of the report."""
     form = preferred(request, (JSON, CSV))
-    # The caller may keep the response, but must ask each time whether it is still valid.
+    # The caller may keep the response, but must ask before each use whether the response is still valid.
     headers: dict[str, str | list[str]] = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}
-    with services().database.transaction(SNAPSHOT) as session:  # the version and the report from one snapshot
+    with services().database.transaction(SNAPSHOT) as session:  # one snapshot for the version and the report
         tag = entity_tag(queries.version(session), form)
         headers["ETag"] = tag
         if has_already(request, tag):

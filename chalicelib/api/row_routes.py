@@ -1,4 +1,4 @@
-"""POST /<dataset>/upload and /<dataset>/upload/batch."""
+"""Handles POST /<dataset>/upload and POST /<dataset>/upload/batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -60,12 +60,12 @@ def _batch(dataset: Dataset) -> Callable[[], BatchSummary]:
 
 
 def too_many(rows: int) -> str:
-    """Return the detail of the 413 for a batch of so many rows."""
-    return f"a batch holds at most {MAX_ROWS} rows, this one has {rows}; nothing was stored"
+    """Return the detail of the 413 for a batch of `rows` rows."""
+    return f"a batch has at most {MAX_ROWS} rows, this batch has {rows}; nothing was stored"
 
 
 def _rows(body: Any) -> list[Any]:
-    """Return the rows of a batch. Raises Unprocessable, TooLarge."""
+    """Return the rows of a batch. Raises Unprocessable for a body of another shape, and TooLarge for too many rows."""
     rows = body.get("data") if isinstance(body, dict) and set(body) == {"data"} else None
     if not isinstance(rows, list) or not rows:
         raise Unprocessable(f'the body must be {{"data": [ … ]}} with 1 to {MAX_ROWS} rows')

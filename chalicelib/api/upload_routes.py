@@ -1,5 +1,5 @@
-"""POST /uploads, which returns a form for sending a file directly to the landing bucket, and DELETE
-/uploads/{load_id}."""
+"""Handles POST /uploads and DELETE /uploads/{load_id}. The first route returns an upload form, and the second route
+cancels an upload whose file was not sent."""
 
 from chalice.app import Blueprint, Response
 

@@ -1,7 +1,7 @@
-"""The roles of tokens, declared once. A new role needs a line here and a migration of the table `tokens`.
+"""Declares the roles of tokens. A new role needs a line in the class `Role` and a migration of the table `tokens`.
 
 Each route declares the role that it requires (see `api.http.access`). The command line and docs/api.md repeat the names
-of the roles; tests compare them with this list.
+of the roles. Tests compare these names with this list.
 """
 
 from enum import Enum
@@ -20,4 +20,4 @@ class Role(Enum):
 
 
 ROLES = tuple(role.value for role in Role)
-LOWEST, *_, HIGHEST = list(Role)  # LOWEST: the rights that every token has. HIGHEST: all rights
+LOWEST, *_, HIGHEST = list(Role)  # every token has the rights of LOWEST; HIGHEST has all rights

@@ -1,7 +1,7 @@
-"""Bearer tokens, each with a role.
+"""Creates, verifies and revokes bearer tokens. Each token has a role.
 
-A token is `hf_<id>_<secret>`. The id is the primary key of the token's row. The row has only the SHA-256 of the secret.
-A fast hash is enough: the secret is 256 random bits, which nobody can guess.
+A token is `hf_<id>_<secret>`. The id is the primary key of the token's row. The row stores the SHA-256 of the secret,
+but not the secret. A fast hash is enough, because nobody can guess the 256 random bits of a secret.
 """
 
 import hmac
@@ -17,7 +17,7 @@ from chalicelib.core import timestamps
 from chalicelib.core.errors import NotFound, Unprocessable
 
 _TOKEN = re.compile(r"hf_([0-9a-f]{16})_([0-9A-Za-z_-]{43})")
-_NOBODY = bytes(32)  # the digest to compare with if the id is unknown, so that the check takes equally long
+_NOBODY = bytes(32)  # a digest for unknown ids, so that an unknown id and a wrong secret take equally long
 
 
 class NewToken(TypedDict):
@@ -43,7 +43,8 @@ class ListedToken(TypedDict):
 
 
 def create(session: Session, role: str, note: str = "") -> NewToken:
-    """Create a token with this role. The first 200 characters of `note` are kept. Raises Unprocessable."""
+    """Create a token with this role. Only the first 200 characters of `note` are kept. Raises Unprocessable if the role
+    is unknown."""
     if role not in ROLES:
         raise Unprocessable(f"role must be one of {', '.join(ROLES)}")
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
@@ -58,7 +59,7 @@ def create(session: Session, role: str, note: str = "") -> NewToken:
 
 
 def role_of(session: Session, token: str) -> Role | None:
-    """Return the role of a token. None if the token is unknown or revoked."""
+    """Return the role of a token, or None if the token is unknown or revoked."""
     match = _TOKEN.fullmatch(token)
     if match is None:
         return None
@@ -69,9 +70,9 @@ def role_of(session: Session, token: str) -> Role | None:
 
 
 def revoke(session: Session, token: str) -> RevokedToken:
-    """Revoke a token. `token` is the whole token or its id. The token's next request is refused.
+    """Revoke a token. `token` is the whole token or its id. The next request with this token is refused.
 
-    Revoking a token again changes nothing. Raises NotFound.
+    If the token is already revoked, nothing changes. Raises NotFound if the token is unknown.
     """
     match = _TOKEN.fullmatch(token)
     token_id = match[1] if match else token

@@ -1,10 +1,11 @@
-"""Restore points: where their files lie, and the manifest that completes one.
+"""Reads restore points: where their files are, and the manifest that completes a restore point.
 
 A restore point is a folder `backups/<name>/`. Its `manifest.json` is written last. `core.restore_point_names` says how
 the folder is named. Folders with other names are ignored.
 
-The name of a restore point may lie ahead of the clock. A client can restore it by its name, and lists show it after all
-others. It never counts as the newest restore point, so that backups go on and their age is correct.
+The name of a restore point is a time. If a clock was wrong, this time may lie in the future. A client can restore such
+a restore point by its name, and lists show it after all others. It never counts as the newest restore point.
+Otherwise every later backup would look older than this restore point, and the age of the last backup would be wrong.
 """
 
 import json
@@ -20,13 +21,13 @@ from chalicelib.core.errors import NotFound
 from chalicelib.core.restore_point_names import instant, is_ahead, is_name
 
 ROOT = "backups/"
-_FORMAT = 1  # the version of the manifest's own format
+_FORMAT = 1  # the version of the format of manifests
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """The Avro file of a table: its rows, its size in bytes, and its SHA-256 in hexadecimal."""
+    """Describes the Avro file of a table: the number of its rows, its size in bytes, and its SHA-256 in hexadecimal."""
 
     rows: int
     bytes: int
@@ -35,14 +36,15 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class TableFile(StoredFile):
-    """A file as the manifest records it: also with the version of the dataset that it holds."""
+    """Describes a file in the manifest. `version` is the version of the dataset, a number that every change of
+    its table increases."""
 
     version: int
 
 
 @dataclass(frozen=True)
 class RestorePoint:
-    """A restore point in a list. `verified_at` is None until a verification finds no fault."""
+    """Describes a restore point in a list. `verified_at` is None until a verification finds no fault."""
 
     restore_point: str
     created_at: datetime
@@ -61,7 +63,8 @@ class RestorePoint:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a restore point holds. `origin` identifies the database, because two databases may have equal versions."""
+    """Has the content of a manifest. `origin` identifies the database, because the datasets of two databases may have
+    equal versions."""
 
     restore_point: str
     origin: str
@@ -99,7 +102,7 @@ class Manifest:
             tables = {table: _table(entry) for table, entry in document["tables"].items()}
             manifest = cls(document["restore_point"], document["origin"], document["schema_version"], tables)
             if document["format"] != _FORMAT or datetime.fromisoformat(document["created_at"]) != instant(name):
-                raise ValueError("it has another format or time")
+                raise ValueError("its format is unknown, or its time is not the time in its name")
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError("it is not a manifest") from error
         if (
@@ -120,15 +123,15 @@ def _table(entry: Mapping[str, Any]) -> TableFile:
 
 
 def key(restore_point: str, table: str) -> str:
-    """Return the key of a table's Avro file."""
+    """Return the S3 key of a table's Avro file."""
     return f"{ROOT}{restore_point}/{table}.avro"
 
 
 def link_key(restore_point: str, table: str) -> str:
     """Return the key of the link to a table's file, for Athena.
 
-    Athena reads a table from a folder, so the link lies alone in its folder. It is one line in the format of Hive's
-    SymlinkTextInputFormat: the URL of the file.
+    Athena reads all files of a folder as one table, so no other file is in the folder of the link. The link is one line
+    in the format of Hive's SymlinkTextInputFormat: the URL of the Avro file.
     """
     return f"{ROOT}{restore_point}/athena/{table}/symlink.txt"
 
@@ -138,12 +141,12 @@ def manifest_key(restore_point: str) -> str:
 
 
 def verified_key(restore_point: str) -> str:
-    """Return the key of the mark that says that a restore point was verified without a fault."""
+    """Return the key of the verification mark of a restore point."""
     return f"{ROOT}{restore_point}/verified.json"
 
 
 def names(bucket: Bucket, now: datetime | None = None) -> list[str]:
-    """Return the names of all folders that are named like a restore point: newest first, names ahead of the clock last.
+    """Return the names of all folders that are named like a restore point, newest first. Names in the future come last.
 
     Some of these folders may have no manifest.
     """
@@ -160,8 +163,8 @@ def read(bucket: Bucket, name: str) -> Manifest | None:
 
 
 def get(bucket: Bucket, name: str) -> Manifest:
-    """Return the manifest of a restore point. Raises NotFound if the name is unknown or malformed, or the manifest
-    broken."""
+    """Return the manifest of a restore point. Raises NotFound if the name is unknown or malformed, or if the
+    manifest is broken."""
     if not is_name(name):
         raise NotFound(restore_point_names.RULE)
     try:
@@ -169,11 +172,12 @@ def get(bucket: Bucket, name: str) -> Manifest:
     except NotFound as error:
         raise NotFound(f"there is no restore point {name}") from error
     except ValueError as error:
-        raise NotFound(f"the manifest of restore point {name} is broken: it cannot be restored") from error
+        raise NotFound(f"restore point {name} cannot be restored, because its manifest is broken") from error
 
 
 def newest(bucket: Bucket, among: list[str] | None = None, now: datetime | None = None) -> Manifest | None:
-    """Return the newest complete restore point that is not ahead of the clock.
+    """Return the manifest of the newest complete restore point whose name is not in the future. Return None without
+    one.
 
     `among` has the names to choose from, in the order of `names`. None means all names.
     """
@@ -184,12 +188,13 @@ def newest(bucket: Bucket, among: list[str] | None = None, now: datetime | None 
 def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Manifest], str | None]:
     """Return at most `limit` complete restore points that follow `before` in the order of `names`, and the next cursor.
 
-    The cursor is the next `before`, or None after the last page. Only the manifests of this page are read.
+    The cursor is the `before` of the next page, or None after the last page. The function reads only the manifests of
+    this page.
     """
     manifests: list[Manifest] = []
     following = names(bucket)
     if before is not None:
-        last_is_ahead = is_ahead(before)  # names ahead of the clock come after all others
+        last_is_ahead = is_ahead(before)  # names in the future come after all others
         following = [name for name in following if (is_ahead(name), before) > (last_is_ahead, name)]
     for index, name in enumerate(following, 1):
         manifest = read(bucket, name)
@@ -201,17 +206,19 @@ def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Ma
 
 
 def listed(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[RestorePoint], str | None]:
-    """Return the restore points of a `page`, each with the time of its verification, and the next cursor."""
+    """Return the restore points of a `page`, with the times of their verifications, and the next cursor."""
     manifests, cursor = page(bucket, limit, before)
     verified_at = verification_times(bucket, manifests)
     return [manifest.summary(verified_at.get(manifest.restore_point)) for manifest in manifests], cursor
 
 
 def verification_times(bucket: Bucket, manifests: Sequence[Manifest]) -> dict[str, datetime]:
-    """Return when the restore points of a page were verified, by name. Those that are not verified are left out.
+    """Return the times at which the restore points of a page were verified, by name. Restore points that are not
+    verified are left out.
 
-    The time is the modification time of the mark in S3's list: one request finds the marks of 200 restore points.
-    Restore points ahead of the clock are looked up separately, because a page may hold them beside the oldest ones.
+    The time is the modification time of the verification mark. S3's list of objects shows this time, so one request
+    finds the marks of 200 restore points. Restore points in the future need a second list request, because a page shows
+    them last, but S3 lists them beside the newest restore points.
     """
     on_page = [manifest.restore_point for manifest in manifests]
     ahead = [name for name in on_page if is_ahead(name)]
@@ -219,7 +226,8 @@ def verification_times(bucket: Bucket, manifests: Sequence[Manifest]) -> dict[st
 
 
 def _marks(bucket: Bucket, consecutive: Sequence[str]) -> dict[str, datetime]:
-    """Return the times of the marks by name. `consecutive` are restore points, newest first."""
+    """Return the times of the verification marks, by name of the restore point. `consecutive` has the names of restore
+    points that follow each other in S3's list, newest first."""
     if not consecutive:
         return {}
     names_by_key = {verified_key(name): name for name in consecutive}
@@ -227,6 +235,6 @@ def _marks(bucket: Bucket, consecutive: Sequence[str]) -> dict[str, datetime]:
     for stored in bucket.objects(ROOT, after=f"{ROOT}{consecutive[-1]}/"):
         if stored.key in names_by_key:
             times[names_by_key[stored.key]] = stored.modified
-        if stored.key > f"{ROOT}{consecutive[0]}0":  # after the last key of the newest restore point
+        if stored.key > f"{ROOT}{consecutive[0]}0":  # this key comes after all keys of the newest restore point
             break
     return times

@@ -1,4 +1,4 @@
-"""Prefetching: a thread makes the next item while the caller uses the current one."""
+"""Prefetches items: a thread makes the next item while the caller uses the current item."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,10 @@ Item = TypeVar("Item")
 
 @contextmanager
 def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
-    """Iterate over `items`, and make one item ahead. An exception from making an item is raised when that item is due.
+    """Iterate over `items`. While the caller uses an item, a thread makes the next item.
 
-    When the block ends, also by an exception, the thread no longer uses `items`.
+    If making an item raises an exception, the exception is raised when the caller asks for that item. When the `with`
+    block ends, also by an exception, the thread no longer uses `items`.
     """
     source = iter(items)
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""Orders a restore: queues a load, and copies the backup's file into the landing bucket."""
+"""Carries out a restore request: announces a load, and copies a file of a restore point into the landing bucket."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from chalicelib.loads import announcements, claims
 
 @dataclass(frozen=True)
 class RestoreOrder:
-    """An ordered restore: the id of its load, its restore point, and the path that shows the load."""
+    """Has the result of a restore request: the id of the load, the restore point, and the path of the load in the
+    API."""
 
     load_id: int
     restore_point: str
@@ -32,18 +33,20 @@ def order_restore(
     *,
     correlation_id: str | None = None,
 ) -> RestoreOrder:
-    """Order the restore of one dataset from the named restore point, or from the newest complete one.
+    """Request the restore of one dataset from the named restore point, or from the newest complete restore point.
 
-    The arrival of the copy in the landing bucket triggers the load. If the copy fails, the load is marked as failed.
+    When the copy of the file arrives in the landing bucket, S3 sends the event that starts the load. If the copy fails,
+    the load gets the status `failed`.
 
-    Raises NotFound if there is no restore point yet, or if the named one is unknown, malformed or incomplete. Raises
-    Unavailable if the database or S3 cannot be reached.
+    Raises NotFound if there is no restore point yet. Raises NotFound, too, if the named restore point is unknown or
+    incomplete, or its name malformed. Raises Unavailable if the database or S3 cannot be reached.
     """
     point = _chosen(storage.backup, restore_point)
     file = point.tables.get(dataset.name)
     if file is None:
         raise NotFound(f"restore point {point.restore_point} does not hold {dataset.name}")
-    with database.transaction() as session:  # commits before the copy, because the event of the copy must find the load
+    # The load is committed before the copy of the file arrives, because the event of the copy must find the load.
+    with database.transaction() as session:
         load_id, key = announcements.queue_restore(
             session, dataset, storage.landing.name, point.restore_point, file.sha256, correlation_id
         )
@@ -72,7 +75,7 @@ def _chosen(bucket: Bucket, restore_point: str | None) -> Manifest:
     if ahead := manifest.page(bucket, 1)[0]:
         name = ahead[0].restore_point
         raise NotFound(
-            f"there is no backup yet except {name}, which lies ahead of the clock: name it to restore from it"
+            f"the time of every backup lies in the future: name a restore point in the request, for example {name}"
         )
     raise NotFound("there is no backup yet")
 

@@ -1,4 +1,4 @@
-"""A backup run: makes a restore point if any dataset has changed, then deletes expired restore points."""
+"""Runs a backup: makes a restore point if any dataset has changed, and then deletes expired restore points."""
 
 import hashlib
 import logging
@@ -35,10 +35,11 @@ LOCK = (0x68697265, 0)  # an advisory lock of the database, so that only one bac
 
 @dataclass(frozen=True)
 class BackupRun:
-    """The result of a backup run.
+    """Describes the result of a backup run.
 
-    `tables` are the tables of the newest restore point. If this run made it, that took `seconds`. `checked` are the
-    files whose presence in S3 the run confirmed. `deleted` are the names of the restore points that it deleted.
+    `tables` are the tables of the newest restore point. `seconds` is the time that the run took to make this restore
+    point, or to see that nothing has changed. `checked` are the files whose presence in S3 the run confirmed. `deleted`
+    are the names of the restore points that the run deleted.
     """
 
     outcome: Literal["created", "unchanged", "busy"]
@@ -52,8 +53,9 @@ class BackupRun:
 def run_backup(database: Database, storage: Storage, *, retention: timedelta, now: Clock = utc_now) -> BackupRun:
     """Back up all datasets from one snapshot, unless no dataset has changed or another backup is running.
 
-    The restore point is named by a time, and holds every change that was committed before that time. If the run fails,
-    it leaves no restore point and raises the error: Unavailable if a retry may help.
+    The name of the restore point is a time. The restore point holds every change that was committed before that time.
+    A run that fails leaves no incomplete restore point, and raises the error. This error is Unavailable if a retry may
+    help.
     """
     with database.session() as session:
         if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
@@ -88,7 +90,7 @@ def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> 
 
 
 def _logged(run: BackupRun) -> BackupRun:
-    """Log one line about the run, whatever its outcome, so that the log shows that backups are running."""
+    """Log one line about every run, so that the log shows that backups are running. Return the run."""
     fields: dict[str, object] = {"outcome": run.outcome}
     if run.restore_point:
         rows = sum(table.rows for table in run.tables.values())
@@ -100,8 +102,8 @@ def _logged(run: BackupRun) -> BackupRun:
 
 
 def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None) -> Manifest | None:
-    """Write the restore point `name`, and return its manifest. Return None if `newest` holds the same and is still
-    whole."""
+    """Write the restore point `name`, and return its manifest. Write nothing and return None if `newest` has the
+    current rows and all its files."""
     datasets = tuple(DATASETS.values())
     try:
         with snapshot(session, datasets) as versions:
@@ -109,9 +111,10 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
             if newest and _same(newest, identity, versions) and _whole(bucket, newest):
                 return None
             files = [_table(session, bucket, name, d, versions[d.name]) for d in datasets]
-        # The commit succeeded, so the connection is alive and still holds the lock: no other backup is running.
+        # The commit succeeded, so the connection is alive and still has the advisory lock. No other backup is running.
         written = Manifest(name, *identity, dict(zip(DATASETS, (file for file, _ in files), strict=True)))
-        for _, writer in files:  # before the manifest: a restore point must not exist without its files
+        # The files are checked before the manifest is written, because the manifest makes the restore point complete.
+        for _, writer in files:
             if bucket.head(writer.key) != Stored(writer.size, writer.etag):
                 raise StorageUnavailable(f"{bucket.url(writer.key)} is not stored as it was written")
         for table in written.tables:
@@ -120,7 +123,7 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
         if manifest.read(bucket, name) != written:
             raise StorageUnavailable(f"the manifest of restore point {name} is not stored as it was written")
     except BaseException:
-        with suppress(HireflowError):  # the retention deletes what remains after a day
+        with suppress(HireflowError):  # a later run deletes the files that remain
             delete_point(bucket, name)
         raise
     return written
@@ -130,7 +133,7 @@ def _table(session: Session, bucket: Bucket, name: str, dataset: Dataset, versio
     file = _Hashed(bucket.writer(manifest.key(name, dataset.name), avro.CONTENT_TYPE))
     counted = _Counted(blocks(session, dataset))
     try:
-        with ahead(counted) as read:  # Postgres reads the next block while we encode this one
+        with ahead(counted) as read:  # Postgres reads the next block while this block is encoded
             avro.write(dataset, read, file)
         file.writer.complete()
     except BaseException:
@@ -145,8 +148,8 @@ def _same(newest: Manifest, identity: tuple[str, str], versions: dict[str, int])
 
 
 def _whole(bucket: Bucket, newest: Manifest) -> bool:
-    """Return whether every file is still there. If one is missing, a new restore point is due although no row
-    changed."""
+    """Return whether every file of the restore point is still in S3. If a file is missing, the run makes a new restore
+    point although no row has changed."""
     point = newest.restore_point
     sizes = {stored.key: stored.size for stored in bucket.objects(f"{manifest.ROOT}{point}/")}
     return all(
@@ -156,7 +159,7 @@ def _whole(bucket: Bucket, newest: Manifest) -> bool:
 
 
 class _Hashed:
-    """A writer that also computes the SHA-256 of the data."""
+    """Writes data, and computes the SHA-256 of the data."""
 
     def __init__(self, writer: Writer) -> None:
         self.writer, self.sha256 = writer, hashlib.sha256()
@@ -167,7 +170,7 @@ class _Hashed:
 
 
 class _Counted:
-    """An iterable of blocks that counts the rows of the blocks that it yields."""
+    """Yields blocks, and counts their rows."""
 
     def __init__(self, source: Iterator[Columns]) -> None:
         self._source, self.count = source, 0

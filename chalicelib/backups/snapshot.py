@@ -1,8 +1,9 @@
-"""Reads the rows of all dataset tables as of one instant, at the speed of COPY.
+"""Reads the rows of all dataset tables from one snapshot, at the speed of COPY.
 
-One row of the COPY output holds a whole block of table pages, column by column, for example
-`string_agg(int4send(id), '')`. So the driver handles one message per block and not per row. `array` converts a column
-of binary integers to Python integers at C speed.
+The rows of many consecutive pages of a table are a block. The COPY output has one row for each block, and each column
+of this row has all values of one column, for example `string_agg(int4send(id), '')`. The driver therefore handles one
+message for each block, instead of one for each row. `array` converts a column of binary integers to Python integers at
+the speed of C.
 """
 
 import sys
@@ -17,42 +18,47 @@ from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.formats.pg_copy import EPOCH
 
 LOCK_TIMEOUT = 30.0  # seconds to wait for a migration that holds a table
-_WINDOW = 64  # pages of one request: half a MiB, about 6000 rows
-_MAX_TEXT = 4 * 1024 * 1024  # bytes of text in one message; a page holds much more than 8 KiB if its text is compressed
+_WINDOW = 64  # pages that one query reads: half a MiB, about 6000 rows
+# The most bytes of text in one message. A page has 8 KiB, but Postgres may compress its text, so the text of 64 pages
+# can be far larger than half a MiB.
+_MAX_TEXT = 4 * 1024 * 1024
 _SLOTS = 1 << 16  # row positions in a page: the second half of a ctid has 16 bits
-_HEADER = 19  # bytes: signature, flags, length of the extension (COPY's binary format)
+_HEADER = 19  # bytes of signature, flags and length of the extension in COPY's binary format
 
 _SEND = {
     Kind.ID: "string_agg(int4send({0}), '')",
-    Kind.TEXT: "string_agg(textsend({0}), '\\x00')",  # Postgres stores no NUL in a text
+    # NUL separates the texts, because a text in Postgres contains no NUL.
+    Kind.TEXT: "string_agg(textsend({0}), '\\x00')",
     Kind.INSTANT: "string_agg(timestamptz_send({0}), '')",
 }
 
 
 @contextmanager
 def snapshot(session: Session, datasets: Sequence[Dataset]) -> Iterator[dict[str, int]]:
-    """Open a transaction that sees one instant of all datasets, and yield the version of each dataset.
+    """Open a transaction that sees one snapshot of all datasets, and yield the version of each dataset.
 
-    The tables are locked before the snapshot is taken. The lock blocks only schema changes and TRUNCATE. Without it, a
-    TRUNCATE could make one table look empty, because it is not transactional for older snapshots.
+    The tables are locked before the snapshot is taken. The lock blocks only schema changes and TRUNCATE. Without the
+    lock, a TRUNCATE after the snapshot would make the table look empty: TRUNCATE removes rows for older snapshots, too.
     Raises LockTimeout after 30 s.
     """
     with session.transaction(SNAPSHOT):
         tables = ", ".join(f'"{dataset.name}"' for dataset in datasets)
         session.run(f"{lock_timeout(LOCK_TIMEOUT)}; LOCK TABLE {tables} IN ACCESS SHARE MODE")
-        # Only a TID range scan reads a block cheaply. Parallel workers would return the rows in any order.
+        # Only a TID range scan reads just the pages of a block; a sequential scan would read the whole table for each
+        # block. Parallel workers would return the rows in any order.
         session.run("SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0")
         yield versions(session, [dataset.name for dataset in datasets])
 
 
 def versions(session: Session, names: Iterable[str]) -> dict[str, int]:
-    """Return the version of each of these datasets; 0 before its first change."""
+    """Return the version of each of these datasets. Every change adds to the version, which is 0 before the first
+    change."""
     stored = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
     return {name: stored.get(name, 0) for name in names}
 
 
 def origin(session: Session) -> str:
-    """Return an identifier of this database. A database that is rebuilt under the same name has another one."""
+    """Return an identifier of this database. A database that is dropped and created again has another identifier."""
     return str(
         session.scalar(
             "SELECT system_identifier || '-' || (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -65,8 +71,8 @@ Columns = tuple[Sequence[Any], ...]
 
 
 def blocks(session: Session, dataset: Dataset) -> Iterator[Columns]:
-    """Yield every row that the transaction sees, in blocks. A block has a sequence for each column: ids as int, texts
-    as str, times as int microseconds since 1970 UTC."""
+    """Yield every row that the transaction sees, in blocks. A block has a sequence of values for each column. Ids are
+    int, texts are str, and times are int: microseconds since 1970 UTC."""
     pages = session.scalar(
         f"SELECT pg_relation_size('\"{dataset.name}\"') / current_setting('block_size')::int",
     )
@@ -76,9 +82,11 @@ def blocks(session: Session, dataset: Dataset) -> Iterator[Columns]:
 
 
 def _fitting(session: Session, dataset: Dataset, low: int, high: int) -> Iterator[tuple[int, int]]:
-    """Yield the range, or smaller ranges in order, so that none has more text than one message may hold.
+    """Yield the range of row positions if its text fits into one message. Otherwise yield smaller ranges that fit, in
+    order.
 
-    Postgres reads the lengths from the headers of the rows. It neither decompresses nor fetches any text.
+    Postgres reads the lengths of the texts from the headers of the rows, so it neither decompresses nor fetches any
+    text.
     """
     sizes = [f'octet_length("{column.name}")' for column in dataset.columns if column.kind is Kind.TEXT]
     size = session.scalar(f"SELECT sum({' + '.join(sizes or ['0'])}) {_source(dataset, low, high)}")

@@ -1,8 +1,8 @@
-"""Verifies restore points: reads their files again, and checks that they are as the manifest says, consistent and
-restorable.
+"""Verifies restore points. A verification reads all files of a restore point again, and compares them with the
+manifest. It also checks that ids are unique and that parents exist.
 
-Files are read as streams. Only the ids of the rows are kept in memory, one bit each. A restore point without a fault is
-marked as verified. If a later verification finds a fault, the mark is deleted.
+Files are read as streams. Memory holds only the ids of the rows, one bit for each. A restore point without a fault gets
+a verification mark. If a later verification finds a fault, it deletes the mark.
 """
 
 import json
@@ -22,14 +22,14 @@ from chalicelib.core.streams import Hashed
 from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
 
-MOST_NAMED = 10  # the most faults of one kind that are named by id; further ones are counted
-_PAGE = 16  # bits of an id within one page
+MOST_NAMED = 10  # faults of one kind that are reported by id; further faults are only counted
+_PAGE = 16  # the number of low bits of an id that give its place in a page
 _log = logging.getLogger("hireflow.backups")
 
 
 @dataclass(frozen=True)
 class TableReport:
-    """The rows and bytes of a table's file, and its faults."""
+    """Reports the numbers of rows and bytes in a table's file, and the faults of the file."""
 
     rows: int
     bytes: int
@@ -38,8 +38,8 @@ class TableReport:
 
 @dataclass(frozen=True)
 class PointReport:
-    """The result of a verification. `faults` are the faults of the manifest; `older` is the next older restore
-    point."""
+    """Reports the result of a verification. `faults` are the faults of the manifest. `older` is the name of the next
+    older restore point."""
 
     restore_point: str
     tables: dict[str, TableReport]
@@ -48,12 +48,12 @@ class PointReport:
 
 
 def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock = utc_now) -> PointReport:
-    """Verify a restore point, or the newest one if no name is given. Mark it as verified if it has no fault, otherwise
-    delete an earlier mark.
+    """Verify a restore point, or the newest one if no name is given. Write its verification mark if it has no fault,
+    otherwise delete an earlier mark.
 
-    The checks: size, SHA-256, schema, every block, the number of rows, unique ids, and that every foreign key refers to
-    a row of the same snapshot. Raises NotFound if there is no such restore point, and Unavailable if S3 cannot be
-    reached.
+    The verification checks the size, SHA-256, schema, blocks and number of rows of every file. It also checks that ids
+    are unique, and that every foreign key refers to a row of the same snapshot. Raises NotFound if there is no such
+    restore point, and Unavailable if S3 cannot be reached.
     """
     name, older = _chosen(bucket, restore_point, now())
     tables, of_manifest = _read_again(bucket, name)
@@ -78,7 +78,8 @@ def _read_again(bucket: Bucket, name: str) -> tuple[dict[str, TableReport], list
 
 
 def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[str, str | None]:
-    """Return the name to verify, and the next name in the order of `names`. Folders without a manifest are skipped."""
+    """Return the name of the restore point to verify, and the next name in the order of `manifest.names`. Folders
+    without a manifest are skipped."""
     if restore_point is not None and not restore_point_names.is_name(restore_point):
         raise NotFound(restore_point_names.RULE)
     names = manifest.names(bucket, now)
@@ -92,8 +93,8 @@ def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[s
 
 
 def _tables(bucket: Bucket, point: Manifest) -> dict[str, TableReport]:
-    """Return a report on every file. Parents come before their children."""
-    ids: dict[str, Ids] = {}  # of the tables without a fault so far
+    """Return a report on the file of every table. Parent tables come before their child tables."""
+    ids: dict[str, Ids] = {}  # the ids of the tables that had no fault so far
     reports = {}
     for name, recorded in point.tables.items():
         dataset = DATASETS.get(name)
@@ -108,7 +109,7 @@ def _tables(bucket: Bucket, point: Manifest) -> dict[str, TableReport]:
 
 
 def _read(content: "_Content | None", file: "_File") -> list[str]:
-    """Read a file to its end, and return the faults that prevent this."""
+    """Read the records of a file. Return the faults that make the file unreadable, if any."""
     try:
         with file:
             if content is None:
@@ -123,7 +124,8 @@ def _read(content: "_Content | None", file: "_File") -> list[str]:
 
 
 class _File:
-    """A context manager for a file of the restore point: it opens the file, and at its end reads the rest of it."""
+    """Opens a file of the restore point as a context manager. At the end of the `with` block, it reads the rest of the
+    file, so that the size and the SHA-256 are those of the whole file."""
 
     def __init__(self, bucket: Bucket, key: str) -> None:
         self._bucket, self._key = bucket, key
@@ -151,11 +153,12 @@ class _File:
 
 
 class _Content:
-    """The rows of one table: their number, their ids, and the faults in them."""
+    """Reads the rows of one table, and collects their number, their ids and their faults."""
 
     def __init__(self, dataset: Dataset, parents: "dict[str, Ids]") -> None:
         self.dataset, self.ids, self.rows = dataset, Ids(), 0
-        # A parent table that could not be read has its own fault, and faults of its children would only repeat it.
+        # Foreign keys to a parent table that could not be read are not checked: the fault of the parent table is
+        # reported already.
         self._parents = [
             (dataset.columns.index(c), c.name, p, parents[p]) for c, p in dataset.references if p in parents
         ]
@@ -182,7 +185,7 @@ class _Content:
 
 
 class _Faults:
-    """Faults of one kind. The first few are kept by id, the others are only counted."""
+    """Collects faults of one kind. The ids of the first few faults are kept, and further faults are only counted."""
 
     def __init__(self, template: str) -> None:
         self._template, self._seen, self._more = template, set[int](), 0
@@ -198,17 +201,18 @@ class _Faults:
     def texts(self) -> Iterator[str]:
         yield from (self._template.format(value) for value in sorted(self._seen))
         if self._more:
-            yield f"{self._template.format('…')} (more than {MOST_NAMED})"
+            yield f"{self._template.format('…')} (more than {MOST_NAMED} such ids)"
 
 
 class Ids:
-    """A set of integers as bits, in pages of 8 KiB. All possible ids take 256 MB; dense ids take little."""
+    """Stores a set of integers as bits, in pages of 8 KiB. All possible ids take 256 MB. Ids without large gaps take
+    little memory, because only pages with ids exist."""
 
     def __init__(self) -> None:
         self._pages: dict[int, bytearray] = {}
 
     def add(self, value: int) -> bool:
-        """Add a value, and return whether the set had it already."""
+        """Add a value. Return whether the set had the value before."""
         page = self._pages.get(value >> _PAGE)
         if page is None:
             page = self._pages[value >> _PAGE] = bytearray(1 << _PAGE - 3)

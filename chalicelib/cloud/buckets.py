@@ -1,4 +1,4 @@
-"""One S3 bucket, and the operations on it that Hireflow needs."""
+"""Defines a class for an S3 bucket, with the operations that Hireflow needs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,8 +37,9 @@ class Version:
 
 @dataclass(frozen=True)
 class Position:
-    """A position in the list of all object versions. The next page begins after this entry, or after this key if
-    `version_id` is empty. Both are empty at the beginning of the list."""
+    """A position in the list of all object versions. The next page begins after the entry with this key and this
+    version id, or after all entries of this key if `version_id` is empty. Both fields are empty at the beginning of the
+    list."""
 
     key: str = ""
     version_id: str = ""
@@ -73,7 +74,8 @@ class Form:
 
 
 class Bucket:
-    """One bucket. The client of `signer` signs the forms and URLs that other programs use."""
+    """One bucket. `client` returns the S3 client that sends the requests. `signer` returns the S3 client that signs
+    forms and URLs for other programs. Without `signer`, `client` is used for both."""
 
     def __init__(
         self, name: str, client: "Callable[[], S3Client]", signer: "Callable[[], S3Client] | None" = None
@@ -94,8 +96,8 @@ class Bucket:
             try:
                 response = self._client().get_object(Bucket=self.name, Key=key, **at)
             except self._client().exceptions.ClientError as error:
-                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":  # the object ends there
-                    return ObjectStream(BytesIO(), what)
+                if start and error.response.get("Error", {}).get("Code") == "InvalidRange":
+                    return ObjectStream(BytesIO(), what)  # the object has no byte at `start` or after it
                 raise
             stream = ObjectStream(
                 response["Body"], what, response["ContentLength"], response["ETag"], response["Metadata"]
@@ -119,7 +121,7 @@ class Bucket:
             return Stored(response["ContentLength"], response["ETag"])
 
     def exists(self, key: str) -> bool:
-        """Whether the object exists. Raises StorageUnavailable."""
+        """Return whether the object exists. Raises StorageUnavailable."""
         try:
             self.head(key)
         except NotFound:
@@ -127,7 +129,7 @@ class Bucket:
         return True
 
     def delete(self, *keys: str) -> None:
-        """Delete objects. A key without an object is no error. Raises StorageUnavailable."""
+        """Delete objects. A key without an object causes no error. Raises StorageUnavailable."""
         with s3_errors(f"s3://{self.name}"):
             for start in range(0, len(keys), 1000):
                 batch: list[Any] = [{"Key": key} for key in keys[start : start + 1000]]
@@ -171,7 +173,7 @@ class Bucket:
         return VersionPage(tuple(listed), deleted, next_position)
 
     def is_deleted(self, key: str) -> bool:
-        """Whether the newest version of `key` is a delete marker. Raises StorageUnavailable."""
+        """Return whether the newest version of `key` is a delete marker. Raises StorageUnavailable."""
         with s3_errors(self.url(key)):
             newest = self._client().list_object_versions(Bucket=self.name, Prefix=key, MaxKeys=1)
         return any(marker["Key"] == key for marker in newest.get("DeleteMarkers", ()))
@@ -206,18 +208,19 @@ class Bucket:
     def presigned_post(self, key: str, *, size: int, seconds: int) -> Form:
         """Return a form with which any client may upload an object of at most `size` bytes under `key`.
 
-        The form has the rights of the function that signs it. It expires after `seconds`, or earlier if the
+        The form has the rights of the function that signs it. The form expires after `seconds`, or earlier if the
         function's credentials expire earlier. Raises StorageUnavailable.
         """
-        conditions = [["content-length-range", 0, size]]  # S3 rejects any other size, key or field
+        conditions = [["content-length-range", 0, size]]  # S3 also rejects any other key, and any other field
         with s3_errors(self.url(key)):
             form = self._signer().generate_presigned_post(self.name, key, Conditions=conditions, ExpiresIn=seconds)
         return Form(form["url"], form["fields"])
 
     def presigned_get(self, key: str, *, seconds: int) -> str:
-        """Return a URL with which any client may read the object. Its rights and its expiry are as for a form.
+        """Return a URL with which any client may read the object.
 
-        The object does not have to exist. Raises StorageUnavailable.
+        The URL has the rights of the function that signs it. The URL expires after `seconds`, or earlier if the
+        function's credentials expire earlier. The object does not have to exist. Raises StorageUnavailable.
         """
         with s3_errors(self.url(key)):
             return self._signer().generate_presigned_url(

@@ -1,7 +1,7 @@
-"""AWS clients with short timeouts, for work on which a caller waits.
+"""Creates AWS clients. Their timeouts are short, because a caller waits for the result.
 
-boto3 is imported when a client is first needed. Most API requests need no AWS client, and importing boto3 takes the
-largest part of a cold start.
+boto3 is imported only when a client is first needed, because importing boto3 would take the largest part of a cold
+start, and most API requests need no AWS client.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""The single Postgres connection of a function, and the conversion of its errors.
+"""Keeps the single Postgres connection of a function, and converts the errors of Postgres and of the driver.
 
 This module uses pg8000 directly. A Lambda function processes one event at a time, so it needs one connection and no
 connection pool. Importing SQLAlchemy would triple the cold start of the API, so only the schema and the migrations use
-it. No other module imports the driver.
+SQLAlchemy. No other module imports pg8000.
 """
 
 import socket
@@ -28,22 +28,28 @@ from chalicelib.core.errors import (
     Unavailable,
 )
 
-SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"  # all its statements see the tables at the same instant
-# Timeouts in seconds: for the response to a ping, and for every read and write while a connection is opened. Their sum
-# is below five seconds, within which a client should learn that the database cannot be reached.
+# All statements of a transaction that begins in this way see the tables as they were at one instant.
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Timeouts in seconds. PING_TIMEOUT limits the wait for the response to a ping. CONNECT_TIMEOUT limits each read and
+# write while a connection is opened. Their sum is below five seconds, because a client should learn within five seconds
+# that the database cannot be reached.
 PING_TIMEOUT = 1.5
 CONNECT_TIMEOUT = 3.0
 ROLLBACK_TIMEOUT = 2.0
-_CANCEL_AHEAD = 0.5  # the server ends a statement so many seconds before the socket would time out
-# SQLSTATE classes of a server that cannot process statements now; 25006 is a primary that became a read-only standby
+_CANCEL_AHEAD = 0.5  # seconds; the server cancels a statement this long before the socket would time out
+# The first characters of the SQLSTATEs that a server sends if it cannot process statements now. The SQLSTATE 25006
+# comes from a primary that became a read-only standby.
 _AWAY = ("08", "53", "57P", "58", "XX", "25006")
-# When a function is killed, its server process keeps the locks. By default, that process notices the dead client only
-# when it sends something: after minutes of merging, or after hours if the network reports nothing.
+# When a function is killed, the Postgres process of the connection still holds the locks. By default, this process
+# notices only when it sends something that the client is dead. A merge sends nothing for minutes. If the network does
+# not report that the client is gone, hours may pass. With these parameters, Postgres notices within half a minute.
 _NOTICE_A_DEAD_CLIENT = (
     "SET client_connection_check_interval = '2s';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
 )
-_KEEP_ALIVE = (  # a vanished server is noticed within half a minute, if the operating system has these options
+# With these options, a function notices within half a minute that a server has vanished. Some operating systems lack
+# some of the options.
+_KEEP_ALIVE = (
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 10),
     (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
@@ -61,9 +67,9 @@ class SupportsWrite(Protocol):
 class _Wire:
     """The socket under a connection.
 
-    The driver uses this object as the SSL context, so this object also gets the socket that TLS creates. `Session` sets
-    the timeout of that socket to the time that is left for each statement. A statement may wait for locks or merge for
-    minutes, so the timeout of connecting must not end the statement.
+    The driver uses this object as the SSL context, so this object also gets the socket that TLS creates. Before each
+    statement, `Session` sets the timeout of that socket to the time that is left. Otherwise, the short timeout for
+    connecting would end a statement that waits for locks or merges for minutes.
     """
 
     def __init__(self, host: str, port: int, patience: float, ca: str) -> None:
@@ -83,7 +89,7 @@ class _Wire:
 def _verifying_tls(ca: str) -> ssl.SSLContext:
     """Return a context that trusts only the authorities in the file `ca`, or those of the system if `ca` is empty.
 
-    Cached, because reading all authorities of the system takes 40 ms.
+    The result is cached, because reading all authorities of the system takes 40 ms.
     """
     return ssl.create_default_context(cafile=ca or None)
 
@@ -96,8 +102,8 @@ class Session:
         self.broken = False
 
     def alive(self, *settings: str) -> bool:
-        """Whether the server responds to a ping in time. The ping sets the statement timeout and runs `settings`, which
-        are SQL statements."""
+        """Return whether the server responds to a ping in time. The ping sets the statement timeout and runs
+        `settings`, which are SQL statements."""
         limit, patience = _statement_timeout(), min(PING_TIMEOUT, deadline.left() or PING_TIMEOUT)
         with suppress(HireflowError, DatabaseError), deadline.within(patience):
             self.run("; ".join((f"SET statement_timeout = {limit}", *settings)))
@@ -130,16 +136,16 @@ class Session:
         return int(self._connection.row_count)
 
     def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
-        """Run `COPY … FROM STDIN` and return the number of rows. Each block is sent as one message; 64 KiB to 1 MiB is
-        fastest.
+        """Run `COPY … FROM STDIN` and return the number of rows. Each block is sent as one message. Blocks of 64 KiB to
+        1 MiB are the fastest.
 
-        An exception from `blocks` is raised unchanged. It breaks the connection, because the COPY is unfinished.
+        An exception from `blocks` is raised unchanged. The connection is then broken, because the COPY is unfinished.
         """
         self._guarded(lambda: self._connection.run(sql, stream=iter(blocks)))
         return int(self._connection.row_count)
 
     def copy_out(self, sql: str, target: SupportsWrite) -> None:
-        """Run `COPY … TO STDOUT` and write the rows to `target`, unbuffered."""
+        """Run `COPY … TO STDOUT` and write each row to `target` as soon as the row arrives."""
         self._guarded(lambda: self._connection.run(sql, stream=target))
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
@@ -148,12 +154,12 @@ class Session:
             return call()
         except DatabaseError as error:
             raise self._translate(error) from error
-        except (InterfaceError, OSError) as error:  # the driver does not convert an OSError of the first read
+        except (InterfaceError, OSError) as error:  # pg8000 does not always convert an OSError
             self.broken = True
             if deadline.passed():
                 raise OutOfTime("the database did not respond in time") from error
             raise DatabaseUnavailable("the database connection was lost") from error
-        except BaseException:  # raised by the caller's stream: the statement is unfinished
+        except BaseException:  # the caller's stream has raised an exception, so the statement is unfinished
             self.broken = True
             raise
 
@@ -172,7 +178,8 @@ class Session:
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
-        """Commit at the end, or roll back on any exception. `begin` may contain further statements."""
+        """Commit at the end of the `with` block, or roll back on any exception. `begin` may contain further
+        statements, which run at the beginning of the transaction."""
         limit = _statement_timeout()
         try:
             self.run(f"{begin}; SET LOCAL statement_timeout = {limit}" if limit else begin)
@@ -188,13 +195,13 @@ class Session:
             raise
 
     def renew_time(self) -> None:
-        """Set the statement timeout to the time that is left now. The transaction set it when it began, which may be
-        long ago."""
+        """Set the statement timeout to the time that is left now. The transaction has set this timeout only once, at
+        its beginning, which may be long ago."""
         if limit := _statement_timeout():
             self.run(f"SET LOCAL statement_timeout = {limit}")
 
     def rollback(self) -> None:
-        """Roll back the transaction. If that fails, the connection counts as broken."""
+        """Roll back the transaction. If the rollback fails, the connection counts as broken."""
         if not self.broken:
             with suppress(HireflowError, DatabaseError), deadline.within(ROLLBACK_TIMEOUT):
                 self.run("ROLLBACK")
@@ -202,7 +209,7 @@ class Session:
     def close(self) -> None:
         with suppress(InterfaceError, OSError, DatabaseError):
             self._connection.close()
-        self._wire.socket.close()  # the driver leaves it open if it cannot send its last message
+        self._wire.socket.close()  # the driver leaves the socket open if it cannot send its last message
 
 
 @dataclass(frozen=True)
@@ -226,10 +233,10 @@ class _Address:
 
 
 class Database:
-    """The database. Opens its connection when it is first needed, and keeps it until it breaks.
+    """The database of a function. The connection is opened when it is first needed, and kept until it breaks.
 
-    `url` is a SQLAlchemy URL, or a function that returns the URL for each new connection. `tls` and `ca` are as in the
-    settings.
+    `url` is a SQLAlchemy URL, or a function that returns the URL for each new connection. `tls` and `ca` have the
+    values of the settings DATABASE_TLS and DATABASE_CA.
     """
 
     def __init__(
@@ -242,7 +249,7 @@ class Database:
         connect_timeout: float = CONNECT_TIMEOUT,
     ) -> None:
         if isinstance(url, str):
-            _Address.of(url)  # raise an error for a malformed URL now
+            _Address.of(url)  # raises an error now if the URL is malformed
         self._url = url
         self._tls, self._ca, self._application, self._connect_timeout = tls, ca, application, connect_timeout
         self._session: Session | None = None
@@ -251,7 +258,8 @@ class Database:
     def session(self) -> Iterator[Session]:
         """Lend the connection of this process to one caller at a time.
 
-        A broken connection is not used again. A connection that broke while idle is replaced first.
+        A connection that has broken is not used again. Before the connection is lent, a ping finds out whether it broke
+        while it was idle. A broken connection is replaced.
         """
         session = self._alive()
         try:
@@ -274,7 +282,7 @@ class Database:
         if self._session is not None and (self._session.broken or not self._session.alive()):
             self.close()
         if self._session is None:
-            deadline.left()  # may raise OutOfTime: then there is no connection to close
+            deadline.left()  # raises OutOfTime before a connection is opened
             self._session = self._connect()
             if not self._session.alive(_NOTICE_A_DEAD_CLIENT):
                 self.close()

@@ -1,4 +1,4 @@
-"""The database URL with which a function logs in. It is built from the settings and from a secret."""
+"""Builds the database URL with which a function logs in, from the settings and from a secret."""
 
 import json
 from collections.abc import Callable
@@ -12,8 +12,8 @@ _PORT = 5432
 
 
 def database_login(settings: Settings, secret: Callable[[str], str], token: Callable[[str, int, str], str]) -> Login:
-    """Return a function that builds the URL for each new connection. Between two connections a secret may be rotated,
-    and a token expires after 15 minutes.
+    """Return a function that builds the URL. This function is called for each new connection, because a secret may be
+    rotated between two connections, and a token expires after 15 minutes.
 
     `secret` reads a secret by its name. `token` signs an IAM token for a host, a port and a user.
     """
@@ -30,9 +30,9 @@ def database_login(settings: Settings, secret: Callable[[str], str], token: Call
 def url_of(secret: str, host: str = "", database: str = "") -> str:
     """Return the URL that a secret stands for. The secret is either the URL itself or a JSON object in RDS's format.
 
-    A JSON object has `username` and `password`. Secrets that RDS manages itself have nothing else. Secrets that are
+    A JSON object has `username` and `password`. Secrets that RDS manages itself have no other members. Secrets that are
     made for rotation also have `host`, `port` and `dbname`. The arguments `host` (`name` or `name:port`) and `database`
-    take precedence over these. Raises ConfigurationError with a message that does not quote the secret.
+    take precedence over these members. Raises ConfigurationError with a message that does not quote the secret.
     """
     if "://" in secret.partition("{")[0]:
         return secret

@@ -1,4 +1,4 @@
-"""The deployed Lambda functions: one function invokes another with an event."""
+"""Invokes deployed Lambda functions. A function invokes another one, or itself again, with an event."""
 
 import json
 from functools import cached_property
@@ -16,7 +16,7 @@ def sibling(deployed: str, function: str) -> str:
 
 
 class Functions:
-    """Deployed functions, by ARN or by name."""
+    """Invokes deployed functions. A function is given by its ARN or its name."""
 
     def __init__(self, client: Client | None = None) -> None:
         self._make = client or aws_client("lambda")

@@ -1,5 +1,4 @@
-"""S3 objects as streams: they are read forward and written in parts. Errors of botocore become those of
-`core.errors`."""
+"""Reads S3 objects as streams, and writes them in parts. Converts the errors of botocore to those of `core.errors`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ _MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
 @contextmanager
 def s3_errors(what: str) -> Iterator[None]:
-    """Convert exceptions of botocore to NotFound, or to StorageUnavailable for anything else."""
+    """Convert an exception of botocore to NotFound if the object does not exist, and otherwise to StorageUnavailable.
+    `what` is the URL of the object, for the message."""
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
@@ -48,7 +48,7 @@ class ObjectStream:
 
 
 class Writer:
-    """Writes an object, which exists only after `complete` has returned.
+    """Writes a new object. The object exists only after `complete` has returned.
 
     At most one part (5 MiB) is kept in memory. A smaller object is sent as one PUT. `abort` removes all parts that were
     sent. After `complete`, `etag` is the object's ETag.
@@ -100,7 +100,7 @@ class Writer:
             self._upload = None
 
     def _send_pending(self) -> None:
-        part: Any = self._pending  # passed on without a copy; the type stubs do not accept a bytearray
+        part: Any = self._pending  # a bytearray, which the type stubs do not accept; bytes would be a copy
         self._pending = bytearray()
         with s3_errors(self._what):
             if self._upload is None:

@@ -1,4 +1,4 @@
-"""The dead-letter queue: events that Lambda could not deliver."""
+"""Reads the dead-letter queue. Lambda sends an event to this queue after all retries of the event have failed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ from typing import Any
 from chalicelib.cloud.clients import Client, aws_client
 from chalicelib.core.errors import Unavailable
 
-_BATCH = 10  # messages; SQS returns at most so many in one response
+_BATCH = 10  # the most messages that SQS returns in one response
 
 
 @dataclass(frozen=True)
 class Message:
-    """A received message. `receipt` is needed to delete it or to give it back."""
+    """A received message. `receipt` is needed to delete the message or to give it back to the queue."""
 
     id: str
     body: str
@@ -29,11 +29,12 @@ class DeadLetters:
         self._make = client or aws_client("sqs")
 
     def receive(self) -> list[Message]:
-        """Receive some messages, or none if the queue is empty. SQS hides them from other receivers for a while.
+        """Receive some messages, or none if the queue is empty. SQS hides received messages from other receivers for a
+        while.
 
         Raises Unavailable.
         """
-        with self._errors():  # with a wait time, SQS asks all of its servers; without one, only some
+        with self._errors():  # without a wait time, SQS would search only some of its servers
             response = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=1)
         return [Message(m["MessageId"], m["Body"], m["ReceiptHandle"]) for m in response.get("Messages", ())]
 
@@ -59,8 +60,8 @@ class DeadLetters:
 
     @cached_property
     def _url(self) -> str:
-        """The queue's URL. It is requested, not configured, because an emulator gives different clients different
-        URLs."""
+        """The queue's URL. SQS returns it. A setting could not contain this URL, because an emulator gives different
+        clients different URLs."""
         return str(self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
 
     @contextmanager

@@ -1,4 +1,5 @@
-"""Secrets Manager and IAM, for stages whose database login is a secret or an IAM token."""
+"""Reads secrets from Secrets Manager, and signs IAM tokens. Some stages log in to the database with a secret, others
+with a token."""
 
 from functools import cache
 from typing import Any
@@ -7,7 +8,8 @@ from chalicelib.core.errors import DatabaseUnavailable
 
 
 def text(name: str) -> str:
-    """Return the current value of a secret. Raises DatabaseUnavailable, because every secret is a database login."""
+    """Return the current value of a secret. Every secret is a database login, so an unreadable secret raises
+    DatabaseUnavailable."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -20,7 +22,7 @@ def text(name: str) -> str:
 
 
 def token(host: str, port: int, user: str) -> str:
-    """Return a token that RDS accepts as the password for 15 minutes. It is signed here, without any request.
+    """Return a token that RDS accepts as the password for 15 minutes. Signing it needs no request to AWS.
 
     Raises DatabaseUnavailable if there are no AWS credentials to sign it with.
     """
@@ -34,7 +36,7 @@ def token(host: str, port: int, user: str) -> str:
 
 @cache
 def _rds() -> Any:
-    """Cached, because reading the service's model takes longer than signing a token."""
+    """Return the RDS client. It is cached, because creating a client takes longer than signing a token."""
     import boto3
 
     return boto3.client("rds")

@@ -1,7 +1,7 @@
-"""The three buckets. Functions read the landing bucket, to which clients upload with forms. They write the errored
-bucket. They read and write the backup bucket.
+"""Gives access to the three buckets. The landing bucket receives files from clients, and the copies that restores load.
+The errored bucket holds the reject files, and the backup bucket holds the restore points.
 
-boto3 is imported when a client is first needed, as in `clients`.
+boto3 is imported only when a client is first needed, for the reason that `clients` explains.
 """
 
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 from chalicelib.cloud.buckets import Bucket
 
-BRIEF = 60.0  # seconds; work with less time than this has shorter timeouts for S3
+BRIEF = 60.0  # seconds; a function that has less time than this uses shorter timeouts for S3
 
 
 class Storage:
@@ -48,7 +48,7 @@ class Storage:
                 import boto3
                 from botocore.config import Config
 
-                # A process runs one function, so the time at its first use of S3 is typical for its work.
+                # A process runs one function, so the time that is left at its first use of S3 is typical for its work.
                 brief = (deadline.left() or BRIEF) < BRIEF
                 config = Config(
                     connect_timeout=2 if brief else 5,
@@ -62,8 +62,8 @@ class Storage:
     def _default_signer(self) -> "S3Client":
         """Return the client that signs forms and URLs. It sends no requests.
 
-        The bucket's name becomes part of the host name, which leads directly to the bucket's region. S3's address for
-        all regions would redirect the request, and a browser does not follow a redirect with a form.
+        On AWS, the bucket's name becomes part of the host name, so requests go directly to the bucket's region. The
+        address of S3 for all regions would redirect the request, and a browser does not follow the redirect of a form.
         """
         with self._lock:
             if self._signing_client is None:

@@ -1,4 +1,4 @@
-"""The grammar of the date-times that Hireflow accepts, and their conversion to UTC.
+"""Parses date-times and converts them to UTC. This is the grammar of the date-times that Hireflow accepts:
 
     date-time      = extended-date [ join time [ zone ] ]
                    / basic-date [ join ( time / basic-time ) [ zone ] ]
@@ -10,14 +10,16 @@
     fraction       = ( "." / "," ) 1*digit       ; digits after the sixth are dropped
     zone           = "Z" / "z" / " UTC" / ( "+" / "-" ) HH [ [ ":" ] MM ]
 
-Digits are ASCII, hours 00 to 23, minutes and seconds 00 to 59, years 0001 to 9999, weeks and weekdays as in
-ISO 8601. Without a zone the time is UTC. A date alone means midnight. The grammar is a subset of ISO 8601 and includes
-RFC 3339. It leaves out forms that could be misread. Only the characters above may join date and time: if a digit could,
-`202107301236` would be a date with the hour 01. A date alone has no offset. There is no hour 24, because parsers
-disagree on its meaning.
+Digits are ASCII digits. Hours go from 00 to 23, minutes and seconds from 00 to 59, years from 0001 to 9999. Weeks and
+weekdays are numbered as in ISO 8601. A time without a zone is in UTC. A date without a time means midnight in UTC.
 
-`datetime.fromisoformat` accepts more texts than the grammar, and different ones in each version of Python. But it is
-several times faster, so it parses the texts that COMMON matches. A property test compares both ways.
+The grammar is a subset of ISO 8601 and includes RFC 3339. It leaves out forms that could be misread. A digit cannot
+join date and time: otherwise `2021073010123` would be the time 01:23, joined by the digit 1. A date without a time
+cannot have a zone. There is no hour 24, because parsers disagree on its meaning.
+
+`datetime.fromisoformat` accepts more texts than the grammar, and each version of Python accepts different texts. But
+`fromisoformat` is several times faster. So it parses the texts that match COMMON. A property test compares its results
+with those of the grammar.
 """
 
 import re
@@ -62,7 +64,7 @@ def utc(text: str) -> datetime:
 
 
 def by_grammar(text: str) -> datetime:
-    """Like `utc`, but parse every text by the grammar, also the common ones. Raises NotADateTime."""
+    """Parse `text` by the grammar, even if it matches COMMON, and return its time in UTC. Raises NotADateTime."""
     parts = GRAMMAR.fullmatch(text)
     if parts is None:
         raise NotADateTime(WANTED)

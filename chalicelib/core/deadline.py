@@ -1,8 +1,8 @@
-"""The time that is left for the current work.
+"""Limits the time of the current work.
 
 API Gateway ends a request after 29 seconds, and Lambda kills a function that exceeds its timeout. So the code that
-starts a piece of work sets a deadline. The code for the database and for S3 stops at that deadline. Then there is still
-time to send a response, to roll back the transaction and to write the history.
+starts a piece of work sets an earlier deadline. The code for the database and for S3 stops at the deadline. Because the
+deadline is earlier, there is still time to send a response, to roll back the transaction and to write the history.
 """
 
 import time
@@ -17,9 +17,10 @@ _end: ContextVar[float | None] = ContextVar("end", default=None)  # a new thread
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Limit the work inside to `seconds`.
+    """Limit the work inside the `with` block to `seconds`.
 
-    This replaces an outer deadline, because the cleanup after an outer deadline needs additional time.
+    Inside the block, the new deadline replaces an outer deadline. So a cleanup gets time even if the outer deadline has
+    passed.
     """
     token = _end.set(time.monotonic() + seconds)
     try:
@@ -40,7 +41,7 @@ def left() -> float | None:
 
 
 def limited() -> bool:
-    """Whether there is a deadline."""
+    """Return whether a deadline is set."""
     return _end.get() is not None
 
 

@@ -1,4 +1,4 @@
-"""Every exception that Hireflow raises on purpose, with the HTTP status of its response.
+"""Declares every exception that Hireflow raises on purpose, with the HTTP status of the response.
 
     HireflowError
     ├── ConfigurationError          500  a setting is missing or malformed
@@ -17,10 +17,12 @@
     │   ├── StorageUnavailable           S3 cannot be reached
     │   └── OutOfTime               504  the work was stopped at its deadline, before the caller's timeout
     ├── LoadError                        the object can never be loaded; the load is not retried
-    └── RetryLater                       the trigger should deliver the event again
+    └── RetryLater                       Lambda should deliver the event again
         ├── LoadBusy                         another worker has claimed the load
-        ├── LoadGivenUp                      the load has no attempts left; a redrive gives it new ones
+        ├── LoadGivenUp                      the load has no attempts left; a redrive gives the load new attempts
         └── ClaimLost                        another worker took over the load
+
+A class without a number has the status of its parent class. HireflowError has the status 500.
 
 The API builds a response in the form of RFC 9457 from `status`, `title` and `detail`. `detail` is written for the
 client and never contains SQL, credentials or a traceback.

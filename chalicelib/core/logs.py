@@ -1,8 +1,9 @@
-"""Structured logs: one JSON object per line, with the ids of the request or load, and without personal data.
+"""Writes structured logs. Each line is a JSON object with the ids of its request or load, and without personal data.
 
 The messages of other libraries' exceptions may quote values: Postgres quotes the row that breaks a constraint, and
 `int` quotes the text that it cannot parse. So above the level DEBUG, only the messages of Hireflow's own exceptions are
-logged. For any other exception, the line has its type, its SQLSTATE and its places in the code.
+logged. For any other exception, the line has the type of the exception and the places in the code that raised it. If
+the exception comes from Postgres, the line also has its SQLSTATE.
 """
 
 import logging
@@ -21,13 +22,14 @@ from chalicelib.core import timestamps
 from chalicelib.core.errors import HireflowError
 
 LOGGER = "hireflow"
-_FRAMES = 12  # at most so many exceptions are logged, and so many innermost frames of each
+_FRAMES = 12  # the most exceptions that a line has, and the most stack frames of each exception
 _about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
 
 
 @contextmanager
 def about(**fields: Any) -> Iterator[None]:
-    """Add fields, such as request_id and load_id, to every log line inside. Fields that are None are left out."""
+    """Add fields, such as request_id and load_id, to every log line that the `with` block writes. Fields that are None
+    are left out."""
     given = {name: value for name, value in fields.items() if value is not None}
     token = _about.set({**(_about.get() or {}), **given})
     try:
@@ -37,7 +39,7 @@ def about(**fields: Any) -> Iterator[None]:
 
 
 def configure(level: str) -> None:
-    """Write the logs of this package to standard output, where Lambda collects them."""
+    """Write the logs of Hireflow to standard output, where Lambda collects them."""
     logger = logging.getLogger(LOGGER)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(Formatter())
@@ -47,7 +49,7 @@ def configure(level: str) -> None:
 
 
 class Formatter(JsonFormatter):
-    """{"at", "level", "logger", "message", …, "exceptions": [{"type", "detail", "at": […]}]}."""
+    """Formats a line as {"at", "level", "logger", "message", …, "exceptions": [{"type", "detail", "at": […]}]}."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -58,7 +60,7 @@ class Formatter(JsonFormatter):
                 "levelname": "level",
                 "name": "logger",
                 "exc_info": "exceptions",
-                "emf": "_aws",  # CloudWatch needs the name `_aws`; the formatter would leave out a field of that name
+                "emf": "_aws",  # CloudWatch needs the name `_aws`; the formatter drops fields that begin with `_`
             },
         )
 
@@ -71,8 +73,8 @@ class Formatter(JsonFormatter):
         return super().format(record)
 
     def formatException(self, ei: Any) -> Any:  # noqa: N802
-        """Return the exceptions, outermost first: each is followed by its cause. An exception that is its own cause
-        appears once."""
+        """Return the exceptions, outermost first. Each exception is followed by its cause. An exception that is its
+        own cause appears once."""
         verbose = logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
         exceptions: list[dict[str, Any]] = []
         error: BaseException | None = ei[1]

@@ -1,4 +1,4 @@
-"""The version of the product. It is declared once, in pyproject.toml, which the functions' package contains."""
+"""Reads the version of the product. Only pyproject.toml declares the version; the functions' package contains it."""
 
 from functools import cache
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @cache
 def product_version() -> str:
-    """The declared version, such as `1.0.0`."""
+    """Return the declared version, such as `1.0.0`."""
     import tomllib
 
     declared = Path(__file__).parents[2] / "pyproject.toml"

@@ -1,5 +1,5 @@
-"""The kinds of values that a setting may have: how the text of an environment variable is parsed, and which texts are
-allowed."""
+"""Declares the kinds of values that a setting may have. A kind says how the text of an environment variable is parsed,
+and which texts are allowed."""
 
 import re
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 _ROOT = Path(__file__).parents[2]  # the folder into which Lambda unpacks a function's package
-_DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)  # float() accepts 1_0, and digits of any script
+_DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)  # float() would also accept 1_0 and Arabic digits
 
 
 @dataclass(frozen=True)
 class Kind(Generic[T]):
-    """A kind of values. `allowed` completes the sentence "NAME is …". `read` parses a text, and raises ValueError if
-    the text is not allowed.
+    """A kind of values. `allowed` describes the allowed texts, for the message "NAME=text is not <allowed>". `read`
+    parses a text, and raises ValueError if the text is not allowed.
 
     `empty` is the value of a setting that is not set and has no default.
     """
@@ -42,7 +42,7 @@ def switch() -> Kind[bool]:
 
 
 def number(most: float, unit: str) -> Kind[float]:
-    """A number above 0. It may have a fraction or an exponent."""
+    """Return the kind of the numbers above 0. Their text may have a fraction or an exponent."""
 
     def read(text: str) -> float:
         value = float(text) if _DECIMAL.fullmatch(text) else 0.0
@@ -64,7 +64,7 @@ def days(most: float) -> Kind[timedelta]:
 
 
 def whole(low: int, high: int, unit: str = "") -> Kind[int]:
-    """A whole number. It may be written with an exponent, as in `1e9`."""
+    """Return the kind of the whole numbers from `low` to `high`. Their text may have an exponent, as in `1e9`."""
 
     def read(text: str) -> int:
         value = float(text) if _DECIMAL.fullmatch(text) else -1.0
@@ -99,7 +99,8 @@ def url(*schemes: str) -> Kind[str]:
 
 
 def packaged_file() -> Kind[str]:
-    """A file of the function's package, given by its path inside the package. The value is the absolute path."""
+    """Return the kind of the files in a function's package. The text is the path of a file inside the package. The
+    value is the absolute path."""
 
     def read(given: str) -> str:
         if not (_ROOT / given).is_file():

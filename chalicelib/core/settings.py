@@ -1,8 +1,8 @@
-"""The settings of the functions: this module declares them, and reads and validates them once per process.
+"""Declares the settings of the functions. A function reads and validates them once per process.
 
-Every field of `Settings` declares one environment variable. A new setting needs only a new field there. It is then
-validated, kept per stage, shown by `make status` and in docs/settings.md, and passed to the functions. The settings of
-this machine are declared in infra/settings.
+Every field of the class `Settings` declares one environment variable. To add a setting, add a field to this class. The
+new setting is then validated, kept per stage, shown by `make status` and in docs/settings.md, and passed to the
+functions. infra/settings declares the settings that only the tools on this machine read.
 """
 
 import re
@@ -16,7 +16,7 @@ from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.setting_kinds import Kind
 
 T = TypeVar("T")
-LOCAL, LOCALSTACK, AWS = "local", "localstack", "AWS"  # AWS: every stage that is deployed to an account
+LOCAL, LOCALSTACK, AWS = "local", "localstack", "AWS"  # AWS stands for every stage in an AWS account
 EVERYWHERE = (LOCAL, LOCALSTACK, AWS)
 # Characters that a line of a settings file cannot contain: control characters, line separators, and the surrogates that
 # stand for bytes which are not UTF-8.
@@ -27,10 +27,10 @@ _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 class Setting:
     """An environment variable.
 
-    `default` is written as a user would write it. If it is empty, there is no default. `local` is the default on the
-    stage `local`, if that stage has a different one. `shown` describes a default that is not a fixed value. `stages`
-    lists the stages on which a user may set the variable. If it is empty, the deployment sets the variable. `kept` says
-    whether a stage remembers the value that it was given.
+    `default` is the text that a user would write. An empty `default` means that the setting has no default. `local` is
+    the default on the stage `local`, if that stage has a different default. `shown` describes a default that is not a
+    fixed value. `stages` lists the stages on which a user may set the variable. An empty `stages` means that the
+    deployment sets the variable. `kept` says whether a stage remembers the value that a user has given.
     """
 
     name: str
@@ -46,7 +46,8 @@ class Setting:
     def read(self, text: str) -> Any:
         """Parse a text, or the default if the text is empty.
 
-        Raises ValueError with a message that says what is wrong. It quotes the value unless the setting is secret.
+        Raises ValueError with a message that says what is wrong. The message quotes the value unless the setting is
+        secret.
         """
         given = text.strip() or self.default
         if not given:
@@ -69,7 +70,7 @@ def setting(name: str, kind: Kind[T], about: str, default: str = "", **more: Any
 
 
 def computed(name: str, kind: Kind[T], about: str, default: str = "", **more: Any) -> T:
-    """Declare a field whose variable is set by the deployment, not by a user."""
+    """Declare a field of Settings whose variable the deployment sets. Users do not set this variable."""
     return setting(name, kind, about, default, stages=(), **more)
 
 
@@ -130,33 +131,38 @@ class Settings:
     database_secret: str = computed(
         "DATABASE_SECRET",
         setting_kinds.text("a name"),
-        "the secret in Secrets Manager that contains this URL, or user and password in the format of RDS",
+        "the secret in Secrets Manager with the database URL, or with user and password in the format of RDS",
     )
     database_host: str = computed(
-        "DATABASE_HOST", setting_kinds.text("a host"), "`host` or `host:port`, for a secret that does not contain it"
+        "DATABASE_HOST",
+        setting_kinds.text("a host"),
+        "the database's host, as `host` or `host:port`, if the secret does not contain the host",
     )
     database_name: str = computed(
-        "DATABASE_NAME", setting_kinds.text("a name"), "the database's name, for a secret that does not contain it"
+        "DATABASE_NAME", setting_kinds.text("a name"), "the database's name, if the secret does not contain the name"
     )
     database_iam: bool = computed(
         "DATABASE_IAM",
         setting_kinds.switch(),
-        "`on`: log in with an IAM token, signed for every connection, instead of a password",
+        "`on`: the functions log in with an IAM token instead of a password; every connection gets a new token",
         "off",
     )
     database_ca: str = computed(
         "DATABASE_CA",
         setting_kinds.packaged_file(),
-        "a file of the package with the certificate authorities to trust; if empty, those of the system",
+        "a file of the package with the certificate authorities to trust; without it, those of the system are trusted",
     )
     app_database_url: str = computed(
         "APP_DATABASE_URL",
         setting_kinds.text("a URL"),
-        "for the migration, which logs in as the schema's owner: the URL with the role of the functions",
+        "the database URL with which the functions log in; only the migration gets this variable, because the migration"
+        " itself logs in as the database owner",
         secret=True,
     )
     app_database_secret: str = computed(
-        "APP_DATABASE_SECRET", setting_kinds.text("a name"), "the secret that contains this URL, instead of the URL"
+        "APP_DATABASE_SECRET",
+        setting_kinds.text("a name"),
+        "the secret that contains the URL of `APP_DATABASE_URL`, instead of that variable",
     )
     landing_bucket: str = computed("LANDING_BUCKET", setting_kinds.text("a name"), "the bucket to which files are sent")
     errored_bucket: str = computed("ERRORED_BUCKET", setting_kinds.text("a name"), "the bucket of the reject files")
@@ -168,7 +174,7 @@ class Settings:
         "S3_PUBLIC_URL", setting_kinds.text("a URL"), "the URL at which clients reach the S3 of an emulator"
     )
     stage: str = computed("HIREFLOW_STAGE", setting_kinds.text("a name"), "the stage's name, for the metrics", LOCAL)
-    release: str = computed("RELEASE", setting_kinds.text("a name"), "identifies the deployed code and settings")
+    release: str = computed("RELEASE", setting_kinds.text("a name"), "an id of the deployed code and settings")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -195,7 +201,7 @@ def declared() -> Iterator[tuple[str, Setting]]:
 
 
 def conflicts(env: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is wrong with combinations of variables."""
+    """Yield an error message for each combination of variables that is not allowed."""
     if not env.get("DATABASE_URL") and not env.get("DATABASE_SECRET"):
         yield "neither DATABASE_URL nor DATABASE_SECRET is set"
     if env.get("DATABASE_IAM") == "on" and env.get("DATABASE_TLS") == "disable":

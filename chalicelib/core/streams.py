@@ -1,4 +1,4 @@
-"""The streams that the packages pass to each other, with wrappers that check the deadline or compute a checksum."""
+"""Defines the streams that the packages pass to each other. Two wrappers check the deadline or compute a checksum."""
 
 import hashlib
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from chalicelib.core import deadline
 
 MIB = 1024 * 1024
-_SKIPPED = 1024 * 1024  # `skip` reads so many bytes at a time
+_SKIPPED = 1024 * 1024  # the most bytes that `skip` reads at a time
 
 
 class Readable(Protocol):
@@ -41,7 +41,7 @@ class Peekable:
 
 
 class InTime:
-    """A stream that can be read until the deadline. After that, `read` raises OutOfTime."""
+    """Wraps a stream that can be read until the deadline. After the deadline, `read` raises OutOfTime."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -52,7 +52,7 @@ class InTime:
 
 
 class Hashed:
-    """A stream that counts its bytes and computes their SHA-256 while it is read."""
+    """Wraps a stream. Counts its bytes and computes their SHA-256 while the stream is read."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream, self._hash = stream, hashlib.sha256()

@@ -1,4 +1,4 @@
-"""How Hireflow writes times: in responses, logs and reports, and in the names of restore points and reject files."""
+"""Writes times as text, for responses, logs and reports, and for the names of restore points and reject files."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,12 +12,12 @@ def utc_now() -> datetime:
 
 
 def text(at: datetime, timespec: str = "microseconds") -> str:
-    """Return ISO 8601 in UTC with a Z. `timespec` is that of isoformat()."""
+    """Return the time in the format of ISO 8601, in UTC with a Z. `timespec` is passed to `datetime.isoformat`."""
     return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def name(at: datetime) -> str:
-    """Return the time as a part of an S3 key. Such names sort by time."""
+    """Return the time as text for a part of an S3 key. These texts sort by time."""
     return at.astimezone(UTC).strftime(NAME)
 
 

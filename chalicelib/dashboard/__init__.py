@@ -1,5 +1,6 @@
-"""The dashboard: one page that anybody may load, and panels of HTML that the page fetches with the user's token.
+"""Renders the dashboard: one page that anybody may load, and panels that the page fetches with the user's token.
 
-The server renders all HTML; the script of the page only inserts it. This package imports the packages whose figures it
-shows, but not `api`. A panel is a function of `panels` and the template of the same name. Start with `panels`.
+A panel is a piece of HTML, for example the list of loads. The server renders all HTML, and the script of the page only
+inserts it. Each panel has a function in `panels`, and a template of the same name. Start with `panels`. This package
+imports the packages whose figures the panels show, but not `api`.
 """

@@ -1,7 +1,7 @@
-"""The geometry of the charts. The templates draw them as SVG.
+"""Computes the positions and sizes of the bars in charts. The templates draw the charts as SVG.
 
-Horizontal measures are percentages, vertical ones pixels. So a chart fills the available width, and its text keeps its
-size.
+Horizontal positions and sizes are percentages, so a chart fills the available width. Vertical positions and sizes are
+pixels, so the text of a chart keeps its size.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 QUARTERS = ("q1", "q2", "q3", "q4")
-COLUMNS_HEIGHT = 180  # px of the tallest column
-ROW_HEIGHT = 46  # px for the name and the bar of a department
+COLUMNS_HEIGHT = 180  # the height of the tallest column in px
+ROW_HEIGHT = 46  # the height in px of the name and the bar of a department
 MAX_YEARS_BY_QUARTER = 4
 MAX_COLUMNS = 40
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A column, or a horizontal bar.
+    """Describes a column, or a horizontal bar.
 
-    Of a column, `at` is x and `size` the width, both in %, and `length` is the height in px. Of a bar below others,
-    `at` is y in px and `size` the width in %; of parts side by side, `at` is x in %. `starts_group` is the year that
-    begins with this column.
+    The function that makes the bars decides what the numbers mean. `columns`: `at` is x and `size` is the width, both
+    in %, and `length` is the height in px. `rows`: `at` is y in px, and `size` is the width in %. `shares`: `at` is x
+    and `size` is the width, both in %. `starts_group` is the year of a column if it is the first column of that year.
     """
 
     label: str
@@ -33,11 +33,12 @@ class Bar:
 
 
 def columns(years: Sequence[Mapping[str, int]]) -> list[Bar]:
-    """Return hires as columns: one per quarter for a few years, one per year for many (at most the newest 40 years).
+    """Return hires as columns: one for each quarter if the years are few, otherwise one for each of the newest 40
+    years.
 
     `years` are {"year", "q1", …, "q4"}, oldest first.
     """
-    counts: list[tuple[str, str, int]]  # group, label, value
+    counts: list[tuple[str, str, int]]  # the year, the label and the value of each column
     if len(years) <= MAX_YEARS_BY_QUARTER:
         counts = [(str(y["year"]), name.upper(), y[name]) for y in years for name in QUARTERS]
     else:
@@ -59,7 +60,9 @@ def columns(years: Sequence[Mapping[str, int]]) -> list[Bar]:
 
 
 def rows(departments: Sequence[Mapping[str, Any]], mean: float | None) -> tuple[list[Bar], float | None]:
-    """Return departments ({"department", "hired"}) as bars below each other, and the position of the mean in %."""
+    """Return one bar for each department, from top to bottom. Also return the position of the mean in %.
+
+    `departments` are {"department", "hired"}."""
     if not departments:
         return [], None
     most = max(d["hired"] for d in departments)
@@ -71,7 +74,7 @@ def rows(departments: Sequence[Mapping[str, Any]], mean: float | None) -> tuple[
 
 
 def shares(counts: Iterable[tuple[str, int]]) -> list[Bar]:
-    """Return the parts of a whole as bars side by side, without the parts that are zero."""
+    """Return the parts of a whole as bars side by side. Parts of zero are left out."""
     present = [(name, count) for name, count in counts if count]
     total, at, bars = sum(count for _, count in present), 0.0, []
     for name, count in present:

@@ -1,4 +1,4 @@
-"""Reads the figures of panels besides reports and loads, from the summary of hires and from the Postgres catalogue."""
+"""Reads figures that panels show besides reports and loads: departments, hires per quarter, and numbers of rows."""
 
 from dataclasses import asdict
 from typing import NamedTuple, TypedDict
@@ -8,8 +8,8 @@ from chalicelib.dashboard.charts import QUARTERS
 from chalicelib.reports.declaration import Scope
 from chalicelib.reports.hires import HIRED, OF_DEPARTMENT
 
-MAX_DEPARTMENTS = 2000  # the most departments in the filter
-MAX_COUNTED = 1_000_000  # rows; to count more takes too long for a page
+MAX_DEPARTMENTS = 2000  # the filter for reports offers at most this many departments
+MAX_COUNTED = 1_000_000  # to count more rows than this would take too long for a page
 _SUMS = ", ".join(f"CAST(sum({quarter}) AS bigint) AS {quarter}" for quarter in QUARTERS)
 
 
@@ -19,7 +19,8 @@ class Department(TypedDict):
 
 
 class RowCount(NamedTuple):
-    """The number of rows of a table. For a large table it is not exact: it is the estimate of Postgres's planner."""
+    """Has the number of rows of a table. For a large table, the number is only the estimate of Postgres's planner, and
+    `is_exact` is False."""
 
     rows: int
     is_exact: bool

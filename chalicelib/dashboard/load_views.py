@@ -1,15 +1,15 @@
-"""A load as the dashboard shows it."""
+"""Adds the figures to a load that the dashboard shows."""
 
 from datetime import UTC, datetime
 
 from chalicelib.loads import outcomes
 from chalicelib.loads.history import Load
 
-_LEAST_SECONDS = 0.05  # a shorter load shows no rate, because the rate would be meaningless
+_LEAST_SECONDS = 0.05  # the rate of a shorter load is not shown, because it would be inaccurate
 
 
 class LoadView(Load):
-    """A load with the figures that a template shows."""
+    """Adds to a load the figures that a template shows."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -21,12 +21,12 @@ class LoadView(Load):
 
     @property
     def seconds(self) -> float | None:
-        """The duration of the load, up to now if it is running."""
+        """Return the duration of the load, or the time since its start if it is running."""
         until = datetime.now(UTC) if self.status == "running" else self.finished_at
         return (until - self.started_at).total_seconds() if self.started_at and until else None
 
     @property
     def rate(self) -> float | None:
-        """Rows per second; None if no row or too little time has passed."""
+        """Return the rows per second. Return None if no row was read yet, or if the load has taken too little time."""
         seconds = self.seconds
         return self.received / seconds if seconds and seconds >= _LEAST_SECONDS and self.received else None

@@ -20,13 +20,13 @@ def render(template: str, **context: Any) -> str:
 
 @cache
 def asset(name: str) -> str:
-    """Return the page's style sheet or script, as the page includes it."""
+    """Return the text of the page's style sheet or script. The page includes exactly this text."""
     return (_HERE / "assets" / name).read_text("utf-8").removesuffix("\n")
 
 
 @cache
 def asset_hash(name: str) -> str:
-    """Return the name of an inline style or script in a Content-Security-Policy: `sha256-…`."""
+    """Return the hash by which a Content-Security-Policy allows an inline style or script: `sha256-…`."""
     return "sha256-" + base64.b64encode(sha256(asset(name).encode()).digest()).decode()
 
 

@@ -1,6 +1,7 @@
-"""The panels. Each is a function that reads the values, and a template of the same name that shows them.
+"""Reads the values of each panel, and renders them with the template of the same name.
 
-A panel raises the same errors as the routes of the API. The API has checked the caller's role before.
+The function of a panel raises the same errors as the routes of the API. The API has checked the caller's role before it
+calls the function.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,15 +26,15 @@ from chalicelib.services import Services
 if TYPE_CHECKING:
     from chalicelib.dashboard.point_views import PointView
 
-MAX_REJECTS = 10  # the most rejects that the panel of a load shows
+MAX_REJECTS = 10  # the panel of a load shows at most this many rejects
 PAGE = 20
-BUSY, CALM = 1000, 15_000  # ms until a panel is refreshed: while a load is unfinished, and otherwise
+BUSY, CALM = 1000, 15_000  # ms until a panel is refreshed: BUSY while a load is unfinished, otherwise CALM
 OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
 
 @dataclass(frozen=True)
 class Caller:
-    """The caller's role, the checked query parameters of the request, and the reports of the API."""
+    """Has the caller's role, the checked query parameters of the request, and the reports of the API."""
 
     role: Role
     query: Mapping[str, Any]
@@ -104,7 +105,7 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
 
 @dataclass(frozen=True)
 class UploadPanel:
-    """The panel needs no values: the script of the page does the work."""
+    """The panel of uploads needs no values, because the script of the page does the work."""
 
 
 def upload(_parts: Services, _caller: Caller) -> UploadPanel:
@@ -129,7 +130,7 @@ def backups(parts: Services, caller: Caller) -> BackupsPanel:
 
 @dataclass(frozen=True)
 class RestorePanel:
-    """A restore point, and the present number of rows of each table."""
+    """Shows a restore point, and the number of rows that each table has now."""
 
     point: "PointView"
     now: Mapping[str, figures.RowCount]

@@ -1,4 +1,4 @@
-"""A restore point as the dashboard shows it."""
+"""Adds the figures to a restore point that the dashboard shows."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ from chalicelib.core import restore_point_names
 
 
 class PointView(RestorePoint):
-    """A restore point with the figures that a template shows."""
+    """Adds to a restore point the figures that a template shows."""
 
     @property
     def age(self) -> timedelta:

@@ -1,4 +1,4 @@
-"""The panel of reports: two charts, and a table for every report that declares one."""
+"""Reads the panel of reports. The panel has two charts, and a table for every report that declares a table."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from chalicelib.reports import queries
 from chalicelib.reports.declaration import Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import TOP, YEARS
 
-MAX_ROWS = 200  # the most rows of a table; a download has all of them
+MAX_ROWS = 200  # a table shows at most this many rows, and a download has all rows
 
 
 @dataclass(frozen=True)
 class Download:
-    """A report that the user can download as CSV or JSON: its relative address, and the file name without its
-    ending."""
+    """Describes a report that the user can download as CSV or JSON. `address` is relative to the root of the API.
+    `file` is the name of the file without its ending."""
 
     report: str
     address: str
@@ -26,7 +26,8 @@ class Download:
 
 @dataclass(frozen=True)
 class Table:
-    """The first rows of a report. `rows` is None if several years are chosen and the report can show only one."""
+    """Has the first rows of a report. `rows` is None if the user has chosen several years, and the report can show only
+    one year."""
 
     report: Report
     columns: tuple[ReportColumn, ...]
@@ -40,7 +41,8 @@ class Table:
 
 @dataclass(frozen=True)
 class ReportsPanel:
-    """The values that the template uses. The user chooses from `years`; `hired` is the number of hires in the chart."""
+    """Has the values that the template uses. The form offers `years` to the user. `hired` is the number of hires in the
+    chart."""
 
     years: list[int]
     first: int
@@ -59,8 +61,8 @@ class ReportsPanel:
 
 
 def read(database: Database, query: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
-    """Read the panel for the query parameters `query`: from, to and department_id. Without years, it shows the newest
-    year with hires."""
+    """Read the panel for the query parameters from, to and department_id. If the query has no year, the panel shows the
+    newest year with hires."""
     department_id = query.get("department_id")
     with database.transaction(SNAPSHOT) as session:
         years = [row["year"] for row in queries.first_rows(session, YEARS, Span.EVERY, Scope())]
@@ -100,7 +102,8 @@ def _table(session: Session, report: Report, scope: Scope) -> Table:
 
 
 def _shown_span(report: Report, scope: Scope) -> Span:
-    """Return the span of the variant to show. For one chosen year it is the variant without a column of years."""
+    """Return the span of the report's variant to show. If the user has chosen one year, prefer the variant without a
+    column of years."""
     order = (Span.YEAR, Span.RANGE, Span.EVERY) if scope.first == scope.last else (Span.RANGE, Span.EVERY, Span.YEAR)
     return next(span for span in order if span in report.variants)
 

@@ -1,4 +1,4 @@
-"""The conversion of bytes to records and back, as streams: CSV, Avro, gzip, and both formats of Postgres's COPY.
+"""Converts streams of bytes to records and back. The formats are CSV, Avro, gzip, and both formats of Postgres's COPY.
 
-This package imports `core` alone. It opens no files: its callers pass streams in. Start with `csv_reader`.
+This package imports only `core`. It opens no files, because its callers pass streams. Start with `csv_reader`.
 """

@@ -1,8 +1,8 @@
-"""The Avro files of a dataset: their schema, a writer, and a reader that also reads the files of other programs.
+"""Writes and reads the Avro files of a dataset. Files that other programs have written can be read, too.
 
 fastavro writes the files. To read a file, `avro_container` splits it into blocks, and fastavro decodes the records of
-each block. It decodes them with a schema without logical types, so instants stay integers of microseconds. Creating
-datetime objects would take longer than the rest of the reading.
+each block. fastavro gets a schema without logical types, so instants stay integers of microseconds. Creating datetime
+objects would take longer than the rest of the reading.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from chalicelib.formats.avro_container import Container, damaged
 from chalicelib.formats.gzip_stream import Expansion
 
 CONTENT_TYPE = "application/avro"
-_ROWS = 4096  # `records` yields at most so many rows at a time
+_ROWS = 4096  # the most rows that `records` yields at a time
 _SYNC = b"hireflow's blocks"[:16]
 _TYPES: dict[Kind, Any] = {
     Kind.ID: "int",
@@ -44,7 +44,7 @@ def schema(dataset: Dataset) -> dict[str, Any]:
 
 
 def fingerprint(datasets: Iterable[Dataset]) -> str:
-    """Return 16 hexadecimal digits that change if the name or type of a column changes, but not with documentation.
+    """Return 16 hexadecimal digits. They depend on the names and types of the columns, but not on the descriptions.
 
     Avro's own fingerprint is not used, because its canonical form leaves out logical types.
     """
@@ -53,31 +53,34 @@ def fingerprint(datasets: Iterable[Dataset]) -> str:
 
 
 def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: Writable) -> None:
-    """Write an Avro file with the codec deflate. Each block has its rows by column: ids as int, texts as str, instants
-    as int microseconds since 1970 UTC."""
+    """Write an Avro file with the codec deflate. A block has one sequence of values for each column. Ids are int, texts
+    are str, and instants are int microseconds since 1970 UTC."""
     from fastavro import writer
 
-    # These loops run in C. A generator would resume a frame for every row, which takes a tenth of the time.
+    # These loops run in C. A generator would be slower, because Python would resume its frame for every row.
     records = chain.from_iterable(
         map(dict, map(zip, repeat(dataset.column_names), zip(*columns, strict=True))) for columns in blocks
     )
-    # fastavro converts every value that has a logical type. With the plain schema it writes the same bytes faster.
+    # fastavro converts every value that has a logical type. With a schema without logical types, it writes the same
+    # bytes faster.
     plain, sync = _plain(dataset, dataset.column_names), os.urandom(16)
     target.write(_head(schema(dataset), "deflate", sync))
-    sink: Any = _Sink(target, skip=len(_head(plain, "deflate", sync)))  # a file, with the methods that fastavro calls
-    writer(sink, plain, records, codec="deflate", sync_marker=sync)  # larger blocks would save 1 %, but are slower
+    sink: Any = _Sink(target, skip=len(_head(plain, "deflate", sync)))  # has only the methods that fastavro calls
+    # Larger blocks would make the file 1 % smaller, but writing them would take longer.
+    writer(sink, plain, records, codec="deflate", sync_marker=sync)
 
 
 def records(
     dataset: Dataset, stream: Readable, expansion: Expansion | None = None, *, skip: int = 0
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Read an Avro file of this dataset. Yields lists of at most 4096 rows, without the first `skip` rows.
+    """Read an Avro file of this dataset. Yield lists of at most 4096 rows. The first `skip` rows are left out.
 
     The values of a row are in the order of the dataset's columns: ids as int, texts as str, instants as int
     microseconds since 1970 UTC. Bytes that are not UTF-8 become lone surrogates, so that the rules reject only the row
     that has them. The fields of the file may be in any order.
 
-    The stream is read once, to its end. Memory is bounded for every file. With `expansion`, the work is bounded, too.
+    The stream is read once, to its end. The needed memory is bounded for every file. With `expansion`, the decompressed
+    size is bounded, too.
 
     Raises LoadError if the file is not an Avro file, is truncated or damaged, or has another schema. Exceptions of the
     stream are raised unchanged.
@@ -85,7 +88,7 @@ def records(
     container = Container(stream, expansion)
     head, sentinel = _framing(dataset, _plain_schema(dataset, container.schema))
     for count, block in container.blocks():
-        if skip and skip >= count:  # an earlier reader has decoded this block
+        if skip and skip >= count:  # all rows of this block are left out
             skip -= count
             continue
         for rows in _decoded(dataset, head, sentinel, count, block):
@@ -97,8 +100,9 @@ def records(
 def _decoded(
     dataset: Dataset, head: bytes, sentinel: bytes, count: int, block: bytes
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows of a block. The block is decoded as a separate file, because fastavro reads a file several times
-    faster than single records. A sentinel row after the last row shows whether the block was read to its end."""
+    """Yield the rows of a block. The block is decoded as a file of its own, because fastavro reads a file several times
+    faster than single records. A sentinel row is put after the last row. If fastavro does not return the sentinel row
+    there, the block is damaged."""
     from fastavro import reader
 
     body = BytesIO(b"".join((head, _long(count + 1), _long(len(block) + len(sentinel)), block, sentinel, _SYNC)))
@@ -115,7 +119,7 @@ def _decoded(
             raise damaged()
     except LoadError:
         raise
-    except Exception as error:  # fastavro does not convert the exceptions of its parser
+    except Exception as error:  # fastavro raises exceptions of many types for a damaged block
         raise damaged() from error
 
 
@@ -129,7 +133,7 @@ def _framing(dataset: Dataset, plain: Any) -> tuple[bytes, bytes]:
 
 
 def _head(declared: Any, codec: str, sync: bytes) -> bytes:
-    """Return the head of a file, which is the same as a whole file without rows."""
+    """Return the head of a file. A file without rows consists of its head only."""
     from fastavro import writer
 
     file = BytesIO()
@@ -138,7 +142,7 @@ def _head(declared: Any, codec: str, sync: bytes) -> bytes:
 
 
 def _sentinel(dataset: Dataset) -> tuple[Any, ...]:
-    """Return the row that is put after a block, to show that the block was read to its end."""
+    """Return the sentinel row, which is put after the last row of a block."""
     values = {Kind.ID: -20_210_727, Kind.TEXT: "\0 end of the block \0", Kind.INSTANT: -(2**62)}
     return tuple(values[column.kind] for column in dataset.columns)
 
@@ -154,8 +158,8 @@ def _long(value: int) -> bytes:
 
 
 def _plain_schema(dataset: Dataset, text: bytes) -> Any:
-    """Return the file's schema without logical types, in the form that fastavro needs. Raises LoadError if the file
-    has not the columns and types of `dataset`."""
+    """Return the file's schema without logical types, in the form that fastavro needs. Raises LoadError if the columns
+    and types of the file are not those of `dataset`."""
     try:
         fields = [(field["name"], _bare(field["type"])) for field in json.loads(text)["fields"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -168,7 +172,7 @@ def _plain_schema(dataset: Dataset, text: bytes) -> Any:
 
 
 def _plain(dataset: Dataset, names: Sequence[str]) -> Any:
-    """Return the schema of a dataset without logical types. Its fields have the order of `names`."""
+    """Return the schema of a dataset without logical types. The fields of the schema are in the order of `names`."""
     from fastavro import parse_schema
 
     kinds = {column.name: _PLAIN[column.kind] for column in dataset.columns}
@@ -178,7 +182,7 @@ def _plain(dataset: Dataset, names: Sequence[str]) -> Any:
 
 
 def _bare(kind: Any) -> Any:
-    """Return a field's type without the properties that do not change the stored values."""
+    """Return a field's type with only those properties that affect the stored values."""
     if not isinstance(kind, dict):
         return kind
     kept = {key: kind[key] for key in ("type", "logicalType") if key in kind}
@@ -190,19 +194,20 @@ def _shown(kind: Any) -> str:
 
 
 class _Sink:
-    """Presents a target to fastavro as a file. fastavro takes a file that is not seekable for a new one."""
+    """Presents a target to fastavro as a file. The file is not seekable, so fastavro writes it from its beginning."""
 
     def __init__(self, target: Writable, skip: int) -> None:
         self._target, self._skip = target, skip
 
     def write(self, data: bytes) -> int:
-        """Pass everything on except the first `skip` bytes: fastavro's head, which the target already has."""
+        """Pass the data on, without the first `skip` bytes of the file. These bytes are the head that fastavro writes,
+        and the target already has a head."""
         self._target.write(data[self._skip :])
         self._skip = max(0, self._skip - len(data))
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: the target decides when it sends."""
+        """Do nothing, because the target decides when it sends its data."""
 
     def seekable(self) -> bool:
         return False

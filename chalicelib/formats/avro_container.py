@@ -1,8 +1,8 @@
-"""The Avro object container, read from a forward-only stream.
+"""Reads Avro object container files from a forward-only stream.
 
-fastavro does not read the container, because the files come from clients that are not trusted. This module checks
-every length in a file before it uses it, and limits the decompressed size of a block. See the Avro 1.12 specification,
-"Object Container Files".
+fastavro could read these files, too. But the files come from clients that are not trusted. So this module checks every
+length in a file before it uses the length, and limits the decompressed size of a block. See the Avro 1.12
+specification, "Object Container Files".
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import Readable
 from chalicelib.formats.gzip_stream import Expansion
 
-MAX_BLOCK = 64 * 1024 * 1024  # bytes of one block, decompressed; writers default to 16-64 KiB
+MAX_BLOCK = 64 * 1024 * 1024  # bytes of one decompressed block; most programs write blocks of 16 to 64 KiB
 _MAX_HEADER = 1024 * 1024  # bytes of all header entries
 _MAX_ENTRIES = 1000
 _CHUNK = 256 * 1024  # bytes read from the stream at a time
@@ -29,10 +29,10 @@ class Decompressor(Protocol):
 
 
 class Container:
-    """An opened file. `schema` is its JSON as it stands in the file. `blocks` yields (number of records, decompressed
-    bytes) and reads the stream to its end.
+    """An opened file. `schema` is the JSON text of the schema, as it stands in the file. `blocks` yields (number of
+    records, decompressed bytes) for each block, and reads the stream to its end.
 
-    Raises LoadError if the file is not an Avro file, is truncated or damaged. Exceptions of the stream are raised
+    Raises LoadError if the file is not an Avro file, is truncated, or is damaged. Exceptions of the stream are raised
     unchanged.
     """
 
@@ -61,14 +61,15 @@ def damaged() -> LoadError:
 
 
 def _header(stream: "_Input") -> tuple[dict[str, bytes], bytes]:
-    """Read the metadata and the sync marker. The metadata is a map: blocks of entries, which an empty block ends."""
+    """Read the metadata and the sync marker. The metadata is a map of Avro: a list of blocks with entries. An empty
+    block ends the list."""
     if stream.exactly(len(_MAGIC), short="the file is not an Avro file") != _MAGIC:
         raise LoadError("the file is not an Avro file")
     metadata: dict[str, bytes] = {}
     room = _MAX_HEADER
     while count := stream.long():
-        if count < 0:  # then the size of the block follows, which only a reader that skips blocks needs
-            stream.long()
+        if count < 0:
+            stream.long()  # the size of the block, which is not needed here; it follows a negative count
         if len(metadata) + abs(count) > _MAX_ENTRIES:
             raise damaged()
         for _ in range(abs(count)):
@@ -110,7 +111,7 @@ def _inflated(decompressor: Decompressor, data: bytes) -> bytes:
 
 
 class _Input:
-    """The buffered stream. It checks every length."""
+    """Buffers the stream, and checks every length that is read from it."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -123,7 +124,7 @@ class _Input:
         return bool(self._buffer)
 
     def exactly(self, size: int, short: str = "the Avro file is truncated") -> bytes:
-        """Read exactly `size` bytes. Raises LoadError with the message `short` if the stream ends before."""
+        """Read exactly `size` bytes. Raises LoadError with the message `short` if the stream ends earlier."""
         parts = []
         while size:
             if not self.more():
@@ -135,7 +136,7 @@ class _Input:
         return b"".join(parts)
 
     def long(self) -> int:
-        """Read a zig-zag varint of at most 64 bits. Raises LoadError."""
+        """Read a zig-zag varint. Raises LoadError if the varint has more than 64 bits."""
         value = shift = 0
         while True:
             byte = self.exactly(1)[0]

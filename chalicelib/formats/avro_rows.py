@@ -1,4 +1,5 @@
-"""The rows of an Avro file as tokens of the same form as those of a CSV file. Each row counts as one line."""
+"""Reads an Avro file as tokens, with the same interface as the tokens of a CSV file. A token is either a run of valid
+rows or one rejected record. Each row counts as one line."""
 
 import csv
 import io
@@ -16,7 +17,8 @@ from chalicelib.formats.pg_copy import binary_rows
 
 @dataclass(frozen=True, slots=True)
 class StoredRows:
-    """A run of valid rows. `data` has them in COPY's binary format, and `rows` has them as in the file."""
+    """A run of valid rows. `data` has the rows in COPY's binary format. `rows` has the values as they are in the
+    file."""
 
     line: int
     dataset: Dataset
@@ -33,12 +35,12 @@ class StoredRows:
 
 @dataclass(frozen=True)
 class AvroRows:
-    """The rows of a file, without the first `skipped` rows.
+    """Yields the tokens of a file, without the first `skipped` rows.
 
-    `offset` is always 0. A reader that goes on after a handover always reads an Avro file from its beginning.
+    `offset` is always 0, because every invocation reads an Avro file from its beginning, even after a handover.
 
-    A trusted file may decompress to any size. For example, a backup may contain many equal texts, which compress
-    extremely well.
+    The decompressed size of a file is limited, unless the file is trusted. A file of a restore point is trusted,
+    because Hireflow wrote it. Such a file may exceed the limit, because equal texts compress extremely well.
     """
 
     dataset: Dataset
@@ -65,7 +67,8 @@ class AvroRows:
 
 
 class AvroSeeker:
-    """Reads a file a second time to fetch the rows on given lines. The lines are ascending and their rows valid."""
+    """Reads a file a second time and returns the rows of given lines. The caller gives the lines in ascending order.
+    Each of them must have a valid row."""
 
     def __init__(self, tokens: Iterable[Token]) -> None:
         self._runs = (token for token in tokens if isinstance(token, StoredRows))
@@ -78,7 +81,8 @@ class AvroSeeker:
 
 
 def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
-    """Check a batch row by row. Even a valid row may still have white space to remove."""
+    """Yield the tokens of a batch whose columns are not all valid. Each row is checked alone, because a single row may
+    be valid. Surrounding white space is removed from its texts."""
     instants = [column.kind is Kind.INSTANT for column in dataset.columns]
     for number, row in enumerate(batch, line):
         checked = check_stored(dataset, row)
@@ -92,7 +96,7 @@ def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> It
 
 
 def _record(dataset: Dataset, line: int, row: tuple[Any, ...], checked: Checked | None = None) -> Record:
-    """Return a row as a CSV record, for the reject file. Its values are at most as long as a CSV record may be."""
+    """Return a row as a CSV record, for the reject file. A value is cut off at the maximum length of a CSV record."""
     shown = [str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(shown)

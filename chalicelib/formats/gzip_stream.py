@@ -1,23 +1,27 @@
-"""A gzip file that is decompressed while it is read. Limits protect the reader against gzip bombs."""
+"""Decompresses a gzip file while it is read. Limits protect the load against gzip bombs."""
 
 import zlib
 
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import MIB, Readable
 
-FREE = 16 * MIB  # decompressed bytes without a limit of the ratio: a million blank spreadsheet rows compress 1000:1
-# Measured: exports compress 5 to 40 times, and rows of a thousand equal characters 200 times. Deflate reaches 1032.
+# The ratio of the first FREE decompressed bytes is not limited. Otherwise, a harmless export with a million blank rows
+# would be refused, because such rows compress 1000:1.
+FREE = 16 * MIB
+# The largest ratio of decompressed to compressed bytes. In measurements, exports had a ratio of 5 to 40, and rows of a
+# thousand equal characters had a ratio of 200. A gzip bomb can have a ratio of up to 1032.
 MAX_RATIO = 300
-MAX_UNPACKED = 64 * 1024 * MIB  # five times as much as a function can load in its 15 minutes
+MAX_UNPACKED = 64 * 1024 * MIB  # bytes; a function can load a fifth of this size in its 15 minutes
 _CHUNK = 256 * 1024  # bytes read from the stream at a time
-# Bytes passed to zlib at a time. At the end of a member, zlib copies the rest of them, and a file may have many small
-# members.
+# Bytes that zlib gets at a time. At the end of a member, zlib copies the bytes that it has not used. A file may have
+# many small members, so zlib must not get many bytes at a time.
 _FED = 16 * 1024
 _MAGIC = 0x1F  # the first byte of a member
 
 
 class Expansion:
-    """Compares the decompressed size with the compressed size. `what` begins the message of its LoadError."""
+    """Compares the decompressed size with the compressed size. `what` names the file in the message of the
+    LoadError."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -34,10 +38,10 @@ class Expansion:
 
 
 class Unzipped:
-    """A gzip stream that is decompressed while it is read. It may have several members, and zeros after the last one.
+    """Decompresses a gzip stream while it is read. The stream may have several members, and zeros after the last one.
 
-    Raises LoadError if the stream is not gzip, is truncated or damaged, has other data after it, or is a gzip bomb. The
-    reader of the standard library is not used, because it does not limit headers and does not report the ratio.
+    Raises LoadError if the stream is not gzip, is truncated, is damaged, is followed by other data, or is a gzip bomb.
+    The `gzip` module of Python is not used, because it does not limit headers and does not report the ratio.
     """
 
     def __init__(self, stream: Readable) -> None:
@@ -47,7 +51,7 @@ class Unzipped:
         self._expansion = Expansion("the gzip file")
 
     def read(self, size: int, /) -> bytes:
-        """Read `size` bytes, or fewer only at the end of the stream."""
+        """Read `size` bytes. Fewer bytes are returned only at the end of the stream."""
         parts = []
         while size and (part := self._part(size)):
             parts.append(part)
@@ -55,7 +59,7 @@ class Unzipped:
         return b"".join(parts)
 
     def _part(self, most: int) -> bytes:
-        """Return between 1 and `most` bytes, or none at the end of the stream."""
+        """Return between 1 and `most` bytes. At the end of the stream, return no bytes."""
         while not self._member.eof or self._another():
             fed = self._ahead()
             try:
@@ -72,7 +76,8 @@ class Unzipped:
         return b""
 
     def _ahead(self) -> memoryview:
-        """Return the next bytes of the stream, or none at its end. The caller adds the used bytes to `_at`."""
+        """Return the next compressed bytes. At the end of the stream, return no bytes. The caller has to add the number
+        of bytes that it uses to `_at`."""
         if self._at == len(self._chunk):
             self._chunk, self._at = memoryview(self._stream.read(_CHUNK)), 0
         return self._chunk[self._at : self._at + _FED]

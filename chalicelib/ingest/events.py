@@ -8,9 +8,9 @@ from chalicelib.loads.object_versions import ObjectCreated
 
 
 def created_objects(event: dict[str, Any]) -> Iterator[ObjectCreated]:
-    """Yield the object versions of an S3 event. Leaves out folders: keys that end in `/`.
+    """Yield the object versions of an S3 event. Keys that end in `/` are folders, and are left out.
 
-    Without bucket versioning, the ETag and the event's sequencer form the version.
+    In a bucket without versioning, the version consists of the ETag and the sequencer of the event.
     """
     for record in event["Records"]:
         bucket, item = record["s3"]["bucket"]["name"], record["s3"]["object"]

@@ -1,4 +1,5 @@
-"""The failure policy for an attempt that raises: the load fails for good, or goes back for another attempt."""
+"""Decides what follows an attempt that raises an exception: the load fails for good, or is queued for another
+attempt."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -20,10 +21,10 @@ _log = logging.getLogger("hireflow.ingest")
 
 @dataclass(frozen=True)
 class FailurePolicy:
-    """Ends the load of `claim`, or queues it for another attempt. `rejects` is None if the dataset of the object is
-    unknown.
+    """Ends the load of `claim` after an error, or queues the load for another attempt. `rejects` is None if the dataset
+    of the object is unknown.
 
-    A load fails for good in two cases: the attempt raises a LoadError, because its object can never be loaded, or the
+    A load fails for good in two cases: an attempt raises a LoadError, because the object can never be loaded, or the
     last attempt raises any other error. The policy then removes the load's staging tables and its reject file, and
     calls `failed`.
     """
@@ -35,8 +36,8 @@ class FailurePolicy:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Apply the policy to the attempt in the `with` block. A LoadError ends here. Any other error is raised again,
-        so that Lambda retries the event."""
+        """Apply the policy to the attempt in the `with` block. A LoadError is not raised again, because a retry would
+        not help. Any other error is raised again, so that Lambda retries the event."""
         try:
             with self._aborting_the_report():
                 yield
@@ -46,8 +47,8 @@ class FailurePolicy:
         except Exception as error:
             _log.warning("attempt %s of the load failed", self.claim.attempt, exc_info=True)
             reason = error.detail if isinstance(error, HireflowError) else "an internal error"
-            # If the database is unavailable, this fails, and the failure is ignored. The next attempt still sees the
-            # claim of this attempt.
+            # If the database is unavailable, these statements fail, too, and their failure is ignored. The next attempt
+            # does not need them: the claim of this attempt has already been counted.
             with suppress(HireflowError), deadline.within(ENDING):
                 self._give_up_or_hand_back(reason)
             raise

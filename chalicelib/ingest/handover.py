@@ -1,7 +1,6 @@
-"""Handovers: a large object may take longer than one invocation has. The invocation then leaves the load to the next
-invocation.
+"""Hands a load over to another invocation. The object may be so large that one invocation does not have enough time.
 
-`resumable` reads the object, and hands the load over when the policy says so.
+`resumable` reads the object, and hands the load over at the times that the policy gives.
 """
 
 import logging
@@ -21,8 +20,8 @@ _log = logging.getLogger("hireflow.ingest")
 
 
 class Deadlines(NamedTuple):
-    """When an invocation hands over, in times of time.monotonic(). At `pause_at`, it stops reading and hands over.
-    After `merge_until`, it does not begin the merge but hands over."""
+    """Times of the clock time.monotonic(). At `pause_at`, an invocation stops reading and hands the load over. After
+    `merge_until`, an invocation that has read everything hands the load over instead of beginning the merge."""
 
     pause_at: float
     merge_until: float
@@ -32,9 +31,9 @@ class Deadlines(NamedTuple):
 class HandoverPolicy:
     """Objects of at least `from_bytes` bytes are loaded in such a way that another invocation can continue.
 
-    `invoke_again` starts another invocation with the event of this invocation. If it is None, there are no handovers,
-    and another attempt follows only a failed attempt. `margin` is in seconds; None means MARGIN. `lines` is the number
-    of lines of a portion.
+    `invoke_again` starts another invocation with the event of this invocation. If `invoke_again` is None, there are no
+    handovers: another invocation continues the load only after an attempt has failed. `margin` is in seconds; None
+    means MARGIN. `lines` is the number of lines of a portion.
     """
 
     from_bytes: int
@@ -51,9 +50,9 @@ class HandoverPolicy:
         return Deadlines(now + left - margin, now + left / 2)
 
     def hand_over(self, attempt: Attempt, progress: Progress) -> None:
-        """Start another invocation, and only then leave the load to it. If this invocation crashes between these two
-        steps, Lambda delivers its event again. In the opposite order, a crash would leave a load that no invocation
-        continues."""
+        """Start another invocation, and only then end the claim of this one. If this invocation crashes between these
+        two steps, Lambda delivers its event again. In the opposite order, a crash between the steps would leave a load
+        that no invocation continues."""
         assert self.invoke_again is not None
         self.invoke_again()
         claims.hand_over(attempt.session, attempt.claim)

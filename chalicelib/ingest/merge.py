@@ -1,8 +1,8 @@
-"""Set-based SQL that merges staged rows into the table of a dataset. The SQL is made from the dataset's declaration.
+"""Merges staged rows into the table of a dataset with set-based SQL. The SQL is made from the dataset's declaration.
 
-The caller holds the lock of the table (`lock_table`). There is one writer per dataset, so the result of one statement
-is still true in the next one. Readers are not blocked. The rows come from a *relation*: any expression that can stand
-in FROM and has `seq` and the columns of the dataset.
+The caller holds the lock of the table (`lock_table`). So a dataset has one writer at a time, and what one statement
+has found is still true for the next statement. The lock does not block readers. The rows come from a *relation*: any
+expression that can stand in FROM, and has the columns of the dataset and `seq`, the order of the rows.
 
 Foreign keys are checked for all rows at once (`parents`), because row triggers would take most of the time of a bulk
 load. This transaction has locked the parents of every row that it merges. If the database role may not skip the
@@ -19,8 +19,8 @@ from chalicelib.loads.outcomes import Counts
 
 @dataclass(frozen=True)
 class Merged:
-    """The result of an upsert, or of its preview. `distinct` counts the different ids; the last row of each id is
-    merged."""
+    """The result of a merge, or of its preview. `distinct` is the number of different ids. Only the last row of each id
+    is merged."""
 
     distinct: int
     inserted: int
@@ -43,13 +43,13 @@ class Merged:
 
 
 def lock_table(session: Session, dataset: Dataset, *, timeout: float) -> None:
-    """Wait up to `timeout` seconds for the table's lock. Switch row triggers off if the role may do that. Raises
-    LockTimeout."""
+    """Wait up to `timeout` seconds for the table's lock. Switch row triggers off if the database role may do that.
+    Raises LockTimeout."""
     session.run(locking(dataset, timeout))
 
 
 def locking(dataset: Dataset, timeout: float) -> str:
-    """Return the statements of `lock_table`, to be sent together with others."""
+    """Return the statements of `lock_table`, so that a caller can send them together with other statements."""
     # The triggers for change tracking and for the summary are ENABLE ALWAYS, so they still fire.
     return (
         f"{lock_timeout(timeout)}; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE;"
@@ -64,11 +64,11 @@ def wait_at_most(session: Session, timeout: float) -> None:
 
 
 def upsert(session: Session, dataset: Dataset, relation: str, **params: object) -> Merged:
-    """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. The last row of an id
-    wins.
+    """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
+    same id, only the last of them is merged.
 
-    This is one statement, for the few rows of a request. It also deletes orphans with the same ids, because these rows
-    are newer. The parents of all rows must be locked.
+    This is one statement, for the few rows of a request. The statement also deletes the orphans that have the same ids
+    as the merged rows, because the merged rows are newer. The caller must have locked the parents of all rows.
     """
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     forgotten = (
@@ -92,12 +92,12 @@ def upsert(session: Session, dataset: Dataset, relation: str, **params: object) 
 
 
 def load(session: Session, dataset: Dataset, relation: str) -> Merged:
-    """Do the same as `upsert` for the many rows of a staging table. It compares first, then runs only the statements
-    that are needed. It does not delete orphans.
+    """Do the same as `upsert` for the many rows of a staging table. This function compares the rows with the table
+    first, then runs only the statements that are needed. Unlike `upsert`, it does not delete orphans.
 
     If every id is larger than all ids in the table, no join is needed. This is the case in a first load and in most
-    later loads. Otherwise one join counts the rows to insert and to update. A file without changes costs only this
-    join.
+    later loads. Otherwise a join counts the rows to insert and to update. If the file changes nothing, no other
+    statement than this join runs.
     """
     _plan_for_many(session)
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
@@ -117,7 +117,8 @@ def load(session: Session, dataset: Dataset, relation: str) -> Merged:
 
 
 def preview(session: Session, dataset: Dataset, relation: str) -> Merged:
-    """Return the result that `load` would have. Writes nothing, and needs no lock inside a snapshot."""
+    """Return the result that `load` would have. This writes nothing. The caller needs a snapshot instead of the
+    lock."""
     _plan_for_many(session)
     if _all_new(session, dataset, relation):
         distinct = session.scalar(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {relation} WHERE id IS NOT NULL) w")
@@ -128,13 +129,13 @@ def preview(session: Session, dataset: Dataset, relation: str) -> Merged:
 def _plan_for_many(session: Session) -> None:
     """Configure the planner for statements with many rows."""
     # JIT compilation would take longer than these few statements. The default random_page_cost is meant for hard disks:
-    # with it, the planner would scan a whole table for a few thousand rows, which are looked up in the order of their
-    # ids.
+    # with the default, the planner would scan a whole table to find a few thousand rows. To look up these rows by their
+    # ids is faster, because the ids are sorted.
     session.run("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL random_page_cost = 1.1")
 
 
 def _all_new(session: Session, dataset: Dataset, relation: str) -> bool:
-    """Whether every id in `relation` is larger than all ids in the table."""
+    """Return whether every id in `relation` is larger than all ids in the table."""
     largest = session.scalar(f"SELECT max(id) FROM {dataset.name}")
     return largest is None or (session.scalar(f"SELECT min(id) FROM {relation}") or 0) > largest
 
@@ -171,11 +172,11 @@ def _last_rows(dataset: Dataset, relation: str) -> str:
 
 
 def next_ids(session: Session, dataset: Dataset, count: int, taken: Collection[int]) -> list[int]:
-    """Return `count` new ids, none of them in `taken` (explicit ids of the same request).
+    """Return `count` new ids that are not in `taken`. `taken` has the ids that other rows of the same request have.
 
-    The new ids are larger than all ids that are in use or were ever assigned. If there are not enough such ids, they
-    are larger than all ids in use. If these are not enough either, the lowest free ids follow. Returns fewer than
-    `count` only if no other id is free.
+    The new ids are larger than all ids that are in use or were ever assigned. If fewer than `count` ids are so large,
+    the new ids are only larger than all ids in use. If there are still not enough, the lowest free ids are added.
+    Returns fewer than `count` ids only if no other id is free.
     """
     [[last, top]] = session.run(
         f"SELECT last_id, coalesce((SELECT max(id) FROM {dataset.name}), 0) FROM dataset_state"

@@ -1,9 +1,9 @@
-"""Reports the rows whose only problem is a missing parent. The object is read again, so that the report has the rows as
-they were sent.
+"""Reports the rows whose only problem is a missing parent. The object is read again, so that the reject file can show
+these rows as they were sent.
 
-The memory in use does not depend on the number of these rows. Postgres sorts them, on disk if necessary, and sends one
-row at a time. The second reading keeps one chunk of the object in memory, and the reject file keeps one part of its
-upload.
+The memory in use does not depend on the number of these rows. Postgres sorts the rows, on disk if necessary, and sends
+one row at a time. The second reading keeps one chunk of the object in memory, and the writer of the reject file keeps
+one part of the upload.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,9 @@ from chalicelib.ingest.rejects import Reject, row_of_fields
 
 
 class OrphanReport:
-    """The target of a `COPY … TO STDOUT` of rows without parents, sorted by line. A row of this COPY has the line, and
-    for each of `columns` the id that does not exist, or NULL. `report` is called with the reject for each row."""
+    """The target of a `COPY … TO STDOUT` of rows without parents, sorted by line. Each row of this COPY has a line
+    number. For each of `columns`, it also has the id of the parent that does not exist, or NULL if the parent exists.
+    `report` is called with the reject for each row."""
 
     def __init__(
         self, dataset: Dataset, seeker: RecordSeeker, columns: Sequence[str], report: Callable[[Reject], None]

@@ -1,11 +1,14 @@
-"""Orphans, or waiting rows: rows of files and restores that were rejected only because a parent did not exist.
+"""Stores orphans, and heals them. Orphans, or waiting rows, are rows of files and restores that were rejected only
+because a parent did not exist.
 
 Orphans wait for their parents, at most for the grace period. When their parents arrive, the orphans are loaded: this is
-called healing. An orphan is dropped if a later load has brought a row with the same id. No orphan is overlooked. A load
-of parents looks for orphans after its commit. A load that leaves orphans looks for their parents after its commit. The
-sweep looks again, because a worker may crash between the commit and the search.
+called healing. If a later load brings a row with the same id, the orphan is deleted.
 
-Healing locks the dataset's table and then the parents. A load locks the parents and then the table. `completion`
+No orphan is overlooked, whichever load commits first: a load of parents looks for orphans after its commit, and a load
+that leaves orphans looks for their parents after its commit. The sweep does both, because a worker may crash between
+the commit and the search.
+
+Healing first locks the dataset's table and then the parents. A load locks them in the opposite order. `completion`
 explains why this does not cause deadlocks.
 """
 
@@ -17,15 +20,15 @@ from chalicelib.core.datasets import DATASETS, Dataset, children
 from chalicelib.ingest import parents
 from chalicelib.ingest.merge import lock_table, upsert
 
-LOCK_TIMEOUT = 60.0  # seconds
+LOCK_TIMEOUT = 60.0  # seconds that a load or the sweep waits for the lock of a table
 REQUEST_LIMIT = 20_000  # if more orphans wait, an API request leaves the healing to the sweep
-REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the orphans' table
+REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the lock of a table
 
 
 def set_apart(session: Session, dataset: Dataset, table: str) -> int:
     """Move the rows of `table` that lack a parent to the temporary table `missing`, and lock the parents of all other
-    rows. `missing` has a column `no_<column>` for each reference: whether this parent does not exist. Returns the
-    number of moved rows. Runs in the load's transaction."""
+    rows. For each reference, `missing` has a column `no_<column>`, which is true if this parent does not exist. Returns
+    the number of moved rows. Must be called in the load's transaction."""
     conditions = parents.absent(session, dataset, table, lock=True)
     flags = ", ".join(f"{condition} AS no_{name}" for name, condition in conditions.items())
     count = session.affected(
@@ -44,8 +47,9 @@ def listing(columns: Iterable[str]) -> str:
 
 
 def remember(session: Session, dataset: Dataset, load_id: int, table: str) -> None:
-    """Store the rows of `missing` as orphans of a load: the last row of each id, unless `table` has a valid row with
-    this id further down. Runs in the load's transaction."""
+    """Store the rows of `missing` as orphans of a load. Only the last row of each id is stored. No row of an id is
+    stored if `table` has a valid row with this id that comes later in the file. Must be called in the load's
+    transaction."""
     row = ", ".join(f"'{name}', {name}" for name in dataset.column_names)
     session.run(
         f"""
@@ -60,13 +64,14 @@ def remember(session: Session, dataset: Dataset, load_id: int, table: str) -> No
 
 
 def forget(session: Session, dataset: Dataset, table: str) -> None:
-    """Delete the orphans for whose ids `table` has valid rows. Runs in the load's transaction."""
+    """Delete the orphans for whose ids `table` has valid rows. Must be called in the load's transaction."""
     if dataset.references:
         session.run(f"DELETE FROM orphans o USING {table} s WHERE o.dataset = '{dataset.name}' AND o.id = s.id")
 
 
 def heal_children(session: Session, parent: Dataset, grace: timedelta, *, at_most: int | None = None) -> int:
-    """Load the orphans that waited for rows of `parent`. Returns their number."""
+    """Load the orphans that waited for rows of `parent`. Returns the number of loaded orphans. `at_most` is as in
+    `heal`."""
     return sum(heal(session, child, grace, at_most=at_most) for child in children(parent))
 
 
@@ -81,7 +86,8 @@ def heal_all(session: Session, grace: timedelta) -> int:
 def extend(session: Session, stopped_at: datetime) -> None:
     """Extend the grace period of orphans by the length of an outage, which began at `stopped_at`.
 
-    A parent that S3 accepted before or during the outage is loaded only now.
+    Otherwise orphans would expire although S3 accepted their parents in time: a parent that arrived shortly before or
+    during the outage is loaded only after the outage.
     """
     session.run(
         "UPDATE orphans SET rejected_at = least(now(), rejected_at + (now() - CAST(:stopped_at AS timestamptz)))",
@@ -93,7 +99,8 @@ def heal(
     session: Session, dataset: Dataset, grace: timedelta, *, load_id: int | None = None, at_most: int | None = None
 ) -> int:
     """Load the orphans of `dataset` whose parents all exist, in a separate transaction. With `load_id`, only the
-    orphans of that load. If more than `at_most` orphans wait, none is loaded. Returns the number of loaded orphans."""
+    orphans of that load are loaded. If more than `at_most` orphans wait, no orphan is loaded. Returns the number of
+    loaded orphans."""
     waiting = f"FROM orphans WHERE dataset = '{dataset.name}' AND rejected_at > now() - {_interval(grace)}"
     if load_id is not None:
         waiting += f" AND load_id = {load_id}"
@@ -118,7 +125,7 @@ def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
         "ANALYZE healing"
     )
     set_apart(session, dataset, "healing")
-    merged = upsert(session, dataset, "healing")  # also deletes the orphans that it loads
+    merged = upsert(session, dataset, "healing")  # also deletes the orphans with the ids of these rows
     if merged.distinct:
         session.run(
             "UPDATE loads l SET resolved = l.resolved + h.healed"

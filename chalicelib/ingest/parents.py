@@ -1,9 +1,11 @@
-"""Checks whether the parents of rows exist.
+"""Finds out whether the parents of rows exist.
 
-`existing` checks a few ids, `absent` checks all rows of a table at once. Both can lock the existing parents with FOR
-KEY SHARE, the lock that foreign keys use. Until the transaction ends, nobody can delete these parents or change their
-ids. Other changes of them are possible. A row may be written only if a locking statement has *returned* its parents. A
-parent that only a later join finds has no lock, and could be deleted before the commit.
+`existing` does this for a few ids, `absent` for all rows of a table at once. Both can lock the existing parents with
+FOR KEY SHARE, the lock that foreign keys use. Until the transaction ends, no other transaction can delete these parents
+or change their ids. The other columns of the parents can still change.
+
+A row may be written only if a locking statement has *returned* its parents. If only a later join finds a parent, the
+parent has no lock, and could be deleted before the commit.
 """
 
 from collections.abc import Iterable
@@ -36,7 +38,7 @@ def absent(session: Session, dataset: Dataset, table: str, *, lock: bool) -> dic
 def _referenced(session: Session, parent: str, column: str, table: str, lock: bool) -> str:
     """Return the existing ids of `parent` to which `column` of `table` refers, as an array literal.
 
-    Postgres searches an array of constants with a hash table. This takes half the time of a join.
+    Postgres searches an array of constants with a hash table. This search takes half the time of a join.
     """
     return str(
         session.scalar(

@@ -1,4 +1,5 @@
-"""Reject files: the rejects of a load in the errored bucket, one JSON object per line.
+"""Writes and reads reject files. A reject file is in the errored bucket. For each reject of a load, it has a line with
+a JSON object.
 
 BigQuery (NEWLINE_DELIMITED_JSON, autodetect) and DuckDB load these files without conversion, because every line has the
 same keys with the same types.
@@ -18,11 +19,11 @@ from chalicelib.core import correlation, timestamps
 from chalicelib.core.datasets import Dataset
 from chalicelib.ingest.rejects import Reasons, Reject
 
-_LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some readers end a line at these characters
+_LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some programs end a line at these characters
 _JSON = json.JSONEncoder(ensure_ascii=False)  # json.dumps would create a new encoder for every line
 _TYPE = "application/x-ndjson"
-READ = 4 * 1024 * 1024  # most bytes of a reject file that are read to show its first records
-ROOM = 5_000_000  # most characters of shown records in a response; Lambda allows a response of 6 MB
+READ = 4 * 1024 * 1024  # the most bytes of a reject file that are read to show its first records
+ROOM = 5_000_000  # the most characters that the records may take in a response; Lambda allows a response of 6 MB
 _CHUNK = 64 * 1024
 
 
@@ -49,7 +50,8 @@ def _dated(dataset: str, at: datetime) -> str:
 
 
 def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime) -> dict[str, int]:
-    """Return the reject files of a dataset whose loads began between `since` and `until`: load ids by key."""
+    """Find the reject files of a dataset whose loads began between `since` and `until`. Returns a dictionary from the
+    key of a file to the id of its load."""
     load_ids, last = {}, _dated(dataset, until)
     for listed in bucket.objects(f"{dataset}/", after=_dated(dataset, since)):
         if listed.key > last:
@@ -61,11 +63,11 @@ def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime
 
 
 class RejectFile:
-    """Streams the rejects of one load to the errored bucket, and counts them in `reasons`. Without rejects, there is no
-    file.
+    """Streams the rejects of one load to the errored bucket, and counts them in `reasons`. A load without rejects has
+    no reject file.
 
-    `place` is the name of the JSON member for a reject's place in the load: "line" or "index". At most one part of the
-    upload is in memory.
+    `place` is the name of the JSON member that says where the reject was: "line" in a file, or "index" in a request. At
+    most one part of the upload is in memory.
     """
 
     def __init__(self, bucket: Bucket, load: ReportedLoad, place: str = "line") -> None:
@@ -82,15 +84,15 @@ class RejectFile:
         self.reasons.add(reject.problems)
 
     def take_over(self, lines: Iterable[bytes], reasons: Reasons) -> None:
-        """Begin the file with the lines of all portions, which `line` has made, and with the counts of their
-        reasons."""
+        """Begin the file with the rejects of all portions. `lines` are the lines of these rejects, which the method
+        `line` has made. `reasons` are the counts of their reasons."""
         for line in lines:
             self._write(line)
         self.reasons = reasons
 
     def complete(self) -> str | None:
-        """Store the file, and return its key. None if there are no rejects. A repeated call does not store the file
-        again."""
+        """Store the file, and return its key. Without rejects, store nothing and return None. A repeated call does not
+        store the file again."""
         if self._writer is None:
             return None
         if not self.is_stored:
@@ -99,8 +101,8 @@ class RejectFile:
         return self.key
 
     def abort(self) -> None:
-        """Abort the upload. A stored file stays: its load may have committed although the worker did not get the
-        response. If the load did not commit, another attempt overwrites or removes the file."""
+        """Abort the upload. A file that is already stored is kept, because its load may have committed although the
+        worker did not get the response. If the load did not commit, another attempt overwrites or removes the file."""
         if self._writer is not None and not self.is_stored:
             self._writer.abort()
 
@@ -137,7 +139,8 @@ class FirstRecords:
     def add(self, record: Mapping[str, object]) -> None:
         if not self.wanted:
             return
-        # The body of the response is JSON. Lambda puts this body as a string into its own JSON, and escapes it again.
+        # The body of the response is JSON. Lambda puts the body as a string into JSON of its own, so some characters
+        # are escaped twice.
         self._room -= len(json.dumps(json.dumps(record, ensure_ascii=False)))
         if self._room >= 0:
             self.records.append(record)

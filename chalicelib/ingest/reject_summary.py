@@ -1,4 +1,5 @@
-"""The summary of a load's rejects: the counts by reason, the first rejects, and a URL for the file with all rejects."""
+"""Makes the summary of a load's rejects: the counts by reason, the first rejects, and a URL for the file with all of
+them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,9 +19,9 @@ URL_SECONDS = 15 * 60  # how long the URL of a reject file is valid
 @dataclass(frozen=True)
 class RejectSummary:
     """The summary in the form that the API shows. `rejects` are the first records of the reject file, unchanged.
-    `truncated` is true if there are fewer than requested, because they are too large for a response. `url` is the URL
-    of the whole file, and is valid until `expires_at`. Both are None if there is no file, or if the file has
-    expired."""
+    `truncated` is true if some of the requested records are left out, because a response has no room for them. `url` is
+    the URL of the whole file, and is valid until `expires_at`. `url` and `expires_at` are None if there is no reject
+    file, or if S3 has already deleted it."""
 
     load_id: int
     rejected: int

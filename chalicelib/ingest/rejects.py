@@ -1,4 +1,4 @@
-"""Rejected rows: the report about each row, and the number of rows for each kind of reason."""
+"""Defines a rejected row in the form of the reject file, and counts the rejected rows for each kind of reason."""
 
 import json
 import re
@@ -10,14 +10,15 @@ from chalicelib.core.datasets import Dataset
 from chalicelib.core.rules import Problem
 from chalicelib.loads.outcomes import CountedReason
 
-_UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # some JSON readers fail on these characters even if they are escaped
-MOST_KINDS = 100  # most reasons that are counted by name; the declared columns and rules have about twenty
+_UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # some JSON parsers refuse these characters even if they are escaped
+MOST_KINDS = 100  # the most kinds of reasons that are counted separately; the declared columns have about twenty kinds
 OTHER = "other reasons"
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A rejected row. `place` is the number of its first physical line, from 1, or its index in a request, from 0.
+    """A rejected row. For a row of a file, `place` is the number of the row's first physical line, counted from 1. For
+    a row of a request, `place` is the row's index, counted from 0.
 
     `row` is None if the record could not be split into columns.
     """
@@ -37,7 +38,7 @@ class Reject:
         return list(dict.fromkeys(p.field for p in self.problems if p.field is not None))
 
     def shown(self, place: str) -> dict[str, Any]:
-        """Return {`place`, "reasons", "fields", "raw", "row"}. Every JSON reader accepts the strings."""
+        """Return {`place`, "reasons", "fields", "raw", "row"}. Every JSON parser accepts the strings."""
         return {
             place: self.place,
             "reasons": [_loadable(reason) for reason in self.reasons],
@@ -54,7 +55,8 @@ class Rejects(Protocol):
 
 
 class Reasons:
-    """Counts the rejected rows for each kind of reason. A row with several kinds is counted under each of them."""
+    """Counts the rejected rows for each kind of reason. A row with several kinds of reasons is counted for each of
+    them. After MOST_KINDS kinds, the rows with other kinds are counted together."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str | None, str], int] = {}  # rows by field and general reason
@@ -73,7 +75,7 @@ class Reasons:
         self._others += others
 
     def kept(self) -> dict[str, Any]:
-        """Return all counts as JSON, from which `of` makes an equal object."""
+        """Return all counts as a dictionary that can be stored as JSON. `of` makes an equal object from it."""
         return {"rows": [[*kind, rows] for kind, rows in self._rows.items()], "others": self._others}
 
     @classmethod
@@ -96,8 +98,8 @@ def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | 
 
 
 def row_of_object(dataset: Dataset, sent: object) -> dict[str, str | None] | None:
-    """Return the columns of a JSON row as strings. Other keys are left out, so that every reject has the same keys;
-    they are in `raw`. None if `sent` is no JSON object."""
+    """Return the columns of a JSON row as strings, or None if `sent` is not a JSON object. Other keys of the row are
+    left out, so that all rejects have the same keys. The member `raw` of the reject still shows the other keys."""
     if not isinstance(sent, Mapping):
         return None
     return {name: _as_text(sent.get(name)) for name in dataset.column_names}

@@ -1,5 +1,5 @@
-"""Loads rows that were sent over HTTP, with the same rules and the same merge as files, in one transaction per
-request."""
+"""Loads the rows of HTTP requests. The rules and the merge are the same as for files. Each request is one
+transaction."""
 
 import json
 import time
@@ -44,7 +44,7 @@ class RejectedRow(TypedDict):
 
 
 class BatchSummary(TypedDict):
-    """The response to a batch."""
+    """The response to a request with a batch of rows."""
 
     load_id: int
     received: int
@@ -93,11 +93,12 @@ def upload(
     grace: timedelta,
     lock_timeout: float = LOCK_TIMEOUT,
 ) -> Upload:
-    """Check, merge and record the rows of one request, in one transaction. Orphans that wait up to `grace` for these
-    rows are loaded afterwards.
+    """Check, merge and record the rows of one request, in one transaction. After the commit, load the orphans that wait
+    for these rows. `grace` is the grace period of orphans.
 
-    Raises LockTimeout if others hold the locks for more than `lock_timeout` seconds, StorageUnavailable if the rejects
-    cannot be stored, DatabaseUnavailable. In these cases no row has been written.
+    Raises LockTimeout if other transactions hold the locks for more than `lock_timeout` seconds. Raises
+    StorageUnavailable if the rejects cannot be stored, or DatabaseUnavailable. After an error no row has been written.
+    There is one exception: if the connection breaks during the commit, the message says that the result is not known.
     """
     checked = check_objects(sent.dataset, sent.rows)
     with database.session() as session:
@@ -108,7 +109,8 @@ def upload(
 
 
 class Patience:
-    """The time that a request may wait for all its locks. Postgres limits only the wait of each single lock."""
+    """The time that a request may wait for all its locks together. Postgres itself can limit only the wait for each
+    single lock."""
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
@@ -122,18 +124,18 @@ class Patience:
         return self._allowed
 
     def shrunk(self) -> bool:
-        """Whether the time that is left is shorter than the last result of `left`, by more than 0.2 seconds."""
+        """Return whether the time that is left is shorter than the last result of `left`, by more than 0.2 seconds."""
         return self._deadline - time.monotonic() < self._allowed - 0.2
 
 
 def _heal(session: Session, dataset: Dataset, grace: timedelta) -> None:
-    with suppress(Unavailable):  # the rows of this request are committed; the sweep heals later
+    with suppress(Unavailable):  # the request has succeeded, because its rows are committed; the sweep will heal
         orphans.heal_children(session, dataset, grace, at_most=orphans.REQUEST_LIMIT)
 
 
 @dataclass(frozen=True)
 class _Request:
-    """The rows of one request on their way into the database."""
+    """Writes the rows of one request into the database."""
 
     session: Session
     storage: Storage
@@ -180,7 +182,7 @@ class _Request:
         return result
 
     def _with_missing_parents(self) -> list[tuple[Problem, ...]]:
-        """Return the problems of each row, including missing parents. Locks the parents that exist."""
+        """Return the problems of each row, including missing parents. Lock the parents that exist."""
         problems = [row.problems for row in self.checked]
         for column, parent in self.dataset.references:
             position = self.dataset.columns.index(column)

@@ -1,18 +1,20 @@
-"""Checks whether a newer version of an object has been loaded. An older version must not overwrite it."""
+"""Finds out whether a newer version of an object has been loaded, because an older version must not overwrite its
+rows."""
 
 from chalicelib.ingest.attempt import Attempt
 from chalicelib.loads import object_versions
 
 
 def is_stale(attempt: Attempt) -> bool:
-    """Whether a newer version of the object has been loaded. True is final. False is final only if the caller has
-    locked the dataset's table: otherwise another load may be about to commit."""
+    """Return whether a newer version of the object has been loaded. The result True stays right. The result False stays
+    right only while the caller holds the lock of the dataset's table. Without the lock, the load of a newer version may
+    commit at any moment."""
     newest = object_versions.newest_loaded(attempt.session, attempt.created)
     return any(_is_older(attempt, version, sequencer) for version, sequencer in newest)
 
 
 def _is_older(attempt: Attempt, version: str, sequencer: str | None) -> bool:
-    """Whether the attempt's object is older than this version of its key."""
+    """Return whether the attempt's object is older than this version of its key."""
     created = attempt.created
     order = object_versions.compare_sequencers(created.sequencer, sequencer)
     if order:

@@ -1,7 +1,8 @@
-"""Uploads that go directly to the landing bucket: the client gets a form for S3, and a load that waits for the file.
+"""Lets clients upload files directly to the landing bucket. A client gets a form for S3 and the id of a load, which
+waits for the file.
 
-The file does not pass through a Lambda function, so Lambda's size limits do not apply. The policy of the form has its
-own limits: one key, a maximum size, and one hour (`presigned_post` in `cloud.buckets`).
+The file does not pass through a Lambda function, so Lambda's size limits do not apply. The policy of the form allows
+only one key, a maximum size, and one hour (`presigned_post` in `cloud.buckets`).
 """
 
 import re
@@ -20,7 +21,7 @@ from chalicelib.loads import announcements, history, outcomes
 
 FORM_SECONDS: Final = 3600
 MAX_SIZE: Final = 5 * 1024**3  # bytes; the limit of S3 for one request
-MAX_NAME: Final = 200  # characters; in UTF-8, and with the prefix of the key, they fit into the 1024 bytes of a key
+MAX_NAME: Final = 200  # characters; a key may have 1024 bytes, which is enough for these characters and the folders
 _MEMBERS = ("dataset", "filename", "size")
 _PATH = re.compile(r"[/\\]")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and surrogates
@@ -54,14 +55,15 @@ class AnnouncedUpload:
 def order_upload(
     database: Database, storage: Storage, body: object, *, correlation_id: str | None = None
 ) -> AnnouncedUpload:
-    """Queue the load of a file that will come, and return the form for its upload.
+    """Announce the load of a file, and return the form for the upload of the file.
 
     The first file that is sent with the form belongs to this load. Every further file is a new version of the key, and
-    gets its own load. Raises Unprocessable, and Unavailable if the database or S3 is unavailable.
+    gets its own load. Raises Unprocessable if the order is invalid, and Unavailable if the database or S3 is
+    unavailable.
     """
     order = checked(body)
     expires_at = datetime.now(UTC) + timedelta(seconds=FORM_SECONDS)
-    with database.transaction() as session:  # if the form cannot be made, there is no load either
+    with database.transaction() as session:  # if the form cannot be made, the load is rolled back
         load_id, key = announcements.queue_upload(
             session, order.dataset, storage.landing.name, order.base_name, correlation_id
         )
@@ -71,12 +73,13 @@ def order_upload(
 
 
 def cancel_upload(database: Database, storage: Storage, load_id: int) -> None:
-    """Cancel an upload whose file has not come: its load is `skipped`. Cancelling again changes nothing.
+    """Cancel an upload whose file has not arrived. Its load gets the status `skipped`. Cancelling the upload again
+    changes nothing.
 
-    A file that comes later, with a form that is still valid, gets its own load. Raises NotFound if this load is not the
-    load of an upload. Raises TooLate if the file has arrived or the load has ended.
+    The form may still be valid. A file that a client sends with it later gets its own load. Raises NotFound if this
+    load is not the load of an upload. Raises TooLate if the file has arrived or the load has ended.
     """
-    with database.transaction() as session:  # a worker that wants to claim the load waits until S3 has been checked
+    with database.transaction() as session:  # until it ends, no worker can claim the load
         source = announcements.cancel_upload(session, load_id)
         if source is None:
             _refuse_to_cancel(session, storage, load_id)
@@ -87,8 +90,8 @@ def cancel_upload(database: Database, storage: Storage, load_id: int) -> None:
 
 
 def _refuse_to_cancel(session: Session, storage: Storage, load_id: int) -> None:
-    """Raise an error that says why the load cannot be cancelled. If it was cancelled before, raise nothing. Raises
-    NotFound, TooLate."""
+    """Raise NotFound or TooLate with the reason why the load cannot be cancelled. If the load has already been
+    cancelled, raise nothing."""
     load = history.get(session, load_id)
     if load is None or not load.source.startswith(storage.landing.url(f"uploads/{load_id}/")):
         raise NotFound(f"there is no upload {load_id}")
@@ -99,7 +102,8 @@ def _refuse_to_cancel(session: Session, storage: Storage, load_id: int) -> None:
 
 
 def checked(body: object) -> Order:
-    """Validate {"dataset", "filename", "size"}, and return the order. Raises Unprocessable with all faults."""
+    """Validate the body {"dataset", "filename", "size"}, and return the order. Raises Unprocessable, with a reason for
+    every invalid member."""
     if not isinstance(body, dict):
         raise _refused([{"field": None, "reason": 'the body must be {"dataset", "filename", "size"}'}])
     asked: list[Any] = [body.get(member) for member in _MEMBERS]
@@ -118,7 +122,7 @@ def checked(body: object) -> Order:
 
 
 def fault_of_name(name: object) -> str | None:
-    """Return the reason why a file cannot have this name. None if it can."""
+    """Return the reason why a file cannot have this name, or None if the name is valid."""
     if not isinstance(name, str):
         return "must be a file name, as a string"
     if _PATH.search(name):
@@ -133,7 +137,8 @@ def fault_of_name(name: object) -> str | None:
 
 
 def named_for(dataset: Dataset, name: str) -> str:
-    """Return a base name that tells this dataset: `name` itself, or `name` with the dataset as its prefix."""
+    """Return a base name from which `dataset_of` gets this dataset. It is `name` itself, or `name` after the name of
+    the dataset and a hyphen."""
     return name if dataset_of(name) is dataset else f"{dataset.name}-{name}"
 
 

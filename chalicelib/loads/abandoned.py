@@ -1,4 +1,5 @@
-"""Abandoned loads: no worker has claimed them, and none will. The sweep gives them up and removes their leftovers."""
+"""Gives up abandoned loads. No worker has claimed an abandoned load, and no worker will claim it. The sweep calls this
+module, and removes what the attempts of these loads have left behind."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,10 +23,11 @@ class Failed:
 def give_up(
     session: Session, clean_up: Callable[[Failed], None], *, restore_wait: timedelta, retry_wait: timedelta
 ) -> int:
-    """Give up abandoned loads and return how many there were.
+    """Give up all abandoned loads and return their number.
 
-    These are loads without attempts left, restores whose object did not arrive within `restore_wait`, and loads whose
-    next attempt did not begin within `retry_wait`. `clean_up` is called for each of them while no worker can claim it.
+    A load is abandoned if it has no attempts left, if it is a restore whose object did not arrive within
+    `restore_wait`, or if its next attempt did not begin within `retry_wait`. `clean_up` is called for each load that is
+    given up. During this call, no worker can claim the load.
     """
     rows = session.run(
         "SELECT id, attempts, dataset, started_at FROM loads"
@@ -50,7 +52,7 @@ def give_up(
 
 
 def _error(attempts: int) -> str:
-    """The error of a load that is given up after this number of attempts."""
+    """Return the error of a load that is given up after this number of attempts."""
     if attempts >= MAX_ATTEMPTS:
         return GAVE_UP
     if attempts == 0:
@@ -59,7 +61,8 @@ def _error(attempts: int) -> str:
 
 
 def named_reject_files(session: Session, files: Mapping[str, int]) -> set[str]:
-    """Return the keys of the reject files that a load has recorded or may still record. `files` has load ids by key."""
+    """Return the keys of the reject files that a load has recorded or may still record. `files` maps the key of a file
+    to the id of its load."""
     rows = session.run(
         "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
         f" ON l.id = f.id AND (l.errored_key = f.key OR l.{IS_UNFINISHED})",

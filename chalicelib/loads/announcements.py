@@ -1,6 +1,7 @@
-"""Announced loads, which exist before their objects: an ordered restore, or an upload for which a client got a form.
+"""Creates announced loads, and ends those whose file does not arrive. An announced load exists before its object. A
+restore request announces a load, and so does an upload for which a client gets a form.
 
-The first object version that arrives under an announced key belongs to the announced load.
+The first object version that arrives under the key of an announced load belongs to this load.
 """
 
 from datetime import timedelta
@@ -12,9 +13,9 @@ NEVER_CAME = "no file arrived before the form expired; a file that arrives later
 CANCELLED = "cancelled before its file arrived; a file that arrives later gets a new load"
 
 
-# SQL: announced loads to which no object version has been assigned yet. A restore gets its object even after it was
-# given up. A file that arrives after its upload expired gets a new load, because no client follows the announced load
-# any longer.
+# An SQL condition: the load is announced and waits for its first object version. A restore that was given up still
+# waits for its object. An upload that has failed does not wait any more, because its client knows that it has failed.
+# A file that arrives later gets a new load.
 AWAITS_OBJECT = "(version IS NULL AND (kind = 'restore' OR (kind = 'csv' AND status = 'queued')))"
 
 
@@ -26,7 +27,8 @@ def queue_restore(
     sha256: str,
     correlation_id: str | None = None,
 ) -> tuple[int, str]:
-    """Announce a restore before its object is copied. Returns the load's id and the object's key."""
+    """Announce the load of a restore request before the object is copied. Returns the load's id and the object's
+    key."""
     place = (landing_bucket, "restores", f"{dataset.name}.avro")
     return _announce(session, dataset, place, "restore", correlation_id, restore_point=restore_point, sha256=sha256)
 
@@ -51,8 +53,8 @@ def _announce(
     restore_point: str | None = None,
     sha256: str | None = None,
 ) -> tuple[int, str]:
-    """Create a load that waits for an object. `place` is the object's bucket, its top folder and its base name. Between
-    these two, the key has a folder that is named after the load's id."""
+    """Create a load that waits for an object. `place` is (bucket, top folder, base name) of the object. The key is
+    `<top folder>/<load id>/<base name>`. Returns the load's id and the key."""
     bucket, folder, base_name = place
     load_id = int(session.scalar("SELECT nextval(pg_get_serial_sequence('loads', 'id'))"))
     key = f"{folder}/{load_id}/{base_name}"
@@ -72,9 +74,10 @@ def _announce(
 
 
 def expire_uploads(session: Session, wait: timedelta) -> int:
-    """Fail the announced uploads whose files have not arrived within `wait`. Returns how many.
+    """Fail the announced uploads whose files have not arrived within `wait`. Returns the number of these loads.
 
-    A single statement decides. A file that arrives at the same moment either gets its announced load or a new load.
+    A single statement both checks and fails the loads. So a file that arrives at the same moment gets either the
+    announced load, which then does not fail, or a new load.
     """
     return session.affected(
         "UPDATE loads SET status = 'failed', finished_at = now(), error = :error"
@@ -86,10 +89,11 @@ def expire_uploads(session: Session, wait: timedelta) -> int:
 
 
 def cancel_upload(session: Session, load_id: int) -> str | None:
-    """Cancel an announced upload that still waits for its file. Returns its source, or None if it does not wait.
+    """Cancel an announced upload that still waits for its file. Returns the source of the load. Returns None if there
+    is no such load, or if the load does not wait any more.
 
-    A single statement decides, as in `expire_uploads`. A file that arrives at the same moment either gets its announced
-    load, which is then not cancelled, or a new load.
+    A single statement both checks and cancels the load. So a file that arrives at the same moment gets either the
+    announced load, which is then not cancelled, or a new load.
     """
     source = session.scalar(
         "UPDATE loads SET status = 'skipped', finished_at = now(), error = :error"

@@ -1,4 +1,4 @@
-"""The history of loads for the API: a page of loads, a single load, and the counts of its rejects."""
+"""Reads the history of loads for the API: a page of loads, a single load, or the counts of a load's rejects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ from chalicelib.loads.outcomes import CountedReason
 
 @dataclass(frozen=True)
 class Load:
-    """A load in the form that the API shows: these columns of its row, in this order."""
+    """A load in the form that the API shows. The fields have the names of columns of the table `loads`."""
 
     id: int
     dataset: str | None
@@ -36,10 +36,10 @@ class Load:
 
 @dataclass(frozen=True)
 class RejectCounts:
-    """The rejects of a load, according to its row.
+    """The counts of a load's rejects. The fields have the names of columns of the table `loads`.
 
-    `rejected` is their number, and `resolved` is how many of them were loaded later. `reasons` are the counted reasons,
-    the most frequent first. `errored_key` is the key of the reject file.
+    `rejected` is the number of rejects, and `resolved` is how many of the rejected rows were loaded later. `reasons`
+    are the counted reasons, the most frequent first. `errored_key` is the key of the reject file.
     """
 
     rejected: int

@@ -1,4 +1,4 @@
-"""Object versions in the landing bucket, and the queries that decide which of two versions of a key is newer."""
+"""Describes an object version of the landing bucket, and finds out which of two versions of a key is newer."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,11 @@ class ObjectCreated:
 
 
 def newest_loaded(session: Session, created: ObjectCreated) -> list[tuple[str, str | None]]:
-    """Return (version, sequencer) of the newest loaded versions of this key, except this version. There are at most
-    two: the newest version with a sequencer, and the version without a sequencer that was loaded last.
+    """Return (version, sequencer) of the newest loaded versions of a key. The version `created` itself is left out.
 
-    Object versions that the sweep has offered have no sequencer. Of these the last loaded one is the newest, because a
-    version that arrives after a newer one is skipped.
+    At most two versions are returned: the newest version with a sequencer, and the version without a sequencer that was
+    loaded last. Object versions that the sweep has offered have no sequencer. Among these, the version that was loaded
+    last is the newest, because a load of an older version would have been skipped.
     """
     loaded = (
         "SELECT version, sequencer FROM loads WHERE source = :source AND version <> :version AND status = 'succeeded'"
@@ -37,9 +37,10 @@ def newest_loaded(session: Session, created: ObjectCreated) -> list[tuple[str, s
 
 
 def compare_sequencers(one: str | None, other: str | None) -> int:
-    """Return a negative number if `one` is older, a positive number if it is newer, and 0 if that is unknown.
+    """Return a negative number if `one` is older than `other`, and a positive number if `one` is newer. Return 0 if
+    the order is unknown.
 
-    Sequencers are compared as S3 documents it: as strings, after zeros have been appended to the shorter one.
+    S3 documents how to compare two sequencers: append zeros to the shorter one, then compare them as strings.
     """
     if not one or not other:
         return 0

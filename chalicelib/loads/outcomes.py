@@ -1,4 +1,5 @@
-"""The statuses and counts of loads, the callback that receives them, and the finished loads of API requests."""
+"""Declares the statuses and counts of loads, and the callback that is called at the end of a load. Inserts the loads of
+API requests, which are finished at once."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,7 +12,8 @@ from chalicelib.core.datasets import Dataset
 
 
 class CountedReason(TypedDict):
-    """A reason to reject records, and how many records have it. The database and the responses use this form."""
+    """A reason to reject records, and how many records were rejected for this reason. The database and the responses
+    use this form."""
 
     reason: str
     count: int
@@ -34,7 +36,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of a load. `seconds` is the duration of its last attempt, or None if there was no attempt."""
+    """The end of a load. `seconds` is the duration of the last attempt, or None if the load had no attempt."""
 
     dataset: str | None
     status: str
@@ -46,13 +48,14 @@ Watch = Callable[[Ended], None]
 
 
 def unwatched(_: Ended) -> None:
-    """Do nothing. This is the Watch of callers that measure nothing."""
+    """Do nothing. Callers that measure nothing pass this function as their Watch."""
 
 
 def record_request(
     session: Session, dataset: Dataset, source: str, counts: Counts, correlation_id: str | None = None
 ) -> tuple[int, datetime]:
-    """Insert the finished load of an API request, in the request's transaction. Returns its id and its start time."""
+    """Insert the finished load of an API request, in the request's transaction. Returns the load's id and start
+    time."""
     [[load_id, at]] = session.run(
         "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
         " rejected, correlation_id, attempts, started_at, finished_at)"

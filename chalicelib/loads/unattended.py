@@ -1,9 +1,9 @@
-"""Unattended loads: the worker died, and the event that would start another worker is lost.
+"""Finds unattended loads. The worker of an unattended load died, and the event that would start another worker is lost.
 
-A worker holds the advisory lock of its load (see `claims`), so a free lock means that no worker has claimed the load.
-But Lambda may still retry the event, one and two minutes after a failure. So a load is offered again only after nothing
-has happened to it for longer than that. Changes of its attempts and handovers show that something has happened, so a
-claim does not have to write anything else.
+A worker holds the advisory lock of its load (see `claims`). So a free lock means that no worker has claimed the load.
+But Lambda may still retry the event, one minute and two minutes after a failure. So a load is offered again only if it
+has been idle for longer than these minutes. A load is idle if its lock is free and its numbers of attempts and
+handovers do not change.
 
 Announced loads without an object version are left out, because they wait for an object and not for a worker.
 """
@@ -18,7 +18,8 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 
 _UNFINISHED = f"l.version IS NOT NULL AND l.{IS_UNFINISHED}"
 _GIVEN_UP = "l.version IS NOT NULL AND l.given_up"  # only a failed load can have been given up
-# True if no connection holds the load's lock or waits for it. pg_locks shows a 64-bit key as two halves.
+# This condition is true if no connection holds the load's lock or waits for this lock. pg_locks shows the 64-bit key of
+# a lock as two halves.
 _FREE = (
     "NOT EXISTS (SELECT FROM pg_locks k WHERE k.locktype = 'advisory' AND k.objsubid = 1"
     " AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -38,10 +39,10 @@ class Unattended:
 
 
 def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
-    """Return at most `most` loads that have attempts left and to which nothing has happened for at least `wait`.
+    """Return at most `most` loads that have attempts left and have been idle for at least `wait`.
 
-    This time is measured from the first call that saw the load without a worker, or from the last call that returned
-    the load.
+    The idle time begins with the first call that finds the load idle. The idle time begins again with each call that
+    returns the load.
     """
     session.run(
         "DELETE FROM idle_loads i WHERE NOT EXISTS (SELECT FROM loads l WHERE l.id = i.load_id"
@@ -64,13 +65,14 @@ def idle(session: Session, wait: timedelta, most: int) -> list[Unattended]:
 def cut_off(session: Session, since: datetime, most: int) -> list[Unattended]:
     """Reopen and return at most `most` loads whose workers died in a power cut or a long outage.
 
-    Each load gets all its attempts again: the file did not cause the power cut, and three power cuts must not fail a
-    valid file. Loads that were given up after `since` are included, because their dead letters may be lost, too.
+    Each load gets all its attempts again, because its file did not cause the power cut: even three power cuts must not
+    fail the load of a valid file. Loads that were given up after `since` are included, because their dead letters may
+    be lost, too.
     """
     wanted = f"({_UNFINISHED} OR ({_GIVEN_UP} AND l.finished_at >= CAST(:since AS timestamptz)))"
-    # The statement takes the lock instead of only looking for it in pg_locks. A worker that arrives at this moment
-    # waits, and then finds the load queued. If a worker has just ended the load, the second `wanted` excludes it,
-    # because Postgres evaluates that condition again on the current row.
+    # The statement takes the lock of each load. A look into pg_locks would not be enough, because a worker could claim
+    # the load just after that. With the lock, such a worker waits, and then finds the load queued. If a worker has just
+    # ended the load, the second `wanted` excludes the load: Postgres evaluates this condition again on the current row.
     return _unattended(
         session,
         f"WITH candidates AS MATERIALIZED (SELECT l.id FROM loads l WHERE {wanted} ORDER BY l.id LIMIT :most),"

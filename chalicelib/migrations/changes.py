@@ -1,8 +1,8 @@
-"""Change tracking, for migrations that create the table of a dataset.
+"""Tracks the changes of datasets. A migration that creates the table of a dataset uses this module.
 
-The version of a dataset grows with every statement that changes at least one row, in the same transaction. A backup
-compares the versions inside its snapshot, so it misses no change. The statistics of Postgres would miss changes,
-because they are some seconds late.
+Triggers increase the version of a dataset with every statement that changes at least one row, in the same transaction.
+A backup compares the versions that it sees in its snapshot with those of the previous backup, so it misses no change.
+The statistics of Postgres would not be enough, because they are some seconds late.
 """
 
 FUNCTION = """
@@ -22,7 +22,7 @@ END $$;
 
 
 def track_changes(table: str) -> str:
-    """Return SQL that sets the first version of a dataset's table, and creates the triggers that increase it.
+    """Return SQL that sets the first version of a dataset, and creates the triggers that increase the version.
 
     The first version is the current time in microseconds, so that two databases almost never have the same version. The
     triggers are ENABLE ALWAYS, because bulk loads run with session_replication_role = replica.

@@ -1,7 +1,7 @@
-"""The database role of the Lambda functions. It owns nothing. It cannot drop, alter or truncate a table, or delete all
-rows of a dataset.
+"""Creates the database role of the Lambda functions, and grants its rights. The role owns nothing. It cannot drop,
+alter or truncate a table, and cannot delete rows of a dataset.
 
-Its rights are granted again after every migration, so that no new table is left out.
+The rights are granted again after every migration, so that no new table is left out.
 """
 
 from urllib.parse import unquote, urlsplit
@@ -23,7 +23,8 @@ GRANTS = {
     "idle_loads": "SELECT, INSERT, UPDATE, DELETE",
 }
 
-# The values are passed as settings, because DO takes no parameters. A password in the text might be logged.
+# The statement reads its values from configuration parameters such as `hireflow.role`, because DO takes no parameters.
+# If the password were in the text of the statement, Postgres might log it.
 _LOGIN = text("""
 DO $$
 DECLARE
@@ -36,10 +37,10 @@ BEGIN
     ELSE
         BEGIN
             EXECUTE format('ALTER ROLE %I ', who) || login;
-        EXCEPTION WHEN insufficient_privilege THEN NULL; -- another role created it: its password stays as it is
+        EXCEPTION WHEN insufficient_privilege THEN NULL; -- another role created this role: the password does not change
         END;
     END IF;
-    BEGIN -- Lambda freezes a function between two events: its idle connection must not block others for long
+    BEGIN -- Lambda freezes a function between two events: its idle connection must end, so that others can connect
         EXECUTE format('ALTER ROLE %I SET idle_session_timeout = %L', who, '2min');
     EXCEPTION WHEN insufficient_privilege THEN NULL;
     END;
@@ -52,17 +53,17 @@ END $$
 
 
 def admit(connection: Connection, app_url: str, connections: int) -> None:
-    """Create the role of `app_url` if it does not exist, and grant it the rights that the functions need. The role may
-    have at most `connections` connections at a time. Raises ConfigurationError if the role does not exist and
-    `connection` may not create it."""
+    """Create the role of `app_url` if the role does not exist, and grant the rights that the functions need. The role
+    may have at most `connections` connections at a time. Raises ConfigurationError if the role does not exist and the
+    role of `connection` may not create roles."""
     parts = urlsplit(app_url)
     role = unquote(parts.username or "")
     if connection.scalar(text("SELECT CAST(:role AS text) = current_user"), {"role": role}):
-        return  # the functions log in as the owner, on a server where Hireflow does not manage the roles
+        return  # the functions log in as the database owner, so there is no other role to create
     if not connection.scalar(_MAY_EXIST, {"role": role}):
         raise ConfigurationError(
-            "the database role of the functions does not exist, and the schema's owner may not create it:"
-            " create the role, or grant CREATEROLE to the owner"
+            "the database role of the functions does not exist, and the database owner may not create it:"
+            " create the role, or grant CREATEROLE to the database owner"
         )
     settings = {"role": role, "password": unquote(parts.password or ""), "connections": str(connections)}
     for name, value in settings.items():
@@ -72,7 +73,8 @@ def admit(connection: Connection, app_url: str, connections: int) -> None:
     for table, rights in GRANTS.items():
         connection.exec_driver_sql(f"REVOKE ALL ON {table} FROM {quoted}; GRANT {rights} ON {table} TO {quoted}")
     connection.exec_driver_sql(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {quoted}")
-    # The functions of this schema create and drop its tables. They run with the rights of the schema's owner.
+    # The SQL functions of the schema `staged` create and drop the tables of that schema. These functions run with the
+    # rights of the database owner.
     connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA staged TO {quoted}")
     connection.exec_driver_sql(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA staged TO {quoted}")
 

@@ -1,4 +1,4 @@
-"""Alembic's environment. The caller passes the connection, on which a transaction is open."""
+"""Runs the migrations. Alembic executes this file. The caller passes a connection on which a transaction is open."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Runs the Alembic migrations: for a Lambda function in the cloud, and for tests on their databases."""
+"""Runs the Alembic migrations. A Lambda function runs them for a stage, and tests run them on their own databases."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +18,12 @@ def upgrade(
     app_url: str | None = None,
     connections: int = -1,
 ) -> str:
-    """Upgrade the database to `revision`, and return its revision after that. Nothing changes if the database is
-    already at this revision.
+    """Upgrade the database to `revision`, and return the revision that the database then has. Nothing changes if the
+    database already has this revision.
 
-    `database_url` is the URL of the schema's owner. `tls` and `ca` have the same meaning as in the settings. `app_url`
-    is the URL of the functions: their role is created if necessary, and gets its rights. The role may have at most
-    `connections` connections at a time (-1: no limit).
+    `database_url` is the URL of the database owner. `tls` and `ca` have the values of the settings DATABASE_TLS and
+    DATABASE_CA. `app_url` is the URL with which the functions log in. The role in this URL is created if necessary, and
+    gets its rights. The role may have at most `connections` connections at a time; -1 means no limit.
     """
     import ssl
 
@@ -47,7 +47,7 @@ def upgrade(
 
 
 def head() -> str:
-    """Return the revision of a database after `upgrade`."""
+    """Return the newest revision, to which `upgrade` brings a database."""
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory.from_config(_config()).get_current_head() or "base"

@@ -1,4 +1,4 @@
-"""The migration of a stage, with the settings in the environment of its Lambda function."""
+"""Migrates the database of a stage, with the settings in the environment of the Lambda function."""
 
 from collections.abc import Mapping
 
@@ -8,11 +8,11 @@ from chalicelib.services import database_url
 
 
 def migrate_stage(env: Mapping[str, str]) -> dict[str, str]:
-    """Upgrade the schema as its owner, and grant the rights of the functions' role.
+    """Upgrade the schema as the database owner, and grant the rights of the functions' role.
 
-    Here, DATABASE_URL or DATABASE_SECRET are those of the owner. APP_DATABASE_URL or APP_DATABASE_SECRET are those of
-    the functions' role, which has its own password even if the functions log in with an IAM token. Returns
-    {"revision": …}. Raises ConfigurationError.
+    For this function, DATABASE_URL or DATABASE_SECRET is the login of the database owner. APP_DATABASE_URL or
+    APP_DATABASE_SECRET is the login of the functions' role. This role has a password even if the functions log in with
+    an IAM token. Returns {"revision": …}. Raises ConfigurationError.
     """
     settings = Settings.from_env(env)
     app = {

@@ -1,4 +1,5 @@
-"""Readiness checks, gauges (the age of the last backup, dead letters, waiting rows), and metrics.
+"""Checks whether the service is ready, reads gauges, and writes metrics. Gauges are values that are read at a moment,
+for example the age of the last backup.
 
 The package imports `core`, `cloud`, `loads` and `backups`. Start with `readiness`.
 """

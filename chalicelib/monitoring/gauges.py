@@ -1,4 +1,5 @@
-"""Gauges of the stage, for example the age of the last backup. A schedule reads them, even if no load is running."""
+"""Reads the gauges of the stage, for example the age of the last backup. The scheduled sweep reads the gauges, so their
+metrics are written even if no load is running."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +18,11 @@ class Gauges:
     """A gauge is None if it could not be read.
 
     `backup_age` is the age of the newest complete restore point in seconds. It is None before the first restore point.
-    `backup_lag` is 0 if this restore point has all changes, otherwise it is its age: every change that the backup lacks
-    is younger than that.
-    `dead_letters` is the approximate number of events that wait for a redrive. `orphans` is the number of rows that
-    wait for their parents.
+    `backup_lag` is the greatest age in seconds that a change without a backup may have. It is 0 if the newest complete
+    restore point has all changes. Otherwise it is `backup_age`, because only changes after this restore point are
+    missing from it.
+    `dead_letters` is the approximate number of events that wait for a redrive. `orphans` is the number of
+    waiting rows.
     """
 
     backup_age: float | None = None
@@ -30,7 +32,7 @@ class Gauges:
 
 
 def read(database: Database, storage: Storage, letters: DeadLetters) -> Gauges:
-    """Read all gauges. A service that is unavailable costs only the gauges that need it."""
+    """Read all gauges. If a service is unavailable, only the gauges that need this service are None."""
     newest = _newest_backup(storage)
     age = newest.age(datetime.now(UTC)).total_seconds() if newest else None
     lag = orphans = None

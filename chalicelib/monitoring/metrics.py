@@ -1,12 +1,12 @@
-"""Metrics, written as log lines. CloudWatch extracts the metrics from these lines.
+"""Writes metrics as log lines. CloudWatch extracts the metrics from these lines.
 
-The lines are in CloudWatch's embedded metric format. A function that writes such a line sends no request, needs no
+The lines are in CloudWatch's embedded metric format. To write such a line, a function sends no request, so it needs no
 permission and does not wait. AWS describes the format in "Specification: Embedded metric format" of its CloudWatch
 User Guide. Each dimension has only a few values, because AWS charges for every combination of values as a metric. The
-fields that identify a load or an invocation are therefore not dimensions. They are in the line as in every other line
-of the log.
+ids of a load and of an invocation are therefore no dimensions. They are further fields of the line, as in every other
+line of the log.
 
-Metrics are written at every LOG_LEVEL.
+Metrics are written whatever the setting LOG_LEVEL is.
 """
 
 import logging
@@ -18,7 +18,7 @@ from chalicelib.loads.outcomes import Ended
 
 if TYPE_CHECKING:
     from chalicelib.backups.run import BackupRun
-    from chalicelib.monitoring.gauges import Gauges  # importing it would load many other modules
+    from chalicelib.monitoring.gauges import Gauges  # only for types, because this import loads many other modules
 
 NAMESPACE, SERVICE = "Hireflow", "hireflow"
 UNITS = {
@@ -36,14 +36,14 @@ UNITS = {
     "OrphansWaiting": "Count",
 }
 Values = Mapping[str, float | None]
-_MOMENT = 0.001  # seconds: the smallest duration that a metric can show
+_MOMENT = 0.001  # seconds; a shorter duration is rounded to 0
 
 _log = logging.getLogger("hireflow.metrics")
 _log.setLevel(logging.INFO)
 
 
 class Metrics:
-    """The metrics of one stage."""
+    """Writes the metrics of one stage."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -60,7 +60,7 @@ class Metrics:
                 "RowsRejected": counts.rejected,
                 "RowsPerSecond": counts.received / max(seconds, _MOMENT),
             }
-        failed = int(load.status == "failed")  # also written if it is 0: the alarm then sees that all is well
+        failed = int(load.status == "failed")  # 0 is also written, because it shows the alarm that no load failed
         self._write("load", {**worked, "LoadSeconds": seconds, "LoadsFailed": failed}, dataset=load.dataset)
 
     def of_backup(self, run: "BackupRun") -> None:
@@ -85,7 +85,8 @@ class Metrics:
         )
 
     def _write(self, what: str, values: Values, *, dataset: str | None = None, **properties: str | None) -> None:
-        """Write one line. Every metric counts for the whole stage, and also for the dataset if one is given."""
+        """Write one line. Every metric counts for the whole stage. If a dataset is given, the metric also counts for
+        the dataset."""
         measured = {name: round(value, 3) for name, value in values.items() if value is not None}
         dimensions = {"service": SERVICE, "stage": self._stage} | ({"dataset": dataset} if dataset else {})
         directive = {

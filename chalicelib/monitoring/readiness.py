@@ -18,7 +18,7 @@ OK, AWAY = "ok", "unavailable"
 
 @dataclass(frozen=True)
 class LastBackup:
-    """The name of a restore point, and its age in seconds."""
+    """Has the name of a restore point, and its age in seconds."""
 
     restore_point: str
     age_seconds: float
@@ -34,8 +34,8 @@ def checks(database: Database, storage: Storage) -> dict[str, str]:
 
 
 def depth(letters: DeadLetters) -> int | None:
-    """Return the approximate number of events that wait for a redrive. None if the queue cannot be reached. This number
-    does not change the status of /health."""
+    """Return the approximate number of events that wait for a redrive, or None if the queue cannot be reached. Neither
+    result changes the status of /health."""
     try:
         return letters.depth()
     except HireflowError:
@@ -44,15 +44,15 @@ def depth(letters: DeadLetters) -> int | None:
 
 def newest_backup(storage: Storage) -> "Manifest | None":
     """Return the newest complete restore point whose time is not in the future. /health, the dashboard and the gauges
-    call this the last backup. None before the first restore point. Raises StorageUnavailable."""
+    call this restore point the last backup. Return None before the first restore point. Raises StorageUnavailable."""
     from chalicelib.backups import manifest
 
     return manifest.newest(storage.backup)
 
 
 def last_backup(storage: Storage) -> LastBackup | None:
-    """Return the name of `newest_backup` and its age in seconds. None if there is no backup. Raises StorageUnavailable
-    if this cannot be found out."""
+    """Return the name and the age of `newest_backup`. Return None if there is no backup. Raises StorageUnavailable if
+    the backup bucket cannot be read."""
     newest = newest_backup(storage)
     if newest is None:
         return None

@@ -1,8 +1,9 @@
-"""The redrive of dead letters: it offers S3 events that Lambda gave up on to the ingest function again.
+"""Redrives dead letters: sends S3 events that Lambda gave up on to the `ingest` function again.
 
-A message is redriven in three steps: the redrive reopens the load, invokes the ingest function with the event, and
-deletes the message. After a crash between two steps the message is still in the queue. All steps can then be repeated:
-reopening is idempotent, and the ingest function decides for every event whether there is work left.
+A dead letter is a message in a queue. Its redrive has three steps: it reopens the load, invokes the `ingest` function
+with the event, and deletes the message. After a crash between two steps the message is still in the queue, and the next
+redrive repeats all steps. This is safe: to reopen a load is idempotent, and the `ingest` function ignores an event
+whose load has ended.
 """
 
 import json
@@ -24,7 +25,8 @@ _log = logging.getLogger("hireflow.deadletters")
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """The content of a message: the function that failed, its event, and the objects that the event names."""
+    """Has the content of a message: the ARN of the function that failed, the event that the function received, and the
+    objects that the event names."""
 
     function: str
     event: Mapping[str, object]
@@ -32,38 +34,39 @@ class DeadLetter:
 
     @classmethod
     def parse(cls, body: str) -> "DeadLetter":
-        """Read the record that Lambda sends to a failure destination. Raises Unprocessable."""
+        """Parse the record that Lambda sends to the queue after the last attempt. Raises Unprocessable."""
         try:
             record = json.loads(body)
             function, event = record["requestContext"]["functionArn"], record["requestPayload"]
             objects = tuple(created_objects(event))
             values = [value for created in objects for value in vars(created).values() if value is not None]
-            text = "".join([function, *values]).encode()  # raises if a value is not a string or not encodable
+            # This line raises an error if a value is not a string, or cannot be encoded.
+            text = "".join([function, *values]).encode()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise Unprocessable("its body is not the record of a failed S3 event") from error
-        if not function or not objects or b"\0" in text:  # Postgres does not accept NUL
-            raise Unprocessable("its body names no function or no object, or contains a NUL character")
+            raise Unprocessable("the body is not the record of a failed S3 event") from error
+        if not function or not objects or b"\0" in text:  # Postgres cannot store NUL
+            raise Unprocessable("the body names no function or no object, or contains a NUL character")
         return cls(function, event, objects)
 
 
 @dataclass(frozen=True)
 class Redriven:
     """`redriven` is the number of messages whose events were offered again. `left` is the number of messages that stay
-    in the queue: they cannot be parsed, or a worker has claimed their load, or the time was up."""
+    in the queue, because they cannot be parsed, a worker has claimed their load, or the time was over."""
 
     redriven: int
     left: int
 
 
 def redrive(database: Database, letters: DeadLetters, functions: Functions, *, seconds: float) -> Redriven:
-    """Offer every dead letter again. Stops after about `seconds`.
+    """Offer every dead letter again. Stop after about `seconds`.
 
     Raises Unavailable if the database, the queue or Lambda is unavailable. Messages that were not redriven are then
     still in the queue.
     """
     deadline = time.monotonic() + seconds
     redriven = 0
-    held: list[Message] = []  # received, but not redriven: they stay in the queue
+    held: list[Message] = []  # messages that were received, but not redriven; they stay in the queue
     try:
         while time.monotonic() < deadline:
             messages = letters.receive()
@@ -75,7 +78,8 @@ def redrive(database: Database, letters: DeadLetters, functions: Functions, *, s
                     held.remove(message)
                     redriven += 1
         return Redriven(redriven, left=len(held) + letters.depth())
-    finally:  # if they were given back earlier, this loop would receive them again and again
+    finally:
+        # The messages are given back only at the end. Otherwise the loop would receive these messages again and again.
         for message in held:
             letters.give_back(message)
 

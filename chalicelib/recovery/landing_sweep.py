@@ -1,16 +1,18 @@
-"""The landing sweep. It finds objects of the landing bucket that have no load, and loads that no worker has claimed.
-It offers both to the ingest function again.
+"""Sweeps the landing bucket. The landing sweep finds objects that have no load, and loads that no worker has claimed.
+It offers these objects, and the objects of these loads, to the `ingest` function again.
 
 S3 and Lambda deliver events at least once, but they do not retry for ever. An event is lost if the function cannot run
-for six hours, or if the machine of the embedded AWS loses its power. The bucket is the source of truth. The sweep
-compares the bucket's list of object versions with the loads, page by page. It stores its position in the database, as a
-cursor.
+for six hours, or if the machine of the embedded AWS loses its power. The object is then still in the bucket. The
+sweep therefore compares the bucket's list of object versions with the loads, page by page. It stores its position in
+the list, the cursor, in the database.
 
 The sweep has three limits. It never offers versions older than `starts_at` (see the migration 0006). A periodic sweep
 ignores young versions, because their events may still come. Each sweep has a budget of pages, offers and seconds, and
-the next sweep continues at the cursor. With 1000 versions in a page, two sweeps compare 100,000 versions. If the bucket
-has no more versions than that, the sweep offers an object whose event is lost within OFFERED_WITHIN. This is the sum of
-the minimum age, the time until the next scheduled sweep begins, and the time of two sweeps.
+the next sweep continues at the cursor.
+
+A page has 1000 versions, so two sweeps compare 100,000 versions. In a bucket with at most 100,000 versions, an object
+whose event was lost is offered within the time OFFERED_WITHIN. This time is the sum of the minimum age of a version,
+the time until the next scheduled sweep begins, and the time of two sweeps.
 """
 
 import logging
@@ -33,14 +35,16 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 from chalicelib.recovery.offers import Offer, event_of_load, event_of_version
 from chalicelib.recovery.pacing import AT_ONCE, Paced
 
-OUTAGE = timedelta(minutes=3 * SWEEP_MINUTES + 1)  # if there was no sweep for longer, the whole stage was down
-# A load that was given up in this time before the last sweep, or later, may have lost its dead letter in the outage.
+# If the last sweep was longer ago than this, the whole stage was down.
+OUTAGE = timedelta(minutes=3 * SWEEP_MINUTES + 1)
+# A load that was given up less than this time before an outage began may have lost its dead letter. The outage began
+# after the last sweep.
 LAST_LETTERS = timedelta(minutes=15)
-LONGEST = 180.0  # seconds that a sweep may take; its function has 300, and other tasks follow the sweep
+LONGEST = 180.0  # seconds that a sweep may take; its function has 300, and has other tasks afterwards
 TURN_WAIT = 60.0  # seconds that the sweep after a restart waits for another sweep to end
-LOCK = (0x68697265, 1)  # advisory lock of the database: one sweep at a time
-NO_VERSION = "null"  # the version id in a bucket without versioning
-KNOWN = (  # SQL: the versions that have a load, or whose restore has ended and does not need them any more
+LOCK = (0x68697265, 1)  # an advisory lock of the database, so that only one sweep runs at a time
+NO_VERSION = "null"  # the version id of every object in a bucket without versioning
+KNOWN = (  # SQL: the versions that have a load, and the versions that were copied for a restore that has ended
     "SELECT o.n FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[]), CAST(:kept AS boolean[]))"
     " WITH ORDINALITY AS o (source, version, kept, n), LATERAL ("
     "(SELECT FROM loads l WHERE o.kept AND l.source = o.source AND l.version = o.version LIMIT 1) UNION ALL "
@@ -53,8 +57,9 @@ _log = logging.getLogger("hireflow.landing")
 
 @dataclass(frozen=True)
 class Patience:
-    """`age` is the age at which the event of a version counts as lost. `idle` is the time without a worker after which
-    a load is offered again. Both are longer than the two minutes that Lambda waits before its last retry."""
+    """`age` is the age of a version at which its event counts as lost. `idle` is the time without a worker after which
+    the object of a load is offered again. Both times are longer than the two minutes that Lambda waits before its last
+    retry."""
 
     age: timedelta = timedelta(minutes=5)
     idle: timedelta = timedelta(minutes=5)
@@ -62,8 +67,9 @@ class Patience:
 
 @dataclass(frozen=True)
 class Budget:
-    """What one sweep may do. By default, it runs until the next sweep is due, but at most LONGEST seconds. It offers
-    the versions of a key together, so it may offer a few more than `offers`."""
+    """Sets the limits of one sweep. By default, a sweep runs until the next sweep is due, but at most LONGEST seconds.
+    A sweep offers all versions of a key together, so it may make a few more offers than `offers`. `at_once` is the
+    number of offered loads that may run at the same time."""
 
     pages: int = 50
     offers: int = 1000
@@ -78,7 +84,7 @@ OFFERED_WITHIN = PATIENCE.age + timedelta(minutes=SWEEP_MINUTES) + 2 * timedelta
 
 
 class Listing(Protocol):
-    """The list of versions of a bucket."""
+    """Returns the list of versions in a bucket."""
 
     def version_page(self, after: Position) -> VersionPage: ...
     def is_deleted(self, key: str) -> bool: ...
@@ -86,8 +92,8 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Compares the landing bucket with the loads. `loaded` returns the versions that need not be offered. Only versions
-    that S3 stored at or after `since` and before `before` are offered."""
+    """Compares the landing bucket with the loads. `loaded` returns those of the given versions that need no offer,
+    because they have a load. Only versions that S3 stored at or after `since` and before `before` are offered."""
 
     landing: Listing
     loaded: Callable[[Sequence[Version]], Collection[Version]]
@@ -96,8 +102,8 @@ class Comparison:
     before: datetime
 
     def run(self, cursor: Position, *, pages: int, offers: int, until: float) -> Position:
-        """Offer the versions after `cursor` that have no load. `until` is a time of time.monotonic(). Returns the
-        cursor for the next run."""
+        """Offer the versions after `cursor` that have no load. Stop after `pages` pages, after `offers` offers, or at
+        the time `until` of time.monotonic(). Return the cursor for the next run."""
         offered = 0
 
         def is_spent() -> bool:
@@ -123,37 +129,39 @@ class Comparison:
     def _missing(self, page: VersionPage) -> Iterator[list[Version]]:
         """Yield the versions of a page that have to be offered, grouped by key, newest first."""
         eligible = [version for version in page.versions if self._is_eligible(version, page.deleted)]
-        # This query runs even if no version is eligible: Postgres closes a connection that is idle for two minutes.
+        # This query also runs if no version is eligible, because Postgres closes a connection that is idle for two
+        # minutes.
         loaded = self.loaded(eligible)
         for _, versions in groupby((version for version in eligible if version not in loaded), lambda v: v.key):
             yield list(versions)
 
     def _is_eligible(self, version: Version, deleted: Collection[str]) -> bool:
-        """Whether a version may be offered. A key whose newest version is a delete marker was withdrawn. A key with NUL
-        can never have a load."""
+        """Return whether a version may be offered. A version whose key was deleted is not offered: the newest version
+        of such a key is a delete marker. A version whose key contains NUL is not offered, because Postgres cannot store
+        the key, and so the version can have no load."""
         is_file = not version.key.endswith("/") and "\0" not in version.key
         return is_file and version.key not in deleted and self.since <= version.modified < self.before
 
     def _began_earlier(self, cursor: Position, versions: Sequence[Version]) -> bool:
-        """Whether a delete marker on an earlier page withdrew the key of these versions."""
+        """Return whether the key of these versions was deleted by a delete marker that is on an earlier page."""
         key = versions[0].key
         return key == cursor.key and self.landing.is_deleted(key)
 
 
 def _behind(page: VersionPage, key: str) -> Position:
-    """The position after the last version of a key on a page."""
+    """Return the position after the last version of a key on a page."""
     last = next(version for version in reversed(page.versions) if version.key == key)
     return Position(key, last.version_id)
 
 
 @dataclass(frozen=True)
 class _State:
-    """The state that the last sweep has stored for this one."""
+    """Has the state that the last sweep has stored for this sweep."""
 
     starts_at: datetime
     swept_at: datetime
     cursor: Position
-    is_restart: bool  # also true after an outage; the cursor is then at the beginning of the list
+    is_restart: bool  # also true after an outage; if true, the cursor is at the beginning of the list
 
 
 def sweep(
@@ -165,13 +173,13 @@ def sweep(
     patience: Patience = PATIENCE,
     budget: Budget | None = None,
 ) -> int:
-    """Offer objects and loads again that would otherwise stay unloaded. Returns their number; 0 if another sweep is
-    running.
+    """Offer objects that have no load, and the objects of loads that have no worker. Return the number of offers, which
+    is 0 if another sweep is running.
 
     After a restart, the sweep does not wait for events: it offers versions of any age, from the beginning of the list,
-    and gives unfinished loads all their attempts again. It does the same after an outage, which it detects by itself.
-    If S3 or Lambda is unavailable, this sweep ends and the next one continues. Raises DatabaseUnavailable. Raises
-    LockTimeout if the sweep after a restart waits too long for another sweep.
+    and gives unfinished loads all their attempts again. The sweep does the same after an outage, that is, if the last
+    sweep was longer ago than OUTAGE. If S3 or Lambda is unavailable, this sweep ends, and the next sweep continues.
+    Raises DatabaseUnavailable. Raises LockTimeout if the sweep after a restart waits too long for another sweep.
     """
     with database.session() as session:
         if not _turn(session, restarted):
@@ -184,9 +192,10 @@ def sweep(
 
 
 def _turn(session: Session, restarted: bool) -> bool:
-    """Take the lock that allows one sweep at a time; returns whether this sweep has it. If another sweep has the lock,
-    a periodic sweep is skipped, because the schedule starts the next one. The sweep after a restart waits, because it
-    is started only once."""
+    """Take the lock that allows one sweep at a time. Return whether this sweep has the lock.
+
+    If another sweep has the lock, a periodic sweep does not wait, because the schedule soon starts the next sweep. The
+    sweep after a restart waits, because `make up` starts it only once."""
     if not restarted:
         return bool(session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)))
     with session.transaction(f"BEGIN; {lock_timeout(TURN_WAIT)}"):
@@ -212,8 +221,8 @@ def _sweep(
     except (NotFound, Unavailable) as error:
         if session.broken:
             raise
-        # S3 may refuse a version that was deleted permanently as a marker. The next sweep therefore starts after its
-        # key.
+        # S3 may refuse a list that starts at a version that was deleted permanently. The next sweep therefore starts
+        # after the key of that version.
         _save(session, Position(state.cursor.key))
         _log.warning("the sweep of the landing bucket ended early: %s", error.detail)
     return paced.offered
@@ -253,8 +262,8 @@ def _save(session: Session, cursor: Position) -> None:
 
 
 def _remind(session: Session, source: str) -> None:
-    """Restart the wait of an announced load whose object is offered. Otherwise the load might fail before a worker
-    claims it."""
+    """Restart the time that an announced load waits for its object, because the object is offered now. Otherwise the
+    load might fail before a worker claims it."""
     session.run(
         "UPDATE loads SET queued_at = now() WHERE source = :source AND version IS NULL AND status = 'queued'",
         source=source,
@@ -262,15 +271,17 @@ def _remind(session: Session, source: str) -> None:
 
 
 def _remind_all(session: Session) -> None:
-    """Restart the wait of all announced loads, because the outage has used up some of it. The objects of these loads
-    may be at the end of the list, or in the part that is left to the next sweep. Until then, another invocation of the
-    sweep function would fail these loads, and a restore would stay failed."""
+    """Restart the time that all announced loads wait for their objects, because some of this time passed during the
+    outage.
+
+    This sweep offers the objects of these loads late, or leaves them to the next sweep. Without the restart, another
+    invocation of the sweep function would meanwhile fail these loads. A restore that has failed stays failed."""
     session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
 
 
 def _loaded(session: Session, landing: Bucket, versions: Sequence[Version]) -> set[Version]:
-    """Return the versions that need not be offered. The query uses the unique index on (source, version).
-    In a bucket without versioning, the version of a load begins with the ETag."""
+    """Return those of the versions that need no offer, as KNOWN selects them. The query uses the unique index on
+    (source, version). In a bucket without versioning, the version of a load begins with the ETag of the object."""
     kept = [version.version_id != NO_VERSION for version in versions]
     rows = session.run(
         KNOWN,

@@ -1,7 +1,7 @@
-"""Events that offer an object version to the ingest function again. They have the form of the events that S3 sends.
+"""Makes the events that offer an object version to the `ingest` function again. They have the form of S3's own events.
 
-The ingest function claims the load for such an event as for any other event, and the claim decides whether there is
-work left. Therefore a version that is offered more than once is loaded only once.
+The `ingest` function handles an offered event like an event of S3: it first claims the load. It gets no claim if the
+load has ended or has a worker. A version that is offered more than once is therefore loaded only once.
 """
 
 import re
@@ -13,12 +13,12 @@ from chalicelib.loads.unattended import Unattended
 
 Event = dict[str, object]
 Offer = Callable[[Event], None]
-# The version of a load whose bucket has no versioning.
+# The form of a load's version if its bucket has no versioning: the ETag and the sequencer.
 _ETAG_AND_SEQUENCER = re.compile(r"([0-9a-f]{32}(?:-\d+)?):([0-9A-Fa-f]*)")
 
 
 def event_of_version(bucket: str, version: Version) -> Event:
-    """Return the event of a version in the bucket. It has no sequencer, because only S3 knows the sequencer."""
+    """Return the event of an object version. The event has no sequencer, because only S3 knows the sequencer."""
     return _event(
         bucket,
         version.key,
@@ -27,7 +27,7 @@ def event_of_version(bucket: str, version: Version) -> Event:
 
 
 def event_of_load(load: Unattended) -> Event:
-    """Return the event of a load's object version. This is the inverse of `ingest.events.created_objects`."""
+    """Return the event of a load's object version. The inverse function is `ingest.events.created_objects`."""
     bucket, _, key = load.source.removeprefix("s3://").partition("/")
     version: Event = {"versionId": load.version}
     if match := _ETAG_AND_SEQUENCER.fullmatch(load.version):
@@ -36,7 +36,7 @@ def event_of_load(load: Unattended) -> Event:
 
 
 def _event(bucket: str, key: str, about: Event) -> Event:
-    # S3 encodes the keys in its events like form values, but does not encode slashes.
+    # S3 encodes a key in an event like the value of an HTML form, except that slashes stay.
     item = {"key": quote_plus(key, safe="/"), **about}
     record = {
         "eventSource": "aws:s3",

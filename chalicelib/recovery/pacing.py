@@ -1,7 +1,7 @@
-"""Sends many offers, a few at a time. The next offer follows when an earlier load has ended.
+"""Limits the number of offered loads that run at the same time. The next offer follows when an earlier load has ended.
 
-If all offers were sent at once, each would start an invocation. The invocations would wait for each other's locks, and
-would use up the connections of the database.
+Each offer starts an invocation. If all offers were sent at once, the invocations would wait for each other's locks, and
+would use all connections of the database.
 """
 
 import time
@@ -12,21 +12,22 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 from chalicelib.recovery.offers import Event, Offer
 
 AT_ONCE = 10  # loads that may run at the same time
-_PATIENCE = 20.0  # seconds to wait for one load; a load may take longer, or its event may never reach the function
+# Seconds to wait for one load. Then the next offer follows, because a load may take long, and its event may be lost.
+_PATIENCE = 20.0
 _INTERVAL = 0.1  # seconds between two queries of the loads
 
 
 @dataclass
 class Paced:
-    """Calls `offer`, and lets at most `at_once` loads run at a time. After `until`, a time of time.monotonic(), it does
-    not wait any more. `offered` counts the offers."""
+    """Offers loads with the function `offer`, and lets at most `at_once` loads run at a time. From the time `until`,
+    which is a time of time.monotonic(), offers no longer wait for other loads. `offered` counts the offers."""
 
     session: Session
     offer: Offer
     at_once: int
     until: float
     offered: int = 0
-    _at_work: dict[tuple[str, str], float] = field(default_factory=dict)  # (source, version): when it was offered
+    _at_work: dict[tuple[str, str], float] = field(default_factory=dict)  # time of the offer, by (source, version)
 
     def __call__(self, source: str, version: str, event: Event) -> None:
         while len(self._at_work) >= self.at_once and time.monotonic() < self.until:

@@ -1,9 +1,9 @@
-"""The sweep that repairs the stage on a schedule. It fails loads that no worker will finish and uploads whose files
-never came. It heals orphans that a crash or a race has left. It removes the staging tables and reject files of loads
-that did not commit.
+"""Repairs the stage on a schedule. The sweep fails loads that no worker will finish, and uploads whose files never
+came. It loads waiting rows whose parents exist, because a crash or a race may have prevented this earlier. It removes
+the staging tables and reject files of loads that did not commit.
 
-A reject file is stored just before its load commits. If the commit fails, or if the reject file of a failed load cannot
-be deleted at once, the file is left over: no load refers to it.
+A reject file is stored just before its load commits. If the commit fails, no load refers to the file, so the file
+is left over. The reject file of a failed load is also left over if S3 does not delete the file at once.
 """
 
 import logging
@@ -23,18 +23,21 @@ from chalicelib.loads import abandoned, announcements, outcomes
 from chalicelib.loads.abandoned import Failed
 from chalicelib.loads.outcomes import Ended, Watch
 
-RESTORE_WAIT = timedelta(minutes=15)  # how long an ordered restore waits for its object
-UPLOAD_WAIT = timedelta(seconds=FORM_SECONDS, hours=1)  # S3 accepts an upload that began before the form expired
+RESTORE_WAIT = timedelta(minutes=15)  # how long a restore waits for the copy of its file
+# How long an upload waits for its file. It waits an hour longer than the form is valid, because S3 accepts a file if
+# the sending began before the form expired.
+UPLOAD_WAIT = timedelta(seconds=FORM_SECONDS, hours=1)
 RETRY_WAIT = timedelta(hours=6)  # Lambda discards an event after this time
-STRAY_WAIT = timedelta(minutes=15)  # a load commits sooner than this after it has stored its reject file
-STRAYS_SOUGHT = timedelta(hours=1)  # how long the sweep looks for left-over files after the load's last possible retry
+STRAY_WAIT = timedelta(minutes=15)  # a load that has stored its reject file commits within this time
+# For this time after the last possible retry of a load, the sweep looks for left-over files of the load.
+STRAYS_SOUGHT = timedelta(hours=1)
 _log = logging.getLogger("hireflow.upkeep")
 
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What a sweep has done. `failed` counts the loads that it gave up and the uploads that never came, `healed` the
-    orphans that it loaded, `removed` the left-over reject files that it deleted."""
+    """Counts what a sweep has done. `failed` counts the loads that the sweep gave up, and the uploads whose files never
+    came. `healed` counts the waiting rows that it loaded, and `removed` the left-over reject files that it deleted."""
 
     failed: int
     healed: int
@@ -50,14 +53,15 @@ def sweep(
     stray_wait: timedelta = STRAY_WAIT,
     watch: Watch = outcomes.unwatched,
 ) -> Upkeep:
-    """Repair everything that is overdue. `watch` is called for every load that is given up."""
+    """Fail overdue loads, load waiting rows whose parents exist, and delete leftovers. The sweep calls `watch` for
+    every load that it gives up."""
 
     def clean_up(load: Failed) -> None:
         with logs.about(load_id=load.load_id):
             _log.warning("load given up")
             watch(Ended(load.dataset, "failed"))
         if load.dataset is not None and load.started_at is not None:
-            with suppress(StorageUnavailable):  # a later sweep finds it as a left-over file
+            with suppress(StorageUnavailable):  # a later sweep deletes the left-over file
                 storage.errored.delete(file_key(load.dataset, load.started_at, load.load_id))
 
     with database.session() as session:
@@ -71,8 +75,8 @@ def sweep(
 
 
 def _remove_strays(session: Session, storage: Storage, since: datetime, until: datetime) -> int:
-    """Delete the reject files to which no load refers or will refer. Looks at the loads that began between `since` and
-    `until`."""
+    """Delete the reject files to which no load refers or will refer. Look only at the files of loads that began between
+    `since` and `until`. Return the number of deleted files."""
     strays: list[str] = []
     for dataset in DATASETS:
         files = files_between(storage.errored, dataset, since, until)

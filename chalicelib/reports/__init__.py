@@ -1,5 +1,6 @@
-"""The reports, and the search for a department by its name. Triggers keep up to date the summary that reports read.
+"""Declares the reports and reads them from the database. Also finds a department by its name. The reports read only a
+summary of the hires, which triggers in the database keep up to date.
 
 This package imports `core` and `cloud`. Start with `hires`, which declares the reports. `declaration` explains the
-parts of such a declaration.
+parts of a report.
 """

@@ -1,5 +1,5 @@
-"""What a report consists of. Its declaration defines its routes, its part of the OpenAPI document, its command and its
-table."""
+"""Defines the parts of a report. From the declaration of a report, other code makes its routes, its part of the OpenAPI
+document, its command and its table on the dashboard."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ FIRST, LAST = 1, 9999  # the first and the last year that a report accepts
 
 
 class Figure(Enum):
-    """What a column of a report holds."""
+    """The kind of the values in a column of a report."""
 
     ID = "a row's id"
     YEAR = "a year, in UTC"
@@ -22,7 +22,7 @@ class ReportColumn:
     """A column of a report: `name` is for programs, `label` is its heading on the dashboard. `about` and `example`
     appear in the OpenAPI document.
 
-    No column may hold NULL: the document promises a value, and the dashboard shows it.
+    No column may hold NULL, because the OpenAPI document promises a value.
     """
 
     name: str
@@ -33,19 +33,19 @@ class ReportColumn:
 
 
 class Span(Enum):
-    """The years that a caller may ask for."""
+    """Says for which years a caller may ask."""
 
     YEAR = "year"  # one year, at the end of the path
-    RANGE = "range"  # a range of years; the query may name its ends
+    RANGE = "range"  # a range of years; the query of the request may give its first and last year
     EVERY = "every"  # all years
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A report over one kind of span. `columns` are the columns of its rows, the other members describe it in the
-    OpenAPI document.
+    """A report over one kind of span. `columns` are the columns of the report. The other members describe the report in
+    the OpenAPI document.
 
-    Variants with the same columns share a `schema`. `response` says what the client gets, and when it is empty.
+    Variants with the same columns share a `schema`. `response` says what the client gets, and when the report is empty.
     """
 
     operation: str
@@ -58,26 +58,29 @@ class Variant:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a report covers: the years from `first` to `last`, both included, and one department or all of them."""
+    """The part of the data that a report covers: the years from `first` to `last`, both included, and one department or
+    all departments."""
 
     first: int = FIRST
     last: int = LAST
     department_id: int | None = None
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity, because parts made from a report are cached
+@dataclass(frozen=True, eq=False)  # hashed by identity: a tuple of reports is the key of a cache
 class Report:
     """A report: a query whose result is a table.
 
-    The command line and the dashboard call it `name`. Its routes begin with `path`, the names of its downloads with
-    `file`. `title` and `about` describe it to users. `heading` stands above its table on the dashboard.
+    The command line and the dashboard call the report `name`. The routes of the report begin with `path`, and the names
+    of downloaded files begin with `file`. `title` and `about` describe the report to users. `heading` stands above the
+    table on the dashboard.
 
-    `sql` selects the columns of all variants for the years from `:first` to `:last`, and orders the rows. If a report
-    is `by_department`, a client can ask for a single department: its SQL also takes `:department_id`, which may be
-    NULL.
+    `sql` selects the columns of all variants for the years from `:first` to `:last`, and orders the rows. If
+    `by_department` is true, a client can ask for a single department. The SQL then also takes `:department_id`, which
+    is NULL if the client asks for all departments.
 
-    The JSON is a list of rows, or an object whose only `member` is that list. If the report `has_table`, the dashboard
-    shows the rows as a table. The sum of the columns `summed` then stands at the end of each row.
+    The JSON is a list of rows. If `member` is not empty, the JSON is an object, and its only member has this name and
+    holds the list. If `has_table` is true, the dashboard shows the rows as a table. The sum of the columns `summed`
+    then stands at the end of each row.
     """
 
     name: str

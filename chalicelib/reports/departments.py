@@ -11,10 +11,11 @@ _LONGEST = 60  # the most characters of a name in an error
 
 
 def id_of(session: Session, name: str, given_id: int | None = None) -> int:
-    """Return the id of the department with this name. Case matters only if names differ in nothing else.
+    """Return the id of the department with this name. A name that matches exactly is preferred. If no name matches
+    exactly, case is ignored.
 
-    If several departments have the name, `given_id` selects one of them. Raises Unprocessable, with similar names if no
-    department has this name, and with the ids if several have it.
+    If several departments have the name, `given_id` selects one of them. Raises Unprocessable if no department or more
+    than one department is left. The message then has similar names, or the ids of the departments.
     """
     wanted = name.replace("\0", "").strip()  # Postgres stores no NUL in a text
     rows = session.run(
@@ -36,7 +37,7 @@ def id_of(session: Session, name: str, given_id: int | None = None) -> int:
 
 
 def _near(session: Session, name: str) -> list[str]:
-    """Return the names that contain this one, or else the names that resemble it."""
+    """Return the names that contain `name`. If there are none, return similar names."""
     if not name:
         return []
     containing = session.run(

@@ -1,13 +1,16 @@
-"""All reports. They are about hires. To add a report, declare it here and append it to `REPORTS`.
+"""Declares all reports. To add a report, declare it in this module and append it to `REPORTS`.
 
-Every report reads the summary `quarterly_hires`, which triggers keep up to date, so its cost does not grow with the
-number of employees. Names are ordered by byte (COLLATE "C"), so the order is the same on every server.
+Every report reads the summary `quarterly_hires`. Triggers keep this summary up to date, so a report never reads the
+employees, however many there are. Names are ordered by byte (COLLATE "C"), so that the order is the same on every
+server.
 """
 
 from chalicelib.reports.declaration import Figure, Report, ReportColumn, Span, Variant
 
-HIRED = "(q1 > 0 OR q2 > 0 OR q3 > 0 OR q4 > 0)"  # a condition on a row of the summary, where deletions leave zeros
-# A condition on a row of the summary: it belongs to the requested department, or no department is requested.
+# A condition on a row of the summary: the row has hires. If employees are deleted, their row of the summary stays, and
+# may have only zeros.
+HIRED = "(q1 > 0 OR q2 > 0 OR q3 > 0 OR q4 > 0)"
+# A condition on a row of the summary: the row belongs to the requested department, or no department is requested.
 OF_DEPARTMENT = "(CAST(:department_id AS integer) IS NULL OR department_id = :department_id)"
 ACTIVE = """
     WITH hired AS (
@@ -52,9 +55,9 @@ QUARTERLY = Report(
         Span.RANGE: Variant(
             "report_quarterly_hires_between",
             "Hires per year, department, job and quarter",
-            "Every department and job with a hire, for each year from `from` to `to`, both included. Without `from` the"
-            " report begins with the first year, without `to` it ends with the last year. Ordered by year, then by"
-            " names (byte by byte).",
+            "Every department and job with a hire, for each year from `from` to `to`, both included. Without `from`,"
+            " the report begins with the first year. Without `to`, the report ends with the last year. The rows are"
+            " ordered by year, then by names (byte by byte).",
             "the report; empty for years without hires",
             "QuarterlyHiresByYear",
             (YEAR, DEPARTMENT, JOB, *_QUARTERS),
@@ -79,7 +82,8 @@ TOP = Report(
         Span.YEAR: Variant(
             "report_top_departments",
             "Departments that hired more than the mean",
-            "The mean counts only departments that hired in that UTC year. Ordered by hires, most first; ties by `id`.",
+            "The mean counts only departments that hired in that UTC year. Departments with more hires come first."
+            " Departments with equally many hires are ordered by `id`.",
             "the report; empty for a year without hires",
             "TopDepartments",
             _OF_A_DEPARTMENT,
@@ -88,8 +92,8 @@ TOP = Report(
             "report_top_departments_between",
             "Departments that hired more than the mean over several years",
             "The report adds up the hires of each department from `from` to `to`, both years included. It compares the"
-            " sums with the mean of the departments that hired in these years. Ordered by hires, most first; ties by"
-            " `id`.",
+            " sums with the mean of the departments that hired in these years. Departments with more hires come first."
+            " Departments with equally many hires are ordered by `id`.",
             "the report; empty for years without hires",
             "TopDepartments",
             _OF_A_DEPARTMENT,

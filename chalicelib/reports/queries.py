@@ -1,4 +1,4 @@
-"""Read a report from the database: as JSON text, which Postgres makes itself, or as the first rows."""
+"""Reads a report from the database, either as JSON text that Postgres makes, or as its first rows."""
 
 import json
 from dataclasses import asdict
@@ -10,12 +10,12 @@ from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, 
 from chalicelib.reports.hires import ACTIVE
 
 MAX_ANSWER = 5_000_000  # bytes; a Lambda response has at most 6 MB
-_SEPARATOR = 3  # the least bytes between two rows
+_SEPARATOR = 3  # the JSON text has at least 3 bytes between two rows
 
 
 def version(session: Session) -> str:
-    """Return a text that changes whenever a dataset changes. In a transaction that began with SNAPSHOT, the version
-    belongs to the reports that are read in it."""
+    """Return a text that changes whenever a dataset changes. In a transaction that began with SNAPSHOT, the text and
+    the reports that are read belong to the same state of the datasets."""
     return str(session.scalar("SELECT string_agg(dataset || '=' || version, ' ' ORDER BY dataset) FROM dataset_state"))
 
 
@@ -29,7 +29,7 @@ def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
     names = [f"octet_length({_quoted(column)})" for column in columns if column.figure is Figure.NAME]
     row_bytes = " + ".join([str(_bytes_beside_names(columns)), *names])
     text = session.scalar(
-        f"WITH r AS MATERIALIZED ({limited(report, span)})"  # makes no text from too many rows
+        f"WITH r AS MATERIALIZED ({limited(report, span)})"  # makes no text if the rows are too large
         f" SELECT CASE WHEN coalesce(sum({row_bytes}), 0) <= {MAX_ANSWER}"
         " THEN (SELECT CAST(coalesce(json_agg(shown.*), '[]') AS text)"
         f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END FROM r",
@@ -51,7 +51,7 @@ def first_rows(
 
 
 def mean_hired(session: Session, first: int, last: int) -> float | None:
-    """Return the mean of the hires per department, for the report of departments above it. None if nobody was hired."""
+    """Return the mean of the report TOP: hires divided by departments that hired. Returns None if nobody was hired."""
     mean = session.scalar(f"{ACTIVE} SELECT avg(hired) FROM active", first=first, last=last)
     return None if mean is None else float(mean)
 
@@ -62,7 +62,7 @@ def limited(report: Report, span: Span) -> str:
 
 
 def most_rows(report: Report, span: Span) -> int:
-    """Return how many rows are read at most: one more than a response can hold."""
+    """Return how many rows of a report are read at most. This is one row more than a response can hold."""
     return MAX_ANSWER // _bytes_beside_names(report.variants[span].columns) + 1
 
 
@@ -72,13 +72,13 @@ def _quoted(column: ReportColumn) -> str:
 
 
 def _bytes_beside_names(columns: tuple[ReportColumn, ...]) -> int:
-    """Return the least bytes of a row in JSON: its keys, empty names and numbers of one digit."""
+    """Return the smallest possible size of a row in JSON, with empty names and numbers of one digit, in bytes."""
     least = {column.name: "" if column.figure is Figure.NAME else 0 for column in columns}
     return len(json.dumps(least, separators=(",", ":"))) + _SEPARATOR
 
 
 def _too_large(report: Report, span: Span, scope: Scope) -> str:
-    """Return the error for a report that is too large, with the ways to ask for less."""
+    """Return the error for a report that is too large. The error says how to request a smaller report."""
     years = {Span.YEAR: f" for {scope.first}", Span.RANGE: f" for {scope.first} to {scope.last}", Span.EVERY: ""}
     narrower = ["?department_id="] if report.by_department else []
     if span is Span.RANGE:

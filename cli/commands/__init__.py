@@ -1,1 +1,1 @@
-"""The commands, one module for each group."""
+"""The commands of `hireflow`. Each module holds the commands for one subject."""

@@ -1,4 +1,4 @@
-"""backup, backups and restore."""
+"""The commands backup, backups and restore."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ from cli.tables import Cell
 from cli.tools import Tools
 
 _EVERYTHING = "all"
-_TRIES = 60  # a second apart
+_TRIES = 60  # the most requests for a backup, one second apart
 
 
 def _datasets(names: list[str]) -> list[str]:
@@ -36,7 +36,7 @@ def _beginning(incomplete: str) -> list[str]:
 def backup(context: typer.Context) -> None:
     """Back up now, and print the name of the restore point.
 
-    If no row has changed since the newest restore point, its name is printed.
+    If no row has changed since the newest restore point, the command only prints the name of this restore point.
     """
     tools = Tools.of(context)
     for _ in range(_TRIES):
@@ -90,7 +90,7 @@ def restore(
     _describe(tools, chosen, datasets)
     if not yes:
         _confirm()
-    for name in datasets:  # one after another: rows without their parents would be rejected
+    for name in datasets:  # one after another, because rows without their parents would be rejected
         order = tools.api.post(f"/{name}/backup/restore", {"restore_point": chosen["restore_point"]})
         load = dict(follow(tools.api, tools.notes, {name: order["status_url"]}))[name]
         summary.ended(tools, name, load)
@@ -99,7 +99,7 @@ def restore(
 
 
 def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
-    """Return a restore point as the API lists it: the one with this name, or the newest."""
+    """Return a restore point as the API lists it: the one with the name `point`, or the newest if `point` is None."""
     if point is None:
         found = tools.api.get("/backups", limit=1)["backups"]
         if not found:
@@ -112,7 +112,7 @@ def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
 
 
 def _after(point: str) -> str:
-    """Return the next possible name after `point`. A list that starts before this name begins with `point`."""
+    """Return the next possible name after `point`. With this name as cursor, the API's list begins with `point`."""
     try:
         return moments.next_restore_point(point)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The commands loads, load and rejects: the outcomes of files, requests and restores."""
+"""The commands loads, load and rejects, which show the outcomes of files, requests and restores."""
 
 from typing import Annotated, Any
 

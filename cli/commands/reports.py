@@ -1,4 +1,4 @@
-"""The commands `report quarterly`, `report top` and so on: one for each report of the API."""
+"""The commands `report quarterly`, `report top` and so on. Each report of the API has one command."""
 
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, Signature
@@ -38,7 +38,7 @@ def group(reports: Iterable[Report]) -> typer.Typer:
 
 
 def _command(report: Report) -> Callable[..., None]:
-    """Return a function whose signature has the parameters of the report. typer builds the command from it."""
+    """Return a function whose signature has the parameters of the report. typer builds the command from this."""
 
     def run(context: typer.Context, **given: Any) -> None:
         _print(Tools.of(context), report, given)

@@ -1,4 +1,4 @@
-"""The commands upload and check, for CSV files."""
+"""The commands upload and check, which send CSV files."""
 
 from typing import Annotated
 

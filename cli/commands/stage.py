@@ -37,7 +37,7 @@ def health(context: typer.Context, as_json: Json = False) -> None:
 
 def open_dashboard(
     context: typer.Context,
-    browser: Annotated[bool, typer.Option("--browser", help="Also open it in the browser.")] = False,
+    browser: Annotated[bool, typer.Option("--browser", help="Also open the dashboard in the browser.")] = False,
 ) -> None:
     """Print the address of the dashboard."""
     tools = Tools.of(context)
@@ -78,7 +78,7 @@ def token_new(
     ],
     note: Annotated[str, typer.Option(metavar="TEXT", help="Who uses the token.")] = "",
 ) -> None:
-    """Create a token and print it. It cannot be shown again."""
+    """Create a token and print it. The token cannot be shown again."""
     tools = Tools.of(context)
     tools.out.line(tools.invoke("tokens", {"action": "create", "role": role, "note": note})["token"])
 
@@ -104,7 +104,7 @@ def token_revoke(
     context: typer.Context,
     revoked: Annotated[str, typer.Argument(metavar="TOKEN", show_default=False, help="The token's id, or the token.")],
 ) -> None:
-    """Revoke a token. It is refused from then on."""
+    """Revoke a token. From then on, the API refuses requests with this token."""
     tools = Tools.of(context)
     found = tools.invoke("tokens", {"action": "revoke", "token": revoked})
     tools.out.line(f"{found['id']} was revoked at {found['revoked_at']}")
@@ -119,7 +119,7 @@ def logs(
         ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines.")] = False,
-    since: Annotated[str, typer.Option(metavar="SPAN", help="Start so long ago: 90s, 10m, 2h, 1d.")] = "10m",
+    since: Annotated[str, typer.Option(metavar="SPAN", help="Show lines since this long ago: 90s, 2h, 1d.")] = "10m",
     load_id: Annotated[
         int | None,
         typer.Option("--load", min=1, metavar="LOAD", show_default=False, help="Only lines about this load."),
@@ -127,7 +127,7 @@ def logs(
     metrics: Annotated[bool, typer.Option("--metrics", help="Also show the functions' metrics.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they were logged.")] = False,
 ) -> None:
-    """Show the logs of the stage's functions, by time."""
+    """Show the logs of the stage's functions, in the order of time."""
     from cli.cloudwatch import Logs, groups, pattern
 
     tools = Tools.of(context)
@@ -150,12 +150,12 @@ def logs(
 
 
 def _about(tools: Tools, load_id: int) -> dict[str, Any]:
-    """Return the fields that mark lines about a load: its id, and the correlation id of the request that caused it."""
+    """Return the fields that lines about a load have: the load's id, or the correlation id of the load's request."""
     about: dict[str, Any] = {"load_id": load_id}
     try:
         correlation = tools.api.get(f"/loads/{load_id}").get("correlation_id")
     except CommandError:
-        return about  # people read logs above all when the API fails
+        return about  # logs must be readable even when the API fails
     return about | ({"correlation_id": correlation} if correlation else {})
 
 

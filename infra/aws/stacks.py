@@ -1,8 +1,8 @@
-"""The CloudFormation stacks of a stage, one for each part. Change sets create and update them.
+"""Creates, updates and deletes the CloudFormation stacks of a stage, one for each part, with change sets.
 
-`client` is always a boto3 client of CloudFormation. The template of a part in `templates/` describes its parameters;
-this module adds the parameter Stage. An omitted parameter gets the template's default, even if the stack had another
-value before.
+`client` is always a boto3 client of CloudFormation. The template of a part in `templates/` describes the parameters of
+the part; this module adds the parameter Stage. An omitted parameter gets the template's default, even if the stack had
+another value before.
 """
 
 import json
@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import CloudError
 
-PARTS = ("storage", "network", "database", "operations")  # each comes after the parts whose outputs it needs
+PARTS = ("storage", "network", "database", "operations")  # each part comes after the parts whose outputs it needs
 TEMPLATES = Path(__file__).parent / "templates"
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # the database part has roles and a macro of AWS
 _PATIENCE = 3600  # seconds; a database with its proxy takes about twenty minutes
@@ -61,8 +61,8 @@ def apply(
 ) -> dict[str, str]:
     """Create the stack, or update it to the present template and parameters. Return its outputs.
 
-    It takes over buckets and logs that a deleted stack has left behind. If a resource fails, CloudFormation rolls the
-    stack back, and this raises CloudError with the reason of the first failure.
+    The stack takes over buckets and logs that a deleted stack has left behind. If a resource fails, CloudFormation
+    rolls the stack back, and this function raises CloudError with the reason of the first failure.
     """
     with _change_set(client, stage, part, parameters, templates) as (change_set, changes):
         if changes is not None:
@@ -75,7 +75,7 @@ def plan(
 ) -> list[Change]:
     """Return what `apply` would change, in no particular order. Raises CloudError.
 
-    It changes nothing, except that it deletes an empty stack that a failed creation has left behind.
+    This changes nothing, except that it deletes an empty stack that a failed creation has left behind.
     """
     with _change_set(client, stage, part, parameters, templates) as (_, changes):
         return changes or []
@@ -103,7 +103,7 @@ def delete(client: Any, stage: str, part: str) -> None:
             return
         token = _token()
         client.delete_stack(StackName=stack, ClientRequestToken=token)
-        # Ask by id, because the name of a deleted stack is not found.
+        # Describe the stack by its id, because CloudFormation finds no deleted stack by its name.
         if _ended(client, found["StackId"]) != "DELETE_COMPLETE":
             raise CloudError(f"stack {stack} is not deleted: {_reason(client, found['StackId'], token)}")
 
@@ -122,7 +122,7 @@ def s3_prefix_list(ec2: Any) -> str:
 def _change_set(
     client: Any, stage: str, part: str, parameters: Mapping[str, str], templates: Path
 ) -> Iterator[tuple[str, list[Change] | None]]:
-    """Create a change set, yield its id and its changes (None without any), and delete it at the end."""
+    """Create a change set, yield its id and its changes (None if nothing changes), and delete the change set."""
     if part not in PARTS:
         raise CloudError(f"there is no part {part}: choose one of {', '.join(PARTS)}")
     stack, values = stack_name(stage, part), {"Stage": stage, **parameters}
@@ -149,8 +149,8 @@ def _change_set(
 def _stack(client: Any, stage: str, part: str) -> Iterator[tuple[str, str]]:
     """Yield the type of the change set for the stack, and the stack's id.
 
-    If the stack does not exist, an empty one is created, because its id contains the account's number. It is deleted
-    again if nothing is deployed to it.
+    If the stack does not exist, an empty one is created, because the stack's id contains the account's number, which
+    `_with_names` needs. An empty stack to which nothing is deployed is deleted again.
     """
     stack = stack_name(stage, part)
     found = _described(client, stack)
@@ -169,7 +169,7 @@ def _stack(client: Any, stage: str, part: str) -> Iterator[tuple[str, str]]:
 
 
 def _with_names(text: str, stage: str, stack_id: str) -> str:
-    """Write out the names of buckets and log groups in a template. CloudFormation can take over only such resources."""
+    """Write the names of buckets and log groups into a template. CloudFormation can import only named resources."""
     _, partition, _, region, account, *_ = stack_id.split(":")
     known = {"Stage": stage, "AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": partition}
 
@@ -214,7 +214,7 @@ def _ended(client: Any, stack: str) -> str:
 
 
 def _reason(client: Any, stack: str, token: str) -> str:
-    """Return the reason of the first failure in the operation with this token. Later ones are mostly `cancelled`."""
+    """Return the reason of the operation's first failure. Later failures mostly say only that they were cancelled."""
     pages = client.get_paginator("describe_stack_events").paginate(StackName=stack)
     failed = [
         event
@@ -231,10 +231,10 @@ def _reason(client: Any, stack: str, token: str) -> str:
 
 
 def _invalid(client: Any, **where: str) -> str | None:
-    """Return the first error that CloudFormation found before it changed any resource. These have their own events."""
+    """Return the first error that CloudFormation found before it changed any resource, or None."""
     try:
         pages = list(client.get_paginator("describe_events").paginate(**where, Filters={"FailedEvents": True}))
-    except ClientError:  # this request only improves a message
+    except ClientError:  # ignored, because this request only serves to improve a message
         return None
     reasons = (
         (event.get("LogicalResourceId"), event.get("ValidationStatusReason"))
@@ -260,7 +260,7 @@ def _described(client: Any, stack: str) -> dict[str, Any] | None:
 
 
 def _patiently() -> Iterator[Any]:
-    """Yield functions that wait, with growing pauses. They raise CloudError after _PATIENCE seconds."""
+    """Yield functions that wait, each longer than the one before. They raise CloudError after _PATIENCE seconds."""
     deadline, pause = time.monotonic() + _PATIENCE, 0.1
 
     def wait() -> None:

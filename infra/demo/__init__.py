@@ -1,1 +1,1 @@
-"""`make demo`: deploys the whole platform and shows what it does. It uses only what any user has."""
+"""`make demo`: deploys the whole platform and shows what it does, through the interfaces that every user has."""

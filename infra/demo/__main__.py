@@ -1,4 +1,4 @@
-"""python -m infra.demo: the program behind `make demo`."""
+"""python -m infra.demo: the program that `make demo` runs."""
 
 import sys
 
@@ -7,7 +7,7 @@ from infra.commandline import exit_status
 
 def main() -> int:
     def run() -> None:
-        from infra.demo import story  # takes a second; Ctrl-C must end it in one line, too
+        from infra.demo import story  # this import takes a second, and Ctrl-C in it must print one line, too
 
         story.run()
 

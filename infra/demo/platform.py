@@ -1,4 +1,4 @@
-"""Hireflow as users see it: the REST API, the buckets, and `make backup`."""
+"""Uses Hireflow as a user does: through the REST API, the buckets, and `make backup`."""
 
 import json
 import time
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 _PATIENCE = 60  # seconds to wait for another backup to end
-_TRIES = 12  # of a request to which the API responds with 429 or 503, about 5 seconds apart
+_TRIES = 12  # the most tries of a request while the API responds with 429 or 503, about 5 seconds apart
 
 
 class Platform:
-    """A deployed stage, found by the values of its env file."""
+    """A deployed stage, whose addresses and credentials come from its env file."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
@@ -65,7 +65,7 @@ class Platform:
         return [json.loads(line) for line in body.splitlines()]
 
     def backup(self) -> str:
-        """Back up now, and return the newest restore point. It is an older one if no row has changed since."""
+        """Back up now, and return the newest restore point: a new one, or an older one if no row has changed since."""
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             result = self._commands.invoke("backup")

@@ -1,4 +1,4 @@
-"""Printing for the demo: headings, values, reasons of rejects, and a line of progress."""
+"""Prints the output of the demo: headings, values, reasons of rejects, and a line of progress."""
 
 import re
 import shutil
@@ -43,9 +43,9 @@ def rejects_by_reason(rejects: Iterable[Row], examples: int = 2) -> list[tuple[i
 
 
 class Live:
-    """On a terminal, one line that is rewritten. Elsewhere, a new line for each change of the state.
+    """Shows a state that changes. A terminal shows one line that is rewritten; other outputs get one line per change.
 
-    Without a change, the line is repeated after `quiet` seconds.
+    Without a change, other outputs get the line again after `quiet` seconds.
     """
 
     def __init__(self, out: TextIO | None = None, quiet: float = QUIET) -> None:

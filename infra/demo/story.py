@@ -1,4 +1,4 @@
-"""The demo: `make up`, then loads, rejects, a restore and reports."""
+"""Runs the demo: `make up`, then loads, rejects, a restore and reports."""
 
 import io
 import os
@@ -29,7 +29,7 @@ _FLEXIBLE = ("department", "job")
 def run() -> None:
     """Run the demo. Raises CloudError."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # rejects may hold characters that the terminal lacks
+        sys.stdout.reconfigure(errors="replace")  # rejects may hold characters that the terminal cannot show
     progress = Progress(report)
     stage = commands(os.environ.get("STAGE") or "local", ROOT, progress.say)
     heading("Starting the cloud and deploying")
@@ -207,7 +207,7 @@ def _report(rows: list[Row]) -> None:
 
 
 def _table(columns: Sequence[str], rows: list[list[Cell]]) -> None:
-    """Print a table for people, also if the output is no terminal. Columns of text are wrapped if it is narrow."""
+    """Print a table for people, also if the output is no terminal. Columns of text are wrapped if they do not fit."""
     Output(sys.stdout, for_people=True).table(columns, rows, _FLEXIBLE)
 
 

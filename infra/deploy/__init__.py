@@ -1,1 +1,1 @@
-"""The deploy driver. Its steps are the same for the embedded cloud, LocalStack and AWS; only the target differs."""
+"""The deploy driver. It does the same steps for the embedded cloud, LocalStack and AWS; only the target differs."""

@@ -7,7 +7,7 @@ from infra.commandline import exit_status
 
 def main(arguments: list[str] | None = None) -> int:
     def run() -> None:
-        from infra.deploy import interface  # takes a second; Ctrl-C must end it in one line, too
+        from infra.deploy import interface  # this import takes a second, and Ctrl-C in it must print one line, too
 
         interface.run(arguments)
 

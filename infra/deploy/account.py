@@ -1,4 +1,4 @@
-"""`make deploy`, `plan` and `destroy` for a stage in an AWS account, from its stacks to a smoke test."""
+"""Does the work of `make deploy`, `plan` and `destroy` for a stage in an AWS account, from stacks to a smoke test."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -24,7 +24,7 @@ from infra.local.state import ENV_KEYS, State
 from infra.locks import attempts
 from infra.settings.chosen import Chosen, check, choose, of_one_command
 
-_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # roles in Postgres; infra/aws/templates/database.yaml names them
+_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # Postgres roles, with the names in infra/aws/templates/database.yaml
 _BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket", "BACKUP_BUCKET": "BackupBucket"}
 _SETTLED = 120  # seconds until a new IAM role is in effect and a new database accepts connections
 _TRANSIENT = ("DatabaseUnavailable", "InterfaceError", "OperationalError", "TimeoutError", "authentication failed")
@@ -32,7 +32,7 @@ Outputs = dict[str, str]
 
 
 class Stacks(Protocol):
-    """The functions of infra.aws.stacks that are used here."""
+    """Lists the functions of infra.aws.stacks that this module uses."""
 
     @property
     def PARTS(self) -> tuple[str, ...]: ...  # noqa: N802 - a constant there
@@ -47,8 +47,9 @@ class Stacks(Protocol):
 class Account:
     """One stage in an account. `source` holds app.py, `state` is the stage's folder, `env` the command's environment.
 
-    Settings come from the environment, else from the last deployment, whichever machine made it. Settings in `reset`
-    get their defaults. DATABASE_URL names the user's own Postgres, which replaces Aurora and the stage's network.
+    Settings come from the environment, else from the last deployment, even if another machine made that deployment.
+    Settings in `reset` lose their kept values. DATABASE_URL names the user's own Postgres, which replaces Aurora and
+    the stage's network.
     """
 
     stage: str
@@ -60,8 +61,8 @@ class Account:
     reset: Collection[str] = ()
 
     def deploy(self) -> str:
-        """Create or update everything, and return the API's address. An interrupted deployment is continued."""
-        check(self.stage, self.env, self.reset)  # before any request to AWS
+        """Create or update everything, and return the API's address. Continue a deployment that was interrupted."""
+        check(self.stage, self.env, self.reset)  # refuse wrong settings before any request to AWS
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
@@ -77,14 +78,14 @@ class Account:
         return driver.api_url(target)
 
     def plan(self) -> plan.Plan:
-        """Return what `deploy` would change. Only the stage's folder on this machine is changed."""
+        """Return what `deploy` would change. Planning changes only the stage's folder on this machine."""
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             outputs, changes, waiting = Outputs(), dict[str, list[str]](), list[str]()
             for part in self._parts(chosen):
                 try:
                     known = self._given(part, outputs, chosen)
-                except KeyError:  # it needs an output of a stack that does not exist yet
+                except KeyError:  # the part needs an output of a stack that does not exist yet
                     waiting.append(part)
                     continue
                 changes[part] = [
@@ -119,7 +120,7 @@ class Account:
                     continue
                 self.report(f"deleting stack {part}")
                 client = self._client("cloudformation")
-                if part == "database":  # its protection must end first; a final snapshot is taken anyway
+                if part == "database":  # its protection would prevent the deletion; RDS takes a final snapshot
                     unprotected = {**self._given(part, outputs, chosen), "DeletionProtection": "false"}
                     self.stacks.apply(client, self.stage, part, unprotected)
                 self.stacks.delete(client, self.stage, part)
@@ -160,7 +161,7 @@ class Account:
         write = chosen.text("SMOKE") == "write"
         return (
             ("secrets", driver.keep_secrets),
-            ("settings", lambda target: memory.keep(target, chosen)),  # after the secrets that they refer to
+            ("settings", lambda target: memory.keep(target, chosen)),  # after the secrets, to which settings refer
             ("record of the last deployment", record.fetch),
             ("project", project.assemble),
             ("chalice deploy", _deploy_code),
@@ -176,7 +177,7 @@ class Account:
         return tuple(part for part in self.stacks.PARTS if part not in ours)
 
     def _given(self, part: str, outputs: Outputs, chosen: Chosen) -> dict[str, str]:
-        """Return the parameters of a stack. Raises KeyError if it needs an output of a stack that does not exist."""
+        """Return the parameters of a stack. Raises KeyError if a parameter is an output of a missing stack."""
         path = self.source / "infra" / "aws" / "parameters" / f"{self.stage}.json"
         own = json.loads(path.read_text()).get(part, {}) if path.exists() else {}
         computed = {}
@@ -222,7 +223,7 @@ class Account:
         )
 
     def _known(self, outputs: Outputs) -> Target:
-        """Return a target with what is known of the stage, which may be incomplete."""
+        """Return a target without database logins. Buckets that are missing in `outputs` get a dummy name."""
         buckets = {name: outputs.get(output, f"{APP}-{self.stage}-none") for name, output in _BUCKETS.items()}
         return Target(self.stage, self.source, self._work, {**buckets, **queue_names(self.stage)}, self._aws)
 
@@ -261,7 +262,7 @@ class Account:
 
 
 def _deploy_code(target: Target) -> None:
-    """Deploy the code, unless Chalice has deployed this release completely and nobody has changed it since."""
+    """Deploy the code, unless Chalice has deployed this release completely and the functions still run it."""
     if driver.runs_release(target) and record.release(target) == project.release(target):
         return
     package.build(target)

@@ -1,4 +1,4 @@
-"""The three buckets of a stage. All are private and encrypted; the landing and the backup bucket are versioned."""
+"""Creates the three buckets of a stage, private and encrypted. The landing and the backup bucket are versioned."""
 
 import json
 from collections.abc import Sequence
@@ -34,14 +34,14 @@ def make_buckets(target: Target) -> None:
         rules = lifecycle(versions_expire=bucket == target.backup)
         s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
     # In the landing bucket, versions distinguish a new object under an old key from an event that was delivered twice.
-    # In the backup bucket, old versions survive if somebody deletes or overwrites objects as a function may.
+    # In the backup bucket, old versions survive if somebody misuses a function's permissions to delete or overwrite.
     for bucket in (target.landing, target.backup):
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
 def admit_forms(target: Target, origins: Sequence[str]) -> None:
     """Allow browsers to send files to the landing bucket only from pages of these origins (scheme://host[:port])."""
-    # The pages show upload progress, so that browsers send a preflight request. Content-Type is the only header.
+    # The pages show upload progress, so browsers send a preflight request. Forms need only the header Content-Type.
     rule: Any = {
         "ID": "forms",
         "AllowedOrigins": list(origins),
@@ -76,7 +76,10 @@ def tls_only(bucket: str) -> dict[str, Any]:
 
 
 def lifecycle(*, versions_expire: bool) -> dict[str, Any]:
-    """Return lifecycle rules. Incomplete multipart uploads expire after a day, old versions, if at all, after 30."""
+    """Return lifecycle rules. Incomplete multipart uploads expire after a day.
+
+    With `versions_expire`, old versions expire after _KEPT_DAYS.
+    """
     rules: list[dict[str, Any]] = [
         {"ID": "abandoned-uploads", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
     ]

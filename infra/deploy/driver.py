@@ -1,4 +1,4 @@
-"""Deployment as a list of idempotent steps."""
+"""Deploys a stage in a list of idempotent steps."""
 
 import json
 import os
@@ -26,7 +26,7 @@ Report = Callable[[str], None]
 Failure = BotoCoreError | ClientError
 Steps = tuple[tuple[str, Callable[[Target], None]], ...]
 _LOG_DAYS = 14
-_PROPAGATION = 90  # seconds in which AWS surely makes a new role known everywhere
+_PROPAGATION = 90  # seconds after which all parts of AWS surely know a new role
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
 DEAD_LETTERS = {
     "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest that SQS allows
@@ -49,8 +49,7 @@ def deploy(target: Target, report: Report, steps: Steps | None = None) -> None:
 def is_current(target: Target) -> bool:
     """Return whether the last deployment finished, has the same release, and still exists.
 
-    This also looks into the account: an emulator that was killed may be empty after its restart, or in its state
-    before the last deployment.
+    This also looks into the account, because an emulator that was killed may have lost the last deployment.
     """
     release = project.release(target)
     try:
@@ -129,7 +128,7 @@ def accepts_token(target: Target, token: str) -> bool:
 
 
 def invoke(target: Target, function: str, payload: Any) -> Any:
-    """Invoke a function, wait, and return its result. Raises FunctionFailed, or CloudError if it cannot be invoked."""
+    """Invoke a function, wait, and return its result. Raises FunctionFailed, or CloudError if the request fails."""
     try:
         return functions.invoke(target.client("lambda"), target.stage, function, payload)
     except functions.FunctionFailed:
@@ -152,7 +151,7 @@ def invoke_later(target: Target, function: str, payload: Any) -> None:
 
 def make_queue(target: Target) -> None:
     sqs = target.client("sqs")
-    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # with attributes, it would fail if they changed
+    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # attributes here would fail if they changed
     sqs.set_queue_attributes(QueueUrl=url, Attributes=DEAD_LETTERS)
 
 
@@ -200,7 +199,7 @@ def migrate(target: Target) -> None:
 
 
 def configure_retries(target: Target) -> None:
-    # Chalice has no setting for retries. These are the defaults of AWS, set explicitly because loads rely on them.
+    # Chalice has no setting for retries. The values are AWS's defaults; they are set here because loads rely on them.
     sqs = target.client("sqs")
     url = sqs.get_queue_url(QueueName=target.dead_letters)["QueueUrl"]
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -225,14 +224,14 @@ def limit_logs(target: Target) -> None:
 
 
 STEPS: Steps = (
-    ("buckets", make_buckets),  # before Chalice, which adds its trigger to the landing bucket
+    ("buckets", make_buckets),  # before Chalice, which adds the trigger of `ingest` to the landing bucket
     ("dead-letter queue", make_queue),
     ("secrets", keep_secrets),
     ("project", project.assemble),
     ("chalice deploy", run_chalice),
     ("uploads from pages", admit_pages),  # after Chalice, which creates the API and its address
     ("migrations", migrate),
-    ("retries", configure_retries),  # after Chalice: AWS checks whether the function may send to the queue
+    ("retries", configure_retries),  # after Chalice, because AWS checks that the function may send to the queue
     ("log retention", limit_logs),
 )
 
@@ -249,7 +248,7 @@ def _chalice_environment(target: Target) -> dict[str, str]:
     """Return this process's environment without variables that would mislead Chalice."""
     theirs = "PYTHON" if _own_credentials(target) else ("AWS_", "PYTHON")
     ours = {k: v for k, v in os.environ.items() if not k.startswith(theirs)}
-    # Otherwise bytecode would get into the package.
+    # PYTHONDONTWRITEBYTECODE keeps bytecode out of the package, which `package.precompiled` adds in its own form.
     quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return ours | quiet | dict(target.aws) | (files if not _own_credentials(target) else {})

@@ -1,4 +1,4 @@
-"""The commands behind `make deploy`, `plan` and `destroy`, and their arguments."""
+"""Parses the arguments of the commands behind `make deploy`, `plan` and `destroy`, and runs these commands."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""How a stage's functions log in to the database."""
+"""Determines how a stage's functions log in to the database."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,11 @@ from infra.deploy.target import APP
 
 @dataclass(frozen=True)
 class Logins:
-    """The variables of all functions, those that replace them in the migration, and the values of new secrets."""
+    """The environment variables and secrets with which functions log in.
+
+    `functions` are the variables of all functions. `migration` are the variables that replace or extend them in the
+    function `migrate`. `secrets` are the values that Secrets Manager has to hold, by the names of the secrets.
+    """
 
     functions: dict[str, str] = field(repr=False)
     migration: dict[str, str] = field(repr=False)
@@ -32,5 +36,5 @@ class Logins:
 
 
 def owner_secret(stage: str) -> str:
-    """Return the name of the secret that holds the owner's URL of the user's own database."""
+    """Return the name of the secret that holds the database owner's URL, if the user has their own database."""
     return f"{APP}-{stage}-database-owner"

@@ -1,7 +1,8 @@
-"""The settings of a stage on AWS, kept in the backup bucket so that the next deployment finds them from any machine.
+"""Keeps the settings of a stage on AWS in the backup bucket, so that the next deployment finds them from any machine.
 
-They lie beside the record of Chalice and hold no passwords. The URL of the user's own Postgres is in Secrets Manager,
-where the functions read it, too. The file of its certificate authorities is public, so it is kept here as a whole.
+The object with the settings lies beside Chalice's record and holds no passwords. The URL of the user's own Postgres is
+in Secrets Manager, from which the functions read it, too. The object also holds the whole text of the file DATABASE_CA,
+because certificate authorities are public.
 """
 
 import json
@@ -24,7 +25,7 @@ _GONE = ("NoSuchKey", "NoSuchBucket", "404", "ResourceNotFoundException")
 def kept(target: Target, *, url_is_needed: bool = True) -> dict[str, str]:
     """Return the settings of the last deployment, and write the file of certificate authorities to this machine.
 
-    If an earlier release deployed the stage without keeping settings, they are read from its functions. Raises
+    If an earlier release deployed the stage without keeping settings, the settings are read from the functions. Raises
     CloudError if the database's URL is needed but its secret does not exist.
     """
     found = _document(target)
@@ -85,7 +86,7 @@ def _database_url(target: Target) -> str:
         _check_gone(error)
     raise CloudError(
         f"stage {target.stage} uses your own database, but its secret {secret} does not exist: set DATABASE_URL, or"
-        " RESET=DATABASE_URL to use Aurora"
+        " RESET=DATABASE_URL to use Aurora instead"
     )
 
 

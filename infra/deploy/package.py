@@ -1,7 +1,7 @@
-"""The package of the functions: built, checked, and packed so that equal code gives equal bytes.
+"""Builds the package of the functions, checks it, and packs it so that equal code gives equal bytes.
 
-Chalice names a package by a hash of its input, and does not build it again if the file exists. So Chalice builds the
-package first, this module replaces the file by its checked and packed form, and `chalice deploy` uploads this form.
+Chalice names the file of a package by a hash of its input, and builds nothing if this file exists. So Chalice builds
+the package first. Then this module checks and packs the package into the same file, and `chalice deploy` uploads it.
 """
 
 import io
@@ -25,15 +25,15 @@ LIMIT = 15_000_000  # bytes; every function has the package, and each cold start
 _MIGRATION = ("sqlalchemy", "alembic", "mako")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 _MACHINES = {"x86_64": 0x3E, "arm64": 0xB7}  # e_machine of ELF
-_WHEELS = {"x86_64": "x86_64", "arm64": "aarch64"}  # their names in wheel tags
-_OLD_GLIBC, _GLIBC = (2, 26), (2, 34)  # of Amazon Linux 2 (below Python 3.12) and of Amazon Linux 2023
+_WHEELS = {"x86_64": "x86_64", "arm64": "aarch64"}  # Lambda's name of a processor: its name in wheel tags
+_OLD_GLIBC, _GLIBC = (2, 26), (2, 34)  # glibc of Amazon Linux 2 (for Python before 3.12) and of Amazon Linux 2023
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 
 
 def build(target: Target) -> Path:
     """Build, check and pack the package of an assembled project, and return its path.
 
-    Raises CloudError, which lists all faults of the package.
+    Raises CloudError, which lists everything that is wrong with the package.
     """
     output = target.work / "package"
     shutil.rmtree(output, ignore_errors=True)
@@ -65,18 +65,18 @@ def _named(package: bytes, pins: str, architecture: str) -> str:
 
 
 def precompiled(package: bytes, folder: Path) -> bytes:
-    """Return the package with bytecode for this Python. `folder`, which must not exist, is used for the work.
+    """Return the package with bytecode for this Python. `folder` is a work folder, which must not exist yet.
 
-    Lambda does not keep bytecode, so that without this each cold start would compile all imported modules. Packages
-    that only the migration imports stay without bytecode, to save space. The bytecode is "unchecked" because the
-    package holds no file times. Raises CloudError.
+    Lambda does not keep bytecode, so without bytecode in the package each cold start would compile all imported
+    modules. Packages that only the migration imports stay without bytecode, to save space. Python must not compare the
+    bytecode with the source ("unchecked"), because the package holds no file times. Raises CloudError.
     """
     with ZipFile(io.BytesIO(package)) as archive:
         archive.extractall(folder, [name for name in archive.namelist() if "__pycache__" not in name])
     places = [path for path in sorted(folder.iterdir()) if path.name not in _MIGRATION and path.suffix != ".dist-info"]
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    where = ["-s", str(folder), "-p", "/var/task"]  # the paths in tracebacks
-    seedless = {"PYTHONHASHSEED": "0"}  # otherwise the order of constant sets would change with each build
+    where = ["-s", str(folder), "-p", "/var/task"]  # tracebacks show these paths
+    seedless = {"PYTHONHASHSEED": "0"}  # otherwise the bytes would change with each build
     done = subprocess.run(
         [*command, *where, *map(str, places)], env=seedless, capture_output=True, text=True, check=False
     )
@@ -106,10 +106,10 @@ def pack(package: bytes) -> bytes:
 def faults(
     package: bytes, requirements: str, architecture: str, python: tuple[int, int], limit: int = LIMIT
 ) -> Iterator[str]:
-    """Yield the faults of a package for Lambda's `architecture` and Python.
+    """Yield everything that is wrong with a package for Lambda's `architecture` and Python.
 
-    Faults: it is too large, a pinned requirement is missing or has another version (Chalice only warns about this), or
-    machine code is for another platform.
+    The package may be too large. A pinned requirement may be missing or have another version, about which Chalice only
+    warns. Machine code may be for another platform.
     """
     if len(package) >= limit:
         yield f"its {len(package) / 1e6:.1f} MB are more than the limit of {limit / 1e6:.0f} MB"

@@ -1,8 +1,8 @@
-"""The platform of the functions' packages, and the packages for this machine.
+"""Chooses the platform of the functions' packages, and copies the packages for this machine.
 
-On AWS, functions run on Linux, and Chalice downloads wheels for it. The embedded AWS runs functions on this machine
-with our own Python. So they get copies of the packages that are installed here: their hashes were checked, their
-machine code runs here, and nothing is downloaded.
+On AWS, functions run on Linux, and Chalice downloads wheels for Linux. The embedded AWS runs functions on this machine
+with our own Python. So these functions get copies of the packages that are installed here. The hashes of these packages
+were checked, their machine code runs here, and nothing is downloaded.
 """
 
 import shutil
@@ -32,7 +32,7 @@ def platform_of(stage: str, machine: str, system: str) -> Platform:
     native = "arm64" if machine.lower() in _ARM else "x86_64"
     if stage == "local":
         return Platform(system in ("Linux", "Darwin"), native)
-    if stage == "localstack":  # Linux containers for this processor, which Docker need not emulate
+    if stage == "localstack":  # in Linux containers; Docker would have to emulate another processor than this one
         return Platform(False, native)
     return Platform(False, None)
 
@@ -64,7 +64,7 @@ def copy_installed(requirements: str, folder: Path) -> None:
                 f"requirements.txt requires {name} {version}, but {there} installed: run make lock, then try again"
             )
         for file in found.files or ():
-            if ".." in file.parts or "__pycache__" in file.parts:  # no programs, and no bytecode for other paths
+            if ".." in file.parts or "__pycache__" in file.parts:  # neither scripts in bin/ nor bytecode with old paths
                 continue
             copy = folder / file
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The plan of a deployment: compares the wanted functions and settings with the deployed ones."""
+"""Plans a deployment: compares the wanted functions and settings with the deployed ones."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from infra.deploy import project, record
 from infra.deploy.policies import deployed_name
 from infra.deploy.target import Target
 
-Settings = dict[str, Any]  # of a function: memory (MB), timeout (s), runtime, …, and its environment's variables
+Settings = dict[str, Any]  # of one function: memory (MB), timeout (s), runtime, …, and its environment variables
 _DEFAULT_MEMORY, _DEFAULT_TIMEOUT, _DEFAULT_ARCHITECTURE = 128, 60, "x86_64"  # the defaults of Chalice
 _VARIABLES = "variables"
 _HIDDEN = (project.RELEASE,)
@@ -17,7 +17,7 @@ _HIDDEN = (project.RELEASE,)
 
 @dataclass(frozen=True)
 class Functions:
-    """The functions to be created, updated and deleted, and the differing settings of functions that stay."""
+    """The functions to be created, updated and deleted, and the settings that would change in the updated ones."""
 
     created: tuple[str, ...]
     updated: tuple[str, ...]
@@ -27,9 +27,11 @@ class Functions:
 
 @dataclass(frozen=True)
 class Plan:
-    """`stacks` holds the changes of each stack. `waiting` are stacks that need outputs of stacks not created yet.
+    """What a deployment would change.
 
-    `release` is a pair: the present release and the deployed one. `functions` is None if they need such outputs, too.
+    `stacks` holds the changes of each stack. `waiting` are stacks whose parameters are outputs of stacks that do not
+    exist yet. `release` is a pair: the present release and the deployed one. `functions` is None if the functions need
+    outputs of stacks that do not exist yet.
     """
 
     stacks: Mapping[str, Sequence[str]]
@@ -52,7 +54,7 @@ class Plan:
     def _of_functions(self, functions: Functions) -> Iterator[str]:
         if self.release:
             new, old = self.release
-            deployed = "the same is deployed" if new == old else f"{old or 'nothing'} is deployed"
+            deployed = "this release is deployed" if new == old else f"{old or 'no release'} is deployed"
             yield f"release {new}: {deployed}"
         for what in ("created", "updated", "deleted"):
             names = getattr(functions, what)
@@ -62,7 +64,7 @@ class Plan:
 
 
 def compare(wanted: Mapping[str, Settings], found: Mapping[str, Settings], *, code_differs: bool) -> Functions:
-    """Compare wanted functions with `found`, which holds all functions that the stage has or had.
+    """Compare the wanted functions with `found`, the functions that the stage has, perhaps from an earlier release.
 
     The result names changed variables without their values, which may be secret.
     """
@@ -91,7 +93,7 @@ def functions(target: Target) -> Functions:
 def wanted_settings(config: Mapping[str, Any], stage_name: str) -> dict[str, Settings]:
     """Return the settings of each function of a stage from Chalice's configuration.
 
-    The most specific value wins: of the function in the stage, of the function, of the stage, of the whole file.
+    The most specific value wins. The order is: the function in the stage, the function, the stage, the whole file.
     """
     stage = config["stages"][stage_name]
     wanted = {}

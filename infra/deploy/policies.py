@@ -1,8 +1,8 @@
-"""The functions' IAM policies: `.chalice/policy-<function>.json`, with the names of a stage filled in.
+"""Makes the functions' IAM policies from `.chalice/policy-<function>.json` and the names of a stage.
 
-The files are IAM policies with variables. All names of a stage's functions and secrets begin with `${APP}`, and
-`${FUNCTION}` is the name of the function. Buckets and queues have the variables of the functions' environment. Each
-policy also gets the statements of policy-every-function.json, and in a VPC those of policy-vpc.json.
+The files are IAM policies with variables. `${APP}` is the beginning of all names of a stage's functions and secrets,
+and `${FUNCTION}` is the name of the function. The variables for buckets and queues are those of the functions'
+environment. Each policy also gets the statements of policy-every-function.json, and in a VPC those of policy-vpc.json.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""The Chalice project that is deployed: the repository's code and the stage's generated configuration.
+"""Assembles the Chalice project that is deployed, from the repository's code and the stage's generated configuration.
 
-It is assembled outside the source tree. So nobody can commit a password or an account's values by mistake, and saving a
-source file does not disturb a running deployment.
+The project lies outside the source tree. So nobody can commit a password or an account's values by mistake, and saving
+a source file does not disturb a running deployment.
 """
 
 import json
@@ -22,14 +22,14 @@ from infra.deploy.target import CA_FILE, Target
 
 _TREES = ("chalicelib", "vendor")
 _FILES = ("app.py", "requirements.txt")
-_VERSION_FILE = "pyproject.toml"  # declares the version, which the API names
+_VERSION_FILE = "pyproject.toml"  # declares the version that the API shows
 _DRIVER = Path(__file__).parent
-# Variables of every function: its stage and its release.
+# The names of two environment variables of every function, which hold the function's stage and release.
 STAGE, RELEASE = "HIREFLOW_STAGE", "RELEASE"
 
 
 def release(target: Target) -> str:
-    """Return a hash of everything that a deployment depends on. Equal hashes need no new deployment."""
+    """Return a hash of everything that a deployment depends on. If the hash is unchanged, no deployment is needed."""
     digest = sha256()
     for path in [*_sources(target.source), *map(vendored.located, vendored.FILES), *sorted(_DRIVER.glob("*.py"))]:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
@@ -139,7 +139,7 @@ def _ignored(folder: str, names: list[str]) -> set[str]:
 
 
 def _prune(packages: Path, keep: int = 2) -> None:
-    """Delete old packages. Chalice makes a new one for every change of the code, and deletes none."""
+    """Delete old packages. Chalice builds a new package for every change of the code, and never deletes one."""
     archives = sorted(packages.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in archives[keep:]:
         old.unlink()

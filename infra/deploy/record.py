@@ -1,4 +1,4 @@
-"""Chalice's record of what it has deployed to a stage, kept in the stage's backup bucket.
+"""Keeps Chalice's record of the resources that it has deployed to a stage, in the stage's backup bucket.
 
 Without this record Chalice would create a second API, and would not delete functions that the code no longer has.
 Chalice writes the record to a file on the machine that deploys, but the next deployment may come from another machine.
@@ -20,7 +20,7 @@ _RELEASE = "release"  # metadata of the object: the release that was deployed
 def fetch(target: Target) -> None:
     """Write the kept record to the file that Chalice reads.
 
-    If none is kept, a file that is already there stays. An interrupted deployment may have left it.
+    If no record is kept, the file stays unchanged, because an interrupted deployment may have written it.
     """
     found = _kept(target)
     if found is not None:

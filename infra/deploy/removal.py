@@ -1,4 +1,4 @@
-"""Deletes what Chalice has created for a stage. It finds resources by name, so it needs no record."""
+"""Deletes what Chalice has created for a stage. This module finds resources by name, so it needs no record."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,7 +13,7 @@ _GONE = ("ResourceNotFoundException", "NoSuchEntity", "NoSuchBucket", "NotFoundE
 
 
 def remove(target: Target, report: Callable[[str], None]) -> None:
-    """Delete the stage's API, triggers, functions and roles. It is idempotent: missing resources are skipped.
+    """Delete the stage's API, triggers, functions and roles. Skip those that no longer exist.
 
     Logs stay until they expire. Everything that holds data stays.
     """
@@ -32,7 +32,7 @@ def remove(target: Target, report: Callable[[str], None]) -> None:
 
 
 def remove_strays(target: Target) -> None:
-    """Delete APIs that a deployment created but did not record because it crashed. Nobody knows their addresses."""
+    """Delete APIs that a deployment created but did not record because it crashed. No client knows these APIs."""
     known = project.api_id(target)
     for api in apis(target):
         if api != known:

@@ -1,4 +1,4 @@
-"""The smoke test of a deployed stage, from outside."""
+"""Tests a deployed stage from outside, as a client (smoke test)."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from infra.locks import attempts
 
 _SETTLED = 90  # seconds until a new API responds everywhere
 _LOADED = 180  # seconds in which a tiny file must be loaded
-_FILE = b"none,Smoke test\n"  # its only record is rejected because of its id, so that it changes nothing
+_FILE = b"none,Smoke test\n"  # its only record is rejected because of its id, so this file changes no table
 
 
 def smoke(target: Target, *, write: bool) -> None:
@@ -57,7 +57,7 @@ def _check_load(target: Target, api: Api) -> None:
 
 
 def _get(api: Api, path: str, **parameters: Any) -> Response:
-    """Send a GET. Retry it after 403 and 404, because API Gateway does not know a new API everywhere at once."""
+    """Send a GET. Retry after status 403 or 404, because API Gateway does not know a new API everywhere at once."""
     for again in attempts(_SETTLED):
         try:
             return api.send("GET", path, parameters, accepted=(HTTPStatus.SERVICE_UNAVAILABLE,))

@@ -1,4 +1,4 @@
-"""The target of a deployment: a stage in an account."""
+"""Describes the target of a deployment: a stage in an account."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _PATIENCE = 930  # seconds; a function runs at most 900
 
 @dataclass(frozen=True)
 class Vpc:
-    """The network of the functions. They reach the database through a proxy; `proxy` is its resource id.
+    """The network of the functions. They reach the database through a proxy, whose resource id is `proxy`.
 
     `owner` and `user` are the database roles of the migration and of all other functions.
     """
@@ -67,7 +67,7 @@ class Target:
 
     @property
     def project(self) -> Path:
-        """The folder of the Chalice project, assembled from `source` and generated files."""
+        """Return the folder of the Chalice project, assembled from `source` and generated files."""
         return self.work / "project"
 
     def function(self, name: str) -> str:

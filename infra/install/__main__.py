@@ -1,7 +1,7 @@
 """python -m infra.install SET …: install sets of packages into the environments of this checkout.
 
 An old Python reads only this file and `infra/install/__init__.py`, so these two must parse on Python 3.6. If the Python
-is too old, a newer one from PATH takes over. If PATH has none, one line says what to do.
+is too old, a newer Python on PATH runs the command. If PATH has no newer Python, one line says what to do.
 """
 
 import os
@@ -48,5 +48,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:  # the installation has not begun yet
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+        print("interrupted: run the same command again to continue", file=sys.stderr)
         sys.exit(130)

@@ -25,7 +25,7 @@ _REASONS = re.compile(
 
 
 def explain(output: str, home: Path) -> str:
-    """Return the message for an installer's `output`. The installer was filling the environment in `home`."""
+    """Return the message for the `output` of an installer that failed to fill the environment in `home`."""
     if is_full(output):
         return full(home)
     if _CERTIFICATE.search(output):

@@ -1,7 +1,7 @@
 """python -m infra.install.lock (`make lock`): compile requirements.txt and requirements/*.in to locks, with uv.
 
-The locks are valid for all platforms and for every Python from 3.11 on. A version changes only if its input requires
-it.
+The locks are valid for all platforms and for every Python from 3.11 on. The version of a package changes only if a
+change of the input requires another version.
 """
 
 import os
@@ -19,7 +19,7 @@ from infra.install import tools
 from infra.install.sets import CUMULATIVE, PIN
 
 REQUIREMENTS = venv.ROOT / "requirements"
-# Each set must have the versions of another set where they share packages, because one environment holds both.
+# One environment holds both sets of each pair. So a package that both contain must have the same version in both.
 _AFTER = {"local": "runtime", "aws": "local", "develop": "aws", "postgres": "develop"}
 NAMES = (*CUMULATIVE, "postgres", "ministack", "awscli", "build", "uv")
 _STATED = re.compile(r"^# Of the inputs (\w+)$", re.MULTILINE)
@@ -41,7 +41,7 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def fingerprint(name: str) -> str:
-    """Return a hash of a set's inputs. If it changes, the lock has to be compiled again."""
+    """Return a hash of a set's inputs. If the hash changes, the lock must be compiled again."""
     return sha256("\n".join(sorted(lines(source(name)))).encode()).hexdigest()[:12]
 
 
@@ -52,24 +52,24 @@ def stated(lock: str) -> str | None:
 
 
 def pins(text: str) -> dict[str, str]:
-    """Return the versions of all packages in a lock or an input, by normalized names."""
+    """Map the normalized names of all packages in a lock or an input to their versions."""
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in PIN.findall(text)}
 
 
 def unpinned(path: Path) -> list[str]:
-    """Return the lines of an input that name no single version. Their packages could change unexpectedly."""
+    """Return the lines of an input that name no single version, so that `make lock` could change the version."""
     return [line for line in lines(path) if not PIN.match(line) or "*" in line]
 
 
 def check_pinned(paths: Iterable[Path]) -> None:
-    """Raises CloudError naming every line that is not pinned."""
+    """Raise CloudError, which names every line without a pinned version, if there is any."""
     wrong: dict[str, str] = {}
     for path in paths:
         for line in unpinned(path):
-            wrong.setdefault(line, path.name)  # the first input with this line; later ones include it
+            wrong.setdefault(line, path.name)  # name the first input with this line; later inputs include that one
     if wrong:
         listed = ", ".join(f"{line} ({name})" for line, name in wrong.items())
-        raise CloudError(f"nothing was changed: not pinned to a version: {listed}: write NAME==VERSION")
+        raise CloudError(f"nothing was changed: these lines pin no version: {listed}: write NAME==VERSION")
 
 
 def compile_all() -> None:

@@ -1,4 +1,4 @@
-"""The progress of an installation, read from the installer's output."""
+"""Reads the progress of an installation from the installer's output."""
 
 import re
 

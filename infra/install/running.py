@@ -13,7 +13,7 @@ from infra.progress import Progress
 
 
 class Run:
-    """A running uv that fills one environment. Its output becomes progress."""
+    """Runs uv to fill one environment, and passes messages about uv's output to `progress`."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Run:
         self._process = subprocess.Popen(
             command,
             env=settings,
-            pass_fds=locks,  # uv holds the locks as well, even if this process is killed
+            pass_fds=locks,  # uv holds the locks, too, so they stay locked if this process is killed
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -58,7 +58,7 @@ class Run:
 
     @property
     def changed_nothing(self) -> bool:
-        """Whether uv failed before it changed the environment. It downloads all files first."""
+        """Return whether uv failed before it changed the environment, as when a download fails."""
         return self._process.returncode > 0 and failures.comes_first(self._output)
 
     def check(self) -> None:

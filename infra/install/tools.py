@@ -1,4 +1,4 @@
-"""The installers: the pip that comes with Python installs uv, and uv installs all other packages."""
+"""Prepares the installers: the pip that comes with Python installs uv, and uv installs all other packages."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 from infra.errors import CloudError
 from infra.install.failures import explain
 
-NO_INDEX = "UV_NO_INDEX"  # our own variable: uv has none for its option --no-index
+NO_INDEX = "UV_NO_INDEX"  # our own name: uv has no variable for its option --no-index
 _INDEX_SETTINGS = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", NO_INDEX}
 _CONFIGURED = re.compile(r"^(:env:|global|install)\.([a-z-]+)='(.*)'$", re.MULTILINE)
 
@@ -26,7 +26,7 @@ def no_pip(version: tuple[int, int] = sys.version_info[:2]) -> CloudError:
 
 
 def pip(python: Path) -> list[str | Path]:
-    """Return the command that runs pip with `python`: from the wheel that ships with Python, else the system's pip."""
+    """Return the command that runs pip with `python`: the pip that ships with Python, else the pip of the system."""
     for wheel in bundled():
         return [python, wheel / "pip"]
     if spec := find_spec("pip"):
@@ -51,13 +51,13 @@ def uv(home: Path) -> Path:
 
 
 def fetch_uv(home: Path, python: Path, lock: Path, descriptors: Sequence[int]) -> None:
-    """Install uv as `lock` pins it into `home`/uv, completely or not at all. Raises CloudError."""
+    """Install the version of uv that `lock` pins into `home`/uv, completely or not at all. Raises CloudError."""
     unfinished = home / f"uv.{os.getpid()}"
     options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--no-user"]
     quiet = ["--progress-bar", "off", "--disable-pip-version-check", "--no-input"]
     command = [*pip(python), "install", *options, *quiet, "--target", unfinished, "--requirement", lock]
     try:
-        # pip holds the locks as well, even if this process is killed.
+        # pip holds the locks, too, so they stay locked if this process is killed.
         done = subprocess.run(command, pass_fds=descriptors, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise CloudError(explain(done.stdout + done.stderr, home))
@@ -80,7 +80,7 @@ def command(
 ) -> list[str | Path]:
     """Return the uv command that installs all `locks` and checks the hashes of files.
 
-    `anew`: reinstall also packages that seem to be installed.
+    With `anew`, uv also reinstalls packages that seem to be installed.
     """
     words = ["pip", "install", "--require-hashes", "--no-deps", "--no-progress", "--color", "never"]
     files = [word for lock in locks for word in ("--requirement", lock)]
@@ -98,10 +98,10 @@ def command(
 
 
 def settings(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables for uv. It uses pip's package indexes, unless UV_* variables name others."""
+    """Return the environment variables for uv. They name pip's package indexes, unless UV_* variables name others."""
     kept = {name: value for name, value in environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     kept = {name: value for name, value in kept.items() if value or not name.startswith("UV_")}
-    # uv downloads many files at once, so that on a slow connection each of them may wait long.
+    # uv downloads many files at once. On a slow connection, each of them may wait long, so the timeout is long.
     ours = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_TIMEOUT": "120", "UV_HTTP_RETRIES": "5"}
     if not kept.keys() & _INDEX_SETTINGS:
         listed = subprocess.run([*pip(python), "config", "list"], capture_output=True, text=True, check=False)
@@ -112,7 +112,7 @@ def settings(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def translated(configuration: str) -> dict[str, str]:
-    """Translate the output of `pip config list` to uv's variables. As with pip, the environment overrides files."""
+    """Translate the output of `pip config list` to uv's variables. PIP_* variables override pip's files."""
     found = {(section, name): value for section, name, value in _CONFIGURED.findall(configuration)}
     merged = {
         name: found[section, name] for section in ("global", "install", ":env:") for s, name in found if s == section
@@ -133,7 +133,7 @@ def translated(configuration: str) -> dict[str, str]:
 
 
 def _keeps_cache(environ: Mapping[str, str]) -> bool:
-    """Return whether uv can write its cache. It cannot without a home folder, or in the one of another user."""
+    """Return whether uv can write its cache. It cannot without a home folder, or without the right to write there."""
     if environ.get("UV_CACHE_DIR"):
         return True
     home = environ.get("XDG_CACHE_HOME") or (f"{environ['HOME']}/.cache" if environ.get("HOME") else "")

@@ -1,4 +1,4 @@
-"""The embedded cloud: Postgres and ministack, a small AWS, run as processes of this machine.
+"""The embedded cloud: Postgres and ministack (an emulator of AWS) run as processes of this machine.
 
-It needs neither Docker nor an AWS account.
+The embedded cloud needs neither Docker nor an AWS account.
 """

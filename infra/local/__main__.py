@@ -4,7 +4,7 @@ import sys
 
 from infra.commandline import RESUMABLE, exit_status
 
-# What Ctrl-C leaves, by command. All other commands start from the beginning when they run again.
+# The message after Ctrl-C, by command. All other commands start from the beginning when they run again.
 _AFTER_CTRL_C = {"up": RESUMABLE, "down": RESUMABLE, "clean": RESUMABLE, "serve": "the server is stopped"}
 
 
@@ -12,7 +12,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def run() -> int | None:
-        from infra.local import interface  # takes a second; Ctrl-C during this second must print one line, too
+        from infra.local import interface  # this import takes a second, and Ctrl-C in it must print one line, too
 
         return interface.run(arguments)
 

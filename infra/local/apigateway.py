@@ -1,6 +1,6 @@
-"""Import an OpenAPI 2 document into API Gateway by single calls.
+"""Imports an OpenAPI 2 document into API Gateway part by part.
 
-ministack has no call that imports a whole document, so this module makes one call for each part of it.
+ministack has no operation that imports a whole document, so this module sends one request for each part.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ _PAGE = 500
 
 
 def import_api(client: Any, document: Json, endpoint_types: list[str]) -> Json:
-    """ImportRestApi: create an API from the document."""
+    """Create an API from the document, as ImportRestApi does."""
     api = client.create_rest_api(
         name=document["info"]["title"],
         endpointConfiguration={"types": endpoint_types},
@@ -19,16 +19,16 @@ def import_api(client: Any, document: Json, endpoint_types: list[str]) -> Json:
 
 
 def put_api(client: Any, api_id: str, document: Json) -> Json:
-    """PutRestApi, mode overwrite: change the API so that it matches the document.
+    """Change the API so that it matches the document, as PutRestApi does in the mode `overwrite`.
 
-    `client` must not validate parameters: ministack expects all binary media types in one list, but AWS expects one
-    operation for each type.
+    `client` must not validate parameters, because ministack expects all binary media types in one list. AWS, and so
+    boto3, expects one patch operation for each type.
     """
     types = document.get("x-amazon-apigateway-binary-media-types", [])
     change: Any = {"op": "replace", "path": "/binaryMediaTypes", "value": types}
     client.update_rest_api(restApiId=api_id, patchOperations=[change])
     resources = _resources(client, api_id)
-    for path in sorted(resources, key=len, reverse=True):  # children before their parents
+    for path in sorted(resources, key=len, reverse=True):  # delete children before their parents
         if path != "/" and not any(f"{wanted}/".startswith(f"{path}/") for wanted in document["paths"]):
             client.delete_resource(restApiId=api_id, resourceId=resources.pop(path)["id"])
     for path, methods in document["paths"].items():
@@ -43,7 +43,7 @@ def put_api(client: Any, api_id: str, document: Json) -> Json:
 
 
 def _resources(client: Any, api_id: str) -> dict[str, Json]:
-    """The resources of an API by path, with their methods."""
+    """Return the resources of an API by path, with their methods."""
     resources: dict[str, Json] = {}
     for page in client.get_paginator("get_resources").paginate(
         restApiId=api_id, embed=["methods"], PaginationConfig={"PageSize": _PAGE}
@@ -79,7 +79,7 @@ def _put_method(client: Any, at: Json, method: Json) -> None:
         integrationHttpMethod=integration.get("httpMethod", "POST"),
         **{name: integration[name] for name in optional if name in integration},
     )
-    if integration["type"] == "mock":  # CORS preflights; a proxy integration returns the response of the function
+    if integration["type"] == "mock":  # for CORS preflights; API Gateway itself makes the response
         for pattern, response in integration.get("responses", {}).items():
             client.put_integration_response(
                 **at,

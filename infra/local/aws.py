@@ -1,4 +1,4 @@
-"""Start, stop and check the embedded AWS, a background process with its own virtual environment."""
+"""Starts, stops and checks the embedded AWS, a background process with its own virtual environment."""
 
 import json
 import os
@@ -23,12 +23,12 @@ from infra.venv import ROOT
 
 _HERE = Path(__file__).parent
 _LOCK = ROOT / "requirements" / "ministack.txt"
-# Credentials for clouds that do not check them.
+# LocalStack accepts any credentials, such as these.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 class EmbeddedAws:
-    """One instance, with its state below `home`. `report` gets a message before each slow step."""
+    """One instance of the embedded AWS, with its state below `home`. `report` gets a message before each slow step."""
 
     def __init__(self, home: Path, report: Callable[[str], None] = lambda _: None) -> None:
         self.home, self._report = home, report
@@ -37,21 +37,21 @@ class EmbeddedAws:
 
     @property
     def credentials(self) -> Mapping[str, str]:
-        """The AWS_* variables for its clients. The credentials are generated once for each folder."""
+        """Return the AWS_* variables for clients. The credentials are generated once for each state folder."""
         return credentials.for_clients(self.home)
 
     def port(self) -> int | None:
-        """The port of the running instance, or None."""
+        """Return the port of the running instance, or None."""
         port = self._started_with().get("port")
         return int(port) if port and self._daemon.alive() else None
 
     def healthy(self) -> bool:
-        """Whether it answers requests, and was started with the code and the credentials that are on disk now."""
+        """Return whether the instance responds, and was started with the code and credentials that are on disk now."""
         port = self.port()
         return port is not None and self._started_with() == self._to_start(port) and _answers(port)
 
     def start(self, port: int, timeout: float = 30) -> None:
-        """Start it on `port` unless a healthy instance runs there. `timeout` is in seconds. Raises CloudError."""
+        """Start the instance on `port` unless a healthy one runs there. `timeout` is in seconds. Raises CloudError."""
         if self.healthy() and self.port() == port:
             return
         python = environment(self._report)
@@ -60,22 +60,22 @@ class EmbeddedAws:
             if claim is None:
                 raise CloudError("the embedded AWS is being started by another process: try again")
             self._started.write_text(json.dumps(self._to_start(port)))
-            # Python finds this module by the working folder. PYTHONPATH would be inherited by the functions.
+            # Python finds infra.local.server through the working folder, because functions would inherit PYTHONPATH.
             self._daemon.start(
                 claim, [python, "-m", "infra.local.server", self.home], env=self._environment(port), cwd=ROOT
             )
         deadline = time.monotonic() + timeout
-        wait_until(lambda: _answers(port) or not self._daemon.alive(), timeout, "the embedded AWS does not answer")
+        wait_until(lambda: _answers(port) or not self._daemon.alive(), timeout, "the embedded AWS does not respond")
         if not self._daemon.alive() or time.monotonic() > deadline:
             raise CloudError(f"the embedded AWS did not start: {self._daemon.last_words()}")
 
     def stop(self) -> None:
-        """Stop it. It writes its state to its folder first."""
+        """Stop the instance, which first writes its state to its folder."""
         if self._daemon.alive():
             self._daemon.stop(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill it, as a crash would. For tests."""
+        """Kill the instance, as a crash would. Only tests use this."""
         self._daemon.stop(signal.SIGKILL)
 
     def incarnation(self) -> str:
@@ -83,11 +83,11 @@ class EmbeddedAws:
         return self._daemon.incarnation()
 
     def _environment(self, port: int) -> dict[str, str]:
-        """The environment of the process. It holds only what is needed, because functions inherit it."""
+        """Return the environment of the process. It holds few variables, because functions inherit all of them."""
         self.home.chmod(0o700)  # this folder stores the functions with their passwords
         temporary = self.home / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # a killed instance leaves unpacked functions here
-        temporary.mkdir(parents=True, exist_ok=True)  # an old function may still run and create it
+        temporary.mkdir(parents=True, exist_ok=True)  # an old function that still runs may create this folder first
         return {
             "AWS_DEFAULT_REGION": credentials.REGION,
             "PATH": os.defpath,
@@ -116,14 +116,14 @@ class EmbeddedAws:
 
 
 def environment(report: Callable[[str], None]) -> Path:
-    """The Python of the embedded AWS's virtual environment. Creates the environment if it is missing."""
+    """Return the Python of the embedded AWS's virtual environment. Create the environment if it is missing."""
     own = sets.apart(ROOT, "ministack")
     venv.ensure([own], report)
     return own.python
 
 
 def _code() -> str:
-    """A hash of the embedded AWS's code. If a running instance has another hash, it is outdated."""
+    """Return a hash of the embedded AWS's code. A running instance with another hash is outdated."""
     names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "unpacked", "aws")
     files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

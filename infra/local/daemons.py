@@ -1,8 +1,8 @@
-"""Background processes that outlive the command that started them. Later commands find them again.
+"""Starts, finds and stops daemons: background processes that outlive the command that started them.
 
-A daemon inherits an open, locked file. The lock is held exactly as long as a process of the daemon lives, however it
-ends. So a stale record or a reused pid is never mistaken for the daemon. Signals are sent only to a process whose pid
-and start time are the recorded ones.
+A daemon inherits an open, locked file. The lock is held exactly as long as a process of the daemon lives, however the
+process ends. So no command mistakes an old record or a reused pid for the daemon. Signals are sent only to a process
+whose pid and start time are the recorded ones.
 """
 
 import json
@@ -19,18 +19,18 @@ from infra.errors import CloudError
 from infra.local import launch
 from infra.locks import try_lock, wait_until
 
-_children: list[subprocess.Popen[bytes]] = []  # kept to reap them when they end
+_children: list[subprocess.Popen[bytes]] = []  # daemons of this process, which it must reap when they end
 
 
 class Daemon:
-    """One background process. Its files are `<folder>/<name>.lock`, `.pid` (pid and start time) and `.log`."""
+    """One daemon. Its files are `<folder>/<name>.lock`, `<name>.pid` (pid and start time) and `<name>.log`."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         self._lock, self._record, self.log = (folder / f"{name}.{kind}" for kind in ("lock", "pid", "log"))
 
     def alive(self) -> bool:
-        """Whether any process of the daemon lives."""
+        """Return whether any process of the daemon lives."""
         _reap()
         try:
             with self._lock.open() as file:
@@ -40,10 +40,10 @@ class Daemon:
 
     @contextmanager
     def claim(self) -> Iterator[int | None]:
-        """Hold the lock while the daemon is prepared and started. Yields its descriptor, or None if it is taken.
+        """Hold the lock while the daemon is prepared and started. Yield the lock's descriptor, or None if it is locked.
 
-        Pass the descriptor to every helper process as well. If the starter is killed, a helper that still runs keeps
-        the lock, and no second start can begin.
+        Pass the descriptor also to every helper process. If this process is killed, a helper that still runs keeps the
+        lock, so that no second start can begin.
         """
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         with self._lock.open("a") as file:
@@ -61,7 +61,7 @@ class Daemon:
     ) -> None:
         """Start the daemon in its own session, so that Ctrl-C in the terminal does not reach it.
 
-        `user` is the user to run it as. `die_with_parent` ends it when this process ends (Linux only).
+        The daemon runs as `user`. With `die_with_parent`, the daemon ends when this process ends (Linux only).
         """
         options: list[str | Path] = ["--record", self._record]
         if user is not None:
@@ -83,9 +83,9 @@ class Daemon:
             )
 
     def stop(self, sig: signal.Signals, timeout: float = 30) -> None:
-        """Send `sig`, and SIGKILL after `timeout` seconds. Returns when no process of the daemon is left.
+        """Send `sig`, and SIGKILL after `timeout` seconds. Return when no process of the daemon is left.
 
-        Raises CloudError if a process survives even that.
+        Raises CloudError if a process is left even after SIGKILL.
         """
         self.signal(sig)
         try:
@@ -103,7 +103,7 @@ class Daemon:
                 os.kill(pid, sig)
 
     def pid(self) -> int | None:
-        """The pid of the daemon, or None if it does not run."""
+        """Return the pid of the daemon, or None if it does not run."""
         try:
             record = json.loads(self._record.read_text())
             pid, started = int(record["pid"]), str(record["started"])
@@ -112,12 +112,12 @@ class Daemon:
         return pid if self.alive() and launch.started(pid) == started else None
 
     def incarnation(self) -> str:
-        """Pid and start time, which identify the running process; empty if the daemon does not run."""
+        """Return a text that identifies the running process (pid and start time), empty if the daemon does not run."""
         pid = self.pid()
         return "" if pid is None else f"{pid}/{launch.started(pid)}"
 
     def last_words(self, lines: int = 5) -> str:
-        """The end of its log, for error messages."""
+        """Return the last lines of the daemon's log, for error messages."""
         try:
             return " | ".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except OSError:
@@ -125,7 +125,7 @@ class Daemon:
 
 
 def _private(path: str, flags: int) -> int:
-    """Open a file that only its owner can read: Postgres logs failed statements with the values of rows."""
+    """Open a log file that only its owner can read, because Postgres logs the values of rows in failed statements."""
     return os.open(path, flags, 0o600)
 
 

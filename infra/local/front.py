@@ -1,14 +1,14 @@
-"""Operations that ministack lacks: an ASGI application around ministack's own application.
+"""Adds operations that ministack lacks, as an ASGI application (the front) around ministack's own application.
 
-`chalice deploy` and the product need them:
+`chalice deploy` and the product need these operations:
 
-- ImportRestApi and PutRestApi are done by single calls that ministack has.
-- UpdateRestApi loses an empty minimumCompressionSize, which ministack would parse as a number.
-- The responses of CreateFunction and its updates wait until the function is active. Clients that see a pending
-  function sleep five seconds before they look again.
-- The response of FilterLogEvents gets ids and pages.
-- ListObjectVersions encodes keys if the request asks for it. A key may contain characters that XML does not allow, and
-  one such key would make the whole list unreadable.
+- ImportRestApi and PutRestApi. The front replaces each by several requests that ministack supports.
+- UpdateRestApi. The front removes an empty minimumCompressionSize, which ministack would fail to parse as a number.
+- CreateFunction and the updates of functions. The front delays their responses until the function is active, because
+  clients that see a pending function sleep five seconds before they look again.
+- FilterLogEvents. The front adds ids and pages to the response.
+- ListObjectVersions. The front encodes keys if the request asks for this. A key may contain characters that XML does
+  not allow, and one such key would make the whole list unreadable.
 
 All other requests pass unchanged. tests/integration/infra/test_cloud_front.py fails if a newer ministack makes a part
 of this module unnecessary.
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, quote
-from xml.sax.saxutils import unescape  # nosec B406: it does not parse XML
+from xml.sax.saxutils import unescape  # nosec B406: this function does not parse XML
 
 import boto3
 from botocore.config import Config
@@ -33,14 +33,15 @@ from infra.local.gate.credentials import REGION, Keys
 
 _FUNCTION_CHANGE = re.compile(r"/[\d-]+/functions(?:/[^/]+/(?:code|configuration))?/?")
 _REST_API = re.compile(r"/restapis/([^/]+)/?")
-_KEY = re.compile(rb"<(Prefix|Delimiter|KeyMarker|NextKeyMarker|Key)>([^<]*)</\1>")  # of ListObjectVersions
+_KEY = re.compile(rb"<(Prefix|Delimiter|KeyMarker|NextKeyMarker|Key)>([^<]*)</\1>")  # of ListObjectVersions' response
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/")
 
 
 class Front:
-    """`inner` with the missing operations. They send other requests to `endpoint`, the own address, signed with `keys`.
+    """Adds the missing operations to `inner`. Some of them send requests to `endpoint`, the front's own address.
 
-    Only the holder of `keys` may import an API, because these requests have more rights than a function has.
+    These requests are signed with `keys`, and so have more rights than a function has. Therefore only the holder of
+    `keys` may import an API.
     """
 
     def __init__(self, inner: App, endpoint: str, keys: Keys) -> None:
@@ -74,8 +75,8 @@ class Front:
         return _credential(scope)[0] == self._keys.access_key
 
     def _client(self, scope: Message, service: str) -> Any:
-        """A boto3 client for the region of the current request."""
-        make: Any = boto3.client  # its type stubs need the name of the service as a literal
+        """Return a boto3 client for the region of the current request."""
+        make: Any = boto3.client  # Any, because boto3's type stubs accept only literal names of services
         return make(
             service,
             endpoint_url=self._endpoint,
@@ -130,7 +131,7 @@ class Front:
         original = await _body(receive)
         try:
             page = logevents.Page.of(json.loads(original))
-        except (ValueError, TypeError):  # ministack refuses the malformed request
+        except (ValueError, TypeError):  # the request is malformed: ministack refuses it
             await self._inner(scope, again(original, receive), send)
             return
         body = json.dumps(page.request).encode()
@@ -153,7 +154,7 @@ class Front:
         await send({"type": "http.response.body", "body": body})
 
     async def _held(self, scope: Message, receive: Receive) -> list[Message]:
-        """The messages of the inner response, which are not sent yet."""
+        """Return the messages of the inner application's response, without sending them."""
         held: list[Message] = []
 
         async def hold(message: Message) -> None:
@@ -188,9 +189,9 @@ def _json(held: list[Message]) -> Any:
 
 
 def _with_length(head: Message, body: bytes) -> Message:
-    """The head of a request or a response, changed for another body.
+    """Return the head of a request or a response, changed for another body.
 
-    The hash of the signed body is removed: the gate has already verified the signature.
+    The hash of the old body is removed. It is no longer needed, because the gate has already verified the signature.
     """
     replaced = (b"content-length", b"x-amz-content-sha256")
     headers = [(name, value) for name, value in head["headers"] if name.lower() not in replaced]
@@ -198,14 +199,14 @@ def _with_length(head: Message, body: bytes) -> Message:
 
 
 def _credential(scope: Message) -> tuple[str, str]:
-    """(access key, region) of a signed request."""
+    """Return (access key, region) of a signed request."""
     header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
     match = _CREDENTIAL.search(header)
     return (match[1], match[2]) if match else ("", REGION)
 
 
 async def _body(receive: Receive) -> bytes:
-    """The whole body. Raises Disconnected."""
+    """Return the whole body. Raises Disconnected."""
     body, more = b"", True
     while more:
         message = await receive()

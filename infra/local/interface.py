@@ -1,4 +1,4 @@
-"""The commands behind `make`: their arguments and their output."""
+"""Parses the arguments of the commands behind `make`, and prints their output."""
 
 import argparse
 import json
@@ -21,12 +21,12 @@ Run = Callable[[Commands, argparse.Namespace], int | None]
 
 
 def run(arguments: list[str] | None = None) -> int | None:
-    """Run a command. Returns its exit status (None is 0). Raises CloudError."""
+    """Run a command. Return its exit status; None means 0. Raises CloudError."""
     args = _parser().parse_args(arguments)
     command: Run = args.run
     progress = Progress(report)
     cloud = commands(args.stage, args.source, progress.say)
-    if not args.long:  # programs may read its output: print nothing else
+    if not args.long:  # programs may read the output of a short command, so print no progress
         return command(cloud, args)
     with progress.running():
         return command(cloud, args)
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--stage", default=os.environ.get("STAGE") or "local", help=f"one of {', '.join(stages(ROOT))}")
     common.add_argument("--source", type=Path, default=ROOT, help="the folder of app.py")
-    parser = argparse.ArgumentParser(prog="python -m infra.local", description="The cloud of this checkout.")
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description="Run the platform on this machine.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, about: str, run: Run, *, long: bool = False) -> argparse.ArgumentParser:
@@ -47,11 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     deploy = "start what is not running and deploy what has changed"
     up = add("up", deploy, lambda cloud, args: cloud.up(args.reset), long=True)
     up.add_argument(
-        "--reset", default=(), type=str.split, help="names of settings that get their defaults again, or ALL"
+        "--reset", default=(), type=str.split, help="names of settings to set back to their defaults, or ALL"
     )
-    add("down", "stop everything; its state stays", lambda cloud, _: cloud.down(), long=True)
-    add("clean", "stop everything and delete its state", lambda cloud, _: cloud.clean(), long=True)
-    add("status", "print what runs, and where", _status)
+    add("down", "stop all servers; their state stays", lambda cloud, _: cloud.down(), long=True)
+    add("clean", "stop all servers and delete their state", lambda cloud, _: cloud.clean(), long=True)
+    add("status", "print which servers run, and their addresses", _status)
     serve = add(
         "serve",
         "serve the API of this checkout with chalice local",
@@ -61,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     add("check", "fail unless the whole stage runs, and say what to do", lambda cloud, _: cloud.check_running())
     add("env", "print the addresses and credentials that programs need", _env)
     add("invoke", "invoke a function with the event of its schedule", _invoke).add_argument("function")
-    verify = add("verify", "read restore points again and compare them", _verify)
+    verify = add("verify", "read restore points again and compare them with their manifests", _verify)
     verify.add_argument("--point", help="the name of a restore point (default: the newest one)")
-    verify.add_argument("--all", action="store_true", help="verify also all older restore points")
+    verify.add_argument("--all", action="store_true", help="also verify all older restore points")
     return parser
 
 
@@ -81,13 +81,13 @@ def _status(cloud: Commands, _: argparse.Namespace) -> None:
 def _show_status(
     shown: Mapping[str, str], chosen: Chosen, now: Chosen, not_deployed: Collection[str], command: str
 ) -> None:
-    """Print the status. `chosen` are the kept settings, `now` those that `command` would use in this environment."""
+    """Print the status. `chosen` are the kept settings. `now` are the settings that `command` would use here."""
     out = Output(sys.stdout, for_people=True)
     out.facts({**shown, "tokens": status.ABOUT_TOKENS[chosen.authentication]})
     out.line()
     out.table(table.COLUMNS, table.rows(chosen), flexible=("value",))
     if changes := sorted({*chosen.differing(now), *not_deployed}):
-        print(f"\nfrom the next {command} on: {', '.join(f'{name} is {now.values[name].shown}' for name in changes)}")
+        print(f"\nthe next {command} changes: {', '.join(f'{name} to {now.values[name].shown}' for name in changes)}")
 
 
 def _env(cloud: Commands, _: argparse.Namespace) -> None:

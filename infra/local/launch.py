@@ -1,8 +1,8 @@
-"""Become a daemon: record the process, drop privileges, then exec the command.
+"""Becomes a daemon: records this process, drops privileges, then replaces itself by the daemon's command (exec).
 
-This script runs between the starter and the daemon, because an exec keeps the pid and the start time. The record is
-complete before the daemon exists, so a crash of the starter cannot lose the daemon. The script imports only the
-standard library, so that it starts in milliseconds.
+An exec keeps the pid and the start time, so the record of this script is also that of the daemon. The record is
+complete before the daemon exists, so the record is not lost if the starting command crashes. The script imports
+only the standard library, so that it starts in milliseconds.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from pathlib import Path
 
 
 def started(pid: int) -> str | None:
-    """The start time of a process, in the format of the system. Pid and start time identify a process for ever."""
+    """Return the start time of a process, in the system's format. No two processes have the same pid and start time."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[19]  # field 22; the name of the process, before it, may contain spaces
+        return stat.rpartition(")")[2].split()[19]  # field 22; an earlier field, the process's name, may contain spaces
     except (OSError, IndexError):
         if sys.platform == "linux":
             return None
@@ -50,7 +50,7 @@ def main() -> None:
         os.setgroups([])
         os.setgid(args.gid)
         os.setuid(args.uid)
-    if args.parent is not None:  # after setuid, which clears this setting
+    if args.parent is not None:  # only after setuid, which would clear this setting
         die_with(args.parent, signal.SIGINT)
     os.execv(args.command[0], args.command)  # noqa: S606 - no shell is wanted
 

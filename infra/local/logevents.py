@@ -1,11 +1,11 @@
-"""FilterLogEvents as clients of CloudWatch Logs expect it: with pages, and with an id for every event.
+"""Makes FilterLogEvents respond as CloudWatch Logs does: with pages, and with an id for every event.
 
-ministack returns the oldest 10,000 events, or the oldest `limit` ones. Its response does not say that there are more,
-and has no token for a next page. Events of functions have no ids; without ids, a client that follows the log cannot
-tell new events from those it already has.
+ministack returns the oldest 10,000 events, or the oldest `limit` ones. Its response does not say that there are more
+events, and has no token for a next page. Events of functions have no ids. Without ids, a client that follows the log
+cannot distinguish new events from those that it already has.
 
-Here a page starts at the time of the last event of the page before, and skips the events of that time that earlier
-pages had. If one millisecond has more than 10,000 events, no page has the rest of them.
+This module starts a page at the time of the last event of the page before, and skips those events of this time that
+earlier pages had. If one millisecond has more than 10,000 events, no page contains the events beyond 10,000.
 """
 
 from collections import Counter
@@ -20,14 +20,14 @@ MOST = 10_000  # events in one response
 
 @dataclass(frozen=True)
 class Page:
-    """One page: the `request` to ministack, and how many events of its response to skip."""
+    """One page: the `request` to ministack, and how many events of ministack's response to skip."""
 
     request: Json
     skipped: int
 
     @classmethod
     def of(cls, request: Json) -> "Page":
-        """The page that a client requests. Raises ValueError if this module did not make its token."""
+        """Return the page that a client requests. Raises ValueError if this module did not make its token."""
         inner = {name: value for name, value in request.items() if name != "nextToken"}
         skipped = 0
         if "nextToken" in request:
@@ -37,7 +37,7 @@ class Page:
         return cls(inner, skipped)
 
     def response(self, inner: Json) -> Json:
-        """The response to the client, made from ministack's response."""
+        """Return the response to the client, made from ministack's response."""
         events = _with_ids(inner["events"])
         response = {**inner, "events": events[self.skipped :]}
         if len(events) == self.request["limit"]:
@@ -48,7 +48,7 @@ class Page:
 
 
 def _with_ids(events: list[Json]) -> list[Json]:
-    """Give an id to each event without one: a hash of its content and of its number among equal events."""
+    """Give each event without an id a hash of its content, and of its number among events with the same content."""
     seen: Counter[str] = Counter()
     with_ids = []
     for event in events:

@@ -1,15 +1,15 @@
-"""Saves the state of the embedded AWS, so that it survives a `kill -9`.
+"""Saves the state of the embedded AWS, so that the state survives a `kill -9`.
 
 ministack writes objects to disk at once. It writes everything else (APIs, functions, roles, rules, queues with their
 messages) only when it is stopped. This module writes the state of a service after each change, with ministack's own
-function. The response to a request that changes something is sent when the change is on disk.
+function. The response to a request that changes something is sent only after the change is on disk.
 
-Two changes reach the disk a moment later:
+Two kinds of changes reach the disk later:
 
 - changes of functions, because each save writes the code of all functions;
 - messages that ministack itself sends to a queue (dead letters), because no request causes them.
 
-The delay is POLL seconds, or a little more with thousands of messages.
+Their delay is POLL seconds, or a little more if the queues hold thousands of messages.
 """
 
 import asyncio
@@ -31,14 +31,17 @@ StateOf = Callable[[str], Any]
 
 
 def of_ministack(module: str) -> Any:
-    """The state of a service's module; None until the service is used."""
+    """Return the state of a service's module, or None if the service was not used yet."""
     loaded: Any = sys.modules.get(f"ministack.services.{module}")
     return loaded.get_state() if hasattr(loaded, "get_state") else None
 
 
 class Memory:
-    """`services` maps the name of each service to its modules by file name. `state_of` reads the state of a module, and
-    `save` writes it to a file."""
+    """Saves the state of services.
+
+    `services` maps the name of each service to its modules by file name. `state_of` reads the state of a module, and
+    `save` writes the state to a file.
+    """
 
     def __init__(self, services: Mapping[str, Mapping[str, str]], save: Save, state_of: StateOf = of_ministack) -> None:
         self._services, self._save, self._state_of = services, save, state_of
@@ -49,8 +52,8 @@ class Memory:
         self._task: asyncio.Task[None] | None = None
 
     async def written(self, service: str) -> None:
-        """Save a service after a change. Returns when the change is on disk; changes of functions are saved later."""
-        # CloudFormation may change any service.
+        """Save a service after a change. Return when the change is on disk. Changes of functions are saved later."""
+        # A request to CloudFormation may change any service.
         self._dirty |= set(self._services) if service == "cloudformation" else {service}
         if service not in _LATER:
             await self._flush(self._dirty - _LATER)
@@ -80,13 +83,13 @@ class Memory:
             took = time.monotonic() - began
 
     async def _flush(self, wanted: Set[str]) -> None:
-        """Save those of the wanted services that have changed."""
-        async with self._turn:  # after a wait for it, another call may have saved the change
+        """Save every wanted service that has changed."""
+        async with self._turn:  # another flush may have saved the change while this one waited for the lock
             taken = self._dirty & wanted
             self._dirty -= taken
             try:
                 await self._in_thread(self._write, taken)
-            except RuntimeError:  # the state kept changing; the next attempt follows soon
+            except RuntimeError:  # the state changed during every attempt to copy it; the next flush follows soon
                 _log.exception("the state of the embedded AWS could not be saved; the next attempt follows soon")
                 self._dirty |= taken
 
@@ -108,8 +111,10 @@ class Memory:
         return self._messages != before
 
     def _copied(self, module: str) -> Any:
-        """A copy of a module's state. A request may change a dictionary during the copy, so this makes a few attempts.
-        Raises RuntimeError if all fail."""
+        """Return a copy of a module's state. A request may change the state during the copy, so this may need retries.
+
+        Raises RuntimeError if all attempts fail.
+        """
         for _ in range(_ATTEMPTS - 1):
             with suppress(RuntimeError):
                 return self._state_of(module)

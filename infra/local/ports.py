@@ -1,4 +1,4 @@
-"""Choose TCP ports of 127.0.0.1."""
+"""Chooses TCP ports of 127.0.0.1."""
 
 import errno
 import os
@@ -10,27 +10,27 @@ from pathlib import Path
 from infra.errors import CloudError
 
 HOST = "127.0.0.1"
-_RANGE = range(20_000, 30_000)  # below the ephemeral ports, so that a stopped server finds its port free
+_RANGE = range(20_000, 30_000)  # below the ephemeral ports, so that no connection takes a stopped server's port
 _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")  # Linux
 Bind = Callable[[int], None]
 
 
 def bind(port: int) -> None:
-    """Bind the port for a moment. Raises OSError."""
+    """Bind the port and release it at once. Raises OSError if this is not possible."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port in TIME_WAIT is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do, so a port in TIME_WAIT is free
         probe.bind((HOST, port))
 
 
 def bind_unprivileged(port: int) -> None:
-    """`bind` for a server that drops the rights of root. Raises OSError."""
+    """Do the same as `bind`, but for a server that does not run as root. Raises OSError."""
     if os.geteuid() == 0 and port < _first_unprivileged():
         raise PermissionError(errno.EACCES, "only root may listen on this port")
     bind(port)
 
 
 def is_free(port: int, bind: Bind = bind) -> bool:
-    """Whether a server could listen on the port now."""
+    """Return whether a server could listen on the port now."""
     try:
         bind(port)
     except OSError:
@@ -70,7 +70,7 @@ def choose(
 ) -> int:
     """Return the port to start on: the fixed one, else the remembered one if it is free, else a random free one.
 
-    `others` are ports that settings fix for other servers: they count as taken. Raises CloudError.
+    The ports in `others` count as taken, because settings fix them for other servers. Raises CloudError.
     """
     if fixed is not None:
         check(variable, fixed, bind)

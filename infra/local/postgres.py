@@ -1,4 +1,4 @@
-"""The embedded Postgres: real server programs, which listen on 127.0.0.1 only. A kill at any time loses no data.
+"""Runs the embedded Postgres: real server programs, which listen on 127.0.0.1 only. A kill at any time loses no data.
 
 with temporary() as postgres:
     connect(postgres.url)
@@ -28,22 +28,22 @@ _SETTINGS = {
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "max_connections": "200",  # many uploads at once start many functions, each with a connection
+    "max_connections": "200",  # many uploads at once start many invocations, each with a connection
     "shared_buffers": "128MB",
     "max_wal_size": "4GB",
 }
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-# All users may create files here, so `home_of` checks the owner of the folder.
+# All users may create files here, so `home_of` checks who owns the server's folder.
 _FOR_ALL = Path("/var/tmp")  # noqa: S108 # nosec B108
 
 
 class Postgres:
     """One server with its data below `home`.
 
-    `fast` trades durability for speed, for tests. `die_with_parent` ends the server when the process that started it
-    ends, also by a kill (Linux only; elsewhere call `stop`). `programs` is the folder of Postgres's programs; if it is
-    empty, `binaries.find` chooses it.
+    With `fast`, the server is faster but may lose data in a crash, for tests. With `die_with_parent`, the server ends
+    with the process that started it, even if that process is killed (Linux only; elsewhere call `stop`). `programs` is
+    the folder of Postgres's programs; if it is empty, `binaries.find` chooses the folder.
     """
 
     def __init__(
@@ -57,29 +57,29 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """DATABASE_URL for the role that owns the database. Raises CloudError if the server does not run."""
+        """Return DATABASE_URL for the database owner. Raises CloudError if the server does not run."""
         return self.role.url(HOST, self._running_port())
 
     @property
     def functions_url(self) -> str:
-        """DATABASE_URL for the role of the functions. Raises CloudError if the server does not run."""
+        """Return DATABASE_URL for the database role of the functions. Raises CloudError if the server does not run."""
         return provision.functions_url(self.url)
 
     @property
     def superuser_url(self) -> str:
-        """The URL for the superuser. Raises CloudError if the server does not run."""
+        """Return the URL for the superuser. Raises CloudError if the server does not run."""
         return Role("postgres", self._superuser_password()).url(HOST, self._running_port(), "postgres")
 
     def running(self) -> bool:
-        """Whether the server accepts connections."""
+        """Return whether the server accepts connections."""
         return self._daemon.alive() and self._status()[1] == "ready"
 
     def port(self) -> int | None:
-        """The port on which the server accepts connections, or None."""
+        """Return the port on which the server accepts connections, or None."""
         return self._status()[0] if self.running() else None
 
     def start(self, port: int, timeout: float = 60) -> None:
-        """Start the server on `port` unless it runs. Create what is missing. Returns when it can be used.
+        """Start the server on `port` unless it runs, and create missing data. Return when the server can be used.
 
         `timeout` is in seconds. Raises CloudError.
         """
@@ -88,7 +88,7 @@ class Postgres:
             with self._daemon.claim() as claim:
                 if claim is not None:
                     self._launch(claim, port)
-            # The lock may be held by another start, or by the last process of a killed server.
+            # If the lock is taken, another start or the last process of a killed server holds it.
             while self._daemon.alive() and not self.running() and time.monotonic() < deadline:
                 time.sleep(0.02)
             if claim is not None and not self._daemon.alive():
@@ -99,11 +99,11 @@ class Postgres:
             provision.create(self.superuser_url, self.role)
 
     def stop(self) -> None:
-        """Shut down fast: roll back open transactions, write a checkpoint, end."""
+        """Shut down in Postgres's mode `fast`: roll back open transactions, write a checkpoint, end."""
         self._daemon.stop(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the server, as a crash would. For tests."""
+        """Kill the server, as a crash would. Only tests use this."""
         self._daemon.stop(signal.SIGKILL)
 
     def incarnation(self) -> str:
@@ -116,8 +116,8 @@ class Postgres:
         programs = binaries.usable_by(self._user, binaries.find(self._made_by(), self._programs), self.home)
         if self._made_by() is None:
             self._initdb(claim, programs)
-        # No server runs, because this process holds the lock. But if another process has the pid in this file, Postgres
-        # would refuse to start.
+        # This process holds the lock, so no server runs and the file is an old one. Postgres would refuse to start if
+        # another process now had the pid in this file.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         settings = {**_SETTINGS, **(_FAST if self.fast else {}), "port": str(port)}
         options = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
@@ -131,14 +131,14 @@ class Postgres:
         )
 
     def _made_by(self) -> int | None:
-        """The major version of Postgres that created the data, or None if there are no data."""
+        """Return the major version of Postgres that created the data, or None if there are no data."""
         try:
             return int((self.data / "PG_VERSION").read_text())
         except FileNotFoundError:
             return None
 
     def _initdb(self, claim: int, programs: Path) -> None:
-        """Create the data folder. It gets its name only when it is complete, so no start uses a part of it."""
+        """Create the data folder. It gets its name only when it is complete, so no start uses an incomplete folder."""
         unfinished = self.home / "data.unfinished"
         for leftover in (self.data, unfinished):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -189,7 +189,7 @@ class Postgres:
         return port
 
     def _status(self) -> tuple[int | None, str]:
-        """The port and the state that the server has written to its pid file."""
+        """Return the port and the state that the server has written to its pid file."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             return int(lines[3]), lines[7].strip()
@@ -199,7 +199,10 @@ class Postgres:
 
 @contextmanager
 def temporary() -> Iterator[Postgres]:
-    """A new, fast server for a `with` block. It ends even if this process is killed; only its folder stays then."""
+    """Yield a new, fast server, which ends with the `with` block.
+
+    The server also ends if this process is killed, but then its folder stays.
+    """
     with temporary_home() as home:
         postgres = Postgres(home, Role.generated(), fast=True, die_with_parent=True)
         try:
@@ -211,7 +214,7 @@ def temporary() -> Iterator[Postgres]:
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A temporary folder that the server's user can reach. The data folder in it is private."""
+    """Yield a temporary folder that the server's user can reach. The data folder in it will be private."""
     folder = Path(tempfile.mkdtemp(prefix="hireflow-"))
     folder.chmod(0o755)
     try:
@@ -221,9 +224,10 @@ def temporary_home() -> Iterator[Path]:
 
 
 def home_of(state: Path) -> Path:
-    """The server's folder for a state folder: inside it, or outside if the server's user cannot reach it there.
+    """Return the server's folder for a state folder.
 
-    Raises CloudError if another user owns the outside folder.
+    The server's folder lies in the state folder, or in /var/tmp if the server's user cannot reach the state folder.
+    Raises CloudError if another user owns the folder in /var/tmp.
     """
     inside = state.resolve() / "postgres"
     if os.geteuid() != 0:
@@ -240,7 +244,7 @@ def home_of(state: Path) -> Path:
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
-    """The user to run Postgres as, because Postgres refuses to run as root. None if this process is not root."""
+    """Return the user to run Postgres as, None for this process's user. Postgres refuses to run as root."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 

@@ -1,4 +1,7 @@
-"""Prepare a new Postgres server for Hireflow: create the roles without superuser rights, and the database."""
+"""Prepares a Postgres server for Hireflow: creates the database, its owner and the functions' role.
+
+These roles have no superuser rights.
+"""
 
 import re
 import secrets
@@ -21,14 +24,14 @@ _MAX_USER = 63 - len(_FUNCTIONS)  # bytes; Postgres truncates longer names
 
 @dataclass(frozen=True)
 class Role:
-    """A database login."""
+    """A login role of Postgres."""
 
     user: str
     password: str = field(repr=False)
 
     @classmethod
     def generated(cls, user: str = "", password: str = "") -> "Role":
-        """A role with this user and password, or with defaults: the user `hireflow`, a random password.
+        """Return a role with this user and password. The defaults are the user `hireflow` and a random password.
 
         Raises CloudError for names that Postgres does not allow.
         """
@@ -39,9 +42,10 @@ class Role:
         return cls(user or "hireflow", password or secrets.token_urlsafe(24))
 
     def of_functions(self) -> "Role":
-        """The role that the functions log in with. Its password is derived from the owner's, so it need not be stored.
+        """Return the role with which the functions log in, if this role is the owner.
 
-        The owner's password cannot be derived from it.
+        Its password is derived from the owner's password, so it need not be stored. The owner's password cannot be
+        derived from the functions' password.
         """
         derived = scrypt(self.password.encode(), salt=b"hireflow functions", n=2**14, r=8, p=1, dklen=24)
         return Role(f"{self.user}{_FUNCTIONS}", urlsafe_b64encode(derived).decode())
@@ -67,7 +71,7 @@ def connect(url: str, *, timeout: float = 30) -> Connection:
 
 
 def accepts(url: str) -> bool:
-    """Whether the role in the URL can log in."""
+    """Return whether the role in the URL can log in."""
     try:
         connect(url).close()
     except (DatabaseError, InterfaceError, OSError):
@@ -76,12 +80,12 @@ def accepts(url: str) -> bool:
 
 
 def is_done(owner_url: str) -> bool:
-    """Whether `create` has completed."""
+    """Return whether `create` has completed."""
     return accepts(owner_url) and accepts(functions_url(owner_url))
 
 
 def revision(owner_url: str) -> str | None:
-    """The last migration that was applied to a database. None if the database is empty or cannot be reached."""
+    """Return the last migration that was applied to a database, None if it is empty or cannot be reached."""
     try:
         with closing(connect(owner_url)) as server:
             return str(server.run("SELECT version_num FROM alembic_version")[0][0])
@@ -90,26 +94,27 @@ def revision(owner_url: str) -> str | None:
 
 
 def create(superuser_url: str, role: Role) -> None:
-    """Create or change the owner, the functions' role and the database. Idempotent.
+    """Create or change the owner, the functions' role and the database. This is idempotent.
 
-    The roles may log in only after the last step, so `is_done` can tell that all steps are done.
+    The owner can log in only after the last step. So a login as owner shows `is_done` that all steps are done.
     """
     user = identifier(role.user)
     with closing(connect(superuser_url)) as server:
-        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # held until the connection ends
+        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # locked until the connection ends
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=role.user):
             server.run(f"CREATE ROLE {user} NOLOGIN")
         owner = server.run("SELECT datdba::regrole::text FROM pg_database WHERE datname = :name", name=DATABASE)
         if not owner:
             server.run(f"CREATE DATABASE {DATABASE} OWNER {user}")
-        elif owner[0][0] != user:  # regrole quotes names as identifier() does
+        elif owner[0][0] != user:  # both names are quoted: regrole quotes as identifier() does
             _hand_over(superuser_url, owner[0][0], user)
         functions = role.of_functions()
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=functions.user):
             server.run(f"CREATE ROLE {identifier(functions.user)} NOLOGIN")
-        for each in (functions, role):  # the owner last: see the docstring
+        for each in (functions, role):  # the owner comes last: the docstring says why
             name = identifier(each.user)
-            # A bulk load can then check foreign keys as a set instead of row by row. Needs Postgres 15 or newer.
+            # With this right, a large load can check foreign keys as a set instead of row by row. The statement needs
+            # Postgres 15 or newer.
             server.run(f"GRANT SET ON PARAMETER session_replication_role TO {name}")
             server.run(f"ALTER ROLE {name} LOGIN NOSUPERUSER PASSWORD {literal(each.password)}")
 
@@ -123,14 +128,14 @@ def limit_connections(superuser_url: str, role: Role, connections: int) -> None:
 
 
 def functions_url(owner_url: str) -> str:
-    """The URL for the functions' role, derived from the owner's URL."""
+    """Return the URL for the functions' role, derived from the owner's URL."""
     parts = urlsplit(owner_url)
     owner = Role(unquote(parts.username or ""), unquote(parts.password or ""))
     return owner.of_functions().url(parts.hostname or "", parts.port or 5432, parts.path.lstrip("/"))
 
 
 def may_create_roles(url: str) -> bool:
-    """Whether the role in the URL may create the functions' role."""
+    """Return whether the role in the URL may create the functions' role."""
     with closing(connect(url)) as server:
         [[may]] = server.run("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
     return bool(may)
@@ -139,7 +144,7 @@ def may_create_roles(url: str) -> bool:
 def _hand_over(superuser_url: str, old: str, new: str) -> None:
     """Make another role the owner of the database and of everything in it."""
     with closing(connect(superuser_url.rpartition("/")[0] + f"/{DATABASE}")) as server:
-        if old == "postgres":  # the superuser also owns system objects, which cannot be reassigned
+        if old == "postgres":  # this superuser also owns system objects, which cannot be reassigned
             server.run(f"ALTER DATABASE {DATABASE} OWNER TO {new}")
         else:
             server.run(f"REASSIGN OWNED BY {old} TO {new}")

@@ -1,8 +1,8 @@
-"""Rotate logs, so that they do not fill the disk.
+"""Rotates logs, so that they do not fill the disk.
 
-A log that is too long is copied and then truncated (logrotate's `copytruncate`). It cannot be replaced by another file,
-because a process and its children have it open. They append, so after the truncation they write at its beginning. A
-line that is written between the copy and the truncation is lost.
+A log that is too long is copied and then truncated (logrotate's `copytruncate`). The log cannot be replaced by another
+file, because a process and its children have the log open. These processes append, so after the truncation they write
+at the beginning of the file. A line that is written between the copy and the truncation is lost.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ _EVERY = 1.0  # seconds
 
 
 def rotate(log: Path, most: int = MOST) -> bool:
-    """Move the content of a log to `<name>.1` if it has more than `most` bytes. Returns whether it had."""
+    """Move the content of a log to `<name>.1` if the log has more than `most` bytes. Return whether it had."""
     if not log.exists() or log.stat().st_size <= most:
         return False
     unfinished = log.with_name(f"{log.name}.1.part")

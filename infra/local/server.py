@@ -1,7 +1,8 @@
-"""The process of the embedded AWS: ministack behind the front and the gate, on one port of 127.0.0.1.
+"""Runs the process of the embedded AWS: ministack behind the front and the gate, on one port of 127.0.0.1.
 
-It runs in the embedded AWS's own virtual environment. Its argument is its state folder, from which it reads the stage's
-credentials. The credentials are not in the environment of this process, because functions inherit that environment.
+The process runs in the embedded AWS's own virtual environment. Its argument is the state folder, from which it reads
+the stage's credentials. The credentials are not in the environment of this process, because functions inherit that
+environment.
 """
 
 import asyncio
@@ -21,33 +22,33 @@ from infra.local.memory import Memory, services
 from infra.local.rotation import rotating
 from infra.local.unpacked import SharedZipFile
 
-_PIECE = 256 * 1024  # bytes of one read, the same as asyncio reads from a socket
+_PIECE = 256 * 1024  # bytes of one read, as many as asyncio reads from a socket at a time
 _HEAD = 15  # seconds that the head of a request may take, or that a connection may be idle
 _READY = 0.01  # seconds until a function that was created or changed is active
 
 
 class Sessions:
-    """The functions' credentials. ministack gets them from here, and each is registered with ministack's IAM."""
+    """Gives ministack the credentials of the functions, and registers these credentials with ministack's IAM."""
 
     def __init__(self, keys: Keys, register: Any) -> None:
         self._keys, self._register = keys, register
         self._known: set[str] = set()
 
     def of_function(self, config: dict[str, Any]) -> dict[str, str]:
-        """The AWS_* variables for a function with this configuration."""
+        """Return the AWS_* variables for a function with this configuration."""
         session = self._keys.session(config["FunctionArn"], config.get("Role", ""))
         self.admit(session)
         return session.env()
 
     def admit(self, session: Session) -> None:
-        """Register the credentials with IAM once. After a restart they are still valid, but IAM does not know them."""
+        """Register credentials with IAM unless this was done. After a restart, IAM has lost all registrations."""
         if session.access_key not in self._known:
             self._register(session.access_key, session.record())
             self._known.add(session.access_key)
 
 
 class Alive:
-    """An application with background tasks, which start and stop with it."""
+    """An application with background tasks, which start and stop with the application."""
 
     def __init__(self, inner: App, memory: Memory, log: Path) -> None:
         self._inner, self._memory, self._log = inner, memory, log
@@ -59,7 +60,7 @@ class Alive:
         await self._inner(scope, receive, send)
 
     def _started(self, send: Send) -> Send:
-        """Start the tasks after ministack has read its saved state. Earlier they would save an empty state."""
+        """Start the tasks after ministack has read its saved state. Started before, they would save an empty state."""
 
         async def started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
@@ -88,7 +89,7 @@ class Alive:
 def application(home: Path, endpoint: str) -> App:
     """Build the whole application. Call this once in a process, before any other import of ministack."""
     keys = Keys.kept(home)
-    os.environ.update(keys.env())  # ministack's root credentials: it verifies forms with them
+    os.environ.update(keys.env())  # ministack's root credentials, with which it verifies forms
     from ministack.core import lambda_runtime
 
     # ministack would derive credentials from a function's ARN, which is not secret. Replace this function before other
@@ -100,8 +101,8 @@ def application(home: Path, endpoint: str) -> App:
     from ministack.core.persistence import save_state
     from ministack.services import lambda_svc, s3
 
-    # ministack keeps a changed function pending for half a second (AWS: some seconds). A deployment has sixteen such
-    # changes.
+    # ministack keeps a changed function pending for half a second (AWS: some seconds). A deployment makes sixteen such
+    # changes, so these pauses would add up to eight seconds.
     _replace(lambda_svc, "_LAMBDA_STATE_TRANSITION_DELAY", _READY)
     _replace(s3, "_verify_presigned_sigv4", _verified_by_the_gate)
     memory = Memory(services(SERVICE_REGISTRY), save_state)
@@ -110,13 +111,13 @@ def application(home: Path, endpoint: str) -> App:
 
 
 def _replace(module: Any, name: str, value: Any) -> None:
-    """Replace an attribute of a module. Raises AttributeError if the module has none, as in another version."""
+    """Replace an attribute of a module. Raises AttributeError if the module, in another version, has no such name."""
     getattr(module, name)
     setattr(module, name, value)
 
 
 def _verified_by_the_gate(*_: Any) -> None:
-    """Accept a presigned link. The gate has verified its signature, and a second verification would take as long."""
+    """Accept every presigned link without work, because the gate has already verified its signature."""
 
 
 def _register(access_key: str, record: dict[str, str]) -> None:
@@ -129,7 +130,8 @@ def main() -> None:
     from hypercorn.asyncio import serve, tcp_server
     from hypercorn.config import Config
 
-    # Hypercorn has no setting for this. With its 64 KiB, reading takes longer than the hash of the gate.
+    # Hypercorn reads 64 KiB at a time and has no setting for this. Such small reads would take longer than the gate's
+    # hashes.
     _replace(tcp_server, "MAX_RECV", _PIECE)
     bind = f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"
     config = Config()

@@ -1,4 +1,4 @@
-"""`make serve`: run the API of this checkout with `chalice local`, against the stage that `make up` has started."""
+"""`make serve` runs the API of this checkout with `chalice local`. It uses the stage that `make up` has started."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from infra.settings.adopted import recorded
 
 
 def serve(cloud: Commands, port: int) -> int:
-    """Serve until Ctrl-C or SIGTERM. Returns the exit status of `chalice local`.
+    """Serve until Ctrl-C or SIGTERM. Return the exit status of `chalice local`.
 
     Raises CloudError if the stage does not run or the port is taken.
     """
@@ -22,26 +22,27 @@ def serve(cloud: Commands, port: int) -> int:
     if not ports.is_free(port):
         raise CloudError(f"port {port} is in use by another process: choose another one with PORT=…")
     chalice, options = Path(sys.executable).with_name("chalice"), ("--stage", cloud.stage, "--port", str(port))
-    # Without the reloader: it would watch the state folder too, where new files of functions appear all the time.
+    # The reloader must not run, because it would also watch the state folder, where new files appear all the time.
     command: list[str | Path] = [chalice, "local", *options, "--no-autoreload"]
     signal.signal(signal.SIGTERM, _end)
     with subprocess.Popen(command, cwd=cloud.source, env=_environment(cloud), start_new_session=True) as server:
         try:
             return server.wait()
         finally:
-            server.terminate()  # it runs in its own session, so Ctrl-C does not reach it
+            server.terminate()  # Ctrl-C does not reach the server, which runs in its own session
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
-    """Exit with an exception, so that the `finally` clause ends `chalice local`. SIGTERM alone would skip it."""
+    """Exit with an exception, so that the `finally` clause ends `chalice local`. SIGTERM would skip this clause."""
     sys.exit(128 + signal.SIGTERM)
 
 
 def _environment(cloud: Commands) -> dict[str, str]:
-    """The environment of the deployed functions.
+    """Return the environment of the deployed functions.
 
-    The env file is not enough. It is for clients, so it lacks the functions' database role and the queue. It lacks the
-    settings too: the next `make up` would prefer a setting in it to the kept one.
+    The env file is not enough, because it is for clients and lacks the functions' database role and the queue. It also
+    lacks the settings. If it had them, `make up` in a shell that has read the env file would prefer these settings to
+    the kept settings.
     """
     aws = {name: value for name, value in cloud.state.read_env().items() if name.startswith("AWS_")}
     return {**os.environ, **aws, **recorded(cloud.configuration, cloud.stage)}

@@ -1,4 +1,4 @@
-"""Before a cloud is stopped, wait for the loads and the backup that are running."""
+"""Waits for the running loads and the running backup, before a cloud is stopped."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from chalicelib.backups.run import LOCK
 from infra.local.provision import DATABASE, connect
 
 SECONDS = 20.0  # the longest wait before a stop
-_PATIENCE = 5.0  # seconds that the database may take to answer
+_PATIENCE = 5.0  # seconds that the database may take to respond
 _INTERVAL = 0.1
 # A worker holds an advisory lock while it works on a load or a backup (see chalicelib.loads.claims and
 # chalicelib.backups.run). pg_locks shows the pid of the holder, so that the wait can ignore
@@ -27,10 +27,10 @@ Work = set[tuple[int, str]]
 
 
 def settle(superuser_url: str, report: Callable[[str], None], seconds: float = SECONDS) -> bool:
-    """Wait at most `seconds` for the end of the loads and the backup that run now. Returns whether they have ended.
+    """Wait at most `seconds` for the end of the loads and the backup that run now. Return whether they have ended.
 
-    A load that has not ended is not lost: its lock is released with its connection, and the next start offers it
-    again. If the database cannot be reached, this returns False at once.
+    A load that has not ended is not lost. Its lock is released when its connection ends, and the next start offers the
+    load again. If the database cannot be reached, this returns False at once.
     """
     try:
         with closing(connect(superuser_url.rpartition("/")[0] + f"/{DATABASE}", timeout=_PATIENCE)) as server:
@@ -47,7 +47,7 @@ def _settle(server: Connection, report: Callable[[str], None], seconds: float) -
     while left := waited_for & _at_work(server):
         if time.monotonic() >= until:
             unfinished = ", ".join(sorted({what for _, what in left}))
-            report(f"not waiting any longer: the next make up goes on with {unfinished}")
+            report(f"not waiting any longer: the next make up continues {unfinished}")
             return False
         time.sleep(_INTERVAL)
     return True

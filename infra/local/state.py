@@ -1,4 +1,7 @@
-"""The state folder: all state of one stage on this machine, and the lock that lets one command at a time work on it."""
+"""Manages the state folder of a stage, which holds all of its state on this machine.
+
+A lock in this folder lets only one command at a time work on the stage.
+"""
 
 import json
 import os
@@ -28,7 +31,7 @@ _TURN = 600  # seconds that a command waits for another one
 
 
 class State:
-    """One state folder."""
+    """The state folder of one stage."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -38,12 +41,12 @@ class State:
 
     @classmethod
     def of(cls, stage: str) -> "State":
-        """The folder in HIREFLOW_STATE_DIR, else the stage's own folder in this checkout."""
+        """Return the folder in HIREFLOW_STATE_DIR, else the stage's own folder in this checkout."""
         chosen = os.environ.get("HIREFLOW_STATE_DIR")
         return cls(Path(chosen) if chosen else ROOT / (".local" if stage == "local" else f".local-{stage}"))
 
     def build(self, stage: str) -> Path:
-        """The folder in which the deployment of a stage is built."""
+        """Return the folder in which the deployment of a stage is built."""
         return self.folder / "build" / stage
 
     def exists(self) -> bool:
@@ -55,7 +58,7 @@ class State:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until no other command works on this folder, and deny other users access to it.
+        """Wait until no other command works on this folder, and do not let other users read the folder.
 
         Raises CloudError if the folder cannot be created or used, or if another command takes too long.
         """
@@ -72,9 +75,10 @@ class State:
             yield
 
     def _close(self) -> None:
-        """Deny other users to read this folder: logs show the address of the API, and a stage may require no token.
+        """Do not let other users read this folder. Logs in it show the API's address, and a stage may need no token.
 
-        As root, allow them to enter it: Postgres then runs as another user, and its folder is inside.
+        If this process is root, let other users enter the folder (but not list it), because Postgres then runs as
+        another user and has its own folder inside.
         """
         builds = self.folder / "build"
         builds.mkdir(exist_ok=True)
@@ -82,14 +86,14 @@ class State:
         self.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     def notes(self) -> dict[str, Any]:
-        """The values that earlier commands kept with `note`."""
+        """Return the values that earlier commands stored with `note`."""
         try:
             return dict(json.loads(self._notes.read_text()))
         except (OSError, ValueError, TypeError):
             return {}
 
     def note(self, **changes: Any) -> None:
-        """Keep these values for later commands. A value of None deletes the note."""
+        """Store these values for later commands. A value of None deletes the stored value of this name."""
         notes = {k: v for k, v in {**self.notes(), **changes}.items() if v is not None}
         replace_file(self._notes, json.dumps(notes, indent=2))
 
@@ -105,7 +109,7 @@ class State:
             raise CloudError("nothing is deployed here yet: make up") from None
         values = dict(line.split("=", 1) for line in lines if "=" in line)
         if missing := [key for key in ENV_KEYS if key not in values]:
-            raise CloudError(f"{self.env_file} lacks {' and '.join(missing)}: make up writes it anew")
+            raise CloudError(f"{self.env_file} lacks {' and '.join(missing)}: make up writes this file again")
         return values
 
     def known_env(self) -> dict[str, str] | None:
@@ -116,13 +120,13 @@ class State:
             return None
 
     def delete(self) -> None:
-        """Delete the folder if it contains the lock: a mistyped HIREFLOW_STATE_DIR must not delete a home folder."""
+        """Delete the folder, but only if it contains the lock. A mistyped HIREFLOW_STATE_DIR must delete nothing."""
         if self.exists():
             shutil.rmtree(self.folder)
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a private file in one step: readers see the old or the new content, even after a crash or a full disk."""
+    """Write a private file in one step. The file has its old or its new content, even after a crash or a full disk."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         opened = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -1,4 +1,4 @@
-"""Describe in words what runs of a stage on this machine."""
+"""Describes in words which servers of a stage run on this machine."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,10 @@ ABOUT_TOKENS = {True: "tokens are required", False: "no tokens are required"}
 
 
 def of(servers: Mapping[str, str | None], deployed: Mapping[str, str] | None, make_up: str) -> dict[str, str]:
-    """The state of the stage, its servers and its API.
+    """Return the state of the stage, its servers and its API.
 
     `servers` has the address of each server, or None if the server does not run. `deployed` is the env file of the last
-    `make up` that succeeded.
+    `make up` that succeeded, or None if there is none.
     """
     running = [name for name, at in servers.items() if at]
     shown = {name: at or "stopped" for name, at in servers.items()}
@@ -25,4 +25,4 @@ def _state(servers: Mapping[str, str | None], running: list[str], deployed: bool
     if len(running) < len(servers):
         stopped = " and ".join(name for name in servers if name not in running)
         return f"only half of the stage runs, {stopped} is stopped: {make_up}"
-    return RUNNING if deployed else f"nothing is deployed yet: {make_up} goes on"
+    return RUNNING if deployed else f"nothing is deployed yet: {make_up}"

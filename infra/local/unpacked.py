@@ -1,8 +1,9 @@
-"""Unpack the code of a function once for all of its workers.
+"""Unpacks the code of a function once for all of its workers. Here, a worker is a process that runs a function.
 
 ministack unpacks the package of 40 MB for each worker, and Python compiles all modules that the worker imports. This
-takes half of the CPU time of a cold start. Here all workers with the same code share one folder, and each gets a link
-to it. The first worker writes bytecode that the others use. On AWS, too, a function cannot change its own code.
+takes half of the CPU time of a cold start. With this module, all workers with the same code share one folder, and each
+worker gets a link to the folder. The first worker writes bytecode that the others use. No worker changes the code in
+the folder, because functions must not do this on AWS, either.
 """
 
 import shutil
@@ -14,12 +15,12 @@ from threading import Lock
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
-KEPT = 4  # folders, one for each release: workers of older releases may still import from theirs
+KEPT = 4  # folders, one for each release, because workers of older releases may still import from their folder
 _turn = Lock()
 
 
 class SharedZipFile(ZipFile):
-    """A zip file. Unpacking it into an empty folder replaces this folder with a link to the shared one."""
+    """A zip file. Unpacking it into an empty folder only replaces this folder by a link to the shared folder."""
 
     def extractall(self, path: Any = None, members: Iterable[str | ZipInfo] | None = None, pwd: Any = None) -> None:
         if path is None or members is not None or self.filename is None:
@@ -34,7 +35,7 @@ class SharedZipFile(ZipFile):
         return None
 
     def _unpack(self, shared: Path, pwd: Any) -> None:
-        """Create the shared folder. It gets its name only when it is complete, so no worker uses a part of it."""
+        """Create the shared folder. It gets its name only when it is complete, so no worker uses an incomplete one."""
         unfinished = shared.with_name(f"unfinished-{shared.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
         super().extractall(unfinished, None, pwd)

@@ -1,4 +1,4 @@
-"""`make verify-backups`: invoke the function `verify` for each restore point, and print a line for each file."""
+"""`make verify-backups` invokes the function `verify` for each restore point, and prints a line for each file."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,10 @@ Invoke = Callable[[str, Mapping[str, Any]], Any]
 
 
 def verify_backups(invoke: Invoke, restore_point: str | None, *, every: bool) -> int:
-    """Verify a restore point (None: the newest one), with `every` also all older ones. Returns the exit status."""
+    """Verify a restore point, or the newest one if its name is None. With `every`, also verify all older ones.
+
+    Return the exit status.
+    """
     points = faults = 0
     wanted = restore_point
     while points == 0 or (every and wanted):
@@ -20,7 +23,7 @@ def verify_backups(invoke: Invoke, restore_point: str | None, *, every: bool) ->
 
 
 def _show(report: Mapping[str, Any]) -> int:
-    """Print the result for one restore point. Returns the number of faults."""
+    """Print the result for one restore point. Return the number of faults."""
     point, faults = report["restore_point"], [("manifest", fault) for fault in report["faults"]]
     print(f"{point}  {'faulty' if faults or any(t['faults'] for t in report['tables'].values()) else 'ok'}")
     for name, table in report["tables"].items():

@@ -1,11 +1,11 @@
-"""python -m infra.settings: write the tables of docs/settings.md. A test fails when this has to run."""
+"""python -m infra.settings: write the tables of docs/settings.md. A test fails if these tables are out of date."""
 
 from infra import pages
 from infra.settings import table
 
 
 def with_tables(text: str) -> str:
-    """Return the text of the page about settings with the current tables between their marks."""
+    """Return the text of the page about settings with the current tables."""
     text = pages.with_table(text, "settings", table.of_users())
     return pages.with_table(text, "variables", table.of_functions())
 

@@ -1,4 +1,4 @@
-"""The settings with which a stage's functions were deployed, perhaps by an earlier release."""
+"""Reads the settings with which a stage's functions were deployed, perhaps by an earlier release."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from infra.settings.declaration import default, passed
 
 
 def adopted(stage: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of a stage that an earlier release deployed without keeping them.
+    """Return the settings of a stage whose settings were not kept, because an earlier release deployed it.
 
     These are the functions' variables that differ from the defaults. Values that are no longer allowed are left out.
     """
@@ -29,7 +29,7 @@ def adopted(stage: str, variables: Mapping[str, str]) -> dict[str, str]:
 def outdated(chosen: Chosen, variables: Mapping[str, str]) -> list[str]:
     """Return the names of the settings whose value in the functions differs from the chosen value.
 
-    The functions lack, for example, settings that the deployed release did not know. They have their defaults there.
+    For a setting that the deployed release did not know, the functions use the default.
     """
     return [
         each.name
@@ -46,7 +46,7 @@ def _equal(each: Setting, deployed: str, wanted: str) -> bool:
 
 
 def recorded(config: Path, stage: str) -> dict[str, str]:
-    """Return the functions' environment variables in the deployed configuration, or an empty dict without one."""
+    """Return the functions' environment variables in the deployed configuration, or none if there is none."""
     try:
         return dict(json.loads(config.read_text())["stages"][stage]["environment_variables"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,7 @@
-"""The value of every setting of a stage and its source. One error lists all invalid settings."""
+"""Chooses the value of every setting of a stage, and notes the source of the value.
+
+One error lists all invalid settings.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -48,7 +51,7 @@ class Chosen:
         return found.setting.read(found.text)
 
     def given(self, name: str) -> bool:
-        """Return whether the value is chosen now or kept from before, and not a default."""
+        """Return whether the value is not the default, but comes from the environment or was kept."""
         return name in self.values and self.values[name].source != DEFAULT
 
     @property
@@ -78,8 +81,8 @@ def choose(
 ) -> Chosen:
     """Choose the value of each setting: from the environment, else the kept value, else the default.
 
-    Settings in `reset` get their defaults. `where` names the place of the kept values in errors. Raises CloudError,
-    which lists everything that is wrong. RESET=ALL works also if the kept values are invalid.
+    Settings in `reset` lose their kept values. `where` names the place of the kept values in errors. Raises CloudError,
+    which lists everything that is wrong. RESET=ALL works even if the kept values are invalid.
     """
     kept = {} if ALL in reset else kept
     chosen, wrong = _read(stage, env, kept, reset, where)
@@ -114,7 +117,7 @@ def _raise(wrong: list[str]) -> None:
 def _read(
     stage: str, env: Mapping[str, str], kept: Mapping[str, str], reset: Collection[str], where: str
 ) -> tuple[Chosen, list[str]]:
-    """Return the settings, and a list of errors about each of them alone."""
+    """Return the settings, and the errors that concern a single setting. `_conflicts` finds the other errors."""
     values: dict[str, Value] = {}
     wrong = [*_unknown(env), *_not_resettable(stage, reset)]
     for each in applying(stage):

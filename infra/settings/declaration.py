@@ -1,4 +1,7 @@
-"""All settings: those of the functions (chalicelib.core.settings), and those of the machine that deploys."""
+"""Declares the settings of the machine that deploys, and lists them with those of the functions.
+
+chalicelib.core.settings declares the settings of the functions.
+"""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +35,8 @@ def file() -> Kind[str]:
     return Kind("a file", read, "")
 
 
-# Postgres reserves some names, and truncates names after 63 bytes. The functions' role has this name with `_app` added.
+# Postgres reserves some names, and truncates names after 63 bytes. The name of the functions' role is 4 bytes longer,
+# because `_app` is added to this name.
 _USER = setting_kinds.text(
     "a name for a role: at most 59 characters, not postgres or pg_…", r"(?!postgres$|pg_)[\x21-\x7e]{1,59}"
 )
@@ -52,11 +56,11 @@ MACHINE = (
         shown="a free one",
         stages=HERE,
     ),
-    Setting("HIREFLOW_PG_USER", _USER, "the role that owns the database", shown="`hireflow`", stages=HERE),
+    Setting("HIREFLOW_PG_USER", _USER, "the name of the database owner", shown="`hireflow`", stages=HERE),
     Setting(
         "HIREFLOW_PG_PASSWORD",
         setting_kinds.text("a text without control characters"),
-        "the password of this role",
+        "the password of the database owner",
         shown="generated",
         stages=HERE,
         secret=True,
@@ -79,14 +83,14 @@ MACHINE = (
     Setting(
         "AWS_ENDPOINT_URL",
         setting_kinds.url("http", "https"),
-        "the AWS endpoint of `STAGE=localstack`, instead of Docker; AWS credentials in the environment are used",
+        "the AWS endpoint of `STAGE=localstack`, instead of Docker; the AWS credentials come from the environment",
         shown="LocalStack in Docker",
         stages=(LOCALSTACK,),
     ),
     Setting(
         "DATABASE_URL",
         setting_kinds.url(*_URLS),
-        "your own Postgres, instead of Docker's or Aurora; on AWS, functions outside of a VPC must reach it",
+        "your own Postgres, instead of the Postgres in Docker or Aurora; on AWS, functions reach it without a VPC",
         shown="Postgres in Docker; Aurora",
         stages=(LOCALSTACK, AWS),
         secret=True,
@@ -94,14 +98,14 @@ MACHINE = (
     Setting(
         "DATABASE_CA",
         file(),
-        "a file with the certificate authorities for your own Postgres; it is deployed with the functions",
+        "a file with the certificate authorities for your own Postgres; the file is deployed with the functions",
         shown="those of the system",
         stages=(AWS,),
     ),
     Setting(
         "HIREFLOW_FUNCTIONS_DATABASE_URL",
         setting_kinds.url(*_URLS),
-        "the URL with which functions reach the database of `DATABASE_URL`, if it differs",
+        "the URL with which functions reach the database, if they need another URL than `DATABASE_URL`",
         shown="`DATABASE_URL`",
         stages=(LOCALSTACK,),
         secret=True,

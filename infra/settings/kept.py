@@ -1,4 +1,4 @@
-"""The file in a stage's folder that keeps its settings. People may read and change its KEY=VALUE lines."""
+"""Reads and writes the file that keeps a stage's settings. People may read and change its NAME=VALUE lines."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from infra.local.state import replace_file
 
 HEAD = """\
 # The settings of this stage. `make up` writes settings from its environment here, and reads all others from here.
-# You may change, add and delete lines. The next `make up` checks them. A setting without a line has its default.
+# You may change, add and delete lines. The next `make up` checks the lines. A setting without a line has its default.
 # `make status` shows all settings, and docs/settings.md explains them.
 """
 REMEDY = "correct the file, or go back to all defaults with RESET=ALL"
@@ -17,7 +17,7 @@ _LINE = re.compile(r"\s*([A-Za-z_]\w*)\s*=(.*)", re.ASCII)
 
 
 def parse(text: str, where: str) -> dict[str, str]:
-    """Parse the text of such a file. Raises CloudError, which lists the wrong lines but shows no values."""
+    """Parse the text of a settings file. Raises CloudError, which lists the wrong lines but shows no values."""
     found: dict[str, str] = {}
     wrong = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -36,9 +36,9 @@ def parse(text: str, where: str) -> dict[str, str]:
 
 
 def changed(text: str, values: Mapping[str, str]) -> str:
-    """Return the file's text with exactly these settings.
+    """Return the file's text, changed so that it holds exactly these settings.
 
-    Comments and the order of lines stay. Lines that are no settings are removed.
+    Comments and the order of lines stay. Lines that are neither comments nor settings are removed.
     """
     lines, left = [], dict(values)
     for line in (text or HEAD).splitlines():
@@ -69,7 +69,7 @@ class File:
             raise CloudError(f"nothing was changed: {self.path} is not UTF-8 text: {REMEDY}") from None
 
     def keep(self, values: Mapping[str, str]) -> None:
-        """Write exactly these settings into the file. Its comments stay."""
+        """Write exactly these settings into the file. The comments in the file stay."""
         old = self._text("replace")
         new = changed(old, values)
         if new != old or not self.exists():

@@ -1,4 +1,4 @@
-"""Tables of the settings: with values for the terminal, with descriptions for docs/settings.md."""
+"""Makes tables of the settings: one with values for the terminal, and two with descriptions for docs/settings.md."""
 
 from chalicelib.core.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting
 from infra.settings.chosen import Chosen

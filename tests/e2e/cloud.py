@@ -1,4 +1,5 @@
-"""A deployed stage as the tests use it: HTTP, the three buckets, the functions, and SQL to prepare and read tables."""
+"""Gives the tests access to a deployed stage: to its API, its three buckets and its functions. SQL prepares and reads
+the tables."""
 
 import json
 import re
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Found = TypeVar("Found")
-PATIENCE = 90  # most seconds that anything may take, including the first invocation of a function on a busy machine
+PATIENCE = 90  # seconds that a test waits at most for anything; a first invocation on a busy machine is slow
 FINAL = ("succeeded", "failed", "skipped")
 COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
 
@@ -44,8 +45,8 @@ class Response:
 class Cloud:
     """One deployed stage.
 
-    `backups` are the restore points that existed before the tests, and those that the tests have made. `documented`
-    says whether the responses must match the OpenAPI document of this checkout.
+    `backups` are the names of the restore points that existed before the tests, and of those that the tests have made.
+    `documented` says whether the responses must match the OpenAPI document of this checkout.
     """
 
     commands: Commands
@@ -54,7 +55,7 @@ class Cloud:
     documented: bool = True
 
     def __post_init__(self) -> None:
-        with pytest.MonkeyPatch.context() as patch:  # localstack-client reads the endpoint from here only now
+        with pytest.MonkeyPatch.context() as patch:  # `Session` reads the endpoint from the environment
             patch.setenv("AWS_ENDPOINT_URL", self.env["AWS_ENDPOINT_URL"])
             session = Session(
                 aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
@@ -74,7 +75,7 @@ class Cloud:
         return self.send("GET", path)
 
     def post(self, path: str, body: Any = None, **headers: str) -> Response:
-        """POST `body` as JSON, or unchanged if it is bytes."""
+        """Send `body` with POST: bytes unchanged, and every other type as JSON."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         return self.send("POST", path, data, {"Content-Type": "application/json", **headers})
 
@@ -96,25 +97,25 @@ class Cloud:
     # --- landing and errored bucket
 
     def put(self, key: str, body: bytes | str) -> str:
-        """Upload a file. Return the source that its load will have."""
+        """Upload a file to the landing bucket. Return the source (the s3:// URL) that its load will have."""
         data = body.encode() if isinstance(body, str) else body
         self.s3.put_object(Bucket=self.env["LANDING_BUCKET"], Key=key, Body=data)
         return f"s3://{self.env['LANDING_BUCKET']}/{key}"
 
     def upload(self, key: str, body: bytes | str) -> Row:
-        """Upload a file and wait for the end of its load. Return the load."""
+        """Upload a file to the landing bucket, and wait until its load has ended. Return the load."""
         before = self.newest_load()
         return self.ended(self.put(key, body), before)
 
     def ended(self, source: str, before: int) -> Row:
-        """Wait until a load of a source that is newer than the load `before` has ended. Return this load."""
+        """Wait for a load of the source that has ended, and whose id is larger than `before`. Return this load."""
         return until(
             lambda: next((load for load in self.loads(source, before) if load["status"] in FINAL), None),
             f"the end of the load of {source}",
         )
 
     def loads(self, source: str, after: int) -> list[Row]:
-        """Return the loads of a source whose ids are larger than `after`, the newest first."""
+        """Return the loads of a source, the newest first. Their ids are larger than `after`."""
         recent = self.get("/loads?limit=100").body["loads"]
         return [load for load in recent if load["source"] == source and load["id"] > after]
 
@@ -128,7 +129,7 @@ class Cloud:
         return max((load["id"] for load in self.get("/loads?limit=1").body["loads"]), default=0)
 
     def reject_file(self, load: Row) -> bytes:
-        """Return the reject file (NDJSON) of a load. It is empty if the load has none."""
+        """Return the content of a load's reject file (NDJSON), or an empty text if the load has no reject file."""
         if load["errored_key"] is None:
             return b""
         return self.s3.get_object(Bucket=self.env["ERRORED_BUCKET"], Key=load["errored_key"])["Body"].read()
@@ -139,19 +140,19 @@ class Cloud:
     # --- backups and restores
 
     def backup(self) -> str:
-        """Make a backup, as `make backup` does. Return the restore point."""
+        """Make a backup, as `make backup` does. Return the name of the restore point."""
         point = until(lambda: self.commands.invoke("backup")["restore_point"], "a backup")
         self.backups.append(point)
         return str(point)
 
     def restore(self, route: str, restore_point: str | None = None) -> Row:
-        """Request a restore and wait for the end of its load. Return the load."""
+        """Request a restore, and wait until its load has ended. Return the load."""
         response = self.post(f"/{route}/backup/restore", {"restore_point": restore_point} if restore_point else None)
         assert response.status == 202, response.body
         return self.followed(response.body["status_url"])
 
     def followed(self, status_url: str) -> Row:
-        """Wait for the end of the load at a URL. Return the load."""
+        """Wait until the load at this URL has ended. Return the load."""
 
         def ended() -> Row | None:
             load: Row = self.get(status_url).body
@@ -173,13 +174,14 @@ class Cloud:
         return json.loads(body or b"null")
 
     def functions(self) -> list[str]:
-        """Return the names of all functions."""
+        """Return the names of all functions on the services of this stage."""
         pages = self._functions.get_paginator("list_functions").paginate()
         return sorted(one["FunctionName"] for page in pages for one in page["Functions"])
 
     @contextmanager
     def reconfigured(self, function: str, *, timeout: int, **env: str) -> Iterator[None]:
-        """During this context, a function has this timeout (in seconds) and additional environment variables."""
+        """In the `with` block, the function has this timeout (in seconds) and these additional environment
+        variables."""
         name = f"{APP}-{self.commands.stage}-{function}"
         configuration = self._functions.get_function_configuration(FunctionName=name)
         usual = configuration["Environment"]["Variables"]
@@ -194,7 +196,7 @@ class Cloud:
             )
 
     def workers(self, function: str) -> list[int]:
-        """Return the ids of the processes that run a function in an embedded cloud."""
+        """Return the process ids of the workers of a function. Works only with an embedded cloud."""
         pattern = re.compile(rf"/ministack-lambda-{APP}-{self.commands.stage}-{function}-\w{{8}}/")
         aws = Daemon(self.commands.state.folder / "aws", "aws").pid()
         listed = subprocess.run(
@@ -211,14 +213,14 @@ class Cloud:
         return int(self.get("/health").body["dead_letters"])
 
     def queue(self, call: str, **arguments: Any) -> Row:
-        """Call an operation of SQS with the URL of the dead-letter queue."""
+        """Call an operation of SQS on the dead-letter queue."""
         url = self._sqs.get_queue_url(QueueName=queue_names(self.commands.stage)["DEAD_LETTER_QUEUE"])["QueueUrl"]
         return dict(getattr(self._sqs, call)(QueueUrl=url, **arguments))
 
     def lines(self, function: str, since: float, **about: Any) -> list[Row]:
-        """Return the lines with these fields that a function has logged since a time (of time.time()).
+        """Return the log lines with these fields that a function has written since a time (of time.time()).
 
-        The function of the API is "api".
+        The name of the API's function is "api".
         """
         group = f"/aws/lambda/{APP}-{self.commands.stage}" + ("" if function == "api" else f"-{function}")
         pages = self._logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=int(since * 1000))
@@ -227,7 +229,7 @@ class Cloud:
         return [line for line in lines if about.items() <= line.items()]
 
     def rules(self) -> list[Row]:
-        """Return the schedules of the stage."""
+        """Return the EventBridge rules with the schedules of the stage."""
         return list(self._events.list_rules(NamePrefix=f"{APP}-{self.commands.stage}-")["Rules"])
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
@@ -245,7 +247,7 @@ def _response(response: Any) -> Response:
 
 
 def until(look: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
-    """Call `look` again and again until its result is true. Return this result."""
+    """Call `look` again and again until it returns a true value. Return this value."""
     deadline = time.monotonic() + seconds
     while not (result := look()):
         assert time.monotonic() < deadline, f"waited {seconds} seconds for {what}, but it has not come"

@@ -1,4 +1,5 @@
-"""One deployed stage for the session: a new embedded cloud, or the stage that --stage names."""
+"""Deploys one stage for all tests of the session, on a new embedded cloud. If --stage names a stage, the tests use that
+stage instead."""
 
 from collections.abc import Iterator
 
@@ -11,13 +12,13 @@ from infra.locks import locked
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud
 
-_OWN = ROOT / ".local-test"  # a fixed folder, so that the next run cleans up after a killed run
-_WAIT = 1800  # seconds to wait for another run in the same checkout
+_OWN = ROOT / ".local-test"  # always the same folder, so that a run can delete what a killed run has left
+_WAIT = 1800  # seconds to wait until another run in the same checkout ends
 
 
 @pytest.fixture(scope="session")
 def stage(request: pytest.FixtureRequest) -> str | None:
-    """Return the stage that --stage names, or None if the tests start their own cloud."""
+    """Return the stage that --stage names, or None if the tests start an embedded cloud of their own."""
     return request.config.getoption("--stage")  # type: ignore[no-any-return]
 
 
@@ -26,7 +27,8 @@ def cloud(stage: str | None) -> Iterator[Cloud]:
     if stage is not None:
         deployed = commands(stage, ROOT, print)
         existing = Cloud(deployed, deployed.state.read_env())
-        existing.backups += existing.restore_points()  # a later test looks for restore points that are new
+        # Restore points that no test has made. tests/e2e/test_schedules.py looks for a newer one.
+        existing.backups += existing.restore_points()
         yield existing
         return
     own = Commands("local", ROOT, State(_OWN), print)
@@ -41,10 +43,10 @@ def cloud(stage: str | None) -> Iterator[Cloud]:
 
 @pytest.fixture(autouse=True)
 def empty(cloud: Cloud) -> None:
-    """Empty the tables before every test. The history of loads stays."""
+    """Empty the tables before every test. The history of loads is not deleted."""
     cloud.sql(f"TRUNCATE {', '.join(DATASETS)}, orphans CASCADE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that wait for a schedule last, so that the other tests use the waiting time."""
+    """Run the tests that wait for a schedule last, so that the other tests run during the waiting time."""
     items.sort(key=lambda item: "test_schedules" in item.nodeid)

@@ -1,7 +1,8 @@
-"""An earlier release from the history of this repository. It makes a stage that the tests upgrade.
+"""Unpacks an earlier release from the git history of this repository. This release makes a stage, and the tests upgrade
+the stage.
 
-Every full clone has the history. Without it (in a downloaded archive or a shallow clone) these tests are skipped,
-unless HIREFLOW_HISTORY is `required`, as in continuous integration.
+A full clone has the history. A downloaded archive or a shallow clone lacks it. Without history the tests of the upgrade
+are skipped. If HIREFLOW_HISTORY is `required`, as in continuous integration, they fail instead.
 """
 
 import io
@@ -17,22 +18,24 @@ import pytest
 from infra.venv import ROOT
 
 # The tests upgrade a stage of this release. If a later release changes the state of a stage (schema, buckets, state
-# folder), set this to the commit before that release.
-BASE = "536386c6555c29c6805032ae38504d653af94c57"
-_LOCKS = ("local.txt", "postgres.txt")  # lock files in requirements/ with the packages for a release's commands
-_PATIENCE = 300  # most seconds that a command may take
+# folder), set BASE to the commit before that release.
+BASE = "6ebcf5dd142d79afcd782530c331e30150cb3146"
+# The commands of a release need the packages in these lock files in requirements/.
+_LOCKS = ("local.txt", "postgres.txt")
+_PATIENCE = 300  # a command may take at most these seconds
 
 
 @dataclass(frozen=True)
 class Release:
-    """The code of a release in `folder`, the Python with its packages, and the environment of its commands."""
+    """A release that tests can run: its code in `folder`, a Python that has its packages, and the environment variables
+    for its commands."""
 
     folder: Path
     python: Path
     environment: dict[str, str]
 
     def run(self, *words: str) -> str:
-        """Run a command of `python -m infra.local`. Return its output."""
+        """Run a command of this release, with `python -m infra.local`. Return the output."""
         command: list[str | Path] = [self.python, "-m", "infra.local", *words]
         done = subprocess.run(
             command,
@@ -50,8 +53,8 @@ class Release:
 def unpacked(folder: Path, commit: str = BASE) -> Path:
     """Unpack the tree of a commit below `folder`. Skip (or fail) the test if the history is missing.
 
-    The tree uses the virtual environments of the embedded AWS in this checkout. There is one for each version of their
-    lock file.
+    The unpacked tree shares the virtual environments of the embedded AWS (`.venv-aws`) with this checkout. The folder
+    has an environment for each version of the lock file, so releases do not disturb each other.
     """
     packed = _archive(commit)
     if packed is None:
@@ -71,11 +74,13 @@ def unpacked(folder: Path, commit: str = BASE) -> Path:
 
 
 def python_of(tree: Path) -> Path:
-    """Return a Python with the packages of a release: this Python, or a new one if the packages differ."""
+    """Return a Python that has the packages of a release. This is the running Python if its packages are the same, or
+    else the Python of a new environment."""
     if all((tree / "requirements" / name).read_bytes() == _ours(name) for name in _LOCKS):
         return Path(sys.executable)
     (tree / ".venv").mkdir()
-    (tree / ".venv" / "uv").symlink_to(ROOT / ".venv" / "uv")  # fetched again if the release has another version
+    # If the release needs another version of uv, install.sh fetches that version.
+    (tree / ".venv" / "uv").symlink_to(ROOT / ".venv" / "uv")
     install = ["sh", "infra/install.sh", "local", "postgres"]
     subprocess.run(install, cwd=tree, check=True, capture_output=True, timeout=_PATIENCE)
     return tree / ".venv" / "bin" / "python"
@@ -86,7 +91,7 @@ def _ours(name: str) -> bytes:
 
 
 def _archive(commit: str) -> bytes | None:
-    """Return a zip file of a commit's tree, or None if git or the commit is missing."""
+    """Return a zip file with all files of a commit, or None if git or the commit is missing."""
     try:
         command = ["git", "archive", "--format=zip", commit]
         return subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout

@@ -1,7 +1,7 @@
-"""A deployment as on AWS, from the stacks to the smoke test, but on the embedded cloud.
+"""Tests a deployment as on AWS, from the stacks to the smoke test, but on the embedded cloud.
 
-The tests interrupt and resume it, plan it, repeat it from another machine, and destroy the stage. The stage uses an
-existing database, because the embedded cloud has no Aurora.
+The tests interrupt and resume the deployment, plan it, and repeat it from another machine. At the end they destroy the
+stage. The stage uses an existing database, because the embedded cloud has no Aurora.
 """
 
 import json
@@ -28,8 +28,8 @@ from infra.settings.chosen import MASKED, choose
 from infra.venv import ROOT
 
 STAGE = "prod"
-_FOLDER = ROOT / ".local-account"  # a fixed folder, so that the next run cleans up after a killed run
-_WAIT = 1800  # seconds to wait for another run in the same checkout
+_FOLDER = ROOT / ".local-account"  # always the same folder, so that a run can delete what a killed run has left
+_WAIT = 1800  # seconds to wait until another run in the same checkout ends
 
 
 def plain(folder: Path) -> SimpleNamespace:
@@ -52,7 +52,7 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Interrupts a deployment: the first `steps` steps may begin, and the next one raises Interrupted."""
+    """Interrupts a deployment: the first `steps` steps may begin, and the next step raises Interrupted."""
 
     def __init__(self, steps: int) -> None:
         self._remaining = steps
@@ -67,12 +67,13 @@ class Interruption:
 
 @pytest.fixture(autouse=True)
 def empty() -> None:
-    """Replace the fixture that empties the session's tables: these tests have their own cloud."""
+    """Override the fixture of conftest.py that empties the tables of the session's stage. These tests have their own
+    cloud."""
 
 
 @pytest.fixture(scope="module")
 def services(stage: str | None) -> Iterator[Services]:
-    """Start an embedded cloud without a stage."""
+    """Start an embedded cloud, but deploy no stage on it."""
     if stage is not None:
         pytest.skip("the tests did not start these services, so they deploy no other stage on them")
     state = State(_FOLDER)
@@ -114,7 +115,8 @@ def releases(account: Account) -> set[str]:
 
 
 def test_a_deployment_resumes_after_an_interruption_at_any_step(account: Account) -> None:
-    """Each attempt gets one step further than the attempt before it. Chalice's step, the longest, runs only once."""
+    """Each attempt gets one step further than the attempt before it. The longest step, in which Chalice deploys the
+    functions, runs only once."""
     steps, done = 1, False
     while not done:
         interruption = Interruption(steps)
@@ -140,7 +142,7 @@ def test_a_plan_after_a_deployment_shows_no_changes(account: Account) -> None:
     assert "stack storage: no change" in lines
     assert "stack operations: no change" in lines
     assert "functions to be updated: none" in lines
-    assert any(re.fullmatch("release [0-9a-f]{16}: the same is deployed", line) for line in lines)
+    assert any(re.fullmatch("release [0-9a-f]{16}: this release is deployed", line) for line in lines)
 
 
 def test_a_plan_names_the_differences_and_changes_nothing(account: Account) -> None:
@@ -152,7 +154,8 @@ def test_a_plan_names_the_differences_and_changes_nothing(account: Account) -> N
 
 
 def test_another_machine_deploys_to_the_same_api(account: Account, tmp_path: Path) -> None:
-    """The deployment also includes a changed setting, so Chalice deploys the functions."""
+    """The deployment from the other machine also changes a setting. Otherwise Chalice would not deploy the functions
+    again."""
     url, before = account.state.read_env()["API_URL"], releases(account)
     other = replace(account, state=State(tmp_path), env={**account.env, "LOG_LEVEL": "WARNING", "SMOKE": "write"})
     assert other.deploy() == url
@@ -162,8 +165,8 @@ def test_another_machine_deploys_to_the_same_api(account: Account, tmp_path: Pat
 
 
 def test_any_machine_finds_the_settings_of_the_last_deployment(account: Account, tmp_path: Path) -> None:
-    """The environment of the machine has no settings. Even the address of the existing database is found, although only
-    Secrets Manager has its password."""
+    """The environment of this machine has no settings. The command still finds the address of the existing database,
+    whose password is only in Secrets Manager."""
     aws = {name: value for name, value in account.env.items() if name.startswith("AWS_")}
     plain = replace(account, state=State(tmp_path), env=aws)
     kept = {"LOG_LEVEL": "WARNING", "DATABASE_TLS": "disable", "DATABASE_URL": account.env["DATABASE_URL"]}
@@ -174,7 +177,7 @@ def test_any_machine_finds_the_settings_of_the_last_deployment(account: Account,
     assert "postgresql" not in document
     assert plain.kept_settings().values["DATABASE_URL"].shown == MASKED
     assert replace(plain, reset=("LOG_LEVEL",)).settings().text("LOG_LEVEL") == "INFO"
-    # An earlier release kept no settings. So they are read from what it deployed.
+    # An earlier release kept no record of its settings. So the command reads them from the deployed functions.
     target.client("s3").delete_object(Bucket=target.backup, Key=memory.KEY)
     assert plain.settings().to_keep() == kept
     assert plain.status()["API"] == account.state.read_env()["API_URL"]
@@ -233,7 +236,7 @@ def test_only_data_survives_the_destruction_of_a_stage(account: Account, capsys:
     target.client("s3").put_object(Bucket=target.backup, Key="backups/kept", Body=b"data")
     with_yes = replace(account, env={**account.env, "YES": STAGE})
     interruption, steps, done = Interruption(0), 0, False
-    while not done:  # the destruction is also interrupted at every step
+    while not done:  # the test interrupts the destruction, too, once at every step
         interruption = Interruption(steps)
         try:
             replace(with_yes, report=interruption).destroy()
@@ -257,7 +260,7 @@ def test_only_data_survives_the_destruction_of_a_stage(account: Account, capsys:
         s3.get_object(Bucket=target.backup, Key=record.KEY)
     lines = list(account.plan().lines())
     assert {f"  Import {name} (AWS::S3::Bucket)" for name in ("Landing", "Errored", "Backup")} <= set(lines)
-    with_yes.destroy()  # now there is nothing to destroy
+    with_yes.destroy()  # the stage no longer exists, so another `destroy` does nothing
     assert "deleting stack" not in capsys.readouterr().out
 
 

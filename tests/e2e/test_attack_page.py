@@ -1,4 +1,5 @@
-"""A page of another origin, open in a browser on this machine, tries to take over the stage, and fails."""
+"""Tests that a malicious web page cannot take over the stage. The page has another origin, and is open in a browser on
+this machine."""
 
 import json
 import re
@@ -17,7 +18,7 @@ from infra.deploy.target import APP
 from tests.e2e.browser import launched
 from tests.e2e.cloud import Cloud
 
-# ministack accepts this as a signature of its root user.
+# ministack without the gate would accept this header as a signature of its root user.
 FORGED = (
     "AWS4-HMAC-SHA256 Credential=test/20261124/us-east-1/{service}/aws4_request,"
     " SignedHeaders=host;x-amz-date, Signature=" + "0" * 64
@@ -63,7 +64,7 @@ class _Page(BaseHTTPRequestHandler):
 
 @contextmanager
 def pages() -> Iterator[int]:
-    """Serve pages of another origin. Yields the port."""
+    """Serve pages of another origin. Yields the port of the server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -81,8 +82,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(params=["127.0.0.1", "localhost"])
 def attacker(request: pytest.FixtureRequest, browser: Browser, stage: str | None) -> Iterator[Page]:
-    """A tab with a page of another origin: once with the same host and another port, which is the same site, and once
-    with another host name."""
+    """Open a tab with a page of another origin. The page once has the same host as the stage and another port, which
+    for a browser is the same site. The other time the page has another host name."""
     if stage is not None:
         pytest.skip("the services of this stage have no gate")
     with pages() as port:
@@ -110,7 +111,7 @@ def versions(cloud: Cloud, bucket: str) -> list[Any]:
 
 
 def attacks(cloud: Cloud) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return the requests of the attacks as (URL, options of fetch), by their goals."""
+    """Return the requests of the attacks as (URL, options of `fetch`). The keys say what an attack tries to do."""
     aws, api, stage = cloud.env["AWS_ENDPOINT_URL"], cloud.env["API_URL"], cloud.commands.stage
     named = f"{APP}-{stage}"
 
@@ -165,7 +166,8 @@ def test_an_attack_page_reads_and_changes_nothing(cloud: Cloud, attacker: Page) 
 
 
 def test_a_form_on_an_attack_page_changes_nothing(cloud: Cloud, attacker: Page) -> None:
-    """A browser sends a form without a preflight request, and its Content-Type is not that of JSON."""
+    """A browser sends a form without a preflight request. The API refuses the form, because its Content-Type is not
+    that of JSON."""
     before = world(cloud)
     api = cloud.env["API_URL"]
     for url in (f"{api}/job/upload", f"{api}/job/backup/restore", f"{cloud.env['AWS_ENDPOINT_URL']}/_ministack/reset"):
@@ -182,8 +184,8 @@ def test_a_link_to_the_dashboard_works(cloud: Cloud, attacker: Page) -> None:
 
 
 def test_a_request_with_a_foreign_host_name_is_refused(cloud: Cloud, stage: str | None) -> None:
-    """DNS rebinding: an attacker's host name resolves to this machine, so the browser sees a single origin. Only the
-    header Host shows the attack."""
+    """This attack is called DNS rebinding. An attacker's host name resolves to this machine, so for the browser the
+    page and the stage have the same origin. Only the header Host shows the attack."""
     if stage is not None:
         pytest.skip("the services of this stage have no gate")
     at = urlsplit(cloud.env["API_URL"])

@@ -1,4 +1,4 @@
-"""Backups and restores of a deployed stage."""
+"""Tests backups and restores of a deployed stage."""
 
 import gzip
 import hashlib
@@ -40,7 +40,7 @@ def file(cloud: Cloud, point: str, name: str) -> bytes:
 
 
 def records(cloud: Cloud, point: str, table: str) -> list[tuple[Any, ...]]:
-    """Return the rows of an Avro file, sorted by id. The reader is a library that the product does not use."""
+    """Return the rows of an Avro file, sorted by id. The file is read with a library that the product does not use."""
     with avro.datafile.DataFileReader(io.BytesIO(file(cloud, point, f"{table}.avro")), avro.io.DatumReader()) as reader:
         return sorted(tuple(cast(dict[str, Any], record).values()) for record in reader)
 
@@ -74,7 +74,7 @@ def test_a_restore_brings_deleted_and_changed_rows_back(cloud: Cloud, route: str
     before = cloud.table("hired_employees")
     cloud.sql("DELETE FROM hired_employees WHERE id < 3")
     cloud.sql("UPDATE hired_employees SET name = 'Changed since'")
-    assert cloud.backup()  # without a name, the next restore takes this newest restore point
+    assert cloud.backup()  # the next restore names no restore point, so it takes the newest one
     cloud.sql("DELETE FROM hired_employees")
     assert counts(cloud.restore(route)) == (1, 1, 0, 0, 0, 0)
     oldest = cloud.backups[-2]
@@ -84,7 +84,7 @@ def test_a_restore_brings_deleted_and_changed_rows_back(cloud: Cloud, route: str
     assert cloud.table("hired_employees") == before
     assert (
         cloud.get("/department/hires/top/2021").body == []
-    )  # only one department has hires in 2021, so none is above the mean
+    )  # only one department has hires in 2021, so its number of hires is the mean
 
 
 def test_restored_rows_wait_until_their_parents_are_restored(cloud: Cloud) -> None:
@@ -139,7 +139,8 @@ def test_a_restore_from_a_damaged_restore_point_changes_nothing(cloud: Cloud) ->
 
 
 def test_backups_during_heavy_writes_are_consistent(cloud: Cloud) -> None:
-    """Each round adds parents and then their employees. Then it deletes older rows, children before parents."""
+    """Each round of a writer adds parents and then their employees. Then the round deletes rows of an earlier round,
+    children before parents."""
     end = datetime.now(UTC) + timedelta(seconds=6)
 
     def write(worker: int) -> int:
@@ -182,11 +183,12 @@ def test_backups_during_heavy_writes_are_consistent(cloud: Cloud) -> None:
         rows_of_parents = {
             parent: sum(row[3] == parent for row in employees) for parent in {row[3] for row in employees}
         }
-        assert set(rows_of_parents.values()) <= {20}  # a restore point has a whole batch or nothing of it
+        assert set(rows_of_parents.values()) <= {20}  # a restore point has all rows of a batch or none
 
 
 def test_a_large_file_is_loaded_backed_up_and_restored(cloud: Cloud) -> None:
-    """The file is larger than every buffer. So it takes several parts of an upload and several portions of COPY."""
+    """The file is larger than every buffer. So a multipart upload has several parts, and the load has several
+    portions."""
     cloud.post("/department/upload", {"id": 1, "department": "Sales"})
     cloud.post("/job/upload", {"id": 1, "job": "Clerk"})
     rows = 300_000

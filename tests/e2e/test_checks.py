@@ -1,4 +1,4 @@
-"""Checks of a file before its upload, and of rejects and restore points after it."""
+"""Tests what users can check: a file before its upload, the rejects of a load, and restore points."""
 
 import gzip
 import json
@@ -47,11 +47,11 @@ def test_anybody_with_the_url_gets_all_rejects(cloud: Cloud, stage: str | None) 
     load = cloud.upload("many/jobs.csv", "".join(f"{i},\n" for i in range(1, 101)))
     rejects = cloud.get(f"/loads/{load['id']}/rejects?limit=3").body
     assert (rejects["rejected"], rejects["reasons"]) == (100, [{"reason": "job is missing", "count": 100}])
-    with urlopen(rejects["url"], timeout=PATIENCE) as response:  # without credentials
+    with urlopen(rejects["url"], timeout=PATIENCE) as response:  # the request has no credentials: the URL is enough
         lines = response.read().splitlines()
     assert [json.loads(line) for line in lines] == cloud.rejects(load)
     assert rejects["rejects"] == [json.loads(line) for line in lines[:3]]
-    if stage is None:  # not every emulator validates the signature
+    if stage is None:  # not every emulator validates the signature of the URL
         with pytest.raises(HTTPError) as refused:
             urlopen(rejects["url"].replace("X-Amz-Expires=900", "X-Amz-Expires=901"), timeout=PATIENCE)
         with refused.value as response:
@@ -69,4 +69,6 @@ def test_the_list_of_restore_points_shows_a_verification(cloud: Cloud) -> None:
         return next(str(b["verified_at"]) for b in backups if b["restore_point"] == point)
 
     assert until(listed, "the time of the verification in the list").endswith("Z")
-    assert cloud.commands.invoke("verify")["faults"] == []  # like the schedule: it verifies the newest restore point
+    # The event of the schedule names no restore point, and this event names none either. So the function verifies the
+    # newest restore point.
+    assert cloud.commands.invoke("verify")["faults"] == []

@@ -1,4 +1,4 @@
-"""The command line ./hireflow with the deployed stage."""
+"""Tests the command line ./hireflow with the deployed stage."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def run(cloud: Cloud, tmp_path: Path) -> Run:
-    """Run ./hireflow in an empty folder. It gets only the name and the state folder of the stage."""
+    """Run ./hireflow in an empty folder. Its environment has only the name and the state folder of the stage."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("API_", "AWS_"))}
     stage = {"HIREFLOW_STATE_DIR": str(cloud.commands.state.folder), "STAGE": cloud.commands.stage}
 
@@ -93,7 +93,7 @@ def test_a_check_predicts_the_outcome_of_an_upload(cloud: Cloud, run: Run, write
 
 def test_an_interrupted_upload_is_cancelled(cloud: Cloud, run: Run, tmp_path: Path) -> None:
     with (tmp_path / "jobs.csv").open("wb") as file:
-        file.truncate(2 << 30)  # its upload takes a while; as a sparse file it needs no disk space
+        file.truncate(2 << 30)  # the upload takes long enough to interrupt it; the sparse file needs no disk space
     before = cloud.newest_load()
     own = {**os.environ, "API_URL": cloud.env["API_URL"], "API_TOKEN": cloud.env["API_TOKEN"]}
     command: list[str | Path] = [ROOT / "hireflow", "upload", "jobs.csv"]

@@ -1,4 +1,5 @@
-"""The load of a file exceeds the timeout of the function. Other invocations continue it, also after a crash."""
+"""Tests a load that takes longer than the timeout of the function. Other invocations continue the load, also after a
+crash."""
 
 import os
 import signal
@@ -8,12 +9,13 @@ import pytest
 from tests.e2e.cloud import Cloud, counts, until
 
 ROWS, IDS = 1_000_000, 1000
-TIMEOUT = 8  # timeout of the function in seconds; the function needs more time only to read the file
+TIMEOUT = 8  # timeout of the function in seconds; reading the file takes longer than this
 STATE = "SELECT handovers, received FROM loads ORDER BY id DESC LIMIT 1"
 
 
 def row(number: int) -> str:
-    """Return a row whose quotes slow down the reader. The rows have few different ids, so that the merge is quick."""
+    """Return a record for `number`. The quotes in the record slow down the CSV reader. All records together have few
+    different ids, so that the merge is quick."""
     return f'"{number % IDS + 1}","The ""{number}"""\n' if number % 20_000 else '"","nobody"\n'
 
 

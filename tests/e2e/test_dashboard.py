@@ -1,4 +1,4 @@
-"""The dashboard of the deployed app, used in a real browser."""
+"""Tests the dashboard of the deployed app in a real browser."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from tests.e2e.browser import PHONE, Visit, launched, visiting
 from tests.e2e.cloud import Cloud
 
 PANELS = ("reports", "loads", "upload", "backups", "health")
-EMPLOYEES = (  # department 1 hires five employees in two years, and department 2 hires one
+EMPLOYEES = (  # department 1 hires five employees in two years, and department 2 hires one employee
     "1,Ada,2021-01-05T10:00:00Z,1,1\n2,Bea,2021-02-05T10:00:00Z,1,1\n3,Cid,2021-08-05T10:00:00Z,1,2\n"
     "4,Dan,2021-12-31T23:59:59Z,1,1\n5,Eve,2021-05-05T10:00:00Z,2,1\n6,Flo,2020-05-05T10:00:00Z,1,1\n"
 )
@@ -40,7 +40,7 @@ def visit(browser: Browser, cloud: Cloud) -> Iterator[Visit]:
 def sign_in(visit: Visit, cloud: Cloud) -> None:
     """Sign in with the operator's token if the stage requires tokens."""
     if cloud.env["API_TOKEN"]:
-        visit.expected.append("status of 401")  # from the requests before the sign-in
+        visit.expected.append("status of 401")  # the first requests of the page have no token, so they get a 401
         visit.page.goto(visit.url)
         visit.page.get_by_label("Token").fill(cloud.env["API_TOKEN"])
         visit.page.get_by_role("button", name="Sign in").click()
@@ -55,7 +55,7 @@ def fill(cloud: Cloud) -> None:
 
 
 def drop(visit: Visit, name: str, text: str) -> None:
-    """Drop a file on the page, as with the mouse."""
+    """Drop a file on the page, as a user does with the mouse."""
     data = visit.page.evaluate_handle(
         "([name, text]) => { const data = new DataTransfer(); data.items.add(new File([text], name)); return data; }",
         [name, text],
@@ -93,7 +93,7 @@ def test_the_user_chooses_the_years_and_the_department_of_a_report(cloud: Cloud,
     expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2020 to 2021")
     assert visit.text("#hired") == "5"
     assert visit.page.evaluate("location.hash") == "#/reports?from=2020&to=2021&department_id=1"
-    visit.page.reload()  # the address has the whole choice
+    visit.page.reload()  # the address keeps all choices of the user
     visit.settled()
     assert visit.text("#hired") == "5"
     visit.page.go_back()
@@ -134,7 +134,7 @@ def test_a_dropped_file_is_loaded(cloud: Cloud, visit: Visit) -> None:
     expect(visit.page.get_by_role("heading", level=1)).to_contain_text("Load ")
     visit.settled()
     assert dict(visit.values(".shares rect")) == {"inserted": 1, "rejected": 2}
-    link = visit.page.get_by_role("link", name="All of them")
+    link = visit.page.get_by_role("link", name="All rejected rows")
     with urlopen(str(link.get_attribute("href"))) as response:
         records = [json.loads(line) for line in response.read().splitlines()]
     assert [record["reasons"] for record in records] == [["id is missing"], ["department is missing"]]
@@ -142,7 +142,8 @@ def test_a_dropped_file_is_loaded(cloud: Cloud, visit: Visit) -> None:
 
 
 def test_a_page_from_localhost_can_upload_a_file(cloud: Cloud, browser: Browser, stage: str | None) -> None:
-    """The page sends its file to 127.0.0.1, which is another origin than localhost. The landing bucket accepts both."""
+    """The page is from localhost and sends its file to 127.0.0.1, which is another origin. The landing bucket accepts
+    files from pages of both origins."""
     if stage is not None:
         pytest.skip("this stage may be on another machine")
     address = cloud.env["API_URL"].replace("127.0.0.1", "localhost")
@@ -177,7 +178,7 @@ def test_a_check_writes_nothing(cloud: Cloud, visit: Visit) -> None:
     expect(outcome).to_contain_text("job is missing")
     assert cloud.table("jobs") == []
     assert cloud.newest_load() == before
-    visit.page.get_by_role("button", name="Upload").click()  # now the same file is loaded
+    visit.page.get_by_role("button", name="Upload").click()  # the same file is loaded after the check
     expect(outcome).to_contain_text("succeeded: 1 inserted, 1 superseded, 1 rejected", timeout=60_000)
     assert cloud.table("jobs") == [(1, "Chief")]
 
@@ -201,11 +202,11 @@ def test_a_restore_shows_its_effect_and_needs_a_confirmation(cloud: Cloud, visit
     cloud.upload("departments.csv", "1,Staff\n2,Stores\n")
     point = cloud.backup()
     cloud.upload("departments.csv", "1,Changed\n3,New\n")
-    cloud.backup()  # the restore below is from the older restore point
+    cloud.backup()  # the test restores this older restore point
     visit.open("backups")
     visit.page.locator(f'tr[data-point="{point}"]').get_by_role("link").click()
     expect(visit.page.locator("#restore")).to_contain_text("departments: 2 rows then, 3 now")
-    expect(visit.page.locator("#restore")).to_contain_text("Rows that were changed since then go back")
+    expect(visit.page.locator("#restore")).to_contain_text("Rows that were changed after this time")
     visit.page.get_by_label("jobs").uncheck()
     visit.page.get_by_label("hired_employees").uncheck()
     button = visit.page.get_by_role("button", name="Restore")
@@ -256,7 +257,7 @@ def test_the_dashboard_can_be_used_with_the_keyboard_alone(cloud: Cloud, visit: 
     keys.press("Enter")
     expect(visit.page.get_by_role("heading", level=1)).to_have_text("Hires in 2020 to 2021")
     assert visit.page.evaluate("document.activeElement.tagName") == "H1", (
-        "the heading has the focus, so that screen readers read it"
+        "the heading has the focus, so that a screen reader reads the heading"
     )
     visit.open("backups")
     tab_to("Restore the state of")
@@ -362,13 +363,13 @@ def test_the_documentation_page_can_send_a_request_to_the_api(cloud: Cloud, visi
 
 
 def test_pictures_are_taken(cloud: Cloud, browser: Browser, tmp_path: Path) -> None:
-    """`make screenshots` stores these pictures for the README."""
+    """This test takes pictures of the dashboard. `make screenshots` runs the test to store them for the README."""
     folder = screenshots.DOCS if os.environ.get("HIREFLOW_SCREENSHOTS") else tmp_path
     reports, load_picture = screenshots.PICTURES
     loads = [cloud.upload(file.key, file.body) for file in sample().files]
     most = max(
         loads[1:], key=lambda load: int(load["rejected"])
-    )  # not the first file: its rejects only came before their parents
+    )  # not the first load, whose rows were rejected only because they came before their parents
     with visiting(browser, cloud.env["API_URL"], viewport={"width": 1200, "height": 750}) as visit:
         sign_in(visit, cloud)
         visit.open("reports?from=2021&to=2022")

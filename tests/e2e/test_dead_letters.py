@@ -1,4 +1,4 @@
-"""Loads that were given up, and their redrive."""
+"""Tests loads that were given up, and the redrive of their dead letters."""
 
 import pytest
 

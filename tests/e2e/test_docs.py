@@ -1,4 +1,5 @@
-"""The documentation page of the API, as API Gateway and the deployed function serve it to users without a token."""
+"""Tests the documentation page of the API. API Gateway and the deployed function serve this page to users without a
+token."""
 
 import re
 from urllib.parse import urljoin

@@ -1,4 +1,5 @@
-"""The examples of the documentation, pasted into a shell: page by page, in their order, on the stage under test."""
+"""Tests the examples of the documentation. Each test pastes all examples of a page into a shell, in their order, and
+runs them on the stage of the tests."""
 
 import json
 import os
@@ -15,8 +16,8 @@ from infra.venv import ROOT
 from tests import pages
 from tests.e2e.cloud import Cloud, until
 
-_SECONDS = 300  # for all examples of a page
-# A part of what the examples of a page must print.
+_SECONDS = 300  # all examples of a page together may take at most these seconds
+# Texts that the examples of a page must print.
 SHOWN = {
     "README.md": ["Field Service", "id is missing"],
     "docs/api.md": ["department is missing"],
@@ -24,14 +25,14 @@ SHOWN = {
     "docs/operations.md": ["1 restore point verified, 0 faults", "9301x"],
 }
 
-STORED = {"README.md": ("jobs", (9002, "Welder"))}  # a row of a file that S3 was sent
+STORED = {"README.md": ("jobs", (9002, "Welder"))}  # the example sends a file with this row straight to S3
 
 pytestmark = pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="no bash or no curl here")
 
 
 @pytest.fixture(scope="module")
 def aws_cli() -> Path:
-    """The folder of the AWS CLI."""
+    """Install the AWS CLI. Return the folder of its program."""
     environment = sets.apart(ROOT, "awscli")
     venv.ensure([environment], print)
     return environment.python.parent
@@ -42,7 +43,8 @@ def test_the_examples_of_a_page_work_as_pasted(cloud: Cloud, aws_cli: Path, tmp_
     (tmp_path / ".local").symlink_to(cloud.commands.state.folder)
     (tmp_path / "hireflow").symlink_to(ROOT / "hireflow")
     stage = f"HIREFLOW_STATE_DIR={cloud.commands.state.folder} STAGE={cloud.commands.stage}"
-    (tmp_path / "Makefile").write_text(f"%:\n\t@{stage} $(MAKE) -s -C {ROOT} $@\n")  # of the stage under test
+    # With this Makefile, the commands of `make` in an example use the stage of the tests.
+    (tmp_path / "Makefile").write_text(f"%:\n\t@{stage} $(MAKE) -s -C {ROOT} $@\n")
     examples = [block.text for block in pages.blocks(page) if block.runs]
     marked = (f"echo; echo '--- {number}'\n{example}" for number, example in enumerate(examples))
     pasted = "\n".join(["set -eu", f"cd {tmp_path}", *marked])
@@ -64,7 +66,8 @@ def test_the_examples_of_a_page_work_as_pasted(cloud: Cloud, aws_cli: Path, tmp_
 
 
 def check_responses(cloud: Cloud, example: str, output: str) -> None:
-    """Every request of an example has a response, none of them is an error, and the loads that they name succeed."""
+    """Check that every request of an example has a response, and that no response is an error. Wait for the loads that
+    the responses name, and check that these loads succeed."""
     responses = [json.loads(line) for line in output.splitlines() if line.startswith(("{", "["))]
     requests = re.findall(r"^(?:api|curl) ", example, re.MULTILINE)
     assert len(responses) >= len(requests), output

@@ -1,4 +1,4 @@
-"""CSV files in the landing bucket of a deployed stage."""
+"""Tests CSV files in the landing bucket of a deployed stage."""
 
 import gzip
 import json
@@ -20,7 +20,8 @@ REAL = Path(os.environ.get("HIREFLOW_CHALLENGE_DATA", "/nonexistent"))
 
 
 def upload_all(cloud: Cloud, files: Sample) -> list[Row]:
-    """Upload all files in order. Wait for each load, and for the rows that wait for their parents. Return the loads."""
+    """Upload all files in order, and wait for each load. Then wait until the waiting rows whose parents have come are
+    in the table. Return the loads."""
     loads = [cloud.upload(file.key, file.body) for file in files.files]
     early = loads[0]["id"]
     loads[0] = until(
@@ -73,7 +74,8 @@ VARIANTS: dict[str, tuple[str, Any]] = {
 
 
 def test_the_same_rows_in_another_file_format_are_unchanged(cloud: Cloud) -> None:
-    """The plain file comes first. Then every variant leaves all rows unchanged and writes nothing."""
+    """The plain file is loaded first. Then the load of each other format counts all rows as unchanged and writes
+    nothing."""
     rows = [(i, f"Ann {i}", f"2021-0{1 + i % 9}-15T10:00:00Z", 1 + i % 2, 1) for i in range(1, 301)]
     text = "".join(",".join(map(str, row)) + "\n" for row in rows).encode() + b"301,,2021-01-01T00:00:00Z,1,\n"
     cloud.upload("departments.csv", "1,Sales\n2,Ops\n")
@@ -168,7 +170,8 @@ def test_duckdb_reads_a_reject_file(cloud: Cloud, tmp_path: Path) -> None:
     not REAL.is_dir(), reason="HIREFLOW_CHALLENGE_DATA does not name the folder of the challenge's files"
 )
 def test_the_files_of_the_challenge_are_loaded(cloud: Cloud) -> None:
-    """The data model comes from a public data-engineering challenge. Its files are not part of this repository."""
+    """The data model comes from a public data-engineering challenge. The files of the challenge are not part of this
+    repository."""
     loads = {
         name: cloud.upload(f"challenge/{name}.csv", (REAL / f"{name}.csv").read_bytes())
         for name in ("hired_employees", "jobs", "departments")

@@ -1,4 +1,5 @@
-"""A stage on services that it does not own: clients need a token, and functions read their login from a secret."""
+"""Tests a stage that requires tokens. It uses the services of another stage, and its functions read their database
+login from a secret."""
 
 import json
 import os
@@ -23,7 +24,7 @@ STAGE = "localstack"
 
 @pytest.fixture(scope="module")
 def guarded(cloud: Cloud, stage: str | None) -> Iterator[Cloud]:
-    """Deploy a second stage on the services of the first one."""
+    """Deploy a second stage on the services (AWS and Postgres) of the first stage."""
     if stage is not None:
         pytest.skip("the tests did not start these services, so they deploy no other stage on them")
     with pytest.MonkeyPatch.context() as patch:
@@ -45,7 +46,7 @@ def test_a_request_needs_a_token_of_the_right_role(guarded: Cloud) -> None:
     assert guarded.send("POST", "/job/upload", b"{}", {**reader, "Content-Type": "application/json"}).status == 403
     assert (
         guarded.post("/job/upload", {"id": 1, "job": "Clerk"}).status == 201
-    )  # with the operator's token from the env file
+    )  # sent with the token of the env file, which has the role operator
     guarded.commands.invoke("tokens", {"action": "revoke", "token": created["id"]})
     assert guarded.send("GET", "/loads", headers=reader).status == 401
 
@@ -63,11 +64,11 @@ def test_the_command_line_names_the_role_that_a_token_lacks(guarded: Cloud, tmp_
     reader = run("token", "new", "reader").stdout.strip()
     refused = run(*upload, API_TOKEN=reader)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "403 Forbidden: this needs the role writer" in refused.stderr
+    assert "403 Forbidden: this request needs the role writer" in refused.stderr
     assert "use a token with that role" in refused.stderr
     assert run("loads", API_TOKEN=reader).returncode == 0
     assert "401 Unauthenticated: the token is not known" in run("loads", API_TOKEN=f"{reader}x").stderr
-    assert run(*upload).returncode == 0  # with the operator's token from the env file
+    assert run(*upload).returncode == 0  # the command takes the token of the env file, which has the role operator
 
 
 def test_files_are_loaded_with_the_login_of_the_secret(guarded: Cloud) -> None:
@@ -106,7 +107,7 @@ def test_users_sign_in_and_see_what_their_role_allows(guarded: Cloud) -> None:
         token.fill(guarded.env["API_TOKEN"])
         sign_in.click()
         expect(visit.page.locator("#files")).to_be_visible()
-        visit.page.reload()  # the tab stays signed in
+        visit.page.reload()  # after a reload, the tab is still signed in
         expect(visit.page.locator("#files")).to_be_visible()
         guarded.commands.invoke("tokens", {"action": "revoke", "token": made["id"]})
 
@@ -123,7 +124,7 @@ def test_the_stage_is_not_deployed_without_authentication(guarded: Cloud, monkey
 
 
 def test_clean_deletes_the_stage_but_not_the_services(guarded: Cloud) -> None:
-    """This must be the last test of the stage, because it deletes the stage."""
+    """This must be the last test of this file, because it deletes the stage."""
     target = guarded.commands.deployed()
     assert len(removal.apis(target)) == 1
     guarded.commands.clean()

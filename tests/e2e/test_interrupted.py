@@ -1,4 +1,5 @@
-"""Ctrl-C during `make up`: the command prints one line and exits with 130. The same command then continues the work."""
+"""Tests Ctrl-C during `make up`. The command prints one line and exits with 130. If it is run again, it continues the
+work."""
 
 import os
 import signal
@@ -14,14 +15,15 @@ from infra.local.state import State
 from infra.locks import locked
 from infra.venv import ROOT
 
-_FOLDER = ROOT / ".local-interrupted"  # a fixed folder, so that the next run cleans up after a killed run
-# The other phases are very short, or are similar to one of these.
+_FOLDER = ROOT / ".local-interrupted"  # always the same folder, so that a run can delete what a killed run has left
+# The phases that the test interrupts. The other phases are very short, or similar to one of these.
 PHASES = ("starting Postgres", "starting AWS", "buckets", "chalice deploy", "migrations")
 
 
 @pytest.fixture(autouse=True)
 def empty() -> None:
-    """Replace the fixture that empties the session's tables: these tests have their own stage."""
+    """Override the fixture of conftest.py that empties the tables of the session's stage. These tests have their own
+    stage."""
 
 
 @pytest.fixture
@@ -38,9 +40,10 @@ def commands(stage: str | None) -> Iterator[Commands]:
 
 
 def up(interrupted_at: str = "") -> tuple[int, list[str]]:
-    """Run `make up` in its own session, as in a terminal. Return its exit status and its lines on standard error.
+    """Run `make up` in a process session of its own, as in a terminal. Return the exit status and the lines on standard
+    error.
 
-    All processes of the session get Ctrl-C as soon as the phase `interrupted_at` begins.
+    When the phase `interrupted_at` begins, all processes of the session get SIGINT, as with Ctrl-C.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("HIREFLOW_")}
     environ["HIREFLOW_STATE_DIR"] = str(_FOLDER)
@@ -64,7 +67,7 @@ def up(interrupted_at: str = "") -> tuple[int, list[str]]:
 
 def test_up_continues_after_an_interruption_and_deploys_nothing_twice(commands: Commands) -> None:
     for phase in PHASES:
-        assert up(phase) == (130, ["interrupted: the same command goes on from here"]), phase
+        assert up(phase) == (130, ["interrupted: run the same command again to continue"]), phase
         assert commands.status()["state"] != "running"
     assert up() == (0, [])
     commands.check_running()
@@ -72,6 +75,6 @@ def test_up_continues_after_an_interruption_and_deploys_nothing_twice(commands: 
     assert commands.invoke("backup")["restore_point"]
     # If a later deployment is interrupted, the running stage continues to work.
     (_FOLDER / "settings").write_text("BACKUP_RETENTION_DAYS=7\n")
-    assert up("chalice deploy") == (130, ["interrupted: the same command goes on from here"])
+    assert up("chalice deploy") == (130, ["interrupted: run the same command again to continue"])
     commands.check_running()
     assert commands.invoke("tokens", {"action": "list"}) == []

@@ -1,4 +1,4 @@
-"""The embedded cloud is started, stopped, killed and started again."""
+"""Tests that the embedded cloud can be started, stopped, killed and started again."""
 
 import os
 import re
@@ -20,7 +20,9 @@ from infra.local.state import ENV_KEYS
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud, counts
 
-COMMANDS = (  # of `make backup`, `redrive`, `verify-backups` and `serve`; `make` runs the last one before `hireflow`
+# These are the commands behind `make backup`, `redrive`, `verify-backups` and `serve`. `make` runs the last one before
+# `./hireflow`, to find out whether the stage runs.
+COMMANDS = (
     ("invoke", "backup"),
     ("invoke", "redrive"),
     ("verify",),
@@ -76,12 +78,12 @@ def test_the_stage_has_its_own_credentials(cloud: Cloud) -> None:
 
 
 def ran(*words: str) -> int:
-    """Run a command of `make`. Return its exit status."""
+    """Run a command of `make` in this process. Return its exit status."""
     return main([*words, "--stage", "local"])
 
 
 def refusals(capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """Run all commands that need a running stage, and check that they fail. Return what they print."""
+    """Run all commands that need a running stage, and check that each one fails. Return their error messages."""
     messages = set()
     for words in COMMANDS:
         assert ran(*words) == 1
@@ -101,7 +103,7 @@ def hireflow(*words: str) -> "subprocess.CompletedProcess[str]":
 def test_the_state_survives_a_kill_and_a_stop(
     cloud: Cloud, how: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kill comes first, so that no regular stop has saved the state before it."""
+    """The test kills the cloud before it stops it. So no regular stop has saved the state before the kill."""
     cloud.upload("departments.csv", "1,Sales\n")
     point = cloud.backup()
     folder = cloud.commands.state.folder
@@ -132,7 +134,8 @@ def test_the_state_survives_a_kill_and_a_stop(
     assert "chalice deploy" not in capsys.readouterr().out, "the stage still existed, so nothing had to be deployed"
     assert cloud.table("departments") == [(1, "Sales")]
     assert point in cloud.restore_points()
-    assert counts(cloud.upload("departments_2.csv", "2,Ops\n")) == (1, 1, 0, 0, 0, 0)  # the trigger fires
+    # S3 still sends events to the function.
+    assert counts(cloud.upload("departments_2.csv", "2,Ops\n")) == (1, 1, 0, 0, 0, 0)
     cloud.sql("DELETE FROM departments")
     cloud.restore("department", point)
     assert cloud.table("departments") == [(1, "Sales")]

@@ -1,4 +1,5 @@
-"""The logs of the functions in CloudWatch: metrics, and one correlation id from a request to the files of its load."""
+"""Tests the logs of the functions in CloudWatch. The logs have metrics. One correlation id connects a request with the
+files of its load."""
 
 import time
 from typing import Any
@@ -22,7 +23,7 @@ def metadata(cloud: Cloud, bucket: str, key: str) -> dict[str, str]:
 
 
 def logged(cloud: Cloud, function: str, began: float, **about: Any) -> list[Row]:
-    """Wait for lines with these fields in the log of a function. Return the lines."""
+    """Wait until the log of a function has lines with these fields. Return these lines."""
     return until(lambda: cloud.lines(function, began, **about), f"a line of {function}")
 
 

@@ -1,4 +1,5 @@
-"""Every file that S3 has accepted is loaded once, even if events are lost or workers or the whole cloud crash."""
+"""Tests that every file that S3 has accepted is loaded once. This must be true even if events are lost, or if workers
+or the whole cloud crash."""
 
 import re
 from collections import Counter
@@ -18,7 +19,7 @@ FILES, ROWS = 40, 1_000_000
 
 @pytest.fixture(autouse=True)
 def ours(cloud: Cloud, stage: str | None) -> Iterator[None]:
-    """Start the stage again if a test fails while it is down, so that later tests do not fail, too."""
+    """Start the stage again if a test has failed while the stage was down. Otherwise later tests would fail, too."""
     if stage is not None:
         pytest.skip("this stage was not started by the tests, so they do not stop it")
     yield
@@ -28,7 +29,7 @@ def ours(cloud: Cloud, stage: str | None) -> Iterator[None]:
 
 @contextmanager
 def without_trigger(cloud: Cloud) -> Iterator[None]:
-    """During this context, S3 sends no events of new objects."""
+    """In the `with` block, S3 sends no events for new objects."""
     bucket = cloud.env["LANDING_BUCKET"]
     usual: Any = cloud.s3.get_bucket_notification_configuration(Bucket=bucket)
     del usual["ResponseMetadata"]
@@ -44,13 +45,14 @@ def put_files(cloud: Cloud, name: str) -> set[str]:
 
 
 def statuses(cloud: Cloud, sources: set[str]) -> Counter[tuple[str, str]]:
-    """Return the number of loads by source and status."""
+    """Return the number of loads of these sources, by source and status."""
     rows = cloud.sql("SELECT source, status FROM loads WHERE version IS NOT NULL")
     return Counter((source, status) for source, status in rows if source in sources)
 
 
 def all_loaded_once(cloud: Cloud, sources: set[str]) -> None:
-    """Wait for the loads of these sources. Check that each source has one load, and that it has succeeded."""
+    """Wait for the loads of these sources. Check that each source has exactly one load, and that this load has
+    succeeded."""
 
     def ended() -> bool:
         loads = statuses(cloud, sources)
@@ -73,7 +75,7 @@ def kill(cloud: Cloud) -> None:
 
 
 def put_large(cloud: Cloud, name: str) -> str:
-    """Put a large file into the landing bucket. Return its source while the load is running."""
+    """Put a large file into the landing bucket, and wait until its load is running. Return the source of the load."""
     source = cloud.put(name, "".join(f"{number},Clerk {number}\n" for number in range(1, ROWS + 1)))
     reading = f"SELECT received FROM loads WHERE source = '{source}' AND status = 'running' AND received > 0"
     until(lambda: cloud.sql(reading), "the middle of the load")
@@ -81,7 +83,7 @@ def put_large(cloud: Cloud, name: str) -> str:
 
 
 def sweep(cloud: Cloud) -> int:
-    """Wait until the sweep of `make up` has begun, and then sweep as after a restart.
+    """Wait until the sweep that `make up` starts has begun. Then run another sweep, as after a restart.
 
     Return the number of objects whose events were offered again.
     """
@@ -113,7 +115,8 @@ def test_files_that_came_at_the_last_moment_are_loaded(cloud: Cloud, how: str) -
 
 
 def test_no_file_is_loaded_again(cloud: Cloud) -> None:
-    """This applies to loaded files, no matter how they came, and to deleted files."""
+    """After a crash and a restart, the sweep must not load any of these files again: files that came in different ways,
+    and a deleted file."""
     bucket = cloud.env["LANDING_BUCKET"]
     for name in ("Old", "New"):
         cloud.upload("departments.csv", f"1,{name}\n")
@@ -135,7 +138,8 @@ def test_no_file_is_loaded_again(cloud: Cloud) -> None:
 def test_down_waits_for_the_end_of_a_large_load(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     source = put_large(cloud, "jobs_down.csv")
     cloud.commands.down()
-    assert re.search(r"waiting at most 20 s for .*\bload \d", capsys.readouterr().out)  # and maybe for a backup
+    # The line may also name a backup.
+    assert re.search(r"waiting at most 20 s for .*\bload \d", capsys.readouterr().out)
     up_again(cloud)
     all_loaded_once(cloud, {source})
     assert cloud.sql("SELECT count(*) FROM jobs") == [(ROWS,)]

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the deployed API, and requests that Schemathesis generates from it."""
+"""Tests the OpenAPI document of the deployed API with requests that Schemathesis generates from it."""
 
 import schemathesis
 
@@ -18,7 +18,8 @@ def test_generated_requests_match_the_document(cloud: Cloud) -> None:
 
 
 def test_a_body_of_ten_megabytes_is_refused(cloud: Cloud) -> None:
-    """API Gateway responds 413 to bodies that are too large for it or for Lambda. Emulators pass them to the API."""
+    """API Gateway responds 413 to a body that is too large for API Gateway or for Lambda. Emulators pass such a body to
+    the API, which refuses it, too."""
     response = cloud.post("/job/upload", {"job": "x" * 10_000_000})
     assert response.status in (413, 422), response.body
     assert cloud.table("jobs") == []

@@ -1,4 +1,4 @@
-"""Files that a client sends directly to S3 with a form of `POST /uploads`, like a browser or curl."""
+"""Tests files that a client such as a browser or curl sends straight to S3, with a form from `POST /uploads`."""
 
 import base64
 import gzip
@@ -22,7 +22,7 @@ ELSEWHERE = "https://elsewhere.example"
 class Sent:
     status: int
     body: str
-    admits: str | None  # the origin whose pages may read the response
+    admits: str | None  # pages of this origin may read the response
     admitted_headers: str
 
 
@@ -33,7 +33,7 @@ def order(cloud: Cloud, filename: str, size: int = 10_000, dataset: str = "depar
 
 
 def send(form: Row, body: bytes, origin: str = "", **changed: str) -> Sent:
-    """POST the form with a file as its last part."""
+    """Send the form with POST. The file is the last part of the body."""
     boundary = uuid.uuid4().hex
     name = 'Content-Disposition: form-data; name="{}"{}\r\n\r\n'
     fields = {**form["fields"], **changed}
@@ -45,7 +45,8 @@ def send(form: Row, body: bytes, origin: str = "", **changed: str) -> Sent:
 
 
 def ask(form: Row, origin: str, method: str) -> Sent:
-    """Send the preflight request that a browser sends before a page of this origin may send another request."""
+    """Send a preflight request. A browser sends this request to ask whether a page of `origin` may send its own
+    request."""
     headers = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "content-type"}
     return _response(urllib.request.Request(form["url"], headers={"Origin": origin, **headers}, method="OPTIONS"))
 
@@ -126,7 +127,8 @@ def test_a_form_with_another_key_field_or_policy_is_refused(cloud: Cloud, stage:
     sizes[0][2] = MAX_SIZE
     forged = base64.b64encode(json.dumps(policy).encode()).decode()
     keys = [{"key": f"uploads/{form['load_id']}/departments-other.csv"}, {"key": "restores/1/departments.avro"}]
-    ours = [{"acl": "public-read"}, {"policy": forged}, {"x-amz-signature": "0" * 64}]  # not every emulator checks
+    # Not every emulator compares the form with its policy.
+    ours = [{"acl": "public-read"}, {"policy": forged}, {"x-amz-signature": "0" * 64}]
     for changed in [*keys, *(ours if stage is None else ())]:
         assert send(form, b"1,Sales\n", **changed).status in (400, 403), changed
     assert stored(cloud, form) == []

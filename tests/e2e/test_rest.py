@@ -1,4 +1,4 @@
-"""The REST API of a deployed stage, through API Gateway."""
+"""Tests the REST API of a deployed stage, through API Gateway."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +12,7 @@ TYPE = "application/problem+json"
 
 
 def problem(response: Response, status: int) -> Any:
-    """Check the form of a problem document. Return its members."""
+    """Check that a response is a problem document with the right members. Return these members."""
     assert (response.status, response.headers["Content-Type"]) == (status, TYPE), response.body
     assert response.body["status"] == status
     assert {"type", "title", "detail"} <= set(response.body)
@@ -134,9 +134,11 @@ def test_a_wrong_parameter_is_refused(cloud: Cloud, path: str, status: int) -> N
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8"])
 def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cloud, media_type: str) -> None:
-    """If a gateway decoded the body as text, it would replace these bytes, and the row would be stored with U+FFFD.
+    """If a gateway decoded the body as text, it would replace these bytes with U+FFFD. The row would be stored with
+    this character.
 
-    LocalStack passes on a UTF-8 body as text. So the API refuses a U+FFFD there and says what to write instead.
+    LocalStack passes a body on as text. So the API cannot see there whether LocalStack has replaced bytes with U+FFFD.
+    It refuses a body with this character, and says what to write instead.
     """
     header = {"Content-Type": media_type}
     assert problem(cloud.post("/job/upload", b'{"id": 1, "job": "Caf\xe9"}', **header), 400)["detail"].startswith(
@@ -147,7 +149,7 @@ def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cl
         assert cloud.post("/job/upload", b'{"id": %d, "job": "%s"}' % (row_id, text), **header).status == 201
     response = cloud.post("/job/upload", b'{"id": 3, "job": "\xef\xbf\xbd"}', **header)
     if cloud.commands.stage == "localstack":
-        assert "write it as \\ufffd" in problem(response, 400)["detail"]
+        assert "write U+FFFD as \\ufffd" in problem(response, 400)["detail"]
     else:
         assert response.status == 201
     assert cloud.table("jobs")[:2] == [(1, "Café"), (2, "\ufffd")]
@@ -156,7 +158,7 @@ def test_bytes_that_are_not_utf_8_reach_the_function_as_they_were_sent(cloud: Cl
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "application/json, text/html", "image/png"])
 def test_json_responses_are_sent_as_text(cloud: Cloud, accept: str) -> None:
-    """`cloud` parses every response as JSON, and base64 is not JSON."""
+    """The fixture `cloud` parses every response as JSON. If a response were encoded in base64, it would not be JSON."""
     response = cloud.send("POST", "/job/upload", b"{}", {"Content-Type": "application/json", "Accept": accept})
     assert problem(response, 422)["errors"]
     assert cloud.send("GET", "/loads", headers={"Accept": accept}).body["loads"]
@@ -178,7 +180,8 @@ def test_an_ambiguous_request_is_refused(cloud: Cloud) -> None:
 
 
 def test_an_unknown_route_is_refused(cloud: Cloud) -> None:
-    assert cloud.get("/nowhere").status in (403, 404)  # API Gateway itself responds, and emulators differ
+    # API Gateway itself responds to these requests. Emulators respond with other statuses.
+    assert cloud.get("/nowhere").status in (403, 404)
     assert cloud.send("DELETE", "/loads").status in (403, 404, 405)
 
 
@@ -202,7 +205,7 @@ def test_rows_without_ids_get_new_ids_while_rows_with_ids_come(cloud: Cloud) -> 
     assert {response.status for response in responses_with_ids} <= {200, 201}
     new_ids = [response.body["id"] for response in responses]
     assert len(set(new_ids)) == 80
-    # If the API has just given an id to a row, a row that is sent with this id updates it.
+    # Another client may send a row with an id that the API has just given to a row. Such a request updates the row.
     expected = {response.body["id"] for response in responses + responses_with_ids}
     assert {row[0] for row in cloud.table("jobs")} == expected
 

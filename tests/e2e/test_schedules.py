@@ -1,13 +1,14 @@
-"""The schedules of the stage. These tests run last, because they wait for a schedule."""
+"""Tests the schedules of the stage. These tests run last, because they wait for a schedule."""
 
 from chalicelib.core.schedules import BACKUP_MINUTES
 from tests.e2e.cloud import Cloud, until
 
-LATEST = 60 * BACKUP_MINUTES + 90  # seconds
+LATEST = 60 * BACKUP_MINUTES + 90  # seconds to wait at most for the schedule
 
 
 def test_the_schedule_makes_a_backup(cloud: Cloud) -> None:
-    """There is a restore point that no test has made. The schedule has made it already, or makes it soon."""
+    """Wait until there is a restore point that no test has made. Only the schedule can have made such a restore
+    point."""
     cloud.post("/department/upload", {"department": "Changed"})
 
     def scheduled() -> set[str]:

@@ -1,4 +1,4 @@
-"""A stage keeps its settings, and a wrong setting does not change the stage."""
+"""Tests that a stage keeps its settings, and that a wrong setting does not change the stage."""
 
 import re
 import signal
@@ -31,7 +31,7 @@ def ours(stage: str | None) -> None:
 
 
 def with_environment(cloud: Cloud, env: Mapping[str, str]) -> Commands:
-    """Return the commands of the stage with another environment."""
+    """Return the commands of the stage with these environment variables in addition."""
     return replace(cloud.commands, env=env)
 
 
@@ -43,7 +43,7 @@ def variables(cloud: Cloud, function: str = "backup") -> dict[str, str]:
 
 @contextmanager
 def taken() -> Iterator[int]:
-    """Listen on a port. Yield the port."""
+    """Occupy a free port. Yield its number."""
     with socket.socket() as server:
         server.bind((ports.HOST, 0))
         server.listen()
@@ -56,7 +56,7 @@ def taken() -> Iterator[int]:
         ({"BACKUP_RETENTION_DAYS": "-1"}, "BACKUP_RETENTION_DAYS=-1 is not a number of days above 0"),
         ({"HIREFLOW_PROT": "8000"}, "did you mean HIREFLOW_PORT"),
         ({"HIREFLOW_PORT": "taken"}, "is in use by another process"),
-        # The new port of Postgres is free. But Postgres must not move to it while the other setting is wrong.
+        # The new port of Postgres is free. But Postgres must not move to this port, because the other setting is wrong.
         ({"HIREFLOW_PORT": "taken", "HIREFLOW_PG_PORT": "free"}, "is in use by another process"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_stage_keeps_its_settings_until_they_are_reset(
         rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.count("  ") and line[0] != " "}
         assert rows["BACKUP_RETENTION_DAYS"] == ["7", "kept"]
         assert rows["ORPHAN_GRACE_MINUTES"] == ["15", "default"]
-        assert "from the next make up on: ORPHAN_GRACE_MINUTES is 5\n" in shown
+        assert "the next make up changes: ORPHAN_GRACE_MINUTES to 5\n" in shown
     finally:
         with_environment(cloud, {}).up(["ALL"])
     assert (variables(cloud)["BACKUP_RETENTION_DAYS"], variables(cloud)["LOG_LEVEL"]) == ("30", "INFO")
@@ -131,4 +131,4 @@ def test_chalice_local_serves_the_api_on_the_running_stage(cloud: Cloud, monkeyp
         finally:
             served.terminate()
     assert served.returncode == 128 + signal.SIGTERM
-    assert ports.is_free(port)  # `chalice local` has ended together with the command that started it
+    assert ports.is_free(port)  # the command has ended, and so has `chalice local`, which it started

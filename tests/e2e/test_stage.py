@@ -1,4 +1,4 @@
-"""The buckets that a deployment makes besides the functions, and the sweep of a stage."""
+"""Tests the buckets that a deployment creates, and the sweep of a stage."""
 
 from urllib.error import HTTPError
 from urllib.request import urlopen

@@ -1,4 +1,5 @@
-"""More clients than database connections: every row is stored in the end, within the limit of connections."""
+"""Tests a stage with more clients than database connections. In the end every row is stored, and the functions never
+open more connections than the limit."""
 
 import threading
 import time
@@ -14,7 +15,7 @@ from tests.e2e.cloud import Cloud
 
 CALLERS = 50
 LIMIT = 12
-PATIENCE = 120  # seconds
+PATIENCE = 120  # seconds that a client retries at most
 
 
 def test_fifty_clients_share_a_few_connections(cloud: Cloud, stage: str | None) -> None:
@@ -41,7 +42,7 @@ def test_fifty_clients_share_a_few_connections(cloud: Cloud, stage: str | None) 
             if response.status != 503:
                 return seen
             assert response.headers["Retry-After"]
-            over.wait(0.2)  # if a client fails, the others do not wait any more
+            over.wait(0.2)  # a pause of 0.2 s, which ends at once if another client has failed
         raise AssertionError(f"client {number} got no response but 503 within {PATIENCE} seconds")
 
     provision.limit_connections(admin, functions, LIMIT)

@@ -1,8 +1,8 @@
-"""A stage of an earlier release survives the first `make up` of this release. No data is lost, and no file is loaded
-again.
+"""Tests that a stage of an earlier release survives the first `make up` of this release. No data is lost, and no file
+is loaded again.
 
-The tests upgrade the stage in the two ways of users: after `make down`, and while the earlier release still runs. The
-earlier release fills the stage once. Each upgrade starts from a copy of its folders.
+The tests upgrade the stage in the two ways that users do it: after `make down`, and while the earlier release still
+runs. The earlier release fills the stage once. Each upgrade starts from a copy of the folders of this stage.
 """
 
 import signal
@@ -35,13 +35,14 @@ from tests.e2e.upgraded import (
 )
 
 SETTINGS = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "BACKUP_RETENTION_DAYS": "11", "LOG_LEVEL": "WARNING"}
-_FOLDER = ROOT / ".local-upgrade"  # a fixed folder, so that the next run cleans up after a killed run
-_WAIT = 1800  # seconds to wait for another run in the same checkout
+_FOLDER = ROOT / ".local-upgrade"  # always the same folder, so that a run can delete what a killed run has left
+_WAIT = 1800  # seconds to wait until another run in the same checkout ends
 
 
 @pytest.fixture(autouse=True)
 def empty() -> None:
-    """Replace the fixture that empties the session's tables: these tests have their own stage."""
+    """Override the fixture of conftest.py that empties the tables of the session's stage. These tests have their own
+    stage."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def earlier(stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def filled(earlier: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    """Make a stage with the earlier release, fill it and stop it."""
+    """Deploy a stage with the earlier release, fill the stage with data, and stop it."""
     commands = Commands("local", ROOT, State(_FOLDER), print)
     commands.clean()
     try:
@@ -79,11 +80,12 @@ def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) ->
         old = Cloud(commands, commands.state.read_env(), documented=False)
         upgrade = Upgrade(old, old.env, Seen.of(old), filled.tokens, filled.letter)
         upgrade.announced = commands.not_deployed(commands.kept_settings())
-        with interrupted(old) as upgrade.never_begun:  # SETTINGS are no longer in the environment from here on
+        # From here on the commands get no SETTINGS in the environment. The stage must have kept the settings.
+        with interrupted(old) as upgrade.never_begun:
             if request.param == "stopped":
                 Daemon(commands.state.folder / "aws", "aws").stop(
                     signal.SIGTERM
-                )  # the first step of the earlier `down`
+                )  # the earlier `down` also stops the embedded AWS first
             else:
                 make_outdated(commands.state)
                 commands.up()
@@ -114,7 +116,7 @@ def test_every_interrupted_file_is_loaded_soon_and_once(upgrade: Upgrade) -> Non
 
 def test_no_row_is_lost_or_written_again(upgrade: Upgrade) -> None:
     before, after = upgrade.before, upgrade.after
-    for name in ("departments", "hired_employees"):  # no file of these datasets was due
+    for name in ("departments", "hired_employees"):  # `begin_loads` sent no files of these datasets
         assert after.tables[name] == before.tables[name]
         assert after.versions[name] == before.versions[name]
     assert before.tables["jobs"].items() <= after.tables["jobs"].items()
@@ -123,7 +125,7 @@ def test_no_row_is_lost_or_written_again(upgrade: Upgrade) -> None:
 
 
 def test_rows_wait_for_their_parents_as_long_as_before_or_longer(upgrade: Upgrade) -> None:
-    """The duration of the upgrade does not count as waiting time."""
+    """The time that the upgrade takes does not shorten the grace period of waiting rows."""
     since = [[row["rejected_at"] for [row] in seen.waiting] for seen in (upgrade.before, upgrade.after)]
     assert since[0]
     assert all(earlier <= later for earlier, later in zip(*since, strict=True))
@@ -144,7 +146,8 @@ def test_the_history_stays_and_nothing_else_is_loaded(upgrade: Upgrade) -> None:
 def known_of(load: Row, earlier: Row) -> Row:
     """Return the columns of a load that the earlier release had, because a later release may add columns.
 
-    After a restart, a load that waits for its file begins to wait again.
+    The column `queued_at` is left out if the load waits for its file. After a restart the waiting time of such a load
+    starts again.
     """
     announced = earlier["version"] is None and earlier["status"] == "queued"
     return {name: load[name] for name in earlier if not (announced and name == "queued_at")}
@@ -176,7 +179,7 @@ def test_tokens_keep_their_roles(upgrade: Upgrade) -> None:
         "writer": 200,
         "revoked": 401,
     }
-    rows = b'{"data": [{"id": 1, "department": "Sales"}]}'  # this row is already stored, so it changes nothing
+    rows = b'{"data": [{"id": 1, "department": "Sales"}]}'  # this row is already stored, so the requests change nothing
     assert status("POST", "/department/upload/batch", "reader", rows) == 403
     assert status("POST", "/department/upload/batch", "writer", rows) == 200
     assert status("POST", "/department/backup/restore", "writer", b"{}") == 403
@@ -216,7 +219,7 @@ def test_another_up_changes_nothing(upgrade: Upgrade, capsys: pytest.CaptureFixt
 
 
 def test_restore_points_are_listed_and_sound_and_can_be_restored(upgrade: Upgrade) -> None:
-    """This is the last of these tests, because it changes rows."""
+    """This must be the last test of this file, because it changes rows."""
     points, cloud = upgrade.before.points, upgrade.cloud
     assert len(points) >= 2
     assert set(points) <= set(upgrade.after.points)

@@ -1,4 +1,5 @@
-"""A stage of an earlier release: fill it, interrupt its loads, and record what a user can see of it."""
+"""Helps to test upgrades: fills a stage of an earlier release, interrupts its loads, and records what a user can see of
+the stage."""
 
 import json
 import shutil
@@ -22,21 +23,23 @@ from tests.e2e.cloud import FINAL, PATIENCE, Cloud, Row, until
 
 LOST = tuple(f"lost/jobs_{number}.csv" for number in range(20))
 INTERRUPTED = "interrupted/jobs.csv"
-DUE = (*LOST, INTERRUPTED)  # files whose loads the upgrade interrupts
-MANY = 60_000  # rows of the interrupted file: to load them takes one or two seconds
-HELD = 120.0  # seconds that the embedded AWS may take to end
+DUE = (*LOST, INTERRUPTED)  # the upgrade interrupts the loads of these files, so they are due after the upgrade
+MANY = 60_000  # rows of the interrupted file: its load takes one or two seconds
+HELD = 120.0  # seconds to wait at most until the embedded AWS has ended
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The visible state of a stage. If anything is missing or different later, it was lost or done again."""
+    """What a user can see of a stage at one time. If a later state lacks something, data was lost. If something
+    differs, work was done again."""
 
-    tables: dict[str, dict[int, tuple[Any, ...]]]  # by id; the first value tells which transaction wrote the row
-    versions: dict[str, int]  # by dataset; a version grows with every change
+    # The rows of each table, by id. The first value of a row is the id of the transaction that wrote it.
+    tables: dict[str, dict[int, tuple[Any, ...]]]
+    versions: dict[str, int]  # by dataset; every change of the table increases the number
     loads: dict[int, Row]
     waiting: list[Any]
     reports: list[Any]
-    objects: dict[str, dict[str, str]]  # ETags by key and version, of each bucket
+    objects: dict[str, dict[str, str]]  # for each bucket: the ETag of each "key version"
     points: list[str]
 
     @classmethod
@@ -64,16 +67,17 @@ def objects(cloud: Cloud, bucket: str) -> dict[str, str]:
 
 @dataclass
 class Upgrade:
-    """A stage before and after the upgrade. `letter` is the message in its dead-letter queue."""
+    """A stage before and after the upgrade. `letter` is the body of the message in its dead-letter queue."""
 
     cloud: Cloud
     earlier_env: Mapping[str, str]
     before: Seen
     tokens: dict[str, str]
     letter: str
-    announced: list[str] = field(default_factory=list)  # settings that `make status` lists as not yet deployed
-    never_begun: set[str] = field(default_factory=set)  # sources of the files that the earlier release lost
-    seconds: float = 0.0  # from the end of `up` until all loads that were due had ended
+    # Before the upgrade, `make status` listed these settings as not yet deployed.
+    announced: list[str] = field(default_factory=list)
+    never_begun: set[str] = field(default_factory=set)  # sources of the files whose events the earlier release lost
+    seconds: float = 0.0  # from the end of `up` until the loads of all files in DUE had ended
 
     @cached_property
     def after(self) -> Seen:
@@ -86,13 +90,15 @@ class Upgrade:
 
 @dataclass(frozen=True)
 class Copies:
-    """The folders of a stopped stage, each with its copy, so that several upgrades can start from the same state."""
+    """Copies of the folders of a stopped stage, so that several upgrades can start from the same state. `folders` maps
+    a folder to its copy."""
 
     folders: Mapping[Path, Path]
 
     @classmethod
     def of(cls, state: State, beside: Path) -> "Copies":
-        home = home_of(state.folder)  # outside the state folder if the user of Postgres has no access to it
+        # The folder of Postgres is outside the state folder if the user of Postgres cannot enter the state folder.
+        home = home_of(state.folder)
         folders = [state.folder] if state.folder in home.parents else [state.folder, home]
         copies = cls({folder: beside / str(number) for number, folder in enumerate(folders)})
         for folder, copy in copies.folders.items():
@@ -100,19 +106,21 @@ class Copies:
         return copies
 
     def bring_back(self) -> None:
-        """Copy the folders back after the stage was deleted."""
+        """Copy the folders back. The stage must have been deleted before."""
         for folder, copy in self.folders.items():
             _copy(copy, folder)
 
 
 def _copy(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
-    subprocess.run(["cp", "-a", source, target], check=True)  # with the owners, which shutil does not copy
+    # `cp -a` also keeps the owners, which shutil does not copy.
+    subprocess.run(["cp", "-a", source, target], check=True)
 
 
 @dataclass(frozen=True)
 class Filled:
-    """A stopped stage with its tokens by role, the body of its dead letter, and copies of its folders."""
+    """A stopped stage that has data. `tokens` are its tokens by role, `letter` is the body of its dead letter, and
+    `copies` are the copies of its folders."""
 
     commands: Commands
     tokens: dict[str, str]
@@ -121,16 +129,16 @@ class Filled:
 
 
 def make_outdated(state: State) -> None:
-    """Mark the running embedded AWS as started from other code, so that `make up` replaces it.
+    """Mark the running embedded AWS as started from other code, so that `make up` starts a new process.
 
-    A new release may have other code here. The events in the old process are lost then.
+    This simulates a release that changes the code of the embedded AWS. The events in the old process are then lost.
     """
     started = state.folder / "aws" / "started.json"
     started.write_text(json.dumps({**json.loads(started.read_text()), "code": "of an earlier release"}))
 
 
 def make_tokens(cloud: Cloud) -> dict[str, str]:
-    """Make a token of each role, and a revoked one."""
+    """Return a token of each role, and a revoked token, by name."""
 
     def new_token(role: str) -> str:
         return str(cloud.commands.invoke("tokens", {"action": "create", "role": role, "note": "made before"})["token"])
@@ -142,27 +150,30 @@ def make_tokens(cloud: Cloud) -> dict[str, str]:
 
 
 def fill(cloud: Cloud) -> str:
-    """Fill a stage with every kind of data, by files and by requests. Return the body of its dead letter."""
+    """Fill a stage with every kind of data, with files and with requests. Return the body of the dead letter that is
+    among them."""
     departments = [{"id": 1, "department": "Sales"}, {"id": 2, "department": "Ops"}, {"id": "x", "department": "None"}]
     assert cloud.post("/department/upload/batch", {"data": departments}).body["inserted"] == 2
     assert cloud.post("/department/upload", {"department": "Given an id"}).status == 201
     assert cloud.upload("jobs.csv", "1,Clerk\n2,Smith\n,Nobody\n")["rejected"] == 1
     hires = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-02-01,2,2\n3,Cy,2021-02-01,777,1\nx,,,,\n"
-    assert cloud.upload("2021/hired_employees.csv", hires)["rejected"] == 2  # one of them waits for its department
+    # One of the two rejected rows waits for its department.
+    assert cloud.upload("2021/hired_employees.csv", hires)["rejected"] == 2
     first = cloud.backup()
-    assert cloud.upload("2021/hired_employees.csv", "2,Bo Renamed,2022-02-01,2,2\n")["updated"] == 1  # a new version
+    # The next file is a new version of the same key.
+    assert cloud.upload("2021/hired_employees.csv", "2,Bo Renamed,2022-02-01,2,2\n")["updated"] == 1
     assert cloud.post("/department/upload", {"id": 2, "department": "Changed since"}).body["outcome"] == "updated"
     assert cloud.backup() != first
     assert cloud.restore("department", first)["updated"] == 1
     assert cloud.upload("notes.txt", "nothing to load")["status"] == "failed"
     form = {"dataset": "jobs", "filename": "jobs.csv", "size": 100}
-    assert cloud.post("/uploads", form).status == 201  # its file never comes: the load waits for it
+    assert cloud.post("/uploads", form).status == 201  # the load is announced, but its file never comes
     cloud.queue("send_message", MessageBody='{"requestPayload": {"Records": []}}')
     return '{"requestPayload": {"Records": []}}'
 
 
 def begin_loads(cloud: Cloud) -> None:
-    """Put the files that are due: first the large one, and the others when its load has begun."""
+    """Put all files in DUE: first the large file. When its load has begun, put the other files."""
     rows = "".join(f"{1000 + number},Job {number}\n" for number in range(MANY))
     source = cloud.put(INTERRUPTED, rows)
     until(lambda: cloud.sql(f"SELECT 1 FROM loads WHERE source = '{source}' AND status = 'running'"), source)
@@ -172,10 +183,11 @@ def begin_loads(cloud: Cloud) -> None:
 
 @contextmanager
 def interrupted(cloud: Cloud) -> Iterator[set[str]]:
-    """Begin loads that cannot commit until the running embedded AWS has ended. The caller has to end it.
+    """Lock the table of jobs until the running embedded AWS has ended, and begin loads of jobs. The loads cannot commit
+    while the lock exists. The caller has to end the embedded AWS.
 
-    Yield an empty set. When this context ends, the set has the sources of all files without a load: the events of these
-    files are lost.
+    Yield an empty set. At the end of the `with` block, the set is filled with the sources of the files that have no
+    load. The events of these files are lost.
     """
     aws, locked, lost = Daemon(cloud.commands.state.folder / "aws", "aws"), threading.Event(), set[str]()
     running = aws.pid()
@@ -207,7 +219,7 @@ def jobs_locked(cloud: Cloud) -> Iterator[None]:
 
 
 def rest(upgrade: Upgrade) -> float:
-    """Wait for the end of the loads that are due, at most PATIENCE seconds. Return the seconds of the wait."""
+    """Wait until the loads of all files in DUE have ended, at most PATIENCE seconds. Return the seconds of the wait."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
         over = upgrade.cloud.sql(f"SELECT source FROM loads WHERE status IN {FINAL}")

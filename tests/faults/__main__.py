@@ -1,4 +1,4 @@
-"""python -m tests.faults [--faults N]: run the long form of the fault test (`make faults`)."""
+"""python -m tests.faults [--faults N]: run the long form of the fault test, as `make faults` does."""
 
 import argparse
 import sys
@@ -21,7 +21,7 @@ def main() -> int:
 
 
 def _of(faults: int) -> Form:
-    """Return the long form with another number of faults, and with outages in proportion."""
+    """Return the long form with `faults` faults. The number of outages grows or shrinks in the same proportion."""
     outages = {kind: max(1, count * faults // LONG.faults) for kind, count in LONG.outages.items()}
     return replace(LONG, faults=faults, outages=outages)
 

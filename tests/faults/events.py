@@ -1,4 +1,5 @@
-"""The S3 events of a stage: copy them, lose them, deliver them again, and read the dead letters."""
+"""Works with the S3 events of a stage: copies them, loses them on purpose, delivers them again, and reads the dead
+letters."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from infra.deploy.target import Target
 
 
 class Events:
-    """The events of the landing bucket. `s3` and the clients of the target bypass the proxies."""
+    """The events of the landing bucket. `s3` and the other clients send their requests straight to the embedded AWS,
+    not through the proxies."""
 
     def __init__(self, target: Target, s3: Any) -> None:
         self._target, self._s3 = target, s3
@@ -17,7 +19,8 @@ class Events:
         self._copies = ""
 
     def tap(self) -> None:
-        """Let S3 also send its events to a queue of the tests. Idempotent, because a restart may lose this setting."""
+        """Let S3 also send its events to a queue of the tests. A restart may lose this setting, so the tests call this
+        method again, which does no harm."""
         allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
         url = str(self._queues.create_queue(QueueName="copies", Attributes={"Policy": policy})["QueueUrl"])
@@ -28,7 +31,7 @@ class Events:
 
     @contextmanager
     def swallowed(self) -> Iterator[None]:
-        """During this context, the events of acknowledged objects reach only the queue of the tests."""
+        """In the `with` block, S3 sends its events only to the queue of the tests, and not to the function."""
         usual = self._notifications()
         self._notify({name: value for name, value in usual.items() if name != "LambdaFunctionConfigurations"})
         try:
@@ -37,7 +40,7 @@ class Events:
             self._notify(usual)
 
     def copies(self) -> list[Any]:
-        """Return the events that S3 has sent since the last call."""
+        """Return the events that S3 has sent since the last call of this method."""
         bodies: list[Any] = []
         while messages := self._queues.receive_message(QueueUrl=self._copies, MaxNumberOfMessages=10).get("Messages"):
             bodies += [json.loads(message["Body"]) for message in messages]
@@ -46,7 +49,8 @@ class Events:
         return bodies
 
     def dead_letters(self) -> list[str]:
-        """Return the failure records of the events whose retries have run out. The records stay in their queue."""
+        """Return the failure records that Lambda has sent for events after the last retry. The records stay in the
+        dead-letter queue."""
         url = self._queues.get_queue_url(QueueName=self._target.dead_letters)["QueueUrl"]
         received: list[Any] = []
         while messages := self._queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
@@ -57,7 +61,7 @@ class Events:
         return [message["Body"] for message in received]
 
     def deliver(self, event: Any) -> None:
-        """Deliver an S3 event (again) as S3 does, without waiting for the invocation."""
+        """Send an event to the function as S3 does. Do not wait until the invocation has ended."""
         name, payload = self._target.function("ingest"), json.dumps(event).encode()
         self._functions.invoke(FunctionName=name, InvocationType="Event", Payload=payload)
 

@@ -1,10 +1,11 @@
-"""Checks of everything that must be true when all loads have ended. A check yields a sentence for each violation.
+"""Checks everything that must be true when all loads have ended. A check yields a sentence for each violation.
 
-The loads of a dataset run one after another, and `finished_at` is set under the lock that serialises them. The judge
-replays the rows that were sent in this order, and so computes the only correct table. There are two exceptions:
+The loads of a dataset are merged one after another. Each load sets `finished_at` while it holds the lock of the
+dataset. So the order of `finished_at` is the order of the merges. The judge writes the rows that were sent into a table
+of its own, in this order. The result is the only correct table, with two exceptions:
 
-- A request whose response was lost is in the table as a whole or not at all.
-- A row that was sent before its parents is in the table if its parents have come.
+- A request whose response was lost may have stored all of its rows or none.
+- A row that was sent before its parents must be in the table if its parents have come.
 """
 
 import json
@@ -36,9 +37,10 @@ _SUMMARY = """
 
 @dataclass
 class Judge:
-    """Reads each part of the state once, so a later state needs a new judge.
+    """Checks the state of a stage at one time. It reads each part of the state only once, so make a new judge to check
+    a later state.
 
-    `dead_letters` are the failure records at the time of the check.
+    `dead_letters` are the failure records in the dead-letter queue at this time.
     """
 
     stage: Stage
@@ -50,7 +52,7 @@ class Judge:
         self.points = Points(self.stage)
 
     def violations(self) -> list[str]:
-        """Run all checks. Return their violations, each with the name of its check."""
+        """Run all checks. Return the violations. Each one begins with the name of its check."""
         checks: tuple[Callable[[], Violations], ...] = (
             self.responses,
             self.every_file_has_its_load,
@@ -92,7 +94,7 @@ class Judge:
 
     @cached_property
     def reject_lines(self) -> dict[str, list[Row]]:
-        """Return the records of all reject files by the key of the file."""
+        """Return the records of all reject files, by the key of the reject file."""
         s3, bucket = self.stage.cloud.s3, self.stage.cloud.env["ERRORED_BUCKET"]
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
@@ -108,7 +110,7 @@ class Judge:
 
     @cached_property
     def acknowledged(self) -> dict[int, Request]:
-        """Return the requests whose responses arrived, by load id."""
+        """Return the requests whose responses have arrived, by load id."""
         return {request.load_id: request for request in self.book.requests if request.load_id is not None}
 
     @property
@@ -122,7 +124,7 @@ class Judge:
         yield from self.book.unexpected
 
     def every_file_has_its_load(self) -> Violations:
-        """A file has a load, or a failure record if no attempt could reach the database."""
+        """Every file has a load. If no attempt could reach the database, the file has a failure record instead."""
         for source, version in self.book.files.keys() - self.load_of.keys():
             if not self._is_recorded(version):
                 yield f"{source} {version} has neither a load nor a failure record"
@@ -130,18 +132,18 @@ class Judge:
     def every_load_was_sent(self) -> Violations:
         for load in self.loads.values():
             if load["kind"] == "csv" and (load["source"], load["version"]) not in self.book.files:
-                yield f"load {load['id']} is of a file that no writer sent"
+                yield f"load {load['id']} belongs to a file that no writer has sent"
         unknown = [i for i, load in self.loads.items() if load["kind"] == "api" and i not in self.acknowledged]
         if len(unknown) > len(self.lost):
-            yield f"{len(unknown)} API loads are in no response, but only {len(self.lost)} responses were lost"
+            yield f"{len(unknown)} API loads were named in no response, but only {len(self.lost)} responses were lost"
         restores = {load_id for load_id, load in self.loads.items() if load["kind"] == "restore"}
         if (count := len(restores - self.book.restores)) > self.book.lost_restores:
-            yield f"{count} restores are in no response, but only {self.book.lost_restores} responses were lost"
+            yield f"{count} restores were named in no response, but only {self.book.lost_restores} responses were lost"
         for load_id in (self.acknowledged.keys() | self.book.restores) - self.loads.keys():
-            yield f"load {load_id} was in a response, but it does not exist"
+            yield f"load {load_id} was named in a response, but does not exist"
 
     def loads_end(self) -> Violations:
-        """Each load has ended. Its counts add up, and `received` is the number of rows that were sent."""
+        """Each load has ended, and its counts add up. The count `received` is the number of rows that were sent."""
         for load in self.loads.values():
             counts = [load[name] for name in COUNTS]
             if load["status"] not in ("succeeded", "failed", "skipped"):
@@ -160,11 +162,12 @@ class Judge:
                 yield f"load {load_id} received {self.loads[load_id]['received']} of {len(request.rows)} rows"
 
     def was_accepted(self, load: Row) -> bool:
-        """Return whether a load was acknowledged. If the response to a restore is lost, S3 may never get its object."""
+        """Return whether the sender of a load has received an acknowledgement. A restore whose response was lost may be
+        announced without an object in S3. Such a load was not accepted."""
         return load["kind"] != "restore" or load["version"] is not None or load["id"] in self.book.restores
 
     def loads_end_once(self) -> Violations:
-        """A load that was once seen as succeeded or skipped has not run again."""
+        """A load that had succeeded or was skipped at an earlier check has not run again."""
         for load_id, how in self.book.finished.items():
             load = self.loads.get(load_id)
             if load is None or (load["status"], load["finished_at"]) != how:
@@ -177,13 +180,15 @@ class Judge:
                 yield load, self.points.rows(load["restore_point"], load["dataset"])
 
     def restores(self) -> Violations:
-        """Each restore accepts all rows of its restore point, because this test never deletes parents."""
+        """Each restore has accepted all rows of its restore point. None may be rejected, because the fault test never
+        deletes parents."""
         for load, rows in self.restored():
             if (load["received"], load["rejected"]) != (len(rows), 0):
                 yield f"restore {load['id']} received {load['received']} of {len(rows)} rows: {load}"
 
     def versions_load_in_order(self) -> Violations:
-        """An older version of a key is never loaded after a newer one. A version is skipped only for this reason."""
+        """An older version of a key is never loaded after a newer version. A version is skipped only if a newer version
+        was loaded before it."""
         of_key: dict[str, list[tuple[int, Row]]] = defaultdict(list)
         for at, file in self.book.files.items():
             if at in self.load_of:
@@ -198,7 +203,8 @@ class Judge:
                     yield f"load {load['id']} of {source} was skipped, but no newer version was loaded"
 
     def reject_files(self) -> Violations:
-        """Every rejected row of a load is once in its reject file. There are no other reject files."""
+        """The reject file of a load has every rejected row of the load exactly once. Every reject file belongs to a
+        load."""
         keys = {load["errored_key"]: load for load in self.loads.values() if load["errored_key"]}
         for key in self.reject_lines.keys() - keys.keys():
             load = self.loads.get(int(re.findall(r"-(\d+)\.ndjson$", key)[0]))
@@ -233,7 +239,7 @@ class Judge:
             yield f"load {load['id']} counts {load['resolved']} of {late} late rows as resolved"
 
     def _has_come(self, line: Line) -> bool:
-        """Return whether the department of a late row exists now."""
+        """Return whether a row was sent before its department, and the department exists now."""
         return line.parents is Parents.LATE and line.row is not None and line.row[3] in self.present["departments"]
 
     def tables(self) -> Violations:
@@ -241,7 +247,8 @@ class Judge:
             yield from self._table(name, self._replayed(name))
 
     def _replayed(self, name: str) -> dict[int, Stored]:
-        """Return the rows that a table must have, by id, without those of requests whose responses were lost."""
+        """Return the rows that a table must have, by id. The rows of requests whose responses were lost are not
+        included."""
         written: list[tuple[Any, list[Stored]]] = []
         for file, load in self.succeeded():
             if file.dataset == name:
@@ -275,7 +282,7 @@ class Judge:
                 yield f"{name}: the row {row_id} is {present.get(row_id)}, but should be {expected.get(row_id)}"
 
     def waiting_rows(self) -> Violations:
-        """No row waits for parents that exist."""
+        """No row still waits although its parents exist."""
         for row in self.sql('SELECT id, "row" FROM orphans'):
             sent = row["row"] if isinstance(row["row"], dict) else json.loads(row["row"])
             department, job = sent["department_id"], sent["job_id"]

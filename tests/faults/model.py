@@ -1,6 +1,6 @@
-"""The record of everything that was sent, and of the responses. The judge relies on this record alone.
+"""Records everything that was sent, and the responses. The judge compares the stage with this record.
 
-No value is sent twice. So each row of a table shows from which file or request it comes.
+No text is sent twice. So the text in a row shows which file or request the row comes from.
 """
 
 import threading
@@ -11,13 +11,13 @@ from typing import Any
 
 Stored = tuple[Any, ...]
 KNOWN = range(1, 41)  # ids of the departments and jobs that exist before the first fault
-NEVER = range(2_000_000_000, 2_000_000_040)  # ids of departments and jobs that no writer sends
+NEVER = range(2_000_000_000, 2_000_000_040)  # ids of departments and jobs that no writer ever sends
 MAX_ID = 2_147_483_647
 _DAY = datetime(2021, 1, 1, tzinfo=UTC)
 
 
 class Parents(Enum):
-    """When the parents of a row come: before the storm, during the storm, or never."""
+    """Says when the parents of a row are sent: before the storm, during the storm, or never."""
 
     KNOWN = "known"
     LATE = "late"
@@ -26,7 +26,7 @@ class Parents(Enum):
 
 @dataclass(frozen=True)
 class Line:
-    """A CSV record and its row. The row is None if the record breaks a rule."""
+    """A record of a CSV file, and the row that it becomes. `row` is None if the record breaks a rule."""
 
     raw: str
     row: Stored | None = None
@@ -34,13 +34,15 @@ class Line:
 
     @property
     def accepted(self) -> Stored | None:
-        """Return the row if the load of its file is certain to write it, and otherwise None."""
+        """Return the row if the load of its file must store the row. Return None if the load rejects the row, or may
+        reject it."""
         return self.row if self.parents is Parents.KNOWN else None
 
 
 @dataclass(frozen=True)
 class File:
-    """An object version in the landing bucket. `order` counts the versions of its key."""
+    """An object version in the landing bucket. `order` is the number of the version: 1 for the first version of its
+    key."""
 
     dataset: str
     key: str
@@ -56,8 +58,8 @@ class Request:
     """A request to the API with a single row or a batch.
 
     `rows` has None in the place of each row that breaks a rule. `load_id` comes from the response. It is None if the
-    response was lost: then the ids of the request are not used again. `new_id` is the id that the API gave to a row
-    without an id.
+    response was lost. In this case no later request uses the ids of this request. `new_id` is the id that the API gave
+    to a row without an id.
     """
 
     dataset: str
@@ -72,18 +74,19 @@ class Request:
 
 
 class Book:
-    """Everything that all writers have sent so far."""
+    """Records what all writers have sent so far. Several threads may use it at the same time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.files: dict[tuple[str, str], File] = {}
         self.requests: list[Request] = []
         self.unexpected: list[str] = []
-        self.events: dict[str, Any] = {}  # the events that S3 sent, by object version
-        self.lost_files: list[File] = []  # files whose acknowledgement was lost: they have no version yet
-        self.restores: set[int] = set()  # ids of the loads of acknowledged restores
+        self.events: dict[str, Any] = {}  # the events that S3 has sent, by object version
+        self.lost_files: list[File] = []  # files whose acknowledgement was lost, so their versions are not known
+        self.restores: set[int] = set()  # load ids of the restores whose responses have arrived
         self.lost_restores = 0  # number of restores whose response was lost
-        self.finished: dict[int, Stored] = {}  # (status, finished_at) of loads when they were first seen as ended
+        # For each load that was seen as ended: its (status, finished_at) at that time.
+        self.finished: dict[int, Stored] = {}
 
     def note_file(self, file: File) -> None:
         with self._lock:
@@ -94,7 +97,7 @@ class Book:
             self.lost_files.append(file)
 
     def note_restore(self, load_id: int | None) -> None:
-        """Note a restore. None means that its response was lost."""
+        """Record a restore request by the id of its load. The id is None if the response was lost."""
         with self._lock:
             if load_id is None:
                 self.lost_restores += 1
@@ -106,7 +109,7 @@ class Book:
             self.finished.setdefault(load_id, how)
 
     def acknowledged(self) -> set[tuple[str, str]]:
-        """Return the sources and versions of all files that are acknowledged so far."""
+        """Return the (source, version) of all files that S3 has acknowledged so far."""
         with self._lock:
             return set(self.files)
 

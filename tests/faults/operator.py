@@ -1,4 +1,5 @@
-"""An operator who makes backups and restores during the storm, in the background, and one of each kind at a time."""
+"""Makes backups and restores during the storm, as an operator does. They run in the background, at most one backup and
+one restore at a time."""
 
 import http.client
 import json
@@ -15,7 +16,7 @@ _LOST = (OSError, http.client.HTTPException)
 
 
 class Operator:
-    """Makes backups and restores. `random` chooses the dataset and the restore point of a restore."""
+    """Makes backups and restores. For a restore, `random` chooses the dataset and the restore point."""
 
     def __init__(self, stage: Stage, book: Book, random: Random) -> None:
         self._stage, self._book, self._random = stage, book, random
@@ -27,7 +28,7 @@ class Operator:
         self._begin("backup", self.back_up)
 
     def begin_restore(self) -> None:
-        """Begin a restore of a random dataset from a random restore point of this operator."""
+        """Begin a restore of a random dataset, from a random restore point that this operator has made."""
         dataset, point = self._random.choice(list(DATASETS.values())), self._random.choice(self._points)
         self._begin("restore", lambda: self._restore(dataset.route, point))
 
@@ -37,9 +38,9 @@ class Operator:
     def back_up(self) -> None:
         try:
             point = self._stage.commands.invoke("backup")["restore_point"]
-        except (CommandError, ValueError):  # the restore points are checked later
+        except (CommandError, ValueError):  # a fault broke the backup; the restore points are checked after the storm
             return
-        if point is not None and point not in self._points:  # None: a scheduled backup is running
+        if point is not None and point not in self._points:  # None means that a scheduled backup was running
             self._points.append(point)
 
     def _begin(self, what: str, action: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
-"""Faults that no retry of Lambda repairs: power cuts, `make down`, and events that never come.
+"""Causes faults that no retry of Lambda can repair: power cuts, `make down`, and events that never come.
 
-The outages come in turn during a load, a merge, a backup, a restore, or at any time. After an outage, every object
-that was acknowledged before must be loaded within a minute.
+Power cuts and `make down` happen in turn during a load, during a merge, during a backup, during a restore, and at any
+time. When the stage runs again, every object that was acknowledged before the outage must be loaded within a minute.
 """
 
 import time
@@ -21,8 +21,8 @@ from tests.faults.operator import Operator
 from tests.faults.stage import Stage
 from tests.faults.writers import FileWriter
 
-SOON = 60.0  # seconds from the end of `make up`
-_AIM = 4.0  # seconds to wait for the work that an outage has to interrupt
+SOON = 60.0  # seconds after the end of `make up` within which all files must be loaded
+_AIM = 4.0  # seconds to wait at most until the work to interrupt has begun
 RUNNING = (
     "SELECT count(*) FROM loads l JOIN pg_locks k ON k.locktype = 'advisory' AND k.classid = 0"
     " AND k.objid = l.id::oid AND k.granted WHERE l.status = 'running'"
@@ -42,7 +42,7 @@ class Outages:
     """Causes outages, and checks the loads after each of them.
 
     `aims` counts the outages by kind and moment. `ups` are the seconds that each `make up` took. `waits` are the
-    seconds from the end of `make up` until all loads had ended. `violations` are sentences about failed checks.
+    seconds from the end of `make up` until all loads had ended. `violations` has a sentence for each violation.
     """
 
     def __init__(self, stage: Stage, book: Book, seed: str, report: Callable[[str], None]) -> None:
@@ -64,7 +64,8 @@ class Outages:
             "during a backup": lambda: self._met(_BACKING_UP, self.operator.begin_backup),
             "during a restore": lambda: self._met(_RESTORING, self.operator.begin_restore),
         }
-        self._turns: dict[str, list[str]] = {}  # the moments that are still to come, for each kind of outage
+        # For each kind of outage, the moments (such as "during a merge") at which it has not happened yet.
+        self._turns: dict[str, list[str]] = {}
 
     def power_cut(self) -> bool:
         return self._strike("power cut", self._stage.power_cut)
@@ -73,7 +74,7 @@ class Outages:
         return self._strike("make down and up", self._stage.down_and_up)
 
     def swallow(self) -> bool:
-        """Upload a file whose event reaches no function. Sometimes a sweep follows soon."""
+        """Upload a file, but let its event reach no function. In about half of the calls, run a sweep afterwards."""
         with self._stage.events.swallowed():
             self._writer.send()
             time.sleep(self._random.uniform(0, 0.5))
@@ -82,7 +83,7 @@ class Outages:
         return True
 
     def sweep(self) -> bool:
-        """Run the sweep of `make up`. Return False if other faults prevent it."""
+        """Run the sweep that `make up` runs. Return False if another fault has prevented the sweep."""
         try:
             self._stage.sweep()
         except (CommandError, ValueError):
@@ -94,7 +95,8 @@ class Outages:
         self._database.close()
 
     def _strike(self, kind: str, outage: Callable[[], float]) -> bool:
-        """Cause an outage at the next moment in turn, and check the loads. Return False if the moment has not come."""
+        """Wait for a moment such as "during a merge", cause an outage at this moment, and check the loads. The kinds of
+        moments take turns. Return False if the moment has not come, for example because no merge was running."""
         turns = self._turns.get(kind) or self._random.sample(list(self._moments), len(self._moments))
         self._turns[kind] = turns
         self._note_finished()
@@ -106,7 +108,7 @@ class Outages:
         self.ups.append(outage())
         if self._stage.cloud.env["API_URL"] != address:
             self._violated(f"{what}: the address of the API has changed")
-        self._stage.at_work.clear()  # the writers send nothing new: only the interrupted loads count
+        self._stage.at_work.clear()  # the writers pause, so that only the interrupted loads are measured
         try:
             self._await_loads(what, acknowledged)
         finally:
@@ -126,7 +128,8 @@ class Outages:
         return True
 
     def _met(self, sign: str, begin: Callable[[], None] = lambda: None) -> bool:
-        """Call `begin`, and wait until the query `sign` finds the work to interrupt. Return whether it did."""
+        """Call `begin`, and wait until the query `sign` shows that the work to interrupt is running. Return False if it
+        does not run within _AIM seconds."""
         begin()
         deadline = time.monotonic() + _AIM
         while time.monotonic() < deadline:
@@ -139,7 +142,7 @@ class Outages:
     # --- checks
 
     def _note_finished(self) -> None:
-        """Note the loads that have succeeded or were skipped: they must not run again."""
+        """Record the loads that have succeeded or were skipped. They must not run again after the outage."""
         ended = "SELECT id, status, finished_at FROM loads WHERE status IN ('succeeded', 'skipped')"
         for load_id, *how in self._ask(lambda session: session.run(ended)) or []:
             self._book.note_finished(load_id, tuple(how))

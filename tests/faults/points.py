@@ -1,4 +1,4 @@
-"""Checks of the restore points after a storm: each one is sound, and all rows can be restored."""
+"""Checks after a storm that each restore point is sound, and that all rows can be restored."""
 
 import io
 from collections.abc import Iterator
@@ -16,21 +16,22 @@ _ROUTES = {name: dataset.route for name, dataset in DATASETS.items()}
 
 
 class Points:
-    """The restore points of a stage. Each file is read once."""
+    """The restore points of a stage. Each of their files is read only once."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.rows = cache(self._rows)
 
     def _rows(self, point: str, dataset: str) -> list[Stored]:
-        """Return the rows of a dataset in a restore point."""
+        """Read the rows of a dataset from a restore point."""
         key = f"backups/{point}/{dataset}.avro"
         file = self._stage.cloud.s3.get_object(Bucket=self._stage.cloud.env["BACKUP_BUCKET"], Key=key)
         records: Any = fastavro.reader(io.BytesIO(file["Body"].read()))
         return [tuple(record.values()) for record in records]
 
     def faults(self) -> Violations:
-        """Yield the faults that `make verify-backups ALL=1` finds, and rows without parents in their restore point."""
+        """Yield the faults that `make verify-backups ALL=1` finds. Also yield the rows whose parents are missing in the
+        same restore point."""
         point: str | None = None
         while True:
             report = self._stage.commands.invoke_scheduled("verify", {"restore_point": point})
@@ -49,7 +50,8 @@ class Points:
                 yield f"restore point {point} holds {row} without a parent"
 
     def restore_everything(self) -> Violations:
-        """Make a backup, empty the tables, and restore every row. No other check can follow, as the tables change."""
+        """Make a backup, empty the tables, and restore every row. This must be the last check, because it changes the
+        tables."""
         cloud = self._stage.cloud
         before, point = {name: cloud.table(name) for name in DATASETS}, cloud.backup()
         cloud.sql(f"TRUNCATE {', '.join(DATASETS)}, orphans CASCADE")

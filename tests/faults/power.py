@@ -1,4 +1,4 @@
-"""Cut the power of an embedded cloud: all its processes end at once, without a chance to clean up."""
+"""Simulates a power cut of an embedded cloud: all its processes end at once, and none of them can clean up."""
 
 import os
 import signal
@@ -10,9 +10,9 @@ from infra.local.daemons import Daemon
 
 
 def cut(*daemons: Daemon) -> None:
-    """Send SIGKILL to these daemons and all their descendants. Return when none of them runs."""
+    """Send SIGKILL to these daemons and to all their descendants. Return when the daemons have ended."""
     roots = [pid for daemon in daemons if (pid := daemon.pid()) is not None]
-    _signal(roots, signal.SIGSTOP)  # otherwise a daemon could start another process while the descendants are listed
+    _signal(roots, signal.SIGSTOP)  # a stopped daemon cannot start another process while its descendants are listed
     _signal([*roots, *_descendants(roots)], signal.SIGKILL)
     for daemon in daemons:
         daemon.stop(signal.SIGKILL)

@@ -1,7 +1,10 @@
-"""A TCP proxy between the functions and Postgres, which injects faults on request.
+"""Runs a TCP proxy between the functions and Postgres. The proxy injects faults when a test calls for them.
 
-All methods are thread-safe. The faults are those of a real network. A reset is a real RST. A stalled connection
-delivers everything later. A black hole discards all bytes, while both ends still see an open connection.
+All methods are thread-safe. The faults are those of a real network:
+
+- A reset sends a real RST packet.
+- A stalled connection delivers everything later.
+- A black hole discards all bytes. Both ends still see an open connection.
 """
 
 import asyncio
@@ -17,7 +20,7 @@ _BLOCK = 64 * 1024
 
 
 class _Link:
-    """One connection through the proxy, with its client side and its server side."""
+    """A connection through the proxy. It has a socket to the client and a socket to the server."""
 
     def __init__(self, *writers: asyncio.StreamWriter) -> None:
         self._writers = writers
@@ -34,13 +37,13 @@ class _Link:
         for writer in self._writers:
             wire = writer.get_extra_info("socket")
             if wire is not None:
-                with suppress(OSError):  # closed already
+                with suppress(OSError):  # the socket is already closed
                     wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
 
 class TcpProxy:
-    """Listens on a free port of this machine. `aim` sets the port to which the proxy forwards."""
+    """Listens on a free port of this machine. `aim` sets the port to which the proxy forwards connections."""
 
     def __init__(self) -> None:
         self._target = 0
@@ -56,17 +59,18 @@ class TcpProxy:
         self._target = port
 
     def reset(self) -> int:
-        """Reset every connection. Return the number of connections."""
+        """Reset every connection. Return the number of connections that were reset."""
         return self._each(_Link.reset)
 
     def stall(self, seconds: float) -> int:
-        """Hold all bytes back for some seconds. Return the current number of connections."""
+        """Hold back all bytes for some seconds, and deliver them afterwards. Return the number of current
+        connections."""
         self._call(self._flows.clear)
         self._later(seconds, self._flows.set)
         return len(self._links)
 
     def delay(self, each: float, seconds: float) -> int:
-        """Deliver every block of bytes `each` seconds late, during the next `seconds`."""
+        """During the next `seconds`, deliver every block of bytes `each` seconds late."""
         self._delay = each
         self._later(seconds, self._undelayed)
         return len(self._links)
@@ -74,8 +78,8 @@ class TcpProxy:
     def black_hole(self, seconds: float) -> int:
         """Discard all bytes of the current connections, in both directions, and reset them after some seconds.
 
-        If one end closes its connection, the other end does not notice. New connections work. Return the number of
-        connections that were not in a black hole before.
+        If one end closes its connection, the other end does not notice it. New connections are not affected. Return the
+        number of connections that were not already in a black hole.
         """
         links = [link for link in list(self._links) if not link.swallowed]
         for link in links:
@@ -108,7 +112,7 @@ class TcpProxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0.1)  # transports close in the next iterations of the loop
+        await asyncio.sleep(0.1)  # asyncio closes a transport only in a later iteration of the event loop
 
     def _undelayed(self) -> None:
         self._delay = 0.0
@@ -133,7 +137,7 @@ class TcpProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
-        except OSError:  # the client sees the same as with a refused connection
+        except OSError:  # Postgres is down: for the client this looks like a refused connection
             _Link(writer).reset()
             return
         link = _Link(writer, far_writer)
@@ -156,6 +160,6 @@ class TcpProxy:
                     writer.write(data)
                     await writer.drain()
             if link.swallowed:
-                await link.gone.wait()  # the other end must not notice that this end has closed
+                await link.gone.wait()  # in a black hole, the other end must not notice that this end has closed
         finally:
             link.close()

@@ -1,7 +1,7 @@
-"""An HTTP proxy between the functions and S3, which injects faults on request.
+"""Runs an HTTP proxy between the functions and S3. The proxy injects faults when a test calls for them.
 
-The proxy does not change the headers that are signed. During a period of time, a fault affects each request with a
-given probability:
+The proxy does not change signed headers, because S3 would refuse the request. A fault lasts for a period of time.
+During this time, it affects each request with a given probability:
 
 - `refuse`: the proxy responds 503 or 500, and S3 does nothing;
 - `slow`: the request waits before the proxy passes it on;
@@ -25,7 +25,8 @@ _REFUSAL = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>a fault that
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A period in which a fault affects requests with the probability `chance`, until `until` (of time.monotonic).
+    """A period in which a fault affects each request with the probability `chance`. The period ends at `until` (of
+    time.monotonic).
 
     `slowness` is the delay of the fault `slow` in seconds.
     """
@@ -37,7 +38,7 @@ class _Stretch:
 
 
 class S3Proxy:
-    """Listens on a free port of this machine. `aim` sets the port to which the proxy forwards."""
+    """Listens on a free port of this machine. `aim` sets the port to which the proxy forwards requests."""
 
     def __init__(self, seed: str) -> None:
         self._random = Random(seed)
@@ -58,7 +59,7 @@ class S3Proxy:
         self.target = port
 
     def strike(self, kind: str, seconds: float, chance: float, slowness: float = 0.0) -> None:
-        """Let a fault affect the requests of the next `seconds`."""
+        """During the next `seconds`, let a fault affect requests."""
         with self._lock:
             self._stretches.append(_Stretch(kind, time.monotonic() + seconds, chance, slowness))
 
@@ -72,7 +73,7 @@ class S3Proxy:
         self._server.server_close()
 
     def drawn(self) -> _Stretch | None:
-        """Return the fault that affects the next request, or None."""
+        """Choose at random whether a fault affects the next request. Return the fault, or None."""
         now = time.monotonic()
         with self._lock:
             self._stretches = [stretch for stretch in self._stretches if stretch.until > now]
@@ -92,7 +93,7 @@ class _Server(ThreadingHTTPServer):
     proxy: S3Proxy
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Print nothing: the tests kill clients on purpose."""
+        """Print nothing, because the tests kill clients on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):

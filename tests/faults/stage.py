@@ -1,5 +1,5 @@
-"""A deployed stage into which tests inject faults: its functions reach Postgres and S3 through proxies. The tests
-themselves reach both directly."""
+"""Deploys a stage into which tests inject faults. Its functions reach Postgres and S3 only through proxies. The tests
+themselves do not use the proxies."""
 
 import os
 import re
@@ -38,26 +38,26 @@ from tests.faults.s3 import S3Proxy
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_OWN = ROOT / ".local-faults"  # a fixed folder, so that the next run cleans up after a killed run
-_WAIT = 3600  # seconds to wait for another run in the same checkout
-GRACE_MINUTES = 60  # how long a row waits for its parents: longer than the longest run
+_OWN = ROOT / ".local-faults"  # always the same folder, so that a run can delete what a killed run has left
+_WAIT = 3600  # seconds to wait until another run in the same checkout ends
+GRACE_MINUTES = 60  # minutes that a row waits for its parents; longer than the longest run
 
 
 @dataclass
 class Proxies:
-    """The two proxies of a stage."""
+    """The two proxies of a stage: `database` to Postgres, and `s3` to S3."""
 
     database: TcpProxy
     s3: S3Proxy
 
     def calm(self) -> None:
-        """End all their faults."""
+        """End all faults of both proxies."""
         self.database.calm()
         self.s3.calm()
 
 
 class _ThroughProxies:
-    """A cloud that its functions reach through the proxies."""
+    """A cloud whose functions reach Postgres and S3 through the proxies."""
 
     def __init__(self, inner: Provider, proxies: Proxies) -> None:
         self._inner, self._proxies = inner, proxies
@@ -86,7 +86,7 @@ class _ThroughProxies:
 
 @dataclass(frozen=True)
 class FaultyCommands(Commands):
-    """The commands of a stage whose functions use the proxies."""
+    """The commands of `make` for a stage whose functions use the proxies."""
 
     proxies: Proxies
 
@@ -102,7 +102,7 @@ class FaultyCommands(Commands):
 class Stage:
     """The stage that the writers use and the storm disturbs.
 
-    `cloud` and `database_url` bypass the proxies. `timeout` is the timeout of the functions in seconds.
+    `cloud` and `database_url` do not use the proxies. `timeout` is the timeout of the functions in seconds.
     """
 
     def __init__(self, commands: FaultyCommands, timeout: int) -> None:
@@ -120,13 +120,14 @@ class Stage:
         at = urlsplit(self.database_url)
         self._port = at.port or 0
         self._postgres = Postgres(home_of(folder), Role(unquote(at.username or ""), unquote(at.password or "")))
-        self.at_work = Event()  # cleared while the writers have to pause
+        self.at_work = Event()  # the writers pause while it is not set
         self.at_work.set()
-        self._outages = 0  # counts beginnings and ends, so it is odd during an outage
+        self._outages = 0  # counts the beginnings and the ends of outages, so it is odd during an outage
         self.prepare()
 
     def prepare(self) -> None:
-        """Set the short timeouts (a test cannot wait 15 minutes) and the copies of events. A deployment resets both."""
+        """Give the functions a short timeout, because a test cannot wait 15 minutes. Let S3 copy its events to the
+        tests. A deployment resets both, so call this after each deployment."""
         for name in (self._target.function("ingest"), f"{APP}-{self._target.stage}"):
             configuration = self._functions.get_function_configuration(FunctionName=name)
             if configuration["Timeout"] != self.timeout:
@@ -136,11 +137,12 @@ class Stage:
     # --- outages
 
     def power_cut(self) -> float:
-        """Kill all processes at once, and start them again. Return the seconds that `make up` took."""
+        """Kill all processes of the cloud at once, and run `make up`. Return the seconds that `make up` took."""
         return self._outage(lambda: power.cut(self._aws, self._server))
 
     def down_and_up(self) -> float:
-        """Run `make down` and `make up`, also while loads are running. Return the seconds that `make up` took."""
+        """Run `make down` and then `make up`. Loads may be running at this time. Return the seconds that `make up`
+        took."""
         return self._outage(self.commands.down)
 
     def _outage(self, begin: Callable[[], None]) -> float:
@@ -158,7 +160,7 @@ class Stage:
             self._outages += 1
 
     def undisturbed(self) -> Callable[[], bool]:
-        """Return a function that returns True if no outage has happened since this call."""
+        """Return a function. It returns True if no outage is going on or has happened since the call of this method."""
         before = self._outages
         return lambda: before % 2 == 0 and self._outages == before
 
@@ -169,12 +171,13 @@ class Stage:
     # --- processes
 
     def restart_postgres(self) -> None:
-        """Kill Postgres as in a crash, and start it again."""
+        """Kill Postgres, so that it stops as in a crash, and start it again."""
         self._postgres.kill()
         self._postgres.start(self._port)
 
     def kill_worker(self, function: str, random: Random) -> bool:
-        """Send SIGKILL to a process that runs a function ("" is the API's). Return False if there is none."""
+        """Send SIGKILL to a process that runs this function. The name "" means the function of the API. Return False if
+        there is no such process."""
         workers = [pid for pid, running in self._workers() if running == function]
         if not workers:
             return False
@@ -185,7 +188,7 @@ class Stage:
         return True
 
     def _workers(self) -> Iterator[tuple[int, str]]:
-        """Yield (pid, function) of the processes of this stage's embedded AWS."""
+        """Yield (pid, function) of the worker processes in this stage's embedded AWS."""
         pattern = re.compile(rf"/ministack-lambda-{APP}-{self._target.stage}-?([a-z]*)-\w{{8}}/")
         aws = self._aws.pid()
         listed = subprocess.run(
@@ -212,7 +215,7 @@ def deployed(seed: str, timeout: int) -> Iterator[Stage]:
 
 
 def _unrepeated(env: Mapping[str, str]) -> "S3Client":
-    """Return a client that never retries, so that each write makes at most one object version."""
+    """Return a client that never retries, so that each upload makes at most one object version."""
     return boto3.client(
         "s3",
         endpoint_url=env["AWS_ENDPOINT_URL"],

@@ -1,4 +1,4 @@
-"""The faults of a run. The seed decides which fault comes next, and when."""
+"""Injects the faults of a run. Random numbers from the seed decide which fault comes next, and when."""
 
 import time
 from collections import Counter
@@ -11,8 +11,8 @@ from tests.faults.model import Book
 from tests.faults.outages import RUNNING, Outages
 from tests.faults.stage import Stage
 
-_AIM = 2.0  # seconds to wait for a load that a fault can disturb
-_MISSES = 60  # a kind of fault that finds no target this often will never find one
+_AIM = 2.0  # seconds to wait at most for a running load that a fault can disturb
+_MISSES = 60  # the run fails if a kind of fault has found nothing to disturb this often
 POWER_CUT, DOWN_AND_UP, SWALLOWED = "power cut", "make down and up", "event lost"
 
 
@@ -25,7 +25,8 @@ class Storm:
         self._random = Random(f"{seed}/storm")
         self._database = Database(stage.database_url, tls="disable")
         self.outages = Outages(stage, book, seed, report)
-        self._kinds: dict[str, tuple[int, Callable[[], bool]]] = {  # weight, strike
+        # Each value is the weight in the random choice, and the function that injects the fault.
+        self._kinds: dict[str, tuple[int, Callable[[], bool]]] = {
             "ingest worker killed": (4, lambda: self._aimed(lambda: stage.kill_worker("ingest", self._random))),
             "API worker killed": (1, lambda: stage.kill_worker("", self._random)),
             "Postgres killed": (1, self._kill_postgres),
@@ -48,7 +49,7 @@ class Storm:
     def blow(self, faults: int, outages: Mapping[str, int]) -> None:
         """Inject `faults` faults in random order. `outages` has the number of each kind of outage.
 
-        Each other kind comes at least once. The rest is random.
+        Each other kind of fault comes at least once. The kinds of the remaining faults are random.
         """
         names = list(self._kinds)
         once = [name for name in names if name not in outages]
@@ -65,7 +66,7 @@ class Storm:
                 self._report(f"{self.tally.total():4} {name}")
                 continue
             misses[name] += 1
-            assert misses[name] < _MISSES, f"the fault {name!r} finds no target"
+            assert misses[name] < _MISSES, f"the fault {name!r} has found nothing to disturb {_MISSES} times"
             to_come.insert(self._random.randint(0, len(to_come)), name)
 
     def end(self) -> None:
@@ -78,7 +79,8 @@ class Storm:
         return self._random.uniform(low, high)
 
     def _aimed(self, strike: Callable[[], bool]) -> bool:
-        """Inject a fault while a load is running. Return False if none is running soon."""
+        """Wait until a load is running, and inject a fault. Return False if no load runs within _AIM
+        seconds."""
         deadline = time.monotonic() + _AIM
         while time.monotonic() < deadline:
             try:
@@ -98,7 +100,8 @@ class Storm:
         return bool(self._stage.proxies.database.black_hole(self._between(2, self._stage.timeout + 4)))
 
     def _stall_beyond_the_timeout(self) -> bool:
-        """Stall the workers until their timeout kills them. The network still delivers what they have sent."""
+        """Stall the connections to Postgres until the workers are killed by their timeout. The network then still
+        delivers what the workers have sent."""
         return bool(self._stage.proxies.database.stall(self._stage.timeout + 0.5))
 
     def _s3(self, kind: str, seconds: float) -> bool:
@@ -106,7 +109,8 @@ class Storm:
         return True
 
     def _again(self, *, newest: bool) -> bool:
-        """Deliver the newest event again, or a random one."""
+        """Deliver an event again. This is the newest event, or a random event if `newest` is false. Return False if
+        there are no events yet."""
         for event in self._stage.events.copies():
             self._book.note_event(event)
         versions = list(self._book.events)

@@ -1,4 +1,4 @@
-"""The short form of the fault test. `make faults` runs the long form."""
+"""Runs the short form of the fault test. `make faults` runs the long form."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""The fault test: writers send data during a storm of faults. When all loads have ended, the judge checks everything.
+"""Runs the fault test. Writers send data to a stage during a storm, which injects faults. When all loads have ended,
+the judge compares the stage with what was sent.
 
 `make test` runs the short form, and `make faults` the long form.
 """
@@ -24,8 +25,8 @@ from tests.faults.storm import DOWN_AND_UP, POWER_CUT, SWALLOWED, Storm
 from tests.faults.writers import Writer, all_writers
 
 DEFAULT_SEED = "20210727"
-ABOVE_ALL = 500_000_000  # the largest id of a department at the start: the API gives larger ids to new departments
-BACKOFF = 5.0  # seconds: longer than the embedded AWS waits between two attempts
+ABOVE_ALL = 500_000_000  # the largest id of a department at the start; new departments get larger ids from the API
+BACKOFF = 5.0  # seconds; the embedded AWS waits less than this between two attempts
 Report = Callable[[str], None]
 
 
@@ -37,9 +38,9 @@ def seed() -> str:
 class Form:
     """The size of a run.
 
-    `faults` is the number of faults, and `outages` says how many of them are outages of each kind. `pause` is the mean
-    time between two faults in seconds. `late_copies` is the number of events that are delivered again at the end.
-    `timeout` is the timeout of the functions in seconds.
+    `faults` is the number of all faults. `outages` says how many of these faults are outages, by kind. `pause` is the
+    mean time between two faults in seconds. `late_copies` is the number of old events that are delivered again at the
+    end. `timeout` is the timeout of the functions in seconds.
     """
 
     faults: int
@@ -55,7 +56,7 @@ LONG = Form(300, {POWER_CUT: 32, DOWN_AND_UP: 12, SWALLOWED: 24}, pause=1.2, lat
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of a run. `loads` and `errors` are those before the redrive."""
+    """The results of a run. `loads` (by status) and `errors` (of failed loads) are counted before the redrive."""
 
     seed: str
     seconds: float
@@ -94,10 +95,10 @@ def _times(seconds: list[float]) -> str:
 
 
 def run(stage: Stage, chosen: str, form: Form, report: Report) -> Outcome:
-    """Inject faults while writers send data. Then check the stage and return the results.
+    """Run the storm while the writers send data. Then check the stage, and return the results.
 
-    The stage is checked three times: when all loads have ended, after a redrive, and after old events were delivered
-    again.
+    The stage is checked three times: when all loads have ended, after a redrive, and after some old events were
+    delivered again.
     """
     started, book = time.monotonic(), Book()
     storm = _run_storm(stage, book, chosen, form, report)
@@ -171,7 +172,7 @@ def _run_writer(writer: Writer, stop: threading.Event, book: Book) -> None:
 
 
 def _adopt(stage: Stage, book: Book) -> None:
-    """Decide about files whose acknowledgement was lost: a file counts as sent if the bucket has it."""
+    """Look for files whose acknowledgement was lost. If the bucket has such a file, it counts as sent."""
     s3, bucket = stage.cloud.s3, stage.cloud.env["LANDING_BUCKET"]
     for file in book.lost_files:
         for listed in s3.list_object_versions(Bucket=bucket, Prefix=file.key).get("Versions", ()):
@@ -185,7 +186,8 @@ def _adopt(stage: Stage, book: Book) -> None:
 def _await_loads(stage: Stage, book: Book, deadline: float = 180.0) -> None:
     """Wait until the load of every file has ended, or until no load changes any more.
 
-    Loads stop changing if the retries of some events have run out. The sweep finds the files whose events were lost.
+    If Lambda has used up the retries of some events, their loads never end, and no load changes any more. The sweep at
+    the beginning finds the files whose events were lost.
     """
     stage.sweep()
     until, seen, since = time.monotonic() + deadline, None, time.monotonic()
@@ -201,7 +203,7 @@ def _await_loads(stage: Stage, book: Book, deadline: float = 180.0) -> None:
 
 
 def _sweep(stage: Stage) -> None:
-    """Sweep as if the waiting times for retries and for leftover files were over."""
+    """Sweep as if the waiting times before a retry and before the deletion of leftover files were over."""
     stage.cloud.commands.invoke("sweep")
     database = Database(stage.database_url, tls="disable")
     s3, env = stage.cloud.s3, stage.cloud.env
@@ -212,7 +214,8 @@ def _sweep(stage: Stage) -> None:
 
 
 def _first_look(stage: Stage, book: Book) -> Judge:
-    """Wait for all failure records, because a load may be given up before the last retry of its event."""
+    """Wait until the failure records of all failed loads have come. Lambda sends a record only after the last retry,
+    and a load may be given up before that. Return the judge of this state."""
     until = time.monotonic() + stage.timeout + BACKOFF
     while (
         any((judge := Judge(stage, book, stage.events.dead_letters())).failure_records()) and time.monotonic() < until
@@ -222,7 +225,7 @@ def _first_look(stage: Stage, book: Book) -> Judge:
 
 
 def _unfinished(judge: Judge) -> list[str]:
-    """Check that all loads have succeeded after the redrive, as there are no more faults. Return the violations."""
+    """Check that all loads have succeeded after the redrive, because the storm is over. Return the violations."""
     failed = [load for load in judge.loads.values() if load["status"] == "failed" and judge.was_accepted(load)]
     loads = [f"load {load['id']} has failed: {load['error']}" for load in failed]
     return loads + [
@@ -231,7 +234,7 @@ def _unfinished(judge: Judge) -> list[str]:
 
 
 def _deliver_late(stage: Stage, book: Book, random: Random, most: int) -> None:
-    """Deliver old events again in random order, at most `most` of them."""
+    """Deliver at most `most` old events again, in random order."""
     for event in stage.events.copies():
         book.note_event(event)
     versions = sorted(book.events)
@@ -240,7 +243,7 @@ def _deliver_late(stage: Stage, book: Book, random: Random, most: int) -> None:
 
 
 def _changed(before: Judge, after: Judge) -> list[str]:
-    """Check that events which were delivered again have changed nothing. Return the violations."""
+    """Check that the old events, which were delivered again, have changed nothing. Return the violations."""
     changed = [load_id for load_id, load in after.loads.items() if load != before.loads.get(load_id)]
     loads = [f"an old event changed load {load_id}: {after.loads[load_id]}" for load_id in changed]
     return loads + [

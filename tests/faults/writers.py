@@ -1,8 +1,9 @@
-"""The writers. Each has its own thread, its own random numbers and its own ids, except two that clash on purpose.
+"""The writers send data during the storm. Each writer has its own thread, its own random numbers and its own ids. Only
+two writers use the same ids on purpose.
 
-A writer of files usually waits for the end of a load before it sends the next file. If the response to a request is
-lost, its writer does not use the ids of the request again. So the judge can see later whether the request was stored
-as a whole or not at all.
+A writer of files usually waits until a load has ended before it sends the next file. If the response to a request is
+lost, the writer does not use the ids of this request again. So the judge can see later whether all rows of the request
+were stored, or none.
 """
 
 import gzip
@@ -23,8 +24,8 @@ from tests.e2e.cloud import FINAL, Response
 from tests.faults.model import KNOWN, NEVER, Book, File, Line, Parents, Request, Stored, as_csv, employee
 from tests.faults.stage import Stage
 
-PATIENCE = 20.0  # seconds that a writer waits at most for the end of a load
-_OUTAGE = 0.5  # seconds that a writer waits after a lost file, because thousands of lost files would test nothing more
+PATIENCE = 20.0  # seconds that a writer waits at most until a load has ended
+_OUTAGE = 0.5  # seconds that a writer pauses after a lost file, because thousands of lost files would test nothing more
 _LOST = (OSError, http.client.HTTPException)
 _BROKEN = {
     "departments": ("x,Nobody", ",Nobody", "7", "8,"),
@@ -72,7 +73,7 @@ class Writer:
         return employee(row_id, self.value(), self.random.randrange(730), department, job)
 
     def put(self, dataset: str, key: str, lines: list[Line]) -> File | None:
-        """Upload a file, compressed if its key ends in .gz. Return None if the acknowledgement is lost."""
+        """Upload a file. If its key ends in .gz, compress it. Return None if the acknowledgement is lost."""
         text = "".join(line.raw + "\n" for line in lines).encode()
         body = gzip.compress(text, mtime=0) if key.endswith(".gz") else text
         bucket = self.stage.cloud.env["LANDING_BUCKET"]
@@ -92,7 +93,7 @@ class Writer:
         return file
 
     def ended(self, file: File | None, patience: float = PATIENCE) -> str | None:
-        """Return the final status of a file's load, or None if the load has not ended after `patience` seconds."""
+        """Return the final status of a file's load, or None if the load has not ended within `patience` seconds."""
         deadline = time.monotonic() + patience
         while file is not None and time.monotonic() < deadline:
             status = self._status(file)
@@ -116,11 +117,12 @@ class Writer:
 
 @dataclass
 class FileWriter(Writer):
-    """Sends files of one dataset with ids of a fixed range, under new keys or as new versions of earlier files."""
+    """Sends files of one dataset with ids from `ids`. Some files have new keys, and others are new versions of earlier
+    files."""
 
     dataset: str = ""
     ids: range = range(0)
-    most: int = 600  # lines of a file
+    most: int = 600  # lines of the largest file
     _keys: list[str] = field(default_factory=list)
 
     def step(self) -> None:
@@ -150,7 +152,7 @@ class FileWriter(Writer):
 
 @dataclass
 class LateWriter(Writer):
-    """Sends employees before their departments."""
+    """Sends employees, and afterwards the departments that these employees refer to."""
 
     ids: Iterator[int] = field(default_factory=lambda: count(1))
     departments: Iterator[int] = field(default_factory=lambda: count(1))
@@ -173,16 +175,16 @@ class LateWriter(Writer):
             key = f"{self.name}/departments_{number}_{attempt}.csv"
             if self.ended(self.put("departments", key, [Line(as_csv(row), row) for row in rows])) == "succeeded":
                 return
-            rows = [self.row("departments", row[0]) for row in rows]  # no value is sent twice
+            rows = [self.row("departments", row[0]) for row in rows]  # new texts, because no text is sent twice
 
 
 @dataclass
 class RequestWriter(Writer):
-    """Sends batches, and single rows with and without ids."""
+    """Sends requests to the API: batches, and single rows with and without ids."""
 
     dataset: str = ""
     route: str = ""
-    first: int = 0  # the smallest of its ids
+    first: int = 0  # the smallest id that this writer sends
     _block: int = 0
 
     def step(self) -> None:
@@ -215,7 +217,7 @@ class RequestWriter(Writer):
         for position in range(1, len(rows)):
             if self.random.random() < 0.1:
                 rows[position] = None
-                bodies[position]["id"] = self.value()  # not a number
+                bodies[position]["id"] = self.value()  # this id is not a number, so the API rejects the row
         response = self._response("upload/batch", {"data": bodies})
         if response is None:
             self._lost(Request(self.dataset, tuple(rows)))
@@ -233,7 +235,8 @@ class RequestWriter(Writer):
     def _response(self, path: str, body: Any) -> Response | None:
         """Send a request. Return its response, or None if the response is lost or is a server error.
 
-        During an outage any response is possible. So every response but a success counts as lost then.
+        During an outage any response is possible. So a response that is not a success counts as lost if there was an
+        outage during the request.
         """
         undisturbed = self.stage.undisturbed()
         try:
@@ -256,7 +259,7 @@ class RequestWriter(Writer):
 
 
 def all_writers(stage: Stage, book: Book, seed: str) -> list[Writer]:
-    """Return all writers. Two of them write the same employees."""
+    """Return all writers. Two of the writers send employees with the same ids."""
 
     def files(name: str, dataset: str, first: int, size: int) -> Writer:
         return FileWriter(name, stage, book, seed, dataset=dataset, ids=range(first, first + size))

@@ -15,8 +15,8 @@ _AVRO_EVERY = 10
 
 
 def run(seed: str, inputs: int) -> tuple[int, int, int, int, int]:
-    """Return the numbers of inputs, of their records, of Avro files without rows, of crashes, and of unaccounted
-    inputs."""
+    """Return five numbers: the inputs, the records in them, the Avro files that were refused or had no rows, the
+    crashes, and the inputs whose result differs from the oracle's."""
     random, valid_files = Random(seed), avro_files()
     records = refused = crashes = unaccounted = 0
     for number in range(inputs):

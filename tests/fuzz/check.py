@@ -1,5 +1,5 @@
-"""Passes one input through the product's reader and stager, and compares the result with the oracle. No record may be
-lost or invented."""
+"""Passes one input through the product's reader, and through the stager, which writes rows into the staging table.
+Compares the result with that of the oracle. This shows whether a record was lost or invented."""
 
 import io
 import re
@@ -28,7 +28,8 @@ Row = tuple[Any, ...]
 
 
 class Unaccounted(AssertionError):
-    """A record was lost, invented or changed, or the two paths of the reader disagree about it."""
+    """Raised if a record was lost, invented or changed, or if the fast and the slow path of the CSV reader have
+    different results."""
 
 
 class Drip:
@@ -43,7 +44,8 @@ class Drip:
 
 @dataclass
 class Staged:
-    """The result for an input: a row or None for each line that went to COPY, the rejects, and the counts."""
+    """The product's result for an input: the rejects, the counts, and what went to COPY. `rows` has a row for each line
+    of COPY, or None for a line whose columns are all NULL."""
 
     rows: list[Row | None] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -52,7 +54,8 @@ class Staged:
 
 
 class _Database:
-    """A session with only the methods that the stager needs. It keeps the blocks for COPY, and its tables are empty."""
+    """Takes the place of a database session, with only the methods that the stager needs. It keeps the blocks for COPY.
+    Every query finds empty tables."""
 
     def __init__(self) -> None:
         self.blocks: list[bytes] = []
@@ -85,7 +88,9 @@ def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat) -
 
 
 def check_csv(dataset: Dataset, data: bytes, drip: int = 1 << 20) -> int:
-    """Return the number of records, or 0 if both the reader and the oracle refuse the header. Raises Unaccounted."""
+    """Return the number of records, or 0 if both the reader and the oracle refuse the header.
+
+    Raises Unaccounted if the results of the reader and the oracle differ."""
     try:
         expected, lines = csv_records(data, dataset.column_names)
     except Refused:
@@ -123,7 +128,9 @@ def _refused(dataset: Dataset, tokens: Iterable[Token]) -> None:
 
 
 def check_avro(dataset: Dataset, data: bytes) -> int:
-    """Return the number of rows, or 0 if both the reader and the oracle refuse the file. Raises Unaccounted."""
+    """Return the number of rows, or 0 if both the reader and the oracle refuse the file.
+
+    Raises Unaccounted if the results of the reader and the oracle differ."""
     types = {f["name"]: _without_doc(f["type"]) for f in schema(dataset)["fields"]}
     try:
         expected = avro_rows(data, types)
@@ -160,7 +167,7 @@ def _without_doc(kind: Any) -> Any:
 
 
 def _value(column: Any, text: str) -> Any:
-    """Parse the value of a column, in any of its text forms."""
+    """Parse the text of a value. The product and COPY may write the same value in different ways."""
     if column.kind is Kind.ID:
         return int(text)
     if column.kind is Kind.TEXT:
@@ -170,9 +177,10 @@ def _value(column: Any, text: str) -> Any:
 
 
 def _copied_text(dataset: Dataset, data: bytes) -> Iterator[Row | None]:
-    """Parse COPY's text format with commas, as Postgres documents it."""
+    """Parse COPY's text format, as Postgres documents it. The delimiter is a comma."""
     for line in data.split(b"\n")[:-1]:
-        parts = re.split(rb"(?<!\\),", line.replace(b"\\\\", b"\0"))  # no valid text holds a NUL
+        # NUL stands for a backslash here, because no valid text has a NUL.
+        parts = re.split(rb"(?<!\\),", line.replace(b"\\\\", b"\0"))
         if parts == [b"\\N"] * len(dataset.columns):
             yield None
             continue
@@ -181,7 +189,7 @@ def _copied_text(dataset: Dataset, data: bytes) -> Iterator[Row | None]:
 
 
 def _copied_binary(dataset: Dataset, data: bytes) -> Iterator[Row | None]:
-    """Parse the tuples of COPY's binary format. They stand between its head and its tail."""
+    """Parse the tuples of COPY's binary format. The tuples stand between a fixed header and a fixed trailer."""
     at = len(BINARY.head)
     if not data.startswith(BINARY.head) or not data.endswith(BINARY.tail):
         raise Unaccounted("the data does not have COPY's binary format")

@@ -1,4 +1,5 @@
-"""Generates inputs from a seed: valid files, files with a few changes, mixtures of difficult bytes, and noise."""
+"""Generates inputs from a seed: valid files, files with a few changes, mixtures of difficult bytes, and random
+bytes."""
 
 import io
 from collections.abc import Callable
@@ -78,7 +79,7 @@ _NAMES = tuple(DATASETS)
 
 
 def csv_input(random: Random) -> tuple[Dataset, bytes, int]:
-    """Return a dataset, the bytes of a CSV file, and the size of the pieces in which a stream returns them."""
+    """Return a dataset, the bytes of a CSV file, and how many bytes a stream shall return per read."""
     dataset = DATASETS[_NAMES[random.randrange(len(_NAMES))]]
     kind = random.random()
     if kind < 0.2:
@@ -114,7 +115,8 @@ def _field(random: Random, kind: Kind) -> bytes:
 
 
 def mutated(random: Random, data: bytes, tokens: tuple[bytes, ...]) -> bytes:
-    """Make one to four changes of bits, spans or tokens, at any position."""
+    """Return a copy of the data with one to four changes. A change flips a bit, or overwrites, inserts, deletes or
+    repeats bytes, or cuts off the end."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 4))):
         random.choice(_MUTATIONS)(random, changed, tokens)
@@ -172,8 +174,8 @@ _AVRO_TOKENS = (
 
 
 def avro_files() -> list[tuple[Dataset, bytes]]:
-    """Return valid files, which a campaign changes. For each dataset there is one file of Hireflow's writer, and one of
-    fastavro in each of three codecs, with the columns in another order."""
+    """Return valid Avro files, each with its dataset. For each dataset, Hireflow's writer writes one file. The library
+    fastavro writes three files, one in each codec, with the columns in another order."""
     found = []
     rows: dict[str, list[tuple[Any, ...]]] = {
         "departments": [(1, "Sales"), (2, "Ops"), (3, " padded "), (0, "")],
@@ -197,14 +199,14 @@ def avro_files() -> list[tuple[Dataset, bytes]]:
 
 
 def avro_input(random: Random, valid_files: list[tuple[Dataset, bytes]]) -> tuple[Dataset, bytes]:
-    """Return a dataset and the bytes of a valid Avro file, of a changed one, or of a file that was never valid."""
+    """Return a dataset and the bytes of a file: a valid Avro file, an Avro file with changes, or random bytes."""
     dataset, data = random.choice(valid_files)
     kind = random.random()
     if kind < 0.03:
         return dataset, b"Obj\x01"[: random.randrange(5)] + random.randbytes(random.randrange(100))
     if kind < 0.05:
         return dataset, data
-    if kind < 0.5:  # changes only after the header, because the rows are there
+    if kind < 0.5:  # change only bytes after the header, where the rows are
         start = data.rindex(data[-16:], 0, len(data) - 16) if data.count(data[-16:]) > 1 else 0
         start = data.index(data[-16:]) if start else 0
         return dataset, data[:start] + mutated(random, data[start:], _AVRO_TOKENS)

@@ -1,4 +1,5 @@
-"""The oracle: simple readers of CSV and Avro files. They read byte by byte, and share no code with the product."""
+"""This module is the oracle: it says what the correct result for a file is. It has simple readers of CSV and Avro
+files. These readers read byte by byte, and share no code with the product."""
 
 import bz2
 import json
@@ -10,7 +11,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CsvRecord:
-    """A record with its first line (counted from 1) and its number of lines. `fields` is None if it cannot be split."""
+    """A record with its first line (counted from 1) and its number of lines. `fields` is None if the record cannot be
+    split into one field for each column."""
 
     line: int
     lines: int
@@ -19,9 +21,11 @@ class CsvRecord:
 
 
 def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord], int]:
-    """Return the records of a CSV file and the number of its lines. No record may be longer than the reader's limit.
+    """Return the records of a CSV file and the number of its lines. The caller must not pass a record that is longer
+    than the limit of the CSV reader.
 
-    Raises Refused if the first record is a wrong header, or if a later record certainly is a wrong header.
+    Raises Refused if the first record is a wrong header. A later record is refused only if it cannot be anything else
+    than a wrong header.
     """
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:
@@ -41,7 +45,7 @@ def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord],
 
 
 class Refused(Exception):
-    """The file has a wrong header."""
+    """Raised if the file has a wrong header."""
 
 
 _COLUMNS = {"id", "department", "job", "name", "datetime", "departmentid", "jobid"}
@@ -82,12 +86,13 @@ def _is_whole(text: str) -> bool:
 
 
 def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - a state machine is clearer in one function
-    """Return the fields of the record on line `at` and its number of lines. The fields are None if the record breaks
-    the rules of quoting.
+    """Return the fields of the record that begins on line `at`, and the number of its lines. The fields are None if the
+    record breaks the rules of quoting.
 
-    The function is a state machine with five states: start of a field, spaces there, bare, quoted, after the closing
-    quote. If a quote is never closed, the record ends on the line of that quote. The record also ends there if only a
-    quote that opens a field on a later line could close it.
+    The function is a state machine. Its states are "start" (of a field), "spaced" (after spaces at the start of a
+    field), "bare" (in a field without quotes), "quoted" (in a quoted field) and "closed" (after the closing quote). If
+    a quote is never closed, the record ends on the line with this quote. The same is true if the only quote that could
+    close it is on a later line and opens a field there.
     """
     fields, field, state, well_formed, opened, may_open_a_field = [], bytearray(), "start", True, 0, False
     for taken, line in enumerate(lines[at:], 1):
@@ -127,7 +132,7 @@ def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, 
 
 
 def _opens(line: bytes, at: int) -> bool:
-    """Whether the quote at `at` begins a quoted field with text in it that ends on this line."""
+    """Return whether the quote at `at` opens a quoted field that ends on this line."""
     before = line[:at].removesuffix(b" ")
     if before and not before.endswith(b","):
         return False
@@ -143,11 +148,12 @@ def _opens(line: bytes, at: int) -> bool:
 
 
 class Unreadable(Exception):
-    """The file is not an Avro file with the given schema."""
+    """Raised if the file is not an Avro file with the given schema."""
 
 
 def avro_rows(data: bytes, types: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Return the rows of an Avro file, with the columns in the order of `types`. Knows null, deflate and bzip2."""
+    """Return the rows of an Avro file, with the columns in the order of `types`. The codec may be null, deflate or
+    bzip2."""
     cursor = _Cursor(data)
     if cursor.take(4) != b"Obj\x01":
         raise Unreadable

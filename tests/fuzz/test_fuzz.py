@@ -1,4 +1,4 @@
-"""A short form of `make fuzz`, and tests that its checks notice errors."""
+"""Runs a short form of `make fuzz`, and tests that the checks of `make fuzz` notice errors."""
 
 import io
 from random import Random
@@ -49,11 +49,13 @@ def test_valid_avro_files_are_read() -> None:
 
 
 def test_a_block_that_claims_to_be_empty_but_has_rows_fails_the_file() -> None:
-    """Otherwise the block's rows would be lost without an error."""
+    """The block says in its header that it has no rows. If the Avro reader relied on this number, the rows would be
+    lost without an error."""
     file = io.BytesIO()
     fastavro.writer(file, schema(JOBS), [{"id": 1, "job": "Clerk"}, {"id": 2, "job": "Smith"}], sync_interval=1)
     data = file.getvalue()
-    at = data.index(data[-16:]) + 16  # after the header: the number of rows of the first block
+    # The file's header ends at `at`. There the first block has its number of rows.
+    at = data.index(data[-16:]) + 16
     assert data[at] == 2
     assert check_avro(JOBS, data) == 2
     assert check_avro(JOBS, data[:at] + b"\0" + data[at + 1 :]) == 0

@@ -1,5 +1,5 @@
-"""Fixtures for all integration tests: a real Postgres server for the session, and a migrated, empty database for every
-test."""
+"""Fixtures for all integration tests. There is one real Postgres server for the session. Every test gets a database
+that has all tables and no rows."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,8 @@ from tests.integration.lines import lines
 from tests.integration.s3_fixtures import s3, storage
 from tests.integration.sqs_fixtures import queue
 
-__all__ = ["api", "landing", "lines", "queue", "s3", "storage"]  # fixtures for every test in this folder
+# pytest offers these imported fixtures to every test in this folder.
+__all__ = ["api", "landing", "lines", "queue", "s3", "storage"]
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def cleaner(postgres: Postgres) -> Iterator[Database]:
-    """The connection that empties the database between two tests."""
+    """Open a connection that empties the database between two tests."""
     opened = Database(postgres.url, tls="disable", application="cleaner")
     yield opened
     opened.close()
@@ -35,7 +36,7 @@ def cleaner(postgres: Postgres) -> Iterator[Database]:
 
 @pytest.fixture
 def database_url(postgres: Postgres, cleaner: Database) -> str:
-    """The URL of a database with all tables and no rows, for the owner's login."""
+    """Return the URL of a database that has all tables and no rows. The login is that of the database owner."""
     with cleaner.session() as session:
         session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans RESTART IDENTITY CASCADE")
         session.run("UPDATE dataset_state SET last_id = 0")

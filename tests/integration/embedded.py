@@ -1,4 +1,4 @@
-"""Helpers for tests with an embedded cloud: clients, functions, roles, and plain HTTP requests."""
+"""Helpers for tests with an embedded AWS: they make clients, functions and roles, and send plain HTTP requests."""
 
 import json
 import time
@@ -60,7 +60,7 @@ def of(aws: EmbeddedAws) -> Client:
 def send_request(
     aws: EmbeddedAws, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Send one request without a signature, exactly as given."""
+    """Send one request without a signature. Nothing is added to the given headers and body."""
     with closing(HTTPConnection(ports.HOST, aws.port() or 0, timeout=60)) as connection:
         connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
@@ -85,7 +85,7 @@ def allow(client: Client, role: str, resource: str, *actions: str) -> None:
 
 
 def make_function(client: Client, name: str, code: str = ENVIRONMENT, **more: Any) -> dict[str, Any]:
-    """Create a function with its own role, `<name>-role`. Returns the response of Lambda."""
+    """Create a function with a role of its own, `<name>-role`. Return the response of Lambda."""
     zipped = BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("code.py", code)
@@ -101,12 +101,13 @@ def make_function(client: Client, name: str, code: str = ENVIRONMENT, **more: An
 
 
 def environment_of(client: Client, name: str) -> dict[str, str]:
-    """Return the environment variables of a function with the code ENVIRONMENT."""
+    """Return the environment variables that a function sees. The code of the function must be ENVIRONMENT."""
     return dict(json.loads(client("lambda").invoke(FunctionName=name)["Payload"].read()))
 
 
 def eventually(check: Callable[[], Any], seconds: float = 30) -> bool:
-    """Poll `check` until it returns a true value. Returns False if it does not within `seconds`."""
+    """Call `check` again and again until it returns a true value. Return False if this does not happen within
+    `seconds`."""
     deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""An HTTP server that sends prepared responses and records the requests."""
+"""Runs an HTTP server that takes the place of the API. It sends prepared responses and records the requests."""
 
 import json
 import threading
@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Asked:
-    """A recorded request. `body` has at most the first `FakeApi.kept` bytes, `length` is the length of the whole
-    body."""
+    """A recorded request. `body` has only the first `FakeApi.kept` bytes of the body. `length` is the length of the
+    whole body."""
 
     method: str
     path: str
@@ -30,7 +30,7 @@ class Asked:
 
     @property
     def form(self) -> list[tuple[str, str | None, bytes]]:
-        """The fields of a multipart form, in order, as (name, file name, value)."""
+        """Return the fields of a multipart form, in order, as (name, file name, value)."""
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         parts = BytesParser().parsebytes(head + self.body).get_payload()
         return [
@@ -52,8 +52,8 @@ class Response:
 
 @dataclass
 class FakeApi:
-    """Sends the responses that were prepared for a path in order, and repeats the last one. `kept` is the number of
-    bytes that it records of each body. `asked` has the requests so far."""
+    """Sends the responses that a test has prepared for a path, one after the other, and then repeats the last one.
+    `asked` has the requests that have come so far. At most `kept` bytes of each body are recorded."""
 
     url: str = ""
     kept: int = 1 << 20
@@ -63,7 +63,8 @@ class FakeApi:
     _prepared: dict[tuple[str, str], list[Response]] = field(default_factory=lambda: defaultdict(list))
 
     def on(self, method: str, path: str, body: Any = None, status: int = 200, **headers: str) -> None:
-        """Prepare a response: bytes are sent unchanged, everything else as JSON. The names of headers have _ for -."""
+        """Prepare a response. Bytes are sent unchanged, and every other type as JSON. In the names of headers, write _
+        for -."""
         given_headers = {name.replace("_", "-"): value for name, value in headers.items()}
         media_type = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -74,11 +75,11 @@ class FakeApi:
         self.on(method, path, body, status, Content_Type="application/problem+json")
 
     def hold(self, method: str, path: str) -> None:
-        """Record requests to this path, but send no response before the server stops."""
+        """Record requests to this path, but let the clients wait for the response until the server stops."""
         self._held.add((method, path))
 
     def forget(self, method: str, path: str) -> None:
-        """Drop the responses for this path. Requests then get the response to a route that does not exist."""
+        """Delete the prepared responses for this path. API Gateway's response for an unknown route is sent instead."""
         del self._prepared[method, path]
 
     def to(self, path: str) -> list[Asked]:

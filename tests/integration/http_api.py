@@ -1,5 +1,5 @@
-"""The API in the process of the test, with a real Postgres and the S3 of the test. Every response is compared with the
-OpenAPI document."""
+"""Calls the API inside the test process, without a server. Postgres is real, and S3 is the fixture `s3`. Every response
+is compared with the OpenAPI document."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Api:
         return self.send("GET", path)
 
     def post(self, path: str, body: Any = None, **headers: str) -> Response:
-        """Send `body` with POST: bytes unchanged, everything else as JSON."""
+        """Send `body` with POST: bytes unchanged, and every other type as JSON."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         return self.send("POST", path, data, {"Content-Type": "application/json", **headers})
 

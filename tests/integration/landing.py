@@ -1,4 +1,5 @@
-"""Uploads to the landing bucket, and the events that S3 would send for them, without a cloud."""
+"""Loads files without a cloud: puts them into the landing bucket, makes the events that S3 would send, and passes these
+events to the code of the `ingest` function."""
 
 import gzip
 import json
@@ -26,8 +27,8 @@ Row = dict[str, Any]
 
 @dataclass
 class Landing:
-    """Stores objects in the landing bucket and delivers their events. `events` has the delivered events, for a second
-    delivery."""
+    """Stores objects in the landing bucket and delivers their events. `events` has the delivered events, so that a test
+    can deliver them again."""
 
     database: Database
     s3: S3
@@ -35,15 +36,15 @@ class Landing:
     _sequence: Iterator[int] = field(default_factory=lambda: count(1))
 
     def put(self, key: str, body: bytes | str) -> Row:
-        """Store an object version. Returns its event, and does not deliver it. Compresses the body if the key ends in
-        .gz."""
+        """Store an object version. Return its event, which is not delivered. If the key ends in .gz, the body is
+        compressed."""
         data = body.encode() if isinstance(body, str) else body
         if key.endswith(".gz"):
             data = gzip.compress(data)
         response = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
         item = {
             "key": quote_plus(key),
-            "versionId": response.get("VersionId", "null"),  # "null" without versioning, as in S3's list of versions
+            "versionId": response.get("VersionId", "null"),  # S3 uses "null" in a bucket without versioning
             "eTag": response["ETag"].strip('"'),
             "sequencer": f"{next(self._sequence):016X}",
         }
@@ -55,12 +56,13 @@ class Landing:
             ingest_object(Ingestion(self.database, self.s3.storage, grace, busy_wait=busy_wait), created)
 
     def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE) -> Row:
-        """Store an object, deliver its event, and return the newest load."""
+        """Store an object and deliver its event. Return the newest load, which is that of the object."""
         self.deliver(self.put(key, body), grace=grace)
         return self.load()
 
     def give_up(self, event: Row) -> Row:
-        """Deliver an event until no attempt is left, while S3 does not return the object. Returns the load."""
+        """Deliver an event until the load has used all its attempts. Every attempt fails, because S3 does not return
+        the object. Return the load."""
 
         def away(operation: str, _key: str) -> None:
             if operation == "GetObject":
@@ -108,7 +110,8 @@ def landing(database: Database, s3: S3) -> Landing:
 
 
 def counts(load: Row) -> tuple[int, ...]:
-    """Return (received, inserted, updated, unchanged, superseded, rejected), and check that they add up."""
+    """Return the counts (received, inserted, updated, unchanged, superseded, rejected). Raise AssertionError if they do
+    not add up."""
     received, *others = (
         load[name] for name in ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
     )

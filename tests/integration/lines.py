@@ -1,4 +1,4 @@
-"""The log lines that the functions write in the process of a test."""
+"""Records the log lines that the functions write in the test process."""
 
 import importlib
 import io
@@ -23,14 +23,14 @@ class Lines:
         return self._written.getvalue()
 
     def all(self, **about: Any) -> list[dict[str, Any]]:
-        """Return the lines so far that have these fields."""
+        """Return the lines with these fields that have been written so far."""
         written: list[dict[str, Any]] = [json.loads(line) for line in self.text.splitlines()]
         return [line for line in written if about.items() <= line.items()]
 
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    importlib.import_module("app")  # the first import of app configures the logs
+    importlib.import_module("app")  # the first import of app configures the logs, so it must come before the test
     recorded, logger = Lines(), logging.getLogger(logs.LOGGER)
     logger.addHandler(recorded.handler)
     yield recorded

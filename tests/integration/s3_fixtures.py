@@ -1,4 +1,5 @@
-"""The three buckets, in an S3 inside the process of the test, and a record of the requests to it."""
+"""Gives tests the three buckets, in an S3 that moto simulates inside the test process. The requests to this S3 are
+recorded."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -19,9 +20,10 @@ Hook = Callable[[str, str], None]
 
 
 class S3:
-    """`storage` with one client. `calls` has the client's requests so far, as (operation, key).
+    """The simulated S3. `storage` is the product's Storage, and `client` is the client that it uses.
 
-    `before` is called before every request. The request fails with the exception that `before` raises.
+    `calls` has the requests that the client has sent so far, as (operation, key). A test may set `before`, a function
+    that is called before every request. If `before` raises an exception, the request fails with this exception.
     """
 
     def __init__(self, client: "S3Client") -> None:
@@ -38,7 +40,7 @@ class S3:
             self.before(model.name, key)
 
     def written(self) -> list[str]:
-        """Return the keys of the requests that store data."""
+        """Return the keys of all requests so far that store data."""
         writes = ("PutObject", "CopyObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload")
         return [key for operation, key in self.calls if operation in writes]
 
@@ -52,19 +54,19 @@ class S3:
 
 @cache
 def _session() -> boto3.session.Session:
-    """Return one session for all tests. Creating a session takes longer than creating a client, and all tests have the
-    same credentials."""
+    """Return the same session for all tests, because creating a session takes long. All tests have the same
+    credentials."""
     return session()
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)  # with it, requests would not go to the S3 of this process
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)  # the variable would send requests to another S3
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
-        boto3.DEFAULT_SESSION = _session()  # moto resets it after the test
+        boto3.DEFAULT_SESSION = _session()  # moto resets DEFAULT_SESSION after the test
         client = boto3.client("s3", region_name="us-east-1")
         for bucket in BUCKETS:
             client.create_bucket(Bucket=bucket)

@@ -1,4 +1,5 @@
-"""The dead-letter queue, in an SQS inside the process of the test, and the ARN of the function whose events fail."""
+"""Gives tests the dead-letter queue, in an SQS that moto simulates inside the test process. INGEST is the ARN of the
+function whose events fail."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ INGEST = "arn:aws:lambda:us-east-1:000000000000:function:test-ingest:$LATEST"
 
 @dataclass
 class Queue:
-    """`letters` with one client. `calls` has the client's requests so far."""
+    """The dead-letter queue. `letters` is the product's DeadLetters, and `client` is the client that it uses. `calls`
+    has the operations that the client has sent so far."""
 
     client: Any
     url: str
@@ -33,7 +35,7 @@ class Queue:
         self.client.send_message(QueueUrl=self.url, MessageBody=body)
 
     def fail(self, event: Any, function: str = INGEST) -> None:
-        """Send a dead letter, as Lambda does after the last retry of an event."""
+        """Send a dead letter to the queue, as Lambda does after the last retry of an event."""
         self.send(json.dumps(record(event, function)))
 
     def depth(self, state: str = "ApproximateNumberOfMessages") -> int:
@@ -45,7 +47,7 @@ class Queue:
 
 
 def record(event: Any, function: str = INGEST) -> dict[str, Any]:
-    """Return the record that Lambda sends to a failure destination."""
+    """Return the record that Lambda sends to a failure destination for an event."""
     return {
         "version": "1.0",
         "timestamp": "2021-07-27T16:02:08.123Z",
@@ -62,7 +64,7 @@ def record(event: Any, function: str = INGEST) -> dict[str, Any]:
 
 
 @pytest.fixture
-def queue(s3: S3) -> Queue:  # the fixture `s3` keeps all AWS requests inside this process
+def queue(s3: S3) -> Queue:  # the fixture `s3` starts moto, so no request leaves this process
     client = boto3.client("sqs", region_name="us-east-1")
     url = client.create_queue(QueueName=DEAD_LETTERS, Attributes={"VisibilityTimeout": "360"})["QueueUrl"]
     return Queue(client, url)

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md, followed to the letter in a copy of this checkout."""
+"""Tests the recipes of CONTRIBUTING.md. A test follows the steps of a recipe in a copy of this checkout."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ PROBES = sorted(path.name for path in (ROOT / "tests/integration/recipes").glob(
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the files that git knows, with the Python environment of this checkout."""
+    """Copy the files of this checkout that git tracks. The copy uses the Python environment of this checkout."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).exists():
@@ -37,14 +37,15 @@ def passes(checkout: Path, *command: str) -> None:
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_there_is_a_recipe_that_ends_with_the_tests_of_what_it_promises(probe: str) -> None:
-    """They are in tests/integration/recipes, and no other run finds them there."""
+    """The tests of what a recipe promises are in tests/integration/recipes. pytest does not find them there by itself,
+    so the last step of a recipe has to run them."""
     ends = [steps[-1].text.split() for steps in RECIPES.values()]
     assert [f"tests/integration/recipes/{probe}" in words for words in ends].count(True) == 1
 
 
 @pytest.mark.parametrize("title", RECIPES)
 def test_the_text_of_a_recipe_names_every_file_that_it_changes(title: str) -> None:
-    """A rendered page does not show where a block goes, so the text has to say it."""
+    """A rendered page does not show into which file a block goes, so the text has to name the file."""
     section = CONTRIBUTING.partition(f"### {title}\n")[2].partition("\n###")[0]
     text = re.sub(r"```.*?```", "", section, flags=re.DOTALL)
     assert [step.file for step in RECIPES[title] if step.file and f"`{step.file}`" not in text] == []

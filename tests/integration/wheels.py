@@ -1,7 +1,6 @@
-"""A small checkout for tests of the installation. Its sets of packages have only wheels that this module builds.
+"""Makes a small checkout for tests of the installation. Its sets of packages have only wheels that this module builds.
 
-The installer and its messages are real. Because only the packages are made here, no test needs a network, except to
-fetch uv.
+The installer and its messages are real. The packages come from a folder, so the tests need a network only to fetch uv.
 """
 
 import os
@@ -23,15 +22,15 @@ _SETS = {"runtime": (), "local": ("alpha",), "aws": ("alpha",), "develop": ("alp
 
 @dataclass(frozen=True)
 class Checkout:
-    """`folder` is the folder of a checkout. `environment` has the environment variables of its commands, which find
-    packages only among its wheels."""
+    """A checkout in `folder`. Its commands get the variables in `environment`. With these variables, the installer
+    finds only the wheels in this folder."""
 
     folder: Path
     python: Path = field(default_factory=lambda: Path(sys.executable).resolve())
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, *names: str, **more: str) -> subprocess.Popen[str]:
-        """Start to install these sets of packages, in a separate process group."""
+        """Start a process, in a process group of its own, that installs these sets of packages."""
         return subprocess.Popen(
             ["sh", self.folder / "infra" / "install.sh", *names],
             env={**self.environment, "PYTHON": str(self.python), **more},
@@ -43,7 +42,7 @@ class Checkout:
         )
 
     def install(self, *names: str, **more: str) -> tuple[int, str, str]:
-        """Install these sets of packages. Returns exit status, stdout and stderr."""
+        """Install these sets of packages. Return exit status, stdout and stderr."""
         process = self.start(*names, **more)
         try:
             out, err = process.communicate(timeout=120)
@@ -53,16 +52,16 @@ class Checkout:
         return process.returncode, out, err
 
     def has(self, module: str) -> bool:
-        """Whether the environment can import a module."""
+        """Return whether the environment of this checkout has a module, and the module is whole."""
         python = self.folder / ".venv" / "bin" / "python"
         done = subprocess.run([python, "-c", f"from {module} import whole"], capture_output=True, check=False)
         return done.returncode == 0
 
 
 def checkout(folder: Path, uv: Path | None) -> Checkout:
-    """Create a checkout in `folder`. `uv` is a folder with the installer. None if the installer must be fetched
-    first."""
-    for package in ("cli", "infra"):  # the commands use the command line's messages
+    """Create a checkout in `folder`. `uv` is a folder with the installer. If `uv` is None, the first command of the
+    checkout has to fetch the installer."""
+    for package in ("cli", "infra"):  # the installation uses code of `cli` for its messages
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     requirements, wheels = folder / "requirements", folder / "wheels"
     requirements.mkdir()
@@ -85,7 +84,7 @@ def checkout(folder: Path, uv: Path | None) -> Checkout:
 
 
 def _wheel(folder: Path, name: str) -> str:
-    """Build the wheel of a package with one module. Returns the SHA-256 of the wheel."""
+    """Build the wheel of a package with one module. Return the SHA-256 of the wheel."""
     about = f"{name}-1.0.dist-info"
     files = {
         f"{name}.py": "whole = True\n",

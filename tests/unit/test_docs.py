@@ -1,4 +1,5 @@
-"""The documentation agrees with the code, in both directions: what it names exists, and what exists is described."""
+"""Tests that the documentation agrees with the code. Everything that a page names must exist in the code, and the pages
+must describe everything that exists."""
 
 import re
 import shlex
@@ -29,13 +30,13 @@ ON_AWS = [
     for line in block.text.replace("\\\n", " ").splitlines()
     if re.search(r"\baws ", line)
 ]
-NO_OPERATION = {("cloudformation", "deploy")}  # a command of the AWS CLI's own
+NO_OPERATION = {("cloudformation", "deploy")}  # commands that only the AWS CLI has; AWS has no such operation
 GLOBAL_OPTIONS = {"query", "output"}
 API, FILES, COMMANDS, SETTINGS, ARCHITECTURE = (
     f"docs/{name}.md" for name in ("api", "files", "commands", "settings", "architecture")
 )
 WRITTEN_BY_COMMANDS = {"bench/results.json"}
-FIRST_FREE_ID = 9001  # of all datasets: the demo's rows are below
+FIRST_FREE_ID = 9001  # the rows of the demo have smaller ids, in all datasets
 STAGE_FOLDERS = re.compile(r"\.local")
 
 
@@ -50,11 +51,12 @@ def test_the_readme_is_short_and_begins_with_the_two_commands() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_is_run_or_says_why_not(page: str) -> None:
-    """tests/e2e/test_examples.py runs all blocks without a mark."""
-    assert pages.text(page).count("```") == 2 * len(pages.blocks(page)), "a block that the tests do not see"
+    """tests/e2e/test_examples.py runs the blocks with commands. A block that it does not run must have a mark with the
+    reason."""
+    assert pages.text(page).count("```") == 2 * len(pages.blocks(page)), "the tests do not find every block"
     assert "~~~" not in pages.text(page)
     for block in pages.blocks(page):
-        assert block.language in ("sh", "json", "text"), f"a block of {block.language!r}: commands are marked as sh"
+        assert block.language in ("sh", "json", "text"), f"the language {block.language!r}: write sh for commands"
         known = block.mark in ("", "aws-only") or pages.NOT_RUN.fullmatch(block.mark)
         assert block.language == "sh" or not block.mark
         assert known, f"unknown mark {block.mark!r}"
@@ -164,8 +166,8 @@ def test_every_command_of_hireflow_that_is_named_exists(page: str) -> None:
 
 
 @pytest.mark.parametrize("line", ON_AWS)
-def test_what_is_asked_of_aws_exists(line: str) -> None:
-    """By AWS's own descriptions of its services."""
+def test_the_aws_commands_in_the_pages_exist(line: str) -> None:
+    """Compare a command of the AWS CLI with the description of its service in botocore."""
     command = re.sub(r"^\w+=\$\((.*)\)$", r"\1", line.strip())
     aws, service, operation, *words = shlex.split(command)
     assert aws == "aws"
@@ -180,7 +182,7 @@ def test_what_is_asked_of_aws_exists(line: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_section_says_what_is_for_aws_only(page: str) -> None:
+def test_a_section_with_aws_only_commands_says_so(page: str) -> None:
     before = pages.text(page).split("```sh aws-only")[:-1]
     assert all(re.search(r"[oO]n AWS", part.rpartition("\n#")[2]) for part in before)
 
@@ -211,7 +213,7 @@ def test_every_entry_of_the_tree_exists() -> None:
 
 
 def test_the_tree_shows_every_folder() -> None:
-    """Those at the top, and the packages of the larger ones."""
+    """The tree must show all folders at the top, and the packages in the larger folders."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("this is not a repository of git")
@@ -229,7 +231,7 @@ def _shown_below(entry: str, shown: set[str]) -> bool:
     return any(other.startswith(entry) for other in shown)
 
 
-def test_the_table_of_packages_is_that_of_the_imports() -> None:
+def test_the_table_of_packages_agrees_with_the_imports() -> None:
     rows = {pages.names(name)[0]: {*pages.names(cell)} for name, cell in pages.table(ARCHITECTURE, "package")}
     assert rows == MAY_IMPORT
     assert list(rows) == list(MAY_IMPORT)
@@ -256,7 +258,8 @@ def test_every_dependency_has_its_reason() -> None:
     ],
 )
 def test_the_numbers_of_packages_are_those_of_the_locks(command: str, sets: tuple[str, ...]) -> None:
-    """On Linux, where the others were measured. A package that two sets of an environment name is there once."""
+    """The numbers are those of Linux, like the measured numbers in the same table. A package counts once, even if two
+    sets of packages in an environment contain it."""
     here = {"python_version": "3.11", "python_full_version": "3.11.0", "sys_platform": "linux"}
     here |= {"platform_machine": "x86_64", "platform_system": "Linux", "implementation_name": "cpython"}
 

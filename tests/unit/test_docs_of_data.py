@@ -1,4 +1,5 @@
-"""The documentation names every status, count, reason, metric and log field, and none that does not exist."""
+"""Tests that the documentation names every status, count, reject reason, metric and log field, and that each one it
+names exists."""
 
 import ast
 import itertools
@@ -28,7 +29,7 @@ SOURCES = sorted((ROOT / "chalicelib").rglob("*.py"))
 
 
 def column(page: str, *header: str) -> list[str]:
-    """Return the code spans in the first cells of a table, or these cells themselves."""
+    """Return the code spans in the first column of a table. Return the text of a cell that has no code span."""
     return [name for row in pages.table(page, *header) for name in pages.names(row[0]) or [row[0]]]
 
 
@@ -58,7 +59,8 @@ def calls(name: str) -> Iterator[ast.Call]:
 
 
 def pattern(node: ast.expr) -> str | None:
-    """A regular expression of the texts that an expression makes; None if it passes a text on."""
+    """Return a regular expression for the texts that an expression in the source can produce. Return None if the
+    expression has no text of its own."""
     match node:
         case ast.Constant(value=str(value)):
             return re.escape(value)
@@ -72,7 +74,7 @@ def pattern(node: ast.expr) -> str | None:
 
 
 def reasons() -> set[str]:
-    """The patterns of all reasons in the source."""
+    """Return the patterns of all reject reasons in the source."""
     arguments = [
         *(call.args[1] for call in calls("Problem") if len(call.args) > 1),
         *(call.args[0] for name in ("_Broken", "NotADateTime") for call in calls(name)),
@@ -94,7 +96,7 @@ def test_general_reasons_are_described() -> None:
     assert f"`{OTHER}`" in pages.text(FILES)
 
 
-def test_a_limit_in_a_reason_is_that_of_the_rules() -> None:
+def test_limits_in_documented_reasons_equal_those_of_the_rules() -> None:
     assert f"is longer than {MAX_TEXT} characters" in column(FILES, "reason", "about")
     assert f"is not a whole number from 1 to {MAX_ID}" in column(FILES, "reason", "about")
 
@@ -110,7 +112,7 @@ def test_every_metric_is_described_with_its_unit() -> None:
 
 
 def fields_of_metrics(caplog: pytest.LogCaptureFixture) -> set[str]:
-    """The fields of the lines of metrics, but the metrics themselves."""
+    """Return the fields of log lines with metrics, without the metrics themselves."""
     usual = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime", "emf"}
     metrics, logger = Metrics("local"), logging.getLogger("hireflow")
     logger.addHandler(caplog.handler)
@@ -123,7 +125,7 @@ def fields_of_metrics(caplog: pytest.LogCaptureFixture) -> set[str]:
 
 
 def fields_of_an_exception() -> set[str]:
-    """The fields of a line about an exception, as the formatter writes it."""
+    """Return the fields of the log line that the formatter writes for an exception."""
     try:
         raise ValueError
     except ValueError:
@@ -134,7 +136,8 @@ def fields_of_an_exception() -> set[str]:
 
 
 def fields_in_source(path: Path) -> set[str]:
-    """The fields that a module gives its lines: by `logs.about`, and by `extra` with the dictionaries around it."""
+    """Return the fields that a module adds to its log lines. The fields are arguments of `logs.about`, or keys of the
+    dictionaries that it passes as `extra`."""
     found: set[str] = set()
     tree = ast.parse(path.read_text())
     for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
@@ -149,7 +152,8 @@ def fields_in_source(path: Path) -> set[str]:
 
 
 def _keys_of(extras: list[ast.expr], function: ast.FunctionDef) -> set[str]:
-    """The keys of these dictionaries, and of those that they name."""
+    """Return the keys of the dictionaries in these expressions, and of the dictionaries in the variables that the
+    expressions use."""
     used = {node.id for extra in extras for node in ast.walk(extra) if isinstance(node, ast.Name)}
     assigned = [
         node.value

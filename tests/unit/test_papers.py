@@ -1,4 +1,4 @@
-"""LICENSE, SECURITY.md, CONTRIBUTING.md and CHANGELOG.md agree with the project and with each other."""
+"""Tests that LICENSE, SECURITY.md, CONTRIBUTING.md and CHANGELOG.md agree with the project and with each other."""
 
 import re
 import tomllib
@@ -16,7 +16,8 @@ PAPERS = {name: (ROOT / name).read_text() for name in ("CHANGELOG.md", "CONTRIBU
 TESTS = sorted(set(re.findall(r"tests/[\w/.]*\w", PAPERS["SECURITY.md"] + PAPERS["CONTRIBUTING.md"])))
 LINKS = [(name, link) for name, text in PAPERS.items() for link in re.findall(r"\]\(([^)]+)\)", text)]
 RELEASE = re.compile(r"^## \[?(\d+\.\d+\.\d+)\]? - (\d{4}-\d\d-\d\d)$", re.MULTILINE)
-CHANGES = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}  # keepachangelog.com
+# The headings that keepachangelog.com defines.
+CHANGES = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 def test_the_license_is_named_where_tools_look_for_it() -> None:
@@ -51,7 +52,7 @@ def test_the_changelog_begins_with_what_is_not_released_and_groups_its_changes()
 
 
 @pytest.mark.parametrize("named", TESTS)
-def test_a_test_that_a_paper_names_exists(named: str) -> None:
+def test_every_test_that_these_files_name_exists(named: str) -> None:
     assert (ROOT / named).exists()
 
 
@@ -66,7 +67,7 @@ def test_every_threat_names_the_tests_that_show_its_protection() -> None:
 
 
 @pytest.mark.parametrize(("paper", "link"), LINKS)
-def test_links_lead_somewhere(paper: str, link: str) -> None:
+def test_the_file_and_the_section_of_a_link_exist(paper: str, link: str) -> None:
     file, _, section = link.partition("#")
     if file.startswith("https:"):
         return
@@ -77,5 +78,5 @@ def test_links_lead_somewhere(paper: str, link: str) -> None:
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`make ([a-z-]+)", PAPERS["CONTRIBUTING.md"]))))
-def test_a_command_that_contributors_are_told_exists(command: str) -> None:
+def test_every_make_command_in_contributing_md_exists(command: str) -> None:
     assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The structure of the code: which package may import which, and which modules a cold start loads."""
+"""Tests the structure of the code: which packages a package may import, and which modules a cold start loads."""
 
 import ast
 import subprocess
@@ -12,7 +12,7 @@ SOURCE = ROOT / "chalicelib"
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 
 
-# Every package of chalicelib, and the packages that it may import besides itself. The lowest layer comes first.
+# For every package of chalicelib, the other packages that it may import. The lowest layer comes first.
 MAY_IMPORT = {
     "core": set(),
     "cloud": {"core"},
@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "handlers": {"cloud", "auth", "ingest", "backups", "monitoring", "recovery", "migrations", "services"},
     "api/openapi": {"core", "formats", "reports", "auth", "ingest", "api", "api/http"},
 }
-# The modules that may import a library. Only they call the library, and they translate its errors into ours.
+# The modules that may import a library. Only these modules call the library. They raise our own errors in place of the
+# library's errors.
 IMPORTED_BY = {
     "boto3 botocore": {
         *("cloud/buckets.py", "cloud/clients.py", "cloud/functions.py", "cloud/object_streams.py"),
@@ -48,12 +49,14 @@ IMPORTED_BY = {
     "jinja2": {"dashboard/pages.py"},
 }
 MOST_LINES = 350
-MOST_PARAMETERS = 7  # of a function or a constructor; `self` counts
-DECLARATIONS = {"Setting", "Settings", "Operation", "Report"}  # they have a field for each fact, mostly with a default
+MOST_PARAMETERS = 7  # a function or a constructor may have at most these parameters, including `self`
+# These classes may have more fields; most fields have a default.
+DECLARATIONS = {"Setting", "Settings", "Operation", "Report"}
 
 
 def imports(path: Path) -> set[str]:
-    """Return the modules that a file imports at any place. `from a import b` counts as `a` and `a.b`."""
+    """Return the modules that a file imports, at the top or inside a function. `from a import b` counts as `a` and
+    `a.b`."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -64,7 +67,7 @@ def imports(path: Path) -> set[str]:
 
 
 def hidden(source: str) -> list[str]:
-    """Return the imports whose modules `imports` cannot determine.
+    """Return the imports in a source text whose modules the function `imports` cannot determine.
 
     These are relative imports, imports of a computed name or of `*`, and imports that bind the name of the whole
     package.
@@ -103,7 +106,7 @@ def test_every_module_is_in_a_declared_package() -> None:
     assert len([module for module in MODULES if "/" not in module]) <= 4
     packages = {Path(module).parent for module in MODULES if module.endswith("__init__.py")}
     others = {Path(module).parent for module in MODULES} - packages
-    assert others == {Path("migrations/versions")}  # Alembic reads the files there
+    assert others == {Path("migrations/versions")}  # no packages: Alembic reads the files in these folders
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -148,7 +151,8 @@ def test_every_allowed_import_exists() -> None:
 def test_a_package_imports_only_lower_layers() -> None:
     order = list(MAY_IMPORT)
     for name, allowed in MAY_IMPORT.items():
-        if name != "api":  # the OpenAPI document describes the routes, and one of the routes serves the document
+        # `api` and `api/openapi` import each other: the document describes the routes, and a route serves the document.
+        if name != "api":
             assert all(order.index(other) < order.index(name) for other in allowed), name
 
 
@@ -184,7 +188,7 @@ def test_no_two_modules_have_the_same_name() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_has_the_same_name_everywhere(module: str) -> None:
-    """An import with `as` would give a module or its contents a second name."""
+    """An import with `as` would give a module, or a name in it, a second name."""
     renamed = [
         alias.name
         for node in ast.walk(ast.parse((SOURCE / module).read_text()))
@@ -215,8 +219,8 @@ def parameters(function: ast.FunctionDef) -> int:
 def fields(dataclass: ast.ClassDef) -> int:
     """Return the number of parameters of a dataclass's constructor.
 
-    It is 0 for declarations and records. A record has only properties and class methods. It is filled from a row or a
-    document that has as many members.
+    Return 0 for the classes in DECLARATIONS, and for a class that has only properties and class methods. Such a class
+    is filled from a row of a table or from a document, and has a member for each column or each member of the document.
     """
     methods = [node for node in dataclass.body if isinstance(node, ast.FunctionDef)]
     decorators = [{ast.unparse(decorator) for decorator in node.decorator_list} for node in methods]
@@ -275,7 +279,7 @@ def test_there_is_one_http_client_and_one_table_printer() -> None:
     clients = {"urllib3", "urllib.request", "http.client", "requests", "httpx"}
     product = [path for folder in ("cli", "infra") for path in sorted((ROOT / folder).rglob("*.py"))]
     speaking = {str(path.relative_to(ROOT)) for path in product if imports(path) & clients}
-    assert speaking == {"cli/http.py", "cli/routes.py"}  # routes.py gets the environment's proxies from urllib.request
+    assert speaking == {"cli/http.py", "cli/routes.py"}  # routes.py only reads the settings of proxies
     printing = {str(path.relative_to(ROOT)) for path in product if "rich.table" in imports(path)}
     assert printing == {"cli/tables.py"}
 

@@ -1,4 +1,4 @@
-"""The CloudFormation templates keep the rules of tests/templates.py, and each rule finds its violations."""
+"""Tests that the CloudFormation templates keep the rules of tests/templates.py, and that each rule finds violations."""
 
 import json
 import re
@@ -31,8 +31,8 @@ OUTPUTS = {
     },
     "operations": {"DeadLetterQueueName", "DeadLetterQueueArn", "DashboardName"},
 }
-GONE = object()  # in the place of a new value: the member is deleted
-# Changes that break a rule: (rule, part, path of the changed member, new value). The rule must find each of them.
+GONE = object()  # GONE in the place of a new value deletes the member
+# Changes that break a rule: (rule, part, path of the changed member, new value). The rule must find the violation.
 BREAKS: list[tuple[str, str, str, Any]] = [
     *(
         ("buckets_are_closed", "storage", f"Resources/{bucket}/Properties/{what}", GONE)
@@ -184,7 +184,7 @@ BREAKS: list[tuple[str, str, str, Any]] = [
 
 
 def changed(template: Template, path: str, to: Any) -> Template:
-    """Change the member at a path of a template. Return the template."""
+    """Set the member at this path of a template to a new value, or delete it. Return the template."""
     *way, last = path.split("/")
     at: Any = template
     for step in way:
@@ -212,7 +212,8 @@ def test_every_rule_can_be_broken() -> None:
 
 
 def test_the_version_of_the_database_exists() -> None:
-    """`make check` runs cfn-lint over all templates, but cfn-lint does not check the defaults of parameters."""
+    """`make check` runs cfn-lint on all templates. But cfn-lint does not check the defaults of parameters, so this test
+    writes the default into the resource."""
     template = parsed("database")
     version, way = template["Parameters"]["EngineVersion"]["Default"], "Resources/Cluster/Properties/EngineVersion"
     existing, missing = (linted(json.dumps(changed(parsed("database"), way, v))) for v in (version, "17.99"))
@@ -233,7 +234,7 @@ def test_a_template_has_the_outputs_that_a_deployment_reads(part: str) -> None:
 
 
 def test_every_template_is_a_part_and_small_enough_for_a_request() -> None:
-    on_its_own = {"lake"}  # no stage needs it
+    on_its_own = {"lake"}  # a user may create it; no stage needs it
     assert {path.stem for path in TEMPLATES.iterdir()} == {*PARTS, *on_its_own}
     assert max(path.stat().st_size for path in TEMPLATES.iterdir()) < 51_200
 
@@ -247,7 +248,8 @@ def test_a_part_takes_only_outputs_of_earlier_parts() -> None:
 
 
 def test_buckets_have_the_policies_and_lifecycle_rules_of_other_stages() -> None:
-    """infra/deploy/buckets.py makes the buckets of the embedded cloud and of LocalStack."""
+    """The template makes the buckets on AWS. infra/deploy/buckets.py makes the buckets of the other stages, on the
+    embedded cloud and on LocalStack."""
     ours = resources(parsed("storage"), "AWS::S3::BucketPolicy")["LandingOnlyTls"]["Properties"]["PolicyDocument"]
     theirs = tls_only("landing")
     for policy in (ours, theirs):
@@ -306,13 +308,13 @@ def test_every_service_that_functions_call_has_an_endpoint() -> None:
         it["Properties"]["ServiceName"]["Fn::Sub"]
         for it in resources(parsed("network"), "AWS::EC2::VPCEndpoint").values()
     ]
-    called -= {"rds"}  # its client only signs tokens and sends no requests
+    called -= {"rds"}  # the client of RDS only signs tokens, and sends no requests
     assert {name.rpartition(".")[2] for name in names} == called == {"s3", "secretsmanager", "sqs", "lambda"}
 
 
 def test_endpoints_allow_every_action_that_functions_may_perform() -> None:
     allowed = [action for _, it in statements(parsed("network")) for action in listed(it["Action"])]
-    lambdas_own = {"sqs:SendMessage"}  # Lambda itself sends it, after a function has failed
+    lambdas_own = {"sqs:SendMessage"}  # Lambda itself sends the dead letters, not the function
     policies = [json.loads(path.read_text()) for path in (ROOT / ".chalice").glob("policy-*.json")]
     actions = {action for policy in policies for it in policy["Statement"] for action in listed(it["Action"])}
     called = {a for a in actions if a.partition(":")[0] in ("s3", "sqs", "lambda", "secretsmanager")}

@@ -1,4 +1,4 @@
-"""Which process of `make test` runs which tests."""
+"""Tests how `make test` distributes the test files to its processes."""
 
 from infra.venv import ROOT
 from tests.workers import LAST, LONG, WITH_OWN_CLOUD, file_of, in_order, needs_stage, next_of
@@ -8,7 +8,7 @@ OTHERS = ["tests/e2e/test_upgrade.py", "tests/integration/infra/test_gate.py", "
 
 
 def drained(files: list[str], *, keeps_stage: bool) -> list[str]:
-    """Return the files that one worker gets if it is alone, in their order."""
+    """Return the files that a worker gets if there are no other workers, in the order in which it gets them."""
     remaining, assigned = list(files), list[str]()
     while (file := next_of(remaining, keeps_stage=keeps_stage)) is not None:
         remaining.remove(file)

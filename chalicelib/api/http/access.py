@@ -1,7 +1,7 @@
-"""Authentication and authorisation of all requests.
+"""Authenticates and authorises all requests.
 
-A view declares its role with `needs`, or declares with `public` that it needs none. The application does not start if
-one of its views declares neither.
+A view is the function of a route. It declares with `needs` which role its callers need, or with `public` that they need
+no role. The application does not start if a view declares neither.
 """
 
 from collections.abc import Callable
@@ -16,18 +16,18 @@ from chalicelib.core.errors import Forbidden, HireflowError, Unauthenticated
 from chalicelib.services import services
 
 _SCHEME = "bearer"
-MISSING_CREDENTIALS = "this needs a token: Authorization: Bearer …"
-_DECLARED, _ROLE = "needed_role", "hireflow.role"  # an attribute of a view, and a key of a request's context
+MISSING_CREDENTIALS = "this request needs a token in a header: Authorization: Bearer …"
+_DECLARED, _ROLE = "needed_role", "hireflow.role"  # an attribute of a view, and a key of the context of a request
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def needs(role: Role) -> Callable[[View], View]:
-    """Declare the role that a view needs, on a stage with authentication."""
+    """Declare the role that the callers of a view need. A stage without authentication ignores this declaration."""
     return lambda view: _declaring(view, role)
 
 
 def public(view: View) -> View:
-    """Declare that anybody may call a view. The view may show more to a caller with a token: see `admits`."""
+    """Declare that anybody may call a view. With `admits`, the view may show more to a caller with a token."""
     return _declaring(view, None)
 
 
@@ -37,10 +37,11 @@ def _declaring(view: View, role: Role | None) -> View:
 
 
 def needed(app: Chalice, method: str, path: str) -> Role | None:
-    """Return the role that a route needs, by its declared path. None if the route is public.
+    """Return the role that a route needs. Return None if the route is public. `path` is the path as declared, for
+    example `/loads/{load_id}`.
 
-    If the path does not have the method, the role is the lowest one for GET and the highest one for other methods. So
-    only a caller with that role learns that there is no such route.
+    If there is no such route, return the lowest role for GET, and the highest role for other methods. Only a caller
+    with that role learns that the route does not exist.
     """
     route = app.routes.get(path, {}).get(method)
     if route is None:
@@ -53,7 +54,7 @@ def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], R
     """Return middleware that responds with 401 to a request without a valid token, and with 403 if the token's role
     does not suffice.
 
-    All routes of `app` must be registered before. Raises LookupError for a route that declares no role.
+    All routes of `app` must be registered before this call. Raises LookupError for a route that declares no role.
     """
     for path, methods in app.routes.items():
         for method, route in methods.items():
@@ -82,17 +83,18 @@ def admits(request: Request, role: Role) -> bool:
 
 
 def caller_role(request: Request) -> Role:
-    """Return the role of the caller of a route that needs one. Without authentication it is the highest role."""
+    """Return the role of the caller of a route that needs a role. Without authentication, return the highest role."""
     return Role(request.context[_ROLE]) if services().settings.authentication else HIGHEST
 
 
 def wrong_role(needed: Role, held: Role) -> str:
     """Return the detail of the 403 for a token whose role does not include the needed one."""
-    return f"this needs the role {needed.value}, the token has the role {held.value}"
+    return f"this request needs the role {needed.value}, the token has the role {held.value}"
 
 
 def _admit(request: Request, role: Role) -> None:
-    """Check the token of a request, and keep its role for `caller_role`. Raises Unauthenticated, Forbidden."""
+    """Check that the token of a request has the role, and store the token's role for `caller_role`. Raises
+    Unauthenticated without a valid token, and Forbidden if the role of the token does not suffice."""
     scheme, _, token = str(request.headers.get("authorization", "")).strip().partition(" ")
     if not token:
         raise Unauthenticated(MISSING_CREDENTIALS)

@@ -1,7 +1,7 @@
-"""Regular expressions for JSON Schema that match the values that the rules accept. ECMA-262, Python and Rust interpret
-them in the same way.
+"""Makes regular expressions for JSON Schema. They match the values that the rules accept, and mean the same in
+ECMA-262, Python and Rust.
 
-They describe only the shape of a date. 30 February matches, but the rules refuse it.
+The expressions describe only the shape of a date. For example, 30 February matches, but the rules refuse this date.
 """
 
 
@@ -18,7 +18,8 @@ def up_to(high: int) -> str:
 
 
 def surrounded(pattern: str) -> str:
-    """Return a pattern for a whole text that may have white space around `pattern`, as `str.strip` defines it."""
+    """Return a pattern that matches `pattern` with any white space around it. White space is what `str.strip`
+    removes."""
     return f"^{_WHITE}*(?:{pattern}){_WHITE}*$"
 
 

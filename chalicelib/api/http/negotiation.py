@@ -1,4 +1,4 @@
-"""Content negotiation and conditional requests (RFC 9110)."""
+"""Chooses the media type of a response, and recognises a response that the caller already has (RFC 9110)."""
 
 import re
 from hashlib import sha256
@@ -11,11 +11,11 @@ _QUALITY = re.compile(r"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNO
 
 
 class TextResponse(Response):
-    """A text response of any media type.
+    """Sends a text of any media type as the response.
 
-    Some types, for example CSV, are declared as binary for the sake of requests. Chalice would encode a response of
-    such a type as base64, and API Gateway decodes it only if the first type in the request's Accept is the same. This
-    class sends the text as it is.
+    Some media types, for example CSV, are declared as binary, so that API Gateway keeps the bytes of requests. Chalice
+    would encode a response of such a type as base64. API Gateway would decode this base64 only if the first type in the
+    Accept header of the request were the same type. This class therefore sends the text without base64.
     """
 
     def __init__(self, body: str, headers: dict[str, str | list[str]]) -> None:
@@ -29,25 +29,26 @@ class TextResponse(Response):
 
 
 def preferred(request: Request, offered: tuple[str, ...]) -> str:
-    """Return the media type of `offered` that the caller prefers. If the caller accepts none of them, return the first,
-    which is more useful than an error."""
+    """Return the media type of `offered` that the caller prefers. If the caller accepts none of these types, return the
+    first type, which is more useful to the caller than an error."""
     accept = _accepted(str(request.headers.get("accept", "")))
     return max(offered, key=lambda offer: (_liking(accept, offer), -offered.index(offer)))
 
 
 def entity_tag(*parts: str) -> str:
-    """Return a strong ETag of the texts on which a response depends."""
+    """Return a strong ETag for a response that depends on these texts."""
     return f'"{sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"'
 
 
 def has_already(request: Request, tag: str) -> bool:
-    """Return whether the request's If-None-Match names the tag."""
+    """Return whether the caller already has the response with this ETag: whether If-None-Match names the ETag."""
     tags = str(request.headers.get("if-none-match", ""))
     return tags.strip() == "*" or tag in _TAG.findall(tags)
 
 
 def _accepted(header: str) -> dict[str, float]:
-    """Return the quality of each media range. It is 1 if it is missing or malformed."""
+    """Return the quality of each media range of an Accept header. A quality that is missing or malformed counts as
+    1."""
     accepted = {}
     for item in header.split(","):
         media, *parameters = item.split(";")
@@ -57,6 +58,7 @@ def _accepted(header: str) -> dict[str, float]:
 
 
 def _liking(accepted: dict[str, float], offer: str) -> float:
-    """Return the quality of the most specific media range that includes the offer, 0 without one."""
+    """Return the quality of the most specific media range that includes the media type `offer`. Return 0 without such a
+    range."""
     ranges = (offer, f"{offer.partition('/')[0]}/*", "*/*")
     return next((accepted[r] for r in ranges if r in accepted), 0.0)

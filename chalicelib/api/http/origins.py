@@ -1,9 +1,10 @@
-"""Refuses requests that a browser sends for a page of another origin, on every stage, with or without a token.
+"""Refuses requests that a browser sends for a page of another origin. Such requests are refused on every stage, with
+or without a token.
 
-A web page may send many kinds of requests to any server, although it may not read the responses. On a stage without
-authentication this would be enough to write rows or to order a restore. Browsers say where a request comes from in
-`Sec-Fetch-Site` (W3C Fetch Metadata); older ones say it in `Origin`. Programs send neither header. Users may follow a
-link from another site to this one.
+A web page may send many kinds of requests to any server, although the page may not read the responses. On a stage
+without authentication, such a request could write rows or request a restore. Browsers say in `Sec-Fetch-Site` (W3C
+Fetch Metadata) where a request comes from. Older browsers say this in `Origin`. Programs send neither header, so their
+requests are accepted. A user may also follow a link from another site to a page of Hireflow.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from chalice.app import Request, Response
 from chalicelib.api.http import problems
 from chalicelib.core.errors import Forbidden
 
-REFUSAL = "a page of another origin sent this request: only pages of this origin may"
+REFUSAL = "a page of another origin sent this request: only pages of this origin may send requests"
 _OURS = "same-origin"
 _ELSEWHERE = ("cross-site", "same-site")  # same-site: another port of this host, or another name of this domain
 
@@ -27,22 +28,23 @@ def middleware(event: Request, get_response: Callable[[Any], Response]) -> Respo
 
 
 def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
-    """Return whether a page of another origin sent a request with these headers. A link that the user follows does not
-    count.
+    """Return whether a page of another origin sent a request with these headers. Return False if the user followed a
+    link.
 
-    `Sec-Fetch-Site: same-origin` is trusted before the host names are compared: a proxy may have changed `Host`.
+    `Sec-Fetch-Site: same-origin` decides before `Origin` is compared with `Host`, because a proxy may have changed
+    `Host`.
     """
     site, origin = _header(headers, "sec-fetch-site"), _header(headers, "origin")
     if site == _OURS:
         return False
     if origin:
-        asking = urlsplit(origin).netloc  # empty for `null`
+        asking = urlsplit(origin).netloc  # empty if the origin is `null`
         return not asking or asking != _header(headers, "host")
     return site in _ELSEWHERE and not _is_link(method, headers)
 
 
 def _is_link(method: str, headers: Mapping[str, str]) -> bool:
-    """Return whether the user navigates to one of our pages in a tab, and not in a frame."""
+    """Return whether the user followed a link to a page of Hireflow. The page must open in a tab, not in a frame."""
     return (
         method == "GET"
         and _header(headers, "sec-fetch-mode") == "navigate"

@@ -1,8 +1,9 @@
-"""Declarations of path and query parameters. Requests are checked against them, and the OpenAPI document shows them.
+"""Declares the path and query parameters of the API. Requests are checked against these declarations, and the OpenAPI
+document shows them.
 
-A view declares its query parameters with `takes`. Before the view runs, the middleware refuses a parameter that is not
-declared or is given more than once. Otherwise a misspelt filter would be ignored, and the response would show
-everything.
+A view declares its query parameters with `takes`. Before the view runs, the middleware refuses a request with a
+parameter that is not declared, or that is given more than once. Otherwise the API would ignore a misspelt filter, and
+the response would show everything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,8 @@ from chalicelib.core.errors import Unprocessable
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter. `default` is the value of a query parameter that is left out; None means that it then has no value.
-    A `required` parameter may not be left out."""
+    """Declares a parameter. `default` is the value of a query parameter that the request leaves out. If `default` is
+    None, such a parameter has no value. A request may not leave out a `required` parameter."""
 
     name: str
     about: str
@@ -27,7 +28,7 @@ class Parameter:
     required: bool = False
 
     def read(self, text: str) -> Any:
-        """Parse the text that was sent. Raises Unprocessable."""
+        """Return the value of the text that was sent. Raises Unprocessable for an invalid text."""
         raise NotImplementedError
 
     def schema(self) -> dict[str, Any]:
@@ -37,7 +38,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class WholeNumber(Parameter):
-    """Decimal digits, from `low` to `high`."""
+    """Reads a whole number from `low` to `high`, written in decimal digits."""
 
     _: KW_ONLY
     low: int = 1
@@ -60,7 +61,7 @@ class WholeNumber(Parameter):
 
 @dataclass(frozen=True)
 class OneOf(Parameter):
-    """One of a few values."""
+    """Reads a text that must be one of the `allowed` values."""
 
     _: KW_ONLY
     allowed: tuple[str, ...]
@@ -76,7 +77,7 @@ class OneOf(Parameter):
 
 @dataclass(frozen=True)
 class Text(Parameter):
-    """Any text."""
+    """Reads a text. Every text is valid."""
 
     def read(self, text: str) -> str:
         return text
@@ -86,17 +87,18 @@ class Text(Parameter):
 
 
 _DECLARED, _QUERY = "query_parameters", "hireflow.query"  # an attribute of a view, and a key of a request's context
-_SHOWN = 40  # the most characters of an unknown name that an error quotes
+_SHOWN = 40  # an error quotes at most this many characters of an unknown name
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def takes(*parameters: Parameter) -> Callable[[View], View]:
-    """Declare the query parameters of a view. A view without a declaration takes none."""
+    """Declare the query parameters of a view. A view without this declaration takes no query parameters."""
     return lambda view: _declaring(view, parameters)
 
 
 def takes_anything(view: View) -> View:
-    """Declare that a view ignores its query. Users open such a page by links, to which other sites may add a query."""
+    """Declare that a view ignores its query. Users open the pages of such views through links, and other sites may add
+    a query to a link."""
     return _declaring(view, None)
 
 
@@ -106,7 +108,8 @@ def _declaring(view: View, parameters: tuple[Parameter, ...] | None) -> View:
 
 
 def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:
-    """Return middleware that reads the query of every request before its view runs. It raises Unprocessable."""
+    """Return middleware that parses the query of every request before the view runs. The middleware raises
+    Unprocessable."""
 
     def reading(event: Request, get_response: Callable[[Any], Response]) -> Response:
         route = app.routes.get(event.path, {}).get(event.method)
@@ -124,7 +127,7 @@ def unknown(name: str, known: Sequence[str]) -> str:
 
 
 def query_values(request: Request) -> dict[str, Any]:
-    """Return the parsed query parameters that were sent or have a default, by name."""
+    """Return the values of the query parameters that were sent or have a default, by name."""
     return dict(request.context[_QUERY])
 
 
@@ -134,8 +137,8 @@ def _sent(request: Request) -> dict[str, list[str]]:
 
 
 def read(parameters: tuple[Parameter, ...], query: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Parse every parameter that was sent or has a default. Return the values by name. `query` has all values of each
-    name.
+    """Return the values of all parameters that were sent or have a default, by name. `query` has the texts that were
+    sent for each name.
 
     Raises Unprocessable.
     """

@@ -1,4 +1,5 @@
-"""Errors as `application/problem+json` (RFC 9457), and the time limit, log line and correlation id of every request.
+"""Turns errors into `application/problem+json` (RFC 9457). Gives every request its time limit, log line and correlation
+id.
 
 `core.errors` declares the errors with their statuses.
 """
@@ -17,8 +18,8 @@ from chalicelib.core import deadline, logs
 from chalicelib.core.correlation import HEADER
 from chalicelib.core.errors import TITLES, HireflowError, MalformedRequest, Unavailable
 
-# Seconds for a request. API Gateway times out after 29 seconds. The difference is for a cold start before the request,
-# and for an operation that is still running at the end, for example a read from S3.
+# The time limit of a request in seconds. API Gateway times out after 29 seconds. The other 9 seconds are for a cold
+# start before the request, and for an operation that is still running at the time limit, for example a read from S3.
 TIME = 20.0
 TYPE = "application/problem+json"
 UNFORESEEN = "Something went wrong on our side; nothing was stored."
@@ -28,7 +29,7 @@ View = Callable[..., Any]
 
 
 def problem(status: int, title: str, detail: str, **members: Any) -> Response:
-    """Return a problem response. `members` are further members of the document."""
+    """Return a problem response. `members` are added to the members that every problem has."""
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
     return Response(document, status_code=status, headers={"Content-Type": TYPE})
 
@@ -42,14 +43,14 @@ def of_error(error: HireflowError) -> Response:
 
 
 def endpoint(view: View) -> View:
-    """Return a view that turns exceptions into problems. The problem of an unforeseen exception has no details of
-    it."""
+    """Return a view that turns the exceptions of `view` into problems. The problem for an unforeseen exception shows no
+    details of the exception."""
 
     @wraps(view)
     def answering(*args: Any, **kwargs: Any) -> Any:
         try:
             return view(*args, **kwargs)
-        except RecursionError:  # only deeply nested JSON recurses here: it could be parsed, but not checked
+        except RecursionError:  # the JSON is nested so deeply that it could be parsed, but not checked
             return of_error(MalformedRequest(TOO_DEEP))
         except HireflowError as error:
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -63,10 +64,11 @@ def endpoint(view: View) -> View:
 
 
 def discreet(event: Any, get_response: Callable[[Any], Any]) -> Any:
-    """Middleware of all functions except the API. It keeps rows out of the log of Lambda.
+    """Keep the data of rows out of the log of Lambda. This is the middleware of all functions except the API.
 
-    Lambda logs the message of an exception that leaves a function, and the message of an unforeseen exception may quote
-    a row. So this middleware logs the exception itself, and raises one that quotes nothing.
+    Lambda logs the message of an exception that a function raises, and the message of an unforeseen exception may quote
+    a row. This middleware therefore writes an unforeseen exception to the log of Hireflow, and raises an exception that
+    quotes nothing.
     """
     with logs.about(request_id=getattr(event.context, "aws_request_id", None)):
         try:
@@ -75,12 +77,12 @@ def discreet(event: Any, get_response: Callable[[Any], Any]) -> Any:
             raise
         except Exception:
             _log.exception("unforeseen error")
-            raise HireflowError("an internal error: see the log for its place") from None
+            raise HireflowError("an internal error: the log shows where in the code it occurred") from None
 
 
 def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
-    """Middleware of the API. It limits the time of a request, turns every error into a problem, and adds the
-    correlation id to the headers. A 5xx also has the id in its body, so that users can report it."""
+    """Limit the time of a request, turn every error into a problem, and add the correlation id to the headers. The body
+    of a 5xx also has the correlation id, so that users can report the id. This is the middleware of the API."""
     began, context, identity = time.monotonic(), event.context, correlation_id(event)
     with deadline.within(TIME), logs.about(request_id=context.get("requestId"), correlation_id=identity):
         response = _as_problem(endpoint(get_response)(event))
@@ -93,7 +95,8 @@ def middleware(event: Request, get_response: Callable[[Any], Response]) -> Respo
 
 
 def _as_problem(response: Response) -> Response:
-    """Convert a response of Chalice itself to an error (405, …) into a problem. Leave any other response as it is."""
+    """Convert a response that Chalice made for an error, for example a 405, into a problem. Return any other response
+    unchanged."""
     body = response.body
     if response.status_code < HTTPStatus.BAD_REQUEST or not (isinstance(body, dict) and "Code" in body):
         return response

@@ -1,7 +1,8 @@
 """Reads the correlation id and the body of a request.
 
 API Gateway decodes a text body before the function sees it, and replaces bytes that are not UTF-8 with U+FFFD. The
-original bytes are then lost. It keeps the bytes of binary types, so JSON is declared as a binary type (`BINARY`).
+original bytes are then lost. API Gateway keeps the bytes of a body whose media type is binary, so JSON is declared as a
+binary type (`BINARY`).
 """
 
 import json
@@ -14,36 +15,37 @@ from chalice.app import Request
 from chalicelib.core import correlation
 from chalicelib.core.errors import MalformedRequest, TooLarge, UnsupportedMedia
 
-# API Gateway accepts wildcards in its list of binary types, but Chalice compares the list literally with the type of
-# every response. If the list named application/json, Chalice would encode JSON responses as base64, and API Gateway
-# would send that base64 to the client.
+# The wildcard matters. API Gateway accepts wildcards in its list of binary types, but Chalice compares the list
+# literally with the type of every response. If the list named application/json, Chalice would encode JSON responses as
+# base64, and API Gateway would send the base64 to the client.
 BINARY: Final = "application/*"
 JSON: Final = "application/json"
-# A Lambda event has at most 6 MB of JSON, in which four characters of base64 stand for three bytes.
+# The most bytes in a body. A Lambda event has at most 6 MB of JSON. The JSON has the body as base64, in which four
+# characters stand for three bytes.
 MAX_BODY: Final = 4_500_000
 TOO_DEEP: Final = "the body is nested too deeply"
 _NOT_UTF_8: Final = "the body is not UTF-8"
 REPLACED_BYTES: Final = (
-    f"{_NOT_UTF_8}, or holds U+FFFD, which also replaces bytes that are not UTF-8: write it as \\ufffd"
+    f"{_NOT_UTF_8}, or holds U+FFFD, which also replaces bytes that are not UTF-8: write U+FFFD as \\ufffd"
 )
 _REPLACED = "\ufffd"
-_MOST_DIGITS = 300  # the most digits of an integer that surely fits into a float
-_SHOWN = 60  # the most characters of a member's name that an error quotes
+_MOST_DIGITS = 300  # an integer with this many digits always fits into a float
+_SHOWN = 60  # an error quotes at most this many characters of a member's name
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";]*)", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf8", "us-ascii")
 
 
 def correlation_id(request: Request) -> str:
-    """Return the caller's id of the request if it is well-formed, otherwise the id from API Gateway."""
+    """Return the correlation id that the caller sent if it is well-formed, otherwise the request id of API Gateway."""
     sent, function = str(request.headers.get(correlation.HEADER, "")), cast(Any, request.lambda_context)
     return sent if correlation.is_sane(sent) else str(request.context.get("requestId") or function.aws_request_id)
 
 
 def json_body(request: Request, *, optional: bool = False) -> Any:
-    """Parse the body as JSON. Return None if it is `optional` and empty.
+    """Return the JSON value in the body. Return None if the body is `optional` and empty.
 
-    Raises UnsupportedMedia and MalformedRequest. NaN and Infinity are malformed, too: Python's parser accepts them, but
-    JSON does not allow them.
+    Raises UnsupportedMedia for another media type, and MalformedRequest for a body that is not JSON. NaN and Infinity
+    are malformed, too. Python's parser accepts these values, but JSON does not allow them.
     """
     raw = raw_body(request)
     if optional and not raw.strip():
@@ -65,7 +67,7 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
 
 def too_large(size: int) -> str:
     """Return the detail of the 413 for a body of `size` bytes."""
-    return f"a body has at most {MAX_BODY / 1e6} MB, this one has {size / 1e6:.1f} MB; nothing was stored"
+    return f"a body has at most {MAX_BODY / 1e6} MB, this body has {size / 1e6:.1f} MB; nothing was stored"
 
 
 def wrong_type(sent: str, taken: tuple[str, ...]) -> str:
@@ -76,8 +78,9 @@ def wrong_type(sent: str, taken: tuple[str, ...]) -> str:
 def media_type(request: Request, taken: tuple[str, ...]) -> str:
     """Return the media type of the body, one of `taken`.
 
-    Raises UnsupportedMedia, also for a charset other than UTF-8, and for a body without a type: a page of another
-    origin may send such a body without a CORS preflight.
+    Raises UnsupportedMedia for another media type, for a charset other than UTF-8, and for a body without a media type.
+    A page of another origin may send a body without a media type and without a CORS preflight, so such a body is
+    refused.
     """
     header = str(request.headers.get("content-type", ""))
     sent = header.partition(";")[0].strip().lower()
@@ -92,10 +95,10 @@ def media_type(request: Request, taken: tuple[str, ...]) -> str:
 
 
 def raw_body(request: Request, *, or_else: str = "") -> bytes:
-    """Return the bytes of the body. `or_else` is appended to the message of TooLarge, and says what to do instead.
+    """Return the bytes of the body. `or_else` says what to do if the body is too large, at the end of the message.
 
-    Raises TooLarge and MalformedRequest. The body is malformed, too, if it came as text in which API Gateway may have
-    replaced bytes.
+    Raises TooLarge. Raises MalformedRequest if the body cannot be decoded, or if it came as text in which API Gateway
+    may have replaced bytes.
     """
     try:
         raw = request.raw_body
@@ -110,8 +113,8 @@ def raw_body(request: Request, *, or_else: str = "") -> bytes:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object. Its members must have different names, because parsers disagree on which of two equal names
-    counts."""
+    """Return a JSON object with these members. Raises ValueError if two members have the same name: which of the two
+    counts depends on the parser, so the sender must choose."""
     members = dict(pairs)
     if len(members) != len(pairs):
         names: set[str] = set()
@@ -123,8 +126,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> float:
-    """Parse a JSON number. A number that no float can hold becomes the largest float: no rule accepts it, and a
-    response can quote it, unlike infinity."""
+    """Parse a JSON number. A number that is too large for a float becomes the largest float. No rule accepts the
+    largest float, and a response can quote it. JSON could not express infinity."""
     return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
 
 

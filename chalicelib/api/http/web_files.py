@@ -1,7 +1,8 @@
-"""Responses with web pages and the files that they load, with headers for security and caching.
+"""Makes responses with web pages and with the files that the pages load. The responses have headers for security and
+caching.
 
-A page refers to its files by relative addresses, because it may lie below any path (the stage of API Gateway). The
-addresses include a version, so that a browser may keep the files for good.
+A page refers to its files by relative addresses, because API Gateway puts the name of a stage before all paths. An
+address includes the version of the file, so that a browser may keep the file for good.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ from chalice.app import Request, Response
 
 from chalicelib.api.http.negotiation import entity_tag, has_already
 
-# A page loads files from its own origin only, has no inline script or style, and cannot be framed.
+# With this policy, a page loads files only from its own origin, runs no inline script, uses no inline style, and opens
+# in no frame.
 SAME_ORIGIN: Mapping[str, str] = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -30,7 +32,7 @@ _ASK = "no-cache"
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that pages load. It is read from disk on the first request."""
+    """Reads a file that pages load. The file is read from disk on the first request."""
 
     media: str
     read: Callable[[], str]
@@ -45,25 +47,27 @@ class Asset:
 
     @property
     def version(self) -> str:
-        """The value for `?v=` in the address of the file."""
+        """Return the value for `?v=` in the address of the file."""
         return self.tag.strip('"')[:16]
 
 
 def page(request: Request, html: str, policy: Mapping[str, str] = SAME_ORIGIN) -> Response:
-    """Return an HTML page, or a 304 if the browser already has this version. A browser must ask each time."""
+    """Return an HTML page, or a 304 if the browser already has this version of the page. A browser must ask before each
+    use."""
     csp = "; ".join(f"{directive} {sources}" for directive, sources in policy.items())
     return _sent(request, html, entity_tag(html, csp), "text/html", _ASK, {"Content-Security-Policy": csp})
 
 
 def asset(request: Request, wanted: Asset, version: str | None) -> Response:
-    """Return a file of a page. Under the address with its version a browser may keep it for good."""
+    """Return a file of a page. If `version` is the current version of the file, a browser may keep the file for
+    good."""
     keeping = _FOR_GOOD if version == wanted.version else _ASK
     return _sent(request, wanted.text, wanted.tag, wanted.media, keeping, {})
 
 
 def root(request: Request) -> str:
-    """Return the relative path from a page to the root of the API. `/docs/` shows the same page as `/docs`, but lies
-    one level lower."""
+    """Return the relative path from a page to the root of the API. The addresses `/docs` and `/docs/` show the same
+    page, but a relative address starts one level lower at `/docs/`."""
     return "../" if str(request.context.get("path", "")).endswith("/") else ""
 
 

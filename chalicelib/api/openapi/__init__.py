@@ -1,5 +1,5 @@
-"""The OpenAPI document, made from the declarations in the code: datasets, parameters, limits and errors.
+"""Makes the OpenAPI document from the declarations in the code: datasets, parameters, limits and errors.
 
-This package imports the routes and the reports that it describes, and the roles of `auth`. Start with `document`.
-`operations` lists the operations, `components` the schemas of requests and responses.
+This package imports the routes and the reports that the document describes, and the roles of `auth`. Start with
+`document`. `operations` lists the operations, and `components` lists the schemas of requests and responses.
 """

@@ -1,4 +1,4 @@
-"""All schemas of the document by name, except those of problems."""
+"""Lists all schemas of the document by name, except the schemas of problems."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from chalicelib.reports.declaration import Report
 
 
 def components(reports: Iterable[Report]) -> dict[str, Json]:
-    """Return the schemas of rows, loads, backups and these reports."""
+    """Return the schemas of rows, loads, restore points, health and these reports, by name."""
     names = {upload_schemas.row_name(dataset): dataset for dataset in DATASETS.values()}
     return {
         **{name: upload_schemas.row(dataset) for name, dataset in names.items()},

@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document, made from the declarations in the code: datasets, parameters, limits and errors.
+"""Makes the OpenAPI 3.1 document from the declarations in the code: datasets, parameters, limits and errors.
 
-This module is not imported before a client requests the document. Tests compare the document with Chalice's routes and
-with every response of the API in the tests.
+This module is imported only when a client requests the document, because other cold starts do not need it. Tests
+compare the document with Chalice's routes, and with every response that the API gives in the tests.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,19 +21,19 @@ from chalicelib.reports.declaration import Report
 from chalicelib.reports.hires import REPORTS
 
 ABOUT = f"""\
-The API takes rows and orders restores, hands out forms for CSV files, and returns reports.
+The API stores rows, returns forms for sending CSV files, returns reports, and starts restores.
 
-Every error of the platform is `application/problem+json` (RFC 9457). Amazon API Gateway lies in front of the platform
-and responds to some requests itself, with `application/json` that has only a `message`. It responds with
-{HTTPStatus.FORBIDDEN.value} (`Missing Authentication Token`) to a path or a method that is not in this document. Its
-other statuses are marked with "from API Gateway".
+Every error of the platform is `application/problem+json` (RFC 9457). Amazon API Gateway receives all requests
+first, and responds to some requests itself. The body of such a response is `application/json` that has only a
+`message`. For a path or a method that is not in this document, API Gateway responds with {HTTPStatus.FORBIDDEN.value}
+(`Missing Authentication Token`). This document describes its other responses with the words "from API Gateway".
 """
 _CORRELATION_ID: Json = {
     "name": correlation.HEADER,
     "in": "header",
     "required": False,
-    "description": "the id of this request in the response, the logs and the load: 1 to 64 of A-Z a-z 0-9 . _ -;"
-    " any other value is replaced by a new id",
+    "description": "the id of this request in the response, the logs and the load: 1 to 64 of A-Z a-z 0-9 . _ -."
+    " A value of another form is replaced by a new id",
     "schema": {"type": "string", "examples": CORRELATION_ID["examples"]},
 }
 _ROLES = " or ".join((", ".join(ROLES[:-1]), ROLES[-1]))
@@ -43,7 +43,7 @@ RoleOf = Callable[[str, str], str | None]
 def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
     """Return the document of an API with these reports.
 
-    `role_of(method, path)` is the role that a caller needs for a route, None if anybody may call it.
+    `role_of(method, path)` returns the role that a caller needs for a route. It returns None for a public route.
     """
     reports = tuple(reports)
     every = list(operations(reports))

@@ -8,10 +8,11 @@ from chalicelib.core.errors import HireflowError
 
 
 def example(schema: Json, components: Mapping[str, Json]) -> Any:
-    """Return the first of the schema's own `examples`, or an example made from its parts.
+    """Return the first of the schema's own `examples`. Without `examples`, make an example from the parts of the
+    schema.
 
-    Such an example of an object has all members, of a list one item, and of a number the least allowed value. Raises
-    LookupError for a text that declares neither an example nor its values.
+    An object that is made in this way has all its members, and a list has one item. A number is the least allowed
+    number. Raises LookupError for a text whose schema declares neither an example nor the allowed values.
     """
     if "examples" in schema:
         return schema["examples"][0]
@@ -27,18 +28,18 @@ def example(schema: Json, components: Mapping[str, Json]) -> Any:
 
 
 def refusal(check: Callable[[], object]) -> HireflowError:
-    """Return the error that a check raises, so that an example has the texts of the code. Raises LookupError if the
-    check passes."""
+    """Return the error that the function `check` raises. Examples thus have the same texts as the errors of the code.
+    Raises LookupError if `check` raises no error."""
     try:
         check()
     except HireflowError as error:
         return error
-    raise LookupError("the check passes, so it gives no example of an error")
+    raise LookupError("the check raises no error, so there is no example of its error")
 
 
 def _of_type(schema: Json, components: Mapping[str, Json]) -> Any:
     kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) else kind  # the second type is null
+    kind = kind[0] if isinstance(kind, list) else kind  # if a schema has two types, the second is null
     if kind == "object":
         return {name: example(part, components) for name, part in schema.get("properties", {}).items()}
     if kind == "array":

@@ -1,4 +1,4 @@
-"""Short forms for JSON Schema, and the parts that several schemas share."""
+"""Makes parts of JSON Schemas with short function calls. Also has the parts that several schemas share."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,14 +16,14 @@ def ref(name: str) -> Json:
 
 
 def closed(properties: Mapping[str, Json], *, optional: tuple[str, ...] = (), **more: Any) -> Json:
-    """Return the schema of an object with these members and no others. All but the `optional` ones are required."""
+    """Return the schema of an object with these members and no others. All members except `optional` are required."""
     required = [name for name in properties if name not in optional]
     kept = {"required": required} if required else {}
     return {"type": "object", **more, "properties": dict(properties), **kept, "additionalProperties": False}
 
 
 def together(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return `dependentRequired` for members that occur all together or not at all."""
+    """Return the `dependentRequired` of a schema whose members `names` must all be present or all be absent."""
     every = set(names)
     return {name: sorted(every - {name}) for name in sorted(every)}
 
@@ -49,13 +49,13 @@ LOAD_ID: Json = {
     "format": "int64",
     "minimum": 1,
     "maximum": MAX_LONG,
-    "description": "the id of the load that records this, see `/loads/{load_id}`",
+    "description": "the id of the load that records this request, see `/loads/{load_id}`",
     "examples": [7],
 }
 RESTORE_POINT: Json = {
     "type": "string",
     "pattern": restore_point_names.PATTERN,
-    "description": "a UTC time: every change committed before it is in the backup",
+    "description": "a UTC time; the restore point holds every change that was committed before this time",
     "examples": [restore_point_names.EXAMPLE],
 }
 CORRELATION_ID: Json = {"type": "string", "pattern": f"^{correlation.PATTERN}$", "examples": ["import-2021-07-27"]}

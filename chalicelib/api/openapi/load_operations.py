@@ -1,4 +1,4 @@
-"""Operations that show loads and backups, and order restores."""
+"""Describes the operations that show loads and restore points, and the operations that request restores."""
 
 from collections.abc import Iterator
 
@@ -36,8 +36,9 @@ def loads() -> Iterator[Operation]:
         "loads",
         "Show why a load rejected rows",
         about=(
-            "Counts by reason, the first rejected rows, and the URL of the reject file. The file has all rejected"
-            " rows, one JSON object per line. The counts by reason stay after the file has expired."
+            "The response has the number of rejected rows for each reason, the first rejected rows, and the URL of the"
+            " reject file. The file has all rejected rows, one JSON object per line. After the file has expired, the"
+            " response still has the numbers."
         ),
         parameters=(load_routes.LOAD_ID, load_routes.LIMIT),
         responses={200: ("the rejects of the load", ref("Rejects"))},
@@ -51,14 +52,14 @@ def restore(dataset: Dataset, name: str) -> Operation:
         f"/{name}/backup/restore",
         f"restore_{name}",
         "backups",
-        f"Order a restore of {dataset.name}",
+        f"Restore {dataset.name}",
         about=(
-            "From the newest complete backup, or from the named restore point. The restore is a load under the same"
-            " rules as any other load: deleted rows come back, changed rows get their old values, newer rows stay, and"
-            " rows whose department or job does not exist are rejected."
+            "The rows come from the newest complete restore point, or from the named restore point. The restore is a"
+            " load with the same rules as any other load. Deleted rows come back, changed rows get their old values,"
+            " and newer rows stay. Rows whose department or job does not exist are rejected."
         ),
         body=Body(ref("RestoreOrder"), {"newest": {}}, required=False),
-        responses={202: ("ordered; `status_url` shows the progress of the load", ref("RestoreOrdered"))},
+        responses={202: ("the restore is requested; `status_url` shows the load", ref("RestoreOrdered"))},
         refusals=(400, 404, 413, 415, 422),
         examples={404: {"detail": "there is no backup yet"}, 422: {"detail": backup_routes.WRONG_BODY}},
         leads_to_load=True,

@@ -1,4 +1,4 @@
-"""The schemas of loads and of their rejects."""
+"""Declares the schemas of loads and of their rejects."""
 
 from chalicelib.api.load_routes import STATUSES
 from chalicelib.api.openapi.json_schema import (
@@ -21,7 +21,7 @@ from chalicelib.api.row_routes import MAX_ROWS
 
 _SOURCE = "api:/job/upload/batch"
 _COUNTS = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
-_EXAMPLE: Json = {  # the load of a batch of two rows, of which the second has no name
+_EXAMPLE: Json = {  # the load of a batch of two jobs; the second job has no name
     "id": 7,
     "dataset": "jobs",
     "source": _SOURCE,
@@ -51,8 +51,8 @@ _REJECT_EXAMPLE: Json = {
 }
 LOAD = closed(
     {
-        "id": {**LOAD_ID, "description": "larger than the ids of earlier loads"},
-        "dataset": {**or_null(DATASET), "description": "null if the name of the object names no dataset"},
+        "id": {**LOAD_ID, "description": "this id is larger than the ids of earlier loads"},
+        "dataset": {**or_null(DATASET), "description": "null if the object's name begins with no dataset"},
         "source": text(
             "s3://hireflow-landing/departments_new.csv",
             description="the origin of the rows: the address of the object, or the path of the request",
@@ -87,25 +87,29 @@ LOADS = closed(
 )
 REASONS: Json = {
     "type": "array",
-    "description": "how many rows were rejected for each kind of reason, most first; a row may have several reasons",
+    "description": "the number of rejected rows by reason, largest number first; a row may have several reasons",
     "items": closed({"reason": text("job is missing"), "count": {**count(example=1), "minimum": 1}}),
 }
 _TRUNCATED: Json = {
     "type": "boolean",
-    "description": "whether `rejects` has fewer records than requested because more would be too large for a response",
+    "description": "whether `rejects` lacks requested records, because they would be too large for a response",
     "examples": [False],
 }
 _REJECT: dict[str, Json] = {
     "reasons": {"type": "array", "items": text("job is missing"), "minItems": 1},
     "fields": REJECTED["properties"]["fields"],
-    "raw": text("2,", description="the record as it was sent; bytes that are no text are replaced"),
+    "raw": text("2,", description="the record as it was sent; bytes that are not valid text are replaced by U+FFFD"),
     "row": {
         **or_null(closed({name: or_null(text("2")) for name in COLUMNS}, optional=tuple(COLUMNS))),
-        "description": "the values by column; null if the line could not be split into fields",
+        "description": "the values by column; null if the record could not be split into fields",
         "examples": [{"id": "2", "job": ""}],
     },
 }
-_LINE: Json = {**count(example=2), "minimum": 1, "description": "the first line of the record in the file, from 1"}
+_LINE: Json = {
+    **count(example=2),
+    "minimum": 1,
+    "description": "the number of the line where the record begins; the first line of the file has the number 1",
+}
 CHECK = closed(
     {
         "dataset": DATASET,
@@ -114,7 +118,7 @@ CHECK = closed(
         "rejects": {"type": "array", "items": closed({"line": _LINE, **_REJECT})},
         "truncated": _TRUNCATED,
     },
-    description="received = inserted + updated + unchanged + superseded + rejected.",
+    description="What a load would report. received = inserted + updated + unchanged + superseded + rejected.",
 )
 REJECT = closed(
     {
@@ -122,7 +126,7 @@ REJECT = closed(
         "dataset": DATASET,
         "source": text("s3://hireflow-local-landing/jobs.csv"),
         "line": _LINE,
-        "index": count(MAX_ROWS - 1, "the position of the row in a request, in place of `line`"),
+        "index": count(MAX_ROWS - 1, "the position of the row in a request, from 0; such a record has no `line`"),
         **_REJECT,
         "rejected_at": A_TIME,
         "raw_base64": text("Miz/", description="the bytes that were sent, if `raw` cannot show all of them"),
@@ -143,8 +147,8 @@ REJECTS = closed(
             **or_null(
                 text("https://hireflow-prod-errored.s3.eu-west-1.amazonaws.com/jobs/20210727T160208.123456Z-7.ndjson?…")
             ),
-            "description": "all rejects as NDJSON, for anybody with this URL; null without a reject file",
+            "description": "the reject file; anybody with this URL may read the file; null if there is no reject file",
         },
-        "expires_at": {**or_null(A_TIME), "description": "when `url` expires"},
+        "expires_at": {**or_null(A_TIME), "description": "the time when `url` expires"},
     }
 )

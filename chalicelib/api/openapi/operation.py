@@ -1,4 +1,4 @@
-"""The description of an operation, from which its part of the document is made."""
+"""Declares what an operation of the API takes and returns. The OpenAPI document is made from these declarations."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -12,7 +12,8 @@ JSON, CSV, HTML, CSS, SCRIPT = "application/json", "text/csv", "text/html", "tex
 
 @dataclass(frozen=True)
 class Body:
-    """A request body. `examples` are valid bodies by name. `binary` are further media types, without a schema."""
+    """Describes a request body. `examples` are valid bodies by name. `binary` are further media types, which have no
+    schema."""
 
     schema: Json
     examples: Mapping[str, Any]
@@ -23,15 +24,15 @@ class Body:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the API.
+    """Describes an operation of the API.
 
     `responses` has the meaning and the schema of each response by status. The schema is None if the response has no
-    body. `media` are the media types of these responses, `headers` the names of their headers, which
-    `responses.OWN_HEADERS` describes. If `ETag` is one of them, a caller that already has the response gets a 304.
+    body. `media` are the media types of these responses. `headers` are the names of the headers of these responses,
+    which `responses.OWN_HEADERS` describes. If `headers` has `ETag`, a caller that already has the response gets a 304.
 
     `refusals` are the statuses below 500 of the problems that the operation may return. `refused` has the schemas of
-    the problems with further members. The example of a response is that of its schema, changed by the members that
-    `examples` has for its status.
+    problems that have more members than other problems, by status. A response has the example of its schema. If
+    `examples` has members for the status of the response, these members replace the members of that example.
     """
 
     method: str
@@ -49,7 +50,7 @@ class Operation:
     examples: Mapping[int, Json] = field(default_factory=dict)
     media: tuple[str, ...] = (JSON,)
     headers: tuple[str, ...] = ()
-    leads_to_load: bool = False  # its response has the `load_id` of a load
-    tells_more: bool = False  # anybody may call it, but a caller with a token sees more
-    is_static: bool = False  # it needs neither database nor storage
-    any_query: bool = False  # it ignores its query
+    leads_to_load: bool = False  # whether the response has the `load_id` of a load
+    tells_more: bool = False  # whether a caller with a token sees more than other callers
+    is_static: bool = False  # whether the operation needs neither database nor storage
+    any_query: bool = False  # whether the operation ignores its query

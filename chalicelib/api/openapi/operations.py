@@ -1,4 +1,4 @@
-"""All operations of the API, in the order of the document."""
+"""Lists all operations of the API, in the order of the document."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,12 +11,12 @@ from chalicelib.reports.declaration import Report
 from chalicelib.reports.hires import REPORTS
 
 TAGS = {
-    "uploads": f"Departments, jobs and hired employees: single rows, up to {MAX_ROWS} rows at once, or files.",
-    "reports": "Reports on hires, for planning.",
-    "loads": "The results of every file, request and restore.",
-    "backups": "Restore points, and restores from them.",
-    "dashboard": "The pages of the dashboard.",
-    "service": "The state of the platform, and this document.",
+    "uploads": f"Send departments, jobs and hired employees: single rows, up to {MAX_ROWS} rows at once, or files.",
+    "reports": "Read reports on hires.",
+    "loads": "Read the results of every file, request and restore.",
+    "backups": "List restore points, and restore datasets from them.",
+    "dashboard": "Open the dashboard for users.",
+    "service": "Read the state of the platform, and this document.",
 }
 
 

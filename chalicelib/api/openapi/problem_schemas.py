@@ -1,4 +1,4 @@
-"""The schemas of error responses: problems (RFC 9457), and the responses of API Gateway itself."""
+"""Declares the schemas of error responses: problems (RFC 9457), and the responses of API Gateway itself."""
 
 from http import HTTPStatus
 
@@ -17,13 +17,13 @@ MEANING = {
     404: "there is no such load, restore point or file",
     409: "the file of the load has arrived, or the load has ended",
     413: f"the batch has too many rows, or the body has more than {requests.MAX_BODY / 1e6} MB; nothing was stored",
-    415: "the body has no media type, or one that is not accepted here",
+    415: "the body has no media type, or a media type that this path does not accept",
     422: "the request breaks a rule, or has an unknown, repeated or malformed query parameter",
     500: "an internal error; nothing was stored",
     503: "the database or the storage is unavailable; nothing was stored",
     504: "the request took too long and was stopped; `detail` says whether anything may have been stored",
 }
-DETAILS = {  # examples of `detail`
+DETAILS = {  # an example of `detail` for each status
     400: "the body is not JSON: Expecting value at line 1, column 1",
     401: access.MISSING_CREDENTIALS,
     403: origins.REFUSAL,
@@ -53,15 +53,23 @@ def _problem(status: int, **more: Json) -> Json:
 def problem_schemas() -> dict[str, Json]:
     """Return the schemas of errors by name."""
     text: Json = {"type": "string", "examples": ["department is missing"]}
-    fault = closed({"field": {"enum": [*COLUMNS, None], "description": "null for the row itself"}, "reason": text})
+    fault = closed(
+        {
+            "field": {"enum": [*COLUMNS, None], "description": "null if the reason concerns the whole row"},
+            "reason": text,
+        }
+    )
     refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)
-    # the problem of a body of the wrong shape has none of these members; any other has all of them
+    # The problem for a body of the wrong shape has neither of the two members. The problem for a row has both members.
     refused["required"] = [name for name in refused["required"] if name not in ("errors", "load_id")]
     refused["dependentRequired"] = together(("errors", "load_id"))
     batch = _problem(422, **SUMMARY)
     batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
     batch["dependentRequired"] = together(SUMMARY)
-    at_fault: Json = {"enum": ["dataset", "filename", "size", None], "description": "null for the body itself"}
+    at_fault: Json = {
+        "enum": ["dataset", "filename", "size", None],
+        "description": "null if the reason concerns the whole body",
+    }
     faults = {"type": "array", "items": closed({"field": at_fault, "reason": text}), "minItems": 1}
     upload = _problem(422, errors=faults)
     return {

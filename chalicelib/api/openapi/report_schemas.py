@@ -1,4 +1,4 @@
-"""The schemas of the declared reports."""
+"""Makes the schemas of the declared reports."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,5 @@
-"""The responses of an operation: its own, problems (RFC 9457), and those of API Gateway itself."""
+"""Describes the responses of an operation: its own responses, problems (RFC 9457), and responses of API Gateway
+itself."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -25,9 +26,9 @@ _RETRY_AFTER = _header("seconds to wait before a retry", 5, type="integer", mini
 _CHALLENGE = _header("the required authentication (RFC 6750)", 'Bearer realm="hireflow"')
 HEADERS: dict[int, Json] = {
     401: {"WWW-Authenticate": _CHALLENGE},
-    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # a page of another origin gets none
+    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # a 403 for a page of another origin has no challenge
     503: {"Retry-After": _RETRY_AFTER},
-    504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # API Gateway's own response has none
+    504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # a 504 of API Gateway itself has no Retry-After
 }
 _CORRELATION_ID: Json = {
     "description": "the id of the request in logs and loads: the id that was sent, or a new one",
@@ -36,17 +37,18 @@ _CORRELATION_ID: Json = {
 }
 # The headers that an operation may name for its own responses.
 OWN_HEADERS: dict[str, Json] = {
-    "ETag": _header("changes when the response changes", '"6f1ed002ab5595859014ebf0951522d9"'),
+    "ETag": _header("this tag changes when the response changes", '"6f1ed002ab5595859014ebf0951522d9"'),
     "Cache-Control": _header("whether the response may be cached, and for how long", "private, no-cache"),
     "Vary": _header("the request headers on which the response depends", "Accept, Authorization"),
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
-    "X-Content-Type-Options": _header("forbids the browser to guess another media type", "nosniff"),
+    "X-Content-Type-Options": _header("forbids the browser to guess the media type", "nosniff"),
 }
-# The responses of API Gateway itself: the meaning and the message of each. They are the gateway response types of AWS's
-# documentation. The quota of a usage plan would give 429 "Limit Exceeded", but no stage has a usage plan.
+# The responses of API Gateway itself: the meaning and the message of each status. AWS documents these responses as
+# "gateway response types". One of these types is missing here: 429 "Limit Exceeded" comes from the quota of a usage
+# plan, but no stage has a usage plan.
 OF_GATEWAY = {
     413: (
-        "the body is larger than 10 MB, or its base64 is larger than the 6 MB that a function takes",
+        "the body is larger than 10 MB, or its base64 is larger than 6 MB, the limit of a Lambda function",
         "Request Too Long",
     ),
     429: ("too many requests at once", "Too Many Requests"),
@@ -65,7 +67,8 @@ _LOAD_LINK: Json = {
 def responses(operation: Operation, schemas: Mapping[str, Json], role: str | None) -> Json:
     """Return the responses of an operation by status, in order.
 
-    `schemas` are those of the document by name. `role` is the role that a caller needs, None if anybody may call.
+    `schemas` are the schemas of the document by name. `role` is the role that a caller needs. It is None for a public
+    route.
     """
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
     query = () if operation.any_query else (HTTPStatus.UNPROCESSABLE_ENTITY,)
@@ -92,10 +95,10 @@ def responses(operation: Operation, schemas: Mapping[str, Json], role: str | Non
 
 
 def _details(operation: Operation, role: str | None) -> dict[int, str]:
-    """Return an example of `detail` for the problems of an operation, by status. `operation.examples` may replace
-    them."""
+    """Return an example of `detail` for the problems of an operation, by status. `operation.examples` may replace an
+    example."""
     details = dict(DETAILS)
-    if HTTPStatus.UNPROCESSABLE_ENTITY not in operation.refusals:  # then a 422 can only concern the query
+    if HTTPStatus.UNPROCESSABLE_ENTITY not in operation.refusals:  # here a 422 can only mean a wrong query
         in_query = [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path]
         details[HTTPStatus.UNPROCESSABLE_ENTITY] = unknown("page", in_query)
     if role and (needed := Role(role)) is not LOWEST:
@@ -107,8 +110,8 @@ def _details(operation: Operation, role: str | None) -> dict[int, str]:
 def _response(
     operation: Operation, status: int, schemas: Mapping[str, Json], *, detail: str | None, gateway: bool
 ) -> Json:
-    """Return the response of one status. It may be the operation's own, a problem with this `detail`, one of API
-    Gateway, or several of these."""
+    """Return the response for one status. Several kinds of responses may have this status: the operation's own
+    response, a problem with this `detail`, and a response of API Gateway."""
     meanings: list[str] = []
     content: Json = {}
     members = operation.examples.get(status, {})
@@ -130,7 +133,7 @@ def _response(
     response: Json = {"description": "; ".join(meanings), **({"content": content} if content else {})}
     if detail is not None or status in operation.responses:
         own = operation.headers if status in operation.responses else ()
-        correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway's own responses have none
+        correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway sends no such header
         response["headers"] = {
             correlation.HEADER: correlation_id,
             **HEADERS.get(status, {}),
@@ -142,8 +145,8 @@ def _response(
 
 
 def _form(media: str, schema: Json, shown: Any) -> Json:
-    """Return the content of a response for one of its media types."""
-    if media == CSV and schema.get("type") != "string":  # the schema describes the JSON
+    """Return the schema and the example of a response for one of its media types."""
+    if media == CSV and schema.get("type") != "string":  # the schema describes the report as JSON
         return {"schema": {"type": "string"}, "example": _csv(shown)}
     return {"schema": schema, "example": shown}
 

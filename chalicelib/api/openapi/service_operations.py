@@ -1,4 +1,4 @@
-"""Operations for browsers, and operations that show the state of the service."""
+"""Describes the operations for browsers, and the operations that show the state of the service."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def pages() -> Iterator[Operation]:
         "get_dashboard",
         "dashboard",
         "The dashboard",
-        about="The page holds no data itself. It requests panels with the token of the user who signs in.",
+        about="The page itself has no data. Its script requests panels with the token of the user who signs in.",
         responses={200: ("the page", PAGE)},
         media=(HTML,),
         headers=("Content-Security-Policy", *_OF_FILES),

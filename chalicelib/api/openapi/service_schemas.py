@@ -1,4 +1,4 @@
-"""The schemas of backups and restores, of the state of the service, and of pages for browsers."""
+"""Declares the schemas of restore points and restores, of the state of the service, and of pages for browsers."""
 
 from chalicelib.api.openapi.json_schema import (
     A_TIME,
@@ -36,7 +36,7 @@ BACKUPS = closed(
                     "created_at": A_TIME,
                     "verified_at": {
                         **or_null(A_TIME),
-                        "description": "when it was verified without a fault; null if that has not happened",
+                        "description": "when a verification found no fault; null if that has not happened",
                     },
                     "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
                 }
@@ -51,11 +51,11 @@ _PARTS: dict[str, Json] = {
     **dict.fromkeys(("database", "landing_bucket", "errored_bucket", "backup_bucket"), _STATE),
     "last_backup": {
         "anyOf": [_LAST_BACKUP, {"type": "null"}],
-        "description": "null before the first backup, and while a part is unavailable",
+        "description": "null before the first backup, and while the database or a bucket is unavailable",
     },
     "dead_letters": {
         **or_null(count()),
-        "description": "about how many events wait for a redrive; null if their queue cannot be reached",
+        "description": "the approximate number of events that wait for a redrive; null if their queue is unavailable",
     },
 }
 HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))

@@ -1,6 +1,6 @@
-"""Examples of requests with rows and files, and of the responses to these requests.
+"""Makes examples of requests with rows and files, and of the responses to these requests.
 
-The reasons in the examples come from the rules themselves, so the examples agree with the API.
+The code of the rules makes the reasons in the examples, so the examples agree with the responses of the API.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def row(dataset: Dataset, *, without_id: bool = False) -> Json:
 
 
 def faulty_row(dataset: Dataset) -> Json:
-    """Return a row that the rules refuse, because its first value is missing."""
+    """Return a row that the rules refuse, because the value of its first column after the id is missing."""
     return row(dataset) | {dataset.values[0].name: ""}
 
 

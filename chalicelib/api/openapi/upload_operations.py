@@ -1,4 +1,4 @@
-"""Operations that send rows and files."""
+"""Describes the operations that send rows and files."""
 
 from chalicelib.api import check_routes, load_routes
 from chalicelib.api.http import requests
@@ -18,8 +18,8 @@ def upload(dataset: Dataset) -> Operation:
         "uploads",
         f"Insert or update one row of {dataset.name}",
         about=(
-            "If a row with this `id` exists, it is updated, or left unchanged if it is identical. A row without `id`"
-            " gets a new one."
+            "If a row with this `id` exists, the row is updated. If the existing row has the same values, nothing"
+            " changes. A row that is sent without `id` gets a new `id`."
         ),
         body=Body(
             ref(row_name(dataset)),
@@ -41,9 +41,9 @@ def upload_batch(dataset: Dataset) -> Operation:
         "uploads",
         f"Insert or update 1 to {MAX_ROWS} rows of {dataset.name}",
         about=(
-            "The rows that pass the rules are stored together, and the response lists the others with their reasons. If"
-            " several valid rows have the same `id`, the last one is stored. Nothing is stored if the batch has more"
-            f" than {MAX_ROWS} rows (413) or no valid row (422)."
+            "All rows that keep the rules are stored in one transaction. The response lists the other rows with the"
+            " reasons. If several valid rows have the same `id`, the last of these rows is stored. Nothing is stored if"
+            f" the batch has more than {MAX_ROWS} rows (413) or no valid row (422)."
         ),
         body=Body(
             ref(f"{row_name(dataset)}Batch"),
@@ -69,10 +69,10 @@ def upload_file() -> Operation:
         "uploads",
         "Request a form for sending a CSV file",
         about=(
-            "Send the form directly to S3, as multipart/form-data: first the `fields`, then the file as `file`. The"
-            " load at `status_url` waits for the file, and fails if no file arrives. The key is"
-            " `uploads/<load id>/<name>`. If the name of the file does not begin with the dataset, the dataset is put"
-            " before it. A name in `.csv.gz` means gzip."
+            "Send the form directly to S3, as multipart/form-data: first the `fields`, then the file as the field"
+            " `file`. The load at `status_url` waits for the file, and fails if no file arrives. The key of the file in"
+            " the bucket is `uploads/<load id>/<name>`. If the name of the file does not begin with the name of the"
+            " dataset, `<name>` is the dataset, a hyphen and the name. The name of a gzip file must end with `.csv.gz`."
         ),
         body=Body(ref("UploadOrder"), {"file": {"dataset": "jobs", "filename": "new.csv", "size": 65536}}),
         responses={201: ("a form, and the id of a load that waits for the file", ref("UploadOrdered"))},
@@ -91,11 +91,12 @@ def cancel_upload() -> Operation:
         "uploads",
         "Cancel the load of a file that was not sent",
         about=(
-            "The load becomes `skipped`. To cancel it again changes nothing. A file that is sent later with the form,"
-            " before the form expires, becomes another load. A load whose file has arrived goes on (409)."
+            "The load gets the status `skipped`. To cancel the load again changes nothing. If the file is sent later,"
+            " before the form expires, another load loads the file. If the file has arrived, the load cannot be"
+            " cancelled (409)."
         ),
         parameters=(load_routes.LOAD_ID,),
-        responses={204: ("cancelled", None)},
+        responses={204: ("the load is cancelled", None)},
         refusals=(404, 409),
         examples={404: {"detail": "there is no upload 7"}},
     )
@@ -109,13 +110,14 @@ def check() -> Operation:
         "uploads",
         "Check a CSV file: report what a load of it would do",
         about=(
-            "A dry run under the same rules, against the current rows. It writes nothing, not even a load. The body is"
-            " the file as `text/csv`, or its gzip as `application/gzip` or `application/octet-stream`. It has at most"
+            "The check applies the rules of a load, and compares the file with the current rows. It writes nothing, not"
+            " even an entry in the history of loads. The body is the file as `text/csv`, or a gzip file as"
+            " `application/gzip` or `application/octet-stream`. The body has at most"
             f" {requests.MAX_BODY / 1e6} MB."
         ),
         parameters=(check_routes.DATASET, load_routes.LIMIT),
         body=Body(
-            {"type": "string", "description": "CSV in UTF-8, as in a file"},
+            {"type": "string", "description": "the text of a CSV file, in UTF-8"},
             {dataset.name: upload_examples.csv_line(dataset) for dataset in DATASETS.values()},
             required=False,  # an empty body is a valid file
             media_type=check_routes.CSV,

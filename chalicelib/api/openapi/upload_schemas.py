@@ -1,4 +1,4 @@
-"""The schemas of uploads: rows and announced files, and the responses to both."""
+"""Declares the schemas of rows and files that clients send, and of the responses."""
 
 from chalicelib.api.http import json_patterns
 from chalicelib.api.openapi.json_schema import (
@@ -25,7 +25,8 @@ def row_name(dataset: Dataset) -> str:
 
 
 def example_value(column: Column) -> int | str:
-    """An example for a column. Ids lie beyond those of the demo, whose rows an example must not overwrite."""
+    """Return an example for a column. Examples have other ids than the rows of the demo, so that they overwrite none of
+    these rows."""
     return EXAMPLE_ID if column.kind is Kind.ID else column.example
 
 
@@ -35,23 +36,23 @@ def _id(column: Column) -> Json:
     number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     allowed = [number, digits]
     if column.parent is None:
-        about += "; if it is left out, null or blank, the row gets a new one"
+        about += "; if the id is left out, null or blank, the row gets a new id"
         allowed += [{"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
     else:
-        about += f"; it must exist in {column.parent}"
+        about += f"; a row with this id must exist in {column.parent}"
     return {"description": about, "anyOf": allowed}
 
 
 def _text(column: Column) -> Json:
-    about = f"{column.about}; white space around it is removed; the rest must not be empty or hold a NUL"
+    about = f"{column.about}; white space around the text is removed; the rest must not be empty or contain NUL"
     return {"description": about, "type": "string", "maxLength": MAX_TEXT, "pattern": json_patterns.TEXT}
 
 
 def _instant(column: Column) -> Json:
     about = (
-        f"{column.about}: a date alone (midnight UTC), or with a time after `T` or one space, and then `Z`, ` UTC` or"
-        " an offset. Basic dates and week dates (20210727T160208Z, 2021-W30-2) are valid, too. In UTC it must lie in"
-        " the years 1 to 9999"
+        f"{column.about}: a date, which means midnight UTC, or a date, `T` or one space, a time, and `Z`, ` UTC` or an"
+        " offset. Basic dates and week dates (20210727T160208Z, 2021-W30-2) are"
+        " valid, too. The year in UTC must be from 1 to 9999"
     )
     return {"description": about, "type": "string", "pattern": json_patterns.surrounded(json_patterns.INSTANT)}
 
@@ -66,7 +67,7 @@ def row(dataset: Dataset) -> Json:
 
 
 def batch(dataset: Dataset) -> Json:
-    about = "A row that breaks the rules does not affect the others. The response lists it in `rejected`."
+    about = "A row that breaks the rules does not affect the other rows. The response lists such a row in `rejected`."
     rows = {"type": "array", "description": about, "items": ref(row_name(dataset)), "minItems": 1, "maxItems": MAX_ROWS}
     return closed({"data": rows}, description=f"1 to {MAX_ROWS} rows of {dataset.name}.")
 
@@ -95,7 +96,7 @@ SUMMARY: dict[str, Json] = {
     "load_id": LOAD_ID,
     "received": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS, "examples": [3]},
     **{name: count(MAX_ROWS, example=n) for name, n in (("inserted", 2), ("updated", 0), ("unchanged", 0))},
-    "superseded": count(MAX_ROWS, "rows that are replaced by a later row with the same id"),
+    "superseded": count(MAX_ROWS, "rows that a later row with the same id replaces"),
     "rejected": {"type": "array", "items": ref("Rejected"), "maxItems": MAX_ROWS},
 }
 BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + rejected rows.")
@@ -116,7 +117,7 @@ UPLOAD_ORDER = closed(
             "new.csv",
             maxLength=upload_forms.MAX_NAME,
             pattern=json_patterns.FILE_NAME,
-            description="without folders; it must not contain `${filename}`",
+            description="the name of the file, without folders; the name must not contain `${filename}`",
         ),
         "size": {
             "type": "integer",
@@ -126,7 +127,7 @@ UPLOAD_ORDER = closed(
             "examples": [65536],
         },
     },
-    description="The announcement of a file.",
+    description="What a client says about a file before it sends the file.",
 )
 UPLOAD_ORDERED = closed(
     {
@@ -145,5 +146,5 @@ UPLOAD_ORDERED = closed(
         "key": text(_KEY, pattern="^uploads/[1-9][0-9]*/", description="the key of the file in the bucket"),
         "expires_at": {**A_TIME, "description": "the time until which S3 accepts the form"},
     },
-    description="A form that S3 accepts any number of times until it expires.",
+    description="A form for sending a file. S3 accepts the form any number of times until the form expires.",
 )

@@ -9,8 +9,8 @@ follow();
 const place = document.getElementById("docs");
 SwaggerUIBundle({
   domNode: place,
-  url: new URL(place.dataset.document, location.href).href, // absolute, because relative addresses in the document start from it
-  validatorUrl: null, // otherwise Swagger UI sends the document to validator.swagger.io, for a badge
+  url: new URL(place.dataset.document, location.href).href, // absolute: Swagger UI resolves relative addresses in the document against this URL
+  validatorUrl: null, // by default, Swagger UI sends the document to validator.swagger.io, and shows a badge
   persistAuthorization: false, // the token is lost when the page is closed
   deepLinking: true,
   displayRequestDuration: true,

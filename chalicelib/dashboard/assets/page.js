@@ -4,7 +4,7 @@
   const root = location.origin + location.pathname.replace(/\/*$/, "/");
   const TOKEN = "hireflow-token";
   const FINAL = ["succeeded", "failed", "skipped"];
-  const MAX_CHECK = 4_500_000; // bytes; the largest compressed file that a check takes
+  const MAX_CHECK = 4_500_000; // bytes; the largest compressed file that POST /uploads/check accepts
   const at = (id) => document.getElementById(id);
   const panel = at("panel");
   let current = "", timer = 0, turn = 0, busy = 0;
@@ -73,7 +73,7 @@
     if (refresh) later(refresh);
   }
 
-  // A panel is not refreshed while the user edits a form or has changed one, nor in a hidden tab.
+  // A panel is not refreshed while the user edits a form, after the user has changed a form, or in a hidden tab.
   const chosen = (select) => select.value !== (select.querySelector("[selected]") || select.options[0]).value;
   const resting = () => !document.hidden && !panel.querySelector("select:focus, input:focus") && ![...panel.querySelectorAll("[data-go] select")].some(chosen);
   function later(ms) { timer = setTimeout(() => (resting() ? show(false) : later(ms)), ms); }
@@ -81,7 +81,7 @@
   function put(html, arrived) {
     const focused = panel.contains(document.activeElement) ? document.activeElement.id : "";
     current = html;
-    panel.innerHTML = html; // the server has escaped everything in it
+    panel.innerHTML = html; // safe, because the server has escaped all values in the HTML
     const heading = panel.querySelector("h1");
     document.title = heading ? `${heading.textContent} · Hireflow` : "Hireflow";
     if (arrived && place.moved) heading?.focus();
@@ -134,7 +134,7 @@
 
   panel.addEventListener("submit", (event) => {
     event.preventDefault();
-    const form = event.target, go = form.getAttribute("data-go"); // a form's `dataset` is its control of that name
+    const form = event.target, go = form.getAttribute("data-go"); // not form.dataset, because the form has a control named `dataset`
     if (go) {
       const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
       const hash = `#/${go}${query.size === 0 ? "" : `?${query}`}`;
@@ -177,7 +177,7 @@
       if (kind === "drop") choose(event.dataTransfer.files);
     });
   }
-  // Without this, a file that is dropped beside the field would replace the page.
+  // Without these listeners, the browser would show a file that the user drops beside the field, in place of the page.
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 
   function choose(files) {
@@ -256,7 +256,7 @@
   async function check(item, file, dataset, outcome) {
     outcome.textContent = "Checking …";
     const zipped = file.name.endsWith(".gz") ? file : await new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
-    if (zipped.size > MAX_CHECK) throw new Problem(413, `The file is too large to be checked: it has ${bytes(zipped.size)} compressed, and a check takes at most ${bytes(MAX_CHECK)}.`);
+    if (zipped.size > MAX_CHECK) throw new Problem(413, `The file is too large for a check: its compressed size is ${bytes(zipped.size)}, and a check accepts at most ${bytes(MAX_CHECK)}. Upload the file instead.`);
     const found = await json(`uploads/check?dataset=${dataset}&limit=5`, { method: "POST", body: zipped, headers: { "Content-Type": "application/gzip" } });
     tell(outcome, `Nothing was written. A load of these ${number(found.received)} rows would report ${summary(found)}.`, found);
   }
@@ -285,8 +285,8 @@
     busy += 1;
     restored.replaceChildren();
     try {
-      for (const box of form.querySelectorAll("[name=dataset]:checked")) { // parents come first
-        const line = restored.appendChild(element("p", {}, `${box.value}: ordered`));
+      for (const box of form.querySelectorAll("[name=dataset]:checked")) { // in the order of the form: parents before children
+        const line = restored.appendChild(element("p", {}, `${box.value}: requested`));
         const ordered = await order(`${box.value}/backup/restore`, { restore_point: form.getAttribute("data-point") });
         const load = await ended(ordered.load_id, (now) => { line.textContent = `${box.value}: ${now.status}`; });
         line.textContent = `${box.value}: ${load.error || `${load.status}, ${summary(load)}`} (`;
@@ -300,7 +300,7 @@
     button.disabled = false;
   }
 
-  // --- small things
+  // --- helpers
 
   function element(name, attributes = {}, ...content) {
     const made = document.createElement(name);

@@ -76,9 +76,9 @@ CREATE TABLE quarterly_hires (
 );
 """
 
-# The rows are counted by quarter first, so that the expensive steps run once per group and not once per row. The groups
-# are upserted in the order of the primary key, so that two writers cannot deadlock. A group without changes is not
-# written.
+# The changed employees are first counted by quarter, department and job, so that the expensive steps run once per group
+# and not once per employee. The groups are upserted in the order of the primary key, so that two writers cannot
+# deadlock. A group without changes is not written.
 ADD_UP = """
     INSERT INTO quarterly_hires AS h (year, department_id, job_id, q1, q2, q3, q4)
     SELECT * FROM (

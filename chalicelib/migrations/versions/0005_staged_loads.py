@@ -1,8 +1,9 @@
-"""Adds staging tables for the loads of large objects. They outlive a connection. `staged_loads` has the progress.
+"""Adds staging tables for the loads of large objects. These tables outlive a connection, so that another invocation can
+continue the load. The table `staged_loads` has the progress of these loads.
 
-The database role of the Lambda functions may neither create nor drop a table. It calls SQL functions that run with the
-rights of the schema's owner. Their parameters are only the id of a load and a line number. They do not touch a load
-that another session works on.
+The database role of the Lambda functions may neither create nor drop a table. Instead, it calls SQL functions that run
+with the rights of the database owner. Their only parameters are the id of a load and a line number. The functions
+do not change a load that another session works on.
 """
 
 from alembic import op

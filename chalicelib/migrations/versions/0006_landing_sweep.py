@@ -1,4 +1,5 @@
-"""Adds the state of the landing sweep: the time from which on it offers objects, its cursor, and the idle loads."""
+"""Adds the state of the sweep of the landing bucket. The state is the time from which on the sweep offers objects, its
+position in the bucket, and the idle loads."""
 
 from alembic import op
 
@@ -12,12 +13,12 @@ down_revision = "0005"
 # the first minutes. date_trunc is needed because S3 gives times in whole seconds. least is needed because the clock may
 # have been ahead: the sweep would then ignore new objects.
 #
-# The same rule is right for an upgraded database. Every object whose event came has a load, and loads are never
+# The same rule is right for an upgraded database. Every object whose event arrived has a load, and loads are never
 # deleted. Therefore the event of an object without a load was lost. This may have happened to the very first objects,
-# so starts_at cannot be the time of the first load. It cannot be the time of the upgrade either: the sweep would then
-# ignore the objects whose events were lost under the earlier release.
+# so starts_at cannot be the time of the first load. starts_at cannot be the time of the upgrade either: the sweep would
+# then ignore the objects whose events were lost under the earlier release.
 #
-# swept_at lies in the past, so that the first sweep works like a sweep after an outage: there was no sweep before it.
+# swept_at lies in the past, so that the first sweep works like a sweep after an outage, because no sweep ran before.
 #
 # If loads are ever deleted, keep the loads whose objects still exist, or set starts_at to a time after these objects.
 SWEEP = """

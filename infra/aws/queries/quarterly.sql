@@ -1,11 +1,11 @@
 -- Hires per department, job and quarter of a UTC year, as of a restore point: GET /department/hires/quarterly/{year}.
--- Parameters: the restore point three times, once for each table, then the year.
+-- The parameters are the restore point three times, once for each table, and then the year.
 WITH departments_then AS (
     SELECT id, department FROM departments WHERE restore_point = ?
 ), jobs_then AS (
     SELECT id, job FROM jobs WHERE restore_point = ?
 ), shifted AS (
-    -- Microseconds since 0001-01-01, so that no value is negative.
+    -- `elapsed` is in microseconds since 0001-01-01. No value is negative, so the division below rounds down.
     SELECT department_id, job_id, datetime + 62135596800000000 AS elapsed FROM hired_employees WHERE restore_point = ?
 ), hires AS (
     SELECT department_id, job_id,

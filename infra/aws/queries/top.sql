@@ -1,9 +1,9 @@
 -- Departments that hired more than the mean of all hiring departments in a UTC year, as of a restore point:
--- GET /department/hires/top/{year}. Parameters: the restore point twice, once for each table, then the year.
+-- GET /department/hires/top/{year}. The parameters are the restore point twice, once for each table, and then the year.
 WITH departments_then AS (
     SELECT id, department FROM departments WHERE restore_point = ?
 ), shifted AS (
-    -- Microseconds since 0001-01-01, so that no value is negative.
+    -- `elapsed` is in microseconds since 0001-01-01. No value is negative, so the division below rounds down.
     SELECT department_id, datetime + 62135596800000000 AS elapsed FROM hired_employees WHERE restore_point = ?
 ), hires AS (
     SELECT department_id,

@@ -1,4 +1,4 @@
-"""The gate: an ASGI application that checks each request before ministack gets it."""
+"""The gate: an ASGI application that checks each request before ministack gets the request."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -20,12 +20,12 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 Written = Callable[[str], Awaitable[None]]
 
-HELD = 100 * 1024 * 1024  # most bytes of a body whose hash is in no header, such as the base64 code of a function
-LONGEST_CALL = 10 * 1024 * 1024  # most bytes of a body that API Gateway takes
-_DRAINED = 256 * 1024 * 1024  # of a refused body, at most this many bytes are read
+HELD = 100 * 1024 * 1024  # the most bytes of a body whose hash is in no header, such as a function's code in base64
+LONGEST_CALL = 10 * 1024 * 1024  # the most bytes of a body that API Gateway accepts
+_DRAINED = 256 * 1024 * 1024  # the most bytes of a refused body that are read, so that the client reads the response
 _CORS = b"access-control-"
-# Services that a function may call, within its policy. For some other services, ministack does not check policies: it
-# allows every signed request.
+# Services that a function may call, as far as its policy allows. The gate refuses requests of functions to all other
+# services, because for some of these ministack checks no policy and allows every signed request.
 FOR_FUNCTIONS = ("lambda", "logs", "s3", "secretsmanager", "sqs", "sts")
 _STREAMED = {  # x-amz-content-sha256 of a body in chunks: (are the chunks signed, do headers follow the body)
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (True, False),
@@ -35,11 +35,11 @@ _STREAMED = {  # x-amz-content-sha256 of a body in chunks: (are the chunks signe
 
 
 class Gate:
-    """Pass requests to `inner` if they are signed with `keys`.
+    """Passes requests to `inner` if they are signed with `keys`.
 
-    If a function has signed a request, `admit` is called with the function's session before the request passes. If a
-    request has changed a service, `written` is awaited with the service's name before the response is sent. Changes of
-    objects do not count.
+    If a function has signed a request, `admit` is called with the function's session before the request is passed on.
+    If a request has changed a service, `written` is awaited with the service's name before the response is sent.
+    Changes of objects do not count, because ministack itself saves these at once.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Gate:
                 raise Refused(421, "MisdirectedRequest", "only 127.0.0.1 and localhost are served here")
             await self._admit_by_type(head, scope, incoming, send)
         except Refused as refusal:
-            if refusal.status != HTTPStatus.REQUEST_TIMEOUT:  # a sender that is too slow is cut off
+            if refusal.status != HTTPStatus.REQUEST_TIMEOUT:  # for a sender that was too slow, do not wait again
                 await incoming.drained(_DRAINED)
             await _refuse(refusal, scope, send)
 
@@ -99,7 +99,7 @@ class Gate:
         await self._pass(scope, receive, send, check)
 
     def _secret_of(self, access_key: str, token: str) -> str:
-        """The secret of an access key. Raises Refused for a key that was not issued here."""
+        """Return the secret of an access key. Raises Refused for a key that was not issued here."""
         if access_key == self._keys.access_key and not token:
             return self._keys.secret_key
         session = self._keys.session_of(access_key, token)
@@ -126,10 +126,10 @@ class Gate:
 
 
 async def _body_check(head: Head, claim: Signature, secret: str, receive: Receive) -> tuple[Receive, Check]:
-    """Verify the signature. Returns the body, and the check that compares it with what was signed. Raises Refused.
+    """Verify the signature. Return the body, and the check that compares the body with its signed hash. Raises Refused.
 
-    If the hash of the body is in no header, the signature can be verified only with the whole body. Then the gate reads
-    the body first. ministack also holds such a body in memory.
+    If the hash of the body is in no header, the signature can be verified only with the whole body. So the gate holds
+    such a body in memory, as ministack does, too.
     """
     declared = "" if claim.seconds is not None else head.header("x-amz-content-sha256")
     verified = partial(signatures.matches, head, claim, secret)
@@ -152,8 +152,8 @@ async def _body_check(head: Head, claim: Signature, secret: str, receive: Receiv
 async def _undeclared(
     head: Head, claim: Signature, verified: Callable[[str], bool], receive: Receive
 ) -> tuple[Receive, Check]:
-    """`_body_check` for a request without x-amz-content-sha256."""
-    # curl before version 8 signs an upload to S3 as if the body were empty. Such a body is accepted as unsigned.
+    """Do the work of `_body_check` for a request without x-amz-content-sha256."""
+    # curl before version 8 signs an upload to S3 as if the body were empty. The gate accepts such a body as unsigned.
     if (not head.has_body or claim.service == "s3") and verified(bodies.EMPTY):
         return receive, Unchecked() if head.has_body else Hashed(bodies.EMPTY)
     body = await bodies.whole(receive, HELD)
@@ -163,7 +163,7 @@ async def _undeclared(
 
 
 def _chunks(head: Head, claim: Signature, secret: str, declared: str) -> Chunks:
-    """The check of a body in chunks. Raises Refused."""
+    """Return the check for a body in chunks. Raises Refused."""
     signed, trailer = _STREAMED[declared]
     length = head.header("x-amz-decoded-content-length")
     if not re.fullmatch(r"[0-9]{1,19}", length):
@@ -177,15 +177,18 @@ def _chunks(head: Head, claim: Signature, secret: str, declared: str) -> Chunks:
 
 
 def _changes(head: Head, claim: Signature) -> bool:
-    """Whether a request changes state that must be saved. This is true of every write, except that ministack writes
-    objects to disk at once, and that the invocation of a function changes nothing."""
+    """Return whether a request changes state that must be saved.
+
+    This is True for every write except two kinds: ministack itself writes objects to disk at once, and the invocation
+    of a function changes nothing.
+    """
     if head.method in ("GET", "HEAD") or head.path.endswith(("/invocations", "/invoke-async")):
         return False
     return claim.service != "s3" or head.path.strip("/").count("/") == 0
 
 
 def _unsigned(scope: Message) -> Message:
-    """The request without the x-amz- headers, which only signed requests may have."""
+    """Return the request without its x-amz- headers, because only signed requests may have such headers."""
     return {**scope, "headers": [pair for pair in scope["headers"] if not pair[0].lower().startswith(b"x-amz-")]}
 
 
@@ -194,10 +197,10 @@ def _without_cors(send: Send) -> Send:
 
 
 def _of_rules(head: Head | None, send: Send, *, preflight: bool = False) -> Send:
-    """Remove CORS headers from responses, because ministack allows `*` nearly everywhere.
+    """Remove CORS headers from responses, because ministack allows any origin (`*`) nearly everywhere.
 
-    Headers from the CORS rule of a bucket stay: they name the origin of the request. A preflight is refused if no rule
-    allows it.
+    Headers that come from the CORS rule of a bucket stay; they can be recognized because they name the origin of the
+    request. If no rule allows a preflight, the preflight is refused.
     """
     origin = head.header("origin").encode("latin-1", "replace") if head else b""
 

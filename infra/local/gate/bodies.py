@@ -1,7 +1,7 @@
-"""Check request bodies piece by piece while they pass through the gate.
+"""Checks request bodies piece by piece while they pass through the gate.
 
-The gate passes the last piece on only after it has verified the whole body, and ministack does nothing before it has
-the last piece. If a body is incomplete or differs from what was signed, ministack sees a disconnect.
+The gate passes on the last piece only after it has verified the whole body, and ministack does nothing before it has
+the last piece. If a body is incomplete or was not signed like this, ministack gets a disconnect instead of this piece.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 EMPTY = sha256(b"").hexdigest()
-PATIENCE = 20.0  # seconds; a sender that sends less than PROGRESS in this time is cut off
+PATIENCE = 20.0  # seconds; a request is refused if less than PROGRESS of its body arrives in this time
 PROGRESS = 4096  # bytes
-_AT_ONCE = 1024 * 1024  # bytes; a thread hashes pieces when this many are waiting
+_AT_ONCE = 1024 * 1024  # bytes; when this many are waiting, a thread computes their hash
 _HASHERS = ThreadPoolExecutor(2, "hash")
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 _LONGEST_LINE = 1024
@@ -29,11 +29,11 @@ _TRAILER = re.compile(rb"([a-z0-9-]+):([ -~]*)")
 
 
 class Disconnected(Exception):
-    """The client disconnected before an application had the whole body."""
+    """The client disconnected before the application had the whole body."""
 
 
 class Check(Protocol):
-    """Checks a body: `feed` gets each piece, `end` is called after the last one. Both raise Refused."""
+    """Checks a body. `feed` gets each piece, and `end` is called after the last piece. Both may raise Refused."""
 
     def feed(self, data: bytes) -> None: ...
     async def end(self) -> None: ...
@@ -50,7 +50,10 @@ class Unchecked:
 
 
 class Short:
-    """For an unsigned body, which ministack holds in memory. Raises `refusal` if it has more than `most` bytes."""
+    """Checks the length of an unsigned body, because ministack holds the body in memory.
+
+    Raises `refusal` if the body has more than `most` bytes.
+    """
 
     def __init__(self, most: int, refusal: Refused) -> None:
         self._left, self._refusal = most, refusal
@@ -65,7 +68,7 @@ class Short:
 
 
 class Hashed:
-    """For a body whose hash was signed. A thread hashes a long body while the body is passed on."""
+    """Checks a body whose hash was signed. A thread computes the hash of a long body while the body is passed on."""
 
     def __init__(self, expected: str) -> None:
         self._expected, self._digest = expected, sha256()
@@ -100,11 +103,11 @@ class Hashed:
 
 
 class Chunks:
-    """For an aws-chunked body: each chunk has a size and, if `sign` is given, a signature.
+    """Checks an aws-chunked body, in which each chunk has a size and, if `sign` is given, a signature.
 
     `sign(kind, previous, *hashes)` computes the signature of a chunk (kind PAYLOAD) or of the trailing headers (kind
     TRAILER) from the previous signature. `seed` is the signature before the first chunk. `length` is the total length
-    of all chunks. `trailer` tells whether headers follow the chunks.
+    of all chunks. `trailer` says whether headers follow the chunks.
     """
 
     def __init__(self, length: int, sign: Callable[..., str] | None, seed: str, trailer: bool) -> None:
@@ -162,7 +165,7 @@ class Chunks:
         if line is None:
             return data
         if not line:
-            if self._trailer and self._sign is not None:  # the signature is missing
+            if self._trailer and self._sign is not None:  # the signature of the headers is missing
                 raise mismatch()
             self._step = self._nothing
             return data
@@ -171,7 +174,7 @@ class Chunks:
             raise _incomplete()
         if match[1] == b"x-amz-trailer-signature":
             self._verify("TRAILER", match[2].decode().strip(), sha256(self._trailing).hexdigest())
-            self._trailer = False  # nothing may follow it
+            self._trailer = False  # no header may follow the signature
         else:
             self._trailing += match[1] + b":" + match[2].strip() + b"\n"
         return data
@@ -180,7 +183,7 @@ class Chunks:
         raise _incomplete()
 
     def _until_line_end(self, data: bytes) -> tuple[bytes | None, bytes]:
-        """Return (a line without its end, the rest of the data), or (None, b"") if the line is not complete yet."""
+        """Return (the line without its line end, the rest of the data), or (None, b"") if the line is incomplete."""
         before, end, after = data.partition(b"\n")
         self._line += before + end
         if len(self._line) > _LONGEST_LINE:
@@ -203,7 +206,7 @@ class Chunks:
 
 
 class Incoming:
-    """A `receive` that remembers whether it has returned the whole body."""
+    """A `receive` of ASGI that remembers whether it has returned the whole body."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive, self._over = receive, False
@@ -214,14 +217,14 @@ class Incoming:
         return message
 
     async def drained(self, limit: int) -> None:
-        """Read and drop the rest of the body: at most `limit` bytes. Stops early if the sender is too slow."""
+        """Read and drop the rest of the body, at most `limit` bytes. Stop early if the sender is too slow."""
         checked = Checked(self, Unchecked())
         while limit > 0 and not self._over and checked.refusal is None:
             limit -= len((await checked()).get("body", b""))
 
 
 class Checked:
-    """A `receive` that checks what it passes on. `refusal` is the failure, or None. `patience` is in seconds."""
+    """A `receive` that checks the body that it returns. `refusal` is the failure, or None. `patience` is in seconds."""
 
     def __init__(self, receive: Receive, check: Check, patience: float = PATIENCE) -> None:
         self._receive, self._check, self._patience = receive, check, patience
@@ -233,7 +236,7 @@ class Checked:
         if self.refusal is not None:
             return {"type": "http.disconnect"}
         if self.ended:
-            return await self._receive()  # the disconnect
+            return await self._receive()  # after the end of the body, `receive` waits until the client disconnects
         try:
             async with asyncio.timeout(self._patience):
                 message = await self._receive()
@@ -261,7 +264,7 @@ class Checked:
 
 
 async def whole(receive: Receive, limit: int) -> bytes:
-    """Read the whole body, for a request whose body must be verified before any part is passed on. Raises Refused."""
+    """Read and return the whole body. The gate does this if it must verify the body as a whole. Raises Refused."""
     parts: list[bytes] = []
     size, check = 0, Checked(receive, Unchecked())
     while not check.ended:
@@ -276,7 +279,7 @@ async def whole(receive: Receive, limit: int) -> bytes:
 
 
 def again(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that returns `body` first, and then what `receive` returns."""
+    """Return a `receive` that returns `body` first, and then the messages of the given `receive`."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

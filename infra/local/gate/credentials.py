@@ -1,9 +1,9 @@
-"""The credentials that the gate accepts: those of the stage, and those of its functions.
+"""Issues and checks the credentials that the gate accepts: those of the stage, and those of its functions.
 
 The stage has one access key, which is generated at its first start. The credentials and the session token of a function
-are derived from its ARN, its role and a secret of the stage (HMAC-SHA256). The token names the ARN and the role. So the
-gate can check them without a list of issued credentials, and a link that a function has signed stays valid after a
-restart.
+are derived from its ARN, its role and a secret of the stage (HMAC-SHA256). The session token names the ARN and the
+role. So the gate can check a function's credentials without a list of all issued ones. A link that a function has
+signed stays valid after a restart.
 """
 
 import base64
@@ -22,7 +22,7 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # the characters of access keys
 
 @dataclass(frozen=True)
 class Session:
-    """The credentials of a function, with the ARNs of the function and its role."""
+    """The credentials of one function, with the ARNs of the function and its role."""
 
     function: str
     role: str
@@ -38,7 +38,7 @@ class Session:
         }
 
     def record(self) -> dict[str, str]:
-        """The record that ministack's STS keeps of an assumed role. With it, the policies of the role apply."""
+        """Return the record with which ministack's STS knows an assumed role, and applies the policies of the role."""
         account = self.function.split(":")[4]
         role, name = self.role.rpartition("/")[2], self.function.rpartition(":")[2][:64]
         return {
@@ -64,7 +64,7 @@ class Keys:
 
     @classmethod
     def kept(cls, home: Path) -> "Keys":
-        """The keys in a state folder. Generates them if the folder has none."""
+        """Return the keys in a state folder. Generate them if the folder has none."""
         path = home / _FILE
         if not path.exists():
             _write_once(path, json.dumps(vars(cls.generated())))
@@ -74,14 +74,14 @@ class Keys:
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
     def session(self, function: str, role: str) -> Session:
-        """The credentials of a function (its ARN) in a role (its ARN)."""
+        """Return the credentials of a function in a role. Both arguments are ARNs."""
         about = base64.urlsafe_b64encode(json.dumps([function, role]).encode()).decode()
         key = "ASIA" + base64.b32encode(self._derived("key", about))[:16].decode()
         token = f"{about}.{self._derived('token', about).hex()}"
         return Session(function, role, key, self._derived("secret", about).hex(), token)
 
     def session_of(self, access_key: str, token: str) -> Session | None:
-        """The session of a function's credentials, or None if they were not issued here."""
+        """Return the session of a function's credentials, or None if they were not issued here."""
         try:
             function, role = json.loads(base64.urlsafe_b64decode(token.partition(".")[0]))
             session = self.session(str(function), str(role))
@@ -95,12 +95,12 @@ class Keys:
 
 
 def for_clients(home: Path) -> Mapping[str, str]:
-    """The AWS_* variables of the stage's clients."""
+    """Return the AWS_* variables of the stage's clients."""
     return {**Keys.kept(home).env(), "AWS_DEFAULT_REGION": REGION}
 
 
 def _write_once(path: Path, text: str) -> None:
-    """Write a private file in one step, so that no reader sees a part of it. An existing file stays."""
+    """Write a private file in one step, so that no process reads an incomplete file. An existing file stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

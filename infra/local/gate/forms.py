@@ -1,7 +1,8 @@
-"""Forms with which web pages and programs upload files to S3: a signed policy and other fields precede the file.
+"""Checks the forms with which web pages and programs upload files to S3.
 
-This module checks the signature of the policy, its expiration, its bucket and, roughly, the size of the file. ministack
-checks the conditions of the policy too, but only when it holds the whole file in memory.
+In a form, a signed policy and other fields precede the file. This module checks the signature of the policy, its
+expiration, its bucket and, roughly, the size of the file. ministack also checks the conditions of the policy, but only
+when it already holds the whole file in memory.
 """
 
 import base64
@@ -16,9 +17,9 @@ from infra.local.gate import signatures
 from infra.local.gate.refusal import Refused, denied, malformed, mismatch, old_version
 from infra.local.gate.signatures import Signature
 
-_LARGEST = 5 * 1024**3  # most bytes of a file in a form
-MOST = 64 * 1024  # most bytes before the file; S3 takes 20 KB
-# Exactly one parameter, so that two parsers cannot find different boundaries.
+_LARGEST = 5 * 1024**3  # the most bytes of a file in a form
+MOST = 64 * 1024  # the most bytes before the file; S3 accepts 20 KB
+# The type must have exactly one parameter. Otherwise ministack's parser might find another boundary than this one.
 _TYPE = re.compile(r'multipart/form-data; *boundary=("?)([0-9A-Za-z\'()+_,./:=?-]{1,70})\1', re.IGNORECASE)
 _NAME = re.compile(rb'(?:^|\r\n)content-disposition: *form-data; *name=(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE)
 _FIELDS = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
@@ -31,7 +32,7 @@ def is_form(content_type: str) -> bool:
 
 
 class Form:
-    """The check of a form's body. `secret_of(access key, token)` raises Refused for unknown keys."""
+    """Checks the body of a form. `secret_of(access key, token)` raises Refused for unknown keys."""
 
     def __init__(self, content_type: str, bucket: str, secret_of: SecretOf, now: datetime) -> None:
         match = _TYPE.fullmatch(content_type.strip())
@@ -39,7 +40,7 @@ class Form:
             raise malformed("the content type of a form must be multipart/form-data; boundary=…, and nothing else")
         self._between = b"\r\n--" + match[2].encode()
         self._bucket, self._secret_of, self._now = bucket, secret_of, now
-        self._seen = bytearray(b"\r\n")  # so that the first boundary looks like the others
+        self._seen = bytearray(b"\r\n")  # then the first boundary follows a line end, as the others do
         self._verified = False
         self._left = MOST  # bytes
 
@@ -67,7 +68,7 @@ class Form:
             raise Refused(400, "InvalidArgument", "POST requires exactly one file upload per request, the last field.")
 
     def _before_file(self) -> dict[str, str] | None:
-        """The fields that precede the file, or None until the file begins. Raises Refused."""
+        """Return the fields that precede the file, or None if the file has not begun yet. Raises Refused."""
         nothing, *parts = bytes(self._seen).split(self._between + b"\r\n")
         if nothing and not (self._between + b"\r\n").startswith(nothing):
             raise malformed("the form does not begin with its boundary")
@@ -89,7 +90,7 @@ class Form:
 
 
 def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datetime) -> int:
-    """Verify the signed policy. Returns the most bytes that the file may have. Raises Refused."""
+    """Verify the signed policy. Return the most bytes that the file may have. Raises Refused."""
     if "awsaccesskeyid" in fields:
         raise old_version()
     if missing := [name for name in _FIELDS if not fields.get(name)]:
@@ -118,13 +119,16 @@ def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datet
 
 
 def _triple(condition: Any) -> Any:
-    """A condition that is a list of three, or three empty texts."""
+    """Return the condition if it is a list of three, else three empty texts."""
     return condition if isinstance(condition, list) and len(condition) == 3 else ("", "", "")
 
 
 def _names_bucket(condition: Any, bucket: str) -> bool:
-    """Whether a condition names the bucket. A form is accepted only for a bucket that its policy names, because other
-    services have paths that look like a bucket's, and some of them accept unsigned requests there."""
+    """Return whether a condition names the bucket.
+
+    The gate accepts a form only for a bucket that the policy names. Paths of other services look like the path of a
+    bucket, and some of these services accept unsigned requests.
+    """
     match condition:
         case {"bucket": name} | ["eq", "$bucket", name]:
             return bool(name == bucket)

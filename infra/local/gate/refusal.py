@@ -1,33 +1,33 @@
-"""The gate's error responses, in the protocol of the service that the client called."""
+"""Makes the gate's error responses, in the protocol of the service that the client called."""
 
 import json
 from xml.sax.saxutils import escape
 
 
 class Refused(Exception):
-    """The request is refused. `code` and `message` are those of AWS if AWS has them."""
+    """The gate refuses the request. `code` and `message` are AWS's own if AWS has an error of this kind."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
 
     def response(self, content_type: str, target: str) -> tuple[str, bytes]:
-        """Return (content type, body). The headers `content_type` and `target` of the request show its protocol."""
+        """Return (content type, body). The request's headers `content_type` and `target` show its protocol."""
         if target or content_type.startswith("application/json") or content_type.startswith("application/x-amz-json"):
             return "application/json", json.dumps({"__type": self.code, "message": self.message}).encode()
         error = f"<Error><Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message></Error>"
-        if content_type.startswith("application/x-www-form-urlencoded"):  # the protocol of IAM and old SQS clients
+        if content_type.startswith("application/x-www-form-urlencoded"):  # IAM and old clients of SQS use this protocol
             error = f"<ErrorResponse>{error}</ErrorResponse>"
         return "application/xml", f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'.encode()
 
 
 class TooLong(Refused):
-    """The body is too long. The response is that of API Gateway."""
+    """The body of a request to the API is too long. The response is like API Gateway's."""
 
     def __init__(self) -> None:
         super().__init__(413, "RequestTooLongException", "Request Too Long")
 
-    def response(self, content_type: str, target: str) -> tuple[str, bytes]:  # noqa: ARG002 - there is only one protocol
+    def response(self, content_type: str, target: str) -> tuple[str, bytes]:  # noqa: ARG002 - always JSON
         return "application/json", json.dumps({"message": str(self)}).encode()
 
 

@@ -1,4 +1,4 @@
-"""The type of a request, by its head. The gate treats each type in its own way."""
+"""Finds the type of a request by its head. The gate treats each type in its own way."""
 
 import re
 from enum import Enum, auto
@@ -10,7 +10,7 @@ READY = "/_ministack/ready"
 # ministack's control paths are closed even to signed requests. AWS does not have these paths, and on some of them
 # ministack reads or writes without a signature.
 _CONTROL = re.compile(r"/(?:_ministack|_localstack|_aws|health)(?:/|$)")
-# The two forms of an API's address that ministack accepts under any host name.
+# The two kinds of paths at which ministack serves an API under any host name.
 _API = re.compile(r"/_aws/execute-api/[^/]+/.*|/restapis/[^/]+/[^/]*/_user_request_(?:/.*)?", re.DOTALL)
 _BUCKET = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?", re.DOTALL)
 # Forms are sent to the path of a bucket. With a query or a longer path, ministack would pass them to other services as
@@ -30,7 +30,7 @@ class RequestType(Enum):
 
 
 def type_of(head: Head, path: str) -> RequestType:
-    """The type of a request. `path` is the decoded path, because ministack uses the decoded one."""
+    """Return the type of a request. `path` is the decoded path, because ministack, too, decides by the decoded path."""
     if _API.fullmatch(path):
         return RequestType.API
     if path == READY and head.method == "GET":
@@ -46,8 +46,9 @@ def type_of(head: Head, path: str) -> RequestType:
 
 
 def is_ours(host: str) -> bool:
-    """Whether a request has a host name of this machine.
+    """Return whether a request has a host name of this machine.
 
-    With DNS rebinding, the name of a web page's server resolves to this machine. The browser then sends that name.
+    This stops DNS rebinding, in which the host name of an attacker's web page resolves to this machine. The browser
+    then sends that host name.
     """
     return _OURS.fullmatch(host.lower()) is not None

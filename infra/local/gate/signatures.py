@@ -1,12 +1,12 @@
-"""Verify AWS Signature Version 4 as a server: who signed a request, and whether it is the request that was signed.
+"""Verifies AWS Signature Version 4 as a server: who signed a request, and whether it was changed since.
 
-No library verifies these signatures for servers. botocore computes signatures, in functions that do not send the
+No library verifies these signatures for servers. botocore has functions that compute a signature without sending the
 request. So this module lets botocore sign the received request again, and compares the two signatures. moto does the
 same. The alternatives do not fit:
 
 - ministack.core.sigv4 is missing in the environment of the tests, treats a missing signed header as an empty one, and
   needs the whole body.
-- moto and LocalStack are many times larger than the embedded cloud.
+- moto and LocalStack also verify signatures, but they are many times larger than the embedded cloud.
 
 Some rules are not in botocore: which parts must be signed, how far clocks may differ, when a signature expires, and how
 to parse the path and the query. These rules follow S3's documentation
@@ -29,11 +29,11 @@ from infra.local.gate.refusal import Refused, denied, malformed, mismatch, old_v
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
-SKEW = timedelta(minutes=15)  # between the sender's clock and this machine's
+SKEW = timedelta(minutes=15)  # the longest allowed difference between the sender's clock and this machine's clock
 LONGEST = 7 * 24 * 3600  # seconds that a link may be valid
 _STAMP = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
-_TARGET = re.compile(r"/[!\"$-~]*")  # without #: it would end the path in a URL, but not in a request
-# Each part exactly once: of two credentials, the gate might check one and ministack use the other.
+_TARGET = re.compile(r"/[!\"$-~]*")  # not `#`, which would end the path in a URL, but does not end it in a request
+# Each part occurs exactly once. With two credentials, the gate might check one and ministack might use the other.
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} +Credential=([^,\s=]+), *SignedHeaders=([^,\s=]+), *Signature=([0-9a-f]{{64}})"
 )
@@ -48,13 +48,13 @@ class Head:
     """A received request without its body. The names of headers are in lower case."""
 
     method: str
-    path: str  # as sent
+    path: str  # as the client sent it, not decoded
     query: list[tuple[str, str]]
     headers: dict[str, list[str]]
 
     @classmethod
     def of(cls, scope: Any) -> "Head":
-        """The head of an ASGI scope. Raises Refused if it is ambiguous."""
+        """Return the head of an ASGI scope. Raises Refused if the request is ambiguous."""
         path = scope["raw_path"].decode("latin-1")
         if not _TARGET.fullmatch(path):
             raise malformed("the path contains characters that must be encoded")
@@ -78,7 +78,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Signature:
-    """The signature and what it claims. `seconds` is how long a link is valid, None for a signature in a header."""
+    """A signature, with what it says about its key, its time and the signed headers.
+
+    `seconds` is how long a link is valid, None for a signature in a header.
+    """
 
     access_key: str
     region: str
@@ -91,12 +94,12 @@ class Signature:
 
     @property
     def at(self) -> datetime:
-        """The time of the signature."""
+        """Return the time of the signature."""
         return instant(self.stamp)
 
 
 def claimed(head: Head) -> Signature | None:
-    """The signature of a request, or None if it has none. Raises Refused for an incomplete signature."""
+    """Return the signature of a request, or None if it has none. Raises Refused for an incomplete signature."""
     names = [name for name, _ in head.query]
     lower = [name.lower() for name in names]
     in_query = any(name in lower for name in ("x-amz-algorithm", "x-amz-credential", "x-amz-signature"))
@@ -115,7 +118,7 @@ def claimed(head: Head) -> Signature | None:
 
 
 def check_time(signature: Signature, now: datetime) -> None:
-    """Raises Refused if the signature has expired, or its time is too far from `now`."""
+    """Raise Refused if the signature has expired, or if its time is too far from `now`."""
     at = signature.at
     if signature.seconds is None:
         if abs(now - at) > SKEW:
@@ -127,7 +130,7 @@ def check_time(signature: Signature, now: datetime) -> None:
 
 
 def check_signed_headers(head: Head, signature: Signature) -> None:
-    """Raises Refused if `host` or a header of AWS was not signed, or if a signed header is missing."""
+    """Raise Refused if `host` or a header of AWS was not signed, or if a signed header is missing."""
     if "host" not in signature.signed_headers:
         raise denied("the header host must be signed")
     unsigned = {name for name in head.headers if name.startswith("x-amz-")} - set(signature.signed_headers)
@@ -138,7 +141,7 @@ def check_signed_headers(head: Head, signature: Signature) -> None:
 
 
 def matches(head: Head, signature: Signature, secret: str, payload_hash: str) -> bool:
-    """Whether the signature belongs to this request with this hash of its body."""
+    """Return whether the signature is correct for this request, if its body has the hash `payload_hash`."""
     auth = signer(signature, secret)
     request = _request(head, signature, payload_hash)
     computed = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
@@ -146,7 +149,7 @@ def matches(head: Head, signature: Signature, secret: str, payload_hash: str) ->
 
 
 def signer(signature: Signature, secret: str) -> Any:
-    """botocore's signer for the signature's region and service."""
+    """Return botocore's signer for the signature's region and service."""
     kind = _OfS3 if signature.service == "s3" else _OfOthers
     return kind(Credentials(signature.access_key, secret), signature.service, signature.region)
 
@@ -157,12 +160,12 @@ def sign(signature: Signature, secret: str, text: str) -> str:
 
 
 def scope_of(signature: Signature, secret: str) -> str:
-    """The credential scope: day, region and service."""
+    """Return the credential scope: day, region and service."""
     return str(signer(signature, secret).credential_scope(_dated(signature)))
 
 
 def credential(text: str, stamp: str) -> tuple[str, str, str]:
-    """(access key, region, service) of a credential; `stamp` is the time of the request. Raises Refused."""
+    """Return (access key, region, service) of a credential. `stamp` is the time of the request. Raises Refused."""
     try:
         access_key, day, region, service, end = text.split("/")
         instant(stamp)
@@ -174,14 +177,14 @@ def credential(text: str, stamp: str) -> tuple[str, str, str]:
 
 
 def instant(stamp: str) -> datetime:
-    """The time of a stamp such as `20260131T235959Z`. Raises ValueError."""
+    """Return the time of a stamp such as `20260131T235959Z`. Raises ValueError."""
     if not _STAMP.fullmatch(stamp):
         raise ValueError(stamp)
     return datetime.fromisoformat(stamp)
 
 
 class _AsSigned:
-    """Sign the headers and the hash that the sender signed. botocore would choose others."""
+    """Signs the headers and the hash that the sender signed. botocore alone would choose other headers."""
 
     def headers_to_sign(self, request: Any) -> Any:
         return request.headers
@@ -191,21 +194,21 @@ class _AsSigned:
 
 
 class _OfS3(_AsSigned, S3SigV4Auth):
-    """S3: sign the path as it is sent."""
+    """Signs requests to S3: the path is signed as it is sent."""
 
 
 class _OfOthers(_AsSigned, SigV4Auth):
-    """Other services: normalise the path and encode it once more, then sign it."""
+    """Signs requests to other services: the path is normalised and encoded once more before it is signed."""
 
 
 class _Signed(dict[str, list[str]]):
-    """The signed headers, with the method that botocore calls."""
+    """The signed headers, in a dictionary that has the method `get_all`, which botocore calls."""
 
     get_all = dict[str, list[str]].__getitem__
 
 
 def _request(head: Head, signature: Signature, payload_hash: str) -> Any:
-    """The request as botocore needs it for a canonical request. Its own AWSRequest takes three times as long."""
+    """Return the request as botocore needs it. botocore's own class AWSRequest would take three times as long."""
     if signature.service != "s3" and normalize_url_path(head.path) != head.path:
         raise malformed("the path contains empty or dotted segments")
     pairs = (pair for pair in head.query if signature.seconds is None or pair[0] != "X-Amz-Signature")
@@ -228,7 +231,7 @@ def _encoded(text: str) -> str:
 def _of_header(head: Head, authorization: str) -> Signature:
     parts = _AUTHORIZATION.fullmatch(authorization)
     if parts is None:
-        raise malformed(f"the Authorization header is not a valid one of {ALGORITHM}")
+        raise malformed(f"the Authorization header is not valid for {ALGORITHM}")
     claimed_credential, names, signature = parts.groups()
     stamp = head.header("x-amz-date")
     access_key, region, service = credential(claimed_credential, stamp)
@@ -260,7 +263,7 @@ def _decoded(text: str) -> str:
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
-    """Parse a query as ministack does. Raises Refused if it is not UTF-8, because it would be ambiguous."""
+    """Parse a query as ministack does. Raises Refused if the query is not UTF-8, and so ambiguous."""
     try:
         parts = [pair.partition("=") for pair in query.split("&") if pair]
         return [(_decoded(name), _decoded(value)) for name, _, value in parts]

@@ -1,7 +1,8 @@
-"""A real browser for the deployed dashboard: Playwright controls Debian's Chromium, and axe-core checks accessibility.
+"""Opens the deployed dashboard in a real browser. Playwright controls Debian's Chromium, and axe-core checks the
+accessibility of pages.
 
-`make browser` installs both. If one of them is missing, these tests are skipped. They fail instead if HIREFLOW_BROWSER
-is `required`, as in continuous integration.
+`make browser` installs Chromium and axe-core. If one of them is missing, the browser tests are skipped. If
+HIREFLOW_BROWSER is `required`, as in continuous integration, these tests fail instead.
 """
 
 import os
@@ -18,7 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Without the last four options, Chromium sends requests to servers of its maker.
+# Without the last four options, Chromium would send requests to servers of Google.
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -55,13 +56,15 @@ def launched() -> Iterator[Browser]:
 
 @dataclass
 class Visit:
-    """A tab of the browser, with the errors that occurred in it and the hosts to which it sent requests."""
+    """A tab of the browser. It records the errors that occur in the tab, and the hosts to which the tab sends
+    requests."""
 
     page: Page
     url: str
     troubles: list[str] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
-    expected: list[str] = field(default_factory=list)  # parts of console errors that a test provokes
+    # The console may show errors with these texts, because a test causes them.
+    expected: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.on("console", self._console)
@@ -77,7 +80,7 @@ class Visit:
             self.hosts.add(urlsplit(request.url).netloc)
 
     def open(self, panel: str) -> None:
-        """Open a panel by its address, and wait until it is shown."""
+        """Open the address of a panel, and wait until the panel is shown."""
         self.page.goto(f"{self.url}/#/{panel}")
         self.settled()
 
@@ -88,7 +91,7 @@ class Visit:
         return self.page.locator(selector).inner_text()
 
     def values(self, selector: str) -> list[tuple[str, int]]:
-        """Return (label, value) of the elements of a chart."""
+        """Return the pairs (label, value) of all elements of a chart."""
         elements = self.page.locator(selector).evaluate_all(
             "all => all.map(e => [e.dataset.label, Number(e.dataset.value)])"
         )
@@ -96,7 +99,8 @@ class Visit:
 
     def violations(self) -> list[str]:
         """Return the violations that axe-core finds in the current page."""
-        self.page.evaluate(AXE.read_text())  # the Content-Security-Policy of the page forbids a script element
+        # The Content-Security-Policy of the page forbids to add axe-core as a script element.
+        self.page.evaluate(AXE.read_text())
         response: dict[str, Any] = self.page.evaluate(
             "standards => axe.run(document, {runOnly: standards, resultTypes: ['violations']})", _STANDARDS
         )
@@ -109,7 +113,8 @@ class Visit:
 
 @contextmanager
 def visiting(browser: Browser, url: str, hosts: Collection[str] = (), **options: Any) -> Iterator[Visit]:
-    """Open a new tab. At the end, check that it had no errors and sent requests only to the URL's host and `hosts`."""
+    """Open a new tab. At the end, check that the tab had no errors, and that it sent requests only to the URL's host
+    and to `hosts`."""
     context: BrowserContext = browser.new_context(**{"viewport": WIDE, **options})
     try:
         visit = Visit(context.new_page(), url)

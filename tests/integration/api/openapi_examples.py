@@ -1,4 +1,4 @@
-"""The examples of the OpenAPI document, and functions that send them and compare responses with them."""
+"""Returns the examples of the OpenAPI document, sends them to the API, and compares responses with them."""
 
 import re
 from datetime import timedelta
@@ -34,7 +34,7 @@ def shown(operation: Operation, status: int, media: str) -> Any:
 
 
 def without_identities(value: Any) -> Any:
-    """A body in which ids of loads, names of buckets and correlation ids are those of the examples."""
+    """Return a body in which fixed values replace the ids of loads, names of buckets and correlation ids."""
     if isinstance(value, dict):
         masked = {name: without_identities(inner) for name, inner in value.items()}
         return masked | {name: 7 for name in ("load_id",) if name in value} | _same_correlation_id(value)
@@ -57,7 +57,7 @@ def assert_as_shown(operation: Operation, status: int, response: Response) -> No
 
 
 def send(api: Api, operation: Operation, *, path: str = "", body: Any = None, **headers: str) -> Response:
-    """Send a request to an operation: its own examples, where nothing else is given."""
+    """Send a request to an operation. Without `path` or `body`, send those of the operation's example."""
     example = next(iter(operation.body.examples.values())) if operation.body and body is None else body
     media = operation.body.media_type if operation.body else None
     if isinstance(example, str):
@@ -68,7 +68,7 @@ def send(api: Api, operation: Operation, *, path: str = "", body: Any = None, **
 
 
 def load_parents(api: Api) -> None:
-    """Load the rows that the examples of hired employees refer to."""
+    """Store the department and the job to which the examples of hired employees refer."""
     for name in ("upload_department", "upload_job"):
         assert send(api, OPERATIONS[name]).status in (200, 201)
 

@@ -1,4 +1,4 @@
-"""Access control: every route with every role, and invalid tokens."""
+"""Tests access control: calls every route with every role, and with invalid tokens."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ GUARDED = [(method, path) for method, path in ROUTES if not (method == "GET" and
 
 @pytest.fixture
 def guarded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    """The API of a stage with authentication."""
+    """Return the API of a stage with authentication."""
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
     services().database.close()
     services.cache_clear()
@@ -148,7 +148,7 @@ def test_no_token_is_needed_without_authentication(api: Api, s3: S3) -> None:
 def test_the_document_names_the_roles_on_a_stage_with_authentication(guarded: Api) -> None:
     docs_routes._document.cache_clear()
     document = guarded.get("/openapi.json").body
-    docs_routes._document.cache_clear()  # a process makes the document once, because its stage never changes
+    docs_routes._document.cache_clear()  # a process makes the document only once, but this test changes the stage
     asked = {(m.upper(), path): o.get("x-role") for path, item in document["paths"].items() for m, o in item.items()}
     assert asked == {(m, path): role.value if (role := needed(app, m, path)) else None for m, path in ROUTES}
 

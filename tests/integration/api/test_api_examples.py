@@ -1,4 +1,5 @@
-"""The request examples of the OpenAPI document work, and accepted requests get the responses of the examples."""
+"""Tests that the request examples of the OpenAPI document work, and that their responses equal the response
+examples."""
 
 import json
 import re
@@ -55,7 +56,7 @@ def test_every_request_example_works(api: Api, database: Database, s3: S3) -> No
 
 
 def ids(value: Any) -> Iterator[int]:
-    """All ids of rows in a request body."""
+    """Return all ids of rows in a request body."""
     if isinstance(value, dict):
         yield from (int(v) for name, v in value.items() if name == "id" or name.endswith("_id"))
         for inner in value.values():
@@ -83,7 +84,7 @@ def test_the_newest_backup_is_listed_without_a_cursor(api: Api, database: Databa
     assert [backup["restore_point"] for backup in api.get("/backups").body["backups"]] == [point]
 
 
-# --- Rows and files that are accepted
+# --- accepted rows and files
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
@@ -115,7 +116,7 @@ def test_the_response_to_a_check_equals_its_example(api: Api) -> None:
 
 
 def without_times(text: str) -> str:
-    text = re.sub(r"https://[^\"]+", "https://…", text)  # a presigned URL
+    text = re.sub(r"https://[^\"]+", "https://…", text)  # replaces a presigned URL
     text = re.sub(r"\d{8}T\d{6}\.\d{6}Z-\d+", "time-id", text)
     return re.sub(r"20\d\d-\d\d-\d\dT[0-9:.]+Z", "time", text)
 
@@ -131,7 +132,7 @@ def test_the_response_with_a_load_equals_its_example(api: Api, name: str) -> Non
     response = send(api, OPERATIONS[name], path=OPERATIONS[name].path.replace("{load_id}", "1"))
     example = shown(OPERATIONS[name], 200, JSON)
     if name == "list_loads":
-        example = example | {"next_cursor": None}  # the example is a page of many loads
+        example = example | {"next_cursor": None}  # the example shows a page before the last page
         response.body["loads"][0]["id"] = 7
     if name == "get_load":
         response.body["id"] = 7

@@ -1,4 +1,5 @@
-"""Schemathesis against the API in this process, on a real Postgres and moto's S3, behind a model of API Gateway."""
+"""Tests the API with requests that Schemathesis generates. The API runs in the test process behind a model of API
+Gateway. Postgres is real, and moto replaces S3."""
 
 from datetime import timedelta
 
@@ -24,4 +25,4 @@ def test_the_document_declares_every_response(api: Api, database: Database, s3: 
     print(report)
     assert not report.failures, str(report)
     operations = {f"{m} {path}" for path, methods in app.routes.items() for m in methods}
-    assert set(report.requests) == operations - {"GET /openapi.json"}  # Schemathesis has the document from there
+    assert set(report.requests) == operations - {"GET /openapi.json"}  # it gave the document to Schemathesis

@@ -1,5 +1,5 @@
-"""Hostile and malformed requests, through a model of API Gateway. Each gets a clear response, and the text of the
-sender has no effect in SQL, headers or logs."""
+"""Tests hostile and malformed requests, through a model of API Gateway. Every request gets a clear response. The text
+of a request never runs as SQL, and adds no headers or log lines."""
 
 import json
 from typing import Any
@@ -50,7 +50,8 @@ def gateway(api: Api) -> Client:
 
 
 def checked(method: str, path: str, response: TestResponse) -> Any:
-    """Return the body, after a check that the document declares the response and all its headers."""
+    """Return the body of a response. First check that the OpenAPI document declares the response and all its
+    headers."""
     assert {name.lower() for name, _ in response.headers} <= DOCUMENTED
     assert not any(c in value for value in response.headers.values() for c in "\r\n\0")
     body = json.loads(response.data)
@@ -94,7 +95,7 @@ def test_text_is_stored_as_it_was_sent(gateway: Client, database: Database, data
 
 
 @pytest.mark.parametrize("name", [column.name for column in DATASETS["hired_employees"].columns])
-def test_sql_in_a_field_is_refused_as_a_value(gateway: Client, database: Database, name: str) -> None:
+def test_sql_in_a_field_is_refused_as_an_invalid_value(gateway: Client, database: Database, name: str) -> None:
     path = "/hired_employee/upload"
     for text in SQL:
         row = {c.name: c.example for c in DATASETS["hired_employees"].columns} | {name: text, f"{name}; {text}": 1}
@@ -186,7 +187,8 @@ def test_a_replacement_character_that_was_sent_is_stored(gateway: Client) -> Non
 
 
 def test_a_body_that_a_gateway_decoded_as_text_is_refused_if_bytes_were_replaced(api: Api) -> None:
-    """Another emulator, or an API before its next deployment, may not have JSON in its list of binary types."""
+    """The list of binary types may lack JSON in another emulator of AWS, and in an API that an older release
+    deployed."""
     app.api.binary_types.remove(BINARY)
     try:
         text = Client(Gateway(app))
@@ -221,7 +223,7 @@ def test_another_charset_is_refused(gateway: Client, charset: str) -> None:
 
 
 def test_every_response_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
-    """The model of the gateway checks this, too: it accepts no base64 response."""
+    """The model of API Gateway also checks that responses are text, because it refuses a response in base64."""
     for accept in ("application/json", "*/*", "text/html", "application/octet-stream", "image/png", None):
         headers = {"Accept": accept} if accept else {}
         for path in ("/loads", "/loads/9", "/openapi.json", "/health", "/", "/department/hires/top/2021"):
@@ -289,7 +291,7 @@ def test_a_body_over_the_limit_of_api_gateway_is_refused(gateway: Client) -> Non
 @pytest.mark.parametrize("path", BODIES)
 def test_a_body_too_large_for_a_function_as_base64_is_refused(gateway: Client, path: str) -> None:
     response = checked("POST", path, gateway.post(path, data=b"[" + b" " * MAX_BODY, content_type="application/json"))
-    assert response["detail"] == "a body has at most 4.5 MB, this one has 4.5 MB; nothing was stored"
+    assert response["detail"] == "a body has at most 4.5 MB, this body has 4.5 MB; nothing was stored"
 
 
 @pytest.mark.parametrize("path", ["/job/upload", "/job/upload/batch"])

@@ -1,4 +1,4 @@
-"""Reports, the history of loads, restores, health, and the format of errors."""
+"""Tests reports, the history of loads, restore requests, health, and the format of errors."""
 
 import json
 from typing import Any
@@ -112,7 +112,7 @@ def test_malformed_filters_are_refused(api: Api, query: str) -> None:
 
 
 @pytest.mark.parametrize("load_id", ["1", "0", "x", "-1", "9" * 30])
-def test_no_such_load(api: Api, load_id: str) -> None:
+def test_an_unknown_load_is_a_404(api: Api, load_id: str) -> None:
     assert api.get(f"/loads/{load_id}").status == 404
 
 
@@ -153,7 +153,7 @@ def test_requests_get_503_while_the_database_is_unavailable(api: Api, monkeypatc
 
 
 def test_a_server_that_became_a_standby_counts_as_unavailable(api: Api, database_url: str) -> None:
-    """After a failover the old connection still works, but cannot write."""
+    """After a failover the old connection still works, but its server accepts no writes."""
     api.get("/loads")
     owner = urlsplit(database_url).username
     with connect(database_url) as admin:
@@ -165,7 +165,7 @@ def test_a_server_that_became_a_standby_counts_as_unavailable(api: Api, database
         finally:
             admin.run("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
             admin.run(f"ALTER ROLE {owner} RESET default_transaction_read_only")
-    assert api.post("/job/upload", {"job": "Clerk"}).status == 201  # over a new connection
+    assert api.post("/job/upload", {"job": "Clerk"}).status == 201  # the API has opened a new connection
 
 
 def test_requests_get_503_while_a_bucket_is_unavailable(api: Api, s3: S3) -> None:
@@ -174,7 +174,7 @@ def test_requests_get_503_while_a_bucket_is_unavailable(api: Api, s3: S3) -> Non
     assert (health.status, health.body["errored_bucket"], health.body["database"]) == (503, "unavailable", "ok")
     response = api.post("/job/upload", {"job": ""})
     assert (response.status, response.headers.get("Retry-After")) == (503, "5")
-    assert api.get("/loads").body["loads"] == [], "a row whose reject cannot be stored is not half-recorded"
+    assert api.get("/loads").body["loads"] == [], "if a reject cannot be stored, nothing of its load is recorded"
 
 
 def test_an_unforeseen_error_reveals_nothing(api: Api, landing: Landing) -> None:

@@ -1,4 +1,4 @@
-"""POST /<dataset>/upload and /upload/batch."""
+"""Tests POST /<dataset>/upload and POST /<dataset>/upload/batch."""
 
 import json
 import math
@@ -63,7 +63,7 @@ def test_new_ids_are_larger_than_any_in_use(api: Api, database: Database) -> Non
     assert [row[0] for row in departments(database)] == [41, 43, 99, 100, 101]
 
 
-def test_new_ids_are_found_after_the_largest_id_was_used(api: Api, database: Database) -> None:
+def test_rows_get_free_ids_after_the_largest_id_was_used(api: Api, database: Database) -> None:
     def post(row: Row) -> Response:
         return api.post("/department/upload", row)
 
@@ -72,7 +72,7 @@ def test_new_ids_are_found_after_the_largest_id_was_used(api: Api, database: Dat
     batch = {"data": [{"id": 3, "department": "y"}, {"department": "z"}]}
     assert api.post("/department/upload/batch", batch).body["inserted"] == 2
     assert rows(database, "DELETE FROM departments WHERE id > 1000") == []
-    assert post({"department": "again"}).body["id"] == 5, "larger than every id in use, as one is free again"
+    assert post({"department": "again"}).body["id"] == 5, "the largest id is free again, so new ids follow the others"
 
 
 def test_a_row_that_breaks_rules_is_refused_with_all_reasons_and_recorded(api: Api, s3: S3) -> None:
@@ -173,7 +173,7 @@ def test_too_large_numbers_affect_no_other_row_and_are_shown_as_json(api: Api, s
 
 @pytest.mark.parametrize("depth", range(960, 985))
 def test_json_of_any_depth_is_either_read_or_refused(api: Api, depth: int) -> None:
-    """This includes depths that the JSON parser accepts but the JSON writer does not."""
+    """One of the depths can be parsed as JSON, but cannot be written as JSON."""
     response = api.post("/department/upload", b'{"department": ' + b"[" * depth + b"]" * depth + b"}")
     assert response.status in (400, 422)
 
@@ -221,7 +221,7 @@ def test_a_wrong_content_type_is_refused(api: Api, media_type: str) -> None:
     "path", ["department/upload", "department/upload/batch", "department/backup/restore", "uploads"]
 )
 def test_a_body_without_a_content_type_is_refused(api: Api, path: str) -> None:
-    """A page of any origin can make a browser send such a body without a CORS preflight."""
+    """A page of another origin can make a browser send a body without a Content-Type, and without a CORS preflight."""
     response = api.send("POST", f"/{path}", b'{"department": "x"}')
     assert response.status == 415
     assert "needs a Content-Type: application/json" in response.body["detail"]
@@ -272,7 +272,8 @@ def test_a_parent_sent_to_the_api_resolves_waiting_rows_of_files(api: Api, landi
 
 
 def test_rows_without_id_and_explicit_ids_at_once(api: Api, database_url: str, s3: S3) -> None:
-    """Eight callers, each with its own connection, and one caller that uses the next ids explicitly."""
+    """Eight callers send rows without an id at the same time, each over its own connection. Another caller sends rows
+    with the ids that would be next."""
     from chalicelib.ingest.rows import SentRows, upload
 
     given: list[int | None] = []

@@ -1,4 +1,5 @@
-"""An unforeseen error is logged, and leaves a function without any data of users in its message."""
+"""Tests that an unforeseen error is logged, and that the error which a function raises has no data of rows in its
+message."""
 
 from typing import Any
 
@@ -18,7 +19,7 @@ def test_an_unforeseen_error_quotes_nothing(api: Api, caplog: pytest.LogCaptureF
                 api.client.lambda_.invoke("tokens", {"action": "list"})
         finally:
             session.run("ALTER TABLE hidden RENAME TO tokens")
-    assert left.value.detail == "an internal error: see the log for its place"
+    assert left.value.detail == "an internal error: the log shows where in the code it occurred"
     assert left.value.__suppress_context__
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.exc_info

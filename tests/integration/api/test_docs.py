@@ -1,4 +1,5 @@
-"""The page that shows the OpenAPI document: the files that it loads, their origin and their caching."""
+"""Tests the page that shows the OpenAPI document: which files the page loads, where these files come from, and how
+long a browser keeps the files."""
 
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
@@ -12,7 +13,7 @@ PLACES = ["https://host/api/docs", "https://host/_aws/execute-api/abc/api/docs"]
 
 
 class Page(HTMLParser):
-    """The addresses in a page, and its inline scripts and styles."""
+    """Parses a page, and collects its addresses and its inline scripts and styles."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -90,4 +91,4 @@ def test_other_files_are_not_served(api: Api, name: str) -> None:
 def test_the_version_of_swagger_ui_supports_openapi_3_1() -> None:
     bundle = docs_routes.ASSETS["swagger-ui-bundle.js"].text
     [version] = {found.split('"')[1] for found in bundle.split("PACKAGE_VERSION:")[1:] if found.startswith('"')}
-    assert int(version.partition(".")[0]) >= 5  # the first version that shows OpenAPI 3.1
+    assert int(version.partition(".")[0]) >= 5  # version 5 is the first that shows OpenAPI 3.1

@@ -1,4 +1,4 @@
-"""Every error response equals its example in the OpenAPI document, for each operation and status."""
+"""Tests that error responses equal their examples in the OpenAPI document, for each operation and status."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ BROWSER_OF_ANOTHER_SITE = {"Origin": "https://evil.example"}
 def malformed(api: Api, operation: Operation) -> Response:
     if operation.id != "check_file":
         return send(api, operation, body=b"not JSON")
-    # Any bytes are a file. Only a gateway that decodes the body as text can replace some of them.
+    # All bytes are a file, so only an event from a gateway that has replaced bytes of the body gets a 400.
     event = {
         "headers": {"content-type": "text/csv"},
         "multiValueQueryStringParameters": {"dataset": ["jobs"]},
@@ -90,7 +90,7 @@ def of_another_type(api: Api, operation: Operation) -> Response:
 
 
 def wrong(api: Api, operation: Operation) -> Response:
-    """A request that breaks the rule of the example."""
+    """Send a request that is refused for the reason in the example of the 422."""
     load_parents(api)
     if HTTPStatus.UNPROCESSABLE_ENTITY not in operation.refusals:
         return send(api, operation, path=f"{address(operation).partition('?')[0]}?page=1")
@@ -131,7 +131,7 @@ GIVEN: dict[int, Callable[[Api, Operation], Response]] = {
 
 
 def declared(*statuses: int) -> list[Any]:
-    """Every (operation, status) of the document with a problem of these statuses."""
+    """Return the operation and the status of every problem of the document that has one of these statuses."""
     return [
         pytest.param(operation, status, id=f"{operation.id}-{status}")
         for operation in OPERATIONS.values()
@@ -149,13 +149,13 @@ def test_every_problem_of_the_document_is_compared() -> None:
 
 
 @pytest.mark.parametrize(("operation", "status"), declared(*GIVEN))
-def test_a_refusal_equals_its_example(api: Api, operation: Operation, status: int) -> None:
+def test_the_problem_for_a_refused_request_equals_its_example(api: Api, operation: Operation, status: int) -> None:
     assert_as_shown(operation, status, GIVEN[status](api, operation))
 
 
 @pytest.fixture
 def guarded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    """The API of a stage with authentication."""
+    """Return the API of a stage with authentication."""
     monkeypatch.setenv("HIREFLOW_AUTH", "on")
     services().database.close()
     services.cache_clear()
@@ -208,7 +208,7 @@ def test_an_unforeseen_error_equals_its_example(
     if operation.is_static or operation.id in NEEDS_NO_DATABASE:
         assert shown(operation, status, TYPE)["detail"] == problems.UNFORESEEN
         return
-    run_backup(database, s3.storage, retention=RETENTION)  # a restore reads it before the database
+    run_backup(database, s3.storage, retention=RETENTION)  # restores need a restore point
     without_tables = urlunsplit(urlsplit(database_url)._replace(path="/template1"))
     on_another_database(monkeypatch, without_tables)
     assert_as_shown(operation, status, send(api, operation))
@@ -223,7 +223,7 @@ def test_an_outage_equals_its_example(
     api: Api, database: Database, s3: S3, monkeypatch: pytest.MonkeyPatch, operation: Operation, status: int
 ) -> None:
     run_backup(database, s3.storage, retention=RETENTION)
-    if operation.id == "get_health":  # the buckets can be reached, then the list of the backups fails
+    if operation.id == "get_health":  # the buckets can be reached, but the restore points cannot be listed
         events = services().storage.backup._client().meta.events
         events.register("before-call.s3.ListObjectsV2", disconnect)
     elif operation.id == "list_backups":

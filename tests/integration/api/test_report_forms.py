@@ -1,4 +1,4 @@
-"""Reports for programs: CSV, and a 304 if nothing has changed."""
+"""Tests reports as CSV, and the 304 for a report that has not changed."""
 
 import csv
 import io

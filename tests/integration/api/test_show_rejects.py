@@ -1,4 +1,4 @@
-"""GET /loads/{load_id}/rejects: why rows were rejected, and the URL of the reject file."""
+"""Tests GET /loads/{load_id}/rejects, which shows why rows were rejected, and the URL of the reject file."""
 
 import json
 from typing import Any
@@ -58,7 +58,7 @@ def test_the_url_is_signed_for_a_quarter_of_an_hour(api: Api, landing: Landing) 
 
 
 def test_in_another_region_the_url_has_the_host_of_that_region(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The global host of S3 does not know new buckets, nor buckets of newer regions."""
+    """The host of S3 without a region finds neither new buckets nor the buckets of newer regions."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert ".s3.eu-west-1.amazonaws.com/" in services().storage.errored.presigned_get("x", seconds=5)
 
@@ -84,7 +84,7 @@ def test_counts_stay_after_the_reject_file_has_expired(api: Api, landing: Landin
 
 
 @pytest.mark.parametrize("load_id", ["1", "0", "x", "9223372036854775808", "%20"])
-def test_no_such_load(api: Api, load_id: str) -> None:
+def test_an_unknown_load_is_a_404(api: Api, load_id: str) -> None:
     assert api.get(f"/loads/{load_id}/rejects").status == 404
 
 
@@ -94,7 +94,7 @@ def test_the_limit_is_checked(api: Api, landing: Landing) -> None:
 
 
 def test_records_that_are_too_large_are_only_in_the_file(api: Api, landing: Landing, s3: S3) -> None:
-    """The function reads no more of the file than it can show."""
+    """The function reads only as much of the reject file as the response can show."""
     load = landing.upload("jobs.csv", b"".join(b"x,%d%s\n" % (i, b"y" * 900_000) for i in range(8)))
     asked: list[str | None] = []
     services().storage.errored._client().meta.events.register(
@@ -137,7 +137,7 @@ def test_rows_without_parents_are_counted_by_parent_and_resolved_later(api: Api,
     assert (found["rejected"], found["resolved"], found["reasons"]) == (6, 6, reasons)
 
 
-# --- The reasons of a load are those of its last attempt
+# --- a load shows the reasons of its last attempt
 
 
 def reasons(landing: Landing) -> list[Row]:
@@ -154,8 +154,8 @@ def test_a_repeated_attempt_starts_counting_from_zero(landing: Landing, database
 
 
 def test_a_retried_merge_counts_its_rejects_once(landing: Landing, database_url: str) -> None:
-    """The reject file is stored, then the commit fails, for example because of a deadlock. The staged rows are merged
-    again."""
+    """The reject file is stored, but then the commit fails, for example because of a deadlock. The load then merges the
+    staged rows again."""
     event = landing.put("jobs.csv", FILE)
     with landing.database.session() as session:
         session.run(
@@ -167,7 +167,7 @@ def test_a_retried_merge_counts_its_rejects_once(landing: Landing, database_url:
         )
     try:
         landing.deliver(event)
-        assert landing.scalar("SELECT last_value FROM met") == 2  # the first merge failed
+        assert landing.scalar("SELECT last_value FROM met") == 2  # two merges, because the first merge failed
     finally:
         with landing.database.session() as session:
             session.run("DROP TRIGGER meet ON jobs; DROP FUNCTION meet; DROP SEQUENCE met")

@@ -1,4 +1,5 @@
-"""A backup that fails at any of its steps leaves no restore point or a whole one. The tests try every step."""
+"""Tests that a backup which fails leaves either no restore point or a whole one. The tests let a backup fail at every
+step."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -21,12 +22,13 @@ EXPIRED = NOW - timedelta(days=40)
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: no handler of exceptions may do anything after it."""
+    """Simulates the end of the process. A process that has ended sends no requests, so the tests also let all later
+    requests fail."""
 
 
 def fill(database: Database, employees: int) -> None:
-    """Insert employees with names of 9,600 characters that hardly compress: 800 of them exceed one part of an
-    upload."""
+    """Insert employees with names of 9,600 characters that hardly compress. The file of 800 such employees is larger
+    than one part of an upload."""
     with database.session() as session:
         session.run(
             "INSERT INTO departments VALUES (1, 'Legal'); INSERT INTO jobs VALUES (1, 'Lawyer');"
@@ -46,7 +48,7 @@ def back_up(database: Database, storage: Storage, at: datetime) -> BackupRun:
 
 
 def sound(storage: Storage, known: Collection[str] = ()) -> list[str]:
-    """Return all restore points, after a verification of all but the `known` ones."""
+    """Return the names of all restore points. First verify all restore points that are not in `known`."""
     found = []
     for name in manifest.names(storage.backup):
         if storage.backup.exists(manifest.manifest_key(name)):
@@ -59,7 +61,7 @@ def sound(storage: Storage, known: Collection[str] = ()) -> list[str]:
 
 
 def breaking(at: int, error: Callable[[], BaseException], *, for_good: bool) -> Callable[[str, str], None]:
-    """Return a hook that fails the request number `at`, or that request and all that follow."""
+    """Return a hook that lets the request number `at` fail. If `for_good`, all later requests fail, too."""
     seen = 0
 
     def hook(_operation: str, _key: str) -> None:
@@ -72,7 +74,8 @@ def breaking(at: int, error: Callable[[], BaseException], *, for_good: bool) -> 
 
 
 def steps(database: Database, s3: S3) -> int:
-    """Return the number of requests of a backup that writes one restore point and expires another. Two are left."""
+    """Return the number of requests of a backup that writes one restore point and deletes an expired one. Afterwards
+    two restore points exist."""
     fill(database, 800)
     back_up(database, s3.storage, EXPIRED)
     change(database)
@@ -102,11 +105,11 @@ def test_a_failure_of_s3_at_any_request_leaves_only_whole_restore_points(
         stored = ("PutObject", "manifest.json") in [(o, k.rpartition("/")[2]) for o, k in s3.calls[: request - 1]]
         expiring = s3.calls[request - 1][0] in ("ListObjectsV2", "DeleteObjects")
         after = sound(s3.storage, before)
-        # A whole restore point may stay: it cannot be deleted while S3 is unavailable, and need not be after a later
-        # failure.
+        # The failed backup may leave a whole restore point in two cases: S3 stays unavailable, so that the backup
+        # cannot delete the restore point, or the failure came after the restore point was complete.
         assert len(after) - len(before) <= int(stored and (for_good or expiring)), request
         assert set(before) <= set(after)
-        assert s3.uploads() == [] or for_good  # it could not be aborted: the lifecycle rule of the bucket does that
+        assert s3.uploads() == [] or for_good  # the bucket's lifecycle rule aborts the rest
         assert back_up(database, s3.storage, at + timedelta(minutes=3)).outcome in ("created", "unchanged")
 
 
@@ -127,7 +130,7 @@ def test_a_process_killed_at_any_request_leaves_only_whole_restore_points(databa
 
 
 class Doomed(Session):
-    """A session whose server process is terminated before one statement."""
+    """Terminates its own server process before one of its statements."""
 
     def __init__(self, session: Session, hook: Callable[[], None]) -> None:
         self.__dict__ = session.__dict__
@@ -143,7 +146,7 @@ class Doomed(Session):
 
 
 class Terminated(Database):
-    """A database that terminates its own connection at the statement number `at`."""
+    """Gives a session that terminates its own connection at the statement number `at`."""
 
     def __init__(self, url: str, at: int) -> None:
         super().__init__(url, tls="disable")
@@ -189,6 +192,6 @@ def test_a_connection_killed_at_any_statement_leaves_only_whole_restore_points(
             doomed.close()
         assert s3.uploads() == []
         assert back_up(database, s3.storage, NOW + timedelta(hours=at, minutes=3)).restore_point
-    # Only the last statement, which releases the advisory lock, may fail without an error.
+    # The last statement releases the advisory lock. It is the only statement whose failure does not fail the backup.
     assert survived >= doomed.seen > 15
     assert first.restore_point in sound(s3.storage)

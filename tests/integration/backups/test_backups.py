@@ -1,4 +1,5 @@
-"""Backups of a real Postgres: one snapshot, every row exactly, no change missed, and no incomplete restore point."""
+"""Tests backups of a real Postgres. A backup holds every row of one snapshot exactly, misses no change, and leaves no
+incomplete restore point."""
 
 import hashlib
 import io
@@ -44,7 +45,7 @@ def backup(database: Database, storage: Storage) -> Backup:
 
 @contextmanager
 def another(url: str) -> Iterator[Database]:
-    """A second connection beside the one under test."""
+    """Return a database with a second connection, besides the connection under test."""
     database = Database(url, tls="disable", application="test")
     try:
         yield database
@@ -63,13 +64,13 @@ def parents(database: Database) -> None:
 
 
 def stored(storage: Storage, restore_point: str, table: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a backed-up table as our reader gives them, with instants in microseconds."""
+    """Return the rows of a table in a restore point, read with the code of Hireflow. Instants are microseconds."""
     stream = storage.backup.open(manifest.key(restore_point, table))
     return [row for batch in avro_files.records(DATASETS[table], stream) for row in batch]
 
 
 def read_by_others(storage: Storage, restore_point: str, table: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a backed-up table as Apache's reader gives them, with instants as datetimes."""
+    """Return the rows of a table in a restore point, read with Apache's Avro library. Instants are datetimes."""
     file = io.BytesIO(storage.backup.get(manifest.key(restore_point, table)))
     with avro.datafile.DataFileReader(file, avro.io.DatumReader()) as reader:
         return [tuple(cast(dict[str, Any], row).values()) for row in reader]
@@ -132,7 +133,7 @@ def test_tables_of_many_pages_with_holes_lose_no_row(database: Database, storage
 
 
 def test_memory_is_bounded_although_a_few_pages_hold_huge_text(database: Database) -> None:
-    """10,000 equal characters take about a hundred bytes of a page, so a block of pages may hold any amount of text."""
+    """Postgres compresses 10,000 equal characters to about a hundred bytes, so a few pages may hold very much text."""
     sql(database, "INSERT INTO jobs SELECT i, repeat(chr(64 + i % 20), 10000) FROM generate_series(1, 4000) i")
     with database.session() as session, snapshot(session, ALL):
         pages = session.scalar("SELECT pg_relation_size('jobs') / 8192")
@@ -143,7 +144,7 @@ def test_memory_is_bounded_although_a_few_pages_hold_huge_text(database: Databas
         finally:
             tracemalloc.stop()
     assert (count, pages < 128) == (4000, True)
-    assert peak < 24 * 1024 * 1024  # of 40 MB of text
+    assert peak < 24 * 1024 * 1024  # the text has 40 MB
 
 
 def test_the_manifest_has_rows_bytes_and_checksums(database: Database, storage: Storage, backup: Backup) -> None:
@@ -173,7 +174,7 @@ def test_two_backups_around_a_change_hold_before_and_after(
     parents(database)
     before = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
-    after = backup()  # the clock stood still, but the name is later
+    after = backup()  # the new name is later although the clock stands still
     assert after.outcome == "created"
     assert after.restore_point > before.restore_point
     assert stored(storage, before.restore_point, "jobs") == [(1, "Lawyer")]
@@ -246,7 +247,7 @@ def test_every_backup_run_logs_one_line(
 
 
 def test_truncate_waits_for_the_snapshot(database: Database, database_url: str) -> None:
-    """A TRUNCATE would empty one table of an older snapshot, but not the others."""
+    """If TRUNCATE did not wait, the backup would see one table without rows, and the other tables with their rows."""
     with (
         database.session() as session,
         snapshot(session, ALL),
@@ -281,7 +282,7 @@ def test_large_tables_are_uploaded_in_parts(database: Database, storage: Storage
 def test_a_file_that_is_not_stored_as_written_leaves_no_restore_point(
     database: Database, s3: S3, backup: Backup, operation: str, name: str
 ) -> None:
-    """The backup checks in S3 what it wrote before it is complete."""
+    """The backup compares the stored files with what it has written, before it writes the manifest."""
     parents(database)
     first = backup()
     sql(database, "UPDATE jobs SET job = 'Judge'")
@@ -306,7 +307,7 @@ def test_a_file_that_is_not_stored_as_written_leaves_no_restore_point(
 def test_the_result_lists_the_checked_files(backup: Backup) -> None:
     expected = [*(f"{table}.avro" for table in DATASETS), "manifest.json"]
     assert backup().checked == expected
-    assert backup().checked == expected  # unchanged: the run compared the sizes of the existing files
+    assert backup().checked == expected  # no new restore point, but the files were compared
 
 
 @pytest.mark.parametrize("what", ["UploadPart", "CompleteMultipartUpload", "jobs.avro", "manifest.json"])
@@ -345,7 +346,7 @@ def test_a_failure_of_the_database_during_a_backup_leaves_nothing(
 
 
 class Killed(BaseException):
-    """Stands for the end of the function's time: no code of it runs after that."""
+    """Simulates that the time of the function is over: no code of the function runs afterwards."""
 
 
 def test_a_crash_during_a_backup_leaves_no_restore_point(
@@ -372,14 +373,14 @@ def test_a_crash_during_a_backup_leaves_no_restore_point(
     assert swept.deleted == ["20210727T160508.123456Z"]
 
 
-def test_backups_go_on_beside_stray_folders_and_restore_points_ahead_of_the_clock(
+def test_backups_go_on_beside_stray_folders_and_restore_points_in_the_future(
     database: Database, storage: Storage, backup: Backup
 ) -> None:
     parents(database)
     for name in ("20991231T000000.000000Z", "99991231T235959.999999Z"):
         storage.backup.put(f"backups/{name}/jobs.avro", b"stray", "text/plain")
     storage.backup.put("backups/manifest.json", b"{}", "application/json")
-    wrong = backup(NOW + timedelta(days=400)).restore_point  # made while the clock was ahead
+    wrong = backup(NOW + timedelta(days=400)).restore_point  # made while the clock was wrong
     assert wrong == "20220831T160208.123456Z"
     found = backup()
     assert (found.outcome, found.restore_point) == ("created", "20210727T160208.123456Z")
@@ -406,7 +407,7 @@ def test_retention_never_deletes_the_newest_complete_restore_point(
 
 
 def _hire(url: str, first: int, stop: threading.Event, errors: list[BaseException]) -> None:
-    """Insert a department, a job and an employee of both, again and again. Commit each row."""
+    """Insert a department, a job, and an employee in this department and job, again and again. Commit each row."""
     try:
         with another(url) as database, database.session() as session:
             number = first

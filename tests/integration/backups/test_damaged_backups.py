@@ -1,4 +1,5 @@
-"""Damaged Avro files: truncated, with flipped bits, or of another dataset. None of them changes a row wrongly."""
+"""Tests that damaged Avro files change no row wrongly. The files are truncated, have flipped bits, or are of another
+dataset."""
 
 import base64
 import io
@@ -15,13 +16,13 @@ from tests.integration.landing import Landing, Row, counts
 from tests.integration.s3_fixtures import BACKUP, LANDING
 
 ROWS = [(n, f"Job {n}") for n in range(1, 2001)]
-SYNC = 16  # bytes of the marker that ends the header and every block
+SYNC = 16  # bytes of the Avro marker at the end of the header and of every block
 SEED = 20210727
 
 
 @pytest.fixture
 def backup(landing: Landing) -> bytes:
-    """The file of a backup whose rows still exist."""
+    """Return the file of jobs in a restore point. The jobs still exist in the table."""
     landing.upload("jobs.csv", "".join(f"{n},{job}\n" for n, job in ROWS))
     key = f"backups/{back_up(landing)}/jobs.avro"
     return landing.s3.client.get_object(Bucket=BACKUP, Key=key)["Body"].read()
@@ -63,13 +64,13 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 def put(landing: Landing, data: bytes) -> Row:
-    """Put a file into the landing bucket without an order, so that no checksum of it is known."""
+    """Put a file into the landing bucket without a restore request, so that the load knows no checksum of the file."""
     landing.deliver(landing.put("jobs_by_hand.avro", data))
     return landing.load()
 
 
 def swapped_order(landing: Landing, data: bytes) -> Row:
-    """Order a restore, and replace the copy by `data` before it is loaded."""
+    """Request a restore. Replace the copy in the landing bucket by `data` before the load."""
     response, event = order(landing, "jobs")
     key = event["Records"][0]["s3"]["object"]["key"]
     stored = landing.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
@@ -91,7 +92,7 @@ def test_a_damaged_file_fails_with_a_reason_and_changes_nothing(
     assert load["status"] == "failed"
     assert load["error"]
     assert "internal" not in load["error"]
-    assert load["attempts"] == 1  # no retry: another attempt would read the same bytes
+    assert load["attempts"] == 1  # not retried, because another attempt would read the same bytes
     assert counts(load) == (0, 0, 0, 0, 0, 0)
     assert is_untouched(landing)
 
@@ -103,7 +104,7 @@ def test_another_datasets_backup_is_refused_by_its_schema(landing: Landing, back
     assert landing.scalar("SELECT count(*) FROM departments") == 0
 
 
-def test_a_flipped_bit_in_an_ordered_restore_changes_nothing(landing: Landing, backup: bytes) -> None:
+def test_a_flipped_bit_in_a_requested_restore_changes_nothing(landing: Landing, backup: bytes) -> None:
     random = Random(SEED)
     for _ in range(25):
         load = swapped_order(landing, flipped(backup, random.randrange(len(backup)), random.randrange(8)))
@@ -112,7 +113,7 @@ def test_a_flipped_bit_in_an_ordered_restore_changes_nothing(landing: Landing, b
 
 
 def test_a_dropped_file_with_a_flipped_bit_fails_or_loads_only_valid_rows(landing: Landing, backup: bytes) -> None:
-    """Deflate has no checksum. Only an ordered restore knows the checksum of its file."""
+    """Deflate, the compression of the file, has no checksum. Only a restore request knows the checksum of the file."""
     random, ends = Random(SEED), dict[str, int]()
     for _ in range(30):
         load = put(landing, flipped(backup, random.randrange(len(backup)), random.randrange(8)))
@@ -126,7 +127,7 @@ def test_a_dropped_file_with_a_flipped_bit_fails_or_loads_only_valid_rows(landin
 
 
 def by_hand(landing: Landing, *jobs: str) -> Row:
-    """Put a file of these jobs, with ids from 1, into the landing bucket."""
+    """Put an Avro file with these jobs into the landing bucket. The ids of the jobs start at 1."""
     fields = [{"name": "id", "type": "int"}, {"name": "job", "type": "string"}]
     body = io.BytesIO()
     rows: list[dict[str, Any]] = [{"id": n, "job": job} for n, job in enumerate(jobs, 1)]

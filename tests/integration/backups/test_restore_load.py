@@ -1,4 +1,5 @@
-"""Restores: an ordered copy arrives in the landing bucket, and is loaded under the same rules as any other file."""
+"""Tests restores. A restore request copies a file into the landing bucket. The copy is loaded with the same rules as
+any other file."""
 
 import io
 from datetime import timedelta
@@ -31,7 +32,7 @@ def back_up(landing: Landing) -> str:
 
 
 def order(landing: Landing, name: str, restore_point: str | None = None) -> tuple[RestoreOrder, Row]:
-    """Order a restore, and return the order and the event of its copy."""
+    """Request a restore. Return the result of the request, and the event of the copied file."""
     response = order_restore(landing.database, landing.s3.storage, DATASETS[name], restore_point)
     key = f"restores/{response.load_id}/{name}.avro"
     head = landing.s3.client.head_object(Bucket=LANDING, Key=key)

@@ -1,4 +1,5 @@
-"""Orders of restores: the load exists before its file arrives, and the file is a copy of the backup's file."""
+"""Tests restore requests. The load exists before its file arrives in the landing bucket. This file is a copy of a file
+of the restore point."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
 
 
 def backed_up(database: Database, storage: Storage, job: str) -> str:
-    """Make this the only job, and back up."""
+    """Make `job` the only job, and make a restore point. Return its name."""
     with database.session() as session:
         session.run("DELETE FROM jobs")
         session.run("INSERT INTO jobs VALUES (1, :job)", job=job)
@@ -39,7 +40,7 @@ def loads(database: Database) -> list[dict[str, Any]]:
         return session.records("SELECT * FROM loads ORDER BY id")
 
 
-def test_an_order_queues_a_load_and_copies_the_newest_backup(database: Database, storage: Storage) -> None:
+def test_a_request_announces_a_load_and_copies_the_newest_backup(database: Database, storage: Storage) -> None:
     backed_up(database, storage, "Lawyer")
     newest = backed_up(database, storage, "Judge")
     ordered = order_restore(database, storage, JOBS)
@@ -54,7 +55,7 @@ def test_an_order_queues_a_load_and_copies_the_newest_backup(database: Database,
     assert found["sha256"] == hashlib.sha256(body).hexdigest()
 
 
-def test_an_order_can_name_an_older_restore_point(database: Database, storage: Storage) -> None:
+def test_a_request_can_name_an_older_restore_point(database: Database, storage: Storage) -> None:
     older = backed_up(database, storage, "Lawyer")
     backed_up(database, storage, "Judge")
     ordered = order_restore(database, storage, JOBS, older)
@@ -109,7 +110,7 @@ def test_a_missing_file_fails_the_load(database: Database, storage: Storage) -> 
     assert (found["status"], found["error"]) == ("failed", f"the file of jobs is missing from restore point {point}")
 
 
-def test_a_failed_copy_fails_the_load_and_can_be_ordered_again(database: Database, storage: Storage, s3: S3) -> None:
+def test_after_a_failed_copy_the_restore_can_be_requested_again(database: Database, storage: Storage, s3: S3) -> None:
     backed_up(database, storage, "Lawyer")
 
     def break_down(operation: str, _: str) -> None:

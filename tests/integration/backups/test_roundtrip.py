@@ -1,4 +1,4 @@
-"""Database -> Avro -> empty database: no character and no microsecond is lost."""
+"""Tests that a backup and a restore into an empty database lose no character and no microsecond."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from tests.integration.backups.test_restore_load import back_up, restore
 from tests.integration.landing import Landing
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
-STORED = TEXT.map(str.strip).filter(bool)  # as the rules store it
+STORED = TEXT.map(str.strip).filter(bool)  # the rules strip a text and refuse an empty text
 LONG = st.builds(lambda text: (text * MAX_TEXT)[:MAX_TEXT].strip() or "x", STORED)
 INSTANT = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)).map(
     lambda t: t.replace(tzinfo=UTC)
@@ -29,7 +29,7 @@ EDGES = [
 
 @st.composite
 def databases(draw: st.DrawFn) -> dict[str, list[tuple[Any, ...]]]:
-    """Draw rows of every table with valid foreign keys."""
+    """Draw rows for every table. Their foreign keys are valid."""
     departments, jobs = draw(NAMED), draw(NAMED)
     employees = draw(
         st.dictionaries(
@@ -51,13 +51,13 @@ def databases(draw: st.DrawFn) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def fill(landing: Landing, tables: Mapping[str, list[tuple[Any, ...]]]) -> None:
-    """Insert rows by SQL, past the rules of loads."""
+    """Insert rows with SQL, so that the rules of loads do not change or reject them."""
     with landing.database.session() as session:
         session.run("TRUNCATE departments, jobs, hired_employees CASCADE")
         for name, rows in tables.items():
             columns = ", ".join(f"{column.name} {column.kind.value}" for column in DATASETS[name].columns)
             sent = [dict(zip(DATASETS[name].column_names, row, strict=True)) for row in rows]
-            session.run(  # as JSON: in an array of the driver, the text NULL would become a null
+            session.run(  # JSON, because the driver would send the text NULL in an array as a null
                 f"INSERT INTO {name} SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r ({columns})",
                 rows=json.dumps(sent, default=datetime.isoformat),
             )

@@ -1,4 +1,4 @@
-"""Verification of restore points: sound ones pass, and every kind of fault is reported."""
+"""Tests the verification of restore points. Sound restore points pass, and every kind of fault is reported."""
 
 import io
 import json
@@ -29,7 +29,7 @@ AT = 1_627_401_728_000_000
 
 @pytest.fixture
 def point(database: Database, storage: Storage) -> str:
-    """A restore point of two departments, a job and 9,000 employees."""
+    """Make a restore point with two departments, one job and 9,000 employees. Return its name."""
     with database.session() as session:
         session.run(
             "INSERT INTO departments VALUES (1, 'Legal'), (2147483647, 'Last'); INSERT INTO jobs VALUES (1, 'Lawyer');"
@@ -49,7 +49,7 @@ def faults(report: PointReport) -> list[str]:
 
 
 def rewrite(storage: Storage, point: str, table: str, content: list[tuple[Any, ...]], **changes: Any) -> None:
-    """Replace the file of a table by a sound file of other rows, and record that file in the manifest."""
+    """Replace the file of a table by a sound file with other rows, and describe the new file in the manifest."""
     file = io.BytesIO()
     avro.write(DATASETS[table], [tuple(zip(*content, strict=True))], file)
     body = file.getvalue()
@@ -81,7 +81,7 @@ def test_a_sound_restore_point_passes(storage: Storage, point: str) -> None:
 
 
 def verified(storage: Storage) -> list[str]:
-    """The restore points that are listed as verified."""
+    """Return the restore points that the list shows as verified."""
     return list(manifest.verification_times(storage.backup, manifest.page(storage.backup, 10)[0]))
 
 
@@ -121,7 +121,7 @@ def test_a_mark_does_not_affect_backups_restores_or_retention(
     database: Database, storage: Storage, s3: S3, point: str
 ) -> None:
     verify_point(storage.backup)
-    assert back_up(database, storage, NOW + timedelta(hours=1)) == point  # unchanged
+    assert back_up(database, storage, NOW + timedelta(hours=1)) == point  # the outcome is `unchanged`
     assert manifest.newest(storage.backup) == manifest.get(storage.backup, point)
     assert order_restore(database, storage, DATASETS["jobs"]).restore_point == point
     with database.session() as session:
@@ -133,7 +133,7 @@ def test_a_mark_does_not_affect_backups_restores_or_retention(
 
 
 def test_a_folder_with_only_a_mark_is_no_restore_point_and_is_deleted(database: Database, storage: Storage) -> None:
-    """A verification leaves such a folder if the restore point expires while it runs."""
+    """A verification leaves such a folder if the restore point expires during the verification."""
     left = restore_point_names.name_after(None, NOW - timedelta(days=2))
     storage.backup.put(manifest.verified_key(left), b"{}", "application/json")
     assert manifest.newest(storage.backup) is None
@@ -195,7 +195,7 @@ def test_many_faults_of_a_kind_are_counted(storage: Storage, point: str) -> None
     rewrite(storage, point, "hired_employees", [employee(i, job=i) for i in range(2, 30)])
     found = faults(verify_point(storage.backup))
     assert len(found) == 11
-    assert found[-1] == "hired_employees: job_id … is not among the jobs of the snapshot (more than 10)"
+    assert found[-1] == "hired_employees: job_id … is not among the jobs of the snapshot (more than 10 such ids)"
 
 
 def test_a_wrong_number_of_rows_is_a_fault(storage: Storage, point: str) -> None:

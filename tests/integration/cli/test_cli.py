@@ -1,4 +1,4 @@
-"""The command line against a fake API with scripted responses."""
+"""Tests the command line with a fake API, which sends prepared responses."""
 
 import fcntl
 import gzip
@@ -238,7 +238,7 @@ def test_a_failed_upload_does_not_stop_the_next_one(api: FakeApi, run: Run) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v")
 def test_a_large_file_is_uploaded_with_little_memory(api: FakeApi, tmp_path: Path) -> None:
-    size, limit = 512 << 20, 400 << 10  # bytes, KiB
+    size, limit = 512 << 20, 400 << 10  # `size` of the file in bytes, `limit` of the memory in KiB
     with (tmp_path / "jobs.csv").open("wb") as file:
         file.truncate(size)
     expect_upload(api, 7, load(7, rejected=0))
@@ -277,7 +277,7 @@ def test_json_output_without_waiting_has_the_load_ids(api: FakeApi, run: Run) ->
     assert json.loads(done.stdout) == {"file": "jobs.csv", "id": 7, "status": "queued"}
 
 
-def test_programs_are_told_of_files_that_did_not_arrive(api: FakeApi, run: Run) -> None:
+def test_json_output_names_files_that_did_not_arrive(api: FakeApi, run: Run) -> None:
     api.problem("POST", "/uploads", 422, "Unprocessable Entity", "this file cannot be uploaded")
     expect_upload(api, 7, load(7, rejected=0))
     done = run("upload", write("jobs.csv"), write("jobs_2.csv"), "--json")
@@ -316,9 +316,9 @@ CHECKED = {
 @pytest.mark.parametrize(
     ("name", "data", "kind"),
     [
-        ("jobs.csv", b"1,Clerk\n", "text/csv"),  # gzipped it would be larger
+        ("jobs.csv", b"1,Clerk\n", "text/csv"),  # gzip would make this file larger
         ("jobs.csv", b"1,Clerk\n" * 100, "application/gzip"),
-        # mtime=0 because every test process must generate the same test id.
+        # The body is part of the test's id. With mtime=0 it is the same in every test process.
         ("jobs.csv.gz", gzip.compress(b"1,Clerk\n", mtime=0), "application/gzip"),
     ],
 )
@@ -631,7 +631,8 @@ def test_the_statuses_equal_those_of_the_api() -> None:
 
 
 def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, **more: str) -> tuple[int, str]:
-    """Run a command on a terminal. Return its exit status and its output. `typed` answers its question."""
+    """Run a command on a terminal of `width` columns. Type `typed` when the command asks a question. Return the exit
+    status and the output."""
     ours, theirs = pty.openpty()
     environ = {**os.environ, "API_URL": api.url, "API_TOKEN": "", "TERM": "xterm", "COLUMNS": str(width), **more}
     with subprocess.Popen(
@@ -641,17 +642,18 @@ def on_a_terminal(api: FakeApi, *words: str, typed: str = "", width: int = 100, 
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # the controlling terminal sends ^C to it
+        # Only the controlling terminal of a process turns ^C into SIGINT.
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     ) as running:
         os.close(theirs)
         shown = ""
-        with suppress(OSError):  # Linux raises it after the last writer has closed the terminal
+        with suppress(OSError):  # Linux raises OSError if no process has the terminal open any more
             while select.select([ours], [], [], 30)[0] and (chunk := os.read(ours, 4096)):
                 shown += chunk.decode(errors="replace")
                 if typed and shown.endswith("? [y/N] "):
                     os.write(ours, typed.encode())
                     typed = ""
-        running.kill()  # in case it hangs
+        running.kill()  # the command may hang
     os.close(ours)
     return running.returncode, shown
 
@@ -715,8 +717,8 @@ def test_a_503_of_a_local_stage_points_to_make_status(api: FakeApi, run: Run, tm
     api.problem("GET", "/loads/7", 503, "Temporarily unavailable", "the database cannot be reached")
     api.on("GET", "/loads/7", load(7))
     api.problem("GET", "/loads/8", 503, "Temporarily unavailable", "the database cannot be reached")
-    assert run("load", "7").exit_code == 0  # the retry succeeds
-    assert "the database cannot be reached; make status says what runs" in run("load", "8").stderr
+    assert run("load", "7").exit_code == 0  # the first response is a 503, and the retry succeeds
+    assert "the database cannot be reached; make status shows which servers run" in run("load", "8").stderr
 
 
 def test_a_function_that_failed_on_a_full_disk_gets_the_remedy(api: FakeApi, run: Run) -> None:
@@ -765,7 +767,8 @@ def test_the_script_runs_from_any_folder_through_symbolic_links(
 
 
 def interrupted(api: FakeApi, waited_for: str, *words: str) -> tuple[int, str, str]:
-    """Interrupt a command after its request for a path. Return its exit status, standard output and error."""
+    """Run a command, and interrupt it after its request to the path `waited_for`. Return the exit status, standard
+    output and standard error of the command."""
     own = {**os.environ, "API_URL": api.url}
     program: list[str | Path] = [ROOT / "hireflow", *words]
     with subprocess.Popen(program, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:

@@ -1,4 +1,4 @@
-"""The HTTP client against misbehaving servers, behind proxies, and over TLS."""
+"""Tests the HTTP client with servers that misbehave, behind proxies, and over TLS."""
 
 import base64
 import socket
@@ -35,10 +35,10 @@ def fake() -> Iterator[FakeApi]:
 
 @contextmanager
 def server(*responses: bytes, family: socket.AddressFamily = socket.AF_INET) -> Iterator[tuple[str, list[bytes]]]:
-    """Yield the URL of a server and the list of requests that it got.
+    """Yield the URL of a server and the list of the requests that it has received.
 
-    It sends the next of the raw responses on each connection and closes it. For `b"..."` it sends nothing and waits
-    until the client closes.
+    The server sends one of the raw responses on each connection, in order, and closes the connection. If the response
+    is `b"..."`, the server sends nothing, and waits until the client closes the connection.
     """
     host = "127.0.0.1" if family == socket.AF_INET else "::1"
     listening = socket.create_server((host, 0), family=family)
@@ -56,7 +56,7 @@ def server(*responses: bytes, family: socket.AddressFamily = socket.AF_INET) -> 
                 connection.sendall(response)
 
     def serve() -> None:
-        with suppress(OSError):  # accept() fails when the test has ended without using all responses
+        with suppress(OSError):  # if a test does not use all responses, accept() fails at the end of the test
             for response in responses:
                 respond(response)
 
@@ -66,7 +66,7 @@ def server(*responses: bytes, family: socket.AddressFamily = socket.AF_INET) -> 
     with listening:
         yield f"http://{name}:{listening.getsockname()[1]}", asked
         with suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)  # closing alone would not wake accept()
+            listening.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread in accept()
 
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -188,7 +188,7 @@ def test_the_error_about_an_unsupported_proxy_hides_its_password(monkeypatch: py
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for localhost. Its key lies beside it."""
+    """Create a self-signed certificate for localhost. Return its path. The file of its key is in the same folder."""
     folder = tmp_path_factory.mktemp("tls")
     words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
     made = [
@@ -210,7 +210,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def secure(certificate: Path) -> Iterator[int]:
-    """The port of an HTTPS server."""
+    """Start an HTTPS server with this certificate. Return its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Shell completion, help and output that cannot be written."""
+"""Tests shell completion, the help texts, and what happens if the output cannot be written."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def hireflow(*words: str, **environ: str) -> str:
 
 
 def asked(shell: str, line: str) -> list[str]:
-    """Return the completions that a shell gets for a line."""
+    """Return the completions that the program offers a shell for a line."""
     words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
     typed = {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     printed = hireflow(_HIREFLOW_COMPLETE=f"complete_{shell}", **(words if shell == "bash" else typed))
@@ -54,7 +54,7 @@ def test_values_and_options_are_completed(line: str, expected: list[str]) -> Non
     assert asked("bash", line) == expected
 
 
-FULL = Path("/dev/full")  # on Linux, every write to it fails with ENOSPC
+FULL = Path("/dev/full")  # on Linux, every write to this file fails with ENOSPC (disk full)
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
@@ -111,7 +111,7 @@ def every_help() -> list[tuple[str, ...]]:
 def test_help_shows_no_python_types_and_fits_80_columns(words: tuple[str, ...]) -> None:
     printed = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*words, "--help"]).stdout
     assert not re.search(r"<|list\[|\bPath\b|\bstr\b|\bint\b|x[<>]=", printed)
-    assert "..." not in re.sub(r"[A-Z]\]?\.\.\.", "", printed)  # otherwise a summary is truncated
+    assert "..." not in re.sub(r"[A-Z]\]?\.\.\.", "", printed)  # "…" would show that a summary is truncated
     assert max(map(len, printed.splitlines())) <= 80
 
 

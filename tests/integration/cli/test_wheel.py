@@ -1,4 +1,4 @@
-"""The command line after an installation from its wheel, without a checkout."""
+"""Tests the command line after an installation from its wheel, without a checkout."""
 
 import json
 import os
@@ -19,7 +19,8 @@ from infra.venv import ROOT
 from tests.integration.fake_api import FakeApi, fake_api
 
 Done = subprocess.CompletedProcess[str]
-# The libraries that the wheel requires, and THEIRS, which these libraries require. No others may be installed.
+# The wheel requires the libraries in LIBRARIES. These require the libraries in THEIRS. No other library may be
+# installed.
 LIBRARIES = {"typer", "rich", "urllib3"}
 THEIRS = {"annotated-doc", "markdown-it-py", "mdurl", "pygments", "shellingham", "pydantic", "pydantic-core"}
 THEIRS |= {"annotated-types", "typing-extensions", "typing-inspection"}
@@ -36,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`hireflow` in an environment that holds only the wheel and its requirements.
+    """Return the program `hireflow` in a new environment that has only the wheel and its requirements.
 
     The requirements are copied from the environment of the tests, so that no network is needed.
     """
@@ -55,7 +56,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def closure(names: Iterable[str]) -> set[str]:
-    """Return these distributions and all that they require on this platform."""
+    """Return the names of these distributions, and of all distributions that they require on this platform."""
     found: set[str] = set()
     waiting = set(names)
     while waiting:
@@ -66,7 +67,7 @@ def closure(names: Iterable[str]) -> set[str]:
 
 
 def requirements(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the names of the distributions that are required on this platform, without extras."""
+    """Yield the names of the distributions that these requirement lines need on this platform, without extras."""
     for line in lines:
         wanted, _, marker = line.partition(";")
         if "extra" not in marker and "Windows" not in marker:
@@ -80,7 +81,7 @@ def api() -> Iterator[FakeApi]:
 
 
 def run(program: Path, folder: Path, *words: str, **environ: str) -> Done:
-    """Run it in a folder, with only the given environment variables and the most basic ones."""
+    """Run the program in a folder. It gets only the given environment variables, PATH, HOME and LANG."""
     own = {"PATH": os.defpath, "HOME": str(folder), "LANG": "C.UTF-8", **environ}
     return subprocess.run([program, *words], cwd=folder, env=own, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""The database connection: TLS, timeouts, and servers that vanish or do not respond."""
+"""Tests the database connection: TLS, timeouts, and servers that vanish or do not respond."""
 
 import re
 import socket
@@ -30,7 +30,7 @@ SSL_REQUEST = 8
 
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A certificate for `localhost` that this process trusts."""
+    """Make a certificate for `localhost`. This process trusts the certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -56,7 +56,8 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Front:
-    """A proxy between the test and Postgres. It uses TLS if it has a certificate, and becomes silent on request."""
+    """A proxy between the test and Postgres. If it has a certificate, it uses TLS. After `silence`, it no longer passes
+    data on."""
 
     def __init__(self, database_url: str, certificate: Path | None = None) -> None:
         url = urlsplit(database_url)
@@ -66,13 +67,13 @@ class Front:
             f"@{url.hostname}:{url.port}/", f"@localhost:{self._listener.getsockname()[1]}/"
         )
         self._certificate = certificate
-        self.unresponsive = False  # whether it accepts connections but never sends a byte
+        self.unresponsive = False  # if true, the proxy accepts connections but never sends a byte
         self._silenced: list[threading.Event] = []
         self._sockets: list[socket.socket] = [self._listener]
         threading.Thread(target=self._serve, daemon=True).start()
 
     def silence(self) -> None:
-        """Discard everything that the present connections send from now on."""
+        """Discard everything that the open connections send from now on."""
         for silenced in self._silenced:
             silenced.set()
 
@@ -162,7 +163,8 @@ def test_a_migration_trusts_the_authorities_of_the_given_file(
 
 
 def test_every_connection_requests_a_new_login(database_url: str) -> None:
-    """For example, the login may be a token, which is valid for minutes, or a secret that is rotated."""
+    """The login may have changed since the last connection: it may be a token, which is valid for minutes, or a secret
+    that is rotated."""
     asked: list[str] = []
 
     def login() -> str:
@@ -242,7 +244,7 @@ def test_waiting_for_a_silent_server_ends_at_the_deadline(database_url: str, fro
         with pytest.raises(OutOfTime):
             session.run("SELECT 1")
     assert time.monotonic() - began < 5
-    with database.session() as session:  # on a new connection
+    with database.session() as session:  # opens a new connection
         assert session.scalar("SELECT 1") == 1
     database.close()
 

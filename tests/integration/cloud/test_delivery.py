@@ -1,4 +1,4 @@
-"""Events arrive more than once and in any order. Workers crash, and their loads are retried."""
+"""Delivers events more than once and in any order, lets workers crash, and tests that their loads are retried."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from tests.integration.landing import GRACE, Landing, Row, counts
 
 
 class Struck(Exception):
-    """The exception of a fault that a test causes inside S3."""
+    """The exception that a test raises inside a request to S3."""
 
 
 def test_the_same_event_twice_is_one_load(landing: Landing) -> None:
@@ -43,7 +43,8 @@ def test_a_new_object_version_gets_a_new_load(landing: Landing) -> None:
 
 
 def use_one_sequencer(*events: Row) -> None:
-    """Give all events the same sequencer, as some S3 implementations do. Then the order of the bucket decides."""
+    """Give all events the same sequencer, as some S3 implementations do. Then only the order of the versions in the
+    bucket shows which of them is newer."""
     for event in events:
         event["Records"][0]["s3"]["object"]["sequencer"] = "0055AED6DCD90281E5"
 
@@ -64,7 +65,8 @@ def test_an_older_version_that_arrives_late_is_skipped(landing: Landing, sequenc
 
 @pytest.mark.parametrize("sequencers", ["those of S3", "all the same"])
 def test_the_newest_version_is_loaded_even_if_its_event_arrived_first(landing: Landing, sequencers: str) -> None:
-    """The event of the newest version arrives first. Its first attempt fails, and its second attempt loads it."""
+    """The event of the newest version arrives first. The first attempt of its load fails. The second attempt loads the
+    version, after an older version has been loaded."""
     oldest, middle, newest = (landing.put("departments.csv", f"1,{name}\n") for name in ("Oldest", "Middle", "Newest"))
     if sequencers == "all the same":
         use_one_sequencer(oldest, middle, newest)
@@ -102,7 +104,7 @@ def test_a_load_that_another_worker_has_claimed_is_retried_later(landing: Landin
         with pytest.raises(LoadBusy):
             landing.deliver(event, busy_wait=0.1)
     assert landing.load()["attempts"] == 1
-    other.close()  # as if the worker had died: its lock ends with its connection
+    other.close()  # as if the worker had died: Postgres releases a lock when its connection ends
     landing.deliver(event)
     assert (landing.load()["status"], landing.load()["attempts"]) == ("succeeded", 2)
 
@@ -110,7 +112,7 @@ def test_a_load_that_another_worker_has_claimed_is_retried_later(landing: Landin
 def test_the_last_retry_waits_until_postgres_notices_that_a_worker_died(
     landing: Landing, database: Database, database_url: str
 ) -> None:
-    """If this retry were rejected, no worker would be left to load the object."""
+    """If the last retry did not wait, the load would have no worker, because Lambda would not retry the event again."""
     event = landing.put("departments.csv", "1,Sales\n")
     landing.deliver(event)
     with database.session() as session:
@@ -152,7 +154,8 @@ UNDER_WAY = (
 
 @pytest.mark.parametrize("what", ["waiting", "working"])
 def test_a_killed_worker_holds_its_load_for_seconds_only(database: Database, database_url: str, what: str) -> None:
-    """The worker's server process is executing a statement, which waits for another load or runs for minutes."""
+    """When the worker is killed, Postgres is executing a statement of this worker. The statement waits for another
+    load, or runs for minutes. Postgres must notice the dead worker in both cases."""
     with closing(Database(database_url, tls="disable")) as blocker, database.session() as session:
         with blocker.session() as holder:
             holder.run("BEGIN; LOCK TABLE departments IN SHARE ROW EXCLUSIVE MODE")
@@ -168,8 +171,8 @@ def test_a_killed_worker_holds_its_load_for_seconds_only(database: Database, dat
 
 
 def test_a_worker_whose_host_vanished_is_noticed_within_half_a_minute(landing: Landing, database: Database) -> None:
-    """No packet reports this, so the server has to probe the connection. By default, operating systems begin to probe
-    only after one or two hours."""
+    """No packet tells Postgres that the host has vanished, so Postgres has to probe the connection. By default,
+    operating systems begin to probe only after one or two hours."""
     landing.upload("departments.csv", "1,Sales\n")
     with database.session() as session:
         idle, interval, count = (
@@ -207,7 +210,7 @@ def test_the_third_failure_is_final(landing: Landing) -> None:
 def test_an_attempt_without_rejects_removes_the_reject_file_of_an_earlier_attempt(
     landing: Landing, database: Database
 ) -> None:
-    """The worker of the first attempt stored the reject file and died before its commit."""
+    """The worker of the first attempt has stored the reject file and has died before its commit."""
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
 
     def die_after_the_file(operation: str, key: str) -> None:
@@ -251,7 +254,7 @@ def test_the_sweep_gives_up_abandoned_loads(landing: Landing, database: Database
 
 
 def test_a_load_that_was_given_up_leaves_no_reject_file_behind(landing: Landing, database: Database) -> None:
-    """In each of three attempts, the worker died between storing the reject file and its commit."""
+    """In each of the three attempts, the worker has died after it stored the reject file and before it committed."""
     landing.upload("departments.csv", "1,Sales\nx,y\n")
     assert len(landing.s3.keys("test-errored")) == 1
     with database.session() as session:
@@ -263,7 +266,7 @@ def test_a_load_that_was_given_up_leaves_no_reject_file_behind(landing: Landing,
 def test_the_sweep_removes_reject_files_that_no_load_names(
     landing: Landing, database: Database, postgres: Postgres
 ) -> None:
-    """There are two such files. After the first one was stored, the commit of its request failed. The second one
+    """The test makes two such files. After the first file was stored, the commit of its request failed. The second file
     belongs to a failed load and could not be deleted."""
     kept = landing.upload("departments.csv", "1,Sales\nx,y\n")["errored_key"]
     departments, storage = DATASETS["departments"], landing.s3.storage
@@ -283,13 +286,13 @@ def test_the_sweep_removes_reject_files_that_no_load_names(
         session.run("UPDATE loads SET status = 'failed', errored_key = NULL WHERE id = :id", id=failed["id"])
         session.run("UPDATE loads SET status = 'running', errored_key = NULL WHERE id = :id", id=running["id"])
     assert len(landing.s3.keys("test-errored")) == 4
-    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # too new: a commit may follow
+    assert upkeep.sweep(database, storage, grace=GRACE).removed == 0  # both are too new
     assert upkeep.sweep(database, storage, grace=GRACE, stray_wait=timedelta(0)).removed == 2
     assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
 
 
 def test_a_merge_that_is_retried_stores_its_rejects_once(landing: Landing, database_url: str) -> None:
-    """A conflict cancels the transaction while it stores the reject file."""
+    """The transaction fails with a conflict while it stores the reject file."""
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     struck: list[str] = []
 
@@ -365,14 +368,15 @@ def test_waiting_rows_expire_after_the_grace_period(landing: Landing, database: 
 
 def test_a_waiting_row_whose_load_missed_its_parents_is_stored_later(landing: Landing, database: Database) -> None:
     load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
-    with database.session() as session:  # without a load, which would look for waiting rows
+    with database.session() as session:  # writes the parents without a load, because a load would heal the waiting rows
         session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
         assert orphans.heal_all(session, timedelta(minutes=15)) == 1
     assert landing.load(load["id"])["resolved"] == 1
 
 
 def test_a_load_rechecks_the_parents_of_only_its_own_waiting_rows(landing: Landing, database: Database) -> None:
-    """To check the waiting rows of other loads would slow down every load. The sweep checks those."""
+    """If a load also looked for the parents of other loads' waiting rows, every load would be slower. The sweep looks
+    for them."""
     landing.upload("jobs.csv", "1,Clerk\n")
     first = landing.upload("hired_employees_1.csv", "1,Ann,2021-07-27,5,1\n")
     with database.session() as session:

@@ -1,4 +1,4 @@
-"""A request, its response, its log lines, its load and the load's objects have the same correlation id."""
+"""Tests that a request, its response, its log lines, its load and the load's objects have the same correlation id."""
 
 import json
 from datetime import timedelta
@@ -156,7 +156,7 @@ def test_a_restore_passes_its_correlation_id_to_its_load_and_its_reject_file(
 
 
 def test_a_large_copy_keeps_its_metadata(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """boto3 copies an object of 8 MiB or more in parts."""
+    """boto3 copies an object of 8 MiB or more in parts. S3 does not copy the metadata of such an object by itself."""
     storage = landing.s3.storage
     landing.s3.client.put_object(Bucket=BACKUP, Key="backups/large", Body=b"x" * (9 * 1024 * 1024))
     storage.landing.copy_from(storage.backup, "backups/large", "restores/7/large", "application/avro", {"load-id": "7"})

@@ -1,4 +1,5 @@
-"""Date-times as Postgres stores them, compared with an independent parser that shares no code with the product."""
+"""Compares the date-times that Postgres stores with those of an independent parser, which shares no code with the
+product."""
 
 import random
 import struct
@@ -25,7 +26,7 @@ MORE = [
 
 
 def samples() -> list[str]:
-    """Return texts of every form. They are the same in each run."""
+    """Return texts of every form. Each run uses the same texts."""
     seeded = random.Random(20210727)
     drawn = [
         f"{seeded.randint(1, 9999):04}-{seeded.randint(1, 12):02}-{seeded.randint(1, 28):02}{seeded.choice('Tt ')}"
@@ -38,7 +39,7 @@ def samples() -> list[str]:
 
 
 def stored(database: Database) -> dict[int, int]:
-    """Return the microseconds since 1970 that Postgres has stored, by id, and delete the rows."""
+    """Return the stored date-times by the id of their row, in microseconds since 1970. Delete all rows."""
     with database.session() as session:
         sent = "SELECT id, encode(timestamptz_send(datetime), 'hex') FROM hired_employees"
         rows = session.run(sent)
@@ -61,7 +62,7 @@ def test_files_and_requests_store_the_same_moment(database: Database, landing: L
     texts = dict(enumerate(samples(), 1))
     expected = {i: at for i, text in texts.items() if (at := microseconds(text)) is not None}
     assert len(expected) > 250
-    for name in ("Ann", " Ann"):  # first clean lines, then lines that are parsed one by one
+    for name in ("Ann", " Ann"):  # the first file takes the fast path, the second one takes the slow path
         body = "".join(
             f"{i},{name},{text},1,1\n" if "," not in text else f'{i},{name},"{text}",1,1\n' for i, text in texts.items()
         )

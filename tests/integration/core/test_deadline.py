@@ -1,4 +1,4 @@
-"""Work that reaches its deadline stops cleanly and reports this."""
+"""Tests that work which reaches its deadline stops, leaves nothing behind, and reports that its time was over."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ JOBS = DATASETS["jobs"]
 
 @contextmanager
 def busy_jobs(database_url: str) -> Iterator[None]:
-    """Hold the lock that another writer would hold on the table jobs."""
+    """Lock the table jobs inside the `with` block, as another writer would do."""
     other = Database(database_url, tls="disable")
     with other.transaction() as session:
         session.run("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE")

@@ -1,4 +1,4 @@
-"""The dashboard's page and panels, in this process, on a real database."""
+"""Tests the page and the panels of the dashboard inside the test process, without a browser. Postgres is real."""
 
 import re
 from datetime import timedelta
@@ -23,7 +23,8 @@ HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 
 
 class Marked(HTMLParser):
-    """Collects the values of charts: (label, value) of every element that has both, by the class of the element."""
+    """Parses HTML, and collects the values in charts. `values` has the label and value of every bar, by the class of
+    the bar."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -142,7 +143,8 @@ def test_a_large_table_is_not_counted_row_by_row(filled: Api, database: Database
     name = postgres.url.rpartition("/")[2]
     with database.session() as session, connect(f"{postgres.superuser_url.rpartition('/')[0]}/{name}") as admin:
         assert figures.rows(session, "departments") == (3, True)
-        admin.run("UPDATE pg_class SET reltuples = 20000000 WHERE oid = 'departments'::regclass")  # as ANALYZE would
+        # The planner's estimate of the number of rows is now too large.
+        admin.run("UPDATE pg_class SET reltuples = 20000000 WHERE oid = 'departments'::regclass")
         assert figures.rows(session, "departments") == (20_000_000, False)
         admin.run("ANALYZE departments")
         assert figures.rows(session, "departments") == (3, True)

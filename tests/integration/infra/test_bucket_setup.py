@@ -1,4 +1,5 @@
-"""The setup of a stage's buckets on AWS, where every endpoint has TLS. tests/e2e/test_stage.py tests it without TLS."""
+"""Tests how a deployment sets up the buckets of a stage on AWS, where every endpoint has TLS. tests/e2e/test_stage.py
+tests the same without TLS."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,7 @@
-"""The embedded AWS: the operations that the front adds to ministack, and that ministack still lacks them.
+"""Tests the front of the embedded AWS, which adds missing operations to ministack.
 
-The tests with `still` in their names fail if a newer ministack makes a part of the front unnecessary.
+The tests with `still` in their names show that ministack alone lacks these operations. If such a test fails with a
+newer ministack, a part of the front is no longer needed.
 """
 
 import json
@@ -48,7 +49,7 @@ def client(aws: EmbeddedAws) -> Client:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """ministack without the front."""
+    """Start ministack without the front."""
     port = ports.free_port()
     folder = tmp_path_factory.mktemp("bare")
     env = {
@@ -138,7 +139,7 @@ def paths_of(client: Client, api_id: str) -> set[str]:
 
 
 def without_errors(work: Callable[[], set[str]]) -> set[str]:
-    """The result, or an empty set if the call fails or has an unexpected response."""
+    """Return the result of `work`, or an empty set if the call fails or has an unexpected response."""
     try:
         return work()
     except (ClientError, BotoCoreError, KeyError):
@@ -239,7 +240,7 @@ def test_functions_inherit_no_variables_of_this_process(client: Client, monkeypa
 
 
 def test_a_function_may_do_only_what_its_role_allows(client: Client) -> None:
-    """Without this, nothing would test the policies of the repository before production."""
+    """If the embedded AWS did not check the policies of roles, wrong policies would be noticed only on AWS."""
     client("s3").create_bucket(Bucket="guarded")
     credentials = make_function(client, "guard", "environment")
     seen = json.loads(client("lambda").invoke(FunctionName="guard")["Payload"].read())
@@ -327,7 +328,7 @@ def test_pages_of_log_events_are_still_missing(bare: Client) -> None:
 
 
 def events_of_function(client: Client, name: str) -> list[dict[str, Any]]:
-    """The log events of one invocation. Lambda itself writes some of them."""
+    """Return the log events of one invocation of a new function. Lambda itself writes some of these events."""
     make_function(client, name)
     assert eventually(lambda: client("lambda").invoke(FunctionName=name)["StatusCode"] == 200)
     logs = client("logs")

@@ -1,4 +1,5 @@
-"""The launcher of Postgres, with real servers: what it sets up, and that a start works after every kind of kill."""
+"""Tests the launcher of Postgres with real servers: what it sets up, and that it can start a server after every kind of
+kill."""
 
 import os
 import signal
@@ -31,7 +32,7 @@ def eventually(check: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def ask(url: str, sql: str) -> object:
-    """The first value of the result."""
+    """Run a query. Return the first value of its result."""
     with closing(connect(url)) as connection:
         rows = connection.run(sql)
     return rows[0][0] if rows else None
@@ -45,7 +46,7 @@ def shared() -> Iterator[Postgres]:
 
 @pytest.fixture
 def own() -> Iterator[Postgres]:
-    """A server for tests that stop or damage it."""
+    """Start a server for one test, because the test stops or damages the server."""
     with temporary() as postgres:
         yield postgres
 
@@ -77,7 +78,7 @@ def test_the_server_listens_on_loopback_only_and_requires_the_password(shared: P
 
 
 def test_only_the_owner_can_read_its_log(shared: Postgres) -> None:
-    """The log contains failed statements, with the passwords or rows in them."""
+    """The log contains failed statements, and these may contain passwords or data of rows."""
     with closing(connect(shared.url)) as connection, pytest.raises(DatabaseError):
         connection.run("ALTER ROLE nobody_at_all PASSWORD 'secret'")
     log = shared.home / "postgres.log"
@@ -109,7 +110,8 @@ def test_committed_rows_survive_a_stop_and_a_crash() -> None:
 
 
 def test_a_reused_pid_is_not_mistaken_for_the_server(own: Postgres) -> None:
-    """After a crash, another process may have the recorded pid. It must not count as the server, nor be killed."""
+    """After a crash, another process may have the recorded pid. The launcher must not take this process for the server,
+    and must not kill it."""
     port = own.port()
     assert port is not None
     own.kill()
@@ -136,7 +138,7 @@ def test_a_new_user_and_password_take_the_database_over(own: Postgres) -> None:
     ask(own.url, "CREATE TABLE kept AS SELECT 42 AS id")
     role = Role('Ünü "x', "a'b\\c@:/%")
     renamed = Postgres(own.home, role, fast=True)
-    renamed.start(1)  # the server runs already, so the port does not matter
+    renamed.start(1)  # the server is already running, so the launcher ignores this port
     assert ask(renamed.url, "SELECT id FROM kept") == 42
     ask(renamed.url, "DROP TABLE kept")
 
@@ -226,7 +228,7 @@ def test_another_server_outlives_its_parent(home: Path) -> None:
 def test_a_killed_start_is_completed_by_the_next_one(home: Path, moment: float) -> None:
     process = starter(home, ports.free_port(), "stays")
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(moment)  # not synchronisation: the kill may come at any moment
+        process.wait(moment)  # wait until the moment of the kill, which may be any moment
     kill(process)
     postgres = Postgres(home, Role("hireflow", "pw"), fast=True)
     postgres.start(ports.free_port())
@@ -252,7 +254,8 @@ def test_the_chosen_programs_are_used_or_refused(tmp_path: Path, monkeypatch: py
 
 
 def system_programs() -> Path | None:
-    """The folder of system programs that have another version than the wheel's, or None."""
+    """Return the folder of an installed Postgres whose major version differs from that of the wheel. Return None if the
+    system has no such Postgres."""
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin")):
         if (folder / "initdb").exists() and binaries.major(folder) != binaries.major(binaries.find()):
             return folder
@@ -261,7 +264,8 @@ def system_programs() -> Path | None:
 
 @pytest.mark.skipif(system_programs() is None, reason="the system has no other Postgres")
 def test_data_are_used_only_with_programs_of_their_version(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """System programs are used although the wheel comes first. If HIREFLOW_PG_BIN names others, the start fails."""
+    """The launcher prefers the programs of the wheel. But for data of another version it uses the system's programs of
+    that version. If HIREFLOW_PG_BIN names programs of a wrong version, the start fails."""
     programs = system_programs()
     assert programs
     server = Postgres(home, Role("hireflow", "pw"), fast=True, die_with_parent=True)
@@ -281,7 +285,7 @@ def test_data_are_used_only_with_programs_of_their_version(home: Path, monkeypat
 def test_the_programs_of_the_other_wheel_work(
     home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock names a second wheel, for versions of Python that the first wheel does not support."""
+    """The lock file has a second wheel with Postgres, for versions of Python that the first wheel does not support."""
     folder = tmp_path_factory.mktemp("wheel")
     lock, uv = ROOT / "requirements" / "postgres.txt", venv.installer(print)
     words = ["pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--python-version"]

@@ -1,4 +1,5 @@
-"""A problem of the machine ends a command with one line that says what to do. No traceback, nothing half-done."""
+"""Tests that a problem of the machine ends a command with one line that says what to do. The command prints no
+traceback, and leaves nothing half-done."""
 
 import errno
 import os
@@ -42,7 +43,7 @@ def failing(error: BaseException) -> Callable[[], None]:
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "free some space, then run the same command again\n"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "error: /x: Permission denied: let this user"),
         (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "choose another folder with HIREFLOW_STATE_DIR\n"),
-        (KeyboardInterrupt(), 130, "interrupted: the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, "interrupted: run the same command again to continue\n"),
         (ZeroDivisionError("by zero"), 1, "error: unforeseen ZeroDivisionError: by zero (test_failures.py:"),
     ],
 )  # fmt: skip
@@ -56,7 +57,7 @@ def test_every_failure_prints_one_line(
 
 
 def test_the_error_for_a_folder_without_write_access_has_a_remedy(tmp_path: Path) -> None:
-    if os.geteuid() == 0:  # the user nobody may not write there
+    if os.geteuid() == 0:  # the user "nobody", who runs the command, may not write there
         tmp_path = Path("/")
     else:
         tmp_path.chmod(0o500)
@@ -88,7 +89,7 @@ def test_the_error_for_a_folder_below_a_file_has_a_remedy(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB."""
+    """Mount a disk of 1 MB."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False, capture_output=True
     )
@@ -124,7 +125,7 @@ def test_a_full_disk_is_named_if_the_program_does_not_name_it(tmp_path: Path) ->
     ("servers", "deployed", "message"),
     [
         ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, True, "running"),
-        ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, False, "nothing is deployed yet: make up goes on"),
+        ({"Postgres": "127.0.0.1:1", "AWS": "127.0.0.1:2"}, False, "nothing is deployed yet: make up"),
         ({"Postgres": "127.0.0.1:1", "AWS": None}, True, "only half of the stage runs, AWS is stopped: make up"),
         ({"Postgres": None, "AWS": "127.0.0.1:2"}, True, "only half of the stage runs, Postgres is stopped: make up"),
         ({"Postgres": None, "AWS": None}, True, "not running: make up"),
@@ -151,16 +152,16 @@ def test_before_the_first_up_every_command_says_what_to_do(
 @pytest.mark.parametrize(
     ("command", "line"),
     [
-        ("infra.local up", "interrupted: the same command goes on from here\n"),
+        ("infra.local up", "interrupted: run the same command again to continue\n"),
         ("infra.local serve", "interrupted: the server is stopped\n"),
         ("infra.local verify", "interrupted: run the command again to start over\n"),
-        ("infra.deploy plan", "interrupted: the same command goes on from here\n"),
+        ("infra.deploy plan", "interrupted: run the same command again to continue\n"),
         ("infra.demo", "interrupted: you can run `make demo` again\n"),
     ],
 )
 def test_ctrl_c_prints_one_line_even_during_the_imports(command: str, line: str, tmp_path: Path) -> None:
-    """The line says what the next run of this command does. A stub of boto3 stands for all imports: it prints that its
-    import has begun, and never ends it."""
+    """The line says what the next run of this command does. The test replaces boto3 with a stub. The stub prints a line
+    when its import begins, and then sleeps, so the Ctrl-C comes during the imports."""
     (tmp_path / "boto3.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     environ = {**os.environ, "PYTHONPATH": str(tmp_path), "HIREFLOW_STATE_DIR": str(tmp_path / "none")}
     with subprocess.Popen(
@@ -184,7 +185,8 @@ PRINTING = "import sys; from infra.commandline import exit_status; sys.exit(exit
 @pytest.mark.parametrize("words", [["-c", PRINTING], ["-m", "infra.local", "status", "--stage", "local"]])
 @pytest.mark.parametrize("buffered", [True, False])
 def test_a_command_whose_reader_has_gone_prints_no_message(words: list[str], buffered: bool, tmp_path: Path) -> None:
-    """`make status | head` closes the pipe early. If lines are buffered, the command notices this only at its end."""
+    """For example, `head` in `make status | head` closes the pipe early. If Python buffers the output, the command
+    notices this only at its end."""
     environ = {**os.environ, "HIREFLOW_STATE_DIR": str(tmp_path / "none"), "PYTHONUNBUFFERED": "" if buffered else "1"}
     reader, writer = os.pipe()
     os.close(reader)

@@ -1,4 +1,5 @@
-"""The embedded AWS from outside: it serves only the holders of its credentials, with any client."""
+"""Tests the embedded AWS with different clients. The embedded AWS serves only clients that have the credentials of the
+stage."""
 
 import json
 import os
@@ -262,11 +263,12 @@ def test_the_aws_cli_works(aws_cli: Path, aws: EmbeddedAws, s3: Any, url: str, t
     run("s3", "mv", "s3://bucket/cli/a file.csv", "s3://bucket/cli/moved")
     run("s3", "sync", "s3://bucket/cli/", str(tmp_path / "synced"))
     assert (tmp_path / "synced" / "moved").read_bytes() == file.read_bytes()
-    run("sqs", "create-queue", "--queue-name", "of-the-cli", "--endpoint-url", url)  # sqs needs this option
+    # The command `sqs` needs this option.
+    run("sqs", "create-queue", "--queue-name", "of-the-cli", "--endpoint-url", url)
     assert "of-the-cli" in run("sqs", "list-queues", "--endpoint-url", url)
     assert json.loads(run("lambda", "list-functions"))["Functions"] is not None
     assert json.loads(run("iam", "list-roles"))["Roles"] is not None
-    run("configure", "set", "default.s3.signature_version", "s3v4")  # the default of newer versions
+    run("configure", "set", "default.s3.signature_version", "s3v4")  # newer versions of the AWS CLI have this default
     link = run("s3", "presign", "s3://bucket/cli/moved").strip()
     assert sha256(urllib.request.urlopen(link, timeout=30).read()).digest() == sha256(file.read_bytes()).digest()
 
@@ -399,11 +401,11 @@ def test_two_hundred_slow_senders_are_cut_off_and_disturb_no_other_request(aws: 
 
 
 def still_accepts(sender: socket.socket) -> bool:
-    """Send one more byte. Returns False if the server has closed the connection."""
+    """Send one more byte. Return False if the server has closed the connection."""
     sender.settimeout(0.001)
     try:
         sender.sendall(b"x")
-        sender.recv(1000)  # an error response, or the end of the connection
+        sender.recv(1000)  # returns only if the server has sent an error or closed the connection
     except TimeoutError:
         return True
     except OSError:
@@ -415,7 +417,7 @@ def test_the_log_is_rotated_while_the_server_runs(aws: EmbeddedAws) -> None:
     log = aws.home / "aws.log"
     with log.open("a") as file:
         file.write("filler\n" * 2_000_000)
-    earlier = log.with_name("aws.log.1")  # the copy gets this name after the log was truncated
+    earlier = log.with_name("aws.log.1")  # the server first truncates the log, and then gives the copy this name
     assert embedded.eventually(earlier.exists)
     assert earlier.stat().st_size >= 14_000_000
     assert log.stat().st_size < 1_000_000
@@ -471,14 +473,16 @@ def test_resources_survive_a_kill(tmp_path: Path) -> None:
         assert [one["VersionId"] for one in versions if one["IsLatest"]] == [version]
         assert len(versions) == 2
         assert waiting(client, queue) == 2
-        client("s3").put_object(Bucket="landing", Key="b", Body=b"3")  # code, trigger and destination work
+        # The function has its code, its trigger and its destination again.
+        client("s3").put_object(Bucket="landing", Key="b", Body=b"3")
         assert embedded.eventually(lambda: waiting(client, queue) == 3)
     finally:
         server.stop()
 
 
 def test_deleted_credentials_are_generated_again(tmp_path: Path) -> None:
-    """The old credentials stop working, and all data stay."""
+    """If an operator deletes the file with the credentials, the next start makes new ones. The old credentials stop
+    working, and no data are lost."""
     server = EmbeddedAws(tmp_path / "aws")
     port = ports.free_port()
     server.start(port)

@@ -1,4 +1,5 @@
-"""Failed installations: each prints one line that says what to do, and the same command goes on afterwards.
+"""Tests failed installations. Each one prints one line that says what to do. When the problem is solved, the same
+command continues the installation.
 
 These tests run `infra/install.sh`, as `make` and `./hireflow` do, with the real uv and a checkout of small packages.
 """
@@ -19,17 +20,17 @@ from infra.install import tools
 from infra.venv import ROOT
 from tests.integration.wheels import Checkout, checkout
 
-REFUSED = "http://127.0.0.1:9/simple"  # no server listens there
+REFUSED = "http://127.0.0.1:9/simple"  # no server listens on this port, so connections are refused
 OLD = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python")) + sorted(
     Path.home().glob(".pyenv/versions/3.10.*/bin/python")
 )
 BY_PIP = {"UV_NO_INDEX": "", "UV_FIND_LINKS": ""}  # without these, uv uses the indexes of pip
-INTERRUPTED = "interrupted: the same command goes on from here\n"
+INTERRUPTED = "interrupted: run the same command again to continue\n"
 
 
 @pytest.fixture(scope="module")
 def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The installer, as pip fetches it."""
+    """Return a folder with the installer, uv, as pip has fetched it."""
     folder = tmp_path_factory.mktemp("uv")
     tools.fetch_uv(folder, Path(sys.executable), ROOT / "requirements" / "uv.txt", [])
     return folder / "uv"
@@ -42,13 +43,13 @@ def here(tmp_path: Path, uv: Path) -> Checkout:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of an index that accepts connections and never responds."""
+    """Return the address of a package index that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/simple"
 
 
 def failed(result: tuple[int, str, str]) -> str:
-    """The line that a failed command prints."""
+    """Check that a command has failed with one line on standard error. Return this line."""
     status, _, err = result
     assert status == 1, result
     assert err.startswith("error: ")
@@ -63,10 +64,11 @@ def test_a_command_installs_only_its_own_set_and_only_once(here: Checkout) -> No
     assert here.has("alpha")
     assert not here.has("beta")
     status, out, _ = here.install("develop", "postgres")
-    assert "2 packages installed" in out  # beta and gamma
+    assert "2 packages installed" in out  # the packages beta and gamma
     assert here.has("beta")
     for names in (("local",), ("aws",), ("develop", "postgres"), ("runtime", "local")):
-        assert here.install(*names, PYTHON="/nonexistent") == (0, "", "")  # not even a Python is started
+        # The command starts no Python: everything is already installed.
+        assert here.install(*names, PYTHON="/nonexistent") == (0, "", "")
 
 
 def test_a_changed_lock_is_installed_again(here: Checkout) -> None:
@@ -79,7 +81,8 @@ def test_a_changed_lock_is_installed_again(here: Checkout) -> None:
 
 
 def test_an_environment_of_the_release_before_is_taken_over(here: Checkout, uv: Path) -> None:
-    """That release had one set of packages, installed it with pip, and recorded this in another file."""
+    """The release before had only one set of packages. It installed the set with pip, and recorded this in another file
+    than this release."""
     here.install("develop")
     home = here.folder / ".venv"
     for folder in ("sets", "asked", "uv"):
@@ -139,7 +142,7 @@ def test_ctrl_c_prints_one_line_and_the_same_command_goes_on(
     process = here.start("local", **BY_PIP, PIP_INDEX_URL=silent)
     assert process.stdout
     waiting = "asking the package index for files (" if there else "fetching the installer, uv ("
-    assert any(waiting in line for line in process.stdout)  # it says so by itself, within seconds
+    assert any(waiting in line for line in process.stdout)  # the command prints this line without input, within seconds
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, INTERRUPTED)
@@ -154,7 +157,7 @@ def test_an_installation_that_was_killed_is_repaired(here: Checkout) -> None:
     here.install("local")
     home = here.folder / ".venv"
     [module] = home.glob("lib/*/site-packages/alpha.py")
-    module.unlink()  # a link to uv's cache
+    module.unlink()  # the file is a link into uv's cache, where nothing must change
     module.write_text("")
     for folder in ("sets", "asked"):
         shutil.rmtree(home / folder)
@@ -166,7 +169,8 @@ def test_an_installation_that_was_killed_is_repaired(here: Checkout) -> None:
 
 
 def half_made(here: Checkout, name: str) -> None:
-    """Install a set with a uv that is killed while it copies packages: alpha has metadata, but no files."""
+    """Install a set of packages, and kill uv while it copies packages. Afterwards the package alpha has metadata, but
+    its module is missing."""
     uv = here.folder / ".venv" / "uv" / "bin" / "uv"
     uv.rename(uv.with_name("whole"))
     uv.write_text(f"#!/bin/sh\nrm -f '{here.folder}'/.venv/lib/python*/site-packages/alpha.py\nkill -9 $$\n")
@@ -180,7 +184,7 @@ def test_a_kill_in_a_larger_installation_leaves_no_smaller_set_broken(here: Chec
     here.install("local")
     (
         here.folder / ".venv" / "unfinished"
-    ).touch()  # an earlier installation was interrupted, so everything is installed again
+    ).touch()  # the installation before was interrupted, so this one installs everything again
     half_made(here, "develop")
     assert here.install("local")[0] == 0
     assert here.has("alpha")
@@ -242,7 +246,7 @@ def test_an_old_python_says_what_is_needed(here: Checkout, python: Path) -> None
 
 
 def run_module(here: Checkout, user: pwd.struct_passwd | None = None) -> tuple[int, str, str]:
-    """Run the module that install.sh runs. The script itself would need a PATH."""
+    """Run the Python module that install.sh runs. The script itself could not run here, because it needs a PATH."""
     command = [str(here.python), "-m", "infra.install", "local"]
     done = subprocess.run(
         command,
@@ -264,7 +268,7 @@ def test_an_old_python_starts_a_newer_one_on_the_path(here: Checkout) -> None:
     path.mkdir()
     (path / "python3.14").write_text(
         "#!/bin/sh\necho 'not installed' >&2\nexit 127\n"
-    )  # like the program of a version manager
+    )  # a version manager of Python puts such programs on the PATH
     (path / "python3.14").chmod(0o755)
     (path / "python3.12").symlink_to(here.python)
     old = Checkout(here.folder, OLD[0], {**here.environment, "PATH": str(path)})
@@ -279,7 +283,7 @@ def test_a_missing_python_is_an_error(here: Checkout) -> None:
 
 
 def test_the_error_for_a_python_without_venv_names_the_package_that_has_it(tmp_path: Path) -> None:
-    """Debian's Python has neither ensurepip nor pip, but `import venv` works."""
+    """Debian's Python has neither ensurepip nor pip, although `import venv` works."""
     here = checkout(tmp_path, None)
     (tmp_path / "without").mkdir()
     hide = "import sys\nsys.modules['ensurepip'] = sys.modules['pip'] = None\n"
@@ -295,13 +299,13 @@ def test_a_file_with_the_name_of_the_environment_is_an_error(here: Checkout) -> 
 
 
 def test_a_checkout_without_write_access_is_an_error(here: Checkout) -> None:
-    """Root may write everywhere, so as root the test runs the installation as another user."""
+    """Root may write everywhere. So if root runs this test, the test runs the installation as the user "nobody"."""
     python = here.python if os.geteuid() else shutil.which("python3", path="/usr/bin")
     if python is None or subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]).returncode:
         pytest.skip("no Python that all users can run")
     shutil.rmtree(here.folder / ".venv")
     for folder in here.folder.parents:
-        if "pytest-of-" in str(folder):  # only their owner may enter these
+        if "pytest-of-" in str(folder):  # pytest lets only the owner enter these folders
             folder.chmod(0o711)
     here.folder.chmod(0o555)
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None

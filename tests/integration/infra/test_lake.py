@@ -1,4 +1,5 @@
-"""The Athena queries on backups return what the API returns. DuckDB runs them on the files of a restore point."""
+"""Tests that the Athena queries on backups return what the reports of the API return. DuckDB runs the queries on the
+files of a restore point."""
 
 import io
 import json
@@ -24,7 +25,7 @@ NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TYPES = {"int": "INTEGER", "string": "VARCHAR", "bigint": "BIGINT"}
 
-EDGES = [  # the first and the last microsecond of years, quarters and days, also before the epoch
+EDGES = [  # the first and the last microsecond of years, quarters and days, also before 1970
     datetime(year, month, day, tzinfo=UTC) + timedelta(microseconds=shift)
     for year in (2, 1900, 1969, 1970, 2000, 2021, 2022, 9999)
     for month, day in ((1, 1), (3, 1), (4, 1), (7, 1), (10, 1), (12, 31))
@@ -36,7 +37,7 @@ ROWS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), INSTANTS), max_s
 
 
 class Lake:
-    """The tables as Athena reads them: found by their links, with the schema of the template."""
+    """Reads the tables as Athena does. It follows the links to the files, and uses the schema of the template."""
 
     def __init__(self, s3: S3) -> None:
         self._s3, self._duck = s3, duckdb.connect()
@@ -66,7 +67,7 @@ class Lake:
 
 
 def _stored(dataset: Dataset, row: Any) -> list[Any]:
-    """A row as Athena reads it: an instant is its number of microseconds since the epoch."""
+    """Return a row as Athena reads it. An instant becomes the number of microseconds since 1970."""
     return [
         (row[c.name] - EPOCH) // timedelta(microseconds=1) if c.kind is Kind.INSTANT else row[c.name]
         for c in dataset.columns

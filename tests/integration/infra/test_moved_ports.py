@@ -1,4 +1,4 @@
-"""The two servers of a stage move to other ports. Afterwards each has the port it should have."""
+"""Tests how the two servers of a stage, AWS and Postgres, move to other ports."""
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
 
 @pytest.fixture
 def up(state: State) -> Up:
-    """Start or move the servers with these settings. Returns the ports of AWS and Postgres."""
+    """Start the servers with these settings, or move them if they are running. Return the ports of AWS and Postgres."""
 
     def run(fixed: Mapping[str, int]) -> tuple[int, int]:
         given = {name: str(port) for name, port in fixed.items()}
@@ -45,10 +45,11 @@ def number(place: str | None) -> int:
 
 def test_a_setting_may_fix_the_current_or_last_port_of_the_other_server(state: State, up: Up) -> None:
     _, of_postgres = up({})
-    # Both servers run.
+    # Both servers run. The setting gives AWS the current port of Postgres, so Postgres has to move.
     of_aws, moved = up({"HIREFLOW_PORT": of_postgres})
     assert of_aws == of_postgres != moved
-    # After a stop: Postgres starts first, and its last port is free at this moment.
+    # Both servers are stopped. Postgres starts before AWS, so its last port is still free. But Postgres must not take
+    # this port, because the setting gives it to AWS.
     Embedded(state).down(print)
     assert state.notes()["pg_port"] == moved
     of_aws, elsewhere = up({"HIREFLOW_PORT": moved})

@@ -1,4 +1,5 @@
-"""The deployment package that Chalice builds: checked, precompiled, and the same bytes each time."""
+"""Tests the deployment package that Chalice builds. It is checked and has compiled bytecode, and each build has the
+same bytes."""
 
 import io
 import json
@@ -35,21 +36,22 @@ def test_the_same_code_gives_the_same_bytes(target: Target, tmp_path: Path) -> N
     built = package.build(target)
     first, packed_at = built.read_bytes(), built.stat().st_mtime_ns
     assert package.build(target) == built
-    assert (built.read_bytes(), built.stat().st_mtime_ns) == (first, packed_at)  # the existing file was used
+    # The second build has used the existing file.
+    assert (built.read_bytes(), built.stat().st_mtime_ns) == (first, packed_at)
     other = replace(target, work=tmp_path / "elsewhere")
     project.assemble(other)
     assert package.build(other).read_bytes() == first
     assert len(first) < package.LIMIT
     with ZipFile(io.BytesIO(first)) as archive:
         names = set(archive.namelist())
-    assert names >= {"app.py", "pyproject.toml"}  # which declares the version that the API names
+    assert names >= {"app.py", "pyproject.toml"}  # the API reads its version from this file
     compiled = {name for name in names if name.endswith(".pyc")}
     assert {name.split("/")[0] for name in compiled} >= {"__pycache__", "chalicelib", "chalice", "pg8000", "fastavro"}
     assert not [name for name in compiled if name.startswith(("sqlalchemy", "alembic"))]
 
 
 def test_a_package_is_built_for_the_architecture_of_the_stage(target: Target) -> None:
-    """Chalice uses wheels for the architecture in config.json, and reports missing ones."""
+    """Chalice uses wheels for the architecture in config.json, and reports an error if a wheel is missing."""
     path = target.source / ".chalice" / "config.json"
     config = json.loads(path.read_text())
     config["stages"]["prod"]["lambda_architecture"] = "arm64"
@@ -75,11 +77,11 @@ print(fastavro.__file__)
 
 
 def test_the_package_for_this_machine_has_compiled_modules_that_run_here(target: Target) -> None:
-    """Without compiled modules, these packages work slowly and give no warning."""
+    """If the compiled modules are missing, these packages still work, but slowly, and print no warning."""
     local = replace(target, stage="local", work=target.work.with_name("local"))
     project.assemble(local)
     vendor = local.project / "vendor"
-    # -S: packages of this environment cannot be imported
+    # with -S, Python cannot import the packages of its own environment
     command = [sys.executable, "-I", "-S", "-c", COMPILED, str(vendor)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == str(vendor / "fastavro" / "__init__.py"), done.stderr
@@ -87,7 +89,7 @@ def test_the_package_for_this_machine_has_compiled_modules_that_run_here(target:
 
 
 def test_a_package_without_one_of_its_requirements_is_refused(target: Target) -> None:
-    """Chalice itself would only print a warning, and deploy it."""
+    """Chalice itself would only print a warning and deploy the package."""
     requirements = target.source / "requirements.txt"
     requirements.write_text("six==1.17.0\n# there is no wheel of it that runs on Lambda:\npython-Levenshtein==0.12.2\n")
     project.assemble(target)

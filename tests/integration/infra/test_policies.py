@@ -1,4 +1,5 @@
-"""The policies allow exactly the AWS calls of the functions: each function runs, and the test records its calls."""
+"""Tests that the IAM policies allow exactly the AWS requests that the functions send. Each function runs, and the test
+records its requests."""
 
 import json
 from collections.abc import Iterator
@@ -17,20 +18,21 @@ from tests.integration.landing import Landing, Row
 from tests.integration.s3_fixtures import BACKUP, ERRORED, LANDING
 from tests.integration.sqs_fixtures import DEAD_LETTERS, INGEST, Queue
 
-Call = tuple[str, str]  # an action of IAM, and the resource it is on
+Call = tuple[str, str]  # an action of IAM, and the resource that it needs
 NAMES = {
     "LANDING_BUCKET": LANDING,
     "ERRORED_BUCKET": ERRORED,
     "BACKUP_BUCKET": BACKUP,
     "DEAD_LETTER_QUEUE": DEAD_LETTERS,
 }
-UNRECORDED = {  # actions that are allowed although these tests record no such call
-    "every-function": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}  # Lambda itself calls them
-    | {"secretsmanager:GetSecretValue"}  # stages may keep the database login there
-    | {"s3:AbortMultipartUpload"},  # when a request fails midway
-    "ingest": {"s3:ListBucket"}  # without it, S3 hides that an object is missing
+UNRECORDED = {  # actions that the policies allow although these tests record no such request
+    # Lambda itself sends these requests.
+    "every-function": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
+    | {"secretsmanager:GetSecretValue"}  # some stages keep the database login in a secret
+    | {"s3:AbortMultipartUpload"},  # sent only if another request of an upload fails
+    "ingest": {"s3:ListBucket"}  # without it, S3 responds 403 instead of 404 if an object is missing
     | {"sqs:SendMessage"}  # Lambda itself sends dead letters
-    | {"lambda:InvokeFunction"},  # for a handover
+    | {"lambda:InvokeFunction"},  # sent for a handover
 }
 _S3 = {
     "HeadBucket": "ListBucket",
@@ -43,11 +45,11 @@ _S3 = {
 
 
 def calls_of(service: str, operation: str, params: Row) -> Iterator[Call]:
-    """The actions and resources that IAM checks for a request."""
+    """Yield the actions and resources that IAM checks for a request."""
     if service == "sqs":
         yield f"sqs:{operation}", f"arn:aws:sqs:us-east-1:123456789012:{DEAD_LETTERS}"
     elif service == "lambda":
-        name = params["FunctionName"]  # or an ARN
+        name = params["FunctionName"]  # a name or an ARN
         whole = f"arn:aws:lambda:us-east-1:123456789012:function:hireflow-local-{name}"
         yield "lambda:InvokeFunction", name if name.startswith("arn:") else whole
     elif service == "s3":
@@ -66,7 +68,8 @@ def calls_of(service: str, operation: str, params: Row) -> Iterator[Call]:
 
 
 class Stage:
-    """The functions in this process. `recorded` are the AWS calls of the function that runs."""
+    """Runs the functions in this process. `recorded` has the IAM actions and resources of the requests that a function
+    has sent."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -77,11 +80,13 @@ class Stage:
         return self.api.client.lambda_.invoke(function, event or scheduled).payload
 
     def record(self, model: Any, params: Row, **_: Any) -> None:
-        if model.name != "CreateBucket":  # botocore uses it to build the address of a form
+        # botocore makes this call only to build the address of a form, and sends no request.
+        if model.name != "CreateBucket":
             self.recorded += calls_of(model.service_model.service_name, model.name, params)
 
     def record_form(self, request: Any, **_: Any) -> None:
-        """A form lets its sender put an object, with the rights of the function that signed the form."""
+        """Record the right that a form needs. The sender of a form puts an object with the rights of the function that
+        signed the form."""
         fields = request.context.get("s3-presign-post-fields")
         if fields:
             self.recorded.append(("s3:PutObject", f"arn:aws:s3:::{LANDING}/{fields['key']}"))
@@ -89,7 +94,8 @@ class Stage:
 
 @pytest.fixture
 def stage(api: Api, queue: Queue) -> Iterator[Stage]:
-    """Calls of clients that exist already are not recorded: they belong to the test itself."""
+    """Record the requests of all clients that are created from now on. Earlier clients belong to the test, and their
+    requests are not recorded."""
     recording = Stage(api)
     boto3.setup_default_session()
     session: Any = boto3.DEFAULT_SESSION
@@ -137,7 +143,7 @@ def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:
     landing.upload("departments.csv", "1,Sales\n2,\n")
     stage.invoke("backup")
     stage.recorded.clear()
-    landing.put("jobs.csv", "1,Clerk\n")  # without an event
+    landing.put("jobs.csv", "1,Clerk\n")  # nobody delivers the event, so the sweep has to find the file
     with landing.database.session() as session:
         session.run("UPDATE loads SET status = 'running', attempts = 3")
         session.run("UPDATE landing_sweep SET swept_at = now() - interval '1 hour'")
@@ -153,7 +159,7 @@ def run_redrive(stage: Stage, landing: Landing, queue: Queue) -> None:
         queue.fail(landing.put("departments.csv", "1,Sales\n"), name)
     queue.send("hello")
     stage.invoke("redrive")
-    services().dead_letters.depth()  # redrive does this when its time runs out
+    services().dead_letters.depth()  # redrive sends this request only if its time runs out, so the test sends it, too
     assert queue.depth() == 1
 
 
@@ -172,7 +178,7 @@ def run_api_handler(stage: Stage, landing: Landing, queue: Queue) -> None:
 
 
 def run_migrate(stage: Stage, landing: Landing, queue: Queue) -> None:
-    """This function uses only the database."""
+    """Run nothing: the function `migrate` sends no AWS requests, because it uses only the database."""
 
 
 def run_tokens(stage: Stage, landing: Landing, queue: Queue) -> None:
@@ -192,7 +198,8 @@ def test_every_function_of_the_configuration_runs_here() -> None:
 def test_a_policy_allows_exactly_the_calls_of_its_function(
     stage: Stage, landing: Landing, queue: Queue, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
-    monkeypatch.setenv("BACKUP_RETENTION_DAYS", "1e-8")  # about a millisecond
+    # 1e-8 days are about a millisecond, so all earlier restore points have expired.
+    monkeypatch.setenv("BACKUP_RETENTION_DAYS", "1e-8")
     services.cache_clear()
     RUNS[function](stage, landing, queue)
     allowed = [

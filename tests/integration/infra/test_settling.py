@@ -1,4 +1,4 @@
-"""Before a cloud stops, it waits for running loads and backups."""
+"""Tests that an embedded cloud waits for running loads and backups before it stops."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ def worker(database_url: str) -> Iterator[Database]:
 
 
 def begin(worker: Database, status: str = "running") -> int:
-    """Create a load whose lock this worker holds. Returns its id."""
+    """Create a load, and let `worker` take the lock of the load. Return the id of the load."""
     with worker.session() as session:
         load_id = session.scalar(
             f"INSERT INTO loads (source, version, kind, status) VALUES ('x', '1', 'csv', '{status}') RETURNING id"
@@ -32,7 +32,7 @@ def begin(worker: Database, status: str = "running") -> int:
 
 def test_there_is_no_wait_if_nothing_is_running(postgres: Postgres, database: Database) -> None:
     messages: list[str] = []
-    with database.session() as session:  # a load without a worker
+    with database.session() as session:  # no worker has the lock of this load, so the load is not running
         session.run("INSERT INTO loads (source, version, kind, status) VALUES ('x', '1', 'csv', 'running')")
     assert settle(postgres.superuser_url, messages.append)
     assert messages == []
@@ -55,13 +55,13 @@ def test_the_wait_is_limited(postgres: Postgres, worker: Database) -> None:
     messages: list[str] = []
     load_id = begin(worker)
     assert not settle(postgres.superuser_url, messages.append, seconds=0.3)
-    assert messages[1:] == [f"not waiting any longer: the next make up goes on with load {load_id}"]
+    assert messages[1:] == [f"not waiting any longer: the next make up continues load {load_id}"]
 
 
 def test_a_stop_does_not_wait_for_work_that_begins_later(
     postgres: Postgres, worker: Database, database_url: str
 ) -> None:
-    """Otherwise a stop would never end while new files arrive."""
+    """If a stop also waited for later loads, it would never end while new files arrive."""
     begin(worker)
     next_one = Database(database_url, tls="disable")
 

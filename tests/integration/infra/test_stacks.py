@@ -1,8 +1,9 @@
-"""The stacks of a stage: the embedded cloud's CloudFormation creates, changes and deletes them.
+"""Tests the stacks of a stage. The CloudFormation of the embedded cloud creates, changes and deletes them.
 
-It supports everything in `storage` and `operations`, except the lifecycle rules of buckets. For `network` and
-`database`, it lacks the rules between security groups, the proxy, the rotation, and the secret that RDS creates for the
-owner of a cluster. These resources are left out here; only other tests check their templates.
+This CloudFormation supports everything in the templates `storage` and `operations`, except the lifecycle rules of
+buckets. It lacks some resources of `network` and `database`: the rules between security groups, the database proxy, the
+rotation, and the secret that RDS creates for the owner of a cluster. These tests leave out the resources that are
+lacking. tests/unit/test_templates.py checks their templates.
 """
 
 import json
@@ -38,7 +39,7 @@ BUCKETS = {f"hireflow-prod-{use}-000000000000-us-east-1" for use in ("landing", 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
-    """Clients of a new cloud for each test, because deleted stacks leave their buckets."""
+    """Return clients of a new embedded AWS. Each test gets its own, because a deleted stack leaves its buckets."""
     server = EmbeddedAws(tmp_path / "aws")
     port = ports.free_port()
     server.start(port)
@@ -52,7 +53,7 @@ def cloudformation(client: Client) -> Any:
 
 
 def supported_here(part: str, folder: Path) -> Path:
-    """Write the template of a part without the resources that this cloud lacks."""
+    """Write the template of a part without the resources that the embedded cloud lacks."""
     template = without(parsed(part), *LACKING[part], OWNERS_SECRET[0])
     template["Outputs"].pop(OWNERS_SECRET[1], None)
     template.pop("Transform", None)
@@ -88,21 +89,22 @@ def test_a_stack_is_planned_created_left_alone_changed_and_deleted(cloudformatio
 
     assert plan(cloudformation, "prod", part, {}) == []
     assert apply(cloudformation, "prod", part, {}) == made
-    assert stacks(cloudformation) == {f"hireflow-prod-{part}": "CREATE_COMPLETE"}  # without an update
+    # The status is not UPDATE_COMPLETE, because there was nothing to update.
+    assert stacks(cloudformation) == {f"hireflow-prod-{part}": "CREATE_COMPLETE"}
 
     edit = {"storage": {"LandingDays": "60"}, "operations": {"BackupLag": "1800"}}[part]
     edited = plan(cloudformation, "prod", part, edit)
     assert {"storage": "Landing", "operations": "BackupsLag"}[part] in names(edited, "Modify")
     assert names(edited, "Add") == names(edited, "Remove") == set()
-    assert plan(cloudformation, "prod", part, edit) == edited  # the plan has changed nothing
+    assert plan(cloudformation, "prod", part, edit) == edited  # the first plan has changed nothing
     apply(cloudformation, "prod", part, edit)
     assert plan(cloudformation, "prod", part, edit) == []
-    assert plan(cloudformation, "prod", part, {}) != []  # a parameter that is left out gets its default again
+    assert plan(cloudformation, "prod", part, {}) != []  # without the parameter, its default would be deployed again
     assert open_change_sets(cloudformation, f"hireflow-prod-{part}") == []
 
     delete(cloudformation, "prod", part)
     assert stacks(cloudformation) == {}
-    delete(cloudformation, "prod", part)  # deleting it again is not an error
+    delete(cloudformation, "prod", part)  # it is no error to delete a stack that does not exist
     with pytest.raises(CloudError, match=f"there is no stack hireflow-prod-{part}"):
         outputs(cloudformation, "prod", part)
 
@@ -147,7 +149,8 @@ def test_an_update_keeps_the_cors_rule_and_the_notification_of_the_landing_bucke
     assert s3.get_bucket_cors(Bucket=landing)["CORSRules"] == [rule]
     (kept,) = s3.get_bucket_notification_configuration(Bucket=landing)["QueueConfigurations"]
     assert (kept["QueueArn"], kept["Events"]) == (arn, ["s3:ObjectCreated:*"])
-    # They stay because no template names them. If one template names the rule and the next does not, it is deleted.
+    # The CORS rule and the notification stay because no template names them. If a template names the CORS rule, and the
+    # next template does not, CloudFormation deletes the rule.
     properties["CorsConfiguration"] = {"CorsRules": [rule]}
     apply(cloudformation, "prod", "storage", {}, written(template, "storage", tmp_path))
     apply(cloudformation, "prod", "storage", {})
@@ -162,7 +165,8 @@ def test_a_deleted_storage_stack_leaves_its_buckets_and_a_new_one_takes_them_ove
     client("s3").put_object(Bucket=landing, Key="departments.csv", Body=b"1,Staff\n")
     delete(cloudformation, "prod", "storage")
     assert {bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]} == BUCKETS
-    # ministack plans the import of the buckets as CloudFormation does, but refuses it because their names are taken.
+    # ministack plans to import the buckets, like CloudFormation. But it refuses the import, because buckets with these
+    # names exist.
     hooks = cloudformation.meta.events
     hooks.register(
         "provide-client-params.cloudformation.CreateChangeSet", lambda params, **_: without_validation(params)
@@ -200,7 +204,7 @@ def test_a_failed_change_says_why_and_leaves_the_stack_unchanged(
     assert outputs(cloudformation, "prod", "operations") == made
     topics = [topic["TopicArn"].rpartition(":")[2] for topic in client("sns").list_topics()["Topics"]]
     assert topics == ["hireflow-prod-alarms"]
-    # Another failure, which takes longer.
+    # The next failure is a timeout, which takes longer.
     slow = {"Handle": {"Ref": "Handle"}, "Timeout": "1", "Count": 1}
     template = parsed("operations")
     template["Resources"]["Handle"] = {"Type": "AWS::CloudFormation::WaitConditionHandle"}

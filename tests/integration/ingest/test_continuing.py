@@ -1,4 +1,5 @@
-"""Loads of large objects: several invocations, with crashes between them, have the result of one invocation."""
+"""Loads large objects in several invocations, with crashes between them. Tests that the result is the same as after one
+invocation."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -32,15 +33,15 @@ PARENTS = {"departments.csv": "1,Sales\n2,Ops\n", "jobs.csv": "1,Clerk\n2,Smith\
 
 
 class Killed(BaseException):
-    """Raised in a worker that is killed. No handler of the code under test catches it."""
+    """The exception with which a test kills a worker. The code under test does not stop this exception."""
 
 
 @dataclass
 class Relay:
     """Runs invocations one after the other, each for a portion of `lines` lines.
 
-    `deaths` has a value for each invocation: True if its worker is killed as soon as the portion is committed.
-    `invoked` counts invocations, `handovers` counts the requests for another invocation.
+    `deaths` has a value for each invocation. True means that the worker is killed as soon as its portion is committed.
+    `invoked` counts the invocations, and `handovers` counts the requests for another invocation.
     """
 
     landing: Landing
@@ -57,7 +58,8 @@ class Relay:
         return self.landing.load()
 
     def once(self, event: dict[str, Any], *, again: bool = True) -> bool:
-        """Run one invocation. Returns whether the load has ended. With `again` false, it cannot hand over."""
+        """Run one invocation. Return whether the load has ended. If `again` is false, the invocation cannot hand the
+        load over."""
         dies = self.invoked < len(self.deaths) and self.deaths[self.invoked]
         self.invoked += 1
 
@@ -76,7 +78,7 @@ class Relay:
 
 
 def everything(landing: Landing, load: dict[str, Any]) -> tuple[Any, ...]:
-    """Return everything that a load has written, without its id and times."""
+    """Return everything that a load has written, except the id and the times of the load."""
     changing = {"load_id", "source", "rejected_at"}
     rejects = [{k: v for k, v in reject.items() if k not in changing} for reject in landing.rejects(load)]
     reasons = landing.scalar(f"SELECT reasons FROM loads WHERE id = {load['id']}")
@@ -93,7 +95,7 @@ def empty(landing: Landing) -> None:
 
 
 def staged(landing: Landing) -> list[Any]:
-    """Return everything that is staged now: the tables, and the ids of loads with progress."""
+    """Return the names of all staging tables of large loads, and the ids of the loads in `staged_loads`."""
     tables = landing.rows("SELECT relname FROM pg_class WHERE relnamespace = 'staged'::regnamespace AND relkind = 'r'")
     return tables + landing.rows("SELECT load_id FROM staged_loads")
 
@@ -228,7 +230,8 @@ def test_the_sweep_drops_left_over_tables_but_not_those_of_a_load_with_a_worker(
         upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE)
         return staged(landing) == []
 
-    assert eventually(is_dropped), "Postgres frees a closed connection's lock a moment later"
+    # Postgres releases the lock of a closed connection a moment later.
+    assert eventually(is_dropped), "the sweep did not drop the tables after the worker was gone"
 
 
 def test_the_load_of_an_overwritten_object_starts_again(landing: Landing) -> None:
@@ -288,7 +291,8 @@ def test_a_load_starts_again_after_a_crash_of_postgres(s3: S3) -> None:
             assert not relay.once(event)
         assert landing.rows("SELECT lines FROM staged_loads") == [(6,)]
         with closing(connect(server.superuser_url)) as admin:
-            admin.run("CHECKPOINT")  # commits on this server do not wait for the disk
+            # Commits on this server do not wait for the disk. Without a checkpoint, the crash might lose them.
+            admin.run("CHECKPOINT")
         port = server.port() or 0
         server.kill()
         server.start(port)

@@ -1,5 +1,5 @@
-"""The reasons why loads and reports are fast, tested without a clock: query plans, numbers of statements, and two ways
-of merging with equal results."""
+"""Tests why loads and reports are fast, but measures no times. Instead, the tests look at query plans and count
+statements. One test compares the results of the two ways of merging."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -57,7 +57,8 @@ class Counted(Session):
 
 
 class Watched(Database):
-    """A database that records the statements of its last session. Each statement takes one to three round trips."""
+    """A database that records the statements of its last session. The number of statements matters, because each of
+    them takes one to three round trips."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, tls="disable")
@@ -80,7 +81,8 @@ def test_a_request_of_any_size_takes_the_same_few_statements(database_url: str, 
         {"id": i, "name": "Ann", "datetime": "2021-07-27", "department_id": 1, "job_id": 1} for i in range(1, rows + 1)
     ]
     upload(database, s3.storage, SentRows(EMPLOYEES, sent, "api"), grace=GRACE)
-    # BEGIN with the lock, one statement for each of two parents, the upsert, the history, COMMIT
+    # The six statements are BEGIN with the lock, a SELECT for each of the two parents, the upsert, the INSERT into the
+    # history, and COMMIT.
     assert len(database.statements) == 6, database.statements
     database.close()
 
@@ -112,7 +114,8 @@ ROWS = st.lists(st.tuples(st.integers(1, 8), st.sampled_from(["a", "b", "c"])), 
 def test_both_ways_of_merging_have_the_same_result(
     database: Database, before: list[tuple[int, str]], rows: list[tuple[int, str]]
 ) -> None:
-    """`load` compares first and runs only the necessary statements. `upsert` is one statement for every case."""
+    """`merge.load` compares the rows first and runs only the necessary statements. `merge.upsert` is a single statement
+    for all cases."""
     results = []
     for way in (merge.load, merge.upsert):
         with database.session() as session:

@@ -1,4 +1,4 @@
-"""Hostile files: decompression bombs, endless lines, and texts that have a special meaning in other programs."""
+"""Loads hostile files: decompression bombs, endless lines, and texts that have a special meaning in other programs."""
 
 import gzip
 import json
@@ -48,7 +48,7 @@ def stored(landing: Landing) -> list[str]:
 def test_a_decompression_bomb_loads_nothing_and_is_not_tried_again(landing: Landing) -> None:
     bomb = gzip.compress(b"1,Clerk\n" + b"\n" * (20 * MIB), 9)
     assert len(bomb) < MIB
-    event = landing.put("jobs.csv", "")  # not .gz, because the fixture would compress the bomb again
+    event = landing.put("jobs.csv", "")  # the name does not end in .gz, because `put` would compress the bomb again
     response = landing.s3.client.put_object(Bucket="test-landing", Key="jobs.csv.gz", Body=bomb)
     event["Records"][0]["s3"]["object"] |= {"key": "jobs.csv.gz", "versionId": response["VersionId"]}
     landing.deliver(event)
@@ -169,7 +169,8 @@ def test_the_rejects_of_a_request_have_the_texts_unchanged(landing: Landing, api
 
 
 def test_a_formula_after_a_tab_is_stored_without_the_tab(landing: Landing, api: Api) -> None:
-    """White space around a text is removed, whichever character comes next."""
+    """White space around a text is removed, also a tab before it. So a spreadsheet may take the stored text for a
+    formula. The reject file still has the text as it was sent."""
     landing.upload("jobs.csv", '1,\t=cmd()\n2,"\t+1"\n')
     assert api.post("/job/upload", {"id": 3, "job": "\t@x"}).status == 201
     assert stored(landing) == ["=cmd()", "+1", "@x"]

@@ -1,4 +1,5 @@
-"""Objects in the landing bucket: which rows are loaded, which are reported as rejects, and the counts of the load."""
+"""Loads objects from the landing bucket. Tests which rows are loaded, which rows are rejected, and the counts of the
+load."""
 
 import pytest
 from pg8000.exceptions import DatabaseError
@@ -90,7 +91,7 @@ ADVERSARIAL: list[tuple[bytes, list[str]]] = [
     (b"9," + b"x" * 10_001 + b",2021-07-27T16:02:08Z,1,1", ["name is longer than 10000 characters"]),
     (b"9," + b"x" * 1_048_577 + b",2021-07-27T16:02:08Z,1,1", [TOO_LONG.text]),
     (b"\\.", ["expected 5 fields, found 1"]),
-    (b'9,"Ann,2021-07-27T16:02:08Z,1,1', [NEVER_CLOSED.text]),  # last, because any later quote would close it
+    (b'9,"Ann,2021-07-27T16:02:08Z,1,1', [NEVER_CLOSED.text]),  # is last, because a later quote would close the field
 ]
 
 
@@ -143,7 +144,7 @@ def test_a_truncated_gzip_file_loads_no_row(landing: Landing, caplog: pytest.Log
     assert (load["status"], load["rejected"]) == ("failed", 0)
     assert "not a complete gzip file" in load["error"]
     assert landing.scalar("SELECT count(*) FROM departments") == 0
-    [logged] = caplog.messages  # there is no second message about work that failed on the broken connection
+    [logged] = caplog.messages  # the broken connection must not cause a second message
     assert load["error"] in logged
 
 

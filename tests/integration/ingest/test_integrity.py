@@ -1,4 +1,4 @@
-"""Guarantees of loads: no rows without parents in the tables, bounded memory, and no deadlocks between loads."""
+"""Tests what loads guarantee: no rows without parents in the tables, bounded memory, and no deadlocks between loads."""
 
 import threading
 import tracemalloc
@@ -29,7 +29,8 @@ def parents(landing: Landing) -> None:
 
 
 def test_a_parent_cannot_be_deleted_while_its_children_are_loaded(landing: Landing, database_url: str) -> None:
-    """The load stops just before its commit. It has checked its foreign keys without triggers."""
+    """The test stops the load just before its commit. The load has switched the row triggers off, so only its own locks
+    protect the parents."""
     parents(landing)
     reached, go_on = threading.Event(), threading.Event()
 
@@ -107,7 +108,7 @@ def test_loads_of_all_datasets_at_once_neither_deadlock_nor_lose_rows(landing: L
 
 
 class Endless:
-    """A file of many megabytes that is generated while it is read. Every twentieth row breaks a rule."""
+    """A file of many megabytes. It is generated while it is read. Every twentieth row breaks a rule."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -120,7 +121,7 @@ class Endless:
 
 
 class Discarded:
-    """Counts rejects and does not keep them."""
+    """Receives rejects and counts them, but does not keep them."""
 
     count = 0
 
@@ -164,7 +165,7 @@ def test_the_connection_is_usable_after_a_copy_that_fails(database: Database) ->
 
 
 def act_before_the_commit(landing: Landing, event: dict[str, object], act: Callable[[], None]) -> None:
-    """Deliver an event. Call `act` when its load has stored its rejects and is about to commit."""
+    """Deliver an event. Call `act` when the load of the event has stored its rejects and is about to commit."""
     reached, go_on = threading.Event(), threading.Event()
 
     def stop_before_commit(operation: str, key: str) -> None:
@@ -199,8 +200,8 @@ def test_orphans_are_healed_if_their_parents_come_just_before_the_orphans_commit
 
 
 def test_loads_of_parents_do_not_wait_for_a_load_of_their_children(landing: Landing, database_url: str) -> None:
-    """The load of the children has locked its table and the parents of its rows. The loads of the parents change these
-    parents, and do not need these locks."""
+    """The load of the children has locked the table of the children and the parents of its rows. The loads of the
+    parents change columns of these parents. They do not conflict with the locks, because they change no ids."""
     parents(landing)
     event = landing.put("hired_employees.csv", EMPLOYEES)
 

@@ -1,7 +1,7 @@
-"""Parents are deleted or get other ids while loads merge their children, interleaved at random.
+"""Deletes parents, or gives them other ids, while loads merge their children. The order of the steps is random.
 
-A load writes its rows without row triggers if its role allows that. Then only the load's locks on the parents prevent a
-concurrent DELETE from leaving rows without parents.
+If the database role has the right to do so, a load writes its rows without row triggers. Then only the load's locks on
+the parents prevent a concurrent DELETE from leaving rows without parents.
 """
 
 import os
@@ -71,7 +71,7 @@ class ParentWriter(threading.Thread):
             with session.transaction():
                 session.run("SET LOCAL lock_timeout = '2s'")
                 touched = session.affected(statement)
-                time.sleep(hold)  # keeps the transaction open for a moment, so that others meet its locks
+                time.sleep(hold)  # keeps the transaction open for a moment, so that loads have to wait for its locks
             self.done[what] += touched
         except (Conflict, LockTimeout):
             self.done["conflict or lock timeout"] += 1
@@ -102,7 +102,7 @@ def test_no_interleaving_leaves_a_row_without_its_parent(
             accepted += ended["inserted"] + ended["updated"]
             assert ended["status"] == "succeeded"
             assert landing.scalar(ORPHANS) == 0
-            if load % 3 == 2:  # so that parents without children can be deleted again
+            if load % 3 == 2:  # delete all children, so that parents can be deleted again
                 landing.scalar("DELETE FROM hired_employees RETURNING 1")
     finally:
         stop.set()

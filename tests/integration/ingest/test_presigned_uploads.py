@@ -1,4 +1,4 @@
-"""Announced uploads, whose file comes at once, twice, late, or never."""
+"""Tests announced uploads. The file of an upload arrives at once, twice, late, or never."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ def age(landing: Landing, load_id: int, old: timedelta) -> None:
 
 
 def swept(landing: Landing) -> int:
-    """Run the sweep. Returns the number of loads that it failed."""
+    """Run the sweep. Return the number of loads that the sweep has failed."""
     return upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed
 
 
@@ -85,7 +85,7 @@ def test_of_two_files_with_one_form_the_newer_wins_if_their_events_come_in_the_w
 def test_of_two_files_with_one_form_at_the_same_moment_one_belongs_to_the_announced_load(
     api: Api, landing: Landing, database_url: str
 ) -> None:
-    """It can be either of the two files."""
+    """Either of the two files may belong to the announced load. The other one gets a load of its own."""
     ordered = order(api)
     events = [landing.put(ordered["key"], f"{number},Sales\n") for number in (1, 2)]
     start = threading.Barrier(2)
@@ -107,20 +107,20 @@ def test_of_two_files_with_one_form_at_the_same_moment_one_belongs_to_the_announ
 
 
 def test_a_file_with_another_name_in_the_folder_of_an_upload_gets_its_own_load(api: Api, landing: Landing) -> None:
-    """It does not take over the announced load."""
+    """The announced load still waits for the file whose name was announced."""
     ordered = order(api)
     load = landing.upload(f"uploads/{ordered['load_id']}/departments-other.csv", "1,Sales\n")
     assert (load["id"] != ordered["load_id"], load["status"]) == (True, "succeeded")
     assert landing.load(ordered["load_id"])["status"] == "queued"
 
 
-# --- no file comes
+# --- no file arrives
 
 
 def test_an_upload_without_a_file_fails_some_time_after_its_form_has_expired(api: Api, landing: Landing) -> None:
     ordered = order(api)
     age(landing, ordered["load_id"], timedelta(seconds=FORM_SECONDS, minutes=30))
-    assert swept(landing) == 0, "S3 may still be receiving the file"
+    assert swept(landing) == 0, "the sweep failed a load while S3 may still be receiving the file"
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     assert swept(landing) == 1
     load = api.get(ordered["status_url"]).body
@@ -130,7 +130,7 @@ def test_an_upload_without_a_file_fails_some_time_after_its_form_has_expired(api
 
 
 def test_a_file_that_comes_after_its_load_has_failed_gets_its_own_load(api: Api, landing: Landing) -> None:
-    """The failed load does not change, because its client has already seen that it ended."""
+    """The failed load does not change, because its client may have seen that the load has ended."""
     ordered = order(api)
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     assert swept(landing) == 1
@@ -150,12 +150,12 @@ def test_the_sweep_does_not_fail_an_upload_whose_file_has_come(api: Api, landing
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     assert swept(landing) == 0
     landing.rows("UPDATE loads SET status = 'queued'")
-    assert swept(landing) == 0, "Lambda delivers its event again"
+    assert swept(landing) == 0, "the sweep failed a load whose event Lambda will deliver again"
 
 
 def test_the_sweep_does_not_take_waiting_files_and_restores_for_uploads(landing: Landing) -> None:
-    """The file's load waits for its next attempt. The restore is given up because its object never came, so that a
-    redrive can reopen it."""
+    """The load of the file waits for its next attempt, so the sweep does not fail it. The object of the restore has
+    never arrived, so the sweep gives the restore up. A redrive can reopen the restore, but not a failed upload."""
     landing.upload("departments.csv", "1,Sales\n")
     landing.rows("UPDATE loads SET status = 'queued', attempts = 0, finished_at = NULL")
     landing.rows("INSERT INTO loads (dataset, source, kind, status) VALUES ('jobs', 's3://x/y', 'restore', 'queued')")
@@ -191,7 +191,8 @@ def test_an_upload_that_was_given_up_is_loaded_after_a_redrive(
 def test_a_redrive_restarts_the_wait_of_an_upload_whose_event_never_reached_the_database(
     api: Api, landing: Landing, queue: Queue, ingest: Ingest
 ) -> None:
-    """The database was unavailable during all of Lambda's attempts, so the load still waits for its file."""
+    """The database was unavailable during all attempts of Lambda to deliver the event. So in the database, the load
+    still waits for its file, although the file has arrived."""
     ordered = order(api)
     event = landing.put(ordered["key"], "1,Sales\n")
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
@@ -334,7 +335,8 @@ def test_get_and_delete_ignore_a_body(api: Api, landing: Landing) -> None:
 def test_if_a_file_and_a_cancellation_come_at_the_same_moment_the_first_one_wins(
     api: Api, landing: Landing, database_url: str, wins: str
 ) -> None:
-    """The second transaction waits for the row of the load, and then sees the change of the first."""
+    """The second transaction waits until the first one has committed its change of the load. Then the second
+    transaction sees this change."""
     load_id = order(api)["load_id"]
     [event] = created_objects(landing.put(f"uploads/{load_id}/departments-new.csv", "1,Sales\n"))
     results: list[int | None] = []
@@ -364,7 +366,7 @@ def test_if_a_file_and_a_cancellation_come_at_the_same_moment_the_first_one_wins
 
 
 def until_locked(database_url: str) -> None:
-    """Wait until a transaction waits for a row that another transaction has changed."""
+    """Return as soon as a transaction waits for a row that another transaction has changed."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'transactionid'"
     deadline = time.monotonic() + 10
     database = Database(database_url, tls="disable")

@@ -1,4 +1,5 @@
-"""A load reads its object a second time to report rows without parents. Other writers do not wait for that reading."""
+"""Tests the second reading: a load reads its object again to report the rows without parents. Other writers of the
+dataset do not wait for the second reading."""
 
 import threading
 import time
@@ -28,7 +29,7 @@ BROKEN, ORPHAN = (3, ["name is missing"]), (2, ["department_id 9 does not exist"
 
 @pytest.fixture
 def others(landing: Landing, database_url: str) -> Iterator[Landing]:
-    """Another worker, with its own connection. All parents except department 9 exist."""
+    """Return another worker, which has its own connection. All parents of the rows exist, except department 9."""
     landing.upload("departments.csv", "1,Sales\n2,Ops\n")
     landing.upload("jobs.csv", "1,Clerk\n")
     with closing(Database(database_url, tls="disable")) as other:
@@ -132,7 +133,8 @@ def test_a_newer_version_that_is_loaded_during_the_second_reading_wins(landing: 
 def test_an_object_that_is_overwritten_between_the_readings_is_loaded_by_the_next_attempt(
     landing: Landing, others: Landing
 ) -> None:
-    """In a bucket without versioning, both readings return the newest object."""
+    """In a bucket without versioning, each reading returns the newest object. So the two readings may return different
+    objects."""
     landing.s3.client.put_bucket_versioning(Bucket=BUCKETS[0], VersioningConfiguration={"Status": "Suspended"})
     event, other = landing.put(KEY, ROWS), ROWS.replace("Bo", "Cy")
     at_the_second_reading(landing, lambda: landing.s3.storage.landing.put(KEY, other.encode(), "text/csv"))
@@ -151,7 +153,8 @@ WAITING = (
 def test_a_load_that_waits_too_long_for_the_table_tries_again_and_reports_each_row_once(
     landing: Landing, others: Landing
 ) -> None:
-    """The test cancels the waiting statements. For the load this is the same as a lock timeout, but it is faster."""
+    """The test cancels the waiting statements. For the load, a cancelled statement is the same as a lock timeout, but
+    the test is faster."""
     event, waits = landing.put(KEY, ROWS), set[datetime]()
     with others.database.session() as session:
         with session.transaction():
@@ -192,7 +195,7 @@ class Hindered:
 
 @dataclass
 class HinderedS3:
-    """A client of S3. The body of its second GetObject is `Hindered`."""
+    """A client of S3. The body of the second object that it reads is a `Hindered` body."""
 
     client: Any
     hinder: Callable[[], None]
@@ -251,7 +254,8 @@ def test_the_second_reading_ends_when_the_time_is_up(landing: Landing, others: L
 
 
 def test_the_wait_for_the_table_ends_when_the_time_is_up(landing: Landing, others: Landing) -> None:
-    """Postgres ends the wait, so the connection stays usable. The second reading has used some of the time."""
+    """The second reading uses some of the time, and the wait for the table uses the rest. Postgres itself ends the
+    wait, so the connection stays usable."""
     event, pid = landing.put(KEY, MANY), landing.scalar("SELECT pg_backend_pid()")
     with others.database.transaction() as session:
         session.run("LOCK TABLE hired_employees IN SHARE ROW EXCLUSIVE MODE")

@@ -1,5 +1,5 @@
-"""The column `given_up` of loads: the migration sets it for older rows, and a trigger for rows that the previous
-release still writes."""
+"""Tests the column `given_up` of loads. The migration sets the column for older rows. A trigger sets it for rows that
+functions of the previous release still write."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ EARLIER = [  # (status, error, whether it was given up)
 
 @pytest.fixture
 def earlier(postgres: Postgres) -> Iterator[str]:
-    """The URL of a database of the previous release, with one load for each line of EARLIER."""
+    """Return the URL of a database with the schema of the previous release, and one load for each line of EARLIER."""
     with connect(postgres.superuser_url) as admin:
         admin.run("DROP DATABASE IF EXISTS earlier")
         admin.run(f"CREATE DATABASE earlier OWNER {postgres.role.user}")
@@ -94,7 +94,7 @@ def test_the_trigger_sets_the_column_for_statements_of_the_previous_release(
         for error, expected in (("gave up after 3 attempts: x", True), ("the object no longer exists", False)):
             assert session.affected(FAIL, id=load_id, error=error) == 1
             assert given_up(session, load_id) == expected
-            session.run("UPDATE loads SET error = 'gave up' WHERE id = :id", id=load_id)  # so that it can be reopened
+            session.run("UPDATE loads SET error = 'gave up' WHERE id = :id", id=load_id)  # now REOPEN matches it
             assert session.affected(REOPEN, id=load_id) == 1
             assert not given_up(session, load_id)
 
@@ -114,7 +114,7 @@ def test_the_previous_release_and_this_one_reopen_each_others_loads(upgraded: Da
 
 @pytest.fixture
 def alone(database: Database) -> Iterator[Database]:
-    """A database without the trigger for the previous release."""
+    """Return a database without the trigger that serves the previous release."""
     with database.session() as session:
         session.run("ALTER TABLE loads DISABLE TRIGGER loads_note_given_up")
     yield database

@@ -1,4 +1,4 @@
-"""The database role of the functions has all rights that the functions need, and no others."""
+"""Tests that the database role of the functions has all rights that the functions need, and no other rights."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -30,7 +30,7 @@ from tests.integration.s3_fixtures import S3
 
 @pytest.fixture
 def functions(postgres: Postgres, database_url: str) -> Iterator[Database]:
-    """The database, with a login as the role of the functions."""
+    """Return the database, to which the test logs in with the role of the functions."""
     upgrade(database_url, tls="disable", app_url=postgres.functions_url)
     database = Database(postgres.functions_url, tls="disable")
     yield database
@@ -135,7 +135,8 @@ def test_the_migration_creates_the_role_if_the_owner_may_create_roles(s3: S3) ->
             assert session.scalar("SELECT count(*) FROM jobs") == 0
             assert session.scalar("SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user") == 7
             assert session.scalar("SHOW idle_session_timeout") == "2min"
-            # As on RDS, where no role is a superuser, this owner cannot grant this right. Loads work without it.
+            # This owner cannot grant the right to skip row triggers, because it is not a superuser. On RDS, no role is
+            # a superuser. The loads below work without this right.
             assert not session.scalar("SELECT has_parameter_privilege('session_replication_role', 'SET')")
         s3.client.put_bucket_versioning(Bucket="test-landing", VersioningConfiguration={"Status": "Enabled"})
         landing = Landing(database, s3)

@@ -1,5 +1,5 @@
-"""The migrations make the schema that the metadata declares, and can run concurrently and repeatedly. Every change of a
-row increases the version of its dataset."""
+"""Tests that the migrations make the schema that the metadata declares, and can run concurrently and repeatedly. Also
+tests that every change of a row increases the version of its dataset."""
 
 import re
 import threading
@@ -36,7 +36,7 @@ def test_metadata_and_migrations_agree(database_url: str) -> None:
 
 
 def test_constraints_have_the_names_of_the_metadata(database: Database) -> None:
-    """Alembic does not compare check constraints and the names of keys, so this test does."""
+    """Alembic does not compare check constraints and the names of keys, so this test compares them."""
     ddl = "".join(str(CreateTable(table)) for table in metadata.tables.values())
     declared = set(re.findall(r"CONSTRAINT (\w+)", ddl))
     with database.session() as session:

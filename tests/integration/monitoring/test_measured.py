@@ -1,4 +1,4 @@
-"""The metrics of the functions, read from their log lines."""
+"""Tests the metrics that the functions write as log lines."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -48,7 +48,7 @@ def test_a_load_is_measured_once(api: Api, landing: Landing, lines: Lines) -> No
     invoke(api, "ingest", event)
     older, newer = landing.put("departments.csv", "1,Old\n"), landing.put("departments.csv", "1,New\n")
     invoke(api, "ingest", newer)
-    invoke(api, "ingest", older)  # this load is skipped
+    invoke(api, "ingest", older)  # skipped, because a newer version was loaded
     assert [line["dataset"] for line in metrics(lines)] == ["jobs", "departments"]
 
 
@@ -121,7 +121,7 @@ def test_the_sweep_writes_the_gauges(api: Api, landing: Landing, queue: Queue, l
     assert values["BackupLag"] == values["BackupAge"] > 0
 
 
-def test_before_the_first_backup_there_is_no_age(api: Api, queue: Queue) -> None:
+def test_before_the_first_backup_no_age_is_written(api: Api, queue: Queue) -> None:
     parts = services()
     read = gauges.read(parts.database, parts.storage, parts.dead_letters)
     assert (read.backup_age, read.backup_lag, read.dead_letters, read.orphans) == (None, None, 0, 0)
@@ -148,7 +148,8 @@ def test_gauges_are_read_even_if_the_services_of_other_gauges_are_unavailable(
 
 
 def test_the_backup_of_another_database_is_never_up_to_date(api: Api, landing: Landing, s3: S3, queue: Queue) -> None:
-    """Each database counts its own versions. The versions of a new database may equal those of a backup by chance."""
+    """Each database counts the versions of its datasets from 0. The versions in a new database may therefore equal the
+    versions in a restore point by chance."""
     landing.upload("jobs.csv", "1,Clerk\n")
     run_backup(landing.database, s3.storage, retention=timedelta(days=30))
     parts = services()

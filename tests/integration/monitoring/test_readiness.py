@@ -1,4 +1,4 @@
-"""The last backup in /health and on the dashboard while S3 refuses some requests."""
+"""Tests what /health and the dashboard show as the last backup while S3 refuses some requests."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.integration.sqs_fixtures import Queue
 
 @pytest.fixture
 def unlisted(s3: S3) -> S3:
-    """An S3 that finds its buckets, but fails to list them."""
+    """Let S3 fail to list the objects of buckets. Other requests to S3 succeed."""
 
     def away(operation: str, _key: str) -> None:
         if operation == "ListObjectsV2":

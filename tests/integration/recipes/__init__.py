@@ -1,1 +1,2 @@
-"""What the recipes of CONTRIBUTING.md promise. `test_recipes` runs these files in copies that have followed them."""
+"""Tests what the recipes of CONTRIBUTING.md promise. tests/integration/test_recipes.py follows each recipe in a copy of
+the checkout, and the recipe's last step runs one of these files there."""

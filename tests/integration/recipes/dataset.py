@@ -1,4 +1,4 @@
-"""The dataset `vacancies` has everything that the others have."""
+"""Tests that the new dataset `vacancies` can do everything that the other datasets can do."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ def test_a_file_is_loaded_and_its_bad_row_rejected(api: Api, landing: Landing) -
     assert api.get("/loads?dataset=vacancies").body["loads"][0]["id"] == load["id"]
 
 
-def test_a_row_that_lacks_its_department_waits_for_it(api: Api, landing: Landing) -> None:
+def test_a_row_waits_for_its_department(api: Api, landing: Landing) -> None:
     landing.upload("vacancies.csv", "1,Data Engineer,2026-01-05T09:00:00Z,7\n")
     assert landing.rows("SELECT id FROM vacancies") == []
     landing.upload("departments.csv", "7,Sales\n")
@@ -38,7 +38,7 @@ def test_rows_can_be_sent_to_the_api(api: Api) -> None:
     assert [reject["reasons"] for reject in batch["rejected"]] == [["department_id 7 does not exist"]]
 
 
-def test_the_openapi_document_describes_it() -> None:
+def test_the_openapi_document_describes_the_dataset() -> None:
     document = described().document
     assert {"/vacancy/upload", "/vacancy/upload/batch", "/vacancies/backup/restore"} <= document["paths"].keys()
     assert list(document["components"]["schemas"]["Vacancy"]["properties"]) == [
@@ -49,7 +49,7 @@ def test_the_openapi_document_describes_it() -> None:
     ]
 
 
-def test_a_backup_holds_it_and_a_restore_brings_it_back(api: Api, landing: Landing) -> None:
+def test_a_backup_holds_the_rows_and_a_restore_brings_them_back(api: Api, landing: Landing) -> None:
     landing.upload("departments.csv", "1,Sales\n")
     landing.upload("vacancies.csv", FILE)
     before = landing.rows("SELECT * FROM vacancies ORDER BY id")
@@ -62,7 +62,7 @@ def test_a_backup_holds_it_and_a_restore_brings_it_back(api: Api, landing: Landi
     assert api.post("/vacancies/backup/restore").status == 202
 
 
-def test_the_command_line_knows_it() -> None:
+def test_the_command_line_knows_the_dataset() -> None:
     known = command_line.by_route("vacancy")
     assert known is command_line.by_file_name("vacancies_2026.csv") is command_line.DATASETS["vacancies"]
     assert list(command_line.DATASETS) == list(DATASETS)

@@ -1,4 +1,4 @@
-"""A token of the role `checker` may check files and read, and nothing else."""
+"""Tests that a token of the new role `checker` may check files and read, and may do nothing else."""
 
 import pytest
 from typer.testing import CliRunner
@@ -9,13 +9,13 @@ from tests.integration.api.test_access import guarded, send, token
 from tests.integration.http_api import Api
 from tests.openapi import described
 
-__all__ = ["guarded"]  # a fixture
+__all__ = ["guarded"]  # pytest needs this imported fixture
 
 
 @pytest.mark.parametrize(
     ("role", "admitted"), [("reader", False), ("checker", True), ("writer", True), ("operator", True)]
 )
-def test_checks_ask_for_the_role_or_a_higher_one(guarded: Api, role: str, admitted: bool) -> None:
+def test_checks_require_the_role_or_a_higher_role(guarded: Api, role: str, admitted: bool) -> None:
     response = guarded.send(
         "POST",
         "/uploads/check?dataset=jobs",
@@ -23,7 +23,7 @@ def test_checks_ask_for_the_role_or_a_higher_one(guarded: Api, role: str, admitt
         {"Content-Type": "text/csv", "Authorization": f"Bearer {token(role)}"},
     )
     assert response.status == (200 if admitted else 403)
-    assert admitted or response.body["detail"] == "this needs the role checker, the token has the role reader"
+    assert admitted or response.body["detail"] == "this request needs the role checker, the token has the role reader"
 
 
 def test_the_role_may_read_and_may_not_write(guarded: Api) -> None:
@@ -33,10 +33,10 @@ def test_the_role_may_read_and_may_not_write(guarded: Api) -> None:
     assert send(guarded, "POST", "/job/backup/restore", checker).status == 403
 
 
-def test_the_openapi_document_names_it() -> None:
+def test_the_openapi_document_names_the_role() -> None:
     assert described().document["paths"]["/uploads/check"]["post"]["x-role"] == Role("checker").value
 
 
-def test_the_command_line_offers_it() -> None:
+def test_the_command_line_accepts_the_role() -> None:
     done = CliRunner().invoke(app, ["token", "new", "--help"])
     assert "reader, checker, writer, operator" in " ".join(done.stdout.split())

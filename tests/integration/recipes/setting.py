@@ -1,4 +1,5 @@
-"""The setting `BACKUPS` is validated, kept, shown, and changes what the function does."""
+"""Tests that the new setting `BACKUPS` is validated, kept and shown, and that it changes what the backup function
+does."""
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_a_wrong_value_is_refused_before_anything_changes() -> None:
         choose("local", {"BACKUPS": "maybe"}, {})
 
 
-def test_it_is_kept_and_shown() -> None:
+def test_the_setting_is_kept_and_shown() -> None:
     chosen = choose("local", {"BACKUPS": "off"}, {})
     text = "".join(f"{name}={value}\n" for name, value in chosen.to_keep().items())
     again = choose("local", {}, kept.parse(text, "settings"))
@@ -24,7 +25,7 @@ def test_it_is_kept_and_shown() -> None:
 
 
 @pytest.mark.parametrize(("env", "makes_one"), [({}, True), ({"BACKUPS": "on"}, True), ({"BACKUPS": "off"}, False)])
-def test_it_reaches_the_function(
+def test_the_function_gets_the_setting(
     api: Api, s3: S3, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], makes_one: bool
 ) -> None:
     for name, value in choose("local", env, {}).of_functions().items():

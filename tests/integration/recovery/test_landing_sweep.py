@@ -1,4 +1,5 @@
-"""The landing sweep offers objects whose events never came, and loads without a worker. It offers nothing else."""
+"""Tests the landing sweep. The sweep offers objects whose events never came, and objects of loads without a worker. It
+offers no other objects."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ ALL_AT_ONCE = Budget(at_once=10**6)
 
 
 class Function:
-    """The ingest function. It records the offered events until `work` is called."""
+    """Replaces the `ingest` function. It collects the offered events, and `work` loads their objects."""
 
     def __init__(self, landing: Landing) -> None:
         self.landing = landing
@@ -51,7 +52,7 @@ def function(landing: Landing) -> Function:
 
 
 def sweep(function: Function, **how: Any) -> int:
-    """Run a sweep. Unless `how` says otherwise, it offers versions of any age."""
+    """Run a sweep with the arguments `how`. By default, the sweep offers versions of any age, all at once."""
     landing = function.landing
     how = {"patience": IMPATIENT, "budget": ALL_AT_ONCE, **how}
     return landing_sweep.sweep(landing.database, landing.s3.storage.landing, function, **how)
@@ -69,7 +70,7 @@ def run_rows(landing: Landing, sql: str) -> list[list[Any]]:
 
 @pytest.fixture
 def other(database_url: str) -> Iterator[Database]:
-    """Another worker's database."""
+    """Return a database with another connection, for another worker."""
     opened = Database(database_url, tls="disable")
     yield opened
     opened.close()
@@ -87,7 +88,7 @@ def test_an_object_whose_event_was_lost_is_loaded_once(landing: Landing, functio
     function.work()
     assert (landing.load()["status"], landing.loads()) == ("succeeded", 1)
     assert sweep(function) == 0
-    landing.deliver(event)  # the event comes late
+    landing.deliver(event)  # the event arrives late
     assert landing.loads() == 1
 
 
@@ -103,12 +104,12 @@ def test_an_object_from_before_the_start_time_is_not_offered(landing: Landing, f
     assert (sweep(function), sweep(function, restarted=True)) == (0, 0)
 
 
-def test_an_object_that_was_withdrawn_is_not_offered(landing: Landing, function: Function) -> None:
+def test_an_object_that_was_deleted_is_not_offered(landing: Landing, function: Function) -> None:
     for key in ("departments.csv", "departments_2.csv", "departments_3.csv"):
         landing.put(key, "1,Old\n")
     landing.s3.client.delete_object(Bucket=LANDING, Key="departments.csv")
     landing.s3.client.delete_object(Bucket=LANDING, Key="departments_2.csv")
-    landing.put("departments_2.csv", "1,New\n")  # this key was withdrawn and then stored again
+    landing.put("departments_2.csv", "1,New\n")  # this key was deleted and then stored again
     assert sweep(function) == 3
     assert {created.key for event in function.offered for created in created_objects(event)} == {
         "departments_2.csv",
@@ -153,7 +154,8 @@ def test_an_older_version_that_is_offered_late_is_skipped(landing: Landing, func
 def test_the_late_event_of_a_version_is_skipped_if_a_newer_version_has_been_loaded(
     landing: Landing, function: Function
 ) -> None:
-    """The sweep does not know the sequencers of the versions that it offers. The list of the bucket has their order."""
+    """The sweep does not know the sequencers of the versions that it offers, so it takes the order from the bucket's
+    list."""
     landing.upload("departments.csv", "1,Oldest\n")
     late = landing.put("departments.csv", "1,Older\n")
     landing.put("departments.csv", "1,Newest\n")
@@ -175,7 +177,7 @@ def test_a_bucket_without_versioning_is_compared_by_etag(landing: Landing, funct
     assert sweep(function) == 0
 
 
-# --- loads that existed before their objects
+# --- announced loads, which exist before their objects
 
 
 def test_a_restore_whose_event_was_lost_is_offered_and_not_given_up(landing: Landing, function: Function) -> None:
@@ -201,7 +203,7 @@ def test_a_restore_that_the_sweep_has_not_reached_is_not_given_up_after_an_outag
         session.run("UPDATE landing_sweep SET swept_at = now() - interval '20 minutes'")
     landing.put("departments.csv", "1,Sales\n")
     landing.put(key, "damaged")
-    assert sweep(function, restarted=restarted, budget=Budget(offers=1)) == 1  # the first object of the list
+    assert sweep(function, restarted=restarted, budget=Budget(offers=1)) == 1  # one offer: the first object of the list
     assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 0
     assert sweep(function) == 1
     function.work()
@@ -249,10 +251,10 @@ def marker(landing: Landing) -> str:
 def test_a_sweep_continues_where_the_last_one_ended(
     landing: Landing, function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")  # entries per page
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")  # entries of the list in a page
     for number in range(3):
         for _ in range(3):
-            landing.put(f"departments_{number} é.csv", f"{number + 1},Sales\n")  # three versions of each
+            landing.put(f"departments_{number} é.csv", f"{number + 1},Sales\n")  # three versions of each key
     one_page = Budget(pages=1, at_once=10**6)
     assert sweep(function, budget=one_page) == 2
     assert marker(landing) == "departments_0%20%C3%A9.csv"
@@ -273,7 +275,7 @@ def test_many_lost_objects_are_offered_in_portions(landing: Landing, function: F
 
 
 def test_a_few_objects_are_offered_at_a_time(landing: Landing, function: Function, other: Database) -> None:
-    """At most `at_once` loads run at a time. The next offer follows when one of them has ended."""
+    """At most `at_once` loads run at a time. The next offer follows when one of these loads has ended."""
     for number in range(12):
         landing.put(f"departments_{number:02}.csv", "1,Sales\n")
     worker, stop, most = Landing(other, landing.s3), threading.Event(), 0
@@ -298,7 +300,7 @@ def test_a_few_objects_are_offered_at_a_time(landing: Landing, function: Functio
     assert 1 <= most <= 3
 
 
-def test_known_versions_are_looked_up_by_index(landing: Landing) -> None:
+def test_versions_with_a_load_are_found_by_index(landing: Landing) -> None:
     run(
         landing,
         "INSERT INTO loads (source, version, kind, status) SELECT 's3://test-landing/jobs_' || n || '.csv', 'v' || n,"
@@ -337,7 +339,7 @@ def test_an_unavailable_service_ends_only_one_sweep(
     assert sweep(function) == 1
 
 
-def test_after_a_marker_that_s3_refuses_the_next_sweep_continues_behind_its_key(
+def test_after_a_cursor_that_s3_refuses_the_next_sweep_continues_behind_its_key(
     landing: Landing, function: Function
 ) -> None:
     landing.put("departments_2.csv", "2,Ops\n")
@@ -360,7 +362,7 @@ def test_only_one_sweep_runs_at_a_time(landing: Landing, function: Function, oth
         session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
         assert sweep(function) == 0
         threading.Timer(0.5, other.close).start()
-        assert sweep(function, restarted=True) == 1, "it did not wait, although `make up` starts it only once"
+        assert sweep(function, restarted=True) == 1, "this sweep did not wait for the other sweep"
 
 
 def test_a_sweep_raises_if_the_database_is_unavailable(landing: Landing, function: Function) -> None:
@@ -373,7 +375,7 @@ def test_a_sweep_raises_if_the_database_is_unavailable(landing: Landing, functio
 
 
 def load_without_a_worker(landing: Landing, attempts: int = 1, status: str = "running") -> Row:
-    """Make a load that has no worker and no further event. Returns its only event."""
+    """Make a load that has no worker and whose only event was delivered. Return this event."""
     event = landing.put("departments.csv", "1,Sales\n")
     landing.give_up(event)
     run(landing, f"UPDATE loads SET status = '{status}', attempts = {attempts}, error = NULL, finished_at = NULL")
@@ -383,12 +385,12 @@ def load_without_a_worker(landing: Landing, attempts: int = 1, status: str = "ru
 @pytest.mark.parametrize("status", ["queued", "running"])
 def test_a_load_without_a_worker_is_offered_again(landing: Landing, function: Function, status: str) -> None:
     event = load_without_a_worker(landing, status=status)
-    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "a retry may still come"
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "Lambda may still retry"
     run(landing, "UPDATE idle_loads SET since = since - interval '4 minutes'")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 0
     run(landing, "UPDATE idle_loads SET since = since - interval '1 minute'")
     assert sweep(function, patience=landing_sweep.PATIENCE) == 1
-    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "the wait starts again"
+    assert sweep(function, patience=landing_sweep.PATIENCE) == 0, "the time without a worker starts again"
     assert list(created_objects(function.offered[0])) == list(created_objects(event))
     function.work()
     assert (landing.load()["status"], landing.load()["attempts"], landing.loads()) == ("succeeded", 2, 1)
@@ -417,7 +419,7 @@ def test_a_file_that_kills_every_worker_ends_as_a_failed_load(landing: Landing, 
     load_without_a_worker(landing, attempts=3)
     assert sweep(function) == 0
     assert upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed == 1
-    with pytest.raises(LoadGivenUp):  # a later delivery of the event becomes a dead letter
+    with pytest.raises(LoadGivenUp):  # an event that is delivered later becomes a dead letter
         landing.deliver(landing.events[0])
 
 
@@ -454,7 +456,8 @@ def test_a_load_has_all_its_attempts_again_after_a_restart(landing: Landing, fun
 def test_a_load_given_up_shortly_before_a_restart_is_opened_again(
     landing: Landing, function: Function, minutes: int, offered: int
 ) -> None:
-    """The restart may have lost its dead letter. A load that was given up long before still has its dead letter."""
+    """The dead letter of this load may be lost in the restart. The dead letter of a load that was given up long before
+    the restart is stored already, so that load is not opened again."""
     landing.give_up(landing.put("departments.csv", "1,Sales\n"))
     run(landing, f"UPDATE loads SET finished_at = now() - interval '{minutes} minutes'")
     assert sweep(function) == 0
@@ -470,7 +473,7 @@ def test_a_load_that_failed_for_good_stays_failed(landing: Landing, function: Fu
 def test_the_sweep_after_a_restart_does_not_reopen_a_load_that_a_worker_has_claimed_or_ended(
     landing: Landing, function: Function, other: Database
 ) -> None:
-    """If the sweep reopened the load, the worker would lose its claim."""
+    """If the sweep reopened a load with a worker, the worker would lose its claim."""
     event = load_without_a_worker(landing)
     with other.session() as session:
         claim = claims.claim(session, next(iter(created_objects(event))), DATASETS["departments"], "csv")
@@ -519,7 +522,7 @@ def test_rows_that_were_rejected_after_a_restart_do_not_wait_longer_than_others(
 
 @pytest.fixture
 def old_database(postgres: Postgres) -> str:
-    """The URL of a database of the last release without the sweep."""
+    """Return the URL of a database with the schema of the last release that had no landing sweep."""
     with connect(postgres.superuser_url) as admin:
         admin.run("DROP DATABASE IF EXISTS old")
         admin.run(f"CREATE DATABASE old OWNER {postgres.role.user}")
@@ -531,7 +534,7 @@ def old_database(postgres: Postgres) -> str:
 @pytest.mark.parametrize("has_loads", [True, False])
 def test_the_start_time_of_an_upgraded_database_is_the_time_of_its_creation(old_database: str, has_loads: bool) -> None:
     with closing(connect(old_database)) as server:
-        # The database seems to have been created a day ago.
+        # Now the database looks as if it was created a day ago.
         server.run("UPDATE dataset_state SET version = version - 86400 * 1000000::bigint")
         server.run("INSERT INTO jobs VALUES (1, 'Clerk')")
         if has_loads:
@@ -540,7 +543,7 @@ def test_the_start_time_of_an_upgraded_database_is_the_time_of_its_creation(old_
         age = "SELECT extract(epoch FROM now() - starts_at), extract(epoch FROM now() - swept_at) FROM landing_sweep"
         [[since_start, since_sweep]] = server.run(age)
     assert 86400 <= since_start < 86400 + 120
-    assert since_sweep > landing_sweep.OUTAGE.total_seconds(), "the first sweep would not work as after an outage"
+    assert since_sweep > landing_sweep.OUTAGE.total_seconds(), "the first sweep would not offer versions of any age"
 
 
 def test_the_start_time_of_a_new_database_is_now(old_database: str) -> None:
@@ -551,7 +554,7 @@ def test_the_start_time_of_a_new_database_is_now(old_database: str) -> None:
     assert rows == 1
 
 
-def test_a_clock_that_was_ahead_does_not_stop_the_sweep(old_database: str) -> None:
+def test_the_sweep_goes_on_after_a_clock_was_ahead(old_database: str) -> None:
     with closing(connect(old_database)) as server:
         server.run("UPDATE dataset_state SET version = version + 86400 * 1000000::bigint")
         upgrade(old_database, tls="disable")

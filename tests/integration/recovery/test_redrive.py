@@ -1,4 +1,5 @@
-"""Events that Lambda gave up on are offered again, in every state of their loads and after crashes of a redrive."""
+"""Tests the redrive. The redrive offers events again that Lambda gave up on. The tests try every state of a load, and
+crashes of the redrive."""
 
 from typing import Any
 
@@ -15,11 +16,11 @@ from tests.integration.sqs_fixtures import INGEST, Queue
 
 
 class Crash(Exception):
-    """Raised where the process crashes."""
+    """The tests raise this exception at the step where the process crashes."""
 
 
 class Ingest(Functions):
-    """Lambda. Records the events that it gets, or raises `error`."""
+    """Replaces the client of Lambda. It collects the events that it gets. If `error` is set, it raises this error."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ def run(database: Database, queue: Queue, ingest: Ingest, seconds: float = 60) -
 
 
 def given_up(landing: Landing, key: str = "departments.csv", body: str = "1,Sales\n") -> Row:
-    """Upload a file whose load fails three times. Returns its event."""
+    """Upload a file, and let its load fail three times. Return the event of the file."""
     event = landing.put(key, body)
     landing.give_up(event)
     return event
@@ -67,9 +68,9 @@ def test_a_load_that_was_given_up_is_loaded_after_a_redrive(
 @pytest.mark.parametrize(
     "state",
     [
-        "status = 'running', attempts = 3, finished_at = NULL, error = NULL",  # every worker was killed
+        "status = 'running', attempts = 3, finished_at = NULL, error = NULL",  # all three workers were killed
         "status = 'queued', attempts = 1, finished_at = NULL, error = NULL",  # Lambda has discarded the old event
-        "status = 'failed', attempts = 1, given_up = true",  # the sweep has given the load up
+        "status = 'failed', attempts = 1, given_up = true",  # the sweep has given up the load
     ],
 )
 def test_a_load_that_no_worker_will_finish_is_loaded_after_a_redrive(
@@ -81,7 +82,7 @@ def test_a_load_that_no_worker_will_finish_is_loaded_after_a_redrive(
     queue.fail(event)
     assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
     assert (landing.load()["status"], landing.load()["attempts"]) == ("queued", 0)
-    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).failed == 0, "its wait has started again"
+    assert upkeep.sweep(database, landing.s3.storage, grace=GRACE).failed == 0, "Lambda may retry again for six hours"
     landing.deliver(event)
     assert landing.load()["status"] == "succeeded"
 
@@ -89,7 +90,7 @@ def test_a_load_that_no_worker_will_finish_is_loaded_after_a_redrive(
 def test_an_event_without_a_load_is_offered_again(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest
 ) -> None:
-    """The database was unavailable during all attempts."""
+    """The database was unavailable during all attempts, so no load was created."""
     event = landing.put("departments.csv", "1,Sales\n")
     queue.fail(event)
     assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
@@ -123,11 +124,10 @@ def test_the_dead_letter_of_a_load_with_a_worker_stays_in_the_queue(
         session.run("SELECT pg_advisory_lock(:id)", id=landing.load()["id"])
         queue.fail(event)
         assert run(database, queue, ingest) == {"redriven": 0, "left": 1}
-        session.run(
-            "SELECT pg_advisory_unlock_all()"
-        )  # closing the connection would free its locks only a moment later
+        # Closing the connection is not enough, because Postgres frees the locks of a closed connection a moment later.
+        session.run("SELECT pg_advisory_unlock_all()")
     assert (landing.load()["status"], landing.load()["attempts"], ingest.events) == ("running", 3, [])
-    assert queue.depth() == 1, "the message is not visible again at once"
+    assert queue.depth() == 1, "the redrive did not give the message back at once"
     other.close()
     assert run(database, queue, ingest) == {"redriven": 1, "left": 0}
 
@@ -135,11 +135,11 @@ def test_the_dead_letter_of_a_load_with_a_worker_stays_in_the_queue(
 def test_messages_that_cannot_be_parsed_stay_and_do_not_block_others(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for number in range(12):  # more than one batch
+    for number in range(12):  # more messages than one request returns
         queue.send(f"hello {number}")
     queue.fail(given_up(landing))
     assert run(database, queue, ingest) == {"redriven": 1, "left": 12}
-    reason = "stays in the queue: its body is not the record of a failed S3 event"
+    reason = "stays in the queue: the body is not the record of a failed S3 event"
     assert len([line for line in caplog.messages if reason in line]) == 12
     assert (queue.depth(), queue.hidden()) == (12, 0)
 
@@ -173,7 +173,7 @@ def test_a_redrive_without_time_leaves_the_dead_letters(
 def test_a_crash_at_any_step_loses_nothing(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest, step: str
 ) -> None:
-    """The process crashes at `step`, and an operator starts the redrive again."""
+    """The process of the redrive crashes at `step`. Then an operator starts the redrive again."""
     event = given_up(landing)
     queue.fail(event)
 
@@ -203,7 +203,7 @@ def test_a_crash_at_any_step_loses_nothing(
 def test_an_attempt_after_a_redrive_deletes_the_reject_file_of_an_earlier_attempt(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest
 ) -> None:
-    """Three workers were killed after they had stored their rejects, and the sweep has not run yet."""
+    """Three workers were killed after they had stored the reject file, and the sweep has not run since then."""
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
     landing.deliver(event)
     stale = landing.load()["errored_key"]
@@ -221,7 +221,7 @@ def test_an_attempt_after_a_redrive_deletes_the_reject_file_of_an_earlier_attemp
 def test_a_redrive_reopens_a_restore_that_was_given_up_before_its_first_attempt(
     landing: Landing, database: Database, queue: Queue, ingest: Ingest
 ) -> None:
-    """The database was unavailable during all of Lambda's attempts, and the sweep has then given the restore up."""
+    """The database was unavailable during all attempts of Lambda. Afterwards the sweep gave up the restore."""
     with database.session() as session:
         session.run(
             "INSERT INTO loads (dataset, source, kind, status, given_up, finished_at) VALUES ('jobs',"
@@ -233,7 +233,8 @@ def test_a_redrive_reopens_a_restore_that_was_given_up_before_its_first_attempt(
 
 
 def test_every_later_delivery_of_a_load_that_was_given_up_becomes_a_dead_letter(landing: Landing) -> None:
-    """Two deliveries of one event share the attempts of the load. Lambda must see both deliveries fail."""
+    """If an event is delivered twice, both deliveries use the same three attempts. Both deliveries must fail, so that
+    Lambda stores a dead letter for each."""
     event = given_up(landing)
     before = landing.load()
     with pytest.raises(LoadGivenUp):

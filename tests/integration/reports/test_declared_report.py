@@ -1,4 +1,5 @@
-"""A new report needs one declaration. The report of hires per job here gets all features of the others."""
+"""Tests that a new report needs only a declaration. This module declares a report of hires per job, and tests that it
+has the same features as the other reports."""
 
 import csv
 import io
@@ -59,7 +60,7 @@ ROWS = [{"job": "<b>Clerk", "hired": 2}, {"job": "=Cook", "hired": 1}]
 
 @pytest.fixture
 def hired(api: Api) -> Iterator[Api]:
-    """An API that has the report, with hires in its database."""
+    """Return an API that has the report. Its database has hires."""
     app.register_blueprint(report_routes.routes([JOBS]))
     try:
         with Client(app) as client:
@@ -229,7 +230,7 @@ def test_the_error_for_a_too_large_report_says_how_to_ask_for_less(hired: Api) -
 
 
 def test_a_report_may_have_columns_of_every_kind(hired: Api) -> None:
-    """Ids and years are shown as they are, without the commas of large numbers."""
+    """The dashboard writes a comma into a count above 999, but not into an id or a year."""
     columns = tuple(ReportColumn(figure.name.lower(), figure, figure.name, example=1) for figure in Figure)
     values = {Figure.ID: "1234", Figure.YEAR: "2021", Figure.NAME: "'a'", Figure.COUNT: "1234"}
     one = Report(
@@ -255,7 +256,7 @@ def test_a_report_may_have_columns_of_every_kind(hired: Api) -> None:
 
 
 def test_a_column_may_have_any_name(api: Api) -> None:
-    """It may be an SQL keyword, or a name that the query around the report uses."""
+    """The name of a column may be an SQL keyword, or a name that the query around the report's SQL uses."""
     names = ("user", "order", "shown", "r", "report")
     columns = tuple(ReportColumn(name, Figure.NAME, name, example="x") for name in names)
     one = Report(

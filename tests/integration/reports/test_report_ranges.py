@@ -1,4 +1,4 @@
-"""Reports over several years agree with the reports of the single years."""
+"""Tests that a report over several years agrees with the reports of the single years."""
 
 import csv
 import io
@@ -26,8 +26,8 @@ RANGES = st.tuples(SOME_YEARS, SOME_YEARS).map(sorted)
 
 
 def hire(session: Session, hires: list[tuple[int, int, int, int]]) -> None:
-    """Insert employees with these (year, month, department, job). Departments 1 and 3 have the same name, the name of
-    department 4 is unique."""
+    """Insert an employee for each (year, month, department, job), and their departments and jobs. Departments 1 and 3
+    have the same name."""
     session.run(
         "TRUNCATE departments, jobs CASCADE;"
         "INSERT INTO departments VALUES (1, 'Ops'), (2, 'apple'), (3, 'Ops'), (4, 'Émile');"
@@ -139,7 +139,7 @@ def test_the_reports_cover_ranges_of_years(hired: Api) -> None:
         {"year": 2021, "department": "=Ops", "job": "Clerk", **NONE, "q4": 1},
     ]
     assert hired.get("/department/hires/top?from=2020&to=2021").body == [{"id": 2, "department": "=Ops", "hired": 2}]
-    assert hired.get("/department/hires/top").body == []  # each of them hired two: none is above the mean
+    assert hired.get("/department/hires/top").body == []  # both departments hired two, so none is above the mean
     assert hired.get("/department/hires/years").body == {
         "years": [{"year": 2022, "hired": 1}, {"year": 2021, "hired": 1}, {"year": 2020, "hired": 2}]
     }

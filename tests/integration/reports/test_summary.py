@@ -1,4 +1,4 @@
-"""The summary that the reports read always equals a count of the employees."""
+"""Tests that the summary, which the reports read, always equals a count of the employees."""
 
 import json
 import threading
@@ -122,7 +122,7 @@ def test_the_mean_counts_only_departments_that_hired(database: Database) -> None
         session.run(
             "INSERT INTO departments SELECT g, 'd' || g FROM generate_series(1, 6) g; INSERT INTO jobs VALUES (1, 'j')"
         )
-        hires = {1: 4, 2: 4, 3: 2, 4: 3, 5: 2}  # mean 3; department 6 hired nobody and does not lower it
+        hires = {1: 4, 2: 4, 3: 2, 4: 3, 5: 2}  # the mean is 3, because department 6, which hired nobody, is left out
         first = 1
         for department, count in hires.items():
             session.run(

@@ -1,4 +1,5 @@
-"""The correlation id of a request: the caller's id if it is well-formed, otherwise the id from API Gateway."""
+"""Tests the correlation id of a request: the id that the caller sent if it is well-formed, otherwise API Gateway's
+id."""
 
 import re
 from typing import Any

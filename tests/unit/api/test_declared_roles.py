@@ -1,4 +1,4 @@
-"""Every route declares its role. The application refuses to start with a route that declares none."""
+"""Tests that every route declares its role, and that the application does not start if a route declares none."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from infra.venv import ROOT
 
 
 def made(*decorators: str) -> Chalice:
-    """Return an application with one route, whose view has these decorators, the outermost first."""
+    """Return an application with one route. The view of the route has these decorators, the outermost first."""
     known: dict[str, Callable[[Any], Any]] = {"endpoint": endpoint, "public": public, "writer": needs(Role.WRITER)}
 
     def view() -> str:
@@ -51,7 +51,7 @@ def test_every_role_is_needed_by_a_route() -> None:
     assert asked == {None, *Role}
 
 
-def test_the_page_about_the_api_lists_the_roles() -> None:
+def test_the_api_documentation_lists_the_roles() -> None:
     _, _, after = (ROOT / "docs/api.md").read_text().partition("| role | may |\n|---|---|\n")
     rows = after.partition("\n\n")[0].splitlines()
     assert [row.split("`")[1] for row in rows] == [role.value for role in Role]

@@ -1,4 +1,4 @@
-"""Each limit is declared once, and the texts that repeat it agree with the declaration."""
+"""Tests that the texts which name a limit agree with the declaration of the limit in the code."""
 
 import json
 import re
@@ -16,13 +16,13 @@ API, FILES, README = (
 )
 
 
-def test_the_document_names_the_limits() -> None:
+def test_the_openapi_document_names_the_limits() -> None:
     document = json.dumps(described().document)
     assert set(re.findall(r"(?:a body of more than|at most) ([\d.]+) MB", document)) == {str(MAX_BODY / 1e6)}
     assert set(re.findall(r"(?:up to|at most) (\d+) (?:rows|at once)", document)) == {str(MAX_ROWS)}
 
 
-def test_the_pages_name_them() -> None:
+def test_the_pages_of_the_documentation_name_the_limits() -> None:
     mb, gb = f"{MAX_BODY / 1e6} MB", f"{MAX_SIZE // 1024**3} GB"
     assert f"A body has at most {mb}." in API
     assert f"(`application/gzip`), up to {mb}." in API

@@ -1,4 +1,4 @@
-"""Accept and If-None-Match in the forms that clients send."""
+"""Tests how the headers Accept and If-None-Match are read, in the forms that clients send."""
 
 import pytest
 from chalice.app import Request

@@ -1,4 +1,4 @@
-"""The OpenAPI document agrees with the code: routes, parameters, rules and roles."""
+"""Tests that the OpenAPI document agrees with the code: with its routes, parameters, rules and roles."""
 
 import json
 import re
@@ -31,9 +31,10 @@ from tests.datetimes import EDGES
 from tests.openapi import Described, described
 
 OPERATIONS = list(operations())
-CLOSED = {"enum", "minimum"}  # keywords of schemas that decide of every value whether it is valid
+CLOSED = {"enum", "minimum"}  # schemas with these keywords say of every value whether the value is valid
 PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
-CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # reasons that a pattern cannot express
+# Rows with these reasons match the pattern of the schema, because a pattern cannot check the calendar.
+CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +42,12 @@ def document() -> Described:
     return described()
 
 
-def test_it_is_a_valid_openapi_document() -> None:
+def test_the_document_is_valid_openapi() -> None:
     for found in (described(), described(guarded=False)):
         assert [problem.message for problem in OpenAPIV31SpecValidator(found.document).iter_errors()] == []
 
 
-def test_it_has_every_route_with_its_methods_and_path_parameters_and_no_other(document: Described) -> None:
+def test_the_document_has_exactly_the_routes_of_the_app_with_their_path_parameters(document: Described) -> None:
     built = {
         (method, path, frozenset(entry.view_args))
         for path, methods in app.routes.items()
@@ -84,7 +85,7 @@ def test_roles_become_security_requirements() -> None:
             free: list[dict[str, list[str]]] = [{}, {"bearer": []}] if path == "/health" else []
             assert operation["security"] == ([{"bearer": []}] if role else free)
             assert ("401" in operation["responses"]) == bool(role)
-            assert "403" in operation["responses"], "a page of another origin is refused everywhere"
+            assert "403" in operation["responses"], "every operation refuses a page of another origin"
 
 
 def test_without_roles_no_operation_needs_a_token() -> None:
@@ -122,7 +123,7 @@ def test_request_examples_are_valid(document: Described, operation: Operation) -
 
 
 def parts(document: Described) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield all bodies, headers and parameters of requests and responses, with their places in the document."""
+    """Yield all bodies, headers and parameters of requests and responses. Each comes with its place in the document."""
     for path, item in document.document["paths"].items():
         for method, operation in item.items():
             at = f"{method} {path}"
@@ -137,7 +138,7 @@ def test_every_part_of_requests_and_responses_has_a_valid_example(document: Desc
     found = list(parts(document))
     assert len(found) > 300
     for at, part in found:
-        if "schema" not in part:  # bytes
+        if "schema" not in part:  # a body of bytes, which has no schema
             continue
         shown = [part["example"]] if "example" in part else [e["value"] for e in part.get("examples", {}).values()]
         shown += part["schema"].get("examples", [])
@@ -179,7 +180,8 @@ def test_required_query_parameters_are_marked(document: Described) -> None:
 def test_a_file_to_check_is_csv_or_gzip(document: Described) -> None:
     body = document.document["paths"]["/uploads/check"]["post"]["requestBody"]
     assert list(body["content"]) == list(check_routes.MEDIA_TYPES)
-    assert {*check_routes.MEDIA_TYPES, BINARY} <= set(app.api.binary_types)  # so that API Gateway keeps their bytes
+    # API Gateway keeps the bytes of a body only if its media type is in this list.
+    assert {*check_routes.MEDIA_TYPES, BINARY} <= set(app.api.binary_types)
 
 
 def test_a_route_takes_the_query_parameters_that_the_document_shows() -> None:
@@ -270,7 +272,7 @@ def test_the_schema_accepts_a_row_if_the_rules_accept_it(dataset: Dataset, data:
     refused = [p for p in check_object(dataset, row, id_optional=True).problems if p.reason not in CALENDAR]
     faults = described().faults(ref(row_name(dataset)), row)
     if any(p.reason in CALENDAR for p in check_object(dataset, row, id_optional=True).problems):
-        return  # only the rules check the calendar: see the test below
+        return  # a schema cannot check the calendar: see the test below
     assert bool(refused) == bool(faults), (refused, faults)
 
 

@@ -1,4 +1,4 @@
-"""Which requests count as requests of a page of another origin."""
+"""Tests which requests count as requests of a page of another origin."""
 
 import pytest
 

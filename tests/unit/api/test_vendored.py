@@ -1,4 +1,4 @@
-"""Files of third-party packages are found in the package, or where the deployment has put them."""
+"""Tests that files of third-party packages are found: in the package, or in the folder of a deployment."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def test_the_search_for_files_does_not_import_their_package() -> None:
 
 
 def test_files_are_found_in_a_folder_without_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This is the case in a Lambda, which has the files but not their package."""
+    """A Lambda has such a folder: it has the files of the package, but not the Python modules."""
     (tmp_path / "only_files" / "dist").mkdir(parents=True)
     (tmp_path / "only_files" / "dist" / "a.js").touch()
     monkeypatch.syspath_prepend(str(tmp_path))

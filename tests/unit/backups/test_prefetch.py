@@ -1,4 +1,4 @@
-"""Prefetching only changes the time at which an item is made."""
+"""Tests that prefetching changes only the time at which an item is made, not the items or their order."""
 
 import threading
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def test_an_error_while_an_item_is_made_is_raised_when_the_item_is_used() -> Non
             next(items)
 
 
-def test_the_next_item_is_made_meanwhile_and_none_after_the_end() -> None:
+def test_the_next_item_is_made_while_one_is_used_and_no_item_after_the_block() -> None:
     reached, threads = threading.Event(), set()
 
     def made() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Names, manifests, lists and retention of restore points, with a bucket in memory."""
+"""Tests the names, manifests, lists and retention of restore points. The bucket is in memory."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,8 @@ def _no_client() -> Any:
 
 
 class MemoryBucket(Bucket):
-    """A bucket in a dictionary, with the methods that restore points use. `log` records the requests."""
+    """Keeps the objects of a bucket in a dictionary. The class has only the methods that the code for restore points
+    calls. `log` records the calls."""
 
     def __init__(self) -> None:
         super().__init__("backups", _no_client)
@@ -117,7 +118,7 @@ def test_the_manifest_has_the_documented_format() -> None:
     assert document["tables"] == {"jobs": {"rows": 3, "bytes": 42, "sha256": "ab" * 32, "version": 7}}
 
 
-def test_the_summary_is_what_the_api_shows() -> None:
+def test_the_summary_has_the_json_that_the_api_shows() -> None:
     shown = {
         "restore_point": NAME,
         "created_at": "2021-07-27T16:02:08.123456Z",
@@ -170,7 +171,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("body", BROKEN)
-def test_a_broken_manifest_is_not_listed_but_named_in_the_error(bucket: MemoryBucket, body: bytes) -> None:
+def test_a_broken_manifest_is_not_listed_and_its_error_says_broken(bucket: MemoryBucket, body: bytes) -> None:
     older = add(bucket, ago(hours=1))
     bucket.held[manifest.manifest_key(NAME)] = body
     assert [found.restore_point for found in manifest.page(bucket, 10)[0]] == [older]
@@ -223,7 +224,7 @@ def test_a_folder_without_a_manifest_is_ignored_without_a_request(bucket: Memory
     assert restore_point_names.name_after(made, NOW, existing) == NAME
 
 
-def test_a_restore_point_ahead_of_the_clock_is_kept_and_listed_last_and_never_the_newest(bucket: MemoryBucket) -> None:
+def test_a_restore_point_in_the_future_is_kept_and_listed_last_and_never_the_newest(bucket: MemoryBucket) -> None:
     far = [add(bucket, name) for name in FUTURE]
     made = [add(bucket, ago(hours=hours)) for hours in range(3)]
     newest = manifest.newest(bucket)
@@ -240,7 +241,7 @@ def test_a_restore_point_ahead_of_the_clock_is_kept_and_listed_last_and_never_th
     assert set(manifest.names(bucket)) == {made[0], *far}
 
 
-def test_no_restore_point_is_the_newest_if_all_are_ahead_of_the_clock(bucket: MemoryBucket) -> None:
+def test_no_restore_point_is_the_newest_if_all_are_in_the_future(bucket: MemoryBucket) -> None:
     add(bucket, FUTURE[0])
     assert manifest.newest(bucket) is None
     assert [point.restore_point for point in manifest.page(bucket, 9)[0]] == [FUTURE[0]]
@@ -285,7 +286,7 @@ def test_the_newest_complete_restore_point_stays_whatever_its_age(bucket: Memory
 
 def test_leftovers_are_deleted_after_a_day_and_complete_restore_points_stay(bucket: MemoryBucket) -> None:
     keep = add(bucket, ago(hours=1))
-    add(bucket, ago(minutes=5), complete=False)  # its backup may still be running
+    add(bucket, ago(minutes=5), complete=False)  # kept, because its backup may still be running
     add(bucket, ago(hours=26))
     left = add(bucket, ago(hours=25), complete=False)
     older = add(bucket, ago(days=40), complete=False)
@@ -305,7 +306,7 @@ def test_one_run_deletes_a_limited_number_oldest_first(bucket: MemoryBucket) -> 
     assert len(expire(bucket, NAME)) == 5
 
 
-def test_one_list_request_finds_the_marks_of_a_page(bucket: MemoryBucket) -> None:
+def test_one_list_request_finds_the_verification_marks_of_a_page(bucket: MemoryBucket) -> None:
     made = [add(bucket, ago(hours=hours)) for hours in range(6)]
     for name in (made[0], made[2], made[3], made[5]):
         bucket.held[manifest.verified_key(name)] = b"{}"
@@ -315,7 +316,7 @@ def test_one_list_request_finds_the_marks_of_a_page(bucket: MemoryBucket) -> Non
     assert bucket.requests("get") == []
     listed = bucket.requests("list")
     assert listed[0] == manifest.key(made[3], "jobs")
-    assert len(listed) == 2 * 3 + 2 + 1  # the files of the three restore points of the page, and one more file
+    assert len(listed) == 2 * 3 + 2 + 1  # the list ends one file after the three restore points of the page
     assert manifest.verification_times(bucket, []) == {}
     bucket.held[manifest.verified_key(add(bucket, FUTURE[0]))] = b"{}"
     assert set(manifest.verification_times(bucket, manifest.page(bucket, 9)[0])) == {

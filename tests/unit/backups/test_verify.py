@@ -1,4 +1,4 @@
-"""The output and exit status of `make verify-backups`, and the set of ids that verification uses."""
+"""Tests the output and exit status of `make verify-backups`, and the set of ids that a verification uses."""
 
 import tracemalloc
 from collections.abc import Mapping
@@ -23,7 +23,8 @@ def report(point: str, older: str | None = None, faults: tuple[str, ...] = (), *
 
 
 class Function:
-    """Stands for the deployed function: it has a report for each restore point, the newest first."""
+    """Replaces the deployed `verify` function. If the caller names a restore point, the function returns the report
+    of this restore point. Otherwise it returns the first report, which is the report of the newest restore point."""
 
     def __init__(self, *reports: dict[str, Any]) -> None:
         self._reports = {r["restore_point"]: r for r in reports} | {None: reports[0]}

@@ -1,4 +1,4 @@
-"""The command line's configuration: the API, the token, the stage and its AWS account."""
+"""Tests the configuration of the command line: the API, the token, the stage and its AWS account."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_a_local_stage_is_configured_by_its_env_file(tmp_path: Path) -> None:
 def test_the_environment_overrides_the_env_file(tmp_path: Path) -> None:
     found = config(tmp_path, API_URL="https://api.example/prod", API_TOKEN="mine", STAGE="prod")
     assert (found.api_url, found.token, found.stage) == ("https://api.example/prod", "mine", "prod")
-    assert found.aws == {}  # boto3 looks for credentials itself
+    assert found.aws == {}  # empty, so boto3 looks for credentials itself
 
 
 def test_a_token_of_the_env_file_goes_to_no_other_api(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_shell_with_an_old_token_has_to_read_the_env_file_again(tmp_path: Path
     for token in ("", "earlier"):
         assert f"set -a; . {tmp_path}/env; set +a" in config(tmp_path, API_URL=url, API_TOKEN=token).outdated
     assert config(tmp_path, API_URL=url, API_TOKEN=STAGE["API_TOKEN"]).outdated == ""
-    assert config(tmp_path).outdated == ""  # the token comes from the file itself
+    assert config(tmp_path).outdated == ""  # without API_TOKEN, the token of the env file is used
     assert config(tmp_path, API_URL="https://api.example/prod").outdated == ""
 
 

@@ -1,4 +1,4 @@
-"""Files to send, and following their loads."""
+"""Tests which files `upload` sends and in which order, and how it follows their loads."""
 
 import os
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_files_of_children_are_sent_after_files_of_parents() -> None:
 
 def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "jobs.csv")
-    both = os.open(tmp_path / "jobs.csv", os.O_RDWR)  # so that a wrong open() would not block
+    both = os.open(tmp_path / "jobs.csv", os.O_RDWR)  # with this, an open() of the pipe would not block the test
     with pytest.raises(CommandError, match="not a regular file"):
         opened(tmp_path / "jobs.csv")
     os.close(both)
@@ -86,7 +86,8 @@ def test_the_largest_checked_file_equals_the_largest_body_of_the_api() -> None:
 
 
 class Scripted(Api):
-    """An API that returns the given responses in turn. It raises those that are exceptions."""
+    """An API that returns the given responses, one for each request. If a response is an exception, the API raises
+    it."""
 
     def __init__(self, *responses: Any) -> None:
         self.responses = list(responses)

@@ -1,4 +1,4 @@
-"""Delaying Ctrl-C."""
+"""Tests that a block of code can delay Ctrl-C until its end."""
 
 import signal
 from collections.abc import Callable

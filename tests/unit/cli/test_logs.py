@@ -1,4 +1,4 @@
-"""Log lines: reading them page by page, in order and each once, and displaying them."""
+"""Tests how the command `logs` reads log lines page by page, and shows each line once and in the order of time."""
 
 import json
 from collections.abc import Iterator
@@ -93,7 +93,8 @@ class NotFound(Exception):
 
 
 class Cloudwatch:
-    """A fake of FilterLogEvents over events that a test adds, `size` events a page."""
+    """Takes the place of CloudWatch Logs. A test adds events, and `filter_log_events` returns them in pages of `size`
+    events."""
 
     class exceptions:  # noqa: N801
         ResourceNotFoundException = NotFound

@@ -1,4 +1,4 @@
-"""The output of the command line, on terminals of any width and without a terminal."""
+"""Tests the output of the command line, on terminals of any width and without a terminal."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The database URL, built from the settings and from both forms of secrets."""
+"""Tests how the database URL is built from the settings and from both forms of secrets."""
 
 import json
 from typing import Any

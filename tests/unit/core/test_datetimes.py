@@ -1,4 +1,4 @@
-"""Every parser of date-times in the product, compared with an independent parser that shares no code with them."""
+"""Compares every parser of date-times in the product with an independent parser that shares no code with them."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -22,8 +22,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def since_1970(at: object) -> int:
-    """Return the microseconds since 1970 of a value for Postgres. Postgres parses such texts as Python does (see
-    tests/integration)."""
+    """Return the microseconds since 1970 of a value that is meant for Postgres. Python parses a text in the same way as
+    Postgres; tests/integration/core/test_datetimes.py proves this."""
     moment = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
 
@@ -108,8 +108,8 @@ def test_a_bad_date_time_is_rejected_with_a_helpful_reason(text: str, reason: st
 
 @given(ANY)
 def test_the_published_pattern_matches_every_date_time_and_little_else(text: str) -> None:
-    """The pattern describes only the form. If the rules refuse a text that it matches, the date does not exist or is
-    outside the years 1 to 9999."""
+    """The pattern describes only the form of a date-time. The rules refuse a few texts that match the pattern: their
+    date does not exist, or is outside the years 1 to 9999."""
     import re
 
     shaped = re.fullmatch(json_patterns.INSTANT, text, re.ASCII) is not None
@@ -118,8 +118,8 @@ def test_the_published_pattern_matches_every_date_time_and_little_else(text: str
 
 
 def _impossible(text: str) -> bool:
-    """Whether the number of a month, a day or a week is impossible. The pattern excludes such numbers, while the
-    grammar leaves them to the calendar."""
+    """Return whether the number of a month, a day or a week is impossible, such as the month 13. The pattern does not
+    match such a number. The grammar matches it, and the calendar refuses it."""
     found = datetimes.GRAMMAR.fullmatch(text)
     assert found is not None
     month, day, week = (found[name] or found[f"b_{name}"] for name in ("month", "day", "week"))

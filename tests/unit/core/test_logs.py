@@ -1,4 +1,4 @@
-"""Log lines are JSON, name their request or load, and contain no personal data."""
+"""Tests that log lines are JSON, name their request or load, and contain no personal data."""
 
 import json
 import logging

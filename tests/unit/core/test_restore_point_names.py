@@ -1,4 +1,4 @@
-"""All code that parses or shows the names of restore points agrees with the one definition."""
+"""Tests that all code that parses or shows the names of restore points agrees with `restore_point_names`."""
 
 import re
 from datetime import UTC, datetime

@@ -183,7 +183,7 @@ STORED = st.tuples(
 
 @given(st.lists(STORED, min_size=1, max_size=6))
 def test_whole_columns_are_valid_if_and_only_if_all_their_rows_are(rows: list[tuple[int, str, int, int, int]]) -> None:
-    """The columns are valid if every row is valid and is stored without a change."""
+    """`all_stored_are_valid` is true if every row is valid and is stored without a change."""
 
     def is_stored_unchanged(row: tuple[int, str, int, int, int]) -> bool:
         checked = check_stored(EMPLOYEES, row)

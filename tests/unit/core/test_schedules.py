@@ -1,4 +1,5 @@
-"""Texts that cannot use the constants of the schedules. Each of them has to state the right interval."""
+"""Tests the texts that state an interval but cannot use the constants of the schedules. Each of these texts has to
+state the right interval."""
 
 import json
 import re
@@ -51,7 +52,8 @@ def test_a_lost_event_is_noticed_as_soon_as_the_page_about_operations_says() -> 
 
 
 def test_a_sweep_ends_before_the_timeout_of_its_function() -> None:
-    """This holds for any interval. A sweep that Lambda kills loses its position in the bucket."""
+    """A sweep that Lambda kills loses its position in the bucket. The timeout does not depend on the interval of the
+    sweep."""
     functions = json.loads((ROOT / ".chalice/config.json").read_text())["lambda_functions"]
     assert PERIODIC.seconds <= LONGEST
     assert AFTER_RESTART.seconds <= LONGEST

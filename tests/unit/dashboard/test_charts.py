@@ -1,4 +1,5 @@
-"""The dashboard without a database: the geometry of charts, the format of figures, and the limits of the page."""
+"""Tests the parts of the dashboard that need no database: the positions in charts, the format of figures, and the
+page."""
 
 import json
 import re
@@ -109,7 +110,7 @@ def test_the_page_loads_nothing_from_other_origins() -> None:
     assert not re.search(
         r"""(?:src|href|url|import)\s*[=(]\s*["']?(?:https?:)?//""", page.replace("http://www.w3.org", "")
     )
-    assert not re.search(r"\son[a-z]+=|\sstyle=|javascript:", page), "the Content-Security-Policy forbids them"
+    assert not re.search(r"\son[a-z]+=|\sstyle=|javascript:", page), "the policy of the page forbids them"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,7 +120,7 @@ def test_panels_carry_no_style_or_script_of_their_own(name: str) -> None:
 
 
 def test_the_pictures_in_the_readme_show_this_dashboard() -> None:
-    """`make screenshots` takes new ones."""
+    """If the dashboard has changed, `make screenshots` takes new pictures."""
     assert screenshots.RECORD.read_text().strip() == screenshots.digest()
     readme = (screenshots.DOCS.parent / "README.md").read_text()
     for picture in screenshots.PICTURES:

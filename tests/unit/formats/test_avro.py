@@ -1,4 +1,5 @@
-"""The Avro files of a dataset. Other programs can read Hireflow's files. Hireflow reads or refuses their files."""
+"""Tests the Avro files of a dataset. Other programs can read the files that Hireflow writes. Hireflow reads or refuses
+the files of other programs."""
 
 import io
 import json

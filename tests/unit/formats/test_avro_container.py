@@ -1,4 +1,5 @@
-"""Avro files with wrong lengths. The reader refuses them and does not allocate memory for a wrong length."""
+"""Reads Avro files with wrong lengths. The code must refuse these files, and must not allocate memory for a wrong
+length."""
 
 import io
 import json
@@ -16,7 +17,7 @@ SYNC = bytes(range(16))
 
 
 def long(value: int) -> bytes:
-    """Encode a zig-zag varint. This implementation follows the specification."""
+    """Encode a zig-zag varint as the Avro specification says. The product does not use this function."""
     left, out = (value << 1) ^ (value >> 63), bytearray()
     while left > 0x7F:
         out.append(left & 0x7F | 0x80)

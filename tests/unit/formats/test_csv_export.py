@@ -1,4 +1,4 @@
-"""CSV for spreadsheets. The file has all rows, and no text in it is a formula."""
+"""Tests the CSV for spreadsheets. The file has all rows, and no spreadsheet takes a text in the file for a formula."""
 
 import csv
 import io

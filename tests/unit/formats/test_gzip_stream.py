@@ -1,5 +1,5 @@
-"""Gzip files: complete, truncated, damaged, padded, in several members, or a gzip bomb. Also streams that compute a
-hash."""
+"""Reads gzip files that are complete, truncated, damaged, padded with zeros, in several members, or gzip bombs. Also
+tests the streams that compute a hash."""
 
 import gzip
 import hashlib
@@ -70,7 +70,8 @@ def test_the_error_says_what_is_wrong(data: bytes, why: str) -> None:
 
 @given(st.integers(0, len(ROWS) - 1), st.integers(1, 255))
 def test_a_changed_byte_is_noticed_or_harmless(at: int, change: int) -> None:
-    """Some bits of the header, such as its time and its operating system, do not affect the data."""
+    """A changed byte may be harmless. For example, the time and the operating system in the header do not affect the
+    data."""
     damaged = bytearray(ROWS)
     damaged[at] ^= change
     with suppress(LoadError):

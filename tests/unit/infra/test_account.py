@@ -1,4 +1,5 @@
-"""A stage in an AWS account: its functions' network and logins, from the outputs of its stacks."""
+"""Tests how a stage in an AWS account gets the network and the database logins of its functions from the outputs of its
+stacks."""
 
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def test_your_own_postgres_replaces_the_network_and_the_database(account: Accoun
 
 
 def test_the_migration_reads_the_functions_login_from_the_secret_of_rds(account: Account) -> None:
-    """The role gets a password. So the migration must not sign a token for it, although it logs in with one itself."""
+    """The migration itself logs in with a signed token. But the functions' database role has a password, so the
+    migration must read this password and must not sign a token for the role."""
     env = {**targeted(account).functions, **targeted(account).migration}
     app = Settings.from_env(
         {**env, "DATABASE_URL": "", "DATABASE_SECRET": env["APP_DATABASE_SECRET"], "DATABASE_IAM": "off"}

@@ -1,4 +1,4 @@
-"""The background tasks of the embedded AWS start and stop with it."""
+"""Tests that the background tasks of the embedded AWS start and stop together with the server."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,8 @@ from infra.local.server import Alive
 
 
 def test_nothing_is_saved_before_the_saved_state_is_read(tmp_path: Path) -> None:
-    """The state of a service that has not read its saved state yet is empty, and would overwrite the saved one."""
+    """Before a service has read its saved state, its state is empty. Saving the empty state would overwrite the saved
+    state."""
     steps: list[str] = []
 
     class Watched(Memory):

@@ -1,4 +1,4 @@
-"""How the output of pip-audit is judged."""
+"""Tests what the audit concludes from the output of pip-audit."""
 
 import json
 

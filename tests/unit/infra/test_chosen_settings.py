@@ -1,4 +1,5 @@
-"""The settings of a stage: from the environment, kept or default, and checked together before anything changes."""
+"""Tests how the settings of a stage are chosen: from the environment, from the kept settings, or by default. All
+settings are validated before anything changes."""
 
 import json
 import os
@@ -100,7 +101,7 @@ def test_settings_that_contradict_each_other_are_refused(stage: str, env: dict[s
 
 
 def test_variables_of_other_stages_are_ignored() -> None:
-    """`. .local/env`, for example, sets such variables."""
+    """For example, after `. .local/env` the environment of a user has variables that this stage computes itself."""
     env = {**OWN, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "LANDING_BUCKET": "landing", "API_URL": "http://x"}
     assert choose(LOCAL, env, {}).to_keep() == {}
 
@@ -117,7 +118,8 @@ def test_secrets_are_not_shown() -> None:
 
 @pytest.mark.parametrize("character", ["\x7f", "\x85", "\u2028", "\udcff"])
 def test_values_with_control_characters_are_refused(tmp_path: Path, character: str) -> None:
-    """They would break the line of the settings file, so that the next command could not read it."""
+    """A value is one line of the settings file. With a line break or another control character in a value, the next
+    command could not read the file."""
     folder = tmp_path / f"bin{character}s"
     folder.mkdir()
     for program in ("postgres", "initdb"):
@@ -151,7 +153,7 @@ def test_settings_of_an_earlier_release_are_read_from_its_functions() -> None:
 
 
 def test_a_setting_that_the_functions_lack_counts_as_its_default() -> None:
-    """An earlier release does not know every setting. A missing setting alone must not cause a deployment."""
+    """The functions of an earlier release lack new settings. A missing setting alone must not cause a deployment."""
     deployed = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "BACKUP_RETENTION_DAYS": "30.0", "RELEASE": "1"}
     kept = adopted(LOCAL, deployed)
     assert outdated(choose(LOCAL, {}, kept), deployed) == []
@@ -185,11 +187,12 @@ def test_the_page_about_settings_has_the_current_tables() -> None:
 
 
 def test_every_hireflow_variable_is_declared() -> None:
-    """Checks the code, Chalice's configuration and the templates."""
+    """The test searches the code, Chalice's configuration and the templates for names of variables."""
     sources = [*(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "infra").rglob("*.py"), ROOT / "app.py"]
     sources += [ROOT / "docker-compose.localstack.yml", ROOT / "Makefile", *(ROOT / "tests").rglob("*.py")]
     used = {name for path in sources for name in re.findall(r"\bHIREFLOW_[A-Z_]+\b", path.read_text())}
-    assert used - {*NAMES, *OTHERS} == {"HIREFLOW_PROT", "HIREFLOW_AUHT"}  # the typing errors above
+    # This file has names with intended typing errors.
+    assert used - {*NAMES, *OTHERS} == {"HIREFLOW_PROT", "HIREFLOW_AUHT"}
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     places = [config, *config["stages"].values(), *config["lambda_functions"].values()]
     assert {name for place in places for name in place.get("environment_variables", {})} <= NAMES
@@ -202,7 +205,8 @@ def test_every_hireflow_variable_is_declared() -> None:
 
 
 def test_settings_are_read_only_through_their_declaration() -> None:
-    """Exceptions: paths that tests and installations need, and the variable that app.py needs at import."""
+    """The exceptions are paths that tests and installations need, and the variable that app.py needs while it is
+    imported."""
     read = re.compile(r"environ(?:\.get\(|\[)\s*\"([A-Z_]+)\"")
     found = {
         (path.relative_to(ROOT).as_posix(), name)
@@ -210,7 +214,7 @@ def test_settings_are_read_only_through_their_declaration() -> None:
         for name in read.findall(path.read_text())
         if name in NAMES
     }
-    found = {(path, name) for path, name in found if name != "AWS_ENDPOINT_URL"}  # every AWS client reads it
+    found = {(path, name) for path, name in found if name != "AWS_ENDPOINT_URL"}  # all AWS clients read this variable
     assert found == {
         ("app.py", "LANDING_BUCKET"),
         ("infra/install/sets.py", "HIREFLOW_PG_BIN"),

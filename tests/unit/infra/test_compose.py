@@ -1,4 +1,5 @@
-"""docker-compose.localstack.yml is valid by the Compose specification. check-jsonschema has its schema."""
+"""Tests that docker-compose.localstack.yml is valid. The schema of the Compose specification comes from
+check-jsonschema."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""All programs recognize a full disk in the same way, and tell the remedy once."""
+"""Tests that all programs recognize a full disk in the same way, and print once what to do about it."""
 
 import errno
 import os
@@ -43,7 +43,8 @@ def test_a_program_that_fails_on_a_full_disk_is_recognized(
         raise CommandError(said)
 
     def run_there() -> None:
-        with disk.explained(tmp_path, lambda _: 500):  # MB: a quota may be used up although the disk has space
+        # 500 MB are free: a quota may be used up although the disk has space.
+        with disk.explained(tmp_path, lambda _: 500):
             raise FunctionFailed("migrate", "", said)
 
     assert failures.explain(said, tmp_path) == failures.full(tmp_path)
@@ -65,7 +66,7 @@ def test_other_failures_are_not_taken_for_a_full_disk(number: int, tmp_path: Pat
         raise CloudError("failed")
 
 
-def test_the_remedy_for_a_full_disk_is_told_once(tmp_path: Path) -> None:
+def test_the_remedy_for_a_full_disk_is_printed_once(tmp_path: Path) -> None:
     with pytest.raises(CloudError) as raised, disk.explained(tmp_path, lambda _: 1):
         disk.check(tmp_path, disk.TO_START, lambda _: 1)
     assert str(raised.value).count("free some space") == 1

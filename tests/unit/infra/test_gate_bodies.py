@@ -1,4 +1,4 @@
-"""The application behind the gate acts on a request only if its body is the signed one."""
+"""Tests that the application behind the gate acts on a request only if its body is the body that was signed."""
 
 import asyncio
 from hashlib import sha256
@@ -18,7 +18,7 @@ from tests.asgi import HOST, KEYS, GateClient, scope_of_signed
 
 
 def put_with_hash(payload: str, body: bytes, **more: str) -> Message:
-    """A PUT whose x-amz-content-sha256 is `payload`."""
+    """Return a PUT request whose header x-amz-content-sha256 is `payload`."""
     request = AWSRequest("PUT", f"http://{HOST}/bucket/key", {name.replace("_", "-"): v for name, v in more.items()})
 
     class WithThisHash(S3SigV4Auth):
@@ -69,7 +69,8 @@ def test_a_malformed_hash_is_refused(payload: str) -> None:
 
 
 def test_without_a_hash_in_a_header_the_body_is_held_until_it_is_verified() -> None:
-    """The application behind the gate gets no part of the body before, because it might act on a part."""
+    """The hash of the body is only known at its end. Until then the application behind the gate gets no part of the
+    body, because it might act on a part."""
     request = AWSRequest("POST", f"http://{HOST}/", {"X-Amz-Target": "AmazonSQS.SendMessage"}, b'{"a": 1}')
     SigV4Auth(Credentials(KEYS.access_key, KEYS.secret_key), "sqs", "us-east-1").add_auth(request)
     asgi_scope = scope_of_signed(request, 8)
@@ -81,7 +82,7 @@ def test_without_a_hash_in_a_header_the_body_is_held_until_it_is_verified() -> N
 
 
 def test_an_upload_signed_by_an_old_curl_passes() -> None:
-    """curl before version 8 signs the request as if it had no body, and sends no x-amz-content-sha256."""
+    """curl before version 8 signs an upload like a request without a body, and does not send x-amz-content-sha256."""
     request = AWSRequest("PUT", f"http://{HOST}/bucket/key")
     SigV4Auth(Credentials(KEYS.access_key, KEYS.secret_key), "s3", "us-east-1").add_auth(request)
     assert GateClient().request(scope_of_signed(request, 4), [b"body"]).status == 200
@@ -108,7 +109,7 @@ EXAMPLE = Signature(
     "",
 )
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-SIGNED = [  # (length, signature) of https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
+SIGNED = [  # (length, signature) of each chunk in https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
     (65536, "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648"),
     (1024, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497"),
     (0, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"),
@@ -189,7 +190,7 @@ def test_the_checksum_after_signed_chunks_must_be_signed() -> None:
     for body in (
         with_trailer(checksum + b"x", signature),
         with_trailer(checksum, signature[:-1] + "x"),
-        example(),  # the signature of the checksum is missing
+        example(),  # the trailer has a checksum, but not its signature
         with_trailer(checksum, signature)[:-2] + b"x-amz-acl:public-read\r\n\r\n",
     ):
         assert not accepted(Chunks(66560, sign, EXAMPLE.signature, trailer=True), body)
@@ -214,7 +215,8 @@ def test_the_gate_accepts_chunks() -> None:
 
 
 def slow(patience: float, gaps: list[float], size: int, check: float = 0) -> Checked:
-    """A body whose pieces of `size` bytes arrive after these gaps, in seconds."""
+    """Return a body that arrives in pieces of `size` bytes. `gaps` are the seconds before each piece. `patience` is the
+    longest gap that the gate accepts, in seconds."""
     left = list(gaps)
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""Which requests the gate lets in without a signature, and under which host names."""
+"""Tests which requests the gate accepts without a signature, and which host names it accepts."""
 
 import asyncio
 import base64
@@ -270,7 +270,8 @@ def test_a_form_without_any_signature_is_refused() -> None:
 
 
 def test_boto3s_default_form_is_refused_with_a_remedy() -> None:
-    """Without signature_version, boto3 signs links and forms with Signature Version 2."""
+    """If the client does not set signature_version, boto3 signs links and forms with the outdated Signature Version
+    2."""
     body = b'--x\r\nContent-Disposition: form-data; name="AWSAccessKeyId"\r\n\r\nA\r\n'
     body += b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n1,Sales\r\n--x--\r\n'
     kind = [("Content-Type", "multipart/form-data; boundary=x")]
@@ -288,7 +289,7 @@ def test_a_form_expires_with_its_policy() -> None:
 
 
 def test_a_form_with_a_repeated_field_is_refused() -> None:
-    """The gate and ministack might use different values."""
+    """If a field comes twice, the gate might check one value, and ministack might use the other."""
     fields = form()
     assert send({**fields, "KEY": "other"}).behind.done == []
 
@@ -299,7 +300,7 @@ def test_a_form_without_a_file_or_with_too_long_fields_is_refused() -> None:
 
 
 def test_a_file_much_longer_than_its_policy_allows_is_refused_before_its_end() -> None:
-    """ministack would read the whole file into memory before it checks the length."""
+    """ministack checks the length only after it has read the whole file into memory."""
     kind, most = "multipart/form-data; boundary=xYz", 100_000
     fields = form(bucket={"bucket": "bucket"}, size=["content-length-range", 1, most])
     head = "".join(f'--xYz\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in fields.items())
@@ -314,7 +315,8 @@ def test_a_file_much_longer_than_its_policy_allows_is_refused_before_its_end() -
 
 @pytest.mark.parametrize("kind", ["application/json", "text/csv", "text/plain"])
 def test_an_api_request_with_a_body_too_large_for_api_gateway_is_refused(kind: str) -> None:
-    """Anyone may send such a body, even a web page of another origin, and ministack holds several copies of it."""
+    """The API needs no signature, so anyone may send a body, even a web page of another origin. ministack holds several
+    copies of a body in memory."""
     asgi_scope = scope("POST", f"{API}/uploads/check", [("Content-Type", kind)], length=LONGEST_CALL)
     pieces = [b"x" * 1_048_576] * 10
     client = GateClient()
@@ -340,7 +342,8 @@ def test_the_boundary_must_be_given_once(kind: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/_ministack/reset", "/Functions", "/other", "/bucket/key", "/bucket?delete"])
 def test_a_form_may_go_only_to_the_bucket_that_its_policy_names(path: str) -> None:
-    """Other services have paths like a bucket's, or use a query, and some of them accept unsigned requests."""
+    """Requests to other services may have a query, or a path that looks like the path of a bucket. A form must not
+    reach these services, because some of them accept unsigned requests."""
     assert send(form(), path=path).behind.done == []
 
 

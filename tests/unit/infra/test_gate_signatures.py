@@ -1,4 +1,5 @@
-"""The gate accepts every request that botocore signs, and refuses every changed one."""
+"""Tests that the gate accepts every request that botocore signs, and refuses a request that was changed after the
+signing."""
 
 import base64
 import re
@@ -31,7 +32,7 @@ methods = st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD"])
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, Any]:
-    """(service, unsigned request)."""
+    """Return a strategy for pairs (service, unsigned request)."""
     service = draw(st.sampled_from(["s3", "lambda", "sqs"]))
     path = "/" + "/".join(quote(part, safe="~") for part in draw(st.lists(segments, min_size=1, max_size=4)))
     if path.startswith(("/_ministack", "/_localstack", "/_aws", "/health")):
@@ -188,7 +189,8 @@ def test_ministacks_root_keys_are_refused(key: str) -> None:
 
 
 def test_two_credentials_in_one_header_are_refused() -> None:
-    """ministack would use the first one."""
+    """The gate must not check one of the credentials while ministack uses the other. ministack would use the first
+    one."""
     asgi_scope = signed("s3", AWSRequest("GET", f"http://{HOST}/bucket"), OF_FUNCTION)
     first = b"AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, Credential="
     asgi_scope["headers"] = [(n, v.replace(b"AWS4-HMAC-SHA256 Credential=", first)) for n, v in asgi_scope["headers"]]
@@ -247,7 +249,8 @@ def test_a_path_with_dots_is_refused_except_for_s3() -> None:
 
 
 def test_a_functions_credentials_cannot_be_derived_from_its_name() -> None:
-    """ministack derives them from a hash of the ARN and the role."""
+    """Without the gate, ministack would derive the credentials of a function from its ARN and its role. Others may know
+    both."""
     digest = sha256(f"{SESSION.function}:{SESSION.role}".encode()).hexdigest()
     assert SESSION.access_key != f"ASIA{digest[:16].upper()}"
     predicted = Credentials(
@@ -274,11 +277,11 @@ def test_every_function_and_role_has_its_own_credentials(name: str, role: str) -
     assert KEYS.session_of(SESSION.access_key, mine.token) is None
 
 
-# --- an example that does not come from botocore
+# --- an example from AWS, independent of botocore
 
 
 def test_the_example_in_amazons_documentation_is_accepted() -> None:
-    """https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html, GET Object."""
+    """The example is "GET Object" in https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html."""
     from infra.local.gate import signatures
     from infra.local.gate.signatures import Head
 

@@ -1,4 +1,4 @@
-"""The file with a stage's settings, which programs and people change."""
+"""Tests the file with the settings of a stage. Commands change this file, and people edit it."""
 
 import os
 import stat

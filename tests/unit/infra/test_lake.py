@@ -1,4 +1,4 @@
-"""The template of the Athena tables, generated from the declared datasets."""
+"""Tests the template of the Athena tables, which is generated from the declared datasets."""
 
 import json
 import re
@@ -36,7 +36,8 @@ def test_a_partition_is_the_folder_of_the_link(name: str) -> None:
 
 @pytest.mark.parametrize("report", lake.QUERIES)
 def test_query_parameters_stand_where_athena_accepts_them(report: str) -> None:
-    """`?` may stand only in WHERE. Athena can read a table only if the query sets its restore point by an equality."""
+    """Athena accepts a parameter `?` only in WHERE. Athena can read a table only if the query has a condition
+    `restore_point = …`."""
     sql = re.sub("--.*", "", lake.QUERIES[report].read_text())
     assert len(re.findall(r"\?", sql)) == len(re.findall(r"WHERE (?:restore_point|year\(hired_on\)) = \?", sql))
     for dataset in re.findall(rf"FROM ({'|'.join(DATASETS)})\b", sql):

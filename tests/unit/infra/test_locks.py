@@ -1,4 +1,4 @@
-"""Retries with a time limit."""
+"""Tests retries with a time limit."""
 
 import pytest
 

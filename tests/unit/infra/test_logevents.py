@@ -1,4 +1,5 @@
-"""Pages of log events: every event is on exactly one page, and has the same id whenever it is read."""
+"""Tests the pages of log events. Every event is on exactly one page. It has the same id every time somebody reads
+it."""
 
 from typing import Any
 
@@ -11,13 +12,14 @@ Events = list[dict[str, Any]]
 
 
 def ministack(events: Events, request: dict[str, Any]) -> dict[str, Any]:
-    """The oldest events that match the request. As in ministack, the response does not say that there are more."""
+    """Return a response as ministack sends it: the oldest events that match the request. The response does not say
+    whether there are more events."""
     matching = [event for event in events if event["timestamp"] >= request.get("startTime", 0)]
     return {"events": matching[: request["limit"]], "searchedLogStreams": []}
 
 
 def read(events: Events, request: dict[str, Any]) -> Events:
-    """The events of all pages."""
+    """Return the events of all pages."""
     read_so_far: Events = []
     for _ in range(len(events) + 2):
         page = Page.of(request)

@@ -1,4 +1,4 @@
-"""When the embedded AWS saves the state of a service."""
+"""Tests when the embedded AWS saves the state of a service."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ REGISTRY: dict[str, dict[str, Any]] = {
 
 
 class Queues:
-    """Like the container in which ministack keeps its queues."""
+    """A container like the one in which ministack keeps its queues."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -24,7 +24,7 @@ class Queues:
 
 
 class Aws:
-    """Stands for a few services of ministack, and records which files were saved."""
+    """Takes the place of a few services of ministack. `written` has the names of the files that were saved."""
 
     def __init__(self) -> None:
         self.queues = Queues()
@@ -35,7 +35,7 @@ class Aws:
     def state_of(self, module: str) -> Any:
         self.looks += 1
         if module == "lambda_durable":
-            return None  # not in use
+            return None  # this module is not in use, so it has no state
         if self.unsettled:
             self.unsettled -= 1
             raise RuntimeError("dictionary changed size during iteration")
@@ -46,7 +46,8 @@ class Aws:
 
 
 def files_saved_by(work: Callable[[Aws, Memory], Awaitable[None]]) -> list[str]:
-    """Run `work` and stop the memory. Returns the files that were saved, in order."""
+    """Run `work`, and then stop the `Memory`, which saves all unsaved states. Return the names of the saved files, in
+    order."""
     aws = Aws()
 
     async def run() -> None:
@@ -105,7 +106,7 @@ def test_a_change_elsewhere_does_not_save_the_code_of_all_functions() -> None:
 def test_a_message_that_ministack_itself_sends_is_on_disk_a_moment_later() -> None:
     async def work(aws: Aws, memory: Memory) -> None:
         memory.start()
-        await until(lambda: aws.written == ["sqs"])  # the state at the start
+        await until(lambda: aws.written == ["sqs"])  # the state at the start is saved once
         aws.queues.messages.append("a dead letter")
         await until(lambda: aws.written == ["sqs", "sqs"])
         looks = aws.looks

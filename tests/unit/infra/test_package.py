@@ -1,4 +1,5 @@
-"""The package of the functions: faults that stop a deployment, and equal bytes for equal code."""
+"""Tests the deployment package of the functions. Some faults of a package stop a deployment, and equal code gives a
+package with equal bytes."""
 
 import io
 from zipfile import ZipFile, ZipInfo
@@ -68,7 +69,8 @@ def test_a_package_that_is_too_large_is_faulty() -> None:
         ("cp312-cp312-manylinux_2_28_x86_64", "x86_64", (3, 13), False),
         ("cp312-cp312-manylinux_2_28_x86_64", "arm64", (3, 12), False),
         ("cp312-cp312-manylinux_2_28_aarch64", "arm64", (3, 12), True),
-        ("cp311-cp311-manylinux_2_28_x86_64", "x86_64", (3, 11), False),  # newer than Amazon Linux 2
+        # Lambda runs Python 3.11 on Amazon Linux 2, which is too old for this wheel.
+        ("cp311-cp311-manylinux_2_28_x86_64", "x86_64", (3, 11), False),
         ("cp311-cp311-manylinux_2_17_x86_64", "x86_64", (3, 11), True),
         ("cp312-cp312-manylinux_2_39_x86_64", "x86_64", (3, 12), False),
         ("cp311-cp311-manylinux2014_x86_64", "x86_64", (3, 11), True),
@@ -77,7 +79,8 @@ def test_a_package_that_is_too_large_is_faulty() -> None:
         ("py3-none-manylinux2014_x86_64", "x86_64", (3, 13), True),
         ("cp312-cp312-musllinux_1_2_x86_64", "x86_64", (3, 12), False),
         ("cp312-cp312-macosx_11_0_arm64", "arm64", (3, 12), False),
-        ("cp312-cp312-linux_x86_64", "x86_64", (3, 12), False),  # no manylinux tag: it runs only where it was built
+        # A wheel without a manylinux tag runs only on the kind of system where it was built.
+        ("cp312-cp312-linux_x86_64", "x86_64", (3, 12), False),
     ],
 )
 def test_wheels_for_another_platform_are_faults(

@@ -1,4 +1,5 @@
-"""The platform of the functions' packages, and copying packages that run on this machine."""
+"""Tests for which platform the packages of the functions are fetched, and how packages that run on this machine are
+copied."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +18,10 @@ from infra.errors import CloudError
         ("local", "arm64", "Darwin", Platform(True, "arm64")),
         ("local", "x86_64", "Darwin", Platform(True, "x86_64")),
         ("localstack", "x86_64", "Linux", Platform(False, "x86_64")),
-        ("localstack", "arm64", "Darwin", Platform(False, "arm64")),  # functions run in Linux containers
+        ("localstack", "arm64", "Darwin", Platform(False, "arm64")),  # LocalStack runs functions in Linux containers
         ("prod", "x86_64", "Linux", Platform(False, None)),
-        ("prod", "arm64", "Darwin", Platform(False, None)),  # .chalice/config.json names the architecture
+        # On AWS, functions run on the architecture in .chalice/config.json.
+        ("prod", "arm64", "Darwin", Platform(False, None)),
     ],
 )
 def test_the_platform_of_a_stage(stage: str, machine: str, system: str, platform: Platform) -> None:

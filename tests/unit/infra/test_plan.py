@@ -1,4 +1,4 @@
-"""The plan of a deployment, and the comparison of settings."""
+"""Tests the plan of a deployment, and the comparison of the deployed settings with the new ones."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The functions' IAM policies: each allows only what its function needs, and only in its stage."""
+"""Tests the IAM policies of the functions. Each policy allows only what its function needs, and only in its stage."""
 
 import json
 from fnmatch import fnmatchcase
@@ -80,7 +80,7 @@ def test_in_a_vpc_a_function_may_log_in_only_as_its_own_role() -> None:
         }
 
 
-def test_a_stage_has_no_access_to_another_whose_name_begins_alike() -> None:
+def test_a_stage_has_no_access_to_a_stage_whose_name_begins_with_its_name() -> None:
     assert not may("ingest", "logs:PutLogEvents", "arn:aws:logs:r:1:log-group:/aws/lambda/hireflow-localstack-ingest")
     assert not may("tokens", "secretsmanager:GetSecretValue", "arn:aws:secretsmanager:r:1:secret:hireflow-localstack-x")
 

@@ -1,4 +1,4 @@
-"""The choice of a port: fixed, remembered, or any free one."""
+"""Tests how a server chooses its port: the port of a setting, the port that it had before, or any free port."""
 
 import errno
 import socket

@@ -1,4 +1,5 @@
-"""The progress of an installation: milestones from the installer's output, and messages during long silences."""
+"""Tests how an installation shows its progress. It prints milestones from the installer's output. If nothing has been
+printed for a while, it prints what is going on."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The deployed project: its files, and the changes that make another release."""
+"""Tests the project folder that is deployed: its files, and which changes of them make a new release."""
 
 import json
 import stat

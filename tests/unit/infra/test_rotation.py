@@ -1,4 +1,4 @@
-"""Logs are rotated, and processes that have them open go on writing."""
+"""Tests the rotation of logs. Processes that have a log open can go on writing to it."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from infra.local.rotation import rotate
 
 def test_a_log_that_is_too_long_moves_to_its_second_file(tmp_path: Path) -> None:
     log = tmp_path / "aws.log"
-    with log.open("a") as writer:  # appends, as daemons do
+    with log.open("a") as writer:  # opened to append, as daemons open their logs
         writer.write("old\n" * 100)
         writer.flush()
         assert rotate(log, most=100)

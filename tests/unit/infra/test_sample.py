@@ -1,4 +1,4 @@
-"""The sample data: every line has its expected result. And how the demo shows these results."""
+"""Tests that every line of the sample data has its expected result, and how the demo shows these results."""
 
 import gzip
 import io
@@ -23,7 +23,8 @@ FILES = sample().files
 
 
 def read(file: File) -> tuple[dict[int, tuple[str, ...]], list[Stored]]:
-    """Read a file with the reader and the rules. Returns the reasons by line, and the valid rows in their order."""
+    """Read a file with the CSV reader, and check its records. Return the reject reasons by line, and the valid rows in
+    the order of the file."""
     dataset = DATASETS[file.dataset]
     rejects: dict[int, tuple[str, ...]] = {}
     rows = []
@@ -59,7 +60,7 @@ def lacks_a_parent(reason: str) -> bool:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.key)
 def test_every_line_has_its_expected_result(file: File) -> None:
     rejects, rows = read(file)
-    # The reader does not know the tables, so rows that only lack a parent are valid here.
+    # `read` does not look into the tables, so here a row without a parent is valid.
     planted = {line: tuple(r for r in reasons if not lacks_a_parent(r)) for line, reasons in file.rejects.items()}
     assert rejects == {line: reasons for line, reasons in planted.items() if reasons}
     parentless = sum(not reasons for reasons in planted.values())

@@ -1,4 +1,4 @@
-"""Sessions share the parsed models of botocore, and nothing else."""
+"""Tests that AWS sessions share only the parsed models of botocore, but no credentials or regions."""
 
 from infra.sessions import core, session
 

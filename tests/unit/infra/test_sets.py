@@ -1,4 +1,5 @@
-"""The sets of packages: their content, their locks, and the platforms of the Postgres wheels."""
+"""Tests the sets of packages in `requirements/`: their content, their lock files, and the platforms of the Postgres
+wheels."""
 
 import ast
 import itertools
@@ -15,7 +16,7 @@ from infra.install import lock, sets
 from infra.venv import ROOT
 
 LOCAL = ("app.py", "chalicelib", "cli", "infra/cli", "infra/demo", "infra/deploy", "infra/local", "infra/aws")
-NOT_OURS = {"ministack", "hypercorn"}  # installed in the environment of the embedded AWS
+NOT_OURS = {"ministack", "hypercorn"}  # not in these sets: the embedded AWS has its own environment
 HASHED = re.compile(r"^[\w.-]+==\S+(?: ; [^\\]+)? \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", re.MULTILINE)
 
 
@@ -25,7 +26,7 @@ def locked(name: str) -> str:
 
 @pytest.mark.parametrize("name", lock.NAMES)
 def test_a_lock_was_compiled_from_its_present_input(name: str) -> None:
-    """If it fails, run `make lock`."""
+    """The input is the `.in` file. If this test fails, run `make lock`."""
     text = locked(name)
     assert lock.stated(text) == lock.fingerprint(name)
     wanted = lock.pins("\n".join(lock.lines(lock.source(name))))
@@ -48,7 +49,7 @@ def test_an_input_that_is_not_pinned_is_refused(tmp_path: Path, line: str) -> No
     with pytest.raises(CloudError) as raised:
         lock.check_pinned([included, path, including])
     assert str(raised.value) == (
-        f"nothing was changed: not pinned to a version: {line} (local.in): write NAME==VERSION"
+        f"nothing was changed: these lines pin no version: {line} (local.in): write NAME==VERSION"
     )
 
 
@@ -83,7 +84,7 @@ def test_local_programs_import_only_packages_of_the_local_set() -> None:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield the third-party packages that a module imports at run time."""
+    """Yield the third-party packages that a module imports at run time (not only for type hints)."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
@@ -101,7 +102,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
         ("Linux", "x86_64", (2, 36), True),
         ("Linux", "aarch64", (2, 28), True),
         ("Linux", "x86_64", (2, 27), False),
-        ("Linux", "x86_64", None, False),  # musl
+        ("Linux", "x86_64", None, False),  # a system with musl in place of glibc
         ("Linux", "riscv64", (2, 36), False),
         ("Darwin", "arm64", None, True),
         ("FreeBSD", "amd64", None, False),

@@ -1,4 +1,4 @@
-"""The description of changes to a stack."""
+"""Tests how changes to a stack are described."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from infra.aws.stacks import Change
 
 
 def described(**more: Any) -> dict[str, Any]:
-    """Return a ResourceChange as DescribeChangeSet returns it."""
+    """Return a ResourceChange in the form in which AWS's DescribeChangeSet returns it."""
     return {"LogicalResourceId": "Cluster", "ResourceType": "AWS::RDS::DBCluster", "Action": "Modify", **more}
 
 

@@ -1,4 +1,4 @@
-"""The state folder: its env file, its notes, its lock."""
+"""Tests the state folder of a stage: its env file, its file of notes, and its lock."""
 
 import stat
 import threading
@@ -50,7 +50,9 @@ def test_without_a_deployment_the_env_file_is_a_clear_error(state: State) -> Non
 
 def test_a_damaged_env_file_is_a_clear_error(state: State) -> None:
     state.env_file.write_text("API_URL=http://127.0.0.1:1/api\nAPI_TOKEN\n")
-    with pytest.raises(CloudError, match=r"/env lacks AWS_ENDPOINT_URL and .* and API_TOKEN: make up writes it anew"):
+    with pytest.raises(
+        CloudError, match=r"/env lacks AWS_ENDPOINT_URL and .* and API_TOKEN: make up writes this file again"
+    ):
         state.read_env()
     commands = Commands("local", ROOT, state, print, env={})
     assert "API" not in commands.status()
@@ -104,11 +106,12 @@ def test_other_users_cannot_read_the_folder(tmp_path: Path) -> None:
 def test_a_lock_has_one_holder_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with locked(path, 1, "busy"), pytest.raises(CloudError, match="busy"), locked(path, 0.05, "busy"):
-        pytest.fail("two held the lock")
+        pytest.fail("two holders had the lock at the same time")
 
 
 def test_a_lock_file_that_its_holder_deleted_does_not_count(tmp_path: Path) -> None:
-    """`make clean` may delete the state folder while `make up` waits for the lock in it."""
+    """`make clean` may delete the state folder while `make up` waits for the lock file in this folder. Then `make up`
+    must take a lock in a new file."""
     path, opened, entered = tmp_path / "state" / "lock", threading.Event(), threading.Event()
 
     def wait_for_it() -> None:

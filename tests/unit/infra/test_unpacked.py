@@ -1,4 +1,4 @@
-"""Workers with the same code share one unpacked folder."""
+"""Tests that workers with the same code share one folder with the unpacked code."""
 
 import tempfile
 from collections.abc import Callable
@@ -14,14 +14,15 @@ Worker = Callable[[str, str], Path]
 
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """Create the folder of a worker, as ministack does."""
+    """Return a function that makes the folder of a worker, as ministack does."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def make(name: str, code: str) -> Path:
         folder = tmp_path / name
         (folder / "code").mkdir(parents=True)
         with SharedZipFile(folder / "code.zip", "w") as archive:
-            archive.writestr(ZipInfo("package/app.py"), code)  # with the same time in every archive
+            # ZipInfo has a fixed time, so that equal code gives equal archives.
+            archive.writestr(ZipInfo("package/app.py"), code)
         with SharedZipFile(folder / "code.zip") as archive:
             archive.extractall(folder / "code")
         return folder

@@ -1,4 +1,4 @@
-"""The type of an object by its name, and the object versions in an event."""
+"""Tests how the key of an object gives its dataset and format, and how an event gives its object versions."""
 
 import io
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""The form of a reject: every line has the same keys and types, and every JSON reader can read it."""
+"""Tests the form of a reject. Every line of a reject file has the same keys and types, and every JSON parser accepts
+the line."""
 
 import base64
 import io
@@ -22,7 +23,7 @@ JOBS = DATASETS["jobs"]
 
 
 class Memory:
-    """A bucket in memory. It stores the uploads that are completed."""
+    """A bucket in memory. It stores an upload when the upload is completed."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -124,7 +125,7 @@ def test_a_row_counts_under_each_of_its_reasons_once() -> None:
 
 
 def kinds(*problems: Problem) -> list[str]:
-    """The kinds of reasons under which these problems are counted."""
+    """Return the kinds of reasons under which these problems are counted."""
     names = []
     for problem in problems:
         reasons = Reasons()

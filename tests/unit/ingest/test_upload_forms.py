@@ -1,4 +1,5 @@
-"""The files that may be announced, their names in the landing bucket, and the rights that an upload form gives."""
+"""Tests which files may be announced, which keys they get in the landing bucket, and which rights an upload form
+gives."""
 
 import base64
 import json
@@ -30,7 +31,7 @@ BOUNDS = st.integers(MAX_NAME - 5, MAX_NAME + 1).map(lambda length: "\U0001f600"
 
 
 def refused(body: Any) -> dict[str | None, str]:
-    """Return the reasons by field. Empty if the order is valid."""
+    """Return the reasons of the refusal, by field. The result is empty if the order is valid."""
     try:
         checked(body)
     except Unprocessable as error:
@@ -52,7 +53,7 @@ def test_the_key_of_an_upload_belongs_to_the_ordered_dataset(dataset: Dataset, n
     assert (named.ending == ".csv.gz") == name.endswith(".gz")
     assert len(key.encode()) <= 1024
     assert re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]+", base_name)
-    assert "${filename}" not in key, "S3 would replace it with another name"
+    assert "${filename}" not in key, "S3 would replace ${filename} with another name"
     item = {"key": quote_plus(key), "versionId": "v", "eTag": "e"}
     [created] = created_objects({"Records": [{"s3": {"bucket": {"name": "landing"}, "object": item}}]})
     assert created.key == key
@@ -109,7 +110,7 @@ def test_an_invalid_name_is_refused(name: Any, reason: str) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, MAX_SIZE])
 def test_a_file_may_be_empty(size: int) -> None:
-    """The load of an empty file succeeds, and its check also succeeds."""
+    """The size 0 is allowed, because the load of an empty file succeeds, and so does its check."""
     assert checked({"dataset": "jobs", "filename": "jobs.csv", "size": size}).size == size
 
 
@@ -145,7 +146,9 @@ def test_all_faults_are_named_at_once() -> None:
 def test_the_schema_accepts_the_same_orders_as_the_code(body: dict[str, Any]) -> None:
     name = body.get("filename")
     if isinstance(name, str) and ("${filename}" in name or name.endswith("\n") or re.search("[\ud800-\udfff]", name)):
-        return  # the pattern of the schema cannot exclude these, or `$` in Python also matches before a line break
+        # The pattern of the schema cannot exclude ${filename} and surrogates. In Python, its `$` also matches before a
+        # line break at the end.
+        return
     assert bool(refused(body)) == bool(described().faults(ref("UploadOrder"), body))
 
 
@@ -190,7 +193,8 @@ def test_clients_get_the_public_url_of_s3(public_url: str) -> None:
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
 def test_on_aws_clients_get_the_url_of_the_region(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
-    """The global URL of S3 would redirect to the region, and a browser does not follow that redirect."""
+    """The global URL of S3 would redirect the request to the region, but a browser does not follow the redirect of a
+    form."""
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
     place = "" if region == "us-east-1" else f".{region}"
@@ -198,7 +202,7 @@ def test_on_aws_clients_get_the_url_of_the_region(monkeypatch: pytest.MonkeyPatc
     form, url = landing.presigned_post("k", size=1, seconds=60), landing.presigned_get("k", seconds=60)
     assert form.url == f"https://the-landing.s3{place}.amazonaws.com/"
     assert url.startswith(f"https://the-landing.s3{place}.amazonaws.com/k?")
-    assert "x-amz-signature" in form.fields, "not signature version 4, the only version that every region accepts"
+    assert "x-amz-signature" in form.fields, "the form does not use signature version 4, which every region accepts"
     assert "X-Amz-Signature" in url
 
 

@@ -1,4 +1,5 @@
-"""Metrics are log lines in a format that CloudWatch accepts. They have few dimensions and no data of rows."""
+"""Tests that metrics are log lines in a format that CloudWatch accepts, with few dimensions and without data of
+rows."""
 
 import io
 import json
@@ -94,7 +95,7 @@ def test_a_load_that_took_zero_seconds_has_a_finite_speed(written: Written) -> N
     assert emf.of_stage(line)["RowsPerSecond"] == 2000
 
 
-def test_a_failed_load_has_a_duration_only_if_a_worker_worked_on_it(written: Written) -> None:
+def test_a_failed_load_has_a_duration_only_if_a_worker_claimed_it(written: Written) -> None:
     METRICS.of_load(Ended("jobs", "failed", 2.0))
     METRICS.of_load(Ended(None, "failed"))
     worked, swept = written.lines()

@@ -1,4 +1,4 @@
-"""The messages that are accepted as records of failed S3 events."""
+"""Tests which messages are accepted as records of failed S3 events."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ def test_the_record_of_a_failed_event_is_parsed() -> None:
         "[]",
         '"text"',
         "{}",
-        json.dumps(event()),  # an event without the record of a failure
+        json.dumps(event()),  # an event alone, which is not the record of a failure
         message(None),
         message({"Records": []}),
         message({"Service": "Amazon S3", "Event": "s3:TestEvent"}),
@@ -67,7 +67,7 @@ def test_any_other_message_is_refused(body: str) -> None:
 
 @given(JSON, st.sampled_from(["", "requestPayload", "Records", "s3", "object", "key", "versionId"]))
 def test_every_message_is_parsed_or_refused(value: Any, where: str) -> None:
-    """The test puts `value` in the place of the parts `where` of a valid record."""
+    """The test replaces the parts `where` of a valid record by `value`."""
     record = json.loads(message(event()))
 
     def replaced(part: Any) -> Any:

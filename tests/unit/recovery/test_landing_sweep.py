@@ -1,4 +1,5 @@
-"""The object versions that a sweep offers, after any changes of the bucket and with pages of any length."""
+"""Tests which object versions a sweep offers. The tests make random changes in the bucket, and use pages of any
+length."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -18,14 +19,14 @@ from chalicelib.recovery.landing_sweep import Comparison
 from chalicelib.recovery.offers import event_of_load, event_of_version
 
 BEGINNING = datetime(2021, 7, 27, tzinfo=UTC)
-START = 1  # minutes after the beginning
+START = 1  # the start time of the sweep, in minutes after BEGINNING
 AGE = 2
 KEYS = ("a", "a/", "b.csv", "b.csv2", "c\0", "d")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A version, or a delete marker."""
+    """Is an entry in the list of a bucket: a version, or a delete marker."""
 
     version: Version
     is_marker: bool
@@ -33,13 +34,14 @@ class Entry:
 
 @dataclass
 class Bucket:
-    """A versioned bucket that lists versions as S3 does, `page_size` entries at a time. `minute` is its clock."""
+    """Models a versioned bucket. It lists versions as S3 does, `page_size` entries at a time. `minute` is the time of
+    its clock."""
 
     page_size: int
     minute: int = 0
     entries: dict[str, list[Entry]] = field(default_factory=dict)  # newest first
     loaded: set[Version] = field(default_factory=set)
-    offered: Counter[Version] = field(default_factory=Counter)  # since the last call of `load`
+    offered: Counter[Version] = field(default_factory=Counter)  # the offers since the last call of `load`
 
     def add(self, key: str, *, is_marker: bool, has_load: bool = False) -> None:
         number = sum(map(len, self.entries.values()))
@@ -80,14 +82,14 @@ class Bucket:
         self.offered[version] += 1
 
     def load(self) -> None:
-        """Load the versions that were offered."""
+        """Load the versions that were offered since the last call."""
         self.loaded |= set(self.offered)
         self.offered.clear()
 
     def is_missing(self, version: Version) -> bool:
-        withdrawn = self.is_deleted(version.key) or version.key.endswith("/") or "\0" in version.key
+        never = self.is_deleted(version.key) or version.key.endswith("/") or "\0" in version.key
         in_time = self.at(START) <= version.modified < self.at(self.minute - AGE)
-        return version not in self.loaded and not withdrawn and in_time
+        return version not in self.loaded and not never and in_time
 
     def missing(self) -> set[Version]:
         entries = (e for listed in self.entries.values() for e in listed if not e.is_marker)
@@ -99,7 +101,7 @@ class Bucket:
         return comparison.run(cursor, pages=pages, offers=offers, until=float("inf"))
 
     def cycle(self, cursor: Position, *, pages: int, offers: int) -> None:
-        """Sweep until the end of the list."""
+        """Run sweeps until a sweep has reached the end of the list."""
         for _ in range(1000):
             cursor = self.sweep(cursor, pages=pages, offers=offers)
             if cursor == Position():
@@ -162,7 +164,7 @@ def test_the_versions_of_a_key_are_offered_oldest_first() -> None:
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 10])
-def test_a_withdrawn_key_is_not_offered_whichever_page_has_its_marker(page_size: int) -> None:
+def test_a_deleted_key_is_not_offered_whichever_page_has_its_delete_marker(page_size: int) -> None:
     bucket = Bucket(page_size, minute=START)
     for _ in range(3):
         bucket.add("a", is_marker=False)

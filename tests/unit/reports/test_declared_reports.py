@@ -1,4 +1,4 @@
-"""The declarations of reports are consistent, and agree with everything that is made from them."""
+"""Tests that the declarations of reports are consistent, and that the files made from them are up to date."""
 
 import re
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def test_no_schema_of_a_report_has_the_name_of_another() -> None:
 
 
 def test_no_two_routes_differ_only_by_the_name_of_a_parameter() -> None:
-    """API Gateway refuses such routes, and other servers would answer with either of them."""
+    """API Gateway refuses such routes. Another server could not know which of the two routes a request means."""
     shapes = [re.sub(r"{\w+}", "{}", path) for path in app.routes]
     assert sorted(shapes) == sorted({*shapes})
 
