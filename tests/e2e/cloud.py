@@ -96,16 +96,16 @@ class Cloud:
 
     # --- landing and errored bucket
 
-    def put(self, key: str, body: bytes | str) -> str:
+    def put(self, key: str, body: bytes | str, metadata: Mapping[str, str] | None = None) -> str:
         """Upload a file to the landing bucket. Return the source (the s3:// URL) that its load will have."""
         data = body.encode() if isinstance(body, str) else body
-        self.s3.put_object(Bucket=self.env["LANDING_BUCKET"], Key=key, Body=data)
+        self.s3.put_object(Bucket=self.env["LANDING_BUCKET"], Key=key, Body=data, Metadata=metadata or {})
         return f"s3://{self.env['LANDING_BUCKET']}/{key}"
 
-    def upload(self, key: str, body: bytes | str) -> Row:
+    def upload(self, key: str, body: bytes | str, metadata: Mapping[str, str] | None = None) -> Row:
         """Upload a file to the landing bucket, and wait until its load has ended. Return the load."""
         before = self.newest_load()
-        return self.ended(self.put(key, body), before)
+        return self.ended(self.put(key, body, metadata), before)
 
     def ended(self, source: str, before: int) -> Row:
         """Wait for a load of the source that has ended, and whose id is larger than `before`. Return this load."""

@@ -229,13 +229,35 @@ def test_a_damaged_file_leaves_no_rows_and_no_rejects(cloud: Cloud) -> None:
 
 
 def test_a_load_and_a_check_refuse_a_file_with_a_wrong_header(cloud: Cloud) -> None:
-    body = b"id,name,datetime,job_id,department_id\n1,Ann,2021-07-27,1,1\n"
+    body = b"id,name,datetime,job_id\n1,Ann,2021-07-27,1\n"
     refusal = (
-        "the header names id, name, datetime, job_id, department_id; this file must have"
-        " id, name, datetime, department_id, job_id in this order"
+        "the header names id, name, datetime, job_id: department_id is missing; this file must have"
+        " id, name, datetime, department_id, job_id, in any order"
     )
-    load = cloud.upload("hired_employees_swapped.csv", body)
+    load = cloud.upload("hired_employees_incomplete.csv", body)
     assert (load["status"], load["error"], load["attempts"]) == ("failed", refusal, 1)
     assert cloud.table("hired_employees") == []
     response = cloud.send("POST", "/uploads/check?dataset=hired_employees", body, {"Content-Type": "text/csv"})
     assert (response.status, response.body["detail"]) == (422, refusal)
+
+
+FILES = [
+    ("departments_excel.csv", "sep=;\r\nID;Department\r\n9101;Vertrieb, Nord\r\n".encode("utf-16"), {}),
+    ("Department-2021.TXT", b"department\tid\nSales\t9102\n", {}),
+    ("departments/export.csv", "9103|Caf\xe9\n".encode("windows-1252"), {"encoding": "windows-1252"}),
+    ("departments_numbers.csv.gz", gzip.compress(b"dept_id,note,Dept Name\r9104.0,x,Ops\r"), {}),
+]
+
+
+@pytest.mark.parametrize(("key", "body", "declared"), FILES, ids=[key for key, *_ in FILES])
+def test_files_are_read_as_people_make_them(cloud: Cloud, key: str, body: bytes, declared: dict[str, str]) -> None:
+    load = cloud.upload(key, body, metadata=declared)
+    assert (load["status"], load["inserted"], load["rejected"]) == ("succeeded", 1, 0), load
+
+
+def test_a_file_of_which_nothing_can_be_loaded_fails_and_keeps_its_rejects(cloud: Cloud) -> None:
+    load = cloud.upload("departments_wrong.csv", b"a,Sales\nb,Ops\n")
+    assert (load["status"], load["received"], load["rejected"], load["attempts"]) == ("failed", 2, 2, 1)
+    assert load["error"].startswith("no row could be loaded: id is not a whole number")
+    rejects = cloud.get(f"/loads/{load['id']}/rejects").body
+    assert [reject["line"] for reject in rejects["rejects"]] == [1, 2]
