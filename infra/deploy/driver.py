@@ -151,7 +151,8 @@ def invoke_later(target: Target, function: str, payload: Any) -> None:
 
 def make_queue(target: Target) -> None:
     sqs = target.client("sqs")
-    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # attributes here would fail if they changed
+    # With attributes, this request would fail if the queue exists and has other attributes.
+    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=url, Attributes=DEAD_LETTERS)
 
 

@@ -1,4 +1,4 @@
-"""Chooses the platform of the functions' packages, and copies the packages for this machine.
+"""Chooses the platform for which the functions' third-party packages are built, and copies them for this machine.
 
 On AWS, functions run on Linux, and Chalice downloads wheels for Linux. The embedded AWS runs functions on this machine
 with our own Python. So these functions get copies of the packages that are installed here. The hashes of these packages

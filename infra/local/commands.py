@@ -85,7 +85,7 @@ class Commands:
 
     @property
     def configuration(self) -> Path:
-        """Chalice's config.json of the last deployment."""
+        """Return the path of Chalice's config.json of the last deployment."""
         return self.state.build(self.stage) / "project" / ".chalice" / "config.json"
 
     @property
@@ -93,7 +93,7 @@ class Commands:
         return File(self.state.settings_file)
 
     def _adopted(self) -> dict[str, str]:
-        """Return the settings of a stage that an older release deployed. That release did not keep settings."""
+        """Return the settings of a stage that the previous release deployed, if that release kept no settings."""
         settings = adopted(self.stage, recorded(self.configuration, self.stage))
         if self._kind_started() == "given" and (known := self.state.known_env()):
             settings |= {name: known[name] for name in ("AWS_ENDPOINT_URL", "DATABASE_URL")}

@@ -106,7 +106,7 @@ def create(superuser_url: str, role: Role) -> None:
         owner = server.run("SELECT datdba::regrole::text FROM pg_database WHERE datname = :name", name=DATABASE)
         if not owner:
             server.run(f"CREATE DATABASE {DATABASE} OWNER {user}")
-        elif owner[0][0] != user:  # both names are quoted: regrole quotes as identifier() does
+        elif owner[0][0] != user:  # regrole quotes names as identifier() does
             _hand_over(superuser_url, owner[0][0], user)
         functions = role.of_functions()
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=functions.user):

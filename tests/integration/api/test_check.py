@@ -1,4 +1,4 @@
-"""POST /uploads/check: it reports what a load would report, and writes nothing."""
+"""Tests POST /uploads/check. The check of a file reports what a load would report, and writes nothing."""
 
 import gzip
 import json
@@ -163,7 +163,7 @@ def test_a_check_changes_nothing(landing: Landing) -> None:
 
 @pytest.fixture
 def looker(postgres: Postgres, landing: Landing) -> Iterator[Database]:
-    """The database for a role that may only read the datasets."""
+    """Return a database to which the test logs in with a role that may only read the datasets."""
     with closing(connect(postgres.superuser_url)) as admin:
         admin.run("CREATE ROLE looker LOGIN PASSWORD 'l'")
     with landing.database.session() as session:
@@ -185,7 +185,7 @@ def test_a_check_needs_only_the_right_to_read(landing: Landing, looker: Database
 
 
 class Watching(Database):
-    """Records before every statement the locks on our tables, and whether the transaction is read-only."""
+    """Records, before every statement, the locks on our tables and whether the transaction is read-only."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, tls="disable")

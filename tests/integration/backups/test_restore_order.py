@@ -1,5 +1,5 @@
-"""Tests restore requests. The load exists before its file arrives in the landing bucket. This file is a copy of a file
-of the restore point."""
+"""Tests what a restore request does. The load exists before its file arrives in the landing bucket. This file is a copy
+of a file of the restore point."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,5 @@
-"""The load of a file with a wrong header fails at its first attempt and loads no row. Its error gives the reason."""
+"""Tests that the load of a file with a wrong header fails at its first attempt and stores no row. Its error gives the
+reason."""
 
 import gzip
 
