@@ -258,7 +258,7 @@ class Rig:
 
 @contextmanager
 def rig() -> Iterator[Rig]:
-    """Start a rig in the folder `.local-bench`, and delete it afterwards."""
+    """Start a rig in the folder `.local-bench`. Afterwards stop the rig and delete the folder."""
     state = State(ROOT / ".local-bench")
     with state.turn():
         cloud = Embedded(state)

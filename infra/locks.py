@@ -34,7 +34,7 @@ def attempts(
 
     def again() -> None:
         if clock() + pause > deadline:
-            raise  # again the exception that the caller handles
+            raise  # raises the exception again that the caller handles
         sleep(pause)
 
     while True:

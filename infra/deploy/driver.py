@@ -90,7 +90,7 @@ def api_url(target: Target) -> str:
 
 
 def reason(target: Target, error: Failure) -> str:
-    """Return why AWS failed a request. If nothing listens at the endpoint, add what to do."""
+    """Return why a request to AWS failed. If nothing listens at the endpoint, add what to do."""
     if not isinstance(error, failures.ConnectionError | failures.HTTPClientError):
         return str(error)
     endpoint = target.aws.get("AWS_ENDPOINT_URL")

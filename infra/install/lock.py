@@ -62,7 +62,7 @@ def unpinned(path: Path) -> list[str]:
 
 
 def check_pinned(paths: Iterable[Path]) -> None:
-    """Raise CloudError, which names every line without a pinned version, if there is any."""
+    """Raise CloudError if a line pins no version. The error names all such lines."""
     wrong: dict[str, str] = {}
     for path in paths:
         for line in unpinned(path):

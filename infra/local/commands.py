@@ -52,7 +52,7 @@ class Commands:
             kind = self._kind_to_start(chosen)
             self.state.note(cloud=kind)
             services = self._cloud(kind).up(self.report, chosen)
-            self._kept.keep(chosen.to_keep())  # before the deployment, so that `up` after Ctrl-C still has them
+            self._kept.keep(chosen.to_keep())  # now, so that an `up` after Ctrl-C has the settings
             target = self._target(services, chosen)
             # Also look at the database, because somebody may have deleted it, or restored it from an old copy.
             if not driver.is_current(target) or provision.revision(services.database_url) != migrate.head():

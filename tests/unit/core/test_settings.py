@@ -1,3 +1,5 @@
+"""Tests how the functions read their settings from environment variables."""
+
 from datetime import timedelta
 
 import pytest
