@@ -24,7 +24,7 @@ def employees(landing: Landing) -> Landing:
 
 
 @pytest.mark.parametrize("key", ["hired_employees.csv", "hired_employees.csv.gz"])
-def test_a_header_in_another_order_fails_the_load_and_loads_nothing(employees: Landing, key: str) -> None:
+def test_a_load_with_a_header_in_another_order_fails_and_stores_nothing(employees: Landing, key: str) -> None:
     load = employees.upload(key, "\n" + SWAPPED)
     assert (load["status"], load["error"], load["attempts"]) == ("failed", REFUSAL, 1)
     assert (load["errored_key"], employees.rows("SELECT * FROM hired_employees")) == (None, [])

@@ -143,7 +143,7 @@ def test_a_file_that_comes_after_its_load_has_failed_gets_its_own_load(api: Api,
     assert (landing.loads(), landing.load(ordered["load_id"])) == (2, before)
 
 
-def test_the_sweep_does_not_fail_an_upload_whose_file_has_come(api: Api, landing: Landing) -> None:
+def test_the_sweep_does_not_mark_an_upload_as_failed_if_its_file_has_come(api: Api, landing: Landing) -> None:
     ordered = order(api)
     landing.upload(ordered["key"], "1,Sales\n")
     landing.rows("UPDATE loads SET status = 'running', attempts = 1, finished_at = NULL")
