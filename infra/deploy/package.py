@@ -98,7 +98,7 @@ def pack(package: bytes) -> bytes:
             info = ZipInfo(name, _EPOCH)
             info.external_attr = 0o100644 << 16
             info.compress_type = ZIP_DEFLATED
-            info.create_system = 3  # Unix, wherever it is built
+            info.create_system = 3  # Unix, whatever system builds the package
             result.writestr(info, source.read(name))
     return packed.getvalue()
 

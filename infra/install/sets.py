@@ -20,7 +20,7 @@ CUMULATIVE = ("runtime", "local", "aws", "develop")  # each contains the sets be
 APART = ("ministack", "awscli")  # each has its own environment
 POSTGRES = "postgres"  # may be installed beside any set of CUMULATIVE
 NAMES = (*CUMULATIVE, POSTGRES, *APART)
-PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)  # (name, version)
+PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)  # groups: name, version
 _GLIBC = (2, 28)  # the oldest version on which the Postgres wheels run
 _MACHINES = ("x86_64", "amd64", "aarch64", "arm64", "armv7l")
 

@@ -72,7 +72,8 @@ class Commands:
         return choose(self.stage, self.env, kept, reset, str(self._kept.path))
 
     def kept_settings(self) -> Chosen:
-        """Return the kept settings of the stage, without those in the environment. Raises CloudError as `settings`."""
+        """Return the kept settings of the stage, without those in the environment. Raises CloudError, like
+        `settings`."""
         return choose(self.stage, of_one_command(self.env), self._kept_ones(), (), str(self._kept.path))
 
     def not_deployed(self, chosen: Chosen) -> list[str]:

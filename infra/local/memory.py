@@ -25,7 +25,7 @@ POLL = 0.2  # seconds
 _SHARE = 20  # polling takes at most one twentieth of the time
 _ATTEMPTS = 5
 _log = logging.getLogger("hireflow.memory")
-_LATER = frozenset({"lambda"})  # a save takes 80 ms for 10 MB of code
+_LATER = frozenset({"lambda"})  # saved later, because a save takes 80 ms for 10 MB of code
 Save = Callable[[str, Any], None]
 StateOf = Callable[[str], Any]
 

@@ -42,7 +42,7 @@ class Role:
         return cls(user or "hireflow", password or secrets.token_urlsafe(24))
 
     def of_functions(self) -> "Role":
-        """Return the role with which the functions log in, if this role is the owner.
+        """Return the role with which the functions log in. Call this method only on the owner's role.
 
         Its password is derived from the owner's password, so it need not be stored. The owner's password cannot be
         derived from the functions' password.
