@@ -47,7 +47,8 @@ class Memory:
         self._services, self._save, self._state_of = services, save, state_of
         self._dirty: set[str] = set()
         self._turn = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, "memory")  # functions may occupy all of ministack's own threads
+        # The saves have a thread of their own, because functions may occupy all of ministack's threads.
+        self._thread = ThreadPoolExecutor(1, "memory")
         self._messages = 0
         self._task: asyncio.Task[None] | None = None
 

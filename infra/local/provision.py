@@ -100,7 +100,8 @@ def create(superuser_url: str, role: Role) -> None:
     """
     user = identifier(role.user)
     with closing(connect(superuser_url)) as server:
-        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # locked until the connection ends
+        # The lock lasts until the connection ends.
+        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=role.user):
             server.run(f"CREATE ROLE {user} NOLOGIN")
         owner = server.run("SELECT datdba::regrole::text FROM pg_database WHERE datname = :name", name=DATABASE)

@@ -83,9 +83,8 @@ def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) ->
         # From here on the commands get no SETTINGS in the environment. The stage must have kept the settings.
         with interrupted(old) as upgrade.never_begun:
             if request.param == "stopped":
-                Daemon(commands.state.folder / "aws", "aws").stop(
-                    signal.SIGTERM
-                )  # the earlier `down` also stops the embedded AWS first
+                # `make down` of the previous release also stops the embedded AWS first.
+                Daemon(commands.state.folder / "aws", "aws").stop(signal.SIGTERM)
             else:
                 make_outdated(commands.state)
                 commands.up()
