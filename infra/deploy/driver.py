@@ -238,7 +238,7 @@ STEPS: Steps = (
 
 
 def _best_effort(call: Callable[..., Any], **arguments: Any) -> None:
-    """Make an optional request that some emulators do not support."""
+    """Send an optional request, and ignore an error response, because some emulators do not support the request."""
     try:
         call(**arguments)
     except ClientError:
