@@ -90,10 +90,11 @@ class Target:
 
 
 def bucket_names(stage: str) -> dict[str, str]:
-    """Return the names of a stage's buckets by their variables in the functions' environment."""
+    """Map the variables in the functions' environment that hold the names of a stage's buckets to these names."""
     return {f"{use.upper()}_BUCKET": f"{APP}-{stage}-{use}" for use in ("landing", "errored", "backup")}
 
 
 def queue_names(stage: str) -> dict[str, str]:
-    """Return the name of a stage's dead-letter queue by its variable in the functions' environment."""
+    """Map the variable in the functions' environment that holds the name of a stage's dead-letter queue to this
+    name."""
     return {"DEAD_LETTER_QUEUE": f"{APP}-{stage}-dead-letters"}
