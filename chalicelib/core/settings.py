@@ -70,7 +70,7 @@ def setting(name: str, kind: Kind[T], about: str, default: str = "", **more: Any
 
 
 def computed(name: str, kind: Kind[T], about: str, default: str = "", **more: Any) -> T:
-    """Declare a field of Settings whose variable the deployment sets. Users do not set this variable."""
+    """Declare a field of Settings. The deployment sets its environment variable; users do not."""
     return setting(name, kind, about, default, stages=(), **more)
 
 

@@ -1,5 +1,5 @@
-"""Adds the state of the sweep of the landing bucket. The state is the time from which on the sweep offers objects, its
-position in the bucket, and the idle loads."""
+"""Adds the state of the sweep of the landing bucket. The state consists of the time from which on the sweep offers
+objects, the position of the sweep in the bucket, and the idle loads."""
 
 from alembic import op
 
@@ -16,7 +16,7 @@ down_revision = "0005"
 # The same rule is right for an upgraded database. Every object whose event arrived has a load, and loads are never
 # deleted. Therefore the event of an object without a load was lost. This may have happened to the very first objects,
 # so starts_at cannot be the time of the first load. starts_at cannot be the time of the upgrade either: the sweep would
-# then ignore the objects whose events were lost under the earlier release.
+# then ignore the objects whose events were lost under the previous release.
 #
 # swept_at lies in the past, so that the first sweep works like a sweep after an outage, because no sweep ran before.
 #
