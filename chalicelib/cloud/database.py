@@ -258,8 +258,8 @@ class Database:
     def session(self) -> Iterator[Session]:
         """Lend the connection of this process to one caller at a time.
 
-        A connection that has broken is not used again. Before the connection is lent, a ping finds out whether it broke
-        while it was idle. A broken connection is replaced.
+        A connection that has broken is not used again. Before the connection is lent, a ping finds out whether the
+        connection broke while it was idle. A broken connection is replaced.
         """
         session = self._alive()
         try:

@@ -2,7 +2,7 @@
 
 All code that depends on columns is derived from `DATASETS`: the rules, the pattern of the CSV reader's fast path, the
 staging table, the SQLAlchemy metadata, the Avro schema, the routes and their documentation. A new dataset needs one
-entry in this module and one migration.
+entry in this module, one migration, and one entry in `cli/datasets.py`.
 
 The order matters: parents come before their children. Backups use the same order.
 """

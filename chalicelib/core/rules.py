@@ -140,7 +140,7 @@ def _ids_are_valid(values: Sequence[int]) -> bool:
 def _texts_are_valid(values: Sequence[str]) -> bool:
     """Return whether all texts are valid.
 
-    To check one long string is faster than to check every text. So the texts are joined, with a NUL between them. If a
+    Checking one long string is faster than checking every text. So the texts are joined, with a NUL between them. If a
     text contains a NUL, the string has too many NULs. `_UNCLEAN` matches at an empty text, at white space at either end
     of a text, and at half of a surrogate pair.
     """

@@ -11,7 +11,7 @@ These rules say where a record ends. They apply to valid records and to rejected
 - A record ends at the first line break outside a quoted field, however long the record is.
 - A quote counts as never closed in three cases: no quote closes it within 1 MiB, no quote closes it before the
   end of the file, or the next quote begins a quoted field that begins and ends on a later line. Then the record
-  ends with the line of the open quote, so that it does not swallow the rows below.
+  ends with the line of the open quote, so that the record does not include the rows below.
 
 The first record may be a header. A header with the dataset's columns in their order is skipped. Any other
 header is an error, because the rows below it would be stored in the wrong columns. A wrong header further below is an

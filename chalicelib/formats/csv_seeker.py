@@ -1,4 +1,4 @@
-"""The second reading of a CSV file, which fetches the records on given lines."""
+"""Reads a CSV file a second time, to fetch the records on given lines."""
 
 from chalicelib.core.streams import Readable
 from chalicelib.formats.csv_patterns import RECORD

@@ -2,7 +2,8 @@
 
 All steps before `completion` can be repeated, and no user sees their results. In `completion`, one transaction commits
 the merge, the counts and the history. The reject file is stored before that commit. After any error, either all changes
-of the load are committed or none. The claim says to the next attempt that there was an earlier attempt.
+of the load are committed or none. If there was an earlier attempt, the claim of the next attempt says so in
+`tried_before`.
 """
 
 import logging
@@ -135,5 +136,5 @@ def _heal(session: Session, dataset: Dataset, load_id: int, grace: timedelta) ->
         orphans.heal_children(session, dataset, grace)
     except Unavailable:  # the load itself has succeeded; the sweep heals later
         _log.warning(
-            "orphans were not healed after a load of %s; the next sweep tries again", dataset.name, exc_info=True
+            "waiting rows were not loaded after a load of %s; the next sweep tries again", dataset.name, exc_info=True
         )
