@@ -150,8 +150,8 @@ class Settings:
     database_ca: str = computed(
         "DATABASE_CA",
         setting_kinds.packaged_file(),
-        "a file of the deployment package with the certificate authorities to trust; if not set, those of the system are"
-        " trusted",
+        "a file of the deployment package with the certificate authorities to trust; if not set, those of the system"
+        " are trusted",
     )
     app_database_url: str = computed(
         "APP_DATABASE_URL",

@@ -17,6 +17,7 @@ down_revision = "0005"
 # deleted. Therefore the event of an object without a load was lost. This may have happened to the very first objects,
 # so `starts_at` cannot be the time of the first load. `starts_at` cannot be the time of the upgrade either: the sweep
 # would then ignore the objects whose events were lost under the previous release.
+#
 # `swept_at` lies in the past, so that the first sweep works like a sweep after an outage, because no sweep ran before.
 #
 # If loads are ever deleted, keep the loads whose objects still exist, or set `starts_at` to a time after these objects.
