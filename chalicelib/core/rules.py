@@ -271,7 +271,7 @@ def check_text(value: Any) -> str:
 
 
 def check_instant(value: Any) -> str:
-    """Accept a date-time in the grammar of `datetimes`. Without an offset it is UTC."""
+    """Accept a date-time in the grammar of `datetimes`. A date-time without an offset is in UTC."""
     value = _present(value)
     if not isinstance(value, str):
         raise _Broken(datetimes.WANTED)

@@ -117,8 +117,7 @@ def load(session: Session, dataset: Dataset, relation: str) -> Merged:
 
 
 def preview(session: Session, dataset: Dataset, relation: str) -> Merged:
-    """Return the result that `load` would have. This writes nothing. The caller needs a snapshot instead of the
-    lock."""
+    """Return the result that `load` would have, and write nothing. The caller needs a snapshot instead of the lock."""
     _plan_for_many(session)
     if _all_new(session, dataset, relation):
         distinct = session.scalar(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {relation} WHERE id IS NOT NULL) w")
