@@ -1,9 +1,9 @@
-"""Headers of CSV files. The right header is skipped, and a wrong header fails the load.
+"""Recognises the headers of CSV files. The right header is skipped. With a wrong header, the load fails.
 
 Columns are identified by their position. If a header names other columns, or the right columns in another order, the
-rows below it would be stored in the wrong columns. So the whole file is refused, wherever the header stands. It is not
-always the first record: a title, `sep=,` or the content of another file may come before it. It is not always a
-well-formed record either: some programs write a space before a quote.
+rows below the header would be stored in the wrong columns. So the whole file is refused, wherever the header stands. A
+header is not always the first record: a title, `sep=,` or the content of another file may come before the header. A
+header is not always a well-formed record either: some programs write a space before a quote.
 """
 
 import re
@@ -13,8 +13,8 @@ from functools import cache
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import LoadError
 
-MOST_SHOWN = 20  # an error message quotes at most so many names of a header
-LONGEST_SHOWN = 40  # an error message quotes at most so many characters of a name
+MOST_SHOWN = 20  # an error message quotes at most this many names of a header
+LONGEST_SHOWN = 40  # an error message quotes at most this many characters of a name
 _LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header
 _DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
 # Invisible characters, by their code points: soft hyphen, zero-width characters, direction marks, byte order mark.
@@ -28,7 +28,7 @@ _NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_INVISIBLE}]+")
 
 
 def is_header(dataset: Dataset, fields: Sequence[bytes]) -> bool:
-    """Whether a file's first record is the right header, with the columns of `dataset` in their order.
+    """Return whether a file's first record is the right header, with the columns of `dataset` in their order.
 
     A record is a header if at least one field names a column of any dataset, and no field is a whole number. Case,
     spaces, hyphens, underscores, quotes and invisible characters do not matter. Raises LoadError for a wrong header.
@@ -45,13 +45,13 @@ def is_header(dataset: Dataset, fields: Sequence[bytes]) -> bool:
 def refuse_another(dataset: Dataset, raw: bytes) -> None:
     """Raise LoadError if an invalid record is a wrong header with as many fields as a row.
 
-    For this, at least two of its fields must name columns, and at least one of them must be in the wrong place. One
-    name is not enough, because a row of any file may have a word that is also a column's name. The first line of the
-    record is split at every character that may be a delimiter, also inside quotes.
+    A record is a wrong header if at least two of its fields name columns, and at least one of these fields is in the
+    wrong place. One name is not enough, because a row of any file may have a word that is also a column's name. The
+    first line of the record is split at every character that may be a delimiter, also inside quotes.
     """
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
-        return  # it begins with an id, as most records do
+        return  # the record begins with an id, as most records do, or is too long for a header
     fields = _DELIMITERS.split(line)
     if len(fields) != len(dataset.columns):
         return

@@ -35,10 +35,10 @@ _QUOTED = rb'"(?:[^"]++|"")*+"'
 _BARE = rb'[^",\n]*+'
 _FIELD = rb"(?:" + _QUOTED + rb"|" + _BARE + rb")"
 
-# A quoted field with its closing quote, before any text. Not every quote on a later line closes the field. If a quote
-# begins a field of that line, and another quote ends that field on the same line, then the first of them opens a new
-# field. Spaces before a quote are against the rules. But a program that writes them still means a quoted field, so line
-# breaks inside it do not end the record.
+# A quoted field up to its closing quote. Text after the closing quote is not included. Not every quote on a later line
+# closes the field. If a quote begins a field of that line, and another quote ends that field on the same line, then the
+# first of these two quotes opens a new field. Spaces before a quote are against the rules. But a program that writes
+# such spaces still intends a quoted field, so line breaks inside the field do not end the record.
 _ON_ONE_LINE = rb'"(?:[^"\n]++|"")*+"'
 _OPENS = rb'(?:(?<=[,\n]")|(?<=[,\n] "))[^"\n]++(?:""[^"\n]*+)*+"(?:,|\r?\n)'
 _ENDED = rb"(?:" + _ON_ONE_LINE + rb"|" + _QUOTED + rb"(?:(?=,|\r?\n)|(?!" + _OPENS + rb")))"
@@ -65,6 +65,6 @@ def clean_lines(dataset: Dataset) -> re.Pattern[bytes]:
     """Return the pattern of a run of clean lines of `dataset`. Each field is either unquoted or completely quoted."""
     fields = [_CLEAN_FIELD[column.kind] for column in dataset.columns]
     line = rb",".join(rb"(?:" + field + rb"|\"" + field + rb"\")" for field in fields)
-    # The atomic group is for early releases of Python 3.11 (CPython issue 106052). Without it, their match could end
-    # inside the first line that is not clean.
+    # The atomic group is for early releases of Python 3.11 (CPython issue 106052). In these releases, a match without
+    # the atomic group could end inside the first line that is not clean.
     return re.compile(rb"(?:(?>" + line + rb"\r?\n))*+")

@@ -1,4 +1,4 @@
-"""Staging of an object by one invocation, into a temporary table."""
+"""Stages an object in one invocation, into a temporary table."""
 
 from chalicelib.ingest import staging_table
 from chalicelib.ingest.attempt import Attempt, ObjectBody
@@ -16,7 +16,7 @@ class AtOnce:
         self._attempt, self._body = attempt, body
 
     def run(self, rejects: RejectFile) -> Staged:
-        """Stage the object, as `Staging.run` describes. There is no handover."""
+        """Stage the object, as `Staging.run` describes. The load is never handed over."""
         attempt, body = self._attempt, self._body
         session, dataset, file_type = attempt.session, attempt.dataset, attempt.file_type
         staging_table.create(session, dataset)

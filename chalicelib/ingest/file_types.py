@@ -1,4 +1,5 @@
-"""The type of an object: its dataset and its format, both taken from its name, and the readers for the format."""
+"""Determines the type of an object from its name: its dataset and its format. Also returns the code that reads the
+format."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ SUFFIXES = (".csv", ".csv.gz", ".avro")
 
 
 class Tokens(Protocol):
-    """The records of an object, which can be read once. `offset` is the byte at which the last record ended, for a
-    Checkpoint."""
+    """The records of an object, which can be read once. `offset` is the end of the last record, in bytes from the
+    beginning of the object. A Checkpoint stores it."""
 
     @property
     def offset(self) -> int: ...
@@ -26,8 +27,8 @@ class Tokens(Protocol):
 
 
 class RecordSeeker(Protocol):
-    """The second reading of an object. It returns the records on some lines; the caller asks for these in ascending
-    order."""
+    """Reads an object a second time, and returns the records on given lines. The caller must give the lines in
+    ascending order."""
 
     def record(self, line: int) -> Record: ...
 
@@ -46,7 +47,7 @@ class FileType:
 
     @classmethod
     def of(cls, key: str) -> "FileType | None":
-        """Return the type of an object, by its base name. None if Hireflow does not load such an object."""
+        """Return the type of an object, by its base name. Return None if Hireflow does not load such an object."""
         name = key.rsplit("/", 1)[-1]
         dataset = by_file_name(name)
         suffix = next((s for s in SUFFIXES if name.endswith(s)), None)
@@ -68,9 +69,11 @@ class FileType:
         return self.suffix == ".csv"
 
     def tokens(self, stream: Readable, start: Checkpoint = BEGINNING) -> Tokens:
-        """Return the records of the object from `start` on. `stream` begins there if the object has ranges.
+        """Return the records of the object from `start` on. If the object has ranges, `stream` begins at `start`.
+        Otherwise `stream` begins at the beginning of the object.
 
-        Raises LoadError, here or while the records are read, if the object does not have the format that its name says.
+        If the object does not have the format that its name says, raises LoadError. Reading the records may also raise
+        this error.
         """
         if self.suffix == ".avro":
             return AvroRows(self.dataset, stream, start.lines, is_trusted=self.is_own_backup)
@@ -80,7 +83,7 @@ class FileType:
         return Reader(self.dataset, stream, start=start)
 
     def seeker(self, stream: Readable) -> RecordSeeker:
-        """Return the second reading of the object. `stream` is at its beginning."""
+        """Return a seeker for the second reading of the object. `stream` is at the beginning of the object."""
         if self.suffix == ".avro":
             return AvroSeeker(AvroRows(self.dataset, stream, is_trusted=self.is_own_backup))
         return Seeker(Unzipped(stream) if self.suffix == ".csv.gz" else stream)
