@@ -19,7 +19,7 @@ _PATIENCE = 930  # seconds; a function runs at most 900
 class Vpc:
     """The network of the functions. They reach the database through a proxy, whose resource id is `proxy`.
 
-    `owner` and `user` are the database roles of the migration and of all other functions.
+    The migration logs in with the database role `owner`. All other functions log in with `user`.
     """
 
     subnets: tuple[str, ...]
