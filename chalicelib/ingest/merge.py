@@ -173,9 +173,9 @@ def _last_rows(dataset: Dataset, relation: str) -> str:
 def next_ids(session: Session, dataset: Dataset, count: int, taken: Collection[int]) -> list[int]:
     """Return `count` new ids that are not in `taken`. `taken` has the ids that other rows of the same request have.
 
-    Normally, the new ids are larger than all ids that are in use or were ever assigned. Ids end at MAX_ID. If fewer than
-    `count` such ids are left, ids that were assigned earlier may be used again: the new ids are then only larger than all
-    ids in use. If there are still too few, the lowest free ids are added.
+    Normally, the new ids are larger than all ids that are in use or were ever assigned. Ids end at MAX_ID. If fewer
+    than `count` such ids are left, ids that were assigned earlier may be used again: the new ids are then only larger
+    than all ids in use. If there are still too few, the lowest free ids are added.
     Returns fewer than `count` ids only if no other id is free.
     """
     [[last, top]] = session.run(
