@@ -126,5 +126,5 @@ ruff:
 bench: venv-develop ## run the benchmarks, which compare Hireflow with bare tools (3 minutes)
 	@$(python) -m bench
 
-bench-full: venv-develop ## run the benchmarks also with 1M and 5M rows, and draw the chart in docs (20 minutes)
+bench-full: venv-develop ## run the benchmarks with 1 to 20 million rows, and draw the chart in docs (25 minutes)
 	@$(python) -m bench --full

@@ -20,7 +20,7 @@ ALL = (*CASES, requests_per_second, gate)
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--full", action="store_true", help="use 1 to 20 million rows, for which the goals are set; takes 25 minutes"
+        "--full", action="store_true", help="use 1 to 20 million rows, for which the goals are set (25 minutes)"
     )
     parser.add_argument(
         "--only",

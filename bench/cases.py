@@ -1,5 +1,5 @@
-"""Has a function for each measurement. The function measures a kind of work and its limit alternately, on the test rig
-of bench/rig.py. It checks what the work has stored, and yields results."""
+"""Contains a function for each measurement. Each function measures a kind of work and its limit alternately, on the rig
+of bench/rig.py. The function also checks the rows that the work has stored, and yields results."""
 
 import json
 import subprocess
@@ -260,7 +260,7 @@ def growth(rig: Rig, scale: Scale) -> Iterator[Result]:
             rewritten = employees(added, first_id=1, step=step)
             done = rig.ingest(rewritten.file.replace(b",Ada ", f",Ada {turn} ".encode()))
             assert done["load"]["updated"] > 0, done["load"]
-            if turn >= 2:  # Postgres still writes what `fill` has changed, so two turns do not count
+            if turn >= 2:  # Postgres still writes the changes of `fill`, so the first two rounds do not count
                 new[-1].append(seconds)
                 changed[-1].append(done["seconds"])
     for work, of_sizes in (("new", new), ("changed", changed)):
@@ -282,7 +282,7 @@ def cold_start(rig: Rig, scale: Scale) -> Iterator[Result]:
     for turn in range(2 + 3 * scale.rounds):
         for code, samples in seconds.items():
             took = _import_seconds(rig, code)
-            if turn >= 2:  # the first two turns compile the files and fill the page cache
+            if turn >= 2:  # the first two imports compile the files and fill the page cache
                 samples.append(took)
     yield Result("cold start, api", "chalice + pg8000 + boto3 s3", seconds[_API], seconds[_EAGER], 0.6)
     yield Result("cold start, ingest", "chalice + pg8000 + boto3 s3", seconds[_INGEST], seconds[_EAGER], 1.1)

@@ -55,7 +55,7 @@ def requests_per_second(rig: Rig, scale: Scale) -> Iterator[Result]:
         for turn in range(1 + scale.rounds):
             constant = rate(url, lambda size=size: ("GET", f"/constant/{size}", None))  # type: ignore[misc]
             per_second = rate(url, request)
-            if turn:  # the first turn is not counted: it starts the functions
+            if turn:  # the first round does not count, because it starts the functions
                 constants.append(constant)
                 rates.append(per_second)
         yield Result(f"requests per second, {name}", "a constant of the same size", rates, constants, 0.7, True, "/s")

@@ -169,7 +169,7 @@ class Rig:
 
     @property
     def worker(self) -> Worker:
-        """The worker process that most measurements share. It has usually loaded the code already."""
+        """Return the worker process that most measurements share. This process has usually loaded the code already."""
         if self._worker is None:
             self._worker = Worker(self.environment)
         return self._worker
@@ -207,7 +207,8 @@ class Rig:
 
     @contextmanager
     def without_right(self) -> Iterator[None]:
-        """In the `with` block, the product's Postgres role may not switch off foreign-key triggers."""
+        """Take the right to switch off foreign-key triggers from the product's Postgres role, during the `with`
+        block."""
         user = unquote(self._url.username or "")
         right = "SET ON PARAMETER session_replication_role"
         self.sql(f"REVOKE {right} FROM {user}", self.superuser_url)
@@ -257,7 +258,7 @@ class Rig:
 
 @contextmanager
 def rig() -> Iterator[Rig]:
-    """Start a rig in the folder `.local-bench`, and delete it afterwards."""
+    """Start a rig in the folder `.local-bench`. Afterwards stop the rig and delete the folder."""
     state = State(ROOT / ".local-bench")
     with state.turn():
         cloud = Embedded(state)

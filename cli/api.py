@@ -42,7 +42,7 @@ class Api:
         self.url, self._tries = url, tries
         self._absent = absent
         self._remedies = _REMEDIES | ({HTTPStatus.UNAUTHORIZED: outdated} if outdated else {})
-        if absent:  # only a stage on this machine has this message, and only there `make status` works
+        if absent:  # only a stage on this machine has it, and `make status` works only there
             self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = "make status shows which servers run"
         self._http = Client({"Authorization": f"Bearer {token}"} if token else {})
 

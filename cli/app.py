@@ -107,7 +107,8 @@ def _say(text: str) -> None:
 
 
 def _say_misuse(error: Any) -> None:
-    """Print wrong usage in one line that names the help. Print the help itself if a group has no subcommand."""
+    """Print one line that describes the wrong usage and names the help. If a group has no subcommand, print the
+    help."""
     message, context = error.format_message(), getattr(error, "ctx", None)
     if "\n" in message or not message:
         error.show()

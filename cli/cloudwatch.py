@@ -42,7 +42,8 @@ class Logs:
             yield line
 
     def follow(self, start: int, wait: Callable[[float], None] = time.sleep) -> Iterator[Iterator[Line]]:
-        """Yield iterators for ever: the first yields the lines that exist, each later one yields new lines.
+        """Yield iterators for ever. The first iterator yields the lines that exist. Each later iterator yields new
+        lines.
 
         Read each iterator to its end before you take the next one.
         """

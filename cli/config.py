@@ -94,9 +94,9 @@ class Config:
 
     @property
     def aws(self) -> Mapping[str, str]:
-        """Return the AWS_* variables of the stage's account: those of the stage's env file, else the environment's URL.
+        """Return the AWS_* variables of the stage's account: those of its env file, else AWS_ENDPOINT_URL.
 
-        If both are missing, no variables are returned, and boto3 looks for credentials itself. Raises CommandError if
+        If both are missing, the result is empty, and boto3 looks for credentials itself. Raises CommandError if
         a stage of this machine is not deployed.
         """
         if self._deployed:
@@ -113,7 +113,8 @@ class Config:
 
     @property
     def _deployed(self) -> Mapping[str, str]:
-        """Return the env file's values, or none if the environment names an API or nothing is deployed here."""
+        """Return the values of the env file. The result is empty if the environment names an API or nothing is deployed
+        here."""
         return {} if self.environ.get("API_URL") else self._env_file
 
     @cached_property

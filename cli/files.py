@@ -25,7 +25,7 @@ class Sent:
 
     @classmethod
     def of(cls, path: Path, dataset: str | None) -> "Sent":
-        """Return the file with its dataset. Raises Misuse if the name is no CSV file's, or the dataset is unknown."""
+        """Return the file with its dataset. Raises Misuse if this is no CSV file, or its dataset is unknown."""
         if not path.name.endswith((".csv", ".csv.gz")):
             raise Misuse(f"{path.name}: only .csv and .csv.gz files can be loaded")
         named = by_file_name(path.name)

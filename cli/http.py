@@ -139,7 +139,7 @@ class Client:
             yield response
         except BaseException as error:
             response.close()  # the rest of the response is not needed
-            if isinstance(error, exceptions.HTTPError):  # another error comes from the caller, such as a full disk
+            if isinstance(error, exceptions.HTTPError):  # other errors, such as a full disk, come from the caller
                 raise _explained(url, error) from error
             raise
         else:

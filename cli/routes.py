@@ -11,10 +11,10 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def proxy_of(url: str) -> str | None:
-    """Return the proxy for `url` by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in lower or upper case.
+    """Return the proxy for `url` from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. Their case does not matter.
 
-    Return None for a direct connection, which every address of this machine gets. Raises Misuse for a proxy that is
-    not an HTTP proxy.
+    Return None for a direct connection. Connections to this machine are always direct. Raises Misuse for a proxy that
+    is not an HTTP proxy.
     """
     from urllib.request import getproxies, proxy_bypass
 

@@ -21,7 +21,7 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
     if load["rejected"]:
         try:
             rejects(tools.out, tools.api.get(f"/loads/{load['id']}/rejects", limit=FEW))
-        except CommandError as error:  # this does not change the outcome of the load, and other loads may follow
+        except CommandError as error:  # this error changes no load, and other loads may follow
             tools.notes.line(f"error: the rejects of load {load['id']} cannot be shown: {error}")
         if load["rejected"] > FEW:
             tools.out.line(f"to see all rejects: hireflow rejects {load['id']} --all")

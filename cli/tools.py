@@ -55,7 +55,7 @@ class Tools:
 
     @contextmanager
     def explained_if_absent(self) -> Iterator[None]:
-        """If AWS cannot be reached because the stage on this machine does not run, raise an error that says so."""
+        """Raise a clearer error if AWS cannot be reached because the stage on this machine does not run."""
         try:
             yield
         except NoAnswer as error:

@@ -97,7 +97,7 @@ class Uploads:
             if self._as_json:
                 self._tools.out.json_line({"file": name, **load})
         if not self._as_json:
-            for name in urls:  # after the progress has disappeared from the terminal
+            for name in urls:  # now the progress has disappeared from the terminal
                 summary.ended(self._tools, name, ended[name])
 
     def _report_queued(self) -> None:

@@ -17,10 +17,10 @@ from infra.errors import CloudError
 from infra.install.sets import APART, POSTGRES
 from infra.venv import ROOT
 
-# The other locks have no further packages, because each set in CUMULATIVE includes the sets before it.
+# The other lock files contain no other packages, because each set in CUMULATIVE includes the sets before it.
 LOCKS = ("develop", POSTGRES, *APART, "build", "uv")
 _UNREACHABLE = re.compile(r"requests\.exceptions\.|ConnectionError|ServiceError|could not connect", re.IGNORECASE)
-_PATIENCE = 120  # seconds, for all packages of a file
+_PATIENCE = 120  # seconds that the audit of one lock file may take
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ def check(folder: Path, needed: int, free: Free = free) -> None:
 
 @contextmanager
 def explained(folder: Path, free: Free = free) -> Iterator[None]:
-    """Raise an error in the `with` block again. If the disk is full, the new message says this.
+    """Raise a CommandError of the `with` block again. If the disk is full, the message of the new error says so.
 
-    Not every server and program reports a full disk. Raises CommandError.
+    This function checks the disk itself, because not every server and program reports a full disk.
     """
     try:
         yield

@@ -15,7 +15,7 @@ for name; do
         echo "error: $python was not found: install Python 3.11 or newer, then name it, as in PYTHON=python3.12" >&2
         exit 1
     }
-    # The program may be no Python at all: version managers install programs named python3 that only print an error.
+    # The program may not be a Python: version managers install programs named python3 that only print an error.
     [ "$("$python" -c 'import sys; print(sys.version_info >= (3, 6))' 2>/dev/null)" = True ] || {
         echo "error: $python is not a working Python: install 3.11 or newer, then name it, as in PYTHON=python3.12" >&2
         exit 1

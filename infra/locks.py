@@ -34,7 +34,7 @@ def attempts(
 
     def again() -> None:
         if clock() + pause > deadline:
-            raise  # again the exception that the caller handles
+            raise  # the exception that the caller is handling
         sleep(pause)
 
     while True:

@@ -9,7 +9,7 @@ QUIET = 3.0  # after so many seconds without a line, a line says what the comman
 
 
 class Progress:
-    """Passes milestones to `say`, and after `quiet` seconds without one, the current work and the time so far."""
+    """Prints milestones. After `quiet` seconds without a milestone, prints the current work and the time so far."""
 
     def __init__(self, say: Callable[[str], None], quiet: float = QUIET) -> None:
         self._say, self._quiet = say, quiet

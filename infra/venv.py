@@ -126,7 +126,7 @@ def _empty(home: Path) -> None:
 
 
 def _uv(home: Path, python: Path, locks: Sequence[int], progress: Progress) -> Path:
-    """Return the path of uv's program. Download uv unless the version in its lock is installed."""
+    """Return the path of uv's program. Download uv unless the version in its lock file is installed."""
     lock = ROOT / "requirements" / "uv.txt"
     busy = "another command is still fetching uv"
     with progress.doing(lambda: "fetching the installer, uv"), locked(home / "uv.lock", _PATIENCE, busy) as held:

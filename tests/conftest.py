@@ -20,7 +20,7 @@ settings.load_profile("default")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--stage",
-        help="run tests/e2e against this stage, which must be running, and EMPTY its tables;"
+        help="run tests/e2e against this running stage; the tests DELETE all rows of its tables;"
         " default: the tests start an embedded cloud of their own",
     )
 

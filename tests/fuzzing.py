@@ -26,7 +26,7 @@ NOT_IN_SCHEMA = ("does not exist", datetimes.WANTED, datetimes.OUTSIDE)
 OF_NAMES = re.compile("^there is no department |is the name of [0-9]+ departments|is not the name of department")
 ERRORS_NOT_IN_SCHEMA = (
     "cursor must be the next_cursor of an earlier response",  # the date in the cursor does not exist
-    "from must not be a later year than to",
+    "`from` must not be later than `to`",
     "id is missing",  # the panels of one load and of one restore point need this parameter
     "point is missing",
 )

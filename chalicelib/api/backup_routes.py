@@ -49,7 +49,8 @@ def _restore(dataset: Dataset) -> Callable[[], Response]:
 
 
 def _restore_point(body: object) -> str | None:
-    """Return the name of the requested restore point. Return None if the request names none: the newest one is meant.
+    """Return the name of the requested restore point. Return None if the request names no restore point, which means
+    the newest one.
 
     Raises Unprocessable for a body of another shape, and NotFound for a name that is not a text."""
     if body is None:

@@ -21,11 +21,12 @@ ID = WholeNumber("id", "panel `load`: the id of the load", high=LOAD_ID.high, ex
 POINT = replace(
     backup_routes.CURSOR,
     name="point",
-    about="panel `restore`: the restore point to show; panel `backups`: only restore points older than this",
+    about="panel `restore`: the restore point to show; panel `backups`: only restore points older than this one",
 )
 NAMES = ("reports", "loads", "load", "upload", "backups", "restore", "health")
 PANEL = OneOf("panel", "the panel to show", allowed=NAMES, example="reports")
-# These parameters have no default value here. If a request has neither, the panel of reports shows the newest year.
+# Here, these parameters have no default value. If a request has neither of them, the panel of reports shows the newest
+# year.
 YEARS = (replace(FROM, default=None), replace(TO, default=None))
 QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, POINT)
 _PANEL: dict[str, str | list[str]] = {

@@ -74,8 +74,8 @@ def show_rejects(load_id: str) -> Response:
 
 
 def load_id_of(text: str, what: str = "load") -> int:
-    """Return the id in a path as a number. Raises NotFound for a malformed id. `what` is what the error calls the
-    missing thing, for example "upload"."""
+    """Return the id in a path as a number. Raises NotFound for a malformed id. `what` is the word of the error message
+    for the missing thing, for example "upload"."""
     try:
         return LOAD_ID.read(text)
     except Unprocessable:

@@ -24,7 +24,7 @@ TO = WholeNumber("to", "the last year of the hires, in UTC, included", high=LAST
 DEPARTMENT_ID = WholeNumber("department_id", "only hires of this department", high=MAX_ID, example=9001)
 DEPARTMENT = Text("department", "only hires of the department with this name", example="Staff")
 JSON, CSV = "application/json", "text/csv"
-WRONG_ORDER = "from must not be a later year than to"
+WRONG_ORDER = "`from` must not be later than `to`"
 
 _OF_SPAN: Mapping[Span, tuple[Parameter, ...]] = {Span.YEAR: (YEAR,), Span.RANGE: (FROM, TO), Span.EVERY: ()}
 _REPORT = "report"  # the attribute of a view that has its report
@@ -77,8 +77,8 @@ def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Res
 
 
 def _years(span: Span, sent: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the first and the last requested year. If the request names no year, these are the limits of all years.
-    Raises Unprocessable if the first year is later than the last."""
+    """Return the first and the last requested year. Without years in the request, the report covers all years from
+    FIRST to LAST. Raises Unprocessable if the first year is later than the last."""
     if span is Span.YEAR:
         return sent["year"], sent["year"]
     first, last = sent.get("from", FIRST), sent.get("to", LAST)
@@ -99,8 +99,8 @@ def _department(session: Session, sent: Mapping[str, Any]) -> int | None:
 
 
 def _named(span: Span, first: int, last: int) -> str:
-    """Return the part of a file name for the requested years: the year, or those ends of the range that the request
-    names."""
+    """Return the part of a file name for the requested years: the year, or the first and the last year of the range,
+    unless they are FIRST and LAST."""
     if span is Span.YEAR:
         return f"-{first}"
     begin = f"-from-{first}" if first != FIRST else ""

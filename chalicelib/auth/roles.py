@@ -12,7 +12,7 @@ class Role(Enum):
 
     READER = "reader"  # read reports, loads and backups
     WRITER = "writer"  # upload and check rows and files
-    OPERATOR = "operator"  # order restores
+    OPERATOR = "operator"  # request restores
 
     def includes(self, other: "Role") -> bool:
         order = list(Role)

@@ -176,8 +176,8 @@ def get(bucket: Bucket, name: str) -> Manifest:
 
 
 def newest(bucket: Bucket, among: list[str] | None = None, now: datetime | None = None) -> Manifest | None:
-    """Return the manifest of the newest complete restore point whose name is not in the future. Return None without
-    one.
+    """Return the manifest of the newest complete restore point whose name is not in the future. Return None if there is
+    no such restore point.
 
     `among` has the names to choose from, in the order of `names`. None means all names.
     """

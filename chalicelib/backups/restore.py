@@ -38,8 +38,8 @@ def order_restore(
     When the copy of the file arrives in the landing bucket, S3 sends the event that starts the load. If the copy fails,
     the load gets the status `failed`.
 
-    Raises NotFound if there is no restore point yet. Raises NotFound, too, if the named restore point is unknown or
-    incomplete, or its name malformed. Raises Unavailable if the database or S3 cannot be reached.
+    Raises NotFound if there is no restore point yet, or if the named restore point is unknown or incomplete, or if its
+    name is malformed. Raises Unavailable if the database or S3 cannot be reached.
     """
     point = _chosen(storage.backup, restore_point)
     file = point.tables.get(dataset.name)

@@ -51,8 +51,8 @@ def snapshot(session: Session, datasets: Sequence[Dataset]) -> Iterator[dict[str
 
 
 def versions(session: Session, names: Iterable[str]) -> dict[str, int]:
-    """Return the version of each of these datasets. Every change adds to the version, which is 0 before the first
-    change."""
+    """Return the version of each of these datasets. Every change of a dataset increases its version. If the database
+    has no version of a dataset, the version is 0."""
     stored = {name: int(version) for name, version in session.run("SELECT dataset, version FROM dataset_state")}
     return {name: stored.get(name, 0) for name in names}
 

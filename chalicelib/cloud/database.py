@@ -41,8 +41,8 @@ _CANCEL_AHEAD = 0.5  # seconds; the server cancels a statement this long before 
 # comes from a primary that became a read-only standby.
 _AWAY = ("08", "53", "57P", "58", "XX", "25006")
 # When a function is killed, the Postgres process of the connection still holds the locks. By default, this process
-# notices only when it sends something that the client is dead. A merge sends nothing for minutes. If the network does
-# not report that the client is gone, hours may pass. With these parameters, Postgres notices within half a minute.
+# notices the death of the client only when it sends data. A merge sends nothing for minutes. If the network does not
+# report that the client is gone, hours may pass. With these parameters, Postgres notices within half a minute.
 _NOTICE_A_DEAD_CLIENT = (
     "SET client_connection_check_interval = '2s';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
@@ -69,7 +69,7 @@ class _Wire:
 
     The driver uses this object as the SSL context, so this object also gets the socket that TLS creates. Before each
     statement, `Session` sets the timeout of that socket to the time that is left. Otherwise, the short timeout for
-    connecting would end a statement that waits for locks or merges for minutes.
+    connecting would end a statement that takes minutes, for example a merge or a wait for a lock.
     """
 
     def __init__(self, host: str, port: int, patience: float, ca: str) -> None:
@@ -258,8 +258,8 @@ class Database:
     def session(self) -> Iterator[Session]:
         """Lend the connection of this process to one caller at a time.
 
-        A connection that has broken is not used again. Before the connection is lent, a ping finds out whether it broke
-        while it was idle. A broken connection is replaced.
+        A connection that has broken is not used again. Before the connection is lent, a ping finds out whether the
+        connection broke while it was idle. A broken connection is replaced.
         """
         session = self._alive()
         try:

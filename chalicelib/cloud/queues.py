@@ -60,8 +60,8 @@ class DeadLetters:
 
     @cached_property
     def _url(self) -> str:
-        """The queue's URL. SQS returns it. A setting could not contain this URL, because an emulator gives different
-        clients different URLs."""
+        """The queue's URL, which SQS returns for the queue's name. A setting could not contain this URL, because an
+        emulator gives different clients different URLs."""
         return str(self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The correlation id is one id for a request and for everything that the request causes.
+"""Handles correlation ids. A request and everything that the request causes have the same correlation id.
 
 The same id is in the response, in the log lines of the request, in the load of the request, in the log lines of this
 load, and in the metadata of the load's objects in S3. `api.http.requests` chooses the id.

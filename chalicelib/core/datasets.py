@@ -1,8 +1,8 @@
-"""The single declaration of what Hireflow stores.
+"""Declares the datasets that Hireflow stores. No other module declares a dataset or a column.
 
-Everything that depends on a table's columns is derived from `DATASETS`: the rules for CSV and API, the pattern of the
-fast path, the staging table, the SQLAlchemy metadata, the Avro schema, routes and documentation. A new dataset needs
-one entry here and one migration.
+All code that depends on columns is derived from `DATASETS`: the rules, the pattern of the CSV reader's fast path, the
+staging table, the SQLAlchemy metadata, the Avro schema, the routes and their documentation. A new dataset needs one
+entry in this module, one migration, and one entry in `cli/datasets.py`.
 
 The order matters: parents come before their children. Backups use the same order.
 """
@@ -39,7 +39,7 @@ class Column:
     aliases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity: datasets are the keys of caches that every row looks up
+@dataclass(frozen=True, eq=False)  # compared by identity, which is fast: the check of every row looks a dataset up
 class Dataset:
     """A table, and the names under which clients know it.
 
@@ -134,7 +134,7 @@ DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _DECLARED}
 
 
 def children(parent: Dataset) -> Iterator[Dataset]:
-    """Datasets with a foreign key to `parent`."""
+    """Yield the datasets that have a foreign key to `parent`."""
     for dataset in DATASETS.values():
         if any(name == parent.name for _, name in dataset.references):
             yield dataset

@@ -1,4 +1,5 @@
-"""Reads the version of the product. Only pyproject.toml declares the version; the functions' package contains it."""
+"""Reads the version of the product. Only pyproject.toml declares the version. The deployment package contains this
+file."""
 
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The rules that every row has to keep. They are the same for CSV, API and restore.
+"""Checks rows with the rules. The rules are the same for CSV files, API requests and restores.
 
-A rule converts a sent value to the value that is stored, or gives the reason why it cannot. The database accepts the
-results in text form: `int` for ids, `str` for texts, ISO 8601 in UTC for instants.
+A rule converts a sent value to the value that is stored, or gives the reason why the value is rejected. An id becomes
+an `int`. A text becomes a `str`. An instant becomes a `str` in ISO 8601, in UTC.
 """
 
 import re
@@ -17,7 +17,8 @@ from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Dataset, Kind
 
 Value = int | str
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A part of the grammar of `datetimes`. Python's own parser gives the same results, and is much faster.
+# The most common form of an instant. For this form, Python's own parser gives the same results as `datetimes`, and is
+# much faster.
 _USUAL_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]((?:[01]\d|2[0-3]):\d\d:\d\d)Z?", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Soft hyphen, zero-width characters, direction marks, invisible operators, byte order mark: programs leave them behind.
@@ -30,8 +31,8 @@ _EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NU
 class Problem(NamedTuple):
     """One reason to reject a row. `field` is None if the problem concerns the row as a whole.
 
-    If the reason quotes a value of the row, `general` is the reason without that value. Loads count general reasons,
-    because only few different ones exist.
+    If the reason quotes a value of the row, `general` is the reason without that value. A load counts its rejects by
+    general reason, because there are only a few different general reasons.
     """
 
     field: str | None
@@ -44,7 +45,7 @@ class Problem(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """The result for one row: one value per column (None if it is invalid or missing) and all problems."""
+    """The result for one row: a value for each column, and all problems. An invalid or missing value is None."""
 
     values: tuple[Value | None, ...]
     problems: tuple[Problem, ...]
@@ -64,10 +65,10 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes]) -> Checked:
 
 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
-    """Check the rows of a request, as `check_object` does. Their ids may be left out.
+    """Check the rows of a request, as `check_object` does. A row may have no id.
 
-    First, loops in C check whole columns. Single rows are checked only if a row is incomplete, invalid or not in the
-    usual form.
+    First, loops in C check whole columns. If any row is incomplete, invalid or not in the most common form, the rows
+    are checked one by one.
     """
     width, columns = len(dataset.columns), itemgetter(*dataset.column_names)
     if all(type(row) is dict and len(row) == width for row in rows):
@@ -87,7 +88,8 @@ def _usual_texts(values: Sequence[Any]) -> bool:
 
 
 def _usual_instants(values: Sequence[Any]) -> bool:
-    """Whether all values have the most common form, which Postgres (in UTC) and Python parse in the same way."""
+    """Return whether all values are valid instants in the most common form. Postgres (in UTC) and Python parse this
+    form in the same way."""
     if set(map(type, values)) != {str} or not all(map(_USUAL_INSTANT.fullmatch, values)):
         return False
     try:
@@ -128,9 +130,10 @@ def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
 
 
 def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bool:
-    """Whether all rows of a backup are valid without any change. `columns` has their values by column.
+    """Return whether all rows of a backup are valid without any change. `columns` has a sequence of values for each
+    column.
 
-    Loops in C check each column as a whole. False does not say which row is invalid: use `check_stored` for that.
+    Loops in C check each column as a whole. If the result is False, `check_stored` finds the invalid rows.
     """
     return all(_WHOLE_COLUMN[c.kind](values) for c, values in zip(dataset.columns, columns, strict=True) if values)
 
@@ -140,8 +143,12 @@ def _ids_are_valid(values: Sequence[int]) -> bool:
 
 
 def _texts_are_valid(values: Sequence[str]) -> bool:
-    """Check all texts with one search, after NULs have joined them. The search finds white space at either end of a
-    text, an empty text, a NUL inside a text, and half of a surrogate pair."""
+    """Return whether all texts are valid.
+
+    Checking one long string is faster than checking every text. So the texts are joined, with a NUL between them. If a
+    text contains a NUL, the string has too many NULs. `_UNCLEAN` matches at an empty text, at white space at either end
+    of a text, and at half of a surrogate pair.
+    """
     joined = "\0".join(values)
     return (
         joined.count("\0") == len(values) - 1
@@ -172,12 +179,13 @@ _WHOLE_COLUMN: dict[Kind, Callable[[Any], bool]] = {
 
 
 def shown_stored(dataset: Dataset, row: Sequence[Any]) -> list[Any]:
-    """A row of a backup with its instants in ISO 8601."""
+    """Return a row of a backup with its instants in ISO 8601."""
     return [_instant_text(v) if c.kind is Kind.INSTANT else v for c, v in zip(dataset.columns, row, strict=True)]
 
 
 def _instant_text(microseconds: int) -> str:
-    """Return ISO 8601, or only the number if it lies outside the years 1 to 9999. The rules reject such a number."""
+    """Return the instant in ISO 8601. If it lies outside the years 1 to 9999, return the number as text, which the
+    rules reject."""
     try:
         return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
     except OverflowError:
@@ -214,8 +222,8 @@ class _Missing(Exception):
 
 
 def _present(value: Any) -> Any:
-    """Return the value without surrounding white space. Raises _Missing if nothing is left, and the value itself if it
-    is an exception."""
+    """Return the value without surrounding white space. Raises _Missing if nothing is left. If the value is an
+    exception, raises this exception."""
     if isinstance(value, Exception):
         raise value
     stripped = _stripped(value) if isinstance(value, str) else value
@@ -238,13 +246,14 @@ def _decoded(field: bytes) -> str | _Broken:
 
 
 def _readable(value: Any) -> Any:
-    """Return a value of a backup, or an error for a lone surrogate, which stands for a byte that is not UTF-8."""
+    """Return the value unchanged, or an error if the value contains a lone surrogate. In a value from a backup, a lone
+    surrogate stands for a byte that was not valid UTF-8."""
     if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
         return _Broken("is not valid UTF-8")
     return value
 
 
-# A check runs for every value of a request, so each begins with the form that nearly every value has.
+# A check runs for every value, so each check first tests the form that nearly every value has.
 
 
 def check_id(value: Any) -> int:
@@ -279,7 +288,7 @@ def check_text(value: Any) -> str:
 
 
 def check_instant(value: Any) -> str:
-    """Accept a date-time in the grammar of `datetimes`. Without an offset it is UTC."""
+    """Accept a date-time in the grammar of `datetimes`. A date-time without an offset is in UTC."""
     value = _present(value)
     if not isinstance(value, str):
         raise _Broken(datetimes.WANTED)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
-_ROOT = Path(__file__).parents[2]  # the folder into which Lambda unpacks a function's package
+_ROOT = Path(__file__).parents[2]  # the folder into which Lambda unpacks the deployment package
 _DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)  # float() would also accept 1_0 and Arabic digits
 
 
@@ -99,7 +99,7 @@ def url(*schemes: str) -> Kind[str]:
 
 
 def packaged_file() -> Kind[str]:
-    """Return the kind of the files in a function's package. The text is the path of a file inside the package. The
+    """Return the kind of the files in the deployment package. The text is the path of a file inside the package. The
     value is the absolute path."""
 
     def read(given: str) -> str:
@@ -107,4 +107,4 @@ def packaged_file() -> Kind[str]:
             raise ValueError
         return str(_ROOT / given)
 
-    return Kind("a file of the package", read, "")
+    return Kind("a file of the deployment package", read, "")

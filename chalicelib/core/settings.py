@@ -70,7 +70,7 @@ def setting(name: str, kind: Kind[T], about: str, default: str = "", **more: Any
 
 
 def computed(name: str, kind: Kind[T], about: str, default: str = "", **more: Any) -> T:
-    """Declare a field of Settings whose variable the deployment sets. Users do not set this variable."""
+    """Declare a field of Settings. The deployment sets its environment variable; users do not."""
     return setting(name, kind, about, default, stages=(), **more)
 
 
@@ -150,7 +150,8 @@ class Settings:
     database_ca: str = computed(
         "DATABASE_CA",
         setting_kinds.packaged_file(),
-        "a file of the package with the certificate authorities to trust; without it, those of the system are trusted",
+        "a file of the deployment package with the certificate authorities to trust; if not set, those of the system"
+        " are trusted",
     )
     app_database_url: str = computed(
         "APP_DATABASE_URL",

@@ -19,9 +19,13 @@ MAX_COLUMNS = 40
 class Bar:
     """Describes a column, or a horizontal bar.
 
-    The function that makes the bars decides what the numbers mean. `columns`: `at` is x and `size` is the width, both
-    in %, and `length` is the height in px. `rows`: `at` is y in px, and `size` is the width in %. `shares`: `at` is x
-    and `size` is the width, both in %. `starts_group` is the year of a column if it is the first column of that year.
+    The meaning of the numbers depends on the function that made the bar:
+
+    - Bars of `columns()`: `at` is x and `size` is the width, both in %. `length` is the height in px.
+    - Bars of `rows()`: `at` is y in px, and `size` is the width in %.
+    - Bars of `shares()`: `at` is x and `size` is the width, both in %.
+
+    `starts_group` is the year of a column if it is the first column of that year.
     """
 
     label: str

@@ -36,7 +36,7 @@ def departments(session: Session) -> list[Department]:
 
 
 def per_quarter(session: Session, scope: Scope) -> list[dict[str, int]]:
-    """Return {"year", "q1", …, "q4"} for every year of the scope with hires, oldest first."""
+    """Return {"year", "q1", …, "q4"} for every year of the scope that has hires, oldest first."""
     return session.records(
         f"SELECT year, {_SUMS} FROM quarterly_hires WHERE year BETWEEN :first AND :last AND {HIRED} AND {OF_DEPARTMENT}"
         " GROUP BY year ORDER BY year",

@@ -9,7 +9,7 @@ _LEAST_SECONDS = 0.05  # the rate of a shorter load is not shown, because it wou
 
 
 class LoadView(Load):
-    """Adds to a load the figures that a template shows."""
+    """A load with the additional figures that a template shows."""
 
     @property
     def is_unfinished(self) -> bool:

@@ -7,7 +7,7 @@ from chalicelib.core import restore_point_names
 
 
 class PointView(RestorePoint):
-    """Adds to a restore point the figures that a template shows."""
+    """A restore point with the additional figures that a template shows."""
 
     @property
     def age(self) -> timedelta:

@@ -81,8 +81,8 @@ class AvroSeeker:
 
 
 def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
-    """Yield the tokens of a batch whose columns are not all valid. Each row is checked alone, because a single row may
-    be valid. Surrounding white space is removed from its texts."""
+    """Yield the tokens of a batch whose columns are not all valid. Each row is checked alone, because some of the rows
+    may be valid. White space around the texts is removed."""
     instants = [column.kind is Kind.INSTANT for column in dataset.columns]
     for number, row in enumerate(batch, line):
         checked = check_stored(dataset, row)

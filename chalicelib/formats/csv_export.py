@@ -1,8 +1,8 @@
-"""The conversion of rows to CSV that is safe to open in a spreadsheet.
+"""Converts rows to CSV that is safe to open in a spreadsheet.
 
-A spreadsheet takes text for a formula if its first character is, for example, `=`. As OWASP advises ("CSV Injection"),
-such a cell begins with an apostrophe. Every text is quoted, because some spreadsheets also split cells at semicolons or
-tabs.
+A spreadsheet treats a text as a formula if the text begins with certain characters, for example `=`. As OWASP advises
+("CSV Injection"), such a cell begins with an apostrophe. Every text is quoted, because some spreadsheets also split
+cells at semicolons or tabs.
 """
 
 import csv

@@ -14,9 +14,9 @@ from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import INVISIBLE
 from chalicelib.formats.csv_layout import CsvLayout
 
-MOST_SHOWN = 20  # an error quotes at most so many names of a header
-LONGEST_SHOWN = 40  # characters of such a name
-_LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header below the first record
+MOST_SHOWN = 20  # an error message quotes at most this many names of a header
+LONGEST_SHOWN = 40  # an error message quotes at most this many characters of a name
+_LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header
 _DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
 # What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"

@@ -1,17 +1,17 @@
-"""The conversion of a CSV file to records, as a stream in bounded memory.
+"""Converts a CSV file to records. The file is read as a stream, in bounded memory.
 
 There are two paths, which give the same result for every input. The fast path passes runs of clean lines on without
-parsing. The slow path splits any other record by RFC 4180.
+parsing. The slow path splits every other record by RFC 4180.
 
-Quotes determine where a record ends, whether the record is rejected or not:
+These rules say where a record ends. They apply to valid records and to rejected records:
 - A quote opens a quoted field only at the beginning of a field. It may follow spaces there, but then the
   record is rejected. The field runs to its closing quote, across line breaks and doubled quotes.
 - Any other quote is an ordinary character, and so is everything after a closing quote up to the next comma
-  or line break. In both cases the record is rejected.
+  or line break. A record with such a quote or such text is rejected.
 - A record ends at the first line break outside a quoted field, however long the record is.
 - A quote counts as never closed in three cases: no quote closes it within 1 MiB, no quote closes it before the
   end of the file, or the next quote begins a quoted field that begins and ends on a later line. Then the record
-  ends with the line of the open quote, so that it does not swallow the rows below.
+  ends with the line of the open quote, so that the record does not include the rows below.
 
 A layout says by what fields are separated, which column each of them holds, and whether the first record is a header.
 The header is skipped. So is the same header further below, as two files in one have it. A header that names other
@@ -70,11 +70,11 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record, with its fields or with the problem why it cannot be split. It begins on `line` and has `lines`
-    physical lines.
+    """One record with its fields, or with the problem because of which it cannot be split. It begins on `line` and has
+    `lines` physical lines.
 
-    `checked` is the result of the rules if the values were checked before. It covers the whole values, while `raw` and
-    `fields` may contain only the beginning of long values.
+    If the rules have already checked the values, `checked` is the result. The rules have checked whole values, even if
+    `raw` and `fields` contain only the beginning of long values.
     """
 
     line: int
@@ -85,7 +85,7 @@ class Record:
     checked: Checked | None = None
 
     def for_copy(self) -> None:
-        return None  # the rules have to check it first
+        return None  # the rules have to check the record first
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,14 @@ class Token(Protocol):
     @property
     def lines(self) -> int: ...
     def for_copy(self) -> bytes | None:
-        """Return valid rows in a format of COPY, or None if there are no rows that can be copied without a check."""
+        """Return the rows in a format of COPY. Return None if the part has no rows, or if they must be checked
+        first."""
 
 
 class Reader:
     """Reads `stream` once and yields tokens. The tokens cover all physical lines in order, without gaps.
 
-    `stream` begins at `start`: it has the whole file, or the rest that an earlier reader has not read.
+    `stream` begins at `start`: it has the whole file, or the rest that an earlier CSV reader has not read.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class Reader:
 
     @property
     def offset(self) -> int:
-        """The position after the last token, in bytes. It is one too large if the last line has no line break."""
+        """The position after the last token, in bytes. After a last line without a line break, it is one too large."""
         return self._before + self._position
 
     def __iter__(self) -> Iterator[Token]:
@@ -172,7 +173,7 @@ class Reader:
             yield Skipped(1, 1)
 
     def _more(self) -> bool:
-        """Read more input. Returns False at the end of the stream, and then adds the last newline if it is missing."""
+        """Read more input. At the end of the stream, add a newline if the last line has none, and return False."""
         if self._ended:
             return False
         data = self._stream.read(CHUNK)
@@ -196,7 +197,7 @@ class Reader:
         run = match.group()
         if _is_utf8(run):
             yield self._taken(run)
-        else:  # check line by line: to match again after each bad line would take quadratic time
+        else:  # test each line: to match the pattern again after each bad line would take quadratic time
             for decodable, lines in groupby(run.splitlines(keepends=True), key=_is_utf8):
                 if decodable:
                     yield self._taken(b"".join(lines))
@@ -262,15 +263,16 @@ class Reader:
     def _dropped(self) -> Record:
         """Read a record of any length in bounded memory and linear time, and keep only its beginning.
 
-        Each step passes as many whole fields as a window of 1 MiB has. A quoted field that is not closed within the
-        window that begins with it counts as never closed.
+        Each step passes over all whole fields in a window of 1 MiB. If the window begins with a quoted field and does
+        not contain its closing quote, the quote counts as never closed.
         """
         line, start, kept = self._line, self.offset, bytearray()
         ends = closed = False
         while not ends:
             while len(self._buffer) - self._position < MAX_RECORD + 2 and self._more():
                 pass
-            # The last byte is the one after a quote: it shows whether the quote closes the field.
+            # The window includes the byte after the longest possible field: this byte shows whether the last quote
+            # closes the field.
             window = self._position + MAX_RECORD + 2
             if (fields := self._patterns.fields.match(self._buffer, self._position, window)) and fields.group():
                 self._pass(fields.end(), kept)
@@ -289,7 +291,8 @@ class Reader:
         return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
 
     def _pass_up_to(self, pattern: re.Pattern[bytes], kept: bytearray) -> None:
-        """Pass everything that matches. Read more input until the match ends before the end of the buffer."""
+        """Pass over everything that `pattern` matches. Read more input while the match reaches the end of the
+        buffer."""
         while (match := pattern.match(self._buffer, self._position)) and match.end() == len(self._buffer):
             self._pass(match.end(), kept)
             if not self._more() and not self._buffer:

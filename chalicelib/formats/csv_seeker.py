@@ -1,4 +1,4 @@
-"""The second reading of a CSV file, which fetches the records on given lines."""
+"""Reads a CSV file a second time, to fetch the records on given lines."""
 
 from chalicelib.core.streams import Readable
 from chalicelib.formats.csv_layout import CsvLayout
@@ -7,11 +7,11 @@ from chalicelib.formats.csv_reader import BOM, CHUNK, MAX_RECORD, Record
 
 
 class Seeker:
-    """Reads a file a second time to fetch the records on given lines. The lines must be ascending, and their records
-    well-formed.
+    """Reads a file a second time to fetch the records on given lines. The line numbers must ascend, and the records on
+    these lines must be well-formed.
 
     The seeker only counts lines, which is several times faster than parsing all records again. Besides the requested
-    record, it keeps one chunk of lines in memory.
+    record, the seeker keeps one chunk of lines in memory.
     """
 
     def __init__(self, stream: Readable, layout: CsvLayout) -> None:
@@ -46,8 +46,8 @@ class Seeker:
             count *= 2
 
     def _next_lines(self, keep: int | None = None) -> bool:
-        """Read more lines. First drop the lines before `keep`, or all complete lines. Returns False at the end of the
-        file."""
+        """Read more lines. First drop the lines before the line `keep`. If `keep` is None, drop all complete lines.
+        Returns False at the end of the file."""
         data = self._stream.read(CHUNK)
         if not data and not self._lines[-1]:
             return False

@@ -1,6 +1,6 @@
-"""The two formats of rows for COPY: text and binary. Clean CSV lines have nearly the text format.
+"""Writes rows in the two formats of COPY: text and binary. Clean CSV lines need almost no change for the text format.
 
-A row of NULLs stands for a line without a valid row (see `ingest.stager`).
+A row of NULLs stands for a line without a valid row (see `ingest.staging_table`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -62,10 +62,10 @@ class LineFormat:
 
 
 def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
-    """Return rows in COPY's binary format. `columns` has their values by column: ids as int, texts as str, instants as
-    int microseconds since 1970 UTC.
+    """Return rows in COPY's binary format. `columns` has a sequence of values for each column: ids as int, texts as
+    str, instants as int microseconds since 1970 UTC.
 
-    All loops run in C. One struct packs all fields between two texts.
+    The loops over rows run in C. One struct packs all fields that lie between two texts.
     """
     pieces: list[Iterable[bytes]] = []
     layout, packed = "!h", [repeat(len(columns))]

@@ -1,4 +1,4 @@
-"""Staging of an object by one invocation, into a temporary table."""
+"""Stages an object in one invocation, into a temporary table."""
 
 from chalicelib.ingest import staging_table
 from chalicelib.ingest.attempt import Attempt, ObjectBody
@@ -17,7 +17,7 @@ class AtOnce:
         self._attempt, self._reading, self._body = attempt, reading, body
 
     def run(self, rejects: RejectFile) -> Staged:
-        """Stage the object, as `Staging.run` describes. There is no handover."""
+        """Stage the object, as `Staging.run` describes. The load is never handed over."""
         attempt, body = self._attempt, self._body
         session, reading = attempt.session, self._reading
         table = StagingTable(attempt.dataset, reading.copy_format)

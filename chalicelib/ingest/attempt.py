@@ -1,4 +1,4 @@
-"""The state that all steps of one attempt at a load share."""
+"""Holds the state that all steps of one attempt at a load share."""
 
 import time
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ class ObjectBody:
         self.stream = Peekable(self._hashed or body)
 
     def verify(self) -> None:
-        """Compare the checksum, if the claim has one. Raises LoadError."""
+        """Raise LoadError if the claim has a checksum, and the object has another checksum."""
         if self._hashed is not None and self._hashed.hexdigest() != self._sha256:
             raise LoadError("the backup file is damaged: its checksum differs from the checksum in its manifest")
 
 
 class WorkTime:
-    """The seconds that invocations have worked on a load: this invocation and the earlier ones, before handovers."""
+    """The seconds that this invocation and the invocations before its handovers have worked on a load."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -63,8 +63,8 @@ class Attempt:
 
     @contextmanager
     def opened(self, start: int = 0) -> Iterator[ObjectBody]:
-        """Open the object, from byte `start` on. Raises LoadError if the object no longer exists,
-        StorageUnavailable."""
+        """Open the object, from byte `start` on. Raises StorageUnavailable, or LoadError if the object no longer
+        exists."""
         try:
             body = self.storage.landing.open(self.created.key, self.created.version_id, start=start)
         except NotFound as error:

@@ -1,9 +1,10 @@
-"""The transaction that completes a load. It merges the staged rows, reports the rows without parents, and writes the
+"""Completes a load in one transaction: merges the staged rows, reports the rows without parents, and writes the
 history.
 
 The load takes its locks in this order:
 1. The parents, FOR KEY SHARE (`orphans.set_apart`). From now on, the set of rows without a parent does not change. A
-   parent that exists stays. If a parent comes later, its children are rejects of this load, and are healed after it.
+   parent that exists stays. If a parent comes later, its children are rejects of this load, and are healed after this
+   load.
 2. No further lock while the load reads the object again, for the rows without parents. This may take as long as the
    first reading. Other writers of the dataset can commit in the meantime.
 3. The table of the dataset, SHARE ROW EXCLUSIVE (`merge.lock_table`), for the merge, the history and the commit.
@@ -12,18 +13,18 @@ Requests and healing (`rows`, `orphans`) lock in the opposite order: first the t
 cause a deadlock with a load. KEY SHARE does not conflict with KEY SHARE, so a request that holds the table never waits
 for the parents that the load has locked. These are the writers of parents:
 - A load of parents locks the parents' table. This lock does not conflict with the ROW SHARE lock that our statements
-  take on that table. The load changes no ids, so its updates do not conflict with our locks on the parents either.
-- A transaction that deletes a parent, or changes its id, waits until we have committed. If it also holds a parent that
-  we want to lock, there is a deadlock, and Postgres cancels one of the two transactions. This happens in step 1, before
-  the load has reported anything.
-- An operator may delete children and then, in the same transaction, their parents. This transaction may wait for our
-  parents while we wait for the table. Postgres cancels one of the two. If it cancels this attempt, the next attempt
-  finds that the parents do not exist any more.
+  take on that table. The load of parents changes no ids, so its updates do not conflict with our locks on the parents.
+- A transaction that deletes a parent, or changes its id, waits until we have committed. If the transaction also holds a
+  parent that we want to lock, there is a deadlock, and Postgres cancels one of the two transactions. This happens in
+  step 1, before the load has reported any reject.
+- An operator may delete children and then, in the same transaction, their parents. This transaction may wait for the
+  parents that we have locked, while we wait for the table. Postgres cancels one of the two transactions. If it cancels
+  ours, the next attempt finds that the parents do not exist any more.
 - The same deadlock is possible with three transactions: a request holds the table and waits for a parent, and the
-  transaction that deletes this parent waits for one of our parents.
+  transaction that deletes this parent waits for a parent that we have locked.
 
 Steps 1 and 3 each have a savepoint. After a deadlock or a timeout, only that step is rolled back and tried again.
-Therefore nothing is reported twice.
+Therefore no reject is reported twice.
 """
 
 from collections.abc import Callable
@@ -122,9 +123,12 @@ class Completion:
         return Outcome("skipped")
 
     def _report_orphans(self) -> None:
-        """Report the rows without parents as they were sent. S3 may be slow, so `InTime` checks the deadline during
-        this reading. Postgres cannot check it, because it has already sent all its rows. A request to S3 does not check
-        it."""
+        """Report the rows without parents as they were sent.
+
+        S3 may be slow, so `InTime` checks the deadline each time the object is read. No other code checks the deadline
+        during this step: Postgres may already have sent all rows, and a request to S3 that is running does not check
+        the deadline.
+        """
         dataset, reading = self.attempt.dataset, self.staged.reading
         columns = [column.name for column, _ in dataset.references]
         with self.attempt.opened() as body:

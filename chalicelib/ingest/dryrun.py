@@ -1,7 +1,7 @@
-"""The check of a file: it returns the result that a load of the file would have, and writes nothing.
+"""Checks a file: returns the result that a load of the file would have, and writes nothing.
 
-The reader, the rules, the staging and the counts are those of a load. Instead of locks, the check uses a snapshot: a
-read-only transaction, in which Postgres allows writes only to temporary tables. The staging table is dropped when the
+The CSV reader, the rules, the staging and the counts are those of a load. Instead of locks, the check uses a snapshot.
+Its transaction is read-only, so Postgres allows writes only to temporary tables. The staging table is dropped when the
 transaction ends.
 """
 
@@ -41,7 +41,7 @@ def dry_run(
 ) -> Outcome:
     """Check the bytes of a CSV file, or of a gzipped CSV file, as a load would do now. Shows at most `limit` rejects.
 
-    Raises LoadError if a load of the file would fail, OutOfTime, DatabaseUnavailable.
+    Raises OutOfTime, DatabaseUnavailable, or LoadError if a load of the file would fail.
     """
     reading = FileReading.of_file(dataset, Peekable(io.BytesIO(body)), declared)
     table = StagingTable(dataset, reading.copy_format)
@@ -76,8 +76,8 @@ class _Sample:
 
 @dataclass(frozen=True)
 class _Orphans:
-    """SQL fragments about the staged rows `s` whose only problem is a missing parent. `absent` has a condition for each
-    column."""
+    """SQL fragments about the staged rows `s` whose only problem is a missing parent. For each column that refers to a
+    parent, `absent` has the condition that the parent does not exist."""
 
     dataset: Dataset
     absent: dict[str, str]
@@ -101,8 +101,8 @@ class _Orphans:
 
 
 def _report(session: Session, orphans: _Orphans, sample: _Sample, seeker: RecordSeeker) -> int:
-    """Count the rows whose only problem is a missing parent, by reason, and show the first ones. Returns the number of
-    these rows."""
+    """Count, for each reason, the rows whose only problem is a missing parent. Add the first of these rows to the
+    sample. Return the number of these rows."""
     each = "".join(f", count(*) FILTER (WHERE {absent})" for absent in orphans.absent.values())
     [[total, *counted]] = session.run(f"SELECT count(*){each} FROM {orphans.rows}")
     for column, rows in zip(orphans.absent, counted, strict=True):

@@ -1,9 +1,9 @@
-"""The staging tables of a load that may take several invocations: its rows, its rejects, and its progress.
+"""Keeps the rows, the rejects and the progress of a load that may take several invocations.
 
 The tables outlive a connection. The tables of rows and rejects are unlogged, so staging writes no write-ahead log. A
-crash of Postgres empties unlogged tables; the load then starts again from the beginning. The database role of the
-functions may neither create nor drop tables. Functions in the schema `staged` do this for the role (see the migration
-0005).
+crash of Postgres empties unlogged tables, and the load then starts again from the beginning. The database role of the
+functions may neither create nor drop tables. SQL functions in the schema `staged` do this for the role (see the
+migration 0005).
 """
 
 import json
@@ -47,8 +47,8 @@ class DurableTables:
         self._rejects = f"staged.rejects_{load_id}"
 
     def prepare(self, etag: str) -> Progress:
-        """Create the tables if necessary. Return the progress of earlier invocations with this object. The progress is
-        zero if the object had another ETag."""
+        """Create the tables if necessary. Return the progress of earlier invocations. The progress is zero if they read
+        an object with another ETag, or if Postgres has crashed since."""
         with self._session.transaction():
             return self._earlier(etag) or self._new(etag)
 
@@ -108,7 +108,7 @@ class DurableTables:
             )
 
     def discard(self) -> None:
-        """Drop the tables, in the current transaction."""
+        """Drop the tables in the current transaction."""
         discard(self._session, self._load_id)
 
 
@@ -118,7 +118,7 @@ def discard(session: Session, load_id: int) -> None:
 
 
 def discard_ended(session: Session) -> None:
-    """Drop the staging tables that are left of loads that have ended."""
+    """Drop the staging tables of loads that have ended."""
     session.run(
         "SELECT staged.discard(s.load_id) FROM staged_loads s JOIN loads l ON l.id = s.load_id"
         f" WHERE NOT l.{IS_UNFINISHED}"

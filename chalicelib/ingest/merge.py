@@ -1,7 +1,7 @@
 """Merges staged rows into the table of a dataset with set-based SQL. The SQL is made from the dataset's declaration.
 
-The caller holds the lock of the table (`lock_table`). So a dataset has one writer at a time, and what one statement
-has found is still true for the next statement. The lock does not block readers. The rows come from a *relation*: any
+The caller holds the lock of the table (`lock_table`). So a dataset has one writer at a time, and the result of one
+statement is still true for the next statement. The lock does not block queries. The rows come from a *relation*: any
 expression that can stand in FROM, and has the columns of the dataset and `seq`, the order of the rows.
 
 Foreign keys are checked for all rows at once (`parents`), because row triggers would take most of the time of a bulk
@@ -117,8 +117,7 @@ def load(session: Session, dataset: Dataset, relation: str) -> Merged:
 
 
 def preview(session: Session, dataset: Dataset, relation: str) -> Merged:
-    """Return the result that `load` would have. This writes nothing. The caller needs a snapshot instead of the
-    lock."""
+    """Return the result that `load` would have, and write nothing. The caller needs a snapshot instead of the lock."""
     _plan_for_many(session)
     if _all_new(session, dataset, relation):
         distinct = session.scalar(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {relation} WHERE id IS NOT NULL) w")
@@ -174,8 +173,9 @@ def _last_rows(dataset: Dataset, relation: str) -> str:
 def next_ids(session: Session, dataset: Dataset, count: int, taken: Collection[int]) -> list[int]:
     """Return `count` new ids that are not in `taken`. `taken` has the ids that other rows of the same request have.
 
-    The new ids are larger than all ids that are in use or were ever assigned. If fewer than `count` ids are so large,
-    the new ids are only larger than all ids in use. If there are still not enough, the lowest free ids are added.
+    Normally, the new ids are larger than all ids that are in use or were ever assigned. Ids end at MAX_ID. If fewer
+    than `count` such ids are left, ids that were assigned earlier may be used again: the new ids are then only larger
+    than all ids in use. If there are still too few, the lowest free ids are added.
     Returns fewer than `count` ids only if no other id is free.
     """
     [[last, top]] = session.run(

@@ -1,8 +1,9 @@
 """Loads one object of the landing bucket, from its event to the end of its load.
 
-All steps before `completion` can be repeated, and nobody sees their results. In `completion`, one transaction commits
-the merge, the counts and the history. The reject file is stored before that commit. After any error, the load has
-changed either everything or nothing. The next attempt sees from the claim that there was an earlier attempt.
+All steps before `completion` can be repeated, and no user sees their results. In `completion`, one transaction commits
+the merge, the counts and the history. The reject file is stored before that commit. After any error, either all changes
+of the load are committed or none. If there was an earlier attempt, the claim of the next attempt says so in
+`tried_before`.
 """
 
 import logging
@@ -53,11 +54,11 @@ class Ingestion:
 
 
 def ingest_object(ingestion: Ingestion, created: ObjectCreated, *, seconds: float | None = None) -> bool:
-    """Load an object version once. `seconds` is the time that is left for it, None if the time is not limited. Returns
-    False if the load was handed over to another invocation.
+    """Load an object version once. `seconds` is the time that is left for the load. It is None if the time is not
+    limited. Returns False if the load was handed over to another invocation.
 
-    Raises an error if Lambda should deliver the event again. If the object can never be loaded, the load fails and
-    nothing is raised.
+    Raises an error if Lambda should deliver the event again. If the object can never be loaded, the load fails and no
+    error is raised.
     """
     with nullcontext() if seconds is None else deadline.within(seconds - min(RESERVE, seconds / 5)):
         return _ingest(ingestion, created)
@@ -86,7 +87,7 @@ def _ingest(ingestion: Ingestion, created: ObjectCreated) -> bool:
 
 
 def _refuse(ingestion: Ingestion, claim: Claim, created: ObjectCreated) -> None:
-    """Fail the load of an object that Hireflow does not load."""
+    """Mark the load as failed, because Hireflow does not load an object with this name."""
     work_time = WorkTime()
 
     def failed() -> None:
@@ -119,7 +120,7 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
 
 
 def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> Staged | None:
-    """Stage a small object at once, and a large object in a resumable way. None if the load was handed over."""
+    """Stage a small object with AtOnce, and a large object with Resumable. Return None if the load was handed over."""
     with attempt.opened() as body:
         reading = _understood(attempt, body)
         if not reading.is_own_backup:
@@ -144,13 +145,13 @@ def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
 
 
 def _heal(session: Session, dataset: Dataset, load_id: int, grace: timedelta) -> None:
-    """Load the orphans that waited for the new rows. Also load the orphans of this load whose parents have arrived
-    since its merge."""
+    """Load the orphans that waited for the rows of this load. Also load the orphans of this load whose parents have
+    arrived since its merge."""
     try:
         if dataset.references:
             orphans.heal(session, dataset, grace, load_id=load_id)
         orphans.heal_children(session, dataset, grace)
     except Unavailable:  # the load itself has succeeded; the sweep heals later
         _log.warning(
-            "orphans were not healed after a load of %s; the next sweep tries again", dataset.name, exc_info=True
+            "waiting rows were not loaded after a load of %s; the next sweep tries again", dataset.name, exc_info=True
         )

@@ -27,8 +27,8 @@ def existing(session: Session, parent: str, ids: Iterable[Value | None], *, lock
 
 
 def absent(session: Session, dataset: Dataset, table: str, *, lock: bool) -> dict[str, str]:
-    """Return an SQL condition for each column of `dataset` that refers to a parent, by the column's name. The condition
-    is true for a row `s` of `table` whose parent does not exist."""
+    """Return an SQL condition for each column that refers to a parent, in a dictionary by column name. The condition is
+    true for a row `s` of `table` whose parent does not exist."""
     return {
         column.name: f"s.{column.name} <> ALL ('{_referenced(session, parent, column.name, table, lock)}'::integer[])"
         for column, parent in dataset.references

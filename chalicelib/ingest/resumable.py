@@ -1,9 +1,9 @@
-"""Staging by several invocations, for large objects, which may take longer than one invocation has.
+"""Stages a large object in several invocations, because the time of one invocation may not be enough.
 
 Rows are staged in portions. The rows of a portion, its rejects and the progress commit in one transaction. After a
-handover or a crash, the next worker starts after the last committed portion. The rejects wait in a table until the
-object is read to its end. Only then is the reject file written: an upload to S3 over several invocations would have to
-be kept consistent with these commits.
+handover or a crash, the next worker starts after the last committed portion. The rejects stay in a table until the
+object is read to its end. The reject file is written only then, because an upload to S3 over several invocations would
+have to be kept consistent with the commits of the portions.
 """
 
 import time
@@ -40,8 +40,8 @@ class PortionRejects:
 
 
 class Resumable:
-    """Continues the staging after the last portion of earlier invocations, until the object ends or it is time to hand
-    over."""
+    """Continues the staging after the last portion of earlier invocations. Stops at the end of the object, or when the
+    load must be handed over."""
 
     def __init__(self, attempt: Attempt, reading: FileReading, etag: str, policy: HandoverPolicy) -> None:
         self._attempt, self._reading, self._etag, self._policy = attempt, reading, etag, policy
@@ -83,7 +83,7 @@ class Resumable:
         return replace(progress, complete=True)
 
     def _progress(self, start: Progress, stager: Stager, offset: int, reasons: Reasons) -> Progress:
-        """Return the progress of the load: `start`, and the lines that this stager has staged since."""
+        """Return the progress of the load: the sum of `start` and of what this stager has staged since then."""
         return Progress(
             offset,
             start.lines + stager.lines,

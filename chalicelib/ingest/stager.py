@@ -22,7 +22,7 @@ MOST_EMPTY = MAX_RECORD + 1  # most rows of NULLs in one string; no valid record
 
 @dataclass(frozen=True)
 class Portion:
-    """The limits of one COPY: about `lines` lines, and fewer if the time passes `pause_at`, a time of
+    """The limits of one COPY. It ends after about `lines` lines, or at `pause_at`, which is a time of
     time.monotonic()."""
 
     lines: int = LINES_PER_COPY
@@ -32,9 +32,10 @@ class Portion:
 class Stager:
     """Feeds tokens to COPY in portions, counts the rows, and reports rejects.
 
-    `lines`, `received` and `rejected` count what this stager has read. `exhausted` is true if there are no more tokens.
-    A row that breaks a rule is also checked for missing parents, so that its report is complete. The parents can be
-    looked up only when the current COPY has ended; until then, the stager keeps the rejects in memory.
+    `lines` counts the physical lines that this stager has read, `received` the records, and `rejected` the rejects.
+    `exhausted` is true if there are no more tokens. A row that breaks a rule is also checked for missing parents, so
+    that its reject has all reasons. The parents can be looked up only when the current COPY has ended. Until then, the
+    stager keeps the rejects in memory.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Stager:
         self._pending_bytes = 0
 
     def run(self, session: Session) -> Iterator[int]:
-        """Stage everything. Yields the number of received rows after every COPY."""
+        """Stage all tokens. Yield the number of received records after every COPY."""
         while not self.exhausted:
             self.portion(session)
             yield self.received

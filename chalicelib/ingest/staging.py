@@ -1,7 +1,7 @@
-"""Staging: the rows of an object go into a staging table, from which the merge takes the valid rows.
+"""Defines what the two ways of staging have in common. Staging brings the rows of an object into a staging table, from
+which the merge takes the valid rows.
 
-There are two ways of staging. `at_once` uses one invocation and a temporary table. `resumable` is for large objects,
-and may use several invocations.
+`at_once` uses one invocation and a temporary table. `resumable` is for large objects, and may use several invocations.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from chalicelib.ingest.reject_files import RejectFile
 
 @dataclass(frozen=True)
 class Staged:
-    """An object that was read to its end. `etag` is the object's ETag in S3. `discard` drops `table`, in the
-    transaction of the merge."""
+    """An object that was read to its end. `etag` is the object's ETag in S3. `table` is the staging table. `discard`
+    drops `table`, in the transaction of the merge."""
 
     etag: str
     table: str
@@ -26,10 +26,10 @@ class Staged:
 
 
 class Staging(Protocol):
-    """A way of staging."""
+    """One of the ways of staging."""
 
     def run(self, rejects: RejectFile) -> Staged | None:
-        """Stage the object, and report the rows that break a rule. None if the load was handed over.
+        """Stage the object, and report the rows that break a rule. Return None if the load was handed over.
 
-        Raises LoadError if the object cannot be loaded, ClaimLost, Unavailable.
+        Raises ClaimLost, Unavailable, or LoadError if the object cannot be loaded.
         """

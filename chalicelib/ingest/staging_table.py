@@ -1,4 +1,4 @@
-"""The staging table, where the rows of an object lie before the merge.
+"""Defines the staging table, which holds the rows of an object before the merge.
 
 The table has one row for each physical line, in order. The sequence number of a row is therefore its line number, so
 valid lines can be copied without adding a number. A line without a valid row becomes a row of NULLs: a reject, the
@@ -49,7 +49,7 @@ def create(session: Session, table: StagingTable) -> None:
 
 
 def creation(table: StagingTable, on_commit: str = "PRESERVE ROWS") -> str:
-    """Return the statements of `create`, to be sent together with others."""
+    """Return the statements of `create`, so that a caller can send them together with other statements."""
     columns = ", ".join(f"{name} {kind}" for name, kind in _columns(table.dataset, table.layout))
     return (
         f"DROP TABLE IF EXISTS {TEMPORARY}; CREATE TEMP TABLE {TEMPORARY}"
@@ -69,7 +69,8 @@ def _columns(dataset: Dataset, layout: CsvLayout) -> Iterator[tuple[str, str]]:
 
 
 def analyze(session: Session) -> None:
-    """Give the planner statistics of the temporary table. A small sample is enough for its few possible joins."""
+    """Give the planner statistics of the temporary table. A small sample is enough, because the planner has to choose
+    between only a few ways to join the table."""
     session.run(f"SET default_statistics_target = 10; ANALYZE {TEMPORARY}; RESET default_statistics_target")
 
 

@@ -32,7 +32,8 @@ Fault = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Order:
-    """A valid order of an upload: a file of at most `size` bytes, whose name begins with the name of `dataset`."""
+    """A valid request for an upload form: a file of at most `size` bytes, whose name begins with the name of
+    `dataset`."""
 
     dataset: Dataset
     base_name: str
@@ -58,7 +59,7 @@ def order_upload(
     """Announce the load of a file, and return the form for the upload of the file.
 
     The first file that is sent with the form belongs to this load. Every further file is a new version of the key, and
-    gets its own load. Raises Unprocessable if the order is invalid, and Unavailable if the database or S3 is
+    gets its own load. Raises Unprocessable if the request is invalid, and Unavailable if the database or S3 is
     unavailable.
     """
     order = checked(body)
@@ -102,8 +103,8 @@ def _refuse_to_cancel(session: Session, storage: Storage, load_id: int) -> None:
 
 
 def checked(body: object) -> Order:
-    """Validate the body {"dataset", "filename", "size"}, and return the order. Raises Unprocessable, with a reason for
-    every invalid member."""
+    """Validate the body {"dataset", "filename", "size"}, and return the request. Raises Unprocessable, with a reason
+    for every invalid member."""
     if not isinstance(body, dict):
         raise _refused([{"field": None, "reason": 'the body must be {"dataset", "filename", "size"}'}])
     asked: list[Any] = [body.get(member) for member in _MEMBERS]

@@ -61,8 +61,8 @@ def _error(attempts: int) -> str:
 
 
 def named_reject_files(session: Session, files: Mapping[str, int]) -> set[str]:
-    """Return the keys of the reject files that a load has recorded or may still record. `files` maps the key of a file
-    to the id of its load."""
+    """Return the keys of those reject files that any load has recorded or may still record. `files` maps the key of a
+    file to the id of its load."""
     rows = session.run(
         "SELECT f.key FROM unnest(CAST(:keys AS text[]), CAST(:ids AS bigint[])) AS f (key, id) JOIN loads l"
         f" ON l.id = f.id AND (l.errored_key = f.key OR l.{IS_UNFINISHED})",

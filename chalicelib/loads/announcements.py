@@ -1,5 +1,5 @@
-"""Creates announced loads, and ends those whose file does not arrive. An announced load exists before its object. A
-restore request announces a load, and so does an upload for which a client gets a form.
+"""Creates announced loads, and ends those whose file does not arrive. An announced load exists before its object. Two
+requests announce a load: a restore request, and a request for an upload form.
 
 The first object version that arrives under the key of an announced load belongs to this load.
 """
@@ -74,10 +74,11 @@ def _announce(
 
 
 def expire_uploads(session: Session, wait: timedelta) -> int:
-    """Fail the announced uploads whose files have not arrived within `wait`. Returns the number of these loads.
+    """Mark announced uploads as failed if their files have not arrived within `wait`. Returns the number of these
+    loads.
 
-    A single statement both checks and fails the loads. So a file that arrives at the same moment gets either the
-    announced load, which then does not fail, or a new load.
+    A single statement both checks the loads and marks them as failed. So a file that arrives at the same moment gets
+    either the announced load, which then does not fail, or a new load.
     """
     return session.affected(
         "UPDATE loads SET status = 'failed', finished_at = now(), error = :error"

@@ -1,12 +1,12 @@
-"""Claims, and the changes that a worker makes to its load until the load ends.
+"""Claims loads, and records what a worker does with its load until the load ends.
 
-A load belongs to one object version, one API request, one ordered restore or one announced upload. A worker claims the
-load of an object by a *session advisory lock* on the load's id. So a load never has two workers. The lock ends with the
+There is one load for each object version, API request, restore request or upload form. A worker claims the load of an
+object by a *session advisory lock* on the load's id. So a load never has two workers. The lock ends with the
 connection, so a dead worker blocks no other worker, and claims need no timeout.
 
-Postgres ends the connection of a dead worker within seconds (see `cloud.database`), and a second worker waits longer
-than that. Both are necessary. Lambda's last retry comes only minutes after the first attempt. If that retry were
-rejected because of a dead worker, no worker would be left for the load.
+Postgres ends the connection of a dead worker within seconds (see `cloud.database`). A second worker waits longer than
+that for the lock. Both are necessary, because Lambda's last retry comes only minutes after the first attempt. If the
+lock of a dead worker made that retry fail, no retry would be left for the load.
 """
 
 import json
@@ -31,9 +31,9 @@ _NOT_DONE = f"({IS_UNFINISHED} OR given_up)"
 class Claim:
     """A worker's exclusive right to work on a load, until the worker's connection ends.
 
-    `tried_before` is whether an earlier attempt may have left something behind. `attempt` does not show this, because
-    the count starts again after a redrive. It also starts again after a handover, because a handover is not a failed
-    attempt. `correlation_id` is that of the request which caused the load.
+    `tried_before` says whether there was an earlier attempt, which may have left a reject file behind. `attempt` does
+    not show this, because the count starts again after a redrive and after a handover. A handover is not a failed
+    attempt. `correlation_id` is the id of the request that caused the load.
     """
 
     load_id: int
@@ -60,8 +60,8 @@ def claim(
     """Claim the load of an object version, and begin its next attempt. Returns None if the load has ended.
 
     Raises LoadBusy if another worker holds the load for more than `busy_wait` seconds. Raises LoadGivenUp if the load
-    has no attempts left. Another delivery of the event may have used them up. Then this delivery must fail, too:
-    otherwise its event would not become a dead letter.
+    has no attempts left, for example because another delivery of the event has used them up. This delivery then fails,
+    too, so that its event becomes a dead letter.
     """
     load_id = _register(session, created, dataset, kind)
     _lock(session, load_id, busy_wait)
@@ -107,7 +107,7 @@ def _register(session: Session, created: ObjectCreated, dataset: Dataset | None,
 
 
 def _lock(session: Session, load_id: int, wait: float = 0) -> None:
-    """Take the lock of a load, and wait for it at most `wait` seconds. Raises LoadBusy."""
+    """Take the lock of a load. Wait at most `wait` seconds for the lock. Raises LoadBusy."""
     if try_lock(session, load_id):
         return
     try:
@@ -166,8 +166,9 @@ def succeed(
 ) -> None:
     """Finish a load, in the transaction that wrote its rows. `reasons` are the counted reasons of its rejects.
 
-    `finished_at` is the time of this statement and not that of now(), the beginning of the transaction. At this time
-    the transaction holds the table's lock, so `finished_at` orders the loads of a key. Raises ClaimLost.
+    `finished_at` is the time of this statement, at which the transaction holds the lock of the table. So the loads of a
+    key have the same order by `finished_at` as by their commits. now() would not ensure this order: it is the beginning
+    of the transaction. Raises ClaimLost.
     """
     _update_mine(
         session,
@@ -199,9 +200,9 @@ def hand_over(session: Session, claim: Claim) -> None:
 
 
 def fail(session: Session, load_id: int, error: str, *, given_up: bool = False) -> bool:
-    """Fail an unfinished load. Returns False if the load had already ended.
+    """Mark an unfinished load as failed. Returns False if the load had already ended.
 
-    A `given_up` load has failed because it had no attempts left. A redrive opens it again. Any other load stays failed.
+    `given_up` means that the load failed because it had no attempts left. Only such a load is reopened by a redrive.
     """
     failed = session.affected(
         "UPDATE loads SET status = 'failed', received = 0, errored_key = NULL, error = :error, given_up = :given_up,"
@@ -216,11 +217,11 @@ def fail(session: Session, load_id: int, error: str, *, given_up: bool = False) 
 def reopen(session: Session, created: ObjectCreated) -> None:
     """Reopen the load of an object version with all its attempts, if the load is unfinished or was given up.
 
-    A load that succeeded, was skipped, or failed because its object cannot be loaded stays as it is. If there is no
+    A load does not change if it succeeded, was skipped, or failed because its object cannot be loaded. If there is no
     load, this function does nothing. Raises LoadBusy if a worker has claimed the load.
     """
     load_id = session.scalar(
-        f"SELECT id FROM loads WHERE source = :source AND (version = :version OR {AWAITS_OBJECT})",  # as _register does
+        f"SELECT id FROM loads WHERE source = :source AND (version = :version OR {AWAITS_OBJECT})",  # as in _register
         source=created.source,
         version=created.version,
     )

@@ -1,6 +1,7 @@
-"""SQLAlchemy Core metadata: the tables of the datasets, made from their declarations, and the internal tables.
+"""Describes all tables as SQLAlchemy Core metadata: the tables of the datasets, which are made from the declarations of
+the datasets, and the internal tables.
 
-Only migrations and their tests use this metadata. Statements at run time are plain SQL (see `database`).
+Only migrations and their tests use this metadata. At run time, statements are plain SQL (see `cloud.database`).
 """
 
 from typing import Any
@@ -50,8 +51,8 @@ _TYPES: dict[Kind, TypeEngine[Any]] = {
 
 
 def _column(declared: datasets.Column) -> Column[object]:
-    # Foreign keys have no index. Each index would cost a bulk load about as much as the primary key does, and would
-    # only speed up the deletion of parents, which is rare.
+    # Foreign keys have no index. Each index would slow down a bulk load about as much as the primary key does. It would
+    # speed up only the deletion of parents, which is rare.
     foreign = [ForeignKey(f"{declared.parent}.id")] if declared.parent else []
     is_id = declared.name == "id"
     return Column(
@@ -104,7 +105,7 @@ loads = Table(
     Column("reasons", JSONB, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
     Column("format", JSONB),  # how the file was understood
     Column("notices", JSONB, nullable=False, server_default=text("'[]'")),  # what was loaded, but looks odd
-    Column("correlation_id", Text),  # of the request that ordered the load
+    Column("correlation_id", Text),  # of the request that caused the load
     _instant("created_at", default=True),
     _instant("queued_at", default=True),  # later than created_at if the load was queued again, for example by a redrive
     _instant("started_at"),
@@ -124,15 +125,15 @@ orphans = Table(
     _instant("rejected_at", default=True),
 )
 
-staged_loads = Table(  # the progress of unfinished loads of large objects; their rows are in the schema `staged`
+staged_loads = Table(  # the progress of unfinished loads of large objects; the schema `staged` has their staged rows
     "staged_loads",
     metadata,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("etag", Text, nullable=False),  # of the object that the load reads
-    Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # of the uncompressed file, read so far
+    Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # uncompressed bytes that were read so far
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
     Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("seconds", Double, nullable=False, server_default=text("0")),  # of all invocations
+    Column("seconds", Double, nullable=False, server_default=text("0")),  # the time that all invocations have worked
     Column("complete", Boolean, nullable=False, server_default=text("false")),
 )
 
@@ -145,7 +146,7 @@ landing_sweep = Table(  # has one row
     Column("version_marker", Text, nullable=False, server_default=""),
 )
 
-idle_loads = Table(  # unfinished loads without a worker; if the counters differ later, a worker has claimed them since
+idle_loads = Table(  # unfinished loads without a worker; if a counter changes later, a worker has claimed the load
     "idle_loads",
     metadata,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),

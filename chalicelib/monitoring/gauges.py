@@ -15,7 +15,7 @@ from chalicelib.monitoring import readiness
 
 @dataclass(frozen=True)
 class Gauges:
-    """A gauge is None if it could not be read.
+    """Has the values of all gauges. A gauge is None if it could not be read.
 
     `backup_age` is the age of the newest complete restore point in seconds. It is None before the first restore point.
     `backup_lag` is the greatest age in seconds that a change without a backup may have. It is 0 if the newest complete

@@ -60,7 +60,7 @@ class Metrics:
                 "RowsRejected": counts.rejected,
                 "RowsPerSecond": counts.received / max(seconds, _MOMENT),
             }
-        failed = int(load.status == "failed")  # 0 is also written, because it shows the alarm that no load failed
+        failed = int(load.status == "failed")  # 0 is also written, to show that this load did not fail
         self._write("load", {**worked, "LoadSeconds": seconds, "LoadsFailed": failed}, dataset=load.dataset)
 
     def of_backup(self, run: "BackupRun") -> None:

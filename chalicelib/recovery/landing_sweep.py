@@ -275,7 +275,8 @@ def _remind_all(session: Session) -> None:
     outage.
 
     This sweep offers the objects of these loads late, or leaves them to the next sweep. Without the restart, another
-    invocation of the sweep function would meanwhile fail these loads. A restore that has failed stays failed."""
+    invocation of the sweep function would meanwhile mark these loads as failed. A restore that has failed stays
+    failed."""
     session.run("UPDATE loads SET queued_at = now() WHERE version IS NULL AND status = 'queued'")
 
 

@@ -1,6 +1,6 @@
-"""Repairs the stage on a schedule. The sweep fails loads that no worker will finish, and uploads whose files never
-came. It loads waiting rows whose parents exist, because a crash or a race may have prevented this earlier. It removes
-the staging tables and reject files of loads that did not commit.
+"""Repairs the stage on a schedule. The sweep marks as failed every load that no worker will finish, and every upload
+whose file never came. It loads waiting rows whose parents exist, because a crash or a race may have prevented this
+earlier. It removes the staging tables and reject files of loads that did not commit.
 
 A reject file is stored just before its load commits. If the commit fails, no load refers to the file, so the file
 is left over. The reject file of a failed load is also left over if S3 does not delete the file at once.
@@ -53,8 +53,8 @@ def sweep(
     stray_wait: timedelta = STRAY_WAIT,
     watch: Watch = outcomes.unwatched,
 ) -> Upkeep:
-    """Fail overdue loads, load waiting rows whose parents exist, and delete leftovers. The sweep calls `watch` for
-    every load that it gives up."""
+    """Mark overdue loads as failed, load waiting rows whose parents exist, and delete leftovers. The sweep calls
+    `watch` for every load that it gives up."""
 
     def clean_up(load: Failed) -> None:
         with logs.about(load_id=load.load_id):

@@ -83,7 +83,7 @@ TOP = Report(
             "report_top_departments",
             "Departments that hired more than the mean",
             "The mean counts only departments that hired in that UTC year. Departments with more hires come first."
-            " Departments with equally many hires are ordered by `id`.",
+            " Departments with the same number of hires are ordered by `id`.",
             "the report; empty for a year without hires",
             "TopDepartments",
             _OF_A_DEPARTMENT,
@@ -93,7 +93,7 @@ TOP = Report(
             "Departments that hired more than the mean over several years",
             "The report adds up the hires of each department from `from` to `to`, both years included. It compares the"
             " sums with the mean of the departments that hired in these years. Departments with more hires come first."
-            " Departments with equally many hires are ordered by `id`.",
+            " Departments with the same number of hires are ordered by `id`.",
             "the report; empty for years without hires",
             "TopDepartments",
             _OF_A_DEPARTMENT,

@@ -15,7 +15,7 @@ from cli.tables import Cell
 from cli.tools import Tools
 
 _EVERYTHING = "all"
-_TRIES = 60  # the most requests for a backup, one second apart
+_TRIES = 60  # the command requests a backup at most this often, once a second
 
 
 def _datasets(names: list[str]) -> list[str]:

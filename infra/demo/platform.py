@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 _PATIENCE = 60  # seconds to wait for another backup to end
-_TRIES = 12  # the most tries of a request while the API responds with 429 or 503, about 5 seconds apart
+_TRIES = 12  # a request is sent at most this often, every 5 seconds, while the API responds with 429 or 503
 
 
 class Platform:

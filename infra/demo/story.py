@@ -189,7 +189,7 @@ def _followed(platform: Platform, status_url: str) -> Row:
 
 
 def _department(platform: Platform) -> str:
-    """Return the name of the department in the quarterly report."""
+    """Return the name that the quarterly report shows for the department _RENAMED."""
     report = platform.get(f"/department/hires/quarterly/{_YEAR}?department_id={_RENAMED}")
     return str(report[0]["department"])
 

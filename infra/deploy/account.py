@@ -120,7 +120,7 @@ class Account:
                     continue
                 self.report(f"deleting stack {part}")
                 client = self._client("cloudformation")
-                if part == "database":  # its protection would prevent the deletion; RDS takes a final snapshot
+                if part == "database":  # protection prevents a deletion; RDS makes a final snapshot
                     unprotected = {**self._given(part, outputs, chosen), "DeletionProtection": "false"}
                     self.stacks.apply(client, self.stage, part, unprotected)
                 self.stacks.delete(client, self.stage, part)

@@ -90,7 +90,7 @@ def api_url(target: Target) -> str:
 
 
 def reason(target: Target, error: Failure) -> str:
-    """Return why AWS failed a request. If nothing listens at the endpoint, add what to do."""
+    """Return why a request to AWS failed. If nothing listens at the endpoint, add what to do."""
     if not isinstance(error, failures.ConnectionError | failures.HTTPClientError):
         return str(error)
     endpoint = target.aws.get("AWS_ENDPOINT_URL")
@@ -151,7 +151,8 @@ def invoke_later(target: Target, function: str, payload: Any) -> None:
 
 def make_queue(target: Target) -> None:
     sqs = target.client("sqs")
-    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]  # attributes here would fail if they changed
+    # With attributes, this request would fail if the queue exists and has other attributes.
+    url = sqs.create_queue(QueueName=target.dead_letters)["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=url, Attributes=DEAD_LETTERS)
 
 
@@ -237,7 +238,7 @@ STEPS: Steps = (
 
 
 def _best_effort(call: Callable[..., Any], **arguments: Any) -> None:
-    """Make an optional request that some emulators do not support."""
+    """Send an optional request, and ignore an error response, because some emulators do not support the request."""
     try:
         call(**arguments)
     except ClientError:

@@ -25,7 +25,7 @@ _GONE = ("NoSuchKey", "NoSuchBucket", "404", "ResourceNotFoundException")
 def kept(target: Target, *, url_is_needed: bool = True) -> dict[str, str]:
     """Return the settings of the last deployment, and write the file of certificate authorities to this machine.
 
-    If an earlier release deployed the stage without keeping settings, the settings are read from the functions. Raises
+    If the previous release deployed the stage and kept no settings, the settings are read from the functions. Raises
     CloudError if the database's URL is needed but its secret does not exist.
     """
     found = _document(target)

@@ -1,4 +1,4 @@
-"""Builds the package of the functions, checks it, and packs it so that equal code gives equal bytes.
+"""Builds the deployment package of the functions, checks it, and packs it so that equal code gives equal bytes.
 
 Chalice names the file of a package by a hash of its input, and builds nothing if this file exists. So Chalice builds
 the package first. Then this module checks and packs the package into the same file, and `chalice deploy` uploads it.
@@ -98,7 +98,7 @@ def pack(package: bytes) -> bytes:
             info = ZipInfo(name, _EPOCH)
             info.external_attr = 0o100644 << 16
             info.compress_type = ZIP_DEFLATED
-            info.create_system = 3  # Unix, wherever it is built
+            info.create_system = 3  # Unix, whatever system builds the package
             result.writestr(info, source.read(name))
     return packed.getvalue()
 
@@ -108,8 +108,8 @@ def faults(
 ) -> Iterator[str]:
     """Yield everything that is wrong with a package for Lambda's `architecture` and Python.
 
-    The package may be too large. A pinned requirement may be missing or have another version, about which Chalice only
-    warns. Machine code may be for another platform.
+    Three things can be wrong: the package is too large, a pinned requirement is missing or has another version, or
+    machine code is for another platform. Chalice itself only warns about a missing requirement.
     """
     if len(package) >= limit:
         yield f"its {len(package) / 1e6:.1f} MB are more than the limit of {limit / 1e6:.0f} MB"

@@ -1,4 +1,4 @@
-"""Chooses the platform of the functions' packages, and copies the packages for this machine.
+"""Chooses the platform for which the functions' third-party packages are built, and copies them for this machine.
 
 On AWS, functions run on Linux, and Chalice downloads wheels for Linux. The embedded AWS runs functions on this machine
 with our own Python. So these functions get copies of the packages that are installed here. The hashes of these packages
@@ -32,7 +32,7 @@ def platform_of(stage: str, machine: str, system: str) -> Platform:
     native = "arm64" if machine.lower() in _ARM else "x86_64"
     if stage == "local":
         return Platform(system in ("Linux", "Darwin"), native)
-    if stage == "localstack":  # in Linux containers; Docker would have to emulate another processor than this one
+    if stage == "localstack":  # its functions run in Docker, which is fastest with this machine's processor
         return Platform(False, native)
     return Platform(False, None)
 
@@ -64,7 +64,7 @@ def copy_installed(requirements: str, folder: Path) -> None:
                 f"requirements.txt requires {name} {version}, but {there} installed: run make lock, then try again"
             )
         for file in found.files or ():
-            if ".." in file.parts or "__pycache__" in file.parts:  # neither scripts in bin/ nor bytecode with old paths
+            if ".." in file.parts or "__pycache__" in file.parts:  # skip scripts in bin/, and bytecode
                 continue
             copy = folder / file
             copy.parent.mkdir(parents=True, exist_ok=True)

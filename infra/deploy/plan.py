@@ -64,7 +64,7 @@ class Plan:
 
 
 def compare(wanted: Mapping[str, Settings], found: Mapping[str, Settings], *, code_differs: bool) -> Functions:
-    """Compare the wanted functions with `found`, the functions that the stage has, perhaps from an earlier release.
+    """Compare the wanted functions with `found`, the functions that the stage has, perhaps from the previous release.
 
     The result names changed variables without their values, which may be secret.
     """

@@ -139,7 +139,7 @@ def _ignored(folder: str, names: list[str]) -> set[str]:
 
 
 def _prune(packages: Path, keep: int = 2) -> None:
-    """Delete old packages. Chalice builds a new package for every change of the code, and never deletes one."""
+    """Delete old deployment packages. Chalice builds a new one for every change of the code, and never deletes one."""
     archives = sorted(packages.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in archives[keep:]:
         old.unlink()

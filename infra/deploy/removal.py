@@ -42,7 +42,7 @@ def remove_strays(target: Target) -> None:
 def apis(target: Target) -> list[str]:
     """Return the ids of the stage's APIs.
 
-    All stages' APIs have the same name, so this looks for APIs that invoke the stage's function.
+    The APIs of all stages have the same name. So this function looks for APIs that invoke the stage's function.
     """
     gateway = target.client("apigateway")
     ours = f":function:{deployed_name(target.stage, 'api_handler')}/invocations"

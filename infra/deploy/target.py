@@ -19,7 +19,7 @@ _PATIENCE = 930  # seconds; a function runs at most 900
 class Vpc:
     """The network of the functions. They reach the database through a proxy, whose resource id is `proxy`.
 
-    `owner` and `user` are the database roles of the migration and of all other functions.
+    The migration logs in with the database role `owner`. All other functions log in with `user`.
     """
 
     subnets: tuple[str, ...]
@@ -90,10 +90,11 @@ class Target:
 
 
 def bucket_names(stage: str) -> dict[str, str]:
-    """Return the names of a stage's buckets by their variables in the functions' environment."""
+    """Map the variables in the functions' environment that hold the names of a stage's buckets to these names."""
     return {f"{use.upper()}_BUCKET": f"{APP}-{stage}-{use}" for use in ("landing", "errored", "backup")}
 
 
 def queue_names(stage: str) -> dict[str, str]:
-    """Return the name of a stage's dead-letter queue by its variable in the functions' environment."""
+    """Map the variable in the functions' environment that holds the name of a stage's dead-letter queue to this
+    name."""
     return {"DEAD_LETTER_QUEUE": f"{APP}-{stage}-dead-letters"}

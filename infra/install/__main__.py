@@ -1,7 +1,8 @@
 """python -m infra.install SET …: install sets of packages into the environments of this checkout.
 
 An old Python reads only this file and `infra/install/__init__.py`, so these two must parse on Python 3.6. If the Python
-is too old, a newer Python on PATH runs the command. If PATH has no newer Python, one line says what to do.
+is too old, this module runs the command with a newer Python from PATH. If PATH has no newer Python, this module prints
+one line that says what to do.
 """
 
 import os

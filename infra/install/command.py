@@ -22,6 +22,6 @@ def _install(names: Sequence[str]) -> None:
     try:
         asked.mkdir(exist_ok=True)
         for name in held(names):
-            (asked / name).touch()  # infra/install.sh compares the time of this file with that of the lock
+            (asked / name).touch()  # infra/install.sh compares the times of this file and the lock file
     except OSError as error:
         raise CloudError(of_system(error, asked)) from error

@@ -38,7 +38,8 @@ def explain(output: str, home: Path) -> str:
         why = f" ({reason[0].strip().lower()})" if reason else ""
         return f"the packages cannot be downloaded{why}: nothing was changed; check the network or proxy, {AGAIN}"
     if _HASH.search(output):
-        return f"a package for {home.name} has another hash than its lock: nothing was changed; {_last(output)}"
+        wrong = f"a package for {home.name} does not have the hash in its lock file"
+        return f"{wrong}: nothing was changed; {_last(output)}"
     if _FORBIDDEN.search(output):
         return f"a file cannot be written: {_last(output)}: correct its permissions, {AGAIN}"
     return f"the packages cannot be installed: {_last(output)}"

@@ -1,6 +1,6 @@
-"""python -m infra.install.lock (`make lock`): compile requirements.txt and requirements/*.in to locks, with uv.
+"""python -m infra.install.lock (`make lock`): compile requirements.txt and requirements/*.in to lock files, with uv.
 
-The locks are valid for all platforms and for every Python from 3.11 on. The version of a package changes only if a
+The lock files are valid for all platforms and for every Python from 3.11 on. The version of a package changes only if a
 change of the input requires another version.
 """
 
@@ -41,18 +41,18 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def fingerprint(name: str) -> str:
-    """Return a hash of a set's inputs. If the hash changes, the lock must be compiled again."""
+    """Return a hash of a set's inputs. If the hash changes, the lock file must be compiled again."""
     return sha256("\n".join(sorted(lines(source(name)))).encode()).hexdigest()[:12]
 
 
 def stated(lock: str) -> str | None:
-    """Return the fingerprint of the inputs from which a lock was compiled, or None."""
+    """Return the fingerprint of the inputs from which a lock file was compiled, or None."""
     found = _STATED.search(lock)
     return found[1] if found else None
 
 
 def pins(text: str) -> dict[str, str]:
-    """Map the normalized names of all packages in a lock or an input to their versions."""
+    """Map the normalized names of all packages in a lock file or an input to their versions."""
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in PIN.findall(text)}
 
 
@@ -62,7 +62,7 @@ def unpinned(path: Path) -> list[str]:
 
 
 def check_pinned(paths: Iterable[Path]) -> None:
-    """Raise CloudError, which names every line without a pinned version, if there is any."""
+    """Raise CloudError if a line pins no version. The error names all such lines."""
     wrong: dict[str, str] = {}
     for path in paths:
         for line in unpinned(path):
@@ -73,7 +73,7 @@ def check_pinned(paths: Iterable[Path]) -> None:
 
 
 def compile_all() -> None:
-    """Compile all locks. Raises CloudError."""
+    """Compile all lock files. Raises CloudError."""
     check_pinned(map(source, NAMES))
     settings = tools.settings(Path(sys.executable), os.environ)
     for name in NAMES:

@@ -28,7 +28,7 @@ class Run:
         self._process = subprocess.Popen(
             command,
             env=settings,
-            pass_fds=locks,  # uv holds the locks, too, so they stay locked if this process is killed
+            pass_fds=locks,  # uv holds the locks, too: if this process is killed, they stay locked until uv ends
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

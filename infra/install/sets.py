@@ -1,7 +1,7 @@
-"""Declares the sets of packages and the environments that hold them, and records which sets are installed.
+"""Declares the sets of third-party packages and the environments that hold them, and records the installed sets.
 
-`requirements/NAME.in` says what a set is for. `requirements/NAME.txt` is its lock: every package with its version and
-hashes, for all platforms.
+`requirements/NAME.in` says what a set is for. `requirements/NAME.txt` is its lock file: every package with its version
+and hashes, for all platforms.
 """
 
 import os
@@ -20,7 +20,7 @@ CUMULATIVE = ("runtime", "local", "aws", "develop")  # each contains the sets be
 APART = ("ministack", "awscli")  # each has its own environment
 POSTGRES = "postgres"  # may be installed beside any set of CUMULATIVE
 NAMES = (*CUMULATIVE, POSTGRES, *APART)
-PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)  # (name, version) in a lock or an input
+PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)  # groups: name, version
 _GLIBC = (2, 28)  # the oldest version on which the Postgres wheels run
 _MACHINES = ("x86_64", "amd64", "aarch64", "arm64", "armv7l")
 
@@ -43,7 +43,8 @@ class Environment:
         return [self.requirements / f"{name}.txt" for name in self.sets]
 
     def missing(self) -> list[str]:
-        """Return the sets that are not installed, or that were installed from other locks than the present ones."""
+        """Return the sets that are not installed, or that were installed from other lock files than the present
+        ones."""
         return [name for name in self.sets if self._noted(name) != key(self.requirements, [name])]
 
     def note(self) -> None:
@@ -101,7 +102,8 @@ class Environment:
 
 
 def key(requirements: Path, names: Iterable[str]) -> str:
-    """Return a hash of the sets' locks and of this Python. If the hash changes, the sets must be installed again."""
+    """Return a hash of the sets' lock files and of this Python. If the hash changes, the sets must be installed
+    again."""
     digest = sha256(f"{sys.base_prefix} {platform.python_version()}".encode())
     for name in names:
         digest.update((requirements / f"{name}.txt").read_bytes())
@@ -132,7 +134,7 @@ def apart(root: Path, name: str) -> Environment:
     """Return the environment of a set in APART, which contains only this set.
 
     The embedded AWS has the same Python as `.venv`, because it imports the packages of our functions. Each version of
-    its lock has its own folder, because an instance that still runs needs the files of the older version.
+    its lock file has its own folder, because an instance that still runs needs the files of the older version.
     """
     requirements = root / "requirements"
     if name == "awscli":

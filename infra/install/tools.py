@@ -57,7 +57,7 @@ def fetch_uv(home: Path, python: Path, lock: Path, descriptors: Sequence[int]) -
     quiet = ["--progress-bar", "off", "--disable-pip-version-check", "--no-input"]
     command = [*pip(python), "install", *options, *quiet, "--target", unfinished, "--requirement", lock]
     try:
-        # pip holds the locks, too, so they stay locked if this process is killed.
+        # pip gets the descriptors of the held locks, so they stay locked if this process is killed.
         done = subprocess.run(command, pass_fds=descriptors, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise CloudError(explain(done.stdout + done.stderr, home))
@@ -78,7 +78,7 @@ def has_uv(home: Path, lock: Path) -> bool:
 def command(
     uv: Path, python: Path, locks: Sequence[Path], constraints: Path, *, anew: bool, no_index: bool
 ) -> list[str | Path]:
-    """Return the uv command that installs all `locks` and checks the hashes of files.
+    """Return the uv command that installs the packages in all lock files `locks` and checks the hashes of files.
 
     With `anew`, uv also reinstalls packages that seem to be installed.
     """
@@ -127,7 +127,7 @@ def translated(configuration: str) -> dict[str, str]:
     if merged.get("no-index", "").lower() in ("1", "true", "yes", "on"):
         ours[NO_INDEX] = "1"
     if "UV_INDEX" in ours:
-        # As in pip, each index may supply the best version. The hashes in the locks make this safe.
+        # As in pip, each index may supply the best version. The hashes in the lock files make this safe.
         ours["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return ours
 

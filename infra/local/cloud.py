@@ -58,7 +58,10 @@ def accepts_connections(endpoint: str) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """Says how to choose a server's port: the setting that fixes the port, the note that keeps it, and a test bind."""
+    """Describes the port of a server.
+
+    The setting `variable` fixes the port, the state folder keeps the port as `note`, and `bind` tests a port.
+    """
 
     server: str
     variable: str

@@ -52,7 +52,7 @@ class Commands:
             kind = self._kind_to_start(chosen)
             self.state.note(cloud=kind)
             services = self._cloud(kind).up(self.report, chosen)
-            self._kept.keep(chosen.to_keep())  # before the deployment, so that `up` after Ctrl-C still has them
+            self._kept.keep(chosen.to_keep())  # now, so that an `up` after Ctrl-C has the settings
             target = self._target(services, chosen)
             # Also look at the database, because somebody may have deleted it, or restored it from an old copy.
             if not driver.is_current(target) or provision.revision(services.database_url) != migrate.head():
@@ -72,7 +72,8 @@ class Commands:
         return choose(self.stage, self.env, kept, reset, str(self._kept.path))
 
     def kept_settings(self) -> Chosen:
-        """Return the kept settings of the stage, without those in the environment. Raises CloudError as `settings`."""
+        """Return the kept settings of the stage, without those in the environment. Raises CloudError, like
+        `settings`."""
         return choose(self.stage, of_one_command(self.env), self._kept_ones(), (), str(self._kept.path))
 
     def not_deployed(self, chosen: Chosen) -> list[str]:
@@ -85,7 +86,7 @@ class Commands:
 
     @property
     def configuration(self) -> Path:
-        """Chalice's config.json of the last deployment."""
+        """Return the path of Chalice's config.json of the last deployment."""
         return self.state.build(self.stage) / "project" / ".chalice" / "config.json"
 
     @property
@@ -93,7 +94,7 @@ class Commands:
         return File(self.state.settings_file)
 
     def _adopted(self) -> dict[str, str]:
-        """Return the settings of a stage that an older release deployed. That release did not keep settings."""
+        """Return the settings of a stage that the previous release deployed, if that release kept no settings."""
         settings = adopted(self.stage, recorded(self.configuration, self.stage))
         if self._kind_started() == "given" and (known := self.state.known_env()):
             settings |= {name: known[name] for name in ("AWS_ENDPOINT_URL", "DATABASE_URL")}

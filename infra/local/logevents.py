@@ -48,7 +48,8 @@ class Page:
 
 
 def _with_ids(events: list[Json]) -> list[Json]:
-    """Give each event without an id a hash of its content, and of its number among events with the same content."""
+    """Give an id to each event that has none: a hash of its content, and of its number among events with equal
+    content."""
     seen: Counter[str] = Counter()
     with_ids = []
     for event in events:

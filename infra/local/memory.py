@@ -25,7 +25,7 @@ POLL = 0.2  # seconds
 _SHARE = 20  # polling takes at most one twentieth of the time
 _ATTEMPTS = 5
 _log = logging.getLogger("hireflow.memory")
-_LATER = frozenset({"lambda"})  # a save takes 80 ms for 10 MB of code
+_LATER = frozenset({"lambda"})  # saved later, because a save takes 80 ms for 10 MB of code
 Save = Callable[[str, Any], None]
 StateOf = Callable[[str], Any]
 
@@ -47,7 +47,8 @@ class Memory:
         self._services, self._save, self._state_of = services, save, state_of
         self._dirty: set[str] = set()
         self._turn = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, "memory")  # functions may occupy all of ministack's own threads
+        # The saves have a thread of their own, because functions may occupy all of ministack's threads.
+        self._thread = ThreadPoolExecutor(1, "memory")
         self._messages = 0
         self._task: asyncio.Task[None] | None = None
 

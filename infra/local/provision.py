@@ -42,7 +42,7 @@ class Role:
         return cls(user or "hireflow", password or secrets.token_urlsafe(24))
 
     def of_functions(self) -> "Role":
-        """Return the role with which the functions log in, if this role is the owner.
+        """Return the role with which the functions log in. Call this method only on the owner's role.
 
         Its password is derived from the owner's password, so it need not be stored. The owner's password cannot be
         derived from the functions' password.
@@ -100,13 +100,14 @@ def create(superuser_url: str, role: Role) -> None:
     """
     user = identifier(role.user)
     with closing(connect(superuser_url)) as server:
-        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")  # locked until the connection ends
+        # The lock lasts until the connection ends.
+        server.run("SELECT pg_advisory_lock(hashtext('hireflow provision'))")
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=role.user):
             server.run(f"CREATE ROLE {user} NOLOGIN")
         owner = server.run("SELECT datdba::regrole::text FROM pg_database WHERE datname = :name", name=DATABASE)
         if not owner:
             server.run(f"CREATE DATABASE {DATABASE} OWNER {user}")
-        elif owner[0][0] != user:  # both names are quoted: regrole quotes as identifier() does
+        elif owner[0][0] != user:  # regrole quotes names as identifier() does
             _hand_over(superuser_url, owner[0][0], user)
         functions = role.of_functions()
         if not server.run("SELECT FROM pg_roles WHERE rolname = :name", name=functions.user):

@@ -60,7 +60,8 @@ class Alive:
         await self._inner(scope, receive, send)
 
     def _started(self, send: Send) -> Send:
-        """Start the tasks after ministack has read its saved state. Started before, they would save an empty state."""
+        """Start the tasks after ministack has read its saved state. Tasks that start earlier would save an empty
+        state."""
 
         async def started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
-KEPT = 4  # folders, one for each release, because workers of older releases may still import from their folder
+KEPT = 4  # folders, one for each release; workers of previous releases may still import from their folders
 _turn = Lock()
 
 

@@ -1,4 +1,4 @@
-"""Reads the settings with which a stage's functions were deployed, perhaps by an earlier release."""
+"""Reads the settings with which a stage's functions were deployed, perhaps by the previous release."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from infra.settings.declaration import default, passed
 
 
 def adopted(stage: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of a stage whose settings were not kept, because an earlier release deployed it.
+    """Return the settings of a stage whose settings were not kept, because the previous release deployed it.
 
     These are the functions' variables that differ from the defaults. Values that are no longer allowed are left out.
     """
@@ -41,7 +41,7 @@ def outdated(chosen: Chosen, variables: Mapping[str, str]) -> list[str]:
 def _equal(each: Setting, deployed: str, wanted: str) -> bool:
     try:
         return bool(each.read(deployed) == each.read(wanted))
-    except ValueError:  # an earlier release allowed this value
+    except ValueError:  # the previous release allowed this value
         return False
 
 

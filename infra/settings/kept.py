@@ -77,7 +77,7 @@ class File:
 
     def _text(self, errors: str = "strict") -> str:
         try:
-            return self.path.read_text(encoding="utf-8-sig", errors=errors)  # some editors begin with a byte order mark
+            return self.path.read_text(encoding="utf-8-sig", errors=errors)  # some editors add a byte order mark
         except FileNotFoundError:
             return ""
         except OSError as error:

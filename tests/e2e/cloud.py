@@ -180,8 +180,8 @@ class Cloud:
 
     @contextmanager
     def reconfigured(self, function: str, *, timeout: int, **env: str) -> Iterator[None]:
-        """In the `with` block, the function has this timeout (in seconds) and these additional environment
-        variables."""
+        """Give the function this timeout (in seconds) and these additional environment variables, during the `with`
+        block."""
         name = f"{APP}-{self.commands.stage}-{function}"
         configuration = self._functions.get_function_configuration(FunctionName=name)
         usual = configuration["Environment"]["Variables"]

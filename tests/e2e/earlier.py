@@ -1,5 +1,5 @@
-"""Unpacks an earlier release from the git history of this repository. This release makes a stage, and the tests upgrade
-the stage.
+"""Unpacks the previous release from the git history of this repository. That release makes a stage, and the tests
+upgrade the stage to this release.
 
 A full clone has the history. A downloaded archive or a shallow clone lacks it. Without history the tests of the upgrade
 are skipped. If HIREFLOW_HISTORY is `required`, as in continuous integration, they fail instead.

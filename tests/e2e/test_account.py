@@ -177,7 +177,7 @@ def test_any_machine_finds_the_settings_of_the_last_deployment(account: Account,
     assert "postgresql" not in document
     assert plain.kept_settings().values["DATABASE_URL"].shown == MASKED
     assert replace(plain, reset=("LOG_LEVEL",)).settings().text("LOG_LEVEL") == "INFO"
-    # An earlier release kept no record of its settings. So the command reads them from the deployed functions.
+    # The previous release kept no settings. So the command reads them from the deployed functions.
     target.client("s3").delete_object(Bucket=target.backup, Key=memory.KEY)
     assert plain.settings().to_keep() == kept
     assert plain.status()["API"] == account.state.read_env()["API_URL"]

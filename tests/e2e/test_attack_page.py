@@ -82,8 +82,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(params=["127.0.0.1", "localhost"])
 def attacker(request: pytest.FixtureRequest, browser: Browser, stage: str | None) -> Iterator[Page]:
-    """Open a tab with a page of another origin. The page once has the same host as the stage and another port, which
-    for a browser is the same site. The other time the page has another host name."""
+    """Open a tab with a page of another origin. Each test runs with two pages. The first page has the host of the stage
+    and another port, so for a browser it is the same site. The second page has another host name."""
     if stage is not None:
         pytest.skip("the services of this stage have no gate")
     with pages() as port:

@@ -1,4 +1,4 @@
-"""Tests backups and restores of a deployed stage."""
+"""Tests that a deployed stage can be backed up and restored."""
 
 import gzip
 import hashlib

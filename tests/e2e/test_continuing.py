@@ -1,4 +1,4 @@
-"""Tests a load that takes longer than the timeout of the function. Other invocations continue the load, also after a
+"""Tests a load that takes longer than the timeout of the function. Other invocations continue the load, even after a
 crash."""
 
 import os

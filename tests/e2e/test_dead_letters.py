@@ -1,4 +1,4 @@
-"""Tests loads that were given up, and the redrive of their dead letters."""
+"""Tests what happens to loads that were given up: they leave dead letters, which an operator can redrive."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tests CSV files in the landing bucket of a deployed stage."""
+"""Tests how a deployed stage loads CSV files from its landing bucket."""
 
 import gzip
 import json

@@ -1,5 +1,5 @@
-"""Tests Ctrl-C during `make up`. The command prints one line and exits with 130. If it is run again, it continues the
-work."""
+"""Tests Ctrl-C during `make up`. The command prints one line and exits with 130. If the command is run again, it
+continues the work."""
 
 import os
 import signal

@@ -29,7 +29,7 @@ def ours(cloud: Cloud, stage: str | None) -> Iterator[None]:
 
 @contextmanager
 def without_trigger(cloud: Cloud) -> Iterator[None]:
-    """In the `with` block, S3 sends no events for new objects."""
+    """Stop S3 from sending events for new objects, during the `with` block."""
     bucket = cloud.env["LANDING_BUCKET"]
     usual: Any = cloud.s3.get_bucket_notification_configuration(Bucket=bucket)
     del usual["ResponseMetadata"]

@@ -1,4 +1,4 @@
-"""Tests files that a client such as a browser or curl sends straight to S3, with a form from `POST /uploads`."""
+"""Tests uploads straight to S3: a client, such as a browser or curl, sends a file with a form from `POST /uploads`."""
 
 import base64
 import gzip

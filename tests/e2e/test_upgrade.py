@@ -1,8 +1,8 @@
-"""Tests that a stage of an earlier release survives the first `make up` of this release. No data is lost, and no file
+"""Tests that a stage of the previous release survives the first `make up` of this release. No data is lost, and no file
 is loaded again.
 
-The tests upgrade the stage in the two ways that users do it: after `make down`, and while the earlier release still
-runs. The earlier release fills the stage once. Each upgrade starts from a copy of the folders of this stage.
+The tests upgrade the stage in the two ways that users do it: after `make down`, and while the previous release still
+runs. The previous release fills the stage once. Each upgrade starts from a copy of the folders of this stage.
 """
 
 import signal
@@ -47,7 +47,7 @@ def empty() -> None:
 
 @pytest.fixture(scope="module")
 def earlier(stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    """Unpack the earlier release, and give it its own state folder."""
+    """Unpack the previous release, and give it its own state folder."""
     if stage is not None:
         pytest.skip("this stage was not started by the tests, so they do not upgrade it")
     tree = unpacked(tmp_path_factory.mktemp("release"))
@@ -57,7 +57,7 @@ def earlier(stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def filled(earlier: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    """Deploy a stage with the earlier release, fill the stage with data, and stop it."""
+    """Deploy a stage with the previous release, fill the stage with data, and stop it."""
     commands = Commands("local", ROOT, State(_FOLDER), print)
     commands.clean()
     try:
@@ -83,9 +83,8 @@ def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) ->
         # From here on the commands get no SETTINGS in the environment. The stage must have kept the settings.
         with interrupted(old) as upgrade.never_begun:
             if request.param == "stopped":
-                Daemon(commands.state.folder / "aws", "aws").stop(
-                    signal.SIGTERM
-                )  # the earlier `down` also stops the embedded AWS first
+                # `make down` of the previous release also stops the embedded AWS first.
+                Daemon(commands.state.folder / "aws", "aws").stop(signal.SIGTERM)
             else:
                 make_outdated(commands.state)
                 commands.up()
@@ -100,7 +99,7 @@ def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) ->
 
 
 def test_every_interrupted_file_is_loaded_soon_and_once(upgrade: Upgrade) -> None:
-    assert upgrade.never_begun, "the earlier release lost no file, so there is nothing to find"
+    assert upgrade.never_begun, "the previous release lost no file, so there is nothing to find"
     loads = [load for load in upgrade.after.loads.values() if load["source"] in upgrade.due]
     assert Counter(load["source"] for load in loads) == dict.fromkeys(upgrade.due, 1)
     assert {load["status"] for load in loads} == {"succeeded"}
@@ -144,7 +143,7 @@ def test_the_history_stays_and_nothing_else_is_loaded(upgrade: Upgrade) -> None:
 
 
 def known_of(load: Row, earlier: Row) -> Row:
-    """Return the columns of a load that the earlier release had, because a later release may add columns.
+    """Return the columns of a load that the previous release had, because this release may have added columns.
 
     The column `queued_at` is left out if the load waits for its file. After a restart the waiting time of such a load
     starts again.

@@ -31,7 +31,7 @@ class Events:
 
     @contextmanager
     def swallowed(self) -> Iterator[None]:
-        """In the `with` block, S3 sends its events only to the queue of the tests, and not to the function."""
+        """Make S3 send its events only to the queue of the tests, and not to the function, during the `with` block."""
         usual = self._notifications()
         self._notify({name: value for name, value in usual.items() if name != "LambdaFunctionConfigurations"})
         try:

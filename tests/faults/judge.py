@@ -124,7 +124,8 @@ class Judge:
         yield from self.book.unexpected
 
     def every_file_has_its_load(self) -> Violations:
-        """Every file has a load. If no attempt could reach the database, the file has a failure record instead."""
+        """Check that every file has a load. If no attempt could reach the database, the file has a failure record
+        instead."""
         for source, version in self.book.files.keys() - self.load_of.keys():
             if not self._is_recorded(version):
                 yield f"{source} {version} has neither a load nor a failure record"
@@ -143,7 +144,8 @@ class Judge:
             yield f"load {load_id} was named in a response, but does not exist"
 
     def loads_end(self) -> Violations:
-        """Each load has ended, and its counts add up. The count `received` is the number of rows that were sent."""
+        """Check that each load has ended, and that its counts add up. The count `received` is the number of rows that
+        were sent."""
         for load in self.loads.values():
             counts = [load[name] for name in COUNTS]
             if load["status"] not in ("succeeded", "failed", "skipped"):
@@ -167,7 +169,7 @@ class Judge:
         return load["kind"] != "restore" or load["version"] is not None or load["id"] in self.book.restores
 
     def loads_end_once(self) -> Violations:
-        """A load that had succeeded or was skipped at an earlier check has not run again."""
+        """Check that a load has not run again if it had succeeded or was skipped at an earlier check."""
         for load_id, how in self.book.finished.items():
             load = self.loads.get(load_id)
             if load is None or (load["status"], load["finished_at"]) != how:
@@ -180,15 +182,15 @@ class Judge:
                 yield load, self.points.rows(load["restore_point"], load["dataset"])
 
     def restores(self) -> Violations:
-        """Each restore has accepted all rows of its restore point. None may be rejected, because the fault test never
-        deletes parents."""
+        """Check that each restore has accepted all rows of its restore point. No row may be rejected, because the fault
+        test never deletes parents."""
         for load, rows in self.restored():
             if (load["received"], load["rejected"]) != (len(rows), 0):
                 yield f"restore {load['id']} received {load['received']} of {len(rows)} rows: {load}"
 
     def versions_load_in_order(self) -> Violations:
-        """An older version of a key is never loaded after a newer version. A version is skipped only if a newer version
-        was loaded before it."""
+        """Check that no older version of a key was loaded after a newer version. Also check that a version was skipped
+        only if a newer version was loaded before it."""
         of_key: dict[str, list[tuple[int, Row]]] = defaultdict(list)
         for at, file in self.book.files.items():
             if at in self.load_of:
@@ -203,8 +205,8 @@ class Judge:
                     yield f"load {load['id']} of {source} was skipped, but no newer version was loaded"
 
     def reject_files(self) -> Violations:
-        """The reject file of a load has every rejected row of the load exactly once. Every reject file belongs to a
-        load."""
+        """Check that the reject file of a load has every rejected row of the load exactly once. Also check that every
+        reject file belongs to a load."""
         keys = {load["errored_key"]: load for load in self.loads.values() if load["errored_key"]}
         for key in self.reject_lines.keys() - keys.keys():
             load = self.loads.get(int(re.findall(r"-(\d+)\.ndjson$", key)[0]))
@@ -282,7 +284,7 @@ class Judge:
                 yield f"{name}: the row {row_id} is {present.get(row_id)}, but should be {expected.get(row_id)}"
 
     def waiting_rows(self) -> Violations:
-        """No row still waits although its parents exist."""
+        """Check that no row still waits although its parents exist."""
         for row in self.sql('SELECT id, "row" FROM orphans'):
             sent = row["row"] if isinstance(row["row"], dict) else json.loads(row["row"])
             department, job = sent["department_id"], sent["job_id"]
@@ -303,7 +305,7 @@ class Judge:
             yield f"{row} is only {'in quarterly_hires' if row in kept else 'in a count of hired_employees'}"
 
     def objects(self) -> Violations:
-        """An object whose load failed is unchanged, so that its event can be delivered again."""
+        """Check that an object whose load failed is unchanged, so that its event can be delivered again."""
         bucket = self.stage.cloud.env["LANDING_BUCKET"]
         for at, file in self.book.files.items():
             if self.load_of.get(at, {}).get("status") == "failed":
@@ -312,7 +314,7 @@ class Judge:
                     yield f"{file.source} was changed"
 
     def failure_records(self) -> Violations:
-        """Each load that was given up has a failure record, so that an operator can redrive it."""
+        """Check that each load that was given up has a failure record, so that an operator can redrive it."""
         for (source, version), load in self.load_of.items():
             if load["status"] == "failed" and not self._is_recorded(version):
                 yield f"load {load['id']} of {source} {version} has no failure record"

@@ -70,7 +70,7 @@ class TcpProxy:
         return len(self._links)
 
     def delay(self, each: float, seconds: float) -> int:
-        """During the next `seconds`, deliver every block of bytes `each` seconds late."""
+        """Deliver every block of bytes `each` seconds late, during the next `seconds`."""
         self._delay = each
         self._later(seconds, self._undelayed)
         return len(self._links)

@@ -59,7 +59,7 @@ class S3Proxy:
         self.target = port
 
     def strike(self, kind: str, seconds: float, chance: float, slowness: float = 0.0) -> None:
-        """During the next `seconds`, let a fault affect requests."""
+        """Let a fault affect requests during the next `seconds`."""
         with self._lock:
             self._stretches.append(_Stretch(kind, time.monotonic() + seconds, chance, slowness))
 

@@ -1,4 +1,4 @@
-"""Helpers for tests with an embedded AWS: they make clients, functions and roles, and send plain HTTP requests."""
+"""Helps tests with an embedded AWS: makes clients, functions and roles, and sends plain HTTP requests."""
 
 import json
 import time

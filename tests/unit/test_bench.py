@@ -16,7 +16,7 @@ def test_a_file_has_the_stated_numbers_of_rows_rejects_and_repeated_ids(style: s
     assert data.rejected == 40
     ids = [int(row.partition(b",")[0]) for row in data.valid.splitlines()]
     assert len(ids) == len(set(ids)) == max(ids)
-    assert 4000 - data.rejected - len(ids) == 200  # the last number counts the rows that repeat an id
+    assert 4000 - data.rejected - len(ids) == 200  # 200 rows repeat an id
 
 
 def test_the_ids_of_a_later_file_begin_at_first_id() -> None:

@@ -41,7 +41,7 @@ def entity_tag(*parts: str) -> str:
 
 
 def has_already(request: Request, tag: str) -> bool:
-    """Return whether the caller already has the response with this ETag: whether If-None-Match names the ETag."""
+    """Return whether If-None-Match names this ETag. If so, the caller already has the response."""
     tags = str(request.headers.get("if-none-match", ""))
     return tags.strip() == "*" or tag in _TAG.findall(tags)
 
@@ -58,7 +58,7 @@ def _accepted(header: str) -> dict[str, float]:
 
 
 def _liking(accepted: dict[str, float], offer: str) -> float:
-    """Return the quality of the most specific media range that includes the media type `offer`. Return 0 without such a
-    range."""
+    """Return the quality of the most specific media range that includes the media type `offer`. Return 0 if there is no
+    such range."""
     ranges = (offer, f"{offer.partition('/')[0]}/*", "*/*")
     return next((accepted[r] for r in ranges if r in accepted), 0.0)

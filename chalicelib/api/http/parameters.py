@@ -109,7 +109,7 @@ def _declaring(view: View, parameters: tuple[Parameter, ...] | None) -> View:
 
 def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:
     """Return middleware that parses the query of every request before the view runs. The middleware raises
-    Unprocessable."""
+    Unprocessable for an invalid query."""
 
     def reading(event: Request, get_response: Callable[[Any], Response]) -> Response:
         route = app.routes.get(event.path, {}).get(event.method)

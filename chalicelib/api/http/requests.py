@@ -95,7 +95,8 @@ def media_type(request: Request, taken: tuple[str, ...]) -> str:
 
 
 def raw_body(request: Request, *, or_else: str = "") -> bytes:
-    """Return the bytes of the body. `or_else` says what to do if the body is too large, at the end of the message.
+    """Return the bytes of the body. `or_else` is the end of the message for a body that is too large. It says what the
+    caller can do.
 
     Raises TooLarge. Raises MalformedRequest if the body cannot be decoded, or if it came as text in which API Gateway
     may have replaced bytes.

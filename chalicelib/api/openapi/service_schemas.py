@@ -36,7 +36,7 @@ BACKUPS = closed(
                     "created_at": A_TIME,
                     "verified_at": {
                         **or_null(A_TIME),
-                        "description": "when a verification found no fault; null if that has not happened",
+                        "description": "when the restore point was verified; null if it is not verified",
                     },
                     "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
                 }

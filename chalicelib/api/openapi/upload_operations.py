@@ -91,7 +91,7 @@ def cancel_upload() -> Operation:
         "uploads",
         "Cancel the load of a file that was not sent",
         about=(
-            "The load gets the status `skipped`. To cancel the load again changes nothing. If the file is sent later,"
+            "The load gets the status `skipped`. Cancelling the load again changes nothing. If the file is sent later,"
             " before the form expires, another load loads the file. If the file has arrived, the load cannot be"
             " cancelled (409)."
         ),

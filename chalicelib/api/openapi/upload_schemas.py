@@ -86,7 +86,7 @@ REJECTED: Json = closed(
             "type": "array",
             "items": {"type": "string", "enum": COLUMNS},
             "uniqueItems": True,
-            "description": "the columns with a fault",
+            "description": "the columns that have problems",
         },
         "row": {"description": "the row as it was sent", "examples": [{"id": "1.0"}]},
     },

@@ -1,4 +1,4 @@
-"""Adds the reasons of a load's rejects with their counts, and the correlation id of the request that ordered the
+"""Adds the reasons of a load's rejects with their counts, and the correlation id of the request that caused the
 load."""
 
 from alembic import op

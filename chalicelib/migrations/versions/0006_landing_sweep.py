@@ -1,26 +1,30 @@
-"""Adds the state of the sweep of the landing bucket. The state is the time from which on the sweep offers objects, its
-position in the bucket, and the idle loads."""
+"""Adds the state of the sweep of the landing bucket. The state consists of the time from which on the sweep offers
+objects, the position of the sweep in the bucket, and the idle loads."""
 
 from alembic import op
 
 revision = "0006"
 down_revision = "0005"
 
-# starts_at: the sweep offers only versions that S3 stored after the database was created. Otherwise, a new database
-# with an old bucket would load everything again. The time of creation can be derived: when the table of a dataset is
-# created, its version starts as the time in microseconds (see `changes`), and every change adds one. After a billion
-# changes, the derived time is about a quarter of an hour late. The worst result is that the sweep ignores an object of
-# the first minutes. date_trunc is needed because S3 gives times in whole seconds. least is needed because the clock may
-# have been ahead: the sweep would then ignore new objects.
+# `starts_at`: the sweep offers only versions that S3 stored after the database was created. Otherwise, a new database
+# with an old bucket would load everything again. The time of creation is derived from the version of a dataset. A
+# version starts with the time at which the database was created, in microseconds, and every change of the table adds
+# one (see `changes`). So each change makes the derived time one microsecond too late, and a billion changes make it
+# about a quarter of an hour too late. At worst, the sweep ignores an object that arrived in the first minutes of the
+# database. `date_trunc` is needed because S3 gives times in whole seconds. `least` is needed because the clock may
+# have been ahead when the database was created: `starts_at` would lie in the future, and the sweep would ignore new
+# objects.
 #
-# The same rule is right for an upgraded database. Every object whose event arrived has a load, and loads are never
-# deleted. Therefore the event of an object without a load was lost. This may have happened to the very first objects,
-# so starts_at cannot be the time of the first load. starts_at cannot be the time of the upgrade either: the sweep would
-# then ignore the objects whose events were lost under the earlier release.
+# The same rule works for an upgraded database. Every object whose event arrived has a load, and loads are never
+# deleted. So if an object has no load, its event was lost. The very first objects may have lost their events, so the
+# time of the first load would be too late for `starts_at`. The time of the upgrade would be too late as well: the
+# sweep would ignore the objects whose events were lost under the previous release.
 #
-# swept_at lies in the past, so that the first sweep works like a sweep after an outage, because no sweep ran before.
+# `swept_at` lies in the past, so that the first sweep works like a sweep after an outage, because no sweep ran
+# before.
 #
-# If loads are ever deleted, keep the loads whose objects still exist, or set starts_at to a time after these objects.
+# If loads are ever deleted, keep the loads whose objects still exist, or set `starts_at` to a time after these
+# objects.
 SWEEP = """
 CREATE TABLE landing_sweep (
     starts_at timestamptz CONSTRAINT landing_sweep_pkey PRIMARY KEY,

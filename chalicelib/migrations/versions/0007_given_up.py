@@ -6,9 +6,9 @@ revision = "0007"
 down_revision = "0006"
 
 # The functions of the previous release run for some minutes after this migration, and do not know the column. The
-# trigger sets the column for these functions. When they fail a load, the trigger derives the column from the error.
-# When they reopen the load, the trigger clears the column. The functions of this release write the column themselves.
-# The next migration that changes `loads` can drop the trigger.
+# trigger sets the column for these functions. When they mark a load as failed, the trigger derives the column from the
+# error. When they reopen the load, the trigger clears the column. The functions of this release write the column
+# themselves. The next migration that changes `loads` can drop the trigger.
 #
 # The trigger is ENABLE ALWAYS, because bulk loads run with session_replication_role = replica.
 GIVEN_UP = """

@@ -199,8 +199,8 @@ def _without_cors(send: Send) -> Send:
 def _of_rules(head: Head | None, send: Send, *, preflight: bool = False) -> Send:
     """Remove CORS headers from responses, because ministack allows any origin (`*`) nearly everywhere.
 
-    Headers that come from the CORS rule of a bucket stay; they can be recognized because they name the origin of the
-    request. If no rule allows a preflight, the preflight is refused.
+    Headers that come from the CORS rule of a bucket stay. The gate recognizes these headers, because they name the
+    origin of the request. If no rule allows a preflight, the preflight is refused.
     """
     origin = head.header("origin").encode("latin-1", "replace") if head else b""
 

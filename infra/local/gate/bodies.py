@@ -1,7 +1,8 @@
 """Checks request bodies piece by piece while they pass through the gate.
 
 The gate passes on the last piece only after it has verified the whole body, and ministack does nothing before it has
-the last piece. If a body is incomplete or was not signed like this, ministack gets a disconnect instead of this piece.
+the last piece. If a body is incomplete or differs from the signed body, ministack gets a disconnect instead of the last
+piece.
 """
 
 import asyncio

@@ -38,7 +38,8 @@ class Session:
         }
 
     def record(self) -> dict[str, str]:
-        """Return the record with which ministack's STS knows an assumed role, and applies the policies of the role."""
+        """Return the record that ministack's STS keeps of an assumed role. It lets ministack apply the role's
+        policies."""
         account = self.function.split(":")[4]
         role, name = self.role.rpartition("/")[2], self.function.rpartition(":")[2][:64]
         return {

@@ -16,7 +16,8 @@ _BUCKET = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/.*)?", re.DOTALL)
 # Forms are sent to the path of a bucket. With a query or a longer path, ministack would pass them to other services as
 # unsigned requests.
 _FORMS = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?")
-# Names of this machine, which no other host can have. The port is not checked: behind a tunnel or a proxy it differs.
+# Names of this machine, which no other host can have. The port is not checked, because behind a tunnel or a proxy it is
+# another port.
 _OURS = re.compile(r"(?:127\.0\.0\.1|localhost)(?::\d{1,5})?")
 
 

@@ -32,7 +32,7 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 SKEW = timedelta(minutes=15)  # the longest allowed difference between the sender's clock and this machine's clock
 LONGEST = 7 * 24 * 3600  # seconds that a link may be valid
 _STAMP = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
-_TARGET = re.compile(r"/[!\"$-~]*")  # not `#`, which would end the path in a URL, but does not end it in a request
+_TARGET = re.compile(r"/[!\"$-~]*")  # `#` is refused: it ends the path in a URL, but not in a request
 # Each part occurs exactly once. With two credentials, the gate might check one and ministack might use the other.
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} +Credential=([^,\s=]+), *SignedHeaders=([^,\s=]+), *Signature=([0-9a-f]{{64}})"

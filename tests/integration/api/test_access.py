@@ -1,4 +1,4 @@
-"""Tests access control: calls every route with every role, and with invalid tokens."""
+"""Tests the access control: sends requests to every route with every role, and with invalid tokens."""
 
 import json
 from collections.abc import Iterator

@@ -25,4 +25,4 @@ def test_the_document_declares_every_response(api: Api, database: Database, s3: 
     print(report)
     assert not report.failures, str(report)
     operations = {f"{m} {path}" for path, methods in app.routes.items() for m in methods}
-    assert set(report.requests) == operations - {"GET /openapi.json"}  # it gave the document to Schemathesis
+    assert set(report.requests) == operations - {"GET /openapi.json"}  # Schemathesis has read the document from there

@@ -1,5 +1,5 @@
-"""Tests hostile and malformed requests, through a model of API Gateway. Every request gets a clear response. The text
-of a request never runs as SQL, and adds no headers or log lines."""
+"""Tests how the API responds to hostile and malformed requests, through a model of API Gateway. Every request gets a
+clear response. The text of a request never runs as SQL, and adds no headers or log lines."""
 
 import json
 from typing import Any
@@ -187,7 +187,7 @@ def test_a_replacement_character_that_was_sent_is_stored(gateway: Client) -> Non
 
 
 def test_a_body_that_a_gateway_decoded_as_text_is_refused_if_bytes_were_replaced(api: Api) -> None:
-    """The list of binary types may lack JSON in another emulator of AWS, and in an API that an older release
+    """The list of binary types may lack JSON in another emulator of AWS, and in an API that the previous release
     deployed."""
     app.api.binary_types.remove(BINARY)
     try:
@@ -223,7 +223,7 @@ def test_another_charset_is_refused(gateway: Client, charset: str) -> None:
 
 
 def test_every_response_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
-    """The model of API Gateway also checks that responses are text, because it refuses a response in base64."""
+    """The test client `gateway` imitates API Gateway and refuses a response in base64. So each request checks this."""
     for accept in ("application/json", "*/*", "text/html", "application/octet-stream", "image/png", None):
         headers = {"Accept": accept} if accept else {}
         for path in ("/loads", "/loads/9", "/openapi.json", "/health", "/", "/department/hires/top/2021"):

@@ -1,4 +1,4 @@
-"""Tests reports, the history of loads, restore requests, health, and the format of errors."""
+"""Tests the routes for reports, the history of loads, restore requests and health, and the format of errors."""
 
 import json
 from typing import Any

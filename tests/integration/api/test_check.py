@@ -1,4 +1,4 @@
-"""POST /uploads/check: it reports what a load would report, and writes nothing."""
+"""Tests POST /uploads/check. The check of a file reports what a load would report, and writes nothing."""
 
 import gzip
 import json
@@ -151,7 +151,7 @@ def test_a_check_changes_nothing(landing: Landing) -> None:
         fill(session)
     landing.upload("hired_employees.csv", FILE)
     before, calls = everything(landing.database), len(landing.s3.calls)
-    assert before[-1] == []  # temporary tables
+    assert before[-1] == []  # there are no temporary tables
     outcome = dry_run(landing.database, EMPLOYEES, FILE.replace("Ann", "Al").encode(), limit=1)
     assert outcome.counts.rejected == 5
     assert everything(landing.database) == before
@@ -163,7 +163,7 @@ def test_a_check_changes_nothing(landing: Landing) -> None:
 
 @pytest.fixture
 def looker(postgres: Postgres, landing: Landing) -> Iterator[Database]:
-    """The database for a role that may only read the datasets."""
+    """Return a database to which the test logs in with a role that may only read the datasets."""
     with closing(connect(postgres.superuser_url)) as admin:
         admin.run("CREATE ROLE looker LOGIN PASSWORD 'l'")
     with landing.database.session() as session:
@@ -185,7 +185,7 @@ def test_a_check_needs_only_the_right_to_read(landing: Landing, looker: Database
 
 
 class Watching(Database):
-    """Records before every statement the locks on our tables, and whether the transaction is read-only."""
+    """Records, before every statement, the locks on our tables and whether the transaction is read-only."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, tls="disable")
@@ -287,7 +287,8 @@ def test_a_gzip_file_is_checked(api: Api, media_type: str) -> None:
     assert refused.status == 422
     assert "not a valid gzip file" in refused.body["detail"]
     assert "truncated" in check(api, gzip.compress(b"1,Clerk\n")[:-5], media_type).body["detail"]
-    assert check(api, "2,Smith\n").body["inserted"] == 1  # the connection that a broken file cost is replaced
+    # The check of a broken file has closed the connection. The next check opens a new one.
+    assert check(api, "2,Smith\n").body["inserted"] == 1
 
 
 def test_a_gzip_bomb_is_refused(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Tests reports as CSV, and the 304 for a report that has not changed."""
+"""Tests that a report can be requested as CSV, and that a report that has not changed gets a 304."""
 
 import csv
 import io

@@ -192,6 +192,7 @@ def test_a_connection_killed_at_any_statement_leaves_only_whole_restore_points(
             doomed.close()
         assert s3.uploads() == []
         assert back_up(database, s3.storage, NOW + timedelta(hours=at, minutes=3)).restore_point
-    # The last statement releases the advisory lock. It is the only statement whose failure does not fail the backup.
+    # The last statement releases the advisory lock. It is the only statement whose failure does not make the backup
+    # fail.
     assert survived >= doomed.seen > 15
     assert first.restore_point in sound(s3.storage)

@@ -1,5 +1,5 @@
-"""Tests backups of a real Postgres. A backup holds every row of one snapshot exactly, misses no change, and leaves no
-incomplete restore point."""
+"""Tests the backups of a real Postgres. A backup holds every row of one snapshot exactly, misses no change, and leaves
+no incomplete restore point."""
 
 import hashlib
 import io

@@ -1,5 +1,5 @@
-"""Tests restores. A restore request copies a file into the landing bucket. The copy is loaded with the same rules as
-any other file."""
+"""Tests how a restore is loaded. A restore request copies a file into the landing bucket. The copy is loaded with the
+same rules as any other file."""
 
 import io
 from datetime import timedelta

@@ -1,5 +1,5 @@
-"""Tests restore requests. The load exists before its file arrives in the landing bucket. This file is a copy of a file
-of the restore point."""
+"""Tests what a restore request does. The load exists before its file arrives in the landing bucket. This file is a copy
+of a file of the restore point."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -101,7 +101,7 @@ def test_a_restore_point_without_the_dataset_is_refused(database: Database, stor
     assert loads(database) == []
 
 
-def test_a_missing_file_fails_the_load(database: Database, storage: Storage) -> None:
+def test_the_load_of_a_missing_file_fails(database: Database, storage: Storage) -> None:
     point = backed_up(database, storage, "Lawyer")
     storage.backup.delete(manifest.key(point, "jobs"))
     with pytest.raises(NotFound, match="the file of jobs is missing from"):

@@ -19,8 +19,8 @@ from infra.venv import ROOT
 from tests.integration.fake_api import FakeApi, fake_api
 
 Done = subprocess.CompletedProcess[str]
-# The wheel requires the libraries in LIBRARIES. These require the libraries in THEIRS. No other library may be
-# installed.
+# The wheel requires the libraries in LIBRARIES. Those libraries require the libraries in THEIRS. No other library may
+# be installed.
 LIBRARIES = {"typer", "rich", "urllib3"}
 THEIRS = {"annotated-doc", "markdown-it-py", "mdurl", "pygments", "shellingham", "pydantic", "pydantic-core"}
 THEIRS |= {"annotated-types", "typing-extensions", "typing-inspection"}

@@ -228,7 +228,7 @@ def test_another_server_outlives_its_parent(home: Path) -> None:
 def test_a_killed_start_is_completed_by_the_next_one(home: Path, moment: float) -> None:
     process = starter(home, ports.free_port(), "stays")
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(moment)  # wait until the moment of the kill, which may be any moment
+        process.wait(moment)  # the test kills the start after `moment` seconds
     kill(process)
     postgres = Postgres(home, Role("hireflow", "pw"), fast=True)
     postgres.start(ports.free_port())

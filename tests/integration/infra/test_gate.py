@@ -394,7 +394,7 @@ def test_two_hundred_slow_senders_are_cut_off_and_disturb_no_other_request(aws: 
             s3.put_object(Bucket="bucket", Key="meanwhile", Body=b"x")
             open_ones = [sender for sender in open_ones if still_accepts(sender)]
         assert not open_ones
-        assert time.monotonic() - began > 5, "no sender is cut off at once"
+        assert time.monotonic() - began > 5, "a sender was cut off at once"
     finally:
         for sender in senders:
             sender.close()

@@ -1,5 +1,5 @@
-"""Tests failed installations. Each one prints one line that says what to do. When the problem is solved, the same
-command continues the installation.
+"""Tests that a failed installation prints one line that says what to do. When the problem is solved, the same command
+continues the installation.
 
 These tests run `infra/install.sh`, as `make` and `./hireflow` do, with the real uv and a checkout of small packages.
 """
@@ -81,8 +81,8 @@ def test_a_changed_lock_is_installed_again(here: Checkout) -> None:
 
 
 def test_an_environment_of_the_release_before_is_taken_over(here: Checkout, uv: Path) -> None:
-    """The release before had only one set of packages. It installed the set with pip, and recorded this in another file
-    than this release."""
+    """The previous release had only one set of packages. It installed the set with pip, and recorded this in another
+    file than this release."""
     here.install("develop")
     home = here.folder / ".venv"
     for folder in ("sets", "asked", "uv"):
@@ -110,7 +110,7 @@ def test_without_a_network_nothing_changes_and_the_next_command_goes_on(tmp_path
 def test_a_package_with_another_hash_is_refused(here: Checkout) -> None:
     lock = here.folder / "requirements" / "local.txt"
     lock.write_text("alpha==1.0 --hash=sha256:" + "0" * 64)
-    assert "another hash than its lock" in failed(here.install("local"))
+    assert "does not have the hash in its lock file" in failed(here.install("local"))
     assert not here.has("alpha")
 
 
@@ -142,7 +142,7 @@ def test_ctrl_c_prints_one_line_and_the_same_command_goes_on(
     process = here.start("local", **BY_PIP, PIP_INDEX_URL=silent)
     assert process.stdout
     waiting = "asking the package index for files (" if there else "fetching the installer, uv ("
-    assert any(waiting in line for line in process.stdout)  # the command prints this line without input, within seconds
+    assert any(waiting in line for line in process.stdout)  # printed within seconds, although uv and pip are silent
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, INTERRUPTED)
@@ -184,7 +184,7 @@ def test_a_kill_in_a_larger_installation_leaves_no_smaller_set_broken(here: Chec
     here.install("local")
     (
         here.folder / ".venv" / "unfinished"
-    ).touch()  # the installation before was interrupted, so this one installs everything again
+    ).touch()  # as after an interruption, so the next command installs everything again
     half_made(here, "develop")
     assert here.install("local")[0] == 0
     assert here.has("alpha")

@@ -36,7 +36,7 @@ def test_the_same_code_gives_the_same_bytes(target: Target, tmp_path: Path) -> N
     built = package.build(target)
     first, packed_at = built.read_bytes(), built.stat().st_mtime_ns
     assert package.build(target) == built
-    # The second build has used the existing file.
+    # The file is unchanged, so the second build has not written it again.
     assert (built.read_bytes(), built.stat().st_mtime_ns) == (first, packed_at)
     other = replace(target, work=tmp_path / "elsewhere")
     project.assemble(other)

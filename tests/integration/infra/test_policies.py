@@ -30,7 +30,7 @@ UNRECORDED = {  # actions that the policies allow although these tests record no
     "every-function": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
     | {"secretsmanager:GetSecretValue"}  # some stages keep the database login in a secret
     | {"s3:AbortMultipartUpload"},  # sent only if another request of an upload fails
-    "ingest": {"s3:ListBucket"}  # without it, S3 responds 403 instead of 404 if an object is missing
+    "ingest": {"s3:ListBucket"}  # without this right, S3 responds 403 instead of 404 if an object is missing
     | {"sqs:SendMessage"}  # Lambda itself sends dead letters
     | {"lambda:InvokeFunction"},  # sent for a handover
 }

@@ -33,7 +33,7 @@ PARENTS = {"departments.csv": "1,Sales\n2,Ops\n", "jobs.csv": "1,Clerk\n2,Smith\
 
 
 class Killed(BaseException):
-    """The exception with which a test kills a worker. The code under test does not stop this exception."""
+    """The exception with which a test kills a worker. The code under test does not catch this exception."""
 
 
 @dataclass

@@ -91,7 +91,7 @@ ADVERSARIAL: list[tuple[bytes, list[str]]] = [
     (b"9," + b"x" * 10_001 + b",2021-07-27T16:02:08Z,1,1", ["name is longer than 10000 characters"]),
     (b"9," + b"x" * 1_048_577 + b",2021-07-27T16:02:08Z,1,1", [TOO_LONG.text]),
     (b"\\.", ["expected 5 fields, found 1"]),
-    (b'9,"Ann,2021-07-27T16:02:08Z,1,1', [NEVER_CLOSED.text]),  # is last, because a later quote would close the field
+    (b'9,"Ann,2021-07-27T16:02:08Z,1,1', [NEVER_CLOSED.text]),  # last, because a later quote would close the field
 ]
 
 

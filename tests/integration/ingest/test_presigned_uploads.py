@@ -1,4 +1,4 @@
-"""Tests announced uploads. The file of an upload arrives at once, twice, late, or never."""
+"""Tests what happens to an announced upload if its file arrives at once, twice, late, or never."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ def age(landing: Landing, load_id: int, old: timedelta) -> None:
 
 
 def swept(landing: Landing) -> int:
-    """Run the sweep. Return the number of loads that the sweep has failed."""
+    """Run the sweep. Return the number of loads that the sweep has marked as failed."""
     return upkeep.sweep(landing.database, landing.s3.storage, grace=GRACE).failed
 
 
@@ -120,7 +120,7 @@ def test_a_file_with_another_name_in_the_folder_of_an_upload_gets_its_own_load(a
 def test_an_upload_without_a_file_fails_some_time_after_its_form_has_expired(api: Api, landing: Landing) -> None:
     ordered = order(api)
     age(landing, ordered["load_id"], timedelta(seconds=FORM_SECONDS, minutes=30))
-    assert swept(landing) == 0, "the sweep failed a load while S3 may still be receiving the file"
+    assert swept(landing) == 0, "the sweep marked a load as failed while S3 may still be receiving the file"
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     assert swept(landing) == 1
     load = api.get(ordered["status_url"]).body
@@ -143,19 +143,20 @@ def test_a_file_that_comes_after_its_load_has_failed_gets_its_own_load(api: Api,
     assert (landing.loads(), landing.load(ordered["load_id"])) == (2, before)
 
 
-def test_the_sweep_does_not_fail_an_upload_whose_file_has_come(api: Api, landing: Landing) -> None:
+def test_the_sweep_does_not_mark_an_upload_as_failed_if_its_file_has_come(api: Api, landing: Landing) -> None:
     ordered = order(api)
     landing.upload(ordered["key"], "1,Sales\n")
     landing.rows("UPDATE loads SET status = 'running', attempts = 1, finished_at = NULL")
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
     assert swept(landing) == 0
     landing.rows("UPDATE loads SET status = 'queued'")
-    assert swept(landing) == 0, "the sweep failed a load whose event Lambda will deliver again"
+    assert swept(landing) == 0, "the sweep marked a load as failed whose event Lambda will deliver again"
 
 
 def test_the_sweep_does_not_take_waiting_files_and_restores_for_uploads(landing: Landing) -> None:
-    """The load of the file waits for its next attempt, so the sweep does not fail it. The object of the restore has
-    never arrived, so the sweep gives the restore up. A redrive can reopen the restore, but not a failed upload."""
+    """The load of the file waits for its next attempt, so the sweep does not mark it as failed. The object of the
+    restore has never arrived, so the sweep gives the restore up. A redrive can reopen the restore, but not a failed
+    upload."""
     landing.upload("departments.csv", "1,Sales\n")
     landing.rows("UPDATE loads SET status = 'queued', attempts = 0, finished_at = NULL")
     landing.rows("INSERT INTO loads (dataset, source, kind, status) VALUES ('jobs', 's3://x/y', 'restore', 'queued')")

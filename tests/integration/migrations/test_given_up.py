@@ -94,7 +94,7 @@ def test_the_trigger_sets_the_column_for_statements_of_the_previous_release(
         for error, expected in (("gave up after 3 attempts: x", True), ("the object no longer exists", False)):
             assert session.affected(FAIL, id=load_id, error=error) == 1
             assert given_up(session, load_id) == expected
-            session.run("UPDATE loads SET error = 'gave up' WHERE id = :id", id=load_id)  # now REOPEN matches it
+            session.run("UPDATE loads SET error = 'gave up' WHERE id = :id", id=load_id)  # REOPEN needs this error
             assert session.affected(REOPEN, id=load_id) == 1
             assert not given_up(session, load_id)
 

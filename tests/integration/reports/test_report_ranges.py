@@ -165,7 +165,7 @@ def test_either_end_may_be_left_out(hired: Api, query: str, years: list[int]) ->
 @pytest.mark.parametrize(
     ("query", "detail"),
     [
-        ("from=2021&to=2020", "from must not be a later year than to"),
+        ("from=2021&to=2020", "`from` must not be later than `to`"),
         ("from=0", "from must be a whole number from 1 to 9999"),
         ("to=10000", "to must be a whole number from 1 to 9999"),
         ("to=", "to must be a whole number from 1 to 9999"),

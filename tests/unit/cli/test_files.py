@@ -73,7 +73,7 @@ def test_files_of_children_are_sent_after_files_of_parents() -> None:
 
 def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "jobs.csv")
-    both = os.open(tmp_path / "jobs.csv", os.O_RDWR)  # with this, an open() of the pipe would not block the test
+    both = os.open(tmp_path / "jobs.csv", os.O_RDWR)  # if `opened` opened the pipe, the test would fail, not block
     with pytest.raises(CommandError, match="not a regular file"):
         opened(tmp_path / "jobs.csv")
     os.close(both)

@@ -1,3 +1,5 @@
+"""Tests the rules that decide whether a record becomes a row or is rejected."""
+
 import re
 from datetime import UTC, datetime, timedelta, timezone
 

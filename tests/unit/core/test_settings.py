@@ -1,3 +1,5 @@
+"""Tests how the functions read their settings from environment variables."""
+
 from datetime import timedelta
 
 import pytest
@@ -34,7 +36,7 @@ def test_variables_of_the_environment_override_the_defaults() -> None:
 def test_the_certificate_authorities_are_in_a_file_of_the_package() -> None:
     assert Settings.from_env(COMPLETE).database_ca == ""
     assert Settings.from_env(COMPLETE | {"DATABASE_CA": "app.py"}).database_ca == str(ROOT / "app.py")
-    with pytest.raises(ConfigurationError, match=r"DATABASE_CA=gone\.pem is not a file of the package"):
+    with pytest.raises(ConfigurationError, match=r"DATABASE_CA=gone\.pem is not a file of the deployment package"):
         Settings.from_env(COMPLETE | {"DATABASE_CA": "gone.pem"})
 
 

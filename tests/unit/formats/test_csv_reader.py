@@ -1,3 +1,5 @@
+"""Tests the CSV reader: its fast path, its slow path, and the headers and records that it refuses."""
+
 import csv
 import io
 import time
@@ -151,7 +153,7 @@ def test_a_header_in_any_spelling_is_skipped(header: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n \n"])
-def test_a_wrong_header_fails_the_file(dataset: str, header: bytes, named: str, before: bytes) -> None:
+def test_a_file_with_a_wrong_header_is_refused(dataset: str, header: bytes, named: str, before: bytes) -> None:
     wanted = ", ".join(DATASETS[dataset].column_names)
     [(_, kind, refusal)] = seen(before + header + b"\n1,x\n", dataset=dataset)
     assert kind == "refused"
@@ -186,7 +188,7 @@ def test_an_equal_header_may_be_repeated_anywhere() -> None:
         b"id;name;datetime;job_id;department_id\n",
     ],
 )
-def test_a_wrong_header_fails_the_file_wherever_it_stands(before: bytes, header: bytes) -> None:
+def test_a_file_with_a_wrong_header_is_refused_wherever_the_header_stands(before: bytes, header: bytes) -> None:
     row = b"1,Ann,2021-07-27T16:02:08Z,1,2\n"
     [*_, last] = seen(before + header + row, dataset="hired_employees")
     assert last[1] == "refused"
@@ -207,7 +209,7 @@ def test_a_wrong_header_fails_the_file_wherever_it_stands(before: bytes, header:
         b"# id,job",
     ],
 )
-def test_a_record_that_may_be_a_bad_row_does_not_fail_the_file(record: bytes) -> None:
+def test_a_file_with_a_record_that_may_be_a_bad_row_is_not_refused(record: bytes) -> None:
     first, bad, last = seen(b"1,Sales\n" + record + b"\n2,Ops\n")
     assert bad[1] != "refused"
     assert [first, last] == rows((1, 1, "Sales"), (3, 2, "Ops"))

@@ -153,7 +153,7 @@ def test_settings_of_an_earlier_release_are_read_from_its_functions() -> None:
 
 
 def test_a_setting_that_the_functions_lack_counts_as_its_default() -> None:
-    """The functions of an earlier release lack new settings. A missing setting alone must not cause a deployment."""
+    """The functions of the previous release lack new settings. A missing setting alone must not cause a deployment."""
     deployed = {"HIREFLOW_AUTH": "on", "ORPHAN_GRACE_MINUTES": "47", "BACKUP_RETENTION_DAYS": "30.0", "RELEASE": "1"}
     kept = adopted(LOCAL, deployed)
     assert outdated(choose(LOCAL, {}, kept), deployed) == []

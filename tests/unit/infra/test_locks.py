@@ -1,4 +1,4 @@
-"""Tests retries with a time limit."""
+"""Tests that an operation is retried until a time limit."""
 
 import pytest
 
