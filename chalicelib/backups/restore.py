@@ -42,7 +42,8 @@ def order_restore(
     point = _chosen(storage.backup, restore_point)
     file = point.tables.get(dataset.name)
     if file is None:
-        raise NotFound(f"restore point {point.restore_point} does not hold {dataset.name}")
+        contained = ", ".join(point.tables)
+        raise NotFound(f"restore point {point.restore_point} does not contain {dataset.name}: it contains {contained}")
     with database.transaction() as session:  # commits before the copy, because the event of the copy must find the load
         load_id, key = announcements.queue_restore(
             session, dataset, storage.landing.name, point.restore_point, file.sha256, correlation_id

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.errors import CommandError
 from cli.functions import FunctionFailed
-from infra.deploy import driver, memory, package, plan, project, record, removal
+from infra.deploy import driver, memory, package, plan, project, record, removal, tables
 from infra.deploy.driver import Report, Steps
 from infra.deploy.logins import Logins
 from infra.deploy.smoke import smoke
@@ -61,7 +61,8 @@ class Account:
 
     def deploy(self) -> str:
         """Create or update everything, and return the API's address. An interrupted deployment is continued."""
-        check(self.stage, self.env, self.reset)  # before any request to AWS
+        tables.check()  # both checks come before any request to AWS
+        check(self.stage, self.env, self.reset)
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
@@ -78,6 +79,7 @@ class Account:
 
     def plan(self) -> plan.Plan:
         """Return what `deploy` would change. Only the stage's folder on this machine is changed."""
+        tables.check()
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             outputs, changes, waiting = Outputs(), dict[str, list[str]](), list[str]()
