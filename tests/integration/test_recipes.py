@@ -16,8 +16,21 @@ from tests.recipes import BrokenRecipe, Step, existing_result, follow, next_revi
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 RECIPES = recipes(CONTRIBUTING)
 PROBES = sorted(path.name for path in (ROOT / "tests/integration/recipes").glob("*.py") if path.stem != "__init__")
+RESTORES = (
+    "explains_itself_and_restores_parents_first",
+    "all_restores_what_the_restore_point_contains",
+    "of_a_dataset_that_the_restore_point_lacks_names_what_it_contains",
+)
 # These tests depend on the list of datasets. They run in a checkout with a further dataset.
-OF_DATASETS = ("tests/unit/test_docs.py",)
+OF_DATASETS = (
+    "tests/unit/api/test_openapi.py",
+    "tests/unit/infra/test_tables.py",
+    "tests/unit/ingest/test_file_types.py",
+    "tests/integration/api/test_api_rest.py",
+    "tests/integration/backups/test_restore_load.py",
+    "tests/integration/infra/test_lake.py::test_the_links_are_written_before_the_manifest",
+    *(f"tests/integration/cli/test_cli.py::test_restore_{name}" for name in RESTORES),
+)
 OF_RECIPES = tuple(f"tests/integration/recipes/{name}" for name in PROBES)
 
 
