@@ -7,18 +7,22 @@ what to do with the block. A rendered page does not show these words:
 - `file=PATH after='TEXT'` or `before='TEXT'`: insert the block after or before the only line that contains TEXT.
 - `file=PATH replace='TEXT'`: the block takes the place of the only line that contains TEXT.
 - `run`: a shell script, which runs in the folder of the checkout.
+
+A checkout may already have further migrations, datasets, reports or roles. `next_revision` fits the migration of a
+recipe to such a checkout, and `existing_result` finds out whether somebody has followed the recipe there.
 """
 
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _SECTION = re.compile(r"^### ([^\n]+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _PLACES = ("after", "before", "replace")
+_MIGRATIONS = "chalicelib/migrations/versions/"
 
 
 class BrokenRecipe(Exception):
@@ -53,6 +57,30 @@ def follow(steps: list[Step], checkout: Path) -> None:
     """Apply the steps to a checkout. Raises BrokenRecipe for the first step that cannot be followed."""
     for step in steps:
         (_run if step.is_script else _write)(step, checkout)
+
+
+def next_revision(steps: list[Step], checkout: Path) -> list[Step]:
+    """Return the steps with the next free revision of a checkout in their migration."""
+    newest = max(path.name[:4] for path in (checkout / _MIGRATIONS).glob("[0-9]*.py"))
+    return [_renumbered(step, newest) if step.file.startswith(_MIGRATIONS) else step for step in steps]
+
+
+def existing_result(steps: list[Step], checkout: Path) -> str | None:
+    """Return a file of a checkout in which the result of a step exists already, or None."""
+    return next((step.file for step in steps if step.file and _is_followed(step, checkout)), None)
+
+
+def _renumbered(step: Step, newest: str) -> Step:
+    free = f"{int(newest) + 1:04}"
+    text = re.sub(r'^revision = ".*"$', f'revision = "{free}"', step.text, flags=re.MULTILINE)
+    text = re.sub(r'^down_revision = ".*"$', f'down_revision = "{newest}"', text, flags=re.MULTILINE)
+    return replace(step, text=text, file=re.sub(r"/\d{4}_", f"/{free}_", step.file))
+
+
+def _is_followed(step: Step, checkout: Path) -> bool:
+    if step.place == "new":
+        return any(checkout.glob(re.sub(r"/\d{4}_", "/[0-9]*_", step.file)))
+    return step.text in (checkout / step.file).read_text()
 
 
 def _steps(document: str, start: int, section: str) -> Iterator[Step]:

@@ -20,7 +20,7 @@ LONG = {
     "tests/e2e/test_account.py": 70,
     "tests/faults/test_witness.py": 60,
     "tests/integration/infra/test_gate.py": 40,
-    "tests/integration/test_recipes.py": 40,
+    "tests/integration/test_recipes.py": 65,
     "tests/integration/backups/test_backup_crashes.py": 35,
     "tests/integration/infra/test_package.py": 35,
     "tests/integration/infra/test_stacks.py": 30,

@@ -44,7 +44,8 @@ def order_restore(
     point = _chosen(storage.backup, restore_point)
     file = point.tables.get(dataset.name)
     if file is None:
-        raise NotFound(f"restore point {point.restore_point} does not hold {dataset.name}")
+        contained = ", ".join(point.tables)
+        raise NotFound(f"restore point {point.restore_point} does not contain {dataset.name}: it contains {contained}")
     # The load is committed before the copy of the file arrives, because the event of the copy must find the load.
     with database.transaction() as session:
         load_id, key = announcements.queue_restore(

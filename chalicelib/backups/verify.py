@@ -38,12 +38,13 @@ class TableReport:
 
 @dataclass(frozen=True)
 class PointReport:
-    """Reports the result of a verification. `faults` are the faults of the manifest. `older` is the name of the next
-    older restore point."""
+    """The result of a verification. `faults` are the faults of the manifest. `notes` say what is missing without being
+    a fault. `older` is the next older restore point."""
 
     restore_point: str
     tables: dict[str, TableReport]
     faults: list[str]
+    notes: list[str]
     older: str | None
 
 
@@ -51,12 +52,14 @@ def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock
     """Verify a restore point, or the newest one if no name is given. Write its verification mark if it has no fault,
     otherwise delete an earlier mark.
 
-    The verification checks the size, SHA-256, schema, blocks and number of rows of every file. It also checks that ids
-    are unique, and that every foreign key refers to a row of the same snapshot. Raises NotFound if there is no such
-    restore point, and Unavailable if S3 cannot be reached.
+    The checks: size, SHA-256, schema, every block, the number of rows, unique ids, and that every foreign key refers to
+    a row of the same snapshot. If the manifest lacks a dataset, this is a fault only if the manifest has the schema of
+    this release. Otherwise the restore point is older than the dataset, and the report has a note.
+
+    Raises NotFound if there is no such restore point, and Unavailable if S3 cannot be reached.
     """
     name, older = _chosen(bucket, restore_point, now())
-    tables, of_manifest = _read_again(bucket, name)
+    tables, of_manifest, notes = _read_again(bucket, name)
     faults = len(of_manifest) + sum(len(table.faults) for table in tables.values())
     if faults:
         bucket.delete(manifest.verified_key(name))
@@ -65,16 +68,19 @@ def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock
         mark = json.dumps({"restore_point": name, "verified_at": timestamps.text(now())})
         bucket.put(manifest.verified_key(name), mark.encode(), "application/json")
         _log.info("restore point %s is sound", name)
-    return PointReport(name, tables, of_manifest, older)
+    return PointReport(name, tables, of_manifest, notes, older)
 
 
-def _read_again(bucket: Bucket, name: str) -> tuple[dict[str, TableReport], list[str]]:
-    """Return the reports on the tables of a restore point, and the faults of its manifest."""
+def _read_again(bucket: Bucket, name: str) -> tuple[dict[str, TableReport], list[str], list[str]]:
+    """Return the reports on the tables of a restore point, the faults of its manifest, and the notes."""
     try:
         point = Manifest.parse(name, bucket.get(manifest.manifest_key(name)))
     except ValueError as error:
-        return {}, [f"the manifest is broken: {error}"]
-    return _tables(bucket, point), [f"the manifest lacks {table}" for table in DATASETS if table not in point.tables]
+        return {}, [f"the manifest is broken: {error}"], []
+    missing = [table for table in DATASETS if table not in point.tables]
+    if point.schema_version == avro.fingerprint(DATASETS.values()):
+        return _tables(bucket, point), [f"the manifest lacks {table}" for table in missing], []
+    return _tables(bucket, point), [], [f"made before {table} existed" for table in missing]
 
 
 def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[str, str | None]:

@@ -1,11 +1,20 @@
 """Runs the Alembic migrations. A Lambda function runs them for a stage, and tests run them on their own databases."""
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy import Connection
 
+_VERSIONS = Path(__file__).parent / "versions"
+# Either SQL or a call of Alembic's `op.create_table`
+_CREATED = re.compile(r"""create[ _]table\W+(?:if\s+not\s+exists\W+)?(?:public\W+)?(\w+)""", re.IGNORECASE)
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
 
 
@@ -23,7 +32,8 @@ def upgrade(
 
     `database_url` is the URL of the database owner. `tls` and `ca` have the values of the settings DATABASE_TLS and
     DATABASE_CA. `app_url` is the URL with which the functions log in. The role in this URL is created if necessary, and
-    gets its rights. The role may have at most `connections` connections at a time; -1 means no limit.
+    gets its rights. The role may have at most `connections` connections at a time; -1 means no limit. Raises
+    ConfigurationError if the newest revision lacks the table of a dataset; then nothing changes.
     """
     import ssl
 
@@ -39,11 +49,35 @@ def upgrade(
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+        if revision == "head":
+            _require(_tables(connection))
         if app_url is not None:
             from chalicelib.migrations import database_role
 
             database_role.admit(connection, app_url, connections)
         return MigrationContext.configure(connection).get_current_revision() or "base"
+
+
+def check_datasets(versions: Path = _VERSIONS) -> None:
+    """Check without a database that the migrations create the table of every dataset. Raises ConfigurationError."""
+    _require(name for path in versions.glob("*.py") for name in _CREATED.findall(path.read_text()))
+
+
+def _tables(connection: "Connection") -> list[str]:
+    from sqlalchemy import inspect
+
+    return inspect(connection).get_table_names()
+
+
+def _require(tables: Iterable[str]) -> None:
+    """Raise ConfigurationError for the first dataset without a table."""
+    existing = set(tables)
+    for name in DATASETS:
+        if name not in existing:
+            raise ConfigurationError(
+                f"datasets.py declares {name}, but no migration creates the table {name}:"
+                " write one (CONTRIBUTING.md, Add a dataset)"
+            )
 
 
 def head() -> str:

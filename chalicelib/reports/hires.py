@@ -125,4 +125,8 @@ YEARS = Report(
         ),
     },
 )
-REPORTS = (QUARTERLY, TOP, YEARS)
+REPORTS = (
+    QUARTERLY,
+    TOP,
+    YEARS,
+)

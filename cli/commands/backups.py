@@ -19,9 +19,9 @@ _TRIES = 60  # the command requests a backup at most this often, once a second
 
 
 def _datasets(names: list[str]) -> list[str]:
-    """Return the datasets, each once, parents before their children."""
+    """Return the datasets, each once, parents before their children. Return only `all` if `all` is among the names."""
     if _EVERYTHING in names:
-        return list(DATASETS)
+        return [_EVERYTHING]
     found = {dataset.name for name in names if (dataset := by_route(name))}
     unknown = [name for name in names if by_route(name) is None]
     if unknown:
@@ -80,17 +80,19 @@ def restore(
 ) -> None:
     """Restore datasets from a restore point.
 
-    Parents are restored before their children. The command follows each load until it ends.
+    Parents are restored before their children. The command follows each load until it ends. With `all`, the command
+    restores all datasets that the restore point contains.
     """
     from cli import summary
     from cli.follow import follow
 
     tools = Tools.of(context)
     chosen = _chosen(tools, point)
-    _describe(tools, chosen, datasets)
+    names = _contained(tools, chosen, datasets)
+    _describe(tools, chosen, names)
     if not yes:
         _confirm()
-    for name in datasets:  # one after another, because rows without their parents would be rejected
+    for name in names:  # one after another, because rows without their parents would be rejected
         order = tools.api.post(f"/{name}/backup/restore", {"restore_point": chosen["restore_point"]})
         load = dict(follow(tools.api, tools.notes, {name: order["status_url"]}))[name]
         summary.ended(tools, name, load)
@@ -119,11 +121,26 @@ def _after(point: str) -> str:
         raise Misuse(f"{point} is no restore point: a restore point has a name like 20210727T160208.123456Z") from None
 
 
+def _contained(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> list[str]:
+    """Return the datasets to restore. `all` means all datasets in the restore point; a line names each other dataset.
+
+    Raises CommandError if the restore point does not contain a dataset that the user has named.
+    """
+    contained = [name for name in DATASETS if name in chosen["tables"]]
+    if datasets == [_EVERYTHING]:
+        for name in (name for name in DATASETS if name not in contained):
+            tools.out.line(f"{name}: not in this restore point")
+        return contained
+    if missing := [name for name in datasets if name not in contained]:
+        raise CommandError(
+            f"restore point {chosen['restore_point']} does not contain {', '.join(missing)}:"
+            f" it contains {', '.join(contained)}"
+        )
+    return datasets
+
+
 def _describe(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> None:
     tables = chosen["tables"]
-    missing = [name for name in datasets if name not in tables]
-    if missing:
-        raise CommandError(f"restore point {chosen['restore_point']} does not contain {missing[0]}")
     rows = ", ".join(f"{name} ({tables[name]['rows']:,} rows)" for name in datasets)
     tools.out.line(f"Restore point {chosen['restore_point']}, {age(chosen['created_at'])} old: {rows}")
     tools.out.line("  Rows deleted since then come back. Changed rows get their old values. Added rows stay.")

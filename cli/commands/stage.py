@@ -17,7 +17,11 @@ from cli.tables import Cell, Moment
 from cli.tools import Tools
 
 token = typer.Typer(help="Create, list and revoke tokens.", no_args_is_help=True)
-ROLES = ("reader", "writer", "operator")
+ROLES = (
+    "reader",
+    "writer",
+    "operator",
+)
 
 
 def health(context: typer.Context, as_json: Json = False) -> None:

@@ -218,6 +218,7 @@ def say_where_to_look(platform: Platform) -> None:
     say(f"  curl -s '{url}/loads?limit=5'")
     say(f"  curl -s '{url}/department/hires/top/2022'")
     say(f"  curl -s '{url}/job/upload' -H 'Content-Type: application/json' -d '{{\"job\": \"Clock Winder\"}}'")
+    say('  ./hireflow upload FILE.csv: send a file of your own; README.md, "Use it", has more examples')
     say("")
     say(f"  {os.path.relpath(platform.env_file)}: the API, the buckets and the database, as KEY=VALUE lines")
     stage = "" if platform.stage == "local" else f" STAGE={platform.stage}"

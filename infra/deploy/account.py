@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.errors import CommandError
 from cli.functions import FunctionFailed
-from infra.deploy import driver, memory, package, plan, project, record, removal
+from infra.deploy import driver, memory, package, plan, project, record, removal, tables
 from infra.deploy.driver import Report, Steps
 from infra.deploy.logins import Logins
 from infra.deploy.smoke import smoke
@@ -62,7 +62,8 @@ class Account:
 
     def deploy(self) -> str:
         """Create or update everything, and return the API's address. Continue a deployment that was interrupted."""
-        check(self.stage, self.env, self.reset)  # refuse wrong settings before any request to AWS
+        tables.check()  # both checks come before any request to AWS
+        check(self.stage, self.env, self.reset)
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
@@ -79,6 +80,7 @@ class Account:
 
     def plan(self) -> plan.Plan:
         """Return what `deploy` would change. Planning changes only the stage's folder on this machine."""
+        tables.check()
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             outputs, changes, waiting = Outputs(), dict[str, list[str]](), list[str]()

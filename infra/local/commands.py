@@ -13,7 +13,7 @@ from chalicelib.core.schedules import SWEEP_MINUTES, minutes_in_words
 from chalicelib.migrations import migrate
 from cli.functions import scheduled_event
 from infra import disk
-from infra.deploy import driver, removal
+from infra.deploy import driver, removal, tables
 from infra.deploy.logins import Logins
 from infra.deploy.target import Target, bucket_names, queue_names
 from infra.errors import CloudError
@@ -41,9 +41,11 @@ class Commands:
         """Start what is not running, deploy what has changed, and write the env file.
 
         Settings come from the environment, else from the last `up`. The settings in `reset` lose their kept values.
-        All settings are validated before anything changes. Raises CloudError.
+        All settings are validated, and the migrations are compared with the datasets, before anything changes. Raises
+        CloudError.
         """
         self._of_this_machine("deploy")
+        tables.check()
         self.settings(reset)
         with self.state.turn(), disk.explained(self.state.folder):
             chosen = self.settings(reset)

@@ -30,6 +30,8 @@ def _show(report: Mapping[str, Any]) -> int:
         verdict = "faulty" if table["faults"] else "ok"
         print(f"{point}  {name:<16} {table['rows']:>10} rows {table['bytes']:>12} bytes  {verdict}")
         faults += [(name, fault) for fault in table["faults"]]
+    for note in report["notes"]:
+        print(f"{point}  note: {note}")
     for name, fault in faults:
         print(f"{point}  {name}: {fault}", flush=True)
     return len(faults)

@@ -118,7 +118,7 @@ def test_an_empty_database_is_backed_up_and_restored(cloud: Cloud) -> None:
     cloud.post("/job/upload", {"id": 1, "job": "Clerk"})
     cloud.sql("DELETE FROM jobs")
     point = cloud.backup()
-    assert [records(cloud, point, name) for name in DATASETS] == [[], [], []]
+    assert [records(cloud, point, name) for name in DATASETS] == [[] for _ in DATASETS]
     for dataset in DATASETS.values():
         assert counts(cloud.restore(dataset.route, point)) == (0, 0, 0, 0, 0, 0)
 

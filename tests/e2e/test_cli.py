@@ -135,7 +135,7 @@ def test_a_restore_brings_deleted_rows_back(cloud: Cloud, run: Run, write: Write
     point = run("backup").stdout.strip()
     cloud.backups.append(point)
     assert json.loads(run("backups", "--json").stdout)[0]["restore_point"] == point
-    cloud.sql("TRUNCATE departments, jobs, hired_employees")
+    cloud.sql("TRUNCATE departments, jobs, hired_employees CASCADE")
     refused = run("restore", "all")
     assert refused.returncode == 2
     assert "--yes" in refused.stderr

@@ -32,7 +32,7 @@ def test_one_correlation_id_connects_a_request_with_the_files_of_its_load(cloud:
     cloud.upload("jobs_traced.csv", "1,Clerk\n")
     cloud.upload("hired_employees_traced.csv", "1,Ann,2021-07-27,1,1\n2,Bo,2021-07-27,1,1\n")
     cloud.backup()
-    cloud.sql("TRUNCATE departments, hired_employees")
+    cloud.sql("TRUNCATE departments, hired_employees CASCADE")
     mine = f"restore-{uuid4()}"
     accepted = cloud.send("POST", "/hired_employee/backup/restore", headers={HEADER: mine})
     assert (accepted.status, accepted.headers[HEADER]) == (202, mine)

@@ -224,7 +224,7 @@ def test_restore_points_are_listed_and_sound_and_can_be_restored(upgrade: Upgrad
     assert set(points) <= set(upgrade.after.points)
     for point in points:
         report = cloud.commands.invoke_scheduled("verify", {"restore_point": point})
-        assert [report["faults"], *(table["faults"] for table in report["tables"].values())] == [[]] * 4
+        assert not any([report["faults"], *(table["faults"] for table in report["tables"].values())])
     cloud.sql("DELETE FROM hired_employees; DELETE FROM departments; DELETE FROM jobs")
     for route in ("department", "job", "hired_employee"):
         load = cloud.restore(route, points[0])

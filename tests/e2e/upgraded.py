@@ -47,7 +47,7 @@ class Seen:
         return cls(
             tables={
                 name: {row[1]: row for row in cloud.sql(f"SELECT CAST(xmin AS text), t.* FROM {name} t")}
-                for name in DATASETS
+                for name in existing(cloud)
             },
             versions=dict(cloud.sql("SELECT dataset, version FROM dataset_state")),
             loads=dict(cloud.sql("SELECT id, to_jsonb(l) FROM loads l")),
@@ -58,6 +58,11 @@ class Seen:
             objects={name: objects(cloud, name) for name in ("LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET")},
             points=cloud.restore_points(),
         )
+
+
+def existing(cloud: Cloud) -> list[str]:
+    """Return the datasets that have a table. An earlier release has no tables for later datasets."""
+    return [name for name in DATASETS if cloud.sql(f"SELECT to_regclass('{name}') IS NOT NULL") == [(True,)]]
 
 
 def objects(cloud: Cloud, bucket: str) -> dict[str, str]:

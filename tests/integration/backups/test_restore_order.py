@@ -96,7 +96,7 @@ def test_a_restore_point_without_the_dataset_is_refused(database: Database, stor
     tables = {name: table for name, table in found.tables.items() if name != "jobs"}
     older = manifest.Manifest(point, found.origin, found.schema_version, tables)
     storage.backup.put(manifest.manifest_key(point), older.to_json(), "application/json")
-    with pytest.raises(NotFound, match="does not hold jobs"):
+    with pytest.raises(NotFound, match="does not contain jobs: it contains "):
         order_restore(database, storage, JOBS)
     assert loads(database) == []
 

@@ -210,7 +210,31 @@ def test_a_parent_table_that_cannot_be_read_is_one_fault(s3: S3, storage: Storag
 
 def test_a_manifest_without_a_table_of_this_release_has_a_fault(storage: Storage, point: str) -> None:
     edit(storage, point, lambda document: document["tables"].pop("jobs"))
-    assert faults(verify_point(storage.backup)) == ["the manifest lacks jobs"]
+    report = verify_point(storage.backup)
+    assert (faults(report), report.notes) == (["the manifest lacks jobs"], [])
+
+
+def test_a_restore_point_that_is_older_than_a_dataset_is_sound_and_stays_verified(storage: Storage, point: str) -> None:
+    """The release that made it had another schema. It declared no table `hired_employees`."""
+    verify_point(storage.backup)
+
+    def before(document: dict[str, Any]) -> None:
+        del document["tables"]["hired_employees"]
+        document["schema_version"] = avro.fingerprint(d for d in DATASETS.values() if d.name != "hired_employees")
+
+    edit(storage, point, before)
+    report = verify_point(storage.backup)
+    assert (faults(report), report.notes) == ([], ["made before hired_employees existed"])
+    assert "hired_employees" not in report.tables
+    assert verified(storage) == [point]
+
+
+def test_a_fault_in_a_restore_point_of_another_schema_is_found(storage: Storage, point: str) -> None:
+    edit(storage, point, lambda document: document["tables"].pop("hired_employees"))
+    edit(storage, point, lambda document: document.update(schema_version="another"))
+    storage.backup.put(manifest.key(point, "jobs"), b"x", avro.CONTENT_TYPE)
+    assert faults(verify_point(storage.backup))
+    assert verified(storage) == []
 
 
 def test_a_table_that_this_release_does_not_know_is_a_fault(storage: Storage, point: str) -> None:

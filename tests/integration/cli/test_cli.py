@@ -444,7 +444,7 @@ def test_a_csv_report_is_printed_as_the_api_sent_it(api: FakeApi, run: Run) -> N
 
 
 TABLES = tuple(DATASETS)
-BACKUP = {
+BACKUP: dict[str, Any] = {
     "restore_point": POINT,
     "created_at": "2021-07-27T16:02:08.123456Z",
     "verified_at": None,
@@ -452,8 +452,8 @@ BACKUP = {
 }
 
 
-def expect_restores(api: FakeApi, **ended: Any) -> None:
-    api.on("GET", "/backups", {"backups": [BACKUP], "next_cursor": None})
+def expect_restores(api: FakeApi, backup: dict[str, Any] = BACKUP, **ended: Any) -> None:
+    api.on("GET", "/backups", {"backups": [backup], "next_cursor": None})
     for number, name in enumerate(TABLES, 7):
         order = {"load_id": number, "restore_point": POINT, "status_url": f"/loads/{number}"}
         api.on("POST", f"/{name}/backup/restore", order, 202)
@@ -479,6 +479,27 @@ def test_restore_explains_itself_and_restores_parents_first(api: FakeApi, run: R
     assert "Rows deleted since then come back. Changed rows get their old values. Added rows stay." in done.stdout
     paths = [asked.path for asked in api.asked]
     assert paths.index("/loads/7") < paths.index("/jobs/backup/restore")
+
+
+OLDER = {**BACKUP, "tables": {name: BACKUP["tables"][name] for name in ("departments", "jobs")}}
+
+
+def test_restore_all_restores_what_the_restore_point_contains(api: FakeApi, run: Run) -> None:
+    expect_restores(api, OLDER)
+    done = run("restore", "all", "--yes")
+    assert done.exit_code == 0, done.output
+    assert [a.path.split("/")[1] for a in api.asked if a.method == "POST"] == ["departments", "jobs"]
+    assert "hired_employees: not in this restore point" in done.stdout.splitlines()
+
+
+def test_restore_of_a_dataset_that_the_restore_point_lacks_names_what_it_contains(api: FakeApi, run: Run) -> None:
+    expect_restores(api, OLDER)
+    done = run("restore", "jobs", "hired_employees", "--yes")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: restore point {POINT} does not contain hired_employees: it contains departments, jobs\n"
+    )
+    assert not [asked for asked in api.asked if asked.method == "POST"]
 
 
 def test_restore_without_a_terminal_requires_yes(api: FakeApi, run: Run) -> None:

@@ -140,7 +140,7 @@ def test_a_restore_passes_its_correlation_id_to_its_load_and_its_reject_file(
     landing.upload("hired_employees.csv", "1,Ann,2021-07-27,1,1\n2,Bo,2021-07-27,1,1\n")
     run_backup(landing.database, landing.s3.storage, retention=timedelta(days=30))
     with landing.database.session() as session:
-        session.run("TRUNCATE departments, hired_employees")
+        session.run("TRUNCATE departments, hired_employees CASCADE")
     load_id = send(api, "POST", "/hired_employee/backup/restore").body["load_id"]
     key = f"restores/{load_id}/hired_employees.avro"
     assert metadata(landing.s3, LANDING, key) == {"load-id": str(load_id), "correlation-id": MINE}

@@ -14,6 +14,7 @@ from sqlalchemy.schema import CreateTable
 from chalicelib.auth.roles import ROLES
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import ConfigurationError
 from chalicelib.loads import outcomes
 from chalicelib.migrations.migrate import upgrade
 from chalicelib.migrations.schema import metadata
@@ -45,6 +46,14 @@ def test_constraints_have_the_names_of_the_metadata(database: Database) -> None:
             " AND contype IN ('p', 'f', 'u', 'c') AND conrelid <> 'alembic_version'::regclass"
         )
     assert {name for [name] in constraints} == declared
+
+
+def test_a_migration_without_the_table_of_a_dataset_fails_and_names_the_dataset(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DATASETS, "teams", DATASETS["jobs"])
+    with pytest.raises(ConfigurationError, match="declares teams, but no migration creates the table teams"):
+        upgrade(database_url, tls="disable")
 
 
 @pytest.mark.parametrize(

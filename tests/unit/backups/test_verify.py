@@ -18,8 +18,10 @@ def table(*faults: str) -> dict[str, Any]:
     return {"rows": 3, "bytes": 42, "faults": list(faults)}
 
 
-def report(point: str, older: str | None = None, faults: tuple[str, ...] = (), **tables: Any) -> dict[str, Any]:
-    return {"restore_point": point, "tables": tables, "faults": list(faults), "older": older}
+def report(
+    point: str, older: str | None = None, faults: tuple[str, ...] = (), notes: tuple[str, ...] = (), **tables: Any
+) -> dict[str, Any]:
+    return {"restore_point": point, "tables": tables, "faults": list(faults), "notes": list(notes), "older": older}
 
 
 class Function:
@@ -61,6 +63,14 @@ def test_all_restore_points_are_verified_and_every_fault_is_named(capsys: pytest
         f"{OLDER}  departments: gone",
         "2 restore points verified, 2 faults",
     ]
+
+
+def test_a_note_is_printed_and_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    function = Function(report(NEWER, notes=("made before locations existed",), jobs=table()))
+    assert verify_backups(function, None, every=True) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{NEWER}  ok"
+    assert lines[2:] == [f"{NEWER}  note: made before locations existed", "1 restore point verified, 0 faults"]
 
 
 def test_a_named_restore_point_is_verified() -> None:
