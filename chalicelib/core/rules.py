@@ -12,8 +12,9 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from chalicelib.core import datetimes
+from chalicelib.core import datetimes, reasons
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Dataset, Kind
+from chalicelib.core.reasons import Problem, Reason
 
 Value = int | str
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,22 +26,6 @@ INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _DROPPED = "".join(c for c in map(chr, range(0x10000)) if c.isspace() or re.match(f"[{INVISIBLE}]", c))
 _DECIMALS = re.compile(r"(\d+)\.0+", re.ASCII)  # of whole numbers, as pandas and Excel write them
 _EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!"})
-
-
-class Problem(NamedTuple):
-    """One reason to reject a row. `field` is None if the problem concerns the row as a whole.
-
-    If the reason quotes a value of the row, `general` is the reason without that value. Loads count general reasons,
-    because only few different ones exist.
-    """
-
-    field: str | None
-    reason: str
-    general: str | None = None
-
-    @property
-    def text(self) -> str:
-        return f"{self.field} {self.reason}" if self.field else self.reason
 
 
 class Checked(NamedTuple):
@@ -55,7 +40,11 @@ class Checked(NamedTuple):
 
 
 class _Broken(ValueError):
-    """A rule was broken; the message is the reason."""
+    """A rule was broken, for this reason."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def check_fields(dataset: Dataset, fields: Sequence[bytes]) -> Checked:
@@ -100,9 +89,9 @@ def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
     """Return all problems of a record that could not be split into columns because of `problem`."""
     problems = [problem]
     if isinstance(_decoded(raw), _Broken):
-        problems.append(Problem(None, "the record is not valid UTF-8"))
+        problems.append(reasons.RECORD_NOT_UTF8.of())
     if b"\0" in raw:
-        problems.append(Problem(None, "the record contains a NUL character"))
+        problems.append(reasons.RECORD_WITH_NUL.of())
     return tuple(problems)
 
 
@@ -110,15 +99,11 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     """Check one JSON value. With `id_optional`, a missing id is not a problem: its value is None, and the caller has
     to choose an id."""
     if not isinstance(row, Mapping):
-        return Checked((None,) * len(dataset.columns), (Problem(None, "the row is not an object"),))
+        return Checked((None,) * len(dataset.columns), (reasons.NOT_AN_OBJECT.of(),))
     checked = _check(dataset, map(row.get, dataset.column_names), optional="id" if id_optional else None)
     if len(row) <= len(dataset.columns) and all(map(dataset.column_names.__contains__, row)):
         return checked
-    unknown = [
-        Problem(None, f"{_shown(name)} is not a column", "a key is not a column")
-        for name in row
-        if name not in dataset.column_names
-    ]
+    unknown = [reasons.UNKNOWN_COLUMN.of(name=_shown(name)) for name in row if name not in dataset.column_names]
     return Checked(checked.values, checked.problems + tuple(unknown))
 
 
@@ -185,7 +170,7 @@ def _instant_text(microseconds: int) -> str:
 
 
 def missing_parent(field: str, parent_id: Value) -> Problem:
-    return Problem(field, f"{parent_id} does not exist", "does not exist")
+    return reasons.UNKNOWN_PARENT.of(field, parent=parent_id)
 
 
 def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None) -> Checked:
@@ -197,10 +182,10 @@ def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None) -
         except _Missing:
             values.append(None)
             if name != optional:
-                problems.append(Problem(name, "is missing"))
+                problems.append(reasons.MISSING.of(name))
         except _Broken as broken:
             values.append(None)
-            problems.append(Problem(name, str(broken)))
+            problems.append(broken.reason.of(name))
     return Checked(tuple(values), tuple(problems))
 
 
@@ -234,13 +219,13 @@ def _decoded(field: bytes) -> str | _Broken:
     try:
         return field.decode("utf-8")
     except UnicodeDecodeError:
-        return _Broken("is not valid UTF-8")
+        return _Broken(reasons.NOT_UTF8)
 
 
 def _readable(value: Any) -> Any:
     """Return a value of a backup, or an error for a lone surrogate, which stands for a byte that is not UTF-8."""
     if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
-        return _Broken("is not valid UTF-8")
+        return _Broken(reasons.NOT_UTF8)
     return value
 
 
@@ -259,22 +244,22 @@ def check_id(value: Any) -> int:
             digits = value.lstrip("0")
             value = int(digits) if 0 < len(digits) <= len(str(MAX_ID)) else 0
     if type(value) is not int or not 1 <= value <= MAX_ID:
-        raise _Broken(f"is not a whole number from 1 to {MAX_ID}")
+        raise _Broken(reasons.NOT_AN_ID)
     return value
 
 
 def check_text(value: Any) -> str:
     value = _present(value)
     if not isinstance(value, str):
-        raise _Broken("is not text")
+        raise _Broken(reasons.NOT_TEXT)
     if value in _EXCEL_ERRORS:
-        raise _Broken("is an error of Excel: correct the formula in its cell")
+        raise _Broken(reasons.EXCEL_ERROR)
     if "\0" in value:
-        raise _Broken("contains a NUL character")
+        raise _Broken(reasons.NUL)
     if not value.isascii() and _SURROGATE.search(value):
-        raise _Broken("contains half of a surrogate pair")
+        raise _Broken(reasons.HALF_SURROGATE)
     if len(value) > MAX_TEXT:
-        raise _Broken(f"is longer than {MAX_TEXT} characters")
+        raise _Broken(reasons.TOO_LONG)
     return value
 
 
@@ -282,16 +267,16 @@ def check_instant(value: Any) -> str:
     """Accept a date-time in the grammar of `datetimes`. Without an offset it is UTC."""
     value = _present(value)
     if not isinstance(value, str):
-        raise _Broken(datetimes.WANTED)
+        raise _Broken(reasons.NOT_A_DATETIME)
     try:
         if usual := _USUAL_INSTANT.fullmatch(value):
             datetime.fromisoformat(value)
             return f"{usual[1]}T{usual[2]}+00:00"  # the text that isoformat() returns, in half the time
         return datetimes.utc(value).isoformat()
     except datetimes.NotADateTime as error:
-        raise _Broken(str(error)) from None
+        raise _Broken(error.reason) from None
     except ValueError:
-        raise _Broken(datetimes.WANTED) from None
+        raise _Broken(reasons.NOT_A_DATETIME) from None
 
 
 def is_instant(text: str) -> bool:

@@ -24,8 +24,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
+from chalicelib.core import reasons
 from chalicelib.core.datasets import Dataset
-from chalicelib.core.rules import Checked, Problem
+from chalicelib.core.reasons import Problem
+from chalicelib.core.rules import Checked
 from chalicelib.core.streams import Readable
 from chalicelib.formats.csv_header import is_header, refused_below, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
@@ -36,9 +38,9 @@ MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
 BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
 
-TOO_LONG = Problem(None, "the record is longer than 1 MiB")
-NEVER_CLOSED = Problem(None, "a quote is never closed (or not within 1 MiB)")
-BAD_QUOTING = Problem(None, "a quote stands inside an unquoted field or text follows a closing quote")
+TOO_LONG, NEVER_CLOSED, BAD_QUOTING = (
+    reason.of() for reason in (reasons.RECORD_TOO_LONG, reasons.NEVER_CLOSED, reasons.BAD_QUOTING)
+)
 
 
 @dataclass(frozen=True)
@@ -307,8 +309,8 @@ class Reader:
 
 
 def _miscounted(wanted: int, sent: int) -> Problem:
-    general = f"expected {wanted} fields, found {'fewer' if sent < wanted else 'more'}"
-    return Problem(None, f"expected {wanted} fields, found {sent}", general)
+    reason = reasons.TOO_FEW_FIELDS if sent < wanted else reasons.TOO_MANY_FIELDS
+    return reason.of(wanted=wanted, sent=sent)
 
 
 def _is_utf8(data: bytes) -> bool:

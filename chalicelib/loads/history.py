@@ -1,7 +1,7 @@
 """The history of loads for the API: a page of loads, a single load, and the counts of its rejects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from chalicelib.cloud.database import Session
@@ -73,4 +73,8 @@ def get(session: Session, load_id: int) -> Load | None:
 
 def reject_counts(session: Session, load_id: int) -> RejectCounts | None:
     rows = session.run(f"SELECT {_REJECT_COUNTS} FROM loads WHERE id = :id", id=load_id)
-    return RejectCounts(*rows[0]) if rows else None
+    if not rows:
+        return None
+    counts = RejectCounts(*rows[0])
+    reasons: list[CountedReason] = [{"code": None, **reason} for reason in counts.reasons]
+    return replace(counts, reasons=reasons)

@@ -11,9 +11,11 @@ from chalicelib.core.datasets import Dataset
 
 
 class CountedReason(TypedDict):
-    """A reason to reject records, and how many records have it. The database and the responses use this form."""
+    """A reason to reject records, and how many records have it. The database and the responses use this form. The
+    loads of version 1.0 have reasons without a code."""
 
     reason: str
+    code: str | None
     count: int
 
 

@@ -16,8 +16,9 @@ from chalicelib.api.openapi.json_schema import (
     ref,
     text,
 )
-from chalicelib.api.openapi.upload_schemas import REJECTED
+from chalicelib.api.openapi.upload_schemas import CODES_OF_REASONS, REJECTED
 from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.core.reasons import CODES, OTHER
 
 _SOURCE = "api:/job/upload/batch"
 _COUNTS = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
@@ -45,6 +46,7 @@ _REJECT_EXAMPLE: Json = {
     "index": 1,
     "reasons": ["job is missing"],
     "fields": ["job"],
+    "codes": ["missing"],
     "raw": '{"id": 9002, "job": ""}',
     "row": {"id": "9002", "job": ""},
     "rejected_at": TIME,
@@ -88,7 +90,17 @@ LOADS = closed(
 REASONS: Json = {
     "type": "array",
     "description": "how many rows were rejected for each kind of reason, most first; a row may have several reasons",
-    "items": closed({"reason": text("job is missing"), "count": {**count(example=1), "minimum": 1}}),
+    "items": closed(
+        {
+            "reason": text("job is missing"),
+            "code": {
+                "enum": [*CODES, OTHER, None],
+                "description": "a stable name of the reason; null in loads of version 1.0",
+                "examples": ["missing"],
+            },
+            "count": {**count(example=1), "minimum": 1},
+        }
+    ),
 }
 _TRUNCATED: Json = {
     "type": "boolean",
@@ -98,6 +110,7 @@ _TRUNCATED: Json = {
 _REJECT: dict[str, Json] = {
     "reasons": {"type": "array", "items": text("job is missing"), "minItems": 1},
     "fields": REJECTED["properties"]["fields"],
+    "codes": {**CODES_OF_REASONS, "examples": [["missing"]]},
     "raw": text("2,", description="the record as it was sent; bytes that are no text are replaced"),
     "row": {
         **or_null(closed({name: or_null(text("2")) for name in COLUMNS}, optional=tuple(COLUMNS))),
@@ -127,7 +140,7 @@ REJECT = closed(
         "rejected_at": A_TIME,
         "raw_base64": text("Miz/", description="the bytes that were sent, if `raw` cannot show all of them"),
     },
-    optional=("line", "index", "raw_base64"),
+    optional=("line", "index", "raw_base64", "codes"),  # version 1.0 wrote no codes
     description="A line of the reject file.",
     examples=[_REJECT_EXAMPLE],
 )

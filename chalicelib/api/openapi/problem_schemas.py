@@ -5,7 +5,7 @@ from http import HTTPStatus
 from chalicelib.api.http import access, origins, problems, requests
 from chalicelib.api.load_routes import MAX_PAGE
 from chalicelib.api.openapi.json_schema import COLUMNS, CORRELATION_ID, LOAD_ID, Json, closed, together
-from chalicelib.api.openapi.upload_schemas import SUMMARY
+from chalicelib.api.openapi.upload_schemas import CODE, SUMMARY
 from chalicelib.core.errors import TITLES
 
 _MESSAGE: Json = {"type": ["string", "null"], "examples": ["Internal server error"]}
@@ -53,7 +53,9 @@ def _problem(status: int, **more: Json) -> Json:
 def problem_schemas() -> dict[str, Json]:
     """Return the schemas of errors by name."""
     text: Json = {"type": "string", "examples": ["department is missing"]}
-    fault = closed({"field": {"enum": [*COLUMNS, None], "description": "null for the row itself"}, "reason": text})
+    fault = closed(
+        {"field": {"enum": [*COLUMNS, None], "description": "null for the row itself"}, "reason": text, "code": CODE}
+    )
     refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)
     # the problem of a body of the wrong shape has none of these members; any other has all of them
     refused["required"] = [name for name in refused["required"] if name not in ("errors", "load_id")]

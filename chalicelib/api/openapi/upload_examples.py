@@ -30,7 +30,7 @@ def faulty_row(dataset: Dataset) -> Json:
 def refused_row(dataset: Dataset) -> Json:
     """Return the members of the problem for a request with `faulty_row`."""
     problems = check_object(dataset, faulty_row(dataset), id_optional=True).problems
-    errors = [{"field": problem.field, "reason": problem.text} for problem in problems]
+    errors = [{"field": p.field, "reason": p.text, "code": p.code} for p in problems]
     return {"detail": BROKEN_RULES, "errors": errors, "load_id": LOAD_ID}
 
 
@@ -42,6 +42,7 @@ def batch_result(dataset: Dataset, *, accepted: int) -> Json:
         "index": accepted,
         "reasons": [problem.text for problem in problems],
         "fields": [problem.field for problem in problems],
+        "codes": [problem.code for problem in problems],
         "row": sent,
     }
     counts = {"received": accepted + 1, "inserted": accepted, "updated": 0, "unchanged": 0, "superseded": 0}
@@ -65,11 +66,15 @@ def _line(values: Json) -> str:
 def _checked(dataset: Dataset) -> Json:
     """Return the response to a check of `checked_file`."""
     [rejected] = batch_result(dataset, accepted=1)["rejected"]
-    reasons: list[Any] = [{"reason": reason, "count": 1} for reason in rejected["reasons"]]
+    reasons: list[Any] = [
+        {"reason": reason, "code": code, "count": 1}
+        for reason, code in zip(rejected["reasons"], rejected["codes"], strict=True)
+    ]
     reject = {
         "line": 2,
         "reasons": rejected["reasons"],
         "fields": rejected["fields"],
+        "codes": rejected["codes"],
         "raw": _line(rejected["row"]).rstrip(),
         "row": {name: str(value) for name, value in rejected["row"].items()},
     }

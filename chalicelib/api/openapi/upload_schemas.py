@@ -15,6 +15,7 @@ from chalicelib.api.openapi.json_schema import (
 )
 from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Column, Dataset, Kind
+from chalicelib.core.reasons import CODES
 from chalicelib.ingest import upload_forms
 
 EXAMPLE_ID = 9001
@@ -30,7 +31,7 @@ def example_value(column: Column) -> int | str:
 
 
 def _id(column: Column) -> Json:
-    about = f"{column.about}: a whole number from 1 to {MAX_ID} (not 1.0 or 1e3), or a text of its decimal digits"
+    about = f"{column.about}: a whole number from 1 to {MAX_ID} , or a text of its decimal digits (12 or 12.0, not 1e3)"
     digits = {"type": "string", "pattern": json_patterns.surrounded(json_patterns.up_to(MAX_ID))}
     number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     allowed = [number, digits]
@@ -77,6 +78,14 @@ def uploaded(*outcomes: str) -> Json:
     return closed({"id": row_id, "outcome": {"type": "string", "enum": list(outcomes)}, "load_id": LOAD_ID})
 
 
+CODE: Json = {"type": "string", "enum": list(CODES), "description": "a stable name of the reason"}
+CODES_OF_REASONS: Json = {
+    "type": "array",
+    "items": CODE,
+    "minItems": 1,
+    "description": "the code of each reason, in the same order",
+    "examples": [["not_an_id"]],
+}
 REJECTED: Json = closed(
     {
         "index": count(MAX_ROWS - 1, "the position of the row in `data`, from 0"),
@@ -87,7 +96,8 @@ REJECTED: Json = closed(
             "uniqueItems": True,
             "description": "the columns with a fault",
         },
-        "row": {"description": "the row as it was sent", "examples": [{"id": "1.0"}]},
+        "codes": CODES_OF_REASONS,
+        "row": {"description": "the row as it was sent", "examples": [{"id": "1.5"}]},
     },
     description="A rejected row, with all its reasons.",
 )

@@ -15,6 +15,7 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.core import deadline
 from chalicelib.core.datasets import DATASETS, Dataset, Kind
 from chalicelib.core.errors import LoadError, OutOfTime
+from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.ingest.dryrun import Outcome, dry_run
 from chalicelib.loads import history
 from infra.local.postgres import Postgres
@@ -24,7 +25,7 @@ from tests.integration.landing import Landing, counts
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
 NAMES = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
-SHOWN = ("line", "reasons", "fields", "raw", "row")
+SHOWN = ("line", "reasons", "fields", "codes", "raw", "row")
 FILE = (
     "1,Ann,2021-07-27T16:02:08Z,1,1\n2,,soon,9,1\n\n3,Bo,2021-01-01,9,8\n4,Cy,2021-01-01,1,9\n1,Eve,2021-02-02,1,1\n"
     '5,"Di\nDa",2021-01-01,9,1\nx\n'
@@ -236,8 +237,8 @@ def test_a_check_does_not_wait_for_writers(landing: Landing, database_url: str) 
         outcome = dry_run(landing.database, EMPLOYEES, FILE.encode(), limit=9)
     other.close()
     assert [reason for reason in outcome.reasons if "exist" in reason["reason"]] == [
-        {"reason": "department_id does not exist", "count": 3},
-        {"reason": "job_id does not exist", "count": 2},
+        {"reason": "department_id does not exist", "code": "unknown_parent", "count": 3},
+        {"reason": "job_id does not exist", "code": "unknown_parent", "count": 2},
     ]
 
 
@@ -252,25 +253,33 @@ def test_the_response_has_counts_reasons_and_the_first_rejects(api: Api, databas
     assert list(response.body) == ["dataset", *NAMES, "reasons", "rejects", "truncated"]
     assert [response.body[name] for name in ("dataset", *NAMES)] == ["hired_employees", 7, 1, 0, 0, 1, 5]
     assert response.body["reasons"] == [
-        {"reason": "department_id does not exist", "count": 3},
-        {"reason": "job_id does not exist", "count": 2},
-        {"reason": "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z", "count": 1},
-        {"reason": "expected 5 fields, found fewer", "count": 1},
-        {"reason": "name is missing", "count": 1},
+        {"reason": "department_id does not exist", "code": "unknown_parent", "count": 3},
+        {"reason": "job_id does not exist", "code": "unknown_parent", "count": 2},
+        {"reason": f"datetime {NOT_A_DATETIME}", "code": "not_a_datetime", "count": 1},
+        {"reason": "expected 5 fields, found fewer", "code": "wrong_field_count", "count": 1},
+        {"reason": "name is missing", "code": "missing", "count": 1},
     ]
     assert response.body["rejects"] == [
         {
             "line": 2,
             "reasons": [
                 "name is missing",
-                "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z",
+                f"datetime {NOT_A_DATETIME}",
                 "department_id 9 does not exist",
             ],
             "fields": ["name", "datetime", "department_id"],
+            "codes": ["missing", "not_a_datetime", "unknown_parent"],
             "raw": "2,,soon,9,1",
             "row": {"id": "2", "name": "", "datetime": "soon", "department_id": "9", "job_id": "1"},
         },
-        {"line": 9, "reasons": ["expected 5 fields, found 1"], "fields": [], "raw": "x", "row": None},
+        {
+            "line": 9,
+            "reasons": ["expected 5 fields, found 1"],
+            "fields": [],
+            "codes": ["wrong_field_count"],
+            "raw": "x",
+            "row": None,
+        },
     ]
     assert response.body["truncated"] is False
 

@@ -16,9 +16,9 @@ from tests.integration.s3_fixtures import ERRORED, S3
 
 FILE = "1,Clerk\n2,\n,Smith\n,\nx,y\n"
 REASONS = [
-    {"reason": "id is missing", "count": 2},
-    {"reason": "job is missing", "count": 2},
-    {"reason": "id is not a whole number from 1 to 2147483647", "count": 1},
+    {"reason": "id is missing", "code": "missing", "count": 2},
+    {"reason": "job is missing", "code": "missing", "count": 2},
+    {"reason": "id is not a whole number from 1 to 2147483647", "code": "not_an_id", "count": 1},
 ]
 
 
@@ -118,10 +118,10 @@ def test_rejects_of_requests_are_counted_in_the_same_way(api: Api) -> None:
     load_id = api.post("/job/upload/batch", {"data": rows}).body["load_id"]
     found = shown(api, load_id, "?limit=1")
     assert found["reasons"] == [
-        {"reason": "a key is not a column", "count": 2},
-        {"reason": "job is missing", "count": 2},
-        {"reason": "id is not a whole number from 1 to 2147483647", "count": 1},
-        {"reason": "the row is not an object", "count": 1},
+        {"reason": "a key is not a column", "code": "unknown_column", "count": 2},
+        {"reason": "job is missing", "code": "missing", "count": 2},
+        {"reason": "id is not a whole number from 1 to 2147483647", "code": "not_an_id", "count": 1},
+        {"reason": "the row is not an object", "code": "not_an_object", "count": 1},
     ]
     assert [record["index"] for record in found["rejects"]] == [0]
 
@@ -129,7 +129,10 @@ def test_rejects_of_requests_are_counted_in_the_same_way(api: Api) -> None:
 def test_rows_without_parents_are_counted_by_parent_and_resolved_later(api: Api, landing: Landing) -> None:
     lines = [f"{i},Ann,2021-01-01,{1 + i % 3},{7 + i % 2}" for i in range(1, 7)]
     load = landing.upload("hired_employees.csv", "\n".join(lines))
-    reasons = [{"reason": f"{name} does not exist", "count": 6} for name in ("department_id", "job_id")]
+    reasons = [
+        {"reason": f"{name} does not exist", "code": "unknown_parent", "count": 6}
+        for name in ("department_id", "job_id")
+    ]
     assert shown(api, load["id"])["reasons"] == reasons
     landing.upload("departments.csv", "1,a\n2,b\n3,c\n")
     landing.upload("jobs.csv", "7,a\n8,b\n")

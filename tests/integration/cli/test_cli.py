@@ -68,7 +68,7 @@ def rejects(load_id: int, **changes: Any) -> dict[str, Any]:
         "load_id": load_id,
         "rejected": 1,
         "resolved": 0,
-        "reasons": [{"reason": "job is missing", "count": 1}],
+        "reasons": [{"reason": "job is missing", "code": "missing", "count": 1}],
         "rejects": [{"line": 2, "reasons": ["job is missing"], "fields": ["job"], "raw": "2,\x1b[2J", "row": None}],
         "url": None,
         "expires_at": None,
@@ -308,7 +308,7 @@ CHECKED = {
     "unchanged": 0,
     "superseded": 0,
     "rejected": 1,
-    "reasons": [{"reason": "job is missing", "count": 1}],
+    "reasons": [{"reason": "job is missing", "code": "missing", "count": 1}],
     "rejects": rejects(7)["rejects"],
 }
 
@@ -381,7 +381,7 @@ def test_an_empty_list_of_loads_is_a_success(api: FakeApi, run: Run) -> None:
 
 
 def test_load_shows_all_members(api: FakeApi, run: Run) -> None:
-    api.on("GET", "/loads/7", load(7, reasons=[{"reason": "job is missing", "count": 2}]))
+    api.on("GET", "/loads/7", load(7, reasons=[{"reason": "job is missing", "code": "missing", "count": 2}]))
     lines = run("load", "7").stdout.splitlines()
     assert {line.split()[0] for line in lines} == {*load(7), "reasons"}
     assert any(line.endswith("2 × job is missing") for line in lines)

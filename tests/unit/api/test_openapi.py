@@ -23,9 +23,10 @@ from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Operation
 from chalicelib.api.openapi.operations import TAGS, operations
 from chalicelib.api.openapi.upload_schemas import row_name
-from chalicelib.core import datetimes, restore_point_names
+from chalicelib.core import restore_point_names
 from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.core.errors import Unprocessable
+from chalicelib.core.reasons import NOT_A_DATETIME, OUT_OF_RANGE
 from chalicelib.core.rules import check_instant, check_object
 from tests.datetimes import EDGES
 from tests.openapi import Described, described
@@ -33,7 +34,7 @@ from tests.openapi import Described, described
 OPERATIONS = list(operations())
 CLOSED = {"enum", "minimum"}  # keywords of schemas that decide of every value whether it is valid
 PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
-CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}  # reasons that a pattern cannot express
+CALENDAR = {str(NOT_A_DATETIME), str(OUT_OF_RANGE)}  # reasons that a pattern cannot express
 
 
 @pytest.fixture(scope="module")
