@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT
 
-OTHER = "other"  # the code of all reasons that a load does not count by name
+OTHER_CODE = "other"  # the code of all reasons that a load does not count by name
 
 
 class Problem(NamedTuple):

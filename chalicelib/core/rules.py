@@ -279,6 +279,14 @@ def check_instant(value: Any) -> str:
         raise _Broken(reasons.NOT_A_DATETIME) from None
 
 
+def readable_id(text: str | None) -> int | None:
+    """Return the id that a text holds, None if it holds no valid id."""
+    try:
+        return check_id(text)
+    except (_Broken, _Missing):
+        return None
+
+
 def is_instant(text: str) -> bool:
     """Return whether a text is a valid date-time."""
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from chalicelib.core.datasets import Dataset
+from chalicelib.formats.formulas import unguarded
 
 Item = TypeVar("Item")
 
@@ -13,12 +14,18 @@ Item = TypeVar("Item")
 class CsvLayout:
     """`positions` has an entry for each field of a record: the index of its column in the dataset, None for a field
     that is ignored. `has_header` is whether the first record names the columns. `has_sep_line` is whether a line such
-    as `sep=;` stands before everything else, as Excel writes it."""
+    as `sep=;` stands before everything else, as Excel writes it.
+
+    A file of mended rejects names, in the field `line_at`, the line of the reject that each record replaces. Text in it
+    may be guarded by apostrophes (`is_mended`, see `formulas`).
+    """
 
     delimiter: bytes
     positions: tuple[int | None, ...]
     has_header: bool = False
     has_sep_line: bool = False
+    line_at: int | None = None
+    is_mended: bool = False
 
     @classmethod
     def by_position(cls, dataset: Dataset, delimiter: bytes = b",") -> "CsvLayout":
@@ -35,9 +42,24 @@ class CsvLayout:
         by_column = {column: field for column, field in zip(self.positions, fields, strict=True) if column is not None}
         return [by_column[column] for column in sorted(by_column)]
 
+    def values(self, fields: Sequence[bytes]) -> tuple[bytes, ...]:
+        """The values of a record in the order of the dataset's columns."""
+        fields = self.in_order(fields)
+        return tuple(map(unguarded, fields) if self.is_mended else fields)
+
+    def mended_line(self, fields: Sequence[bytes]) -> str | None:
+        """The line of the reject that a record replaces, as it was sent. None if the record names none."""
+        line = fields[self.line_at].strip() if self.line_at is not None else b""
+        return line.decode() if line.isdigit() else None
+
     def as_sent(self, values: Sequence[Item]) -> list[Item | None]:
         """Values in the order of the dataset's columns, in the order of the file; None for ignored fields."""
         return [None if column is None else values[column] for column in self.positions]
+
+    @property
+    def line_column(self) -> str | None:
+        """The column of the staging table for the field `line_at`: ignored fields are numbered from 1."""
+        return None if self.line_at is None else f"ignored_{self.positions[: self.line_at].count(None) + 1}"
 
     def trimmed(self, fields: Sequence[bytes]) -> Sequence[bytes]:
         """The fields without empty ones beyond the last column."""

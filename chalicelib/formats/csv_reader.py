@@ -73,7 +73,7 @@ class Clean:
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record, with its fields or with the problem why it cannot be split. It begins on `line` and has `lines`
-    physical lines.
+    physical lines. `mended_line` is the line of the reject that it replaces (see `CsvLayout`).
 
     `checked` is the result of the rules if the values were checked before. It covers the whole values, while `raw` and
     `fields` may contain only the beginning of long values.
@@ -85,6 +85,7 @@ class Record:
     fields: tuple[bytes, ...] | None = None
     problem: Problem | None = None
     checked: Checked | None = None
+    mended_line: str | None = None
 
     def for_copy(self) -> None:
         return None  # the rules have to check it first
@@ -130,7 +131,8 @@ class Reader:
         self._dataset, self._stream = dataset, stream
         self._layout = layout or CsvLayout.by_position(dataset)
         self._patterns = patterns(self._layout.delimiter)
-        self._clean = clean_lines(dataset, self._layout) if fast else None
+        is_clean_possible = fast and not self._layout.is_mended  # there, a clean line may have apostrophes to remove
+        self._clean = clean_lines(dataset, self._layout) if is_clean_possible else None
         self._decimals = decimal_ids(dataset, self._layout)
         self._buffer = b""
         self._before = start.offset  # bytes of the file before the buffer
@@ -235,7 +237,7 @@ class Reader:
         sent, wanted = self._layout.trimmed(fields), len(self._layout.positions)
         if len(sent) != wanted:
             return Record(line, lines, raw, problem=_miscounted(wanted, len(sent)))
-        return Record(line, lines, raw, tuple(self._layout.in_order(sent)))
+        return Record(line, lines, raw, self._layout.values(sent), mended_line=self._layout.mended_line(sent))
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
         """Whether a record is the header of the layout. Raises LoadError if it is another header."""

@@ -33,7 +33,7 @@ from typing import TypeVar
 from chalicelib.cloud.database import Session, lock_timeout
 from chalicelib.core.errors import Conflict, LockTimeout, StorageUnavailable
 from chalicelib.core.streams import InTime
-from chalicelib.ingest import merge, orphans
+from chalicelib.ingest import merge, open_rejects, orphans
 from chalicelib.ingest.attempt import Attempt
 from chalicelib.ingest.orphan_report import OrphanReport
 from chalicelib.ingest.reject_files import RejectFile
@@ -97,6 +97,7 @@ class Completion:
         counts = Counts(received=self.staged.received, rejected=self.staged.rejected)
         rejects = (self.rejects.complete(), self.rejects.reasons.counted())
         claims.refuse(self.attempt.session, self.attempt.claim, counts, error, rejects)
+        self.rejects.tracked.record(self.attempt.session)
         self.staged.discard()
         return Outcome("failed", counts, error)
 
@@ -108,12 +109,22 @@ class Completion:
             return self._skip()
         merged = merge.load(session, dataset, staged.table)
         orphans.forget(session, dataset, staged.table)
+        self._resolve()
         if orphan_count:
             orphans.remember(session, dataset, attempt.claim.load_id, staged.table)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
         claims.succeed(session, attempt.claim, counts, rejects.complete(), rejects.reasons.counted())
+        rejects.tracked.record(session)
         staged.discard()
         return Outcome("succeeded", counts)
+
+    def _resolve(self) -> None:
+        """Resolve the rejects of earlier loads that this file mends."""
+        session, staged = self.attempt.session, self.staged
+        open_rejects.resolve(session, self.attempt.dataset, staged.table)
+        declared, layout = staged.reading.file_format.declared, staged.reading.file_format.layout
+        if declared.corrects is not None and layout.line_column:
+            open_rejects.correct(session, declared.corrects, staged.table, layout.line_column)
 
     def _skip(self) -> Outcome:
         claims.skip(self.attempt.session, self.attempt.claim, "a newer version of the object has been loaded")

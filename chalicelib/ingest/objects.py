@@ -18,7 +18,7 @@ from chalicelib.core.declarations import Declarations, UnknownValue
 from chalicelib.core.errors import LoadError, Unavailable
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.file_format import describe
-from chalicelib.ingest import orphans
+from chalicelib.ingest import open_rejects, orphans
 from chalicelib.ingest.at_once import AtOnce
 from chalicelib.ingest.attempt import Attempt, ObjectBody, WorkTime
 from chalicelib.ingest.completion import Completion
@@ -127,6 +127,7 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
         if not reading.is_own_backup:
             kind, shown = reading.file_format.container.value, reading.file_format.shown()
             claims.describe(attempt.session, attempt.claim, kind, shown)
+            claims.name_columns(attempt.session, attempt.claim, reading.file_format.columns)
         if body.size < policy.from_bytes:
             staging: Staging = AtOnce(attempt, reading, body)
             return staging.run(rejects)
@@ -142,6 +143,8 @@ def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
         declared = Declarations.of(body.metadata)
     except UnknownValue as error:
         raise LoadError(f"the object's metadata declare what is not known: {error}") from error
+    if declared.corrects is not None:
+        open_rejects.require_load(attempt.session, attempt.dataset, declared.corrects)
     head = body.stream.peek(HEAD + 1)
     file_format = describe(attempt.dataset, head, complete=len(head) <= HEAD, declared=declared)
     return FileReading(attempt.dataset, file_format)

@@ -16,6 +16,7 @@ from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.object_streams import Writer
 from chalicelib.core import correlation, timestamps
 from chalicelib.core.datasets import Dataset
+from chalicelib.ingest.open_rejects import MOST, Tracked
 from chalicelib.ingest.rejects import Reasons, Reject
 
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some readers end a line at these characters
@@ -62,7 +63,7 @@ def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime
 
 class RejectFile:
     """Streams the rejects of one load to the errored bucket, and counts them in `reasons`. Without rejects, there is no
-    file.
+    file. `tracked` has those of them that are followed until their rows are loaded.
 
     `place` is the name of the JSON member for a reject's place in the load: "line" or "index". At most one part of the
     upload is in memory.
@@ -74,18 +75,23 @@ class RejectFile:
         self._bucket, self._place = bucket, place
         self._metadata = correlation.metadata(load.load_id, load.correlation_id)
         self._head = {"load_id": load.load_id, "dataset": load.dataset.name, "source": load.source}
+        self.tracked = Tracked(load.dataset, load.load_id, may_wait=place == "line")
         self._writer: Writer | None = None
         self.is_stored = False
 
     def add(self, reject: Reject) -> None:
         self._write(self.line(reject))
         self.reasons.add(reject.problems)
+        self.tracked.add(reject.place, reject.row, reject.codes)
 
     def take_over(self, lines: Iterable[bytes], reasons: Reasons) -> None:
-        """Begin the file with the lines of all portions, which `line` has made, and with the counts of their
-        reasons."""
-        for line in lines:
-            self._write(line)
+        """Begin the file with the lines of all portions, which `line` has made, and with the counts of their reasons.
+        `lines` has the lines of one portion at a time."""
+        for portion in lines:
+            self._write(portion)
+            if self.tracked.count < MOST:
+                for reject in map(json.loads, portion.splitlines()):
+                    self.tracked.add(reject[self._place], reject["row"], reject.get("codes", ()))
         self.reasons = reasons
 
     def complete(self) -> str | None:

@@ -8,8 +8,7 @@ from itertools import zip_longest
 from typing import Any, Protocol
 
 from chalicelib.core.datasets import Dataset
-from chalicelib.core.reasons import OTHER as OTHER_CODE
-from chalicelib.core.reasons import Problem
+from chalicelib.core.reasons import OTHER_CODE, Problem
 from chalicelib.loads.outcomes import CountedReason
 
 _UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # some JSON readers fail on these characters even if they are escaped

@@ -243,6 +243,7 @@ class _Request:
             for reject in result.rejects:
                 file.add(reject)
             outcomes.record_rejects(self.session, load_id, file.complete() or "", file.reasons.counted())
+            file.tracked.record(self.session)
         return load_id
 
 

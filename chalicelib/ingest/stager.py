@@ -95,7 +95,7 @@ class Stager:
             if checked is None and token.fields is not None:
                 checked = check_fields(self._dataset, token.fields)
             if checked is not None and checked.valid:
-                return self._line.row(checked.values) + self._null_row * (token.lines - 1)
+                return self._line.row(checked.values, token.mended_line) + self._null_row * (token.lines - 1)
             self._set_aside(token, checked)
         return self._null_row * min(token.lines, MOST_EMPTY)
 

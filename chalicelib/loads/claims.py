@@ -142,6 +142,12 @@ def describe(session: Session, claim: Claim, kind: str, file_format: Mapping[str
     )
 
 
+def name_columns(session: Session, claim: Claim, columns: Sequence[str]) -> None:
+    """Note the columns that the header of the load's file names, if it has one. Raises ClaimLost."""
+    if columns:
+        _update_mine(session, claim, "file_columns = CAST(:columns AS jsonb)", columns=json.dumps(columns))
+
+
 def refuse(
     session: Session, claim: Claim, counts: Counts, error: str, rejects: tuple[str | None, Sequence[CountedReason]]
 ) -> None:

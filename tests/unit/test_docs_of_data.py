@@ -14,8 +14,7 @@ from chalicelib.backups.manifest import StoredFile
 from chalicelib.backups.run import BackupRun
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT
 from chalicelib.core.logs import Formatter
-from chalicelib.core.reasons import CODES, REASONS
-from chalicelib.core.reasons import OTHER as CODE_OF_OTHERS
+from chalicelib.core.reasons import CODES, OTHER_CODE, REASONS
 from chalicelib.ingest.rejects import OTHER
 from chalicelib.loads.outcomes import STATUSES, Counts, Ended
 from chalicelib.monitoring.metrics import UNITS, Metrics
@@ -72,7 +71,7 @@ def test_every_reason_of_a_reject_is_described_with_its_code_and_exists() -> Non
 
 def test_the_codes_of_reasons_stay_the_same() -> None:
     """Programs of users read them. A new one may be added; none may change."""
-    assert [*CODES, CODE_OF_OTHERS] == [
+    assert [*CODES, OTHER_CODE] == [
         *("missing", "not_an_id", "not_a_datetime", "out_of_range", "not_text", "too_long", "nul", "excel_error"),
         *("half_surrogate", "not_utf8", "unknown_parent", "no_free_id", "wrong_field_count", "record_too_long"),
         *("never_closed", "bad_quoting", "not_an_object", "unknown_column", "other"),
@@ -84,7 +83,7 @@ def test_general_reasons_are_described() -> None:
     texts = {re.escape(text) for text in pages.names(pages.prose(FILES))}
     assert {each for each in generals if ".+" not in each} <= texts
     assert f"`{OTHER}`" in pages.text(FILES)
-    assert f"`{CODE_OF_OTHERS}`" in pages.text(FILES)
+    assert f"`{OTHER_CODE}`" in pages.text(FILES)
 
 
 def test_a_limit_in_a_reason_is_that_of_the_rules() -> None:

@@ -18,7 +18,7 @@ from chalicelib.api.openapi.json_schema import (
 )
 from chalicelib.api.openapi.upload_schemas import CODES_OF_REASONS, REJECTED
 from chalicelib.api.row_routes import MAX_ROWS
-from chalicelib.core.reasons import CODES, OTHER
+from chalicelib.core.reasons import CODES, OTHER_CODE
 
 _SOURCE = "api:/job/upload/batch"
 _COUNTS = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
@@ -94,7 +94,7 @@ REASONS: Json = {
         {
             "reason": text("job is missing"),
             "code": {
-                "enum": [*CODES, OTHER, None],
+                "enum": [*CODES, OTHER_CODE, None],
                 "description": "a stable name of the reason; null in loads of version 1.0",
                 "examples": ["missing"],
             },
