@@ -35,11 +35,6 @@ class Header:
     ignored: tuple[str, ...]
     names: tuple[str, ...] = ()
 
-    def ignored_at(self, name: str) -> int | None:
-        """The first field that is ignored and has this name."""
-        fields = zip(map(_bare, self.names), self.positions, strict=True)
-        return next((at for at, (bare, position) in enumerate(fields) if position is None and bare == name), None)
-
 
 def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     """Read a file's first record as a header; None if it is not one.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from chalicelib.core.datasets import Dataset
@@ -10,27 +11,44 @@ from chalicelib.formats.formulas import unguarded
 Item = TypeVar("Item")
 
 
+def _bare(name: str) -> str:
+    return name.strip(" \t\"'").casefold()
+
+
 @dataclass(frozen=True)
 class CsvLayout:
     """`positions` has an entry for each field of a record: the index of its column in the dataset, None for a field
     that is ignored. `has_header` is whether the first record names the columns. `has_sep_line` is whether a line such
     as `sep=;` stands before everything else, as Excel writes it.
 
-    A file of mended rejects names, in the field `line_at`, the line of the reject that each record replaces. Text in it
-    may be guarded by apostrophes (`is_mended`, see `formulas`).
+    `names` are those in the header. A file of mended rejects has a column `line`, which names the reject that a record
+    replaces, and a column `reasons`.
     """
 
     delimiter: bytes
     positions: tuple[int | None, ...]
     has_header: bool = False
     has_sep_line: bool = False
-    line_at: int | None = None
-    is_mended: bool = False
+    names: tuple[str, ...] = ()
 
     @classmethod
     def by_position(cls, dataset: Dataset, delimiter: bytes = b",") -> "CsvLayout":
         """The layout of a file without a header: all columns of the dataset in their order."""
         return cls(delimiter, tuple(range(len(dataset.columns))))
+
+    @cached_property
+    def line_at(self) -> int | None:
+        """The field with the line of the reject that a record replaces, None if the file has no such column."""
+        return self._ignored_at("line")
+
+    @cached_property
+    def is_mended(self) -> bool:
+        """Whether the file is one of rejects that were mended. Its text may be guarded by apostrophes (`formulas`)."""
+        return self._ignored_at("reasons") is not None
+
+    def _ignored_at(self, name: str) -> int | None:
+        named = zip(self.names, self.positions, strict=False)
+        return next((at for at, (sent, column) in enumerate(named) if column is None and _bare(sent) == name), None)
 
     @property
     def is_plain(self) -> bool:

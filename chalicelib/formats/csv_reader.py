@@ -73,7 +73,7 @@ class Clean:
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record, with its fields or with the problem why it cannot be split. It begins on `line` and has `lines`
-    physical lines. `mended_line` is the line of the reject that it replaces (see `CsvLayout`).
+    physical lines.
 
     `checked` is the result of the rules if the values were checked before. It covers the whole values, while `raw` and
     `fields` may contain only the beginning of long values.
@@ -85,7 +85,6 @@ class Record:
     fields: tuple[bytes, ...] | None = None
     problem: Problem | None = None
     checked: Checked | None = None
-    mended_line: str | None = None
 
     def for_copy(self) -> None:
         return None  # the rules have to check it first
@@ -237,7 +236,7 @@ class Reader:
         sent, wanted = self._layout.trimmed(fields), len(self._layout.positions)
         if len(sent) != wanted:
             return Record(line, lines, raw, problem=_miscounted(wanted, len(sent)))
-        return Record(line, lines, raw, self._layout.values(sent), mended_line=self._layout.mended_line(sent))
+        return Record(line, lines, raw, self._layout.values(sent))
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
         """Whether a record is the header of the layout. Raises LoadError if it is another header."""

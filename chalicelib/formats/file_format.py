@@ -53,13 +53,11 @@ PLAIN = Coding()
 
 @dataclass(frozen=True)
 class Format:
-    """How the bytes of a file become records. `columns` are the names in its header. `notices` are sentences about what
-    was understood but looks odd."""
+    """How the bytes of a file become records. `notices` are sentences about what was understood but looks odd."""
 
     container: Container
     layout: CsvLayout
     coding: Coding = PLAIN
-    columns: tuple[str, ...] = ()
     ignored_columns: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     declared: Declarations = UNDECLARED
@@ -125,7 +123,6 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
         file_format,
         layout=layout,
         coding=replace(file_format.coding, encoding=encoding, has_bare_cr=has_bare_cr),
-        columns=header.names if header else (),
         ignored_columns=ignored,
         notices=notices,
     )
@@ -133,10 +130,8 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
 
 def _layout(dataset: Dataset, header: Header | None, delimiter: bytes, *, has_sep_line: bool) -> CsvLayout:
     positions = header.positions if header else tuple(range(len(dataset.columns)))
-    layout = CsvLayout(delimiter, positions, has_header=header is not None, has_sep_line=has_sep_line)
-    if header is None:
-        return layout
-    return replace(layout, line_at=header.ignored_at("line"), is_mended=header.ignored_at("reasons") is not None)
+    names = header.names if header else ()
+    return CsvLayout(delimiter, positions, has_header=header is not None, has_sep_line=has_sep_line, names=names)
 
 
 def _delimiter(dataset: Dataset, text: bytes) -> bytes:

@@ -127,7 +127,7 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
         if not reading.is_own_backup:
             kind, shown = reading.file_format.container.value, reading.file_format.shown()
             claims.describe(attempt.session, attempt.claim, kind, shown)
-            claims.name_columns(attempt.session, attempt.claim, reading.file_format.columns)
+            claims.name_columns(attempt.session, attempt.claim, reading.file_format.layout.names)
         if body.size < policy.from_bytes:
             staging: Staging = AtOnce(attempt, reading, body)
             return staging.run(rejects)

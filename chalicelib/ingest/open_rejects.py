@@ -99,7 +99,7 @@ def of_load(session: Session, load_id: int, grace: str) -> dict[int, bool]:
         " FROM open_rejects o WHERE o.load_id = :load_id",
         load_id=load_id,
     )
-    return {place: waits for place, waits in rows}
+    return dict(rows)
 
 
 def require_load(session: Session, dataset: Dataset, load_id: int) -> None:

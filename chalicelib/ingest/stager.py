@@ -8,6 +8,7 @@ from math import inf
 from chalicelib.cloud.database import Session
 from chalicelib.core import deadline
 from chalicelib.core.rules import Checked, check_fields, check_unsplit, missing_parent
+from chalicelib.formats.csv_patterns import split
 from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
 from chalicelib.formats.pg_copy import LineFormat
 from chalicelib.ingest import parents
@@ -95,9 +96,13 @@ class Stager:
             if checked is None and token.fields is not None:
                 checked = check_fields(self._dataset, token.fields)
             if checked is not None and checked.valid:
-                return self._line.row(checked.values, token.mended_line) + self._null_row * (token.lines - 1)
+                return self._line.row(checked.values, self._mended_line(token)) + self._null_row * (token.lines - 1)
             self._set_aside(token, checked)
         return self._null_row * min(token.lines, MOST_EMPTY)
+
+    def _mended_line(self, record: Record) -> str | None:
+        layout = self._table.layout
+        return None if layout.line_at is None else layout.mended_line(split(record.raw, layout.delimiter))
 
     def _set_aside(self, record: Record, checked: Checked | None) -> None:
         self.rejected += 1
