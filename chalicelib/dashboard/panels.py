@@ -16,7 +16,7 @@ from chalicelib.dashboard import charts, figures, pages, report_panel
 from chalicelib.dashboard.load_views import LoadView
 from chalicelib.dashboard.report_panel import ReportsPanel
 from chalicelib.ingest import reject_summary
-from chalicelib.ingest.reject_summary import RejectSummary
+from chalicelib.ingest.reject_summary import RejectSummary, Wanted
 from chalicelib.loads import history, outcomes
 from chalicelib.monitoring import readiness
 from chalicelib.reports.declaration import Report
@@ -87,19 +87,22 @@ class LoadPanel:
     load: LoadView
     summary: RejectSummary
     shares: list[charts.Bar]
+    code: str | None  # of the reason that the rejects must have
     refresh: int
 
 
 def load(parts: Services, caller: Caller) -> LoadPanel:
-    wanted = _wanted(caller, "id")
+    wanted, code = _wanted(caller, "id"), caller.query.get("code")
     with parts.database.session() as session:
         row = history.get(session, wanted)
         if row is None:
             raise NotFound(f"there is no load {wanted}")
-        summary = reject_summary.of_load(session, parts.storage.errored, wanted, MAX_REJECTS)
+        summary = reject_summary.of_load(
+            session, parts.storage.errored, wanted, Wanted(MAX_REJECTS, code=code), parts.settings.orphan_grace
+        )
     view = LoadView(**vars(row))
     shares = charts.shares([(name, getattr(row, name)) for name in OUTCOMES])
-    return LoadPanel(view, summary, shares, BUSY if view.is_unfinished else CALM)
+    return LoadPanel(view, summary, shares, code, BUSY if view.is_unfinished else CALM)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ same keys with the same types.
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from chalicelib.ingest.rejects import Reasons, Reject
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some readers end a line at these characters
 _JSON = json.JSONEncoder(ensure_ascii=False)  # json.dumps would create a new encoder for every line
 _TYPE = "application/x-ndjson"
-READ = 4 * 1024 * 1024  # most bytes of a reject file that are read to show its first records
+READ = 100_000_000  # most bytes of a reject file that are searched for records to show
 ROOM = 5_000_000  # most characters of shown records in a response; Lambda allows a response of 6 MB
 _CHUNK = 64 * 1024
 
@@ -129,32 +130,39 @@ class RejectFile:
 
 
 class FirstRecords:
-    """The first `limit` records of a reject file, or fewer if a response of Lambda has no room for more."""
+    """The first `limit` records of a reject file, or fewer if a response of Lambda has no room for more. Without a
+    limit, all for which there is room."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int | None) -> None:
         self.records: list[Mapping[str, object]] = []
-        self._limit, self._room = limit, ROOM
+        self.is_cut = False  # whether a record did not fit
+        self._limit, self._room = sys.maxsize if limit is None else limit, ROOM
 
     @property
     def wanted(self) -> int:
         """The number of records that may still be added."""
-        return self._limit - len(self.records) if self._room > 0 else 0
+        return 0 if self.is_cut else self._limit - len(self.records)
 
     def add(self, record: Mapping[str, object]) -> None:
         if not self.wanted:
             return
         # The body of the response is JSON. Lambda puts this body as a string into its own JSON, and escapes it again.
-        self._room -= len(json.dumps(json.dumps(record, ensure_ascii=False)))
-        if self._room >= 0:
-            self.records.append(record)
+        size = len(json.dumps(json.dumps(record, ensure_ascii=False)))
+        if size > self._room:
+            self.is_cut = True
+            return
+        self._room -= size
+        self.records.append(record)
 
 
-def first_records(bucket: Bucket, key: str, limit: int) -> FirstRecords:
-    """Return the first records of a reject file, unchanged. Raises NotFound, StorageUnavailable."""
-    first, rest = FirstRecords(limit), b""
+def records(bucket: Bucket, key: str, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the records of a reject file, with their numbers from 1, after the first `after` ones. Raises NotFound,
+    StorageUnavailable."""
+    number, rest = 0, b""
     with closing(bucket.open(key, most=READ)) as stream:
-        while first.wanted and (data := stream.read(_CHUNK)):
+        while data := stream.read(_CHUNK):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                first.add(json.loads(line))
-    return first
+                number += 1
+                if number > after:
+                    yield number, json.loads(line)

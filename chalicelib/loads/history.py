@@ -48,6 +48,18 @@ class RejectCounts:
     errored_key: str | None
 
 
+@dataclass(frozen=True)
+class RejectedFile:
+    """Where the rejects of a load come from. `file_columns` are the names in the header of the file, None without one.
+    The first `tracked_rejects` lines of the reject file are in the table `open_rejects` while they are open."""
+
+    dataset: str | None
+    source: str
+    delimiter: str
+    file_columns: list[str] | None
+    tracked_rejects: int
+
+
 _LOAD = ", ".join(column.name for column in fields(Load))
 _REJECT_COUNTS = ", ".join(column.name for column in fields(RejectCounts))
 
@@ -69,6 +81,16 @@ def listed(session: Session, filters: Mapping[str, str], *, limit: int, before: 
 def get(session: Session, load_id: int) -> Load | None:
     rows = session.run(f"SELECT {_LOAD} FROM loads WHERE id = :id", id=load_id)
     return Load(*rows[0]) if rows else None
+
+
+def rejected_file(session: Session, load_id: int) -> RejectedFile:
+    """Return the origin of the rejects of a load that exists."""
+    [row] = session.run(
+        "SELECT dataset, source, coalesce(format->>'delimiter', ','), file_columns, tracked_rejects FROM loads"
+        " WHERE id = :id",
+        id=load_id,
+    )
+    return RejectedFile(*row)
 
 
 def reject_counts(session: Session, load_id: int) -> RejectCounts | None:

