@@ -104,8 +104,10 @@ def test_a_check_reports_what_the_load_of_the_same_file_then_does(
     if isinstance(outcome, str):
         assert (load["status"], load["error"]) == ("failed", outcome)
         return
-    assert load["status"] == "succeeded"
-    assert counts(load) == tuple(vars(outcome.counts)[name] for name in NAMES)
+    assert (outcome.status, outcome.error) == (load["status"], load["error"])
+    assert (outcome.format, outcome.notices) == (load["format"], load["notices"])
+    assert [vars(outcome.counts)[name] for name in NAMES] == [load[name] for name in NAMES]
+    assert outcome.waiting == load["waiting"]
     with landing.database.session() as session:
         found = history.reject_counts(session, load["id"])
     assert found is not None
