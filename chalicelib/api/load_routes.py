@@ -23,7 +23,7 @@ LOAD_ID = WholeNumber("load_id", "the `load_id` in the response to an upload or 
 FILTERS = (
     OneOf("dataset", "only loads of this dataset", allowed=tuple(DATASETS), example="departments"),
     OneOf("status", "only loads with this status", allowed=STATUSES, example="succeeded"),
-    OneOf("kind", "only loads of this kind", allowed=KINDS, example="csv"),
+    OneOf("kind", "only loads of this kind", allowed=KINDS, example="api"),
 )
 LIMIT = WholeNumber("limit", "how many entries to show at most", high=MAX_PAGE, default=20, example=20)
 CURSOR = WholeNumber("cursor", "the `next_cursor` of an earlier response", high=_MAX_LOAD, example=1000)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from chalice.app import Chalice, Request, Response
 
-from chalicelib.core.declarations import DATES, DELIMITERS, Declarations, UnknownValue
+from chalicelib.core.declarations import DATES, DELIMITERS, ENCODINGS, Declarations, UnknownValue
 from chalicelib.core.errors import Unprocessable
 
 
@@ -98,7 +98,7 @@ class Declaration(Parameter):
         return text
 
     def schema(self) -> dict[str, Any]:
-        known = {"delimiter": [*DELIMITERS], "dates": [*DATES]}
+        known = {"encoding": [*ENCODINGS], "delimiter": [*DELIMITERS], "dates": [*DATES]}
         return {"type": "string"} | ({"enum": known[self.name]} if self.name in known else {})
 
 

@@ -118,11 +118,12 @@ _OPTIONAL_FIELDS = {
     "x-amz-meta-max-rejected": "5%",
 }
 DECLARED: dict[str, Json] = {
-    "encoding": text(
-        "windows-1252",
-        maxLength=40,
-        description=f"the encoding of the file, if it is not UTF-8 or UTF-16: one of {', '.join(ENCODINGS)}",
-    ),
+    "encoding": {
+        "type": "string",
+        "enum": [*ENCODINGS],
+        "description": "the encoding of the file, if it is not UTF-8 or UTF-16",
+        "examples": ["windows-1252"],
+    },
     "delimiter": {"type": "string", "enum": [*DELIMITERS], "description": "what stands between two fields"},
     "dates": {
         "type": "string",
