@@ -9,13 +9,18 @@ from cli.tools import Tools
 
 COUNTS = ("inserted", "updated", "unchanged", "superseded", "rejected")
 FEW = 5  # rejects that are shown at the end of a load
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
+_USUAL = (
+    "CSV, separated by commas, in UTF-8, with a header",
+    "CSV, separated by commas, in UTF-8, without a header",
+)
 _LONGEST = 200  # characters of a rejected record
 
 
 def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
     """Print a load that has ended: its status, its counts, and its first rejects."""
-    error_text = f": {load['error']}" if load["error"] else ""
-    tools.out.line(f"{name}: load {load['id']} {load['status']}{error_text}")
+    tools.out.line(f"{name}: load {load['id']} {load['status']}{why(load)}")
+    described(tools.out, load)
     if load["received"]:
         tools.out.line(f"  {counts(load)}")
     if load["rejected"]:
@@ -27,11 +32,38 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
             tools.out.line(f"to see all rejects: hireflow rejects {load['id']} --all")
 
 
+def why(found: Mapping[str, Any]) -> str:
+    """Return why a load failed or was skipped, to be appended to a line."""
+    return f": {found['error']}" if found.get("error") else ""
+
+
+def described(out: Output, found: Mapping[str, Any]) -> None:
+    """Print how the file was understood, unless that goes without saying, and what looks odd about it."""
+    if (file_format := found.get("format")) and (shown := format_of(file_format)) not in _USUAL:
+        out.line(f"  read as {shown}")
+    for notice in found.get("notices") or ():
+        out.line(f"  note: {notice}")
+
+
+def format_of(found: Mapping[str, Any]) -> str:
+    """Return in one line how a file was understood."""
+    parts = [str(found["type"]).upper()]
+    if found["delimiter"] is not None:
+        parts.append(f"separated by {_DELIMITERS.get(found['delimiter'], found['delimiter'])}")
+    if found["encoding"] is not None:
+        parts.append(f"in {str(found['encoding']).upper()}")
+    parts.append("with a header" if found["header"] else "without a header")
+    if found["ignored_columns"]:
+        parts.append(f"ignored columns: {', '.join(found['ignored_columns'])}")
+    return ", ".join(parts)
+
+
 def counts(found: Mapping[str, Any]) -> str:
-    """Return the counts in one line. `resolved` counts rejects whose rows a later load has brought in."""
+    """Return the counts in one line. `waiting` counts rejects that are loaded when their parents arrive, `resolved`
+    those whose rows a later load has brought in."""
     listed = ", ".join(f"{found[name]:,} {name}" for name in COUNTS)
-    resolved = f" ({found['resolved']:,} resolved)" if found.get("resolved") else ""
-    return f"{found['received']:,} received: {listed}{resolved}"
+    parts = [f"{found[name]:,} {name}" for name in ("waiting", "resolved") if found.get(name)]
+    return f"{found['received']:,} received: {listed}{' (' + ', '.join(parts) + ')' if parts else ''}"
 
 
 def rejects(out: Output, found: Mapping[str, Any]) -> None:
@@ -50,8 +82,8 @@ def rejects(out: Output, found: Mapping[str, Any]) -> None:
 
 
 def open_rejects(load: Mapping[str, Any]) -> int:
-    """Return the number of rejects that no later load has resolved."""
-    return int(load["rejected"]) - int(load.get("resolved") or 0)
+    """Return the number of rejects that have to be mended: no later load has resolved them, and they do not wait."""
+    return int(load["rejected"]) - int(load.get("resolved") or 0) - int(load.get("waiting") or 0)
 
 
 def _record(reject: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from chalicelib.loads import history, outcomes
 from chalicelib.loads.history import RejectedFile
 from chalicelib.services import services
 
-STATUSES = outcomes.STATUSES
+STATUSES, KINDS = outcomes.STATUSES, outcomes.KINDS
 MAX_PAGE = 100
 _MAX_LOAD = 2**63 - 1
 JSON, CSV = "application/json", "text/csv"
@@ -30,6 +30,7 @@ LOAD_ID = WholeNumber("load_id", "the `load_id` in the response to an upload or 
 FILTERS = (
     OneOf("dataset", "only loads of this dataset", allowed=tuple(DATASETS), example="departments"),
     OneOf("status", "only loads with this status", allowed=STATUSES, example="succeeded"),
+    OneOf("kind", "only loads of this kind", allowed=KINDS, example="api"),
 )
 LIMIT = WholeNumber("limit", "how many entries to show at most", high=MAX_PAGE, default=20, example=20)
 OF_REJECTS = (
@@ -52,8 +53,9 @@ routes = Blueprint(__name__)
 def list_loads() -> dict[str, object]:
     filters = query_values(routes.current_request)
     limit, before = filters.pop("limit"), filters.pop("cursor", None)
+    grace = services().settings.orphan_grace
     with services().database.session() as session:
-        loads = history.listed(session, filters, limit=limit + 1, before=before)
+        loads = history.listed(session, filters, limit=limit + 1, before=before, grace=grace)
     page = loads[:limit]
     more = str(page[-1].id) if len(loads) > limit else None
     return {"loads": [timestamps.shown(vars(load)) for load in page], "next_cursor": more}
@@ -65,7 +67,7 @@ def list_loads() -> dict[str, object]:
 def show_load(load_id: str) -> dict[str, object]:
     wanted = load_id_of(load_id)
     with services().database.session() as session:
-        load = history.get(session, wanted)
+        load = history.get(session, wanted, services().settings.orphan_grace)
     if load is None:
         raise NotFound(f"there is no load {wanted}")
     return timestamps.shown(vars(load))

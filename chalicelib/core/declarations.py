@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Dates = Literal["iso", "dmy", "mdy"]
+DATES: Final[tuple[Dates, ...]] = ("iso", "dmy", "mdy")
 
 DELIMITERS: Final[Mapping[str, str]] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 # The encodings that programs on desktops and servers write, by the names that IANA has registered for them.
@@ -68,6 +69,15 @@ class Declarations:
         read = {name.replace("-", "_"): _READERS[name](given[name].strip()) for name in NAMES if name in given}
         return cls(**read)  # type: ignore[arg-type]  # each reader returns its field's type
 
+    def given(self) -> dict[str, str]:
+        """Return what is declared, by name, as `of` reads it."""
+        delimiter = next((name for name, mark in DELIMITERS.items() if mark == self.delimiter), None)
+        dates = None if self.dates == "iso" else self.dates
+        most = None if self.max_rejected is None else str(self.max_rejected)
+        corrects = None if self.corrects is None else str(self.corrects)
+        values = (self.encoding, delimiter, dates, most, corrects)
+        return {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
+
 
 UNDECLARED = Declarations()
 
@@ -95,7 +105,7 @@ def _delimiter(value: str) -> str:
 
 
 def _dates(value: str) -> str:
-    if value.lower() in ("iso", "dmy", "mdy"):
+    if value.lower() in DATES:
         return value.lower()
     raise UnknownValue(f"dates {value[:40]!r} is not known: write dmy for 27/07/2021, or mdy for 07/27/2021")
 

@@ -51,6 +51,21 @@ class Reason:
 MISSING = Reason("missing", "is missing")
 NOT_AN_ID = Reason("not_an_id", f"is not a whole number from 1 to {MAX_ID}")
 NOT_A_DATETIME = Reason("not_a_datetime", "is not a date-time", "write 2021-07-27 or 2021-07-27T16:02:08Z")
+UNDECLARED_DATE = Reason(
+    "not_a_datetime",
+    "is not a date-time",
+    "write 2021-07-27 or 2021-07-27T16:02:08Z, or declare dates=dmy (27/07/2021) or dates=mdy (07/27/2021) for the file",
+)
+NOT_DMY = Reason(
+    "not_a_datetime",
+    "is not a date-time",
+    "write 27/07/2021 or 27/07/2021 16:02:08, as dates=dmy is declared, or 2021-07-27",
+)
+NOT_MDY = Reason(
+    "not_a_datetime",
+    "is not a date-time",
+    "write 07/27/2021 or 07/27/2021 16:02:08, as dates=mdy is declared, or 2021-07-27",
+)
 OUT_OF_RANGE = Reason("out_of_range", "is outside the years 1 to 9999")
 NOT_TEXT = Reason("not_text", "is not text")
 TOO_LONG = Reason("too_long", f"is longer than {MAX_TEXT} characters")

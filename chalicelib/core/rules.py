@@ -8,15 +8,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from chalicelib.core import datetimes, reasons
+from chalicelib.core import datetimes, local_dates, reasons
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Dataset, Kind
+from chalicelib.core.declarations import Dates
 from chalicelib.core.reasons import Problem, Reason
 
 Value = int | str
+_Checks = tuple[tuple[str, Callable[[Any], Value]], ...]  # a rule for each column, with its name
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A part of the grammar of `datetimes`. Python's own parser gives the same results, and is much faster.
 _USUAL_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]((?:[01]\d|2[0-3]):\d\d:\d\d)Z?", re.ASCII)
@@ -47,9 +49,10 @@ class _Broken(ValueError):
         self.reason = reason
 
 
-def check_fields(dataset: Dataset, fields: Sequence[bytes]) -> Checked:
-    """Check one CSV record that was split into as many fields as the dataset has columns."""
-    return _check(dataset, map(_decoded, fields))
+def check_fields(dataset: Dataset, fields: Sequence[bytes], dates: Dates = "iso") -> Checked:
+    """Check one CSV record that was split into as many fields as the dataset has columns. `dates` is the order of days
+    and months in dates such as 27/07/2021, which are valid only if it was declared."""
+    return _check(_checks_of_files(dataset, dates), map(_decoded, fields))
 
 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
@@ -100,7 +103,7 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     to choose an id."""
     if not isinstance(row, Mapping):
         return Checked((None,) * len(dataset.columns), (reasons.NOT_AN_OBJECT.of(),))
-    checked = _check(dataset, map(row.get, dataset.column_names), optional="id" if id_optional else None)
+    checked = _check(_checks(dataset), map(row.get, dataset.column_names), optional="id" if id_optional else None)
     if len(row) <= len(dataset.columns) and all(map(dataset.column_names.__contains__, row)):
         return checked
     unknown = [reasons.UNKNOWN_COLUMN.of(name=_shown(name)) for name in row if name not in dataset.column_names]
@@ -109,7 +112,7 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
 
 def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
     """Check one row of a backup: ids as int, texts as str, instants as microseconds since 1970 UTC."""
-    return _check(dataset, map(_readable, shown_stored(dataset, row)))
+    return _check(_checks(dataset), map(_readable, shown_stored(dataset, row)))
 
 
 def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bool:
@@ -169,14 +172,19 @@ def _instant_text(microseconds: int) -> str:
         return str(microseconds)
 
 
+def is_undecodable(problem: Problem) -> bool:
+    """Whether a problem says that bytes are no text."""
+    return problem.code == reasons.NOT_UTF8.code
+
+
 def missing_parent(field: str, parent_id: Value) -> Problem:
     return reasons.UNKNOWN_PARENT.of(field, parent=parent_id)
 
 
-def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None) -> Checked:
+def _check(checks: _Checks, sent: Iterable[Any], optional: str | None = None) -> Checked:
     values: list[Value | None] = []
     problems: list[Problem] = []
-    for (name, check), value in zip(_checks(dataset), sent, strict=True):
+    for (name, check), value in zip(checks, sent, strict=True):
         try:
             values.append(check(value))
         except _Missing:
@@ -190,8 +198,14 @@ def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None) -
 
 
 @cache
-def _checks(dataset: Dataset) -> tuple[tuple[str, Callable[[Any], Value]], ...]:
+def _checks(dataset: Dataset) -> _Checks:
     return tuple((column.name, _CHECKS[column.kind]) for column in dataset.columns)
+
+
+@cache
+def _checks_of_files(dataset: Dataset, dates: Dates) -> _Checks:
+    checks = _CHECKS | {Kind.INSTANT: partial(check_instant_of_file, dates)}
+    return tuple((column.name, checks[column.kind]) for column in dataset.columns)
 
 
 class _Missing(Exception):
@@ -285,6 +299,21 @@ def readable_id(text: str | None) -> int | None:
         return check_id(text)
     except (_Broken, _Missing):
         return None
+
+
+def check_instant_of_file(dates: Dates, value: Any) -> str:
+    """Accept what `check_instant` does, and dates such as 27/07/2021 if `dates` declares the order of their parts."""
+    try:
+        return check_instant(value)
+    except _Broken as broken:
+        if not isinstance(value, str) or not (parts := local_dates.parts(_stripped(value))):
+            raise
+        if dates == "iso":
+            raise _Broken(reasons.UNDECLARED_DATE) from None
+        try:
+            return local_dates.utc(parts, dates).isoformat()
+        except ValueError:
+            raise _Broken(local_dates.WRONG[dates]) from broken
 
 
 def is_instant(text: str) -> bool:

@@ -69,9 +69,15 @@ class LoadsPanel:
 
 
 def loads_panel(parts: Services, caller: Caller) -> LoadsPanel:
-    filters = {name: caller.query[name] for name in ("dataset", "status") if name in caller.query}
+    filters = {name: caller.query[name] for name in ("dataset", "status", "kind") if name in caller.query}
     with parts.database.session() as session:
-        loads = history.listed(session, filters, limit=PAGE + 1, before=caller.query.get("cursor"))
+        loads = history.listed(
+            session,
+            filters,
+            limit=PAGE + 1,
+            before=caller.query.get("cursor"),
+            grace=parts.settings.orphan_grace,
+        )
     page = [LoadView(**vars(load)) for load in loads[:PAGE]]
     return LoadsPanel(
         page,
@@ -94,7 +100,7 @@ class LoadPanel:
 def load(parts: Services, caller: Caller) -> LoadPanel:
     wanted, code = _wanted(caller, "id"), caller.query.get("code")
     with parts.database.session() as session:
-        row = history.get(session, wanted)
+        row = history.get(session, wanted, parts.settings.orphan_grace)
         if row is None:
             raise NotFound(f"there is no load {wanted}")
         summary = reject_summary.of_load(

@@ -125,9 +125,9 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
     with attempt.opened() as body:
         reading = _understood(attempt, body)
         if not reading.is_own_backup:
-            kind, shown = reading.file_format.container.value, reading.file_format.shown()
-            claims.describe(attempt.session, attempt.claim, kind, shown)
-            claims.name_columns(attempt.session, attempt.claim, reading.file_format.layout.names)
+            found = reading.file_format
+            claims.describe(attempt.session, attempt.claim, found.container.value, found.shown(), found.notices)
+            claims.name_columns(attempt.session, attempt.claim, found.layout.names)
         if body.size < policy.from_bytes:
             staging: Staging = AtOnce(attempt, reading, body)
             return staging.run(rejects)

@@ -7,11 +7,13 @@ from math import inf
 
 from chalicelib.cloud.database import Session
 from chalicelib.core import deadline
+from chalicelib.core.declarations import Dates
 from chalicelib.core.rules import Checked, check_fields, check_unsplit, missing_parent
 from chalicelib.formats.csv_patterns import split
 from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
 from chalicelib.formats.pg_copy import LineFormat
 from chalicelib.ingest import parents
+from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
 from chalicelib.ingest.staging_table import StagingTable
 
@@ -33,18 +35,27 @@ class Portion:
 class Stager:
     """Feeds tokens to COPY in portions, counts the rows, and reports rejects.
 
-    `lines`, `received` and `rejected` count what this stager has read. `exhausted` is true if there are no more tokens.
-    A row that breaks a rule is also checked for missing parents, so that its report is complete. The parents can be
-    looked up only when the current COPY has ended; until then, the stager keeps the rejects in memory.
+    `lines`, `received` and `rejected` count what this stager has read, `oddities` also what earlier ones have read.
+    `exhausted` is true if there are no more tokens. A row that breaks a rule is also checked for missing parents, so
+    that its report is complete. The parents can be looked up only when the current COPY has ended; until then, the
+    stager keeps the rejects in memory. `dates` is what is declared about the file.
     """
 
     def __init__(
-        self, table: StagingTable, tokens: Iterable[Token], rejects: Rejects, portion: Portion | None = None
+        self,
+        table: StagingTable,
+        tokens: Iterable[Token],
+        rejects: Rejects,
+        portion: Portion | None = None,
+        *,
+        oddities: Oddities | None = None,
+        dates: Dates = "iso",
     ) -> None:
         self.lines = self.received = self.rejected = 0
         self.exhausted = False
         self._table, self._dataset, self._null_row = table, table.dataset, table.null_row
-        self._line = LineFormat(table.layout)
+        self._line, self._dates = LineFormat(table.layout), dates
+        self.oddities = oddities or Oddities()
         self._unread, self._rejects, self._limit = iter(tokens), rejects, portion or Portion()
         self._pending: list[tuple[Reject, Checked | None]] = []
         self._pending_bytes = 0
@@ -94,8 +105,9 @@ class Stager:
             self.received += 1
             checked = token.checked
             if checked is None and token.fields is not None:
-                checked = check_fields(self._dataset, token.fields)
+                checked = check_fields(self._dataset, token.fields, self._dates)
             if checked is not None and checked.valid:
+                self.oddities.add_row(checked.values)
                 return self._line.row(checked.values, self._mended_line(token)) + self._null_row * (token.lines - 1)
             self._set_aside(token, checked)
         return self._null_row * min(token.lines, MOST_EMPTY)
@@ -112,6 +124,7 @@ class Stager:
             problems = check_unsplit(record.raw, record.problem)
         else:
             problems = checked.problems
+        self.oddities.add_reject(record.line, record.raw, problems)
         self._pending.append((Reject(record.line, problems, record.raw, row), checked))
         self._pending_bytes += 1000 + 3 * len(record.raw)
 

@@ -15,7 +15,7 @@ CANCELLED = "cancelled before its file arrived; a file that arrives later gets a
 # SQL: announced loads to which no object version has been assigned yet. A restore gets its object even after it was
 # given up. A file that arrives after its upload expired gets a new load, because no client follows the announced load
 # any longer.
-AWAITS_OBJECT = "(version IS NULL AND (kind = 'restore' OR (kind = 'csv' AND status = 'queued')))"
+AWAITS_OBJECT = "(version IS NULL AND (kind = 'restore' OR (kind <> 'api' AND status = 'queued')))"
 
 
 def queue_restore(
@@ -32,13 +32,18 @@ def queue_restore(
 
 
 def queue_upload(
-    session: Session, dataset: Dataset, landing_bucket: str, base_name: str, correlation_id: str | None = None
+    session: Session,
+    dataset: Dataset,
+    landing_bucket: str,
+    base_name: str,
+    correlation_id: str | None = None,
+    kind: str = "csv",
 ) -> tuple[int, str]:
-    """Announce a CSV file before a client sends it. `base_name` has to begin with the dataset's name.
+    """Announce a file before a client sends it. `base_name` has to begin with the dataset's name.
 
     Returns the load's id and the object's key.
     """
-    return _announce(session, dataset, (landing_bucket, "uploads", base_name), "csv", correlation_id)
+    return _announce(session, dataset, (landing_bucket, "uploads", base_name), kind, correlation_id)
 
 
 def _announce(

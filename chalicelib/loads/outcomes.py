@@ -21,6 +21,7 @@ class CountedReason(TypedDict):
 
 UNFINISHED, FINAL = ("queued", "running"), ("succeeded", "failed", "skipped")
 STATUSES = (*UNFINISHED, *FINAL)
+KINDS = ("csv", "avro", "xlsx", "api", "restore")
 IS_UNFINISHED = "status IN ('{}', '{}')".format(*UNFINISHED)  # SQL
 
 

@@ -124,6 +124,7 @@ orphans = Table(
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), nullable=False),
     Column("row", JSON, nullable=False),
     _instant("rejected_at", default=True),
+    Index("orphans_load_id_idx", "load_id"),
 )
 
 open_rejects = Table(  # the first rejects of a load, until their rows are loaded
@@ -145,6 +146,7 @@ staged_loads = Table(  # the progress of unfinished loads of large objects; thei
     Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # of the uncompressed file, read so far
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
     Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("oddities", JSONB, nullable=False, server_default=text("'{}'")),
     Column("seconds", Double, nullable=False, server_default=text("0")),  # of all invocations
     Column("complete", Boolean, nullable=False, server_default=text("false")),
 )

@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import summary
 from cli.moments import age
 from cli.options import MAX_PAGE, Dataset, Json, LoadId, beginning
 from cli.statuses import STATUSES
 from cli.tables import Cell
 from cli.tools import Tools
 
-_COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "file")
+_COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "waiting", "file")
 
 
 def _status(value: str | None) -> str | None:
@@ -75,8 +76,6 @@ def rejects(
     as_json: Json = False,
 ) -> None:
     """Show the rejected records of a load and their reasons."""
-    from cli import summary
-
     tools = Tools.of(context)
     found = tools.api.get(f"/loads/{load_id}/rejects", limit=1 if everything else limit)
     if everything:
@@ -100,10 +99,12 @@ def file_name(source: str) -> str:
 
 def _row(found: dict[str, Any]) -> list[Cell]:
     shown = {**found, "load": found["id"], "age": age(found["created_at"]), "file": file_name(found["source"])}
-    return [shown[column] for column in _COLUMNS]
+    return [shown.get(column) for column in _COLUMNS]
 
 
 def _fact(value: Any) -> Cell:
-    if isinstance(value, list):  # reasons with their counts
-        return "; ".join(f"{entry['count']} × {entry['reason']}" for entry in value)
+    if isinstance(value, list):  # notices, or reasons with their counts
+        return "; ".join(e if isinstance(e, str) else f"{e['count']} × {e['reason']}" for e in value) or None
+    if isinstance(value, dict):
+        return summary.format_of(value)
     return value if isinstance(value, str | int | float) else None

@@ -34,13 +34,14 @@ class Landing:
     events: list[Row] = field(default_factory=list)
     _sequence: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def put(self, key: str, body: bytes | str) -> Row:
-        """Store an object version. Returns its event, and does not deliver it. Compresses the body if the key ends in
-        .gz."""
+    def put(self, key: str, body: bytes | str, **metadata: str) -> Row:
+        """Store an object version with these metadata. Returns its event, and does not deliver it. Compresses the body
+        if the key ends in .gz. A `_` in a name of the metadata stands for `-`."""
         data = body.encode() if isinstance(body, str) else body
         if key.endswith(".gz"):
             data = gzip.compress(data)
-        response = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
+        named = {name.replace("_", "-"): value for name, value in metadata.items()}
+        response = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data, Metadata=named)
         item = {
             "key": quote_plus(key),
             "versionId": response.get("VersionId", "null"),  # "null" without versioning, as in S3's list of versions
@@ -54,9 +55,9 @@ class Landing:
         for created in created_objects(event):
             ingest_object(Ingestion(self.database, self.s3.storage, grace, busy_wait=busy_wait), created)
 
-    def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE) -> Row:
+    def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE, **metadata: str) -> Row:
         """Store an object, deliver its event, and return the newest load."""
-        self.deliver(self.put(key, body), grace=grace)
+        self.deliver(self.put(key, body, **metadata), grace=grace)
         return self.load()
 
     def give_up(self, event: Row) -> Row:

@@ -1,6 +1,7 @@
 """The schemas of loads and of their rejects."""
 
-from chalicelib.api.load_routes import STATUSES
+from chalicelib.api.load_routes import KINDS, STATUSES
+from chalicelib.api.openapi import upload_examples
 from chalicelib.api.openapi.json_schema import (
     A_TIME,
     COLUMNS,
@@ -18,6 +19,7 @@ from chalicelib.api.openapi.json_schema import (
 )
 from chalicelib.api.openapi.upload_schemas import CODES_OF_REASONS, REJECTED
 from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.core.declarations import DELIMITERS
 from chalicelib.core.reasons import CODES, OTHER_CODE
 
 _SOURCE = "api:/job/upload/batch"
@@ -29,7 +31,10 @@ _EXAMPLE: Json = {  # the load of a batch of two rows, of which the second has n
     "kind": "api",
     "status": "succeeded",
     **_COUNTS,
+    "waiting": 0,
     "resolved": 0,
+    "format": None,
+    "notices": [],
     "attempts": 1,
     "errored_key": "jobs/20210727T160208.123456Z-7.ndjson",
     "restore_point": None,
@@ -53,6 +58,27 @@ _REJECT_EXAMPLE: Json = {
     "resolved": False,
     "waiting": False,
 }
+FORMAT: Json = closed(
+    {
+        "type": {"type": "string", "enum": ["csv", "avro", "xlsx"]},
+        "delimiter": or_null({"type": "string", "enum": [*DELIMITERS.values()]}, examples=[","]),
+        "encoding": or_null(text("utf-8")),
+        "header": {"type": "boolean", "description": "whether columns were taken by their names", "examples": [False]},
+        "ignored_columns": {
+            "type": "array",
+            "items": text("note"),
+            "description": "names of columns that are not ours",
+        },
+    },
+    description="how a file was understood; `delimiter` and `encoding` are null if it is not text",
+    examples=[upload_examples.FORMAT],
+)
+NOTICES: Json = {
+    "type": "array",
+    "items": text("these words were read as text: 2 × NULL; leave a field empty if its value is missing"),
+    "description": "what looks odd about the file, in sentences",
+    "examples": [[]],
+}
 LOAD = closed(
     {
         "id": {**LOAD_ID, "description": "larger than the ids of earlier loads"},
@@ -61,10 +87,13 @@ LOAD = closed(
             "s3://hireflow-landing/departments_new.csv",
             description="the origin of the rows: the address of the object, or the path of the request",
         ),
-        "kind": {"type": "string", "enum": ["csv", "api", "restore"]},
+        "kind": {"type": "string", "enum": [*KINDS], "examples": ["api"]},
         "status": {"type": "string", "enum": list(STATUSES), "examples": ["succeeded"]},
         **{name: count(example=example) for name, example in _COUNTS.items()},
+        "waiting": count(about="rejected rows that wait for their parents now, and are loaded when these arrive"),
         "resolved": count(about="rejected rows that a later load has brought in"),
+        "format": or_null(FORMAT, description="how the file was understood; null for other loads", examples=[None]),
+        "notices": NOTICES,
         "attempts": count(example=1),
         "errored_key": or_null(
             text("departments/20210727T160208.123456Z-7.ndjson"),
@@ -124,12 +153,20 @@ _LINE: Json = {**count(example=2), "minimum": 1, "description": "the first line 
 CHECK = closed(
     {
         "dataset": DATASET,
+        "status": {"type": "string", "enum": ["succeeded", "failed"], "description": "how the load would end"},
+        "error": or_null({"type": "string"}, description="why the load would fail", examples=[None]),
+        "format": FORMAT,
+        "notices": NOTICES,
         **{name: count() for name in ("received", "inserted", "updated", "unchanged", "superseded", "rejected")},
+        "waiting": count(about="rejected rows that would wait for their parents"),
         "reasons": REASONS,
         "rejects": {"type": "array", "items": closed({"line": _LINE, **_REJECT})},
         "truncated": _TRUNCATED,
     },
-    description="received = inserted + updated + unchanged + superseded + rejected.",
+    description=(
+        "received = inserted + updated + unchanged + superseded + rejected, unless the load would fail: nothing is"
+        " stored then."
+    ),
 )
 REJECT = closed(
     {

@@ -6,6 +6,7 @@ from chalicelib.api.http import access, origins, problems, requests
 from chalicelib.api.load_routes import MAX_PAGE
 from chalicelib.api.openapi.json_schema import COLUMNS, CORRELATION_ID, LOAD_ID, Json, closed, together
 from chalicelib.api.openapi.upload_schemas import CODE, SUMMARY
+from chalicelib.core.declarations import NAMES
 from chalicelib.core.errors import TITLES
 
 _MESSAGE: Json = {"type": ["string", "null"], "examples": ["Internal server error"]}
@@ -63,7 +64,8 @@ def problem_schemas() -> dict[str, Json]:
     batch = _problem(422, **SUMMARY)
     batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
     batch["dependentRequired"] = together(SUMMARY)
-    at_fault: Json = {"enum": ["dataset", "filename", "size", None], "description": "null for the body itself"}
+    members = ["dataset", "filename", "size", *NAMES, None]
+    at_fault: Json = {"enum": members, "description": "null for the body itself"}
     faults = {"type": "array", "items": closed({"field": at_fault, "reason": text}), "minItems": 1}
     upload = _problem(422, errors=faults)
     return {

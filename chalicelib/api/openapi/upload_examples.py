@@ -14,6 +14,7 @@ from chalicelib.core.rules import check_object
 from chalicelib.ingest import upload_forms
 
 LOAD_ID = 7
+FORMAT: Json = {"type": "csv", "delimiter": ",", "encoding": "utf-8", "header": False, "ignored_columns": []}
 WRONG_FILE: Json = {"dataset": "jobs", "filename": "new.pdf", "size": 65536}
 
 
@@ -79,7 +80,18 @@ def _checked(dataset: Dataset) -> Json:
         "row": {name: str(value) for name, value in rejected["row"].items()},
     }
     counts = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
-    return {"dataset": dataset.name, **counts, "reasons": reasons, "rejects": [reject], "truncated": False}
+    return {
+        "dataset": dataset.name,
+        "status": "succeeded",
+        "error": None,
+        "format": FORMAT,
+        "notices": [],
+        **counts,
+        "waiting": 0,
+        "reasons": reasons,
+        "rejects": [reject],
+        "truncated": False,
+    }
 
 
 CHECKED = _checked(DATASETS["departments"])

@@ -67,14 +67,20 @@ def upload_file() -> Operation:
         "/uploads",
         "upload_file",
         "uploads",
-        "Request a form for sending a CSV file",
+        "Request a form for sending a file",
         about=(
             "Send the form directly to S3, as multipart/form-data: first the `fields`, then the file as `file`. The"
             " load at `status_url` waits for the file, and fails if no file arrives. The key is"
             " `uploads/<load id>/<name>`. If the name of the file does not begin with the dataset, the dataset is put"
-            " before it. A name in `.csv.gz` means gzip."
+            " before it. What is declared about the file is fixed in the form, and wins over what is found in it."
         ),
-        body=Body(ref("UploadOrder"), {"file": {"dataset": "jobs", "filename": "new.csv", "size": 65536}}),
+        body=Body(
+            ref("UploadOrder"),
+            {
+                "file": {"dataset": "jobs", "filename": "new.csv", "size": 65536},
+                "declared": {"dataset": "jobs", "filename": "new.txt", "size": 65536, "encoding": "windows-1252"},
+            },
+        ),
         responses={201: ("a form, and the id of a load that waits for the file", ref("UploadOrdered"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedUpload")},
@@ -107,15 +113,15 @@ def check() -> Operation:
         "/uploads/check",
         "check_file",
         "uploads",
-        "Check a CSV file: report what a load of it would do",
+        "Check a file: report what a load of it would do",
         about=(
             "A dry run under the same rules, against the current rows. It writes nothing, not even a load. The body is"
-            " the file as `text/csv`, or its gzip as `application/gzip` or `application/octet-stream`. It has at most"
-            f" {requests.MAX_BODY / 1e6} MB."
+            " the file: text as `text/csv`, gzip as `application/gzip`, any file as `application/octet-stream`. It has"
+            f" at most {requests.MAX_BODY / 1e6} MB. `status` and `error` say how the load would end."
         ),
-        parameters=(check_routes.DATASET, load_routes.LIMIT),
+        parameters=(check_routes.DATASET, load_routes.LIMIT, *check_routes.DECLARED),
         body=Body(
-            {"type": "string", "description": "CSV in UTF-8, as in a file"},
+            {"type": "string", "description": "the file"},
             {dataset.name: upload_examples.csv_line(dataset) for dataset in DATASETS.values()},
             required=False,  # an empty body is a valid file
             media_type=check_routes.CSV,

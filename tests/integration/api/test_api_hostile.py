@@ -123,7 +123,7 @@ def test_a_query_parameter_that_is_unknown_or_repeated_is_refused(gateway: Clien
 
 
 def test_the_error_for_an_unknown_query_parameter_names_the_known_ones(gateway: Client) -> None:
-    known = "dataset, status, limit, cursor"
+    known = "dataset, status, kind, limit, cursor"
     assert (
         get(gateway, "/loads?Limit=1")["detail"] == f"the query parameter 'Limit' is unknown: this path takes {known}"
     )

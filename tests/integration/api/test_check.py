@@ -105,8 +105,10 @@ def test_a_check_reports_what_the_load_of_the_same_file_then_does(
     if isinstance(outcome, str):
         assert (load["status"], load["error"]) == ("failed", outcome)
         return
-    assert load["status"] == "succeeded"
-    assert counts(load) == tuple(vars(outcome.counts)[name] for name in NAMES)
+    assert (outcome.status, outcome.error) == (load["status"], load["error"])
+    assert (outcome.format, outcome.notices) == (load["format"], load["notices"])
+    assert [vars(outcome.counts)[name] for name in NAMES] == [load[name] for name in NAMES]
+    assert outcome.waiting == load["waiting"]
     with landing.database.session() as session:
         found = history.reject_counts(session, load["id"])
     assert found is not None
@@ -157,7 +159,7 @@ def test_a_check_changes_nothing(landing: Landing) -> None:
     assert outcome.counts.rejected == 5
     assert everything(landing.database) == before
     with pytest.raises(LoadError):
-        dry_run(landing.database, EMPLOYEES, b"no gzip", limit=1)
+        dry_run(landing.database, EMPLOYEES, b"\x1f\x8bno gzip", limit=1)
     assert everything(landing.database) == before
     assert len(landing.s3.calls) == calls
 
@@ -250,7 +252,9 @@ def test_the_response_has_counts_reasons_and_the_first_rejects(api: Api, databas
         fill(session)
     response = check(api, FILE, query="dataset=hired_employees&limit=2")
     assert response.status == 200
-    assert list(response.body) == ["dataset", *NAMES, "reasons", "rejects", "truncated"]
+    described = ("dataset", "status", "error", "format", "notices")
+    assert list(response.body) == [*described, *NAMES, "waiting", "reasons", "rejects", "truncated"]
+    assert (response.body["status"], response.body["error"], response.body["waiting"]) == ("succeeded", None, 2)
     assert [response.body[name] for name in ("dataset", *NAMES)] == ["hired_employees", 7, 1, 0, 0, 1, 5]
     assert response.body["reasons"] == [
         {"reason": "department_id does not exist", "code": "unknown_parent", "count": 3},
@@ -292,7 +296,8 @@ def test_the_media_type_of_csv_may_be_spelt_in_several_ways(api: Api, media_type
 @pytest.mark.parametrize("media_type", ["application/gzip", "application/octet-stream"])
 def test_a_gzip_file_is_checked(api: Api, media_type: str) -> None:
     assert check(api, gzip.compress(b"1,Clerk\n,x\n"), media_type).body["inserted"] == 1
-    refused = check(api, "1,Clerk\n", media_type)
+    assert check(api, "1,Clerk\n", media_type).body["inserted"] == 1
+    refused = check(api, b"\x1f\x8b1,Clerk\n", media_type)
     assert refused.status == 422
     assert "not a valid gzip file" in refused.body["detail"]
     assert "truncated" in check(api, gzip.compress(b"1,Clerk\n")[:-5], media_type).body["detail"]
@@ -372,3 +377,23 @@ def test_a_response_fits_into_the_limit_of_lambda(api: Api, row: bytes) -> None:
     assert 0 < len(shown["rejects"]) < 14
     assert shown["truncated"] is True
     assert len(json.dumps(response.body.decode())) < 6_000_000
+
+
+# --- Declarations
+
+
+def test_declarations_are_parameters_of_a_check(api: Api) -> None:
+    body = "1;Caf\xe9\n2;B\xe4cker\nx;Clerk\n".encode("windows-1252")
+    query = "dataset=jobs&encoding=windows-1252&delimiter=semicolon&max-rejected=0"
+    found = check(api, body, "application/octet-stream", query).body
+    assert (found["status"], found["received"], found["rejected"], found["inserted"]) == ("failed", 3, 1, 0)
+    assert found["error"].startswith("1 of 3 rows were rejected, more than max-rejected=0 allows: id is not")
+    assert found["format"]["encoding"] == "windows-1252"
+    assert check(api, body, query=query.replace("=0", "=34%25")).body["inserted"] == 2
+
+
+@pytest.mark.parametrize("declared", ["encoding=klingon", "delimiter=x", "dates=ymd", "max-rejected=-1", "dates="])
+def test_an_unknown_declaration_is_refused(api: Api, declared: str) -> None:
+    refused = check(api, "1,Clerk\n", query=f"dataset=jobs&{declared}")
+    assert refused.status == 422
+    assert refused.body["detail"].startswith(declared.partition("=")[0])

@@ -13,10 +13,10 @@ from tests.integration.http_api import Api
 from tests.integration.landing import Landing, Row
 from tests.integration.s3_fixtures import ERRORED, S3
 
-FILE = '1,Clerk\n2,\n,Smith\n"",""\nx,y\n'
+FILE = "1,Clerk\n2,\n,Smith\n3,\nx,y\n"
 REASONS = [
-    {"reason": "id is missing", "code": "missing", "count": 2},
     {"reason": "job is missing", "code": "missing", "count": 2},
+    {"reason": "id is missing", "code": "missing", "count": 1},
     {"reason": "id is not a whole number from 1 to 2147483647", "code": "not_an_id", "count": 1},
 ]
 
@@ -180,7 +180,7 @@ def test_a_retried_merge_counts_its_rejects_once(landing: Landing, database_url:
 
 def test_a_failed_load_has_no_reasons(landing: Landing) -> None:
     event = landing.put("jobs.csv.gz", FILE)
-    bad = landing.s3.client.put_object(Bucket="test-landing", Key="jobs.csv.gz", Body=b"PK\x03\x04")
+    bad = landing.s3.client.put_object(Bucket="test-landing", Key="jobs.csv.gz", Body=b"\x1f\x8b1,\n")
     event["Records"][0]["s3"]["object"]["versionId"] = bad["VersionId"]
     landing.deliver(event)
     assert (landing.load()["status"], reasons(landing)) == ("failed", [])

@@ -195,7 +195,7 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
     ("words", "expected"),
     [
         (["upload", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
-        (["upload", "jobs.csv", "jobs.xlsx"], "jobs.xlsx: only .csv and .csv.gz files"),
+        (["upload", "jobs.csv", "jobs.xls"], "jobs.xls: only files that end in .csv, .tsv, .txt, "),
         (["upload", "jobs.csv", "nowhere.csv"], "nowhere.csv"),
         (["upload", "jobs.csv", "--dataset", "staff"], f"'staff' is not one of {', '.join(DATASETS)}"),
         (["check", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
@@ -210,10 +210,14 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
         (["logs", "--since", "a while"], "90s, 10m, 2h, 1d"),
         (["logs", "--function", "nothing"], "choose one of api, ingest"),
         (["nothing"], "No such command"),
+        (["upload", "jobs.csv", "--encoding", "klingon"], "'klingon' is not one of utf-8"),
+        (["upload", "jobs.csv", "--delimiter", ";"], "';' is not one of comma, semicolon, tab, pipe"),
+        (["check", "jobs.csv", "--dates", "ymd"], "'ymd' is not one of iso, dmy, mdy"),
+        (["check", "jobs.csv", "--max-rejected", "101%"], "'101%' is neither a count of rows nor a share"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_sends_nothing(api: FakeApi, run: Run, words: list[str], expected: str) -> None:
-    for name in ("export.csv", "jobs.csv", "jobs.xlsx"):
+    for name in ("export.csv", "jobs.csv", "jobs.xls"):
         write(name)
     done = run(*words, STAGE="local")
     assert (done.exit_code, done.stdout) == (2, ""), done.output
@@ -295,6 +299,53 @@ def test_an_empty_file_is_uploaded(api: FakeApi, run: Run) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
     assert api.to("/uploads")[0].json["size"] == 0
     assert api.to("/landing7")[0].form[-1] == ("file", "jobs.csv", b"")
+
+
+DECLARED = ("--encoding", "cp1252", "--delimiter", "Semicolon", "--dates", "dmy", "--max-rejected", "5%")
+SENT = {"encoding": "windows-1252", "delimiter": "semicolon", "dates": "dmy", "max-rejected": "5%"}
+FORMAT = {"type": "csv", "delimiter": ";", "encoding": "utf-16le", "header": True, "ignored_columns": ["note"]}
+
+
+def test_what_is_declared_is_sent_with_the_order_and_with_a_check(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    api.on("POST", "/uploads/check", CHECKED)
+    assert run("upload", write("jobs.TXT"), *DECLARED, "--corrects", "3").exit_code == 0
+    expected = {"dataset": "jobs", "filename": "jobs.TXT", "size": 23, **SENT, "corrects": "3"}
+    assert api.to("/uploads")[0].json == expected
+    assert run("check", "jobs.TXT", *DECLARED).exit_code == 0
+    assert api.to("/uploads/check")[0].query == {"dataset": "jobs", "limit": "20", **SENT}
+
+
+def test_a_load_says_how_its_file_was_understood_and_what_waits(api: FakeApi, run: Run) -> None:
+    notice = "these words were read as text: 2 × NULL"
+    expect_upload(api, 7, load(7, format=FORMAT, notices=[notice], waiting=1))
+    done = run("upload", write("jobs.csv"), "--strict")
+    assert done.exit_code == 0, "a row that waits is not to be mended"
+    assert done.stdout.splitlines()[:4] == [
+        "jobs.csv: load 7 succeeded",
+        "  read as CSV, separated by semicolons, in UTF-16LE, with a header, ignored columns: note",
+        f"  note: {notice}",
+        "  3 received: 1 inserted, 1 updated, 0 unchanged, 0 superseded, 1 rejected (1 waiting)",
+    ]
+    lines = run("load", "7").stdout.splitlines()
+    assert any(line.startswith("format") and "semicolons" in line for line in lines)
+    assert any(line.startswith("notices") and line.endswith("2 × NULL") for line in lines)
+    api.on("GET", "/loads", {"loads": [load(7, waiting=1)], "next_cursor": None})
+    head, row = (line.split("\t") for line in run("loads").stdout.splitlines())
+    assert row[head.index("waiting")] == "1"
+
+
+def test_a_verdict_fails_the_command_and_its_advice_is_shown(api: FakeApi, run: Run) -> None:
+    error = "no row could be loaded: job is not valid UTF-8 (each row); it looks like windows-1252: declare it"
+    expect_upload(api, 7, load(7, "failed", error=error, rejected=3, inserted=0, updated=0))
+    api.on("POST", "/uploads/check", {**CHECKED, "status": "failed", "error": error, "format": FORMAT, "notices": []})
+    done = run("upload", write("jobs.csv"))
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (1, f"jobs.csv: load 7 failed: {error}")
+    checked = run("check", "jobs.csv")
+    assert (checked.exit_code, checked.stdout.splitlines()[0]) == (
+        1,
+        f"jobs.csv: would fail; nothing was written: {error}",
+    )
 
 
 # --- check

@@ -18,7 +18,7 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import Unprocessable
 from chalicelib.ingest.events import created_objects
-from chalicelib.ingest.file_names import FileName
+from chalicelib.ingest.file_names import ENDINGS, FileName
 from chalicelib.ingest.upload_forms import MAX_NAME, MAX_SIZE, checked
 from tests.openapi import described
 
@@ -26,6 +26,16 @@ HARMLESS = ["", "-", "_", ".", "..", " ", "?", "#", "%2F", "+", "$", "{filename}
 HOSTILE = ["/", "\\", "\0", "\n", "\x7f", "\x85", "\ud800", "${filename}"]
 PARTS = st.sampled_from([*HARMLESS, *HOSTILE, *DATASETS, *(d.route for d in DATASETS.values())]) | st.text(max_size=5)
 NAMES = st.builds("{}{}".format, st.lists(PARTS, max_size=6).map("".join), st.sampled_from(["", ".csv", ".csv.gz"]))
+SHARES = st.builds(
+    "{}{}%".format, st.floats(0, 200).map("{:.3f}".format) | st.integers(0, 1100), st.sampled_from(["", " "])
+)
+DECLARED: dict[str, st.SearchStrategy[Any]] = {
+    "encoding": st.sampled_from(["utf-8", "windows-1252", "shift_jis"]),
+    "delimiter": st.sampled_from(["comma", "semicolon", "tab", "pipe", ";"]),
+    "dates": st.sampled_from(["iso", "dmy", "mdy", "ymd"]),
+    "corrects": st.integers(-1, 10**18) | st.from_regex(r"[0-9]{0,3}", fullmatch=True),
+    "max-rejected": SHARES | st.integers(-1, 10**18).flatmap(lambda count: st.sampled_from([count, str(count)])),
+}
 BOUNDS = st.integers(MAX_NAME - 5, MAX_NAME + 1).map(lambda length: "\U0001f600" * (length - 4) + ".csv")
 
 
@@ -136,9 +146,10 @@ def test_all_faults_are_named_at_once() -> None:
         {},
         optional={
             "dataset": st.sampled_from([*DATASETS, "job"]) | st.none(),
-            "filename": NAMES | BOUNDS | st.from_regex(json_patterns.FILE_NAME) | st.integers(),
+            "filename": NAMES | BOUNDS | st.from_regex(json_patterns.file_name(ENDINGS)) | st.integers(),
             "size": st.sampled_from([0, 1, MAX_SIZE, MAX_SIZE + 1]) | st.integers() | st.floats() | st.booleans(),
             "more": st.just(1),
+            **{name: DECLARED[name] | st.sampled_from(["", "x", None, 1.5, []]) for name in DECLARED},
         },
     )
 )
@@ -147,6 +158,40 @@ def test_the_schema_accepts_the_same_orders_as_the_code(body: dict[str, Any]) ->
     if isinstance(name, str) and ("${filename}" in name or name.endswith("\n") or re.search("[\ud800-\udfff]", name)):
         return  # the pattern of the schema cannot exclude these, or `$` in Python also matches before a line break
     assert bool(refused(body)) == bool(described().faults(ref("UploadOrder"), body))
+
+
+def test_what_is_declared_is_read_and_fixed_in_the_form() -> None:
+    body = {"dataset": "jobs", "filename": "x.txt", "size": 1, "encoding": "cp1252", "delimiter": "tab", "dates": "dmy"}
+    expected = {"encoding": "windows-1252", "delimiter": "tab", "dates": "dmy"}
+    assert checked(body).declared.given() == expected
+    assert checked({**body, "max-rejected": 5}).declared.given() == {**expected, "max-rejected": "5"}
+    assert checked({**body, "max-rejected": "2.50 %"}).declared.given() == {**expected, "max-rejected": "2.5%"}
+    assert checked({**body, "corrects": 7}).declared.given() == {**expected, "corrects": "7"}
+    form = storage("http://127.0.0.1:9").landing.presigned_post("k", size=1, seconds=60, metadata=expected)
+    fixed = {f"x-amz-meta-{name}": value for name, value in expected.items()}
+    assert fixed.items() <= form.fields.items()
+    conditions = json.loads(base64.b64decode(form.fields["policy"]))["conditions"]
+    assert [{name: value} for name, value in fixed.items()] == [
+        c for c in conditions if str(c).startswith("{'x-amz-meta")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("encoding", "klingon", "encoding 'klingon' is not known: write utf-8, "),
+        ("delimiter", ";", "delimiter ';' is not known: write one of comma, semicolon, tab, pipe"),
+        ("dates", "ymd", "dates 'ymd' is not known: write dmy for 27/07/2021"),
+        ("max-rejected", "101%", "max-rejected '101%' is not known: write a count of rows, or a share such as 5%"),
+        ("max-rejected", 1.5, "max-rejected must be a string"),
+        ("encoding", None, "encoding must be a string"),
+        ("corrects", "0", "corrects '0' is not known: write the id of the load whose rejects the file mends"),
+    ],
+)
+def test_an_unknown_declaration_is_refused(name: str, value: Any, reason: str) -> None:
+    [(field, found)] = refused({"dataset": "jobs", "filename": "x.csv", "size": 1, name: value}).items()
+    assert field == name
+    assert found.startswith(reason)
 
 
 # --- the form and the URL for S3
@@ -167,6 +212,7 @@ def storage(public_url: str = "") -> Storage:
 
 def test_a_form_is_limited_to_one_key_a_size_and_a_time() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
+    assert checked({**body, "corrects": 7}).declared.given() == {**expected, "corrects": "7"}
     form = storage("http://127.0.0.1:9").landing.presigned_post("uploads/7/jobs-é.csv", size=12, seconds=3600)
     policy = json.loads(base64.b64decode(form.fields["policy"]))
     expires = datetime.strptime(policy["expiration"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
