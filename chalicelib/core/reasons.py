@@ -54,7 +54,8 @@ NOT_A_DATETIME = Reason("not_a_datetime", "is not a date-time", "write 2021-07-2
 UNDECLARED_DATE = Reason(
     "not_a_datetime",
     "is not a date-time",
-    "write 2021-07-27 or 2021-07-27T16:02:08Z, or declare dates=dmy (27/07/2021) or dates=mdy (07/27/2021) for the file",
+    "write 2021-07-27 or 2021-07-27T16:02:08Z, or declare dates=dmy (27/07/2021) or dates=mdy (07/27/2021) for the"
+    " file",
 )
 NOT_DMY = Reason(
     "not_a_datetime",

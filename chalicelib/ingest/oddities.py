@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chalicelib.core.rules import Problem, Value, is_undecodable
+from chalicelib.core.reasons import Problem
+from chalicelib.core.rules import Value, is_undecodable
 from chalicelib.formats.likely_encoding import is_wide, likely_encoding
 
 # Words that programs write for a value that is missing, by their form in lower case. They are also names of people.

@@ -212,7 +212,6 @@ def storage(public_url: str = "") -> Storage:
 
 def test_a_form_is_limited_to_one_key_a_size_and_a_time() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    assert checked({**body, "corrects": 7}).declared.given() == {**expected, "corrects": "7"}
     form = storage("http://127.0.0.1:9").landing.presigned_post("uploads/7/jobs-é.csv", size=12, seconds=3600)
     policy = json.loads(base64.b64decode(form.fields["policy"]))
     expires = datetime.strptime(policy["expiration"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
