@@ -29,7 +29,7 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
         except CommandError as error:  # the outcome of the load is the same, and other loads may follow
             tools.notes.line(f"error: the rejects of load {load['id']} cannot be shown: {error}")
         if load["rejected"] > FEW:
-            tools.out.line(f"to see all rejects: hireflow rejects {load['id']} --all")
+            tools.out.line(f"to see all rejects: hireflow rejects {load['id']} --csv")
 
 
 def why(found: Mapping[str, Any]) -> str:
@@ -71,12 +71,13 @@ def rejects(out: Output, found: Mapping[str, Any]) -> None:
     reasons: Sequence[Mapping[str, Any]] = found["reasons"] or ()
     if reasons:
         out.line()
-        out.table(("rows", "reason"), [(entry["count"], entry["reason"]) for entry in reasons], ["reason"])
+        rows = [(entry["count"], entry.get("code"), entry["reason"]) for entry in reasons]
+        out.table(("rows", "code", "reason"), rows, ["reason"])
     if found["rejects"]:
         out.line()
         place = "index" if "index" in found["rejects"][0] else "line"
-        rows = [(reject.get(place), "; ".join(reject["reasons"]), _record(reject)) for reject in found["rejects"]]
-        out.table((place, "reasons", "record"), rows, ["reasons", "record"])
+        shown = [(reject.get(place), _reasons(reject), _record(reject)) for reject in found["rejects"]]
+        out.table((place, "reasons", "record"), shown, ["reasons", "record"])
     if found.get("truncated"):
         out.line("more rejects exist, but they are too large to be shown here")
 
@@ -84,6 +85,12 @@ def rejects(out: Output, found: Mapping[str, Any]) -> None:
 def open_rejects(load: Mapping[str, Any]) -> int:
     """Return the number of rejects that have to be mended: no later load has resolved them, and they do not wait."""
     return int(load["rejected"]) - int(load.get("resolved") or 0) - int(load.get("waiting") or 0)
+
+
+def _reasons(reject: Mapping[str, Any]) -> str:
+    """Return the reasons of a reject, and whether it needs nothing to be done."""
+    state = next((name for name in ("waiting", "resolved") if reject.get(name)), None)
+    return "; ".join(reject["reasons"]) + (f" ({state})" if state else "")
 
 
 def _record(reject: Mapping[str, Any]) -> str:

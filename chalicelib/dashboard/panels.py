@@ -15,7 +15,7 @@ from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.dashboard import charts, figures, pages, report_panel
 from chalicelib.dashboard.load_views import LoadView
 from chalicelib.dashboard.report_panel import ReportsPanel
-from chalicelib.ingest import reject_summary
+from chalicelib.ingest import reject_csv, reject_summary
 from chalicelib.ingest.reject_summary import RejectSummary, Wanted
 from chalicelib.loads import history, outcomes
 from chalicelib.monitoring import readiness
@@ -94,6 +94,7 @@ class LoadPanel:
     summary: RejectSummary
     shares: list[charts.Bar]
     code: str | None  # of the reason that the rejects must have
+    csv_name: str  # of the file with the rejects
     refresh: int
 
 
@@ -106,9 +107,11 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
         summary = reject_summary.of_load(
             session, parts.storage.errored, wanted, Wanted(MAX_REJECTS, code=code), parts.settings.orphan_grace
         )
+        file = history.rejected_file(session, wanted)
     view = LoadView(**vars(row))
+    csv_name = reject_csv.file_name(DATASETS[row.dataset], file, wanted) if row.dataset else ""
     shares = charts.shares([(name, getattr(row, name)) for name in OUTCOMES])
-    return LoadPanel(view, summary, shares, code, BUSY if view.is_unfinished else CALM)
+    return LoadPanel(view, summary, shares, code, csv_name, BUSY if view.is_unfinished else CALM)
 
 
 @dataclass(frozen=True)

@@ -416,6 +416,30 @@ def test_loads_lists_entries_of_several_pages(api: FakeApi, run: Run) -> None:
     ]
 
 
+def test_rejects_are_chosen_and_told_apart(api: FakeApi, run: Run) -> None:
+    shown = [
+        {"line": 2, "reasons": ["job is missing"], "raw": "2,", "resolved": True, "waiting": False},
+        {"line": 3, "reasons": ["job_id 1 does not exist"], "raw": "3,1", "resolved": False, "waiting": True},
+    ]
+    api.on("GET", "/loads/7/rejects", rejects(7, rejected=3, resolved=1, waiting=1, rejects=shown))
+    done = run("rejects", "7", "--all", "--code", "missing")
+    assert api.asked[0].query == {"all": "true", "code": "missing", "limit": "20"}
+    first, *rest = done.stdout.splitlines()
+    states = "1 of them resolved since, 1 of them still waiting for their departments or jobs"
+    assert first == f"load 7: 3 rejected, {states}"
+    assert "1\tmissing\tjob is missing" in rest
+    assert rest[-2:] == ["2\tjob is missing (resolved)\t2,", "3\tjob_id 1 does not exist (waiting)\t3,1"]
+
+
+def test_rejects_are_printed_as_one_csv_file(api: FakeApi, run: Run) -> None:
+    link = '</loads/7/rejects?all=false&cursor=1>; rel="next"'
+    api.on("GET", "/loads/7/rejects", b"line,id,reasons,raw\r\n2,x,wrong,\r\n", Link=link)
+    api.on("GET", "/loads/7/rejects", b"line,id,reasons,raw\r\n3,y,wrong,\r\n")
+    assert run("rejects", "7", "--csv").stdout_bytes == b"line,id,reasons,raw\r\n2,x,wrong,\r\n3,y,wrong,\r\n"
+    assert [asked.query for asked in api.asked] == [{}, {"cursor": "1"}]
+    assert api.asked[0].headers["Accept"] == "text/csv"
+
+
 def test_a_load_is_listed_by_the_name_of_its_file(api: FakeApi, run: Run) -> None:
     sent = load(8, kind="api", source="POST /job/upload")
     api.on("GET", "/loads", {"loads": [load(9), sent], "next_cursor": None})
@@ -445,7 +469,7 @@ def test_rejects_are_shown_or_streamed(api: FakeApi, run: Run) -> None:
     api.on("GET", "/errored", stored)
     done = run("rejects", "7", "--limit", "5")
     assert done.stdout.splitlines()[0] == "load 7: 1 rejected, 1 of them resolved since"
-    assert run("rejects", "7", "--all").stdout_bytes == stored
+    assert run("rejects", "7", "--ndjson").stdout_bytes == stored
     assert json.loads(run("rejects", "7", "--json").stdout)["load_id"] == 7
     assert [asked.query for asked in api.to("/errored")] == [{"X-Amz-Signature": "abc"}]
     assert api.to("/errored")[0].headers.get("Authorization") is None
@@ -453,7 +477,7 @@ def test_rejects_are_shown_or_streamed(api: FakeApi, run: Run) -> None:
 
 def test_a_load_without_rejects_prints_an_empty_reject_file(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads/7/rejects", rejects(7, rejected=0, reasons=[], rejects=[]))
-    assert (run("rejects", "7", "--all").exit_code, run("rejects", "7", "--all").stdout) == (0, "")
+    assert (run("rejects", "7", "--ndjson").exit_code, run("rejects", "7", "--ndjson").stdout) == (0, "")
     assert run("rejects", "7").stdout == "load 7: 0 rejected\n"
 
 
@@ -880,7 +904,7 @@ def test_a_full_disk_is_not_reported_as_a_network_failure(api: FakeApi) -> None:
     own = {**os.environ, "API_URL": api.url}
     with Path("/dev/full").open("w") as output:
         done = subprocess.run(
-            [ROOT / "hireflow", "rejects", "7", "--all"], env=own, stdout=output, stderr=subprocess.PIPE, check=False
+            [ROOT / "hireflow", "rejects", "7", "--ndjson"], env=own, stdout=output, stderr=subprocess.PIPE, check=False
         )
     assert (done.returncode, done.stderr) == (
         1,

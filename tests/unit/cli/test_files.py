@@ -66,7 +66,7 @@ def test_the_endings_and_declarations_equal_those_of_the_api() -> None:
     assert declarations.ENCODINGS == theirs.ENCODINGS
     assert tuple(theirs.DELIMITERS) == declarations.DELIMITERS
     assert declarations.DATES == theirs.DATES
-    assert tuple(declarations.declared("a", "b", "c", "d")) == theirs.NAMES
+    assert tuple(declarations.declared("a", "b", "c", "d", 5)) == theirs.NAMES
 
 
 def read(name: str, value: str) -> bool:
