@@ -13,7 +13,7 @@ import pytest
 from chalicelib.api.openapi.load_schemas import LOAD
 from chalicelib.backups.manifest import StoredFile
 from chalicelib.backups.run import BackupRun
-from chalicelib.core import datetimes
+from chalicelib.core import datetimes, local_dates
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT
 from chalicelib.core.logs import Formatter
 from chalicelib.ingest.rejects import OTHER
@@ -44,7 +44,7 @@ def test_every_status_of_http_is_described() -> None:
 def test_every_status_kind_and_count_of_a_load_is_described() -> None:
     assert column(API, "status of a load") == [*STATUSES]
     assert column(API, "kind of a load") == LOAD["properties"]["kind"]["enum"]
-    assert column(API, "count", "rows that") == [*vars(Counts()), "resolved"]
+    assert column(API, "count", "rows that") == [*vars(Counts()), "waiting", "resolved"]
 
 
 # --- reasons of rejects
@@ -77,7 +77,8 @@ def reasons() -> set[str]:
         *(call.args[1] for call in calls("Problem") if len(call.args) > 1),
         *(call.args[0] for name in ("_Broken", "NotADateTime") for call in calls(name)),
     ]
-    return {found for argument in arguments if (found := pattern(argument))}
+    of_local_dates = {re.escape(reason) for reason in (local_dates.UNDECLARED, *local_dates.WRONG.values())}
+    return {found for argument in arguments if (found := pattern(argument))} | of_local_dates
 
 
 def test_every_reason_of_a_reject_is_described_and_exists() -> None:
