@@ -66,7 +66,8 @@ def resolving(dataset: Dataset, relation: str) -> str:
 
 def correct(session: Session, load_id: int, table: str, column: str) -> None:
     """Resolve the rejects of a load whose lines stand in this column of valid rows."""
-    lines = f"SELECT CAST({column} AS bigint) AS line FROM {table} WHERE id IS NOT NULL AND {column} ~ '^ *[0-9]{{1,18}} *$'"
+    are_lines = f"{column} ~ '^ *[0-9]{{1,18}} *$'"
+    lines = f"SELECT CAST({column} AS bigint) AS line FROM {table} WHERE id IS NOT NULL AND {are_lines}"
     session.run(
         f"WITH corrected AS (DELETE FROM open_rejects o USING ({lines}) s WHERE o.load_id = :load_id"
         f" AND o.place = s.line RETURNING o.load_id), {_counting('corrected')} SELECT",

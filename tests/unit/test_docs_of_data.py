@@ -43,7 +43,7 @@ def test_every_status_of_http_is_described() -> None:
 def test_every_status_kind_and_count_of_a_load_is_described() -> None:
     assert column(API, "status of a load") == [*STATUSES]
     assert column(API, "kind of a load") == LOAD["properties"]["kind"]["enum"]
-    assert column(API, "count", "rows that") == [*vars(Counts()), "resolved"]
+    assert column(API, "count", "rows that") == [*vars(Counts()), "waiting", "resolved"]
 
 
 # --- reasons of rejects

@@ -40,15 +40,16 @@ def correlation_id(request: Request) -> str:
 
 
 def json_body(request: Request, *, optional: bool = False) -> Any:
-    """Parse the body as JSON. Return None if it is `optional` and empty.
+    """Parse the body as JSON, which may be packed by gzip. Return None if it is `optional` and empty.
 
-    Raises UnsupportedMedia and MalformedRequest. NaN and Infinity are malformed, too: Python's parser accepts them, but
-    JSON does not allow them.
+    Raises UnsupportedMedia, MalformedRequest and TooLarge. NaN and Infinity are malformed: Python's parser accepts
+    them, but JSON does not allow them.
     """
     raw = raw_body(request)
     if optional and not raw.strip():
         return None
     media_type(request, (JSON,))
+    raw = _unpacked(request, raw)
     try:
         text = raw.decode("utf-8-sig")
         return json.loads(
@@ -61,6 +62,29 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     except ValueError as error:
         is_wide = b"\0" in raw[:4]  # in UTF-16 and UTF-32 the first characters of any JSON contain a NUL byte
         raise MalformedRequest(_NOT_UTF_8 if is_wide else f"the body is not JSON: {_reason(error)}") from error
+
+
+def _unpacked(request: Request, raw: bytes) -> bytes:
+    """Unpack a body that was sent with `Content-Encoding: gzip`, up to MAX_BODY bytes.
+
+    Raises UnsupportedMedia for any other coding, MalformedRequest, TooLarge.
+    """
+    coding = str(request.headers.get("content-encoding", "")).strip().lower()
+    if coding in ("", "identity"):
+        return raw
+    if coding not in ("gzip", "x-gzip"):
+        raise UnsupportedMedia(f"the body may be packed by gzip, not by {coding[:_SHOWN]}")
+    import gzip  # here, since few bodies are packed
+    import io
+    import zlib
+
+    try:
+        unpacked = gzip.GzipFile(fileobj=io.BytesIO(raw)).read(MAX_BODY + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise MalformedRequest("the body is not valid gzip, as its Content-Encoding says") from error
+    if len(unpacked) > MAX_BODY:
+        raise TooLarge(f"a body has at most {MAX_BODY / 1e6} MB, also when it is unpacked; nothing was stored")
+    return unpacked
 
 
 def too_large(size: int) -> str:

@@ -138,6 +138,19 @@ def test_a_load_is_shown_with_its_counts(landing: Landing, api: Api) -> None:
     assert "data-refresh" in api.get(f"/dashboard/load?id={load['id']}").body
 
 
+def test_the_open_rejects_of_a_load_can_be_chosen_by_code_and_downloaded(landing: Landing, api: Api) -> None:
+    load = landing.upload("departments.csv", b"1,A\n2,\nx,D\n3,\n")
+    landing.upload("departments_2.csv", b"3,C\n")
+    html = api.get(f"/dashboard/load?id={load['id']}").body
+    assert re.findall(r'<tr><td class="n">(\d+)</td>', html) == ["2", "3"]
+    assert re.findall("<option>([a-z_]+)</option>", html) == ["missing", "not_an_id"]
+    assert "1 of them were loaded later" in html
+    html = api.get(f"/dashboard/load?id={load['id']}&code=not_an_id").body
+    assert re.findall(r'<tr><td class="n">(\d+)</td>', html) == ["3"]
+    assert f'href="loads/{load["id"]}/rejects?code=not_an_id" data-download="departments-rejects.csv"' in html
+    assert "No row of this kind" in api.get(f"/dashboard/load?id={load['id']}&code=nul").body
+
+
 def test_a_large_table_is_not_counted_row_by_row(filled: Api, database: Database, postgres: Postgres) -> None:
     name = postgres.url.rpartition("/")[2]
     with database.session() as session, connect(f"{postgres.superuser_url.rpartition('/')[0]}/{name}") as admin:
