@@ -75,7 +75,7 @@ def _usual_ids(values: Sequence[Any]) -> bool:
 
 
 def _usual_texts(values: Sequence[Any]) -> bool:
-    return set(map(type, values)) == {str} and _texts_are_valid(values)
+    return set(map(type, values)) == {str} and _texts_are_valid(values) and not _texts_are_odd(values)
 
 
 def _usual_instants(values: Sequence[Any]) -> bool:
@@ -115,12 +115,16 @@ def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
     return _check(_checks(dataset), map(_readable, shown_stored(dataset, row)))
 
 
-def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bool:
+def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, is_own: bool = False) -> bool:
     """Whether all rows of a backup are valid without any change. `columns` has their values by column.
 
-    Loops in C check each column as a whole. False does not say which row is invalid: use `check_stored` for that.
+    Loops in C check each column as a whole. False does not say which row is invalid: use `check_stored` for that. What
+    an earlier release has stored stays valid in our own backups (`is_own`): invisible characters and errors of Excel.
     """
-    return all(_WHOLE_COLUMN[c.kind](values) for c, values in zip(dataset.columns, columns, strict=True) if values)
+    by_kind = zip(dataset.columns, columns, strict=True)
+    valid = all(_WHOLE_COLUMN[c.kind](values) for c, values in by_kind if values)
+    texts = (values for c, values in zip(dataset.columns, columns, strict=True) if c.kind is Kind.TEXT)
+    return valid and (is_own or not any(map(_texts_are_odd, texts)))
 
 
 def _ids_are_valid(values: Sequence[int]) -> bool:
@@ -138,11 +142,18 @@ def _texts_are_valid(values: Sequence[str]) -> bool:
     )
 
 
+def _texts_are_odd(values: Sequence[str]) -> bool:
+    """Whether any of these texts has an invisible character at either end, or is an error of Excel."""
+    joined = "\0".join(values)
+    return bool(_ODD.search(f"\0{joined}\0")) if not joined.isascii() or "#" in joined else False
+
+
 def _instants_are_valid(values: Sequence[int]) -> bool:
     return min(values) >= _FIRST_INSTANT and max(values) <= _LAST_INSTANT
 
 
 _UNCLEAN = re.compile("\0[\0\\s]|\\s\0|[\ud800-\udfff]")
+_ODD = re.compile(f"\0[{INVISIBLE}]|[{INVISIBLE}]\0|\0(?:{'|'.join(map(re.escape, _EXCEL_ERRORS))})\0")
 _FIRST_INSTANT, _LAST_INSTANT = (
     (at - _EPOCH) // timedelta(microseconds=1)
     for at in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))

@@ -169,7 +169,21 @@ def test_fields_are_decoded_one_by_one() -> None:
 
 
 STORED_TEXT = st.text(st.characters(codec=None), max_size=4) | st.sampled_from(
-    ["", " x", "x\u3000", "a b", "\x1c", "a\0b"]
+    [
+        "",
+        " x",
+        "x\u3000",
+        "a b",
+        "\x1c",
+        "a\0b",
+        "\u200bx",
+        "x\ufeff",
+        "a\u00adb",
+        "#REF!",
+        "#N/A",
+        "# 7",
+        "\u2066#REF!",
+    ]
 )
 STORED = st.tuples(
     st.sampled_from([1, 7, MAX_ID, MAX_ID + 1, 0, -1]) | st.integers(1, 99),
@@ -191,6 +205,13 @@ def test_whole_columns_are_valid_if_and_only_if_all_their_rows_are(rows: list[tu
         return checked.valid and checked.values[1] == row[1]
 
     assert all_stored_are_valid(EMPLOYEES, tuple(zip(*rows, strict=True))) == all(map(is_stored_unchanged, rows))
+
+
+@pytest.mark.parametrize("text", ["\u200bx", "x\ufeff", "#REF!"])
+def test_what_an_earlier_release_has_stored_stays_valid_in_our_own_backups(text: str) -> None:
+    columns = ((1, 2), ("a", text))
+    assert all_stored_are_valid(DEPARTMENTS, columns, is_own=True)
+    assert not all_stored_are_valid(DEPARTMENTS, columns)
 
 
 def test_the_length_limit_also_holds_for_whole_columns() -> None:
