@@ -9,13 +9,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.auth.roles import Role
-from chalicelib.core import schedules
+from chalicelib.core import declarations, schedules
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.dashboard import charts, figures, pages, report_panel
 from chalicelib.dashboard.load_views import LoadView
 from chalicelib.dashboard.report_panel import ReportsPanel
 from chalicelib.ingest import reject_csv, reject_summary
+from chalicelib.ingest.file_names import ENDINGS
 from chalicelib.ingest.reject_summary import RejectSummary, Wanted
 from chalicelib.loads import history, outcomes
 from chalicelib.monitoring import readiness
@@ -66,6 +67,7 @@ class LoadsPanel:
     is_first: bool
     refresh: int
     statuses: tuple[str, ...] = outcomes.STATUSES
+    kinds: tuple[str, ...] = outcomes.KINDS
 
 
 def loads_panel(parts: Services, caller: Caller) -> LoadsPanel:
@@ -116,7 +118,11 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
 
 @dataclass(frozen=True)
 class UploadPanel:
-    """The panel needs no values: the script of the page does the work."""
+    """What may be sent and declared. The script of the page does the work."""
+
+    endings: tuple[str, ...] = ENDINGS
+    encodings: tuple[str, ...] = declarations.ENCODINGS
+    delimiters: tuple[str, ...] = tuple(declarations.DELIMITERS)
 
 
 def upload(_parts: Services, _caller: Caller) -> UploadPanel:
