@@ -76,7 +76,8 @@ def test_a_file_whose_rows_wait_for_their_parents_succeeds(landing: Landing, api
     for key, body in PARENTS.items():
         landing.upload(key, body)
     shown = api.get(f"/loads/{load['id']}").body
-    assert (shown["rejected"], shown["waiting"], shown["resolved"]) == (4, 0, 2)
+    assert (shown["rejected"], shown["waiting"], shown["resolved"]) == (4, 0, 3), "row 1 was rejected twice"
+    assert [reject["line"] for reject in api.get(f"/loads/{load['id']}/rejects").body["rejects"]] == [4]
 
 
 def test_rows_wait_until_their_time_is_over(landing: Landing, api: Api) -> None:
