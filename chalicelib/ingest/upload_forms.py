@@ -123,7 +123,7 @@ def checked(body: object) -> Order:
     with all faults."""
     if not isinstance(body, dict):
         raise _refused([{"field": None, "reason": 'the body must be {"dataset", "filename", "size"}'}])
-    asked: list[Any] = [body.get(member) for member in _MEMBERS]
+    asked: list[Any] = [_whole(body.get(member)) for member in _MEMBERS]
     dataset, name, size = asked
     faults = [
         *_faults("dataset", None if _is_dataset(dataset) else f"must be one of {', '.join(DATASETS)}"),
@@ -142,11 +142,11 @@ def checked(body: object) -> Order:
 
 
 def _declared(body: Mapping[str, Any]) -> tuple[Declarations, list[Fault]]:
-    """Return the declarations of an order, and their faults. A count of rows and the id of a load may be
-    numbers."""
+    """Return the declarations of an order, and their faults. A count of rows and the id of a load may be numbers."""
     given, faults = dict[str, str](), list[Fault]()
     for name in (name for name in NAMES if name in body):
-        value = str(body[name]) if name in _NUMBERS and type(body[name]) is int else body[name]
+        value = _whole(body[name]) if name in _NUMBERS else body[name]
+        value = str(value) if type(value) is int else value
         try:
             if not isinstance(value, str):
                 raise UnknownValue(f"{name} must be a string")
@@ -175,6 +175,11 @@ def fault_of_name(name: object) -> str | None:
 def named_for(dataset: Dataset, name: str) -> str:
     """Return a base name that tells this dataset: `name` itself, or `name` with the dataset as its prefix."""
     return name if dataset_of(name) is dataset else f"{dataset.name}-{name}"
+
+
+def _whole(value: object) -> object:
+    """Return a number such as `12.0` as an integer, as JSON Schema reads it, and any other value unchanged."""
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def _is_dataset(value: object) -> bool:

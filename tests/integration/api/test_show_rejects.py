@@ -148,7 +148,7 @@ def reasons(landing: Landing) -> list[Row]:
 
 def test_a_repeated_attempt_starts_counting_from_zero(landing: Landing, database_url: str) -> None:
     event = landing.put("jobs.csv", FILE)
-    with busy_jobs(database_url), pytest.raises(Exception, match="did not come to an end"):
+    with busy_jobs(database_url), pytest.raises(Exception, match="did not finish in time"):
         deliver(landing, event, 1)
     assert (landing.load()["status"], reasons(landing)) == ("queued", [])
     deliver(landing, event, 30)
