@@ -11,31 +11,41 @@ from typing import BinaryIO
 from cli.datasets import DATASETS, by_file_name
 from cli.errors import CommandError, Misuse
 
-CSV, GZIP = "text/csv", "application/gzip"
+CSV, GZIP, BYTES = "text/csv", "application/gzip", "application/octet-stream"
+# The endings of the files that can be loaded. A test compares them with chalicelib/ingest/file_names.py.
+_TEXTS = (".csv", ".tsv", ".txt")
+ENDINGS = (*_TEXTS, *(f"{ending}.gz" for ending in _TEXTS), ".xlsx", ".avro")
 _CHUNK = 1 << 20
 MAX_CHECKED = 4_500_000  # bytes of the largest body that POST /uploads/check accepts
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A file to send: a CSV file, or a gzipped one. The user names `dataset`, or the file name begins with it."""
+    """A file to send. The user names its dataset, or the name of the file or of its folder says the dataset."""
 
     path: Path
     dataset: str
 
     @classmethod
     def of(cls, path: Path, dataset: str | None) -> "Sent":
-        """Return the file with its dataset. Raises Misuse if this is no CSV file, or its dataset is unknown."""
-        if not path.name.endswith((".csv", ".csv.gz")):
-            raise Misuse(f"{path.name}: only .csv and .csv.gz files can be loaded")
-        named = by_file_name(path.name)
+        """Return the file with its dataset. Raises Misuse if files with this ending cannot be loaded, or if the dataset
+        is unknown."""
+        name = path.name.lower()
+        ending = max((ending for ending in ENDINGS if name.endswith(ending)), key=len, default=None)
+        if ending is None:
+            raise Misuse(f"{path.name}: only files that end in {', '.join(ENDINGS)} can be loaded")
+        named = by_file_name(path.name[: -len(ending)], path.parent.parts)
         if dataset is None and named is None:
-            raise Misuse(f"{path.name}: no dataset's name begins the file name; add --dataset {'|'.join(DATASETS)}")
+            raise Misuse(f"{path.name}: the file name tells no dataset; add --dataset {'|'.join(DATASETS)}")
         return cls(path, dataset or (named.name if named else ""))
 
     @property
     def zipped(self) -> bool:
-        return self.path.name.endswith(".gz")
+        return self.path.name.lower().endswith(".gz")
+
+    @property
+    def is_text(self) -> bool:
+        return self.path.name.lower().endswith(_TEXTS)
 
 
 def waves(files: Iterable[Sent]) -> list[list[Sent]]:
@@ -62,16 +72,16 @@ def opened(path: Path) -> BinaryIO:
 
 
 def smaller(file: Sent) -> tuple[bytes, str]:
-    """Return the file, unchanged or gzipped, whichever is smaller, and its content type.
+    """Return the file and its content type. A text is gzipped if that makes it smaller.
 
     Raises CommandError if both are too large for one request.
     """
     with opened(file.path) as source, tempfile.TemporaryFile() as packed:
         size = source.seek(0, io.SEEK_END)
         source.seek(0)
-        if not file.zipped and _packed(source, packed) < size:
+        if file.is_text and _packed(source, packed) < size:
             return _whole(file, packed), GZIP
-        return _whole(file, source), GZIP if file.zipped else CSV
+        return _whole(file, source), GZIP if file.zipped else CSV if file.is_text else BYTES
 
 
 def _packed(source: BinaryIO, target: BinaryIO) -> int:

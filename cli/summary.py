@@ -9,13 +9,18 @@ from cli.tools import Tools
 
 COUNTS = ("inserted", "updated", "unchanged", "superseded", "rejected")
 FEW = 5  # rejects that are shown at the end of a load
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
+_USUAL = (
+    "CSV, separated by commas, in UTF-8, with a header",
+    "CSV, separated by commas, in UTF-8, without a header",
+)
 _LONGEST = 200  # characters of a rejected record
 
 
 def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
     """Print a load that has ended: its status, its counts, and its first rejects."""
-    error_text = f": {load['error']}" if load["error"] else ""
-    tools.out.line(f"{name}: load {load['id']} {load['status']}{error_text}")
+    tools.out.line(f"{name}: load {load['id']} {load['status']}{why(load)}")
+    described(tools.out, load)
     if load["received"]:
         tools.out.line(f"  {counts(load)}")
     if load["rejected"]:
@@ -24,14 +29,41 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
         except CommandError as error:  # this error changes no load, and other loads may follow
             tools.notes.line(f"error: the rejects of load {load['id']} cannot be shown: {error}")
         if load["rejected"] > FEW:
-            tools.out.line(f"to see all rejects: hireflow rejects {load['id']} --all")
+            tools.out.line(f"to see all rejects: hireflow rejects {load['id']} --csv")
+
+
+def why(found: Mapping[str, Any]) -> str:
+    """Return why a load failed or was skipped, to be appended to a line."""
+    return f": {found['error']}" if found.get("error") else ""
+
+
+def described(out: Output, found: Mapping[str, Any]) -> None:
+    """Print how the file was understood, unless that goes without saying, and what looks odd about it."""
+    if (file_format := found.get("format")) and (shown := format_of(file_format)) not in _USUAL:
+        out.line(f"  read as {shown}")
+    for notice in found.get("notices") or ():
+        out.line(f"  note: {notice}")
+
+
+def format_of(found: Mapping[str, Any]) -> str:
+    """Return in one line how a file was understood."""
+    parts = [str(found["type"]).upper()]
+    if found["delimiter"] is not None:
+        parts.append(f"separated by {_DELIMITERS.get(found['delimiter'], found['delimiter'])}")
+    if found["encoding"] is not None:
+        parts.append(f"in {str(found['encoding']).upper()}")
+    parts.append("with a header" if found["header"] else "without a header")
+    if found["ignored_columns"]:
+        parts.append(f"ignored columns: {', '.join(found['ignored_columns'])}")
+    return ", ".join(parts)
 
 
 def counts(found: Mapping[str, Any]) -> str:
-    """Return the counts in one line. `resolved` counts the rejects whose rows were loaded later."""
+    """Return the counts in one line. `waiting` counts the rejects whose rows are loaded when their parents arrive.
+    `resolved` counts the rejects whose rows were loaded later."""
     listed = ", ".join(f"{found[name]:,} {name}" for name in COUNTS)
-    resolved = f" ({found['resolved']:,} resolved)" if found.get("resolved") else ""
-    return f"{found['received']:,} received: {listed}{resolved}"
+    parts = [f"{found[name]:,} {name}" for name in ("waiting", "resolved") if found.get(name)]
+    return f"{found['received']:,} received: {listed}{' (' + ', '.join(parts) + ')' if parts else ''}"
 
 
 def rejects(out: Output, found: Mapping[str, Any]) -> None:
@@ -39,19 +71,26 @@ def rejects(out: Output, found: Mapping[str, Any]) -> None:
     reasons: Sequence[Mapping[str, Any]] = found["reasons"] or ()
     if reasons:
         out.line()
-        out.table(("rows", "reason"), [(entry["count"], entry["reason"]) for entry in reasons], ["reason"])
+        rows = [(entry["count"], entry.get("code"), entry["reason"]) for entry in reasons]
+        out.table(("rows", "code", "reason"), rows, ["reason"])
     if found["rejects"]:
         out.line()
         place = "index" if "index" in found["rejects"][0] else "line"
-        rows = [(reject.get(place), "; ".join(reject["reasons"]), _record(reject)) for reject in found["rejects"]]
-        out.table((place, "reasons", "record"), rows, ["reasons", "record"])
+        shown = [(reject.get(place), _reasons(reject), _record(reject)) for reject in found["rejects"]]
+        out.table((place, "reasons", "record"), shown, ["reasons", "record"])
     if found.get("truncated"):
         out.line("more rejects exist, but they are too large to be shown here")
 
 
 def open_rejects(load: Mapping[str, Any]) -> int:
-    """Return the number of rejects that are not resolved."""
-    return int(load["rejected"]) - int(load.get("resolved") or 0)
+    """Return the number of rejects that a user has to correct: they are not resolved, and they do not wait."""
+    return int(load["rejected"]) - int(load.get("resolved") or 0) - int(load.get("waiting") or 0)
+
+
+def _reasons(reject: Mapping[str, Any]) -> str:
+    """Return the reasons of a reject, and whether nothing has to be done about it."""
+    state = next((name for name in ("waiting", "resolved") if reject.get(name)), None)
+    return "; ".join(reject["reasons"]) + (f" ({state})" if state else "")
 
 
 def _record(reject: Mapping[str, Any]) -> str:

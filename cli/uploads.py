@@ -6,6 +6,7 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cli import files, follow, interrupts, summary
+from cli.declarations import Declared
 from cli.disk import with_remedy
 from cli.errors import CommandError, Misuse, Refused
 from cli.files import Sent
@@ -23,8 +24,9 @@ _OLDER = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLO
 class Uploads:
     """Uploads files and follows their loads. `good` is True while every file has arrived and no load has failed."""
 
-    def __init__(self, tools: Tools, *, wait: bool, strict: bool, as_json: bool) -> None:
-        self._tools, self._wait, self._strict, self._as_json = tools, wait, strict, as_json
+    def __init__(self, tools: Tools, declared: Declared, *, wait: bool, strict: bool, as_json: bool) -> None:
+        self._tools, self._declared = tools, declared
+        self._wait, self._strict, self._as_json = wait, strict, as_json
         self._orders: dict[str, Order] = {}  # by shown file names; an entry is removed when its load ends
         self.good = True
 
@@ -59,7 +61,7 @@ class Uploads:
             size = source.seek(0, 2)
             source.seek(0)
             task = progress.add_task(printable(file.path.name), total=size)
-            wanted = {"dataset": file.dataset, "filename": file.path.name, "size": size}
+            wanted = {"dataset": file.dataset, "filename": file.path.name, "size": size, **self._declared}
             with interrupts.put_off():  # Ctrl-C must not lose the load's id, which `cancel` needs
                 order = self._orders[name] = self._tools.api.post("/uploads", wanted)
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from jsonschema import Draft202012Validator, FormatChecker, validators
+from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
@@ -16,9 +16,6 @@ from chalicelib.api.openapi.document import document
 
 Json = dict[str, Any]
 _FORMATS = FormatChecker(["date-time"])
-# JSON Schema accepts 1.0 as an integer. Our rules do not accept it, and the API never sends an integer as 1.0.
-_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-_Validator = validators.extend(Draft202012Validator, type_checker=_TYPES)  # type: ignore[no-untyped-call]
 
 
 class Described:
@@ -40,7 +37,7 @@ class Described:
     def faults(self, schema: Json, value: Any) -> list[str]:
         """Return the reasons why a value does not match a schema of the document. The list is empty if it matches."""
         resolvable = json.loads(json.dumps(schema).replace('"#/', '"urn:openapi#/'))
-        validator = _Validator(resolvable, registry=self._registry, format_checker=_FORMATS)
+        validator = Draft202012Validator(resolvable, registry=self._registry, format_checker=_FORMATS)
         return [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:500]}" for e in validator.iter_errors(value)]
 
     def check(self, method: str, url: str, status: int, headers: Mapping[str, Any], body: Any) -> None:

@@ -5,12 +5,13 @@ import json
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
-from chalicelib.api.http.parameters import OneOf, query_values, takes
+from chalicelib.api.http.parameters import Declaration, OneOf, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import media_type, raw_body
 from chalicelib.api.load_routes import LIMIT
 from chalicelib.auth.roles import Role
 from chalicelib.core.datasets import DATASETS
+from chalicelib.core.declarations import Declarations
 from chalicelib.core.errors import LoadError, Unprocessable, UnsupportedMedia
 from chalicelib.services import services
 
@@ -20,13 +21,21 @@ DATASET = OneOf(
     "dataset", "the dataset of the rows in the file", allowed=tuple(DATASETS), example="departments", required=True
 )
 
+DECLARED = (
+    Declaration("encoding", "the encoding of the file, if it is not UTF-8 or UTF-16", example="windows-1252"),
+    Declaration("delimiter", "what stands between two fields of the file", example="comma"),
+    Declaration("dates", "the order in dates such as 27/07/2021 (dmy) or 07/27/2021 (mdy)", example="dmy"),
+    Declaration("max-rejected", "how many rows may be rejected before a load fails: a count, or a share", example="5%"),
+    Declaration("corrects", "the load whose rejects the file has, after they were mended", example="1"),
+)
+
 routes = Blueprint(__name__)
 
 
 @routes.route("/uploads/check", methods=["POST"], content_types=["*/*"])
 @needs(Role.WRITER)
 @endpoint
-@takes(DATASET, LIMIT)
+@takes(DATASET, LIMIT, *DECLARED)
 def check_file() -> Response:
     from chalicelib.ingest.dryrun import dry_run  # here, so that only this route loads the code that reads files
 
@@ -36,14 +45,19 @@ def check_file() -> Response:
         raise UnsupportedMedia(f"send gzip as application/gzip, without Content-Encoding: {coding[:60]}")
     wanted = query_values(request)
     body = raw_body(request, or_else=SMALLER)
-    dataset, limit = DATASETS[wanted["dataset"]], wanted["limit"]
+    dataset, limit = DATASETS[wanted.pop("dataset")], wanted.pop("limit")
     try:
-        outcome = dry_run(services().database, dataset, body, limit=limit)
+        outcome = dry_run(services().database, dataset, body, limit=limit, declared=Declarations.of(wanted))
     except LoadError as error:  # the file cannot be loaded
         raise Unprocessable(error.detail) from error
     shown = {
         "dataset": dataset.name,
+        "status": outcome.status,
+        "error": outcome.error,
+        "format": outcome.format,
+        "notices": outcome.notices,
         **vars(outcome.counts),
+        "waiting": outcome.waiting,
         "reasons": outcome.reasons,
         "rejects": outcome.rejects,
         "truncated": len(outcome.rejects) < min(limit, outcome.counts.rejected),

@@ -14,6 +14,7 @@ from chalicelib.api.load_routes import CURSOR, FILTERS, LOAD_ID
 from chalicelib.api.report_routes import DEPARTMENT_ID, FROM, TO, declared
 from chalicelib.auth.roles import Role
 from chalicelib.core.errors import NotFound
+from chalicelib.core.reasons import CODES
 from chalicelib.core.settings import Settings
 from chalicelib.services import services
 
@@ -28,7 +29,8 @@ PANEL = OneOf("panel", "the panel to show", allowed=NAMES, example="reports")
 # Here, these parameters have no default value. If a request has neither of them, the panel of reports shows the newest
 # year.
 YEARS = (replace(FROM, default=None), replace(TO, default=None))
-QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, POINT)
+CODE = OneOf("code", "panel `load`: only rejects with this reason", allowed=CODES, example="missing")
+QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, CODE, POINT)
 _PANEL: dict[str, str | list[str]] = {
     "Content-Type": "text/html; charset=utf-8",
     "X-Content-Type-Options": "nosniff",

@@ -11,13 +11,17 @@ from chalicelib.services import services
 routes = Blueprint(__name__)
 
 
-@routes.route("/health", content_types=["*/*"])
+@routes.route("/health", methods=["GET", "HEAD"], content_types=["*/*"])
 @public
 @endpoint
 def health() -> Response:
-    parts = services()
+    parts, is_head = services(), routes.current_request.method == "HEAD"
     checks = readiness.checks(parts.database, parts.storage)
     up = all(check == readiness.OK for check in checks.values())
+    status = 200 if up else 503
+    headers: dict[str, str | list[str]] = {} if up else {"Retry-After": "5"}
+    if is_head:  # monitors send it, and read the status alone
+        return Response("", status_code=status, headers=headers)
     body: dict[str, object] = {"status": "ok" if up else "unavailable"}
     # While the database is unavailable, a token cannot be looked up. To try would only delay the response.
     is_reader = checks["database"] == readiness.OK and admits(routes.current_request, Role.READER)
@@ -28,4 +32,4 @@ def health() -> Response:
             "last_backup": last_backup and vars(last_backup),
             "dead_letters": readiness.depth(parts.dead_letters),
         }
-    return Response(body, status_code=200 if up else 503, headers={} if up else {"Retry-After": "5"})
+    return Response(body, status_code=status, headers=headers)

@@ -1,30 +1,46 @@
 """Handles GET /loads, GET /loads/{id} and GET /loads/{id}/rejects."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import quote, urlencode
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
+from chalicelib.api.http.negotiation import TextResponse, preferred
 from chalicelib.api.http.parameters import OneOf, WholeNumber, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.core import timestamps
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
-from chalicelib.ingest.reject_summary import of_load
+from chalicelib.core.reasons import CODES
+from chalicelib.ingest.reject_summary import RejectSummary, Wanted, of_load
 from chalicelib.loads import history, outcomes
+from chalicelib.loads.history import RejectedFile
 from chalicelib.services import services
 
-STATUSES = outcomes.STATUSES
+STATUSES, KINDS = outcomes.STATUSES, outcomes.KINDS
 MAX_PAGE = 100
 _MAX_LOAD = 2**63 - 1
+JSON, CSV = "application/json", "text/csv"
 
 LOAD_ID = WholeNumber("load_id", "the `load_id` in the response to an upload or a restore", high=_MAX_LOAD, example=1)
 FILTERS = (
     OneOf("dataset", "only loads of this dataset", allowed=tuple(DATASETS), example="departments"),
     OneOf("status", "only loads with this status", allowed=STATUSES, example="succeeded"),
+    OneOf("kind", "only loads of this kind", allowed=KINDS, example="api"),
 )
 LIMIT = WholeNumber("limit", "how many entries to show at most", high=MAX_PAGE, default=20, example=20)
+OF_REJECTS = (
+    OneOf(
+        "all", "whether to show resolved rejects as well", allowed=("true", "false"), default="false", example="true"
+    ),
+    OneOf("code", "only rejects with this reason", allowed=CODES, example="missing"),
+    replace(LIMIT, default=None, about="how many rejects to show at most: without it 20 as JSON, all that fit as CSV"),
+    WholeNumber("cursor", "the `next_cursor` of an earlier response", low=0, high=_MAX_LOAD, example=0),
+)
 CURSOR = WholeNumber("cursor", "the `next_cursor` of an earlier response", high=_MAX_LOAD, example=1000)
 
 routes = Blueprint(__name__)
@@ -37,8 +53,9 @@ routes = Blueprint(__name__)
 def list_loads() -> dict[str, object]:
     filters = query_values(routes.current_request)
     limit, before = filters.pop("limit"), filters.pop("cursor", None)
+    grace = services().settings.orphan_grace
     with services().database.session() as session:
-        loads = history.listed(session, filters, limit=limit + 1, before=before)
+        loads = history.listed(session, filters, limit=limit + 1, before=before, grace=grace)
     page = loads[:limit]
     more = str(page[-1].id) if len(loads) > limit else None
     return {"loads": [timestamps.shown(vars(load)) for load in page], "next_cursor": more}
@@ -50,7 +67,7 @@ def list_loads() -> dict[str, object]:
 def show_load(load_id: str) -> dict[str, object]:
     wanted = load_id_of(load_id)
     with services().database.session() as session:
-        load = history.get(session, wanted)
+        load = history.get(session, wanted, services().settings.orphan_grace)
     if load is None:
         raise NotFound(f"there is no load {wanted}")
     return timestamps.shown(vars(load))
@@ -59,18 +76,40 @@ def show_load(load_id: str) -> dict[str, object]:
 @routes.route("/loads/{load_id}/rejects", content_types=["*/*"])
 @needs(Role.READER)
 @endpoint
-@takes(LIMIT)
+@takes(*OF_REJECTS)
 def show_rejects(load_id: str) -> Response:
-    wanted, limit = load_id_of(load_id), query_values(routes.current_request)["limit"]
+    request, wanted = routes.current_request, load_id_of(load_id)
+    query, as_csv = query_values(request), preferred(request, (JSON, CSV)) == CSV
+    limit = query.get("limit", None if as_csv else LIMIT.default)
+    chosen = Wanted(limit, resolved=query["all"] == "true", code=query.get("code"), after=query.get("cursor", 0))
     parts = services()
     with parts.database.session() as session:
-        summary = of_load(session, parts.storage.errored, wanted, limit)
+        summary = of_load(session, parts.storage.errored, wanted, chosen, parts.settings.orphan_grace)
+        file = history.rejected_file(session, wanted) if as_csv else None
     # The response has a URL with which anybody may read the reject file, so no cache may keep the response. ASCII
     # escapes would make the response larger.
-    return Response(
-        json.dumps(vars(summary), ensure_ascii=False),
-        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
-    )
+    headers: dict[str, str | list[str]] = {"Cache-Control": "no-store", "Vary": "Accept, Authorization"}
+    if file is None:
+        body = json.dumps(vars(summary), ensure_ascii=False)
+        return Response(body, headers={**headers, "Content-Type": JSON})
+    return _csv(summary, file, headers, query)
+
+
+def _csv(
+    summary: RejectSummary, file: RejectedFile, headers: dict[str, str | list[str]], query: Mapping[str, object]
+) -> Response:
+    """Return rejects as a CSV file. If they do not fit into one response, a header has the address of the next part."""
+    from chalicelib.ingest import reject_csv
+
+    dataset = DATASETS.get(file.dataset or "")
+    if dataset is None:
+        raise NotFound(f"load {summary.load_id} has no dataset, and so no rejects")
+    name = quote(reject_csv.file_name(dataset, file, summary.load_id))
+    headers |= {"Content-Type": f"{CSV}; charset=utf-8", "Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+    if summary.next_cursor is not None:
+        following = urlencode({**query, "cursor": summary.next_cursor})
+        headers["Link"] = f'</loads/{summary.load_id}/rejects?{following}>; rel="next"'
+    return TextResponse(reject_csv.text_of(dataset, file, summary.rejects), headers)
 
 
 def load_id_of(text: str, what: str = "load") -> int:

@@ -37,7 +37,7 @@ def _single(dataset: Dataset) -> Callable[[], Response]:
             problems = result.rejects[0].problems
             raise Unprocessable(
                 BROKEN_RULES,
-                errors=[{"field": problem.field, "reason": problem.text} for problem in problems],
+                errors=[{"field": p.field, "reason": p.text, "code": p.code} for p in problems],
                 extension={"load_id": result.load_id},
             )
         body = {"id": result.ids[0], "outcome": result.outcome, "load_id": result.load_id}

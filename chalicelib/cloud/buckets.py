@@ -205,15 +205,22 @@ class Bucket:
                 Config=TransferConfig(use_threads=False),
             )
 
-    def presigned_post(self, key: str, *, size: int, seconds: int) -> Form:
-        """Return a form with which any client may upload an object of at most `size` bytes under `key`.
+    def presigned_post(
+        self, key: str, *, size: int, seconds: int, metadata: Mapping[str, str] = MappingProxyType({})
+    ) -> Form:
+        """Return a form with which any client may upload an object of at most `size` bytes under `key`, with exactly
+        these metadata.
 
         The form has the rights of the function that signs it. The form expires after `seconds`, or earlier if the
         function's credentials expire earlier. Raises StorageUnavailable.
         """
-        conditions = [["content-length-range", 0, size]]  # S3 also rejects any other key, and any other field
+        fields = {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+        # S3 also rejects any other key, any other field, and another value of a field.
+        conditions = [["content-length-range", 0, size], *({name: value} for name, value in fields.items())]
         with s3_errors(self.url(key)):
-            form = self._signer().generate_presigned_post(self.name, key, Conditions=conditions, ExpiresIn=seconds)
+            form = self._signer().generate_presigned_post(
+                self.name, key, Fields=dict(fields), Conditions=conditions, ExpiresIn=seconds
+            )
         return Form(form["url"], form["fields"])
 
     def presigned_get(self, key: str, *, seconds: int) -> str:

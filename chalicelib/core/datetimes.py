@@ -25,8 +25,7 @@ with those of the grammar.
 import re
 from datetime import UTC, date, datetime, timedelta
 
-WANTED = "is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"
-OUTSIDE = "is outside the years 1 to 9999"
+from chalicelib.core.reasons import NOT_A_DATETIME, OUT_OF_RANGE, Reason
 
 _HOUR, _SIXTY = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
 _FRACTION = r"(?:[.,](?P<{0}fraction>\d+))?"
@@ -47,7 +46,11 @@ COMMON = re.compile(
 
 
 class NotADateTime(ValueError):
-    """A text is not an accepted date-time. The message says what is wrong without quoting the text."""
+    """A text is not an accepted date-time. The reason says what is wrong without quoting the text."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def utc(text: str) -> datetime:
@@ -58,16 +61,16 @@ def utc(text: str) -> datetime:
         at = datetime.fromisoformat(text)
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except ValueError:
-        raise NotADateTime(WANTED) from None
+        raise NotADateTime(NOT_A_DATETIME) from None
     except OverflowError:
-        raise NotADateTime(OUTSIDE) from None
+        raise NotADateTime(OUT_OF_RANGE) from None
 
 
 def by_grammar(text: str) -> datetime:
     """Parse `text` by the grammar, even if it matches COMMON, and return its time in UTC. Raises NotADateTime."""
     parts = GRAMMAR.fullmatch(text)
     if parts is None:
-        raise NotADateTime(WANTED)
+        raise NotADateTime(NOT_A_DATETIME)
 
     def number(name: str) -> int:
         return int(parts[name] or parts[f"b_{name}"] or 0)
@@ -81,10 +84,10 @@ def by_grammar(text: str) -> datetime:
         )
         at = datetime(day.year, day.month, day.day, number("hour"), number("minute"), number("second"), tzinfo=UTC)
     except ValueError:
-        raise NotADateTime(WANTED) from None
+        raise NotADateTime(NOT_A_DATETIME) from None
     ahead = timedelta(hours=int(parts["hours"] or 0), minutes=int(parts["minutes"] or 0))
     try:
         moment = at - ahead if parts["sign"] != "-" else at + ahead
     except OverflowError:
-        raise NotADateTime(OUTSIDE) from None
+        raise NotADateTime(OUT_OF_RANGE) from None
     return moment.replace(microsecond=int(fraction.ljust(6, "0")))

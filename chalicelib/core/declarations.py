@@ -1,4 +1,4 @@
-"""What a sender declares about a file: `encoding`, `delimiter`, `dates`, `max-rejected`.
+"""What a sender declares about a file: `encoding`, `delimiter`, `dates`, `max-rejected`, `corrects`.
 
 The same declarations travel as metadata of an S3 object (`x-amz-meta-encoding`), as members of `POST /uploads`, as
 query parameters of `POST /uploads/check`, and as options of the command line. All of them are read here. What is
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Dates = Literal["iso", "dmy", "mdy"]
+DATES: Final[tuple[Dates, ...]] = ("iso", "dmy", "mdy")
 
 DELIMITERS: Final[Mapping[str, str]] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 # The encodings that programs on desktops and servers write, by the names that IANA has registered for them.
@@ -22,7 +23,7 @@ ENCODINGS: Final = (
     *("macintosh", "ibm437", "ibm850", "ibm852", "koi8-r", "koi8-u"),
     *("shift_jis", "euc-jp", "gbk", "gb18030", "big5", "euc-kr"),
 )
-NAMES: Final = ("encoding", "delimiter", "dates", "max-rejected")
+NAMES: Final = ("encoding", "delimiter", "dates", "max-rejected", "corrects")
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", re.ASCII)
 _COUNT = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -50,12 +51,14 @@ class MaxRejected:
 
 @dataclass(frozen=True)
 class Declarations:
-    """What is declared about one file; None where nothing is. `encoding` is one of ENCODINGS."""
+    """What is declared about one file; None where nothing is. `encoding` is one of ENCODINGS. `corrects` is the load
+    whose rejects the file has, after they were mended."""
 
     encoding: str | None = None
     delimiter: str | None = None  # the character itself
     dates: Dates = "iso"
     max_rejected: MaxRejected | None = None
+    corrects: int | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> "Declarations":
@@ -65,6 +68,15 @@ class Declarations:
         """
         read = {name.replace("-", "_"): _READERS[name](given[name].strip()) for name in NAMES if name in given}
         return cls(**read)  # type: ignore[arg-type]  # each reader returns its field's type
+
+    def given(self) -> dict[str, str]:
+        """Return what is declared, by name, as `of` reads it."""
+        delimiter = next((name for name, mark in DELIMITERS.items() if mark == self.delimiter), None)
+        dates = None if self.dates == "iso" else self.dates
+        most = None if self.max_rejected is None else str(self.max_rejected)
+        corrects = None if self.corrects is None else str(self.corrects)
+        values = (self.encoding, delimiter, dates, most, corrects)
+        return {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
 
 
 UNDECLARED = Declarations()
@@ -93,7 +105,7 @@ def _delimiter(value: str) -> str:
 
 
 def _dates(value: str) -> str:
-    if value.lower() in ("iso", "dmy", "mdy"):
+    if value.lower() in DATES:
         return value.lower()
     raise UnknownValue(f"dates {value[:40]!r} is not known: write dmy for 27/07/2021, or mdy for 07/27/2021")
 
@@ -106,9 +118,16 @@ def _max_rejected(value: str) -> MaxRejected:
     raise UnknownValue(f"max-rejected {value[:40]!r} is not known: write a count of rows, or a share such as 5%")
 
 
+def _corrects(value: str) -> int:
+    if _COUNT.fullmatch(value) and int(value):
+        return int(value)
+    raise UnknownValue(f"corrects {value[:40]!r} is not known: write the id of the load whose rejects the file mends")
+
+
 _READERS: dict[str, Callable[[str], object]] = {
     "encoding": _encoding,
     "delimiter": _delimiter,
     "dates": _dates,
     "max-rejected": _max_rejected,
+    "corrects": _corrects,
 }

@@ -8,14 +8,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from chalicelib.core import datetimes
+from chalicelib.core import datetimes, local_dates, reasons
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Dataset, Kind
+from chalicelib.core.declarations import Dates
+from chalicelib.core.reasons import Problem, Reason
 
 Value = int | str
+_Checks = tuple[tuple[str, Callable[[Any], Value]], ...]  # a rule for each column, with its name
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The most common form of an instant. For this form, Python's own parser gives the same results as `datetimes`, and is
 # much faster.
@@ -26,22 +29,6 @@ INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _DROPPED = "".join(c for c in map(chr, range(0x10000)) if c.isspace() or re.match(f"[{INVISIBLE}]", c))
 _DECIMALS = re.compile(r"(\d+)\.0+", re.ASCII)  # of whole numbers, as pandas and Excel write them
 _EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!"})
-
-
-class Problem(NamedTuple):
-    """One reason to reject a row. `field` is None if the problem concerns the row as a whole.
-
-    If the reason quotes a value of the row, `general` is the reason without that value. A load counts its rejects by
-    general reason, because there are only a few different general reasons.
-    """
-
-    field: str | None
-    reason: str
-    general: str | None = None
-
-    @property
-    def text(self) -> str:
-        return f"{self.field} {self.reason}" if self.field else self.reason
 
 
 class Checked(NamedTuple):
@@ -56,12 +43,17 @@ class Checked(NamedTuple):
 
 
 class _Broken(ValueError):
-    """A rule was broken; the message is the reason."""
+    """A rule was broken, for this reason."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
-def check_fields(dataset: Dataset, fields: Sequence[bytes]) -> Checked:
-    """Check one CSV record that was split into as many fields as the dataset has columns."""
-    return _check(dataset, map(_decoded, fields))
+def check_fields(dataset: Dataset, fields: Sequence[bytes], dates: Dates = "iso") -> Checked:
+    """Check one CSV record that was split into as many fields as the dataset has columns. `dates` is the order of days
+    and months in dates such as 27/07/2021, which are valid only if it was declared."""
+    return _check(_checks_of_files(dataset, dates), map(_decoded, fields))
 
 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
@@ -84,7 +76,7 @@ def _usual_ids(values: Sequence[Any]) -> bool:
 
 
 def _usual_texts(values: Sequence[Any]) -> bool:
-    return set(map(type, values)) == {str} and _texts_are_valid(values)
+    return set(map(type, values)) == {str} and _texts_are_valid(values) and not _texts_are_odd(values)
 
 
 def _usual_instants(values: Sequence[Any]) -> bool:
@@ -102,9 +94,9 @@ def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
     """Return all problems of a record that could not be split into columns because of `problem`."""
     problems = [problem]
     if isinstance(_decoded(raw), _Broken):
-        problems.append(Problem(None, "the record is not valid UTF-8"))
+        problems.append(reasons.RECORD_NOT_UTF8.of())
     if b"\0" in raw:
-        problems.append(Problem(None, "the record contains a NUL character"))
+        problems.append(reasons.RECORD_WITH_NUL.of())
     return tuple(problems)
 
 
@@ -112,30 +104,31 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     """Check one JSON value. With `id_optional`, a missing id is not a problem: its value is None, and the caller has
     to choose an id."""
     if not isinstance(row, Mapping):
-        return Checked((None,) * len(dataset.columns), (Problem(None, "the row is not an object"),))
-    checked = _check(dataset, map(row.get, dataset.column_names), optional="id" if id_optional else None)
+        return Checked((None,) * len(dataset.columns), (reasons.NOT_AN_OBJECT.of(),))
+    checked = _check(_checks(dataset), map(row.get, dataset.column_names), optional="id" if id_optional else None)
     if len(row) <= len(dataset.columns) and all(map(dataset.column_names.__contains__, row)):
         return checked
-    unknown = [
-        Problem(None, f"{_shown(name)} is not a column", "a key is not a column")
-        for name in row
-        if name not in dataset.column_names
-    ]
+    unknown = [reasons.UNKNOWN_COLUMN.of(name=_shown(name)) for name in row if name not in dataset.column_names]
     return Checked(checked.values, checked.problems + tuple(unknown))
 
 
 def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
     """Check one row of a backup: ids as int, texts as str, instants as microseconds since 1970 UTC."""
-    return _check(dataset, map(_readable, shown_stored(dataset, row)))
+    return _check(_checks(dataset), map(_readable, shown_stored(dataset, row)))
 
 
-def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bool:
+def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, is_own: bool = False) -> bool:
     """Return whether all rows of a backup are valid without any change. `columns` has a sequence of values for each
     column.
 
-    Loops in C check each column as a whole. If the result is False, `check_stored` finds the invalid rows.
+    Loops in C check each column as a whole. If the result is False, `check_stored` finds the invalid rows. With
+    `is_own`, the backup is one of ours: invisible characters and errors of Excel, which an earlier release has stored,
+    are valid there.
     """
-    return all(_WHOLE_COLUMN[c.kind](values) for c, values in zip(dataset.columns, columns, strict=True) if values)
+    by_kind = zip(dataset.columns, columns, strict=True)
+    valid = all(_WHOLE_COLUMN[c.kind](values) for c, values in by_kind if values)
+    texts = (values for c, values in zip(dataset.columns, columns, strict=True) if c.kind is Kind.TEXT)
+    return valid and (is_own or not any(map(_texts_are_odd, texts)))
 
 
 def _ids_are_valid(values: Sequence[int]) -> bool:
@@ -157,11 +150,18 @@ def _texts_are_valid(values: Sequence[str]) -> bool:
     )
 
 
+def _texts_are_odd(values: Sequence[str]) -> bool:
+    """Whether any of these texts has an invisible character at either end, or is an error of Excel."""
+    joined = "\0".join(values)
+    return bool(_ODD.search(f"\0{joined}\0")) if not joined.isascii() or "#" in joined else False
+
+
 def _instants_are_valid(values: Sequence[int]) -> bool:
     return min(values) >= _FIRST_INSTANT and max(values) <= _LAST_INSTANT
 
 
 _UNCLEAN = re.compile("\0[\0\\s]|\\s\0|[\ud800-\udfff]")
+_ODD = re.compile(f"\0[{INVISIBLE}]|[{INVISIBLE}]\0|\0(?:{'|'.join(map(re.escape, _EXCEL_ERRORS))})\0")
 _FIRST_INSTANT, _LAST_INSTANT = (
     (at - _EPOCH) // timedelta(microseconds=1)
     for at in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
@@ -192,29 +192,40 @@ def _instant_text(microseconds: int) -> str:
         return str(microseconds)
 
 
+def is_undecodable(problem: Problem) -> bool:
+    """Whether a problem says that bytes are no text."""
+    return problem.code == reasons.NOT_UTF8.code
+
+
 def missing_parent(field: str, parent_id: Value) -> Problem:
-    return Problem(field, f"{parent_id} does not exist", "does not exist")
+    return reasons.UNKNOWN_PARENT.of(field, parent=parent_id)
 
 
-def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None) -> Checked:
+def _check(checks: _Checks, sent: Iterable[Any], optional: str | None = None) -> Checked:
     values: list[Value | None] = []
     problems: list[Problem] = []
-    for (name, check), value in zip(_checks(dataset), sent, strict=True):
+    for (name, check), value in zip(checks, sent, strict=True):
         try:
             values.append(check(value))
         except _Missing:
             values.append(None)
             if name != optional:
-                problems.append(Problem(name, "is missing"))
+                problems.append(reasons.MISSING.of(name))
         except _Broken as broken:
             values.append(None)
-            problems.append(Problem(name, str(broken)))
+            problems.append(broken.reason.of(name))
     return Checked(tuple(values), tuple(problems))
 
 
 @cache
-def _checks(dataset: Dataset) -> tuple[tuple[str, Callable[[Any], Value]], ...]:
+def _checks(dataset: Dataset) -> _Checks:
     return tuple((column.name, _CHECKS[column.kind]) for column in dataset.columns)
+
+
+@cache
+def _checks_of_files(dataset: Dataset, dates: Dates) -> _Checks:
+    checks = _CHECKS | {Kind.INSTANT: partial(check_instant_of_file, dates)}
+    return tuple((column.name, checks[column.kind]) for column in dataset.columns)
 
 
 class _Missing(Exception):
@@ -242,14 +253,14 @@ def _decoded(field: bytes) -> str | _Broken:
     try:
         return field.decode("utf-8")
     except UnicodeDecodeError:
-        return _Broken("is not valid UTF-8")
+        return _Broken(reasons.NOT_UTF8)
 
 
 def _readable(value: Any) -> Any:
     """Return the value unchanged, or an error if the value contains a lone surrogate. In a value from a backup, a lone
     surrogate stands for a byte that was not valid UTF-8."""
     if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
-        return _Broken("is not valid UTF-8")
+        return _Broken(reasons.NOT_UTF8)
     return value
 
 
@@ -268,22 +279,22 @@ def check_id(value: Any) -> int:
             digits = value.lstrip("0")
             value = int(digits) if 0 < len(digits) <= len(str(MAX_ID)) else 0
     if type(value) is not int or not 1 <= value <= MAX_ID:
-        raise _Broken(f"is not a whole number from 1 to {MAX_ID}")
+        raise _Broken(reasons.NOT_AN_ID)
     return value
 
 
 def check_text(value: Any) -> str:
     value = _present(value)
     if not isinstance(value, str):
-        raise _Broken("is not text")
+        raise _Broken(reasons.NOT_TEXT)
     if value in _EXCEL_ERRORS:
-        raise _Broken("is an error of Excel: correct the formula in its cell")
+        raise _Broken(reasons.EXCEL_ERROR)
     if "\0" in value:
-        raise _Broken("contains a NUL character")
+        raise _Broken(reasons.NUL)
     if not value.isascii() and _SURROGATE.search(value):
-        raise _Broken("contains half of a surrogate pair")
+        raise _Broken(reasons.HALF_SURROGATE)
     if len(value) > MAX_TEXT:
-        raise _Broken(f"is longer than {MAX_TEXT} characters")
+        raise _Broken(reasons.TOO_LONG)
     return value
 
 
@@ -291,16 +302,39 @@ def check_instant(value: Any) -> str:
     """Accept a date-time in the grammar of `datetimes`. A date-time without an offset is in UTC."""
     value = _present(value)
     if not isinstance(value, str):
-        raise _Broken(datetimes.WANTED)
+        raise _Broken(reasons.NOT_A_DATETIME)
     try:
         if usual := _USUAL_INSTANT.fullmatch(value):
             datetime.fromisoformat(value)
             return f"{usual[1]}T{usual[2]}+00:00"  # the text that isoformat() returns, in half the time
         return datetimes.utc(value).isoformat()
     except datetimes.NotADateTime as error:
-        raise _Broken(str(error)) from None
+        raise _Broken(error.reason) from None
     except ValueError:
-        raise _Broken(datetimes.WANTED) from None
+        raise _Broken(reasons.NOT_A_DATETIME) from None
+
+
+def readable_id(text: str | None) -> int | None:
+    """Return the id that a text holds, None if it holds no valid id."""
+    try:
+        return check_id(text)
+    except (_Broken, _Missing):
+        return None
+
+
+def check_instant_of_file(dates: Dates, value: Any) -> str:
+    """Accept what `check_instant` does, and dates such as 27/07/2021 if `dates` declares the order of their parts."""
+    try:
+        return check_instant(value)
+    except _Broken as broken:
+        if not isinstance(value, str) or not (parts := local_dates.parts(_stripped(value))):
+            raise
+        if dates == "iso":
+            raise _Broken(reasons.UNDECLARED_DATE) from None
+        try:
+            return local_dates.utc(parts, dates).isoformat()
+        except ValueError:
+            raise _Broken(local_dates.WRONG[dates]) from broken
 
 
 def is_instant(text: str) -> bool:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from chalicelib.loads import outcomes
 from chalicelib.loads.history import Load
 
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _LEAST_SECONDS = 0.05  # the rate of a shorter load is not shown, because it would be inaccurate
 
 
@@ -18,6 +19,26 @@ class LoadView(Load):
     @property
     def name(self) -> str:
         return self.source.rpartition("/")[2] if self.kind != "api" else "API request"
+
+    @property
+    def to_mend(self) -> int:
+        """How many rejected rows neither wait for a parent nor were loaded later."""
+        return self.rejected - self.waiting - self.resolved
+
+    @property
+    def read_as(self) -> str | None:
+        """How the file was understood, in one line; None if the load has no file, or it is not known yet."""
+        if self.format is None:
+            return None
+        parts = [self.format["type"].upper()]
+        if self.format["delimiter"] is not None:
+            parts.append(f"separated by {_DELIMITERS[self.format['delimiter']]}")
+        if self.format["encoding"] is not None:
+            parts.append(f"in {self.format['encoding'].upper()}")
+        parts.append("with a header" if self.format["header"] else "without a header")
+        if self.format["ignored_columns"]:
+            parts.append(f"ignored columns: {', '.join(self.format['ignored_columns'])}")
+        return ", ".join(parts)
 
     @property
     def seconds(self) -> float | None:

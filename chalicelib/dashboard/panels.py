@@ -10,14 +10,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.auth.roles import Role
-from chalicelib.core import schedules
+from chalicelib.core import declarations, schedules
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.dashboard import charts, figures, pages, report_panel
 from chalicelib.dashboard.load_views import LoadView
 from chalicelib.dashboard.report_panel import ReportsPanel
-from chalicelib.ingest import reject_summary
-from chalicelib.ingest.reject_summary import RejectSummary
+from chalicelib.ingest import reject_csv, reject_summary
+from chalicelib.ingest.file_names import ENDINGS
+from chalicelib.ingest.reject_summary import RejectSummary, Wanted
 from chalicelib.loads import history, outcomes
 from chalicelib.monitoring import readiness
 from chalicelib.reports.declaration import Report
@@ -67,12 +68,19 @@ class LoadsPanel:
     is_first: bool
     refresh: int
     statuses: tuple[str, ...] = outcomes.STATUSES
+    kinds: tuple[str, ...] = outcomes.KINDS
 
 
 def loads_panel(parts: Services, caller: Caller) -> LoadsPanel:
-    filters = {name: caller.query[name] for name in ("dataset", "status") if name in caller.query}
+    filters = {name: caller.query[name] for name in ("dataset", "status", "kind") if name in caller.query}
     with parts.database.session() as session:
-        loads = history.listed(session, filters, limit=PAGE + 1, before=caller.query.get("cursor"))
+        loads = history.listed(
+            session,
+            filters,
+            limit=PAGE + 1,
+            before=caller.query.get("cursor"),
+            grace=parts.settings.orphan_grace,
+        )
     page = [LoadView(**vars(load)) for load in loads[:PAGE]]
     return LoadsPanel(
         page,
@@ -88,24 +96,35 @@ class LoadPanel:
     load: LoadView
     summary: RejectSummary
     shares: list[charts.Bar]
+    code: str | None  # of the reason that the rejects must have
+    csv_name: str  # of the file with the rejects
     refresh: int
 
 
 def load(parts: Services, caller: Caller) -> LoadPanel:
-    wanted = _wanted(caller, "id")
+    wanted, code = _wanted(caller, "id"), caller.query.get("code")
     with parts.database.session() as session:
-        row = history.get(session, wanted)
+        row = history.get(session, wanted, parts.settings.orphan_grace)
         if row is None:
             raise NotFound(f"there is no load {wanted}")
-        summary = reject_summary.of_load(session, parts.storage.errored, wanted, MAX_REJECTS)
+        summary = reject_summary.of_load(
+            session, parts.storage.errored, wanted, Wanted(MAX_REJECTS, code=code), parts.settings.orphan_grace
+        )
+        file = history.rejected_file(session, wanted)
     view = LoadView(**vars(row))
+    csv_name = reject_csv.file_name(DATASETS[row.dataset], file, wanted) if row.dataset else ""
     shares = charts.shares([(name, getattr(row, name)) for name in OUTCOMES])
-    return LoadPanel(view, summary, shares, BUSY if view.is_unfinished else CALM)
+    return LoadPanel(view, summary, shares, code, csv_name, BUSY if view.is_unfinished else CALM)
 
 
 @dataclass(frozen=True)
 class UploadPanel:
-    """The panel of uploads needs no values, because the script of the page does the work."""
+    """The values that a user may choose for a file: its endings and declarations. The script of the page does the
+    work."""
+
+    endings: tuple[str, ...] = ENDINGS
+    encodings: tuple[str, ...] = declarations.ENCODINGS
+    delimiters: tuple[str, ...] = tuple(declarations.DELIMITERS)
 
 
 def upload(_parts: Services, _caller: Caller) -> UploadPanel:

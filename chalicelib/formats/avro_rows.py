@@ -59,7 +59,7 @@ class AvroRows:
         expansion = None if self.is_trusted else Expansion("the Avro file")
         for batch in records(self.dataset, self.stream, expansion, skip=self.skipped):
             columns = tuple(zip(*batch, strict=True))
-            if all_stored_are_valid(self.dataset, columns):
+            if all_stored_are_valid(self.dataset, columns, is_own=self.is_trusted):
                 yield StoredRows(line, self.dataset, batch, binary_rows(self.dataset, columns))
             else:
                 yield from _mixed_rows(self.dataset, line, batch)

@@ -1,16 +1,16 @@
 """Converts rows to CSV that is safe to open in a spreadsheet.
 
-A spreadsheet treats a text as a formula if the text begins with certain characters, for example `=`. As OWASP advises
-("CSV Injection"), such a cell begins with an apostrophe. Every text is quoted, because some spreadsheets also split
-cells at semicolons or tabs.
+If a spreadsheet would treat a text as a formula, the text begins with an apostrophe (`formulas`). Every text is quoted,
+because some spreadsheets also split cells at semicolons or tabs.
 """
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from chalicelib.formats.formulas import FORMULA
+
 Cell = str | int | float | None
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # full-width characters begin formulas in some locales
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
@@ -23,4 +23,4 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 
 
 def _safe(cell: Cell) -> Cell:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

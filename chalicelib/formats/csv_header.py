@@ -28,10 +28,12 @@ _NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{INVISIBLE}]+")
 
 @dataclass(frozen=True)
 class Header:
-    """What a header says: the column that each field holds, None for the `ignored` ones, whose names are given."""
+    """What a header says: its `names`, the column that each field holds, None for the `ignored` ones, whose names are
+    given."""
 
     positions: tuple[int | None, ...]
     ignored: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
@@ -52,7 +54,8 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
         faults = [f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
         faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} there twice"] if twice else []
         raise _refused(dataset, texts, f": {', and '.join(faults)}")
-    return Header(positions, tuple(_shown(text) for text, at in zip(texts, positions, strict=True) if at is None))
+    ignored = tuple(_shown(text) for text, at in zip(texts, positions, strict=True) if at is None)
+    return Header(positions, ignored, tuple(texts))
 
 
 def is_header(texts: Sequence[str]) -> bool:

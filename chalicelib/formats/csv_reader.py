@@ -24,8 +24,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
+from chalicelib.core import reasons
 from chalicelib.core.datasets import Dataset
-from chalicelib.core.rules import Checked, Problem
+from chalicelib.core.reasons import Problem
+from chalicelib.core.rules import Checked
 from chalicelib.core.streams import Readable
 from chalicelib.formats.csv_header import is_header, refused_below, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
@@ -36,9 +38,9 @@ MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
 BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
 
-TOO_LONG = Problem(None, "the record is longer than 1 MiB")
-NEVER_CLOSED = Problem(None, "a quote is never closed (or not within 1 MiB)")
-BAD_QUOTING = Problem(None, "a quote stands inside an unquoted field or text follows a closing quote")
+TOO_LONG, NEVER_CLOSED, BAD_QUOTING = (
+    reason.of() for reason in (reasons.RECORD_TOO_LONG, reasons.NEVER_CLOSED, reasons.BAD_QUOTING)
+)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ class Reader:
         self._dataset, self._stream = dataset, stream
         self._layout = layout or CsvLayout.by_position(dataset)
         self._patterns = patterns(self._layout.delimiter)
-        self._clean = clean_lines(dataset, self._layout) if fast else None
+        is_clean_possible = fast and not self._layout.is_mended  # there, a clean line may have apostrophes to remove
+        self._clean = clean_lines(dataset, self._layout) if is_clean_possible else None
         self._decimals = decimal_ids(dataset, self._layout)
         self._buffer = b""
         self._before = start.offset  # bytes of the file before the buffer
@@ -234,7 +237,7 @@ class Reader:
         sent, wanted = self._layout.trimmed(fields), len(self._layout.positions)
         if len(sent) != wanted:
             return Record(line, lines, raw, problem=miscounted(wanted, len(sent)))
-        return Record(line, lines, raw, tuple(self._layout.in_order(sent)))
+        return Record(line, lines, raw, self._layout.values(sent))
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
         """Whether a record is the header of the layout. Raises LoadError if it is another header."""
@@ -311,8 +314,8 @@ class Reader:
 
 def miscounted(wanted: int, sent: int) -> Problem:
     """Return the problem of a record that has too few or too many fields."""
-    general = f"expected {wanted} fields, found {'fewer' if sent < wanted else 'more'}"
-    return Problem(None, f"expected {wanted} fields, found {sent}", general)
+    reason = reasons.TOO_FEW_FIELDS if sent < wanted else reasons.TOO_MANY_FIELDS
+    return reason.of(wanted=wanted, sent=sent)
 
 
 def _is_utf8(data: bytes) -> bool:

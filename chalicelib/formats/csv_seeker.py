@@ -30,7 +30,7 @@ class Seeker:
             raw = self._quoted(line)
         raw = raw.removesuffix(b"\r").removesuffix(b"\r")
         fields = self._layout.trimmed(split(raw, self._layout.delimiter))
-        return Record(line, raw.count(b"\n") + 1, raw, tuple(self._layout.in_order(fields)))
+        return Record(line, raw.count(b"\n") + 1, raw, self._layout.values(fields))
 
     def _quoted(self, line: int) -> bytes:
         """Return the record that begins on `line`, with all its lines."""

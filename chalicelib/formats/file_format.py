@@ -130,7 +130,8 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
 
 def _layout(dataset: Dataset, header: Header | None, delimiter: bytes, *, has_sep_line: bool) -> CsvLayout:
     positions = header.positions if header else tuple(range(len(dataset.columns)))
-    return CsvLayout(delimiter, positions, has_header=header is not None, has_sep_line=has_sep_line)
+    names = header.names if header else ()
+    return CsvLayout(delimiter, positions, has_header=header is not None, has_sep_line=has_sep_line, names=names)
 
 
 def _delimiter(dataset: Dataset, text: bytes) -> bytes:

@@ -22,11 +22,10 @@ class AtOnce:
         session, reading = attempt.session, self._reading
         table = StagingTable(attempt.dataset, reading.copy_format)
         staging_table.create(session, table)
-        stager = Stager(table, reading.tokens(body.stream), rejects)
+        stager = Stager(table, reading.tokens(body.stream), rejects, dates=reading.file_format.declared.dates)
         for received in stager.run(session):
             claims.progress(session, attempt.claim, received)
         body.verify()
         staging_table.analyze(session)
-        return Staged(
-            body.etag, table.name, reading, stager.received, stager.rejected, lambda: staging_table.drop(session)
-        )
+        counts = (stager.received, stager.rejected, stager.oddities)
+        return Staged(body.etag, table.name, reading, *counts, lambda: staging_table.drop(session))

@@ -34,7 +34,7 @@ from typing import TypeVar
 from chalicelib.cloud.database import Session, lock_timeout
 from chalicelib.core.errors import Conflict, LockTimeout, StorageUnavailable
 from chalicelib.core.streams import InTime
-from chalicelib.ingest import merge, orphans
+from chalicelib.ingest import merge, open_rejects, orphans
 from chalicelib.ingest.attempt import Attempt
 from chalicelib.ingest.orphan_report import OrphanReport
 from chalicelib.ingest.reject_files import RejectFile
@@ -42,6 +42,7 @@ from chalicelib.ingest.staging import Staged
 from chalicelib.ingest.staleness import is_stale
 from chalicelib.ingest.verdict import FileCounts, verdict
 from chalicelib.loads import claims
+from chalicelib.loads.claims import Findings
 from chalicelib.loads.outcomes import Counts
 
 LOCK_TIMEOUT = 120.0  # seconds that a load waits for another load of the same dataset before it tries again
@@ -91,30 +92,46 @@ class Completion:
         if reading.is_own_backup:
             return None
         counts = FileCounts(self.staged.received, self.staged.rejected, orphan_count)
-        return verdict(counts, reading.file_format.declared.max_rejected, self.rejects.reasons.counted())
+        return verdict(reading.file_format, counts, self.rejects.reasons.counted(), self.staged.oddities)
 
     def _refuse(self, error: str) -> Outcome:
         """Fail the load, and keep its reject file."""
         counts = Counts(received=self.staged.received, rejected=self.staged.rejected)
-        rejects = (self.rejects.complete(), self.rejects.reasons.counted())
-        claims.refuse(self.attempt.session, self.attempt.claim, counts, error, rejects)
+        claims.refuse(self.attempt.session, self.attempt.claim, counts, error, self._findings())
+        self.rejects.tracked.record(self.attempt.session)
         self.staged.discard()
         return Outcome("failed", counts, error)
 
     def _merge(self, orphan_count: int) -> Outcome:
-        attempt, staged, rejects = self.attempt, self.staged, self.rejects
+        attempt, staged = self.attempt, self.staged
         session, dataset = attempt.session, attempt.dataset
         merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
         if is_stale(attempt):
             return self._skip()
         merged = merge.load(session, dataset, staged.table)
         orphans.forget(session, dataset, staged.table)
+        self._resolve()
         if orphan_count:
             orphans.remember(session, dataset, attempt.claim.load_id, staged.table)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
-        claims.succeed(session, attempt.claim, counts, rejects.complete(), rejects.reasons.counted())
+        claims.succeed(session, attempt.claim, counts, self._findings())
+        self.rejects.tracked.record(session)
         staged.discard()
         return Outcome("succeeded", counts)
+
+    def _findings(self) -> Findings:
+        """Store the reject file, and return what the load has found in its file."""
+        reading, oddities = self.staged.reading, self.staged.oddities
+        notices = [] if reading.is_own_backup else oddities.notices(reading.file_format.coding.encoding)
+        return Findings(self.rejects.complete(), self.rejects.reasons.counted(), notices)
+
+    def _resolve(self) -> None:
+        """Resolve the rejects of earlier loads that this file mends."""
+        session, staged = self.attempt.session, self.staged
+        open_rejects.resolve(session, self.attempt.dataset, staged.table)
+        declared, layout = staged.reading.file_format.declared, staged.reading.file_format.layout
+        if declared.corrects is not None and layout.line_column:
+            open_rejects.correct(session, declared.corrects, staged.table, layout.line_column)
 
     def _skip(self) -> Outcome:
         claims.skip(self.attempt.session, self.attempt.claim, "a newer version of the object has been loaded")

@@ -14,13 +14,14 @@ from chalicelib.core.datasets import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.rules import missing_parent
 from chalicelib.core.streams import Peekable
-from chalicelib.ingest import merge, parents, staging_table
+from chalicelib.ingest import merge, open_rejects, parents, staging_table
 from chalicelib.ingest.file_reading import FileReading, RecordSeeker
 from chalicelib.ingest.orphan_report import OrphanReport
 from chalicelib.ingest.reject_files import FirstRecords
 from chalicelib.ingest.rejects import Reasons, Reject
 from chalicelib.ingest.stager import Stager
 from chalicelib.ingest.staging_table import StagingTable
+from chalicelib.ingest.verdict import FileCounts, verdict
 from chalicelib.loads.outcomes import CountedReason, Counts
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ; {}; SET TRANSACTION READ ONLY"
@@ -28,10 +29,16 @@ _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ; {}; SET TRANSACTION READ ONLY"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The counts that the load would have, the reasons of its rejects (most frequent first), and its first rejects
-    ({"line", "reasons", "fields", "raw", "row"})."""
+    """The end that the load would have: its status, why the verdict on the file fails it, its counts, how many of the
+    rejected rows would wait for a parent, how the file was understood and what looks odd about it, the reasons of its
+    rejects (most frequent first), and its first rejects ({"line", "reasons", "fields", "raw", "row"})."""
 
+    status: str
+    error: str | None
     counts: Counts
+    waiting: int
+    format: Mapping[str, object]
+    notices: list[str]
     reasons: list[CountedReason]
     rejects: list[Mapping[str, object]]
 
@@ -39,23 +46,41 @@ class Outcome:
 def dry_run(
     database: Database, dataset: Dataset, body: bytes, *, limit: int, declared: Declarations = UNDECLARED
 ) -> Outcome:
-    """Check the bytes of a CSV file, or of a gzipped CSV file, as a load would do now. Shows at most `limit` rejects.
+    """Check the bytes of a file as a load would do now. Shows at most `limit` rejects.
 
-    Raises OutOfTime, DatabaseUnavailable, or LoadError if a load of the file would fail.
+    Raises OutOfTime, DatabaseUnavailable, or LoadError if a load of the file would fail before its rows are counted.
     """
     reading = FileReading.of_file(dataset, Peekable(io.BytesIO(body)), declared)
     table = StagingTable(dataset, reading.copy_format)
     sample = _Sample(FirstRecords(limit))
     with database.transaction(_BEGIN.format(staging_table.creation(table, on_commit="DROP"))) as session:
-        stager = Stager(table, reading.tokens(io.BytesIO(body)), sample)
+        if declared.corrects is not None:
+            open_rejects.require_load(session, dataset, declared.corrects)
+        stager = Stager(table, reading.tokens(io.BytesIO(body)), sample, dates=declared.dates)
         for _ in stager.run(session):
             pass  # a check does not report progress
         staging_table.analyze(session)
         orphans = _Orphans.of(session, dataset) if dataset.references else None
-        orphan_count = _report(session, orphans, sample, reading.seeker(io.BytesIO(body))) if orphans else 0
-        valid = orphans.others if orphans else staging_table.TEMPORARY
-        counts = merge.preview(session, dataset, valid).counts(stager.received, stager.rejected + orphan_count)
-    return Outcome(counts, sample.reasons.counted(), sample.first.records)
+        orphan_count = orphans.count(session) if orphans else 0
+        found = FileCounts(stager.received, stager.rejected, orphan_count)
+        error = verdict(reading.file_format, found, sample.reasons.counted(), stager.oddities)
+        waiting, counts = 0, Counts(received=found.received, rejected=found.rejected)
+        if not error:
+            if orphans and orphan_count:
+                _report(session, orphans, sample, reading.seeker(io.BytesIO(body)))
+                waiting = orphans.waiting(session)
+            valid = orphans.others if orphans else staging_table.TEMPORARY
+            counts = merge.preview(session, dataset, valid).counts(found.received, found.rejected + orphan_count)
+    return Outcome(
+        "failed" if error else "succeeded",
+        error,
+        counts,
+        waiting,
+        reading.file_format.shown(),
+        [*reading.file_format.notices, *stager.oddities.notices(reading.file_format.coding.encoding)],
+        sample.reasons.counted(),
+        sample.first.records,
+    )
 
 
 @dataclass(frozen=True)
@@ -95,22 +120,33 @@ class _Orphans:
         """A subquery for FROM: the valid rows that have all their parents."""
         return f"(SELECT s.* FROM {staging_table.TEMPORARY} s WHERE s.id IS NOT NULL AND NOT ({self._lacking})) valid"
 
+    def count(self, session: Session) -> int:
+        return int(session.scalar(f"SELECT count(*) FROM {self.rows}"))
+
+    def waiting(self, session: Session) -> int:
+        """How many of the rows would wait: the last of each id, unless a valid row with this id is further down."""
+        return int(
+            session.scalar(
+                f"SELECT count(DISTINCT s.id) FROM {self.rows}"
+                f" AND NOT EXISTS (SELECT FROM {self.others} WHERE valid.id = s.id AND valid.seq > s.seq)"
+            )
+        )
+
     @property
     def _lacking(self) -> str:
         return " OR ".join(self.absent.values())
 
 
-def _report(session: Session, orphans: _Orphans, sample: _Sample, seeker: RecordSeeker) -> int:
+def _report(session: Session, orphans: _Orphans, sample: _Sample, seeker: RecordSeeker) -> None:
     """Count, for each reason, the rows whose only problem is a missing parent. Add the first of these rows to the
-    sample. Return the number of these rows."""
-    each = "".join(f", count(*) FILTER (WHERE {absent})" for absent in orphans.absent.values())
-    [[total, *counted]] = session.run(f"SELECT count(*){each} FROM {orphans.rows}")
+    sample."""
+    each = ", ".join(f"count(*) FILTER (WHERE {absent})" for absent in orphans.absent.values())
+    [counted] = session.run(f"SELECT {each} FROM {orphans.rows}")
     for column, rows in zip(orphans.absent, counted, strict=True):
         if rows:
             sample.reasons.add((missing_parent(column, 0),), rows)
-    if total and sample.first.wanted:
+    if sample.first.wanted:
         ids = ", ".join(f"CASE WHEN {absent} THEN s.{name} END" for name, absent in orphans.absent.items())
         first = f"SELECT s.seq, {ids} FROM {orphans.rows} ORDER BY s.seq LIMIT {sample.first.wanted}"
         report = OrphanReport(orphans.dataset, seeker, list(orphans.absent), sample.show)
         session.copy_out(f"COPY ({first}) TO STDOUT", report)
-    return int(total)

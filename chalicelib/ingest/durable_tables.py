@@ -21,7 +21,8 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 class Progress:
     """The committed progress of a load: bytes and lines of the object, counts, and seconds of work.
 
-    `reasons` is the result of `Reasons.kept`. `complete` is true if the object was read to its end and verified.
+    `reasons` is the result of `Reasons.kept`, and `oddities` that of `Oddities.kept`. `complete` is true if the
+    object was read to its end and verified.
     """
 
     bytes: int = 0
@@ -31,6 +32,7 @@ class Progress:
     reasons: dict[str, Any] | None = None
     seconds: float = 0
     complete: bool = False
+    oddities: dict[str, Any] | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -83,11 +85,16 @@ class DurableTables:
             )
         changed = self._session.affected(
             "UPDATE staged_loads SET bytes = :bytes, lines = :lines, received = :received, rejected = :rejected,"
-            " reasons = CAST(:reasons AS jsonb), seconds = :seconds, complete = :complete"
+            " reasons = CAST(:reasons AS jsonb), seconds = :seconds, complete = :complete,"
+            " oddities = CAST(:oddities AS jsonb)"
             " WHERE load_id = :id AND lines = :before",
             id=self._load_id,
             before=before.lines,
-            **{**vars(progress), "reasons": json.dumps(progress.reasons or {})},
+            **{
+                **vars(progress),
+                "reasons": json.dumps(progress.reasons or {}),
+                "oddities": json.dumps(progress.oddities or {}),
+            },
         )
         if not changed:
             raise ClaimLost(f"another worker took over load {self._load_id}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from chalicelib.cloud.database import Session, lock_timeout
 from chalicelib.core.datasets import MAX_ID, Dataset
+from chalicelib.ingest import open_rejects
 from chalicelib.loads.outcomes import Counts
 
 
@@ -63,12 +64,13 @@ def wait_at_most(session: Session, timeout: float) -> None:
     session.run(lock_timeout(timeout))
 
 
-def upsert(session: Session, dataset: Dataset, relation: str, **params: object) -> Merged:
+def upsert(session: Session, dataset: Dataset, relation: str, *, resolves: bool = True, **params: object) -> Merged:
     """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
     same id, only the last of them is merged.
 
     This is one statement, for the few rows of a request. The statement also deletes the orphans that have the same ids
-    as the merged rows, because the merged rows are newer. The caller must have locked the parents of all rows.
+    as the merged rows, because the merged rows are newer. It resolves the open rejects with these ids, unless
+    `resolves` is false. The caller must have locked the parents of all rows.
     """
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     forgotten = (
@@ -76,6 +78,7 @@ def upsert(session: Session, dataset: Dataset, relation: str, **params: object) 
         if dataset.references
         else ""
     )
+    resolving = f", {open_rejects.resolving(dataset, 'w')}" if resolves else ""
     [[distinct, updated, inserted]] = session.run(
         f"""
         WITH w AS MATERIALIZED ({_last_rows(dataset, relation)}), changed AS (
@@ -83,7 +86,7 @@ def upsert(session: Session, dataset: Dataset, relation: str, **params: object) 
         ), added AS (
             INSERT INTO {dataset.name} ({names}) SELECT {names} FROM w
             WHERE NOT EXISTS (SELECT FROM {dataset.name} t WHERE t.id = w.id) RETURNING 1
-        ){forgotten}
+        ){forgotten}{resolving}
         SELECT (SELECT count(*) FROM w), (SELECT count(*) FROM changed), (SELECT count(*) FROM added)
         """,
         **params,

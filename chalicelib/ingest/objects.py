@@ -17,7 +17,7 @@ from chalicelib.core import deadline, logs
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.declarations import Declarations, UnknownValue
 from chalicelib.core.errors import LoadError, Unavailable
-from chalicelib.ingest import orphans
+from chalicelib.ingest import open_rejects, orphans
 from chalicelib.ingest.at_once import AtOnce
 from chalicelib.ingest.attempt import Attempt, ObjectBody, WorkTime
 from chalicelib.ingest.completion import Completion
@@ -124,8 +124,9 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
     with attempt.opened() as body:
         reading = _understood(attempt, body)
         if not reading.is_own_backup:
-            kind, shown = reading.file_format.container.value, reading.file_format.shown()
-            claims.describe(attempt.session, attempt.claim, kind, shown)
+            found = reading.file_format
+            claims.describe(attempt.session, attempt.claim, found.container.value, found.shown(), found.notices)
+            claims.name_columns(attempt.session, attempt.claim, found.layout.names)
         if body.size < policy.from_bytes:
             staging: Staging = AtOnce(attempt, reading, body)
             return staging.run(rejects)
@@ -141,6 +142,8 @@ def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
         declared = Declarations.of(body.metadata)
     except UnknownValue as error:
         raise LoadError(f"the object's metadata declare what is not known: {error}") from error
+    if declared.corrects is not None:
+        open_rejects.require_load(attempt.session, attempt.dataset, declared.corrects)
     return FileReading.of_file(attempt.dataset, body.stream, declared)
 
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.cloud.database import Session
 from chalicelib.core.datasets import DATASETS, Dataset, children
-from chalicelib.ingest import parents
+from chalicelib.ingest import open_rejects, parents
 from chalicelib.ingest.merge import lock_table, upsert
 
 LOCK_TIMEOUT = 60.0  # seconds that a load or the sweep waits for the lock of a table
@@ -79,8 +79,18 @@ def heal_all(session: Session, grace: timedelta) -> int:
     """Load every orphan whose parents exist, and delete the orphans whose grace period has ended. Returns the number of
     loaded orphans."""
     healed = sum(heal(session, dataset, grace) for dataset in DATASETS.values() if dataset.references)
-    session.run(f"DELETE FROM orphans WHERE rejected_at <= now() - {_interval(grace)}")
+    session.run(f"DELETE FROM orphans WHERE rejected_at <= now() - {interval(grace)}")
     return healed
+
+
+def waiting(session: Session, load_id: int, grace: timedelta) -> int:
+    """Return how many rows of a load wait for their parents."""
+    return int(
+        session.scalar(
+            f"SELECT count(*) FROM orphans WHERE load_id = :load_id AND rejected_at > now() - {interval(grace)}",
+            load_id=load_id,
+        )
+    )
 
 
 def extend(session: Session, stopped_at: datetime) -> None:
@@ -101,7 +111,7 @@ def heal(
     """Load the orphans of `dataset` whose parents all exist, in a separate transaction. With `load_id`, only the
     orphans of that load are loaded. If more than `at_most` orphans wait, no orphan is loaded. Returns the number of
     loaded orphans."""
-    waiting = f"FROM orphans WHERE dataset = '{dataset.name}' AND rejected_at > now() - {_interval(grace)}"
+    waiting = f"FROM orphans WHERE dataset = '{dataset.name}' AND rejected_at > now() - {interval(grace)}"
     if load_id is not None:
         waiting += f" AND load_id = {load_id}"
     limit = "" if at_most is None else f" LIMIT {at_most + 1}"
@@ -125,14 +135,12 @@ def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
         "ANALYZE healing"
     )
     set_apart(session, dataset, "healing")
-    merged = upsert(session, dataset, "healing")  # also deletes the orphans with the ids of these rows
+    # This also deletes the orphans with the ids of these rows.
+    merged = upsert(session, dataset, "healing", resolves=False)
     if merged.distinct:
-        session.run(
-            "UPDATE loads l SET resolved = l.resolved + h.healed"
-            " FROM (SELECT load_id, count(*) AS healed FROM healing GROUP BY load_id) h WHERE l.id = h.load_id"
-        )
+        open_rejects.heal(session, dataset, "healing")
     return merged.distinct
 
 
-def _interval(age: timedelta) -> str:
+def interval(age: timedelta) -> str:
     return f"interval '{age.total_seconds()} seconds'"

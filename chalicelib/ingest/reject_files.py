@@ -7,7 +7,8 @@ same keys with the same types.
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +18,13 @@ from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.object_streams import Writer
 from chalicelib.core import correlation, timestamps
 from chalicelib.core.datasets import Dataset
+from chalicelib.ingest.open_rejects import MOST, Tracked
 from chalicelib.ingest.rejects import Reasons, Reject
 
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some programs end a line at these characters
 _JSON = json.JSONEncoder(ensure_ascii=False)  # json.dumps would create a new encoder for every line
 _TYPE = "application/x-ndjson"
-READ = 4 * 1024 * 1024  # the most bytes of a reject file that are read to show its first records
+READ = 100_000_000  # the most bytes of a reject file that are searched for records to show
 ROOM = 5_000_000  # the most characters that the records may take in a response; Lambda allows a response of 6 MB
 _CHUNK = 64 * 1024
 
@@ -64,7 +66,7 @@ def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime
 
 class RejectFile:
     """Streams the rejects of one load to the errored bucket, and counts them in `reasons`. A load without rejects has
-    no reject file.
+    no reject file. `tracked` has those rejects that are followed until their rows are loaded.
 
     `place` is the name of the JSON member that says where the reject was: "line" in a file, or "index" in a request. At
     most one part of the upload is in memory.
@@ -76,18 +78,23 @@ class RejectFile:
         self._bucket, self._place = bucket, place
         self._metadata = correlation.metadata(load.load_id, load.correlation_id)
         self._head = {"load_id": load.load_id, "dataset": load.dataset.name, "source": load.source}
+        self.tracked = Tracked(load.dataset, load.load_id, may_wait=place == "line")
         self._writer: Writer | None = None
         self.is_stored = False
 
     def add(self, reject: Reject) -> None:
         self._write(self.line(reject))
         self.reasons.add(reject.problems)
+        self.tracked.add(reject.place, reject.row, reject.codes)
 
     def take_over(self, lines: Iterable[bytes], reasons: Reasons) -> None:
         """Begin the file with the rejects of all portions. `lines` are the lines of these rejects, which the method
-        `line` has made. `reasons` are the counts of their reasons."""
-        for line in lines:
-            self._write(line)
+        `line` has made; each item has the lines of one portion. `reasons` are the counts of their reasons."""
+        for portion in lines:
+            self._write(portion)
+            if self.tracked.count < MOST:
+                for reject in map(json.loads, portion.splitlines()):
+                    self.tracked.add(reject[self._place], reject["row"], reject.get("codes", ()))
         self.reasons = reasons
 
     def complete(self) -> str | None:
@@ -125,33 +132,40 @@ class RejectFile:
 
 
 class FirstRecords:
-    """The first `limit` records of a reject file, or fewer if a response of Lambda has no room for more."""
+    """The first `limit` records of a reject file, or fewer if a response of Lambda has no room for more. Without a
+    limit, all for which there is room."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int | None) -> None:
         self.records: list[Mapping[str, object]] = []
-        self._limit, self._room = limit, ROOM
+        self.is_cut = False  # whether a record did not fit
+        self._limit, self._room = sys.maxsize if limit is None else limit, ROOM
 
     @property
     def wanted(self) -> int:
         """The number of records that may still be added."""
-        return self._limit - len(self.records) if self._room > 0 else 0
+        return 0 if self.is_cut else self._limit - len(self.records)
 
     def add(self, record: Mapping[str, object]) -> None:
         if not self.wanted:
             return
         # The body of the response is JSON. Lambda puts the body as a string into JSON of its own, so some characters
         # are escaped twice.
-        self._room -= len(json.dumps(json.dumps(record, ensure_ascii=False)))
-        if self._room >= 0:
-            self.records.append(record)
+        size = len(json.dumps(json.dumps(record, ensure_ascii=False)))
+        if size > self._room:
+            self.is_cut = True
+            return
+        self._room -= size
+        self.records.append(record)
 
 
-def first_records(bucket: Bucket, key: str, limit: int) -> FirstRecords:
-    """Return the first records of a reject file, unchanged. Raises NotFound, StorageUnavailable."""
-    first, rest = FirstRecords(limit), b""
+def records(bucket: Bucket, key: str, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the records of a reject file, with their numbers from 1, after the first `after` ones. Raises NotFound,
+    StorageUnavailable."""
+    number, rest = 0, b""
     with closing(bucket.open(key, most=READ)) as stream:
-        while first.wanted and (data := stream.read(_CHUNK)):
+        while data := stream.read(_CHUNK):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                first.add(json.loads(line))
-    return first
+                number += 1
+                if number > after:
+                    yield number, json.loads(line)

@@ -1,15 +1,17 @@
 """Makes the summary of a load's rejects: the counts by reason, the first rejects, and a URL for the file with all of
 them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Session
 from chalicelib.core import timestamps
 from chalicelib.core.errors import NotFound
-from chalicelib.ingest.reject_files import first_records
+from chalicelib.ingest import open_rejects, orphans
+from chalicelib.ingest.reject_files import FirstRecords, records
 from chalicelib.loads import history
 from chalicelib.loads.outcomes import CountedReason
 
@@ -17,43 +19,98 @@ URL_SECONDS = 15 * 60  # how long the URL of a reject file is valid
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which rejects to show: at most `limit` (None: all for which a response has room), after the first `after` ones of
+    the reject file. Without `resolved`, only open ones. With a `code`, only those with this reason."""
+
+    limit: int | None
+    _: KW_ONLY
+    resolved: bool = False
+    code: str | None = None
+    after: int = 0
+
+
+@dataclass(frozen=True)
 class RejectSummary:
-    """The summary in the form that the API shows. `rejects` are the first records of the reject file, unchanged.
-    `truncated` is true if some of the requested records are left out, because a response has no room for them. `url` is
-    the URL of the whole file, and is valid until `expires_at`. `url` and `expires_at` are None if there is no reject
-    file, or if S3 has already deleted it."""
+    """The summary in the form that the API shows.
+
+    `waiting` is the number of rows that still wait for their parents. `rejects` are records of the reject file. Each
+    also has `waiting`, and `resolved`: whether a later load has loaded its row. `truncated` is true if some of the
+    requested records are left out, because a response has no room for them. `next_cursor` is None if there are no more
+    records. `url` is the URL of the whole file, and is valid until `expires_at`. `url` and `expires_at` are None if
+    there is no reject file, or if S3 has already deleted it.
+    """
 
     load_id: int
     rejected: int
     resolved: int
+    waiting: int
     reasons: list[CountedReason]
-    rejects: list[Mapping[str, object]]
+    rejects: list[Mapping[str, Any]]
     truncated: bool = False
+    next_cursor: str | None = None
     url: str | None = None
     expires_at: str | None = None
 
 
-def of_load(session: Session, errored: Bucket, load_id: int, limit: int) -> RejectSummary:
-    """Return the summary of a load, with its first `limit` rejects. Raises NotFound if there is no such load."""
+def of_load(session: Session, errored: Bucket, load_id: int, wanted: Wanted, grace: timedelta) -> RejectSummary:
+    """Return the summary of a load, with the rejects that are wanted. Rows wait for their parents for the time `grace`.
+    Raises NotFound if there is no such load."""
     row = history.reject_counts(session, load_id)
     if row is None:
         raise NotFound(f"there is no load {load_id}")
-    summary = RejectSummary(load_id, row.rejected, row.resolved, row.reasons, [])
-    return summary if row.errored_key is None else _with_file(summary, errored, row.errored_key, limit)
+    waiting = orphans.waiting(session, load_id, grace) if row.rejected else 0
+    summary = RejectSummary(load_id, row.rejected, row.resolved, waiting, row.reasons, [])
+    if row.errored_key is None:
+        return summary
+    tracked = history.rejected_file(session, load_id).tracked_rejects
+    state = _State(open_rejects.of_load(session, load_id, orphans.interval(grace)), tracked)
+    return _with_file(summary, errored, row.errored_key, wanted, state)
 
 
-def _with_file(summary: RejectSummary, bucket: Bucket, key: str, limit: int) -> RejectSummary:
-    """Add the first records and the URL of the reject file to `summary`, unless the file has expired."""
-    wanted = min(limit, summary.rejected)
+@dataclass(frozen=True)
+class _State:
+    """Which rejects of a load are open: of the first `tracked` ones, the places in `waits`, which says of each whether
+    it waits for a parent. All further ones are open."""
+
+    waits: Mapping[int, bool]
+    tracked: int
+
+    def told(self, number: int, record: dict[str, Any]) -> dict[str, Any]:
+        """Return a record of the reject file with `resolved` and `waiting`."""
+        place = record["line"] if "line" in record else record["index"]
+        resolved = number <= self.tracked and place not in self.waits
+        return {**record, "resolved": resolved, "waiting": self.waits.get(place, False)}
+
+
+def _with_file(summary: RejectSummary, bucket: Bucket, key: str, wanted: Wanted, state: _State) -> RejectSummary:
+    """Add the records and the URL of the reject file to `summary`, unless the file has expired."""
+    first, following, last = FirstRecords(wanted.limit), None, wanted.after
     try:
-        records = first_records(bucket, key, wanted).records
+        for number, record in _matching(bucket, key, wanted, state):
+            if not first.wanted:
+                following = last
+                break
+            first.add(record)
+            if first.is_cut:
+                following = last if first.records else number  # a record that is too large even alone is left out
+                break
+            last = number
     except NotFound:
         return summary
     until = datetime.now(UTC) + timedelta(seconds=URL_SECONDS)
     return replace(
         summary,
-        rejects=records,
-        truncated=len(records) < wanted,
+        rejects=first.records,
+        truncated=first.is_cut,
+        next_cursor=str(following) if following is not None else None,
         url=bucket.presigned_get(key, seconds=URL_SECONDS),
         expires_at=timestamps.text(until, "seconds"),
     )
+
+
+def _matching(bucket: Bucket, key: str, wanted: Wanted, state: _State) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, record in records(bucket, key, wanted.after):
+        told = state.told(number, record)
+        if (wanted.resolved or not told["resolved"]) and (not wanted.code or wanted.code in told.get("codes", ())):
+            yield number, told

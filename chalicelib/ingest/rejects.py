@@ -4,13 +4,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from chalicelib.core.datasets import Dataset
-from chalicelib.core.rules import Problem
+from chalicelib.core.reasons import OTHER_CODE, Problem
 from chalicelib.loads.outcomes import CountedReason
 
 _UNLOADABLE = re.compile("[\0\ud800-\udfff]")  # some JSON parsers refuse these characters even if they are escaped
+_Kind = tuple[str | None, str | None, str]  # field, code and general reason
 MOST_KINDS = 100  # the most kinds of reasons that are counted separately; the declared columns have about twenty kinds
 OTHER = "other reasons"
 
@@ -37,12 +39,18 @@ class Reject:
         """The names of the columns that have problems, in the order of the problems, each name once."""
         return list(dict.fromkeys(p.field for p in self.problems if p.field is not None))
 
+    @property
+    def codes(self) -> list[str]:
+        """The codes of the reasons, in the same order."""
+        return [problem.code for problem in self.problems]
+
     def shown(self, place: str) -> dict[str, Any]:
-        """Return {`place`, "reasons", "fields", "raw", "row"}. Every JSON parser accepts the strings."""
+        """Return {`place`, "reasons", "fields", "codes", "raw", "row"}. Every JSON parser accepts the strings."""
         return {
             place: self.place,
             "reasons": [_loadable(reason) for reason in self.reasons],
             "fields": self.fields,
+            "codes": self.codes,
             "raw": _loadable(self.raw.decode("utf-8", "replace")),
             "row": self.row and {name: _loadable(text) for name, text in self.row.items()},
         }
@@ -59,13 +67,13 @@ class Reasons:
     them. After MOST_KINDS kinds, the rows with other kinds are counted together."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str | None, str], int] = {}  # rows by field and general reason
+        self._rows: dict[_Kind, int] = {}
         self._others = 0
 
     def add(self, problems: Iterable[Problem], rows: int = 1) -> None:
         """Count the problems of a row, or of `rows` rows with the same problems."""
         counts, others = self._rows, 0
-        for kind in {(field, general or reason): None for field, reason, general in problems}:
+        for kind in {(field, code, general or reason): None for field, code, reason, general in problems}:
             if kind in counts:
                 counts[kind] += rows
             elif len(counts) < MOST_KINDS:
@@ -76,20 +84,26 @@ class Reasons:
 
     def kept(self) -> dict[str, Any]:
         """Return all counts as a dictionary that can be stored as JSON. `of` makes an equal object from it."""
-        return {"rows": [[*kind, rows] for kind, rows in self._rows.items()], "others": self._others}
+        rows = [[field, reason, rows] for (field, _, reason), rows in self._rows.items()]
+        return {"rows": rows, "codes": [code for _, code, _ in self._rows], "others": self._others}
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "Reasons":
         reasons = cls()
-        reasons._rows = {(field, reason): rows for field, reason, rows in kept.get("rows", ())}
+        rows = zip_longest(kept.get("rows", ()), kept.get("codes", ()))  # the release before keeps no codes
+        reasons._rows = {(field, code, reason): rows for (field, reason, rows), code in rows}
         reasons._others = kept.get("others", 0)
         return reasons
 
     def counted(self) -> list[CountedReason]:
         """Return the counts by reason, the most frequent reason first."""
-        texts = {Problem(*kind).text: rows for kind, rows in self._rows.items()}
-        texts |= {OTHER: self._others} if self._others else {}
-        return [{"reason": text, "count": rows} for text, rows in sorted(texts.items(), key=lambda i: (-i[1], i[0]))]
+        counted: list[CountedReason] = [
+            {"reason": f"{field} {reason}" if field else reason, "code": code, "count": rows}
+            for (field, code, reason), rows in self._rows.items()
+        ]
+        if self._others:
+            counted.append({"reason": OTHER, "code": OTHER_CODE, "count": self._others})
+        return sorted(counted, key=lambda each: (-each["count"], each["reason"]))
 
 
 def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | None]:

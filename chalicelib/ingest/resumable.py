@@ -14,6 +14,7 @@ from chalicelib.ingest.attempt import Attempt
 from chalicelib.ingest.durable_tables import DurableTables, Progress
 from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.handover import HandoverPolicy
+from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.rejects import Reasons, Reject
 from chalicelib.ingest.stager import Portion, Stager
@@ -61,7 +62,8 @@ class Resumable:
                 return None
         tables.analyze()
         rejects.take_over(tables.reject_lines(), Reasons.of(progress.reasons or {}))
-        return Staged(self._etag, tables.rows, self._reading, progress.received, progress.rejected, tables.discard)
+        counts = (progress.received, progress.rejected, Oddities.of(progress.oddities or {}))
+        return Staged(self._etag, tables.rows, self._reading, *counts, tables.discard)
 
     def _read_on(self, start: Progress, rejects: PortionRejects, pause_at: float) -> Progress:
         """Read from `start` to the end of the object, or until `pause_at`. Returns the progress."""
@@ -69,7 +71,14 @@ class Resumable:
         table = StagingTable(attempt.dataset, reading.copy_format, self._tables.rows)
         with attempt.opened(start.bytes if reading.has_ranges else 0) as body:
             tokens = reading.tokens(body.stream, start.checkpoint)
-            stager = Stager(table, tokens, rejects, Portion(self._policy.lines, pause_at))
+            stager = Stager(
+                table,
+                tokens,
+                rejects,
+                Portion(self._policy.lines, pause_at),
+                oddities=Oddities.of(start.oddities or {}),
+                dates=reading.file_format.declared.dates,
+            )
             while not stager.exhausted:
                 with attempt.session.transaction():
                     stager.portion(attempt.session)
@@ -91,4 +100,5 @@ class Resumable:
             start.rejected + stager.rejected,
             reasons.kept(),
             self._attempt.work_time.seconds(),
+            oddities=stager.oddities.kept(),
         )

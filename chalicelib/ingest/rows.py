@@ -13,7 +13,8 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.errors import Conflict, LockTimeout, Unavailable
-from chalicelib.core.rules import Checked, Problem, check_objects, missing_parent
+from chalicelib.core.reasons import NO_FREE_ID, Problem
+from chalicelib.core.rules import Checked, check_objects, missing_parent
 from chalicelib.ingest import merge, orphans, parents
 from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
 from chalicelib.ingest.rejects import Reject, row_of_object
@@ -40,6 +41,7 @@ class RejectedRow(TypedDict):
     index: int
     reasons: list[str]
     fields: list[str]
+    codes: list[str]
     row: object
 
 
@@ -79,7 +81,13 @@ class Upload:
             "unchanged": self.counts.unchanged,
             "superseded": self.counts.superseded,
             "rejected": [
-                {"index": r.place, "reasons": r.reasons, "fields": r.fields, "row": self.sent[r.place]}
+                {
+                    "index": r.place,
+                    "reasons": r.reasons,
+                    "fields": r.fields,
+                    "codes": r.codes,
+                    "row": self.sent[r.place],
+                }
                 for r in self.rejects
             ],
         }
@@ -212,7 +220,7 @@ class _Request:
                 ids[i] = row_id
         for i in without_id:
             if ids[i] is None:
-                problems[i] = (Problem("id", "cannot be assigned: all ids are in use"),)
+                problems[i] = (NO_FREE_ID.of("id"),)
         return ids
 
     def _merged(self, accepted: list[dict[str, Any]]) -> Counts:
@@ -237,6 +245,7 @@ class _Request:
             for reject in result.rejects:
                 file.add(reject)
             outcomes.record_rejects(self.session, load_id, file.complete() or "", file.reasons.counted())
+            file.tracked.record(self.session)
         return load_id
 
 

@@ -7,10 +7,13 @@ from math import inf
 
 from chalicelib.cloud.database import Session
 from chalicelib.core import deadline
+from chalicelib.core.declarations import Dates
 from chalicelib.core.rules import Checked, check_fields, check_unsplit, missing_parent
+from chalicelib.formats.csv_patterns import split
 from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
 from chalicelib.formats.pg_copy import LineFormat
 from chalicelib.ingest import parents
+from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
 from chalicelib.ingest.staging_table import StagingTable
 
@@ -33,18 +36,27 @@ class Stager:
     """Feeds tokens to COPY in portions, counts the rows, and reports rejects.
 
     `lines` counts the physical lines that this stager has read, `received` the records, and `rejected` the rejects.
-    `exhausted` is true if there are no more tokens. A row that breaks a rule is also checked for missing parents, so
-    that its reject has all reasons. The parents can be looked up only when the current COPY has ended. Until then, the
-    stager keeps the rejects in memory.
+    `oddities` also counts those of earlier stagers. `exhausted` is true if there are no more tokens. `dates` is the
+    declared order of day and month in dates. A row that breaks a rule is also checked for missing parents, so that its
+    reject has all reasons. The parents can be looked up only when the current COPY has ended. Until then, the stager
+    keeps the rejects in memory.
     """
 
     def __init__(
-        self, table: StagingTable, tokens: Iterable[Token], rejects: Rejects, portion: Portion | None = None
+        self,
+        table: StagingTable,
+        tokens: Iterable[Token],
+        rejects: Rejects,
+        portion: Portion | None = None,
+        *,
+        oddities: Oddities | None = None,
+        dates: Dates = "iso",
     ) -> None:
         self.lines = self.received = self.rejected = 0
         self.exhausted = False
         self._table, self._dataset, self._null_row = table, table.dataset, table.null_row
-        self._line = LineFormat(table.layout)
+        self._line, self._dates = LineFormat(table.layout), dates
+        self.oddities = oddities or Oddities()
         self._unread, self._rejects, self._limit = iter(tokens), rejects, portion or Portion()
         self._pending: list[tuple[Reject, Checked | None]] = []
         self._pending_bytes = 0
@@ -94,11 +106,16 @@ class Stager:
             self.received += 1
             checked = token.checked
             if checked is None and token.fields is not None:
-                checked = check_fields(self._dataset, token.fields)
+                checked = check_fields(self._dataset, token.fields, self._dates)
             if checked is not None and checked.valid:
-                return self._line.row(checked.values) + self._null_row * (token.lines - 1)
+                self.oddities.add_row(checked.values)
+                return self._line.row(checked.values, self._mended_line(token)) + self._null_row * (token.lines - 1)
             self._set_aside(token, checked)
         return self._null_row * min(token.lines, MOST_EMPTY)
+
+    def _mended_line(self, record: Record) -> str | None:
+        layout = self._table.layout
+        return None if layout.line_at is None else layout.mended_line(split(record.raw, layout.delimiter))
 
     def _set_aside(self, record: Record, checked: Checked | None) -> None:
         self.rejected += 1
@@ -108,6 +125,7 @@ class Stager:
             problems = check_unsplit(record.raw, record.problem)
         else:
             problems = checked.problems
+        self.oddities.add_reject(record.line, record.raw, problems)
         self._pending.append((Reject(record.line, problems, record.raw, row), checked))
         self._pending_bytes += 1000 + 3 * len(record.raw)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chalicelib.ingest.file_reading import FileReading
+from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.reject_files import RejectFile
 
 
@@ -22,6 +23,7 @@ class Staged:
     reading: FileReading
     received: int
     rejected: int
+    oddities: Oddities
     discard: Callable[[], None]
 
 

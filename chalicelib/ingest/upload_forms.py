@@ -15,14 +15,17 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
 from chalicelib.core import timestamps
 from chalicelib.core.datasets import DATASETS, Dataset
-from chalicelib.core.errors import NotFound, TooLate, Unprocessable
-from chalicelib.ingest.file_names import ENDINGS, dataset_of
+from chalicelib.core.declarations import NAMES, UNDECLARED, Declarations, UnknownValue
+from chalicelib.core.errors import LoadError, NotFound, TooLate, Unprocessable
+from chalicelib.ingest import open_rejects
+from chalicelib.ingest.file_names import ENDINGS, FileName, dataset_of
 from chalicelib.loads import announcements, history, outcomes
 
 FORM_SECONDS: Final = 3600
 MAX_SIZE: Final = 5 * 1024**3  # bytes; the limit of S3 for one request
 MAX_NAME: Final = 200  # characters; a key may have 1024 bytes, which is enough for these characters and the folders
 _MEMBERS = ("dataset", "filename", "size")
+_NUMBERS = ("max-rejected", "corrects")
 _PATH = re.compile(r"[/\\]")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and surrogates
 _S3_FILLS_IN = "${filename}"  # in the key of a form, S3 replaces this with the file name that the client sends
@@ -32,12 +35,18 @@ Fault = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Order:
-    """A valid request for an upload form: a file of at most `size` bytes, whose name begins with the name of
-    `dataset`."""
+    """A valid request for an upload form: a file of at most `size` bytes, whose name names `dataset`, and the
+    declarations about the file."""
 
     dataset: Dataset
     base_name: str
     size: int
+    declared: Declarations = UNDECLARED
+
+    @property
+    def kind(self) -> str:
+        name = FileName.of(self.base_name)
+        return name.kind if name else "csv"
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,23 @@ def order_upload(
     order = checked(body)
     expires_at = datetime.now(UTC) + timedelta(seconds=FORM_SECONDS)
     with database.transaction() as session:  # if the form cannot be made, the load is rolled back
+        _require_corrected(session, order)
         load_id, key = announcements.queue_upload(
-            session, order.dataset, storage.landing.name, order.base_name, correlation_id
+            session, order.dataset, storage.landing.name, order.base_name, correlation_id, order.kind
         )
-        form = storage.landing.presigned_post(key, size=order.size, seconds=FORM_SECONDS)
+        metadata = order.declared.given()
+        form = storage.landing.presigned_post(key, size=order.size, seconds=FORM_SECONDS, metadata=metadata)
     expiry = timestamps.text(expires_at, "seconds")
     return AnnouncedUpload(load_id, f"/loads/{load_id}", form.url, form.fields, key, expiry)
+
+
+def _require_corrected(session: Session, order: Order) -> None:
+    """Raise Unprocessable unless the load exists that the file corrects."""
+    if order.declared.corrects is not None:
+        try:
+            open_rejects.require_load(session, order.dataset, order.declared.corrects)
+        except LoadError as error:
+            raise _refused([{"field": "corrects", "reason": error.detail}]) from error
 
 
 def cancel_upload(database: Database, storage: Storage, load_id: int) -> None:
@@ -103,23 +123,42 @@ def _refuse_to_cancel(session: Session, storage: Storage, load_id: int) -> None:
 
 
 def checked(body: object) -> Order:
-    """Validate the body {"dataset", "filename", "size"}, and return the request. Raises Unprocessable, with a reason
-    for every invalid member."""
+    """Validate the body {"dataset", "filename", "size"} with optional declarations, and return the request. Raises
+    Unprocessable, with a reason for every invalid member."""
     if not isinstance(body, dict):
         raise _refused([{"field": None, "reason": 'the body must be {"dataset", "filename", "size"}'}])
-    asked: list[Any] = [body.get(member) for member in _MEMBERS]
+    asked: list[Any] = [_whole(body.get(member)) for member in _MEMBERS]
     dataset, name, size = asked
     faults = [
         *_faults("dataset", None if _is_dataset(dataset) else f"must be one of {', '.join(DATASETS)}"),
         *_faults("filename", fault_of_name(name)),
         *_faults("size", None if _is_size(size) else f"must be a whole number of bytes from 0 to {MAX_SIZE}"),
     ]
-    unknown = [f"{member[:60]!r} is not one of {', '.join(_MEMBERS)}" for member in body if member not in _MEMBERS]
+    declared, unread = _declared(body)
+    faults += unread
+    known = (*_MEMBERS, *NAMES)
+    unknown = [f"{member[:60]!r} is not one of {', '.join(known)}" for member in body if member not in known]
     faults += [{"field": None, "reason": reason} for reason in unknown]
     if faults:
         raise _refused(faults)
     chosen = DATASETS[dataset]
-    return Order(chosen, named_for(chosen, name), size)
+    return Order(chosen, named_for(chosen, name), size, declared)
+
+
+def _declared(body: Mapping[str, Any]) -> tuple[Declarations, list[Fault]]:
+    """Return the declarations of an order, and their faults. A count of rows and the id of a load may be numbers."""
+    given, faults = dict[str, str](), list[Fault]()
+    for name in (name for name in NAMES if name in body):
+        value = _whole(body[name]) if name in _NUMBERS else body[name]
+        value = str(value) if type(value) is int else value
+        try:
+            if not isinstance(value, str):
+                raise UnknownValue(f"{name} must be a string")
+            Declarations.of({name: value})
+            given[name] = value
+        except UnknownValue as error:
+            faults.append({"field": name, "reason": str(error)})
+    return Declarations.of(given), faults
 
 
 def fault_of_name(name: object) -> str | None:
@@ -130,7 +169,7 @@ def fault_of_name(name: object) -> str | None:
         return "must be a file name without folders: it must not contain / or \\"
     if _UNSAFE.search(name):
         return "must not contain control characters or halves of surrogate pairs"
-    if not any(name.casefold().endswith(ending) and len(name) > len(ending) for ending in ENDINGS):
+    if not any(name.lower().endswith(ending) and len(name) > len(ending) for ending in ENDINGS):
         return f"must end in one of {', '.join(ENDINGS)}, after at least one other character"
     if len(name) > MAX_NAME:
         return f"must not be longer than {MAX_NAME} characters"
@@ -141,6 +180,11 @@ def named_for(dataset: Dataset, name: str) -> str:
     """Return a base name from which `dataset_of` gets this dataset. It is `name` itself, or `name` after the name of
     the dataset and a hyphen."""
     return name if dataset_of(name) is dataset else f"{dataset.name}-{name}"
+
+
+def _whole(value: object) -> object:
+    """Return a number such as `12.0` as an integer, as JSON Schema reads it, and any other value unchanged."""
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def _is_dataset(value: object) -> bool:

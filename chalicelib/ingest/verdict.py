@@ -1,10 +1,16 @@
 """The verdict on a whole file: it fails although it could be read, because too little of it could be loaded."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chalicelib.core.declarations import MaxRejected
+from chalicelib.core.declarations import DELIMITERS
+from chalicelib.formats.file_format import Format
+from chalicelib.ingest.oddities import Oddities
 from chalicelib.loads.outcomes import CountedReason
+
+_TOO_FEW = re.compile(r"expected \d+ fields, found fewer")
+_NO_ID = "id is not a whole number"
 
 
 @dataclass(frozen=True)
@@ -20,19 +26,36 @@ class FileCounts:
         return self.received - self.rejected - self.waiting
 
 
-def verdict(counts: FileCounts, max_rejected: MaxRejected | None, reasons: Sequence[CountedReason]) -> str | None:
+def verdict(
+    file_format: Format, counts: FileCounts, reasons: Sequence[CountedReason], oddities: Oddities
+) -> str | None:
     """Why a file fails as a whole, None if it does not. `reasons` are those of its rejects, the commonest first."""
+    most = file_format.declared.max_rejected
     if counts.rejected and not counts.accepted and not counts.waiting:
-        return f"no row could be loaded: {_commonest(counts, reasons)}"
-    if max_rejected is not None and max_rejected.exceeded_by(counts.rejected, counts.received):
-        return (
-            f"{counts.rejected} of {counts.received} rows were rejected, more than max-rejected={max_rejected} allows:"
-            f" {_commonest(counts, reasons)}"
-        )
-    return None
+        verdict = "no row could be loaded"
+    elif most is not None and most.exceeded_by(counts.rejected, counts.received):
+        verdict = f"{counts.rejected} of {counts.received} rows were rejected, more than max-rejected={most} allows"
+    else:
+        return None
+    advice = _advice(file_format, counts, reasons[0]["reason"], oddities)
+    return f"{verdict}: {_commonest(counts, reasons)}{advice and f'; {advice}'}"
 
 
 def _commonest(counts: FileCounts, reasons: Sequence[CountedReason]) -> str:
     first = reasons[0]
     share = "each row" if first["count"] >= counts.rejected else f"{first['count']} of {counts.rejected} rejected rows"
     return f"{first['reason']} ({share})" if counts.rejected > 1 else first["reason"]
+
+
+def _advice(file_format: Format, counts: FileCounts, reason: str, oddities: Oddities) -> str:
+    """Say what to do about most of the rejects, beyond what their commonest reason says. "" if that says all."""
+    if 2 * oddities.undecodable >= counts.rejected:
+        return oddities.advice(file_format.coding.encoding)
+    layout = file_format.layout
+    if _TOO_FEW.match(reason):
+        named = {mark: name for name, mark in DELIMITERS.items()}
+        others = ", ".join(name for name in DELIMITERS if name != named[layout.delimiter.decode()])
+        return f"fields were separated by {named[layout.delimiter.decode()]}: declare delimiter= one of {others}"
+    if _NO_ID in reason and not layout.has_header:
+        return "the file has no header, so columns were taken by their position: add a header with their names"
+    return ""

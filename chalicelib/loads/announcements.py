@@ -16,7 +16,7 @@ CANCELLED = "cancelled before its file arrived; a file that arrives later gets a
 # An SQL condition: the load is announced and waits for its first object version. A restore that was given up still
 # waits for its object. An upload that has failed does not wait any more, because its client knows that it has failed.
 # A file that arrives later gets a new load.
-AWAITS_OBJECT = "(version IS NULL AND (kind = 'restore' OR (kind = 'csv' AND status = 'queued')))"
+AWAITS_OBJECT = "(version IS NULL AND (kind = 'restore' OR (kind <> 'api' AND status = 'queued')))"
 
 
 def queue_restore(
@@ -34,13 +34,18 @@ def queue_restore(
 
 
 def queue_upload(
-    session: Session, dataset: Dataset, landing_bucket: str, base_name: str, correlation_id: str | None = None
+    session: Session,
+    dataset: Dataset,
+    landing_bucket: str,
+    base_name: str,
+    correlation_id: str | None = None,
+    kind: str = "csv",
 ) -> tuple[int, str]:
-    """Announce a CSV file before a client sends it. `base_name` has to begin with the dataset's name.
+    """Announce a file before a client sends it. `base_name` has to begin with the dataset's name.
 
     Returns the load's id and the object's key.
     """
-    return _announce(session, dataset, (landing_bucket, "uploads", base_name), "csv", correlation_id)
+    return _announce(session, dataset, (landing_bucket, "uploads", base_name), kind, correlation_id)
 
 
 def _announce(

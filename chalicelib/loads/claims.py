@@ -24,6 +24,7 @@ from chalicelib.loads.object_versions import ObjectCreated
 from chalicelib.loads.outcomes import IS_UNFINISHED, CountedReason, Counts
 
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits until the first one ends
+_FOUND = "errored_key = :errored_key, reasons = CAST(:reasons AS jsonb), notices = notices || CAST(:notices AS jsonb)"
 _NOT_DONE = f"({IS_UNFINISHED} OR given_up)"
 
 
@@ -52,6 +53,24 @@ class Claim:
     def is_own_backup(self) -> bool:
         """Whether the object is a backup that Hireflow wrote. Only the load of a restore has a checksum."""
         return self.sha256 is not None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a load has found in its file: the key of its reject file, the counted reasons of its rejects, and notices to
+    be added to those about the file's format."""
+
+    errored_key: str | None
+    reasons: Sequence[CountedReason]
+    notices: Sequence[str] = ()
+
+    def columns(self) -> dict[str, str | None]:
+        """The values of the columns, as parameters of a statement."""
+        return {
+            "errored_key": self.errored_key,
+            "reasons": json.dumps(self.reasons),
+            "notices": json.dumps(self.notices),
+        }
 
 
 def claim(
@@ -131,40 +150,42 @@ def progress(session: Session, claim: Claim, received: int) -> None:
     _update_mine(session, claim, "received = :received", received=received)
 
 
-def describe(session: Session, claim: Claim, kind: str, file_format: Mapping[str, object]) -> None:
-    """Note how the load's file was understood. Raises ClaimLost."""
+def describe(
+    session: Session, claim: Claim, kind: str, file_format: Mapping[str, object], notices: Sequence[str]
+) -> None:
+    """Note how the load's file was understood, and what looks odd about it. Raises ClaimLost."""
     _update_mine(
         session,
         claim,
-        "kind = :kind, format = CAST(:format AS jsonb)",
+        "kind = :kind, format = CAST(:format AS jsonb), notices = CAST(:notices AS jsonb)",
         kind=kind,
         format=json.dumps(file_format),
+        notices=json.dumps(notices),
     )
 
 
-def refuse(
-    session: Session, claim: Claim, counts: Counts, error: str, rejects: tuple[str | None, Sequence[CountedReason]]
-) -> None:
-    """Fail a load by the verdict on its file, which keeps its reject file: `rejects` are its key and its reasons,
-    counted. Raises ClaimLost."""
-    errored_key, reasons = rejects
+def name_columns(session: Session, claim: Claim, columns: Sequence[str]) -> None:
+    """Note the columns that the header of the load's file names, if it has one. Raises ClaimLost."""
+    if columns:
+        _update_mine(session, claim, "file_columns = CAST(:columns AS jsonb)", columns=json.dumps(columns))
+
+
+def refuse(session: Session, claim: Claim, counts: Counts, error: str, found: Findings) -> None:
+    """Fail a load by the verdict on its file. The load keeps its reject file. Raises ClaimLost."""
     _update_mine(
         session,
         claim,
-        "status = 'failed', finished_at = clock_timestamp(), error = :error, errored_key = :errored_key,"
-        " received = :received, rejected = :rejected, reasons = CAST(:reasons AS jsonb)",
+        "status = 'failed', finished_at = clock_timestamp(), error = :error,"
+        f" received = :received, rejected = :rejected, {_FOUND}",
         error=error[:2000],
-        errored_key=errored_key,
         received=counts.received,
         rejected=counts.rejected,
-        reasons=json.dumps(reasons),
+        **found.columns(),
     )
 
 
-def succeed(
-    session: Session, claim: Claim, counts: Counts, errored_key: str | None, reasons: Sequence[CountedReason]
-) -> None:
-    """Finish a load, in the transaction that wrote its rows. `reasons` are the counted reasons of its rejects.
+def succeed(session: Session, claim: Claim, counts: Counts, found: Findings) -> None:
+    """Finish a load, in the transaction that wrote its rows.
 
     `finished_at` is the time of this statement, at which the transaction holds the lock of the table. So the loads of a
     key have the same order by `finished_at` as by their commits. now() would not ensure this order: it is the beginning
@@ -173,11 +194,10 @@ def succeed(
     _update_mine(
         session,
         claim,
-        "status = 'succeeded', finished_at = clock_timestamp(), error = NULL, errored_key = :errored_key,"
+        "status = 'succeeded', finished_at = clock_timestamp(), error = NULL,"
         " received = :received, inserted = :inserted, updated = :updated, unchanged = :unchanged,"
-        " superseded = :superseded, rejected = :rejected, reasons = CAST(:reasons AS jsonb)",
-        errored_key=errored_key,
-        reasons=json.dumps(reasons),
+        f" superseded = :superseded, rejected = :rejected, {_FOUND}",
+        **found.columns(),
         **vars(counts),
     )
 

@@ -1,8 +1,9 @@
 """Reads the history of loads for the API: a page of loads, a single load, or the counts of a load's rejects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from chalicelib.cloud.database import Session
 from chalicelib.loads.outcomes import CountedReason
@@ -10,7 +11,12 @@ from chalicelib.loads.outcomes import CountedReason
 
 @dataclass(frozen=True)
 class Load:
-    """A load in the form that the API shows. The fields have the names of columns of the table `loads`."""
+    """A load in the form that the API shows. The fields have the names of columns of the table `loads`.
+
+    `waiting` is not a column: it is the number of rejected rows that wait for their parents now. `format` says how a
+    file was understood. It is None for other loads, and until the file has been understood. `notices` are sentences
+    about what looks odd.
+    """
 
     id: int
     dataset: str | None
@@ -23,7 +29,10 @@ class Load:
     unchanged: int
     superseded: int
     rejected: int
+    waiting: int
     resolved: int
+    format: dict[str, Any] | None
+    notices: list[str]
     attempts: int
     errored_key: str | None
     restore_point: str | None
@@ -48,12 +57,34 @@ class RejectCounts:
     errored_key: str | None
 
 
-_LOAD = ", ".join(column.name for column in fields(Load))
+@dataclass(frozen=True)
+class RejectedFile:
+    """Where the rejects of a load come from. `file_columns` are the names in the header of the file, None without one.
+    The first `tracked_rejects` lines of the reject file are in the table `open_rejects` while they are open."""
+
+    dataset: str | None
+    source: str
+    delimiter: str
+    file_columns: list[str] | None
+    tracked_rejects: int
+
+
+_LOAD = ", ".join(f"({{waiting}}) AS {c.name}" if c.name == "waiting" else c.name for c in fields(Load))
 _REJECT_COUNTS = ", ".join(column.name for column in fields(RejectCounts))
 
 
-def listed(session: Session, filters: Mapping[str, str], *, limit: int, before: int | None) -> list[Load]:
-    """Return at most `limit` loads, newest first, whose columns equal `filters` and whose ids are below `before`."""
+def listed(
+    session: Session,
+    filters: Mapping[str, str],
+    *,
+    limit: int,
+    before: int | None,
+    grace: timedelta | None = None,
+) -> list[Load]:
+    """Return at most `limit` loads, newest first, whose columns equal `filters` and whose ids are below `before`.
+
+    Rows wait for their parents for the time `grace`. None counts all rows that are kept, also those whose time is over.
+    """
     conditions = [f"{column} = :{column}" for column in filters]
     below = {}
     if before is not None:
@@ -61,16 +92,37 @@ def listed(session: Session, filters: Mapping[str, str], *, limit: int, before: 
         below["before"] = before
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = session.run(
-        f"SELECT {_LOAD} FROM loads{where} ORDER BY id DESC LIMIT :limit", **filters, **below, limit=limit
+        f"SELECT {_columns(grace)} FROM loads l{where} ORDER BY id DESC LIMIT :limit", **filters, **below, limit=limit
     )
     return [Load(*row) for row in rows]
 
 
-def get(session: Session, load_id: int) -> Load | None:
-    rows = session.run(f"SELECT {_LOAD} FROM loads WHERE id = :id", id=load_id)
+def get(session: Session, load_id: int, grace: timedelta | None = None) -> Load | None:
+    """Return a load, with its waiting rows as in `listed`. None if there is no such load."""
+    rows = session.run(f"SELECT {_columns(grace)} FROM loads l WHERE id = :id", id=load_id)
     return Load(*rows[0]) if rows else None
+
+
+def _columns(grace: timedelta | None) -> str:
+    """Return the columns of Load as SQL."""
+    in_time = f" AND rejected_at > now() - interval '{grace.total_seconds()} seconds'" if grace is not None else ""
+    return _LOAD.format(waiting=f"SELECT count(*) FROM orphans WHERE load_id = l.id{in_time}")
+
+
+def rejected_file(session: Session, load_id: int) -> RejectedFile:
+    """Return the origin of the rejects of a load that exists."""
+    [row] = session.run(
+        "SELECT dataset, source, coalesce(format->>'delimiter', ','), file_columns, tracked_rejects FROM loads"
+        " WHERE id = :id",
+        id=load_id,
+    )
+    return RejectedFile(*row)
 
 
 def reject_counts(session: Session, load_id: int) -> RejectCounts | None:
     rows = session.run(f"SELECT {_REJECT_COUNTS} FROM loads WHERE id = :id", id=load_id)
-    return RejectCounts(*rows[0]) if rows else None
+    if not rows:
+        return None
+    counts = RejectCounts(*rows[0])
+    reasons: list[CountedReason] = [{"code": None, **reason} for reason in counts.reasons]
+    return replace(counts, reasons=reasons)

@@ -13,14 +13,16 @@ from chalicelib.core.datasets import Dataset
 
 class CountedReason(TypedDict):
     """A reason to reject records, and how many records were rejected for this reason. The database and the responses
-    use this form."""
+    use this form. The loads of version 1.0 have reasons without a code."""
 
     reason: str
+    code: str | None
     count: int
 
 
 UNFINISHED, FINAL = ("queued", "running"), ("succeeded", "failed", "skipped")
 STATUSES = (*UNFINISHED, *FINAL)
+KINDS = ("csv", "avro", "xlsx", "api", "restore")
 IS_UNFINISHED = "status IN ('{}', '{}')".format(*UNFINISHED)  # SQL
 
 

@@ -15,6 +15,7 @@ GRANTS = {
     **dict.fromkeys(DATASETS, "SELECT, INSERT, UPDATE"),
     "loads": "SELECT, INSERT, UPDATE",
     "orphans": "SELECT, INSERT, UPDATE, DELETE",
+    "open_rejects": "SELECT, INSERT, DELETE",
     "dataset_state": "SELECT, UPDATE",
     "quarterly_hires": "SELECT, INSERT, UPDATE",
     "tokens": "SELECT, INSERT, UPDATE",

@@ -104,6 +104,8 @@ loads = Table(
     ),
     Column("reasons", JSONB, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
     Column("format", JSONB),  # how the file was understood
+    Column("file_columns", JSONB),  # the names in its header
+    Column("tracked_rejects", BigInteger, nullable=False, server_default=text("0")),  # how many the table below had
     Column("notices", JSONB, nullable=False, server_default=text("'[]'")),  # what was loaded, but looks odd
     Column("correlation_id", Text),  # of the request that caused the load
     _instant("created_at", default=True),
@@ -123,6 +125,18 @@ orphans = Table(
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), nullable=False),
     Column("row", JSON, nullable=False),
     _instant("rejected_at", default=True),
+    Index("orphans_load_id_idx", "load_id"),
+)
+
+open_rejects = Table(  # the first rejects of a load, until their rows are loaded
+    "open_rejects",
+    metadata,
+    Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),  # the line in the file, the index in a request
+    Column("dataset", Text, nullable=False),
+    Column("id", Integer),  # NULL if it cannot be read
+    Column("waits", Boolean, nullable=False),  # only its parents are missing
+    Index("open_rejects_dataset_id_idx", "dataset", "id"),
 )
 
 staged_loads = Table(  # the progress of unfinished loads of large objects; the schema `staged` has their staged rows
@@ -133,6 +147,7 @@ staged_loads = Table(  # the progress of unfinished loads of large objects; the 
     Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # uncompressed bytes that were read so far
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
     Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("oddities", JSONB, nullable=False, server_default=text("'{}'")),
     Column("seconds", Double, nullable=False, server_default=text("0")),  # the time that all invocations have worked
     Column("complete", Boolean, nullable=False, server_default=text("false")),
 )

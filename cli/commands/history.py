@@ -1,16 +1,21 @@
 """The commands loads, load and rejects, which show the outcomes of files, requests and restores."""
 
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
+from cli import summary
 from cli.moments import age
 from cli.options import MAX_PAGE, Dataset, Json, LoadId, beginning
 from cli.statuses import STATUSES
 from cli.tables import Cell
 from cli.tools import Tools
 
-_COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "file")
+_STATES = (("resolved", "resolved since"), ("waiting", "still waiting for their departments or jobs"))
+_NEXT = re.compile(r"[?&]cursor=(\d+)")  # in a link to the next part of a CSV file
+_COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "waiting", "file")
 
 
 def _status(value: str | None) -> str | None:
@@ -70,16 +75,29 @@ def load(context: typer.Context, load_id: LoadId, as_json: Json = False) -> None
 def rejects(
     context: typer.Context,
     load_id: LoadId,
-    everything: Annotated[bool, typer.Option("--all", help="Print the whole reject file (NDJSON).")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show also those that a later load has resolved.")] = False,
+    code: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", show_default=False, help="Only records with this reason, for example missing."),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print all of them as a CSV file, to be mended.")] = False,
+    as_file: Annotated[bool, typer.Option("--ndjson", help="Print the whole reject file (NDJSON).")] = False,
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="Show at most N records.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show the rejected records of a load and their reasons."""
-    from cli import summary
+    """Show the rejected records of a load that are still open, and their reasons.
 
+    Records are resolved when a later load brings their ids. To mend them: print them with --csv, correct the file, and
+    send it with `upload --corrects LOAD`.
+    """
     tools = Tools.of(context)
-    found = tools.api.get(f"/loads/{load_id}/rejects", limit=1 if everything else limit)
-    if everything:
+    address, chosen = f"/loads/{load_id}/rejects", {"all": "true" if everything else None, "code": code}
+    if as_csv:
+        for part in _csv_parts(tools, address, chosen):
+            tools.out.raw(part)
+        return
+    found = tools.api.get(address, limit=1 if as_file else limit, **chosen)
+    if as_file:
         if found["url"]:
             with tools.presigned.download(found["url"]) as chunks:
                 for chunk in chunks:
@@ -88,9 +106,22 @@ def rejects(
     if as_json:
         tools.out.json(found)
         return
-    resolved = f", {found['resolved']:,} of them resolved since" if found["resolved"] else ""
-    tools.out.line(f"load {load_id}: {found['rejected']:,} rejected{resolved}")
+    parts = [f"{found[name]:,} of them {what}" for name, what in _STATES if found.get(name)]
+    tools.out.line(", ".join([f"load {load_id}: {found['rejected']:,} rejected", *parts]))
     summary.rejects(tools.out, found)
+
+
+def _csv_parts(tools: Tools, address: str, chosen: Mapping[str, str | None]) -> Iterator[bytes]:
+    """Yield a CSV file of rejects, which the API returns in parts. Each part begins with the same header."""
+    following: str | None = None
+    while True:
+        query = {**chosen, "cursor": following}
+        response = tools.api.send("GET", address, query, headers={"Accept": "text/csv"})
+        yield response.body if following is None else response.body.partition(b"\r\n")[2]
+        link = _NEXT.search(response.headers.get("Link", ""))
+        if link is None:
+            return
+        following = link[1]
 
 
 def file_name(source: str) -> str:
@@ -100,10 +131,12 @@ def file_name(source: str) -> str:
 
 def _row(found: dict[str, Any]) -> list[Cell]:
     shown = {**found, "load": found["id"], "age": age(found["created_at"]), "file": file_name(found["source"])}
-    return [shown[column] for column in _COLUMNS]
+    return [shown.get(column) for column in _COLUMNS]
 
 
 def _fact(value: Any) -> Cell:
-    if isinstance(value, list):  # reasons with their counts
-        return "; ".join(f"{entry['count']} × {entry['reason']}" for entry in value)
+    if isinstance(value, list):  # notices, or reasons with their counts
+        return "; ".join(e if isinstance(e, str) else f"{e['count']} × {e['reason']}" for e in value) or None
+    if isinstance(value, dict):
+        return summary.format_of(value)
     return value if isinstance(value, str | int | float) else None

@@ -1,12 +1,13 @@
-"""The commands upload and check, which send CSV files."""
+"""The commands upload and check, which send files."""
 
 from typing import Annotated
 
 import typer
 
 from cli import files
+from cli.declarations import declared
 from cli.files import Sent
-from cli.options import MAX_PAGE, Dataset, File, Files, Json, Strict
+from cli.options import MAX_PAGE, Corrects, Dataset, Dates, Delimiter, Encoding, File, Files, Json, MaxRejected, Strict
 from cli.tools import Tools
 
 
@@ -14,16 +15,21 @@ def upload(
     context: typer.Context,
     paths: Files,
     dataset: Dataset = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    dates: Dates = None,
+    max_rejected: MaxRejected = None,
+    corrects: Corrects = None,
     strict: Strict = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the loads to end.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON for each file when its load ends.")
     ] = False,
 ) -> None:
-    """Upload CSV files and follow their loads.
+    """Upload files and follow their loads.
 
-    Files are .csv or .csv.gz, of any size. They go directly to the landing bucket. Departments and jobs are loaded
-    before hired_employees, whatever the order of the arguments.
+    Files are CSV (.csv, .tsv, .txt, also with .gz), XLSX or Avro. They go directly to the landing bucket. Departments
+    and jobs are loaded before hired_employees, whatever the order of the arguments.
 
     Ctrl-C cancels the loads whose files have not arrived yet. The exit status is 1 if a load failed or a file did
     not arrive.
@@ -31,7 +37,8 @@ def upload(
     from cli.uploads import Uploads
 
     tools = Tools.of(context)
-    uploads = Uploads(tools, wait=not no_wait, strict=strict, as_json=as_json)
+    given = declared(encoding, delimiter, dates, max_rejected, corrects)
+    uploads = Uploads(tools, given, wait=not no_wait, strict=strict, as_json=as_json)
     try:
         for wave in files.waves(Sent.of(path, dataset) for path in paths):
             uploads.send(wave)
@@ -46,26 +53,34 @@ def check(
     context: typer.Context,
     path: File,
     dataset: Dataset = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    dates: Dates = None,
+    max_rejected: MaxRejected = None,
     strict: Strict = False,
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="Show at most N rejected records.")] = 20,
     as_json: Json = False,
 ) -> None:
     """Show what an upload would do, and load nothing.
 
-    The API reads the CSV file by the same rules as a load, but writes nothing.
+    The API reads the file by the same rules as a load, but writes nothing. The exit status is 1 if the load would fail.
     """
     from cli import summary
 
     tools = Tools.of(context)
     file = Sent.of(path, dataset)
     body, kind = files.smaller(file)
-    parameters = {"dataset": file.dataset, "limit": limit}
+    given = declared(encoding, delimiter, dates, max_rejected)
+    parameters = {"dataset": file.dataset, "limit": limit, **given}
     response = tools.api.send("POST", "/uploads/check", parameters, body=body, headers={"Content-Type": kind})
     found = response.json()
+    fails = found.get("status") == "failed"
     if as_json:
         tools.out.json(found)
     else:
-        tools.out.line(f"{path.name}: would be loaded as {found['dataset']}; nothing was written")
+        would = "fail" if fails else f"be loaded as {found['dataset']}"
+        tools.out.line(f"{path.name}: would {would}; nothing was written{summary.why(found)}")
+        summary.described(tools.out, found)
         tools.out.line(f"  {summary.counts(found)}")
         summary.rejects(tools.out, found)
-    raise typer.Exit(1 if strict and found["rejected"] else 0)
+    raise typer.Exit(1 if fails or (strict and found["rejected"]) else 0)

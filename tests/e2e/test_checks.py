@@ -46,7 +46,10 @@ def test_a_check_refuses_a_body_that_is_too_large_or_not_csv(cloud: Cloud) -> No
 def test_anybody_with_the_url_gets_all_rejects(cloud: Cloud, stage: str | None) -> None:
     load = cloud.upload("many/jobs.csv", "".join(f"{i},\n" for i in range(1, 101)))
     rejects = cloud.get(f"/loads/{load['id']}/rejects?limit=3").body
-    assert (rejects["rejected"], rejects["reasons"]) == (100, [{"reason": "job is missing", "count": 100}])
+    assert (rejects["rejected"], rejects["reasons"]) == (
+        100,
+        [{"reason": "job is missing", "code": "missing", "count": 100}],
+    )
     with urlopen(rejects["url"], timeout=PATIENCE) as response:  # the request has no credentials: the URL is enough
         lines = response.read().splitlines()
     assert [json.loads(line) for line in lines] == cloud.rejects(load)

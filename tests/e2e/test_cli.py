@@ -68,7 +68,7 @@ def test_all_rejects_are_printed_as_in_the_reject_file(cloud: Cloud, run: Run, w
     before = cloud.newest_load()
     run("upload", write("jobs.csv", "".join(f"{n},\n" for n in range(1, 301)) + "1,Büro\n"))
     load = cloud.load(before + 1)
-    done = run("rejects", str(load["id"]), "--all")
+    done = run("rejects", str(load["id"]), "--ndjson")
     assert (done.returncode, done.stdout.encode()) == (0, cloud.reject_file(load))
     assert len(done.stdout.splitlines()) == load["rejected"] == 300
     assert "300" in run("rejects", str(load["id"])).stdout

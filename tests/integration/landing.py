@@ -35,13 +35,14 @@ class Landing:
     events: list[Row] = field(default_factory=list)
     _sequence: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def put(self, key: str, body: bytes | str) -> Row:
-        """Store an object version. Return its event, which is not delivered. If the key ends in .gz, the body is
-        compressed."""
+    def put(self, key: str, body: bytes | str, **metadata: str) -> Row:
+        """Store an object version with these metadata. Return its event, which is not delivered. If the key ends in
+        .gz, the body is compressed. A `_` in a name of the metadata stands for `-`."""
         data = body.encode() if isinstance(body, str) else body
         if key.endswith(".gz"):
             data = gzip.compress(data)
-        response = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data)
+        named = {name.replace("_", "-"): value for name, value in metadata.items()}
+        response = self.s3.client.put_object(Bucket=LANDING, Key=key, Body=data, Metadata=named)
         item = {
             "key": quote_plus(key),
             "versionId": response.get("VersionId", "null"),  # S3 uses "null" in a bucket without versioning
@@ -55,9 +56,9 @@ class Landing:
         for created in created_objects(event):
             ingest_object(Ingestion(self.database, self.s3.storage, grace, busy_wait=busy_wait), created)
 
-    def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE) -> Row:
+    def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE, **metadata: str) -> Row:
         """Store an object and deliver its event. Return the newest load, which is that of the object."""
-        self.deliver(self.put(key, body), grace=grace)
+        self.deliver(self.put(key, body, **metadata), grace=grace)
         return self.load()
 
     def give_up(self, event: Row) -> Row:

@@ -282,11 +282,11 @@ def routes() -> Iterator[tuple[str, str]]:
 
 def test_the_routes_are_described() -> None:
     in_tables = [line for line in pages.text(API).splitlines() if line.startswith("|")]
-    described = re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)`", "\n".join(in_tables))
+    described = re.findall(r"`(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^`?\s]*)`", "\n".join(in_tables))
     assert sorted({*described}) == sorted(routes())
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_route_that_is_named_exists(page: str) -> None:
-    named = re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)", pages.text(page))
+    named = re.findall(r"`(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^`?\s]*)", pages.text(page))
     assert [each for each in named if each not in {*routes()}] == []

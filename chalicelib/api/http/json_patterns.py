@@ -4,6 +4,8 @@ ECMA-262, Python and Rust.
 The expressions describe only the shape of a date. For example, 30 February matches, but the rules refuse this date.
 """
 
+from collections.abc import Iterable
+
 
 def up_to(high: int) -> str:
     """Return a pattern for the decimal digits of a whole number from 1 to `high`. Leading zeros are allowed."""
@@ -39,6 +41,12 @@ INSTANT = (
     rf"{_EXTENDED_DATE}(?:[Tt ]{_EXTENDED_TIME}{_ZONE})?"
     rf"|{_BASIC_DATE}(?:[Tt ](?:{_EXTENDED_TIME}|{_BASIC_TIME}){_ZONE})?"
 )
+MAX_REJECTED = surrounded(rf"[0-9]{{1,18}}|(?:0?[0-9]{{1,2}}(?:\.[0-9]{{1,6}})?|100(?:\.0{{1,6}})?){_WHITE}*%")
 BLANK = f"^{_WHITE}*$"
 TEXT = rf"^[^\0]*[^\0{_WHITE_CHARACTERS}][^\0]*$"
-FILE_NAME = r"^[^\x00-\x1f\x7f-\x9f/\\]+\.csv(?:\.gz)?$"
+
+
+def file_name(endings: Iterable[str]) -> str:
+    """Return a pattern for the names of files that end in one of these ASCII endings, in any case."""
+    any_case = ("".join(f"[{c}{c.upper()}]" if c.isalpha() else rf"\{c}" for c in ending) for ending in endings)
+    return rf"^[^\x00-\x1f\x7f-\x9f/\\]+(?:{'|'.join(any_case)})$"

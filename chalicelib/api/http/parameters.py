@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from chalice.app import Chalice, Request, Response
 
+from chalicelib.core.declarations import DATES, DELIMITERS, ENCODINGS, Declarations, UnknownValue
 from chalicelib.core.errors import Unprocessable
 
 
@@ -84,6 +85,22 @@ class Text(Parameter):
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}
+
+
+@dataclass(frozen=True)
+class Declaration(Parameter):
+    """A declaration about a file, one of `declarations.NAMES`."""
+
+    def read(self, text: str) -> str:
+        try:
+            Declarations.of({self.name: text})
+        except UnknownValue as error:
+            raise Unprocessable(str(error)) from error
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        known = {"encoding": [*ENCODINGS], "delimiter": [*DELIMITERS], "dates": [*DATES]}
+        return {"type": "string"} | ({"enum": known[self.name]} if self.name in known else {})
 
 
 _DECLARED, _QUERY = "query_parameters", "hireflow.query"  # an attribute of a view, and a key of a request's context

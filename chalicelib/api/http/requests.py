@@ -42,15 +42,18 @@ def correlation_id(request: Request) -> str:
 
 
 def json_body(request: Request, *, optional: bool = False) -> Any:
-    """Return the JSON value in the body. Return None if the body is `optional` and empty.
+    """Return the JSON value in the body, which may be compressed with gzip. Return None if the body is `optional` and
+    empty.
 
-    Raises UnsupportedMedia for another media type, and MalformedRequest for a body that is not JSON. NaN and Infinity
-    are malformed, too. Python's parser accepts these values, but JSON does not allow them.
+    Raises UnsupportedMedia for another media type or coding, TooLarge for a body that is too large after it was
+    unpacked, and MalformedRequest for a body that is not JSON. NaN and Infinity are malformed, too. Python's parser
+    accepts these values, but JSON does not allow them.
     """
     raw = raw_body(request)
     if optional and not raw.strip():
         return None
     media_type(request, (JSON,))
+    raw = _unpacked(request, raw)
     try:
         text = raw.decode("utf-8-sig")
         return json.loads(
@@ -63,6 +66,29 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     except ValueError as error:
         is_wide = b"\0" in raw[:4]  # in UTF-16 and UTF-32 the first characters of any JSON contain a NUL byte
         raise MalformedRequest(_NOT_UTF_8 if is_wide else f"the body is not JSON: {_reason(error)}") from error
+
+
+def _unpacked(request: Request, raw: bytes) -> bytes:
+    """Unpack a body that was sent with `Content-Encoding: gzip`, up to MAX_BODY bytes.
+
+    Raises UnsupportedMedia for any other coding, MalformedRequest, TooLarge.
+    """
+    coding = str(request.headers.get("content-encoding", "")).strip().lower()
+    if coding in ("", "identity"):
+        return raw
+    if coding not in ("gzip", "x-gzip"):
+        raise UnsupportedMedia(f"the body may be packed by gzip, not by {coding[:_SHOWN]}")
+    import gzip  # here, since few bodies are packed
+    import io
+    import zlib
+
+    try:
+        unpacked = gzip.GzipFile(fileobj=io.BytesIO(raw)).read(MAX_BODY + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise MalformedRequest("the body is not valid gzip, as its Content-Encoding says") from error
+    if len(unpacked) > MAX_BODY:
+        raise TooLarge(f"a body has at most {MAX_BODY / 1e6} MB, also when it is unpacked; nothing was stored")
+    return unpacked
 
 
 def too_large(size: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from chalicelib.api import backup_routes, load_routes
 from chalicelib.api.openapi.json_schema import ref
-from chalicelib.api.openapi.operation import Body, Operation
+from chalicelib.api.openapi.operation import CSV, JSON, Body, Operation
 from chalicelib.core.datasets import Dataset
 
 
@@ -36,11 +36,15 @@ def loads() -> Iterator[Operation]:
         "loads",
         "Show why a load rejected rows",
         about=(
-            "The response has the number of rejected rows for each reason, the first rejected rows, and the URL of the"
-            " reject file. The file has all rejected rows, one JSON object per line. After the file has expired, the"
-            " response still has the numbers."
+            "The response has the number of rejected rows for each reason, the first rejected rows that are open, and"
+            " the URL of the reject file. The file has all rejected rows, one JSON object per line. After the file has"
+            " expired, the response still has the numbers. With `Accept: text/csv`, the response is a CSV file of the"
+            " rejected rows, which can be corrected and sent again."
         ),
-        parameters=(load_routes.LOAD_ID, load_routes.LIMIT),
+        parameters=(load_routes.LOAD_ID, *load_routes.OF_REJECTS),
+        media=(JSON, CSV),
+        headers=("Cache-Control", "Vary", "Content-Disposition", "Link"),
+        csv_example="line,id,job,reasons,raw\r\n2,9002,,job is missing,\r\n",
         responses={200: ("the rejects of the load", ref("Rejects"))},
         refusals=(404, 422),
     )

@@ -1,6 +1,7 @@
 """Declares the schemas of loads and of their rejects."""
 
-from chalicelib.api.load_routes import STATUSES
+from chalicelib.api.load_routes import KINDS, STATUSES
+from chalicelib.api.openapi import upload_examples
 from chalicelib.api.openapi.json_schema import (
     A_TIME,
     COLUMNS,
@@ -16,8 +17,10 @@ from chalicelib.api.openapi.json_schema import (
     ref,
     text,
 )
-from chalicelib.api.openapi.upload_schemas import REJECTED
+from chalicelib.api.openapi.upload_schemas import CODES_OF_REASONS, REJECTED
 from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.core.declarations import DELIMITERS
+from chalicelib.core.reasons import CODES, OTHER_CODE
 
 _SOURCE = "api:/job/upload/batch"
 _COUNTS = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
@@ -28,7 +31,10 @@ _EXAMPLE: Json = {  # the load of a batch of two jobs; the second job has no nam
     "kind": "api",
     "status": "succeeded",
     **_COUNTS,
+    "waiting": 0,
     "resolved": 0,
+    "format": None,
+    "notices": [],
     "attempts": 1,
     "errored_key": "jobs/20210727T160208.123456Z-7.ndjson",
     "restore_point": None,
@@ -45,9 +51,33 @@ _REJECT_EXAMPLE: Json = {
     "index": 1,
     "reasons": ["job is missing"],
     "fields": ["job"],
+    "codes": ["missing"],
     "raw": '{"id": 9002, "job": ""}',
     "row": {"id": "9002", "job": ""},
     "rejected_at": TIME,
+    "resolved": False,
+    "waiting": False,
+}
+FORMAT: Json = closed(
+    {
+        "type": {"type": "string", "enum": ["csv", "avro", "xlsx"]},
+        "delimiter": or_null({"type": "string", "enum": [*DELIMITERS.values()]}, examples=[","]),
+        "encoding": or_null(text("utf-8")),
+        "header": {"type": "boolean", "description": "whether columns were taken by their names", "examples": [False]},
+        "ignored_columns": {
+            "type": "array",
+            "items": text("note"),
+            "description": "names of columns that are not ours",
+        },
+    },
+    description="how a file was understood; `delimiter` and `encoding` are null if it is not text",
+    examples=[upload_examples.FORMAT],
+)
+NOTICES: Json = {
+    "type": "array",
+    "items": text("these words were read as text: 2 × NULL; leave a field empty if its value is missing"),
+    "description": "what looks odd about the file, in sentences",
+    "examples": [[]],
 }
 LOAD = closed(
     {
@@ -57,10 +87,13 @@ LOAD = closed(
             "s3://hireflow-landing/departments_new.csv",
             description="the origin of the rows: the address of the object, or the path of the request",
         ),
-        "kind": {"type": "string", "enum": ["csv", "api", "restore"]},
+        "kind": {"type": "string", "enum": [*KINDS], "examples": ["api"]},
         "status": {"type": "string", "enum": list(STATUSES), "examples": ["succeeded"]},
         **{name: count(example=example) for name, example in _COUNTS.items()},
-        "resolved": count(about="rejected rows that were loaded later, after their parents had arrived"),
+        "waiting": count(about="rejected rows that wait for their parents now, and are loaded when these arrive"),
+        "resolved": count(about="rejected rows that a later load has brought in"),
+        "format": or_null(FORMAT, description="how the file was understood; null for other loads", examples=[None]),
+        "notices": NOTICES,
         "attempts": count(example=1),
         "errored_key": or_null(
             text("departments/20210727T160208.123456Z-7.ndjson"),
@@ -88,7 +121,17 @@ LOADS = closed(
 REASONS: Json = {
     "type": "array",
     "description": "the number of rejected rows by reason, largest number first; a row may have several reasons",
-    "items": closed({"reason": text("job is missing"), "count": {**count(example=1), "minimum": 1}}),
+    "items": closed(
+        {
+            "reason": text("job is missing"),
+            "code": {
+                "enum": [*CODES, OTHER_CODE, None],
+                "description": "a stable name of the reason; null in loads of version 1.0",
+                "examples": ["missing"],
+            },
+            "count": {**count(example=1), "minimum": 1},
+        }
+    ),
 }
 _TRUNCATED: Json = {
     "type": "boolean",
@@ -98,6 +141,7 @@ _TRUNCATED: Json = {
 _REJECT: dict[str, Json] = {
     "reasons": {"type": "array", "items": text("job is missing"), "minItems": 1},
     "fields": REJECTED["properties"]["fields"],
+    "codes": {**CODES_OF_REASONS, "examples": [["missing"]]},
     "raw": text("2,", description="the record as it was sent; bytes that are not valid text are replaced by U+FFFD"),
     "row": {
         **or_null(closed({name: or_null(text("2")) for name in COLUMNS}, optional=tuple(COLUMNS))),
@@ -113,12 +157,20 @@ _LINE: Json = {
 CHECK = closed(
     {
         "dataset": DATASET,
+        "status": {"type": "string", "enum": ["succeeded", "failed"], "description": "how the load would end"},
+        "error": or_null({"type": "string"}, description="why the load would fail", examples=[None]),
+        "format": FORMAT,
+        "notices": NOTICES,
         **{name: count() for name in ("received", "inserted", "updated", "unchanged", "superseded", "rejected")},
+        "waiting": count(about="rejected rows that would wait for their parents"),
         "reasons": REASONS,
         "rejects": {"type": "array", "items": closed({"line": _LINE, **_REJECT})},
         "truncated": _TRUNCATED,
     },
-    description="What a load would report. received = inserted + updated + unchanged + superseded + rejected.",
+    description=(
+        "What a load would report. received = inserted + updated + unchanged + superseded + rejected. This does not"
+        " hold if the load would fail, because it would store nothing."
+    ),
 )
 REJECT = closed(
     {
@@ -130,19 +182,25 @@ REJECT = closed(
         **_REJECT,
         "rejected_at": A_TIME,
         "raw_base64": text("Miz/", description="the bytes that were sent, if `raw` cannot show all of them"),
+        "resolved": {"type": "boolean", "description": "whether a later load has brought the row in"},
+        "waiting": {"type": "boolean", "description": "whether the row still waits for its department or job"},
     },
-    optional=("line", "index", "raw_base64"),
-    description="A line of the reject file.",
+    optional=("line", "index", "raw_base64", "codes"),  # version 1.0 wrote no codes
+    description="A line of the reject file, with what has become of it.",
     examples=[_REJECT_EXAMPLE],
 )
 REJECTS = closed(
     {
         "load_id": LOAD_ID,
         "rejected": count(example=1),
-        "resolved": count(about="rejected rows that were loaded later, after their parents had arrived"),
+        "resolved": count(about="rejected rows that a later load has brought in"),
+        "waiting": count(about="rejected rows that still wait for their department or job"),
         "reasons": REASONS,
-        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first rejects"},
+        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first rejects that were asked for"},
         "truncated": _TRUNCATED,
+        "next_cursor": or_null(
+            text("20", pattern="^(0|[1-9][0-9]*)$"), description="null if there are no more", examples=[None]
+        ),
         "url": {
             **or_null(
                 text("https://hireflow-prod-errored.s3.eu-west-1.amazonaws.com/jobs/20210727T160208.123456Z-7.ndjson?…")

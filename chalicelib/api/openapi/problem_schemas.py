@@ -5,7 +5,8 @@ from http import HTTPStatus
 from chalicelib.api.http import access, origins, problems, requests
 from chalicelib.api.load_routes import MAX_PAGE
 from chalicelib.api.openapi.json_schema import COLUMNS, CORRELATION_ID, LOAD_ID, Json, closed, together
-from chalicelib.api.openapi.upload_schemas import SUMMARY
+from chalicelib.api.openapi.upload_schemas import CODE, SUMMARY
+from chalicelib.core.declarations import NAMES
 from chalicelib.core.errors import TITLES
 
 _MESSAGE: Json = {"type": ["string", "null"], "examples": ["Internal server error"]}
@@ -57,6 +58,7 @@ def problem_schemas() -> dict[str, Json]:
         {
             "field": {"enum": [*COLUMNS, None], "description": "null if the reason concerns the whole row"},
             "reason": text,
+            "code": CODE,
         }
     )
     refused = _problem(422, errors={"type": "array", "items": fault, "minItems": 1}, load_id=LOAD_ID)
@@ -67,7 +69,7 @@ def problem_schemas() -> dict[str, Json]:
     batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
     batch["dependentRequired"] = together(SUMMARY)
     at_fault: Json = {
-        "enum": ["dataset", "filename", "size", None],
+        "enum": ["dataset", "filename", "size", *NAMES, None],
         "description": "null if the reason concerns the whole body",
     }
     faults = {"type": "array", "items": closed({"field": at_fault, "reason": text}), "minItems": 1}

@@ -40,6 +40,14 @@ OWN_HEADERS: dict[str, Json] = {
     "ETag": _header("this tag changes when the response changes", '"6f1ed002ab5595859014ebf0951522d9"'),
     "Cache-Control": _header("whether the response may be cached, and for how long", "private, no-cache"),
     "Vary": _header("the request headers on which the response depends", "Accept, Authorization"),
+    "Content-Disposition": {
+        **_header("the name of the file, if the response is CSV", "attachment; filename*=UTF-8''jobs-new-rejects.csv"),
+        "required": False,
+    },
+    "Link": {
+        **_header("the next part, if the CSV has more rows", '</loads/7/rejects?cursor=50000>; rel="next"'),
+        "required": False,
+    },
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
     "X-Content-Type-Options": _header("forbids the browser to guess the media type", "nosniff"),
 }
@@ -121,7 +129,7 @@ def _response(
         if schema is not None:
             shown = example(schema, schemas)
             shown = {**shown, **members} if members and detail is None else shown
-            content |= {media: _form(media, schema, shown) for media in operation.media}
+            content |= {media: _form(operation, media, schema, shown) for media in operation.media}
     if detail is not None:
         meanings.append(MEANING[status])
         refused = operation.refused.get(status, ref(f"Problem{int(status)}"))
@@ -144,10 +152,10 @@ def _response(
     return response
 
 
-def _form(media: str, schema: Json, shown: Any) -> Json:
+def _form(operation: Operation, media: str, schema: Json, shown: Any) -> Json:
     """Return the schema and the example of a response for one of its media types."""
-    if media == CSV and schema.get("type") != "string":  # the schema describes the report as JSON
-        return {"schema": {"type": "string"}, "example": _csv(shown)}
+    if media == CSV and schema.get("type") != "string":  # the schema describes the response as JSON
+        return {"schema": {"type": "string"}, "example": operation.csv_example or _csv(shown)}
     return {"schema": schema, "example": shown}
 
 

@@ -56,6 +56,14 @@ def service() -> Iterator[Operation]:
         examples={503: {"detail": "s3://hireflow-backup cannot be reached"}},
     )
     yield Operation(
+        "HEAD",
+        "/health",
+        "head_health",
+        "service",
+        "Check whether the platform works, by the status alone",
+        responses={200: ("the database and all buckets can be reached", None)},
+    )
+    yield Operation(
         "GET",
         "/openapi.json",
         "get_openapi",

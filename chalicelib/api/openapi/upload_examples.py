@@ -14,6 +14,7 @@ from chalicelib.core.rules import check_object
 from chalicelib.ingest import upload_forms
 
 LOAD_ID = 7
+FORMAT: Json = {"type": "csv", "delimiter": ",", "encoding": "utf-8", "header": False, "ignored_columns": []}
 WRONG_FILE: Json = {"dataset": "jobs", "filename": "new.pdf", "size": 65536}
 
 
@@ -30,7 +31,7 @@ def faulty_row(dataset: Dataset) -> Json:
 def refused_row(dataset: Dataset) -> Json:
     """Return the members of the problem for a request with `faulty_row`."""
     problems = check_object(dataset, faulty_row(dataset), id_optional=True).problems
-    errors = [{"field": problem.field, "reason": problem.text} for problem in problems]
+    errors = [{"field": p.field, "reason": p.text, "code": p.code} for p in problems]
     return {"detail": BROKEN_RULES, "errors": errors, "load_id": LOAD_ID}
 
 
@@ -42,6 +43,7 @@ def batch_result(dataset: Dataset, *, accepted: int) -> Json:
         "index": accepted,
         "reasons": [problem.text for problem in problems],
         "fields": [problem.field for problem in problems],
+        "codes": [problem.code for problem in problems],
         "row": sent,
     }
     counts = {"received": accepted + 1, "inserted": accepted, "updated": 0, "unchanged": 0, "superseded": 0}
@@ -65,16 +67,31 @@ def _line(values: Json) -> str:
 def _checked(dataset: Dataset) -> Json:
     """Return the response to a check of `checked_file`."""
     [rejected] = batch_result(dataset, accepted=1)["rejected"]
-    reasons: list[Any] = [{"reason": reason, "count": 1} for reason in rejected["reasons"]]
+    reasons: list[Any] = [
+        {"reason": reason, "code": code, "count": 1}
+        for reason, code in zip(rejected["reasons"], rejected["codes"], strict=True)
+    ]
     reject = {
         "line": 2,
         "reasons": rejected["reasons"],
         "fields": rejected["fields"],
+        "codes": rejected["codes"],
         "raw": _line(rejected["row"]).rstrip(),
         "row": {name: str(value) for name, value in rejected["row"].items()},
     }
     counts = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
-    return {"dataset": dataset.name, **counts, "reasons": reasons, "rejects": [reject], "truncated": False}
+    return {
+        "dataset": dataset.name,
+        "status": "succeeded",
+        "error": None,
+        "format": FORMAT,
+        "notices": [],
+        **counts,
+        "waiting": 0,
+        "reasons": reasons,
+        "rejects": [reject],
+        "truncated": False,
+    }
 
 
 CHECKED = _checked(DATASETS["departments"])

@@ -67,14 +67,21 @@ def upload_file() -> Operation:
         "/uploads",
         "upload_file",
         "uploads",
-        "Request a form for sending a CSV file",
+        "Request a form for sending a file",
         about=(
             "Send the form directly to S3, as multipart/form-data: first the `fields`, then the file as the field"
             " `file`. The load at `status_url` waits for the file, and fails if no file arrives. The key of the file in"
             " the bucket is `uploads/<load id>/<name>`. If the name of the file does not begin with the name of the"
-            " dataset, `<name>` is the dataset, a hyphen and the name. The name of a gzip file must end with `.csv.gz`."
+            " dataset, `<name>` is the dataset, a hyphen and the name. The declarations about the file are fixed in the"
+            " form. They take precedence over what Hireflow finds in the file."
         ),
-        body=Body(ref("UploadOrder"), {"file": {"dataset": "jobs", "filename": "new.csv", "size": 65536}}),
+        body=Body(
+            ref("UploadOrder"),
+            {
+                "file": {"dataset": "jobs", "filename": "new.csv", "size": 65536},
+                "declared": {"dataset": "jobs", "filename": "new.txt", "size": 65536, "encoding": "windows-1252"},
+            },
+        ),
         responses={201: ("a form, and the id of a load that waits for the file", ref("UploadOrdered"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedUpload")},
@@ -108,16 +115,16 @@ def check() -> Operation:
         "/uploads/check",
         "check_file",
         "uploads",
-        "Check a CSV file: report what a load of it would do",
+        "Check a file: report what a load of it would do",
         about=(
             "The check applies the rules of a load, and compares the file with the current rows. It writes nothing, not"
-            " even an entry in the history of loads. The body is the file as `text/csv`, or a gzip file as"
-            " `application/gzip` or `application/octet-stream`. The body has at most"
-            f" {requests.MAX_BODY / 1e6} MB."
+            " even an entry in the history of loads. The body is the file: text as `text/csv`, a gzip file as"
+            " `application/gzip`, any file as `application/octet-stream`. The body has at most"
+            f" {requests.MAX_BODY / 1e6} MB. `status` and `error` say how the load would end."
         ),
-        parameters=(check_routes.DATASET, load_routes.LIMIT),
+        parameters=(check_routes.DATASET, load_routes.LIMIT, *check_routes.DECLARED),
         body=Body(
-            {"type": "string", "description": "the text of a CSV file, in UTF-8"},
+            {"type": "string", "description": "the file"},
             {dataset.name: upload_examples.csv_line(dataset) for dataset in DATASETS.values()},
             required=False,  # an empty body is a valid file
             media_type=check_routes.CSV,

@@ -15,7 +15,10 @@ from chalicelib.api.openapi.json_schema import (
 )
 from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Column, Dataset, Kind
+from chalicelib.core.declarations import DATES, DELIMITERS, ENCODINGS
+from chalicelib.core.reasons import CODES
 from chalicelib.ingest import upload_forms
+from chalicelib.ingest.file_names import ENDINGS
 
 EXAMPLE_ID = 9001
 
@@ -31,8 +34,8 @@ def example_value(column: Column) -> int | str:
 
 
 def _id(column: Column) -> Json:
-    about = f"{column.about}: a whole number from 1 to {MAX_ID} (not 1.0 or 1e3), or a text of its decimal digits"
-    digits = {"type": "string", "pattern": json_patterns.surrounded(json_patterns.up_to(MAX_ID))}
+    about = f"{column.about}: a whole number from 1 to {MAX_ID}, also written as `12.0`, or a text of its digits"
+    digits = {"type": "string", "pattern": json_patterns.surrounded(json_patterns.up_to(MAX_ID) + r"(?:\.0+)?")}
     number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     allowed = [number, digits]
     if column.parent is None:
@@ -78,6 +81,14 @@ def uploaded(*outcomes: str) -> Json:
     return closed({"id": row_id, "outcome": {"type": "string", "enum": list(outcomes)}, "load_id": LOAD_ID})
 
 
+CODE: Json = {"type": "string", "enum": list(CODES), "description": "a stable name of the reason"}
+CODES_OF_REASONS: Json = {
+    "type": "array",
+    "items": CODE,
+    "minItems": 1,
+    "description": "the code of each reason, in the same order",
+    "examples": [["not_an_id"]],
+}
 REJECTED: Json = closed(
     {
         "index": count(MAX_ROWS - 1, "the position of the row in `data`, from 0"),
@@ -88,7 +99,8 @@ REJECTED: Json = closed(
             "uniqueItems": True,
             "description": "the columns that have problems",
         },
-        "row": {"description": "the row as it was sent", "examples": [{"id": "1.0"}]},
+        "codes": CODES_OF_REASONS,
+        "row": {"description": "the row as it was sent", "examples": [{"id": "1.5"}]},
     },
     description="A rejected row, with all its reasons.",
 )
@@ -107,8 +119,45 @@ _FORM_FIELDS = {
     "x-amz-algorithm": "AWS4-HMAC-SHA256",
     "x-amz-credential": "AKIAIOSFODNN7EXAMPLE/20210727/us-east-1/s3/aws4_request",
     "x-amz-date": "20210727T160208Z",
-    "x-amz-security-token": "IQoJb3JpZ2luX2VjEXAMPLE",
     "x-amz-signature": "5f4dcc3b5aa765d61d8327deb882cf992b95990a9151374abd8ff8c5a7a0fe08",
+}
+_OPTIONAL_FIELDS = {
+    "x-amz-security-token": "IQoJb3JpZ2luX2VjEXAMPLE",
+    "x-amz-meta-encoding": "windows-1252",
+    "x-amz-meta-delimiter": "semicolon",
+    "x-amz-meta-dates": "dmy",
+    "x-amz-meta-max-rejected": "5%",
+    "x-amz-meta-corrects": "7",
+}
+DECLARED: dict[str, Json] = {
+    "encoding": {
+        "type": "string",
+        "enum": [*ENCODINGS],
+        "description": "the encoding of the file, if it is not UTF-8 or UTF-16",
+        "examples": ["windows-1252"],
+    },
+    "delimiter": {"type": "string", "enum": [*DELIMITERS], "description": "what stands between two fields"},
+    "dates": {
+        "type": "string",
+        "enum": [*DATES],
+        "description": "the order in dates such as 27/07/2021 (dmy) or 07/27/2021 (mdy); ISO 8601 is always valid",
+    },
+    "max-rejected": {
+        "description": "how many rows a load may reject before all of it fails: a count, or a share such as `5%`",
+        "anyOf": [
+            {"type": "string", "pattern": json_patterns.MAX_REJECTED},
+            {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+        ],
+        "examples": ["5%"],
+    },
+    "corrects": {
+        "description": "the id of the load whose rejects the file has, after they were mended",
+        "anyOf": [
+            {"type": "string", "pattern": json_patterns.surrounded("0*[1-9][0-9]*")},
+            {"type": "integer", "minimum": 1, "maximum": 10**18 - 1},
+        ],
+        "examples": ["7"],
+    },
 }
 UPLOAD_ORDER = closed(
     {
@@ -116,7 +165,7 @@ UPLOAD_ORDER = closed(
         "filename": text(
             "new.csv",
             maxLength=upload_forms.MAX_NAME,
-            pattern=json_patterns.FILE_NAME,
+            pattern=json_patterns.file_name(ENDINGS),
             description="the name of the file, without folders; the name must not contain `${filename}`",
         ),
         "size": {
@@ -126,7 +175,9 @@ UPLOAD_ORDER = closed(
             "description": "the size in bytes; S3 refuses a larger file",
             "examples": [65536],
         },
+        **DECLARED,
     },
+    optional=tuple(DECLARED),
     description="What a client says about a file before it sends the file.",
 )
 UPLOAD_ORDERED = closed(
@@ -139,8 +190,8 @@ UPLOAD_ORDERED = closed(
             description="the address for a POST of the form as multipart/form-data",
         ),
         "fields": closed(
-            {name: text(value) for name, value in _FORM_FIELDS.items()},
-            optional=("x-amz-security-token",),
+            {name: text(value) for name, value in (_FORM_FIELDS | _OPTIONAL_FIELDS).items()},
+            optional=tuple(_OPTIONAL_FIELDS),
             description="the fields of the form; send them before the file, which is the last field, `file`",
         ),
         "key": text(_KEY, pattern="^uploads/[1-9][0-9]*/", description="the key of the file in the bucket"),

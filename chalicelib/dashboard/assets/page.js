@@ -187,14 +187,24 @@
       item.querySelector(".file-name").textContent = file.name;
       item.querySelector(".file-size").textContent = bytes(file.size);
       const select = item.querySelector("select");
-      const names = [...select.options].map((option) => option.value).filter((name) => name && file.name.startsWith(name));
-      select.value = names.sort((one, other) => other.length - one.length)[0] || "";
+      select.value = datasetOf(file.name, [...select.options].filter((option) => option.value));
       select.setAttribute("aria-label", `Dataset of ${file.name}`);
       item.querySelector(".remove").setAttribute("aria-label", `Remove ${file.name}`);
       at("chosen").append(item);
     }
     choosable();
   }
+
+  // The dataset whose name begins the file's name, or whose singular does with only digits and separators after it.
+  function datasetOf(fileName, options) {
+    const stem = fileName.toLowerCase().replace(/\.(?:(?:csv|tsv|txt)(?:\.gz)?|xlsx|avro)$/, "");
+    const isSingular = (name) => stem.startsWith(name) && /^[\d\s._()+-]*$/.test(stem.slice(name.length));
+    const plural = options.filter((option) => stem.startsWith(option.value));
+    const found = plural.length ? plural : options.filter((option) => isSingular(option.dataset.singular));
+    return found.map((option) => option.value).sort((one, other) => other.length - one.length)[0] || "";
+  }
+
+  const declared = () => Object.fromEntries([...new FormData(at("upload"))].filter(([, value]) => value.trim()));
 
   function choosable() {
     const items = waiting();
@@ -225,7 +235,7 @@
 
   async function upload(item, file, dataset, outcome) {
     item.dataset.sent = "1";
-    const form = await order("uploads", { dataset, filename: file.name, size: file.size });
+    const form = await order("uploads", { dataset, filename: file.name, size: file.size, ...declared() });
     const bar = item.querySelector("progress");
     bar.setAttribute("aria-label", `Sending ${file.name}`);
     bar.hidden = false;
@@ -233,7 +243,7 @@
     for (const part of item.querySelectorAll("select, .remove")) part.disabled = true;
     const load = await ended(form.load_id, (now) => { outcome.textContent = `Load ${now.id}: ${now.status}, ${number(now.received)} rows`; });
     const rejects = load.rejected ? await json(`loads/${load.id}/rejects?limit=5`) : { reasons: [], rejects: [] };
-    tell(outcome, load.error || `${load.status}: ${summary(load)}`, { ...rejects, rejected: load.rejected }, element("a", { href: `#/load?id=${load.id}` }, `Load ${load.id}`));
+    tell(outcome, load.error || `${load.status}: ${summary(load)}`, { ...rejects, rejected: load.rejected, notices: load.notices }, element("a", { href: `#/load?id=${load.id}` }, `Load ${load.id}`));
   }
 
   function send(form, file, bar) {
@@ -255,20 +265,24 @@
 
   async function check(item, file, dataset, outcome) {
     outcome.textContent = "Checking …";
-    const zipped = file.name.endsWith(".gz") ? file : await new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
+    const isPacked = /\.(?:gz|xlsx|avro)$/i.test(file.name);
+    const zipped = isPacked ? file : await new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
     if (zipped.size > MAX_CHECK) throw new Problem(413, `The file is too large for a check: its compressed size is ${bytes(zipped.size)}, and a check accepts at most ${bytes(MAX_CHECK)}. Upload the file instead.`);
-    const found = await json(`uploads/check?dataset=${dataset}&limit=5`, { method: "POST", body: zipped, headers: { "Content-Type": "application/gzip" } });
-    tell(outcome, `Nothing was written. A load of these ${number(found.received)} rows would report ${summary(found)}.`, found);
+    const found = await json(`uploads/check?${new URLSearchParams({ dataset, limit: 5, ...declared() })}`, { method: "POST", body: zipped, headers: { "Content-Type": "application/octet-stream" } });
+    const would = found.error ? `would fail: ${found.error}` : `of these ${number(found.received)} rows would report ${summary(found)}.`;
+    tell(outcome, `Nothing was written. A load ${would}`, found);
   }
 
   function summary(counts) {
     const names = ["inserted", "updated", "unchanged", "superseded", "rejected"].filter((name) => counts[name]);
-    return names.map((name) => `${number(counts[name])} ${name}`).join(", ") || "no rows";
+    const waiting = counts.waiting ? ` (${number(counts.waiting)} waiting)` : "";
+    return (names.map((name) => `${number(counts[name])} ${name}`).join(", ") || "no rows") + waiting;
   }
 
   function tell(outcome, text, found, link) {
     const parts = [element("p", {}, text)];
     if (link) parts[0].append(" (", link, ")");
+    for (const notice of found.notices || []) parts.push(element("p", { class: "notice" }, notice));
     if (found.reasons.length) parts.push(table("Why rows were rejected", ["Reason", "Rows"], found.reasons.map((one) => [one.reason, number(one.count)])));
     if (found.rejects.length) {
       const rows = found.rejects.map((one) => [String(one.line ?? one.index), one.reasons.join("; "), element("code", { class: "raw" }, one.raw.slice(0, 300))]);

@@ -13,6 +13,8 @@ FORMATS = """
 ALTER TABLE loads ADD COLUMN format jsonb, ADD COLUMN notices jsonb NOT NULL DEFAULT '[]',
     DROP CONSTRAINT loads_kind_check,
     ADD CONSTRAINT loads_kind_check CHECK (kind IN ('csv', 'avro', 'xlsx', 'api', 'restore'));
+ALTER TABLE staged_loads ADD COLUMN oddities jsonb NOT NULL DEFAULT '{}';
+CREATE INDEX orphans_load_id_idx ON orphans (load_id);
 
 CREATE FUNCTION staged.prepare(load bigint, after_line bigint, ignored integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$

@@ -20,7 +20,7 @@ from tests.integration.s3_fixtures import S3
 
 PUBLIC = ("/", "/docs", "/docs/{asset}", "/openapi.json", "/health")
 ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
-GUARDED = [(method, path) for method, path in ROUTES if not (method == "GET" and path in PUBLIC)]
+GUARDED = [(method, path) for method, path in ROUTES if not (method in ("GET", "HEAD") and path in PUBLIC)]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Tests how the API responds to hostile and malformed requests, through a model of API Gateway. Every request gets a
 clear response. The text of a request never runs as SQL, and adds no headers or log lines."""
 
+import gzip
 import json
 from typing import Any
 from urllib.parse import quote
@@ -124,7 +125,7 @@ def test_a_query_parameter_that_is_unknown_or_repeated_is_refused(gateway: Clien
 
 
 def test_the_error_for_an_unknown_query_parameter_names_the_known_ones(gateway: Client) -> None:
-    known = "dataset, status, limit, cursor"
+    known = "dataset, status, kind, limit, cursor"
     assert (
         get(gateway, "/loads?Limit=1")["detail"] == f"the query parameter 'Limit' is unknown: this path takes {known}"
     )
@@ -303,3 +304,60 @@ def test_a_body_just_within_the_limit_is_accepted(gateway: Client, path: str) ->
     found = json.loads(response.data)
     assert response.status_code == 422
     assert reason in json.dumps(found.get("errors") or [r["reasons"] for r in found["rejected"]])
+
+
+@pytest.mark.parametrize("path", ["/job/upload", "/loads", "/health"])
+def test_no_other_origin_is_invited(gateway: Client, path: str) -> None:
+    """A preflight gets no CORS header, so that browsers do not send the request that it asks about."""
+    asking = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    response = gateway.open(path, method="OPTIONS", headers=asking)
+    assert response.status_code == 403
+    assert not any(name.lower().startswith("access-control-") for name, _ in response.headers)
+    assert not any(entry.cors for methods in app.routes.values() for entry in methods.values())
+
+
+def test_monitors_may_ask_for_the_head_of_health(gateway: Client) -> None:
+    response = gateway.head("/health")
+    assert (response.status_code, response.data) == (200, b"")
+
+
+# --- packed bodies
+
+
+def packed(gateway: Client, path: str, body: bytes, coding: str = "gzip") -> tuple[int, Any]:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    response = gateway.post(path, data=body, headers=headers)
+    return response.status_code, checked("POST", path, response)
+
+
+def test_a_body_may_be_packed_by_gzip(gateway: Client) -> None:
+    one = b'{"id": 1, "job": "Caf\xc3\xa9"}'
+    batch = b'{"data": [{"id": "2.0", "job": "Clerk"}, {"id": 3.0, "job": "Cook"}]}'
+    assert packed(gateway, "/job/upload", gzip.compress(one))[0] == 201
+    assert packed(gateway, "/job/upload/batch", gzip.compress(batch), "GZIP")[1]["inserted"] == 2
+    assert packed(gateway, "/job/upload", one, "identity")[1]["outcome"] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "status", "detail"),
+    [
+        (b'{"job": "x"}', "br", 415, "the body may be packed by gzip, not by br"),
+        (b'{"job": "x"}', "gzip", 400, "the body is not valid gzip, as its Content-Encoding says"),
+        (
+            gzip.compress(b'{"job": "x"}', mtime=0)[:-4],
+            "gzip",
+            400,
+            "the body is not valid gzip, as its Content-Encoding says",
+        ),
+        (gzip.compress(b" " * (MAX_BODY + 1), mtime=0), "gzip", 413, "also when it is unpacked; nothing was stored"),
+        (gzip.compress(b"\xff", mtime=0), "gzip", 400, "the body is not UTF-8"),
+    ],
+    ids=["another coding", "no gzip", "cut off", "too large", "not UTF-8"],
+)
+def test_a_packed_body_that_cannot_be_read_is_refused(
+    gateway: Client, database: Database, body: bytes, coding: str, status: int, detail: str
+) -> None:
+    answered, problem = packed(gateway, "/job/upload", body, coding)
+    assert (answered, detail in problem["detail"]) == (status, True)
+    with database.session() as session:
+        assert session.scalar("SELECT count(*) FROM jobs") == 0

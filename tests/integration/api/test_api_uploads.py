@@ -11,6 +11,7 @@ import pytest
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS, MAX_ID
 from chalicelib.core.errors import LockTimeout
+from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.ingest import orphans
 from chalicelib.ingest.rows import SentRows, upload
 from tests.integration.http_api import Api, Response
@@ -81,16 +82,17 @@ def test_a_row_that_breaks_rules_is_refused_with_all_reasons_and_recorded(api: A
     assert response.status == 422
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.body["errors"] == [
-        {"field": "name", "reason": "name is missing"},
-        {"field": "datetime", "reason": "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"},
-        {"field": "job_id", "reason": "job_id is missing"},
-        {"field": "department_id", "reason": "department_id 5 does not exist"},
+        {"field": "name", "reason": "name is missing", "code": "missing"},
+        {"field": "datetime", "reason": f"datetime {NOT_A_DATETIME}", "code": "not_a_datetime"},
+        {"field": "job_id", "reason": "job_id is missing", "code": "missing"},
+        {"field": "department_id", "reason": "department_id 5 does not exist", "code": "unknown_parent"},
     ]
     load = api.get(f"/loads/{response.body['load_id']}").body
     assert (load["kind"], load["status"], load["rejected"]) == ("api", "succeeded", 1)
     [line] = s3.client.get_object(Bucket="test-errored", Key=load["errored_key"])["Body"].read().splitlines()
     reject = json.loads(line)
     assert (reject["index"], reject["fields"]) == (0, ["name", "datetime", "job_id", "department_id"])
+    assert reject["codes"] == [error["code"] for error in response.body["errors"]]
     assert reject["row"] == {**{k: str(v) for k, v in row.items()}, "job_id": None}
     assert json.loads(reject["raw"]) == row
     assert "line" not in reject
@@ -113,10 +115,23 @@ def test_a_batch_stores_the_valid_rows(api: Api, database: Database) -> None:
             "index": 10,
             "reasons": ["id is not a whole number from 1 to 2147483647"],
             "fields": ["id"],
+            "codes": ["not_an_id"],
             "row": {"id": "x", "department": "d"},
         },
-        {"index": 500, "reasons": ["department is missing"], "fields": ["department"], "row": {"id": 3}},
-        {"index": 999, "reasons": ["the row is not an object"], "fields": [], "row": "row"},
+        {
+            "index": 500,
+            "reasons": ["department is missing"],
+            "fields": ["department"],
+            "codes": ["missing"],
+            "row": {"id": 3},
+        },
+        {
+            "index": 999,
+            "reasons": ["the row is not an object"],
+            "fields": [],
+            "codes": ["not_an_object"],
+            "row": "row",
+        },
     ]
     assert len(departments(database)) == 997
 

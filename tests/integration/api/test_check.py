@@ -15,6 +15,7 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.core import deadline
 from chalicelib.core.datasets import DATASETS, Dataset, Kind
 from chalicelib.core.errors import LoadError, OutOfTime
+from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.ingest.dryrun import Outcome, dry_run
 from chalicelib.loads import history
 from infra.local.postgres import Postgres
@@ -24,7 +25,7 @@ from tests.integration.landing import Landing, counts
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
 NAMES = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
-SHOWN = ("line", "reasons", "fields", "raw", "row")
+SHOWN = ("line", "reasons", "fields", "codes", "raw", "row")
 FILE = (
     "1,Ann,2021-07-27T16:02:08Z,1,1\n2,,soon,9,1\n\n3,Bo,2021-01-01,9,8\n4,Cy,2021-01-01,1,9\n1,Eve,2021-02-02,1,1\n"
     '5,"Di\nDa",2021-01-01,9,1\nx\n'
@@ -104,8 +105,10 @@ def test_a_check_reports_what_the_load_of_the_same_file_then_does(
     if isinstance(outcome, str):
         assert (load["status"], load["error"]) == ("failed", outcome)
         return
-    assert load["status"] == "succeeded"
-    assert counts(load) == tuple(vars(outcome.counts)[name] for name in NAMES)
+    assert (outcome.status, outcome.error) == (load["status"], load["error"])
+    assert (outcome.format, outcome.notices) == (load["format"], load["notices"])
+    assert [vars(outcome.counts)[name] for name in NAMES] == [load[name] for name in NAMES]
+    assert outcome.waiting == load["waiting"]
     with landing.database.session() as session:
         found = history.reject_counts(session, load["id"])
     assert found is not None
@@ -156,7 +159,7 @@ def test_a_check_changes_nothing(landing: Landing) -> None:
     assert outcome.counts.rejected == 5
     assert everything(landing.database) == before
     with pytest.raises(LoadError):
-        dry_run(landing.database, EMPLOYEES, b"no gzip", limit=1)
+        dry_run(landing.database, EMPLOYEES, b"\x1f\x8bno gzip", limit=1)
     assert everything(landing.database) == before
     assert len(landing.s3.calls) == calls
 
@@ -236,8 +239,8 @@ def test_a_check_does_not_wait_for_writers(landing: Landing, database_url: str) 
         outcome = dry_run(landing.database, EMPLOYEES, FILE.encode(), limit=9)
     other.close()
     assert [reason for reason in outcome.reasons if "exist" in reason["reason"]] == [
-        {"reason": "department_id does not exist", "count": 3},
-        {"reason": "job_id does not exist", "count": 2},
+        {"reason": "department_id does not exist", "code": "unknown_parent", "count": 3},
+        {"reason": "job_id does not exist", "code": "unknown_parent", "count": 2},
     ]
 
 
@@ -249,28 +252,38 @@ def test_the_response_has_counts_reasons_and_the_first_rejects(api: Api, databas
         fill(session)
     response = check(api, FILE, query="dataset=hired_employees&limit=2")
     assert response.status == 200
-    assert list(response.body) == ["dataset", *NAMES, "reasons", "rejects", "truncated"]
+    described = ("dataset", "status", "error", "format", "notices")
+    assert list(response.body) == [*described, *NAMES, "waiting", "reasons", "rejects", "truncated"]
+    assert (response.body["status"], response.body["error"], response.body["waiting"]) == ("succeeded", None, 3)
     assert [response.body[name] for name in ("dataset", *NAMES)] == ["hired_employees", 7, 1, 0, 0, 1, 5]
     assert response.body["reasons"] == [
-        {"reason": "department_id does not exist", "count": 3},
-        {"reason": "job_id does not exist", "count": 2},
-        {"reason": "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z", "count": 1},
-        {"reason": "expected 5 fields, found fewer", "count": 1},
-        {"reason": "name is missing", "count": 1},
+        {"reason": "department_id does not exist", "code": "unknown_parent", "count": 3},
+        {"reason": "job_id does not exist", "code": "unknown_parent", "count": 2},
+        {"reason": f"datetime {NOT_A_DATETIME}", "code": "not_a_datetime", "count": 1},
+        {"reason": "expected 5 fields, found fewer", "code": "wrong_field_count", "count": 1},
+        {"reason": "name is missing", "code": "missing", "count": 1},
     ]
     assert response.body["rejects"] == [
         {
             "line": 2,
             "reasons": [
                 "name is missing",
-                "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z",
+                f"datetime {NOT_A_DATETIME}",
                 "department_id 9 does not exist",
             ],
             "fields": ["name", "datetime", "department_id"],
+            "codes": ["missing", "not_a_datetime", "unknown_parent"],
             "raw": "2,,soon,9,1",
             "row": {"id": "2", "name": "", "datetime": "soon", "department_id": "9", "job_id": "1"},
         },
-        {"line": 9, "reasons": ["expected 5 fields, found 1"], "fields": [], "raw": "x", "row": None},
+        {
+            "line": 9,
+            "reasons": ["expected 5 fields, found 1"],
+            "fields": [],
+            "codes": ["wrong_field_count"],
+            "raw": "x",
+            "row": None,
+        },
     ]
     assert response.body["truncated"] is False
 
@@ -283,9 +296,10 @@ def test_the_media_type_of_csv_may_be_spelt_in_several_ways(api: Api, media_type
 @pytest.mark.parametrize("media_type", ["application/gzip", "application/octet-stream"])
 def test_a_gzip_file_is_checked(api: Api, media_type: str) -> None:
     assert check(api, gzip.compress(b"1,Clerk\n,x\n"), media_type).body["inserted"] == 1
-    refused = check(api, "1,Clerk\n", media_type)
+    assert check(api, "1,Clerk\n", media_type).body["inserted"] == 1
+    refused = check(api, b"\x1f\x8b1,Clerk\n", media_type)
     assert refused.status == 422
-    assert "not a valid gzip file" in refused.body["detail"]
+    assert "not a sound gzip file" in refused.body["detail"]
     assert "truncated" in check(api, gzip.compress(b"1,Clerk\n")[:-5], media_type).body["detail"]
     # The check of a broken file has closed the connection. The next check opens a new one.
     assert check(api, "2,Smith\n").body["inserted"] == 1
@@ -364,3 +378,23 @@ def test_a_response_fits_into_the_limit_of_lambda(api: Api, row: bytes) -> None:
     assert 0 < len(shown["rejects"]) < 14
     assert shown["truncated"] is True
     assert len(json.dumps(response.body.decode())) < 6_000_000
+
+
+# --- Declarations
+
+
+def test_declarations_are_parameters_of_a_check(api: Api) -> None:
+    body = "1;Caf\xe9\n2;B\xe4cker\nx;Clerk\n".encode("windows-1252")
+    query = "dataset=jobs&encoding=windows-1252&delimiter=semicolon&max-rejected=0"
+    found = check(api, body, "application/octet-stream", query).body
+    assert (found["status"], found["received"], found["rejected"], found["inserted"]) == ("failed", 3, 1, 0)
+    assert found["error"].startswith("1 of 3 rows were rejected, more than max-rejected=0 allows: id is not")
+    assert found["format"]["encoding"] == "windows-1252"
+    assert check(api, body, query=query.replace("=0", "=34%25")).body["inserted"] == 2
+
+
+@pytest.mark.parametrize("declared", ["encoding=klingon", "delimiter=x", "dates=ymd", "max-rejected=-1", "dates="])
+def test_an_unknown_declaration_is_refused(api: Api, declared: str) -> None:
+    refused = check(api, "1,Clerk\n", query=f"dataset=jobs&{declared}")
+    assert refused.status == 422
+    assert refused.body["detail"].startswith(declared.partition("=")[0])

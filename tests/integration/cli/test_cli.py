@@ -68,7 +68,7 @@ def rejects(load_id: int, **changes: Any) -> dict[str, Any]:
         "load_id": load_id,
         "rejected": 1,
         "resolved": 0,
-        "reasons": [{"reason": "job is missing", "count": 1}],
+        "reasons": [{"reason": "job is missing", "code": "missing", "count": 1}],
         "rejects": [{"line": 2, "reasons": ["job is missing"], "fields": ["job"], "raw": "2,\x1b[2J", "row": None}],
         "url": None,
         "expires_at": None,
@@ -195,7 +195,7 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
     ("words", "expected"),
     [
         (["upload", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
-        (["upload", "jobs.csv", "jobs.xlsx"], "jobs.xlsx: only .csv and .csv.gz files"),
+        (["upload", "jobs.csv", "jobs.xls"], "jobs.xls: only files that end in .csv, .tsv, .txt, "),
         (["upload", "jobs.csv", "nowhere.csv"], "nowhere.csv"),
         (["upload", "jobs.csv", "--dataset", "staff"], f"'staff' is not one of {', '.join(DATASETS)}"),
         (["check", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
@@ -210,10 +210,14 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
         (["logs", "--since", "a while"], "90s, 10m, 2h, 1d"),
         (["logs", "--function", "nothing"], "choose one of api, ingest"),
         (["nothing"], "No such command"),
+        (["upload", "jobs.csv", "--encoding", "klingon"], "'klingon' is not one of utf-8"),
+        (["upload", "jobs.csv", "--delimiter", ";"], "';' is not one of comma, semicolon, tab, pipe"),
+        (["check", "jobs.csv", "--dates", "ymd"], "'ymd' is not one of iso, dmy, mdy"),
+        (["check", "jobs.csv", "--max-rejected", "101%"], "'101%' is neither a count of rows nor a share"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_sends_nothing(api: FakeApi, run: Run, words: list[str], expected: str) -> None:
-    for name in ("export.csv", "jobs.csv", "jobs.xlsx"):
+    for name in ("export.csv", "jobs.csv", "jobs.xls"):
         write(name)
     done = run(*words, STAGE="local")
     assert (done.exit_code, done.stdout) == (2, ""), done.output
@@ -297,6 +301,53 @@ def test_an_empty_file_is_uploaded(api: FakeApi, run: Run) -> None:
     assert api.to("/landing7")[0].form[-1] == ("file", "jobs.csv", b"")
 
 
+DECLARED = ("--encoding", "cp1252", "--delimiter", "Semicolon", "--dates", "dmy", "--max-rejected", "5%")
+SENT = {"encoding": "windows-1252", "delimiter": "semicolon", "dates": "dmy", "max-rejected": "5%"}
+FORMAT = {"type": "csv", "delimiter": ";", "encoding": "utf-16le", "header": True, "ignored_columns": ["note"]}
+
+
+def test_what_is_declared_is_sent_with_the_order_and_with_a_check(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7))
+    api.on("POST", "/uploads/check", CHECKED)
+    assert run("upload", write("jobs.TXT"), *DECLARED, "--corrects", "3").exit_code == 0
+    expected = {"dataset": "jobs", "filename": "jobs.TXT", "size": 23, **SENT, "corrects": "3"}
+    assert api.to("/uploads")[0].json == expected
+    assert run("check", "jobs.TXT", *DECLARED).exit_code == 0
+    assert api.to("/uploads/check")[0].query == {"dataset": "jobs", "limit": "20", **SENT}
+
+
+def test_a_load_says_how_its_file_was_understood_and_what_waits(api: FakeApi, run: Run) -> None:
+    notice = "these words were read as text: 2 × NULL"
+    expect_upload(api, 7, load(7, format=FORMAT, notices=[notice], waiting=1))
+    done = run("upload", write("jobs.csv"), "--strict")
+    assert done.exit_code == 0, "a row that waits is not to be mended"
+    assert done.stdout.splitlines()[:4] == [
+        "jobs.csv: load 7 succeeded",
+        "  read as CSV, separated by semicolons, in UTF-16LE, with a header, ignored columns: note",
+        f"  note: {notice}",
+        "  3 received: 1 inserted, 1 updated, 0 unchanged, 0 superseded, 1 rejected (1 waiting)",
+    ]
+    lines = run("load", "7").stdout.splitlines()
+    assert any(line.startswith("format") and "semicolons" in line for line in lines)
+    assert any(line.startswith("notices") and line.endswith("2 × NULL") for line in lines)
+    api.on("GET", "/loads", {"loads": [load(7, waiting=1)], "next_cursor": None})
+    head, row = (line.split("\t") for line in run("loads").stdout.splitlines())
+    assert row[head.index("waiting")] == "1"
+
+
+def test_a_verdict_fails_the_command_and_its_advice_is_shown(api: FakeApi, run: Run) -> None:
+    error = "no row could be loaded: job is not valid UTF-8 (each row); it looks like windows-1252: declare it"
+    expect_upload(api, 7, load(7, "failed", error=error, rejected=3, inserted=0, updated=0))
+    api.on("POST", "/uploads/check", {**CHECKED, "status": "failed", "error": error, "format": FORMAT, "notices": []})
+    done = run("upload", write("jobs.csv"))
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (1, f"jobs.csv: load 7 failed: {error}")
+    checked = run("check", "jobs.csv")
+    assert (checked.exit_code, checked.stdout.splitlines()[0]) == (
+        1,
+        f"jobs.csv: would fail; nothing was written: {error}",
+    )
+
+
 # --- check
 
 
@@ -308,7 +359,7 @@ CHECKED = {
     "unchanged": 0,
     "superseded": 0,
     "rejected": 1,
-    "reasons": [{"reason": "job is missing", "count": 1}],
+    "reasons": [{"reason": "job is missing", "code": "missing", "count": 1}],
     "rejects": rejects(7)["rejects"],
 }
 
@@ -365,6 +416,30 @@ def test_loads_lists_entries_of_several_pages(api: FakeApi, run: Run) -> None:
     ]
 
 
+def test_rejects_are_chosen_and_told_apart(api: FakeApi, run: Run) -> None:
+    shown = [
+        {"line": 2, "reasons": ["job is missing"], "raw": "2,", "resolved": True, "waiting": False},
+        {"line": 3, "reasons": ["job_id 1 does not exist"], "raw": "3,1", "resolved": False, "waiting": True},
+    ]
+    api.on("GET", "/loads/7/rejects", rejects(7, rejected=3, resolved=1, waiting=1, rejects=shown))
+    done = run("rejects", "7", "--all", "--code", "missing")
+    assert api.asked[0].query == {"all": "true", "code": "missing", "limit": "20"}
+    first, *rest = done.stdout.splitlines()
+    states = "1 of them resolved since, 1 of them still waiting for their departments or jobs"
+    assert first == f"load 7: 3 rejected, {states}"
+    assert "1\tmissing\tjob is missing" in rest
+    assert rest[-2:] == ["2\tjob is missing (resolved)\t2,", "3\tjob_id 1 does not exist (waiting)\t3,1"]
+
+
+def test_rejects_are_printed_as_one_csv_file(api: FakeApi, run: Run) -> None:
+    link = '</loads/7/rejects?all=false&cursor=1>; rel="next"'
+    api.on("GET", "/loads/7/rejects", b"line,id,reasons,raw\r\n2,x,wrong,\r\n", Link=link)
+    api.on("GET", "/loads/7/rejects", b"line,id,reasons,raw\r\n3,y,wrong,\r\n")
+    assert run("rejects", "7", "--csv").stdout_bytes == b"line,id,reasons,raw\r\n2,x,wrong,\r\n3,y,wrong,\r\n"
+    assert [asked.query for asked in api.asked] == [{}, {"cursor": "1"}]
+    assert api.asked[0].headers["Accept"] == "text/csv"
+
+
 def test_a_load_is_listed_by_the_name_of_its_file(api: FakeApi, run: Run) -> None:
     sent = load(8, kind="api", source="POST /job/upload")
     api.on("GET", "/loads", {"loads": [load(9), sent], "next_cursor": None})
@@ -381,7 +456,7 @@ def test_an_empty_list_of_loads_is_a_success(api: FakeApi, run: Run) -> None:
 
 
 def test_load_shows_all_members(api: FakeApi, run: Run) -> None:
-    api.on("GET", "/loads/7", load(7, reasons=[{"reason": "job is missing", "count": 2}]))
+    api.on("GET", "/loads/7", load(7, reasons=[{"reason": "job is missing", "code": "missing", "count": 2}]))
     lines = run("load", "7").stdout.splitlines()
     assert {line.split()[0] for line in lines} == {*load(7), "reasons"}
     assert any(line.endswith("2 × job is missing") for line in lines)
@@ -394,7 +469,7 @@ def test_rejects_are_shown_or_streamed(api: FakeApi, run: Run) -> None:
     api.on("GET", "/errored", stored)
     done = run("rejects", "7", "--limit", "5")
     assert done.stdout.splitlines()[0] == "load 7: 1 rejected, 1 of them resolved since"
-    assert run("rejects", "7", "--all").stdout_bytes == stored
+    assert run("rejects", "7", "--ndjson").stdout_bytes == stored
     assert json.loads(run("rejects", "7", "--json").stdout)["load_id"] == 7
     assert [asked.query for asked in api.to("/errored")] == [{"X-Amz-Signature": "abc"}]
     assert api.to("/errored")[0].headers.get("Authorization") is None
@@ -402,7 +477,7 @@ def test_rejects_are_shown_or_streamed(api: FakeApi, run: Run) -> None:
 
 def test_a_load_without_rejects_prints_an_empty_reject_file(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads/7/rejects", rejects(7, rejected=0, reasons=[], rejects=[]))
-    assert (run("rejects", "7", "--all").exit_code, run("rejects", "7", "--all").stdout) == (0, "")
+    assert (run("rejects", "7", "--ndjson").exit_code, run("rejects", "7", "--ndjson").stdout) == (0, "")
     assert run("rejects", "7").stdout == "load 7: 0 rejected\n"
 
 
@@ -853,7 +928,7 @@ def test_a_full_disk_is_not_reported_as_a_network_failure(api: FakeApi) -> None:
     own = {**os.environ, "API_URL": api.url}
     with Path("/dev/full").open("w") as output:
         done = subprocess.run(
-            [ROOT / "hireflow", "rejects", "7", "--all"], env=own, stdout=output, stderr=subprocess.PIPE, check=False
+            [ROOT / "hireflow", "rejects", "7", "--ndjson"], env=own, stdout=output, stderr=subprocess.PIPE, check=False
         )
     assert (done.returncode, done.stderr) == (
         1,

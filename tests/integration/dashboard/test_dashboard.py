@@ -11,7 +11,9 @@ from chalicelib.auth.tokens import create
 from chalicelib.backups.run import run_backup
 from chalicelib.backups.verify import verify_point
 from chalicelib.cloud.database import Database
+from chalicelib.core import declarations
 from chalicelib.dashboard import figures, panels, report_panel
+from chalicelib.ingest.file_names import ENDINGS
 from chalicelib.services import services
 from infra.local.postgres import Postgres
 from infra.local.provision import connect
@@ -139,6 +141,19 @@ def test_a_load_is_shown_with_its_counts(landing: Landing, api: Api) -> None:
     assert "data-refresh" in api.get(f"/dashboard/load?id={load['id']}").body
 
 
+def test_the_open_rejects_of_a_load_can_be_chosen_by_code_and_downloaded(landing: Landing, api: Api) -> None:
+    load = landing.upload("departments.csv", b"1,A\n2,\nx,D\n3,\n")
+    landing.upload("departments_2.csv", b"3,C\n")
+    html = api.get(f"/dashboard/load?id={load['id']}").body
+    assert re.findall(r'<tr><td class="n">(\d+)</td>', html) == ["2", "3"]
+    assert re.findall("<option>([a-z_]+)</option>", html) == ["missing", "not_an_id"]
+    assert "1 of them were loaded later" in html
+    html = api.get(f"/dashboard/load?id={load['id']}&code=not_an_id").body
+    assert re.findall(r'<tr><td class="n">(\d+)</td>', html) == ["3"]
+    assert f'href="loads/{load["id"]}/rejects?code=not_an_id" data-download="departments-rejects.csv"' in html
+    assert "No row of this kind" in api.get(f"/dashboard/load?id={load['id']}&code=nul").body
+
+
 def test_a_large_table_is_not_counted_row_by_row(filled: Api, database: Database, postgres: Postgres) -> None:
     name = postgres.url.rpartition("/")[2]
     with database.session() as session, connect(f"{postgres.superuser_url.rpartition('/')[0]}/{name}") as admin:
@@ -187,3 +202,24 @@ def test_actions_that_the_role_forbids_are_not_offered(
     assert 'id="files"' in seen("writer", "/dashboard/upload").body
     assert ">reader<" in seen("reader", "/dashboard/upload").body
     assert seen("reader", "/dashboard/reports").status == 200
+
+
+def test_the_panel_of_a_load_shows_how_its_file_was_read_and_what_waits(api: Api, landing: Landing) -> None:
+    body = "ID;Name;Datetime;Dept ID;Job ID;Note\n1;NULL;2021-07-27;1;1;x\nx;Bo;2021-07-27;1;1;y\n"
+    load = landing.upload("hired_employees.csv", body)
+    texts = " ".join(panel(api, f"load?id={load['id']}").texts)
+    assert "CSV, separated by semicolons, in UTF-8, with a header, ignored columns: Note" in texts
+    assert load["notices"][0] in texts
+    assert "1 of them wait for their department or job, and are loaded when it arrives. 1 must be mended." in texts
+    assert "1 waiting" in panel(api, "loads?kind=csv").texts
+    failed = landing.upload("jobs.csv", b"1,Caf\xe9\n")
+    assert failed["error"] in panel(api, f"load?id={failed['id']}").texts
+
+
+def test_the_panel_of_uploads_offers_the_endings_and_the_declarations(api: Api) -> None:
+    html = api.get("/dashboard/upload").body
+    [accepted] = re.findall(r'accept="([^"]*)"', html)
+    assert {*ENDINGS} <= {*accepted.split(",")}
+    assert re.findall(r'name="([^"]*)"', html) == list(declarations.NAMES)
+    for values in (declarations.ENCODINGS, declarations.DELIMITERS):
+        assert all(f"<option>{name}</option>" in html for name in values)

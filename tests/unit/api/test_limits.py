@@ -25,9 +25,9 @@ def test_the_openapi_document_names_the_limits() -> None:
 def test_the_pages_of_the_documentation_name_the_limits() -> None:
     mb, gb = f"{MAX_BODY / 1e6} MB", f"{MAX_SIZE // 1024**3} GB"
     assert f"A body has at most {mb}." in API
-    assert f"(`application/gzip`), up to {mb}." in API
+    assert f"It has at most {mb}.\n" in API
     assert f"| 413 | The batch has more than {MAX_ROWS} rows, or the body has more than {mb};" in API
-    assert f"a form to send a CSV file of up to {gb} straight to S3" in API
+    assert f"a form to send a file of up to {gb} straight to S3" in API
     assert f"so a file may have up to {gb}." in API
     assert f"`POST /hired_employee/upload/batch` | stores 1 to {MAX_ROWS} rows |" in API
     assert f"A batch takes 1 to {MAX_ROWS} rows." in API

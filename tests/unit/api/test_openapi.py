@@ -23,9 +23,10 @@ from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Operation
 from chalicelib.api.openapi.operations import TAGS, operations
 from chalicelib.api.openapi.upload_schemas import row_name
-from chalicelib.core import datetimes, restore_point_names
+from chalicelib.core import restore_point_names
 from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
 from chalicelib.core.errors import Unprocessable
+from chalicelib.core.reasons import NOT_A_DATETIME, OUT_OF_RANGE
 from chalicelib.core.rules import check_instant, check_object
 from tests.datetimes import EDGES
 from tests.openapi import Described, described
@@ -34,7 +35,7 @@ OPERATIONS = list(operations())
 CLOSED = {"enum", "minimum"}  # schemas with these keywords say of every value whether the value is valid
 PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
 # Rows with these reasons match the pattern of the schema, because a pattern cannot check the calendar.
-CALENDAR = {datetimes.WANTED, datetimes.OUTSIDE}
+CALENDAR = {str(NOT_A_DATETIME), str(OUT_OF_RANGE)}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_roles_become_security_requirements() -> None:
         for method, operation in item.items():
             role = role_of(method.upper(), path)
             assert operation.get("x-role") == role
-            free: list[dict[str, list[str]]] = [{}, {"bearer": []}] if path == "/health" else []
+            free: list[dict[str, list[str]]] = [{}, {"bearer": []}] if (method, path) == ("get", "/health") else []
             assert operation["security"] == ([{"bearer": []}] if role else free)
             assert ("401" in operation["responses"]) == bool(role)
             assert "403" in operation["responses"], "every operation refuses a page of another origin"
@@ -254,7 +255,8 @@ LONG = st.sampled_from(["x" * MAX_TEXT, "x" * (MAX_TEXT + 1), "\U0001f600" * MAX
 VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.ID: st.integers(-1, 3)
     | st.integers(MAX_ID - 1, MAX_ID + 1)
-    | st.builds("{}{}{}".format, WHITE, st.integers(0, 2 * MAX_ID), WHITE),
+    | st.builds("{}{}{}".format, WHITE, st.integers(0, 2 * MAX_ID), WHITE)
+    | st.sampled_from(["12.0", "012.000", " 7.00 ", "12.", ".0", "0.0", "12.5", f"{MAX_ID + 1}.0", 12.0, 0.0, 12.5]),
     Kind.TEXT: st.text(max_size=20) | LONG,
     Kind.INSTANT: INSTANTS | st.from_regex(json_patterns.surrounded(json_patterns.INSTANT), fullmatch=True),
 }

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cli.commands.stage
 import cli.options
@@ -13,11 +15,15 @@ from chalicelib.api import load_routes
 from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.auth.roles import Role
 from chalicelib.core import datasets
+from chalicelib.core import declarations as theirs
+from chalicelib.ingest import file_names
+from chalicelib.ingest.file_names import FileName
 from chalicelib.loads import outcomes
+from cli import declarations
 from cli.api import Api
 from cli.datasets import DATASETS, by_route
 from cli.errors import CommandError, Misuse, Refused
-from cli.files import MAX_CHECKED, Sent, generation, opened, waves
+from cli.files import ENDINGS, MAX_CHECKED, Sent, generation, opened, waves
 from cli.follow import follow
 from cli.output import Output
 from cli.summary import counts, open_rejects
@@ -26,14 +32,63 @@ from tests.unit.cli.test_output import Terminal
 
 @pytest.mark.parametrize(
     ("name", "dataset"),
-    [("jobs.csv", "jobs"), ("departments-2021.csv.gz", "departments"), ("hired_employees__1_.csv", "hired_employees")],
+    [
+        ("jobs.csv", "jobs"),
+        ("departments-2021.csv.gz", "departments"),
+        ("hired_employees__1_.csv", "hired_employees"),
+        ("Jobs 2021.XLSX", "jobs"),
+        ("job-2021 (1).TSV.gz", "jobs"),
+        ("departments/2021-07-27.txt", "departments"),
+    ],
 )
 def test_the_file_name_determines_the_dataset(name: str, dataset: str) -> None:
     assert Sent.of(Path("far", name), None).dataset == dataset
     assert Sent.of(Path("far", name), "jobs").dataset == "jobs"
 
 
-@pytest.mark.parametrize(("name", "expected"), [("staff.csv", "staff.csv.*--dataset"), ("jobs.avro", "only .csv")])
+def ours(key: str) -> str | None:
+    try:
+        return Sent.of(Path(key), None).dataset
+    except Misuse:
+        return None
+
+
+@pytest.mark.parametrize("folder", ["", "jobs/", "departments/jobs/", "Jobs/", "jobs/2021/"])
+def test_a_name_tells_the_same_dataset_as_in_the_landing_bucket(folder: str) -> None:
+    stems = ["jobs", "JOBS_1", "job", "job 2", "job_applications", "hired_employee", "department.jobs", "2021", "x"]
+    for name in (f"{stem}{ending}" for stem in stems for ending in (*ENDINGS, ".CSV", ".Csv.GZ", ".pdf", ".gz", "")):
+        named = FileName.of(folder + name)
+        assert ours(folder + name) == (named and named.dataset.name), folder + name
+
+
+def test_the_endings_and_declarations_equal_those_of_the_api() -> None:
+    assert ENDINGS == file_names.ENDINGS
+    assert declarations.ENCODINGS == theirs.ENCODINGS
+    assert tuple(theirs.DELIMITERS) == declarations.DELIMITERS
+    assert declarations.DATES == theirs.DATES
+    assert tuple(declarations.declared("a", "b", "c", "d", 5)) == theirs.NAMES
+
+
+def read(name: str, value: str) -> bool:
+    try:
+        return bool(theirs.Declarations.of({name: value}))
+    except theirs.UnknownValue:
+        return False
+
+
+@given(st.sampled_from(["", "cp1252", "LATIN-1", "u8", "rot13", "hex", "\0"]) | st.text(max_size=8))
+def test_an_encoding_is_known_if_the_api_knows_it(value: str) -> None:
+    assert bool(declarations.encoding(value)) == read("encoding", value)
+
+
+@given(st.from_regex(r"\s?[0-9]{0,4}\.?[0-9]{0,2}\s?%?", fullmatch=True) | st.text("0159.% -", max_size=8))
+def test_a_limit_of_rejects_is_valid_if_the_api_accepts_it(value: str) -> None:
+    assert bool(declarations.max_rejected(value)) == read("max-rejected", value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("staff.csv", "staff.csv.*--dataset"), ("jobs.pdf", "only files that end in .csv, ")]
+)
 def test_a_file_name_without_a_dataset_or_a_known_suffix_is_refused(name: str, expected: str) -> None:
     with pytest.raises(Misuse, match=expected):
         Sent.of(Path(name), None)
@@ -129,4 +184,6 @@ def test_counts_include_resolved_rejects() -> None:
     line = "1,200 received: 1,000 inserted, 1 updated, 2 unchanged, 3 superseded, 194 rejected"
     assert counts({**found, "resolved": 0}) == line
     assert counts({**found, "resolved": 4}) == f"{line} (4 resolved)"
+    assert counts({**found, "resolved": 4, "waiting": 3}) == f"{line} (3 waiting, 4 resolved)"
     assert (open_rejects(found), open_rejects({**found, "resolved": 4})) == (194, 190)
+    assert open_rejects({**found, "resolved": 4, "waiting": 3}) == 187

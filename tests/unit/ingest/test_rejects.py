@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.core.datasets import DATASETS
-from chalicelib.core.rules import Problem, check_object, check_unsplit, missing_parent
+from chalicelib.core.reasons import MISSING, NOT_TEXT, Problem
+from chalicelib.core.rules import check_object, check_unsplit, missing_parent
 from chalicelib.formats.csv_reader import Reader, Record
 from chalicelib.ingest.reject_files import ROOM, FirstRecords, RejectFile, ReportedLoad
 from chalicelib.ingest.rejects import MOST_KINDS, OTHER, Reasons, Reject, row_of_fields, row_of_object
@@ -76,7 +77,7 @@ def test_without_rejects_there_is_no_file() -> None:
 def test_a_file_is_stored_once_however_often_its_load_tries_to_commit() -> None:
     bucket = Memory()
     file = RejectFile(cast(Bucket, bucket), ReportedLoad(JOBS, 7, "s3://b/k", datetime.now(UTC)))
-    file.add(Reject(1, (Problem("job", "is missing"),), b"1,", None))
+    file.add(Reject(1, (MISSING.of("job"),), b"1,", None))
     assert file.complete() == file.key
     stored = bucket.objects.pop(file.key)
     file.abort()
@@ -87,21 +88,22 @@ def test_a_file_is_stored_once_however_often_its_load_tries_to_commit() -> None:
 
 def test_each_field_with_problems_is_named_once() -> None:
     problems = (
-        Problem("job", "is missing"),
-        Problem(None, "odd"),
-        Problem("job", "is short"),
-        Problem("id", "is missing"),
+        MISSING.of("job"),
+        Problem(None, "odd", "odd"),
+        Problem("job", "short", "is short"),
+        MISSING.of("id"),
     )
     [line] = written(Reject(3, problems, b"x", None))
     assert line["fields"] == ["job", "id"]
     assert line["reasons"] == ["job is missing", "odd", "job is short", "id is missing"]
+    assert line["codes"] == ["missing", "odd", "short", "missing"]
     assert (line["line"], line["row"]) == (3, None)
 
 
 @given(st.binary(max_size=40), st.text(max_size=20))
 def test_any_row_can_be_reported(raw: bytes, text: str) -> None:
     row = row_of_object(JOBS, {"id": 5, "job": text, "extra": {}})
-    [line] = written(Reject(1, (Problem(None, "odd"),), raw, row))
+    [line] = written(Reject(1, (Problem(None, "odd", "odd"),), raw, row))
     assert "\0" not in line["raw"]
     assert line["row"]["id"] == "5"
     assert list(line["row"]) == ["id", "job"]
@@ -118,10 +120,26 @@ def test_the_row_of_a_reject_has_only_strings_and_nulls() -> None:
 
 def test_a_row_counts_under_each_of_its_reasons_once() -> None:
     reasons = Reasons()
-    reasons.add((Problem("id", "is missing"), Problem("job", "is missing")))
-    reasons.add((Problem("job", "is missing"), Problem("job", "is missing")))
-    reasons.add((Problem("job", "is missing"),), 3)
-    assert reasons.counted() == [{"reason": "job is missing", "count": 5}, {"reason": "id is missing", "count": 1}]
+    reasons.add((MISSING.of("id"), MISSING.of("job")))
+    reasons.add((MISSING.of("job"), MISSING.of("job")))
+    reasons.add((MISSING.of("job"),), 3)
+    assert reasons.counted() == [
+        {"reason": "job is missing", "code": "missing", "count": 5},
+        {"reason": "id is missing", "code": "missing", "count": 1},
+    ]
+
+
+def test_counts_go_on_in_another_invocation_also_in_one_of_the_release_before() -> None:
+    reasons = Reasons()
+    reasons.add((MISSING.of("id"), NOT_TEXT.of("job")))
+    kept = json.loads(json.dumps(reasons.kept()))
+    assert Reasons.of(kept).counted() == reasons.counted()
+    assert [(field, reason, rows) for field, reason, rows in kept["rows"]] == [
+        ("id", "is missing", 1),
+        ("job", "is not text", 1),
+    ]
+    del kept["codes"]
+    assert Reasons.of(kept).counted() == [{**counted, "code": None} for counted in reasons.counted()]
 
 
 def kinds(*problems: Problem) -> list[str]:
@@ -150,7 +168,7 @@ def test_the_kind_of_a_reason_does_not_contain_values() -> None:
 
 @given(st.binary(max_size=20), st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=3))
 def test_no_sent_text_becomes_part_of_a_kind(raw: bytes, row: dict[str, Any]) -> None:
-    texts = " ".join(kinds(*check_unsplit(raw, Problem(None, "odd")), *check_object(JOBS, row).problems))
+    texts = " ".join(kinds(*check_unsplit(raw, Problem(None, "odd", "odd")), *check_object(JOBS, row).problems))
     assert set(texts) <= set("abcdefghijklmnopqrstuvwxyz UTFNL-8_0123456789")
 
 
@@ -158,7 +176,7 @@ def test_no_sent_text_becomes_part_of_a_kind(raw: bytes, row: dict[str, Any]) ->
 def test_kinds_beyond_a_hundred_are_counted_together(rows: list[list[int]]) -> None:
     reasons, expected, named = Reasons(), Counter[str](), dict[str, None]()
     for row in rows:
-        reasons.add([Problem(None, f"reason {n}") for n in row])
+        reasons.add([Problem(None, "odd", f"reason {n}") for n in row])
         for n in row:
             if len(named) < MOST_KINDS or (f"reason {n}" in named):
                 named[f"reason {n}"] = None

@@ -19,7 +19,7 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import Unprocessable
 from chalicelib.ingest.events import created_objects
-from chalicelib.ingest.file_names import FileName
+from chalicelib.ingest.file_names import ENDINGS, FileName
 from chalicelib.ingest.upload_forms import MAX_NAME, MAX_SIZE, checked
 from tests.openapi import described
 
@@ -27,6 +27,16 @@ HARMLESS = ["", "-", "_", ".", "..", " ", "?", "#", "%2F", "+", "$", "{filename}
 HOSTILE = ["/", "\\", "\0", "\n", "\x7f", "\x85", "\ud800", "${filename}"]
 PARTS = st.sampled_from([*HARMLESS, *HOSTILE, *DATASETS, *(d.route for d in DATASETS.values())]) | st.text(max_size=5)
 NAMES = st.builds("{}{}".format, st.lists(PARTS, max_size=6).map("".join), st.sampled_from(["", ".csv", ".csv.gz"]))
+SHARES = st.builds(
+    "{}{}%".format, st.floats(0, 200).map("{:.3f}".format) | st.integers(0, 1100), st.sampled_from(["", " "])
+)
+DECLARED: dict[str, st.SearchStrategy[Any]] = {
+    "encoding": st.sampled_from(["utf-8", "windows-1252", "shift_jis"]),
+    "delimiter": st.sampled_from(["comma", "semicolon", "tab", "pipe", ";"]),
+    "dates": st.sampled_from(["iso", "dmy", "mdy", "ymd"]),
+    "corrects": st.integers(-1, 10**18) | st.from_regex(r"[0-9]{0,3}", fullmatch=True),
+    "max-rejected": SHARES | st.integers(-1, 10**18).flatmap(lambda count: st.sampled_from([count, str(count)])),
+}
 BOUNDS = st.integers(MAX_NAME - 5, MAX_NAME + 1).map(lambda length: "\U0001f600" * (length - 4) + ".csv")
 
 
@@ -108,13 +118,13 @@ def test_an_invalid_name_is_refused(name: Any, reason: str) -> None:
     assert reason in faults["filename"]
 
 
-@pytest.mark.parametrize("size", [0, 1, MAX_SIZE])
+@pytest.mark.parametrize("size", [0, 1, 1.0, MAX_SIZE])
 def test_a_file_may_be_empty(size: int) -> None:
     """The size 0 is allowed, because the load of an empty file succeeds, and so does its check."""
     assert checked({"dataset": "jobs", "filename": "jobs.csv", "size": size}).size == size
 
 
-@pytest.mark.parametrize("size", [-1, MAX_SIZE + 1, 1.0, "1", True, None, [1], 10**400])
+@pytest.mark.parametrize("size", [-1, MAX_SIZE + 1, 1.5, "1", True, None, [1], 10**400])
 def test_an_invalid_size_is_refused(size: Any) -> None:
     faults = refused({"dataset": "jobs", "filename": "jobs.csv", "size": size})
     assert faults == {"size": "size must be a whole number of bytes from 0 to 5368709120"}
@@ -137,9 +147,10 @@ def test_all_faults_are_named_at_once() -> None:
         {},
         optional={
             "dataset": st.sampled_from([*DATASETS, "job"]) | st.none(),
-            "filename": NAMES | BOUNDS | st.from_regex(json_patterns.FILE_NAME) | st.integers(),
+            "filename": NAMES | BOUNDS | st.from_regex(json_patterns.file_name(ENDINGS)) | st.integers(),
             "size": st.sampled_from([0, 1, MAX_SIZE, MAX_SIZE + 1]) | st.integers() | st.floats() | st.booleans(),
             "more": st.just(1),
+            **{name: DECLARED[name] | st.sampled_from(["", "x", None, 1.5, []]) for name in DECLARED},
         },
     )
 )
@@ -150,6 +161,40 @@ def test_the_schema_accepts_the_same_orders_as_the_code(body: dict[str, Any]) ->
         # line break at the end.
         return
     assert bool(refused(body)) == bool(described().faults(ref("UploadOrder"), body))
+
+
+def test_what_is_declared_is_read_and_fixed_in_the_form() -> None:
+    body = {"dataset": "jobs", "filename": "x.txt", "size": 1, "encoding": "cp1252", "delimiter": "tab", "dates": "dmy"}
+    expected = {"encoding": "windows-1252", "delimiter": "tab", "dates": "dmy"}
+    assert checked(body).declared.given() == expected
+    assert checked({**body, "max-rejected": 5}).declared.given() == {**expected, "max-rejected": "5"}
+    assert checked({**body, "max-rejected": "2.50 %"}).declared.given() == {**expected, "max-rejected": "2.5%"}
+    assert checked({**body, "corrects": 7}).declared.given() == {**expected, "corrects": "7"}
+    form = storage("http://127.0.0.1:9").landing.presigned_post("k", size=1, seconds=60, metadata=expected)
+    fixed = {f"x-amz-meta-{name}": value for name, value in expected.items()}
+    assert fixed.items() <= form.fields.items()
+    conditions = json.loads(base64.b64decode(form.fields["policy"]))["conditions"]
+    assert [{name: value} for name, value in fixed.items()] == [
+        c for c in conditions if str(c).startswith("{'x-amz-meta")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("encoding", "klingon", "encoding 'klingon' is not known: write utf-8, "),
+        ("delimiter", ";", "delimiter ';' is not known: write one of comma, semicolon, tab, pipe"),
+        ("dates", "ymd", "dates 'ymd' is not known: write dmy for 27/07/2021"),
+        ("max-rejected", "101%", "max-rejected '101%' is not known: write a count of rows, or a share such as 5%"),
+        ("max-rejected", 1.5, "max-rejected must be a string"),
+        ("encoding", None, "encoding must be a string"),
+        ("corrects", "0", "corrects '0' is not known: write the id of the load whose rejects the file mends"),
+    ],
+)
+def test_an_unknown_declaration_is_refused(name: str, value: Any, reason: str) -> None:
+    [(field, found)] = refused({"dataset": "jobs", "filename": "x.csv", "size": 1, name: value}).items()
+    assert field == name
+    assert found.startswith(reason)
 
 
 # --- the form and the URL for S3

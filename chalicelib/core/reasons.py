@@ -1,0 +1,96 @@
+"""The single declaration of the reasons for which a row is rejected.
+
+Programs read the code of a reason, which stays the same. People read its text, which may become better. The text says
+what to write instead where that helps. In a text, names in braces stand for values of the row. Loads count a reason by
+its text without these values (`general`), because only few such texts exist.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from chalicelib.core.datasets import MAX_ID, MAX_TEXT
+
+OTHER_CODE = "other"  # the code of all reasons that a load does not count by name
+
+
+class Problem(NamedTuple):
+    """One reason to reject a row. `field` is None if the problem concerns the row as a whole.
+
+    If the reason quotes a value of the row, `general` is the reason without that value.
+    """
+
+    field: str | None
+    code: str
+    reason: str
+    general: str | None = None
+
+    @property
+    def text(self) -> str:
+        return f"{self.field} {self.reason}" if self.field else self.reason
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A reason by its stable `code`. `instead` says what to write instead."""
+
+    code: str
+    text: str
+    instead: str = ""
+    general: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.instead}" if self.instead else self.text
+
+    def of(self, field: str | None = None, **values: object) -> Problem:
+        """The problem of a row for this reason, with the values that stand in its text."""
+        general = self.general.format(**values) if self.general else None
+        return Problem(field, self.code, str(self).format(**values), general)
+
+
+# Reasons that begin with the name of a column
+MISSING = Reason("missing", "is missing")
+NOT_AN_ID = Reason("not_an_id", f"is not a whole number from 1 to {MAX_ID}")
+NOT_A_DATETIME = Reason("not_a_datetime", "is not a date-time", "write 2021-07-27 or 2021-07-27T16:02:08Z")
+UNDECLARED_DATE = Reason(
+    "not_a_datetime",
+    "is not a date-time",
+    "write 2021-07-27 or 2021-07-27T16:02:08Z, or declare dates=dmy (27/07/2021) or dates=mdy (07/27/2021) for the"
+    " file",
+)
+NOT_DMY = Reason(
+    "not_a_datetime",
+    "is not a date-time",
+    "write 27/07/2021 or 27/07/2021 16:02:08, as dates=dmy is declared, or 2021-07-27",
+)
+NOT_MDY = Reason(
+    "not_a_datetime",
+    "is not a date-time",
+    "write 07/27/2021 or 07/27/2021 16:02:08, as dates=mdy is declared, or 2021-07-27",
+)
+OUT_OF_RANGE = Reason("out_of_range", "is outside the years 1 to 9999")
+NOT_TEXT = Reason("not_text", "is not text")
+TOO_LONG = Reason("too_long", f"is longer than {MAX_TEXT} characters")
+NUL = Reason("nul", "contains a NUL character")
+EXCEL_ERROR = Reason("excel_error", "is an error of Excel", "correct the formula in its cell")
+HALF_SURROGATE = Reason("half_surrogate", "contains half of a surrogate pair")
+NOT_UTF8 = Reason("not_utf8", "is not valid UTF-8")
+UNKNOWN_PARENT = Reason("unknown_parent", "{parent} does not exist", general="does not exist")
+NO_FREE_ID = Reason("no_free_id", "cannot be assigned: all ids are in use")
+
+# Reasons that concern a record as a whole
+TOO_FEW_FIELDS = Reason(
+    "wrong_field_count", "expected {wanted} fields, found {sent}", general="expected {wanted} fields, found fewer"
+)
+TOO_MANY_FIELDS = Reason(
+    "wrong_field_count", "expected {wanted} fields, found {sent}", general="expected {wanted} fields, found more"
+)
+RECORD_TOO_LONG = Reason("record_too_long", "the record is longer than 1 MiB")
+NEVER_CLOSED = Reason("never_closed", "a quote is never closed (or not within 1 MiB)")
+BAD_QUOTING = Reason("bad_quoting", "a quote stands inside an unquoted field or text follows a closing quote")
+RECORD_NOT_UTF8 = Reason("not_utf8", "the record is not valid UTF-8")
+RECORD_WITH_NUL = Reason("nul", "the record contains a NUL character")
+NOT_AN_OBJECT = Reason("not_an_object", "the row is not an object")
+UNKNOWN_COLUMN = Reason("unknown_column", "{name} is not a column", general="a key is not a column")
+
+REASONS: tuple[Reason, ...] = tuple(value for value in vars().values() if isinstance(value, Reason))
+CODES: tuple[str, ...] = tuple(dict.fromkeys(reason.code for reason in REASONS))

@@ -1,0 +1,77 @@
+"""What was read from a file although it looks odd, counted for the notices of its load."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chalicelib.core.reasons import Problem
+from chalicelib.core.rules import Value, is_undecodable
+from chalicelib.formats.likely_encoding import is_wide, likely_encoding
+
+# Words that programs write for a value that is missing, by their form in lower case. They are also names of people.
+WORDS = {"null": "NULL", "none": "None", "nan": "NaN", "n/a": "N/A"}
+_LONGEST = max(map(len, WORDS))
+_MOST_GUESSES = 1000  # so many undecodable records are enough to tell their encoding
+
+
+class Oddities:
+    """Counts the texts that may mean "nothing", and the records whose bytes are no text in the file's encoding, by the
+    encoding that they look like."""
+
+    def __init__(self) -> None:
+        self._words: Counter[str] = Counter()
+        self._encodings: Counter[str] = Counter()
+
+    @property
+    def undecodable(self) -> int:
+        """The number of undecodable records."""
+        return self._encodings.total()
+
+    def add_row(self, values: Sequence[Value | None]) -> None:
+        """Count the odd texts of a valid row."""
+        for value in values:
+            if type(value) is str and len(value) <= _LONGEST and (word := WORDS.get(value.casefold())):
+                self._words[word] += 1
+
+    def add_reject(self, line: int, raw: bytes, problems: Sequence[Problem]) -> None:
+        """Count a rejected record, if its bytes are no text."""
+        if any(map(is_undecodable, problems)) or is_wide(raw):
+            is_known = self.undecodable >= _MOST_GUESSES
+            encoding = self._likely() if is_known else likely_encoding(raw, is_first=line == 1)
+            self._encodings[encoding] += 1
+
+    def kept(self) -> dict[str, Any]:
+        """Return all counts as JSON, from which `of` makes an equal object."""
+        return {"words": dict(self._words), "encodings": dict(self._encodings)}
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> "Oddities":
+        oddities = cls()
+        oddities._words.update(kept.get("words", {}))
+        oddities._encodings.update(kept.get("encodings", {}))
+        return oddities
+
+    def notices(self, encoding: str) -> list[str]:
+        """Return a sentence for each kind of oddity of a file that was read in this encoding."""
+        found = []
+        if rows := self.undecodable:
+            those = "1 row holds" if rows == 1 else f"{rows} rows hold"
+            found.append(f"{those} bytes that are not valid {encoding.upper()}; {self.advice(encoding)}")
+        if self._words:
+            listed = ", ".join(f"{self._words[word]} × {word}" for word in WORDS.values() if self._words[word])
+            found.append(f"these words were read as text: {listed}; leave a field empty if its value is missing")
+        return found
+
+    def advice(self, encoding: str) -> str:
+        """Say what to do about the undecodable records of a file that was read in this encoding."""
+        likely = self._likely()
+        if encoding != "utf-8":
+            return "declare the encoding in which the file was saved, or save it as CSV UTF-8"
+        if not likely:
+            return "declare its encoding, such as windows-1251 or shift_jis, or save the file as CSV UTF-8"
+        return f"it looks like {likely}: declare encoding={likely} or save the file as CSV UTF-8"
+
+    def _likely(self) -> str:
+        if "utf-16be" in self._encodings:  # only the first record can show it
+            return "utf-16be"
+        return max(self._encodings, key=self._encodings.__getitem__, default="")

@@ -1,0 +1,71 @@
+"""Rejects as a CSV file that can be mended and sent again.
+
+The file has the line of each reject, the columns of the rejected file under its own names, and the reasons. A record
+that could not be split stands as a whole in the column `raw`. The reader ignores the columns `line`, `reasons` and
+`raw` of the mended file, and takes away the apostrophes that guard against formulas.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from chalicelib.core.datasets import Dataset
+from chalicelib.formats.csv_patterns import split
+from chalicelib.formats.formulas import guarded, unguarded
+from chalicelib.ingest.upload_forms import named_for
+from chalicelib.loads.history import RejectedFile
+
+LINE, REASONS, RAW = "line", "reasons", "raw"
+_ADDED = (LINE, REASONS, RAW)
+_WAITING = " (the row still waits for it)"
+_ENDINGS = (".gz", ".csv", ".tsv", ".txt", ".xlsx", ".avro")
+
+
+def text_of(dataset: Dataset, file: RejectedFile, rejects: Iterable[Mapping[str, Any]]) -> str:
+    """Return the rejects of a file, in its delimiter. `rejects` are lines of its reject file."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=file.delimiter)
+    names = file.file_columns or dataset.column_names
+    kept = [at for at, name in enumerate(names) if not (_is_mended(names) and name.casefold() in _ADDED)]
+    writer.writerow(map(guarded, (LINE, *(names[at] for at in kept), REASONS, RAW)))
+    for reject in rejects:
+        fields = _own_fields(file, names, reject)
+        own = [fields[at] for at in kept] if fields else [""] * len(kept)
+        raw = "" if fields else reject["raw"]
+        writer.writerow(map(guarded, (str(_place(reject)), *own, _reasons(reject), raw)))
+    return out.getvalue()
+
+
+def file_name(dataset: Dataset, file: RejectedFile, load_id: int) -> str:
+    """Return the name of the CSV file: that of the rejected file, from which its dataset can still be told."""
+    name = file.source.rpartition("/")[2] if file.source.startswith("s3://") else f"load-{load_id}"
+    for ending in _ENDINGS:
+        name = name[: -len(ending)] if name.casefold().endswith(ending) else name
+    ending = "tsv" if file.delimiter == "\t" else "csv"
+    return named_for(dataset, f"{name}-rejects.{ending}")
+
+
+def _is_mended(names: Sequence[str]) -> bool:
+    return REASONS in map(str.casefold, names)
+
+
+def _own_fields(file: RejectedFile, names: Sequence[str], reject: Mapping[str, Any]) -> list[str] | None:
+    """Return the fields of a record in the order of its file, None if it could not be split."""
+    row = reject["row"]
+    if row is None:
+        return None
+    if not file.file_columns:
+        return [row[name] or "" for name in names]
+    fields = split(reject["raw"].encode(), file.delimiter.encode())[: len(names)]
+    if _is_mended(names):
+        fields = list(map(unguarded, fields))
+    return [field.decode() for field in fields] if len(fields) == len(names) else None
+
+
+def _place(reject: Mapping[str, Any]) -> int:
+    return int(reject["line"] if "line" in reject else reject["index"])
+
+
+def _reasons(reject: Mapping[str, Any]) -> str:
+    return "; ".join(reject["reasons"]) + (_WAITING if reject["waiting"] else "")

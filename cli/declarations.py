@@ -1,0 +1,52 @@
+"""What the user declares about files with --encoding, --delimiter, --dates, --max-rejected and --corrects.
+
+A test compares the values with chalicelib/core/declarations.py.
+"""
+
+import codecs
+import re
+
+DELIMITERS = ("comma", "semicolon", "tab", "pipe")
+DATES = ("iso", "dmy", "mdy")
+ENCODINGS = (
+    *("utf-8", "utf-16", "utf-16le", "utf-16be"),
+    *(f"windows-{number}" for number in range(1250, 1259)),
+    *(f"iso-8859-{part}" for part in range(1, 17) if part != 12),
+    *("macintosh", "ibm437", "ibm850", "ibm852", "koi8-r", "koi8-u"),
+    *("shift_jis", "euc-jp", "gbk", "gb18030", "big5", "euc-kr"),
+)
+Declared = dict[str, str]  # values by the names that the API has for them
+_COUNT_OR_SHARE = re.compile(r"\d{1,18}|\d{1,3}(?:\.\d{1,6})?\s*%", re.ASCII)
+
+
+def encoding(name: str) -> str | None:
+    """Return the name that the API has for an encoding, None if it does not know the encoding."""
+    try:
+        return {codecs.lookup(known).name: known for known in ENCODINGS}.get(codecs.lookup(name.strip()).name)
+    except (LookupError, ValueError):
+        return None
+
+
+def max_rejected(text: str) -> str | None:
+    """Return a count of rows or a share of them, None if the text is neither."""
+    text = text.strip()
+    is_valid = _COUNT_OR_SHARE.fullmatch(text) and not (text.endswith("%") and float(text[:-1]) > 100)
+    return text if is_valid else None
+
+
+def declared(
+    encoding: str | None,
+    delimiter: str | None,
+    dates: str | None,
+    max_rejected: str | None,
+    corrects: int | None = None,
+) -> Declared:
+    """Return what is declared, by name."""
+    values = {
+        "encoding": encoding,
+        "delimiter": delimiter,
+        "dates": dates,
+        "max-rejected": max_rejected,
+        "corrects": None if corrects is None else str(corrects),
+    }
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,76 @@
+"""Over files in every dialect: a check says exactly what the load that follows does."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.declarations import Declarations
+from chalicelib.core.errors import LoadError
+from chalicelib.ingest.dryrun import Outcome, dry_run
+from chalicelib.loads import history
+from tests import dialects
+from tests.dialects import Dialect
+from tests.integration.landing import GRACE, Landing
+
+COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
+SHOWN = ("line", "reasons", "fields", "raw", "row")
+VALUES = {  # few ids, so that rows meet each other; values that are rejected; words that are noticed
+    Kind.ID: st.integers(1, 4).map(str) | st.sampled_from(["x", "", "0"]),
+    Kind.TEXT: st.sampled_from(["Ann", "Caf\u00e9", "NULL", "n/a", "#REF!", "", "a,b;c|d", 'say "x"', "1", "id"]),
+    Kind.INSTANT: st.sampled_from(["2021-07-27", "2021-07-27T16:02:08Z", "27/07/2021", "07.27.2021 16:02", "soon"]),
+}
+MIXED = st.fixed_dictionaries(
+    {}, optional={"dates": st.sampled_from(["dmy", "mdy"]), "max-rejected": st.sampled_from(["0", "2", "40%"])}
+)
+
+
+def rows(dataset: Dataset) -> st.SearchStrategy[list[tuple[str, ...]]]:
+    row = st.tuples(*(VALUES[column.kind] for column in dataset.columns))
+    return st.lists(row, max_size=6) | dialects.rows(dataset)
+
+
+def file_of(dataset: Dataset, dialect: Dialect, found: list[tuple[str, ...]]) -> bytes:
+    try:
+        return dialects.written(dataset, found, dialect)
+    except UnicodeEncodeError:  # the encoding has no such letters
+        plain = [tuple(value.replace("\u00e9", "e") for value in row) for row in found]
+        return dialects.written(dataset, plain, dialect)
+
+
+def check(landing: Landing, dataset: Dataset, body: bytes, declared: dict[str, str]) -> Outcome | str:
+    try:
+        return dry_run(landing.database, dataset, body, limit=20, declared=Declarations.of(declared))
+    except LoadError as error:
+        return error.detail
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
+@settings(max_examples=24, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_check_of_a_file_in_any_dialect_says_what_its_load_does(
+    landing: Landing, dataset: Dataset, data: st.DataObject
+) -> None:
+    with landing.database.session() as session:
+        session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans CASCADE")
+        session.run("INSERT INTO departments VALUES (1, 'Ann'), (2, 'Ops'); INSERT INTO jobs VALUES (1, 'Ann')")
+    dialect = data.draw(dialects.dialects(dataset), "dialect")
+    body = file_of(dataset, dialect, data.draw(rows(dataset), "rows"))
+    declared = data.draw(MIXED, "declared") | dialect.declarations.given()
+    if data.draw(st.booleans(), "undeclared encoding"):
+        declared.pop("encoding", None)  # the file is then undecodable, or read as something else
+    outcome = check(landing, dataset, body, declared)
+    load = landing.upload(f"{dataset.name}.csv", body, grace=GRACE, **declared)
+    if isinstance(outcome, str):
+        assert (load["status"], load["error"]) == ("failed", outcome)
+        return
+    assert (outcome.status, outcome.error) == (load["status"], load["error"])
+    assert (outcome.format, outcome.notices) == (load["format"], load["notices"])
+    assert {name: load[name] for name in COUNTS} == vars(outcome.counts)
+    assert outcome.waiting == load["waiting"]
+    with landing.database.session() as session:
+        found = history.reject_counts(session, load["id"])
+    assert found is not None
+    assert found.reasons == outcome.reasons
+    records = landing.rejects(load)
+    assert outcome.rejects == [{name: record[name] for name in SHOWN} for record in records[:20]]
