@@ -25,7 +25,7 @@ def test_the_openapi_document_names_the_limits() -> None:
 def test_the_pages_of_the_documentation_name_the_limits() -> None:
     mb, gb = f"{MAX_BODY / 1e6} MB", f"{MAX_SIZE // 1024**3} GB"
     assert f"A body has at most {mb}." in API
-    assert f"It has at most {mb}.\n" in API
+    assert f"`application/octet-stream`. It has at most {mb}." in API
     assert f"| 413 | The batch has more than {MAX_ROWS} rows, or the body has more than {mb};" in API
     assert f"a form to send a file of up to {gb} straight to S3" in API
     assert f"so a file may have up to {gb}." in API
