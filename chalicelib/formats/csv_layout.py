@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import AnyStr, TypeVar
 
 from chalicelib.core.datasets import Dataset
 
@@ -39,7 +39,7 @@ class CsvLayout:
         """Values in the order of the dataset's columns, in the order of the file; None for ignored fields."""
         return [None if column is None else values[column] for column in self.positions]
 
-    def trimmed(self, fields: Sequence[bytes]) -> Sequence[bytes]:
+    def trimmed(self, fields: Sequence[AnyStr]) -> Sequence[AnyStr]:
         """The fields without empty ones beyond the last column."""
         width = len(self.positions)
         if len(fields) > width and not any(field.strip() for field in fields[width:]):
