@@ -3,8 +3,7 @@
 A row becomes the CSV record that it would be. So runs of rows that keep the rules take the fast path of CSV files.
 """
 
-import csv
-import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +18,8 @@ from chalicelib.formats.xlsx import MAX_SIZE, Sheet, too_large
 
 Rows = Iterable[tuple[int, list[str]]]
 _RUN = 256 * 1024  # characters of the rows that are matched at once
+_QUOTE = '"'
+_SPECIAL, _QUOTED = re.compile(r'["\r\n]'), re.compile(r'[",\r\n]')
 
 
 def read_sheet(stream: Readable) -> Sheet:
@@ -136,11 +137,9 @@ class XlsxSeeker:
 def as_csv(texts: Sequence[str]) -> str:
     """Return a row as the CSV record that it would be."""
     record = ",".join(texts)
-    if '"' not in record and "\n" not in record and "\r" not in record and record.count(",") == len(texts) - 1:
+    if not _SPECIAL.search(record) and record.count(",") == len(texts) - 1:
         return record
-    written = io.StringIO()
-    csv.writer(written, lineterminator="").writerow(texts)
-    return written.getvalue()
+    return ",".join(f'"{text.replace(_QUOTE, _QUOTE + _QUOTE)}"' if _QUOTED.search(text) else text for text in texts)
 
 
 def _is_empty(texts: Sequence[str]) -> bool:

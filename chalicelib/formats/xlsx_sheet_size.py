@@ -14,7 +14,7 @@ from chalicelib.formats.xlsx_parts import STRINGS, FirstSheet, Parts, XmlParser,
 MAX_CELLS = 4_000_000  # of the rectangle that the sheet spans
 MAX_TEXT = 96 * MIB  # bytes of the shared texts, and of their copies in the cells
 MAX_ERRORS = 200_000  # cells that hold an error of Excel
-_MAX_ELEMENTS = 24_000_000  # of a part; parsing them takes some seconds
+MAX_ELEMENTS = 16_000_000  # of a part; parsing them takes some seconds
 _MAX_DEPTH = 64
 _DIGITS = "0123456789"
 
@@ -34,7 +34,7 @@ class _Elements:
         parser.expat.CharacterDataHandler = self._text
         for chunk in chunks:
             parser.feed(chunk)
-            if self._count > _MAX_ELEMENTS:
+            if self._count > MAX_ELEMENTS:
                 raise LoadError("the XLSX file has too many elements: save it as CSV UTF-8")
         parser.feed(b"", is_final=True)
 
