@@ -56,6 +56,7 @@ class Parts:
         if _WORKBOOK not in self.names or not _OTHER_KINDS.isdisjoint(name.casefold() for name in self.names):
             raise invalid("it is a file of another kind")
         self._left = MAX_INFLATED
+        self._counted: dict[str, int] = {}  # bytes by part, since a part may be read twice
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the content of a part. All parts together have at most MAX_INFLATED bytes."""
@@ -65,7 +66,8 @@ class Parts:
             with self._archive.open(entry) as part:
                 while chunk := part.read(_CHUNK):
                     size += len(chunk)
-                    self._left -= len(chunk)
+                    self._left -= max(0, size - self._counted.get(name, 0))
+                    self._counted[name] = max(size, self._counted.get(name, 0))
                     if self._left < 0:
                         raise LoadError(
                             f"the XLSX file decompresses to over {MAX_INFLATED // MIB} MB: save it as CSV UTF-8"

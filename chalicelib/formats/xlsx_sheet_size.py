@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import MIB
 from chalicelib.formats.xlsx_parts import STRINGS, FirstSheet, Parts, XmlParser, invalid
+from chalicelib.formats.xlsx_plain_rows import PlainRows
 
 MAX_CELLS = 4_000_000  # of the rectangle that the sheet spans
 MAX_TEXT = 96 * MIB  # bytes of the shared texts, and of their copies in the cells
@@ -150,16 +151,34 @@ def measured(parts: Parts, first: FirstSheet) -> Errors:
         raise LoadError(f"the texts of the XLSX file have over {MAX_TEXT // MIB} MB: save it as CSV UTF-8")
     errors: Errors = {}
     for name in parts.names:
-        is_first = first.part in (name, None) and name.casefold().endswith(".xml")
-        if is_first and name != STRINGS:
-            sheet = SheetSize(shared.sizes)
-            sheet.read(parts.chunks(name))
-            sheet.check()
-            errors = errors or sheet.errors
-        elif name.casefold() != STRINGS.casefold():
+        is_strings = name.casefold() == STRINGS.casefold()
+        if first.part in (name, None) and name.casefold().endswith(".xml") and not is_strings:
+            errors = errors or _measured_sheet(parts, name, shared.sizes)
+        elif not is_strings:
             for _ in parts.chunks(name):
                 pass
     return errors
+
+
+def _measured_sheet(parts: Parts, name: str, shared: Sequence[int]) -> Errors:
+    """Return the errors of Excel in a sheet. What is beyond a limit is left to the parser, which names it."""
+    plain = PlainRows(shared)
+    if plain.read(parts.chunks(name)):
+        columns = [column_number(letters.decode()) for letters in plain.columns] or [1]
+        cells = (max(columns) - min(columns) + 1) * plain.longest
+        if cells <= MAX_CELLS and plain.text_size <= MAX_TEXT and len(plain.errors) <= MAX_ERRORS:
+            return _by_row(plain.errors)
+    sheet = SheetSize(shared)
+    sheet.read(parts.chunks(name))
+    sheet.check()
+    return sheet.errors
+
+
+def _by_row(errors: Iterable[tuple[bytes, bytes, bytes]]) -> Errors:
+    by_row: Errors = {}
+    for letters, row, text in errors:
+        by_row.setdefault(int(row), {})[column_number(letters.decode())] = text.decode("utf-8", "replace")[:40]
+    return by_row
 
 
 def column_number(letters: str) -> int:

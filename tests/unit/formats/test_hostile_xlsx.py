@@ -16,6 +16,8 @@ from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import Peekable
 from chalicelib.formats import xlsx_parts, xlsx_sheet_size
+from chalicelib.formats.xlsx_plain_rows import PlainRows
+from chalicelib.formats.xlsx_sheet_size import SharedTexts, SheetSize, column_number
 from chalicelib.ingest.file_reading import FileReading
 from infra.venv import ROOT
 from tests.workbooks import SHEET, STRINGS, changed, of_rows, packed, parts, table, workbook
@@ -188,6 +190,49 @@ def test_a_sheet_that_no_relation_names_clearly_is_measured_as_well() -> None:
     assert "spans over" in error(packed(parts(data) | {RELATIONS: doubled}))
     renamed = {("XL/worksheets/Sheet1.xml" if name == SHEET else name): part for name, part in parts(data).items()}
     assert "spans over" in error(packed(renamed))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '<row r="1"><c><v>1</v></c></row>',
+        '<row><c r="A1"><v>1</v></c></row>',
+        '<row r="1"><c r="A2"><v>1</v></c></row>',
+        '<row r="1"><!-- <c r="A1"><v>1</v></c> --></row>',
+        '<row r="1"><c r="A1" x="<"><v>1</v></c></row>',
+        "<row r='1'><c r='A1'><v>1</v></c></row>",
+        '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="str"><v>t="s"</v></c></row>',
+        '<row r="1"><c r="A1" t="s"><v>7</v></c></row>',
+        '<row r="2"><c r="A2"><v>1</v></c></row><row r="1"><c r="A1"><v>1</v></c></row>',
+        '<row r="1"></row></sheetData><sheetData><row r="1"><c r="A1"><v>1</v></c></row>',
+        '<row r="1"></row></sheetData><x:c r="XFD1048576"><x:v>1</x:v></x:c><sheetData>',
+    ],
+)
+def test_a_sheet_in_which_a_pattern_could_miss_a_cell_is_left_to_the_parser(rows: str) -> None:
+    assert not PlainRows([3]).read([parts(of_rows(rows))[SHEET]])
+
+
+def test_a_sheet_as_programs_write_it_is_measured_by_patterns_as_by_the_parser() -> None:
+    def fill(book: Workbook, sheet: Worksheet) -> None:
+        sheet.write_row(2, 3, ["id", "job", "note"], book.add_format({"bold": True}))
+        for row in range(3, 900):
+            sheet.write_row(row, 3, [row, f"Job {row % 7}", row / 8])
+            sheet.write_formula(row, 6, f"=D{row}", None, "#N/A" if row % 90 == 0 else 1)
+        sheet.write_blank(1000, 30, None, book.add_format({"bold": True}))
+
+    data = workbook(fill)
+    shared = SharedTexts()
+    shared.read([parts(data)[STRINGS]])
+    plain, parsed = PlainRows(shared.sizes), SheetSize(shared.sizes)
+    sheet = parts(data)[SHEET]
+    assert plain.read(sheet[at : at + 1000] for at in range(0, len(sheet), 1000))
+    parsed.read([sheet])
+    assert ({column_number(c.decode()) for c in plain.columns}, plain.longest) == ({4, 5, 6, 7}, 900)
+    assert plain.text_size == sum(map(len, ("id", "job", "note"))) + 897 * len("Job 1")
+    assert {(int(row), column_number(c.decode())): text.decode() for c, row, text in plain.errors} == {
+        (row, column): text for row, cells in parsed.errors.items() for column, text in cells.items()
+    }
+    assert len(parsed.errors) == 9
 
 
 def test_rows_in_disorder_are_refused_because_a_library_would_lose_some() -> None:
