@@ -111,7 +111,9 @@ def workbooks(rig: Rig, scale: Scale) -> Iterator[Result]:
     """Compare an XLSX workbook with a plain file of the same rows. A larger workbook is beyond its limit of 20 MB."""
     data = employees(min(scale.rows, 100_000))
     sheet = workbook(data)
-    plain, excel, peaks = [], [], []
+    plain: list[float] = []
+    excel: list[float] = []
+    peaks: list[float] = []
     for _ in range(scale.rounds):
         for body, seconds in ((data.file, plain), (sheet, excel)):
             rig.reset(Shape())

@@ -11,23 +11,27 @@ from typing import BinaryIO
 from cli.datasets import DATASETS, by_file_name
 from cli.errors import CommandError, Misuse
 
-CSV, GZIP = "text/csv", "application/gzip"
+CSV, GZIP, OTHER = "text/csv", "application/gzip", "application/octet-stream"
+ENDINGS = (".csv", ".csv.gz", ".xlsx")
 _CHUNK = 1 << 20
 MAX_CHECKED = 4_500_000  # bytes of the largest body that POST /uploads/check accepts
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A file to send, a CSV file or a gzip of one. The user names its dataset, or the file's name begins with it."""
+    """A file to send: a CSV file, a gzip of one, or an XLSX workbook.
+
+    The user names its dataset, or the file's name begins with it.
+    """
 
     path: Path
     dataset: str
 
     @classmethod
     def of(cls, path: Path, dataset: str | None) -> "Sent":
-        """Raises Misuse for a file that is no CSV file by its name, or whose dataset is unknown."""
-        if not path.name.endswith((".csv", ".csv.gz")):
-            raise Misuse(f"{path.name}: only .csv and .csv.gz files can be loaded")
+        """Raises Misuse for a file that is neither CSV nor XLSX by its name, or whose dataset is unknown."""
+        if not path.name.lower().endswith(ENDINGS):
+            raise Misuse(f"{path.name}: only .csv, .csv.gz and .xlsx files can be loaded")
         named = by_file_name(path.name)
         if dataset is None and named is None:
             raise Misuse(f"{path.name}: no dataset's name begins the file name; add --dataset {'|'.join(DATASETS)}")
@@ -35,7 +39,12 @@ class Sent:
 
     @property
     def zipped(self) -> bool:
-        return self.path.name.endswith(".gz")
+        return self.path.name.lower().endswith(".gz")
+
+    @property
+    def is_workbook(self) -> bool:
+        """Whether it is an XLSX workbook, which is packed already."""
+        return self.path.name.lower().endswith(".xlsx")
 
 
 def waves(files: Iterable[Sent]) -> list[list[Sent]]:
@@ -69,6 +78,8 @@ def smaller(file: Sent) -> tuple[bytes, str]:
     with opened(file.path) as source, tempfile.TemporaryFile() as packed:
         size = source.seek(0, io.SEEK_END)
         source.seek(0)
+        if file.is_workbook:
+            return _whole(file, source), OTHER
         if not file.zipped and _packed(source, packed) < size:
             return _whole(file, packed), GZIP
         return _whole(file, source), GZIP if file.zipped else CSV
@@ -86,7 +97,7 @@ def _whole(file: Sent, chosen: BinaryIO) -> bytes:
     size = chosen.seek(0, io.SEEK_END)
     if size > MAX_CHECKED:
         raise CommandError(
-            f"{file.path.name}: too large to be checked at once, more than {MAX_CHECKED:,} bytes even when gzipped;"
+            f"{file.path.name}: too large to be checked at once, more than {MAX_CHECKED:,} bytes even when packed;"
             " check only its first lines, or upload it: the load reports the same"
         )
     chosen.seek(0)

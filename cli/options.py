@@ -53,10 +53,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON as the API return
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 1 if a record was rejected.")]
 File = Annotated[
     Path,
-    typer.Argument(exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="A CSV file."),
+    typer.Argument(
+        exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="A CSV or XLSX file."
+    ),
 ]
 Files = Annotated[
     list[Path],
-    typer.Argument(exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="CSV files."),
+    typer.Argument(
+        exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="CSV or XLSX files."
+    ),
 ]
 LoadId = Annotated[int, typer.Argument(min=1, show_default=False, metavar="LOAD", help="The load's id.")]

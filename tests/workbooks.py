@@ -1,14 +1,13 @@
 """Writes XLSX workbooks, as Excel writes them and as nobody should."""
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
 
-Cell = str | float | bool | date | None
 SHEET, STRINGS = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
 _SHEET = (
     '<?xml version="1.0"?>{before}<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
@@ -28,7 +27,7 @@ def workbook(
     return file.getvalue()
 
 
-def table(rows: Iterable[Sequence[Cell]], at: tuple[int, int] = (0, 0), **options: bool) -> bytes:
+def table(rows: Iterable[Iterable[object]], at: tuple[int, int] = (0, 0), **options: bool) -> bytes:
     """A workbook with these rows. `at` is the row and the column, from 0, of the first cell."""
 
     def fill(book: Workbook, sheet: Worksheet) -> None:

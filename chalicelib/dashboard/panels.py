@@ -4,7 +4,7 @@ A panel raises the same errors as the routes of the API. The API has checked the
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_REJECTS = 10  # the most rejects that the panel of a load shows
 PAGE = 20
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 BUSY, CALM = 1000, 15_000  # ms until a panel is refreshed: while a load is unfinished, and otherwise
 OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
@@ -104,7 +105,9 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
 
 @dataclass(frozen=True)
 class UploadPanel:
-    """The panel needs no values: the script of the page does the work."""
+    """The media types of the templates, by the endings of their addresses. The script of the page does the work."""
+
+    templates: Mapping[str, str] = field(default_factory=lambda: {"xlsx": _XLSX, "csv": "text/csv"})
 
 
 def upload(_parts: Services, _caller: Caller) -> UploadPanel:

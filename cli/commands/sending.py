@@ -1,4 +1,4 @@
-"""The commands upload and check, for CSV files."""
+"""The commands upload and check, for CSV and XLSX files."""
 
 from typing import Annotated
 
@@ -20,10 +20,10 @@ def upload(
         bool, typer.Option("--json", help="Print one line of JSON for each file when its load ends.")
     ] = False,
 ) -> None:
-    """Upload CSV files and follow their loads.
+    """Upload CSV or XLSX files and follow their loads.
 
-    Files are .csv or .csv.gz, of any size. They go directly to the landing bucket. Departments and jobs are loaded
-    before hired_employees, whatever the order of the arguments.
+    Files are .csv, .csv.gz or .xlsx. They go directly to the landing bucket. Departments and jobs are loaded before
+    hired_employees, whatever the order of the arguments.
 
     Ctrl-C cancels the loads whose files have not arrived yet. The exit status is 1 if a load failed or a file did
     not arrive.
@@ -52,7 +52,7 @@ def check(
 ) -> None:
     """Show what an upload would do, and load nothing.
 
-    The API reads the CSV file by the same rules as a load, but writes nothing.
+    The API reads the file by the same rules as a load, but writes nothing.
     """
     from cli import summary
 

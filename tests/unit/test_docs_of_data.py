@@ -14,7 +14,7 @@ from chalicelib.api.openapi.load_schemas import LOAD
 from chalicelib.backups.manifest import StoredFile
 from chalicelib.backups.run import BackupRun
 from chalicelib.core import datetimes
-from chalicelib.core.datasets import MAX_ID, MAX_TEXT
+from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
 from chalicelib.core.logs import Formatter
 from chalicelib.ingest.rejects import OTHER
 from chalicelib.loads.outcomes import STATUSES, Counts, Ended
@@ -45,6 +45,15 @@ def test_every_status_kind_and_count_of_a_load_is_described() -> None:
     assert column(API, "status of a load") == [*STATUSES]
     assert column(API, "kind of a load") == LOAD["properties"]["kind"]["enum"]
     assert column(API, "count", "rows that") == [*vars(Counts()), "resolved"]
+
+
+def test_every_name_of_a_column_is_described() -> None:
+    described_names = {row[0]: pages.names(row[1]) for row in pages.table(FILES, "dataset and column", "other names")}
+    assert described_names == {
+        f"{dataset.name}: `{each.name}`": list(each.aliases)
+        for dataset in DATASETS.values()
+        for each in dataset.columns
+    }
 
 
 # --- reasons of rejects

@@ -40,6 +40,7 @@ OWN_HEADERS: dict[str, Json] = {
     "Cache-Control": _header("whether the response may be cached, and for how long", "private, no-cache"),
     "Vary": _header("the request headers on which the response depends", "Accept, Authorization"),
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
+    "Content-Disposition": _header("the name of the file", 'attachment; filename="jobs.csv"'),
     "X-Content-Type-Options": _header("forbids the browser to guess another media type", "nosniff"),
 }
 # The responses of API Gateway itself: the meaning and the message of each. They are the gateway response types of AWS's

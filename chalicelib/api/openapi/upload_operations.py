@@ -1,5 +1,7 @@
 """Operations that send rows and files."""
 
+from collections.abc import Iterator
+
 from chalicelib.api import check_routes, load_routes
 from chalicelib.api.http import requests
 from chalicelib.api.openapi import upload_examples
@@ -61,6 +63,29 @@ def upload_batch(dataset: Dataset) -> Operation:
     )
 
 
+def templates(dataset: Dataset) -> Iterator[Operation]:
+    names = "; ".join(f"`{c.name}`: {', '.join(f'`{alias}`' for alias in c.aliases)}" for c in dataset.columns)
+    for ending, media, shown in (("csv", check_routes.CSV, _template(dataset)), ("xlsx", check_routes.XLSX, "PK…")):
+        yield Operation(
+            "GET",
+            f"/{dataset.route}/template.{ending}",
+            f"template_{dataset.route}_{ending}",
+            "uploads",
+            f"Get a {ending.upper()} file of {dataset.name} to begin with: a header and an example row",
+            about=f"The file loads as it is. These other names may stand in a header, too: {names}.",
+            responses={200: ("the file", {"type": "string", "examples": [shown]})},
+            media=(media,),
+            headers=("Content-Disposition", "X-Content-Type-Options"),
+            is_static=True,
+        )
+
+
+def _template(dataset: Dataset) -> str:
+    from chalicelib.api.template_files import csv_template
+
+    return csv_template(dataset)
+
+
 def upload_file() -> Operation:
     return Operation(
         "POST",
@@ -107,10 +132,11 @@ def check() -> Operation:
         "/uploads/check",
         "check_file",
         "uploads",
-        "Check a CSV file: report what a load of it would do",
+        "Check a CSV or XLSX file: report what a load of it would do",
         about=(
             "A dry run under the same rules, against the current rows. It writes nothing, not even a load. The body is"
-            " the file as `text/csv`, or its gzip as `application/gzip` or `application/octet-stream`. It has at most"
+            " the file as `text/csv`, or its gzip as `application/gzip` or `application/octet-stream`, or"
+            f" an XLSX workbook as `{check_routes.XLSX}`. It has at most"
             f" {requests.MAX_BODY / 1e6} MB."
         ),
         parameters=(check_routes.DATASET, load_routes.LIMIT),

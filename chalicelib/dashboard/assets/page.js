@@ -255,9 +255,10 @@
 
   async function check(item, file, dataset, outcome) {
     outcome.textContent = "Checking …";
-    const zipped = file.name.endsWith(".gz") ? file : await new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
+    const packed = /\.(gz|xlsx)$/i.test(file.name);
+    const zipped = packed ? file : await new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
     if (zipped.size > MAX_CHECK) throw new Problem(413, `The file is too large to be checked: it has ${bytes(zipped.size)} compressed, and a check takes at most ${bytes(MAX_CHECK)}.`);
-    const found = await json(`uploads/check?dataset=${dataset}&limit=5`, { method: "POST", body: zipped, headers: { "Content-Type": "application/gzip" } });
+    const found = await json(`uploads/check?dataset=${dataset}&limit=5`, { method: "POST", body: zipped, headers: { "Content-Type": "application/octet-stream" } });
     tell(outcome, `Nothing was written. A load of these ${number(found.received)} rows would report ${summary(found)}.`, found);
   }
 

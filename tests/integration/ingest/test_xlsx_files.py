@@ -8,12 +8,12 @@ import pytest
 from tests.integration.http_api import Api
 from tests.integration.ingest.test_continuing import Relay, everything
 from tests.integration.landing import Landing, counts
-from tests.workbooks import Cell, packed, parts, table
+from tests.workbooks import packed, parts, table
 
 AT = datetime(2021, 7, 27, 16, 2, 8)
-HEADER = ["Job ID", "Name", "Hire date", "building", "dept_id", "id"]
+HEADER: list[object] = ["Job ID", "Name", "Hire date", "building", "dept_id", "id"]
 # Row 4 is empty, row 5 lacks a name, rows 6 and 8 wait for their parents, row 9 supersedes row 2.
-ROWS: list[list[Cell]] = [
+ROWS: list[list[object]] = [
     HEADER,
     [1, "Ann", AT, 7, 1, 1],
     [2, 'Bo "B", Jr', "2021-07-27T16:02:08Z", None, 2, 2.0],
@@ -24,7 +24,7 @@ ROWS: list[list[Cell]] = [
     [8, "Ed\nEd", AT, 7, 9, 6],
     [1, "Ann the second", AT, 7, 2, 1],
 ]
-PARENTS = {
+PARENTS: dict[str, list[list[object]]] = {
     "departments.xlsx": [["id", "department"], [1, "Sales"], [2, "Ops"]],
     "jobs.xlsx": [[1, "Clerk"], [2, "Smith"]],
 }
