@@ -195,7 +195,7 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
     ("words", "expected"),
     [
         (["upload", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
-        (["upload", "jobs.csv", "jobs.xlsx"], "jobs.xlsx: only .csv and .csv.gz files"),
+        (["upload", "jobs.csv", "jobs.ods"], "jobs.ods: only .csv, .csv.gz and .xlsx files"),
         (["upload", "jobs.csv", "nowhere.csv"], "nowhere.csv"),
         (["upload", "jobs.csv", "--dataset", "staff"], f"'staff' is not one of {', '.join(DATASETS)}"),
         (["check", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),

@@ -74,7 +74,7 @@ def test_a_fraction_of_a_second_is_kept() -> None:
 
 @pytest.mark.parametrize("shares_texts", [True, False])
 def test_texts_are_shared_or_stand_in_their_cells(shares_texts: bool) -> None:
-    rows = [["id", "job"], [1, "Clerk"], [2, "Clerk"], [3, 'Smith, "Jr"'], [4, "two\nlines"]]
+    rows: list[list[object]] = [["id", "job"], [1, "Clerk"], [2, "Clerk"], [3, 'Smith, "Jr"'], [4, "two\nlines"]]
     assert found(JOBS, table(rows, shares_texts=shares_texts)) == {
         2: ("1", "Clerk"),
         3: ("2", "Clerk"),
@@ -126,7 +126,7 @@ def test_an_error_of_excel_is_named_and_costs_only_its_row() -> None:
 
 
 def test_empty_rows_and_columns_around_and_between_are_skipped_and_a_line_is_the_row_of_the_sheet() -> None:
-    rows = [["id", "job"], [], [1, "Clerk"], [None, " "], [], [2, "Smith"], [3]]
+    rows: list[list[object]] = [["id", "job"], [], [1, "Clerk"], [None, " "], [], [2, "Smith"], [3]]
     assert found(JOBS, table(rows, at=(6, 2))) == {9: ("1", "Clerk"), 12: ("2", "Smith"), 13: ["job is missing"]}
 
 
