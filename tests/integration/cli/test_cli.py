@@ -213,7 +213,7 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
     ],
 )
 def test_wrong_usage_exits_with_2_and_sends_nothing(api: FakeApi, run: Run, words: list[str], expected: str) -> None:
-    for name in ("export.csv", "jobs.csv", "jobs.xlsx"):
+    for name in ("export.csv", "jobs.csv", "jobs.ods"):
         write(name)
     done = run(*words, STAGE="local")
     assert (done.exit_code, done.stdout) == (2, ""), done.output
