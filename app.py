@@ -15,6 +15,7 @@ from chalicelib.api import (
     load_routes,
     report_routes,
     row_routes,
+    template_routes,
     upload_routes,
 )
 from chalicelib.api.http import access, origins, parameters, problems, requests
@@ -29,6 +30,7 @@ logs.configure(settings.read(os.environ, "log_level"))
 app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *check_routes.MEDIA_TYPES, requests.BINARY]))
 
 app.register_blueprint(row_routes.routes)  # POST /{department,job,hired_employee}/upload[/batch]
+app.register_blueprint(template_routes.routes)  # GET /{department,job,hired_employee}/template.{csv,xlsx}
 app.register_blueprint(upload_routes.routes)  # POST /uploads, DELETE /uploads/{load_id}
 app.register_blueprint(check_routes.routes)  # POST /uploads/check
 app.register_blueprint(backup_routes.routes)  # POST /{…}/backup/restore, GET /backups

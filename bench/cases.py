@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bench.data import Employees, Shape, employees
+from bench.data import Employees, Shape, employees, workbook
 from bench.results import Result
 from bench.rig import Rig, Worker
 from chalicelib.cloud.database import Database
@@ -108,6 +108,28 @@ def dialects(rig: Rig, scale: Scale) -> Iterator[Result]:
             took.append(done["seconds"])
     for style, goal in goals.items():
         yield Result(f"ingest, {style}", "a plain file of the same rows", seconds[style], seconds["plain"], goal)
+
+
+def workbooks(rig: Rig, scale: Scale) -> Iterator[Result]:
+    """Compare an XLSX workbook with a plain file of the same rows. A larger workbook is beyond its limit of 20 MB."""
+    data = employees(min(scale.rows, 100_000))
+    sheet = workbook(data)
+    plain: list[float] = []
+    excel: list[float] = []
+    peaks: list[float] = []
+    for _ in range(scale.rounds):
+        for body, seconds in ((data.file, plain), (sheet, excel)):
+            rig.reset(Shape())
+            rig.copy("limits.pk_fk", data)
+            done = rig.ingest(body)
+            check(rig, done["load"], data)
+            seconds.append(done["seconds"])
+    worker = Worker(rig.environment)  # a new process, so that the peak is that of this load alone
+    peaks.append(rig.ingest(sheet, worker=worker)["peak"])
+    worker.close()
+    size = scale.name(data.rows)
+    yield Result(f"ingest, XLSX, {size}", "a plain file of the same rows", excel, plain, 5.0)
+    yield Result(f"peak memory of an ingest, XLSX, {size}", "256 MB", peaks, [256.0], 1.0, unit="MB")
 
 
 def memory(rig: Rig, scale: Scale) -> Iterator[Result]:
@@ -313,6 +335,7 @@ CASES: Sequence[Case] = (
     many_groups,
     styles,
     dialects,
+    workbooks,
     memory,
     backup,
     restore,

@@ -7,7 +7,10 @@ and only the last one of each id. The limits load exactly these rows.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from random import Random
+
+from xlsxwriter import Workbook
 
 SEED = 20_210_101
 _START = datetime(2021, 1, 1, tzinfo=UTC)
@@ -63,6 +66,30 @@ def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step:
         stored[row_id] = ",".join(row)
     valid = "\n".join(stored.values()) + "\n"
     return Employees("".join(lines).encode(style.encoding), valid.encode(), rows, rejected)
+
+
+def workbook(data: Employees) -> bytes:
+    """Return the rows of a plain file as an XLSX workbook, with numbers as numbers and dates as dates."""
+    file = BytesIO()
+    book = Workbook(file, {"constant_memory": True})
+    sheet, dates = book.add_worksheet(), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+    for row, line in enumerate(data.file.decode().splitlines()):
+        for column, text in enumerate(line.split(",")):
+            if text.isdigit():
+                sheet.write_number(row, column, int(text))
+            elif column == 2 and (at := _instant(text)):
+                sheet.write_datetime(row, column, at, dates)
+            else:
+                sheet.write_string(row, column, text)
+    book.close()
+    return file.getvalue()
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return None
 
 
 Row = tuple[str, str, str, str, str]

@@ -15,7 +15,8 @@ from chalicelib.core.declarations import Declarations
 from chalicelib.core.errors import LoadError, Unprocessable, UnsupportedMedia
 from chalicelib.services import services
 
-CSV, *BINARY = MEDIA_TYPES = ("text/csv", "application/gzip", "application/octet-stream")
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+CSV, *BINARY = MEDIA_TYPES = ("text/csv", "application/gzip", XLSX, "application/octet-stream")
 SMALLER = "; many times more rows fit as application/gzip"
 DATASET = OneOf(
     "dataset", "the dataset of the rows in the file", allowed=tuple(DATASETS), example="departments", required=True

@@ -5,7 +5,7 @@ calls the function.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_REJECTS = 10  # the panel of a load shows at most this many rejects
 PAGE = 20
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 BUSY, CALM = 1000, 15_000  # ms until a panel is refreshed: BUSY while a load is unfinished, otherwise CALM
 OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
@@ -119,12 +120,13 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
 
 @dataclass(frozen=True)
 class UploadPanel:
-    """The values that a user may choose for a file: its endings and declarations. The script of the page does the
-    work."""
+    """The values that a user may choose for a file: its endings and declarations. `templates` has the media types of
+    the templates, by the endings of their addresses. The script of the page does the work."""
 
     endings: tuple[str, ...] = ENDINGS
     encodings: tuple[str, ...] = declarations.ENCODINGS
     delimiters: tuple[str, ...] = tuple(declarations.DELIMITERS)
+    templates: Mapping[str, str] = field(default_factory=lambda: {"xlsx": _XLSX, "csv": "text/csv"})
 
 
 def upload(_parts: Services, _caller: Caller) -> UploadPanel:

@@ -22,7 +22,10 @@ class Container(Enum):
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "a Parquet file: export it as CSV or Avro"),
     (b"%PDF-", "a PDF file: export the table as CSV or XLSX"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel file (XLS): save it as XLSX or CSV UTF-8"),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",  # Excel wraps a workbook with a password in the format of its older files
+        "an old Excel file (XLS) or one with a password: save it as XLSX without a password, or as CSV UTF-8",
+    ),
     (b"BZh", "packed by bzip2: pack it by gzip, or send it as it is"),
     (b"\xfd7zXZ\x00", "packed by xz: pack it by gzip, or send it as it is"),
     (b"\x28\xb5\x2f\xfd", "packed by Zstandard: pack it by gzip, or send it as it is"),

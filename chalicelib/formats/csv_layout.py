@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import AnyStr, TypeVar
 
 from chalicelib.core.datasets import Dataset
 from chalicelib.formats.formulas import unguarded
@@ -79,7 +79,7 @@ class CsvLayout:
         """The column of the staging table for the field `line_at`: ignored fields are numbered from 1."""
         return None if self.line_at is None else f"ignored_{self.positions[: self.line_at].count(None) + 1}"
 
-    def trimmed(self, fields: Sequence[bytes]) -> Sequence[bytes]:
+    def trimmed(self, fields: Sequence[AnyStr]) -> Sequence[AnyStr]:
         """The fields without empty ones beyond the last column."""
         width = len(self.positions)
         if len(fields) > width and not any(field.strip() for field in fields[width:]):

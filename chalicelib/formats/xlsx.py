@@ -1,117 +1,77 @@
-"""The rows of an XLSX workbook's first sheet, as the fields of CSV records.
+"""The first sheet of an XLSX workbook, as rows of texts. python-calamine reads it, at the speed of Rust, into memory.
 
-python-calamine reads the sheet, at the speed of Rust, into a rectangle of cells. So before it sees the file, the parts
-of the workbook are decompressed once to measure them: a small file may hold gigabytes, or a single cell in the last
-row and the last column.
+Before that, the workbook is measured: `xlsx_parts` and `xlsx_sheet_size` bound what it takes.
 """
 
 import io
-import re
-import zlib
 from collections.abc import Iterator
 from datetime import date, datetime
-from zipfile import BadZipFile, ZipFile
+from typing import TYPE_CHECKING
 
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import MIB
+from chalicelib.formats.xlsx_parts import Parts, invalid
+from chalicelib.formats.xlsx_sheet_size import Errors, measured
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet
 
 MAX_SIZE = 20 * MIB  # bytes of the file
-MAX_INFLATED = 400 * MIB  # bytes of all its parts
-MAX_PARTS = 2_000
 MAX_COLUMNS = 200
-MAX_CELLS = 8_000_000  # of the rectangle that the sheet spans
-_CHUNK = MIB
-_REFERENCE = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="([A-Z]{1,3})(\d{1,7})"')
-_LONGEST_TAG = 200  # bytes of a cell's tag that two chunks may divide
-_FIRST_SHEET = re.compile(rb"<(?:\w+:)?sheet\b[^>]*?\br:id=\"([^\"]+)\"")
-_RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*>")
-_WORKBOOK, _RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
+_EXACT = 10**15  # Excel shows 15 digits of a number
 
 
-def rows(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield the number of each row of the first sheet, from 1, with its cells as texts in UTF-8.
+class Sheet:
+    """The rows of a sheet, from its first column that holds something. They can be read several times."""
 
-    Whole numbers have no decimals, and dates are ISO 8601. Raises LoadError for a file that is not a workbook, or that
-    is beyond a limit.
-    """
-    from python_calamine import CalamineError, CalamineWorkbook
+    def __init__(self, cells: "CalamineSheet", errors: Errors) -> None:
+        self._cells, self._errors = cells, errors
+        self._before = cells.start[1] + 1 if cells.start else 1  # the number of the first column
 
-    _measure(data)
-    try:
-        sheet = CalamineWorkbook.from_filelike(io.BytesIO(data)).get_sheet_by_index(0)
-        for number, cells in enumerate(sheet.iter_rows(), 1):
-            yield number, [_text(cell) for cell in cells]
-    except (CalamineError, ValueError, OSError) as error:
-        raise LoadError(f"the file is not a valid XLSX workbook: {str(error)[:200]}") from error
+    @classmethod
+    def of(cls, data: bytes) -> "Sheet":
+        """Read a workbook. Raises LoadError for a file that is not one, or that is beyond a limit."""
+        from python_calamine import CalamineError, CalamineWorkbook
+
+        if len(data) > MAX_SIZE:
+            raise too_large()
+        parts = Parts(data)
+        first = parts.first_sheet()
+        errors = measured(parts, first)
+        try:
+            cells = CalamineWorkbook.from_filelike(io.BytesIO(data)).get_sheet_by_index(first.number)
+        except (CalamineError, ValueError, OSError) as error:
+            raise invalid(error) from error
+        except BaseException as error:  # a panic of Rust is not an Exception
+            if type(error).__name__ != "PanicException":
+                raise
+            raise invalid("its cells cannot be read") from error
+        if cells.width > MAX_COLUMNS:
+            raise LoadError(f"the first sheet has more than {MAX_COLUMNS} columns: delete those that are not needed")
+        return cls(cells, errors)
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the number of each row in the sheet, from 1, with the texts of its cells. Dates are ISO 8601."""
+        for number, cells in enumerate(self._cells.iter_rows(), 1):
+            texts = [cell if isinstance(cell, str) else _text(cell) for cell in cells]
+            for column, error in self._errors.get(number, {}).items() if self._errors else ():
+                texts[column - self._before] = error
+            yield number, texts
 
 
-def _text(cell: object) -> bytes:
+def too_large() -> LoadError:
+    """The error for a workbook of more than MAX_SIZE."""
+    return LoadError(f"the XLSX file has more than {MAX_SIZE // MIB} MB: save it as CSV UTF-8")
+
+
+def _text(cell: object) -> str:
     if isinstance(cell, bool):
-        return str(cell).upper().encode()
+        return str(cell).upper()
     if isinstance(cell, float):
-        return (str(int(cell)) if cell.is_integer() else repr(cell)).encode()
+        is_whole = cell.is_integer() and abs(cell) >= _EXACT
+        return str(int(cell)) if is_whole else f"{cell:.15g}"
     if isinstance(cell, datetime):  # Excel counts days, so seconds may lack a microsecond
-        return cell.isoformat(timespec="milliseconds" if cell.microsecond else "seconds").encode()
+        return cell.isoformat(timespec="milliseconds" if cell.microsecond else "seconds")
     if isinstance(cell, date):
-        return cell.isoformat().encode()
-    return str(cell).encode("utf-8", "surrogatepass")
-
-
-def _measure(data: bytes) -> None:
-    """Raise LoadError if the workbook is beyond a limit. Its directory of parts is not believed."""
-    if len(data) > MAX_SIZE:
-        raise LoadError(f"the XLSX file has more than {MAX_SIZE // MIB} MB: save it as CSV UTF-8")
-    try:
-        with ZipFile(io.BytesIO(data)) as workbook:
-            if len(workbook.infolist()) > MAX_PARTS:
-                raise LoadError(f"the XLSX file has more than {MAX_PARTS} parts")
-            first, left = _first_sheet(workbook), MAX_INFLATED
-            for name in workbook.namelist():
-                left -= _measure_part(workbook, name, left, is_first_sheet=first in (name, None))
-    except (BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, KeyError) as error:
-        raise LoadError(f"the file is not a valid XLSX workbook: {str(error)[:200]}") from error
-
-
-def _measure_part(workbook: ZipFile, name: str, left: int, *, is_first_sheet: bool) -> int:
-    """Return the size of a part in bytes. Raises LoadError beyond `left`, or for a sheet that spans too many cells."""
-    size, rest, widest, longest = 0, b"", 0, 0
-    with workbook.open(name) as part:
-        while chunk := part.read(_CHUNK):
-            size += len(chunk)
-            if size > left:
-                raise LoadError(f"the XLSX file decompresses to over {MAX_INFLATED // MIB} MB: save it as CSV UTF-8")
-            if is_first_sheet:
-                text = rest + chunk
-                cells = _REFERENCE.findall(text)
-                widest = max((widest, *map(_column, {letters for letters, _ in cells})))
-                longest = max((longest, *map(int, {row for _, row in cells})))
-                rest = text[-_LONGEST_TAG:]
-    if widest > MAX_COLUMNS:
-        raise LoadError(f"the first sheet has more than {MAX_COLUMNS} columns: delete those that are not needed")
-    if widest * longest > MAX_CELLS:
-        raise LoadError(f"the first sheet spans over {MAX_CELLS} cells: delete empty rows, or save it as CSV UTF-8")
-    return size
-
-
-def _first_sheet(workbook: ZipFile) -> str | None:
-    """Return the name of the part that holds the first sheet; None if the workbook does not say."""
-    first = _FIRST_SHEET.search(_beginning(workbook, _WORKBOOK))
-    for relation in _RELATION.findall(_beginning(workbook, _RELATIONS)) if first else ():
-        target = re.search(rb'\bTarget="([^"]+)"', relation)
-        if target and first and b'Id="' + first[1] + b'"' in relation:
-            path = target[1].decode("utf-8", "replace")
-            return path.lstrip("/") if path.startswith("/") else f"xl/{path}"
-    return None
-
-
-def _beginning(workbook: ZipFile, name: str) -> bytes:
-    with workbook.open(name) as part:
-        return part.read(4 * MIB)
-
-
-def _column(letters: bytes) -> int:
-    """Return the number of a column from 1, by its letters."""
-    number = 0
-    for letter in letters:
-        number = 26 * number + letter - ord("A") + 1
-    return number
+        return cell.isoformat()
+    return str(cell)

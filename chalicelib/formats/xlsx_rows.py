@@ -1,49 +1,73 @@
-"""The first sheet of an XLSX workbook as the records of a file. `line` is the number of the row in the sheet."""
+"""The first sheet of an XLSX workbook as the records of a file. `line` is the number of the row in the sheet.
 
-import csv
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+A row becomes the CSV record that it would be. So runs of rows that keep the rules take the fast path of CSV files.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from chalicelib.core.datasets import Dataset
-from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import MIB, Readable
 from chalicelib.formats.csv_header import read_header, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_reader import MAX_RECORD, TOO_LONG, Record, Skipped, Token, miscounted
+from chalicelib.formats.csv_patterns import clean_lines, decimal_ids
+from chalicelib.formats.csv_reader import MAX_RECORD, TOO_LONG, Clean, Record, Skipped, Token, miscounted
 from chalicelib.formats.file_format import Format, notices_of
-from chalicelib.formats.xlsx import MAX_SIZE, rows
+from chalicelib.formats.xlsx import MAX_SIZE, Sheet, too_large
+
+Rows = Iterable[tuple[int, list[str]]]
+_RUN = 256 * 1024  # characters of the rows that are matched at once
+_QUOTE = '"'
+_SPECIAL, _QUOTED = re.compile(r'["\r\n]'), re.compile(r'[",\r\n]')
 
 
-def read_workbook(stream: Readable) -> bytes:
-    """Return all of a workbook, which has to be in memory. Raises LoadError if it is too large."""
+def read_sheet(stream: Readable) -> Sheet:
+    """Read the first sheet of a workbook, which has to be in memory. Raises LoadError."""
     parts, size = [], 0
     while data := stream.read(MIB):
         size += len(data)
         if size > MAX_SIZE:
-            raise LoadError(f"the XLSX file has more than {MAX_SIZE // MIB} MB: save it as CSV UTF-8")
+            raise too_large()
         parts.append(data)
-    return b"".join(parts)
+    return Sheet.of(b"".join(parts))
 
 
-def describe_workbook(dataset: Dataset, file_format: Format, data: bytes) -> Format:
+def describe_sheet(dataset: Dataset, file_format: Format, sheet: Rows) -> Format:
     """Complete the format of an XLSX file by its first row that is not empty. Raises LoadError."""
-    for _, cells in rows(data):
-        if any(cell.strip() for cell in cells):
-            header = read_header(dataset, cells)
-            if header is None:
-                return replace(file_format, notices=notices_of(dataset, cells))
-            layout = CsvLayout(b",", header.positions, has_header=True)
-            return replace(file_format, layout=layout, ignored_columns=header.ignored)
-    return file_format
+    first = next((texts for _, texts in sheet if not _is_empty(texts)), None)
+    if first is None:
+        return file_format
+    fields = [text.encode() for text in first]
+    header = read_header(dataset, fields)
+    if header is None:
+        return replace(file_format, notices=notices_of(dataset, fields))
+    layout = CsvLayout(b",", header.positions, has_header=True, names=header.names)
+    return replace(file_format, layout=layout, ignored_columns=header.ignored)
+
+
+@dataclass
+class _Run:
+    """Rows one below the other, and the CSV record of each."""
+
+    first: int = 0
+    rows: list[Sequence[str]] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, line: int, texts: Sequence[str], record: str) -> None:
+        self.first = self.first or line
+        self.rows.append(texts)
+        self.records.append(record)
+        self.size += len(record)
 
 
 @dataclass(frozen=True)
 class XlsxRows:
-    """The rows of a workbook, read once, without the first `skipped` ones."""
+    """The rows of a sheet, read once, without the first `skipped` ones."""
 
     dataset: Dataset
-    data: bytes
+    sheet: Rows
     layout: CsvLayout
     skipped: int = 0
 
@@ -53,39 +77,70 @@ class XlsxRows:
         return 0
 
     def __iter__(self) -> Iterator[Token]:
-        is_first = True
-        for line, cells in rows(self.data):
-            is_empty = not any(cell.strip() for cell in cells)
+        is_first, run = True, _Run()
+        for line, texts in self.sheet:
+            is_empty = _is_empty(texts)
             is_header = is_first and not is_empty and self.layout.has_header
             is_first = is_first and is_empty
             if line <= self.skipped:
                 continue
-            yield Skipped(line, 1) if is_empty or is_header else self._record(line, cells)
+            if is_empty or is_header or run.size >= _RUN:
+                yield from self._tokens(run)
+                run = _Run()
+            if is_empty or is_header:
+                yield Skipped(line, 1)
+                continue
+            sent = self.layout.trimmed(texts)
+            run.add(line, sent, as_csv(sent))
+        yield from self._tokens(run)
 
-    def _record(self, line: int, cells: list[bytes]) -> Record | Skipped:
-        raw = as_csv(cells)
+    def _tokens(self, run: _Run) -> Iterator[Token]:
+        """Split a run into the lines that are clean, and the records that the rules have to check."""
+        clean, decimals = clean_lines(self.dataset, self.layout), decimal_ids(self.dataset, self.layout)
+        data = "".join(f"{record}\n" for record in run.records).encode()
+        at = position = 0
+        while at < len(run.records):
+            match = clean.match(data, position) if not self.layout.is_mended else None
+            if match and match.end() > position:
+                lines = match.group().count(b"\n")  # a clean line has no other line break
+                yield Clean(run.first + at, match.group(), lines, decimals)
+                at, position = at + lines, match.end()
+            else:
+                raw = run.records[at].encode()
+                yield self._record(run.first + at, run.rows[at], raw)
+                at, position = at + 1, position + len(raw) + 1
+
+    def _record(self, line: int, texts: Sequence[str], raw: bytes) -> Record | Skipped:
         if repeats_header(self.dataset, self.layout, raw):
             return Skipped(line, 1)
         if len(raw) > MAX_RECORD:
             return Record(line, 1, raw[:MAX_RECORD], problem=TOO_LONG)
-        fields, wanted = self.layout.trimmed(cells), len(self.layout.positions)
-        if len(fields) != wanted:
-            return Record(line, 1, raw, problem=miscounted(wanted, len(fields)))
-        return Record(line, 1, raw, tuple(self.layout.in_order(fields)))
+        wanted = len(self.layout.positions)
+        if len(texts) != wanted:
+            return Record(line, 1, raw, problem=miscounted(wanted, len(texts)))
+        return Record(line, 1, raw, self.layout.values([text.encode() for text in texts]))
 
 
 class XlsxSeeker:
-    """The second reading of a workbook, for its rows on given lines in ascending order."""
+    """The second reading of a sheet, for its rows on given lines in ascending order."""
 
-    def __init__(self, tokens: XlsxRows) -> None:
-        self._records = (token for token in tokens if isinstance(token, Record))
+    def __init__(self, rows: XlsxRows) -> None:
+        self._rows, self._sheet = rows, iter(rows.sheet)
 
     def record(self, line: int) -> Record:
-        return next(record for record in self._records if record.line == line)
+        texts = next(texts for number, texts in self._sheet if number == line)
+        sent = self._rows.layout.trimmed(texts)
+        fields = self._rows.layout.values([text.encode() for text in sent])
+        return Record(line, 1, as_csv(sent).encode(), fields)
 
 
-def as_csv(cells: list[bytes]) -> bytes:
+def as_csv(texts: Sequence[str]) -> str:
     """Return a row as the CSV record that it would be."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow([cell.decode("utf-8", "surrogatepass") for cell in cells])
-    return text.getvalue().encode("utf-8", "surrogatepass")
+    record = ",".join(texts)
+    if not _SPECIAL.search(record) and record.count(",") == len(texts) - 1:
+        return record
+    return ",".join(f'"{text.replace(_QUOTE, _QUOTE + _QUOTE)}"' if _QUOTED.search(text) else text for text in texts)
+
+
+def _is_empty(texts: Sequence[str]) -> bool:
+    return not "".join(texts).strip(" \t\r\n\v\f")

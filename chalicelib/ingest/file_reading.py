@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
@@ -14,6 +14,9 @@ from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Record,
 from chalicelib.formats.csv_seeker import Seeker
 from chalicelib.formats.file_format import Format, describe
 from chalicelib.formats.pg_copy import BINARY, CopyFormat, text_format
+
+if TYPE_CHECKING:
+    from chalicelib.formats.xlsx import Sheet
 
 
 class Tokens(Protocol):
@@ -37,12 +40,13 @@ class FileReading:
     """The way to read a file of `dataset`, after its format was understood.
 
     `is_own_backup` does not follow from the format. It is true if Hireflow copied the object from one of its restore
-    points, for a restore.
+    points, for a restore. `sheet` is that of an XLSX file, which is read as a whole to understand it.
     """
 
     dataset: Dataset
     file_format: Format
     is_own_backup: bool = False
+    sheet: "Sheet | None" = None
 
     @classmethod
     def of_own_backup(cls, dataset: Dataset) -> "FileReading":
@@ -50,14 +54,17 @@ class FileReading:
 
     @classmethod
     def of_file(cls, dataset: Dataset, stream: Peekable, declared: Declarations = UNDECLARED) -> "FileReading":
-        """Understand a file by its beginning, which stays in the stream. Raises LoadError if the file is not read."""
+        """Understand a file by its beginning, which stays in the stream; an XLSX file is read as a whole.
+
+        Raises LoadError if the file is not read.
+        """
         head = stream.peek(HEAD + 1)
         file_format = describe(dataset, head, complete=len(head) <= HEAD, declared=declared)
         if file_format.container is Container.XLSX:
-            from chalicelib.formats.xlsx import MAX_SIZE
-            from chalicelib.formats.xlsx_rows import describe_workbook
+            from chalicelib.formats.xlsx_rows import describe_sheet, read_sheet
 
-            file_format = describe_workbook(dataset, file_format, stream.peek(MAX_SIZE + 1))
+            sheet = read_sheet(stream)
+            return cls(dataset, describe_sheet(dataset, file_format, sheet), sheet=sheet)
         return cls(dataset, file_format)
 
     @property
@@ -77,10 +84,10 @@ class FileReading:
         """
         if self._is_avro:
             return AvroRows(self.dataset, stream, start.lines, is_trusted=self.is_own_backup)
-        if self._is_xlsx:
-            from chalicelib.formats.xlsx_rows import XlsxRows, read_workbook
+        if self.sheet is not None:
+            from chalicelib.formats.xlsx_rows import XlsxRows
 
-            return XlsxRows(self.dataset, read_workbook(stream), self.file_format.layout, start.lines)
+            return XlsxRows(self.dataset, self.sheet, self.file_format.layout, start.lines)
         stream = self.file_format.text(stream)
         if not self.has_ranges:
             skip(stream, start.offset)
@@ -90,15 +97,11 @@ class FileReading:
         """Return the second reading of the object. `stream` is at its beginning."""
         if self._is_avro:
             return AvroSeeker(AvroRows(self.dataset, stream, is_trusted=self.is_own_backup))
-        if self._is_xlsx:
-            from chalicelib.formats.xlsx_rows import XlsxRows, XlsxSeeker, read_workbook
+        if self.sheet is not None:
+            from chalicelib.formats.xlsx_rows import XlsxRows, XlsxSeeker
 
-            return XlsxSeeker(XlsxRows(self.dataset, read_workbook(stream), self.file_format.layout))
+            return XlsxSeeker(XlsxRows(self.dataset, self.sheet, self.file_format.layout))
         return Seeker(self.file_format.text(stream), self.file_format.layout)
-
-    @property
-    def _is_xlsx(self) -> bool:
-        return self.file_format.container is Container.XLSX
 
     @property
     def _is_avro(self) -> bool:

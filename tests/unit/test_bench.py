@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import Shape, employees
+from bench.data import Shape, employees, workbook
 from bench.results import Result, line, write_json, write_svg
+from chalicelib.formats.xlsx import Sheet
 
 
 @pytest.mark.parametrize("style", ["plain", "quoted", "crlf", "offset"])
@@ -17,6 +18,14 @@ def test_a_file_has_the_stated_numbers_of_rows_rejects_and_repeated_ids(style: s
     ids = [int(row.partition(b",")[0]) for row in data.valid.splitlines()]
     assert len(ids) == len(set(ids)) == max(ids)
     assert 4000 - data.rejected - len(ids) == 200  # 200 rows repeat an id
+
+
+def test_a_workbook_has_the_rows_of_the_file() -> None:
+    data = employees(300)
+    rows = [texts for _, texts in Sheet.of(workbook(data))]
+    assert [",".join(texts).replace("T", " ") for texts in rows] == [
+        line.replace("T", " ").replace("Z", "") for line in data.file.decode().splitlines()
+    ]
 
 
 def test_the_ids_of_a_later_file_begin_at_first_id() -> None:

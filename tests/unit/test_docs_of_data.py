@@ -13,7 +13,7 @@ import pytest
 from chalicelib.api.openapi.load_schemas import LOAD
 from chalicelib.backups.manifest import StoredFile
 from chalicelib.backups.run import BackupRun
-from chalicelib.core.datasets import MAX_ID, MAX_TEXT
+from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
 from chalicelib.core.logs import Formatter
 from chalicelib.core.reasons import CODES, OTHER_CODE, REASONS
 from chalicelib.ingest.rejects import OTHER
@@ -47,6 +47,15 @@ def test_every_status_kind_and_count_of_a_load_is_described() -> None:
     assert column(API, "count", "rows that") == [*vars(Counts()), "waiting", "resolved"]
 
 
+def test_every_name_of_a_column_is_described() -> None:
+    described_names = {row[0]: pages.names(row[1]) for row in pages.table(FILES, "dataset and column", "other names")}
+    assert described_names == {
+        f"{dataset.name}: `{each.name}`": list(each.aliases)
+        for dataset in DATASETS.values()
+        for each in dataset.columns
+    }
+
+
 # --- reasons of rejects
 
 
@@ -71,7 +80,7 @@ def test_every_reason_of_a_reject_is_described_with_its_code_and_exists() -> Non
 
 
 def test_the_codes_of_reasons_stay_the_same() -> None:
-    """Programs of users read them. A new one may be added; none may change."""
+    """Programs of users read the codes. A code may be added, but no code may change."""
     assert [*CODES, OTHER_CODE] == [
         *("missing", "not_an_id", "not_a_datetime", "out_of_range", "not_text", "too_long", "nul", "excel_error"),
         *("half_surrogate", "not_utf8", "unknown_parent", "no_free_id", "wrong_field_count", "record_too_long"),

@@ -47,6 +47,9 @@ IMPORTED_BY = {
     "pg8000": {"cloud/database.py"},
     "fastavro": {"formats/avro.py"},
     "jinja2": {"dashboard/pages.py"},
+    "python_calamine": {"formats/xlsx.py"},
+    "xlsxwriter": {"api/template_files.py"},
+    "zipfile xml": {"formats/xlsx_parts.py"},
 }
 MOST_LINES = 350
 MOST_PARAMETERS = 7  # a function or a constructor may have at most these parameters, including `self`
@@ -263,10 +266,24 @@ def test_functions_and_constructors_with_too_many_parameters_are_found() -> None
 
 
 def test_a_cold_start_of_the_api_loads_only_what_it_needs() -> None:
-    heavy = ["boto3", "botocore", "fastavro", "sqlalchemy", "alembic", "gzip"]
+    heavy = ["boto3", "botocore", "fastavro", "sqlalchemy", "alembic", "gzip", "python_calamine", "xlsxwriter"]
     heavy += ["chalicelib.api.openapi.document", "chalicelib.monitoring.metrics", "chalicelib.monitoring.gauges"]
     code = f"import sys, app; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_load_of_a_csv_file_does_not_load_what_reads_workbooks() -> None:
+    code = "import sys, chalicelib.ingest.objects, chalicelib.ingest.dryrun\nprint([n for n in {} if n in sys.modules])"
+    absent = [
+        "python_calamine",
+        "xml.parsers.expat",
+        "chalicelib.formats.xlsx",
+        "chalicelib.formats.xlsx_rows",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(absent)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

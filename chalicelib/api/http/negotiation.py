@@ -1,6 +1,7 @@
 """Chooses the media type of a response, and recognises a response that the caller already has (RFC 9110)."""
 
 import re
+from base64 import b64encode
 from hashlib import sha256
 from typing import Any
 
@@ -26,6 +27,19 @@ class TextResponse(Response):
         response = super().to_dict()
         response["headers"]["Content-Type"] = self._type
         return response
+
+
+class BytesResponse(TextResponse):
+    """A response of bytes, whatever the request accepts. Chalice would refuse a request that accepts any type.
+
+    API Gateway sends the bytes if the first type in the request's Accept is one of the binary types of the API.
+    """
+
+    def __init__(self, body: bytes, headers: dict[str, str | list[str]]) -> None:
+        super().__init__(b64encode(body).decode(), headers)
+
+    def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:
+        return super().to_dict(binary_types) | {"isBase64Encoded": True}
 
 
 def preferred(request: Request, offered: tuple[str, ...]) -> str:

@@ -24,6 +24,7 @@ def operations(reports: Iterable[Report] = REPORTS) -> Iterator[Operation]:
     for dataset in DATASETS.values():
         yield upload_operations.upload(dataset)
         yield upload_operations.upload_batch(dataset)
+        yield from upload_operations.templates(dataset)
     yield upload_operations.upload_file()
     yield upload_operations.cancel_upload()
     yield upload_operations.check()

@@ -1,5 +1,7 @@
 """Describes the operations that send rows and files."""
 
+from collections.abc import Iterator
+
 from chalicelib.api import check_routes, load_routes
 from chalicelib.api.http import requests
 from chalicelib.api.openapi import upload_examples
@@ -61,6 +63,29 @@ def upload_batch(dataset: Dataset) -> Operation:
     )
 
 
+def templates(dataset: Dataset) -> Iterator[Operation]:
+    names = "; ".join(f"`{c.name}`: {', '.join(f'`{alias}`' for alias in c.aliases)}" for c in dataset.columns)
+    for ending, media, shown in (("csv", check_routes.CSV, _template(dataset)), ("xlsx", check_routes.XLSX, "PK…")):
+        yield Operation(
+            "GET",
+            f"/{dataset.route}/template.{ending}",
+            f"template_{dataset.route}_{ending}",
+            "uploads",
+            f"Get a {ending.upper()} file of {dataset.name} to begin with: a header and an example row",
+            about=f"The file loads as it is. These other names may stand in a header, too: {names}.",
+            responses={200: ("the file", {"type": "string", "examples": [shown]})},
+            media=(media,),
+            headers=("Content-Disposition", "X-Content-Type-Options"),
+            is_static=True,
+        )
+
+
+def _template(dataset: Dataset) -> str:
+    from chalicelib.api.template_files import csv_template
+
+    return csv_template(dataset)
+
+
 def upload_file() -> Operation:
     return Operation(
         "POST",
@@ -119,8 +144,8 @@ def check() -> Operation:
         about=(
             "The check applies the rules of a load, and compares the file with the current rows. It writes nothing, not"
             " even an entry in the history of loads. The body is the file: text as `text/csv`, a gzip file as"
-            " `application/gzip`, any file as `application/octet-stream`. The body has at most"
-            f" {requests.MAX_BODY / 1e6} MB. `status` and `error` say how the load would end."
+            f" `application/gzip`, an XLSX workbook as `{check_routes.XLSX}`, any file as `application/octet-stream`."
+            f" The body has at most {requests.MAX_BODY / 1e6} MB. `status` and `error` say how the load would end."
         ),
         parameters=(check_routes.DATASET, load_routes.LIMIT, *check_routes.DECLARED),
         body=Body(

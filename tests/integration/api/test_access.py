@@ -13,12 +13,14 @@ from chalicelib.api.http.access import needed
 from chalicelib.auth import tokens
 from chalicelib.auth.roles import Role
 from chalicelib.cloud.database import Database
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.services import services
 from tests.integration.http_api import Api, Response
 from tests.integration.s3_fixtures import S3
 
-PUBLIC = ("/", "/docs", "/docs/{asset}", "/openapi.json", "/health")
+TEMPLATES = {f"/{dataset.route}/template.{ending}" for dataset in DATASETS.values() for ending in ("csv", "xlsx")}
+PUBLIC = {"/", "/docs", "/docs/{asset}", "/openapi.json", "/health", *TEMPLATES}
 ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
 GUARDED = [(method, path) for method, path in ROUTES if not (method in ("GET", "HEAD") and path in PUBLIC)]
 

@@ -370,6 +370,7 @@ CHECKED = {
         ("jobs.csv", b"1,Clerk\n", "text/csv"),  # gzip would make this file larger
         ("jobs.csv", b"1,Clerk\n" * 100, "application/gzip"),
         # The body is part of the test's id. With mtime=0 it is the same in every test process.
+        ("jobs.xlsx", b"PK" + b"1" * 100, "application/octet-stream"),  # it is compressed already
         ("jobs.csv.gz", gzip.compress(b"1,Clerk\n", mtime=0), "application/gzip"),
     ],
 )
@@ -380,7 +381,7 @@ def test_check_gzips_a_file_if_that_makes_it_smaller(api: FakeApi, run: Run, nam
     assert done.exit_code == 0, done.output
     [asked] = api.asked
     assert (asked.query, asked.headers["Content-Type"]) == ({"dataset": "jobs", "limit": "5"}, kind)
-    plain = data if name.endswith(".csv") else gzip.decompress(data)
+    plain = data if not name.endswith(".gz") else gzip.decompress(data)
     assert (gzip.decompress(asked.body) if kind == "application/gzip" else asked.body) == plain
     assert asked.length <= len(data)
     assert "3 received: 2 inserted, 0 updated, 0 unchanged, 0 superseded, 1 rejected" in done.stdout

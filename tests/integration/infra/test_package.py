@@ -66,11 +66,12 @@ def test_a_package_is_built_for_the_architecture_of_the_stage(target: Target) ->
 COMPILED = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import fastavro, markupsafe, sqlalchemy.util
+import fastavro, markupsafe, python_calamine, sqlalchemy.util
 from fastavro import _read, _write
 from markupsafe import _speedups
 assert fastavro.read.reader is _read.reader and fastavro.write.Writer is _write.Writer
 assert markupsafe._escape_inner is _speedups._escape_inner
+assert python_calamine.CalamineWorkbook
 assert sqlalchemy.util.has_compiled_ext()
 print(fastavro.__file__)
 """

@@ -1,0 +1,51 @@
+"""Templates: a file with the header of a dataset and one example row, which loads as it is.
+
+They are made from the declaration of the dataset, on request. So they cannot differ from it, and nothing has to be
+generated and shipped beside the code.
+"""
+
+import io
+from datetime import datetime
+from functools import cache
+
+from chalicelib.api.openapi.upload_schemas import example_value
+from chalicelib.core.datasets import Column, Dataset, Kind
+from chalicelib.formats.csv_export import csv_text
+
+_MADE = datetime(2021, 1, 1)  # a fixed time, so that equal declarations give equal bytes
+_ABOUT = ("column", "what it holds", "other names that a header may have")
+_DAY_AND_TIME = "yyyy-mm-dd hh:mm:ss"
+
+
+def csv_template(dataset: Dataset) -> str:
+    return csv_text(dataset.column_names, [[example_value(column) for column in dataset.columns]])
+
+
+@cache
+def xlsx_template(dataset: Dataset) -> bytes:
+    """A workbook. Its second sheet, which a load does not read, says what the columns hold."""
+    from xlsxwriter import Workbook  # here, so that only this route loads it
+
+    file = io.BytesIO()
+    book = Workbook(file, {"in_memory": True})
+    book.set_properties({"title": f"Hireflow: {dataset.name}", "created": _MADE})
+    bold, dates = book.add_format({"bold": True}), book.add_format({"num_format": _DAY_AND_TIME})
+    rows = book.add_worksheet(dataset.name)
+    rows.freeze_panes(1, 0)
+    for at, column in enumerate(dataset.columns):
+        rows.write_string(0, at, column.name, bold)
+        rows.set_column(at, at, 22, dates if column.kind is Kind.INSTANT else None)
+        rows.write(1, at, _cell(column), dates if column.kind is Kind.INSTANT else None)
+    about = book.add_worksheet("columns")
+    about.set_column(0, 2, 44)
+    about.write_row(0, 0, _ABOUT, bold)
+    for row, column in enumerate(dataset.columns, 1):
+        about.write_row(row, 0, (column.name, column.about, ", ".join(column.aliases)))
+    book.close()
+    return file.getvalue()
+
+
+def _cell(column: Column) -> int | str | datetime:
+    """The example of a column. Excel knows no time zones: a date is in UTC, as a load reads it."""
+    value = example_value(column)
+    return datetime.fromisoformat(str(value)).replace(tzinfo=None) if column.kind is Kind.INSTANT else value

@@ -1,0 +1,52 @@
+"""GET /<dataset>/template.csv and /<dataset>/template.xlsx: files to begin with.
+
+Anybody may get them, as anybody may read the description of the API: they hold the names of the columns and no rows.
+"""
+
+from collections.abc import Callable
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.api.check_routes import CSV, XLSX
+from chalicelib.api.http.access import public
+from chalicelib.api.http.negotiation import BytesResponse, TextResponse
+from chalicelib.api.http.problems import endpoint
+from chalicelib.core.datasets import DATASETS, Dataset
+
+routes = Blueprint(__name__)
+
+
+def _headers(dataset: Dataset, media: str, ending: str) -> dict[str, str | list[str]]:
+    attached = f'attachment; filename="{dataset.name}{ending}"'
+    return {"Content-Type": media, "Content-Disposition": attached, "X-Content-Type-Options": "nosniff"}
+
+
+def _csv(dataset: Dataset) -> Callable[[], Response]:
+    @public
+    @endpoint
+    def csv_template() -> Response:
+        from chalicelib.api import template_files  # here, so that no other route loads the description of the API
+
+        return TextResponse(template_files.csv_template(dataset), _headers(dataset, f"{CSV}; charset=utf-8", ".csv"))
+
+    return csv_template
+
+
+def _xlsx(dataset: Dataset) -> Callable[[], Response]:
+    @public
+    @endpoint
+    def xlsx_template() -> Response:
+        from chalicelib.api import template_files
+
+        return BytesResponse(template_files.xlsx_template(dataset), _headers(dataset, XLSX, ".xlsx"))
+
+    return xlsx_template
+
+
+for _dataset in DATASETS.values():
+    for _ending, _view in ((".csv", _csv), (".xlsx", _xlsx)):
+        routes.route(
+            f"/{_dataset.route}/template{_ending}",
+            name=f"template_{_dataset.route}_{_ending[1:]}",
+            content_types=["*/*"],
+        )(_view(_dataset))

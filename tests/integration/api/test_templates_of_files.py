@@ -1,0 +1,61 @@
+"""GET /<dataset>/template.csv and .xlsx: files to begin with, which load as they are."""
+
+import base64
+
+import pytest
+
+from chalicelib.api.check_routes import XLSX
+from chalicelib.api.template_files import csv_template, xlsx_template
+from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.formats.xlsx import Sheet
+from chalicelib.services import services
+from tests.integration.http_api import Api
+from tests.integration.landing import Landing, counts
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_the_templates_of_all_datasets_load_as_they_are(api: Api, landing: Landing, ending: str) -> None:
+    for dataset in DATASETS.values():  # parents come before their children
+        load = landing.upload(f"{dataset.name}.{ending}", downloaded(api, dataset, ending))
+        assert (load["status"], load["kind"], counts(load)) == ("succeeded", ending, (1, 1, 0, 0, 0, 0))
+    assert landing.rows("SELECT id, name, datetime::text FROM hired_employees") == [
+        (9001, "Ada Lund", "2021-07-27 16:02:08+00")
+    ]
+
+
+def downloaded(api: Api, dataset: Dataset, ending: str) -> bytes:
+    media = {"csv": "text/csv", "xlsx": XLSX}[ending]
+    response = api.client.http.get(f"/{dataset.route}/template.{ending}", headers={"Accept": media})
+    assert (response.status_code, response.headers["Content-Type"].partition(";")[0]) == (200, media)
+    assert response.headers["Content-Disposition"] == f'attachment; filename="{dataset.name}.{ending}"'
+    return response.body
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html,*/*;q=0.8", XLSX])
+def test_a_workbook_is_sent_as_bytes_whatever_the_client_accepts(api: Api, accept: str) -> None:
+    response = api.client.http.get("/job/template.xlsx", headers={"Accept": accept})
+    body = response.body if response.body.startswith(b"PK") else base64.b64decode(response.body)
+    assert (response.status_code, body) == (200, xlsx_template(DATASETS["jobs"]))
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
+def test_a_template_has_the_header_and_one_row_in_both_formats(dataset: Dataset) -> None:
+    header, row = Sheet.of(xlsx_template(dataset))
+    assert header == (1, list(dataset.column_names))
+    assert (row[0], len(row[1])) == (2, len(dataset.columns))
+    assert csv_template(dataset).splitlines()[0].replace('"', "").split(",") == list(dataset.column_names)
+
+
+def test_anybody_may_get_a_template(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIREFLOW_AUTH", "on")
+    services().database.close()
+    services.cache_clear()
+    assert api.get("/loads").status == 401
+    assert api.get("/job/template.csv").status == 200
+
+
+def test_the_upload_panel_links_to_all_templates(api: Api) -> None:
+    panel = api.get("/dashboard/upload").body
+    for dataset in DATASETS.values():
+        assert f'href="{dataset.route}/template.csv" data-download="{dataset.name}.csv" data-accept="text/csv"' in panel
+        assert f'href="{dataset.route}/template.xlsx" data-download="{dataset.name}.xlsx" data-accept="{XLSX}"' in panel
