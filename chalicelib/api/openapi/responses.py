@@ -41,7 +41,9 @@ OWN_HEADERS: dict[str, Json] = {
     "Cache-Control": _header("whether the response may be cached, and for how long", "private, no-cache"),
     "Vary": _header("the request headers on which the response depends", "Accept, Authorization"),
     "Content-Disposition": {
-        **_header("the name of the file, if the response is a file", "attachment; filename*=UTF-8''jobs-new-rejects.csv"),
+        **_header(
+            "the name of the file, if the response is a file", "attachment; filename*=UTF-8''jobs-new-rejects.csv"
+        ),
         "required": False,
     },
     "Link": {

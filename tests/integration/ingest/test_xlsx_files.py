@@ -49,7 +49,11 @@ def test_rejects_can_be_corrected_in_a_workbook(landing: Landing) -> None:
     """Excel offers to save a CSV file as a workbook. The cells are then those of the file of rejects."""
     load = landing.upload("jobs.csv", ",Clerk\nx,=Smith\n1,Baker\n")
     header: list[object] = ["line", "id", "job", "reasons", "raw"]
-    rows = [header, [1, None, "Clerk", "id is missing"], [2, 7, "'=Smith", "id is not a whole number"]]
+    rows: list[list[object]] = [
+        header,
+        [1, None, "Clerk", "id is missing"],
+        [2, 7, "'=Smith", "id is not a whole number"],
+    ]
     mended = landing.upload("jobs_mended.xlsx", table(rows), corrects=str(load["id"]))
     assert (mended["status"], counts(mended)) == ("succeeded", (2, 1, 0, 0, 0, 1))
     assert landing.rows("SELECT id, job FROM jobs ORDER BY id") == [(1, "Baker"), (7, "=Smith")]
