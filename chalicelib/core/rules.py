@@ -122,17 +122,23 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     return Checked(checked.values, checked.problems + tuple(unknown))
 
 
-def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
-    """Check one row of a backup: ids as int, texts as str, instants as microseconds since 1970 UTC."""
-    return _check(dataset, map(_readable, shown_stored(dataset, row)))
+def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = False) -> Checked:
+    """Check one row of an Avro file: ids as int, texts as str, instants as microseconds since 1970 UTC, None for null.
+
+    A trusted row was in the table once, so its texts are taken as they are.
+    """
+    return _check(dataset, map(_readable, shown_stored(dataset, row)), is_trusted=is_trusted)
 
 
-def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bool:
-    """Whether all rows of a backup are valid without any change. `columns` has their values by column.
+def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, is_trusted: bool = False) -> bool:
+    """Whether all rows of an Avro file are valid without any change. `columns` has their values by column.
 
     Loops in C check each column as a whole. False does not say which row is invalid: use `check_stored` for that.
     """
-    return all(_WHOLE_COLUMN[c.kind](values) for c, values in zip(dataset.columns, columns, strict=True) if values)
+    whole_columns = _WHOLE_TRUSTED_COLUMN if is_trusted else _WHOLE_COLUMN
+    with suppress(TypeError):  # a value is None
+        return all(whole_columns[c.kind](values) for c, values in zip(dataset.columns, columns, strict=True) if values)
+    return False
 
 
 def _ids_are_valid(values: Sequence[int]) -> bool:
@@ -140,21 +146,27 @@ def _ids_are_valid(values: Sequence[int]) -> bool:
 
 
 def _texts_are_valid(values: Sequence[str]) -> bool:
-    """Check all texts with one search, after NULs have joined them. The search finds white space at either end of a
-    text, an empty text, a NUL inside a text, and half of a surrogate pair."""
-    joined = "\0".join(values)
+    """Check all texts with one search, after NULs have joined them. The search finds white space and invisible
+    characters at either end of a text, an empty text, a NUL inside a text, and half of a surrogate pair."""
+    joined = "\0".join(("", *values, ""))
     return (
-        joined.count("\0") == len(values) - 1
+        joined.count("\0") == len(values) + 1
         and max(map(len, values)) <= MAX_TEXT
-        and not _UNCLEAN.search(f"\0{joined}\0")
+        and not _UNCLEAN.search(joined)
+        and ("\0#" not in joined or _EXCEL_ERRORS.isdisjoint(values))
     )
+
+
+def _texts_can_be_stored(values: Sequence[str]) -> bool:
+    joined = "\0".join(values)
+    return joined.count("\0") == len(values) - 1 and (joined.isascii() or not _SURROGATE.search(joined))
 
 
 def _instants_are_valid(values: Sequence[int]) -> bool:
     return min(values) >= _FIRST_INSTANT and max(values) <= _LAST_INSTANT
 
 
-_UNCLEAN = re.compile("\0[\0\\s]|\\s\0|[\ud800-\udfff]")
+_UNCLEAN = re.compile(f"\0[\0\\s{INVISIBLE}]|[\\s{INVISIBLE}]\0|[\ud800-\udfff]")
 _FIRST_INSTANT, _LAST_INSTANT = (
     (at - _EPOCH) // timedelta(microseconds=1)
     for at in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
@@ -169,11 +181,15 @@ _WHOLE_COLUMN: dict[Kind, Callable[[Any], bool]] = {
     Kind.TEXT: _texts_are_valid,
     Kind.INSTANT: _instants_are_valid,
 }
+_WHOLE_TRUSTED_COLUMN = _WHOLE_COLUMN | {Kind.TEXT: _texts_can_be_stored}
 
 
 def shown_stored(dataset: Dataset, row: Sequence[Any]) -> list[Any]:
-    """A row of a backup with its instants in ISO 8601."""
-    return [_instant_text(v) if c.kind is Kind.INSTANT else v for c, v in zip(dataset.columns, row, strict=True)]
+    """A row of an Avro file with its instants in ISO 8601."""
+    return [
+        _instant_text(v) if c.kind is Kind.INSTANT and v is not None else v
+        for c, v in zip(dataset.columns, row, strict=True)
+    ]
 
 
 def _instant_text(microseconds: int) -> str:
@@ -188,10 +204,10 @@ def missing_parent(field: str, parent_id: Value) -> Problem:
     return Problem(field, f"{parent_id} does not exist", "does not exist")
 
 
-def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None) -> Checked:
+def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None, *, is_trusted: bool = False) -> Checked:
     values: list[Value | None] = []
     problems: list[Problem] = []
-    for (name, check), value in zip(_checks(dataset), sent, strict=True):
+    for (name, check), value in zip(_checks(dataset, is_trusted), sent, strict=True):
         try:
             values.append(check(value))
         except _Missing:
@@ -205,8 +221,9 @@ def _check(dataset: Dataset, sent: Iterable[Any], optional: str | None = None) -
 
 
 @cache
-def _checks(dataset: Dataset) -> tuple[tuple[str, Callable[[Any], Value]], ...]:
-    return tuple((column.name, _CHECKS[column.kind]) for column in dataset.columns)
+def _checks(dataset: Dataset, is_trusted: bool) -> tuple[tuple[str, Callable[[Any], Value]], ...]:
+    checks = _TRUSTED_CHECKS if is_trusted else _CHECKS
+    return tuple((column.name, checks[column.kind]) for column in dataset.columns)
 
 
 class _Missing(Exception):
@@ -278,6 +295,17 @@ def check_text(value: Any) -> str:
     return value
 
 
+def _check_stored_text(value: Any) -> str:
+    """Accept any text that Postgres can hold."""
+    if isinstance(value, Exception):
+        raise value
+    if not isinstance(value, str):
+        raise _Missing
+    if "\0" in value:
+        raise _Broken("contains a NUL character")
+    return value
+
+
 def check_instant(value: Any) -> str:
     """Accept a date-time in the grammar of `datetimes`. Without an offset it is UTC."""
     value = _present(value)
@@ -304,6 +332,7 @@ def is_instant(text: str) -> bool:
 
 
 _CHECKS: dict[Kind, Callable[[Any], Value]] = {Kind.ID: check_id, Kind.TEXT: check_text, Kind.INSTANT: check_instant}
+_TRUSTED_CHECKS = _CHECKS | {Kind.TEXT: _check_stored_text}
 
 
 def _shown(name: Any) -> str:

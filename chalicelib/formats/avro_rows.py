@@ -3,13 +3,16 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.core.rules import Checked, all_stored_are_valid, check_stored, shown_stored
 from chalicelib.core.streams import Readable
+from chalicelib.formats.avro_container import Container
+from chalicelib.formats.avro_fields import AvroFields
 from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
+from chalicelib.formats.file_format import Format
 from chalicelib.formats.gzip_stream import Expansion
 from chalicelib.formats.pg_copy import binary_rows
 
@@ -31,14 +34,22 @@ class StoredRows:
         return self.data
 
 
+def describe_avro(dataset: Dataset, file_format: Format, beginning: bytes) -> Format:
+    """Complete the format of an Avro file by its header. `beginning` has to hold it. Raises LoadError."""
+    fields = AvroFields.of(dataset, Container(io.BytesIO(beginning)).schema)
+    layout = replace(file_format.layout, has_header=True)  # the rows come in the order of the dataset
+    return replace(file_format, layout=layout, ignored_columns=fields.ignored)
+
+
 @dataclass(frozen=True)
 class AvroRows:
     """The rows of a file, without the first `skipped` rows.
 
     `offset` is always 0. A reader that goes on after a handover always reads an Avro file from its beginning.
 
-    A trusted file may decompress to any size. For example, a backup may contain many equal texts, which compress
-    extremely well.
+    A trusted file is one of our own restore points, whose checksum is known. It may decompress to any size: a backup
+    may contain many equal texts, which compress extremely well. Its texts are taken as they are, because a release with
+    other rules may have stored them.
     """
 
     dataset: Dataset
@@ -57,11 +68,26 @@ class AvroRows:
         expansion = None if self.is_trusted else Expansion("the Avro file")
         for batch in records(self.dataset, self.stream, expansion, skip=self.skipped):
             columns = tuple(zip(*batch, strict=True))
-            if all_stored_are_valid(self.dataset, columns):
+            if all_stored_are_valid(self.dataset, columns, is_trusted=self.is_trusted):
                 yield StoredRows(line, self.dataset, batch, binary_rows(self.dataset, columns))
             else:
-                yield from _mixed_rows(self.dataset, line, batch)
+                yield from self._mixed_rows(line, batch)
             line += len(batch)
+
+    def _mixed_rows(self, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
+        """Check a batch row by row. Even a valid row may still have white space to remove."""
+        dataset = self.dataset
+        instants = [column.kind is Kind.INSTANT for column in dataset.columns]
+        for number, row in enumerate(batch, line):
+            checked = check_stored(dataset, row, is_trusted=self.is_trusted)
+            if checked.valid:
+                values = [
+                    (sent if is_instant else v,)
+                    for sent, v, is_instant in zip(row, checked.values, instants, strict=True)
+                ]
+                yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
+            else:
+                yield _record(dataset, number, row, checked)
 
 
 class AvroSeeker:
@@ -77,23 +103,9 @@ class AvroSeeker:
         return _record(self._run.dataset, line, self._run.rows[line - self._run.line])
 
 
-def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
-    """Check a batch row by row. Even a valid row may still have white space to remove."""
-    instants = [column.kind is Kind.INSTANT for column in dataset.columns]
-    for number, row in enumerate(batch, line):
-        checked = check_stored(dataset, row)
-        if checked.valid:
-            values = [
-                (sent if is_instant else v,) for sent, v, is_instant in zip(row, checked.values, instants, strict=True)
-            ]
-            yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
-        else:
-            yield _record(dataset, number, row, checked)
-
-
 def _record(dataset: Dataset, line: int, row: tuple[Any, ...], checked: Checked | None = None) -> Record:
     """Return a row as a CSV record, for the reject file. Its values are at most as long as a CSV record may be."""
-    shown = [str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
+    shown = ["" if value is None else str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(shown)
     raw, *fields = (value.encode("utf-8", "surrogateescape")[:MAX_RECORD] for value in (text.getvalue(), *shown))

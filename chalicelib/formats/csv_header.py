@@ -55,6 +55,16 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     return Header(positions, tuple(_shown(text) for text, at in zip(texts, positions, strict=True) if at is None))
 
 
+def column_at(dataset: Dataset, name: str) -> int | None:
+    """The index of the column that a name stands for, by its own name or an alias."""
+    return _columns(dataset).get(_bare(name))
+
+
+def shown_name(name: str) -> str:
+    """A name from a file as messages show it: short, and without characters that cannot be seen or stored."""
+    return _shown(name.encode("utf-8", "replace").decode())
+
+
 def is_header(texts: Sequence[str]) -> bool:
     """Whether a record names a column of any dataset and holds no whole number."""
     return not _all_names().isdisjoint(map(_bare, texts)) and not any(map(is_whole_number, texts))

@@ -7,7 +7,8 @@ from typing import Protocol
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.streams import Peekable, Readable, skip
-from chalicelib.formats.avro_rows import AvroRows, AvroSeeker
+from chalicelib.formats.avro_container import MOST_AHEAD
+from chalicelib.formats.avro_rows import AvroRows, AvroSeeker, describe_avro
 from chalicelib.formats.containers import HEAD, Container
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Record, Token
@@ -53,6 +54,8 @@ class FileReading:
         """Understand a file by its beginning, which stays in the stream. Raises LoadError if the file is not read."""
         head = stream.peek(HEAD + 1)
         file_format = describe(dataset, head, complete=len(head) <= HEAD, declared=declared)
+        if file_format.container is Container.AVRO:
+            file_format = describe_avro(dataset, file_format, stream.peek(MOST_AHEAD))
         if file_format.container is Container.XLSX:
             from chalicelib.formats.xlsx import MAX_SIZE
             from chalicelib.formats.xlsx_rows import describe_workbook

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError, StorageUnavailable
-from chalicelib.formats import avro, avro_container
+from chalicelib.formats import avro, avro_codecs
 
 JOBS = DATASETS["jobs"]
 SYNC = bytes(range(16))
@@ -106,7 +106,7 @@ def test_a_decompression_bomb_is_refused_in_bounded_memory() -> None:
     try:
         with pytest.raises(LoadError, match="larger than"):
             read(header(b"deflate") + block(bomb))
-        assert tracemalloc.get_traced_memory()[1] < 3 * avro_container.MAX_BLOCK
+        assert tracemalloc.get_traced_memory()[1] < 3 * avro_codecs.MAX_BLOCK
     finally:
         tracemalloc.stop()
 
