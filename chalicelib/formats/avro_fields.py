@@ -11,14 +11,14 @@ from typing import Any
 
 from chalicelib.core.datasets import Column, Dataset, Kind
 from chalicelib.core.errors import LoadError
-from chalicelib.formats.avro_schemas import AvroType, Coding, InvalidSchema, fields_of
+from chalicelib.formats.avro_schemas import AvroType, InvalidSchema, fields_of
 from chalicelib.formats.csv_header import MOST_SHOWN, column_at, shown_name
 
 _MOST_IGNORED = 200  # names of ignored columns that a format lists
 _DAY, _MILLISECOND = 86_400_000_000, 1000  # microseconds
 Conversion = Callable[[int], int]
 _WANTED = {Kind.ID: "int or long", Kind.TEXT: "string", Kind.INSTANT: "timestamp-micros or timestamp-millis"}
-_PLAIN = (Coding.FIXED, Coding.VARINT, Coding.BYTES)
+_PLAIN = {"null", "boolean", "int", "long", "float", "double", "bytes", "string", "enum", "fixed"}
 
 
 def _same(value: int) -> int:
@@ -100,7 +100,7 @@ class AvroFields:
     @cached_property
     def are_plain(self) -> bool:
         """Whether no field has a count or a choice, so that fastavro can read the file safely."""
-        return all(kind.coding in _PLAIN for kind in self.types)
+        return all(kind.name in _PLAIN for kind in self.types)
 
     @cached_property
     def least_size(self) -> int:
