@@ -85,7 +85,7 @@ def test_metadata_may_come_in_blocks_with_sizes_and_the_codec_may_be_left_out() 
         (header(b"deflate") + block(zlib.compress(COOK, wbits=-15)[:-1]), "damaged"),
         (header(b"bzip2") + block(b"not bzip2"), "damaged"),
         (header(b"xz") + block(b"not xz"), "damaged"),
-        (header(b"snappy"), "codec 'snappy' is not supported"),
+        (header(b"lz4"), "codec 'lz4' is not supported: write the file with deflate, snappy or zstandard"),
         (header(b"\xff\xfe"), "is not supported"),
         (header(schema=b""), "schema is not that of jobs"),
         (header(schema=b"\xff"), "schema is not that of jobs"),
