@@ -100,6 +100,11 @@ class FileReading:
         return Seeker(self.file_format.text(stream), self.file_format.layout)
 
     @property
+    def is_plain_text(self) -> bool:
+        """Whether the object is text that is not compressed."""
+        return self.file_format.container is Container.TEXT and not self.file_format.coding.is_gzipped
+
+    @property
     def _is_xlsx(self) -> bool:
         return self.file_format.container is Container.XLSX
 
