@@ -33,9 +33,8 @@ _TYPES: dict[Kind, Any] = {
     Kind.TEXT: "string",
     Kind.INSTANT: {"type": "long", "logicalType": "timestamp-micros"},
 }
-Decoder = Callable[
-    [int, bytes], Iterator[list[tuple[Any, ...]]]
-]  # the rows of a block, from their number and its bytes
+# Yields the rows of a block, from their number and the bytes of the block.
+Decoder = Callable[[int, bytes], Iterator[list[tuple[Any, ...]]]]
 _PLAIN = {Kind.ID: "int", Kind.TEXT: "string", Kind.INSTANT: "long"}
 
 
@@ -94,8 +93,6 @@ def records(
     fields = AvroFields.of(dataset, container.schema)
     decoded = _fast_decoder(dataset, fields) if fields.are_plain else _decoder(dataset, fields)
     for count, block in container.blocks():
-        if count * fields.least_size > len(block):
-            raise damaged()
         if skip and skip >= count:  # an earlier reader has decoded this block
             skip -= count
             continue
@@ -121,7 +118,7 @@ def _fast_decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
     """Return the decoder of a file with plain fields.
 
     fastavro decodes a block as a separate file, because it reads a file several times faster than single records. The
-    zeros after the block show whether the rows end where the block ends, as what is read beyond it moves the position.
+    zeros after the block show whether the rows end where the block ends: what is read beyond it moves the position.
     """
     from fastavro import block_reader
 

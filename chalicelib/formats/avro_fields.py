@@ -102,11 +102,6 @@ class AvroFields:
         """Whether no field has a count or a choice, so that fastavro can read the file safely."""
         return all(kind.name in _PLAIN for kind in self.types)
 
-    @cached_property
-    def least_size(self) -> int:
-        """The least number of bytes that a row takes."""
-        return sum(not kind.is_empty for kind in self.types)
-
 
 def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list[str]]:
     """Return the column of each field, and what is wrong: columns that no field or several fields stand for."""

@@ -453,3 +453,17 @@ def test_valid_rows_are_found_again_by_their_line() -> None:
     assert [seeker.record(line).raw for line in (1, 4, 4097, 9998)] == [
         f"{n},Job {n}".encode() for n in (1, 4, 4097, 9998)
     ]
+
+
+@pytest.mark.parametrize("unit", ["timestamp-millis", "local-timestamp-micros", "timestamp-nanos"])
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63)])
+def test_an_instant_outside_the_years_of_a_date_rejects_only_its_row(unit: str, value: int) -> None:
+    instant = ("datetime", ["null", logical("long", unit)])
+    schema = schema_of(("id", "int"), ("name", "string"), instant, ("department_id", "int"), ("job_id", "int"))
+    usual = {"id": 1, "name": "Ann", "department_id": 1, "job_id": 1}
+    data = written(schema, [usual | {"datetime": 0}, usual | {"datetime": value}])
+    tokens = list(reading_of(data, EMPLOYEES).tokens(io.BytesIO(data)))
+    rejects = [token for token in tokens if isinstance(token, Record) and token.checked]
+    is_possible = unit == "timestamp-nanos"  # 292 years around 1970
+    assert [record.line for record in rejects] == ([] if is_possible else [2])
+    assert sum(token.lines for token in tokens) == 2
