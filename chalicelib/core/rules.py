@@ -7,28 +7,21 @@ an `int`. A text becomes a `str`. An instant becomes a `str` in ISO 8601, in UTC
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache, partial
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from chalicelib.core import datetimes, local_dates, reasons
+from chalicelib.core import datetimes, local_dates, reasons, whole_columns
 from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Dataset, Kind
 from chalicelib.core.declarations import Dates
 from chalicelib.core.reasons import Problem, Reason
+from chalicelib.core.texts import EXCEL_ERRORS, SURROGATE, stripped
+from chalicelib.core.whole_columns import EPOCH, USUAL_INSTANT
 
 Value = int | str
 _Checks = tuple[tuple[str, Callable[[Any], Value]], ...]  # a rule for each column, with its name
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The most common form of an instant. For this form, Python's own parser gives the same results as `datetimes`, and is
-# much faster.
-_USUAL_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]((?:[01]\d|2[0-3]):\d\d:\d\d)Z?", re.ASCII)
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# Soft hyphen, zero-width characters, direction marks, invisible operators, byte order mark: programs leave them behind.
-INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
-_DROPPED = "".join(c for c in map(chr, range(0x10000)) if c.isspace() or re.match(f"[{INVISIBLE}]", c))
 _DECIMALS = re.compile(r"(\d+)\.0+", re.ASCII)  # of whole numbers, as pandas and Excel write them
-_EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!"})
 
 
 class Checked(NamedTuple):
@@ -66,28 +59,12 @@ def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
     if all(type(row) is dict and len(row) == width for row in rows):
         with suppress(KeyError):
             whole = list(map(columns, rows))
-            if all(_USUAL[c.kind](values) for c, values in zip(dataset.columns, zip(*whole, strict=True), strict=True)):
+            if all(
+                whole_columns.USUAL[c.kind](values)
+                for c, values in zip(dataset.columns, zip(*whole, strict=True), strict=True)
+            ):
                 return [Checked(values, ()) for values in whole]
     return [check_object(dataset, row, id_optional=True) for row in rows]
-
-
-def _usual_ids(values: Sequence[Any]) -> bool:
-    return set(map(type, values)) == {int} and _ids_are_valid(values)
-
-
-def _usual_texts(values: Sequence[Any]) -> bool:
-    return set(map(type, values)) == {str} and _texts_are_valid(values) and not _texts_are_odd(values)
-
-
-def _usual_instants(values: Sequence[Any]) -> bool:
-    """Return whether all values are valid instants in the most common form. Postgres (in UTC) and Python parse this
-    form in the same way."""
-    if set(map(type, values)) != {str} or not all(map(_USUAL_INSTANT.fullmatch, values)):
-        return False
-    try:
-        return all(map(datetime.fromisoformat, values))
-    except ValueError:
-        return False
 
 
 def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
@@ -112,82 +89,41 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     return Checked(checked.values, checked.problems + tuple(unknown))
 
 
-def check_stored(dataset: Dataset, row: Sequence[Any]) -> Checked:
-    """Check one row of a backup: ids as int, texts as str, instants as microseconds since 1970 UTC."""
-    return _check(_checks(dataset), map(_readable, shown_stored(dataset, row)))
+def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = False) -> Checked:
+    """Check one row of an Avro file: ids as int, texts as str, instants as microseconds since 1970 UTC, None for null.
 
-
-def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, is_own: bool = False) -> bool:
-    """Return whether all rows of a backup are valid without any change. `columns` has a sequence of values for each
-    column.
-
-    Loops in C check each column as a whole. If the result is False, `check_stored` finds the invalid rows. With
-    `is_own`, the backup is one of ours: invisible characters and errors of Excel, which an earlier release has stored,
-    are valid there.
+    A trusted row was in the table before, so the rules for texts do not apply to its texts.
     """
-    by_kind = zip(dataset.columns, columns, strict=True)
-    valid = all(_WHOLE_COLUMN[c.kind](values) for c, values in by_kind if values)
-    texts = (values for c, values in zip(dataset.columns, columns, strict=True) if c.kind is Kind.TEXT)
-    return valid and (is_own or not any(map(_texts_are_odd, texts)))
-
-
-def _ids_are_valid(values: Sequence[int]) -> bool:
-    return min(values) >= 1 and max(values) <= MAX_ID
-
-
-def _texts_are_valid(values: Sequence[str]) -> bool:
-    """Return whether all texts are valid.
-
-    Checking one long string is faster than checking every text. So the texts are joined, with a NUL between them. If a
-    text contains a NUL, the string has too many NULs. `_UNCLEAN` matches at an empty text, at white space at either end
-    of a text, and at half of a surrogate pair.
-    """
-    joined = "\0".join(values)
-    return (
-        joined.count("\0") == len(values) - 1
-        and max(map(len, values)) <= MAX_TEXT
-        and not _UNCLEAN.search(f"\0{joined}\0")
+    return _check(
+        _checks_of_trusted(dataset) if is_trusted else _checks(dataset), map(_readable, shown_stored(dataset, row))
     )
 
 
-def _texts_are_odd(values: Sequence[str]) -> bool:
-    """Whether any of these texts has an invisible character at either end, or is an error of Excel."""
-    joined = "\0".join(values)
-    return bool(_ODD.search(f"\0{joined}\0")) if not joined.isascii() or "#" in joined else False
+def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, is_trusted: bool = False) -> bool:
+    """Return whether all rows of an Avro file are valid without any change. `columns` has a sequence of values for each
+    column.
 
-
-def _instants_are_valid(values: Sequence[int]) -> bool:
-    return min(values) >= _FIRST_INSTANT and max(values) <= _LAST_INSTANT
-
-
-_UNCLEAN = re.compile("\0[\0\\s]|\\s\0|[\ud800-\udfff]")
-_ODD = re.compile(f"\0[{INVISIBLE}]|[{INVISIBLE}]\0|\0(?:{'|'.join(map(re.escape, _EXCEL_ERRORS))})\0")
-_FIRST_INSTANT, _LAST_INSTANT = (
-    (at - _EPOCH) // timedelta(microseconds=1)
-    for at in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-)
-_USUAL: dict[Kind, Callable[[Any], bool]] = {
-    Kind.ID: _usual_ids,
-    Kind.TEXT: _usual_texts,
-    Kind.INSTANT: _usual_instants,
-}
-_WHOLE_COLUMN: dict[Kind, Callable[[Any], bool]] = {
-    Kind.ID: _ids_are_valid,
-    Kind.TEXT: _texts_are_valid,
-    Kind.INSTANT: _instants_are_valid,
-}
+    Loops in C check each column as a whole. If the result is False, `check_stored` finds the invalid rows.
+    """
+    checks = whole_columns.TRUSTED if is_trusted else whole_columns.VALID
+    with suppress(TypeError):  # a value is None
+        return all(checks[c.kind](values) for c, values in zip(dataset.columns, columns, strict=True) if values)
+    return False
 
 
 def shown_stored(dataset: Dataset, row: Sequence[Any]) -> list[Any]:
-    """Return a row of a backup with its instants in ISO 8601."""
-    return [_instant_text(v) if c.kind is Kind.INSTANT else v for c, v in zip(dataset.columns, row, strict=True)]
+    """Return a row of an Avro file with its instants in ISO 8601."""
+    return [
+        _instant_text(v) if c.kind is Kind.INSTANT and v is not None else v
+        for c, v in zip(dataset.columns, row, strict=True)
+    ]
 
 
 def _instant_text(microseconds: int) -> str:
     """Return the instant in ISO 8601. If it lies outside the years 1 to 9999, return the number as text, which the
     rules reject."""
     try:
-        return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
+        return (EPOCH + timedelta(microseconds=microseconds)).isoformat()
     except OverflowError:
         return str(microseconds)
 
@@ -223,6 +159,12 @@ def _checks(dataset: Dataset) -> _Checks:
 
 
 @cache
+def _checks_of_trusted(dataset: Dataset) -> _Checks:
+    checks = _CHECKS | {Kind.TEXT: _check_stored_text}
+    return tuple((column.name, checks[column.kind]) for column in dataset.columns)
+
+
+@cache
 def _checks_of_files(dataset: Dataset, dates: Dates) -> _Checks:
     checks = _CHECKS | {Kind.INSTANT: partial(check_instant_of_file, dates)}
     return tuple((column.name, checks[column.kind]) for column in dataset.columns)
@@ -237,16 +179,10 @@ def _present(value: Any) -> Any:
     exception, raises this exception."""
     if isinstance(value, Exception):
         raise value
-    stripped = _stripped(value) if isinstance(value, str) else value
-    if stripped is None or stripped == "":
+    present = stripped(value) if isinstance(value, str) else value
+    if present is None or present == "":
         raise _Missing
-    return stripped
-
-
-def _stripped(text: str) -> str:
-    """The text without white space and invisible characters at its ends."""
-    stripped = text.strip()
-    return stripped if stripped.isascii() else stripped.strip(_DROPPED)
+    return present
 
 
 def _decoded(field: bytes) -> str | _Broken:
@@ -259,7 +195,7 @@ def _decoded(field: bytes) -> str | _Broken:
 def _readable(value: Any) -> Any:
     """Return the value unchanged, or an error if the value contains a lone surrogate. In a value from a backup, a lone
     surrogate stands for a byte that was not valid UTF-8."""
-    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+    if isinstance(value, str) and not value.isascii() and SURROGATE.search(value):
         return _Broken(reasons.NOT_UTF8)
     return value
 
@@ -287,14 +223,25 @@ def check_text(value: Any) -> str:
     value = _present(value)
     if not isinstance(value, str):
         raise _Broken(reasons.NOT_TEXT)
-    if value in _EXCEL_ERRORS:
+    if value in EXCEL_ERRORS:
         raise _Broken(reasons.EXCEL_ERROR)
     if "\0" in value:
         raise _Broken(reasons.NUL)
-    if not value.isascii() and _SURROGATE.search(value):
+    if not value.isascii() and SURROGATE.search(value):
         raise _Broken(reasons.HALF_SURROGATE)
     if len(value) > MAX_TEXT:
         raise _Broken(reasons.TOO_LONG)
+    return value
+
+
+def _check_stored_text(value: Any) -> str:
+    """Accept any text that Postgres can hold."""
+    if isinstance(value, Exception):
+        raise value
+    if not isinstance(value, str):
+        raise _Missing
+    if "\0" in value:
+        raise _Broken(reasons.NUL)
     return value
 
 
@@ -304,7 +251,7 @@ def check_instant(value: Any) -> str:
     if not isinstance(value, str):
         raise _Broken(reasons.NOT_A_DATETIME)
     try:
-        if usual := _USUAL_INSTANT.fullmatch(value):
+        if usual := USUAL_INSTANT.fullmatch(value):
             datetime.fromisoformat(value)
             return f"{usual[1]}T{usual[2]}+00:00"  # the text that isoformat() returns, in half the time
         return datetimes.utc(value).isoformat()
@@ -327,7 +274,7 @@ def check_instant_of_file(dates: Dates, value: Any) -> str:
     try:
         return check_instant(value)
     except _Broken as broken:
-        if not isinstance(value, str) or not (parts := local_dates.parts(_stripped(value))):
+        if not isinstance(value, str) or not (parts := local_dates.parts(stripped(value))):
             raise
         if dates == "iso":
             raise _Broken(reasons.UNDECLARED_DATE) from None

@@ -1,8 +1,8 @@
 """Writes and reads the Avro files of a dataset. Files that other programs have written can be read, too.
 
 fastavro writes the files. To read a file, `avro_container` splits it into blocks, and fastavro decodes the records of
-each block. fastavro gets a schema without logical types, so instants stay integers of microseconds. Creating datetime
-objects would take longer than the rest of the reading.
+each block if all fields are plain. `avro_values` decodes the blocks of other files. fastavro gets a schema without
+logical types, so instants stay integers. Creating datetime objects would take longer than the rest of the reading.
 """
 
 import hashlib
@@ -17,17 +17,24 @@ from typing import Any, Protocol
 from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import Readable
-from chalicelib.formats.avro_container import Container, damaged
+from chalicelib.formats import avro_values
+from chalicelib.formats.avro_codecs import damaged
+from chalicelib.formats.avro_container import Container
+from chalicelib.formats.avro_fields import AvroFields
+from chalicelib.formats.avro_schemas import Coding
 from chalicelib.formats.gzip_stream import Expansion
 
 CONTENT_TYPE = "application/avro"
 _ROWS = 4096  # the most rows that `records` yields at a time
 _SYNC = b"hireflow's blocks"[:16]
+_BEYOND = bytes(16)  # stands after a block that fastavro decodes
 _TYPES: dict[Kind, Any] = {
     Kind.ID: "int",
     Kind.TEXT: "string",
     Kind.INSTANT: {"type": "long", "logicalType": "timestamp-micros"},
 }
+# Yields the rows of a block, from their number and the bytes of the block.
+Decoder = Callable[[int, bytes], Iterator[list[tuple[Any, ...]]]]
 _PLAIN = {Kind.ID: "int", Kind.TEXT: "string", Kind.INSTANT: "long"}
 
 
@@ -63,7 +70,7 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
     )
     # fastavro converts every value that has a logical type. With a schema without logical types, it writes the same
     # bytes faster.
-    plain, sync = _plain(dataset, dataset.column_names), os.urandom(16)
+    plain, sync = _plain(dataset), os.urandom(16)
     target.write(_head(schema(dataset), "deflate", sync))
     sink: Any = _Sink(target, skip=len(_head(plain, "deflate", sync)))  # has only the methods that fastavro calls
     # Larger blocks would make the file 1 % smaller, but writing them would take longer.
@@ -76,60 +83,81 @@ def records(
     """Read an Avro file of this dataset. Yield lists of at most 4096 rows. The first `skip` rows are left out.
 
     The values of a row are in the order of the dataset's columns: ids as int, texts as str, instants as int
-    microseconds since 1970 UTC. Bytes that are not UTF-8 become lone surrogates, so that the rules reject only the row
-    that has them. The fields of the file may be in any order.
+    microseconds since 1970 UTC, None for null. Bytes that are not UTF-8 become lone surrogates, so that the rules
+    reject only the row that has them. `avro_fields` says how the fields of the file become columns.
 
     The stream is read once, to its end. The needed memory is bounded for every file. With `expansion`, the decompressed
     size is bounded, too.
 
-    Raises LoadError if the file is not an Avro file, is truncated or damaged, or has another schema. Exceptions of the
+    Raises LoadError if the file is not an Avro file, is truncated or damaged, or lacks a column. Exceptions of the
     stream are raised unchanged.
     """
     container = Container(stream, expansion)
-    head, sentinel = _framing(dataset, _plain_schema(dataset, container.schema))
+    fields = AvroFields.of(dataset, container.schema)
+    decoded = _fast_decoder(dataset, fields) if fields.are_plain else _decoder(dataset, fields)
     for count, block in container.blocks():
         if skip and skip >= count:  # all rows of this block are left out
             skip -= count
             continue
-        for rows in _decoded(dataset, head, sentinel, count, block):
+        for rows in decoded(count, block):
             if skip < len(rows):
-                yield rows[skip:] if skip else rows
+                yield fields.converted(rows[skip:] if skip else rows)
             skip = max(0, skip - len(rows))
 
 
-def _decoded(
-    dataset: Dataset, head: bytes, sentinel: bytes, count: int, block: bytes
-) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows of a block. The block is decoded as a file of its own, because fastavro reads a file several times
-    faster than single records. A sentinel row is put after the last row. If fastavro does not return the sentinel row
-    there, the block is damaged."""
-    from fastavro import reader
+def _decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
+    """Return the decoder of a file with unions, or with ignored fields of any type."""
+    typed = tuple(zip(fields.types, fields.columns, strict=True))
 
-    body = BytesIO(b"".join((head, _long(count + 1), _long(len(block) + len(sentinel)), block, sentinel, _SYNC)))
-    row: Callable[[Any], tuple[Any, ...]] = itemgetter(*dataset.column_names)
-    try:
-        rows = map(row, reader(body, handle_unicode_errors="surrogateescape"))
-        while count:
-            batch = list(islice(rows, min(count, _ROWS)))
-            if len(batch) != min(count, _ROWS):
-                raise damaged()
-            count -= len(batch)
+    def decoded(count: int, block: bytes) -> Iterator[list[tuple[Any, ...]]]:
+        rows = avro_values.rows(typed, len(dataset.columns), count, block)
+        while batch := list(islice(rows, _ROWS)):
             yield batch
-        if next(rows) != _sentinel(dataset):
-            raise damaged()
-    except LoadError:
-        raise
-    except Exception as error:  # fastavro raises exceptions of many types for a damaged block
-        raise damaged() from error
+
+    return decoded
 
 
-def _framing(dataset: Dataset, plain: Any) -> tuple[bytes, bytes]:
-    """Return the head of an uncompressed file with the schema `plain`, and the encoded sentinel row."""
-    from fastavro import schemaless_writer
+def _fast_decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
+    """Return the decoder of a file with plain fields.
 
-    row = BytesIO()
-    schemaless_writer(row, plain, dict(zip(dataset.column_names, _sentinel(dataset), strict=True)))
-    return _head(plain, "null", _SYNC), row.getvalue()
+    fastavro decodes a block as a separate file, because it reads a file several times faster than single records. The
+    zeros after the block show whether the rows end where the block ends: what is read beyond it moves the position.
+    """
+    from fastavro import block_reader
+
+    head = _head(_plain_schema(fields), "null", _SYNC)
+    names = [f"f{fields.columns.index(at)}" for at in range(len(dataset.columns))]
+    row: Callable[[Any], tuple[Any, ...]] = itemgetter(*names)
+
+    def decoded(count: int, block: bytes) -> Iterator[list[tuple[Any, ...]]]:
+        body = BytesIO(b"".join((head, _long(count), _long(len(block) + len(_BEYOND)), block, _BEYOND, _SYNC)))
+        try:
+            records: Any  # the stub of fastavro leaves out `bytes_`
+            [records] = block_reader(body, handle_unicode_errors="surrogateescape")
+            rows = map(row, records)
+            while batch := list(islice(rows, _ROWS)):
+                yield batch
+            if records.bytes_.tell() != len(block):
+                raise damaged()
+        except LoadError:
+            raise
+        except Exception as error:  # fastavro does not convert the exceptions of its parser
+            raise damaged() from error
+
+    return decoded
+
+
+def _plain_schema(fields: AvroFields) -> Any:
+    """Return a schema by which fastavro reads plain fields. It has no name or logical type of the file's schema, and no
+    field of no bytes, of which a file could have any number."""
+    codings: dict[Coding, Any] = {Coding.VARINT: "long", Coding.BYTES: "bytes"}
+    declared = []
+    for at, (kind, column) in enumerate(zip(fields.types, fields.columns, strict=True)):
+        coded = codings.get(kind.coding, {"type": "fixed", "name": f"fixed{at}", "size": kind.size})
+        if not kind.is_empty:
+            is_text = kind.coding is Coding.BYTES and column is not None
+            declared.append({"name": f"f{at}", "type": "string" if is_text else coded})
+    return {"type": "record", "name": "row", "fields": declared}
 
 
 def _head(declared: Any, codec: str, sync: bytes) -> bytes:
@@ -139,12 +167,6 @@ def _head(declared: Any, codec: str, sync: bytes) -> bytes:
     file = BytesIO()
     writer(file, declared, [], codec=codec, sync_marker=sync)
     return file.getvalue()
-
-
-def _sentinel(dataset: Dataset) -> tuple[Any, ...]:
-    """Return the sentinel row, which is put after the last row of a block."""
-    values = {Kind.ID: -20_210_727, Kind.TEXT: "\0 end of the block \0", Kind.INSTANT: -(2**62)}
-    return tuple(values[column.kind] for column in dataset.columns)
 
 
 def _long(value: int) -> bytes:
@@ -157,40 +179,12 @@ def _long(value: int) -> bytes:
     return bytes((*coded, value))
 
 
-def _plain_schema(dataset: Dataset, text: bytes) -> Any:
-    """Return the file's schema without logical types, in the form that fastavro needs. Raises LoadError if the columns
-    and types of the file are not those of `dataset`."""
-    try:
-        fields = [(field["name"], _bare(field["type"])) for field in json.loads(text)["fields"]]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise LoadError(f"the Avro schema is not that of {dataset.name}") from error
-    expected = [(column.name, _TYPES[column.kind]) for column in dataset.columns]
-    if len(fields) != len(expected) or any(field not in fields for field in expected):
-        shown = ", ".join(f"{c.name} {_shown(_TYPES[c.kind])}" for c in dataset.columns)
-        raise LoadError(f"the Avro schema is not that of {dataset.name} ({shown})")
-    return _plain(dataset, [name for name, _ in fields])
-
-
-def _plain(dataset: Dataset, names: Sequence[str]) -> Any:
-    """Return the schema of a dataset without logical types. The fields of the schema are in the order of `names`."""
+def _plain(dataset: Dataset) -> Any:
+    """Return the schema of a dataset without logical types."""
     from fastavro import parse_schema
 
-    kinds = {column.name: _PLAIN[column.kind] for column in dataset.columns}
-    return parse_schema(
-        {"type": "record", "name": "row", "fields": [{"name": name, "type": kinds[name]} for name in names]}
-    )
-
-
-def _bare(kind: Any) -> Any:
-    """Return a field's type with only those properties that affect the stored values."""
-    if not isinstance(kind, dict):
-        return kind
-    kept = {key: kind[key] for key in ("type", "logicalType") if key in kind}
-    return kept["type"] if list(kept) == ["type"] else kept
-
-
-def _shown(kind: Any) -> str:
-    return f"{kind['type']} {kind['logicalType']}" if isinstance(kind, dict) else str(kind)
+    fields = [{"name": column.name, "type": _PLAIN[column.kind]} for column in dataset.columns]
+    return parse_schema({"type": "record", "name": "row", "fields": fields})
 
 
 class _Sink:

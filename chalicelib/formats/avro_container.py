@@ -5,27 +5,18 @@ length in a file before it uses the length, and limits the decompressed size of 
 specification, "Object Container Files".
 """
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
 
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import Readable
+from chalicelib.formats.avro_codecs import MAX_BLOCK, codec, damaged
 from chalicelib.formats.gzip_stream import Expansion
 
-MAX_BLOCK = 64 * 1024 * 1024  # bytes of one decompressed block; most programs write blocks of 16 to 64 KiB
-_MAX_HEADER = 1024 * 1024  # bytes of all header entries
+MAX_HEADER = 1024 * 1024  # bytes of all header entries
+MOST_AHEAD = MAX_HEADER + 64 * 1024  # the number of bytes at the beginning of a file that always contain its header
 _MAX_ENTRIES = 1000
 _CHUNK = 256 * 1024  # bytes read from the stream at a time
 _MAGIC = b"Obj\x01"
-
-
-class Decompressor(Protocol):
-    """The common methods of the decompressors of zlib, bz2 and lzma."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 class Container:
@@ -41,7 +32,7 @@ class Container:
         self._expansion = expansion
         metadata, self._sync = _header(self._input)
         self.schema = metadata.get("avro.schema", b"")
-        self._decompress = _codec(metadata.get("avro.codec", b"null"))
+        self._decompress = codec(metadata.get("avro.codec", b"null"))
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         stream = self._input
@@ -56,17 +47,13 @@ class Container:
             yield count, block
 
 
-def damaged() -> LoadError:
-    return LoadError("the Avro file is damaged")
-
-
 def _header(stream: "_Input") -> tuple[dict[str, bytes], bytes]:
     """Read the metadata and the sync marker. The metadata is a map of Avro: a list of blocks with entries. An empty
     block ends the list."""
     if stream.exactly(len(_MAGIC), short="the file is not an Avro file") != _MAGIC:
         raise LoadError("the file is not an Avro file")
     metadata: dict[str, bytes] = {}
-    room = _MAX_HEADER
+    room = MAX_HEADER
     while count := stream.long():
         if count < 0:
             stream.long()  # the size of the block, which is not needed here; it follows a negative count
@@ -78,36 +65,6 @@ def _header(stream: "_Input") -> tuple[dict[str, bytes], bytes]:
             room -= len(name) + len(value)
             metadata[name.decode("utf-8", "replace")] = value
     return metadata, stream.exactly(16)
-
-
-def _codec(name: bytes) -> Callable[[bytes], bytes]:
-    if name == b"null":
-        return bytes
-    if name == b"deflate":
-        import zlib
-
-        return lambda data: _inflated(zlib.decompressobj(-zlib.MAX_WBITS), data)
-    if name == b"bzip2":
-        import bz2
-
-        return lambda data: _inflated(bz2.BZ2Decompressor(), data)
-    if name == b"xz":
-        import lzma
-
-        return lambda data: _inflated(lzma.LZMADecompressor(memlimit=2 * MAX_BLOCK), data)
-    raise LoadError(f"the Avro codec {name.decode('ascii', 'replace')[:20]!r} is not supported")
-
-
-def _inflated(decompressor: Decompressor, data: bytes) -> bytes:
-    try:
-        block = decompressor.decompress(data, MAX_BLOCK + 1)
-    except Exception as error:  # zlib.error, LZMAError, OSError
-        raise damaged() from error
-    if len(block) > MAX_BLOCK:
-        raise LoadError(f"a block of the Avro file is larger than {MAX_BLOCK} bytes")
-    if not decompressor.eof:
-        raise damaged()
-    return block
 
 
 class _Input:

@@ -4,13 +4,16 @@ rows or one rejected record. Each row counts as one line."""
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.core.rules import Checked, all_stored_are_valid, check_stored, shown_stored
 from chalicelib.core.streams import Readable
+from chalicelib.formats.avro_container import Container
+from chalicelib.formats.avro_fields import AvroFields
 from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
+from chalicelib.formats.file_format import Format
 from chalicelib.formats.gzip_stream import Expansion
 from chalicelib.formats.pg_copy import binary_rows
 
@@ -33,14 +36,22 @@ class StoredRows:
         return self.data
 
 
+def describe_avro(dataset: Dataset, file_format: Format, beginning: bytes) -> Format:
+    """Complete the format of an Avro file by its header. `beginning` has to hold it. Raises LoadError."""
+    fields = AvroFields.of(dataset, Container(io.BytesIO(beginning)).schema)
+    layout = replace(file_format.layout, has_header=True)  # the rows come in the order of the dataset
+    return replace(file_format, layout=layout, ignored_columns=fields.ignored)
+
+
 @dataclass(frozen=True)
 class AvroRows:
     """Yields the tokens of a file, without the first `skipped` rows.
 
     `offset` is always 0, because every invocation reads an Avro file from its beginning, even after a handover.
 
-    The decompressed size of a file is limited, unless the file is trusted. A file of a restore point is trusted,
-    because Hireflow wrote it. Such a file may exceed the limit, because equal texts compress extremely well.
+    The decompressed size of a file is limited, unless the file is trusted. A trusted file is one of our own restore
+    points, whose checksum is known. It may exceed the limit, because equal texts compress extremely well. Its texts are
+    taken as they are, because a release with other rules may have stored them.
     """
 
     dataset: Dataset
@@ -59,11 +70,26 @@ class AvroRows:
         expansion = None if self.is_trusted else Expansion("the Avro file")
         for batch in records(self.dataset, self.stream, expansion, skip=self.skipped):
             columns = tuple(zip(*batch, strict=True))
-            if all_stored_are_valid(self.dataset, columns, is_own=self.is_trusted):
+            if all_stored_are_valid(self.dataset, columns, is_trusted=self.is_trusted):
                 yield StoredRows(line, self.dataset, batch, binary_rows(self.dataset, columns))
             else:
-                yield from _mixed_rows(self.dataset, line, batch)
+                yield from self._mixed_rows(line, batch)
             line += len(batch)
+
+    def _mixed_rows(self, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
+        """Check a batch row by row. Even a valid row may still have white space to remove."""
+        dataset = self.dataset
+        instants = [column.kind is Kind.INSTANT for column in dataset.columns]
+        for number, row in enumerate(batch, line):
+            checked = check_stored(dataset, row, is_trusted=self.is_trusted)
+            if checked.valid:
+                values = [
+                    (sent if is_instant else v,)
+                    for sent, v, is_instant in zip(row, checked.values, instants, strict=True)
+                ]
+                yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
+            else:
+                yield _record(dataset, number, row, checked)
 
 
 class AvroSeeker:
@@ -80,24 +106,9 @@ class AvroSeeker:
         return _record(self._run.dataset, line, self._run.rows[line - self._run.line])
 
 
-def _mixed_rows(dataset: Dataset, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
-    """Yield the tokens of a batch whose columns are not all valid. Each row is checked alone, because some of the rows
-    may be valid. White space around the texts is removed."""
-    instants = [column.kind is Kind.INSTANT for column in dataset.columns]
-    for number, row in enumerate(batch, line):
-        checked = check_stored(dataset, row)
-        if checked.valid:
-            values = [
-                (sent if is_instant else v,) for sent, v, is_instant in zip(row, checked.values, instants, strict=True)
-            ]
-            yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
-        else:
-            yield _record(dataset, number, row, checked)
-
-
 def _record(dataset: Dataset, line: int, row: tuple[Any, ...], checked: Checked | None = None) -> Record:
     """Return a row as a CSV record, for the reject file. A value is cut off at the maximum length of a CSV record."""
-    shown = [str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
+    shown = ["" if value is None else str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(shown)
     raw, *fields = (value.encode("utf-8", "surrogateescape")[:MAX_RECORD] for value in (text.getvalue(), *shown))

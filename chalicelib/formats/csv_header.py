@@ -11,7 +11,7 @@ from functools import cache
 
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.errors import LoadError
-from chalicelib.core.rules import INVISIBLE
+from chalicelib.core.texts import INVISIBLE
 from chalicelib.formats.csv_layout import CsvLayout
 
 MOST_SHOWN = 20  # an error message quotes at most this many names of a header
@@ -56,6 +56,16 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
         raise _refused(dataset, texts, f": {', and '.join(faults)}")
     ignored = tuple(_shown(text) for text, at in zip(texts, positions, strict=True) if at is None)
     return Header(positions, ignored, tuple(texts))
+
+
+def column_at(dataset: Dataset, name: str) -> int | None:
+    """The index of the column that a name stands for, by its own name or an alias."""
+    return _columns(dataset).get(_bare(name))
+
+
+def shown_name(name: str) -> str:
+    """A name from a file as messages show it: short, and without characters that cannot be seen or stored."""
+    return _shown(name.encode("utf-8", "replace").decode())
 
 
 def is_header(texts: Sequence[str]) -> bool:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.streams import Peekable, Readable, skip
-from chalicelib.formats.avro_rows import AvroRows, AvroSeeker
+from chalicelib.formats.avro_container import MOST_AHEAD
+from chalicelib.formats.avro_rows import AvroRows, AvroSeeker, describe_avro
 from chalicelib.formats.containers import HEAD, Container
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Record, Token
@@ -60,6 +61,8 @@ class FileReading:
         """
         head = stream.peek(HEAD + 1)
         file_format = describe(dataset, head, complete=len(head) <= HEAD, declared=declared)
+        if file_format.container is Container.AVRO:
+            file_format = describe_avro(dataset, file_format, stream.peek(MOST_AHEAD))
         if file_format.container is Container.XLSX:
             from chalicelib.formats.xlsx_rows import describe_sheet, read_sheet
 
@@ -102,6 +105,11 @@ class FileReading:
 
             return XlsxSeeker(XlsxRows(self.dataset, self.sheet, self.file_format.layout))
         return Seeker(self.file_format.text(stream), self.file_format.layout)
+
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether the object is text that is not compressed."""
+        return self.file_format.container is Container.TEXT and not self.file_format.coding.is_gzipped
 
     @property
     def _is_avro(self) -> bool:

@@ -146,7 +146,7 @@ def test_an_avro_file_of_another_writer_is_loaded_under_the_rules(landing: Landi
     rows = [(1, "Sales"), (0, "Zero"), (2, "  "), (3, " Ops "), (3, 'New "O", ps'), (-5, "x" * 10_001)]
     body = avro([("id", "int"), ("department", "string")], [{"id": i, "department": d} for i, d in rows])
     load = landing.upload("from_elsewhere/departments_2020.avro", body)
-    assert (load["kind"], load["status"]) == ("restore", "succeeded")
+    assert (load["kind"], load["status"]) == ("avro", "succeeded")
     assert counts(load) == (6, 2, 0, 0, 1, 3)
     assert landing.rows("SELECT * FROM departments ORDER BY id") == [(1, "Sales"), (3, 'New "O", ps')]
     assert {reject["line"]: reject["fields"] for reject in landing.rejects(load)} == {

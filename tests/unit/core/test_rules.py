@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
 from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.core.rules import (
-    INVISIBLE,
     all_stored_are_valid,
     check_fields,
     check_object,
     check_objects,
     check_stored,
 )
+from chalicelib.core.texts import INVISIBLE
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 GOOD = {"id": 7, "name": "Ann Lee", "datetime": "2021-07-27T16:02:08Z", "department_id": 2, "job_id": 3}
@@ -212,7 +212,7 @@ def test_whole_columns_are_valid_if_and_only_if_all_their_rows_are(rows: list[tu
 @pytest.mark.parametrize("text", ["\u200bx", "x\ufeff", "#REF!"])
 def test_what_an_earlier_release_has_stored_stays_valid_in_our_own_backups(text: str) -> None:
     columns = ((1, 2), ("a", text))
-    assert all_stored_are_valid(DEPARTMENTS, columns, is_own=True)
+    assert all_stored_are_valid(DEPARTMENTS, columns, is_trusted=True)
     assert not all_stored_are_valid(DEPARTMENTS, columns)
 
 

@@ -111,30 +111,6 @@ def test_the_order_of_fields_and_the_name_of_the_record_do_not_matter() -> None:
     assert read(by_others(schema, [{"id": 4, "job": "Cook"}]), DATASETS["jobs"]) == [(4, "Cook")]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        [("id", "int")],
-        [("id", "int"), ("job", "string"), ("more", "int")],
-        [("id", "long"), ("job", "string")],
-        [("id", "int"), ("job", ["null", "string"])],
-        [("id", "int"), ("title", "string")],
-        [("id", "int"), ("job", {"type": "string", "logicalType": "uuid"})],
-    ],
-)
-def test_the_error_for_another_schema_shows_the_expected_columns(fields: list[tuple[str, Any]]) -> None:
-    schema = {"type": "record", "name": "jobs", "fields": [{"name": n, "type": t} for n, t in fields]}
-    with pytest.raises(LoadError, match=r"schema is not that of jobs \(id int, job string\)"):
-        read(by_others(schema, []), DATASETS["jobs"])
-
-
-def test_an_instant_without_its_unit_is_refused() -> None:
-    schema = ours.schema(EMPLOYEES)
-    schema["fields"][2]["type"] = "long"
-    with pytest.raises(LoadError, match="datetime long timestamp-micros"):
-        read(by_others(schema, []))
-
-
 @pytest.mark.parametrize("schema", ['"string"', '{"type": "array", "items": "int"}'])
 def test_a_schema_that_is_not_a_record_is_refused(schema: str) -> None:
     with pytest.raises(LoadError, match="schema is not that of jobs"):

@@ -1,0 +1,15 @@
+"""What the rules say about the characters of texts."""
+
+import re
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+# Soft hyphen, zero-width characters, direction marks, invisible operators, byte order mark: programs leave them behind.
+INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!"})
+_DROPPED = "".join(c for c in map(chr, range(0x10000)) if c.isspace() or re.match(f"[{INVISIBLE}]", c))
+
+
+def stripped(text: str) -> str:
+    """Return the text without white space and invisible characters at its ends."""
+    short = text.strip()
+    return short if short.isascii() else short.strip(_DROPPED)

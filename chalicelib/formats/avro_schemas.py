@@ -1,0 +1,198 @@
+"""The schemas of Avro files: the bytes that each type takes in a file. See the Avro 1.12 specification.
+
+Senders write the schemas, so nothing in a schema is believed: its JSON is turned into a tree of a few codings, in which
+every part takes at least one byte. Then the work of reading a value cannot exceed the bytes that the file has for it.
+"""
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from chalicelib.formats.avro_codecs import MAX_BLOCK
+
+_DEEPEST = 64  # levels of one schema
+_UNION = "union"
+_PRIMITIVE_SIZES = {"null": 0, "boolean": 1, "float": 4, "double": 8}
+
+
+class InvalidSchema(ValueError):
+    """The JSON is not an Avro schema."""
+
+
+class Coding(Enum):
+    """How a value is written."""
+
+    FIXED = "a fixed number of bytes"
+    VARINT = "a zig-zag varint"
+    BYTES = "a length and so many bytes"
+    RECORD = "one value of each part"
+    UNION = "the number of a part and its value"
+    ARRAY = "blocks of values of the only part"
+
+
+@dataclass(eq=False, slots=True)
+class AvroType:
+    """A type of a schema. `name` is Avro's name of it, and `logical` that of its logical type, if it has one.
+
+    A record has no parts of no bytes. While a schema is read, a record that contains itself is not yet complete.
+    """
+
+    coding: Coding
+    name: str
+    logical: str = ""
+    size: int = 0
+    parts: "list[AvroType]" = field(default_factory=list)
+    is_complete: bool = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a value takes no bytes."""
+        if self.coding is Coding.RECORD:
+            return self.is_complete and not self.parts
+        return self.coding is Coding.FIXED and not self.size
+
+    @property
+    def branches(self) -> "list[AvroType]":
+        """The types that a value may have: those of a union, else this one."""
+        return self.parts if self.name == _UNION else [self]
+
+    def __str__(self) -> str:
+        if self.name == _UNION:
+            return f"a union of {', '.join(map(str, self.parts[:5]))}{', …' if len(self.parts) > 5 else ''}"
+        return f"{self.name} {self.logical}" if self.logical else self.name
+
+
+def fields_of(text: bytes) -> list[tuple[str, AvroType]]:
+    """Return the names and types of the fields of a file's record. Raises InvalidSchema."""
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidSchema from error
+    if not isinstance(schema, dict) or schema.get("type") != "record":
+        raise InvalidSchema
+    return _Parser().record(schema, "", 0)[1]
+
+
+class _Parser:
+    """Reads a schema, and knows the named types that it has met."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, AvroType] = {}
+
+    def type(self, schema: Any, space: str, depth: int) -> AvroType:
+        """Read a type in the name space `space`."""
+        if depth > _DEEPEST:
+            raise InvalidSchema
+        if isinstance(schema, str):
+            return self._by_name(schema, space)
+        if isinstance(schema, list):
+            return _union([self.type(branch, space, depth + 1) for branch in schema])
+        if not isinstance(schema, dict):
+            raise InvalidSchema
+        kind = schema.get("type")
+        if kind in ("record", "error"):
+            return self.record(schema, space, depth)[0]
+        if kind in ("enum", "fixed"):
+            return self._plain_named(schema, str(kind), space)
+        if kind == "array":
+            return AvroType(Coding.ARRAY, "array", parts=[self.type(schema.get("items"), space, depth + 1)])
+        if kind == "map":
+            entry = [AvroType(Coding.BYTES, "string"), self.type(schema.get("values"), space, depth + 1)]
+            return AvroType(Coding.ARRAY, "map", parts=[_record([part for part in entry if not part.is_empty])])
+        return _with_logical_type(self.type(kind, space, depth + 1), schema.get("logicalType"))
+
+    def record(self, schema: dict[str, Any], space: str, depth: int) -> tuple[AvroType, list[tuple[str, AvroType]]]:
+        """Read a record. Returns it with its fields."""
+        record = AvroType(Coding.RECORD, "record", is_complete=False)
+        space = self._define(schema, record, space)
+        fields: list[tuple[str, AvroType]] = []
+        for declared in _list(schema.get("fields")):
+            if not isinstance(declared, dict) or not isinstance(declared.get("name"), str):
+                raise InvalidSchema
+            fields.append((declared["name"], self.type(declared.get("type"), space, depth + 1)))
+        record.parts = [kind for _, kind in fields if not kind.is_empty]
+        record.is_complete = True
+        return _unwrapped(record), fields
+
+    def _plain_named(self, schema: dict[str, Any], kind: str, space: str) -> AvroType:
+        if kind == "enum":
+            named = AvroType(Coding.VARINT, kind)
+        else:
+            size = schema.get("size")
+            if type(size) is not int or not 0 <= size <= MAX_BLOCK:
+                raise InvalidSchema
+            named = AvroType(Coding.FIXED, kind, size=size)
+        self._define(schema, named, space)
+        return _with_logical_type(named, schema.get("logicalType"))
+
+    def _define(self, schema: dict[str, Any], named: AvroType, space: str) -> str:
+        """Remember a type under its full name. Returns its name space."""
+        name, own_space = schema.get("name"), schema.get("namespace", space)
+        if not isinstance(name, str) or not isinstance(own_space, str):
+            raise InvalidSchema
+        full = _full_name(name, own_space)
+        if full in self._named:
+            raise InvalidSchema
+        self._named[full] = named
+        return full.rpartition(".")[0]
+
+    def _by_name(self, name: str, space: str) -> AvroType:
+        if name in _PRIMITIVE_SIZES:
+            return AvroType(Coding.FIXED, name, size=_PRIMITIVE_SIZES[name])
+        if name in ("int", "long"):
+            return AvroType(Coding.VARINT, name)
+        if name in ("string", "bytes"):
+            return AvroType(Coding.BYTES, name)
+        found = self._named.get(_full_name(name, space)) or self._named.get(name)
+        if found is None:
+            raise InvalidSchema
+        return found
+
+
+def _union(branches: list[AvroType]) -> AvroType:
+    if any(branch.name == _UNION for branch in branches):
+        raise InvalidSchema
+    return AvroType(Coding.UNION, _UNION, parts=branches)
+
+
+def _record(parts: list[AvroType]) -> AvroType:
+    return _unwrapped(AvroType(Coding.RECORD, "record", parts=parts))
+
+
+def _unwrapped(record: AvroType) -> AvroType:
+    """Give a record of one part the coding of that part: nested records of one part would take work, but no bytes."""
+    if len(record.parts) == 1 and record.parts[0].is_complete:
+        [part] = record.parts
+        record.coding, record.size, record.parts = part.coding, part.size, part.parts
+    return record
+
+
+def _with_logical_type(kind: AvroType, logical: Any) -> AvroType:
+    """Return the type with a logical type. As the specification wants, one that is unknown or unfit is ignored."""
+    if isinstance(logical, str) and kind.name in _LOGICAL.get(logical, ()):
+        return AvroType(kind.coding, kind.name, logical, kind.size, kind.parts)
+    return kind
+
+
+_INSTANTS = [f"{local}timestamp-{unit}" for local in ("", "local-") for unit in ("millis", "micros", "nanos")]
+_LOGICAL: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_INSTANTS, ("long",)),
+    "date": ("int",),
+    "time-millis": ("int",),
+    "time-micros": ("long",),
+    "decimal": ("bytes", "fixed"),
+    "big-decimal": ("bytes",),
+    "duration": ("fixed",),
+    "uuid": ("string", "fixed"),
+}
+
+
+def _full_name(name: str, space: str) -> str:
+    return f"{space}.{name}" if space and "." not in name else name
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise InvalidSchema
+    return value
