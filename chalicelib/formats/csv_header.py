@@ -65,14 +65,21 @@ def is_whole_number(text: str) -> bool:
     return bool(_WHOLE_NUMBER.fullmatch(_UNSEEN.sub("", text)))
 
 
-def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes) -> bool:
-    """Whether a record below the first one, which is no valid row, names the columns that the layout has.
+def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
+    """Whether a record below the first one names the columns that the layout has. It has no `fields` if it breaks the
+    rules of quoting.
 
     Raises LoadError if it names other columns or another order: the rows below it would be stored in the wrong columns.
     At least two of its fields must name columns, since any file may have a row in which a single word looks like a
     column's name. The record's first line is split at every character that may be a delimiter, without regard to
     quotes: a program that writes a space before a quote makes a header that cannot be split by the rules.
     """
+    if len(fields) >= len(layout.positions):
+        if is_whole_number(fields[layout.positions.index(0)].decode("utf-8", "replace")):
+            return False  # it may be a row
+        names = map(_bare, _texts(_without_empty_end(fields)))
+        if tuple(map(_columns(dataset).get, names)) == layout.positions:
+            return True
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
         return False  # it begins with an id, as most records do

@@ -29,12 +29,13 @@ from chalicelib.core.rules import Checked, Problem
 from chalicelib.core.streams import Readable
 from chalicelib.formats.csv_header import is_header, refused_below, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_patterns import REST_OF_LINE, clean_lines, decimal_ids, patterns, split
+from chalicelib.formats.csv_patterns import REST_OF_LINE, clean_lines, decimal_ids, patterns, split, without_terminator
 
 CHUNK = 256 * 1024  # bytes read from the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
 BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
+_LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would end them at CR as well
 
 TOO_LONG = Problem(None, "the record is longer than 1 MiB")
 NEVER_CLOSED = Problem(None, "a quote is never closed (or not within 1 MiB)")
@@ -197,7 +198,7 @@ class Reader:
         if _is_utf8(run):
             yield self._taken(run)
         else:  # check line by line: to match again after each bad line would take quadratic time
-            for decodable, lines in groupby(run.splitlines(keepends=True), key=_is_utf8):
+            for decodable, lines in groupby(_LINES.findall(run), key=_is_utf8):
                 if decodable:
                     yield self._taken(b"".join(lines))
                 else:
@@ -219,7 +220,7 @@ class Reader:
     def _record(self) -> Record | Skipped | None:
         """Return the token at the current position, or None if its end has not been read yet. Raises LoadError."""
         match = self._patterns.record.match(self._buffer, self._position)
-        raw = _without_terminator(match.group()) if match else b""
+        raw = without_terminator(match.group()) if match else b""
         if match is None or len(raw) > MAX_RECORD:
             return self._malformed()
         lines = raw.count(b"\n") + 1
@@ -238,16 +239,16 @@ class Reader:
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
         """Whether a record is the header of the layout. Raises LoadError if it is another header."""
         if not self._is_first:
-            return repeats_header(self._dataset, self._layout, raw)
+            return repeats_header(self._dataset, self._layout, raw, fields)
         self._is_first = False
         if not self._layout.has_header and is_header([field.decode("utf-8", "replace") for field in fields]):
             raise refused_below(self._dataset, fields)  # what is ahead of it kept the format from knowing it
-        return self._layout.has_header or repeats_header(self._dataset, self._layout, raw)
+        return self._layout.has_header or repeats_header(self._dataset, self._layout, raw, fields)
 
     def _malformed(self) -> Record | Skipped | None:
         """Return a record that breaks the rules of quoting or is too long, or None if its end has not been read yet."""
         match = self._patterns.any_record.match(self._buffer, self._position)
-        raw = _without_terminator(match.group()) if match else b""
+        raw = without_terminator(match.group()) if match else b""
         if match is None and not self._ended and len(self._buffer) - self._position <= MAX_RECORD + 2:
             return None
         if match is None or len(raw) > MAX_RECORD:
@@ -283,7 +284,7 @@ class Reader:
             self._pass_up_to(self._patterns.rest_of_field if closed else REST_OF_LINE, kept)
             ends = self._buffer[self._position] == _NEWLINE
             self._pass(self._position + 1, kept)
-        raw = _without_terminator(bytes(kept))
+        raw = without_terminator(bytes(kept))
         if self.offset - start > len(kept) or len(raw) > MAX_RECORD:
             return Record(line, self._line - line, raw[:MAX_RECORD], problem=TOO_LONG)
         return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
@@ -320,8 +321,3 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _without_terminator(raw: bytes) -> bytes:
-    """A record without its line end, which may be CR, CR, LF: Python's csv module writes that on Windows."""
-    return raw[:-1].removesuffix(b"\r").removesuffix(b"\r")

@@ -24,9 +24,8 @@ def main() -> int:
     with get_context("spawn").Pool(args.processes) as pool:
         results = pool.starmap(run, shares)
     inputs, records, refused, crashes, unaccounted = (sum(column) for column in zip(*results, strict=True))
-    print(
-        f"seed {args.seed}, {time.monotonic() - start:.0f} s, {records} records, {refused} Avro files refused or empty"
-    )
+    took = time.monotonic() - start
+    print(f"seed {args.seed}, {took:.0f} s, {records} records, {refused} files refused or without records")
     print(f"{inputs} inputs, {crashes} crashes, {unaccounted} unaccounted")
     return 1 if crashes or unaccounted else 0
 
