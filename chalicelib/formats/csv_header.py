@@ -92,7 +92,8 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
         return False
     if any(named != at for named, at in known):
         raise _refused(dataset, [text.strip(" \"'") for text in texts], ", in another order than the rows above it")
-    return {named for named, _ in known} >= {at for at in layout.positions if at is not None}
+    is_whole = len(line) == len(raw.rstrip(b"\r\n"))  # otherwise rows follow it in the same record
+    return is_whole and {named for named, _ in known} >= {at for at in layout.positions if at is not None}
 
 
 def refused_below(dataset: Dataset, fields: Sequence[bytes]) -> LoadError:

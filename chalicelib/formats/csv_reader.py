@@ -252,7 +252,6 @@ class Reader:
         if match is None and not self._ended and len(self._buffer) - self._position <= MAX_RECORD + 2:
             return None
         if match is None or len(raw) > MAX_RECORD:
-            self._is_first = False
             return self._dropped()
         lines = raw.count(b"\n") + 1
         self._advance(match.end(), lines)
@@ -260,7 +259,7 @@ class Reader:
             return Skipped(self._line - lines, lines)
         return Record(self._line - lines, lines, raw, problem=BAD_QUOTING)
 
-    def _dropped(self) -> Record:
+    def _dropped(self) -> Record | Skipped:
         """Read a record of any length in bounded memory and linear time, and keep only its beginning.
 
         Each step passes as many whole fields as a window of 1 MiB has. A quoted field that is not closed within the
@@ -286,7 +285,10 @@ class Reader:
             self._pass(self._position + 1, kept)
         raw = without_terminator(bytes(kept))
         if self.offset - start > len(kept) or len(raw) > MAX_RECORD:
+            self._is_first = False
             return Record(line, self._line - line, raw[:MAX_RECORD], problem=TOO_LONG)
+        if self._is_header(raw):
+            return Skipped(line, self._line - line)
         return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
 
     def _pass_up_to(self, pattern: re.Pattern[bytes], kept: bytearray) -> None:

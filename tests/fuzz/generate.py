@@ -118,7 +118,7 @@ _IDS = (
 )
 _NAMES = tuple(DATASETS)
 _DRIPS = (1 << 20, 1 << 20, 64, 7, 3, 1)
-_LARGE_EVERY, _LARGE_DRIP = 2000, 5000
+_LARGE_EVERY, _MOST_PIECES = 2000, 200
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ def csv_input(random: Random) -> CsvInput:
     if random.random() < 0.08:
         declared = _declared(random)
     if random.randrange(_LARGE_EVERY) == 0:
-        data, drip = _large(random, data), max(drip, _LARGE_DRIP)
-    return CsvInput(dataset, data, drip, declared)
+        data = _large(random, data)
+    return CsvInput(dataset, data, max(drip, len(data) // _MOST_PIECES), declared)
 
 
 def _declared(random: Random) -> Declarations:

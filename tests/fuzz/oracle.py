@@ -239,7 +239,8 @@ def _is_repeated(split: Split, positions: tuple[int | None, ...], names: Names) 
     for name, place in zip(bare, positions, strict=True):
         if name in names.everywhere and names.place(name) != place:
             raise Refused("the header names ")
-    return all(place is None or name in names.everywhere for name, place in zip(bare, positions, strict=True))
+    is_whole_record = line == split.raw.rstrip(b"\r\n")  # otherwise rows follow the header in the same record
+    return is_whole_record and {names.place(name) for name in bare} >= set(range(len(names.columns)))
 
 
 def _equals(fields: tuple[bytes, ...], positions: tuple[int | None, ...], names: Names) -> bool:
