@@ -77,8 +77,8 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
     if len(fields) >= len(layout.positions):
         if is_whole_number(fields[layout.positions.index(0)].decode("utf-8", "replace")):
             return False  # it may be a row
-        names = map(_bare, _texts(_without_empty_end(fields)))
-        if tuple(map(_columns(dataset).get, names)) == layout.positions:
+        all_names = [_bare(text) for text in _texts(_without_empty_end(fields))]
+        if tuple(map(_columns(dataset).get, all_names)) == layout.positions:
             return True
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:

@@ -44,10 +44,14 @@ BAD_QUOTING = Problem(None, "a quote stands inside an unquoted field or text fol
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A position between two records, where another reader can continue: the bytes and physical lines before it."""
+    """A position between two records, from which another reader can continue.
+
+    `offset` and `lines` are the bytes and physical lines before it. `records` is whether any record stands before it.
+    """
 
     offset: int = 0
     lines: int = 0
+    records: bool = False
 
 
 BEGINNING = Checkpoint()
@@ -136,7 +140,9 @@ class Reader:
         self._position = 0
         self._line = start.lines + 1
         self._ended = False
-        self._is_first = not start.lines
+        # A reader that goes on below blank lines cannot tell whether it is below a header, too: a header is then found
+        # to be repeated.
+        self._is_first = not start.lines or not (start.records or self._layout.has_header)
         self._empty = b" \t\r\n\x0b\x0c" + self._layout.delimiter
 
     @property

@@ -17,6 +17,20 @@ _INVISIBLE |= set(range(0x2066, 0x206A))
 _QUOTES = {"'", '"', "`", "[", "]", "\\", *map(chr, (0xAB, 0xBB, 0x2039, 0x203A, *range(0x2018, 0x2020)))}
 _INVALID = "oracle.invalid"  # bytes that mean nothing in their encoding become a byte that is not UTF-8
 codecs.register_error(_INVALID, lambda error: ("\udcff", error.end))  # type: ignore[attr-defined]
+_OTHER_KINDS = (
+    *(
+        b"\x1f\x8b",
+        b"Obj\x01",
+        b"PK\x03\x04",
+        b"PK\x05\x06",
+        b"PAR1",
+        b"%PDF-",
+        b"\xd0\xcf\x11\xe0",
+        b"BZh",
+        b"\xfd7zXZ",
+    ),
+    *(b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!\x1a", b"ORC", b"SQLite", b"\x89PNG", b"\xff\xd8\xff", b"{\\rtf"),
+)
 _MARKUP = ("<!doctype ", "<html", "<head", "<body", "<table", "<?xml", "<!--")
 
 
@@ -74,7 +88,7 @@ class Understood:
 
 def understood(data: bytes, names: Names, encoding: str | None = None, delimiter: str | None = None) -> Understood:
     """Read a file, of which encoding and delimiter may be declared. Raises Refused or Aside."""
-    if data.startswith(b"\x1f\x8b"):
+    if data.startswith(_OTHER_KINDS):
         raise Aside
     complete = len(data) <= HEAD
     encoding = encoding or _marked(data)
