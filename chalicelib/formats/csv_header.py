@@ -5,6 +5,7 @@ it. A column may have other names, too (`Column.aliases`).
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,8 @@ from chalicelib.core.rules import INVISIBLE
 from chalicelib.formats.csv_layout import CsvLayout
 
 MOST_SHOWN = 20  # an error quotes at most so many names of a header
+# A row of Postgres has to fit into a page of 8 KiB, where each text of an ignored column may take 18 bytes.
+MAX_COLUMNS = 400
 LONGEST_SHOWN = 40  # characters of such a name
 _LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header below the first record
 _DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
@@ -38,16 +41,18 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     """Read a file's first record as a header; None if it is not one.
 
     A record is a header if one of its fields names a column of any dataset and none of them is a whole number.
-    Raises LoadError for a header that lacks a column of `dataset`, or names one twice.
+    Raises LoadError for a header that lacks a column of `dataset`, names one twice, or has more than MAX_COLUMNS.
     """
     texts = _texts(_without_empty_end(fields))
     names = [_bare(text) for text in texts]
     if not is_header(texts):
         return None
+    if len(texts) > MAX_COLUMNS:
+        raise LoadError(f"the header names {len(texts)} columns: a file may have {MAX_COLUMNS}, leave out some of them")
     positions = tuple(map(_columns(dataset).get, names))
     missing = [c.name for at, c in enumerate(dataset.columns) if at not in positions]
-    named = [position for position in positions if position is not None]
-    twice = sorted({dataset.columns[position].name for position in named if named.count(position) > 1})
+    times = Counter(position for position in positions if position is not None)
+    twice = sorted(dataset.columns[position].name for position, count in times.items() if count > 1)
     if missing or twice:
         faults = [f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
         faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} there twice"] if twice else []

@@ -27,6 +27,7 @@ from typing import Protocol
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.rules import Checked, Problem
 from chalicelib.core.streams import Readable
+from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_header import is_header, refused_below, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import REST_OF_LINE, clean_lines, decimal_ids, patterns, split, without_terminator
@@ -247,9 +248,12 @@ class Reader:
         if not self._is_first:
             return repeats_header(self._dataset, self._layout, raw, fields)
         self._is_first = False
-        if not self._layout.has_header and is_header([field.decode("utf-8", "replace") for field in fields]):
-            raise refused_below(self._dataset, fields)  # what is ahead of it kept the format from knowing it
-        return self._layout.has_header or repeats_header(self._dataset, self._layout, raw, fields)
+        if self._layout.has_header:
+            return True
+        # The format knows all records that end within HEAD bytes; UTF-16 has half as many characters.
+        if self.offset > HEAD // 2 and is_header([field.decode("utf-8", "replace") for field in fields]):
+            raise refused_below(self._dataset, fields)
+        return repeats_header(self._dataset, self._layout, raw, fields)
 
     def _malformed(self) -> Record | Skipped | None:
         """Return a record that breaks the rules of quoting or is too long, or None if its end has not been read yet."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.fuzz.oracle_csv import Split, records, text_lines
 
+MAX_COLUMNS = 400
 HEAD = 64 * 1024  # bytes from which a file is understood
 _COMMA, _OTHERS = b","[0], b";\t|"
 _INVISIBLE = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)}
@@ -223,8 +224,8 @@ def _header(fields: tuple[bytes, ...], names: Names) -> tuple[tuple[int | None, 
 
 
 def _faultless(positions: Sequence[int | None], names: Names) -> bool:
-    """Whether each column is there once."""
-    return all(positions.count(place) == 1 for place in range(len(names.columns)))
+    """Whether each column is there once, and the header is not too wide for a row of Postgres."""
+    return len(positions) <= MAX_COLUMNS and all(positions.count(place) == 1 for place in range(len(names.columns)))
 
 
 def _is_header(fields: Sequence[bytes], names: Names) -> bool:
