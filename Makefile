@@ -93,7 +93,7 @@ test-localstack: STAGE = localstack
 test-localstack: venv-develop up ## run the end-to-end tests against STAGE=localstack; they empty its tables
 	@$(python) -m pytest tests/e2e --stage localstack
 
-fuzz: venv-develop ## feed a million hostile CSV and Avro files to the readers (INPUTS=n, SEED=n; 10 minutes)
+fuzz: venv-develop ## feed a million hostile CSV and Avro files to the readers (INPUTS=n, SEED=n; 30 minutes)
 	@$(python) -m pytest tests/fuzz -q --hypothesis-profile=long
 	@$(python) -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 

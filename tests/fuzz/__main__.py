@@ -1,8 +1,9 @@
 """python -m tests.fuzz [--inputs N] [--seed SEED] [--processes P]: what `make fuzz` runs.
 
-Nine of ten inputs are CSV files, which go through both paths of the reader. The others are Avro files. Inputs that fail
-are saved in `.fuzz/`. The last line of the output has three numbers: all inputs, inputs that crashed a reader, and
-inputs whose result differs from the oracle's ("unaccounted").
+Nine of ten inputs are CSV files in any dialect. They go through both paths of the reader, in pieces of several sizes,
+and through readers that stop at every token. The others are Avro files. Inputs that fail are saved in `.fuzz/`. The
+last line of the output has three numbers: all inputs, inputs that crashed a reader, and inputs whose result differs
+from the oracle's ("unaccounted").
 """
 
 import argparse

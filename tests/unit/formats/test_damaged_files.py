@@ -42,10 +42,10 @@ def test_a_line_of_white_space_ahead_of_a_header_is_blank(blank: str) -> None:
 
 
 @PATHS
-@pytest.mark.parametrize("quoted", ['5" pipe', "6' 5\""])
+@pytest.mark.parametrize("quoted", ['5" pipe', '"5" pipe'])
 def test_quotes_in_a_text_do_not_hide_that_lines_end_with_cr(quoted: str, fast: bool) -> None:
-    found, reasons = loaded(DEPARTMENTS, f"1,A\r2,{quoted}\r3,C\r".encode(), fast=fast)
-    assert (found, reasons) == ([("1", "A"), ("3", "C")], [BAD_QUOTING])
+    found, reasons = loaded(DEPARTMENTS, f"2,{quoted}\r3,{quoted}\r".encode(), fast=fast)
+    assert (found, reasons) == ([], [BAD_QUOTING] * 2)
 
 
 def test_lines_end_with_cr_also_where_every_field_is_quoted() -> None:
