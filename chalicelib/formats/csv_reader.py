@@ -269,7 +269,7 @@ class Reader:
             return Skipped(self._line - lines, lines)
         return Record(self._line - lines, lines, raw, problem=BAD_QUOTING)
 
-    def _dropped(self) -> Record | Skipped:
+    def _dropped(self) -> Record:
         """Read a record of any length in bounded memory and linear time, and keep only its beginning.
 
         Each step passes as many whole fields as a window of 1 MiB has. A quoted field that is not closed within the
@@ -297,8 +297,7 @@ class Reader:
         if self.offset - start > len(kept) or len(raw) > MAX_RECORD:
             self._is_first = False
             return Record(line, self._line - line, raw[:MAX_RECORD], problem=TOO_LONG)
-        if self._is_header(raw):
-            return Skipped(line, self._line - line)
+        self._is_header(raw)  # raises LoadError if it is another header; an equal one is rejected for its quote
         return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
 
     def _pass_up_to(self, pattern: re.Pattern[bytes], kept: bytearray) -> None:

@@ -126,7 +126,7 @@ def _read(found: Understood, splits: Iterable[Split], ahead: int, names: Names, 
             continue
         if number == 0 and not is_known and fields is not None and _is_header(fields, names):
             raise Refused("the header names ")  # it does not end within the first 64 KiB
-        if _is_repeated(split, found.positions, names):
+        if _is_repeated(split, found.positions, names) and not split.is_open:
             continue
         if fields is not None:
             while len(fields) > width and not fields[-1].strip():

@@ -15,7 +15,8 @@ _BLANK = frozenset(b" \t\r\x0b\x0c")
 class Split:
     """A record with its first line (counted from 1) and its number of lines. `fields` is None if it cannot be split.
 
-    `is_cut` is whether more bytes after the end of the text could belong to it, or end it elsewhere.
+    `is_cut` is whether more bytes after the end of the text could belong to it, or end it elsewhere. `is_open` is whether
+    it has a quote that is never closed.
     """
 
     line: int
@@ -23,6 +24,7 @@ class Split:
     raw: bytes
     fields: tuple[bytes, ...] | None
     is_cut: bool = False
+    is_open: bool = False
 
 
 def text_lines(text: bytes) -> list[bytes]:
@@ -38,7 +40,8 @@ def records(lines: list[bytes], delimiter: int, *, complete: bool = True) -> Ite
         fields, taken, seen = _record(lines, at, delimiter)
         raw = without_end(b"\n".join(lines[at : at + taken]))
         if not all(byte in _BLANK or byte in (delimiter, _LF) for byte in raw):
-            yield Split(at + 1, taken, raw, fields, is_cut=not complete and at + seen >= len(lines))
+            is_cut = not complete and at + seen >= len(lines)
+            yield Split(at + 1, taken, raw, fields, is_cut, is_open=seen > taken)
         at += taken
 
 
@@ -90,7 +93,7 @@ def _record(lines: list[bytes], at: int, delimiter: int) -> tuple[tuple[bytes, .
         if state != "quoted":
             return ((*fields, bytes(field)) if well_formed else None), taken, taken
         field.append(_LF)
-    return None, opened, len(lines) - at
+    return None, opened, len(lines) - at + 1
 
 
 def _opens(line: bytes, at: int, delimiter: int) -> bool:
