@@ -15,8 +15,8 @@ _BLANK = frozenset(b" \t\r\x0b\x0c")
 class Split:
     """A record with its first line (counted from 1) and its number of lines. `fields` is None if it cannot be split.
 
-    `is_cut` is whether more bytes after the end of the text could belong to it, or end it elsewhere. `is_open` is whether
-    it has a quote that is never closed.
+    `is_cut` is whether more bytes after the end of the text could belong to it, or end it elsewhere. `is_open` is
+    whether it has a quote that is never closed.
     """
 
     line: int
