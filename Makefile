@@ -93,7 +93,7 @@ test-localstack: STAGE = localstack
 test-localstack: venv-develop up ## run the end-to-end tests against STAGE=localstack, which empty the tables of this stage
 	@$(python) -m pytest tests/e2e --stage localstack
 
-fuzz: venv-develop ## parse a million hostile CSV and Avro files (INPUTS=n, SEED=n; 10 minutes)
+fuzz: venv-develop ## parse a million hostile CSV and Avro files (INPUTS=n, SEED=n; 30 minutes)
 	@$(python) -m pytest tests/fuzz -q --hypothesis-profile=long
 	@$(python) -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 

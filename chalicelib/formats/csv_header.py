@@ -5,6 +5,7 @@ it. A column may have other names, too (`Column.aliases`).
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,8 +16,10 @@ from chalicelib.core.texts import INVISIBLE
 from chalicelib.formats.csv_layout import CsvLayout
 
 MOST_SHOWN = 20  # an error message quotes at most this many names of a header
+# A row of Postgres must fit into a page of 8 KiB, and each text of an ignored column may take 18 bytes there.
+MAX_COLUMNS = 400
 LONGEST_SHOWN = 40  # an error message quotes at most this many characters of a name
-_LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header
+_LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header below the first record
 _DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
 # What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
@@ -40,16 +43,18 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     """Read a file's first record as a header; None if it is not one.
 
     A record is a header if one of its fields names a column of any dataset and none of them is a whole number.
-    Raises LoadError for a header that lacks a column of `dataset`, or names one twice.
+    Raises LoadError for a header that lacks a column of `dataset`, names one twice, or has more than MAX_COLUMNS.
     """
     texts = _texts(_without_empty_end(fields))
     names = [_bare(text) for text in texts]
     if not is_header(texts):
         return None
+    if len(texts) > MAX_COLUMNS:
+        raise LoadError(f"the header names {len(texts)} columns: a file may have {MAX_COLUMNS}, leave out some of them")
     positions = tuple(map(_columns(dataset).get, names))
     missing = [c.name for at, c in enumerate(dataset.columns) if at not in positions]
-    named = [position for position in positions if position is not None]
-    twice = sorted({dataset.columns[position].name for position in named if named.count(position) > 1})
+    times = Counter(position for position in positions if position is not None)
+    twice = sorted(dataset.columns[position].name for position, count in times.items() if count > 1)
     if missing or twice:
         faults = [f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
         faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} there twice"] if twice else []
@@ -78,14 +83,21 @@ def is_whole_number(text: str) -> bool:
     return bool(_WHOLE_NUMBER.fullmatch(_UNSEEN.sub("", text)))
 
 
-def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes) -> bool:
-    """Whether a record below the first one, which is no valid row, names the columns that the layout has.
+def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
+    """Whether a record below the first one names the columns that the layout has. It has no `fields` if it breaks the
+    rules of quoting.
 
     Raises LoadError if it names other columns or another order: the rows below it would be stored in the wrong columns.
     At least two of its fields must name columns, since any file may have a row in which a single word looks like a
     column's name. The record's first line is split at every character that may be a delimiter, without regard to
     quotes: a program that writes a space before a quote makes a header that cannot be split by the rules.
     """
+    if len(fields) >= len(layout.positions):
+        if is_whole_number(fields[layout.positions.index(0)].decode("utf-8", "replace")):
+            return False  # it may be a row
+        all_names = [_bare(text) for text in _texts(_without_empty_end(fields))]
+        if tuple(map(_columns(dataset).get, all_names)) == layout.positions:
+            return True
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
         return False  # it begins with an id, as most records do
@@ -98,7 +110,8 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes) -> bool:
         return False
     if any(named != at for named, at in known):
         raise _refused(dataset, [text.strip(" \"'") for text in texts], ", in another order than the rows above it")
-    return {named for named, _ in known} >= {at for at in layout.positions if at is not None}
+    is_whole = len(line) == len(raw.rstrip(b"\r\n"))  # otherwise rows follow it in the same record
+    return is_whole and {named for named, _ in known} >= {at for at in layout.positions if at is not None}
 
 
 def refused_below(dataset: Dataset, fields: Sequence[bytes]) -> LoadError:

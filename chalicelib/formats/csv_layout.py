@@ -81,7 +81,7 @@ class CsvLayout:
 
     def trimmed(self, fields: Sequence[AnyStr]) -> Sequence[AnyStr]:
         """The fields without empty ones beyond the last column."""
-        width = len(self.positions)
-        if len(fields) > width and not any(field.strip() for field in fields[width:]):
-            return fields[:width]
-        return fields
+        kept = len(fields)
+        while kept > len(self.positions) and not fields[kept - 1].strip():
+            kept -= 1
+        return fields[:kept]

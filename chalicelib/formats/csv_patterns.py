@@ -41,7 +41,8 @@ class Patterns:
     `record` is a well-formed record, `field` one of its fields. `any_record` is a record that may break the rules of
     quoting: a field that begins with a quote includes its closing quote. The others are the parts of such a record:
     `fields` whole fields with their delimiters, `spaces` before a quoted field, `ended` a quoted field, `rest_of_field`
-    what follows its closing quote.
+    what follows its closing quote. `quoted` is a field up to the next quote that may close it: `ended` does not match
+    where this quote opens another field instead.
     """
 
     blank_lines: re.Pattern[bytes]
@@ -50,6 +51,7 @@ class Patterns:
     any_record: re.Pattern[bytes]
     fields: re.Pattern[bytes]
     spaces: re.Pattern[bytes]
+    quoted: re.Pattern[bytes]
     ended: re.Pattern[bytes]
     rest_of_field: re.Pattern[bytes]
 
@@ -76,15 +78,21 @@ def patterns(delimiter: bytes) -> Patterns:
     # Quotes inside an unquoted field are ordinary characters.
     any_field = rb"(?:" + spaces + ended + rest + rb"|(?!" + spaces + rb'")' + rest + rb")"
     return Patterns(
-        blank_lines=re.compile(rb"(?:[ \t\r" + d + rb"]*+\n)+"),
+        blank_lines=re.compile(rb"(?:[ \t\r\x0b\x0c" + d + rb"]*+\n)+"),
         field=re.compile(rb"(" + _QUOTED + rb"|" + bare + rb")[" + d + rb"\n]"),
         record=re.compile(field + rb"(?:" + d + field + rb")*+\r{0,2}\n"),
         any_record=re.compile(any_field + rb"(?:" + d + any_field + rb")*+\n"),
         fields=re.compile(rb"(?:" + any_field + d + rb")*+"),
         spaces=re.compile(spaces),
+        quoted=re.compile(_QUOTED),
         ended=re.compile(ended),
         rest_of_field=re.compile(rest),
     )
+
+
+def without_terminator(record: bytes) -> bytes:
+    """A record without its line end, which may be CR, CR, LF: Python's csv module writes that on Windows."""
+    return record[:-1].removesuffix(b"\r").removesuffix(b"\r")
 
 
 def split(record: bytes, delimiter: bytes) -> list[bytes]:

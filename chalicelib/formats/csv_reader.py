@@ -29,14 +29,16 @@ from chalicelib.core.datasets import Dataset
 from chalicelib.core.reasons import Problem
 from chalicelib.core.rules import Checked
 from chalicelib.core.streams import Readable
+from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_header import is_header, refused_below, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_patterns import REST_OF_LINE, clean_lines, decimal_ids, patterns, split
+from chalicelib.formats.csv_patterns import REST_OF_LINE, clean_lines, decimal_ids, patterns, split, without_terminator
 
 CHUNK = 256 * 1024  # bytes read from the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
 BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
+_LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would end them at CR as well
 
 TOO_LONG, NEVER_CLOSED, BAD_QUOTING = (
     reason.of() for reason in (reasons.RECORD_TOO_LONG, reasons.NEVER_CLOSED, reasons.BAD_QUOTING)
@@ -45,10 +47,14 @@ TOO_LONG, NEVER_CLOSED, BAD_QUOTING = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A position between two records, where another reader can continue: the bytes and physical lines before it."""
+    """A position between two records, from which another reader can continue.
+
+    `offset` and `lines` are the bytes and physical lines before it. `records` is whether any record stands before it.
+    """
 
     offset: int = 0
     lines: int = 0
+    records: bool = False
 
 
 BEGINNING = Checkpoint()
@@ -139,7 +145,9 @@ class Reader:
         self._position = 0
         self._line = start.lines + 1
         self._ended = False
-        self._is_first = not start.lines
+        # A reader that goes on below blank lines cannot tell whether it is below a header, too: a header is then found
+        # to be repeated.
+        self._is_first = not start.lines or not (start.records or self._layout.has_header)
         self._empty = b" \t\r\n\x0b\x0c" + self._layout.delimiter
 
     @property
@@ -201,7 +209,7 @@ class Reader:
         if _is_utf8(run):
             yield self._taken(run)
         else:  # test each line: to match the pattern again after each bad line would take quadratic time
-            for decodable, lines in groupby(run.splitlines(keepends=True), key=_is_utf8):
+            for decodable, lines in groupby(_LINES.findall(run), key=_is_utf8):
                 if decodable:
                     yield self._taken(b"".join(lines))
                 else:
@@ -223,7 +231,7 @@ class Reader:
     def _record(self) -> Record | Skipped | None:
         """Return the token at the current position, or None if its end has not been read yet. Raises LoadError."""
         match = self._patterns.record.match(self._buffer, self._position)
-        raw = _without_terminator(match.group()) if match else b""
+        raw = without_terminator(match.group()) if match else b""
         if match is None or len(raw) > MAX_RECORD:
             return self._malformed()
         lines = raw.count(b"\n") + 1
@@ -242,20 +250,22 @@ class Reader:
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
         """Whether a record is the header of the layout. Raises LoadError if it is another header."""
         if not self._is_first:
-            return repeats_header(self._dataset, self._layout, raw)
+            return repeats_header(self._dataset, self._layout, raw, fields)
         self._is_first = False
-        if not self._layout.has_header and is_header([field.decode("utf-8", "replace") for field in fields]):
-            raise refused_below(self._dataset, fields)  # what is ahead of it kept the format from knowing it
-        return self._layout.has_header or repeats_header(self._dataset, self._layout, raw)
+        if self._layout.has_header:
+            return True
+        # The format knows all records that end within HEAD bytes; UTF-16 has half as many characters.
+        if self.offset > HEAD // 2 and is_header([field.decode("utf-8", "replace") for field in fields]):
+            raise refused_below(self._dataset, fields)
+        return repeats_header(self._dataset, self._layout, raw, fields)
 
     def _malformed(self) -> Record | Skipped | None:
         """Return a record that breaks the rules of quoting or is too long, or None if its end has not been read yet."""
         match = self._patterns.any_record.match(self._buffer, self._position)
-        raw = _without_terminator(match.group()) if match else b""
+        raw = without_terminator(match.group()) if match else b""
         if match is None and not self._ended and len(self._buffer) - self._position <= MAX_RECORD + 2:
             return None
         if match is None or len(raw) > MAX_RECORD:
-            self._is_first = False
             return self._dropped()
         lines = raw.count(b"\n") + 1
         self._advance(match.end(), lines)
@@ -288,9 +298,11 @@ class Reader:
             self._pass_up_to(self._patterns.rest_of_field if closed else REST_OF_LINE, kept)
             ends = self._buffer[self._position] == _NEWLINE
             self._pass(self._position + 1, kept)
-        raw = _without_terminator(bytes(kept))
+        raw = without_terminator(bytes(kept))
         if self.offset - start > len(kept) or len(raw) > MAX_RECORD:
+            self._is_first = False
             return Record(line, self._line - line, raw[:MAX_RECORD], problem=TOO_LONG)
+        self._is_header(raw)  # raises LoadError if it is another header; an equal one is rejected for its quote
         return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
 
     def _pass_up_to(self, pattern: re.Pattern[bytes], kept: bytearray) -> None:
@@ -326,8 +338,3 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _without_terminator(raw: bytes) -> bytes:
-    """A record without its line end, which may be CR, CR, LF: Python's csv module writes that on Windows."""
-    return raw[:-1].removesuffix(b"\r").removesuffix(b"\r")

@@ -19,13 +19,11 @@ from chalicelib.core.streams import Readable
 from chalicelib.formats.containers import HEAD, Container, container_of, refuse_markup, unpacked
 from chalicelib.formats.csv_header import Header, is_header, is_whole_number, read_header
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_patterns import patterns, split
+from chalicelib.formats.csv_patterns import Patterns, patterns, split, without_terminator
 from chalicelib.formats.gzip_stream import Unzipped
 from chalicelib.formats.transcoding import LineFeeds, Transcoded, as_utf8, byte_order_mark, endian
 
 _SEP = re.compile(rb'"?sep=([,;|\t])"?\r*\n', re.IGNORECASE)
-_BARE_CR = re.compile(rb"\r(?!\r*(?:\n|\Z))")
-_QUOTED = re.compile(rb'"[^"]*+"')
 BY_POSITION = (
     "the first record is neither a header nor a row: columns were taken by their position, in the order {columns}"
 )
@@ -108,13 +106,13 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     encoding = endian(declared.encoding, head) if declared.encoding else marked[1] if marked else "utf-8"
     text = as_utf8(head, encoding, final=complete)
     refuse_markup(text)
-    has_bare_cr = b"\n" not in text and bool(_BARE_CR.search(_QUOTED.sub(b"", text)))
+    has_bare_cr = b"\n" not in text and b"\r" in (text if complete else text.rstrip(b"\r"))  # LF may follow
     text = text.replace(b"\r", b"\n") if has_bare_cr else text
     text += b"\n" if complete and not text.endswith(b"\n") else b""
     sep = _SEP.match(text)
     text = text[sep.end() :] if sep else text
-    delimiter = (declared.delimiter or "").encode() or (sep[1] if sep else _delimiter(dataset, text))
-    records = list(islice(_records(text, delimiter), 1))
+    delimiter = (declared.delimiter or "").encode() or (sep[1] if sep else _delimiter(dataset, text, complete))
+    records = list(islice(_records(text, delimiter, complete), 1))
     header = read_header(dataset, records[0]) if records and records[0] is not None else None
     layout = _layout(dataset, header, delimiter, has_sep_line=bool(sep))
     notices = () if header or not records or records[0] is None else notices_of(dataset, records[0])
@@ -134,20 +132,20 @@ def _layout(dataset: Dataset, header: Header | None, delimiter: bytes, *, has_se
     return CsvLayout(delimiter, positions, has_header=header is not None, has_sep_line=has_sep_line, names=names)
 
 
-def _delimiter(dataset: Dataset, text: bytes) -> bytes:
+def _delimiter(dataset: Dataset, text: bytes, complete: bool) -> bytes:
     """The delimiter by which records fit: a comma if any does, else the one by which most do, else a comma."""
     comma, *others = (name.encode() for name in DELIMITERS.values())
-    if any(_fits(dataset, text, comma)):
+    if any(_fits(dataset, text, comma, complete)):
         return comma
-    fitting = {delimiter: sum(_fits(dataset, text, delimiter)) for delimiter in others}
+    fitting = {delimiter: sum(_fits(dataset, text, delimiter, complete)) for delimiter in others}
     best = max(others, key=fitting.__getitem__)
     return best if fitting[best] else comma
 
 
-def _fits(dataset: Dataset, text: bytes, delimiter: bytes) -> Iterator[bool]:
+def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> Iterator[bool]:
     """Whether each record has as many fields as it should and a whole number as its id. A header fits by its names."""
     width, id_at = len(dataset.columns), 0
-    for number, fields in enumerate(_records(text, delimiter)):
+    for number, fields in enumerate(_records(text, delimiter, complete)):
         if fields is None:
             yield False
             continue
@@ -163,23 +161,38 @@ def _fits(dataset: Dataset, text: bytes, delimiter: bytes) -> Iterator[bool]:
             yield has_columns and "\t" not in texts[id_at] and is_whole_number(texts[id_at])
 
 
-def _records(text: bytes, delimiter: bytes) -> Iterator[list[bytes] | None]:
+def _records(text: bytes, delimiter: bytes, complete: bool) -> Iterator[list[bytes] | None]:
     """The fields of each record, blank lines aside; None for a record that breaks the rules of quoting. The last record
-    is left out if it is cut off."""
+    is left out if it is cut off, which no record of a `complete` text is."""
     shapes, position = patterns(delimiter), 0
     while True:
         if blank := shapes.blank_lines.match(text, position):
             position = blank.end()
-        record = shapes.any_record.match(text, position)
-        if record is None:
-            return
         well_formed = shapes.record.match(text, position)
-        position = record.end()
-        yield (
-            split(well_formed.group().rstrip(b"\r\n"), delimiter)
-            if well_formed and well_formed.end() == position
-            else None
-        )
+        if well_formed:
+            position = well_formed.end()
+            yield split(without_terminator(well_formed.group()), delimiter)
+        elif (end := _end_of_malformed(shapes, text, position, complete)) is not None:
+            position = end
+            yield None
+        else:
+            return
+
+
+def _end_of_malformed(shapes: Patterns, text: bytes, position: int, complete: bool) -> int | None:
+    """Where a record ends that breaks the rules of quoting; None if it is cut off.
+
+    A record with a quote that is never closed ends with the line of that quote. If the text is not complete, another
+    quote may follow.
+    """
+    if record := shapes.any_record.match(text, position):
+        return record.end()
+    opening = shapes.spaces.match(text, shapes.fields.match(text, position).end()).end()  # type: ignore[union-attr]
+    if text[opening : opening + 1] != b'"' or shapes.ended.match(text, opening):
+        return None
+    if not complete and not shapes.quoted.match(text, opening):
+        return None
+    return text.find(b"\n", opening) + 1 or None
 
 
 def notices_of(dataset: Dataset, first: Sequence[bytes]) -> tuple[str, ...]:

@@ -40,23 +40,22 @@ def as_utf8(data: bytes, encoding: str, *, final: bool) -> bytes:
 
 
 class Transcoded:
-    """A stream in UTF-8, without a byte order mark, of one in another encoding. Bytes that mean nothing there become
-    bytes that are not UTF-8."""
+    """A stream in UTF-8 of one in another encoding. Bytes that mean nothing there become bytes that are not UTF-8.
+
+    A byte order mark stays: who reads the text drops it, as in a file in UTF-8.
+    """
 
     def __init__(self, stream: Readable, encoding: str) -> None:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder(encoding)(errors=_INVALID)
-        self._buffer, self._at_start, self._ended = b"", True, False
+        self._buffer, self._ended = b"", False
 
     def read(self, size: int, /) -> bytes:
         """`size` bytes, fewer at the end only."""
         while len(self._buffer) < size and not self._ended:
             data = self._stream.read(CHUNK)
             self._ended = not data
-            text = _decoded(self._decoder, data, self._ended)
-            if text and self._at_start:
-                self._at_start, text = False, text.removeprefix(codecs.BOM_UTF8)
-            self._buffer += text
+            self._buffer += _decoded(self._decoder, data, self._ended)
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 

@@ -111,14 +111,15 @@ class XlsxRows:
                 at, position = at + 1, position + len(raw) + 1
 
     def _record(self, line: int, texts: Sequence[str], raw: bytes) -> Record | Skipped:
-        if repeats_header(self.dataset, self.layout, raw):
+        fields = [text.encode() for text in texts]
+        if repeats_header(self.dataset, self.layout, raw, fields):
             return Skipped(line, 1)
         if len(raw) > MAX_RECORD:
             return Record(line, 1, raw[:MAX_RECORD], problem=TOO_LONG)
         wanted = len(self.layout.positions)
         if len(texts) != wanted:
             return Record(line, 1, raw, problem=miscounted(wanted, len(texts)))
-        return Record(line, 1, raw, self.layout.values([text.encode() for text in texts]))
+        return Record(line, 1, raw, self.layout.values(fields))
 
 
 class XlsxSeeker:

@@ -36,7 +36,7 @@ class Progress:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.bytes, self.lines)
+        return Checkpoint(self.bytes, self.lines, records=self.received > 0)
 
 
 class DurableTables:

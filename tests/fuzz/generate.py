@@ -1,291 +1,242 @@
-"""Generates inputs from a seed: valid files, files with a few changes, mixtures of difficult bytes, and random
-bytes."""
+"""Generates CSV files from a seed: valid files in every dialect, files with a few changes, mixtures of difficult bytes,
+and random bytes."""
 
-import bz2
-import io
-import zlib
-from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
-from typing import Any
-
-import cramjam
-import fastavro
-import zstandard
 
 from chalicelib.core.datasets import DATASETS, Dataset, Kind
-from chalicelib.formats import avro
+from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Declarations
+from tests.dialects import DECLARED, FOUND, LINE_ENDS, Dialect, written
+from tests.fuzz.mutate import mutated
 
 TOKENS = (
+    *(b'"', b'""', b'"""', b",", b"\n", b"\r\n", b"\r", b"\r\r\n", b"\0", b"\xff", b"\xc2\xa0", b"\xed\xa0\x80"),
+    *(b"\xf0\x9f\x8e\x89", b"\\", b"\\.", b"\\N", b"\\\\", b"\t", b" ", b"=1+1", b"\xef\xbb\xbf", b"\xe2\x80\xa8"),
     *(
-        b'"',
-        b'""',
-        b'"""',
-        b",",
-        b"\n",
-        b"\r\n",
-        b"\r",
-        b"\0",
-        b"\xff",
-        b"\xc2\xa0",
-        b"\xed\xa0\x80",
-        b"\xf0\x9f\x8e\x89",
+        b";",
+        b"|",
+        b";;\n",
+        b"|||||\n",
+        b"\t\t\t\t\n",
+        b" , ,\r\n",
+        b",,",
+        b";;;",
+        b"sep=;\n",
+        b'"sep=|"\r\n',
+        b"sep=\t\n",
     ),
+    *(b"\xff\xfe", b"\xfe\xff", b"1\0,\0A\0\n\0", b"\xe2\x80\x8b", b"\xc2\xad", b"\xe2\x80\xad", b"\x0b\n", b"\x0c"),
     *(
-        b"\\",
-        b"\\.",
-        b"\\N",
-        b"\\\\",
-        b"\t",
-        b" ",
-        b"=1+1",
-        b"\xef\xbb\xbf",
-        b"\xe2\x80\xa8",
         b"\x1c",
         b"0",
         b"-1",
         b"1.0",
+        b"12.00",
+        b"1.5",
+        b"+1",
+        b"\xd9\xa1",
+        b"2147483647",
+        b"2147483648",
+        b"2147483648.0",
     ),
-    *(b"2147483647", b"2147483648", b"0001-01-01T00:00:00+01:00", b"2021-02-29T00:00:00Z", b"2021-07-27", b"24:00"),
+    *(b"0001-01-01T00:00:00+01:00", b"2021-02-29T00:00:00Z", b"2021-07-27", b"24:00", b"27/07/2021", b"16:02:08 UTC"),
+    *(b"#REF!", b"#N/A", b'"#N/A"', b"#DIV/0!", b"NULL", b"None", b"NaN", b"n/a", b"#", b"1,#VALUE!\n"),
+    *(b"id,department\n", b"id,name,datetime,department_id,job_id\r\n", b"job,id\n", b"Department ID;department\n"),
+    *(b"id;name;datetime;department_id;job_id\n", b"emp_id\tname\thire_date\tdept_id\tjob_no\n", b'id, "job"\n'),
+    *(b"department|ID|note\n", b"id,job,job\n", b'"i\nd",department\n', b"id", b"job", b"department", b"title"),
     *(
-        b"id,department\n",
-        b"id,name,datetime,department_id,job_id\r\n",
         b"Job ID",
         b"\xe2\x80\x8bname",
         b'"a\nb"c',
         b',"x y",',
         b'"a\nb"',
+        b'"a\rb"',
         b",,,,\n",
         b"'; DROP TABLE jobs; --",
     ),
+    *(b"1,Sales\n", b"2;Ops\n", b"3\tIT\r\n", b"4|HR\n", b'5;"x\n', b'6,"y\n7,z"\n', b"8,Law,,\n", b"9.0;Tax;\n"),
 )
 _TEXTS = (
-    b"Ann",
-    b"Jos\xc3\xa9",
-    b"Sales, North",
-    b'the "best"',
-    b"two\nlines",
-    b" padded ",
-    b"\xe6\x97\xa5\xe6\x9c\xac",
-    b"",
-    b"x" * 60,
+    *(
+        "Ann",
+        "José",
+        "Sales, North",
+        'the "best"',
+        "two\nlines",
+        " padded ",
+        "日本",
+        "",
+        "x" * 60,
+        "a;b",
+        "c|d",
+        "e\tf",
+    ),
+    *(
+        "NULL",
+        "None",
+        "n/a",
+        "#N/A",
+        "#REF!",
+        "#1",
+        "\u200bhidden\u00ad",
+        "\u200b",
+        "\ufeffx",
+        "a\rb",
+        "back\\slash",
+        "\\N",
+    ),
+    *("Job", "id", "Department", "0.0", "é", "x" * 10_001, "5' 6\"", "=1+1", "sep=;", '"'),
 )
 _TIMES = (
-    b"2021-07-27T16:02:08Z",
-    b"2021-07-27 16:02:08.5+02:00",
-    b"1999-12-31",
-    b"9999-12-31T23:59:59.999999Z",
-    b"20210727T160208,5+0530",
-    b"2021-W30-2 16:02 UTC",
-    b"20211205213214Z",
-    b"soon",
+    *("2021-07-27T16:02:08Z", "2021-07-27 16:02:08.5+02:00", "1999-12-31", "9999-12-31T23:59:59.999999Z"),
+    *(
+        "20210727T160208,5+0530",
+        "2021-W30-2 16:02 UTC",
+        "20211205213214Z",
+        "soon",
+        "27/07/2021",
+        "2021-07-27T16:02:08 UTC",
+    ),
+)
+_IDS = (
+    "1",
+    "2",
+    "3",
+    "2147483647",
+    "12.0",
+    "7.00",
+    "07",
+    "+1",
+    "-1",
+    "1.5",
+    "1e3",
+    "\u200b8",
+    "9\u00a0",
+    "",
+    "٣",
+    " 4 ",
 )
 _NAMES = tuple(DATASETS)
+_IGNORED = (*[0] * 50, *[1] * 25, *[2] * 24, 410)
+_DRIPS = (1 << 20, 1 << 20, 64, 7, 3, 1)
+_LARGE_EVERY, _MOST_PIECES = 2000, 200
 
 
-def csv_input(random: Random) -> tuple[Dataset, bytes, int]:
-    """Return a dataset, the bytes of a CSV file, and how many bytes a stream shall return per read."""
-    dataset = DATASETS[_NAMES[random.randrange(len(_NAMES))]]
-    kind = random.random()
-    if kind < 0.2:
+@dataclass(frozen=True)
+class CsvInput:
+    """A file of a dataset, what is declared about it, and the size of the pieces in which a stream returns it."""
+
+    dataset: Dataset
+    data: bytes
+    drip: int = 1 << 20
+    declared: Declarations = UNDECLARED
+
+
+def csv_input(random: Random) -> CsvInput:
+    dataset = DATASETS[random.choice(_NAMES)]
+    kind, drip, declared = random.random(), random.choice(_DRIPS), UNDECLARED
+    if kind < 0.1:
         data = random.randbytes(random.randrange(120))
-    elif kind < 0.5:
+    elif kind < 0.35:
         data = b"".join(random.choice(TOKENS) for _ in range(random.randrange(30)))
     else:
-        data = _csv(random, dataset)
-        if kind < 0.9:
-            data = mutated(random, data, TOKENS)
-    return dataset, data, random.choice((1 << 20, 1 << 20, 64, 7, 3, 1))
+        data, declared = _csv(random, dataset)
+    if random.random() < 0.08:
+        declared = _declared(random)
+    if random.randrange(_LARGE_EVERY) == 0:
+        data = _large(random, data)
+    return CsvInput(dataset, data, max(drip, len(data) // _MOST_PIECES), declared)
 
 
-def _csv(random: Random, dataset: Dataset) -> bytes:
-    lines = [b",".join(_field(random, c.kind) for c in dataset.columns) for _ in range(random.randrange(1, 7))]
-    if random.random() < 0.2:
-        names = list(dataset.column_names)
-        if random.random() < 0.3:
-            random.shuffle(names)
-        lines.insert(0, random.choice((str, str.upper, str.title))(",".join(names)).encode())
-    end = random.choice((b"\n", b"\r\n"))
-    return random.choice((b"", b"", b"\xef\xbb\xbf")) + end.join(lines) + random.choice((end, b""))
+def _declared(random: Random) -> Declarations:
+    """Declarations that need not be right."""
+    given = {}
+    if random.random() < 0.6:
+        given["encoding"] = random.choice((*DECLARED, "utf-8", "utf-16", "utf-16le", "gb18030", "euc-kr"))
+    if random.random() < 0.6:
+        given["delimiter"] = random.choice(tuple(DELIMITERS))
+    return Declarations.of(given)
 
 
-def _field(random: Random, kind: Kind) -> bytes:
-    if kind is Kind.ID:
-        text = b"%d" % random.choice((1, 2, 3, 2147483647, random.randrange(1, 10**6)))
-    else:
-        text = random.choice(_TEXTS if kind is Kind.TEXT else _TIMES)
-    if random.random() < 0.2 or any(c in text for c in b',"\n'):
-        return b'"' + text.replace(b'"', b'""') + b'"'
-    return text
+def _csv(random: Random, dataset: Dataset) -> tuple[bytes, Declarations]:
+    """A file in any dialect, changed in half of the cases: before or after its text is encoded."""
+    dialect = _dialect(random, dataset)
+    rows = [[_value(random, column.kind) for column in dataset.columns] for _ in range(random.randrange(1, 7))]
+    if random.random() < 0.1:
+        rows.insert(random.randrange(len(rows) + 1), _header_again(random, dataset, dialect))
+    text = written(dataset, rows, dialect)
+    changes = random.random()
+    if changes < 0.35:
+        text = mutated(random, text, TOKENS)
+    encoding = _encoding(random)
+    # A file in UTF-8 may have bytes that are not UTF-8.
+    data = text if encoding == "utf-8" else text.decode("utf-8", "ignore").encode(encoding, "ignore")
+    if 0.35 <= changes < 0.5:
+        data = mutated(random, data, TOKENS)
+    given = {"encoding": encoding} if encoding in DECLARED else {}
+    if random.random() < 0.1:
+        given["delimiter"] = next(name for name, mark in DELIMITERS.items() if mark == dialect.delimiter)
+    return data, Declarations.of(given)
 
 
-def mutated(random: Random, data: bytes, tokens: tuple[bytes, ...]) -> bytes:
-    """Return a copy of the data with one to four changes. A change flips a bit, or overwrites, inserts, deletes or
-    repeats bytes, or cuts off the end."""
-    changed = bytearray(data)
-    for _ in range(random.choice((1, 1, 2, 4))):
-        random.choice(_MUTATIONS)(random, changed, tokens)
-    return bytes(changed)
-
-
-Mutation = Callable[[Random, bytearray, tuple[bytes, ...]], None]
-
-
-def _at(random: Random, data: bytearray) -> int:
-    return random.randrange(len(data) + 1)
-
-
-def _flip(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
-    if data:
-        data[random.randrange(len(data))] ^= 1 << random.randrange(8)
-
-
-def _overwrite(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
-    if data:
-        data[random.randrange(len(data))] = random.choice((0, 1, 2, 0x22, 0x7F, 0x80, 0xFE, 0xFF))
-
-
-def _insert(random: Random, data: bytearray, tokens: tuple[bytes, ...]) -> None:
-    at = _at(random, data)
-    data[at:at] = random.choice(tokens)
-
-
-def _delete(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
-    at = _at(random, data)
-    del data[at : at + random.choice((1, 1, 2, 16, 40))]
-
-
-def _repeat(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
-    at = _at(random, data)
-    data[at:at] = data[at : at + random.choice((1, 16, 60))]
-
-
-def _cut(random: Random, data: bytearray, _tokens: tuple[bytes, ...]) -> None:
-    del data[_at(random, data) :]
-
-
-_MUTATIONS: tuple[Mutation, ...] = (_flip, _flip, _overwrite, _insert, _insert, _delete, _repeat, _cut)
-_AVRO_TOKENS = (
-    b"\0",
-    b"\xff" * 10,
-    b"\x80\x80\x80\x80\x01",
-    b"\x02",
-    b"\x01",
-    b"Obj\x01",
-    b"\xfe\xff\xff\xff\x0f",
-    b"{",
-    b"int",
-    b"long",
-    b"Null",
-    b"\0\x02\0",
-    b"\x03\x04",
-)
-
-
-def avro_files() -> list[tuple[Dataset, bytes]]:
-    """Return valid Avro files, each with its dataset. For each dataset, Hireflow's writer writes one file. The library
-    fastavro writes five files, one in each codec, with the columns in another order, and one file with unions and
-    ignored fields."""
-    found = []
-    rows: dict[str, list[tuple[Any, ...]]] = {
-        "departments": [(1, "Sales"), (2, "Ops"), (3, " padded "), (0, "")],
-        "hired_employees": [
-            (7, "Jos\xe9 \U0001f389", 1_627_401_728_000_000, 1, 2),
-            (8, "x" * 90, -62_135_596_800_000_000, 2, 1),
-        ],
-    }
-    for name, table in rows.items():
-        dataset, file = DATASETS[name], io.BytesIO()
-        avro.write(dataset, [tuple(zip(*table, strict=True)), tuple(zip(*table[:1], strict=True))], file)
-        found.append((dataset, file.getvalue()))
-        reordered = avro.schema(dataset)
-        reordered["fields"].reverse()
-        records = [dict(zip(dataset.column_names, row, strict=True)) for row in table]
-        for codec in ("null", "deflate", "bzip2", "snappy", "zstandard"):
-            other = io.BytesIO()
-            fastavro.writer(other, reordered, records * 3, codec="null", sync_interval=40)
-            found.append((dataset, repacked(other.getvalue(), codec)))
-        found.append((dataset, _of_another_shape(dataset, records)))
-    return found
-
-
-_IGNORED: list[dict[str, Any]] = [
-    {"name": "tags", "type": {"type": "array", "items": ["null", "string"]}},
-    {"name": "nothings", "type": {"type": "array", "items": "null"}},
-    {"name": "salary", "type": ["null", {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}]},
-    {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["ACTIVE", "GONE"]}},
-    {
-        "name": "boss",
-        "type": ["null", {"type": "record", "name": "Boss", "fields": [{"name": "above", "type": ["null", "Boss"]}]}],
-    },
-]
-_OTHERWISE: dict[Kind, Any] = {
-    Kind.ID: ["null", "long"],
-    Kind.TEXT: ["string", "null"],
-    Kind.INSTANT: ["null", {"type": "long", "logicalType": "timestamp-millis"}],
-}
-
-
-def _of_another_shape(dataset: Dataset, records: list[dict[str, Any]]) -> bytes:
-    fields = [{"name": column.name.title(), "type": _OTHERWISE[column.kind]} for column in dataset.columns]
-    schema = {
-        "type": "record",
-        "name": "Row",
-        "namespace": "com.example",
-        "fields": [_IGNORED[0], *fields, *_IGNORED[1:]],
-    }
-    ignored = {"tags": ["a", None], "nothings": [None] * 3, "salary": None, "state": "GONE", "boss": {"above": None}}
-    rows = [{name.title(): value for name, value in record.items()} | ignored for record in records]
-    rows[-1] |= {"Id": None, "boss": None, "tags": []}
-    for row in rows:
-        if "Datetime" in row:
-            row["Datetime"] //= 1000
-    file = io.BytesIO()
-    fastavro.writer(file, schema, rows, codec="null", sync_interval=40)
-    return file.getvalue()
-
-
-def repacked(data: bytes, codec: str) -> bytes:
-    """Return an Avro file of the codec null with another codec."""
-    pack: Callable[[bytes], bytes] = {
-        "null": bytes,
-        "deflate": lambda block: zlib.compress(block, wbits=-15),
-        "bzip2": bz2.compress,
-        "snappy": lambda block: bytes(cramjam.snappy.compress_raw(block)) + zlib.crc32(block).to_bytes(4, "big"),
-        "zstandard": zstandard.ZstdCompressor().compress,
-    }[codec]
-    file, source = io.BytesIO(), fastavro.block_reader(io.BytesIO(data))
-    sync = data[-16:]
-    fastavro.writer(file, source.writer_schema, [], codec="null", sync_marker=sync)
-    parts = [file.getvalue().replace(b"\x14avro.codec\x08null", b"\x14avro.codec" + packed_text(codec.encode()))]
-    block: Any  # the stub of fastavro leaves out `bytes_`
-    for block in fastavro.block_reader(io.BytesIO(data)):
-        packed = pack(block.bytes_.read())
-        parts += [zigzag(block.num_records), packed_text(packed), sync]
-    return b"".join(parts)
-
-
-def packed_text(data: bytes) -> bytes:
-    return zigzag(len(data)) + data
-
-
-def zigzag(value: int) -> bytes:
-    """Encode a number that is not negative as Avro does."""
-    value, coded = 2 * value, b""
-    while value > 0x7F:
-        coded, value = coded + bytes([value & 0x7F | 0x80]), value >> 7
-    return coded + bytes([value])
-
-
-def avro_input(random: Random, valid_files: list[tuple[Dataset, bytes]]) -> tuple[Dataset, bytes]:
-    """Return a dataset and the bytes of a file: a valid Avro file, an Avro file with changes, or random bytes."""
-    dataset, data = random.choice(valid_files)
+def _encoding(random: Random) -> str:
     kind = random.random()
-    if kind < 0.03:
-        return dataset, b"Obj\x01"[: random.randrange(5)] + random.randbytes(random.randrange(100))
-    if kind < 0.05:
-        return dataset, data
-    if kind < 0.5:  # change only bytes after the header, where the rows are
-        start = data.rindex(data[-16:], 0, len(data) - 16) if data.count(data[-16:]) > 1 else 0
-        start = data.index(data[-16:]) if start else 0
-        return dataset, data[:start] + mutated(random, data[start:], _AVRO_TOKENS)
-    return dataset, mutated(random, data, _AVRO_TOKENS)
+    if kind < 0.6:
+        return "utf-8"
+    return random.choice(FOUND if kind < 0.8 else DECLARED)
+
+
+def _dialect(random: Random, dataset: Dataset) -> Dialect:
+    """How the text of a file is written; its encoding comes later."""
+    columns, aliases = dataset.column_names, dict[str, str]()
+    has_header = random.random() < 0.5
+    if has_header:
+        names = [*columns, *(f"note_{number}" for number in range(random.choice(_IGNORED)))]
+        if random.random() < 0.5:
+            random.shuffle(names)
+        if random.random() < 0.05:
+            names.append(names[0]) if random.random() < 0.5 else names.pop()
+        columns = tuple(names)
+        for column in dataset.columns:
+            spelled = random.choice((column.name, column.name.upper(), column.name.replace("_", " ").title()))
+            aliases[column.name] = random.choice((spelled, spelled, *column.aliases))
+    return Dialect(
+        delimiter=random.choice((",", ",", ";", "\t", "|")),
+        line_end=random.choice(LINE_ENDS),
+        columns=columns,
+        aliases=aliases,
+        has_header=has_header,
+        quotes_all=random.random() < 0.2,
+        ends_last_line=random.random() < 0.7,
+        has_sep_line=random.random() < 0.15,
+        trailing_empty_fields=random.choice((0, 0, 0, 1, 2)),
+        has_decimal_ids=random.random() < 0.1,
+        blank_lines=random.choice((0, 0, 0, 1, 2)),
+    )
+
+
+def _value(random: Random, kind: Kind) -> str:
+    usual = random.random() < 0.7
+    if kind is Kind.ID:
+        return str(random.randrange(1, 10**6)) if usual else random.choice(_IDS)
+    if kind is Kind.TEXT:
+        return random.choice(("Sales", "Ann Lund", "North & South")) if usual else random.choice(_TEXTS)
+    return "2021-07-27T16:02:08Z" if usual else random.choice(_TIMES)
+
+
+def _header_again(random: Random, dataset: Dataset, dialect: Dialect) -> list[str]:
+    """The names of the columns as a row: the header again, or another one."""
+    names = [dialect.aliases.get(name, name) for name in dataset.column_names]
+    if random.random() < 0.3:
+        random.shuffle(names)
+    return names
+
+
+def _large(random: Random, data: bytes) -> bytes:
+    """A file that goes on after the bytes from which it is understood."""
+    filling = random.choice(
+        (b"\n", b"7,Sales\n", b"8;Ops\r\n", b"\t", b";", b" ", b"\r", b"x", b'"', b'"\n', b"'9',x|\n")
+    )
+    long = filling * ((64 * 1024 + random.randrange(-40, 40)) // len(filling))
+    at = random.choice((0, len(data), random.randrange(len(data) + 1)))
+    return data[:at] + long + data[at:]

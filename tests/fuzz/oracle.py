@@ -1,151 +1,298 @@
-"""This module is the oracle for CSV: it says what the correct result for a file is. Its simple reader reads byte by
-byte, and shares no code with the product."""
+"""This module is the oracle for CSV: it says what the correct result for a file is. It follows the documented rules,
+and shares no code with the product.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+It is simple and slow. It decodes the whole file, tries every delimiter, and looks at every record byte by byte.
+"""
+
+import codecs
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tests.fuzz.oracle_csv import Split, records, text_lines
+
+MAX_COLUMNS = 400
+HEAD = 64 * 1024  # bytes from which a file is understood
+_COMMA, _OTHERS = b","[0], b";\t|"
+_INVISIBLE = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)}
+_INVISIBLE |= set(range(0x2066, 0x206A))
+_QUOTES = {"'", '"', "`", "[", "]", "\\", *map(chr, (0xAB, 0xBB, 0x2039, 0x203A, *range(0x2018, 0x2020)))}
+_INVALID = "oracle.invalid"  # bytes that mean nothing in their encoding become a byte that is not UTF-8
+codecs.register_error(_INVALID, lambda error: ("\udcff", error.end))  # type: ignore[attr-defined]
+_OTHER_KINDS = (
+    *(
+        b"\x1f\x8b",
+        b"Obj\x01",
+        b"PK\x03\x04",
+        b"PK\x05\x06",
+        b"PAR1",
+        b"%PDF-",
+        b"\xd0\xcf\x11\xe0",
+        b"BZh",
+        b"\xfd7zXZ",
+    ),
+    *(b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!\x1a", b"ORC", b"SQLite", b"\x89PNG", b"\xff\xd8\xff", b"{\\rtf"),
+)
+_MARKUP = ("<!doctype ", "<html", "<head", "<body", "<table", "<?xml", "<!--")
+
+
+class Refused(Exception):
+    """The file must fail as a whole. The message is the beginning of what the product says."""
+
+
+class Aside(Exception):
+    """The oracle does not read files of this kind."""
 
 
 @dataclass(frozen=True)
-class CsvRecord:
-    """A record with its first line (counted from 1) and its number of lines. `fields` is None if the record cannot be
-    split into one field for each column."""
+class Names:
+    """The names that may stand in headers: those of each column of the dataset, and those of all datasets."""
+
+    columns: tuple[frozenset[str], ...]
+    everywhere: frozenset[str]
+
+    @classmethod
+    def of(cls, dataset: Sequence[Sequence[str]], all_names: Sequence[str]) -> "Names":
+        """`dataset` has the name and the aliases of each column."""
+        return cls(tuple(frozenset(map(bare_name, names)) for names in dataset), frozenset(map(bare_name, all_names)))
+
+    def place(self, name: str) -> int | None:
+        """The column that a bare name stands for."""
+        return next((at for at, names in enumerate(self.columns) if name in names), None)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record that is neither blank nor a header. `fields` come in the order of the file, one for each that the
+    layout has, or None if there are fewer or more (`found` of them), or if the record cannot be split."""
 
     line: int
     lines: int
     raw: bytes
     fields: tuple[bytes, ...] | None
+    found: int | None = None
 
 
-def csv_records(data: bytes, columns: tuple[str, ...]) -> tuple[list[CsvRecord], int]:
-    """Return the records of a CSV file and the number of its lines. The caller must not pass a record that is longer
-    than the limit of the CSV reader.
+@dataclass
+class Understood:
+    """How a file is to be read. `positions` has the column of each field, None for one that is ignored."""
 
-    Raises Refused if the first record is a wrong header. A later record is refused only if it cannot be anything else
-    than a wrong header.
-    """
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    found: list[CsvRecord] = []
-    at = 0
-    while at < len(lines):
-        fields, taken = _csv_record(lines, at)
-        raw = b"\n".join(lines[at : at + taken]).removesuffix(b"\r")
-        if raw.strip() and not (fields is not None and not found and _is_right_header(fields, columns)):
-            if not raw.lstrip(b' \t"')[:1].isdigit():
-                _refuse_wrong_header(raw, columns)
-            fits = fields if fields is not None and len(fields) == len(columns) else None
-            found.append(CsvRecord(at + 1, taken, raw, fits))
-        at += taken
-    return found, len(lines)
+    encoding: str
+    delimiter: bytes
+    positions: tuple[int | None, ...]
+    ignored: tuple[str, ...] = ()
+    has_header: bool = False
+    has_sep_line: bool = False
+    first: tuple[bytes, ...] | None = None  # the fields of a first record that is not a header
+    lines: int = 0
+    records: list[Found] = field(default_factory=list)
 
 
-class Refused(Exception):
-    """Raised if the file has a wrong header."""
+def understood(data: bytes, names: Names, encoding: str | None = None, delimiter: str | None = None) -> Understood:
+    """Read a file, of which encoding and delimiter may be declared. Raises Refused or Aside."""
+    if data.startswith(_OTHER_KINDS):
+        raise Aside
+    complete = len(data) <= HEAD
+    encoding = encoding or _marked(data)
+    head, text = _decoded(data[:HEAD], encoding, complete), _decoded(data, encoding, True)
+    _refuse_markup(head.decode("utf-8", "replace"))
+    if b"\n" not in head and b"\r" in (head if complete else head.rstrip(b"\r")):
+        head, text = head.replace(b"\r", b"\n"), text.replace(b"\r", b"\n")
+    sep = _sep(head)
+    sep_lines = 0 if sep is None else 1
+    head_lines = text_lines(head) if complete else head.split(b"\n")
+    chosen = ord(delimiter) if delimiter else sep or _fitting(head_lines[sep_lines:], names, complete)
+    seen = next(records(head_lines[sep_lines:], chosen, complete=complete), None)
+    seen = None if seen is None or seen.is_cut else seen
+    header = _header(seen.fields, names) if seen and seen.fields is not None else None
+    found = Understood(_byte_order(encoding, data), bytes([chosen]), tuple(range(len(names.columns))))
+    found.has_sep_line = bool(sep_lines)
+    if header:
+        found.positions, found.ignored = header
+        found.has_header = True
+    elif seen:
+        found.first = seen.fields
+    lines = text_lines(text)
+    found.lines = len(lines)
+    _read(found, records(lines[sep_lines:], chosen), sep_lines, names, is_known=seen is not None)
+    return found
 
 
-_COLUMNS = {"id", "department", "job", "name", "datetime", "departmentid", "jobid"}
-_INVISIBLE = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)}
-_INVISIBLE |= set(range(0x2066, 0x206A))
-_QUOTES = {"'", '"', "`", "[", "]", "\\", *map(chr, (0xAB, 0xBB, 0x2039, 0x203A, *range(0x2018, 0x2020)))}
+def _read(found: Understood, splits: Iterable[Split], ahead: int, names: Names, *, is_known: bool) -> None:
+    """Take the records below the header. Raises Refused for another header among them."""
+    width = len(found.positions)
+    for number, split in enumerate(splits):
+        fields = split.fields
+        if number == 0 and found.has_header:
+            continue
+        if number == 0 and not is_known and fields is not None and _is_header(fields, names):
+            raise Refused("the header names ")  # it does not end within the first 64 KiB
+        if _is_repeated(split, found.positions, names) and not split.is_open:
+            continue
+        if fields is not None:
+            while len(fields) > width and not fields[-1].strip():
+                fields = fields[:-1]
+        count = None if fields is None else len(fields)
+        fits = fields if count == width else None
+        found.records.append(Found(split.line + ahead, split.lines, split.raw, fits, count))
 
 
-def _refuse_wrong_header(raw: bytes, columns: tuple[str, ...]) -> None:
-    line = raw.replace(b"\r", b"\n").split(b"\n")[0]
-    fields = line.replace(b";", b",").replace(b"|", b",").replace(b"\t", b",").split(b",")
-    texts, names = _names(fields)
-    places = [column.replace("_", "") for column in columns]
-    if len(line) <= 4096 and len(names) == len(places) and len(_COLUMNS & set(names)) >= 2:
-        elsewhere = [name for name, place in zip(names, places, strict=True) if name in _COLUMNS and name != place]
-        if elsewhere and not any(map(_is_whole, texts)):
-            raise Refused
+def _marked(data: bytes) -> str:
+    """The encoding that a byte order mark says. UTF-32 is not read: it has to be declared, and cannot be."""
+    if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        return "utf-8"
+    if data[:2] == b"\xff\xfe":
+        return "utf-16le"
+    return "utf-16be" if data[:2] == b"\xfe\xff" else "utf-8"
 
 
-def _is_right_header(fields: tuple[bytes, ...], columns: tuple[str, ...]) -> bool:
-    texts, names = _names(fields)
-    if not _COLUMNS & set(names) or any(map(_is_whole, texts)):
+def _byte_order(encoding: str, data: bytes) -> str:
+    if encoding != "utf-16":
+        return encoding
+    return "utf-16be" if data[:2] == b"\xfe\xff" else "utf-16le"
+
+
+def _decoded(data: bytes, encoding: str, complete: bool) -> bytes:
+    """The text in UTF-8, without a byte order mark, and without a character that the end cuts off."""
+    if encoding == "utf-8":
+        return data.removeprefix(b"\xef\xbb\xbf")
+    decoder = codecs.getincrementaldecoder(_byte_order(encoding, data))(_INVALID)
+    return decoder.decode(data, complete).removeprefix("\ufeff").encode("utf-8", "surrogateescape")
+
+
+def _refuse_markup(text: str) -> None:
+    """HTML, XML and JSON are no CSV, by their first characters."""
+    text = text.lstrip(" \t\n\r\x0b\x0c")
+    begins = re.sub(r"\s", " ", text[:12].lower(), flags=re.ASCII)
+    if begins.startswith(_MARKUP):
+        raise Refused("the file is ")
+    inner = text[1:].lstrip(" \t\n\r\x0b\x0c")
+    if text[:1] == "[" and inner[:1] in ("[", "{", "]"):
+        raise Refused("the file is JSON")
+    if text[:1] == "{" and (inner[:1] == "}" or re.match(r'"(\\.|[^"\\])*"[ \t\n\r\x0b\x0c]*:', inner, re.DOTALL)):
+        raise Refused("the file is JSON")
+
+
+def _sep(head: bytes) -> int | None:
+    """The delimiter that a first line such as `sep=;` says; the line may stand in quotes."""
+    line = head.split(b"\n")[0].rstrip(b"\r").removeprefix(b'"').removesuffix(b'"')
+    if len(line) == 5 and line[:4].lower() == b"sep=" and line[4] in (_COMMA, *_OTHERS):
+        return line[4]
+    return None
+
+
+def _fitting(lines: list[bytes], names: Names, complete: bool) -> int:
+    """The delimiter: a comma if any record fits by it, or if none fits at all; else that by which most fit."""
+    fitting = {}
+    for delimiter in (_COMMA, *_OTHERS):
+        width, id_at, fitting[delimiter] = len(names.columns), 0, 0
+        for number, split in enumerate(records(lines, delimiter, complete=complete)):
+            if split.is_cut:
+                break
+            if split.fields is None:
+                continue
+            if number == 0 and len(split.fields) > 1 and _is_header(split.fields, names):
+                fitting[delimiter] += 1
+                positions = tuple(names.place(bare_name(t)) for t in _texts(_without_empty_end(split.fields)))
+                if _faultless(positions, names):
+                    width, id_at = len(positions), positions.index(0)
+            else:
+                fitting[delimiter] += _fits(split.fields, width, id_at)
+        if delimiter == _COMMA and fitting[_COMMA]:
+            return _COMMA
+    best = max(fitting, key=lambda delimiter: fitting[delimiter])  # the first of equal ones
+    return best if fitting[best] else _COMMA
+
+
+def _fits(fields: tuple[bytes, ...], width: int, id_at: int) -> bool:
+    """Whether a record has the columns, and a whole number as its id. White space around the number may be anything
+    but a tab: that belongs to a file that is separated by tabs."""
+    texts = _texts(fields)
+    if len(texts) < width or any(text.strip() for text in texts[width:]) or "\t" in texts[id_at]:
         return False
-    if names != [column.replace("_", "") for column in columns]:
-        raise Refused
-    return True
+    return is_whole(texts[id_at])
 
 
-def _names(fields: Sequence[bytes]) -> tuple[list[str], list[str]]:
-    texts = [_seen(field.decode("utf-8", "replace")) for field in fields]
-    return texts, list(map(bare_name, texts))
+def _header(fields: tuple[bytes, ...], names: Names) -> tuple[tuple[int | None, ...], tuple[str, ...]] | None:
+    """The columns by name and the names of ignored fields; None if the record is not a header."""
+    if not _is_header(fields, names):
+        return None
+    texts = _texts(_without_empty_end(fields))
+    positions = tuple(names.place(bare_name(text)) for text in texts)
+    if not _faultless(positions, names):
+        raise Refused("the header names ")
+    return positions, tuple(_shown(text) for text, place in zip(texts, positions, strict=True) if place is None)
+
+
+def _faultless(positions: Sequence[int | None], names: Names) -> bool:
+    """Whether each column is there once, and the header is not too wide for a row of Postgres."""
+    return len(positions) <= MAX_COLUMNS and all(positions.count(place) == 1 for place in range(len(names.columns)))
+
+
+def _is_header(fields: Sequence[bytes], names: Names) -> bool:
+    texts = _texts(fields)
+    return any(bare_name(text) in names.everywhere for text in texts) and not any(map(is_whole, texts))
+
+
+def _is_repeated(split: Split, positions: tuple[int | None, ...], names: Names) -> bool:
+    """Whether a record below the first one is the header again. Raises Refused if it is another header.
+
+    At least two fields must be names, because a word in a row may look like one. A record that could be a row is never
+    a header. Programs that write spaces before quotes make headers that cannot be split: quotes do not count here.
+    """
+    if split.fields is not None and len(split.fields) >= len(positions):
+        if is_whole(_texts(split.fields)[positions.index(0)]):
+            return False
+        if len(split.fields) < 4096 and _equals(split.fields, positions, names):
+            return True
+    line = re.split(rb"[\r\n]", split.raw)[0]
+    fields = _without_empty_end(re.split(rb"[,;|\t]", line))
+    bare = [bare_name(text) for text in _texts(fields)]
+    if split.raw.lstrip(b' \t"')[:1].isdigit() or len(line) > 4096 or len(bare) != len(positions):
+        return False
+    if any(map(is_whole, _texts(fields))) or len(names.everywhere & set(bare)) < 2:
+        return False
+    for name, place in zip(bare, positions, strict=True):
+        if name in names.everywhere and names.place(name) != place:
+            raise Refused("the header names ")
+    is_whole_record = line == split.raw.rstrip(b"\r\n")  # otherwise rows follow the header in the same record
+    return is_whole_record and {names.place(name) for name in bare} >= set(range(len(names.columns)))
+
+
+def _equals(fields: tuple[bytes, ...], positions: tuple[int | None, ...], names: Names) -> bool:
+    """Whether these fields name just the columns that the positions have."""
+    return tuple(names.place(bare_name(text)) for text in _texts(_without_empty_end(fields))) == positions
+
+
+def _without_empty_end(fields: Sequence[bytes]) -> list[bytes]:
+    kept = list(fields)
+    while kept and not kept[-1].strip(b' \t\r"'):
+        kept.pop()
+    return kept
+
+
+def _texts(fields: Sequence[bytes]) -> list[str]:
+    return [field.decode("utf-8", "replace") for field in fields]
+
+
+def bare_name(text: str) -> str:
+    """Return the part of a name in a header that counts: the name without its case, white space, hyphens, underscores,
+    quotes and invisible characters."""
+    return "".join(c for c in _seen(text) if c not in "-_").casefold()
 
 
 def _seen(text: str) -> str:
     return "".join(c for c in text if ord(c) not in _INVISIBLE and not c.isspace() and c not in _QUOTES)
 
 
-def bare_name(name: str) -> str:
-    """Return what counts of a name in a header."""
-    return _seen(name).replace("-", "").replace("_", "").casefold()
-
-
-def _is_whole(text: str) -> bool:
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number; it may have a sign, and end with a point and zeros."""
+    text = _seen(text)
     whole, _, zeros = (text[1:] if text[:1] in ("+", "-") else text).partition(".")
     return whole.isdecimal() and not zeros.strip("0")
 
 
-def _csv_record(lines: list[bytes], at: int) -> tuple[tuple[bytes, ...] | None, int]:  # noqa: C901 - a state machine is clearer in one function
-    """Return the fields of the record that begins on line `at`, and the number of its lines. The fields are None if the
-    record breaks the rules of quoting.
-
-    The function is a state machine. Its states are "start" (of a field), "spaced" (after spaces at the start of a
-    field), "bare" (in a field without quotes), "quoted" (in a quoted field) and "closed" (after the closing quote). If
-    a quote is never closed, the record ends on the line with this quote. The same is true if the only quote that could
-    close it is on a later line and opens a field there.
-    """
-    fields, field, state, well_formed, opened, may_open_a_field = [], bytearray(), "start", True, 0, False
-    for taken, line in enumerate(lines[at:], 1):
-        for position, byte in enumerate(line):
-            if state == "quoted":
-                if byte == 0x22:
-                    state = "closed"
-                    may_open_a_field = taken > opened and _opens(line, position)
-                else:
-                    field.append(byte)
-            elif byte == 0x2C:
-                fields.append(bytes(field))
-                field, state = bytearray(), "start"
-            elif byte in (0x20, 0x09) and state in ("start", "spaced"):
-                field.append(byte)
-                state = "spaced"
-            elif byte == 0x22 and state in ("start", "spaced", "closed"):
-                well_formed &= state != "spaced"
-                if state == "closed":
-                    field.append(byte)
-                else:
-                    opened = taken
-                state = "quoted"
-            elif state == "closed" and byte == 0x0D and position == len(line) - 1:
-                continue
-            elif state == "closed" and may_open_a_field:
-                return None, opened
-            else:
-                well_formed &= byte != 0x22 and state != "closed"
-                field.append(byte)
-                state = "bare"
-        if state != "quoted":
-            last = bytes(field).removesuffix(b"\r") if state == "bare" else bytes(field)
-            return ((*fields, last) if well_formed else None), taken
-        field.append(0x0A)
-    return None, opened
-
-
-def _opens(line: bytes, at: int) -> bool:
-    """Return whether the quote at `at` opens a quoted field that ends on this line."""
-    before = line[:at].removesuffix(b" ")
-    if before and not before.endswith(b","):
-        return False
-    end = at + 1
-    while end < len(line):
-        if line[end] != 0x22:
-            end += 1
-        elif line[end + 1 : end + 2] == b'"':
-            end += 2
-        else:
-            return line[end + 1 :] in (b"", b"\r") or line[end + 1] == 0x2C
-    return False
+def _shown(name: str) -> str:
+    """An ignored column's name as it is listed: without control characters and invisible ones, at most 40."""
+    kept = (c for c in name.strip() if ord(c) >= 0x20 and not 0x7F <= ord(c) < 0xA0 and c not in "\u2028\u2029")
+    return "".join(c for c in kept if ord(c) not in _INVISIBLE)[:40].strip() or "(nothing)"

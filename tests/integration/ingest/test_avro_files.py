@@ -13,7 +13,7 @@ from chalicelib.ingest.dryrun import dry_run
 from chalicelib.ingest.events import created_objects
 from chalicelib.ingest.handover import HandoverPolicy
 from chalicelib.ingest.objects import Ingestion, ingest_object
-from tests.fuzz.generate import repacked
+from tests.fuzz.generate_avro import repacked
 from tests.integration.backups.test_restore_load import back_up, restore, run
 from tests.integration.landing import GRACE, Landing, Row, counts
 from tests.integration.s3_fixtures import LANDING

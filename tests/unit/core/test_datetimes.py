@@ -16,7 +16,7 @@ from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.pg_copy import text_format
 from tests.datetimes import ANY, EDGES, REFUSED, WRITTEN, microseconds
-from tests.fuzz.check import staged
+from tests.fuzz.staged import staged
 
 EMPLOYEES = DATASETS["hired_employees"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

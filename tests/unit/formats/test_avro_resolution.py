@@ -21,7 +21,7 @@ from chalicelib.core.streams import Peekable
 from chalicelib.formats import avro as ours
 from chalicelib.formats.csv_reader import Record
 from chalicelib.ingest.file_reading import FileReading
-from tests.fuzz.generate import packed_text, repacked, zigzag
+from tests.fuzz.generate_avro import packed_text, repacked, zigzag
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from chalicelib.core.rules import check_object, check_objects
 from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.file_format import describe
 from chalicelib.formats.pg_copy import text_format
-from tests.fuzz.check import staged
+from tests.fuzz.staged import staged
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 HIDDEN = [chr(c) for c in (0xAD, 0x200B, 0x200F, 0x202A, 0x202E, 0x2060, 0x2064, 0x2066, 0x2069, 0xFEFF)]

@@ -14,7 +14,7 @@ Read = Callable[["Cursor"], Any]
 
 
 class Unreadable(Exception):
-    """The file is not an Avro file with the wanted columns."""
+    """Raised if the file is not an Avro file with the wanted columns."""
 
 
 class Wanted(NamedTuple):

@@ -1,0 +1,42 @@
+"""Passes an Avro file through the product, and compares the result with the oracle's."""
+
+import io
+from dataclasses import replace
+
+from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.errors import LoadError
+from chalicelib.core.rules import check_stored
+from chalicelib.formats.pg_copy import BINARY
+from chalicelib.ingest.file_reading import FileReading
+from tests.fuzz.oracle_avro import Unreadable, Wanted, avro_rows
+from tests.fuzz.staged import Row, Unaccounted, same, staged, value
+
+
+def check_avro(dataset: Dataset, data: bytes) -> int:
+    """Return the number of rows, or 0 if both the reader and the oracle refuse the file.
+
+    Raises Unaccounted if the results of the reader and the oracle differ."""
+    kinds = {Kind.ID: "id", Kind.TEXT: "text", Kind.INSTANT: "instant"}
+    try:
+        expected = avro_rows(data, [Wanted(c.name, kinds[c.kind], c.aliases) for c in dataset.columns])
+    except Unreadable:
+        expected = None
+    try:
+        found = staged(
+            dataset, replace(FileReading.of_own_backup(dataset), is_own_backup=False).tokens(io.BytesIO(data)), BINARY
+        )
+    except LoadError as error:
+        same("refusal", expected, None)
+        same("message", bool(error.detail), True)
+        return 0
+    if expected is None:
+        raise Unaccounted("an unreadable file was read")
+    rows: list[Row | None] = []
+    for row in expected:
+        checked = check_stored(dataset, row)
+        valid = tuple(map(value, dataset.columns, map(str, checked.values))) if checked.valid else None
+        rows.append(valid)
+    same("rows", found.rows, rows)
+    same("rejects", [r.place for r in found.rejects], [n for n, row in enumerate(rows, 1) if row is None])
+    same("sum", (found.received, found.rejected), (len(rows), rows.count(None)))
+    return len(rows)
