@@ -115,7 +115,7 @@ MaxRejected = Annotated[
 ]
 Corrects = Annotated[
     int | None,
-    typer.Option(min=1, metavar="LOAD", show_default=False, help="The load whose rejects the file has, mended."),
+    typer.Option(min=1, metavar="LOAD", show_default=False, help="The load whose rejects the file has, corrected."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON as the API returns it.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 1 if a record was rejected.")]

@@ -27,7 +27,7 @@ DECLARED = (
     Declaration("delimiter", "what stands between two fields of the file", example="comma"),
     Declaration("dates", "the order in dates such as 27/07/2021 (dmy) or 07/27/2021 (mdy)", example="dmy"),
     Declaration("max-rejected", "how many rows may be rejected before a load fails: a count, or a share", example="5%"),
-    Declaration("corrects", "the load whose rejects the file has, after they were mended", example="1"),
+    Declaration("corrects", "the load whose rejects the file has, after they were corrected", example="1"),
 )
 
 routes = Blueprint(__name__)

@@ -52,7 +52,7 @@ class MaxRejected:
 @dataclass(frozen=True)
 class Declarations:
     """What is declared about one file; None where nothing is. `encoding` is one of ENCODINGS. `corrects` is the load
-    whose rejects the file has, after they were mended."""
+    whose rejects the file has, after they were corrected."""
 
     encoding: str | None = None
     delimiter: str | None = None  # the character itself
@@ -121,7 +121,9 @@ def _max_rejected(value: str) -> MaxRejected:
 def _corrects(value: str) -> int:
     if _COUNT.fullmatch(value) and int(value):
         return int(value)
-    raise UnknownValue(f"corrects {value[:40]!r} is not known: write the id of the load whose rejects the file mends")
+    raise UnknownValue(
+        f"corrects {value[:40]!r} is not known: write the id of the load whose rejects the file corrects"
+    )
 
 
 _READERS: dict[str, Callable[[str], object]] = {

@@ -21,7 +21,7 @@ class LoadView(Load):
         return self.source.rpartition("/")[2] if self.kind != "api" else "API request"
 
     @property
-    def to_mend(self) -> int:
+    def to_correct(self) -> int:
         """How many rejected rows neither wait for a parent nor were loaded later."""
         return self.rejected - self.waiting - self.resolved
 

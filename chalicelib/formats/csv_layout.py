@@ -21,8 +21,8 @@ class CsvLayout:
     that is ignored. `has_header` is whether the first record names the columns. `has_sep_line` is whether a line such
     as `sep=;` stands before everything else, as Excel writes it.
 
-    `names` are those in the header. A file of mended rejects has a column `line`, which names the reject that a record
-    replaces, and a column `reasons`.
+    `names` are the names in the header. A file of corrected rejects has two more columns: `line` names the reject that
+    a record replaces, and `reasons` says why it was rejected.
     """
 
     delimiter: bytes
@@ -42,8 +42,8 @@ class CsvLayout:
         return self._ignored_at("line")
 
     @cached_property
-    def is_mended(self) -> bool:
-        """Whether the file is one of rejects that were mended. Its text may be guarded by apostrophes (`formulas`)."""
+    def is_corrected(self) -> bool:
+        """Whether the file contains corrected rejects. Its texts may begin with an apostrophe (`formulas`)."""
         return self._ignored_at("reasons") is not None
 
     def _ignored_at(self, name: str) -> int | None:
@@ -63,9 +63,9 @@ class CsvLayout:
     def values(self, fields: Sequence[bytes]) -> tuple[bytes, ...]:
         """The values of a record in the order of the dataset's columns."""
         fields = self.in_order(fields)
-        return tuple(map(unguarded, fields) if self.is_mended else fields)
+        return tuple(map(unguarded, fields) if self.is_corrected else fields)
 
-    def mended_line(self, fields: Sequence[bytes]) -> str | None:
+    def corrected_line(self, fields: Sequence[bytes]) -> str | None:
         """The line of the reject that a record replaces, as it was sent. None if the record names none."""
         line = fields[self.line_at].strip() if self.line_at is not None else b""
         return line.decode() if line.isdigit() else None

@@ -137,7 +137,7 @@ class Reader:
         self._dataset, self._stream = dataset, stream
         self._layout = layout or CsvLayout.by_position(dataset)
         self._patterns = patterns(self._layout.delimiter)
-        is_clean_possible = fast and not self._layout.is_mended  # there, a clean line may have apostrophes to remove
+        is_clean_possible = fast and not self._layout.is_corrected  # there, a clean line may have apostrophes to remove
         self._clean = clean_lines(dataset, self._layout) if is_clean_possible else None
         self._decimals = decimal_ids(dataset, self._layout)
         self._buffer = b""

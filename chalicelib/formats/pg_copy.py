@@ -47,12 +47,12 @@ class LineFormat:
         self._layout, self._delimiter = layout, layout.delimiter.decode()
         self._escapes = str.maketrans({self._delimiter: f"\\{self._delimiter}"} | _ESCAPES)
 
-    def row(self, values: Sequence[Value | None], mended_line: str | None = None) -> bytes:
-        """The line of a row, whose values come in the order of the dataset's columns. `mended_line` is the line of the
-        reject that it replaces."""
+    def row(self, values: Sequence[Value | None], corrected_line: str | None = None) -> bytes:
+        """Return the line of a row. `values` are in the order of the dataset's columns. `corrected_line` is the line of
+        the reject that the row replaces."""
         sent = values if self._layout.is_plain else self._layout.as_sent(values)
-        if mended_line is not None and self._layout.line_at is not None:
-            sent = [*sent[: self._layout.line_at], mended_line, *sent[self._layout.line_at + 1 :]]
+        if corrected_line is not None and self._layout.line_at is not None:
+            sent = [*sent[: self._layout.line_at], corrected_line, *sent[self._layout.line_at + 1 :]]
         return (self._delimiter.join(map(self._escaped, sent)) + "\n").encode()
 
     def null_row(self, width: int) -> bytes:

@@ -100,7 +100,7 @@ class XlsxRows:
         data = "".join(f"{record}\n" for record in run.records).encode()
         at = position = 0
         while at < len(run.records):
-            match = clean.match(data, position) if not self.layout.is_mended else None
+            match = clean.match(data, position) if not self.layout.is_corrected else None
             if match and match.end() > position:
                 lines = match.group().count(b"\n")  # a clean line has no other line break
                 yield Clean(run.first + at, match.group(), lines, decimals)

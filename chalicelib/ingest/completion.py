@@ -126,7 +126,7 @@ class Completion:
         return Findings(self.rejects.complete(), self.rejects.reasons.counted(), notices)
 
     def _resolve(self) -> None:
-        """Resolve the rejects of earlier loads that this file mends."""
+        """Resolve the rejects of earlier loads that this file corrects."""
         session, staged = self.attempt.session, self.staged
         open_rejects.resolve(session, self.attempt.dataset, staged.table)
         declared, layout = staged.reading.file_format.declared, staged.reading.file_format.layout

@@ -59,8 +59,8 @@ def resolve(session: Session, dataset: Dataset, table: str) -> None:
 def resolving(dataset: Dataset, relation: str) -> str:
     """Return the part of a WITH clause that does what `resolve` does. `relation` is a table, or another part."""
     return (
-        f"mended AS (DELETE FROM open_rejects o USING {relation} s"
-        f" WHERE o.dataset = '{dataset.name}' AND o.id = s.id RETURNING o.load_id), {_counting('mended')}"
+        f"corrected AS (DELETE FROM open_rejects o USING {relation} s"
+        f" WHERE o.dataset = '{dataset.name}' AND o.id = s.id RETURNING o.load_id), {_counting('corrected')}"
     )
 
 

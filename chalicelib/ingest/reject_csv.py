@@ -1,8 +1,8 @@
-"""Rejects as a CSV file that can be mended and sent again.
+"""Rejects as a CSV file that can be corrected and sent again.
 
 The file has the line of each reject, the columns of the rejected file under its own names, and the reasons. A record
 that could not be split stands as a whole in the column `raw`. The reader ignores the columns `line`, `reasons` and
-`raw` of the mended file, and takes away the apostrophes that guard against formulas.
+`raw` of the corrected file, and takes away the apostrophes that guard against formulas.
 """
 
 import csv
@@ -27,7 +27,7 @@ def text_of(dataset: Dataset, file: RejectedFile, rejects: Iterable[Mapping[str,
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=file.delimiter)
     names = file.file_columns or dataset.column_names
-    kept = [at for at, name in enumerate(names) if not (_is_mended(names) and name.casefold() in _ADDED)]
+    kept = [at for at, name in enumerate(names) if not (_is_corrected(names) and name.casefold() in _ADDED)]
     writer.writerow(map(guarded, (LINE, *(names[at] for at in kept), REASONS, RAW)))
     for reject in rejects:
         fields = _own_fields(file, names, reject)
@@ -46,7 +46,7 @@ def file_name(dataset: Dataset, file: RejectedFile, load_id: int) -> str:
     return named_for(dataset, f"{name}-rejects.{ending}")
 
 
-def _is_mended(names: Sequence[str]) -> bool:
+def _is_corrected(names: Sequence[str]) -> bool:
     return REASONS in map(str.casefold, names)
 
 
@@ -58,7 +58,7 @@ def _own_fields(file: RejectedFile, names: Sequence[str], reject: Mapping[str, A
     if not file.file_columns:
         return [row[name] or "" for name in names]
     fields = split(reject["raw"].encode(), file.delimiter.encode())[: len(names)]
-    if _is_mended(names):
+    if _is_corrected(names):
         fields = list(map(unguarded, fields))
     return [field.decode() for field in fields] if len(fields) == len(names) else None
 

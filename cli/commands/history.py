@@ -80,15 +80,15 @@ def rejects(
         str | None,
         typer.Option(metavar="CODE", show_default=False, help="Only records with this reason, for example missing."),
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print all of them as a CSV file, to be mended.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print all of them as a CSV file, to be corrected.")] = False,
     as_file: Annotated[bool, typer.Option("--ndjson", help="Print the whole reject file (NDJSON).")] = False,
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="Show at most N records.")] = 20,
     as_json: Json = False,
 ) -> None:
     """Show the rejected records of a load that are still open, and their reasons.
 
-    Records are resolved when a later load brings their ids. To mend them: print them with --csv, correct the file, and
-    send it with `upload --corrects LOAD`.
+    A reject is resolved when a later load contains a valid row with its id. To correct rejects, print them with --csv,
+    correct the file, and send it with `upload --corrects LOAD`.
     """
     tools = Tools.of(context)
     address, chosen = f"/loads/{load_id}/rejects", {"all": "true" if everything else None, "code": code}

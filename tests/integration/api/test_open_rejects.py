@@ -1,4 +1,4 @@
-"""GET /loads/{load_id}/rejects shows what is still to be mended, also as a CSV file that can be sent again."""
+"""GET /loads/{load_id}/rejects shows what is still to be corrected, also as a CSV file that can be sent again."""
 
 import csv
 import io

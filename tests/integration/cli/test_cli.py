@@ -320,7 +320,7 @@ def test_a_load_says_how_its_file_was_understood_and_what_waits(api: FakeApi, ru
     notice = "these words were read as text: 2 × NULL"
     expect_upload(api, 7, load(7, format=FORMAT, notices=[notice], waiting=1))
     done = run("upload", write("jobs.csv"), "--strict")
-    assert done.exit_code == 0, "a row that waits is not to be mended"
+    assert done.exit_code == 0, "a row that waits is not to be corrected"
     assert done.stdout.splitlines()[:4] == [
         "jobs.csv: load 7 succeeded",
         "  read as CSV, separated by semicolons, in UTF-16LE, with a header, ignored columns: note",

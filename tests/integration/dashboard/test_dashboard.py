@@ -210,7 +210,10 @@ def test_the_panel_of_a_load_shows_how_its_file_was_read_and_what_waits(api: Api
     texts = " ".join(panel(api, f"load?id={load['id']}").texts)
     assert "CSV, separated by semicolons, in UTF-8, with a header, ignored columns: Note" in texts
     assert load["notices"][0] in texts
-    assert "1 of them wait for their department or job, and are loaded when it arrives. 1 must be mended." in texts
+    assert (
+        "1 of these rows wait for their department or job, and are loaded when it arrives. 1 must be corrected."
+        in texts
+    )
     assert "1 waiting" in panel(api, "loads?kind=csv").texts
     failed = landing.upload("jobs.csv", b"1,Caf\xe9\n")
     assert failed["error"] in panel(api, f"load?id={failed['id']}").texts

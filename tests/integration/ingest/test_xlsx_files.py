@@ -54,8 +54,8 @@ def test_rejects_can_be_corrected_in_a_workbook(landing: Landing) -> None:
         [1, None, "Clerk", "id is missing"],
         [2, 7, "'=Smith", "id is not a whole number"],
     ]
-    mended = landing.upload("jobs_mended.xlsx", table(rows), corrects=str(load["id"]))
-    assert (mended["status"], counts(mended)) == ("succeeded", (2, 1, 0, 0, 0, 1))
+    corrected = landing.upload("jobs_corrected.xlsx", table(rows), corrects=str(load["id"]))
+    assert (corrected["status"], counts(corrected)) == ("succeeded", (2, 1, 0, 0, 0, 1))
     assert landing.rows("SELECT id, job FROM jobs ORDER BY id") == [(1, "Baker"), (7, "=Smith")]
     assert landing.rows(f"SELECT resolved FROM loads WHERE id = {load['id']}") == [(1,)]
 

@@ -188,7 +188,7 @@ def test_what_is_declared_is_read_and_fixed_in_the_form() -> None:
         ("max-rejected", "101%", "max-rejected '101%' is not known: write a count of rows, or a share such as 5%"),
         ("max-rejected", 1.5, "max-rejected must be a string"),
         ("encoding", None, "encoding must be a string"),
-        ("corrects", "0", "corrects '0' is not known: write the id of the load whose rejects the file mends"),
+        ("corrects", "0", "corrects '0' is not known: write the id of the load whose rejects the file corrects"),
     ],
 )
 def test_an_unknown_declaration_is_refused(name: str, value: Any, reason: str) -> None:
