@@ -20,6 +20,7 @@ Stored = tuple[int | str | datetime, ...]
 
 _ID = "is not a whole number from 1 to 2147483647"
 _DATE = "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"
+_DAY_FIRST = f"{_DATE}, or declare dates=dmy (27/07/2021) or dates=mdy (07/27/2021) for the file"
 _QUOTES = "a quote stands inside an unquoted field or text follows a closing quote"
 _UNCLOSED = "a quote is never closed (or not within 1 MiB)"
 
@@ -233,7 +234,7 @@ def _broken() -> Iterator[Line]:
     yield _bad(f"6010,Bad Department,{at},1.5,1", f"department_id {_ID}")
     yield _bad(f"6011,Bad Job,{at},1,0x1", f"job_id {_ID}")
     for text in ("2021-02-30T10:00:00Z", "27/07/2021 16:02", "2021-07-27T25:00:00Z", "yesterday", "1627401728"):
-        yield _bad(f"6012,Bad Datetime,{text},1,1", _DATE)
+        yield _bad(f"6012,Bad Datetime,{text},1,1", _DAY_FIRST if "/" in text else _DATE)
     yield _bad("6013,Too Early,0001-01-01T00:00:00+14:00,1,1", "datetime is outside the years 1 to 9999")
     yield _bad(f"6014,Lost Department,{at},{NOBODY},1", f"department_id {NOBODY} does not exist")
     yield _bad(f"6015,Lost Job,{at},1,{NOBODY}", f"job_id {NOBODY} does not exist")
