@@ -85,7 +85,7 @@ def rejects(
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="Show at most N records.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show the rejected records of a load that are still open, and their reasons.
+    """Show the open rejects of a load, and their reasons.
 
     A reject is resolved when a later load contains a valid row with its id. To correct rejects, print them with --csv,
     correct the file, and send it with `upload --corrects LOAD`.

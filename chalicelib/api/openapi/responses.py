@@ -140,7 +140,8 @@ def _response(
         meaning, message = OF_GATEWAY[status]
         meanings.append(f"from API Gateway: {meaning}")
         content[JSON] = {"schema": ref("GatewayMessage"), "example": {"message": message}}
-    response: Json = {"description": "; ".join(meanings), **({"content": content} if content else {})}
+    has_body = bool(content) and operation.method != "HEAD"
+    response: Json = {"description": "; ".join(meanings), **({"content": content} if has_body else {})}
     if detail is not None or status in operation.responses:
         own = operation.headers if status in operation.responses else ()
         correlation_id = {**_CORRELATION_ID, "required": not gateway}  # API Gateway sends no such header

@@ -27,6 +27,7 @@ def test_the_routes_of_the_contract() -> None:
         ("GET", f"/department/hires/{report}{year}") for report in ("quarterly", "top") for year in ("", "/{year}")
     }
     expected |= {("GET", "/department/hires/years"), ("HEAD", "/health")}
+    expected |= {("GET", f"/{d}/template.{ending}") for d in datasets for ending in ("csv", "xlsx")}
     expected |= {("GET", path) for path in ("/loads", "/loads/{load_id}", "/backups", "/health", *STATIC)}
     expected |= {("POST", "/uploads/check"), ("DELETE", "/uploads/{load_id}"), ("GET", "/loads/{load_id}/rejects")}
     assert {(method, path) for path, methods in app.routes.items() for method in methods} == expected

@@ -143,6 +143,8 @@ def declared(*statuses: int) -> list[Any]:
 def test_every_problem_of_the_document_is_compared() -> None:
     compared = {*GIVEN, 401, 403, 500, 503, 504}
     for operation in OPERATIONS.values():
+        if operation.method == "HEAD":  # its responses have no body
+            continue
         responses = described().document["paths"][operation.path][operation.method.lower()]["responses"]
         problem_statuses = {int(status) for status, r in responses.items() if TYPE in r.get("content", {})}
         assert {*operation.refusals, 403, 500} <= problem_statuses <= compared

@@ -107,7 +107,7 @@ def test_the_wheel_requires_only_three_libraries_and_theirs(program: Path) -> No
 
 def test_the_installed_program_prints_its_version_and_its_help(program: Path, tmp_path: Path) -> None:
     assert run(program, tmp_path, "--version").stdout == f"hireflow {version()}\n"
-    assert "Upload CSV files and follow their loads." in run(program, tmp_path, "--help").stdout
+    assert "Upload files and follow their loads." in run(program, tmp_path, "--help").stdout
 
 
 def test_the_installed_program_needs_only_an_address_and_a_token(program: Path, api: FakeApi, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.dialects import Dialect
 from tests.integration.landing import GRACE, Landing
 
 COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
-SHOWN = ("line", "reasons", "fields", "raw", "row")
+SHOWN = ("line", "reasons", "fields", "codes", "raw", "row")
 VALUES = {  # few ids, so that rows meet each other; values that are rejected; words that are noticed
     Kind.ID: st.integers(1, 4).map(str) | st.sampled_from(["x", "", "0"]),
     Kind.TEXT: st.sampled_from(["Ann", "Caf\u00e9", "NULL", "n/a", "#REF!", "", "a,b;c|d", 'say "x"', "1", "id"]),

@@ -97,7 +97,7 @@ def test_a_file_without_records_succeeds(landing: Landing, body: str) -> None:
 
 def test_a_restore_gets_no_verdict_and_no_notices(landing: Landing) -> None:
     """Rows that break a rule today may be in an older restore point."""
-    landing.rows("INSERT INTO jobs VALUES (1, '') RETURNING id")
+    landing.rows("INSERT INTO jobs VALUES (0, 'Clerk') RETURNING id")
     back_up(landing)
     landing.rows("DELETE FROM jobs RETURNING id")
     load = restore(landing, "jobs")
