@@ -8,6 +8,7 @@ The model behaves as AWS documents it:
 - It adds the content type application/json if the function sets none.
 - It passes on a body as base64 if its content type is one of the app's binary types. These may have wildcards. It
   passes on other bodies as text, with U+FFFD for bytes that are not UTF-8.
+- It decodes a response in base64 only if the first type in the request's Accept is one of the app's binary types.
 """
 
 import base64
@@ -20,6 +21,8 @@ from urllib.parse import parse_qs, unquote
 
 from chalice.app import Chalice
 from chalice.local import LambdaContext
+
+from chalicelib.api.check_routes import XLSX
 
 MAX_BODY = 10 * 1024 * 1024
 JSON = "application/json"
@@ -49,7 +52,7 @@ class Gateway:
         query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="replace")
         sent = environ["wsgi.input"].read(length)
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-        binary = any(fnmatchcase(media_type, declared) for declared in self._app.api.binary_types)
+        binary = self._is_binary(media_type)
         body = base64.b64encode(sent).decode() if binary else sent.decode("utf-8", "replace")
         event = {
             "httpMethod": method,
@@ -70,10 +73,16 @@ class Gateway:
         event = json.loads(json.dumps(event))  # the event as Lambda receives it
         response = json.loads(json.dumps(self._app(event, LambdaContext("api_handler", 512, 29_000))))
         headers = {"Content-Type": JSON} | response["headers"]
-        text = response["body"]
-        # API Gateway does not decode a base64 response for most clients. So the app must never encode a response.
-        assert not response.get("isBase64Encoded")
-        return response["statusCode"], list(headers.items()), text.encode()
+        body = response["body"].encode()
+        if response.get("isBase64Encoded"):
+            # API Gateway does not decode a base64 response for most clients. So the app must encode workbooks only.
+            assert headers["Content-Type"] == XLSX
+            accepted = environ.get("HTTP_ACCEPT", "").partition(",")[0].partition(";")[0].strip().lower()
+            body = base64.b64decode(body) if self._is_binary(accepted) else body
+        return response["statusCode"], list(headers.items()), body
+
+    def _is_binary(self, media_type: str) -> bool:
+        return any(fnmatchcase(media_type, declared) for declared in self._app.api.binary_types)
 
     def _matched(self, path: str) -> tuple[str, dict[str, str]]:
         """Return the declared path that matches, and its parameters. If several paths match, one with a fixed segment

@@ -24,8 +24,9 @@ ENCODINGS: Final = (
     *("shift_jis", "euc-jp", "gbk", "gb18030", "big5", "euc-kr"),
 )
 NAMES: Final = ("encoding", "delimiter", "dates", "max-rejected", "corrects")
-_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", re.ASCII)
-_COUNT = re.compile(r"\d{1,18}", re.ASCII)
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
+_COUNT = re.compile(r"[0-9]{1,18}")
+_LOAD_ID = re.compile(r"0*[1-9][0-9]{0,17}")
 
 
 class UnknownValue(ValueError):
@@ -119,7 +120,7 @@ def _max_rejected(value: str) -> MaxRejected:
 
 
 def _corrects(value: str) -> int:
-    if _COUNT.fullmatch(value) and int(value):
+    if _LOAD_ID.fullmatch(value):
         return int(value)
     raise UnknownValue(
         f"corrects {value[:40]!r} is not known: write the id of the load whose rejects the file corrects"

@@ -153,7 +153,7 @@ DECLARED: dict[str, Json] = {
     "corrects": {
         "description": "the id of the load whose rejects the file has, after they were corrected",
         "anyOf": [
-            {"type": "string", "pattern": json_patterns.surrounded("0*[1-9][0-9]*")},
+            {"type": "string", "pattern": json_patterns.surrounded("0*[1-9][0-9]{0,17}")},
             {"type": "integer", "minimum": 1, "maximum": 10**18 - 1},
         ],
         "examples": ["7"],

@@ -224,7 +224,7 @@ def test_another_charset_is_refused(gateway: Client, charset: str) -> None:
 
 
 def test_every_response_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
-    """The test client `gateway` imitates API Gateway and refuses a response in base64. So each request checks this."""
+    """The test client `gateway` imitates API Gateway and refuses a text in base64. So each request checks this."""
     for accept in ("application/json", "*/*", "text/html", "application/octet-stream", "image/png", None):
         headers = {"Accept": accept} if accept else {}
         for path in ("/loads", "/loads/9", "/openapi.json", "/health", "/", "/department/hires/top/2021"):

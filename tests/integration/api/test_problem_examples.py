@@ -254,7 +254,8 @@ def test_the_responses_of_api_gateway_equal_their_examples() -> None:
     }
     for operation in OPERATIONS.values():
         for status, (_, message) in OF_GATEWAY.items():
-            if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and not operation.body:
+            is_too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            if operation.method == "HEAD" or (is_too_large and not operation.body):
                 assert JSON not in content(operation, status)
             else:
                 assert shown(operation, status, JSON) == {"message": message}

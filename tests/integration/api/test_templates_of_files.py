@@ -3,12 +3,15 @@
 import base64
 
 import pytest
+from werkzeug.test import Client as GatewayClient
 
+from app import app
 from chalicelib.api.check_routes import XLSX
 from chalicelib.api.template_files import csv_template, xlsx_template
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.formats.xlsx import Sheet
 from chalicelib.services import services
+from tests.gateway import Gateway
 from tests.integration.http_api import Api
 from tests.integration.landing import Landing, counts
 
@@ -36,6 +39,14 @@ def test_a_workbook_is_sent_as_bytes_whatever_the_client_accepts(api: Api, accep
     response = api.client.http.get("/job/template.xlsx", headers={"Accept": accept})
     body = response.body if response.body.startswith(b"PK") else base64.b64decode(response.body)
     assert (response.status_code, body) == (200, xlsx_template(DATASETS["jobs"]))
+
+
+@pytest.mark.parametrize(("accept", "is_decoded"), [(XLSX, True), (f"{XLSX}, */*", True), ("*/*", False), ("", False)])
+def test_api_gateway_decodes_a_workbook_for_a_client_that_accepts_it_first(
+    api: Api, accept: str, is_decoded: bool
+) -> None:
+    response = GatewayClient(Gateway(app)).get("/job/template.xlsx", headers={"Accept": accept} if accept else {})
+    assert (response.status_code, response.data.startswith(b"PK")) == (200, is_decoded)
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
