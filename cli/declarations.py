@@ -16,7 +16,7 @@ ENCODINGS = (
     *("shift_jis", "euc-jp", "gbk", "gb18030", "big5", "euc-kr"),
 )
 Declared = dict[str, str]  # values by the names that the API has for them
-_COUNT_OR_SHARE = re.compile(r"\d{1,18}|\d{1,3}(?:\.\d{1,6})?\s*%", re.ASCII)
+_COUNT_OR_SHARE = re.compile(r"[0-9]{1,18}|[0-9]{1,3}(?:\.[0-9]{1,6})?\s*%")
 
 
 def encoding(name: str) -> str | None:

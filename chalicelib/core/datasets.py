@@ -70,35 +70,19 @@ def _id(*aliases: str) -> Column:
     return Column("id", Kind.ID, about="primary key", aliases=aliases)
 
 
+_DEPARTMENT = Column(
+    "department",
+    Kind.TEXT,
+    about="name of the department",
+    example="Staff",
+    aliases=("department_name", "dept", "dept_name"),
+)
+_JOB = Column(
+    "job", Kind.TEXT, about="name of the job", example="Recruiter", aliases=("job_name", "job_title", "title")
+)
 _DECLARED = (
-    Dataset(
-        "departments",
-        "department",
-        (
-            _id("department_id", "dept_id", "department_no"),
-            Column(
-                "department",
-                Kind.TEXT,
-                about="name of the department",
-                example="Staff",
-                aliases=("department_name", "dept", "dept_name"),
-            ),
-        ),
-    ),
-    Dataset(
-        "jobs",
-        "job",
-        (
-            _id("job_id", "job_no"),
-            Column(
-                "job",
-                Kind.TEXT,
-                about="name of the job",
-                example="Recruiter",
-                aliases=("job_name", "job_title", "title"),
-            ),
-        ),
-    ),
+    Dataset("departments", "department", (_id("department_id", "dept_id", "department_no"), _DEPARTMENT)),
+    Dataset("jobs", "job", (_id("job_id", "job_no"), _JOB)),
     Dataset(
         "hired_employees",
         "hired_employee",

@@ -147,7 +147,7 @@ def test_the_open_rejects_of_a_load_can_be_chosen_by_code_and_downloaded(landing
     html = api.get(f"/dashboard/load?id={load['id']}").body
     assert re.findall(r'<tr><td class="n">(\d+)</td>', html) == ["2", "3"]
     assert re.findall("<option>([a-z_]+)</option>", html) == ["missing", "not_an_id"]
-    assert "1 of them were loaded later" in html
+    assert "1 of these rows were loaded later" in html
     html = api.get(f"/dashboard/load?id={load['id']}&code=not_an_id").body
     assert re.findall(r'<tr><td class="n">(\d+)</td>', html) == ["3"]
     assert f'href="loads/{load["id"]}/rejects?code=not_an_id" data-download="departments-rejects.csv"' in html
@@ -221,7 +221,7 @@ def test_the_panel_of_a_load_shows_how_its_file_was_read_and_what_waits(api: Api
 
 def test_the_panel_of_uploads_offers_the_endings_and_the_declarations(api: Api) -> None:
     html = api.get("/dashboard/upload").body
-    [accepted] = re.findall(r'accept="([^"]*)"', html)
+    [accepted] = re.findall(r' accept="([^"]*)"', html)
     assert {*ENDINGS} <= {*accepted.split(",")}
     assert re.findall(r'name="([^"]*)"', html) == list(declarations.NAMES)
     for values in (declarations.ENCODINGS, declarations.DELIMITERS):
