@@ -15,7 +15,7 @@ from chalicelib.api.openapi.load_schemas import LOAD
 from chalicelib.backups.manifest import StoredFile
 from chalicelib.backups.run import BackupRun
 from chalicelib.core import datetimes
-from chalicelib.core.datasets import MAX_ID, MAX_TEXT
+from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
 from chalicelib.core.logs import Formatter
 from chalicelib.ingest.rejects import OTHER
 from chalicelib.loads.outcomes import STATUSES, Counts, Ended
@@ -83,10 +83,18 @@ def reasons() -> set[str]:
 
 
 def test_every_reason_of_a_reject_is_described_and_exists() -> None:
-    documented = column(FILES, "reason", "about")
-    assert len(reasons()) > 15
-    assert [reason for reason in documented if not any(re.fullmatch(p, reason) for p in reasons())] == []
-    assert [p for p in reasons() if not any(re.fullmatch(p, reason) for reason in documented)] == []
+    documented, existing = column(FILES, "reason", "about"), reasons()
+    assert len(existing) > 15
+    assert [reason for reason in documented if not any(re.fullmatch(p, reason) for p in existing)] == []
+    assert [p for p in existing if not any(re.fullmatch(p, reason) for reason in documented)] == []
+
+
+@pytest.mark.parametrize("page", [pages.README, FILES])
+def test_the_table_of_datasets_has_their_columns_in_order(page: str) -> None:
+    rows = re.findall(r"^\| (\w+) \| ((?:`\w+`(?:, )?)+) \|", pages.text(page), re.MULTILINE)
+    assert {name: pages.names(columns) for name, columns in rows if name in DATASETS} == {
+        name: [*dataset.column_names] for name, dataset in DATASETS.items()
+    }
 
 
 def test_general_reasons_are_described() -> None:
