@@ -1,7 +1,8 @@
 """Reads the recipes of CONTRIBUTING.md and applies them to a checkout.
 
 A recipe is a section under "## Recipes". Its fenced blocks are its steps. The words after the language of a block say
-what to do with the block. A rendered page does not show these words:
+what to do with the block. A rendered page does not show these words. A block whose words contain a backtick is fenced
+by tildes, because Markdown allows no backtick there:
 
 - `file=PATH new`: the block is a new file.
 - `file=PATH after='TEXT'` or `before='TEXT'`: insert the block after or before the only line that contains TEXT.
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 _SECTION = re.compile(r"^### ([^\n]+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
-_BLOCK = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)(```|~~~)(\w+)([^\n]*)\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
 _PLACES = ("after", "before", "replace")
 _MIGRATIONS = "chalicelib/migrations/versions/"
 
@@ -86,11 +87,11 @@ def _is_followed(step: Step, checkout: Path) -> bool:
 def _steps(document: str, start: int, section: str) -> Iterator[Step]:
     for match in _BLOCK.finditer(section):
         line = document.count("\n", 0, start + match.start()) + 1
-        words = shlex.split(match[3])
+        words = shlex.split(match[4])
         given = dict(word.split("=", 1) for word in words if "=" in word)
         flags = [word for word in words if "=" not in word]
         # A block in a list is indented. Remove this indentation.
-        text = "".join(row.removeprefix(match[1]) for row in match[4].splitlines(keepends=True))
+        text = "".join(row.removeprefix(match[1]) for row in match[5].splitlines(keepends=True))
         places = [place for place in _PLACES if place in given]
         if flags == ["run"] and not given:
             yield Step(line, text)
@@ -99,7 +100,7 @@ def _steps(document: str, start: int, section: str) -> Iterator[Step]:
         elif not flags and len(places) == 1 and given.keys() == {"file", *places}:
             yield Step(line, text, given["file"], places[0], given[places[0]])
         else:
-            raise BrokenRecipe(f"line {line}: the block does not say where it goes: {match[3].strip() or 'nothing'}")
+            raise BrokenRecipe(f"line {line}: the block does not say where it goes: {match[4].strip() or 'nothing'}")
 
 
 def _write(step: Step, checkout: Path) -> None:

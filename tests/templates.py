@@ -336,7 +336,7 @@ def _short(tree: Any) -> Any:
 
 
 def written(template: Template, part: str, folder: Path) -> Path:
-    """Write all templates into a folder. `template` takes the place of the template of `part`. Return the folder."""
+    """Write all templates into a folder, but `template` in place of the part's own template. Return the folder."""
     for other in PARTS:
         changed = yaml.safe_dump(_short(template), width=10_000) if other == part else None
         (folder / f"{other}.yaml").write_text(changed or (TEMPLATES / f"{other}.yaml").read_text())

@@ -230,9 +230,13 @@ class Account:
         return Target(self.stage, self.source, self._work, {**buckets, **queue_names(self.stage)}, self._aws)
 
     def _env(self, target: Target) -> dict[str, str]:
-        """Return the values of the env file, without secrets: users have their own credentials and tokens."""
+        """Return the values of the env file, without secrets: users have their own credentials and tokens.
+
+        Variables of AWS that are not known are left out. An empty variable would hide the user's own credentials.
+        """
         known = {**self._aws, **{name: target.functions[name] for name in bucket_names(self.stage)}}
-        return {**dict.fromkeys(ENV_KEYS, ""), **known, "API_URL": driver.api_url(target)}
+        unknown = {name: "" for name in ENV_KEYS if not name.startswith("AWS_")}
+        return {**unknown, **known, "API_URL": driver.api_url(target)}
 
     # --- the account
 

@@ -206,7 +206,8 @@ def test_rows_without_ids_get_new_ids_while_rows_with_ids_come(cloud: Cloud) -> 
     assert {response.status for response in responses_with_ids} <= {200, 201}
     new_ids = [response.body["id"] for response in responses]
     assert len(set(new_ids)) == 80
-    # Another client may send a row with an id that the API has just given to a row. Such a request updates the row.
+    # The API may give an id to a new row just before another client sends a row with the same id. The request of that
+    # client then updates the new row.
     expected = {response.body["id"] for response in responses + responses_with_ids}
     assert {row[0] for row in cloud.table("jobs")} == expected
 

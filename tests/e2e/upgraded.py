@@ -224,7 +224,7 @@ def jobs_locked(cloud: Cloud) -> Iterator[None]:
 
 
 def rest(upgrade: Upgrade) -> float:
-    """Wait until the loads of all files in DUE have ended, at most PATIENCE seconds. Return the seconds of the wait."""
+    """Wait at most PATIENCE seconds for the loads of all files in DUE to end. Return how many seconds it waited."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
         over = upgrade.cloud.sql(f"SELECT source FROM loads WHERE status IN {FINAL}")

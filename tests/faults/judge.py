@@ -151,7 +151,7 @@ class Judge:
             if load["status"] not in ("succeeded", "failed", "skipped"):
                 yield f"load {load['id']} is {load['status']}"
             elif load["status"] != "succeeded" and (any(counts) or not load["error"] or load["errored_key"]):
-                yield f"{load['status']} load {load['id']} has counts, or a reject file, or no error: {load}"
+                yield f"{load['status']} load {load['id']} must have an error, no counts and no reject file: {load}"
             elif counts[0] != sum(counts[1:]):
                 yield f"the counts of load {load['id']} do not add up: {counts}"
             if self.was_accepted(load) and load["status"] == "failed" and not load["error"].startswith("gave up"):

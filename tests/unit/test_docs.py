@@ -133,11 +133,11 @@ def test_the_commands_of_make_are_described() -> None:
     assert sorted(rows) == sorted({*make_targets()} - {"help"})
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PAPERS)
 def test_every_command_of_make_that_is_named_exists(page: str) -> None:
     code = [*pages.names(pages.prose(page)), *(block.text for block in pages.blocks(page) if block.language == "sh")]
     named = [name for span in code for name in re.findall(r"\bmake (?:-s )?([a-z][a-z-]*)", span.replace("\n", " ; "))]
-    assert {*named} <= {*make_targets()}
+    assert {*named} <= {*re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)}
 
 
 def test_the_commands_of_hireflow_and_their_options_are_described() -> None:
@@ -147,7 +147,9 @@ def test_the_commands_of_hireflow_and_their_options_are_described() -> None:
     assert described.keys() == {name for name in known if not name.startswith("report ")}
     for name, about in described.items():
         options = {option for command in _family(name, known) for option in _options(command)}
-        assert {*re.findall(r"`(--[a-z-]+)", about)} <= options, name
+        named = {*re.findall(r"`(--[a-z-]+)", about)}
+        assert named <= options, name
+        assert {option for option in options if option.startswith("--")} <= named | {"--help", "--json"}, name
 
 
 def _family(name: str, known: dict[str, Any]) -> list[Any]:
@@ -158,7 +160,7 @@ def _options(command: Any) -> set[str]:
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PAPERS)
 def test_every_command_of_hireflow_that_is_named_exists(page: str) -> None:
     named = {name.split()[0] for name in commands_of_hireflow()}
     used = re.findall(r"\./hireflow ([a-z]+)", pages.text(page))

@@ -89,6 +89,14 @@ def test_the_codes_of_reasons_stay_the_same() -> None:
     ]
 
 
+@pytest.mark.parametrize("page", [pages.README, FILES])
+def test_the_table_of_datasets_has_their_columns_in_order(page: str) -> None:
+    rows = re.findall(r"^\| (\w+) \| ((?:`\w+`(?:, )?)+) \|", pages.text(page), re.MULTILINE)
+    assert {name: pages.names(columns) for name, columns in rows if name in DATASETS} == {
+        name: [*dataset.column_names] for name, dataset in DATASETS.items()
+    }
+
+
 def test_general_reasons_are_described() -> None:
     generals = {pattern(reason.general) for reason in REASONS if reason.general}
     texts = {re.escape(text) for text in pages.names(pages.prose(FILES))}

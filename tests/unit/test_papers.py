@@ -9,6 +9,7 @@ import pytest
 from chalicelib.core.product_version import product_version
 from cli.version import version
 from infra.venv import ROOT
+from tests import pages
 from tests.openapi import described
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -31,10 +32,18 @@ def test_every_part_names_the_version_of_the_project() -> None:
 
 
 def test_no_other_file_of_the_product_declares_the_version() -> None:
-    declaring = re.compile(rf"(?i)version\"?'?\s*[:=]+\s*f?[\"']?{re.escape(PROJECT['version'])}\b")
+    literal = re.compile(rf"(?<![\d.`]){re.escape(PROJECT['version'])}(?![\d.`])")  # not the example in a docstring
     folders = ("chalicelib", "cli", "infra", ".chalice")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".json")]
-    assert [str(path) for path in files if declaring.search(path.read_text())] == []
+    files += [ROOT / name for name in ("Makefile", "app.py", "hireflow", "README.md")]
+    assert [str(path) for path in files if literal.search(path.read_text())] == []
+
+
+def test_no_fence_has_words_that_markdown_does_not_allow() -> None:
+    """Markdown takes a fence of backticks for text if a backtick follows in the same line."""
+    texts = {name: (ROOT / name).read_text() for name in pages.PAPERS}
+    broken = [line for text in texts.values() for line in text.splitlines() if re.match(r" *```[^`\n]+`", line)]
+    assert broken == []
 
 
 def test_the_newest_release_in_the_changelog_is_the_version_of_the_project() -> None:

@@ -73,6 +73,7 @@ def test_a_role_gives_access_to_its_routes_only(guarded: Api, method: str, path:
 def test_each_kind_of_route_needs_its_role() -> None:
     assert needed(app, "GET", "/loads/{load_id}") is Role.READER
     assert needed(app, "POST", "/job/upload") is needed(app, "POST", "/job/upload/batch") is Role.WRITER
+    assert needed(app, "POST", "/uploads/check") is Role.WRITER
     assert needed(app, "POST", "/uploads") is needed(app, "DELETE", "/uploads/{load_id}") is Role.WRITER
     assert needed(app, "POST", "/job/backup/restore") is needed(app, "DELETE", "/loads/{load_id}") is Role.OPERATOR
     assert needed(app, "GET", "/health") is None
