@@ -30,7 +30,7 @@ def encoding(name: str) -> str | None:
 def max_rejected(text: str) -> str | None:
     """Return a count of rows or a share of them, None if the text is neither."""
     text = text.strip()
-    is_valid = _COUNT_OR_SHARE.fullmatch(text) and not (text.endswith("%") and float(text[:-1]) > 100)
+    is_valid = _COUNT_OR_SHARE.fullmatch(text) and not (text.endswith("%") and float(text[:-1].strip()) > 100)
     return text if is_valid else None
 
 

@@ -25,7 +25,7 @@ RESTORES = (
 OF_DATASETS = (
     "tests/unit/api/test_openapi.py",
     "tests/unit/infra/test_tables.py",
-    "tests/unit/ingest/test_file_types.py",
+    "tests/unit/ingest/test_file_names.py",
     "tests/integration/api/test_api_rest.py",
     "tests/integration/backups/test_restore_load.py",
     "tests/integration/infra/test_lake.py::test_the_links_are_written_before_the_manifest",
