@@ -77,10 +77,15 @@ def _read_again(bucket: Bucket, name: str) -> tuple[dict[str, TableReport], list
         point = Manifest.parse(name, bucket.get(manifest.manifest_key(name)))
     except ValueError as error:
         return {}, [f"the manifest is broken: {error}"], []
+    return _tables(bucket, point), *_missing(point)
+
+
+def _missing(point: Manifest) -> tuple[list[str], list[str]]:
+    """Return the faults and the notes about the datasets that the manifest lacks."""
     missing = [table for table in DATASETS if table not in point.tables]
     if point.schema_version == avro.fingerprint(DATASETS.values()):
-        return _tables(bucket, point), [f"the manifest lacks {table}" for table in missing], []
-    return _tables(bucket, point), [], [f"made before {table} existed" for table in missing]
+        return [f"the manifest lacks {table}" for table in missing], []
+    return [], [f"made before {table} existed" for table in missing]
 
 
 def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[str, str | None]:

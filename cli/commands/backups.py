@@ -128,8 +128,9 @@ def _contained(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> lis
     """
     contained = [name for name in DATASETS if name in chosen["tables"]]
     if datasets == [_EVERYTHING]:
-        for name in (name for name in DATASETS if name not in contained):
-            tools.out.line(f"{name}: not in this restore point")
+        for name in DATASETS:
+            if name not in contained:
+                tools.out.line(f"{name}: not in this restore point")
         return contained
     if missing := [name for name in datasets if name not in contained]:
         raise CommandError(

@@ -230,13 +230,9 @@ class Account:
         return Target(self.stage, self.source, self._work, {**buckets, **queue_names(self.stage)}, self._aws)
 
     def _env(self, target: Target) -> dict[str, str]:
-        """Return the values of the env file, without secrets: users have their own credentials and tokens.
-
-        Variables of AWS that are not known are left out. An empty variable would hide the user's own credentials.
-        """
+        """Return the values of the env file, without secrets: users have their own credentials and tokens."""
         known = {**self._aws, **{name: target.functions[name] for name in bucket_names(self.stage)}}
-        unknown = {name: "" for name in ENV_KEYS if not name.startswith("AWS_")}
-        return {**unknown, **known, "API_URL": driver.api_url(target)}
+        return {**dict.fromkeys(ENV_KEYS, ""), **known, "API_URL": driver.api_url(target)}
 
     # --- the account
 

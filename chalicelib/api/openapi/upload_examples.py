@@ -10,7 +10,7 @@ from chalicelib.api.openapi.json_schema import Json
 from chalicelib.api.openapi.upload_schemas import example_value
 from chalicelib.api.row_routes import BROKEN_RULES
 from chalicelib.core.datasets import DATASETS, Dataset
-from chalicelib.core.rules import check_object
+from chalicelib.core.rules import Problem, check_object
 from chalicelib.ingest import upload_forms
 
 LOAD_ID = 7
@@ -30,21 +30,24 @@ def faulty_row(dataset: Dataset) -> Json:
 
 def refused_row(dataset: Dataset) -> Json:
     """Return the members of the problem for a request with `faulty_row`."""
-    problems = check_object(dataset, faulty_row(dataset), id_optional=True).problems
-    errors = [{"field": p.field, "reason": p.text, "code": p.code} for p in problems]
+    errors = [{"field": p.field, "reason": p.text, "code": p.code} for p in _problems(dataset)]
     return {"detail": BROKEN_RULES, "errors": errors, "load_id": LOAD_ID}
+
+
+def _problems(dataset: Dataset) -> tuple[Problem, ...]:
+    """Return the problems of `faulty_row`."""
+    return check_object(dataset, faulty_row(dataset), id_optional=True).problems
 
 
 def batch_result(dataset: Dataset, *, accepted: int) -> Json:
     """Return the response to a batch of `accepted` new rows, followed by `faulty_row`."""
-    sent = faulty_row(dataset)
-    problems = check_object(dataset, sent, id_optional=True).problems
+    problems = _problems(dataset)
     rejected: Json = {
         "index": accepted,
         "reasons": [problem.text for problem in problems],
         "fields": [problem.field for problem in problems],
         "codes": [problem.code for problem in problems],
-        "row": sent,
+        "row": faulty_row(dataset),
     }
     counts = {"received": accepted + 1, "inserted": accepted, "updated": 0, "unchanged": 0, "superseded": 0}
     return {"load_id": LOAD_ID, **counts, "rejected": [rejected]}
