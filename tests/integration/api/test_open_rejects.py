@@ -99,6 +99,15 @@ def test_a_waiting_row_is_told_apart_until_its_parents_come(api: Api, landing: L
     assert api.get(f"/loads/{load['id']}/rejects").body["waiting"] == 0
 
 
+def test_all_rows_of_an_id_wait_and_are_resolved_together(api: Api, landing: Landing) -> None:
+    load = landing.upload("hired_employees.csv", f"{NOBODY}\n{NOBODY}\n8,,2021-07-27,1,1\n")
+    assert load["waiting"] == api.get(f"/loads/{load['id']}/rejects").body["waiting"] == 2
+    assert [reject["line"] for reject in rejects(api, load) if reject["waiting"]] == [1, 2]
+    landing.upload("departments.csv", "1,Kitchen\n")
+    landing.upload("jobs.csv", "1,Cook\n")
+    assert (lines(api, load), resolved(landing, load)) == ([3], 2)
+
+
 def test_a_waiting_row_does_not_resolve_a_reject_below_it(api: Api, landing: Landing) -> None:
     """The reject is a later version of the row."""
     load = landing.upload("hired_employees.csv", f"{NOBODY}\n9,Ann,never,1,1\n")
