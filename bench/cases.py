@@ -95,8 +95,7 @@ def styles(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 
 def dialects(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """Compare loads of files in other dialects, for example with semicolons, with loads of a plain file of the same rows.
-    A dialect is a way to write a CSV file."""
+    """Compare loads of files in other dialects with loads of a plain file of the same rows."""
     goals = {"semicolons": 1.15, "permuted": 1.15, "two ignored columns": 1.15, "UTF-16": 1.5, "decimal ids": 1.5}
     seconds: dict[str, list[float]] = {style: [] for style in ("plain", *goals)}
     for _ in range(scale.rounds):

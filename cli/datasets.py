@@ -30,7 +30,9 @@ def by_route(route: str) -> Dataset | None:
 
 
 def by_file_name(stem: str, folders: Sequence[str] = ()) -> Dataset | None:
-    """Return the dataset of a file, None if its name does not say the dataset. `stem` is the name without its ending.
+    """Return the dataset of a file, None if neither its name nor a folder says the dataset.
+
+    `stem` is the name of the file without its ending. `folders` are the names of its folders, the nearest last.
 
     A stem that begins with the name of a dataset, in any case, belongs to this dataset. So does a stem that consists of
     the singular of a dataset and then only digits and separators. If the stem has neither form, the nearest of
