@@ -1,6 +1,6 @@
 """Reads the declarations that a user makes with --encoding, --delimiter, --dates, --max-rejected and --corrects.
 
-A test compares the values with chalicelib/core/declarations.py.
+A test compares the values that are valid here with those in chalicelib/core/declarations.py.
 """
 
 import codecs

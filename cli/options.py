@@ -91,7 +91,7 @@ Delimiter = Annotated[
         metavar="NAME",
         show_default=False,
         autocompletion=lambda incomplete: beginning(incomplete, declarations.DELIMITERS),
-        help=f"The delimiter of the fields: {', '.join(declarations.DELIMITERS)}. Most files need no such option.",
+        help=f"The delimiter of the fields: {', '.join(declarations.DELIMITERS)}. Most files do not need this option.",
     ),
 ]
 Dates = Annotated[
