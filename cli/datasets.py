@@ -35,8 +35,8 @@ def by_file_name(stem: str, folders: Sequence[str] = ()) -> Dataset | None:
     `stem` is the name of the file without its ending. `folders` are the names of its folders, the nearest last.
 
     A stem that begins with the name of a dataset, in any case, belongs to this dataset. The same holds for a
-    stem that consists of the singular of a dataset and then only digits and separators. If the stem has neither form, the nearest of
-    `folders` that has the name of a dataset counts.
+    stem that consists of the singular of a dataset and then only digits and separators. If the stem has neither form,
+    the nearest of `folders` that has the name of a dataset counts.
     """
     name = stem.casefold()
     plural = [d for d in DATASETS.values() if name.startswith(d.name)]
