@@ -81,7 +81,7 @@ Encoding = Annotated[
         metavar="NAME",
         show_default=False,
         autocompletion=lambda incomplete: beginning(incomplete, declarations.ENCODINGS),
-        help="The encoding of the files if it is not UTF-8, for example windows-1252.",
+        help="The encoding of the files, if it is neither UTF-8 nor UTF-16: for example windows-1252.",
     ),
 ]
 Delimiter = Annotated[
@@ -91,7 +91,7 @@ Delimiter = Annotated[
         metavar="NAME",
         show_default=False,
         autocompletion=lambda incomplete: beginning(incomplete, declarations.DELIMITERS),
-        help=f"What stands between two fields: {', '.join(declarations.DELIMITERS)}.",
+        help=f"The delimiter of the fields: {', '.join(declarations.DELIMITERS)}. Most files do not need this option.",
     ),
 ]
 Dates = Annotated[
@@ -101,7 +101,7 @@ Dates = Annotated[
         metavar="ORDER",
         show_default=False,
         autocompletion=lambda incomplete: beginning(incomplete, declarations.DATES),
-        help="The order in dates: dmy for 27/07/2021, mdy for 07/27/2021.",
+        help="The order of day and month in dates: dmy for 27/07/2021, mdy for 07/27/2021.",
     ),
 ]
 MaxRejected = Annotated[
@@ -110,21 +110,32 @@ MaxRejected = Annotated[
         callback=_max_rejected,
         metavar="N",
         show_default=False,
-        help="Load nothing if more rows are rejected: a count, or a share such as 5%.",
+        help="Let the load fail if more rows than this are rejected: a count of rows, or a share such as 5%.",
     ),
 ]
 Corrects = Annotated[
     int | None,
-    typer.Option(min=1, metavar="LOAD", show_default=False, help="The load whose rejects the file has, corrected."),
+    typer.Option(
+        min=1, metavar="LOAD", show_default=False, help="The id of the load whose rejects this file corrects."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON as the API returns it.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 1 if a record was rejected.")]
 File = Annotated[
     Path,
-    typer.Argument(exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="A file."),
+    typer.Argument(
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        show_default=False,
+        metavar="FILE",
+        help="An Excel, CSV or Avro file.",
+    ),
 ]
 Files = Annotated[
     list[Path],
-    typer.Argument(exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="Files."),
+    typer.Argument(
+        exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="Excel, CSV or Avro files."
+    ),
 ]
 LoadId = Annotated[int, typer.Argument(min=1, show_default=False, metavar="LOAD", help="The load's id.")]

@@ -1,4 +1,4 @@
-"""The commands upload and check, which send files."""
+"""Declares the commands upload and check, which send files."""
 
 from typing import Annotated
 
@@ -28,8 +28,11 @@ def upload(
 ) -> None:
     """Upload files and follow their loads.
 
-    Files are CSV (.csv, .tsv, .txt, also with .gz), XLSX or Avro. They go directly to the landing bucket. Departments
-    and jobs are loaded before hired_employees, whatever the order of the arguments.
+    Files may be Excel (.xlsx), CSV (.csv, .tsv, .txt, each also with .gz) or Avro (.avro). The files go directly to the
+    landing bucket. Departments and jobs are loaded before hired_employees, whatever the order of the arguments.
+
+    The values of a CSV file may be separated by commas, semicolons or tabs: no option is needed. If a file contains
+    dates such as 27/07/2021 or 27.07.2021, add --dates dmy.
 
     Ctrl-C cancels the loads whose files have not arrived yet. The exit status is 1 if a load failed or a file did
     not arrive.

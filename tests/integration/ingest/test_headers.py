@@ -1,4 +1,5 @@
-"""The header of a file says which column is which. The load of a file that lacks a column fails and loads no row."""
+"""Tests the headers of files. The names in a header say which field belongs to which column. If the header lacks a
+column, the load fails at its first attempt and stores no row."""
 
 import gzip
 
