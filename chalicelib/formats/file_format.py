@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from chalicelib.core.datasets import Dataset
-from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Declarations
+from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import is_instant
 from chalicelib.core.streams import Readable
@@ -115,7 +115,7 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     records = list(islice(_records(text, delimiter, complete), 1))
     header = read_header(dataset, records[0]) if records and records[0] is not None else None
     layout = _layout(dataset, header, delimiter, has_sep_line=bool(sep))
-    notices = () if header or not records or records[0] is None else notices_of(dataset, records[0])
+    notices = () if header or not records or records[0] is None else notices_of(dataset, records[0], declared.dates)
     ignored = header.ignored if header else ()
     return replace(
         file_format,
@@ -195,12 +195,12 @@ def _end_of_malformed(shapes: Patterns, text: bytes, position: int, complete: bo
     return text.find(b"\n", opening) + 1 or None
 
 
-def notices_of(dataset: Dataset, first: Sequence[bytes]) -> tuple[str, ...]:
+def notices_of(dataset: Dataset, first: Sequence[bytes], dates: Dates = "iso") -> tuple[str, ...]:
     """Return what is odd about a file whose first record, with these fields, is not a header.
 
     The record cannot be a row if no field of it holds a whole number or a date.
     """
     texts = [field.decode("utf-8", "replace") for field in first]
-    if any(is_whole_number(text) or is_instant(text) for text in texts):
+    if any(is_whole_number(text) or is_instant(text, dates) for text in texts):
         return ()
     return (BY_POSITION.format(columns=", ".join(dataset.column_names)),)

@@ -169,6 +169,12 @@ def test_a_first_record_that_cannot_be_data_gets_a_notice() -> None:
     assert described(DEPARTMENTS, b"1;Vertrieb\n").notices == ()
 
 
+def test_a_first_record_with_a_date_in_the_declared_order_may_be_data() -> None:
+    data = b"x,Ann,27/07/2021,a,b\n1,Bo,27/07/2021,1,1\n"
+    assert described(EMPLOYEES, data, Declarations.of({"dates": "dmy"})).notices == ()
+    assert described(EMPLOYEES, data, Declarations.of({"dates": "mdy"})).notices != ()
+
+
 @pytest.mark.parametrize("mark", ["sep=;", '"sep=;"', "SEP=;"])
 def test_a_sep_line_says_the_delimiter(mark: str) -> None:
     assert loaded(DEPARTMENTS, f"{mark}\r\nx;A\r\n2;B\r\n".encode()) == (
