@@ -24,6 +24,8 @@ from chalicelib.formats.gzip_stream import Unzipped
 from chalicelib.formats.transcoding import LineFeeds, Transcoded, as_utf8, byte_order_mark, endian
 
 _SEP = re.compile(rb'"?sep=([,;|\t])"?\r*\n', re.IGNORECASE)
+# A quoted field of a text whose delimiter is not known yet. The end of the text may cut the field off.
+_QUOTED_FIELD = re.compile(rb'(?:(?<=[,;|\t\r\n])|\A)"(?:[^"]++|"")*+(?:"(?=[,;|\t\r\n]|\Z)|\Z)')
 BY_POSITION = (
     "the first record is neither a header nor a row: columns were taken by their position, in the order {columns}"
 )
@@ -106,7 +108,7 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     encoding = endian(declared.encoding, head) if declared.encoding else marked[1] if marked else "utf-8"
     text = as_utf8(head, encoding, final=complete)
     refuse_markup(text)
-    has_bare_cr = b"\n" not in text and b"\r" in (text if complete else text.rstrip(b"\r"))  # LF may follow
+    has_bare_cr = _has_bare_cr(text, complete)
     text = text.replace(b"\r", b"\n") if has_bare_cr else text
     text += b"\n" if complete and not text.endswith(b"\n") else b""
     sep = _SEP.match(text)
@@ -124,6 +126,17 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
         ignored_columns=ignored,
         notices=notices,
     )
+
+
+def _has_bare_cr(text: bytes, complete: bool) -> bool:
+    """Whether CR alone ends the lines of a text. Excel for Macintosh writes LF only inside quotes, for a line break in
+    a cell."""
+    text = text if complete else text.rstrip(b"\r")  # LF may follow
+    if b"\r" not in text:
+        return False
+    if b"\n" in text:
+        text = _QUOTED_FIELD.sub(b"", text)
+    return b"\r" in text and b"\n" not in text
 
 
 def _layout(dataset: Dataset, header: Header | None, delimiter: bytes, *, has_sep_line: bool) -> CsvLayout:

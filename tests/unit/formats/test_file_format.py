@@ -183,6 +183,22 @@ def test_a_sep_line_says_the_delimiter(mark: str) -> None:
     )
 
 
+def test_cr_ends_lines_if_lf_stands_only_inside_quotes() -> None:
+    """Excel for Macintosh writes such files."""
+    data = b'id;department\r1;"two\nlines"\r2;B\r'
+    assert loaded(DEPARTMENTS, data) == ([("1", "two\nlines"), ("2", "B")], [])
+    rows = [(str(i), f"the {i}th\nline") for i in range(1, 3500)]  # the first bytes end in the middle of a text
+    file = b"".join(f'{row_id},"{text}"\r'.encode() for row_id, text in rows)
+    for shift in range(30):
+        assert loaded(DEPARTMENTS, b" " * shift + file) == (rows, [])
+
+
+@pytest.mark.parametrize("data", [b'1,"a\r\nb\r\n2,B\r\n', b'1,"a\rb"\n2,B', b'"1","a\r\nb"\r\n2,B\r', b"1,A\r2,B\r\n3,C"])
+def test_cr_ends_no_line_if_lf_stands_outside_quotes(data: bytes) -> None:
+    assert not described(DEPARTMENTS, data).coding.has_bare_cr
+    assert not describe(DEPARTMENTS, data, complete=False).coding.has_bare_cr
+
+
 def test_what_is_declared_wins() -> None:
     declared = Declarations.of({"delimiter": "pipe", "encoding": "windows-1252"})
     assert loaded(DEPARTMENTS, "1|Café;x,y\n".encode("cp1252"), declared)[0] == [("1", "Café;x,y")]
