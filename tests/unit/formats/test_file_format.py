@@ -1,5 +1,6 @@
 """A file is understood from its beginning: the same rows in any dialect are the same rows."""
 
+import gzip
 import io
 from contextlib import suppress
 from typing import Any
@@ -193,7 +194,9 @@ def test_cr_ends_lines_if_lf_stands_only_inside_quotes() -> None:
         assert loaded(DEPARTMENTS, b" " * shift + file) == (rows, [])
 
 
-@pytest.mark.parametrize("data", [b'1,"a\r\nb\r\n2,B\r\n', b'1,"a\rb"\n2,B', b'"1","a\r\nb"\r\n2,B\r', b"1,A\r2,B\r\n3,C"])
+@pytest.mark.parametrize(
+    "data", [b'1,"a\r\nb\r\n2,B\r\n', b'1,"a\rb"\n2,B', b'"1","a\r\nb"\r\n2,B\r', b"1,A\r2,B\r\n3,C"]
+)
 def test_cr_ends_no_line_if_lf_stands_outside_quotes(data: bytes) -> None:
     assert not described(DEPARTMENTS, data).coding.has_bare_cr
     assert not describe(DEPARTMENTS, data, complete=False).coding.has_bare_cr
@@ -223,6 +226,15 @@ def test_bytes_that_mean_nothing_in_the_encoding_reject_their_record_alone() -> 
         (b'\xef\xbb\xbf<?xml version="1.0"?>', "an XML file"),
         (b'[{"id": 1, "department": "A"}]', "JSON"),
         (b'{"data": []}', "JSON"),
+        (b'[1, "A"]\n[2, "B"]\n', "JSON"),
+        (b'["id", "department"]\n', "JSON"),
+        (b"<meta charset=utf-8><table>", "an HTML page"),
+        (b"<Error><Code>NoSuchKey</Code></Error>", "an XML file"),
+        (b"<rows>\n  <row id='1'/>", "an XML file"),
+        (b'<Workbook xmlns="urn:x">', "an XML file"),
+        (b"departments.csv".ljust(257, b"\0") + b"ustar\x0000" + b"\0" * 248 + b"1,A\n2,B\n", "a tar archive"),
+        (gzip.compress(b"departments.csv".ljust(257, b"\0") + b"ustar  \0" + b"\0" * 248), "a tar archive"),
+        ("1,A\n".encode("utf-32"), "text in UTF-32"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_by_its_name(data: bytes, kind: str) -> None:
@@ -231,7 +243,20 @@ def test_a_file_of_another_kind_is_refused_by_its_name(data: bytes, kind: str) -
     assert raised.value.detail.startswith(f"the file is {kind}")
 
 
-@pytest.mark.parametrize("data", [b"PAR1,A\n1,B\n", b"ORC,A\n", b"[1],A\n", b"{x},A\n", b"<1>,A\n", b"", b"\n\n"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PAR1,A\n1,B\n",
+        b"ORC,A\n",
+        b"[1],A\n",
+        b"{x},A\n",
+        b"<1>,A\n",
+        b"<none>,<x>\n",
+        b"x" * 257 + b"ustar,A\n",
+        b"",
+        b"\n\n",
+    ],
+)
 def test_text_that_only_looks_like_another_kind_is_read(data: bytes) -> None:
     described(DEPARTMENTS, data)
 
