@@ -128,6 +128,13 @@ def test_more_rejects_than_are_declared_fail_the_file(
     assert [reject["line"] for reject in landing.rejects(load)] == [3]
 
 
+@pytest.mark.parametrize("bad", ["x,Baker\n", "3\n"])
+def test_delimiter_and_columns_are_no_advice_if_other_rows_could_be_read(landing: Landing, bad: str) -> None:
+    load = landing.upload("jobs.csv", "1,Clerk\n2,Smith\n" + bad, max_rejected="0")
+    assert load["status"] == "failed"
+    assert ";" not in load["error"]
+
+
 def test_a_share_is_exact(landing: Landing) -> None:
     """As a float, 29 % of 100 rows would be fewer than 29 rows."""
     body = "".join(f"{row_id},Clerk\n" for row_id in range(1, 72)) + "x,Baker\n" * 29
