@@ -16,6 +16,7 @@ from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Dates, Declarat
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import is_instant
 from chalicelib.core.streams import Readable
+from chalicelib.core.texts import is_blank
 from chalicelib.formats.containers import HEAD, Container, container_of, refuse_markup, unpacked
 from chalicelib.formats.csv_header import Header, is_header, is_whole_number, read_header
 from chalicelib.formats.csv_layout import CsvLayout
@@ -169,7 +170,7 @@ def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> It
                 header = read_header(dataset, fields)
                 width, id_at = (len(header.positions), header.positions.index(0)) if header else (width, id_at)
         else:
-            has_columns = len(fields) >= width and not any(text.strip() for text in texts[width:])
+            has_columns = len(fields) >= width and all(map(is_blank, texts[width:]))
             # A tab beside the number belongs to a file that is separated by tabs.
             yield has_columns and "\t" not in texts[id_at] and is_whole_number(texts[id_at])
 

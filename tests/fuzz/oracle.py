@@ -150,7 +150,7 @@ def _read(found: Understood, splits: Iterable[Split], ahead: int, names: Names, 
         if _is_repeated(split, found.positions, names) and not split.is_open:
             continue
         if fields is not None:
-            while len(fields) > width and not fields[-1].strip():
+            while len(fields) > width and _is_nothing(fields[-1]):
                 fields = fields[:-1]
         count = None if fields is None else len(fields)
         fits = fields if count == width else None
@@ -158,8 +158,10 @@ def _read(found: Understood, splits: Iterable[Split], ahead: int, names: Names, 
 
 
 def _ends_lines_with_cr(head: bytes) -> bool:
-    """Whether CR but no LF stands outside quotes. A quote counts if it stands at the beginning of a field, and if its
-    closing quote stands at the end of a field or does not stand in `head`."""
+    """Whether there is CR and no LF, or LF only inside quotes. A quote counts if it stands at the beginning of a field,
+    and if its closing quote stands at the end of a field or does not stand in `head`."""
+    if 10 not in head:
+        return 13 in head
     ends, outside, at = b",;|\t\r\n", bytearray(), 0
     while at < len(head):
         end = at
@@ -260,7 +262,7 @@ def _fits(fields: tuple[bytes, ...], width: int, id_at: int) -> bool:
     """Whether a record has the columns, and a whole number as its id. White space around the number may be anything
     but a tab: that belongs to a file that is separated by tabs."""
     texts = _texts(fields)
-    if len(texts) < width or any(text.strip() for text in texts[width:]) or "\t" in texts[id_at]:
+    if len(texts) < width or not all(map(_is_nothing, fields[width:])) or "\t" in texts[id_at]:
         return False
     return is_whole(texts[id_at])
 
@@ -321,6 +323,10 @@ def _without_empty_end(fields: Sequence[bytes]) -> list[bytes]:
     while kept and not kept[-1].strip(b' \t\r"'):
         kept.pop()
     return kept
+
+
+def _is_nothing(field: bytes) -> bool:
+    return all(c.isspace() or ord(c) in _INVISIBLE for c in field.decode("utf-8", "replace"))
 
 
 def _texts(fields: Sequence[bytes]) -> list[str]:
