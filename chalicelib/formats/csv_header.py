@@ -60,7 +60,7 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
         faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} there twice"] if twice else []
         raise _refused(dataset, texts, f": {', and '.join(faults)}")
     ignored = tuple(_shown(text) for text, at in zip(texts, positions, strict=True) if at is None)
-    return Header(positions, ignored, tuple(texts))
+    return Header(positions, ignored, tuple(text.replace("\0", "\ufffd") for text in texts))  # Postgres stores no NUL
 
 
 def column_at(dataset: Dataset, name: str) -> int | None:

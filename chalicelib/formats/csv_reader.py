@@ -237,7 +237,8 @@ class Reader:
         lines = raw.count(b"\n") + 1
         self._advance(match.end(), lines)
         line = self._line - lines
-        if not raw.strip(self._empty):
+        rest = raw.strip(self._empty)
+        if not rest or (rest[0] >= 0x80 and self._patterns.blank_lines.fullmatch(rest + b"\n")):
             return Skipped(line, lines)
         fields = split(raw, self._layout.delimiter)
         if self._is_header(raw, fields):

@@ -52,6 +52,8 @@ def _advice(file_format: Format, counts: FileCounts, reason: str, oddities: Oddi
     if 2 * oddities.undecodable >= counts.rejected:
         return oddities.advice(file_format.coding.encoding)
     layout = file_format.layout
+    if counts.accepted or counts.waiting:
+        return ""  # delimiter and columns are right: other rows could be read
     if _TOO_FEW.match(reason):
         named = {mark: name for name, mark in DELIMITERS.items()}
         others = ", ".join(name for name in DELIMITERS if name != named[layout.delimiter.decode()])

@@ -105,3 +105,9 @@ def test_no_line_of_a_rejected_record_becomes_a_row(employees: Landing) -> None:
             9: (["department_id 9 does not exist"], "\n".join(lines[8:10])),
             11: (["a quote is never closed (or not within 1 MiB)"], lines[10]),
         }
+
+
+def test_a_name_with_a_nul_is_a_column_to_ignore(landing: Landing) -> None:
+    load = landing.upload("departments.csv", b"id,department,no\0te\n1,Sales,x\n,Ops,y\n")
+    assert (load["status"], counts(load)) == ("succeeded", (2, 1, 0, 0, 0, 1))
+    assert landing.rows("SELECT file_columns->>2 FROM loads") == [("no\ufffdte",)]

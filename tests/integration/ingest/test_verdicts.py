@@ -131,6 +131,20 @@ def test_more_rejects_than_are_declared_fail_the_file(
     assert [reject["line"] for reject in landing.rejects(load)] == [3]
 
 
+@pytest.mark.parametrize("bad", ["x,Baker\n", "3\n"])
+def test_delimiter_and_columns_are_no_advice_if_other_rows_could_be_read(landing: Landing, bad: str) -> None:
+    load = landing.upload("jobs.csv", "1,Clerk\n2,Smith\n" + bad, max_rejected="0")
+    assert load["status"] == "failed"
+    assert ";" not in load["error"]
+
+
+def test_a_share_is_exact(landing: Landing) -> None:
+    """As a float, 29 % of 100 rows would be fewer than 29 rows."""
+    body = "".join(f"{row_id},Clerk\n" for row_id in range(1, 72)) + "x,Baker\n" * 29
+    assert landing.upload("jobs.csv", body, max_rejected="29%")["status"] == "succeeded"
+    assert landing.upload("jobs.csv", body, max_rejected="28.999999%")["status"] == "failed"
+
+
 def test_waiting_rows_do_not_count_towards_max_rejected(landing: Landing) -> None:
     rows = "1,Ann,2021-07-27,1,1\nx,Bo,2021-07-27,1,1\n"
     load = landing.upload("hired_employees.csv", rows, max_rejected="1")
