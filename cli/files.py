@@ -16,6 +16,7 @@ CSV, GZIP, BYTES = "text/csv", "application/gzip", "application/octet-stream"
 _TEXTS = (".csv", ".tsv", ".txt")
 ENDINGS = (*_TEXTS, *(f"{ending}.gz" for ending in _TEXTS), ".xlsx", ".avro")
 _CHUNK = 1 << 20
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"Obj\x01")  # gzip, XLSX and Avro; their names may end in .csv as well
 MAX_CHECKED = 4_500_000  # bytes of the largest body that POST /uploads/check accepts
 
 
@@ -74,14 +75,17 @@ def opened(path: Path) -> BinaryIO:
 def smaller(file: Sent) -> tuple[bytes, str]:
     """Return the file and its content type. A text is gzipped if that makes it smaller.
 
+    A file that is packed already stays as it is: the API unpacks a file once, as a load does.
+
     Raises CommandError if both are too large for one request.
     """
     with opened(file.path) as source, tempfile.TemporaryFile() as packed:
+        is_text = file.is_text and not source.read(4).startswith(_PACKED)
         size = source.seek(0, io.SEEK_END)
         source.seek(0)
-        if file.is_text and _packed(source, packed) < size:
+        if is_text and _packed(source, packed) < size:
             return _whole(file, packed), GZIP
-        return _whole(file, source), GZIP if file.zipped else CSV if file.is_text else BYTES
+        return _whole(file, source), GZIP if file.zipped else CSV if is_text else BYTES
 
 
 def _packed(source: BinaryIO, target: BinaryIO) -> int:
