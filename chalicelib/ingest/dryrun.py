@@ -77,7 +77,7 @@ def dry_run(
         counts,
         waiting,
         reading.file_format.shown(),
-        [*reading.file_format.notices, *stager.oddities.notices(reading.file_format.coding.encoding)],
+        [*reading.file_format.notices, *stager.oddities.notices(reading.file_format.encoding)],
         sample.reasons.counted(),
         sample.first.records,
     )

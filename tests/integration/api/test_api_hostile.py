@@ -35,7 +35,7 @@ BREAKS = [
     "%00",
     "..%2f",
 ]
-SEARCHED = {"source"}  # parameters that are searched in the history
+SEARCHED = {("/loads", "source")}  # any text may be searched there
 DOCUMENTED = {"content-type", "content-length", "retry-after", "www-authenticate", "x-correlation-id"}
 PARAMETERS = [
     (method.upper(), path, p["name"])
@@ -80,7 +80,7 @@ def test_hostile_text_in_a_parameter_is_refused_or_found_nowhere(
                 asked = f"{path.replace('{year}', '2021').replace('{load_id}', '1')}?{name}={written}"
             if "/" not in text and ".." not in text:
                 body = checked(method, asked, gateway.open(asked, method=method, content_type="text/csv"))
-                if name in SEARCHED:  # any text may be searched
+                if (path, name) in SEARCHED:
                     assert body == {"loads": [], "next_cursor": None}, asked
                 else:
                     assert body["status"] in (404, 422), asked
