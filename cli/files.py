@@ -11,7 +11,7 @@ from typing import BinaryIO
 from cli.datasets import DATASETS, by_file_name
 from cli.errors import CommandError, Misuse
 
-CSV, GZIP, BYTES = "text/csv", "application/gzip", "application/octet-stream"
+CSV, GZIP, AVRO, BYTES = "text/csv", "application/gzip", "application/avro", "application/octet-stream"
 # The endings of the files that can be loaded. A test compares them with chalicelib/ingest/file_names.py.
 _TEXTS = (".csv", ".tsv", ".txt")
 ENDINGS = (*_TEXTS, *(f"{ending}.gz" for ending in _TEXTS), ".xlsx", ".avro")
@@ -43,6 +43,10 @@ class Sent:
     @property
     def zipped(self) -> bool:
         return self.path.name.lower().endswith(".gz")
+
+    @property
+    def is_avro(self) -> bool:
+        return self.path.name.lower().endswith(".avro")
 
     @property
     def is_text(self) -> bool:
@@ -85,7 +89,7 @@ def smaller(file: Sent) -> tuple[bytes, str]:
         source.seek(0)
         if is_text and _packed(source, packed) < size:
             return _whole(file, packed), GZIP
-        return _whole(file, source), GZIP if file.zipped else CSV if is_text else BYTES
+        return _whole(file, source), GZIP if file.zipped else CSV if is_text else AVRO if file.is_avro else BYTES
 
 
 def _packed(source: BinaryIO, target: BinaryIO) -> int:

@@ -270,7 +270,7 @@
     const isPacked = /\.(?:gz|xlsx|avro)$/i.test(file.name) || /^(?:\x1f\x8b|PK\x03\x04|Obj\x01)/.test(beginning);
     const zipped = isPacked ? file : await new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
     if (zipped.size > MAX_CHECK) throw new Problem(413, `The file is too large for a check: its compressed size is ${bytes(zipped.size)}, and a check accepts at most ${bytes(MAX_CHECK)}. Upload the file instead.`);
-    const found = await json(`uploads/check?${new URLSearchParams({ dataset, limit: 5, ...declared() })}`, { method: "POST", body: zipped, headers: { "Content-Type": "application/octet-stream" } });
+    const found = await json(`uploads/check?${new URLSearchParams({ dataset, limit: 5, ...declared() })}`, { method: "POST", body: zipped, headers: { "Content-Type": `application/${/\.avro$/i.test(file.name) ? "avro" : "octet-stream"}` } });
     const would = found.error ? `would fail: ${found.error}` : `of these ${number(found.received)} rows would report ${summary(found)}.`;
     tell(outcome, `Nothing was written. A load ${would}`, found);
   }

@@ -371,6 +371,7 @@ CHECKED = {
         ("jobs.csv", b"1,Clerk\n" * 100, "application/gzip"),
         # The body is part of the test's id. With mtime=0 it is the same in every test process.
         ("jobs.xlsx", b"PK" + b"1" * 100, "application/octet-stream"),  # it is compressed already
+        ("jobs.avro", b"Obj" + b"1" * 100, "application/avro"),
         ("jobs.csv.gz", gzip.compress(b"1,Clerk\n", mtime=0), "application/gzip"),
     ],
 )
