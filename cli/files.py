@@ -11,11 +11,12 @@ from typing import BinaryIO
 from cli.datasets import DATASETS, by_file_name
 from cli.errors import CommandError, Misuse
 
-CSV, GZIP, BYTES = "text/csv", "application/gzip", "application/octet-stream"
+CSV, GZIP, AVRO, BYTES = "text/csv", "application/gzip", "application/avro", "application/octet-stream"
 # The endings of the files that can be loaded. A test compares them with chalicelib/ingest/file_names.py.
 _TEXTS = (".csv", ".tsv", ".txt")
 ENDINGS = (*_TEXTS, *(f"{ending}.gz" for ending in _TEXTS), ".xlsx", ".avro")
 _CHUNK = 1 << 20
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"Obj\x01")  # gzip, XLSX and Avro; their names may end in .csv as well
 MAX_CHECKED = 4_500_000  # bytes of the largest body that POST /uploads/check accepts
 
 
@@ -42,6 +43,10 @@ class Sent:
     @property
     def zipped(self) -> bool:
         return self.path.name.lower().endswith(".gz")
+
+    @property
+    def is_avro(self) -> bool:
+        return self.path.name.lower().endswith(".avro")
 
     @property
     def is_text(self) -> bool:
@@ -74,16 +79,18 @@ def opened(path: Path) -> BinaryIO:
 def smaller(file: Sent) -> tuple[bytes, str]:
     """Return the content to send for a check, and its content type.
 
-    A text file is compressed with gzip if this makes it smaller. Any other file is sent as it is.
+    A text file is compressed with gzip if this makes it smaller. Any other file is sent as it is: the API unpacks a
+    file once, as a load does.
 
     Raises CommandError if the content is too large for one request.
     """
     with opened(file.path) as source, tempfile.TemporaryFile() as packed:
+        is_text = file.is_text and not source.read(4).startswith(_PACKED)
         size = source.seek(0, io.SEEK_END)
         source.seek(0)
-        if file.is_text and _packed(source, packed) < size:
+        if is_text and _packed(source, packed) < size:
             return _whole(file, packed), GZIP
-        return _whole(file, source), GZIP if file.zipped else CSV if file.is_text else BYTES
+        return _whole(file, source), GZIP if file.zipped else CSV if is_text else AVRO if file.is_avro else BYTES
 
 
 def _packed(source: BinaryIO, target: BinaryIO) -> int:

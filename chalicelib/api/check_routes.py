@@ -16,7 +16,8 @@ from chalicelib.core.errors import LoadError, Unprocessable, UnsupportedMedia
 from chalicelib.services import services
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-CSV, *BINARY = MEDIA_TYPES = ("text/csv", "application/gzip", XLSX, "application/octet-stream")
+AVRO = "application/avro"
+CSV, *BINARY = MEDIA_TYPES = ("text/csv", "application/gzip", XLSX, AVRO, "application/octet-stream")
 SMALLER = "; many times more rows fit as application/gzip"
 DATASET = OneOf(
     "dataset", "the dataset of the rows in the file", allowed=tuple(DATASETS), example="departments", required=True
@@ -41,14 +42,17 @@ def check_file() -> Response:
     from chalicelib.ingest.dryrun import dry_run  # here, so that only this route loads the code that reads files
 
     request = routes.current_request
-    media_type(request, MEDIA_TYPES)
+    is_called_avro = media_type(request, MEDIA_TYPES) == AVRO
     if (coding := str(request.headers.get("content-encoding", "identity"))).strip().lower() != "identity":
         raise UnsupportedMedia(f"send gzip as application/gzip, without Content-Encoding: {coding[:60]}")
     wanted = query_values(request)
     body = raw_body(request, or_else=SMALLER)
     dataset, limit = DATASETS[wanted.pop("dataset")], wanted.pop("limit")
     try:
-        outcome = dry_run(services().database, dataset, body, limit=limit, declared=Declarations.of(wanted))
+        declared = Declarations.of(wanted)
+        outcome = dry_run(
+            services().database, dataset, body, limit=limit, declared=declared, is_called_avro=is_called_avro
+        )
     except LoadError as error:  # the file cannot be loaded
         raise Unprocessable(error.detail) from error
     shown = {

@@ -9,7 +9,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
 from chalicelib.api.http.negotiation import TextResponse, preferred
-from chalicelib.api.http.parameters import OneOf, WholeNumber, query_values, takes
+from chalicelib.api.http.parameters import OneOf, Text, WholeNumber, query_values, takes
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.core import timestamps
@@ -31,6 +31,8 @@ FILTERS = (
     OneOf("dataset", "only loads of this dataset", allowed=tuple(DATASETS), example="departments"),
     OneOf("status", "only loads with this status", allowed=STATUSES, example="succeeded"),
     OneOf("kind", "only loads of this kind", allowed=KINDS, example="api"),
+    Text("source", "only loads whose source contains this text; upper and lower case do not matter", example="jobs"),
+    OneOf("with_rejects", "only loads with rejected rows, or without", allowed=("true", "false"), example="true"),
 )
 LIMIT = WholeNumber("limit", "how many entries to show at most", high=MAX_PAGE, default=20, example=20)
 OF_REJECTS = (

@@ -94,9 +94,7 @@ def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = Fal
 
     A trusted row was in the table before, so the rules for texts do not apply to its texts.
     """
-    return _check(
-        _checks_of_trusted(dataset) if is_trusted else _checks(dataset), map(_readable, shown_stored(dataset, row))
-    )
+    return _check(_checks_of_stored(dataset, is_trusted), map(_readable, shown_stored(dataset, row)))
 
 
 def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, is_trusted: bool = False) -> bool:
@@ -159,8 +157,9 @@ def _checks(dataset: Dataset) -> _Checks:
 
 
 @cache
-def _checks_of_trusted(dataset: Dataset) -> _Checks:
-    checks = _CHECKS | {Kind.TEXT: _check_stored_text}
+def _checks_of_stored(dataset: Dataset, is_trusted: bool) -> _Checks:
+    checks = _CHECKS | {Kind.INSTANT: _check_stored_instant}
+    checks |= {Kind.TEXT: _check_stored_text} if is_trusted else {}
     return tuple((column.name, checks[column.kind]) for column in dataset.columns)
 
 
@@ -243,6 +242,13 @@ def _check_stored_text(value: Any) -> str:
     if "\0" in value:
         raise _Broken(reasons.NUL)
     return value
+
+
+def _check_stored_instant(value: Any) -> str:
+    """Accept an instant as `shown_stored` shows it: in ISO 8601, or as a number outside the years 1 to 9999."""
+    if isinstance(value, str) and value.removeprefix("-").isdigit():
+        raise _Broken(reasons.OUT_OF_RANGE)
+    return check_instant(value)
 
 
 def check_instant(value: Any) -> str:

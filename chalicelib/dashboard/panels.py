@@ -61,6 +61,9 @@ def reports(parts: Services, caller: Caller) -> ReportsPanel:
     return report_panel.read(parts.database, caller.query, caller.reports)
 
 
+_FILTERS = ("dataset", "status", "kind", "source", "with_rejects")
+
+
 @dataclass(frozen=True)
 class LoadsPanel:
     loads: list[LoadView]
@@ -73,7 +76,7 @@ class LoadsPanel:
 
 
 def loads_panel(parts: Services, caller: Caller) -> LoadsPanel:
-    filters = {name: caller.query[name] for name in ("dataset", "status", "kind") if name in caller.query}
+    filters = {name: caller.query[name] for name in _FILTERS if name in caller.query}
     with parts.database.session() as session:
         loads = history.listed(
             session,

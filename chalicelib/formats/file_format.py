@@ -68,6 +68,11 @@ class Format:
         """Whether reading can begin in the middle. Packed and transcoded files are read from their beginning."""
         return self.container is Container.TEXT and not self.coding.is_gzipped and self.coding.encoding == "utf-8"
 
+    @property
+    def encoding(self) -> str | None:
+        """The encoding of a text file, None for Avro and XLSX."""
+        return self.coding.encoding if self.container is Container.TEXT else None
+
     def text(self, stream: Readable) -> Readable:
         """Return the stream of the file's text in UTF-8, of the stream of its bytes."""
         return self.coding.decoded(stream)
@@ -78,7 +83,7 @@ class Format:
         return {
             "type": self.container.value,
             "delimiter": self.layout.delimiter.decode() if is_text else None,
-            "encoding": self.coding.encoding if is_text else None,
+            "encoding": self.encoding,
             "header": self.layout.has_header,
             "ignored_columns": list(self.ignored_columns),
         }

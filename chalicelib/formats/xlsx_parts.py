@@ -24,6 +24,7 @@ _MAX_INDEX = 4 * MIB  # bytes of the two parts that list the sheets
 _OTHER_KINDS = {"mimetype", "content.xml", "xl/workbook.bin"}  # by these names a library would read other formats
 _END = struct.Struct("<4s4H2LH")  # the last bytes of an archive, whose comment is empty
 _CHUNK = MIB
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # as byte order marks
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Parts:
         try:
             with self._archive.open(entry) as part:
                 while chunk := part.read(_CHUNK):
+                    if not size and chunk.startswith(_UTF_16) and name.casefold().endswith((".xml", ".rels")):
+                        raise invalid("a part of it is in UTF-16")  # a library would find no cells there
                     size += len(chunk)
                     self._left -= max(0, size - self._counted.get(name, 0))
                     self._counted[name] = max(size, self._counted.get(name, 0))
@@ -129,7 +132,8 @@ class XmlParser:
 
 def invalid(why: object) -> LoadError:
     """The error for a file that is no sound workbook."""
-    return LoadError(f"the file is not a valid XLSX workbook: {str(why)[:200]}")
+    remedy = "open it in Excel and save it again, as XLSX or CSV UTF-8"
+    return LoadError(f"the file is not a valid XLSX workbook: {str(why)[:200]}; {remedy}")
 
 
 _WITHOUT_CELLS = ("chartsheets/", "dialogsheets/", "macrosheets/")

@@ -122,7 +122,7 @@ class Completion:
     def _findings(self) -> Findings:
         """Store the reject file, and return what the load has found in its file."""
         reading, oddities = self.staged.reading, self.staged.oddities
-        notices = [] if reading.is_own_backup else oddities.notices(reading.file_format.coding.encoding)
+        notices = [] if reading.is_own_backup else oddities.notices(reading.file_format.encoding)
         return Findings(self.rejects.complete(), self.rejects.reasons.counted(), notices)
 
     def _resolve(self) -> None:

@@ -44,13 +44,20 @@ class Outcome:
 
 
 def dry_run(
-    database: Database, dataset: Dataset, body: bytes, *, limit: int, declared: Declarations = UNDECLARED
+    database: Database,
+    dataset: Dataset,
+    body: bytes,
+    *,
+    limit: int,
+    declared: Declarations = UNDECLARED,
+    is_called_avro: bool = False,
 ) -> Outcome:
-    """Check the bytes of a file as a load would do now. Shows at most `limit` rejects.
+    """Check the bytes of a file as a load would do now. Shows at most `limit` rejects. `is_called_avro` is whether the
+    sender calls the file an Avro file.
 
     Raises OutOfTime, DatabaseUnavailable, or LoadError if a load of the file would fail before its rows are counted.
     """
-    reading = FileReading.of_file(dataset, Peekable(io.BytesIO(body)), declared)
+    reading = FileReading.of_file(dataset, Peekable(io.BytesIO(body)), declared, is_called_avro=is_called_avro)
     table = StagingTable(dataset, reading.copy_format)
     sample = _Sample(FirstRecords(limit))
     with database.transaction(_BEGIN.format(staging_table.creation(table, on_commit="DROP"))) as session:
@@ -77,7 +84,7 @@ def dry_run(
         counts,
         waiting,
         reading.file_format.shown(),
-        [*reading.file_format.notices, *stager.oddities.notices(reading.file_format.coding.encoding)],
+        [*reading.file_format.notices, *stager.oddities.notices(reading.file_format.encoding)],
         sample.reasons.counted(),
         sample.first.records,
     )

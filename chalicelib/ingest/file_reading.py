@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
+from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import Peekable, Readable, skip
 from chalicelib.formats.avro_container import MOST_AHEAD
 from chalicelib.formats.avro_rows import AvroRows, AvroSeeker, describe_avro
@@ -18,6 +19,9 @@ from chalicelib.formats.pg_copy import BINARY, CopyFormat, text_format
 
 if TYPE_CHECKING:
     from chalicelib.formats.xlsx import Sheet
+
+
+NOT_AVRO = "the file is not an Avro file, although its name ends in .avro: a CSV file has to end in .csv"
 
 
 class Tokens(Protocol):
@@ -54,13 +58,18 @@ class FileReading:
         return cls(dataset, Format(Container.AVRO, CsvLayout.by_position(dataset)), is_own_backup=True)
 
     @classmethod
-    def of_file(cls, dataset: Dataset, stream: Peekable, declared: Declarations = UNDECLARED) -> "FileReading":
+    def of_file(
+        cls, dataset: Dataset, stream: Peekable, declared: Declarations = UNDECLARED, *, is_called_avro: bool = False
+    ) -> "FileReading":
         """Understand a file by its beginning, which stays in the stream; an XLSX file is read as a whole.
 
-        Raises LoadError if the file is not read.
+        Raises LoadError if the file is not read. A file that its sender calls Avro, by its name or its media type, is
+        not read if it is plain text: a damaged Avro file looks like text without a valid row, or like an empty file.
         """
         head = stream.peek(HEAD + 1)
         file_format = describe(dataset, head, complete=len(head) <= HEAD, declared=declared)
+        if is_called_avro and file_format.container is Container.TEXT and not file_format.coding.is_gzipped:
+            raise LoadError(NOT_AVRO)
         if file_format.container is Container.AVRO:
             file_format = describe_avro(dataset, file_format, stream.peek(MOST_AHEAD))
         if file_format.container is Container.XLSX:
@@ -105,11 +114,6 @@ class FileReading:
 
             return XlsxSeeker(XlsxRows(self.dataset, self.sheet, self.file_format.layout))
         return Seeker(self.file_format.text(stream), self.file_format.layout)
-
-    @property
-    def is_plain_text(self) -> bool:
-        """Whether the object is text that is not compressed."""
-        return self.file_format.container is Container.TEXT and not self.file_format.coding.is_gzipped
 
     @property
     def _is_avro(self) -> bool:

@@ -144,11 +144,8 @@ def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
         raise LoadError(f"the object's metadata declare what is not known: {error}") from error
     if declared.corrects is not None:
         open_rejects.require_load(attempt.session, attempt.dataset, declared.corrects)
-    reading = FileReading.of_file(attempt.dataset, body.stream, declared)
-    if attempt.created.key.casefold().endswith(".avro") and reading.is_plain_text:
-        # A damaged Avro file looks like text that has no valid row, or like an empty file.
-        raise LoadError("the file is not an Avro file, although its name ends in .avro: a CSV file has to end in .csv")
-    return reading
+    is_called_avro = attempt.created.key.casefold().endswith(".avro")
+    return FileReading.of_file(attempt.dataset, body.stream, declared, is_called_avro=is_called_avro)
 
 
 def _heal(session: Session, dataset: Dataset, load_id: int, grace: timedelta) -> None:

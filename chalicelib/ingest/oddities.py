@@ -51,19 +51,22 @@ class Oddities:
         oddities._encodings.update(kept.get("encodings", {}))
         return oddities
 
-    def notices(self, encoding: str) -> list[str]:
-        """Return a sentence for each kind of oddity of a file that was read in this encoding."""
+    def notices(self, encoding: str | None) -> list[str]:
+        """Return a sentence for each kind of oddity of a file that was read in this encoding. None is that of a file
+        that is not text."""
         found = []
         if rows := self.undecodable:
             those = "1 row holds" if rows == 1 else f"{rows} rows hold"
-            found.append(f"{those} bytes that are not valid {encoding.upper()}; {self.advice(encoding)}")
+            found.append(f"{those} bytes that are not valid {(encoding or 'utf-8').upper()}; {self.advice(encoding)}")
         if self._words:
             listed = ", ".join(f"{self._words[word]} × {word}" for word in WORDS.values() if self._words[word])
             found.append(f"these words were read as text: {listed}; leave a field empty if its value is missing")
         return found
 
-    def advice(self, encoding: str) -> str:
+    def advice(self, encoding: str | None) -> str:
         """Say what to do about the undecodable records of a file that was read in this encoding."""
+        if encoding is None:  # only text files can be in another encoding
+            return "write its texts in UTF-8"
         likely = self._likely()
         if encoding != "utf-8":
             return "declare the encoding in which the file was saved, or save it as CSV UTF-8"

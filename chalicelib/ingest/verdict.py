@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.declarations import DELIMITERS
+from chalicelib.core.reasons import UNKNOWN_PARENT
+from chalicelib.formats.containers import Container
 from chalicelib.formats.file_format import Format
 from chalicelib.ingest.oddities import Oddities
 from chalicelib.loads.outcomes import CountedReason
@@ -37,12 +39,17 @@ def verdict(
         verdict = f"{counts.rejected} of {counts.received} rows were rejected, more than max-rejected={most} allows"
     else:
         return None
-    advice = _advice(file_format, counts, reasons[0]["reason"], oddities)
-    return f"{verdict}: {_commonest(counts, reasons)}{advice and f'; {advice}'}"
+    first = _commonest(reasons)
+    advice = _advice(file_format, counts, first["reason"], oddities)
+    return f"{verdict}: {_counted(counts, first)}{advice and f'; {advice}'}"
 
 
-def _commonest(counts: FileCounts, reasons: Sequence[CountedReason]) -> str:
-    first = reasons[0]
+def _commonest(reasons: Sequence[CountedReason]) -> CountedReason:
+    """Return the most frequent reason. Of equal ones, a missing parent comes last: it alone would not reject a row."""
+    return min(reasons, key=lambda each: (-each["count"], each["code"] == UNKNOWN_PARENT.code))
+
+
+def _counted(counts: FileCounts, first: CountedReason) -> str:
     share = "each row" if first["count"] >= counts.rejected else f"{first['count']} of {counts.rejected} rejected rows"
     return f"{first['reason']} ({share})" if counts.rejected > 1 else first["reason"]
 
@@ -50,11 +57,11 @@ def _commonest(counts: FileCounts, reasons: Sequence[CountedReason]) -> str:
 def _advice(file_format: Format, counts: FileCounts, reason: str, oddities: Oddities) -> str:
     """Say what to do about most of the rejects, beyond what their commonest reason says. "" if that says all."""
     if 2 * oddities.undecodable >= counts.rejected:
-        return oddities.advice(file_format.coding.encoding)
+        return oddities.advice(file_format.encoding)
     layout = file_format.layout
     if counts.accepted or counts.waiting:
         return ""  # delimiter and columns are right: other rows could be read
-    if _TOO_FEW.match(reason):
+    if _TOO_FEW.match(reason) and file_format.container is Container.TEXT:
         named = {mark: name for name, mark in DELIMITERS.items()}
         others = ", ".join(name for name in DELIMITERS if name != named[layout.delimiter.decode()])
         return f"fields were separated by {named[layout.delimiter.decode()]}: declare delimiter= one of {others}"

@@ -70,6 +70,10 @@ class RejectedFile:
 
 
 _LOAD = ", ".join(f"({{waiting}}) AS {c.name}" if c.name == "waiting" else c.name for c in fields(Load))
+_CONDITIONS = {
+    "source": "strpos(lower(source), lower(:source)) > 0",
+    "with_rejects": "(rejected > 0) = CAST(:with_rejects AS boolean)",
+}
 _REJECT_COUNTS = ", ".join(column.name for column in fields(RejectCounts))
 
 
@@ -81,18 +85,22 @@ def listed(
     before: int | None,
     grace: timedelta | None = None,
 ) -> list[Load]:
-    """Return at most `limit` loads, newest first, whose columns equal `filters` and whose ids are below `before`.
+    """Return at most `limit` loads, newest first, whose ids are below `before`.
+
+    `filters` has the wanted values of columns. `source` is a part of the source, in any case. `with_rejects` is "true"
+    for loads that rejected rows, and "false" for all others.
 
     Rows wait for their parents for the time `grace`. None counts all rows that are kept, also those whose time is over.
     """
-    conditions = [f"{column} = :{column}" for column in filters]
+    conditions = [_CONDITIONS.get(name, f"{name} = :{name}") for name in filters]
+    values = {name: value.replace("\0", "") for name, value in filters.items()}  # Postgres stores no NUL in a text
     below = {}
     if before is not None:
         conditions.append("id < :before")
         below["before"] = before
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = session.run(
-        f"SELECT {_columns(grace)} FROM loads l{where} ORDER BY id DESC LIMIT :limit", **filters, **below, limit=limit
+        f"SELECT {_columns(grace)} FROM loads l{where} ORDER BY id DESC LIMIT :limit", **values, **below, limit=limit
     )
     return [Load(*row) for row in rows]
 

@@ -16,6 +16,7 @@ from infra.sample import sample
 from tests import screenshots
 from tests.e2e.browser import PHONE, Visit, launched, visiting
 from tests.e2e.cloud import Cloud
+from tests.workbooks import table
 
 PANELS = ("reports", "loads", "upload", "backups", "health")
 EMPLOYEES = (  # department 1 hires five employees in two years, and department 2 hires one employee
@@ -197,6 +198,17 @@ def test_a_check_writes_nothing(cloud: Cloud, visit: Visit) -> None:
     visit.page.get_by_role("button", name="Upload").click()  # the same file is loaded after the check
     expect(outcome).to_contain_text("succeeded: 1 inserted, 1 superseded, 1 rejected", timeout=60_000)
     assert cloud.table("jobs") == [(1, "Chief")]
+
+
+@pytest.mark.parametrize("button", ["Check only", "Upload"])
+def test_a_workbook_under_the_name_of_a_text_is_read_as_a_workbook(cloud: Cloud, visit: Visit, button: str) -> None:
+    visit.open("upload")
+    body = table([["id", "building", "job"], [1, 7, "Clerk"]])
+    visit.page.get_by_label("Drop").set_input_files(FilePayload(name="jobs.csv", mimeType="text/csv", buffer=body))
+    visit.page.get_by_role("button", name=button).click()
+    outcome = visit.page.locator(".outcome")
+    expect(outcome).to_contain_text("1 inserted", timeout=60_000)
+    expect(outcome).to_contain_text("Read as XLSX, with a header, ignored columns: building")
 
 
 def test_the_list_of_loads_refreshes_itself(cloud: Cloud, visit: Visit) -> None:

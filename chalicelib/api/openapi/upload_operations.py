@@ -144,7 +144,8 @@ def check() -> Operation:
         about=(
             "The check applies the rules of a load, and compares the file with the current rows. It writes nothing, not"
             " even an entry in the history of loads. The body is the file: text as `text/csv`, a gzip file as"
-            f" `application/gzip`, an XLSX workbook as `{check_routes.XLSX}`, any file as `application/octet-stream`."
+            f" `application/gzip`, an XLSX workbook as `{check_routes.XLSX}`, an Avro file as `{check_routes.AVRO}`,"
+            " any file as `application/octet-stream`."
             f" The body has at most {requests.MAX_BODY / 1e6} MB. `status` and `error` say how the load would end."
         ),
         parameters=(check_routes.DATASET, load_routes.LIMIT, *check_routes.DECLARED),

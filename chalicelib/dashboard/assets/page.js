@@ -255,7 +255,7 @@
     for (const part of item.querySelectorAll("select, .remove")) part.disabled = true;
     const load = await ended(form.load_id, (now) => { outcome.textContent = `Load ${now.id}: ${now.status}, ${number(now.received)} rows`; });
     const rejects = load.rejected ? await json(`loads/${load.id}/rejects?limit=5`) : { reasons: [], rejects: [] };
-    tell(outcome, load.error || `${load.status}: ${summary(load)}`, { ...rejects, rejected: load.rejected, notices: load.notices }, element("a", { href: `#/load?id=${load.id}` }, `Load ${load.id}`));
+    tell(outcome, load.error || `${load.status}: ${summary(load)}`, { ...rejects, rejected: load.rejected, format: load.format, notices: load.notices }, element("a", { href: `#/load?id=${load.id}` }, `Load ${load.id}`));
   }
 
   function send(form, file, bar) {
@@ -277,10 +277,12 @@
 
   async function check(item, file, dataset, outcome) {
     outcome.textContent = "Checking …";
-    const isPacked = /\.(?:gz|xlsx|avro)$/i.test(file.name);
+    // The API unpacks a file once, so a file that is packed already stays as it is: gzip, XLSX and Avro, whatever its name.
+    const beginning = String.fromCharCode(...new Uint8Array(await file.slice(0, 4).arrayBuffer()));
+    const isPacked = /\.(?:gz|xlsx|avro)$/i.test(file.name) || /^(?:\x1f\x8b|PK\x03\x04|Obj\x01)/.test(beginning);
     const zipped = isPacked ? file : await new Response(file.stream().pipeThrough(new CompressionStream("gzip"))).blob();
     if (zipped.size > MAX_CHECK) throw new Problem(413, `The file is too large for a check: its compressed size is ${bytes(zipped.size)}, and a check accepts at most ${bytes(MAX_CHECK)}. Upload the file instead.`);
-    const found = await json(`uploads/check?${new URLSearchParams({ dataset, limit: 5, ...declared() })}`, { method: "POST", body: zipped, headers: { "Content-Type": "application/octet-stream" } });
+    const found = await json(`uploads/check?${new URLSearchParams({ dataset, limit: 5, ...declared() })}`, { method: "POST", body: zipped, headers: { "Content-Type": `application/${/\.avro$/i.test(file.name) ? "avro" : "octet-stream"}` } });
     const would = found.error ? `would fail: ${found.error}` : `of these ${number(found.received)} rows would report ${summary(found)}.`;
     tell(outcome, `Nothing was written. A load ${would}`, found);
   }
@@ -291,9 +293,16 @@
     return (names.map((name) => `${number(counts[name])} ${name}`).join(", ") || "no rows") + waiting;
   }
 
+  const DELIMITERS = { ",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes" };
+  function readAs({ type, delimiter, encoding, header, ignored_columns: ignored }) {
+    const text = delimiter ? [`separated by ${DELIMITERS[delimiter]}`, `in ${encoding.toUpperCase()}`] : [];
+    return [`Read as ${type.toUpperCase()}`, ...text, `${header ? "with" : "without"} a header`, ...(ignored.length ? [`ignored columns: ${ignored.join(", ")}`] : [])].join(", ");
+  }
+
   function tell(outcome, text, found, link) {
     const parts = [element("p", {}, text)];
     if (link) parts[0].append(" (", link, ")");
+    if (found.format) parts.push(element("p", { class: "note" }, readAs(found.format)));
     for (const notice of found.notices || []) parts.push(element("p", { class: "notice" }, notice));
     if (found.reasons.length) parts.push(table("Why rows were rejected", ["Reason", "Rows"], found.reasons.map((one) => [one.reason, number(one.count)])));
     if (found.rejects.length) {

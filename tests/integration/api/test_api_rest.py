@@ -1,6 +1,7 @@
 """Tests the routes for reports, the history of loads, restore requests and health, and the format of errors."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -97,6 +98,28 @@ def test_the_history_of_loads_is_paged_and_filtered(api: Api) -> None:
     jobs = api.get("/loads?dataset=jobs&status=succeeded").body["loads"]
     assert [load["dataset"] for load in jobs] == ["jobs", "jobs"]
     assert api.get("/loads?status=failed").body["loads"] == []
+
+
+def test_loads_are_found_by_a_part_of_their_source_and_by_their_rejects(api: Api) -> None:
+    for path, body in (
+        ("/job/upload", {"job": "Clerk"}),
+        ("/department/upload", {"department": "Sales"}),
+        ("/job/upload/batch", {"data": [{"job": "Smith"}, {"job": ""}]}),
+    ):
+        api.post(path, body)
+
+    def found(query: str) -> list[int]:
+        ids = [load["id"] for load in api.get(f"/loads?{query}").body["loads"]]
+        shown = re.findall(r'data-load="(\d+)"', api.get(f"/dashboard/loads?{query}").body)
+        assert shown == [str(load_id) for load_id in ids]
+        return ids
+
+    assert found("source=JOB/upload") == [3, 1]
+    assert found("source=job%2Fupload&with_rejects=true") == [3]
+    assert found("with_rejects=false") == [2, 1]
+    assert found("source=%25") == found("source=_") == []  # these are no patterns
+    assert found("source=%00") == found("source=") == [3, 2, 1]
+    assert api.get("/loads?with_rejects=yes").status == 422
 
 
 def test_a_load_shows_what_the_contract_names(api: Api) -> None:

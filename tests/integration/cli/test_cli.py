@@ -372,6 +372,7 @@ CHECKED = {
         # A workbook is compressed already, so gzip would not make it smaller.
         ("jobs.xlsx", b"PK" + b"1" * 100, "application/octet-stream"),
         # The body is part of the test's id. With mtime=0 it is the same in every test process.
+        ("jobs.avro", b"Obj" + b"1" * 100, "application/avro"),
         ("jobs.csv.gz", gzip.compress(b"1,Clerk\n", mtime=0), "application/gzip"),
     ],
 )

@@ -128,6 +128,12 @@ def test_loads_are_shown_in_pages(filled: Api) -> None:
     assert re.findall(r'data-load="(\d+)"', older) == ["1"]
     assert "cursor=" not in older
     assert re.findall(r'data-load="(\d+)"', filled.get("/dashboard/loads?dataset=hired_employees").body) == ["3"]
+    filtered = filled.get("/dashboard/loads?source=job%2F%26up&dataset=jobs").body
+    assert 'value="job/&amp;up"' in filtered
+    for _ in range(panels.PAGE):
+        filled.post("/job/upload", {"id": 1, "job": "again"})
+    filtered = filled.get("/dashboard/loads?source=job%2Fup&dataset=jobs").body
+    assert re.findall(r"#/loads\?cursor=\d+&amp;([^\"]*)", filtered) == ["dataset=jobs&amp;source=job%2Fup"]
 
 
 def test_a_load_is_shown_with_its_counts(landing: Landing, api: Api) -> None:

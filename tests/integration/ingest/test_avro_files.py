@@ -16,6 +16,7 @@ from chalicelib.ingest.handover import HandoverPolicy
 from chalicelib.ingest.objects import Ingestion, ingest_object
 from tests.fuzz.generate_avro import repacked
 from tests.integration.backups.test_restore_load import back_up, restore, run
+from tests.integration.http_api import Api
 from tests.integration.landing import GRACE, Landing, Row, counts
 from tests.integration.s3_fixtures import LANDING
 
@@ -163,6 +164,20 @@ def test_a_field_that_cannot_be_read_fails_the_load_at_once(with_parents: Landin
         "the Avro schema is not that of hired_employees: datetime is long: declare it as timestamp-micros or"
         " timestamp-millis"
     )
+
+
+@pytest.mark.parametrize("body", [b"", b"Ob", b"1,Clerk\n"])
+def test_a_check_of_text_that_is_called_avro_refuses_it_as_its_load_does(
+    api: Api, landing: Landing, body: bytes
+) -> None:
+    load = landing.upload("jobs.avro", body)
+    checked = api.send("POST", "/uploads/check?dataset=jobs", body, {"Content-Type": "application/avro"})
+    assert (checked.status, checked.body["detail"]) == (422, load["error"])
+    assert "the file is not an Avro file" in load["error"]
+    file = io.BytesIO()
+    avro.write(DATASETS["jobs"], [((1,), ("Clerk",))], file)
+    checked = api.send("POST", "/uploads/check?dataset=jobs", file.getvalue(), {"Content-Type": "application/avro"})
+    assert (checked.status, checked.body["inserted"]) == (200, 1)
 
 
 # --- Restore points

@@ -1,5 +1,6 @@
 """Tests which files `upload` sends and in which order, and how it follows their loads."""
 
+import gzip
 import os
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from cli import declarations
 from cli.api import Api
 from cli.datasets import DATASETS, by_route
 from cli.errors import CommandError, Misuse, Refused
-from cli.files import ENDINGS, MAX_CHECKED, Sent, generation, opened, waves
+from cli.files import BYTES, ENDINGS, GZIP, MAX_CHECKED, Sent, generation, opened, smaller, waves
 from cli.follow import follow
 from cli.output import Output
 from cli.summary import counts, open_rejects
@@ -134,6 +135,16 @@ def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.close(both)
     with pytest.raises(CommandError, match="No such file"):
         opened(tmp_path / "gone.csv")
+
+
+@pytest.mark.parametrize("beginning", [b"\x1f\x8b", b"PK\x03\x04", b"Obj\x01"])
+def test_a_file_that_is_packed_already_is_checked_as_it_is_whatever_its_name(tmp_path: Path, beginning: bytes) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(beginning + bytes(10_000))
+    assert smaller(Sent.of(path, None)) == (path.read_bytes(), BYTES)
+    path.write_bytes(b"1,Clerk\n" * 1000)
+    body, kind = smaller(Sent.of(path, None))
+    assert (gzip.decompress(body), kind) == (path.read_bytes(), GZIP)
 
 
 def test_the_largest_checked_file_equals_the_largest_body_of_the_api() -> None:

@@ -5,12 +5,12 @@ import io
 import pytest
 
 from chalicelib.core.datasets import DATASETS
-from chalicelib.core.rules import all_stored_are_valid
+from chalicelib.core.rules import all_stored_are_valid, check_stored
 from chalicelib.formats import avro
 from chalicelib.formats.avro_rows import AvroRows, StoredRows
 from chalicelib.formats.csv_reader import Record, Token
 
-JOBS = DATASETS["jobs"]
+EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
 ODD = ["#REF!", "#N/A", "\u200b", "\u200bClerk", "Clerk\u00ad", "Clerk\ufeff", " Clerk", "", "x" * 10_001]
 
 
@@ -55,3 +55,10 @@ def test_a_trusted_row_with_a_wrong_key_is_rejected_and_the_others_are_kept_as_t
 @pytest.mark.parametrize("text", ["a\0b", "\udcff"])
 def test_a_trusted_text_that_postgres_cannot_hold_is_rejected(text: str) -> None:
     assert not all_stored_are_valid(JOBS, ((1,), (text,)), is_trusted=True)
+
+
+@pytest.mark.parametrize("microseconds", [2**62, -(2**62), 253_402_300_800_000_000, -62_135_596_800_000_001])
+@pytest.mark.parametrize("is_trusted", [False, True])
+def test_an_instant_outside_the_years_1_to_9999_is_rejected_as_such(microseconds: int, is_trusted: bool) -> None:
+    [problem] = check_stored(EMPLOYEES, (1, "Ann", microseconds, 1, 1), is_trusted=is_trusted).problems
+    assert (problem.code, problem.text) == ("out_of_range", "datetime is outside the years 1 to 9999")

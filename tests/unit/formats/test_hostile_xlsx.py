@@ -113,6 +113,15 @@ def test_a_part_that_inflates_beyond_the_limit_is_refused(monkeypatch: pytest.Mo
     assert "decompresses to over 1 MB" in error(changed(SMALL, "xl/media/image1.png", b"\0" * 2**21))
 
 
+@pytest.mark.parametrize("part", [SHEET, STRINGS, BOOK, RELATIONS])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_part_in_utf_16_is_refused_because_the_library_finds_no_cells_in_it(part: str, encoding: str) -> None:
+    text = parts(SMALL)[part].decode().replace("UTF-8", "UTF-16")
+    assert "in UTF-16; open it in Excel and save it again" in error(
+        changed(SMALL, part, f"\ufeff{text}".encode(encoding))
+    )
+
+
 def test_a_directory_that_lies_about_sizes_is_refused() -> None:
     """A part is smaller by the directory than it is, and the checksum is that of its beginning."""
     sheet = parts(SMALL)[SHEET]
