@@ -137,6 +137,7 @@ REFUSED = {
     "a comment above such a header": ("# HR\ndepartment,id\nOps,2\n", "put the header in the first line"),
     "UTF-16 without a mark": (UNICODE_TEXT.encode("utf-16-le"), "declare encoding=utf-16le or save the file as CSV"),
     "Windows-1252": ("3,Caf\u00e9\n".encode("cp1252"), "declare encoding=windows-1252 or save the file as CSV UTF-8"),
+    "spaces between columns": ("1 Sales\n2 Ops\n", "one of semicolon, tab, pipe, or save the file with commas"),
     "names in the place of ids": (
         "Sales,1\nOps,2\n",
         "the file has no header, so columns were taken by",
