@@ -6,6 +6,7 @@ import zlib
 from enum import Enum
 
 from chalicelib.core.errors import LoadError
+from chalicelib.formats.gzip_stream import invalid_gzip
 
 HEAD = 64 * 1024  # bytes of a file's beginning, packed or not, from which it is understood
 
@@ -89,7 +90,7 @@ def refuse_markup(text: bytes) -> None:
 def unpacked(head: bytes) -> tuple[bytes, bool]:
     """The beginning of what a gzip file holds, at most HEAD bytes, and whether that is all of what `head` packs.
 
-    Raises LoadError if it is not sound gzip.
+    Raises LoadError if it is not valid gzip.
     """
     parts, size = [], 0
     try:
@@ -101,7 +102,7 @@ def unpacked(head: bytes) -> tuple[bytes, bool]:
                 return b"".join(parts), False
             head = member.unused_data.lstrip(b"\0")
     except zlib.error as error:
-        raise LoadError(f"the object is not a sound gzip file: {error}") from error
+        raise invalid_gzip(error) from error
     return b"".join(parts), not head
 
 

@@ -64,7 +64,8 @@ def _advice(file_format: Format, counts: FileCounts, reason: str, oddities: Oddi
     if _TOO_FEW.match(reason) and file_format.container is Container.TEXT:
         named = {mark: name for name, mark in DELIMITERS.items()}
         others = ", ".join(name for name in DELIMITERS if name != named[layout.delimiter.decode()])
-        return f"fields were separated by {named[layout.delimiter.decode()]}: declare delimiter= one of {others}"
+        found = named[layout.delimiter.decode()]
+        return f"fields were separated by {found}: declare delimiter= one of {others}, or save the file with {found}s"
     if _NO_ID in reason and not layout.has_header:
         return "the file has no header, so columns were taken by their position: add a header with their names"
     return ""

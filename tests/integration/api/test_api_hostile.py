@@ -358,8 +358,9 @@ def test_a_body_may_be_compressed_with_gzip(gateway: Client) -> None:
         ),
         (gzip.compress(b" " * (MAX_BODY + 1), mtime=0), "gzip", 413, "also when it is unpacked; nothing was stored"),
         (gzip.compress(b"\xff", mtime=0), "gzip", 400, "the body is not UTF-8"),
+        (gzip.compress(b"{}", mtime=0), "identity", 400, "packed by gzip: say so in the header Content-Encoding: gzip"),
     ],
-    ids=["another coding", "no gzip", "cut off", "too large", "not UTF-8"],
+    ids=["another coding", "no gzip", "cut off", "too large", "not UTF-8", "not declared"],
 )
 def test_a_compressed_body_that_cannot_be_read_is_refused(
     gateway: Client, database: Database, body: bytes, coding: str, status: int, detail: str

@@ -5,6 +5,7 @@ import gzip
 
 import pytest
 
+from chalicelib.core.reasons import NEVER_CLOSED
 from tests.integration.http_api import Api
 from tests.integration.ingest.test_continuing import PARENTS, Relay
 from tests.integration.landing import Landing, counts
@@ -99,11 +100,11 @@ def test_no_line_of_a_rejected_record_becomes_a_row(employees: Landing) -> None:
             2: (["expected 5 fields, found 6"], "\n".join(lines[1:4])),
             5: (["department_id 9 does not exist"], lines[4]),
             6: (
-                ["a quote stands inside an unquoted field or text follows a closing quote"],
+                ["text follows a closing quote: quote the whole field, and double the quotes inside"],
                 "\n".join(lines[5:8]),
             ),
             9: (["department_id 9 does not exist"], "\n".join(lines[8:10])),
-            11: (["a quote is never closed (or not within 1 MiB)"], lines[10]),
+            11: ([str(NEVER_CLOSED)], lines[10]),
         }
 
 

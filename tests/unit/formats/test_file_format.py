@@ -156,7 +156,7 @@ def test_a_header_in_the_middle_is_skipped_if_it_is_equal_and_fails_the_file_if_
         ("2", "B"),
     ]
     assert loaded(DEPARTMENTS, b"1,A\nid,department\n2,B\n") == ([("1", "A"), ("2", "B")], [])
-    with pytest.raises(LoadError, match="in another order than the rows above it"):
+    with pytest.raises(LoadError, match="in another order than the rows above it: put the header in the first line"):
         loaded(DEPARTMENTS, b"id,department\n1,A\ndepartment,id\nB,2\n")
 
 
