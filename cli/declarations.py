@@ -1,4 +1,4 @@
-"""Reads the declarations that a user makes with --encoding, --delimiter, --dates, --max-rejected and --corrects.
+"""Reads the values of --encoding, --delimiter, --dates, --max-rejected and --corrects.
 
 A test compares the values that are valid here with those in chalicelib/core/declarations.py.
 """
@@ -33,21 +33,3 @@ def max_rejected(text: str) -> str | None:
     text = text.strip()
     is_valid = _COUNT_OR_SHARE.fullmatch(text) and not (text.endswith("%") and float(text[:-1].strip()) > 100)
     return text if is_valid else None
-
-
-def declared(
-    encoding: str | None,
-    delimiter: str | None,
-    dates: str | None,
-    max_rejected: str | None,
-    corrects: int | None = None,
-) -> Declared:
-    """Return the declarations that the user has made. Options that the user has left out are None, and are omitted."""
-    values = {
-        "encoding": encoding,
-        "delimiter": delimiter,
-        "dates": dates,
-        "max-rejected": max_rejected,
-        "corrects": None if corrects is None else str(corrects),
-    }
-    return {name: value for name, value in values.items() if value is not None}
