@@ -16,16 +16,14 @@ from chalicelib.core import deadline
 from chalicelib.core.datasets import DATASETS, Dataset, Kind
 from chalicelib.core.errors import LoadError, OutOfTime
 from chalicelib.core.reasons import NOT_A_DATETIME
-from chalicelib.ingest.dryrun import Outcome, dry_run
-from chalicelib.loads import history
+from chalicelib.ingest.dryrun import dry_run
 from infra.local.postgres import Postgres
 from infra.local.provision import Role, connect
+from tests.integration.checked import COUNTS, assert_same, checked
 from tests.integration.http_api import Api, Response
 from tests.integration.landing import Landing, counts
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
-NAMES = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
-SHOWN = ("line", "reasons", "fields", "codes", "raw", "row")
 FILE = (
     "1,Ann,2021-07-27T16:02:08Z,1,1\n2,,soon,9,1\n\n3,Bo,2021-01-01,9,8\n4,Cy,2021-01-01,1,9\n1,Eve,2021-02-02,1,1\n"
     '5,"Di\nDa",2021-01-01,9,1\nx\n'
@@ -69,14 +67,6 @@ def files(dataset: Dataset) -> st.SearchStrategy[bytes]:
 NAMED = st.dictionaries(st.integers(1, 6), st.sampled_from(["Ann", "Bo"]), max_size=5)
 
 
-def outcome_of(landing: Landing, dataset: Dataset, body: bytes, zipped: bool, limit: int) -> Outcome | str:
-    """Return the outcome of a dry run, or the reason why a load of the file would fail."""
-    try:
-        return dry_run(landing.database, dataset, body, limit=limit)
-    except LoadError as error:
-        return error.detail
-
-
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
@@ -100,23 +90,9 @@ def test_a_check_reports_what_the_load_of_the_same_file_then_does(
                 )
     body, limit = data.draw(files(dataset), "file"), data.draw(st.integers(1, 12), "limit")
     zipped = data.draw(st.booleans(), "zipped")
-    outcome = outcome_of(landing, dataset, gzip.compress(body) if zipped else body, zipped, limit)
+    outcome = checked(landing, dataset, gzip.compress(body) if zipped else body, limit=limit)
     load = landing.upload(f"{dataset.name}.csv{'.gz' if zipped else ''}", body)
-    if isinstance(outcome, str):
-        assert (load["status"], load["error"]) == ("failed", outcome)
-        return
-    assert (outcome.status, outcome.error) == (load["status"], load["error"])
-    assert (outcome.format, outcome.notices) == (load["format"], load["notices"])
-    assert [vars(outcome.counts)[name] for name in NAMES] == [load[name] for name in NAMES]
-    assert outcome.waiting == load["waiting"]
-    with landing.database.session() as session:
-        found = history.reject_counts(session, load["id"])
-    assert found is not None
-    assert found.reasons == outcome.reasons
-    records = landing.rejects(load)
-    assert outcome.rejects == [{name: record[name] for name in SHOWN} for record in records[:limit]]
-    assert len(records) == outcome.counts.rejected <= sum(reason["count"] for reason in outcome.reasons)
-    assert all(1 <= reason["count"] <= outcome.counts.rejected for reason in outcome.reasons)
+    assert_same(landing, outcome, load, limit=limit)
 
 
 @pytest.mark.parametrize("rows", [0, 20_000])
@@ -131,7 +107,7 @@ def test_every_path_of_a_merge_is_counted(landing: Landing, rows: int) -> None:
         body = "".join(f"{i},Ann,2021-07-27,{1 + i % 7 // 6},1\n" for i in range(first, first + 20_000)) + FILE
         outcome = dry_run(landing.database, EMPLOYEES, body.encode(), limit=5)
         load = landing.upload("hired_employees.csv", body)
-        assert counts(load) == tuple(vars(outcome.counts)[name] for name in NAMES)
+        assert counts(load) == tuple(vars(outcome.counts)[name] for name in COUNTS)
         assert outcome.counts.rejected > 2000
         assert len(outcome.rejects) == 5
 
@@ -253,9 +229,9 @@ def test_the_response_has_counts_reasons_and_the_first_rejects(api: Api, databas
     response = check(api, FILE, query="dataset=hired_employees&limit=2")
     assert response.status == 200
     described = ("dataset", "status", "error", "format", "notices")
-    assert list(response.body) == [*described, *NAMES, "waiting", "reasons", "rejects", "truncated"]
+    assert list(response.body) == [*described, *COUNTS, "waiting", "reasons", "rejects", "truncated"]
     assert (response.body["status"], response.body["error"], response.body["waiting"]) == ("succeeded", None, 3)
-    assert [response.body[name] for name in ("dataset", *NAMES)] == ["hired_employees", 7, 1, 0, 0, 1, 5]
+    assert [response.body[name] for name in ("dataset", *COUNTS)] == ["hired_employees", 7, 1, 0, 0, 1, 5]
     assert response.body["reasons"] == [
         {"reason": "department_id does not exist", "code": "unknown_parent", "count": 3},
         {"reason": "job_id does not exist", "code": "unknown_parent", "count": 2},
@@ -315,7 +291,7 @@ def test_a_gzip_bomb_is_refused(api: Api) -> None:
 @pytest.mark.parametrize("body", ["", "\n\n", "id,job\n", "\ufeff"])
 def test_an_empty_file_has_no_rows(api: Api, body: str) -> None:
     response = check(api, body)
-    assert [response.body[name] for name in NAMES] == [0] * 6
+    assert [response.body[name] for name in COUNTS] == [0] * 6
     assert (response.body["reasons"], response.body["rejects"]) == ([], [])
 
 

@@ -6,15 +6,11 @@ from hypothesis import strategies as st
 
 from chalicelib.core.datasets import DATASETS, Dataset, Kind
 from chalicelib.core.declarations import Declarations
-from chalicelib.core.errors import LoadError
-from chalicelib.ingest.dryrun import Outcome, dry_run
-from chalicelib.loads import history
 from tests import dialects
 from tests.dialects import Dialect
+from tests.integration.checked import assert_same, checked
 from tests.integration.landing import GRACE, Landing
 
-COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
-SHOWN = ("line", "reasons", "fields", "codes", "raw", "row")
 VALUES = {  # few ids, so that several rows have the same id; some values are rejected, and some cause a notice
     Kind.ID: st.integers(1, 4).map(str) | st.sampled_from(["x", "", "0"]),
     Kind.TEXT: st.sampled_from(["Ann", "Caf\u00e9", "NULL", "n/a", "#REF!", "", "a,b;c|d", 'say "x"', "1", "id"]),
@@ -38,13 +34,6 @@ def file_of(dataset: Dataset, dialect: Dialect, found: list[tuple[str, ...]]) ->
         return dialects.written(dataset, plain, dialect)
 
 
-def check(landing: Landing, dataset: Dataset, body: bytes, declared: dict[str, str]) -> Outcome | str:
-    try:
-        return dry_run(landing.database, dataset, body, limit=20, declared=Declarations.of(declared))
-    except LoadError as error:
-        return error.detail
-
-
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
 @settings(max_examples=24, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
@@ -59,18 +48,6 @@ def test_a_check_of_a_file_in_any_dialect_says_what_its_load_does(
     declared = data.draw(MIXED, "declared") | dialect.declarations.given()
     if data.draw(st.booleans(), "undeclared encoding"):
         declared.pop("encoding", None)  # then the bytes of the file are invalid, or are read as other characters
-    outcome = check(landing, dataset, body, declared)
+    outcome = checked(landing, dataset, body, declared=Declarations.of(declared))
     load = landing.upload(f"{dataset.name}.csv", body, grace=GRACE, **declared)
-    if isinstance(outcome, str):
-        assert (load["status"], load["error"]) == ("failed", outcome)
-        return
-    assert (outcome.status, outcome.error) == (load["status"], load["error"])
-    assert (outcome.format, outcome.notices) == (load["format"], load["notices"])
-    assert {name: load[name] for name in COUNTS} == vars(outcome.counts)
-    assert outcome.waiting == load["waiting"]
-    with landing.database.session() as session:
-        found = history.reject_counts(session, load["id"])
-    assert found is not None
-    assert found.reasons == outcome.reasons
-    records = landing.rejects(load)
-    assert outcome.rejects == [{name: record[name] for name in SHOWN} for record in records[:20]]
+    assert_same(landing, outcome, load)
