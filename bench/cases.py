@@ -95,7 +95,7 @@ def styles(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 
 def dialects(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """Compare files that people and programs write with a plain file of the same rows."""
+    """Compare loads of files in other dialects with loads of a plain file of the same rows."""
     goals = {"semicolons": 1.15, "permuted": 1.15, "two ignored columns": 1.15, "UTF-16": 1.5, "decimal ids": 1.5}
     seconds: dict[str, list[float]] = {style: [] for style in ("plain", *goals)}
     for _ in range(scale.rounds):
@@ -111,7 +111,8 @@ def dialects(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 
 def workbooks(rig: Rig, scale: Scale) -> Iterator[Result]:
-    """Compare an XLSX workbook with a plain file of the same rows. A larger workbook is beyond its limit of 20 MB."""
+    """Compare the load of an XLSX workbook with the load of a plain file of the same rows. The workbook has at most
+    100,000 rows, because a larger one could exceed the limit of 20 MB."""
     data = employees(min(scale.rows, 100_000))
     sheet = workbook(data)
     plain: list[float] = []
@@ -124,7 +125,7 @@ def workbooks(rig: Rig, scale: Scale) -> Iterator[Result]:
             done = rig.ingest(body)
             check(rig, done["load"], data)
             seconds.append(done["seconds"])
-    worker = Worker(rig.environment)  # a new process, so that the peak is that of this load alone
+    worker = Worker(rig.environment)  # the new process runs only this load, so its peak memory is the peak of this load
     peaks.append(rig.ingest(sheet, worker=worker)["peak"])
     worker.close()
     size = scale.name(data.rows)

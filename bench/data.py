@@ -69,7 +69,7 @@ def employees(rows: int, shape: Shape | None = None, *, first_id: int = 1, step:
 
 
 def workbook(data: Employees) -> bytes:
-    """Return the rows of a plain file as an XLSX workbook, with numbers as numbers and dates as dates."""
+    """Return the rows of a plain file as an XLSX workbook. Its cells contain numbers and dates as Excel stores them."""
     file = BytesIO()
     book = Workbook(file, {"constant_memory": True})
     sheet, dates = book.add_worksheet(), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
@@ -158,7 +158,7 @@ def _ignoring(row: Row) -> str:
 
 
 def _decimals(row: Row) -> str:
-    """Write whole numbers as pandas does for a column with gaps."""
+    """Write whole numbers with a decimal, such as `12.0`. pandas writes a column in this form if a value is missing."""
     numbers = (f"{text}.0" if text.isdigit() else text for text in (row[0], row[3], row[4]))
     first, department, job = numbers
     return f"{first},{row[1]},{row[2]},{department},{job}\n"
@@ -166,7 +166,7 @@ def _decimals(row: Row) -> str:
 
 @dataclass(frozen=True)
 class _Style:
-    """How a file is written: the line of a row, the header before all rows, and the encoding."""
+    """A way to write a file. `line` writes the line of a row, and `header` is the line before all rows."""
 
     line: Callable[[Row], str]
     header: str = ""

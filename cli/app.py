@@ -67,7 +67,7 @@ def prepare(
     context: typer.Context,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Load CSV files, see their loads, print reports, back up and restore.
+    """Load files, see their loads, print reports, back up and restore.
 
     Set API_URL to the address of the API and API_TOKEN to your token. In a checkout, both default to the stage that
     `make up` started there. STAGE=localstack selects the localstack stage.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset. Its files' names begin with `name`, and its rows refer to `parents`. `route` is its name in the
-    singular, as in URLs."""
+    """A dataset. The names of its files begin with `name`. Its rows refer to rows of `parents`. `route` is the singular
+    of its name; the URLs of the API contain it."""
 
     name: str
     route: str
@@ -20,7 +20,7 @@ _DECLARED = (
     Dataset("jobs", "job"),
     Dataset("hired_employees", "hired_employee", ("departments", "jobs")),
 )
-_REST = re.compile(r"[\d\s._()+-]*")
+_REST = re.compile(r"[\d\s._()+-]*")  # what may follow the singular in a file's name: digits and separators
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _DECLARED}
 
 
@@ -30,8 +30,14 @@ def by_route(route: str) -> Dataset | None:
 
 
 def by_file_name(stem: str, folders: Sequence[str] = ()) -> Dataset | None:
-    """Return the dataset of a file whose name, without its ending, is `stem`: the one whose name begins it in any case,
-    or whose singular does with nothing but digits and separators after it, or whose name the nearest folder has."""
+    """Return the dataset of a file, None if neither its name nor a folder says the dataset.
+
+    `stem` is the name of the file without its ending. `folders` are the names of its folders, the nearest last.
+
+    A stem that begins with the name of a dataset, in any case, belongs to this dataset. The same holds for a
+    stem that consists of the singular of a dataset and then only digits and separators. If the stem has neither form,
+    the nearest of `folders` that has the name of a dataset counts.
+    """
     name = stem.casefold()
     plural = [d for d in DATASETS.values() if name.startswith(d.name)]
     singular = [d for d in DATASETS.values() if name.startswith(d.route) and _REST.fullmatch(name[len(d.route) :])]

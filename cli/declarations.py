@@ -1,6 +1,6 @@
-"""What the user declares about files with --encoding, --delimiter, --dates, --max-rejected and --corrects.
+"""Reads the values of --encoding, --delimiter, --dates, --max-rejected and --corrects.
 
-A test compares the values with chalicelib/core/declarations.py.
+A test compares the values that are valid here with those in chalicelib/core/declarations.py.
 """
 
 import codecs
@@ -15,12 +15,13 @@ ENCODINGS = (
     *("macintosh", "ibm437", "ibm850", "ibm852", "koi8-r", "koi8-u"),
     *("shift_jis", "euc-jp", "gbk", "gb18030", "big5", "euc-kr"),
 )
-Declared = dict[str, str]  # values by the names that the API has for them
+Declared = dict[str, str]  # the value of each declaration, by the name that the API uses
 _COUNT_OR_SHARE = re.compile(r"[0-9]{1,18}|[0-9]{1,3}(?:\.[0-9]{1,6})?\s*%")
 
 
 def encoding(name: str) -> str | None:
-    """Return the name that the API has for an encoding, None if it does not know the encoding."""
+    """Return the API's name for an encoding, None if the API does not know the encoding. The user may write any name
+    that Python knows, such as cp1252."""
     try:
         return {codecs.lookup(known).name: known for known in ENCODINGS}.get(codecs.lookup(name.strip()).name)
     except (LookupError, ValueError):
@@ -28,25 +29,7 @@ def encoding(name: str) -> str | None:
 
 
 def max_rejected(text: str) -> str | None:
-    """Return a count of rows or a share of them, None if the text is neither."""
+    """Return the text, which is a count of rows (`10`) or a share of them (`5%`). Return None if it is neither."""
     text = text.strip()
     is_valid = _COUNT_OR_SHARE.fullmatch(text) and not (text.endswith("%") and float(text[:-1].strip()) > 100)
     return text if is_valid else None
-
-
-def declared(
-    encoding: str | None,
-    delimiter: str | None,
-    dates: str | None,
-    max_rejected: str | None,
-    corrects: int | None = None,
-) -> Declared:
-    """Return what is declared, by name."""
-    values = {
-        "encoding": encoding,
-        "delimiter": delimiter,
-        "dates": dates,
-        "max-rejected": max_rejected,
-        "corrects": None if corrects is None else str(corrects),
-    }
-    return {name: value for name, value in values.items() if value is not None}

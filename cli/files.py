@@ -22,22 +22,22 @@ MAX_CHECKED = 4_500_000  # bytes of the largest body that POST /uploads/check ac
 
 @dataclass(frozen=True)
 class Sent:
-    """A file to send. The user names its dataset, or the name of the file or of its folder says the dataset."""
+    """A file to send, with its dataset. The user names the dataset, or the name of the file or of a folder says it."""
 
     path: Path
     dataset: str
 
     @classmethod
     def of(cls, path: Path, dataset: str | None) -> "Sent":
-        """Return the file with its dataset. Raises Misuse if files with this ending cannot be loaded, or if the dataset
-        is unknown."""
+        """Return the file with its dataset. Raises Misuse if Hireflow loads no files with this ending, or if neither
+        the user nor the name says the dataset."""
         name = path.name.lower()
         ending = max((ending for ending in ENDINGS if name.endswith(ending)), key=len, default=None)
         if ending is None:
             raise Misuse(f"{path.name}: only files that end in {', '.join(ENDINGS)} can be loaded")
         named = by_file_name(path.name[: -len(ending)], path.parent.parts)
         if dataset is None and named is None:
-            raise Misuse(f"{path.name}: the file name tells no dataset; add --dataset {'|'.join(DATASETS)}")
+            raise Misuse(f"{path.name}: the file name does not say the dataset; add --dataset {'|'.join(DATASETS)}")
         return cls(path, dataset or (named.name if named else ""))
 
     @property
@@ -77,11 +77,12 @@ def opened(path: Path) -> BinaryIO:
 
 
 def smaller(file: Sent) -> tuple[bytes, str]:
-    """Return the file and its content type. A text is gzipped if that makes it smaller.
+    """Return the content to send for a check, and its content type.
 
-    A file that is packed already stays as it is: the API unpacks a file once, as a load does.
+    A text file is compressed with gzip if this makes it smaller. Any other file is sent as it is: the API unpacks a
+    file once, as a load does.
 
-    Raises CommandError if both are too large for one request.
+    Raises CommandError if the content is too large for one request.
     """
     with opened(file.path) as source, tempfile.TemporaryFile() as packed:
         is_text = file.is_text and not source.read(4).startswith(_PACKED)

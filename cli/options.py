@@ -1,13 +1,11 @@
 """Options and arguments that several commands share."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli import declarations
 from cli.datasets import DATASETS, by_route
 
 MAX_PAGE = 100  # the most entries in one response of the API
@@ -21,29 +19,6 @@ def _dataset(name: str | None) -> str | None:
     if found is None:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(DATASETS)}")
     return found.name
-
-
-def _encoding(name: str | None) -> str | None:
-    found = name and declarations.encoding(name)
-    if name is not None and not found:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(declarations.ENCODINGS)}")
-    return found
-
-
-def _max_rejected(text: str | None) -> str | None:
-    found = text and declarations.max_rejected(text)
-    if text is not None and not found:
-        raise typer.BadParameter(f"{text!r} is neither a count of rows nor a share such as 5%")
-    return found
-
-
-def _one_of(*names: str) -> Callable[[str | None], str | None]:
-    def checked(value: str | None) -> str | None:
-        if value is not None and value.lower() not in names:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}")
-        return value and value.lower()
-
-    return checked
 
 
 def seconds(text: str) -> int:
@@ -74,57 +49,23 @@ Dataset = Annotated[
         help=f"The dataset: {', '.join(DATASETS)}.",
     ),
 ]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        callback=_encoding,
-        metavar="NAME",
-        show_default=False,
-        autocompletion=lambda incomplete: beginning(incomplete, declarations.ENCODINGS),
-        help="The encoding of the files if it is not UTF-8, for example windows-1252.",
-    ),
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(
-        callback=_one_of(*declarations.DELIMITERS),
-        metavar="NAME",
-        show_default=False,
-        autocompletion=lambda incomplete: beginning(incomplete, declarations.DELIMITERS),
-        help=f"What stands between two fields: {', '.join(declarations.DELIMITERS)}.",
-    ),
-]
-Dates = Annotated[
-    str | None,
-    typer.Option(
-        callback=_one_of(*declarations.DATES),
-        metavar="ORDER",
-        show_default=False,
-        autocompletion=lambda incomplete: beginning(incomplete, declarations.DATES),
-        help="The order in dates: dmy for 27/07/2021, mdy for 07/27/2021.",
-    ),
-]
-MaxRejected = Annotated[
-    str | None,
-    typer.Option(
-        callback=_max_rejected,
-        metavar="N",
-        show_default=False,
-        help="Load nothing if more rows are rejected: a count, or a share such as 5%.",
-    ),
-]
-Corrects = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="LOAD", show_default=False, help="The load whose rejects the file has, corrected."),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON as the API returns it.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 1 if a record was rejected.")]
 File = Annotated[
     Path,
-    typer.Argument(exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="A file."),
+    typer.Argument(
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        show_default=False,
+        metavar="FILE",
+        help="An Excel, CSV or Avro file.",
+    ),
 ]
 Files = Annotated[
     list[Path],
-    typer.Argument(exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="Files."),
+    typer.Argument(
+        exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="Excel, CSV or Avro files."
+    ),
 ]
 LoadId = Annotated[int, typer.Argument(min=1, show_default=False, metavar="LOAD", help="The load's id.")]

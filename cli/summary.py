@@ -10,7 +10,7 @@ from cli.tools import Tools
 COUNTS = ("inserted", "updated", "unchanged", "superseded", "rejected")
 FEW = 5  # rejects that are shown at the end of a load
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
-_USUAL = (
+_USUAL = (  # formats that are not printed, because most files have them
     "CSV, separated by commas, in UTF-8, with a header",
     "CSV, separated by commas, in UTF-8, without a header",
 )
@@ -33,12 +33,12 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
 
 
 def why(found: Mapping[str, Any]) -> str:
-    """Return why a load failed or was skipped, to be appended to a line."""
+    """Return a colon and the reason why a load failed or was skipped. Return "" if the load has no error."""
     return f": {found['error']}" if found.get("error") else ""
 
 
 def described(out: Output, found: Mapping[str, Any]) -> None:
-    """Print how the file was understood, unless that goes without saying, and what looks odd about it."""
+    """Print the format of a file, unless it is a usual one, and the notices about the file."""
     if (file_format := found.get("format")) and (shown := format_of(file_format)) not in _USUAL:
         out.line(f"  read as {shown}")
     for notice in found.get("notices") or ():
@@ -46,7 +46,7 @@ def described(out: Output, found: Mapping[str, Any]) -> None:
 
 
 def format_of(found: Mapping[str, Any]) -> str:
-    """Return in one line how a file was understood."""
+    """Return the format of a file in one line, as text."""
     parts = [str(found["type"]).upper()]
     if found["delimiter"] is not None:
         parts.append(f"separated by {_DELIMITERS.get(found['delimiter'], found['delimiter'])}")
@@ -59,8 +59,8 @@ def format_of(found: Mapping[str, Any]) -> str:
 
 
 def counts(found: Mapping[str, Any]) -> str:
-    """Return the counts in one line. `waiting` counts the rejects whose rows are loaded when their parents arrive.
-    `resolved` counts the rejects whose rows were loaded later."""
+    """Return the counts in one line. Two of them are shown only if they are not 0: `waiting` counts the rejects that
+    wait for their parents, and `resolved` counts the rejects whose rows a later load has loaded."""
     listed = ", ".join(f"{found[name]:,} {name}" for name in COUNTS)
     parts = [f"{found[name]:,} {name}" for name in ("waiting", "resolved") if found.get(name)]
     return f"{found['received']:,} received: {listed}{' (' + ', '.join(parts) + ')' if parts else ''}"
@@ -88,7 +88,7 @@ def open_rejects(load: Mapping[str, Any]) -> int:
 
 
 def _reasons(reject: Mapping[str, Any]) -> str:
-    """Return the reasons of a reject, and whether nothing has to be done about it."""
+    """Return the reasons of a reject. If nobody needs to correct it, "(waiting)" or "(resolved)" follows."""
     state = next((name for name in ("waiting", "resolved") if reject.get(name)), None)
     return "; ".join(reject["reasons"]) + (f" ({state})" if state else "")
 

@@ -21,8 +21,10 @@ Stored = tuple[int | str | datetime, ...]
 _ID = "is not a whole number from 1 to 2147483647"
 _DATE = "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z"
 _DAY_FIRST = f"{_DATE}, or declare dates=dmy (27/07/2021) or dates=mdy (07/27/2021) for the file"
-_QUOTES = "a quote stands inside an unquoted field or text follows a closing quote"
-_UNCLOSED = "a quote is never closed (or not within 1 MiB)"
+_QUOTES = "quote the whole field, and double the quotes inside"
+_INSIDE = f"a quote stands inside an unquoted field: {_QUOTES}"
+_AFTER = f"text follows a closing quote: {_QUOTES}"
+_UNCLOSED = "a quote is never closed (or not within 1 MiB): close it, or quote the whole field and double the quote"
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,8 @@ def _broken() -> Iterator[Line]:
     yield _bad(f"x,,never,{NOBODY},", f"id {_ID}", "name is missing", _DATE, "job_id is missing", lost[0])
     yield _bad(f"6017,Too Few,{at},1", "expected 5 fields, found 4")
     yield _bad(f"6018,Too, Many,{at},1,1", "expected 5 fields, found 6")
-    yield _bad(f'6019,Ada "Ace" Lund,{at},1,1', _QUOTES)
-    yield _bad(f'6020,"Ada" Lund,{at},1,1', _QUOTES)
+    yield _bad(f'6019,Ada "Ace" Lund,{at},1,1', _INSIDE)
+    yield _bad(f'6020,"Ada" Lund,{at},1,1', _AFTER)
     yield _bad(f'6021,"Ada Lund,{at},1,1', _UNCLOSED)
     yield Line(b"6022,Jos\xe9 Lund,2021-05-05,1,1", reasons=("name is not valid UTF-8",))
     yield Line(b"6023,Nul\0 Lund,2021-05-05,1,1", reasons=("name contains a NUL character",))

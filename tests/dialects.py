@@ -1,4 +1,5 @@
-"""Writes the same rows as programs and people do: in every encoding, with every delimiter, in any order of columns."""
+"""Writes CSV files in every dialect: in any encoding, with any delimiter, and with the columns in any order. People and
+programs write such files."""
 
 import gzip
 from collections.abc import Sequence
@@ -10,15 +11,17 @@ from chalicelib.core.datasets import Dataset, Kind
 from chalicelib.core.declarations import Declarations
 
 LINE_ENDS = ("\n", "\r\n", "\r\r\n", "\r")
-# Encodings that a file tells itself, by a byte order mark or by being UTF-8, and some that have to be declared.
+# Hireflow recognises the encodings in FOUND without a declaration: by a byte order mark, or because UTF-8 is the
+# default. The encodings in DECLARED have to be declared.
 FOUND = ("utf-8", "utf-8-sig", "utf-16")
 DECLARED = ("windows-1252", "iso-8859-1", "utf-16be", "shift_jis", "windows-1251")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written. `columns` has the name of each field, in the order of the file; those that the dataset
-    does not have are filled with words. `aliases` has the names in the header that replace the columns' own."""
+    """A way to write a file. `columns` has the name of each field, in the order of the file. It may contain names that
+    are no columns of the dataset: the fields of these names contain notes. `aliases` has, by the name of a column, the
+    other name that stands for this column in the header."""
 
     delimiter: str = ","
     encoding: str = "utf-8"
@@ -36,12 +39,12 @@ class Dialect:
 
     @property
     def declarations(self) -> Declarations:
-        """What a sender has to declare about the file."""
+        """The declarations that the sender of the file has to make."""
         return Declarations.of({"encoding": self.encoding} if self.encoding in DECLARED else {})
 
 
 def written(dataset: Dataset, rows: Sequence[Sequence[str]], dialect: Dialect) -> bytes:
-    """A file of these rows, whose values come in the order of the dataset's columns."""
+    """Return a file of these rows. The values of a row are in the order of the dataset's columns."""
     columns = dialect.columns or dataset.column_names
     lines = [f"sep={dialect.delimiter}"] if dialect.has_sep_line else []
     if dialect.has_header:
@@ -73,7 +76,7 @@ def _line(values: Sequence[str], dialect: Dialect) -> str:
 
 @st.composite
 def dialects(draw: st.DrawFn, dataset: Dataset, encodings: Sequence[str] = (*FOUND, *DECLARED)) -> Dialect:
-    """Any dialect in which a file of this dataset is understood."""
+    """Generate a dialect in which Hireflow understands a file of this dataset."""
     has_header = draw(st.booleans())
     columns, aliases = dataset.column_names, dict[str, str]()
     if has_header:
@@ -101,7 +104,7 @@ def dialects(draw: st.DrawFn, dataset: Dataset, encodings: Sequence[str] = (*FOU
 
 
 def values(column_kind: Kind) -> st.SearchStrategy[str]:
-    """Valid values of a kind, in ASCII, as they are stored."""
+    """Generate valid values of a column of this kind. The values are ASCII, and a load stores them unchanged."""
     if column_kind is Kind.ID:
         return st.integers(1, 2**31 - 1).map(str)
     if column_kind is Kind.INSTANT:
@@ -111,6 +114,6 @@ def values(column_kind: Kind) -> st.SearchStrategy[str]:
 
 
 def rows(dataset: Dataset, min_size: int = 1) -> st.SearchStrategy[list[tuple[str, ...]]]:
-    """Valid rows, each with an id of its own."""
+    """Generate lists of valid rows. No two rows of a list have the same id."""
     of_row = st.tuples(*(values(column.kind) for column in dataset.columns))
     return st.lists(of_row, min_size=min_size, max_size=6, unique_by=lambda row: row[0])

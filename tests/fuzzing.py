@@ -124,9 +124,9 @@ def of_gateway(_ctx: CheckContext, response: Response, case: Request) -> None:
         assert response.status_code in GATEWAY_REFUSES, f"{response.request.method}: {response.status_code}"
 
 
-# Reasons to refuse a request for an upload form that JSON Schema cannot express.
+# Reasons why the API refuses a request for an upload form, and which JSON Schema cannot express.
 OF_ORDERS = re.compile(r"S3 would replace$|^the file is declared to correct load ")
-# Why a file cannot be checked although the request is valid.
+# Reasons why the API cannot check a file, although the request is valid.
 OF_FILES = re.compile(r"gzip|^the file is |^the header names |^(?:encoding|max-rejected|corrects) .* is not known")
 
 

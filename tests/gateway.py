@@ -8,8 +8,8 @@ The model behaves as AWS documents it:
 - It adds the content type application/json if the function sets none.
 - It passes on a body as base64 if its content type is one of the app's binary types. These may have wildcards. It
   passes on other bodies as text, with U+FFFD for bytes that are not UTF-8.
-- It decodes a response in base64 only if the request has an Accept, because while the app is deployed, all types are
-  binary types (`requests.DESCRIBING`).
+- If the function returns a body in base64, it decodes this body only if the request has the header Accept. All types are
+  binary types in the description that API Gateway gets (`requests.DESCRIBING`).
 """
 
 import base64
@@ -77,7 +77,7 @@ class Gateway:
         headers = {"Content-Type": JSON} | response["headers"]
         body = response["body"].encode()
         if response.get("isBase64Encoded"):
-            # API Gateway does not decode a base64 response for most clients. So the app must encode workbooks only.
+            # API Gateway does not decode a base64 response for most clients. So only workbooks may be encoded.
             assert headers["Content-Type"] == XLSX
             accepted = environ.get("HTTP_ACCEPT", "").partition(",")[0].partition(";")[0].strip().lower()
             body = base64.b64decode(body) if fnmatchcase(accepted, ANY) else body

@@ -56,7 +56,7 @@ class Described:
                 value = int(value) if header["schema"].get("type") == "integer" else value
                 assert not self.faults(header["schema"], value), f"{exchange}: {name}: {value!r} is not declared"
         if "content" not in response:
-            # The HTTP server sends no body in response to HEAD, even if the function returns the body of an error.
+            # If the function returns the body of an error in response to HEAD, the HTTP server does not send this body.
             assert not body or method == "HEAD", f"{exchange}: no body is declared"
             return
         media_type = sent.get("content-type", "").partition(";")[0]

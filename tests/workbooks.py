@@ -1,4 +1,4 @@
-"""Writes XLSX workbooks, as Excel writes them and as nobody should."""
+"""Writes XLSX workbooks: valid ones, as Excel writes them, and damaged or hostile ones."""
 
 import io
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ _SHEET = (
 def workbook(
     *fill: Callable[[Workbook, Worksheet], object], shares_texts: bool = True, from_1904: bool = False
 ) -> bytes:
-    """A workbook with a sheet for each function, which fills it."""
+    """Return a workbook with one sheet for each function in `fill`. The function writes the cells of its sheet."""
     file = io.BytesIO()
     book = Workbook(file, {"constant_memory": not shares_texts, "in_memory": shares_texts, "date_1904": from_1904})
     for each in fill:
@@ -28,7 +28,7 @@ def workbook(
 
 
 def table(rows: Iterable[Iterable[object]], at: tuple[int, int] = (0, 0), **options: bool) -> bytes:
-    """A workbook with these rows. `at` is the row and the column, from 0, of the first cell."""
+    """Return a workbook with these rows. `at` is the row and the column of the first cell, counted from 0."""
 
     def fill(book: Workbook, sheet: Worksheet) -> None:
         whole_days = book.add_format({"num_format": "dd/mm/yyyy"})
@@ -61,10 +61,10 @@ def packed(contents: dict[str, bytes], compression: int = ZIP_DEFLATED) -> bytes
 
 
 def changed(data: bytes, name: str, content: bytes | str) -> bytes:
-    """A workbook with another content of one part."""
+    """Return a copy of a workbook in which one part has this content."""
     return packed(parts(data) | {name: content.encode() if isinstance(content, str) else content})
 
 
 def of_rows(rows: str, before: str = "") -> bytes:
-    """A workbook whose first sheet has this XML as its rows; `before` stands before the root."""
+    """Return a workbook whose first sheet has this XML as its rows. `before` is XML before the root element."""
     return changed(table([["id", "job"]]), SHEET, _SHEET.format(rows=rows, before=before))

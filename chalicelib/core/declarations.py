@@ -9,7 +9,7 @@ import codecs
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from fractions import Fraction
 from typing import Final, Literal
 
 Dates = Literal["iso", "dmy", "mdy"]
@@ -38,11 +38,11 @@ class UnknownValue(ValueError):
 class MaxRejected:
     """How many rows a load may reject before all of it fails: a count, or a share of the rows received (0 to 1).
 
-    The share is exact: 29 of 100 rows are not more than 29 %, but a float would say so.
+    The share is exact: as a float, 29 of 100 rows would be more than 29%.
     """
 
     count: int | None = None
-    share: Decimal | None = None
+    share: Fraction | None = None
 
     def exceeded_by(self, rejected: int, received: int) -> bool:
         """Whether so many rejected rows are too many. Rows that wait for a parent are not to be counted."""
@@ -51,7 +51,7 @@ class MaxRejected:
         return self.share is not None and rejected > self.share * received
 
     def __str__(self) -> str:
-        return str(self.count) if self.share is None else f"{(self.share * 100).normalize():f}%"
+        return str(self.count) if self.share is None else f"{float(self.share * 100):.10g}%"
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ def _dates(value: str) -> str:
 def _max_rejected(value: str) -> MaxRejected:
     if _COUNT.fullmatch(value):
         return MaxRejected(count=int(value))
-    if (share := _SHARE.fullmatch(value)) and Decimal(share[1]) <= 100:
-        return MaxRejected(share=Decimal(share[1]) / 100)
+    if (share := _SHARE.fullmatch(value)) and Fraction(share[1]) <= 100:
+        return MaxRejected(share=Fraction(share[1]) / 100)
     raise UnknownValue(f"max-rejected {value[:40]!r} is not known: write a count of rows, or a share such as 5%")
 
 

@@ -85,8 +85,25 @@ TOO_MANY_FIELDS = Reason(
     "wrong_field_count", "expected {wanted} fields, found {sent}", general="expected {wanted} fields, found more"
 )
 RECORD_TOO_LONG = Reason("record_too_long", "the record is longer than 1 MiB")
-NEVER_CLOSED = Reason("never_closed", "a quote is never closed (or not within 1 MiB)")
-BAD_QUOTING = Reason("bad_quoting", "a quote stands inside an unquoted field or text follows a closing quote")
+NEVER_CLOSED = Reason(
+    "never_closed",
+    "a quote is never closed (or not within 1 MiB)",
+    "close it, or quote the whole field and double the quote",
+)
+SPACE_BEFORE_QUOTE = Reason(
+    "bad_quoting", "a space or an invisible character stands before an opening quote", "remove it"
+)
+QUOTE_INSIDE = Reason(
+    "bad_quoting",
+    "a quote stands inside an unquoted field",
+    "quote the whole field, and double the quotes inside",
+)
+BACKSLASH_BEFORE_QUOTE = Reason(
+    "bad_quoting", "a backslash stands before a quote", "double the quote instead, without a backslash"
+)
+TEXT_AFTER_QUOTE = Reason(
+    "bad_quoting", "text follows a closing quote", "quote the whole field, and double the quotes inside"
+)
 RECORD_NOT_UTF8 = Reason("not_utf8", "the record is not valid UTF-8")
 RECORD_WITH_NUL = Reason("nul", "the record contains a NUL character")
 NOT_AN_OBJECT = Reason("not_an_object", "the row is not an object")

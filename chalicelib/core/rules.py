@@ -276,24 +276,30 @@ def readable_id(text: str | None) -> int | None:
 
 
 def check_instant_of_file(dates: Dates, value: Any) -> str:
-    """Accept what `check_instant` does, and dates such as 27/07/2021 if `dates` declares the order of their parts."""
+    """Accept what `check_instant` does, and dates such as 27/07/2021 if `dates` declares the order of their parts.
+
+    If an order is declared, the reason for any other text shows the declared form.
+    """
     try:
         return check_instant(value)
     except _Broken as broken:
-        if not isinstance(value, str) or not (parts := local_dates.parts(stripped(value))):
+        if not isinstance(value, str) or broken.reason.code != reasons.NOT_A_DATETIME.code:
             raise
+        parts = local_dates.parts(stripped(value))
         if dates == "iso":
-            raise _Broken(reasons.UNDECLARED_DATE) from None
+            raise _Broken(reasons.UNDECLARED_DATE) if parts else broken from None
         try:
-            return local_dates.utc(parts, dates).isoformat()
+            if parts:
+                return local_dates.utc(parts, dates).isoformat()
         except ValueError:
-            raise _Broken(local_dates.WRONG[dates]) from broken
+            pass  # there is no such day or time
+        raise _Broken(local_dates.WRONG[dates]) from broken
 
 
-def is_instant(text: str) -> bool:
-    """Return whether a text is a valid date-time."""
+def is_instant(text: str, dates: Dates = "iso") -> bool:
+    """Return whether a text is a valid date-time in a file with these declared dates."""
     try:
-        check_instant(text)
+        check_instant_of_file(dates, text)
     except (_Broken, _Missing):
         return False
     return True

@@ -13,3 +13,8 @@ def stripped(text: str) -> str:
     """Return the text without white space and invisible characters at its ends."""
     short = text.strip()
     return short if short.isascii() else short.strip(_DROPPED)
+
+
+def is_blank(field: str | bytes) -> bool:
+    """Return whether a field has nothing but white space and invisible characters."""
+    return not stripped(field if isinstance(field, str) else field.decode("utf-8", "replace"))

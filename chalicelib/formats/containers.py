@@ -1,10 +1,12 @@
 """What the first bytes of a file say that it is, whatever its name is."""
 
+import codecs
 import re
 import zlib
 from enum import Enum
 
 from chalicelib.core.errors import LoadError
+from chalicelib.formats.gzip_stream import invalid_gzip
 
 HEAD = 64 * 1024  # bytes of a file's beginning, packed or not, from which it is understood
 
@@ -43,9 +45,18 @@ _ZIPPED: tuple[tuple[bytes, str], ...] = (
     (b"ppt/", "a PowerPoint document: export the table as CSV or XLSX"),
     (b"xl/workbook.bin", "a binary Excel file (XLSB): save it as XLSX or CSV UTF-8"),
 )
-_MARKUP = re.compile(rb"\s*+<(?:!doctype\s|html|head|body|table|\?xml|!--)", re.IGNORECASE)
-_JSON = re.compile(rb"\s*+(?:\[\s*+[\[{]|\[\s*+\]|\{\s*+(?:\"(?:[^\"\\]|\\.)*+\"\s*+:|\}))")
-_ZIP, _EMPTY_ZIP, _GZIP = b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b"
+# A document begins with a declaration, a comment, or a tag that has an attribute or that another tag follows. A value
+# such as `<none>` is none of these.
+_HTML_TAG = rb"(?:html|head|body|table|tr|meta|title|style|script|link|div|p|h[1-6]|pre|br|font|center)\b"
+_HTML = re.compile(rb"\s*+<(?:!doctype\s|!--|" + _HTML_TAG + rb")", re.IGNORECASE)
+_XML = re.compile(rb"\s*+<(?:\?xml|[a-z_][\w:.-]*+(?:\s++[\w:.-]++\s*+=|[^<>]*+>\s*+<))", re.IGNORECASE)
+_JSON_TEXT = rb'"(?:[^"\\]|\\.)*+"'
+_JSON = re.compile(
+    rb"\s*+(?:\[\s*+(?:[\[{\]]|(?:" + _JSON_TEXT + rb"|-?\d[\d.eE+-]*+)\s*+,)|\{\s*+(?:" + _JSON_TEXT + rb"\s*+:|\}))"
+)
+_ZIP, _EMPTY_ZIP, _GZIP = b"PK\x03\x04", (b"PK\x05\x06", b"PK\x07\x08"), b"\x1f\x8b"
+_TAR, _TAR_AT = b"ustar", 257  # bytes before the mark, which are the name, size and times of the first file
+_UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _OF_XLSX = (b"xl/", b"[Content_Types].xml")
 
 
@@ -55,8 +66,12 @@ def container_of(head: bytes) -> Container:
         return Container.GZIP
     if head.startswith(b"Obj\x01"):
         return Container.AVRO
-    if head.startswith((_ZIP, _EMPTY_ZIP)):
+    if head.startswith((_ZIP, *_EMPTY_ZIP)):
         return _zipped(head)
+    if head.startswith(_TAR, _TAR_AT) and b"\0" in head[:_TAR_AT]:
+        raise LoadError("the file is a tar archive: send the files in it one by one, or pack each of them by gzip")
+    if head.startswith(_UTF_32):
+        raise LoadError("the file is text in UTF-32: save it as CSV UTF-8")
     for magic, kind in _OTHERS:
         if head.startswith(magic) and not _is_text(head):
             raise LoadError(f"the file is {kind}")
@@ -65,9 +80,9 @@ def container_of(head: bytes) -> Container:
 
 def refuse_markup(text: bytes) -> None:
     """Raise LoadError if the beginning of a text file, in UTF-8, is that of HTML, XML or JSON."""
-    if _MARKUP.match(text):
-        kind = "an XML file" if text.lstrip().startswith(b"<?xml") else "an HTML page"
-        raise LoadError(f"the file is {kind}: export the table as CSV or XLSX")
+    for kind, pattern in (("an HTML page", _HTML), ("an XML file", _XML)):
+        if pattern.match(text):
+            raise LoadError(f"the file is {kind}: export the table as CSV or XLSX")
     if _JSON.match(text):
         raise LoadError("the file is JSON: send rows as JSON to the API, or export them as CSV")
 
@@ -75,7 +90,7 @@ def refuse_markup(text: bytes) -> None:
 def unpacked(head: bytes) -> tuple[bytes, bool]:
     """The beginning of what a gzip file holds, at most HEAD bytes, and whether that is all of what `head` packs.
 
-    Raises LoadError if it is not sound gzip.
+    Raises LoadError if it is not valid gzip.
     """
     parts, size = [], 0
     try:
@@ -87,7 +102,7 @@ def unpacked(head: bytes) -> tuple[bytes, bool]:
                 return b"".join(parts), False
             head = member.unused_data.lstrip(b"\0")
     except zlib.error as error:
-        raise LoadError(f"the object is not a sound gzip file: {error}") from error
+        raise invalid_gzip(error) from error
     return b"".join(parts), not head
 
 

@@ -21,6 +21,10 @@ MAX_COLUMNS = 400
 LONGEST_SHOWN = 40  # an error message quotes at most this many characters of a name
 _LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header below the first record
 _DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
+_OTHER_ORDER = (
+    ", in another order than the rows above it: put the header in the first line, or send the rows below it as another"
+    " file"
+)
 # What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
 _ASIDE = re.compile(rf"[\s_{_QUOTES}{INVISIBLE}-]+")
@@ -60,7 +64,7 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
         faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} there twice"] if twice else []
         raise _refused(dataset, texts, f": {', and '.join(faults)}")
     ignored = tuple(_shown(text) for text, at in zip(texts, positions, strict=True) if at is None)
-    return Header(positions, ignored, tuple(texts))
+    return Header(positions, ignored, tuple(text.replace("\0", "\ufffd") for text in texts))  # Postgres stores no NUL
 
 
 def column_at(dataset: Dataset, name: str) -> int | None:
@@ -109,7 +113,7 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
     if len(_all_names().intersection(names)) < 2:
         return False
     if any(named != at for named, at in known):
-        raise _refused(dataset, [text.strip(" \"'") for text in texts], ", in another order than the rows above it")
+        raise _refused(dataset, [text.strip(" \"'") for text in texts], _OTHER_ORDER)
     is_whole = len(line) == len(raw.rstrip(b"\r\n"))  # otherwise rows follow it in the same record
     return is_whole and {named for named, _ in known} >= {at for at in layout.positions if at is not None}
 

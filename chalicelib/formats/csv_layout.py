@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import AnyStr, TypeVar
 
 from chalicelib.core.datasets import Dataset
+from chalicelib.core.texts import is_blank
 from chalicelib.formats.formulas import unguarded
 
 Item = TypeVar("Item")
@@ -82,6 +83,6 @@ class CsvLayout:
     def trimmed(self, fields: Sequence[AnyStr]) -> Sequence[AnyStr]:
         """The fields without empty ones beyond the last column."""
         kept = len(fields)
-        while kept > len(self.positions) and not fields[kept - 1].strip():
+        while kept > len(self.positions) and is_blank(fields[kept - 1]):
             kept -= 1
         return fields[:kept]

@@ -78,7 +78,7 @@ def patterns(delimiter: bytes) -> Patterns:
     # Quotes inside an unquoted field are ordinary characters.
     any_field = rb"(?:" + spaces + ended + rest + rb"|(?!" + spaces + rb'")' + rest + rb")"
     return Patterns(
-        blank_lines=re.compile(rb"(?:[ \t\r\x0b\x0c" + d + rb"]*+\n)+"),
+        blank_lines=re.compile(rb"(?:(?:[ \t\r\x0b\x0c" + d + rb"]|" + rb"|".join(_DROPPED) + rb")*+\n)+"),
         field=re.compile(rb"(" + _QUOTED + rb"|" + bare + rb")[" + d + rb"\n]"),
         record=re.compile(field + rb"(?:" + d + field + rb")*+\r{0,2}\n"),
         any_record=re.compile(any_field + rb"(?:" + d + any_field + rb")*+\n"),

@@ -30,6 +30,7 @@ from chalicelib.core.reasons import Problem
 from chalicelib.core.rules import Checked
 from chalicelib.core.streams import Readable
 from chalicelib.formats.containers import HEAD
+from chalicelib.formats.csv_faults import bad_quoting
 from chalicelib.formats.csv_header import is_header, refused_below, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import REST_OF_LINE, clean_lines, decimal_ids, patterns, split, without_terminator
@@ -40,9 +41,7 @@ BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
 _LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would end them at CR as well
 
-TOO_LONG, NEVER_CLOSED, BAD_QUOTING = (
-    reason.of() for reason in (reasons.RECORD_TOO_LONG, reasons.NEVER_CLOSED, reasons.BAD_QUOTING)
-)
+TOO_LONG, NEVER_CLOSED = reasons.RECORD_TOO_LONG.of(), reasons.NEVER_CLOSED.of()
 
 
 @dataclass(frozen=True)
@@ -237,7 +236,8 @@ class Reader:
         lines = raw.count(b"\n") + 1
         self._advance(match.end(), lines)
         line = self._line - lines
-        if not raw.strip(self._empty):
+        rest = raw.strip(self._empty)
+        if not rest or (rest[0] >= 0x80 and self._patterns.blank_lines.fullmatch(rest + b"\n")):
             return Skipped(line, lines)
         fields = split(raw, self._layout.delimiter)
         if self._is_header(raw, fields):
@@ -271,7 +271,7 @@ class Reader:
         self._advance(match.end(), lines)
         if self._is_header(raw):
             return Skipped(self._line - lines, lines)
-        return Record(self._line - lines, lines, raw, problem=BAD_QUOTING)
+        return Record(self._line - lines, lines, raw, problem=bad_quoting(raw, self._layout.delimiter))
 
     def _dropped(self) -> Record:
         """Read a record of any length in bounded memory and linear time, and keep only its beginning.
@@ -303,7 +303,8 @@ class Reader:
             self._is_first = False
             return Record(line, self._line - line, raw[:MAX_RECORD], problem=TOO_LONG)
         self._is_header(raw)  # raises LoadError if it is another header; an equal one is rejected for its quote
-        return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
+        problem = bad_quoting(raw, self._layout.delimiter) if closed else NEVER_CLOSED
+        return Record(line, self._line - line, raw, problem=problem)
 
     def _pass_up_to(self, pattern: re.Pattern[bytes], kept: bytearray) -> None:
         """Pass over everything that `pattern` matches. Read more input while the match reaches the end of the

@@ -12,10 +12,11 @@ from itertools import islice
 from typing import Any
 
 from chalicelib.core.datasets import Dataset
-from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Declarations
+from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import is_instant
 from chalicelib.core.streams import Readable
+from chalicelib.core.texts import is_blank
 from chalicelib.formats.containers import HEAD, Container, container_of, refuse_markup, unpacked
 from chalicelib.formats.csv_header import Header, is_header, is_whole_number, read_header
 from chalicelib.formats.csv_layout import CsvLayout
@@ -24,6 +25,8 @@ from chalicelib.formats.gzip_stream import Unzipped
 from chalicelib.formats.transcoding import LineFeeds, Transcoded, as_utf8, byte_order_mark, endian
 
 _SEP = re.compile(rb'"?sep=([,;|\t])"?\r*\n', re.IGNORECASE)
+# A quoted field of a text whose delimiter is not known yet. The end of the text may cut the field off.
+_QUOTED_FIELD = re.compile(rb'(?:(?<=[,;|\t\r\n])|\A)"(?:[^"]++|"")*+(?:"(?=[,;|\t\r\n]|\Z)|\Z)')
 BY_POSITION = (
     "the first record is neither a header nor a row: columns were taken by their position, in the order {columns}"
 )
@@ -111,7 +114,7 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     encoding = endian(declared.encoding, head) if declared.encoding else marked[1] if marked else "utf-8"
     text = as_utf8(head, encoding, final=complete)
     refuse_markup(text)
-    has_bare_cr = b"\n" not in text and b"\r" in (text if complete else text.rstrip(b"\r"))  # LF may follow
+    has_bare_cr = _has_bare_cr(text, complete)
     text = text.replace(b"\r", b"\n") if has_bare_cr else text
     text += b"\n" if complete and not text.endswith(b"\n") else b""
     sep = _SEP.match(text)
@@ -120,7 +123,7 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     records = list(islice(_records(text, delimiter, complete), 1))
     header = read_header(dataset, records[0]) if records and records[0] is not None else None
     layout = _layout(dataset, header, delimiter, has_sep_line=bool(sep))
-    notices = () if header or not records or records[0] is None else notices_of(dataset, records[0])
+    notices = () if header or not records or records[0] is None else notices_of(dataset, records[0], declared.dates)
     ignored = header.ignored if header else ()
     return replace(
         file_format,
@@ -129,6 +132,17 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
         ignored_columns=ignored,
         notices=notices,
     )
+
+
+def _has_bare_cr(text: bytes, complete: bool) -> bool:
+    """Whether CR alone ends the lines of a text. Excel for Macintosh writes LF only inside quotes, for a line break in
+    a cell."""
+    text = text if complete else text.rstrip(b"\r")  # LF may follow
+    if b"\r" not in text:
+        return False
+    if b"\n" in text:
+        text = _QUOTED_FIELD.sub(b"", text)
+    return b"\r" in text and b"\n" not in text
 
 
 def _layout(dataset: Dataset, header: Header | None, delimiter: bytes, *, has_sep_line: bool) -> CsvLayout:
@@ -161,7 +175,7 @@ def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> It
                 header = read_header(dataset, fields)
                 width, id_at = (len(header.positions), header.positions.index(0)) if header else (width, id_at)
         else:
-            has_columns = len(fields) >= width and not any(text.strip() for text in texts[width:])
+            has_columns = len(fields) >= width and all(map(is_blank, texts[width:]))
             # A tab beside the number belongs to a file that is separated by tabs.
             yield has_columns and "\t" not in texts[id_at] and is_whole_number(texts[id_at])
 
@@ -200,12 +214,12 @@ def _end_of_malformed(shapes: Patterns, text: bytes, position: int, complete: bo
     return text.find(b"\n", opening) + 1 or None
 
 
-def notices_of(dataset: Dataset, first: Sequence[bytes]) -> tuple[str, ...]:
+def notices_of(dataset: Dataset, first: Sequence[bytes], dates: Dates = "iso") -> tuple[str, ...]:
     """Return what is odd about a file whose first record, with these fields, is not a header.
 
     The record cannot be a row if no field of it holds a whole number or a date.
     """
     texts = [field.decode("utf-8", "replace") for field in first]
-    if any(is_whole_number(text) or is_instant(text) for text in texts):
+    if any(is_whole_number(text) or is_instant(text, dates) for text in texts):
         return ()
     return (BY_POSITION.format(columns=", ".join(dataset.column_names)),)

@@ -65,14 +65,14 @@ class Unzipped:
             try:
                 data = self._member.decompress(fed, most)
             except zlib.error as error:
-                raise LoadError(f"the object is not a valid gzip file: {error}") from error
+                raise invalid_gzip(error) from error
             used = len(fed) - len(self._member.unused_data if self._member.eof else self._member.unconsumed_tail)
             self._at += used
             self._expansion.add(used, len(data))
             if data:
                 return data
             if not fed and not self._member.eof:
-                raise LoadError("the object is not a complete gzip file: it is truncated")
+                raise LoadError("the object is not a complete gzip file: it is truncated; send the whole file again")
         return b""
 
     def _ahead(self) -> memoryview:
@@ -93,6 +93,12 @@ class Unzipped:
                 self._member = _member()
                 return True
         return False
+
+
+def invalid_gzip(error: zlib.error) -> LoadError:
+    """The error for a file that zlib cannot decompress. Of zlib's message, only the end is about the file."""
+    fault = str(error).rpartition(": ")[2]
+    return LoadError(f"the object is not a valid gzip file ({fault}): pack the file again, and send it again")
 
 
 def _member() -> "zlib._Decompress":

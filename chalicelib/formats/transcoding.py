@@ -22,8 +22,6 @@ codecs.register_error(_INVALID, _replace)
 
 def byte_order_mark(head: bytes) -> tuple[bytes, str] | None:
     """The mark at a file's beginning and the encoding that it stands for, if there is one."""
-    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return None  # not UTF-16 with a NUL: UTF-32 has to be declared, and is not among what may be
     return next(((mark, name) for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
 
 

@@ -41,7 +41,7 @@ def describe_sheet(dataset: Dataset, file_format: Format, sheet: Rows) -> Format
     fields = [text.encode() for text in first]
     header = read_header(dataset, fields)
     if header is None:
-        return replace(file_format, notices=notices_of(dataset, fields))
+        return replace(file_format, notices=notices_of(dataset, fields, file_format.declared.dates))
     layout = CsvLayout(b",", header.positions, has_header=True, names=header.names)
     return replace(file_format, layout=layout, ignored_columns=header.ignored)
 

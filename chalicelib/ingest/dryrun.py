@@ -131,13 +131,10 @@ class _Orphans:
         return int(session.scalar(f"SELECT count(*) FROM {self.rows}"))
 
     def waiting(self, session: Session) -> int:
-        """How many of the rows would wait: the last of each id, unless a valid row with this id is further down."""
-        return int(
-            session.scalar(
-                f"SELECT count(DISTINCT s.id) FROM {self.rows}"
-                f" AND NOT EXISTS (SELECT FROM {self.others} WHERE valid.id = s.id AND valid.seq > s.seq)"
-            )
-        )
+        """How many of the rows would wait: all rows of an id, unless the last valid row of this id is further down."""
+        valid_below = f"SELECT FROM {self.others} WHERE valid.id = s.id AND valid.seq > s.seq"
+        kept = f"SELECT s.id FROM {self.rows} AND NOT EXISTS ({valid_below})"
+        return int(session.scalar(f"SELECT count(*) FROM {self.rows} AND s.id IN ({kept})"))
 
     @property
     def _lacking(self) -> str:

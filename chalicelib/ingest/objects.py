@@ -7,7 +7,8 @@ of the load are committed or none. If there was an earlier attempt, the claim of
 """
 
 import logging
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -105,7 +106,8 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
         ingestion.watch(Ended(attempt.dataset.name, status, seconds, counts or Counts()))
 
     rejects = RejectFile(attempt.storage.errored, attempt.reported_load)
-    with FailurePolicy(ingestion.database, attempt.claim, rejects, lambda: ended("failed")).applied():
+    policy = FailurePolicy(ingestion.database, attempt.claim, rejects, lambda: ended("failed"))
+    with policy.applied(), _advising_restores(attempt.claim):
         staged = _staged(attempt, ingestion.handover, rejects)
         if staged is None:
             return False
@@ -117,6 +119,18 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
         _log.log(level, f"load {outcome.status}", extra=work | vars(outcome.counts))
         ended(outcome.status, outcome.counts)
     return True
+
+
+@contextmanager
+def _advising_restores(claim: Claim) -> Iterator[None]:
+    """Add to a LoadError what to do if the file of a restore cannot be read."""
+    try:
+        yield
+    except LoadError as error:
+        if not claim.is_own_backup:
+            raise
+        advice = "request the restore again, or restore another restore point"
+        raise LoadError(f"{error.detail}; {advice}") from error
 
 
 def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> Staged | None:

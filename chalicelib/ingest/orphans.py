@@ -83,16 +83,6 @@ def heal_all(session: Session, grace: timedelta) -> int:
     return healed
 
 
-def waiting(session: Session, load_id: int, grace: timedelta) -> int:
-    """Return how many rows of a load wait for their parents."""
-    return int(
-        session.scalar(
-            f"SELECT count(*) FROM orphans WHERE load_id = :load_id AND rejected_at > now() - {interval(grace)}",
-            load_id=load_id,
-        )
-    )
-
-
 def extend(session: Session, stopped_at: datetime) -> None:
     """Extend the grace period of orphans by the length of an outage, which began at `stopped_at`.
 

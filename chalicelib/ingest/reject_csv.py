@@ -28,7 +28,8 @@ def text_of(dataset: Dataset, file: RejectedFile, rejects: Iterable[Mapping[str,
     writer = csv.writer(out, delimiter=file.delimiter)
     names = file.file_columns or dataset.column_names
     kept = [at for at, name in enumerate(names) if not (_is_corrected(names) and name.casefold() in _ADDED)]
-    writer.writerow(map(guarded, (LINE, *(names[at] for at in kept), REASONS, RAW)))
+    own_names = (names[at].replace("\r\n", "\n") for at in kept)  # clients cut the header of further parts at CR LF
+    writer.writerow(map(guarded, (LINE, *own_names, REASONS, RAW)))
     for reject in rejects:
         fields = _own_fields(file, names, reject)
         own = [fields[at] for at in kept] if fields else [""] * len(kept)

@@ -59,7 +59,7 @@ def of_load(session: Session, errored: Bucket, load_id: int, wanted: Wanted, gra
     row = history.reject_counts(session, load_id)
     if row is None:
         raise NotFound(f"there is no load {load_id}")
-    waiting = orphans.waiting(session, load_id, grace) if row.rejected else 0
+    waiting = history.waiting(session, load_id, grace) if row.rejected else 0
     summary = RejectSummary(load_id, row.rejected, row.resolved, waiting, row.reasons, [])
     if row.errored_key is None:
         return summary

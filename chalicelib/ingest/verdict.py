@@ -59,10 +59,13 @@ def _advice(file_format: Format, counts: FileCounts, reason: str, oddities: Oddi
     if 2 * oddities.undecodable >= counts.rejected:
         return oddities.advice(file_format.encoding)
     layout = file_format.layout
+    if counts.accepted or counts.waiting:
+        return ""  # delimiter and columns are right: other rows could be read
     if _TOO_FEW.match(reason) and file_format.container is Container.TEXT:
         named = {mark: name for name, mark in DELIMITERS.items()}
         others = ", ".join(name for name in DELIMITERS if name != named[layout.delimiter.decode()])
-        return f"fields were separated by {named[layout.delimiter.decode()]}: declare delimiter= one of {others}"
+        found = named[layout.delimiter.decode()]
+        return f"fields were separated by {found}: declare delimiter= one of {others}, or save the file with {found}s"
     if _NO_ID in reason and not layout.has_header:
         return "the file has no header, so columns were taken by their position: add a header with their names"
     return ""

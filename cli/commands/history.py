@@ -14,7 +14,7 @@ from cli.tables import Cell
 from cli.tools import Tools
 
 _STATES = (("resolved", "resolved since"), ("waiting", "still waiting for their departments or jobs"))
-_NEXT = re.compile(r"[?&]cursor=(\d+)")  # in a link to the next part of a CSV file
+_NEXT = re.compile(r"[?&]cursor=(\d+)")  # the cursor in the link to the next part of a CSV file
 _COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "waiting", "file")
 
 
@@ -75,20 +75,22 @@ def load(context: typer.Context, load_id: LoadId, as_json: Json = False) -> None
 def rejects(
     context: typer.Context,
     load_id: LoadId,
-    everything: Annotated[bool, typer.Option("--all", help="Show also those that a later load has resolved.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show resolved rejects as well.")] = False,
     code: Annotated[
         str | None,
-        typer.Option(metavar="CODE", show_default=False, help="Only records with this reason, for example missing."),
+        typer.Option(metavar="CODE", show_default=False, help="Show only rejects with this code, for example missing."),
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print all of them as a CSV file, to be corrected.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print the rejects as a CSV file that you can correct.")
+    ] = False,
     as_file: Annotated[bool, typer.Option("--ndjson", help="Print the whole reject file (NDJSON).")] = False,
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="Show at most N records.")] = 20,
     as_json: Json = False,
 ) -> None:
     """Show the open rejects of a load, and their reasons.
 
-    A reject is resolved when a later load contains a valid row with its id. To correct rejects, print them with --csv,
-    correct the file, and send it with `upload --corrects LOAD`.
+    A reject is open until a later load has loaded a valid row with the same id. To correct rejects, print them with
+    --csv, correct the values in this file, and send the file with `upload --corrects LOAD`.
     """
     tools = Tools.of(context)
     address, chosen = f"/loads/{load_id}/rejects", {"all": "true" if everything else None, "code": code}
@@ -112,7 +114,8 @@ def rejects(
 
 
 def _csv_parts(tools: Tools, address: str, chosen: Mapping[str, str | None]) -> Iterator[bytes]:
-    """Yield a CSV file of rejects, which the API returns in parts. Each part begins with the same header."""
+    """Yield the parts in which the API returns a CSV file of rejects. The API repeats the header in each part, so the
+    header is removed from all parts but the first."""
     following: str | None = None
     while True:
         query = {**chosen, "cursor": following}
@@ -135,7 +138,7 @@ def _row(found: dict[str, Any]) -> list[Cell]:
 
 
 def _fact(value: Any) -> Cell:
-    if isinstance(value, list):  # notices, or reasons with their counts
+    if isinstance(value, list):  # notices, or reasons with their counts; an empty list has no fact to show
         return "; ".join(e if isinstance(e, str) else f"{e['count']} × {e['reason']}" for e in value) or None
     if isinstance(value, dict):
         return summary.format_of(value)

@@ -1,25 +1,24 @@
-"""The commands upload and check, which send files."""
+"""Declares the commands upload and check, which send files."""
 
 from typing import Annotated
 
 import typer
 
 from cli import files
-from cli.declarations import declared
+from cli.declarations import Declared
+from cli.declared_options import takes_declarations
 from cli.files import Sent
-from cli.options import MAX_PAGE, Corrects, Dataset, Dates, Delimiter, Encoding, File, Files, Json, MaxRejected, Strict
+from cli.options import MAX_PAGE, Dataset, File, Files, Json, Strict
 from cli.tools import Tools
 
 
+@takes_declarations
 def upload(
     context: typer.Context,
     paths: Files,
     dataset: Dataset = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    dates: Dates = None,
-    max_rejected: MaxRejected = None,
-    corrects: Corrects = None,
+    *,
+    declared: Declared,
     strict: Strict = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the loads to end.")] = False,
     as_json: Annotated[
@@ -28,8 +27,11 @@ def upload(
 ) -> None:
     """Upload files and follow their loads.
 
-    Files are CSV (.csv, .tsv, .txt, also with .gz), XLSX or Avro. They go directly to the landing bucket. Departments
-    and jobs are loaded before hired_employees, whatever the order of the arguments.
+    Files may be Excel (.xlsx), CSV (.csv, .tsv, .txt, each also with .gz) or Avro (.avro). The files go directly to the
+    landing bucket. Departments and jobs are loaded before hired_employees, whatever the order of the arguments.
+
+    The values of a CSV file may be separated by commas, semicolons or tabs: no option is needed. If a file contains
+    dates such as 27/07/2021 or 27.07.2021, add --dates dmy.
 
     Ctrl-C cancels the loads whose files have not arrived yet. The exit status is 1 if a load failed or a file did
     not arrive.
@@ -37,8 +39,7 @@ def upload(
     from cli.uploads import Uploads
 
     tools = Tools.of(context)
-    given = declared(encoding, delimiter, dates, max_rejected, corrects)
-    uploads = Uploads(tools, given, wait=not no_wait, strict=strict, as_json=as_json)
+    uploads = Uploads(tools, declared, wait=not no_wait, strict=strict, as_json=as_json)
     try:
         for wave in files.waves(Sent.of(path, dataset) for path in paths):
             uploads.send(wave)
@@ -49,14 +50,13 @@ def upload(
     raise typer.Exit(0 if uploads.good else 1)
 
 
+@takes_declarations
 def check(
     context: typer.Context,
     path: File,
     dataset: Dataset = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    dates: Dates = None,
-    max_rejected: MaxRejected = None,
+    *,
+    declared: Declared,
     strict: Strict = False,
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, metavar="N", help="Show at most N rejected records.")] = 20,
     as_json: Json = False,
@@ -70,8 +70,7 @@ def check(
     tools = Tools.of(context)
     file = Sent.of(path, dataset)
     body, kind = files.smaller(file)
-    given = declared(encoding, delimiter, dates, max_rejected)
-    parameters = {"dataset": file.dataset, "limit": limit, **given}
+    parameters = {"dataset": file.dataset, "limit": limit, **declared}
     response = tools.api.send("POST", "/uploads/check", parameters, body=body, headers={"Content-Type": kind})
     found = response.json()
     fails = found.get("status") == "failed"

@@ -68,11 +68,12 @@ def precompiled(package: bytes, folder: Path) -> bytes:
     """Return the package with bytecode for this Python. `folder` is a work folder, which must not exist yet.
 
     Lambda does not keep bytecode, so without bytecode in the package each cold start would compile all imported
-    modules. Packages that only the migration imports stay without bytecode, to save space. Python must not compare the
-    bytecode with the source ("unchecked"), because the package holds no file times. Raises CloudError.
+    modules. Packages that only the migration imports stay without bytecode and without machine code, to save space:
+    SQLAlchemy has the same code in Python. Python must not compare the bytecode with the source ("unchecked"), because
+    the package holds no file times. Raises CloudError.
     """
     with ZipFile(io.BytesIO(package)) as archive:
-        archive.extractall(folder, [name for name in archive.namelist() if "__pycache__" not in name])
+        archive.extractall(folder, [name for name in archive.namelist() if _is_kept(name)])
     places = [path for path in sorted(folder.iterdir()) if path.name not in _MIGRATION and path.suffix != ".dist-info"]
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     where = ["-s", str(folder), "-p", "/var/task"]  # tracebacks show these paths
@@ -88,6 +89,11 @@ def precompiled(package: bytes, folder: Path) -> bytes:
             if path.is_file():
                 archive.write(path, path.relative_to(folder).as_posix())
     return result.getvalue()
+
+
+def _is_kept(name: str) -> bool:
+    is_machine_code = name.endswith(".so") and name.split("/")[0] in _MIGRATION
+    return "__pycache__" not in name and not is_machine_code
 
 
 def pack(package: bytes) -> bytes:

@@ -16,11 +16,13 @@ from infra.locks import attempts
 
 _SETTLED = 90  # seconds until a new API responds everywhere
 _LOADED = 180  # seconds in which a tiny file must be loaded
-_FILE = b"none,Smoke test\n"  # its only record is rejected because of its id, so this file changes no table
+# Its only row waits for a department and a job that do not exist. So this file changes no table, and its load succeeds:
+# a load of which no row can be loaded fails, and would set off an alarm.
+_DATASET, _FILE = "hired_employees", b"2147483647,Smoke test,2000-01-01,2147483647,2147483647\n"
 
 
 def smoke(target: Target, *, write: bool) -> None:
-    """Check the stage's health with a temporary token. With `write`, also load a file whose only record is rejected.
+    """Check the stage's health with a temporary token. With `write`, also load a file that changes no table.
 
     Raises CloudError if something is wrong.
     """
@@ -42,11 +44,11 @@ def _check_health(api: Api) -> None:
 
 
 def _check_load(target: Target, api: Api) -> None:
-    key = f"smoke/departments_{time.time_ns()}.csv"
+    key = f"smoke/{_DATASET}_{time.time_ns()}.csv"
     target.client("s3").put_object(Bucket=target.landing, Key=key, Body=_FILE)
     source, deadline = f"s3://{target.landing}/{key}", time.monotonic() + _LOADED
     while time.monotonic() < deadline:
-        loads = _get(api, "/loads", dataset="departments", limit=20).json()["loads"]
+        loads = _get(api, "/loads", dataset=_DATASET, limit=20).json()["loads"]
         found = [load for load in loads if load["source"] == source and load["status"] in FINAL]
         if found:
             if (found[0]["status"], found[0]["received"], found[0]["rejected"]) != ("succeeded", 1, 1):

@@ -119,6 +119,19 @@ def test_reports_are_downloaded(cloud: Cloud, visit: Visit) -> None:
     assert json.loads(text) == cloud.get("/department/hires/quarterly?from=2021&to=2021").body
 
 
+def test_a_long_file_of_rejects_is_downloaded_whole(cloud: Cloud, visit: Visit) -> None:
+    """The API sends such a file in parts, each with its own header."""
+    rows = 1200
+    load = cloud.upload("departments.csv", "1,Staff\n" + "".join(f"x{row},{'y' * 9000}\n" for row in range(rows)))
+    visit.open(f"load?id={load['id']}")
+    with visit.page.expect_download() as download:
+        visit.page.locator("a[data-download$='.csv']").click()
+    text = Path(download.value.path()).read_text()
+    header, *lines = csv.reader(io.StringIO(text))
+    assert header[0] == "line"
+    assert [line[0] for line in lines] == [str(number) for number in range(2, rows + 2)]
+
+
 # --- files
 
 
@@ -139,7 +152,10 @@ def test_a_dropped_file_is_loaded(cloud: Cloud, visit: Visit) -> None:
     with urlopen(str(link.get_attribute("href"))) as response:
         records = [json.loads(line) for line in response.read().splitlines()]
     assert [record["reasons"] for record in records] == [["id is missing"], ["department is missing"]]
-    assert visit.page.locator("#reasons tbody tr").all_inner_texts() == ["department is missing\t1", "id is missing\t1"]
+    assert visit.page.locator("#reasons tbody tr").all_inner_texts() == [
+        "department is missing\tmissing\t1",
+        "id is missing\tmissing\t1",
+    ]
 
 
 def test_a_page_from_localhost_can_upload_a_file(cloud: Cloud, browser: Browser, stage: str | None) -> None:

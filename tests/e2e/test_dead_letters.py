@@ -15,7 +15,7 @@ def an_empty_queue(cloud: Cloud, stage: str | None) -> None:
 def test_a_redrive_loads_a_file_whose_load_failed_three_times(cloud: Cloud) -> None:
     cloud.sql("ALTER TABLE jobs ADD CONSTRAINT broken CHECK (job <> 'Clerk')")
     try:
-        load = cloud.upload("jobs_redriven.csv", "1,Clerk\n,\n")
+        load = cloud.upload("jobs_redriven.csv", "1,Clerk\n2,\n")
     finally:
         cloud.sql("ALTER TABLE jobs DROP CONSTRAINT IF EXISTS broken")
     assert (load["status"], load["attempts"]) == ("failed", 3)

@@ -69,7 +69,7 @@ def check_responses(cloud: Cloud, example: str, output: str) -> None:
     """Check that every request of an example has a response, and that no response is an error. Wait for the loads that
     the responses name, and check that these loads succeed."""
     responses = [json.loads(line) for line in output.splitlines() if line.startswith(("{", "["))]
-    requests = re.findall(r"^(?:api|curl) ", example, re.MULTILINE)
+    requests = re.findall(r"^(?:api|curl) (?!.*-o /)", example, re.MULTILINE)  # -o: the response goes to a file
     assert len(responses) >= len(requests), output
     for response in responses:
         if isinstance(response, dict):

@@ -250,12 +250,12 @@ FILES = [
 
 
 @pytest.mark.parametrize(("key", "body", "declared"), FILES, ids=[key for key, *_ in FILES])
-def test_files_are_read_as_people_make_them(cloud: Cloud, key: str, body: bytes, declared: dict[str, str]) -> None:
+def test_files_in_other_dialects_are_loaded(cloud: Cloud, key: str, body: bytes, declared: dict[str, str]) -> None:
     load = cloud.upload(key, body, metadata=declared)
     assert (load["status"], load["inserted"], load["rejected"]) == ("succeeded", 1, 0), load
 
 
-def test_a_file_of_which_nothing_can_be_loaded_fails_and_keeps_its_rejects(cloud: Cloud) -> None:
+def test_if_no_row_can_be_loaded_the_load_fails_and_keeps_its_rejects(cloud: Cloud) -> None:
     load = cloud.upload("departments_wrong.csv", b"a,Sales\nb,Ops\n")
     assert (load["status"], load["received"], load["rejected"], load["attempts"]) == ("failed", 2, 2, 1)
     assert load["error"].startswith("no row could be loaded: id is not a whole number")

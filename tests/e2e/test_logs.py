@@ -64,7 +64,7 @@ def test_a_request_without_a_correlation_id_gets_one(cloud: Cloud, began: float)
 
 
 def test_a_file_without_a_request_is_traced_by_its_load_id(cloud: Cloud, began: float) -> None:
-    load = cloud.upload("jobs_dropped.csv", "1,Clerk\n,\n")
+    load = cloud.upload("jobs_dropped.csv", "1,Clerk\n2,\n")
     assert load["correlation_id"] is None
     assert metadata(cloud, "ERRORED_BUCKET", load["errored_key"]) == {"load-id": str(load["id"])}
     [line] = logged(cloud, "ingest", began, load_id=load["id"], message="load succeeded")

@@ -68,7 +68,7 @@ def test_a_deleted_file_of_a_restore_point_can_be_recovered(cloud: Cloud) -> Non
 
 
 def test_the_sweep_gives_up_a_lost_load_and_removes_its_rejects(cloud: Cloud) -> None:
-    load = cloud.upload("jobs_swept.csv", "1,Clerk\n,\n")
+    load = cloud.upload("jobs_swept.csv", "1,Clerk\n2,\n")
     assert cloud.rejects(load)
     cloud.sql(f"UPDATE loads SET status = 'running', attempts = 3 WHERE id = {load['id']}")
     cloud.commands.invoke("sweep")

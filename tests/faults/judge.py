@@ -22,6 +22,7 @@ from infra.local.provision import connect
 from tests.e2e.cloud import COUNTS
 from tests.faults.model import Book, File, Line, Parents, Request, Stored
 from tests.faults.points import Points
+from tests.faults.resolved import Brought
 from tests.faults.stage import Stage
 
 Row = dict[str, Any]
@@ -62,6 +63,7 @@ class Judge:
             self.restores,
             self.versions_load_in_order,
             self.reject_files,
+            self.resolved_rejects,
             self.tables,
             self.waiting_rows,
             self.foreign_keys,
@@ -147,21 +149,36 @@ class Judge:
         """Check that each load has ended, and that its counts add up. The count `received` is the number of rows that
         were sent."""
         for load in self.loads.values():
-            counts = [load[name] for name in COUNTS]
-            if load["status"] not in ("succeeded", "failed", "skipped"):
-                yield f"load {load['id']} is {load['status']}"
-            elif load["status"] != "succeeded" and (any(counts) or not load["error"] or load["errored_key"]):
-                yield f"{load['status']} load {load['id']} must have an error, no counts and no reject file: {load}"
-            elif counts[0] != sum(counts[1:]):
-                yield f"the counts of load {load['id']} do not add up: {counts}"
-            if self.was_accepted(load) and load["status"] == "failed" and not load["error"].startswith("gave up"):
-                yield f"load {load['id']} failed for another reason than too many attempts: {load['error']}"
+            if fault := self._ending(load):
+                yield f"load {load['id']} {fault}: {load}"
         for file, load in self.succeeded():
             if load["received"] != len(file.lines):
                 yield f"load {load['id']} received {load['received']} of {len(file.lines)} rows"
         for load_id, request in self.acknowledged.items():
             if load_id in self.loads and self.loads[load_id]["received"] != len(request.rows):
                 yield f"load {load_id} received {self.loads[load_id]['received']} of {len(request.rows)} rows"
+
+    def _ending(self, load: Row) -> str | None:
+        """Return what is wrong with the status and the counts of a load, or None."""
+        status, counts = load["status"], [load[name] for name in COUNTS]
+        if status not in ("succeeded", "failed", "skipped"):
+            return "has not ended"
+        if self._is_refused(load):
+            only_rejects = counts[0] == counts[-1] and not any(counts[1:-1])
+            return None if only_rejects and load["errored_key"] else "must count only rejects, and keep them"
+        if status != "succeeded" and (any(counts) or not load["error"] or load["errored_key"]):
+            return "must have an error, no counts and no reject file"
+        if counts[0] != sum(counts[1:]):
+            return "has counts that do not add up"
+        if self.was_accepted(load) and status == "failed" and not load["error"].startswith("gave up"):
+            return "failed for another reason than too many attempts"
+        return None
+
+    def _is_refused(self, load: Row) -> bool:
+        """Return whether a load failed because its file has no row that can be loaded."""
+        file = self.book.files.get((load["source"], load["version"]))
+        has_no_row = file is not None and all(line.row is None for line in file.lines)
+        return has_no_row and load["status"] == "failed" and str(load["error"]).startswith("no row could be loaded")
 
     def was_accepted(self, load: Row) -> bool:
         """Return whether the sender of a load has received an acknowledgement. A restore whose response was lost may be
@@ -236,9 +253,35 @@ class Judge:
         missing, surplus = must - rejected, rejected - must - may
         if missing or surplus:
             yield f"load {load['id']} of {file.source} rejected {surplus}, but did not reject {missing}"
-        late = (rejected - must).total()
-        if load["resolved"] != sum(1 for n, line in numbered if (n, line.raw) in rejected and self._has_come(line)):
-            yield f"load {load['id']} counts {load['resolved']} of {late} late rows as resolved"
+
+    def resolved_rejects(self) -> Violations:
+        """Check how many rejects of each load count as resolved."""
+        brought = self._brought()
+        came = {self.load_of[file.source, file.version]["id"]: self._came(file) for file, _ in self.succeeded()}
+        for load in self.loads.values():
+            rejects = self.reject_lines.get(load["errored_key"] or "", [])
+            least, most = brought[load["dataset"]].bounds(load, rejects, came.get(load["id"], set()))
+            if not least <= load["resolved"] <= most:
+                yield f"load {load['id']} counts {load['resolved']} rejects as resolved, not {least} to {most}"
+
+    def _brought(self) -> dict[str, Brought]:
+        """Return what the loads of each dataset have brought."""
+        brought = {name: Brought() for name in DATASETS}
+        for file, load in self.succeeded():
+            brought[file.dataset].add(load["finished_at"], [line.accepted for line in file.lines])
+            brought[file.dataset].perhaps |= self._came(file)
+        for load_id, request in self.acknowledged.items():
+            if load_id in self.loads:
+                brought[request.dataset].add(self.loads[load_id]["finished_at"], request.accepted)
+        for request in self.lost:
+            brought[request.dataset].perhaps |= {row[0] for row in request.accepted}
+        for load, rows in self.restored():
+            brought[load["dataset"]].add(load["finished_at"], rows)
+        return brought
+
+    def _came(self, file: File) -> set[int]:
+        """Return the ids of the rows that were sent before their departments, which exist now."""
+        return {line.row[0] for line in file.lines if line.row is not None and self._has_come(line)}
 
     def _has_come(self, line: Line) -> bool:
         """Return whether a row was sent before its department, and the department exists now."""
@@ -316,7 +359,7 @@ class Judge:
     def failure_records(self) -> Violations:
         """Check that each load that was given up has a failure record, so that an operator can redrive it."""
         for (source, version), load in self.load_of.items():
-            if load["status"] == "failed" and not self._is_recorded(version):
+            if load["status"] == "failed" and not self._is_refused(load) and not self._is_recorded(version):
                 yield f"load {load['id']} of {source} {version} has no failure record"
 
     def _is_recorded(self, version: str) -> bool:

@@ -29,7 +29,7 @@ _OUTAGE = 0.5  # seconds that a writer pauses after a lost file, because thousan
 _LOST = (OSError, http.client.HTTPException)
 _BROKEN = {
     "departments": ("x,Nobody", ",Nobody", "7", "8,"),
-    "jobs": ("0,Nobody", "1.0,Nobody", '5,No "quotes"', "9, "),
+    "jobs": ("0,Nobody", "1.5,Nobody", '5,No "quotes"', "9, "),
     "hired_employees": ("1,Ann,2021-13-01,1,1", "2,,2021-01-01,1,1", "3,Cy,2021-01-01,1", "x,,,,"),
 }
 

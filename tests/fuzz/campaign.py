@@ -43,7 +43,8 @@ def run(seed: str, inputs: int) -> tuple[int, int, int, int, int]:
 def _save(sent: CsvInput, is_avro: bool) -> None:
     """Keep an input under a name that says what is declared about it."""
     KEPT.mkdir(exist_ok=True)
-    declared = "".join(f".{value!r}" for value in (sent.declared.encoding, sent.declared.delimiter) if value)
+    given = (sent.declared.encoding, sent.declared.delimiter, sent.declared.dates)
+    declared = "".join(f".{value!r}" for value in given if value not in (None, "iso"))
     digest = sha256(sent.data).hexdigest()[:8]
     path = KEPT / f"{sent.dataset.name}-{digest}{declared}.{'avro' if is_avro else 'csv'}"
     path.write_bytes(sent.data)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from chalicelib.core.datasets import DATASETS, Dataset
-from chalicelib.core.declarations import UNDECLARED, Declarations
+from chalicelib.core.declarations import UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields, is_instant
 from chalicelib.core.streams import Peekable, skip
@@ -97,10 +97,10 @@ def check_csv(
         return 0
     reading = FileReading.of_file(dataset, Peekable(Drip(data, drip)), declared)
     same("format", _shown(reading.file_format), _expected_format(dataset, expected))
-    rows, rejects = _expected(dataset, expected)
+    rows, rejects = _expected(dataset, expected, declared.dates)
     reasons = []
     for way in _ways(data):
-        found = staged(dataset, way.tokens(reading, data, drip), reading.copy_format)
+        found = staged(dataset, way.tokens(reading, data, drip), reading.copy_format, declared.dates)
         same(f"{way}: lines", len(found.rows), expected.lines)
         same(f"{way}: records", found.received, len(expected.records))
         for place, (copied, row) in enumerate(zip(found.rows, rows, strict=True), 1):
@@ -144,7 +144,7 @@ def _expected_format(dataset: Dataset, expected: Understood) -> tuple[object, ..
     return (*shown, expected.positions, expected.has_sep_line, is_odd)
 
 
-def _expected(dataset: Dataset, expected: Understood) -> tuple[list[Row | None], list[tuple[Found, str]]]:
+def _expected(dataset: Dataset, expected: Understood, dates: Dates) -> tuple[list[Row | None], list[tuple[Found, str]]]:
     """The row or None of each line, in the order of the file, and the rejects with the beginning of their reasons."""
     rows: list[Row | None] = [None] * expected.lines
     rejects = []
@@ -154,7 +154,7 @@ def _expected(dataset: Dataset, expected: Understood) -> tuple[list[Row | None],
             wanted = len(expected.positions)
             rejects.append((record, quoting or f"expected {wanted} fields, found {record.found}"))
             continue
-        checked = check_fields(dataset, _in_order(expected.positions, record.fields))
+        checked = check_fields(dataset, _in_order(expected.positions, record.fields), dates)
         if checked.valid:
             values = list(map(value, dataset.columns, map(str, checked.values)))
             rows[record.line - 1] = tuple(

@@ -96,6 +96,11 @@ _TIMES = (
         "soon",
         "27/07/2021",
         "2021-07-27T16:02:08 UTC",
+        "07/27/2021 16:02",
+        "1.2.2021 03:04:05",
+        "3-4-2021",
+        "31/04/2021",
+        "1/2/21",
     ),
 )
 _IDS = (
@@ -176,6 +181,8 @@ def _csv(random: Random, dataset: Dataset) -> tuple[bytes, Declarations]:
     given = {"encoding": encoding} if encoding in DECLARED else {}
     if random.random() < 0.1:
         given["delimiter"] = next(name for name, mark in DELIMITERS.items() if mark == dialect.delimiter)
+    if random.random() < 0.2:
+        given["dates"] = random.choice(("dmy", "mdy"))
     return data, Declarations.of(given)
 
 

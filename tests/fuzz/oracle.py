@@ -13,7 +13,7 @@ from tests.fuzz.oracle_csv import Split, records, text_lines
 
 MAX_COLUMNS = 400
 HEAD = 64 * 1024  # bytes from which a file is understood
-_COMMA, _OTHERS = b","[0], b";\t|"
+_COMMA, _QUOTE, _OTHERS = b","[0], b'"'[0], b";\t|"
 _INVISIBLE = {0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)}
 _INVISIBLE |= set(range(0x2066, 0x206A))
 _QUOTES = {"'", '"', "`", "[", "]", "\\", *map(chr, (0xAB, 0xBB, 0x2039, 0x203A, *range(0x2018, 0x2020)))}
@@ -25,6 +25,9 @@ _OTHER_KINDS = (
         b"Obj\x01",
         b"PK\x03\x04",
         b"PK\x05\x06",
+        b"PK\x07\x08",
+        b"\xff\xfe\0\0",
+        b"\0\0\xfe\xff",
         b"PAR1",
         b"%PDF-",
         b"\xd0\xcf\x11\xe0",
@@ -33,7 +36,24 @@ _OTHER_KINDS = (
     ),
     *(b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!\x1a", b"ORC", b"SQLite", b"\x89PNG", b"\xff\xd8\xff", b"{\\rtf"),
 )
-_MARKUP = ("<!doctype ", "<html", "<head", "<body", "<table", "<?xml", "<!--")
+_MARKUP = ("<!doctype ", "<?xml", "<!--")
+_HTML_TAGS = {
+    "html",
+    "head",
+    "body",
+    "table",
+    "tr",
+    "meta",
+    "title",
+    "style",
+    "script",
+    "link",
+    "div",
+    "p",
+    "pre",
+    "br",
+}
+_HTML_TAGS |= {"font", "center", *(f"h{level}" for level in range(1, 7))}
 
 
 class Refused(Exception):
@@ -90,13 +110,13 @@ class Understood:
 
 def understood(data: bytes, names: Names, encoding: str | None = None, delimiter: str | None = None) -> Understood:
     """Read a file, of which encoding and delimiter may be declared. Raises Refused or Aside."""
-    if data.startswith(_OTHER_KINDS):
+    if data.startswith(_OTHER_KINDS) or (data[257:262] == b"ustar" and 0 in data[:257]):
         raise Aside
     complete = len(data) <= HEAD
     encoding = encoding or _marked(data)
     head, text = _decoded(data[:HEAD], encoding, complete), _decoded(data, encoding, True)
     _refuse_markup(head.decode("utf-8", "replace"))
-    if b"\n" not in head and b"\r" in (head if complete else head.rstrip(b"\r")):
+    if _ends_lines_with_cr(head if complete else head.rstrip(b"\r")):
         head, text = head.replace(b"\r", b"\n"), text.replace(b"\r", b"\n")
     sep = _sep(head)
     sep_lines = 0 if sep is None else 1
@@ -130,17 +150,36 @@ def _read(found: Understood, splits: Iterable[Split], ahead: int, names: Names, 
         if _is_repeated(split, found.positions, names) and not split.is_open:
             continue
         if fields is not None:
-            while len(fields) > width and not fields[-1].strip():
+            while len(fields) > width and _is_nothing(fields[-1]):
                 fields = fields[:-1]
         count = None if fields is None else len(fields)
         fits = fields if count == width else None
         found.records.append(Found(split.line + ahead, split.lines, split.raw, fits, count))
 
 
+def _ends_lines_with_cr(head: bytes) -> bool:
+    """Whether there is CR and no LF, or LF only inside quotes. A quote counts if it stands at the beginning of a field,
+    and if its closing quote stands at the end of a field or does not stand in `head`."""
+    if 10 not in head:
+        return 13 in head
+    ends, outside, at = b",;|\t\r\n", bytearray(), 0
+    while at < len(head):
+        end = at
+        if head[at] == _QUOTE and (at == 0 or head[at - 1] in ends):
+            end = at + 1
+            while end < len(head) and (head[end] != _QUOTE or head[end : end + 2] == b'""'):
+                end += 2 if head[end] == _QUOTE else 1
+            end = min(end + 1, len(head))
+        if end > at and (end == len(head) or head[end] in ends):
+            at = end
+        else:
+            outside.append(head[at])
+            at += 1
+    return 13 in outside and 10 not in outside
+
+
 def _marked(data: bytes) -> str:
-    """The encoding that a byte order mark says. UTF-32 is not read: it has to be declared, and cannot be."""
-    if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
-        return "utf-8"
+    """The encoding that a byte order mark says."""
     if data[:2] == b"\xff\xfe":
         return "utf-16le"
     return "utf-16be" if data[:2] == b"\xfe\xff" else "utf-8"
@@ -166,11 +205,26 @@ def _refuse_markup(text: str) -> None:
     begins = re.sub(r"\s", " ", text[:12].lower(), flags=re.ASCII)
     if begins.startswith(_MARKUP):
         raise Refused("the file is ")
+    if (tag := re.match(r"<([a-z_][\w:.-]*)", text, re.ASCII | re.IGNORECASE)) and _is_tag(tag[1], text[tag.end() :]):
+        raise Refused("the file is ")
     inner = text[1:].lstrip(" \t\n\r\x0b\x0c")
     if text[:1] == "[" and inner[:1] in ("[", "{", "]"):
         raise Refused("the file is JSON")
+    first_item = re.match(r'("(\\.|[^"\\])*"|-?[0-9][0-9.eE+-]*)[ \t\n\r\x0b\x0c]*,', inner, re.DOTALL)
+    if text[:1] == "[" and first_item:
+        raise Refused("the file is JSON")
     if text[:1] == "{" and (inner[:1] == "}" or re.match(r'"(\\.|[^"\\])*"[ \t\n\r\x0b\x0c]*:', inner, re.DOTALL)):
         raise Refused("the file is JSON")
+
+
+def _is_tag(name: str, rest: str) -> bool:
+    """Whether a `<` before a name begins a document. `rest` is the text after the name."""
+    if re.split(r"[:.-]", name.lower())[0] in _HTML_TAGS:
+        return True
+    if re.match(r"[ \t\n\r\x0b\x0c]+[\w:.-]+[ \t\n\r\x0b\x0c]*=", rest, re.ASCII):
+        return True
+    inside, closed, after = rest.partition(">")
+    return "<" not in inside and closed == ">" and after.lstrip(" \t\n\r\x0b\x0c")[:1] == "<"
 
 
 def _sep(head: bytes) -> int | None:
@@ -208,7 +262,7 @@ def _fits(fields: tuple[bytes, ...], width: int, id_at: int) -> bool:
     """Whether a record has the columns, and a whole number as its id. White space around the number may be anything
     but a tab: that belongs to a file that is separated by tabs."""
     texts = _texts(fields)
-    if len(texts) < width or any(text.strip() for text in texts[width:]) or "\t" in texts[id_at]:
+    if len(texts) < width or not all(map(_is_nothing, fields[width:])) or "\t" in texts[id_at]:
         return False
     return is_whole(texts[id_at])
 
@@ -269,6 +323,10 @@ def _without_empty_end(fields: Sequence[bytes]) -> list[bytes]:
     while kept and not kept[-1].strip(b' \t\r"'):
         kept.pop()
     return kept
+
+
+def _is_nothing(field: bytes) -> bool:
+    return all(c.isspace() or ord(c) in _INVISIBLE for c in field.decode("utf-8", "replace"))
 
 
 def _texts(fields: Sequence[bytes]) -> list[str]:

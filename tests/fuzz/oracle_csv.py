@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _QUOTE, _CR, _LF, _SPACE, _TAB = b'"\r\n \t'
-_BLANK = frozenset(b" \t\r\x0b\x0c")
+# White space and invisible characters, but for the control characters FS, GS, RS and US.
+_UNSEEN = {*" \t\r\x0b\x0c\x85\xa0\xad\u1680\u3000\ufeff", *map(chr, range(0x2000, 0x2010))}
+_UNSEEN |= {*map(chr, (*range(0x2028, 0x2030), *range(0x205F, 0x2065), *range(0x2066, 0x206A)))}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def records(lines: list[bytes], delimiter: int, *, complete: bool = True) -> Ite
     while at < len(lines):
         fields, taken, seen = _record(lines, at, delimiter)
         raw = without_end(b"\n".join(lines[at : at + taken]))
-        if not all(byte in _BLANK or byte in (delimiter, _LF) for byte in raw):
+        if not all(c in _UNSEEN or ord(c) in (delimiter, _LF) for c in raw.decode("utf-8", "replace")):
             is_cut = not complete and at + seen >= len(lines)
             yield Split(at + 1, taken, raw, fields, is_cut, is_open=seen > taken)
         at += taken

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.declarations import Dates
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Token
 from chalicelib.formats.pg_copy import BINARY, CopyFormat
@@ -64,10 +65,10 @@ class _Rejects:
         self.found.append(reject)
 
 
-def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat) -> Staged:
+def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat, dates: Dates = "iso") -> Staged:
     database: Any = _Database()
     rejects: Any = _Rejects()
-    stager = Stager(StagingTable(dataset, copy_format), tokens, rejects)
+    stager = Stager(StagingTable(dataset, copy_format), tokens, rejects, dates=dates)
     for _ in stager.run(database):
         pass
     data = b"".join(database.blocks)

@@ -36,8 +36,9 @@ class Landing:
     _sequence: Iterator[int] = field(default_factory=lambda: count(1))
 
     def put(self, key: str, body: bytes | str, **metadata: str) -> Row:
-        """Store an object version with these metadata. Return its event, which is not delivered. If the key ends in
-        .gz, the body is compressed. A `_` in a name of the metadata stands for `-`."""
+        """Store an object version with these metadata, and return its event. The event is not delivered. If the key
+        ends in .gz, the body is compressed. In the names of the metadata, `_` is replaced by `-`: `max_rejected`
+        becomes `max-rejected`."""
         data = body.encode() if isinstance(body, str) else body
         if key.endswith(".gz"):
             data = gzip.compress(data)

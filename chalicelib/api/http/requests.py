@@ -33,6 +33,9 @@ _NOT_UTF_8: Final = "the body is not UTF-8"
 REPLACED_BYTES: Final = (
     f"{_NOT_UTF_8}, or holds U+FFFD, which also replaces bytes that are not UTF-8: write U+FFFD as \\ufffd"
 )
+_OTHER_CHARSET: Final = f"{_NOT_UTF_8}: send JSON in UTF-8, without another charset"
+_PACKED: Final = "the body is packed by gzip: say so in the header Content-Encoding: gzip"
+_GZIP: Final = b"\x1f\x8b"
 _REPLACED = "\ufffd"
 _MOST_DIGITS = 300  # an integer with this many digits always fits into a float
 _SHOWN = 60  # an error quotes at most this many characters of a member's name
@@ -67,7 +70,7 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     except RecursionError as error:
         raise MalformedRequest(TOO_DEEP) from error
     except UnicodeDecodeError as error:
-        raise MalformedRequest(f"{_NOT_UTF_8}: send JSON in UTF-8, without another charset") from error
+        raise MalformedRequest(_PACKED if raw.startswith(_GZIP) else _OTHER_CHARSET) from error
     except ValueError as error:
         is_wide = b"\0" in raw[:4]  # in UTF-16 and UTF-32 the first characters of any JSON contain a NUL byte
         raise MalformedRequest(_NOT_UTF_8 if is_wide else f"the body is not JSON: {_reason(error)}") from error

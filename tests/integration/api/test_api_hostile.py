@@ -230,7 +230,8 @@ def test_another_charset_is_refused(gateway: Client, charset: str) -> None:
 
 
 def test_every_response_is_text_although_json_is_a_binary_type(gateway: Client) -> None:
-    """The test client `gateway` imitates API Gateway and refuses a text in base64. So each request checks this."""
+    """The test client `gateway` imitates API Gateway. It fails if a text response is in base64, so each request checks
+    that the response is not in base64."""
     for accept in ("application/json", "*/*", "text/html", "application/octet-stream", "image/png", None):
         headers = {"Accept": accept} if accept else {}
         for path in ("/loads", "/loads/9", "/openapi.json", "/health", "/", "/department/hires/top/2021"):
@@ -313,8 +314,8 @@ def test_a_body_just_within_the_limit_is_accepted(gateway: Client, path: str) ->
 
 
 @pytest.mark.parametrize("path", ["/job/upload", "/loads", "/health"])
-def test_no_other_origin_is_invited(gateway: Client, path: str) -> None:
-    """A preflight gets no CORS header, so that browsers do not send the request that it asks about."""
+def test_a_preflight_of_another_origin_is_refused(gateway: Client, path: str) -> None:
+    """Without CORS headers in the response to the preflight, a browser does not send the request itself."""
     asking = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
     response = gateway.open(path, method="OPTIONS", headers=asking)
     assert response.status_code == 403
@@ -322,12 +323,12 @@ def test_no_other_origin_is_invited(gateway: Client, path: str) -> None:
     assert not any(entry.cors for methods in app.routes.values() for entry in methods.values())
 
 
-def test_monitors_may_ask_for_the_head_of_health(gateway: Client) -> None:
+def test_head_health_returns_the_status_without_a_body(gateway: Client) -> None:
     response = gateway.head("/health")
     assert (response.status_code, response.data) == (200, b"")
 
 
-# --- packed bodies
+# --- compressed bodies
 
 
 def packed(gateway: Client, path: str, body: bytes, coding: str = "gzip") -> tuple[int, Any]:
@@ -336,7 +337,7 @@ def packed(gateway: Client, path: str, body: bytes, coding: str = "gzip") -> tup
     return response.status_code, checked("POST", path, response)
 
 
-def test_a_body_may_be_packed_by_gzip(gateway: Client) -> None:
+def test_a_body_may_be_compressed_with_gzip(gateway: Client) -> None:
     one = b'{"id": 1, "job": "Caf\xc3\xa9"}'
     batch = b'{"data": [{"id": "2.0", "job": "Clerk"}, {"id": 3.0, "job": "Cook"}]}'
     assert packed(gateway, "/job/upload", gzip.compress(one))[0] == 201
@@ -357,10 +358,11 @@ def test_a_body_may_be_packed_by_gzip(gateway: Client) -> None:
         ),
         (gzip.compress(b" " * (MAX_BODY + 1), mtime=0), "gzip", 413, "also when it is unpacked; nothing was stored"),
         (gzip.compress(b"\xff", mtime=0), "gzip", 400, "the body is not UTF-8"),
+        (gzip.compress(b"{}", mtime=0), "identity", 400, "packed by gzip: say so in the header Content-Encoding: gzip"),
     ],
-    ids=["another coding", "no gzip", "cut off", "too large", "not UTF-8"],
+    ids=["another coding", "no gzip", "cut off", "too large", "not UTF-8", "not declared"],
 )
-def test_a_packed_body_that_cannot_be_read_is_refused(
+def test_a_compressed_body_that_cannot_be_read_is_refused(
     gateway: Client, database: Database, body: bytes, coding: str, status: int, detail: str
 ) -> None:
     answered, problem = packed(gateway, "/job/upload", body, coding)

@@ -299,7 +299,7 @@ def test_a_gzip_file_is_checked(api: Api, media_type: str) -> None:
     assert check(api, "1,Clerk\n", media_type).body["inserted"] == 1
     refused = check(api, b"\x1f\x8b1,Clerk\n", media_type)
     assert refused.status == 422
-    assert "not a sound gzip file" in refused.body["detail"]
+    assert "not a valid gzip file" in refused.body["detail"]
     assert "truncated" in check(api, gzip.compress(b"1,Clerk\n")[:-5], media_type).body["detail"]
     # The check of a broken file has closed the connection. The next check opens a new one.
     assert check(api, "2,Smith\n").body["inserted"] == 1

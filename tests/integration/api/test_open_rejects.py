@@ -1,4 +1,5 @@
-"""GET /loads/{load_id}/rejects shows what is still to be corrected, also as a CSV file that can be sent again."""
+"""Tests the open rejects of a load, which GET /loads/{load_id}/rejects shows: which rejects are open, how a later load
+resolves them, and how a user corrects them in a CSV file and sends this file."""
 
 import csv
 import io
@@ -38,7 +39,7 @@ def resolved(landing: Landing, load: Row) -> Any:
     return landing.load(load["id"])["resolved"]
 
 
-# --- What is open
+# --- Which rejects are open
 
 
 def test_a_reject_is_open_until_a_later_file_brings_its_id(api: Api, landing: Landing) -> None:
@@ -64,7 +65,7 @@ def test_a_row_that_existed_before_does_not_resolve_its_reject(api: Api, landing
     landing.upload("jobs.csv", "2,Cook\n")
     load = landing.upload("jobs_2.csv", JOBS)
     assert lines(api, load) == [2, 3, 4]
-    landing.upload("jobs_3.csv", "2,Cook\n")  # nothing changes, but the row is right
+    landing.upload("jobs_3.csv", "2,Cook\n")  # this row changes nothing, but it is valid, so it resolves the reject
     assert lines(api, load) == [3, 4]
 
 
@@ -89,7 +90,7 @@ def test_the_rejects_of_a_failed_file_are_open_until_they_are_loaded(api: Api, l
     assert lines(api, load) == [2]
 
 
-def test_a_waiting_row_is_told_apart_until_its_parents_come(api: Api, landing: Landing) -> None:
+def test_a_waiting_row_is_marked_until_its_parents_arrive(api: Api, landing: Landing) -> None:
     load = landing.upload("hired_employees.csv", f"{NOBODY}\n8,,2021-07-27,1,1\n")
     assert {reject["line"]: reject["waiting"] for reject in rejects(api, load)} == {1: True, 2: False}
     assert api.get(f"/loads/{load['id']}/rejects").body["waiting"] == 1
@@ -99,8 +100,17 @@ def test_a_waiting_row_is_told_apart_until_its_parents_come(api: Api, landing: L
     assert api.get(f"/loads/{load['id']}/rejects").body["waiting"] == 0
 
 
+def test_all_rows_of_an_id_wait_and_are_resolved_together(api: Api, landing: Landing) -> None:
+    load = landing.upload("hired_employees.csv", f"{NOBODY}\n{NOBODY}\n8,,2021-07-27,1,1\n")
+    assert load["waiting"] == api.get(f"/loads/{load['id']}/rejects").body["waiting"] == 2
+    assert [reject["line"] for reject in rejects(api, load) if reject["waiting"]] == [1, 2]
+    landing.upload("departments.csv", "1,Kitchen\n")
+    landing.upload("jobs.csv", "1,Cook\n")
+    assert (lines(api, load), resolved(landing, load)) == ([3], 2)
+
+
 def test_a_waiting_row_does_not_resolve_a_reject_below_it(api: Api, landing: Landing) -> None:
-    """The reject is a later version of the row."""
+    """The reject stands in a later line than the waiting row with the same id, so it is a newer version of the row."""
     load = landing.upload("hired_employees.csv", f"{NOBODY}\n9,Ann,never,1,1\n")
     landing.upload("departments.csv", "1,Kitchen\n")
     landing.upload("jobs.csv", "1,Cook\n")
@@ -116,7 +126,7 @@ def test_at_the_end_of_the_grace_period_a_row_no_longer_waits(
     assert [reject["waiting"] for reject in rejects(api, load)] == [False]
 
 
-def test_the_rejects_of_a_load_of_the_release_before_are_open(api: Api, landing: Landing) -> None:
+def test_the_rejects_of_a_load_of_the_previous_release_are_open(api: Api, landing: Landing) -> None:
     load = landing.upload("jobs.csv", JOBS)
     with landing.database.session() as session:
         session.run("DELETE FROM open_rejects; UPDATE loads SET tracked_rejects = 0, reasons = '[]'")
@@ -190,10 +200,10 @@ def test_a_long_csv_comes_in_parts(api: Api, landing: Landing) -> None:
     assert [int(row[0]) for row in found] == list(range(1, 301))
 
 
-# --- The CSV sent again
+# --- The corrected CSV file is sent
 
 
-def test_a_mended_file_resolves_its_rejects_by_their_lines(api: Api, landing: Landing) -> None:
+def test_a_corrected_file_resolves_the_rejects_that_its_lines_name(api: Api, landing: Landing) -> None:
     load = landing.upload("jobs.csv", "job;id\nClerk;1\n=1;\nBaker;x\nCook\n")
     text, _ = as_csv(api, load)
     header, first, second, third = cells(text, ";")
@@ -207,7 +217,7 @@ def test_a_mended_file_resolves_its_rejects_by_their_lines(api: Api, landing: La
     assert (lines(api, load), resolved(landing, load)) == ([5], 2)
 
 
-def test_the_rejects_of_a_mended_file_can_be_mended_again(api: Api, landing: Landing) -> None:
+def test_the_rejects_of_a_corrected_file_can_be_corrected_again(api: Api, landing: Landing) -> None:
     load = landing.upload("jobs.csv", "x,'=1\n3,Clerk\n")
     text, _ = as_csv(api, load)
     assert cells(text)[1] == ["1", "x", "''=1", "id is not a whole number from 1 to 2147483647", ""]
@@ -231,7 +241,7 @@ def test_a_line_counts_only_in_a_file_that_corrects_the_load(api: Api, landing: 
 
 
 def test_an_unusual_row_of_a_file_with_lines_keeps_its_line(api: Api, landing: Landing) -> None:
-    """It is checked one by one, and not copied as it is."""
+    """The slow path parses such a row, instead of copying it unchanged. This test checks the slow path."""
     load = landing.upload("jobs.csv", JOBS)
     landing.upload("jobs_2.csv", 'id,line,job\n+,3,x\n" 7 ",4,"Ba""ker"\n', corrects=str(load["id"]))
     assert lines(api, load) == [2, 3]

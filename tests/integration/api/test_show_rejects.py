@@ -29,7 +29,7 @@ def shown(api: Api, load_id: int, query: str = "") -> Any:
 
 
 def as_stored(rejects: list[Row]) -> list[Row]:
-    """Rejects without what the API adds to the lines of the reject file."""
+    """Return the rejects without the two members that the API adds to the lines of the reject file."""
     return [{name: value for name, value in r.items() if name not in ("resolved", "waiting")} for r in rejects]
 
 

@@ -1,4 +1,4 @@
-"""GET /<dataset>/template.csv and .xlsx: files to begin with, which load as they are."""
+"""Tests the routes that return templates. A load accepts a template without any change."""
 
 import base64
 import os
@@ -22,7 +22,7 @@ from tests.integration.landing import Landing, counts
 
 
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
-def test_the_templates_of_all_datasets_load_as_they_are(api: Api, landing: Landing, ending: str) -> None:
+def test_the_templates_of_all_datasets_are_loaded_without_any_change(api: Api, landing: Landing, ending: str) -> None:
     for dataset in DATASETS.values():  # parents come before their children
         load = landing.upload(f"{dataset.name}.{ending}", downloaded(api, dataset, ending))
         assert (load["status"], load["kind"], counts(load)) == ("succeeded", ending, (1, 1, 0, 0, 0, 0))

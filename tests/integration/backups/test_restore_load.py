@@ -132,6 +132,7 @@ def test_a_file_that_differs_from_the_manifest_changes_nothing(filled: Landing, 
     load = restore(filled, "jobs", point)
     assert load["status"] == "failed"
     assert "damaged" in load["error"]
+    assert load["error"].endswith("; request the restore again, or restore another restore point")
     assert filled.rows("SELECT * FROM jobs ORDER BY id") == before
 
 

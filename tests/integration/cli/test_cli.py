@@ -306,7 +306,7 @@ SENT = {"encoding": "windows-1252", "delimiter": "semicolon", "dates": "dmy", "m
 FORMAT = {"type": "csv", "delimiter": ";", "encoding": "utf-16le", "header": True, "ignored_columns": ["note"]}
 
 
-def test_what_is_declared_is_sent_with_the_order_and_with_a_check(api: FakeApi, run: Run) -> None:
+def test_declarations_are_sent_with_an_upload_and_with_a_check(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     api.on("POST", "/uploads/check", CHECKED)
     assert run("upload", write("jobs.TXT"), *DECLARED, "--corrects", "3").exit_code == 0
@@ -316,11 +316,11 @@ def test_what_is_declared_is_sent_with_the_order_and_with_a_check(api: FakeApi, 
     assert api.to("/uploads/check")[0].query == {"dataset": "jobs", "limit": "20", **SENT}
 
 
-def test_a_load_says_how_its_file_was_understood_and_what_waits(api: FakeApi, run: Run) -> None:
+def test_a_load_is_shown_with_the_format_the_notices_and_the_waiting_rows(api: FakeApi, run: Run) -> None:
     notice = "these words were read as text: 2 × NULL"
     expect_upload(api, 7, load(7, format=FORMAT, notices=[notice], waiting=1))
     done = run("upload", write("jobs.csv"), "--strict")
-    assert done.exit_code == 0, "a row that waits is not to be corrected"
+    assert done.exit_code == 0, "nobody needs to correct a waiting row, so --strict does not treat it as a failure"
     assert done.stdout.splitlines()[:4] == [
         "jobs.csv: load 7 succeeded",
         "  read as CSV, separated by semicolons, in UTF-16LE, with a header, ignored columns: note",
@@ -335,7 +335,7 @@ def test_a_load_says_how_its_file_was_understood_and_what_waits(api: FakeApi, ru
     assert row[head.index("waiting")] == "1"
 
 
-def test_a_verdict_fails_the_command_and_its_advice_is_shown(api: FakeApi, run: Run) -> None:
+def test_if_a_whole_file_fails_the_command_fails_and_shows_the_advice(api: FakeApi, run: Run) -> None:
     error = "no row could be loaded: job is not valid UTF-8 (each row); it looks like windows-1252: declare it"
     expect_upload(api, 7, load(7, "failed", error=error, rejected=3, inserted=0, updated=0))
     api.on("POST", "/uploads/check", {**CHECKED, "status": "failed", "error": error, "format": FORMAT, "notices": []})
@@ -369,8 +369,9 @@ CHECKED = {
     [
         ("jobs.csv", b"1,Clerk\n", "text/csv"),  # gzip would make this file larger
         ("jobs.csv", b"1,Clerk\n" * 100, "application/gzip"),
+        # A workbook is compressed already, so gzip would not make it smaller.
+        ("jobs.xlsx", b"PK" + b"1" * 100, "application/octet-stream"),
         # The body is part of the test's id. With mtime=0 it is the same in every test process.
-        ("jobs.xlsx", b"PK" + b"1" * 100, "application/octet-stream"),  # it is compressed already
         ("jobs.avro", b"Obj" + b"1" * 100, "application/avro"),
         ("jobs.csv.gz", gzip.compress(b"1,Clerk\n", mtime=0), "application/gzip"),
     ],
@@ -418,7 +419,7 @@ def test_loads_lists_entries_of_several_pages(api: FakeApi, run: Run) -> None:
     ]
 
 
-def test_rejects_are_chosen_and_told_apart(api: FakeApi, run: Run) -> None:
+def test_rejects_are_filtered_and_waiting_and_resolved_ones_are_marked(api: FakeApi, run: Run) -> None:
     shown = [
         {"line": 2, "reasons": ["job is missing"], "raw": "2,", "resolved": True, "waiting": False},
         {"line": 3, "reasons": ["job_id 1 does not exist"], "raw": "3,1", "resolved": False, "waiting": True},

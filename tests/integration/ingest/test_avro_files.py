@@ -1,4 +1,5 @@
-"""Avro files of other programs are loaded like other files. Restore points bring back what was stored."""
+"""Tests loads of Avro files that other programs have written. Also tests restores of texts that the rules for texts
+would change or reject."""
 
 import io
 from datetime import UTC, datetime
@@ -19,7 +20,8 @@ from tests.integration.http_api import Api
 from tests.integration.landing import GRACE, Landing, Row, counts
 from tests.integration.s3_fixtures import LANDING
 
-# A schema as Spark writes it: all columns nullable, ids as long, a column more, a nested column, another order.
+# A schema as Spark writes it. All columns may be null, and ids are `long`. The columns are not in the order of the
+# dataset. Two columns are not columns of the dataset, and one of these two is nested.
 SPARK = {
     "type": "record",
     "name": "topLevelRecord",
@@ -120,7 +122,7 @@ def test_a_large_file_is_continued_by_the_next_invocation(with_parents: Landing)
     assert [reject["line"] for reject in with_parents.rejects(load)] == list(range(10, 9001, 10))
 
 
-def test_a_check_gives_what_the_load_gives(with_parents: Landing) -> None:
+def test_a_check_returns_the_same_result_as_the_load(with_parents: Landing) -> None:
     data = of_spark(employee(1), employee(2, Name=None), employee(3, job_id=9), employee(1, Name="Newer"))
     checked = dry_run(with_parents.database, DATASETS["hired_employees"], data, limit=10)
     load = with_parents.upload("hired_employees.avro", data)
@@ -217,7 +219,7 @@ def test_a_restore_of_children_keeps_their_texts_and_checks_their_keys(with_pare
     assert with_parents.rows("SELECT id, name FROM hired_employees ORDER BY id") == [(1, "#N/A"), (2, "\u200b")]
 
 
-def test_the_same_file_sent_as_any_other_file_is_held_to_the_rules(landing: Landing) -> None:
+def test_all_rules_apply_to_the_same_file_if_it_is_not_a_restore(landing: Landing) -> None:
     file = io.BytesIO()
     avro.write(DATASETS["jobs"], [tuple(zip(*STORED, strict=True))], file)
     load = landing.upload("jobs.avro", file.getvalue())

@@ -1,4 +1,4 @@
-"""Over files in every dialect: a check says exactly what the load that follows does."""
+"""Tests with generated files in every dialect: a check returns exactly the result that the load then has."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +15,7 @@ from tests.integration.landing import GRACE, Landing
 
 COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected")
 SHOWN = ("line", "reasons", "fields", "codes", "raw", "row")
-VALUES = {  # few ids, so that rows meet each other; values that are rejected; words that are noticed
+VALUES = {  # few ids, so that several rows have the same id; some values are rejected, and some cause a notice
     Kind.ID: st.integers(1, 4).map(str) | st.sampled_from(["x", "", "0"]),
     Kind.TEXT: st.sampled_from(["Ann", "Caf\u00e9", "NULL", "n/a", "#REF!", "", "a,b;c|d", 'say "x"', "1", "id"]),
     Kind.INSTANT: st.sampled_from(["2021-07-27", "2021-07-27T16:02:08Z", "27/07/2021", "07.27.2021 16:02", "soon"]),
@@ -33,7 +33,7 @@ def rows(dataset: Dataset) -> st.SearchStrategy[list[tuple[str, ...]]]:
 def file_of(dataset: Dataset, dialect: Dialect, found: list[tuple[str, ...]]) -> bytes:
     try:
         return dialects.written(dataset, found, dialect)
-    except UnicodeEncodeError:  # the encoding has no such letters
+    except UnicodeEncodeError:  # the encoding has no letter é
         plain = [tuple(value.replace("\u00e9", "e") for value in row) for row in found]
         return dialects.written(dataset, plain, dialect)
 
@@ -58,7 +58,7 @@ def test_a_check_of_a_file_in_any_dialect_says_what_its_load_does(
     body = file_of(dataset, dialect, data.draw(rows(dataset), "rows"))
     declared = data.draw(MIXED, "declared") | dialect.declarations.given()
     if data.draw(st.booleans(), "undeclared encoding"):
-        declared.pop("encoding", None)  # the file is then undecodable, or read as something else
+        declared.pop("encoding", None)  # then the bytes of the file are invalid, or are read as other characters
     outcome = check(landing, dataset, body, declared)
     load = landing.upload(f"{dataset.name}.csv", body, grace=GRACE, **declared)
     if isinstance(outcome, str):

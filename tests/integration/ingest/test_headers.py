@@ -1,9 +1,11 @@
-"""The header of a file says which column is which. The load of a file that lacks a column fails and loads no row."""
+"""Tests the headers of files. The names in a header say which field belongs to which column. If the header lacks a
+column, the load fails at its first attempt and stores no row."""
 
 import gzip
 
 import pytest
 
+from chalicelib.core.reasons import NEVER_CLOSED
 from tests.integration.http_api import Api
 from tests.integration.ingest.test_continuing import PARENTS, Relay
 from tests.integration.landing import Landing, counts
@@ -98,9 +100,15 @@ def test_no_line_of_a_rejected_record_becomes_a_row(employees: Landing) -> None:
             2: (["expected 5 fields, found 6"], "\n".join(lines[1:4])),
             5: (["department_id 9 does not exist"], lines[4]),
             6: (
-                ["a quote stands inside an unquoted field or text follows a closing quote"],
+                ["text follows a closing quote: quote the whole field, and double the quotes inside"],
                 "\n".join(lines[5:8]),
             ),
             9: (["department_id 9 does not exist"], "\n".join(lines[8:10])),
-            11: (["a quote is never closed (or not within 1 MiB)"], lines[10]),
+            11: ([str(NEVER_CLOSED)], lines[10]),
         }
+
+
+def test_a_name_with_a_nul_is_a_column_to_ignore(landing: Landing) -> None:
+    load = landing.upload("departments.csv", b"id,department,no\0te\n1,Sales,x\n,Ops,y\n")
+    assert (load["status"], counts(load)) == ("succeeded", (2, 1, 0, 0, 0, 1))
+    assert landing.rows("SELECT file_columns->>2 FROM loads") == [("no\ufffdte",)]

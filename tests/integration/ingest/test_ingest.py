@@ -5,8 +5,8 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from chalicelib.core.datasets import DATASETS
-from chalicelib.core.reasons import NOT_A_DATETIME
-from chalicelib.formats.csv_reader import BAD_QUOTING, NEVER_CLOSED, TOO_LONG
+from chalicelib.core.reasons import NOT_A_DATETIME, QUOTE_INSIDE
+from chalicelib.formats.csv_reader import NEVER_CLOSED, TOO_LONG
 from tests.integration.landing import Landing, counts
 
 DEPARTMENTS = "1,Sales\n2,Ops\n3,IT\n"
@@ -88,7 +88,7 @@ ADVERSARIAL: list[tuple[bytes, list[str]]] = [
     (b"9,Smith, Ann,2021-07-27T16:02:08Z,1,1", ["expected 5 fields, found 6"]),
     (b"9,A\xffn,2021-07-27T16:02:08Z,1,1", ["name is not valid UTF-8"]),
     (b"9,A\0n,2021-07-27T16:02:08Z,1,1", ["name contains a NUL character"]),
-    (b'9,A"nn",2021-07-27T16:02:08Z,1,1', [BAD_QUOTING.text]),
+    (b'9,A"nn",2021-07-27T16:02:08Z,1,1', [str(QUOTE_INSIDE)]),
     (b"9," + b"x" * 10_001 + b",2021-07-27T16:02:08Z,1,1", ["name is longer than 10000 characters"]),
     (b"9," + b"x" * 1_048_577 + b",2021-07-27T16:02:08Z,1,1", [TOO_LONG.text]),
     (b"\\.", ["expected 5 fields, found 1"]),

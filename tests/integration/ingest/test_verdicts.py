@@ -1,4 +1,4 @@
-"""The verdict on a whole file, and what a load says about its file: its format, its notices, its waiting rows."""
+"""Tests the verdict on a whole file, and the format, the notices and the waiting rows that a load shows."""
 
 import logging
 from typing import Any
@@ -26,14 +26,15 @@ SAVE = "declare encoding=windows-1252 or save the file as CSV UTF-8"
 def loaded(
     landing: Landing, key: str, body: bytes | str, *, by_relay: bool, **metadata: str
 ) -> tuple[Row, list[Ended]]:
-    """Load a file by one invocation, or by one invocation for each line. Returns the load and its ends."""
+    """Load a file in one invocation, or (`by_relay`) in one invocation for each line. Return the load, and what the
+    worker reported at the end of the load."""
     relay = Relay(landing, lines=1 if by_relay else 10**6)
     load = relay.run(landing.put(key, body, **metadata))
     assert bool(relay.handovers) == by_relay
     return load, relay.ended
 
 
-# --- nothing could be loaded
+# --- no row could be loaded
 
 
 @pytest.mark.parametrize("by_relay", [False, True])
@@ -63,7 +64,7 @@ def test_a_file_of_which_no_row_could_be_loaded_fails_at_once_and_keeps_its_reje
 def test_a_verdict_is_final(landing: Landing) -> None:
     event = landing.put("jobs.csv", BROKEN)
     for _ in range(2):
-        landing.deliver(event)  # nothing is raised, so that no event becomes a dead letter
+        landing.deliver(event)  # no exception is raised, so the event does not become a dead letter
     assert (landing.loads(), landing.load()["status"], landing.load()["attempts"]) == (1, "failed", 1)
     assert landing.upload("jobs.csv", "1,Clerk\n")["status"] == "succeeded"
 
@@ -76,11 +77,13 @@ def test_a_file_whose_rows_wait_for_their_parents_succeeds(landing: Landing, api
     for key, body in PARENTS.items():
         landing.upload(key, body)
     shown = api.get(f"/loads/{load['id']}").body
-    assert (shown["rejected"], shown["waiting"], shown["resolved"]) == (4, 0, 3), "row 1 was rejected twice"
+    assert (shown["rejected"], shown["waiting"], shown["resolved"]) == (4, 0, 3), (
+        "the row with id 1 stands in two lines, and both lines are resolved"
+    )
     assert [reject["line"] for reject in api.get(f"/loads/{load['id']}/rejects").body["rejects"]] == [4]
 
 
-def test_rows_wait_until_their_time_is_over(landing: Landing, api: Api) -> None:
+def test_rows_wait_until_the_grace_period_ends(landing: Landing, api: Api) -> None:
     load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27,1,1\n2,Bo,2021-07-27,2,1\n")
     assert api.get("/loads").body["loads"][0]["waiting"] == 2
     landing.rows("UPDATE orphans SET rejected_at = now() - interval '1 hour' WHERE id = 1 RETURNING id")
@@ -95,8 +98,8 @@ def test_a_file_without_records_succeeds(landing: Landing, body: str) -> None:
     assert (load["status"], load["error"], counts(load)) == ("succeeded", None, (0,) * 6)
 
 
-def test_a_restore_gets_no_verdict_and_no_notices(landing: Landing) -> None:
-    """Rows that break a rule today may be in an older restore point."""
+def test_a_restore_has_no_verdict_and_no_notices(landing: Landing) -> None:
+    """An older restore point may contain rows that break a rule of this release."""
     landing.rows("INSERT INTO jobs VALUES (0, 'Clerk') RETURNING id")
     back_up(landing)
     landing.rows("DELETE FROM jobs RETURNING id")
@@ -128,7 +131,21 @@ def test_more_rejects_than_are_declared_fail_the_file(
     assert [reject["line"] for reject in landing.rejects(load)] == [3]
 
 
-def test_waiting_rows_are_not_too_many_rejects(landing: Landing) -> None:
+@pytest.mark.parametrize("bad", ["x,Baker\n", "3\n"])
+def test_delimiter_and_columns_are_no_advice_if_other_rows_could_be_read(landing: Landing, bad: str) -> None:
+    load = landing.upload("jobs.csv", "1,Clerk\n2,Smith\n" + bad, max_rejected="0")
+    assert load["status"] == "failed"
+    assert ";" not in load["error"]
+
+
+def test_a_share_is_exact(landing: Landing) -> None:
+    """As a float, 29 % of 100 rows would be fewer than 29 rows."""
+    body = "".join(f"{row_id},Clerk\n" for row_id in range(1, 72)) + "x,Baker\n" * 29
+    assert landing.upload("jobs.csv", body, max_rejected="29%")["status"] == "succeeded"
+    assert landing.upload("jobs.csv", body, max_rejected="28.999999%")["status"] == "failed"
+
+
+def test_waiting_rows_do_not_count_towards_max_rejected(landing: Landing) -> None:
     rows = "1,Ann,2021-07-27,1,1\nx,Bo,2021-07-27,1,1\n"
     load = landing.upload("hired_employees.csv", rows, max_rejected="1")
     assert (load["status"], load["rejected"], load["waiting"]) == ("succeeded", 2, 1)
@@ -165,7 +182,7 @@ def test_undecodable_rows_get_a_notice_that_names_the_likely_encoding(landing: L
     assert (declared["rejected"], declared["notices"]) == (0, [])
 
 
-def test_a_file_that_is_wholly_undecodable_fails_with_that_advice(landing: Landing) -> None:
+def test_a_file_whose_rows_are_all_undecodable_fails_and_names_the_likely_encoding(landing: Landing) -> None:
     load = landing.upload("jobs.csv", LATIN.split(b"\n", 1)[1])
     assert load["error"] == (
         f"no row could be loaded: job is not valid UTF-8 (each row); it looks like windows-1252: {SAVE}"
@@ -184,7 +201,7 @@ def test_utf_16_without_a_mark_fails_with_advice_to_declare_it(landing: Landing,
 
 
 @pytest.mark.parametrize("by_relay", [False, True])
-def test_words_for_nothing_are_stored_as_text_and_counted(landing: Landing, by_relay: bool) -> None:
+def test_words_that_may_mean_a_missing_value_are_stored_as_text_and_counted(landing: Landing, by_relay: bool) -> None:
     body = "1,NULL\n2,null\n3,None\n4,Nonesuch\n5,N/A\n6,NaN\n7,#N/A\nNULL,Clerk\n"
     load, _ = loaded(landing, "jobs.csv", body, by_relay=by_relay)
     assert (load["status"], load["inserted"], load["rejected"]) == ("succeeded", 6, 2)
@@ -210,7 +227,7 @@ def test_dates_are_read_in_the_declared_order(landing: Landing, order: str, day:
     assert [at for [at] in stored] == [midnight] * 3 + ["07-05 16:02:00", "07-05 16:02:08", "07-05 16:02:08"]
 
 
-def test_undeclared_dates_are_rejected_with_what_to_write_and_to_declare(landing: Landing) -> None:
+def test_without_a_declaration_local_dates_are_rejected_with_advice(landing: Landing) -> None:
     load = landing.upload("hired_employees.csv", "1,Ann,27/07/2021,1,1\n2,Bo,07/27/2021 16:02,1,1\n")
     reason = (
         "datetime is not a date-time: write 2021-07-27 or 2021-07-27T16:02:08Z, or declare dates=dmy (27/07/2021) or"

@@ -1,4 +1,4 @@
-"""XLSX workbooks in the landing bucket and in a check: like the CSV files of the same rows."""
+"""Tests loads and checks of XLSX workbooks. Their results are those of CSV files with the same rows."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,8 @@ from tests.workbooks import packed, parts, table
 
 AT = datetime(2021, 7, 27, 16, 2, 8)
 HEADER: list[object] = ["Job ID", "Name", "Hire date", "building", "dept_id", "id"]
-# Row 4 is empty, row 5 lacks a name, rows 6 and 8 wait for their parents, row 9 supersedes row 2.
+# Row 1 of the sheet is the header. Row 4 is empty, row 5 lacks a name, and rows 6 and 8 wait for their parents. Row 9
+# has the id of row 2, so row 2 is superseded.
 ROWS: list[list[object]] = [
     HEADER,
     [1, "Ann", AT, 7, 1, 1],
@@ -46,7 +47,7 @@ def rejects(landing: Landing, load: Any) -> dict[int, list[str]]:
 
 
 def test_rejects_can_be_corrected_in_a_workbook(landing: Landing) -> None:
-    """Excel offers to save a CSV file as a workbook. The cells are then those of the file of rejects."""
+    """A user may open the CSV file of the rejects in Excel, correct it, and save it as a workbook."""
     load = landing.upload("jobs.csv", ",Clerk\nx,=Smith\n1,Baker\n")
     header: list[object] = ["line", "id", "job", "reasons", "raw"]
     rows: list[list[object]] = [
@@ -75,7 +76,7 @@ def test_a_workbook_loads_and_reports_the_rows_of_its_sheet(landing: Landing) ->
     assert waiting["row"]["name"] == "Ed\nEd"
 
 
-def test_rows_that_wait_for_their_parents_are_loaded_when_these_exist(landing: Landing) -> None:
+def test_waiting_rows_are_loaded_when_their_parents_exist(landing: Landing) -> None:
     fill(landing)
     landing.upload("hired_employees.xlsx", table(ROWS))
     landing.upload("departments_9.xlsx", table([[9, "Late"]]))
@@ -112,7 +113,7 @@ def test_a_damaged_workbook_fails_at_the_first_attempt_and_loads_nothing(landing
     assert landing.rows("SELECT * FROM jobs") == []
 
 
-def test_a_check_of_a_workbook_tells_what_its_load_does(api: Api, landing: Landing) -> None:
+def test_a_check_of_a_workbook_returns_the_result_of_its_load(api: Api, landing: Landing) -> None:
     fill(landing)
     media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     for sent_as in (media_type, "application/octet-stream", "text/csv"):

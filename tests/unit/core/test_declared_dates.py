@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chalicelib.core import local_dates
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import Dates
-from chalicelib.core.reasons import NOT_A_DATETIME, UNDECLARED_DATE
+from chalicelib.core.reasons import NOT_A_DATETIME, OUT_OF_RANGE, UNDECLARED_DATE
 from chalicelib.core.rules import check_fields, check_object
 
 EMPLOYEES = DATASETS["hired_employees"]
@@ -34,7 +34,9 @@ def test_every_date_is_read_in_both_orders(at: datetime, mark: str, time: str) -
 def test_iso_dates_stay_valid(dates: Dates) -> None:
     assert read("2021-07-05T16:02:08+02:00", dates) == ("2021-07-05T14:02:08+00:00", [])
     assert read("20210705", dates) == ("2021-07-05T00:00:00+00:00", [])
-    assert read("soon", dates) == (None, [str(NOT_A_DATETIME)])
+    wrong = NOT_A_DATETIME if dates == "iso" else local_dates.WRONG[dates]
+    assert read("soon", dates) == (None, [str(wrong)])
+    assert read("0001-01-01T00:00+23:00", dates) == (None, [str(OUT_OF_RANGE)])
     assert read("", dates) == (None, ["is missing"])
 
 
@@ -48,7 +50,9 @@ def test_a_day_that_does_not_exist_is_refused_with_the_wanted_form(text: str) ->
     "text", ["27/07.2021", "27/07/21", "27/07/2021 16", "27/07/2021Z", "27/07/2021  16:02", "٢٧/٠٧/٢٠٢١"]
 )
 def test_other_forms_are_no_declared_dates(text: str) -> None:
-    assert read(text, "dmy") == (None, [str(NOT_A_DATETIME)])
+    assert read(text, "iso") == (None, [str(NOT_A_DATETIME)])
+    for order in ("dmy", "mdy"):
+        assert read(text, order) == (None, [str(local_dates.WRONG[order])])
 
 
 def test_a_request_is_not_told_to_declare_anything() -> None:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
+from chalicelib.core.reasons import BACKSLASH_BEFORE_QUOTE, QUOTE_INSIDE, SPACE_BEFORE_QUOTE, TEXT_AFTER_QUOTE
 from chalicelib.core.rules import check_fields
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import clean_lines, split
 from chalicelib.formats.csv_reader import (
-    BAD_QUOTING,
     CHUNK,
     MAX_RECORD,
     NEVER_CLOSED,
@@ -233,11 +233,15 @@ def test_quoted_fields_are_read() -> None:
     [
         (b"9", "expected 2 fields, found 1"),
         (b"9,a,b", "expected 2 fields, found 3"),
-        (b'9,a"b', BAD_QUOTING.text),
-        (b'9,a"b"', BAD_QUOTING.text),
-        (b'9,"a"b', BAD_QUOTING.text),
+        (b'9,a"b', str(QUOTE_INSIDE)),
+        (b'9,6" pipe', str(QUOTE_INSIDE)),
+        (b'9,"a"b', str(TEXT_AFTER_QUOTE)),
+        (b'9,"a" ', str(TEXT_AFTER_QUOTE)),
+        (b'9,"say \\"hi\\" loud"', str(BACKSLASH_BEFORE_QUOTE)),
+        (b'9,say \\"hi\\" loud', str(QUOTE_INSIDE)),
         (b'9,"a', NEVER_CLOSED.text),
-        (b'9, "a"', BAD_QUOTING.text),
+        (b'9, "a"', str(SPACE_BEFORE_QUOTE)),
+        (b'\xef\xbb\xbf"9","a"', str(SPACE_BEFORE_QUOTE)),
         (b"9," + b"x" * MAX_RECORD, TOO_LONG.text),
     ],
 )
@@ -256,11 +260,11 @@ def test_a_bad_line_does_not_affect_valid_lines(line: bytes, problem: str, drip:
     [
         (b'9,"note\n2,Phantom\n",extra', "expected 2 fields, found 3"),
         (b'"note\n2,Phantom\n"', "expected 2 fields, found 1"),
-        (b'9,"a\n2,Phantom"b', BAD_QUOTING.text),
-        (b'9,"a\r\n2,Phantom\r\n"b,c"d', BAD_QUOTING.text),
-        (b'9,a"b,"c\n2,Phantom\n"', BAD_QUOTING.text),
-        (b'9,"a"b,"c\n2,Phantom\n"', BAD_QUOTING.text),
-        (b'9,"a\n2,""Phantom""\n",b"c', BAD_QUOTING.text),
+        (b'9,"a\n2,Phantom"b', str(TEXT_AFTER_QUOTE)),
+        (b'9,"a\r\n2,Phantom\r\n"b,c"d', str(TEXT_AFTER_QUOTE)),
+        (b'9,a"b,"c\n2,Phantom\n"', str(QUOTE_INSIDE)),
+        (b'9,"a"b,"c\n2,Phantom\n"', str(TEXT_AFTER_QUOTE)),
+        (b'9,"a\n2,""Phantom""\n",b"c', str(QUOTE_INSIDE)),
         (b'9,"a\n2,Phantom\n","b', NEVER_CLOSED.text),
         (b'9,"' + b"2,Phantom\n" * 100_000 + b'",b,"' + b"2,Phantom\n" * 100_000 + b'"', TOO_LONG.text),
     ],
@@ -293,7 +297,7 @@ def test_an_open_quote_does_not_swallow_the_rows_up_to_the_next_opening_quote() 
 
 
 def test_a_quote_that_another_one_closes_includes_everything_between() -> None:
-    assert seen(b'1,"Sales\n2,Ops\n3,I"T\n4,HR\n') == [(1, "problem", BAD_QUOTING.text), *rows((4, 4, "HR"))]
+    assert seen(b'1,"Sales\n2,Ops\n3,I"T\n4,HR\n') == [(1, "problem", str(TEXT_AFTER_QUOTE)), *rows((4, 4, "HR"))]
     assert seen(b'1,"Sales\n2,Ops\n3,"\n4,HR\n') == rows((1, 1, "Sales\n2,Ops\n3,"), (4, 4, "HR"))
 
 
@@ -310,7 +314,7 @@ def test_a_quote_may_be_closed_within_1_mib(size: int, end: bytes, drip: int) ->
     assert len(quoted) == size
     found = seen(quoted + end + b"3,IT\n", drip=drip)
     closed: list[Seen] = [(1, "problem", "expected 2 fields, found 1")]
-    not_closed: list[Seen] = [(1, "problem", NEVER_CLOSED.text), (2, "problem", BAD_QUOTING.text)]
+    not_closed: list[Seen] = [(1, "problem", NEVER_CLOSED.text), (2, "problem", str(QUOTE_INSIDE))]
     assert found == [*(closed if size <= MAX_RECORD else not_closed), *rows((3, 3, "IT"))]
 
 

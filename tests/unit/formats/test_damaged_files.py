@@ -9,6 +9,7 @@ import pytest
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.errors import LoadError
+from chalicelib.core.reasons import NEVER_CLOSED, QUOTE_INSIDE, SPACE_BEFORE_QUOTE, TEXT_AFTER_QUOTE, Reason
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_header import MAX_COLUMNS
 from chalicelib.formats.csv_layout import CsvLayout
@@ -18,8 +19,6 @@ from tests.unit.formats.test_file_format import described, loaded
 
 DEPARTMENTS = DATASETS["departments"]
 PATHS = pytest.mark.parametrize("fast", [True, False])
-NEVER_CLOSED = "a quote is never closed (or not within 1 MiB)"
-BAD_QUOTING = "a quote stands inside an unquoted field or text follows a closing quote"
 
 
 @PATHS
@@ -42,10 +41,10 @@ def test_a_line_of_white_space_ahead_of_a_header_is_blank(blank: str) -> None:
 
 
 @PATHS
-@pytest.mark.parametrize("quoted", ['5" pipe', '"5" pipe'])
-def test_quotes_in_a_text_do_not_hide_that_lines_end_with_cr(quoted: str, fast: bool) -> None:
+@pytest.mark.parametrize(("quoted", "reason"), [('5" pipe', QUOTE_INSIDE), ('"5" pipe', TEXT_AFTER_QUOTE)])
+def test_quotes_in_a_text_do_not_hide_that_lines_end_with_cr(quoted: str, reason: Reason, fast: bool) -> None:
     found, reasons = loaded(DEPARTMENTS, f"2,{quoted}\r3,{quoted}\r".encode(), fast=fast)
-    assert (found, reasons) == ([], [BAD_QUOTING] * 2)
+    assert (found, reasons) == ([], [str(reason)] * 2)
 
 
 def test_lines_end_with_cr_also_where_every_field_is_quoted() -> None:
@@ -61,7 +60,7 @@ def test_a_cr_that_the_first_bytes_cut_off_from_its_lf_is_no_line_end() -> None:
 
 @PATHS
 def test_a_quote_that_is_never_closed_does_not_hide_the_delimiter(fast: bool) -> None:
-    assert loaded(DEPARTMENTS, b'1;"A\n2;B\n3;C\n', fast=fast) == ([("2", "B"), ("3", "C")], [NEVER_CLOSED])
+    assert loaded(DEPARTMENTS, b'1;"A\n2;B\n3;C\n', fast=fast) == ([("2", "B"), ("3", "C")], [str(NEVER_CLOSED)])
     assert loaded(DEPARTMENTS, b'"x\n"y"\n1|A\n', fast=fast)[0] == [("1", "A")]
 
 
@@ -101,7 +100,7 @@ def test_only_one_byte_order_mark_is_dropped_in_every_encoding() -> None:
     files = [(text.encode(), UNDECLARED), (text.encode("utf-16le"), UNDECLARED)]
     files += [(text.encode("utf-16be"), Declarations.of({"encoding": "utf-16be"}))]
     for file, declared in files:
-        assert loaded(DEPARTMENTS, file, declared) == ([("2", "B")], [BAD_QUOTING])
+        assert loaded(DEPARTMENTS, file, declared) == ([("2", "B")], [str(SPACE_BEFORE_QUOTE)])
 
 
 def test_a_header_with_more_columns_than_a_row_of_postgres_holds_fails_the_file() -> None:

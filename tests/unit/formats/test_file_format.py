@@ -1,5 +1,6 @@
 """A file is understood from its beginning: the same rows in any dialect are the same rows."""
 
+import gzip
 import io
 from contextlib import suppress
 from typing import Any
@@ -155,7 +156,7 @@ def test_a_header_in_the_middle_is_skipped_if_it_is_equal_and_fails_the_file_if_
         ("2", "B"),
     ]
     assert loaded(DEPARTMENTS, b"1,A\nid,department\n2,B\n") == ([("1", "A"), ("2", "B")], [])
-    with pytest.raises(LoadError, match="in another order than the rows above it"):
+    with pytest.raises(LoadError, match="in another order than the rows above it: put the header in the first line"):
         loaded(DEPARTMENTS, b"id,department\n1,A\ndepartment,id\nB,2\n")
 
 
@@ -169,12 +170,36 @@ def test_a_first_record_that_cannot_be_data_gets_a_notice() -> None:
     assert described(DEPARTMENTS, b"1;Vertrieb\n").notices == ()
 
 
+def test_a_first_record_with_a_date_in_the_declared_order_may_be_data() -> None:
+    data = b"x,Ann,27/07/2021,a,b\n1,Bo,27/07/2021,1,1\n"
+    assert described(EMPLOYEES, data, Declarations.of({"dates": "dmy"})).notices == ()
+    assert described(EMPLOYEES, data, Declarations.of({"dates": "mdy"})).notices != ()
+
+
 @pytest.mark.parametrize("mark", ["sep=;", '"sep=;"', "SEP=;"])
 def test_a_sep_line_says_the_delimiter(mark: str) -> None:
     assert loaded(DEPARTMENTS, f"{mark}\r\nx;A\r\n2;B\r\n".encode()) == (
         [("2", "B")],
         [["id is not a whole number from 1 to 2147483647"]],
     )
+
+
+def test_cr_ends_lines_if_lf_stands_only_inside_quotes() -> None:
+    """Excel for Macintosh writes such files."""
+    data = b'id;department\r1;"two\nlines"\r2;B\r'
+    assert loaded(DEPARTMENTS, data) == ([("1", "two\nlines"), ("2", "B")], [])
+    rows = [(str(i), f"the {i}th\nline") for i in range(1, 3500)]  # the first bytes end in the middle of a text
+    file = b"".join(f'{row_id},"{text}"\r'.encode() for row_id, text in rows)
+    for shift in range(30):
+        assert loaded(DEPARTMENTS, b" " * shift + file) == (rows, [])
+
+
+@pytest.mark.parametrize(
+    "data", [b'1,"a\r\nb\r\n2,B\r\n', b'1,"a\rb"\n2,B', b'"1","a\r\nb"\r\n2,B\r', b"1,A\r2,B\r\n3,C"]
+)
+def test_cr_ends_no_line_if_lf_stands_outside_quotes(data: bytes) -> None:
+    assert not described(DEPARTMENTS, data).coding.has_bare_cr
+    assert not describe(DEPARTMENTS, data, complete=False).coding.has_bare_cr
 
 
 def test_what_is_declared_wins() -> None:
@@ -201,6 +226,15 @@ def test_bytes_that_mean_nothing_in_the_encoding_reject_their_record_alone() -> 
         (b'\xef\xbb\xbf<?xml version="1.0"?>', "an XML file"),
         (b'[{"id": 1, "department": "A"}]', "JSON"),
         (b'{"data": []}', "JSON"),
+        (b'[1, "A"]\n[2, "B"]\n', "JSON"),
+        (b'["id", "department"]\n', "JSON"),
+        (b"<meta charset=utf-8><table>", "an HTML page"),
+        (b"<Error><Code>NoSuchKey</Code></Error>", "an XML file"),
+        (b"<rows>\n  <row id='1'/>", "an XML file"),
+        (b'<Workbook xmlns="urn:x">', "an XML file"),
+        (b"departments.csv".ljust(257, b"\0") + b"ustar\x0000" + b"\0" * 248 + b"1,A\n2,B\n", "a tar archive"),
+        (gzip.compress(b"departments.csv".ljust(257, b"\0") + b"ustar  \0" + b"\0" * 248), "a tar archive"),
+        ("1,A\n".encode("utf-32"), "text in UTF-32"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_by_its_name(data: bytes, kind: str) -> None:
@@ -209,7 +243,20 @@ def test_a_file_of_another_kind_is_refused_by_its_name(data: bytes, kind: str) -
     assert raised.value.detail.startswith(f"the file is {kind}")
 
 
-@pytest.mark.parametrize("data", [b"PAR1,A\n1,B\n", b"ORC,A\n", b"[1],A\n", b"{x},A\n", b"<1>,A\n", b"", b"\n\n"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PAR1,A\n1,B\n",
+        b"ORC,A\n",
+        b"[1],A\n",
+        b"{x},A\n",
+        b"<1>,A\n",
+        b"<none>,<x>\n",
+        b"x" * 257 + b"ustar,A\n",
+        b"",
+        b"\n\n",
+    ],
+)
 def test_text_that_only_looks_like_another_kind_is_read(data: bytes) -> None:
     described(DEPARTMENTS, data)
 

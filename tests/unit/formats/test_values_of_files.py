@@ -42,6 +42,8 @@ def loaded(data: bytes, *, fast: bool = True, dataset: str = "departments") -> t
         ("id,department\n1,A\nid,department\n2,B\nID, Department \n", 2),
         ("\ufeffid,department\n1,A\n\ufeffid,department\n2,B\n", 2),
         ("\u202d1\u202c,\u200bA\u00ad\n\ufeff2,B\u2069\n", 2),
+        ("1,A,\u00a0\n2,B,\u200b, \ufeff\n", 2),
+        ("\ufeff\n1,A\n\u00a0\n\ufeff\r\n\u200b,\u3000 \n2,B\n\ufeff", 2),
         ("1,A,x\n2,B\n", 1),
     ],
 )

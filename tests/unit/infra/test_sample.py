@@ -81,6 +81,7 @@ def test_the_sample_has_a_record_for_every_reason() -> None:
         "found 4",
         "found 6",
         "a quote stands inside",
+        "text follows a closing quote",
         "a quote is never closed",
         "is not valid UTF-8",
         "NUL",
