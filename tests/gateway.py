@@ -8,8 +8,8 @@ The model behaves as AWS documents it:
 - It adds the content type application/json if the function sets none.
 - It passes on a body as base64 if its content type is one of the app's binary types. These may have wildcards. It
   passes on other bodies as text, with U+FFFD for bytes that are not UTF-8.
-- If the function returns a body in base64, it decodes this body only if the request has the header Accept. All types are
-  binary types in the description that API Gateway gets (`requests.DESCRIBING`).
+- If the function returns a body in base64, it decodes this body only if the request has the header Accept. All types
+  are binary types in the description that API Gateway gets (`requests.DESCRIBING`).
 """
 
 import base64
