@@ -156,8 +156,7 @@
       const parts = [];
       for (let path = link.getAttribute("href"); path;) {
         const response = await call(path, { headers: { Accept: link.dataset.accept } });
-        const part = await response.blob();
-        // A CSV file that is too large for one response comes in parts. Each part repeats the header.
+        const part = await response.blob(); // a CSV file that is too large for one response comes in parts, each with the header
         parts.push(parts.length === 0 ? part : (await part.text()).replace(/^.*?\r\n/s, ""));
         path = (/<\/([^>]*)>; rel="next"/.exec(response.headers.get("Link")) || [])[1];
       }
@@ -288,7 +287,8 @@
     return (names.map((name) => `${number(counts[name])} ${name}`).join(", ") || "no rows") + waiting;
   }
 
-  const textAs = (found) => found.delimiter && `separated by ${{ ",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes" }[found.delimiter]}, in ${found.encoding.toUpperCase()}`;
+  const DELIMITERS = { ",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes" }; // apart, because a template may not have two braces
+  const textAs = (found) => found.delimiter && `separated by ${DELIMITERS[found.delimiter]}, in ${found.encoding.toUpperCase()}`;
   const ignoredIn = (found) => found.ignored_columns.length > 0 && `ignored columns: ${found.ignored_columns.join(", ")}`;
   const readAs = (found) => [`Read as ${found.type.toUpperCase()}`, textAs(found), found.header ? "with a header" : "without a header", ignoredIn(found)].filter(Boolean).join(", ");
 
