@@ -28,6 +28,8 @@ logs.configure(settings.read(os.environ, "log_level"))
 # Chalice gives this list to API Gateway. API Gateway decodes bodies of all other types as text, and replaces the bytes
 # that are not valid text.
 app.api.binary_types = list(dict.fromkeys([*app.api.binary_types, *check_routes.MEDIA_TYPES, requests.BINARY]))
+if os.environ.get(requests.DESCRIBING):
+    app.api.binary_types.append(requests.ANY)
 
 app.register_blueprint(row_routes.routes)  # POST /{department,job,hired_employee}/upload[/batch]
 app.register_blueprint(template_routes.routes)  # GET /{department,job,hired_employee}/template.{csv,xlsx}

@@ -8,8 +8,8 @@ The model behaves as AWS documents it:
 - It adds the content type application/json if the function sets none.
 - It passes on a body as base64 if its content type is one of the app's binary types. These may have wildcards. It
   passes on other bodies as text, with U+FFFD for bytes that are not UTF-8.
-- If the function returns a body in base64, it decodes this body only if the first type in the request's Accept header
-  is one of the app's binary types.
+- If the function returns a body in base64, it decodes this body only if the request has the header Accept. All types
+  are binary types in the description that API Gateway gets (`requests.DESCRIBING`).
 """
 
 import base64
@@ -24,6 +24,7 @@ from chalice.app import Chalice
 from chalice.local import LambdaContext
 
 from chalicelib.api.check_routes import XLSX
+from chalicelib.api.http.requests import ANY
 
 MAX_BODY = 10 * 1024 * 1024
 JSON = "application/json"
@@ -79,7 +80,7 @@ class Gateway:
             # API Gateway does not decode a base64 response for most clients. So only workbooks may be encoded.
             assert headers["Content-Type"] == XLSX
             accepted = environ.get("HTTP_ACCEPT", "").partition(",")[0].partition(";")[0].strip().lower()
-            body = base64.b64decode(body) if self._is_binary(accepted) else body
+            body = base64.b64decode(body) if fnmatchcase(accepted, ANY) else body
         return response["statusCode"], list(headers.items()), body
 
     def _is_binary(self, media_type: str) -> bool:

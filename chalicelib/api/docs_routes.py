@@ -29,8 +29,7 @@ def _theirs(name: str) -> str:
 
 
 # A browser receives 1.9 MB of files on its first visit, because the files are not compressed. A function can return a
-# compressed body only as base64. API Gateway decodes the base64 only if the Accept header of the request begins with a
-# binary type, and browsers send no such header for scripts and styles.
+# compressed body only as base64, and API Gateway decodes it only for clients that send an Accept header.
 ASSETS = {
     name: Asset(media, partial(read, name))
     for name, media, read in (

@@ -31,8 +31,8 @@ FILTERS = (
     OneOf("dataset", "only loads of this dataset", allowed=tuple(DATASETS), example="departments"),
     OneOf("status", "only loads with this status", allowed=STATUSES, example="succeeded"),
     OneOf("kind", "only loads of this kind", allowed=KINDS, example="api"),
-    Text("source", "only loads whose source contains this text; upper and lower case do not matter", example="jobs"),
-    OneOf("with_rejects", "only loads with rejected rows, or without", allowed=("true", "false"), example="true"),
+    Text("source", "only loads whose source contains this text, in upper or lower case", example="department"),
+    OneOf("with_rejects", "only loads with rejected rows, or without", allowed=("true", "false"), example="false"),
 )
 LIMIT = WholeNumber("limit", "how many entries to show at most", high=MAX_PAGE, default=20, example=20)
 OF_REJECTS = (

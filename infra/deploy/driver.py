@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from botocore import exceptions as failures
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.api.http.requests import DESCRIBING
 from cli import functions
 from cli.api import Api
 from cli.errors import CommandError
@@ -250,7 +251,7 @@ def _chalice_environment(target: Target) -> dict[str, str]:
     theirs = "PYTHON" if _own_credentials(target) else ("AWS_", "PYTHON")
     ours = {k: v for k, v in os.environ.items() if not k.startswith(theirs)}
     # PYTHONDONTWRITEBYTECODE keeps bytecode out of the package, which `package.precompiled` adds in its own form.
-    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", DESCRIBING: "1"}
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return ours | quiet | dict(target.aws) | (files if not _own_credentials(target) else {})
 

@@ -3,9 +3,12 @@ token."""
 
 import re
 from urllib.parse import urljoin
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
+
+import pytest
 
 from chalicelib.api.http import vendored
+from chalicelib.formats.xlsx import Sheet
 from tests.e2e.cloud import Cloud
 
 
@@ -22,3 +25,10 @@ def test_the_page_and_all_its_files_are_served(cloud: Cloud) -> None:
     assert len(served) == 5
     for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
         assert served[f"docs/{name}"] == vendored.located(f"{vendored.SWAGGER_UI}/dist/{name}").read_bytes()
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html,application/xhtml+xml,*/*;q=0.8", "image/png"])
+def test_a_template_is_a_workbook_for_every_client_that_sends_an_accept(cloud: Cloud, accept: str) -> None:
+    request = Request(f"{cloud.env['API_URL']}/job/template.xlsx", headers={"Accept": accept})
+    with urlopen(request, timeout=30) as response:
+        assert next(iter(Sheet.of(response.read()))) == (1, ["id", "job"])

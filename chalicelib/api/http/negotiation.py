@@ -32,7 +32,7 @@ class TextResponse(Response):
 class BytesResponse(TextResponse):
     """A response of bytes, whatever the request accepts. Chalice would refuse a request that accepts any type.
 
-    API Gateway sends the bytes if the first type in the request's Accept is one of the binary types of the API.
+    API Gateway sends the bytes if the request has an Accept, because all types are binary to it (`requests.ANY`).
     """
 
     def __init__(self, body: bytes, headers: dict[str, str | list[str]]) -> None:

@@ -19,6 +19,11 @@ from chalicelib.core.errors import MalformedRequest, TooLarge, UnsupportedMedia
 # literally with the type of every response. If the list named application/json, Chalice would encode JSON responses as
 # base64, and API Gateway would send the base64 to the client.
 BINARY: Final = "application/*"
+# API Gateway sends a workbook as bytes only to a client whose Accept begins with a binary type, and most clients accept
+# any type. So while Chalice describes the API to API Gateway, in an environment with the variable DESCRIBING, all types
+# are binary. The functions must not have this wildcard: Chalice would encode every response as base64.
+ANY: Final = "*/*"
+DESCRIBING: Final = "DESCRIBING_API"
 JSON: Final = "application/json"
 # The most bytes in a body. A Lambda event has at most 6 MB of JSON. The JSON has the body as base64, in which four
 # characters stand for three bytes.

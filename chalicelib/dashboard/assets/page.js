@@ -156,8 +156,8 @@
       const parts = [];
       for (let path = link.getAttribute("href"); path;) {
         const response = await call(path, { headers: { Accept: link.dataset.accept } });
-        const part = await response.blob();
-        parts.push(parts.length === 0 ? part : await withoutHeader(part));
+        const part = await response.blob(); // a CSV file that is too large for one response comes in parts, each with the header
+        parts.push(parts.length === 0 ? part : (await part.text()).replace(/^.*?\r\n/s, ""));
         path = (/<\/([^>]*)>; rel="next"/.exec(response.headers.get("Link")) || [])[1];
       }
       const url = URL.createObjectURL(new Blob(parts));
@@ -166,12 +166,6 @@
     } catch (problem) {
       trouble(problem.message);
     }
-  }
-
-  // A CSV file that is too large for one response comes in parts. Each part repeats the header.
-  async function withoutHeader(part) {
-    const text = await part.text();
-    return text.slice(text.indexOf("\r\n") + 2);
   }
 
   // --- files
@@ -293,11 +287,10 @@
     return (names.map((name) => `${number(counts[name])} ${name}`).join(", ") || "no rows") + waiting;
   }
 
-  const DELIMITERS = { ",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes" };
-  function readAs({ type, delimiter, encoding, header, ignored_columns: ignored }) {
-    const text = delimiter ? [`separated by ${DELIMITERS[delimiter]}`, `in ${encoding.toUpperCase()}`] : [];
-    return [`Read as ${type.toUpperCase()}`, ...text, `${header ? "with" : "without"} a header`, ...(ignored.length ? [`ignored columns: ${ignored.join(", ")}`] : [])].join(", ");
-  }
+  const DELIMITERS = { ",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes" }; // apart, because a template may not have two braces
+  const textAs = (found) => found.delimiter && `separated by ${DELIMITERS[found.delimiter]}, in ${found.encoding.toUpperCase()}`;
+  const ignoredIn = (found) => found.ignored_columns.length > 0 && `ignored columns: ${found.ignored_columns.join(", ")}`;
+  const readAs = (found) => [`Read as ${found.type.toUpperCase()}`, textAs(found), found.header ? "with a header" : "without a header", ignoredIn(found)].filter(Boolean).join(", ");
 
   function tell(outcome, text, found, link) {
     const parts = [element("p", {}, text)];

@@ -1,16 +1,21 @@
 """Tests the routes that return templates. A load accepts a template without any change."""
 
 import base64
+import os
+import subprocess
+import sys
 
 import pytest
 from werkzeug.test import Client as GatewayClient
 
 from app import app
 from chalicelib.api.check_routes import XLSX
+from chalicelib.api.http.requests import ANY, DESCRIBING
 from chalicelib.api.template_files import csv_template, xlsx_template
 from chalicelib.core.datasets import DATASETS, Dataset
 from chalicelib.formats.xlsx import Sheet
 from chalicelib.services import services
+from infra.venv import ROOT
 from tests.gateway import Gateway
 from tests.integration.http_api import Api
 from tests.integration.landing import Landing, counts
@@ -41,12 +46,27 @@ def test_a_workbook_is_sent_as_bytes_whatever_the_client_accepts(api: Api, accep
     assert (response.status_code, body) == (200, xlsx_template(DATASETS["jobs"]))
 
 
-@pytest.mark.parametrize(("accept", "is_decoded"), [(XLSX, True), (f"{XLSX}, */*", True), ("*/*", False), ("", False)])
-def test_api_gateway_decodes_a_workbook_for_a_client_that_accepts_it_first(
+@pytest.mark.parametrize(("accept", "is_decoded"), [(XLSX, True), ("text/html, */*", True), ("*/*", True), ("", False)])
+def test_api_gateway_decodes_a_workbook_for_a_client_that_sends_an_accept(
     api: Api, accept: str, is_decoded: bool
 ) -> None:
     response = GatewayClient(Gateway(app)).get("/job/template.xlsx", headers={"Accept": accept} if accept else {})
     assert (response.status_code, response.data.startswith(b"PK")) == (200, is_decoded)
+
+
+@pytest.mark.parametrize(("described", "is_any"), [("1", True), ("", False)])
+def test_only_api_gateway_is_told_that_all_types_are_binary(described: str, is_any: bool) -> None:
+    """Chalice encodes the responses of binary types, so the functions must not know this wildcard."""
+    program = "import app; print(*app.app.api.binary_types)"
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, DESCRIBING: described},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (ANY in told.stdout.split()) is is_any
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
