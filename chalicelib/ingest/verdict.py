@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chalicelib.core.declarations import DELIMITERS
+from chalicelib.core.reasons import UNKNOWN_PARENT
 from chalicelib.formats.file_format import Format
 from chalicelib.ingest.oddities import Oddities
 from chalicelib.loads.outcomes import CountedReason
 
 _TOO_FEW = re.compile(r"expected \d+ fields, found fewer")
-_NO_ID = "id is not a whole number"
+_OTHER_COLUMNS = re.compile(r"id is not a whole number|expected \d+ fields, found more")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ def verdict(
         verdict = f"{counts.rejected} of {counts.received} rows were rejected, more than max-rejected={most} allows"
     else:
         return None
+    # A row that lacks only its parent waits, so that is never why a row was rejected.
+    reasons = [reason for reason in reasons if reason["code"] != UNKNOWN_PARENT.code] or reasons
     advice = _advice(file_format, counts, reasons[0]["reason"], oddities)
     return f"{verdict}: {_commonest(counts, reasons)}{advice and f'; {advice}'}"
 
@@ -58,6 +61,6 @@ def _advice(file_format: Format, counts: FileCounts, reason: str, oddities: Oddi
         named = {mark: name for name, mark in DELIMITERS.items()}
         others = ", ".join(name for name in DELIMITERS if name != named[layout.delimiter.decode()])
         return f"fields were separated by {named[layout.delimiter.decode()]}: declare delimiter= one of {others}"
-    if _NO_ID in reason and not layout.has_header:
+    if _OTHER_COLUMNS.search(reason) and not layout.has_header:
         return "the file has no header, so columns were taken by their position: add a header with their names"
     return ""
