@@ -6,6 +6,7 @@ from typing import Final
 _SINGLE_BYTE: Final = ("windows-1252", "ibm850", "macintosh")  # the most likely one first
 _OTHER_SCRIPT = re.compile(rb"[\x80-\xff]{4}")  # no language in Latin letters has so many accents in a row
 _LEAST_NULS = 0.3  # of the bytes; nearly half of the bytes of Latin text in UTF-16 are NUL
+_FLORIN = "ƒ"  # to Unicode it is a letter, but no word has it
 _PUNCTUATION = frozenset("€‚„…‘’“”•–—™ ¡«°»¿")
 
 
@@ -30,9 +31,10 @@ def _plausibility(text: str) -> int:
     for before, character in zip(" " + text, text, strict=False):
         if character.isascii():
             continue
-        if character.isalpha():
-            is_misplaced = before.islower() and character.isupper()
-            points += -1 if is_misplaced else 2 if character.islower() else 1
+        if character.isalpha() and character != _FLORIN:
+            begins_word = character.isupper() and not before.isalpha()
+            is_misplaced = character.isupper() and before.islower()
+            points += -1 if is_misplaced else 2 if character.islower() or begins_word else 1
         else:
             points += 1 if character in _PUNCTUATION else -2
     return points

@@ -12,7 +12,7 @@ from chalicelib.ingest.oddities import Oddities
 from chalicelib.loads.outcomes import CountedReason
 
 _TOO_FEW = re.compile(r"expected \d+ fields, found fewer")
-_NO_ID = "id is not a whole number"
+_OTHER_COLUMNS = re.compile(r"id is not a whole number|expected \d+ fields, found more")
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ def verdict(
 
 
 def _commonest(reasons: Sequence[CountedReason]) -> CountedReason:
-    """Return the most frequent reason. Of equal ones, a missing parent comes last: it alone would not reject a row."""
-    return min(reasons, key=lambda each: (-each["count"], each["code"] == UNKNOWN_PARENT.code))
+    """Return the most frequent reason. A row that lacks only its parent waits, so a missing parent is never why a row
+    was rejected."""
+    return next((reason for reason in reasons if reason["code"] != UNKNOWN_PARENT.code), reasons[0])
 
 
 def _counted(counts: FileCounts, first: CountedReason) -> str:
@@ -66,6 +67,6 @@ def _advice(file_format: Format, counts: FileCounts, reason: str, oddities: Oddi
         others = ", ".join(name for name in DELIMITERS if name != named[layout.delimiter.decode()])
         found = named[layout.delimiter.decode()]
         return f"fields were separated by {found}: declare delimiter= one of {others}, or save the file with {found}s"
-    if _NO_ID in reason and not layout.has_header:
+    if _OTHER_COLUMNS.search(reason) and not layout.has_header:
         return "the file has no header, so columns were taken by their position: add a header with their names"
     return ""

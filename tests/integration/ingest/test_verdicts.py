@@ -154,6 +154,17 @@ def test_waiting_rows_do_not_count_towards_max_rejected(landing: Landing) -> Non
     assert landing.rows("SELECT id FROM orphans") == [(1,)]
 
 
+def test_a_missing_parent_is_not_the_reason_for_a_verdict(landing: Landing) -> None:
+    """A row that lacks only its parent would wait for it."""
+    load = landing.upload("hired_employees.csv", "x,Ann,2021-07-27,1,1\ny,Bo,soon,1,1\n,Cy,2021-07-27,1,1\n")
+    assert load["error"].startswith("no row could be loaded: id is not a whole number from 1 to 2147483647 (2 of 3")
+
+
+def test_a_file_with_more_columns_and_no_header_fails_with_advice_to_add_one(landing: Landing) -> None:
+    load = landing.upload("jobs.csv", "1,Clerk,x\n2,Smith,y\n")
+    assert load["error"] == f"no row could be loaded: expected 2 fields, found more (each row); {NO_HEADER}"
+
+
 # --- notices
 
 

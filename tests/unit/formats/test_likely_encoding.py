@@ -34,3 +34,10 @@ def test_the_first_record_of_utf_16_tells_the_order_of_bytes() -> None:
 @pytest.mark.parametrize("raw", [b"", b"\0", b"7,a\0b", b"1,Clerk"])
 def test_a_single_nul_is_not_utf_16(raw: bytes) -> None:
     assert not is_wide(raw)
+
+
+@pytest.mark.parametrize(
+    "word", ["Ärzte", "Ämter", "Österreich", "Übung", "Éric", "Ñandú", "Ørsted", "Åse", "À bord", "ÄRZTE", "GRÖSSE"]
+)
+def test_a_word_may_begin_with_a_letter_that_is_not_ascii(word: str) -> None:
+    assert likely_encoding(f"6,{word}".encode("windows-1252")) == "windows-1252"
