@@ -13,9 +13,10 @@ These rules say where a record ends. They apply to valid records and to rejected
   end of the file, or the next quote begins a quoted field that begins and ends on a later line. Then the record
   ends with the line of the open quote, so that the record does not include the rows below.
 
-A layout says by what fields are separated, which column each of them holds, and whether the first record is a header.
-The header is skipped. So is the same header further below, as two files in one have it. A header that names other
-columns or another order is an error, because the rows below it would be stored in the wrong columns.
+A layout says which delimiter separates the fields, which column each field holds, and whether the first record is a
+header. The reader skips the header. It also skips the same header below rows, because a file that was joined from two
+files has such a header. A header with other columns or another order is an error, because the rows below it would be
+stored in the wrong columns.
 """
 
 import re
@@ -38,7 +39,7 @@ CHUNK = 256 * 1024  # bytes read from the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
 BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
-_LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would end them at CR as well
+_LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would also end a line at CR
 
 TOO_LONG, NEVER_CLOSED, BAD_QUOTING = (
     reason.of() for reason in (reasons.RECORD_TOO_LONG, reasons.NEVER_CLOSED, reasons.BAD_QUOTING)
@@ -49,7 +50,7 @@ TOO_LONG, NEVER_CLOSED, BAD_QUOTING = (
 class Checkpoint:
     """A position between two records, from which another reader can continue.
 
-    `offset` and `lines` are the bytes and physical lines before it. `records` is whether any record stands before it.
+    `offset` and `lines` are the bytes and physical lines before it. `records` is true if there is a record before it.
     """
 
     offset: int = 0
@@ -62,7 +63,8 @@ BEGINNING = Checkpoint()
 
 @dataclass(frozen=True)
 class Clean:
-    """A run of valid lines; `line` is the number of the first, from 1. `decimals` removes the decimals of ids."""
+    """A run of clean lines. `line` is the number of the first line, from 1. `decimals` is the pattern and the
+    replacement that remove the decimals of ids."""
 
     line: int
     data: bytes
@@ -70,7 +72,7 @@ class Clean:
     decimals: tuple[re.Pattern[bytes], bytes]
 
     def for_copy(self) -> bytes:
-        """The run in COPY's text format, with the delimiter and the columns of the file."""
+        """Return the run in COPY's text format, with the delimiter and the columns of the file."""
         data = self.data.replace(b'"', b"") if b'"' in self.data else self.data
         data = data.replace(b"\r", b"") if b"\r" in data else data
         return self.decimals[0].sub(self.decimals[1], data) if b"." in data and b".0" in data else data
@@ -137,7 +139,7 @@ class Reader:
         self._dataset, self._stream = dataset, stream
         self._layout = layout or CsvLayout.by_position(dataset)
         self._patterns = patterns(self._layout.delimiter)
-        is_clean_possible = fast and not self._layout.is_corrected  # there, a clean line may have apostrophes to remove
+        is_clean_possible = fast and not self._layout.is_corrected  # a line of corrected rejects may have apostrophes
         self._clean = clean_lines(dataset, self._layout) if is_clean_possible else None
         self._decimals = decimal_ids(dataset, self._layout)
         self._buffer = b""
@@ -145,8 +147,8 @@ class Reader:
         self._position = 0
         self._line = start.lines + 1
         self._ended = False
-        # A reader that goes on below blank lines cannot tell whether it is below a header, too: a header is then found
-        # to be repeated.
+        # A reader may continue after lines without any record: these lines are blank, or one of them is the header. If
+        # the layout has a header, the next record counts as not the first. If it is the header, it counts as repeated.
         self._is_first = not start.lines or not (start.records or self._layout.has_header)
         self._empty = b" \t\r\n\x0b\x0c" + self._layout.delimiter
 
@@ -248,13 +250,14 @@ class Reader:
         return Record(line, lines, raw, self._layout.values(sent))
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
-        """Whether a record is the header of the layout. Raises LoadError if it is another header."""
+        """Return whether a record is the header of the layout. Raises LoadError if it is another header."""
         if not self._is_first:
             return repeats_header(self._dataset, self._layout, raw, fields)
         self._is_first = False
         if self._layout.has_header:
             return True
-        # The format knows all records that end within HEAD bytes; UTF-16 has half as many characters.
+        # The format was found from the first HEAD bytes, so it knows a header that ends there. In UTF-16, these bytes
+        # have half as many characters.
         if self.offset > HEAD // 2 and is_header([field.decode("utf-8", "replace") for field in fields]):
             raise refused_below(self._dataset, fields)
         return repeats_header(self._dataset, self._layout, raw, fields)
@@ -302,7 +305,7 @@ class Reader:
         if self.offset - start > len(kept) or len(raw) > MAX_RECORD:
             self._is_first = False
             return Record(line, self._line - line, raw[:MAX_RECORD], problem=TOO_LONG)
-        self._is_header(raw)  # raises LoadError if it is another header; an equal one is rejected for its quote
+        self._is_header(raw)  # raises LoadError for another header; the layout's own header is rejected for its quote
         return Record(line, self._line - line, raw, problem=BAD_QUOTING if closed else NEVER_CLOSED)
 
     def _pass_up_to(self, pattern: re.Pattern[bytes], kept: bytearray) -> None:

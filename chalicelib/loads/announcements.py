@@ -41,7 +41,7 @@ def queue_upload(
     correlation_id: str | None = None,
     kind: str = "csv",
 ) -> tuple[int, str]:
-    """Announce a file before a client sends it. `base_name` has to begin with the dataset's name.
+    """Announce a file before a client sends it. The dataset must be recognisable from `base_name`, as `dataset_of` does.
 
     Returns the load's id and the object's key.
     """
