@@ -34,11 +34,9 @@ FILTERS = (
 )
 LIMIT = WholeNumber("limit", "how many entries to show at most", high=MAX_PAGE, default=20, example=20)
 OF_REJECTS = (
-    OneOf(
-        "all", "whether to show resolved rejects, too", allowed=("true", "false"), default="false", example="true"
-    ),
+    OneOf("all", "whether to show resolved rejects, too", allowed=("true", "false"), default="false", example="true"),
     OneOf("code", "only rejects with this code", allowed=CODES, example="missing"),
-    replace(LIMIT, default=None, about="how many rejects to show at most; the default is 20 as JSON, all that fit as CSV"),
+    replace(LIMIT, default=None, about="how many rejects to show at most; the default is 20 as JSON, all as CSV"),
     WholeNumber("cursor", "the `next_cursor` of an earlier response", low=0, high=_MAX_LOAD, example=0),
 )
 CURSOR = WholeNumber("cursor", "the `next_cursor` of an earlier response", high=_MAX_LOAD, example=1000)

@@ -29,9 +29,10 @@ _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ; {}; SET TRANSACTION READ ONLY"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end that the load would have: its status, why the verdict on the file fails it, its counts, how many of the
-    rejected rows would wait for a parent, how the file was understood and what looks odd about it, the reasons of its
-    rejects (most frequent first), and its first rejects ({"line", "reasons", "fields", "raw", "row"})."""
+    """The result that a load would have. `error` is the verdict, if the file would fail as a whole. `waiting` is the
+    number of rejected rows that would wait for a parent. `format` is the format as `Format.shown` returns it, and
+    `notices` say what looks odd in the file. `reasons` are the counted reasons of the rejects, the most frequent first.
+    `rejects` are the first rejects, as `Reject.shown` returns them with the place "line"."""
 
     status: str
     error: str | None
@@ -46,9 +47,9 @@ class Outcome:
 def dry_run(
     database: Database, dataset: Dataset, body: bytes, *, limit: int, declared: Declarations = UNDECLARED
 ) -> Outcome:
-    """Check the bytes of a file as a load would do now. Shows at most `limit` rejects.
+    """Check a file as a load would do now. `body` has the bytes of the file. The result has at most `limit` rejects.
 
-    Raises OutOfTime, DatabaseUnavailable, or LoadError if a load of the file would fail before its rows are counted.
+    Raises OutOfTime and DatabaseUnavailable. Raises LoadError if a load would fail before it has counted the rows.
     """
     reading = FileReading.of_file(dataset, Peekable(io.BytesIO(body)), declared)
     table = StagingTable(dataset, reading.copy_format)

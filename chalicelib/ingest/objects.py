@@ -135,18 +135,18 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
 
 
 def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
-    """How the object is to be read. Raises LoadError if it cannot be."""
+    """Return the way to read the object. Raises LoadError if Hireflow does not read it."""
     if attempt.claim.is_own_backup:
         return FileReading.of_own_backup(attempt.dataset)
     try:
         declared = Declarations.of(body.metadata)
     except UnknownValue as error:
-        raise LoadError(f"the object's metadata declare what is not known: {error}") from error
+        raise LoadError(f"a declaration in the object's metadata is invalid: {error}") from error
     if declared.corrects is not None:
         open_rejects.require_load(attempt.session, attempt.dataset, declared.corrects)
     reading = FileReading.of_file(attempt.dataset, body.stream, declared)
     if attempt.created.key.casefold().endswith(".avro") and reading.is_plain_text:
-        # A damaged Avro file looks like text that has no valid row, or like an empty file.
+        # A damaged Avro file may look like text without valid rows, or like an empty file.
         raise LoadError("the file is not an Avro file, although its name ends in .avro: a CSV file has to end in .csv")
     return reading
 

@@ -84,7 +84,7 @@ def listed(
 ) -> list[Load]:
     """Return at most `limit` loads, newest first, whose columns equal `filters` and whose ids are below `before`.
 
-    `grace` is the grace period. Waiting rows that are older are not counted. If `grace` is None, all of them are counted.
+    `grace` is the grace period. Older waiting rows are not counted. If `grace` is None, all waiting rows are counted.
     """
     conditions = [f"{column} = :{column}" for column in filters]
     below = {}

@@ -1,8 +1,8 @@
 """Store the formats of files in the history of loads, and allow files with columns that a load ignores.
 
-The lines of a file go to COPY unchanged. Therefore the staging table of a large file needs a column for each field, also
-for each ignored field. The previous release still runs for some minutes after this migration. It calls the old function
-`staged.prepare`, which creates a table without such columns.
+The lines of a file go to COPY unchanged. Therefore the staging table of a large file needs a column for each field,
+also for each ignored field. The previous release still runs for some minutes after this migration. It calls the old
+function `staged.prepare`, which creates a table without such columns.
 """
 
 from alembic import op

@@ -225,7 +225,7 @@ def test_undeclared_dates_are_rejected_with_what_to_write_and_to_declare(landing
 def test_an_unknown_declaration_fails_the_load(landing: Landing) -> None:
     load = landing.upload("jobs.csv", "1,Clerk\n", dates="ymd")
     assert (load["status"], load["attempts"]) == ("failed", 1)
-    assert load["error"].startswith("the object's metadata declare what is not known: dates 'ymd' is not known")
+    assert load["error"].startswith("a declaration in the object's metadata is invalid: dates 'ymd' is not known")
 
 
 # --- the check
