@@ -75,7 +75,7 @@ class AvroFields:
             fields = fields_of(schema)
         except InvalidSchema as error:
             raise LoadError(
-                f"the Avro schema is not that of {dataset.name}: it is no valid schema of a record"
+                f"the Avro schema is not that of {dataset.name}: it is not a valid schema of a record"
             ) from error
         columns, faults = _matched(dataset, [name for name, _ in fields])
         conversions: dict[int, Conversion] = {}

@@ -51,8 +51,8 @@ _OF_XLSX = (b"xl/", b"[Content_Types].xml")
 
 
 def container_of(head: bytes) -> Container:
-    """Return the container of a file by its first bytes. Raises LoadError, which names the type, for a file that
-    Hireflow does not read."""
+    """Return the container of a file by its first bytes. Raises LoadError for a type of file that Hireflow does not
+    read. The error names the type."""
     if head.startswith(_GZIP):
         return Container.GZIP
     if head.startswith(b"Obj\x01"):

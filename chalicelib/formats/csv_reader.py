@@ -147,8 +147,9 @@ class Reader:
         self._position = 0
         self._line = start.lines + 1
         self._ended = False
-        # A reader may continue after lines without any record: these lines are blank, or one of them is the header. If
-        # the layout has a header, the next record counts as not the first. If it is the header, it counts as repeated.
+        # A reader may continue after lines without any record. Then it does not know whether the header is one of these
+        # lines or follows them. If the layout has a header, the reader looks for a repeated header. This finds the
+        # header, too.
         self._is_first = not start.lines or not (start.records or self._layout.has_header)
         self._empty = b" \t\r\n\x0b\x0c" + self._layout.delimiter
 

@@ -125,7 +125,8 @@ class _Orphans:
         return int(session.scalar(f"SELECT count(*) FROM {self.rows}"))
 
     def waiting(self, session: Session) -> int:
-        """How many of the rows would wait: the last of each id, unless a valid row with this id is further down."""
+        """Return how many of the rows would wait for a parent. Of all orphans with the same id, only the last waits.
+        It does not wait either if a row with the same id and existing parents follows below it."""
         return int(
             session.scalar(
                 f"SELECT count(DISTINCT s.id) FROM {self.rows}"

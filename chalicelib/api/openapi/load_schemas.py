@@ -91,7 +91,7 @@ LOAD = closed(
         "status": {"type": "string", "enum": list(STATUSES), "examples": ["succeeded"]},
         **{name: count(example=example) for name, example in _COUNTS.items()},
         "waiting": count(about="rejected rows that still wait for their parents; they are loaded when these exist"),
-        "resolved": count(about="rejected rows that a later load has brought in"),
+        "resolved": count(about="rejected rows that a later load has loaded"),
         "format": or_null(FORMAT, description="how the file was understood; null without a file", examples=[None]),
         "notices": NOTICES,
         "attempts": count(example=1),
@@ -182,7 +182,7 @@ REJECT = closed(
         **_REJECT,
         "rejected_at": A_TIME,
         "raw_base64": text("Miz/", description="the bytes that were sent, if `raw` cannot show all of them"),
-        "resolved": {"type": "boolean", "description": "whether a later load has brought the row in"},
+        "resolved": {"type": "boolean", "description": "whether a later load has loaded the row"},
         "waiting": {"type": "boolean", "description": "whether the row still waits for its department or job"},
     },
     optional=("line", "index", "raw_base64", "codes"),  # version 1.0 wrote no codes
@@ -193,7 +193,7 @@ REJECTS = closed(
     {
         "load_id": LOAD_ID,
         "rejected": count(example=1),
-        "resolved": count(about="rejected rows that a later load has brought in"),
+        "resolved": count(about="rejected rows that a later load has loaded"),
         "waiting": count(about="rejected rows that still wait for their department or job"),
         "reasons": REASONS,
         "rejects": {"type": "array", "items": ref("Reject"), "description": "the first rejects that match the request"},

@@ -86,7 +86,7 @@ CODES_OF_REASONS: Json = {
     "type": "array",
     "items": CODE,
     "minItems": 1,
-    "description": "the code of each reason, in the same order",
+    "description": "the code of each reason, in the order of `reasons`",
     "examples": [["not_an_id"]],
 }
 REJECTED: Json = closed(
