@@ -122,8 +122,8 @@ def _fast_decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
     """Return the decoder for a file whose fields are all plain.
 
     fastavro gets each block as a separate file, because it reads a file several times faster than single records.
-    Zeros follow the block. If the rows of a damaged block go on after its end, fastavro reads zeros instead of failing.
-    Its position is then not the end of the block, and the decoder raises LoadError.
+    Zeros follow the block. If the rows of a damaged block go on after the end of the block, fastavro reads these zeros
+    without an error. Then the position of fastavro is not the end of the block, and the decoder raises LoadError.
     """
     from fastavro import block_reader
 

@@ -120,10 +120,10 @@ def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list
     for at, column in enumerate(dataset.columns):
         found = columns.count(at)
         if not found:
-            faults.append(f"{column.name} is missing: it has to be {_WANTED[column.kind]}")
+            faults.append(f"{column.name} is missing: it must be {_WANTED[column.kind]}")
         elif found > 1:
             shown = [shown_name(name) for name, place in zip(names, columns, strict=True) if place == at]
-            faults.append(f"{column.name} is there {found} times, as {', '.join(shown[:MOST_SHOWN])}")
+            faults.append(f"{column.name} is named {found} times, as {', '.join(shown[:MOST_SHOWN])}")
     if names and len(set(columns) - {None}) < len(dataset.columns):
         shown = [shown_name(name) for name in names[:MOST_SHOWN]]
         faults.append(f"its fields are {', '.join(shown)}{', …' if len(names) > MOST_SHOWN else ''}")

@@ -59,7 +59,7 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     twice = sorted(dataset.columns[position].name for position, count in times.items() if count > 1)
     if missing or twice:
         faults = [f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
-        faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} there twice"] if twice else []
+        faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} named twice"] if twice else []
         raise _refused(dataset, texts, f": {', and '.join(faults)}")
     ignored = tuple(_shown(text) for text, at in zip(texts, positions, strict=True) if at is None)
     return Header(positions, ignored, tuple(texts))

@@ -6,7 +6,7 @@ parsing. The slow path splits every other record by RFC 4180.
 These rules say where a record ends. They apply to valid records and to rejected records:
 - A quote opens a quoted field only at the beginning of a field. It may follow spaces there, but then the
   record is rejected. The field runs to its closing quote, across line breaks and doubled quotes.
-- Any other quote is an ordinary character, and so is everything after a closing quote up to the next comma
+- Any other quote is an ordinary character, and so is everything after a closing quote up to the next delimiter
   or line break. A record with such a quote or such text is rejected.
 - A record ends at the first line break outside a quoted field, however long the record is.
 - A quote counts as never closed in three cases: no quote closes it within 1 MiB, no quote closes it before the

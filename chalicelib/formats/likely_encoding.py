@@ -12,7 +12,7 @@ _PUNCTUATION = frozenset("€‚„…‘’“”•–—™ ¡«°»¿")
 def likely_encoding(raw: bytes, *, is_first: bool = False) -> str:
     """Return the likely encoding of a record that is not UTF-8, as one of ENCODINGS. Return "" if the script of the
     record does not seem to be Latin. `is_first` is true if the record is at the beginning of the file. Only this record
-    shows the byte order of UTF-16, because later records begin in the middle of a character."""
+    shows the byte order of UTF-16: all later records begin with NUL, because lines are split after the byte of LF."""
     if is_wide(raw):
         return "utf-16be" if is_first and raw.startswith(b"\0") else "utf-16le"
     if _OTHER_SCRIPT.search(raw):

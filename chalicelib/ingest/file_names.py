@@ -65,5 +65,5 @@ def unrecognised(key: str) -> LoadError:
     names = ", ".join(DATASETS)
     return LoadError(
         f"{key.rsplit('/', 1)[-1]!r} is not a file that Hireflow loads: its name must begin with one of {names}, or it"
-        f" must lie in a folder of that name, and it must end in one of {', '.join(ENDINGS)}"
+        f" must be in a folder of that name, and it must end in one of {', '.join(ENDINGS)}"
     )

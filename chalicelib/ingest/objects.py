@@ -147,7 +147,9 @@ def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
     reading = FileReading.of_file(attempt.dataset, body.stream, declared)
     if attempt.created.key.casefold().endswith(".avro") and reading.is_plain_text:
         # A damaged Avro file may look like text without valid rows, or like an empty file.
-        raise LoadError("the file is not an Avro file, although its name ends in .avro: a CSV file has to end in .csv")
+        raise LoadError(
+            "the file is not an Avro file, although its name ends in .avro: the name of a CSV file must end in .csv"
+        )
     return reading
 
 

@@ -70,10 +70,10 @@ class Oddities:
         if encoding != "utf-8":
             return "declare the encoding in which the file was saved, or save it as CSV UTF-8"
         if not likely:
-            return "declare its encoding, such as windows-1251 or shift_jis, or save the file as CSV UTF-8"
-        return f"it looks like {likely}: declare encoding={likely} or save the file as CSV UTF-8"
+            return "declare the encoding of the file, such as windows-1251 or shift_jis, or save the file as CSV UTF-8"
+        return f"the file looks like {likely}: declare encoding={likely} or save the file as CSV UTF-8"
 
     def _likely(self) -> str:
-        if "utf-16be" in self._encodings:  # it wins with one record, because only the first record shows the byte order
+        if "utf-16be" in self._encodings:  # one record is enough: only the first record shows the byte order
             return "utf-16be"
         return max(self._encodings, key=self._encodings.__getitem__, default="")

@@ -186,7 +186,7 @@ REJECT = closed(
         "waiting": {"type": "boolean", "description": "whether the row still waits for its department or job"},
     },
     optional=("line", "index", "raw_base64", "codes"),  # version 1.0 wrote no codes
-    description="A line of the reject file. `resolved` and `waiting` say what has happened to the row since then.",
+    description="A line of the reject file. `resolved` and `waiting` say what has happened to the row since the load.",
     examples=[_REJECT_EXAMPLE],
 )
 REJECTS = closed(

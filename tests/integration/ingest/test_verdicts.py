@@ -160,7 +160,7 @@ def test_a_load_says_how_its_file_was_understood(landing: Landing, api: Api, by_
 def test_undecodable_rows_get_a_notice_that_names_the_likely_encoding(landing: Landing, by_relay: bool) -> None:
     load, _ = loaded(landing, "jobs.csv", LATIN, by_relay=by_relay)
     assert (load["status"], load["received"], load["rejected"]) == ("succeeded", 3, 2)
-    assert load["notices"] == [f"2 rows hold bytes that are not valid UTF-8; it looks like windows-1252: {SAVE}"]
+    assert load["notices"] == [f"2 rows hold bytes that are not valid UTF-8; the file looks like windows-1252: {SAVE}"]
     declared, _ = loaded(landing, "jobs-2.csv", LATIN, by_relay=by_relay, encoding="windows-1252")
     assert (declared["rejected"], declared["notices"]) == (0, [])
 
@@ -168,7 +168,7 @@ def test_undecodable_rows_get_a_notice_that_names_the_likely_encoding(landing: L
 def test_a_file_that_is_wholly_undecodable_fails_with_that_advice(landing: Landing) -> None:
     load = landing.upload("jobs.csv", LATIN.split(b"\n", 1)[1])
     assert load["error"] == (
-        f"no row could be loaded: job is not valid UTF-8 (each row); it looks like windows-1252: {SAVE}"
+        f"no row could be loaded: job is not valid UTF-8 (each row); the file looks like windows-1252: {SAVE}"
     )
 
 

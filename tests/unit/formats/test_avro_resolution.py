@@ -188,8 +188,8 @@ def test_nanoseconds_are_cut_to_microseconds(name: str) -> None:
         ([("name", {"type": "array", "items": "string"})], "name is array: declare it as string"),
         ([("name", schema_of(("x", "string")) | {"name": "X"})], "name is record: declare it as string"),
         ([("name", {"type": "bytes", "logicalType": "decimal", "precision": 4})], "name is bytes decimal: declare it"),
-        ([("title", "string")], "name is missing: it has to be string; its fields are title, "),
-        ([("emp_name", "string"), ("full_name", "string")], "name is there 2 times, as emp_name, full_name"),
+        ([("title", "string")], "name is missing: it must be string; its fields are title, "),
+        ([("emp_name", "string"), ("full_name", "string")], "name is named 2 times, as emp_name, full_name"),
     ],
 )
 def test_a_field_that_cannot_be_read_is_named_with_its_type_and_what_is_wanted(
@@ -210,9 +210,9 @@ def test_all_faults_of_a_schema_are_named_together() -> None:
         read(header(schema_of(("id", "double"), ("datetime", "long"))))
     assert refused.value.detail == "the Avro schema is not that of hired_employees: " + "; ".join(
         [
-            "name is missing: it has to be string",
-            "department_id is missing: it has to be int or long",
-            "job_id is missing: it has to be int or long",
+            "name is missing: it must be string",
+            "department_id is missing: it must be int or long",
+            "job_id is missing: it must be int or long",
             "its fields are id, datetime",
             "id is double: declare it as int or long",
             "datetime is long: declare it as timestamp-micros or timestamp-millis",

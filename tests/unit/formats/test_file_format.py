@@ -139,9 +139,9 @@ def test_columns_are_taken_by_name() -> None:
             "id,job",
             "the header names id, job: department is missing; this file must have id, department",
         ),
-        ("departments", "id,ID,department", "the header names id, ID, department: id is there twice"),
+        ("departments", "id,ID,department", "the header names id, ID, department: id is named twice"),
         ("hired_employees", "id,name,job_id", "datetime and department_id are missing"),
-        ("departments", "id,name,datetime,department_id,job_id", "department is missing, and id is there twice"),
+        ("departments", "id,name,datetime,department_id,job_id", "department is missing, and id is named twice"),
     ],
 )
 def test_a_header_that_lacks_a_column_or_has_it_twice_fails_the_file(dataset: str, header: str, fault: str) -> None:
