@@ -98,7 +98,8 @@ def upload_file() -> Operation:
             " `file`. The load at `status_url` waits for the file, and fails if no file arrives. The key of the file in"
             " the bucket is `uploads/<load id>/<name>`. If the name of the file does not begin with the name of the"
             " dataset, `<name>` is the dataset, a hyphen and the name. The form contains the declarations about the"
-            " file. S3 refuses a form in which they were changed. Declarations take precedence over what Hireflow finds in the file."
+            " file. S3 refuses a form in which they were changed. Declarations take precedence over what Hireflow"
+            " finds in the file."
         ),
         body=Body(
             ref("UploadOrder"),
