@@ -25,10 +25,10 @@ DATASET = OneOf(
 
 DECLARED = (
     Declaration("encoding", "the encoding of the file, if it is not UTF-8 or UTF-16", example="windows-1252"),
-    Declaration("delimiter", "what stands between two fields of the file", example="comma"),
-    Declaration("dates", "the order in dates such as 27/07/2021 (dmy) or 07/27/2021 (mdy)", example="dmy"),
-    Declaration("max-rejected", "how many rows may be rejected before a load fails: a count, or a share", example="5%"),
-    Declaration("corrects", "the load whose rejects the file has, after they were corrected", example="1"),
+    Declaration("delimiter", "the character between two fields of the file", example="comma"),
+    Declaration("dates", "the order of day and month in dates: 27/07/2021 (dmy) or 07/27/2021 (mdy)", example="dmy"),
+    Declaration("max-rejected", "the most rows that may be rejected: a count, or a share", example="5%"),
+    Declaration("corrects", "the id of the load whose corrected rejects are in the file", example="1"),
 )
 
 routes = Blueprint(__name__)

@@ -29,7 +29,7 @@ PANEL = OneOf("panel", "the panel to show", allowed=NAMES, example="reports")
 # Here, these parameters have no default value. If a request has neither of them, the panel of reports shows the newest
 # year.
 YEARS = (replace(FROM, default=None), replace(TO, default=None))
-CODE = OneOf("code", "panel `load`: only rejects with this reason", allowed=CODES, example="missing")
+CODE = OneOf("code", "panel `load`: show only rejects with this code", allowed=CODES, example="missing")
 QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, CODE, POINT)
 _PANEL: dict[str, str | list[str]] = {
     "Content-Type": "text/html; charset=utf-8",

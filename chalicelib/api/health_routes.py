@@ -20,7 +20,7 @@ def health() -> Response:
     up = all(check == readiness.OK for check in checks.values())
     status = 200 if up else 503
     headers: dict[str, str | list[str]] = {} if up else {"Retry-After": "5"}
-    if is_head:  # monitors send it, and read the status alone
+    if is_head:  # monitoring tools send HEAD requests, and read only the status of the response
         return Response("", status_code=status, headers=headers)
     body: dict[str, object] = {"status": "ok" if up else "unavailable"}
     # While the database is unavailable, a token cannot be looked up. To try would only delay the response.

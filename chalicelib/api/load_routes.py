@@ -36,11 +36,9 @@ FILTERS = (
 )
 LIMIT = WholeNumber("limit", "how many entries to show at most", high=MAX_PAGE, default=20, example=20)
 OF_REJECTS = (
-    OneOf(
-        "all", "whether to show resolved rejects as well", allowed=("true", "false"), default="false", example="true"
-    ),
-    OneOf("code", "only rejects with this reason", allowed=CODES, example="missing"),
-    replace(LIMIT, default=None, about="how many rejects to show at most: without it 20 as JSON, all that fit as CSV"),
+    OneOf("all", "whether to show resolved rejects, too", allowed=("true", "false"), default="false", example="true"),
+    OneOf("code", "only rejects with this code", allowed=CODES, example="missing"),
+    replace(LIMIT, default=None, about="how many rejects to show at most; the default is 20 as JSON, all as CSV"),
     WholeNumber("cursor", "the `next_cursor` of an earlier response", low=0, high=_MAX_LOAD, example=0),
 )
 CURSOR = WholeNumber("cursor", "the `next_cursor` of an earlier response", high=_MAX_LOAD, example=1000)
@@ -100,7 +98,7 @@ def show_rejects(load_id: str) -> Response:
 def _csv(
     summary: RejectSummary, file: RejectedFile, headers: dict[str, str | list[str]], query: Mapping[str, object]
 ) -> Response:
-    """Return rejects as a CSV file. If they do not fit into one response, a header has the address of the next part."""
+    """Return rejects as a CSV file. If more rejects follow, the header `Link` has the path of the next part."""
     from chalicelib.ingest import reject_csv
 
     dataset = DATASETS.get(file.dataset or "")

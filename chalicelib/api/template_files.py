@@ -1,7 +1,7 @@
-"""Templates: a file with the header of a dataset and one example row, which loads as it is.
+"""Creates templates. A template is a file with the header of a dataset and one example row. It can be loaded unchanged.
 
-They are made from the declaration of the dataset, on request. So they cannot differ from it, and nothing has to be
-generated and shipped beside the code.
+Each request creates its template from the declaration of the dataset. Therefore a template cannot differ from the
+declaration, and the deployment package needs no template files.
 """
 
 import io
@@ -18,13 +18,14 @@ _DAY_AND_TIME = "yyyy-mm-dd hh:mm:ss"
 
 
 def csv_template(dataset: Dataset) -> str:
+    """Return the template as the text of a CSV file."""
     return csv_text(dataset.column_names, [[example_value(column) for column in dataset.columns]])
 
 
 @cache
 def xlsx_template(dataset: Dataset) -> bytes:
-    """A workbook. Its second sheet, which a load does not read, says what the columns hold."""
-    from xlsxwriter import Workbook  # here, so that only this route loads it
+    """Return the template as an XLSX workbook. Its second sheet describes the columns. A load reads only the first."""
+    from xlsxwriter import Workbook  # here, so that only this route loads the package
 
     file = io.BytesIO()
     book = Workbook(file, {"in_memory": True})
@@ -46,6 +47,7 @@ def xlsx_template(dataset: Dataset) -> bytes:
 
 
 def _cell(column: Column) -> int | str | datetime:
-    """The example of a column. Excel knows no time zones: a date is in UTC, as a load reads it."""
+    """Return the example of a column. An instant is in UTC without a time zone: Excel has no time zones, and a load
+    reads an instant without an offset as UTC."""
     value = example_value(column)
     return datetime.fromisoformat(str(value)).replace(tzinfo=None) if column.kind is Kind.INSTANT else value

@@ -1,6 +1,7 @@
-"""GET /<dataset>/template.csv and /<dataset>/template.xlsx: files to begin with.
+"""Handles GET /<dataset>/template.csv and GET /<dataset>/template.xlsx.
 
-Anybody may get them, as anybody may read the description of the API: they hold the names of the columns and no rows.
+These routes need no token, like the description of the API: a template has the names of the columns and an example,
+but no stored rows.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ def _csv(dataset: Dataset) -> Callable[[], Response]:
     @public
     @endpoint
     def csv_template() -> Response:
-        from chalicelib.api import template_files  # here, so that no other route loads the description of the API
+        from chalicelib.api import template_files  # here, because other routes do not need the description of the API
 
         return TextResponse(template_files.csv_template(dataset), _headers(dataset, f"{CSV}; charset=utf-8", ".csv"))
 

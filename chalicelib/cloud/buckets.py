@@ -209,13 +209,13 @@ class Bucket:
         self, key: str, *, size: int, seconds: int, metadata: Mapping[str, str] = MappingProxyType({})
     ) -> Form:
         """Return a form with which any client may upload an object of at most `size` bytes under `key`, with exactly
-        these metadata.
+        this `metadata`.
 
         The form has the rights of the function that signs it. The form expires after `seconds`, or earlier if the
         function's credentials expire earlier. Raises StorageUnavailable.
         """
         fields = {f"x-amz-meta-{name}": value for name, value in metadata.items()}
-        # S3 also rejects any other key, any other field, and another value of a field.
+        # S3 also rejects a request with another key, an additional field, or another value of a field.
         conditions = [["content-length-range", 0, size], *({name: value} for name, value in fields.items())]
         with s3_errors(self.url(key)):
             form = self._signer().generate_presigned_post(

@@ -31,7 +31,8 @@ def s3_errors(what: str) -> Iterator[None]:
 
 
 class ObjectStream:
-    """The body of an object as a forward-only file of `size` bytes. `etag` and `metadata` are the object's."""
+    """The body of an object as a forward-only file of `size` bytes. `etag` and `metadata` are those of the whole
+    object, even if the stream begins in the middle."""
 
     def __init__(
         self, body: Any, what: str, size: int = 0, etag: str = "", metadata: Mapping[str, str] | None = None

@@ -46,7 +46,7 @@ COMMON = re.compile(
 
 
 class NotADateTime(ValueError):
-    """A text is not an accepted date-time. The reason says what is wrong without quoting the text."""
+    """A text is not an accepted date-time. `reason` says what is wrong without quoting the text."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(str(reason))

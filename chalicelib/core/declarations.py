@@ -1,8 +1,8 @@
-"""What a sender declares about a file: `encoding`, `delimiter`, `dates`, `max-rejected`, `corrects`.
+"""Reads the declarations of a sender about a file: `encoding`, `delimiter`, `dates`, `max-rejected`, `corrects`.
 
-The same declarations travel as metadata of an S3 object (`x-amz-meta-encoding`), as members of `POST /uploads`, as
-query parameters of `POST /uploads/check`, and as options of the command line. All of them are read here. What is
-declared wins over what is found in the file.
+A sender declares them in one of four ways: as metadata of an S3 object (`x-amz-meta-encoding`), as members of the body
+of `POST /uploads`, as query parameters of `POST /uploads/check`, or as options of the command line. This module reads
+all of them. A declaration takes precedence over what Hireflow finds in the file.
 """
 
 import codecs
@@ -16,7 +16,7 @@ Dates = Literal["iso", "dmy", "mdy"]
 DATES: Final[tuple[Dates, ...]] = ("iso", "dmy", "mdy")
 
 DELIMITERS: Final[Mapping[str, str]] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-# The encodings that programs on desktops and servers write, by the names that IANA has registered for them.
+# The encodings that programs commonly write. The names are those that IANA has registered.
 ENCODINGS: Final = (
     *("utf-8", "utf-16", "utf-16le", "utf-16be"),
     *(f"windows-{number}" for number in range(1250, 1259)),
@@ -31,12 +31,13 @@ _LOAD_ID = re.compile(r"0*[1-9][0-9]{0,17}")
 
 
 class UnknownValue(ValueError):
-    """A declaration has a value that nobody knows. The message says what it may be, and begins with its name."""
+    """A declaration has an invalid value. The message begins with the declaration's name, and says what is valid."""
 
 
 @dataclass(frozen=True)
 class MaxRejected:
-    """How many rows a load may reject before all of it fails: a count, or a share of the rows received (0 to 1).
+    """The most rows that a load may reject: a count, or a share of the received rows (0 to 1). If a load rejects more
+    rows, the whole load fails.
 
     The share is exact: as a float, 29 of 100 rows would be more than 29%.
     """
@@ -45,7 +46,7 @@ class MaxRejected:
     share: Fraction | None = None
 
     def exceeded_by(self, rejected: int, received: int) -> bool:
-        """Whether so many rejected rows are too many. Rows that wait for a parent are not to be counted."""
+        """Return whether `rejected` of `received` rows are too many. `rejected` must not include waiting rows."""
         if self.count is not None:
             return rejected > self.count
         return self.share is not None and rejected > self.share * received
@@ -56,8 +57,10 @@ class MaxRejected:
 
 @dataclass(frozen=True)
 class Declarations:
-    """What is declared about one file; None where nothing is. `encoding` is one of ENCODINGS. `corrects` is the load
-    whose rejects the file has, after they were corrected."""
+    """The declarations about one file. A field is None if the sender declared nothing; `dates` is then "iso".
+
+    `encoding` is one of ENCODINGS. `corrects` is the id of the load whose corrected rejects are in the file.
+    """
 
     encoding: str | None = None
     delimiter: str | None = None  # the character itself
@@ -67,15 +70,15 @@ class Declarations:
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> "Declarations":
-        """Read the declarations among `given`, by their names in NAMES; other names are left alone.
+        """Read the declarations in `given`. Their keys are in NAMES; all other keys are ignored.
 
-        Raises UnknownValue for the first value that is not known.
+        Raises UnknownValue for the first invalid value.
         """
         read = {name.replace("-", "_"): _READERS[name](given[name].strip()) for name in NAMES if name in given}
         return cls(**read)  # type: ignore[arg-type]  # each reader returns its field's type
 
     def given(self) -> dict[str, str]:
-        """Return what is declared, by name, as `of` reads it."""
+        """Return the declarations by name, in the form that `of` reads. What the sender did not declare is left out."""
         delimiter = next((name for name, mark in DELIMITERS.items() if mark == self.delimiter), None)
         dates = None if self.dates == "iso" else self.dates
         most = None if self.max_rejected is None else str(self.max_rejected)
@@ -99,7 +102,7 @@ def _encoding(value: str) -> str:
 
 
 def _known_encodings() -> dict[str, str]:
-    """Names in ENCODINGS by the name that Python has for them."""
+    """Return the names in ENCODINGS by Python's names for the same encodings."""
     return {codecs.lookup(name).name: name for name in ENCODINGS}
 
 

@@ -1,7 +1,7 @@
-"""Dates as spreadsheets write them in many countries: 27/07/2021, 27.07.2021 16:02 or 7-27-2021.
+"""Parses dates that spreadsheets write in many countries: 27/07/2021, 27.07.2021 16:02 or 7-27-2021.
 
-The text does not say whether its first number is the day or the month, so such dates are read only in files whose
-sender declares it (`dates=dmy`, `dates=mdy`). They have no zone: they are in UTC.
+The text does not say whether its first number is the day or the month. Therefore such dates are valid only in files
+whose sender declares the order (`dates=dmy` or `dates=mdy`). These dates have no time zone, and are read as UTC.
 """
 
 import re
@@ -20,12 +20,13 @@ _DATE = re.compile(
 
 
 def parts(text: str) -> re.Match[str] | None:
-    """The parts of a text of this form, None if it has another."""
+    """Return the parts of a date in this form, or None if the text has another form."""
     return _DATE.fullmatch(text)
 
 
 def utc(found: re.Match[str], order: Order) -> datetime:
-    """The time that these parts mean in this order. Raises ValueError if there is no such day or time."""
+    """Return the time for the result of `parts`, read in this order. Raises ValueError if there is no such day or
+    time."""
     first, second, year = (int(found[name]) for name in ("first", "second", "year"))
     day, month = (first, second) if order == "dmy" else (second, first)
     hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "sixtieth"))

@@ -1,8 +1,9 @@
 """The single declaration of the reasons for which a row is rejected.
 
-Programs read the code of a reason, which stays the same. People read its text, which may become better. The text says
-what to write instead where that helps. In a text, names in braces stand for values of the row. Loads count a reason by
-its text without these values (`general`), because only few such texts exist.
+Programs read the code of a reason. The code is stable. People read the text of the reason. The text may change in a
+later release, for example to become clearer. If it helps, the text says what to write instead. In a text, names in
+braces stand for values of the row. A load counts rejects by the text without these values (`general`). There are only a
+few different general texts, so the counts stay small.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason by its stable `code`. `instead` says what to write instead."""
+    """A reason with its stable `code`. `instead` says what to write instead. `general` is the text without values."""
 
     code: str
     text: str
@@ -42,7 +43,7 @@ class Reason:
         return f"{self.text}: {self.instead}" if self.instead else self.text
 
     def of(self, field: str | None = None, **values: object) -> Problem:
-        """The problem of a row for this reason, with the values that stand in its text."""
+        """Return the problem of a row for this reason. `values` replace the names in braces in the text."""
         general = self.general.format(**values) if self.general else None
         return Problem(field, self.code, str(self).format(**values), general)
 

@@ -21,7 +21,7 @@ from chalicelib.core.whole_columns import EPOCH, USUAL_INSTANT
 
 Value = int | str
 _Checks = tuple[tuple[str, Callable[[Any], Value]], ...]  # a rule for each column, with its name
-_DECIMALS = re.compile(r"(\d+)\.0+", re.ASCII)  # of whole numbers, as pandas and Excel write them
+_DECIMALS = re.compile(r"(\d+)\.0+", re.ASCII)  # a whole number with decimals (12.0), as pandas and Excel write it
 
 
 class Checked(NamedTuple):
@@ -44,8 +44,10 @@ class _Broken(ValueError):
 
 
 def check_fields(dataset: Dataset, fields: Sequence[bytes], dates: Dates = "iso") -> Checked:
-    """Check one CSV record that was split into as many fields as the dataset has columns. `dates` is the order of days
-    and months in dates such as 27/07/2021, which are valid only if it was declared."""
+    """Check one CSV record that was split into as many fields as the dataset has columns.
+
+    `dates` is the declared order of day and month. Dates such as 27/07/2021 are valid only if an order was declared.
+    """
     return _check(_checks_of_files(dataset, dates), map(_decoded, fields))
 
 
@@ -92,7 +94,8 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
 def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = False) -> Checked:
     """Check one row of an Avro file: ids as int, texts as str, instants as microseconds since 1970 UTC, None for null.
 
-    A trusted row was in the table before, so the rules for texts do not apply to its texts.
+    A trusted row comes from one of our restore points, so it was in the table before. The rules for texts do not apply
+    to it.
     """
     return _check(_checks_of_stored(dataset, is_trusted), map(_readable, shown_stored(dataset, row)))
 
@@ -127,7 +130,7 @@ def _instant_text(microseconds: int) -> str:
 
 
 def is_undecodable(problem: Problem) -> bool:
-    """Whether a problem says that bytes are no text."""
+    """Return whether a problem says that bytes are not valid in the encoding."""
     return problem.code == reasons.NOT_UTF8.code
 
 
@@ -206,7 +209,7 @@ def check_id(value: Any) -> int:
     """Accept decimal digits, or an int that is not a bool, from 1 to 2147483647."""
     if type(value) is not int:
         value = _present(value)
-        if type(value) is float and value.is_integer():  # `12.0` is an integer to JSON Schema, too
+        if type(value) is float and value.is_integer():  # for JSON Schema, 12.0 is an integer
             value = int(value)
         if isinstance(value, str) and (whole := _DECIMALS.fullmatch(value)):
             value = whole[1]
@@ -268,7 +271,7 @@ def check_instant(value: Any) -> str:
 
 
 def readable_id(text: str | None) -> int | None:
-    """Return the id that a text holds, None if it holds no valid id."""
+    """Return the id in a text, or None if the text is not a valid id."""
     try:
         return check_id(text)
     except (_Broken, _Missing):
@@ -276,10 +279,8 @@ def readable_id(text: str | None) -> int | None:
 
 
 def check_instant_of_file(dates: Dates, value: Any) -> str:
-    """Accept what `check_instant` does, and dates such as 27/07/2021 if `dates` declares the order of their parts.
-
-    If an order is declared, the reason for any other text shows the declared form.
-    """
+    """Check an instant as `check_instant` does. Also accept dates such as 27/07/2021, if `dates` declares the order of
+    day and month. The reason for any other text then shows the declared form."""
     try:
         return check_instant(value)
     except _Broken as broken:

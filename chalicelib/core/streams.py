@@ -22,13 +22,13 @@ def skip(stream: Readable, size: int) -> None:
 
 
 class Peekable:
-    """A stream whose beginning can be looked at before it is read."""
+    """Wraps a stream. `peek` returns the next bytes, and `read` then returns the same bytes again."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream, self._ahead = stream, b""
 
     def peek(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only if the stream ends there."""
+        """Return the next `size` bytes without consuming them. Fewer bytes mean that the stream ends there."""
         while len(self._ahead) < size and (data := self._stream.read(size - len(self._ahead))):
             self._ahead += data
         return self._ahead[:size]

@@ -1,9 +1,10 @@
-"""What the rules say about the characters of texts."""
+"""Declares the characters and texts that the rules treat in a special way."""
 
 import re
 
 SURROGATE = re.compile("[\ud800-\udfff]")
-# Soft hyphen, zero-width characters, direction marks, invisible operators, byte order mark: programs leave them behind.
+# Programs leave invisible characters in texts: soft hyphens, zero-width characters, direction marks, invisible
+# operators and byte order marks.
 INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!"})
 _DROPPED = "".join(c for c in map(chr, range(0x10000)) if c.isspace() or re.match(f"[{INVISIBLE}]", c))

@@ -1,10 +1,11 @@
 """Checks whole columns of values with loops that run in C. The result does not say which value is invalid.
 
-Each table has a function for each kind of column:
+Each of these mappings has a function for every kind of column. The function returns whether the values are as follows:
 
-- `USUAL`: whether all values of a JSON request are valid, and have the most common form.
-- `VALID`: whether all values of an Avro file are valid without any change.
-- `TRUSTED`: the same for a file of our own restore points, whose texts the table has already held.
+- `USUAL`: all values of a JSON request are valid, and have the most common form.
+- `VALID`: all values of an Avro file are valid without any change.
+- `TRUSTED`: all values of a file from our restore points can be stored. The rules for texts do not apply, because these
+  texts were in the table before.
 """
 
 import re

@@ -22,12 +22,12 @@ class LoadView(Load):
 
     @property
     def to_correct(self) -> int:
-        """How many rejected rows neither wait for a parent nor were loaded later."""
+        """The number of rejected rows that neither wait for a parent nor were loaded later."""
         return self.rejected - self.waiting - self.resolved
 
     @property
     def read_as(self) -> str | None:
-        """How the file was understood, in one line; None if the load has no file, or it is not known yet."""
+        """The format of the file in one line, or None if the load has no file or the file has not been read yet."""
         if self.format is None:
             return None
         parts = [self.format["type"].upper()]

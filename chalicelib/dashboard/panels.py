@@ -100,8 +100,8 @@ class LoadPanel:
     load: LoadView
     summary: RejectSummary
     shares: list[charts.Bar]
-    code: str | None  # of the reason that the rejects must have
-    csv_name: str  # of the file with the rejects
+    code: str | None  # if it is given, only rejects with this code are shown
+    csv_name: str  # the name for the CSV file with the rejects
     refresh: int
 
 
@@ -123,8 +123,8 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
 
 @dataclass(frozen=True)
 class UploadPanel:
-    """The values that a user may choose for a file: its endings and declarations. `templates` has the media types of
-    the templates, by the endings of their addresses. The script of the page does the work."""
+    """The values from which a user may choose: the endings of files, and the values of declarations. `templates` has
+    the media types of the templates, by the endings of their URLs. The script of the page sends the files."""
 
     endings: tuple[str, ...] = ENDINGS
     encodings: tuple[str, ...] = declarations.ENCODINGS

@@ -1,8 +1,9 @@
 """Writes and reads the Avro files of a dataset. Files that other programs have written can be read, too.
 
 fastavro writes the files. To read a file, `avro_container` splits it into blocks, and fastavro decodes the records of
-each block if all fields are plain. `avro_values` decodes the blocks of other files. fastavro gets a schema without
-logical types, so instants stay integers. Creating datetime objects would take longer than the rest of the reading.
+each block if all fields are plain (`AvroFields.are_plain`). `avro_values` decodes the blocks of other files. fastavro
+gets a schema without logical types, so instants stay integers. Creating datetime objects would take longer than the
+rest of the reading.
 """
 
 import hashlib
@@ -27,13 +28,13 @@ from chalicelib.formats.gzip_stream import Expansion
 CONTENT_TYPE = "application/avro"
 _ROWS = 4096  # the most rows that `records` yields at a time
 _SYNC = b"hireflow's blocks"[:16]
-_BEYOND = bytes(16)  # stands after a block that fastavro decodes
+_BEYOND = bytes(16)  # zeros that follow a block that fastavro decodes
 _TYPES: dict[Kind, Any] = {
     Kind.ID: "int",
     Kind.TEXT: "string",
     Kind.INSTANT: {"type": "long", "logicalType": "timestamp-micros"},
 }
-# Yields the rows of a block, from their number and the bytes of the block.
+# A function of the number of rows in a block and the bytes of the block. It yields the rows.
 Decoder = Callable[[int, bytes], Iterator[list[tuple[Any, ...]]]]
 _PLAIN = {Kind.ID: "int", Kind.TEXT: "string", Kind.INSTANT: "long"}
 
@@ -84,7 +85,7 @@ def records(
 
     The values of a row are in the order of the dataset's columns: ids as int, texts as str, instants as int
     microseconds since 1970 UTC, None for null. Bytes that are not UTF-8 become lone surrogates, so that the rules
-    reject only the row that has them. `avro_fields` says how the fields of the file become columns.
+    reject only the row that has them. The module `avro_fields` says how the fields of the file become columns.
 
     The stream is read once, to its end. The needed memory is bounded for every file. With `expansion`, the decompressed
     size is bounded, too.
@@ -106,7 +107,7 @@ def records(
 
 
 def _decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
-    """Return the decoder of a file with unions, or with ignored fields of any type."""
+    """Return the decoder for a file whose fields are not all plain: it has unions, or ignored fields of any type."""
     typed = tuple(zip(fields.types, fields.columns, strict=True))
 
     def decoded(count: int, block: bytes) -> Iterator[list[tuple[Any, ...]]]:
@@ -118,10 +119,11 @@ def _decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
 
 
 def _fast_decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
-    """Return the decoder of a file with plain fields.
+    """Return the decoder for a file whose fields are all plain.
 
-    fastavro decodes a block as a separate file, because it reads a file several times faster than single records. The
-    zeros after the block show whether the rows end where the block ends: what is read beyond it moves the position.
+    fastavro gets each block as a separate file, because it reads a file several times faster than single records.
+    Zeros follow the block. If the rows of a damaged block go on after the end of the block, fastavro reads these zeros
+    without an error. Then the position of fastavro is not the end of the block, and the decoder raises LoadError.
     """
     from fastavro import block_reader
 
@@ -148,8 +150,10 @@ def _fast_decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
 
 
 def _plain_schema(fields: AvroFields) -> Any:
-    """Return a schema by which fastavro reads plain fields. It has no name or logical type of the file's schema, and no
-    field of no bytes, of which a file could have any number."""
+    """Return a schema with which fastavro reads plain fields. It has neither names nor logical types of the file.
+
+    Fields whose values take no bytes are left out, because a file could have any number of them.
+    """
     codings: dict[Coding, Any] = {Coding.VARINT: "long", Coding.BYTES: "bytes"}
     declared = []
     for at, (kind, column) in enumerate(zip(fields.types, fields.columns, strict=True)):

@@ -1,4 +1,4 @@
-"""The codecs of Avro blocks. Every block is unpacked into a limited size: its sender is not trusted."""
+"""Decompresses the blocks of Avro files. The decompressed size is limited, because the sender is not trusted."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -8,7 +8,7 @@ from chalicelib.core.errors import LoadError
 MAX_BLOCK = 64 * 1024 * 1024  # bytes of one block, decompressed; writers default to 16-64 KiB
 _CRC = 4  # bytes of the checksum that follows a snappy block
 _ROOM = 256 * 1024  # bytes of the first buffer for a block of Zstandard
-_TOO_SMALL = "failed to write whole buffer"  # cramjam says so if its output does not fit
+_TOO_SMALL = "failed to write whole buffer"  # the error of cramjam if the output does not fit into the buffer
 
 
 class Decompressor(Protocol):
@@ -25,7 +25,8 @@ def damaged() -> LoadError:
 
 
 def codec(name: bytes) -> Callable[[bytes], bytes]:
-    """Return the function that unpacks a block. It raises LoadError if the block is damaged or larger than MAX_BLOCK.
+    """Return the function that decompresses a block. The function raises LoadError if the block is damaged, or larger
+    than MAX_BLOCK after decompression.
 
     Raises LoadError for an unknown codec.
     """
@@ -64,8 +65,8 @@ def _inflated(decompressor: Decompressor, data: bytes) -> bytes:
 
 
 def _of_snappy(data: bytes) -> bytes:
-    """Unpack a block of snappy, after which the CRC-32 of the unpacked bytes stands. The block begins with its unpacked
-    size."""
+    """Decompress a block of snappy. The block begins with its decompressed size. The CRC-32 of the decompressed bytes
+    follows the block."""
     import zlib
 
     from cramjam import DecompressionError, snappy
@@ -83,7 +84,8 @@ def _of_snappy(data: bytes) -> bytes:
 
 
 def _of_zstandard(data: bytes) -> bytes:
-    """Unpack a block of Zstandard. It need not say how large it is, so the buffer grows until the block fits."""
+    """Decompress a block of Zstandard. A block need not state its decompressed size, so the buffer grows until the
+    block fits."""
     from cramjam import DecompressionError, zstd
 
     room = min(max(_ROOM, 8 * len(data)), MAX_BLOCK)

@@ -13,7 +13,7 @@ from chalicelib.formats.avro_codecs import MAX_BLOCK, codec, damaged
 from chalicelib.formats.gzip_stream import Expansion
 
 MAX_HEADER = 1024 * 1024  # bytes of all header entries
-MOST_AHEAD = MAX_HEADER + 64 * 1024  # the number of bytes at the beginning of a file that always contain its header
+MOST_AHEAD = MAX_HEADER + 64 * 1024  # the first bytes of a file; they always contain its whole header
 _MAX_ENTRIES = 1000
 _CHUNK = 256 * 1024  # bytes read from the stream at a time
 _MAGIC = b"Obj\x01"

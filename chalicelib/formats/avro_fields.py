@@ -1,7 +1,8 @@
-"""Which field of an Avro file is which column, by Avro's schema resolution: by name, whatever the order.
+"""Finds the column of each field of an Avro file by its name, as Avro's schema resolution does. The order is free.
 
-A field that has not exactly the name of a column is taken as a header would be: by alias, whatever its case. Columns
-of integers may be null, and so may texts and instants: the rules then reject the row. Other fields are ignored.
+If no field has exactly the name of a column, names are compared as in the header of a CSV file: aliases count, and case
+does not. The type of a field may be a union with null. A null is valid for Avro, but the rules reject its row. Fields
+that match no column are ignored.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from chalicelib.core.errors import LoadError
 from chalicelib.formats.avro_schemas import AvroType, InvalidSchema, fields_of
 from chalicelib.formats.csv_header import MOST_SHOWN, column_at, shown_name
 
-_MOST_IGNORED = 200  # names of ignored columns that a format lists
+_MOST_IGNORED = 200  # a format lists at most this many names of ignored columns
 _DAY, _MILLISECOND = 86_400_000_000, 1000  # microseconds
 Conversion = Callable[[int], int]
 _WANTED = {Kind.ID: "int or long", Kind.TEXT: "string", Kind.INSTANT: "timestamp-micros or timestamp-millis"}
@@ -37,7 +38,7 @@ def _of_days(value: int) -> int:
     return value * _DAY
 
 
-# The stored types that a column can be read from, as "type logical type", with their conversion.
+# For each kind of column: the Avro types that it can be read from, as "type logical type", and the conversions.
 _READ: dict[Kind, dict[str, Conversion]] = {
     Kind.ID: {"int": _same, "long": _same},
     Kind.TEXT: {"string": _same, "bytes": _same, "string uuid": _same},
@@ -54,8 +55,12 @@ _READ: dict[Kind, dict[str, Conversion]] = {
 
 @dataclass(frozen=True)
 class AvroFields:
-    """The fields of a file. `columns` has the index of the column for each of them, None for one that is ignored, whose
-    names are in `ignored`. `conversions` has a function for each column whose integers need one."""
+    """The fields of a file. `types` and `columns` have an item for each field. An item of `columns` is the index of the
+    column, or None if the field is ignored.
+
+    `ignored` has the names of the ignored fields. `conversions` has a function for each column whose integers must be
+    converted.
+    """
 
     types: tuple[AvroType, ...]
     columns: tuple[int | None, ...]
@@ -64,13 +69,13 @@ class AvroFields:
 
     @classmethod
     def of(cls, dataset: Dataset, schema: bytes) -> "AvroFields":
-        """Resolve the schema of a file of `dataset`. Raises LoadError, which names each field that is missing or cannot
-        be read, with what is wanted."""
+        """Match the schema of a file with the columns of `dataset`. Raises LoadError, which names each column that is
+        missing and each field that cannot be read, with the types that are possible."""
         try:
             fields = fields_of(schema)
         except InvalidSchema as error:
             raise LoadError(
-                f"the Avro schema is not that of {dataset.name}: it is no valid schema of a record"
+                f"the Avro schema is not that of {dataset.name}: it is not a valid schema of a record"
             ) from error
         columns, faults = _matched(dataset, [name for name, _ in fields])
         conversions: dict[int, Conversion] = {}
@@ -89,7 +94,8 @@ class AvroFields:
         return cls(tuple(kind for _, kind in fields), tuple(columns), _shortened(ignored), conversions)
 
     def converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Convert the values of rows as stored in the file, which are in the order of the columns."""
+        """Convert the values of rows from the types of the file to those of the dataset. The values of a row are in the
+        order of the columns."""
         if not self.conversions:
             return rows
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
@@ -99,12 +105,13 @@ class AvroFields:
 
     @cached_property
     def are_plain(self) -> bool:
-        """Whether no field has a count or a choice, so that fastavro can read the file safely."""
+        """Whether all fields have types without counts and choices: no arrays, maps, unions and records. fastavro reads
+        only such files safely."""
         return all(kind.name in _PLAIN for kind in self.types)
 
 
 def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list[str]]:
-    """Return the column of each field, and what is wrong: columns that no field or several fields stand for."""
+    """Return the column of each field, and the faults: columns that match no field, or several fields."""
     exact = {name: at for at, name in enumerate(dataset.column_names) if name in names}
     aliases = [None if name in exact else column_at(dataset, name) for name in names]
     aliases = [None if at in exact.values() else at for at in aliases]
@@ -113,10 +120,10 @@ def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list
     for at, column in enumerate(dataset.columns):
         found = columns.count(at)
         if not found:
-            faults.append(f"{column.name} is missing: it has to be {_WANTED[column.kind]}")
+            faults.append(f"{column.name} is missing: it must be {_WANTED[column.kind]}")
         elif found > 1:
             shown = [shown_name(name) for name, place in zip(names, columns, strict=True) if place == at]
-            faults.append(f"{column.name} is there {found} times, as {', '.join(shown[:MOST_SHOWN])}")
+            faults.append(f"{column.name} is named {found} times, as {', '.join(shown[:MOST_SHOWN])}")
     if names and len(set(columns) - {None}) < len(dataset.columns):
         shown = [shown_name(name) for name in names[:MOST_SHOWN]]
         faults.append(f"its fields are {', '.join(shown)}{', …' if len(names) > MOST_SHOWN else ''}")
@@ -124,8 +131,8 @@ def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list
 
 
 def _conversion(column: Column, kind: AvroType) -> Conversion | None:
-    """Return how values of a type become those of a column, None if they cannot. Of a union, all branches but null have
-    to be read in one way."""
+    """Return the conversion from an Avro type to a column, or None if there is none. All branches of a union, except
+    null, must have the same conversion."""
     branches = [branch for branch in kind.branches if branch.name != "null"]
     conversions = {_READ[column.kind].get(str(branch)) for branch in branches}
     return conversions.pop() if len(conversions) == 1 else None

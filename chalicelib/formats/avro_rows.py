@@ -37,9 +37,10 @@ class StoredRows:
 
 
 def describe_avro(dataset: Dataset, file_format: Format, beginning: bytes) -> Format:
-    """Complete the format of an Avro file by its header. `beginning` has to hold it. Raises LoadError."""
+    """Complete the format of an Avro file with what its header says. `beginning` must contain the whole header. Raises
+    LoadError."""
     fields = AvroFields.of(dataset, Container(io.BytesIO(beginning)).schema)
-    layout = replace(file_format.layout, has_header=True)  # the rows come in the order of the dataset
+    layout = replace(file_format.layout, has_header=True)  # the reader returns values in the dataset's order
     return replace(file_format, layout=layout, ignored_columns=fields.ignored)
 
 
@@ -50,8 +51,8 @@ class AvroRows:
     `offset` is always 0, because every invocation reads an Avro file from its beginning, even after a handover.
 
     The decompressed size of a file is limited, unless the file is trusted. A trusted file is one of our own restore
-    points, whose checksum is known. It may exceed the limit, because equal texts compress extremely well. Its texts are
-    taken as they are, because a release with other rules may have stored them.
+    points, whose checksum is known. It may exceed the limit, because equal texts compress extremely well. The rules for
+    texts do not apply to it, because a release with other rules may have stored the texts.
     """
 
     dataset: Dataset
@@ -77,7 +78,8 @@ class AvroRows:
             line += len(batch)
 
     def _mixed_rows(self, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
-        """Check a batch row by row. Even a valid row may still have white space to remove."""
+        """Check the rows of a batch one by one. A valid row may also change here: the rules remove white space at the
+        ends of texts."""
         dataset = self.dataset
         instants = [column.kind is Kind.INSTANT for column in dataset.columns]
         for number, row in enumerate(batch, line):

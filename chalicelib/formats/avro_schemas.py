@@ -1,7 +1,7 @@
-"""The schemas of Avro files: the bytes that each type takes in a file. See the Avro 1.12 specification.
+"""Parses the schemas of Avro files, and finds how each type is encoded. See the Avro 1.12 specification.
 
-Senders write the schemas, so nothing in a schema is believed: its JSON is turned into a tree of a few codings, in which
-every part takes at least one byte. Then the work of reading a value cannot exceed the bytes that the file has for it.
+Schemas come from senders, so they are not trusted. A schema is converted into a tree of a few codings. Types that take
+no bytes are removed from records. Therefore the work of reading a value is limited by the number of its bytes.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from chalicelib.formats.avro_codecs import MAX_BLOCK
 
-_DEEPEST = 64  # levels of one schema
+_DEEPEST = 64  # the most levels of a schema
 _UNION = "union"
 _PRIMITIVE_SIZES = {"null": 0, "boolean": 1, "float": 4, "double": 8}
 
@@ -21,21 +21,23 @@ class InvalidSchema(ValueError):
 
 
 class Coding(Enum):
-    """How a value is written."""
+    """How a value is encoded."""
 
     FIXED = "a fixed number of bytes"
     VARINT = "a zig-zag varint"
-    BYTES = "a length and so many bytes"
+    BYTES = "a length, and as many bytes as it says"
     RECORD = "one value of each part"
-    UNION = "the number of a part and its value"
-    ARRAY = "blocks of values of the only part"
+    UNION = "the number of a part, and a value of this part"
+    ARRAY = "blocks of values; the type has one part, that of the values"
 
 
 @dataclass(eq=False, slots=True)
 class AvroType:
-    """A type of a schema. `name` is Avro's name of it, and `logical` that of its logical type, if it has one.
+    """A type of a schema. `name` is Avro's name of the type, and `logical` is the name of its logical type, or "".
 
-    A record has no parts of no bytes. While a schema is read, a record that contains itself is not yet complete.
+    `size` is the number of bytes of the coding FIXED. `parts` are the types inside this type. A record has no parts
+    whose values take no bytes. `is_complete` is false while the fields of a record are being parsed; a record may
+    contain itself, so its type can be used before it is complete.
     """
 
     coding: Coding
@@ -54,7 +56,7 @@ class AvroType:
 
     @property
     def branches(self) -> "list[AvroType]":
-        """The types that a value may have: those of a union, else this one."""
+        """The types that a value may have: the parts of a union, or only this type."""
         return self.parts if self.name == _UNION else [self]
 
     def __str__(self) -> str:
@@ -75,13 +77,13 @@ def fields_of(text: bytes) -> list[tuple[str, AvroType]]:
 
 
 class _Parser:
-    """Reads a schema, and knows the named types that it has met."""
+    """Parses a schema. Remembers its named types, because a schema may refer to an earlier type by its name."""
 
     def __init__(self) -> None:
         self._named: dict[str, AvroType] = {}
 
     def type(self, schema: Any, space: str, depth: int) -> AvroType:
-        """Read a type in the name space `space`."""
+        """Parse a type. `space` is the current name space, and `depth` is the number of types around this type."""
         if depth > _DEEPEST:
             raise InvalidSchema
         if isinstance(schema, str):
@@ -103,7 +105,7 @@ class _Parser:
         return _with_logical_type(self.type(kind, space, depth + 1), schema.get("logicalType"))
 
     def record(self, schema: dict[str, Any], space: str, depth: int) -> tuple[AvroType, list[tuple[str, AvroType]]]:
-        """Read a record. Returns it with its fields."""
+        """Parse a record. Returns the type, and the names and types of its fields."""
         record = AvroType(Coding.RECORD, "record", is_complete=False)
         space = self._define(schema, record, space)
         fields: list[tuple[str, AvroType]] = []
@@ -127,7 +129,7 @@ class _Parser:
         return _with_logical_type(named, schema.get("logicalType"))
 
     def _define(self, schema: dict[str, Any], named: AvroType, space: str) -> str:
-        """Remember a type under its full name. Returns its name space."""
+        """Remember a type under its full name. Returns the name space of the type."""
         name, own_space = schema.get("name"), schema.get("namespace", space)
         if not isinstance(name, str) or not isinstance(own_space, str):
             raise InvalidSchema
@@ -161,7 +163,8 @@ def _record(parts: list[AvroType]) -> AvroType:
 
 
 def _unwrapped(record: AvroType) -> AvroType:
-    """Give a record of one part the coding of that part: nested records of one part would take work, but no bytes."""
+    """Give a record with one part the coding of this part. Otherwise, many nested records with one part each would take
+    much work for few bytes."""
     if len(record.parts) == 1 and record.parts[0].is_complete:
         [part] = record.parts
         record.coding, record.size, record.parts = part.coding, part.size, part.parts
@@ -169,7 +172,8 @@ def _unwrapped(record: AvroType) -> AvroType:
 
 
 def _with_logical_type(kind: AvroType, logical: Any) -> AvroType:
-    """Return the type with a logical type. As the specification wants, one that is unknown or unfit is ignored."""
+    """Return the type with a logical type. The specification demands to ignore a logical type that is unknown, or that
+    does not fit the type."""
     if isinstance(logical, str) and kind.name in _LOGICAL.get(logical, ()):
         return AvroType(kind.coding, kind.name, logical, kind.size, kind.parts)
     return kind

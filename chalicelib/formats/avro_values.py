@@ -1,8 +1,8 @@
-"""Reads the values of Avro blocks that others wrote: unions for columns, and any type in ignored fields.
+"""Decodes Avro blocks that fastavro does not read safely: with unions for columns, or any type in ignored fields.
 
-Only this module reads types whose values have a count or a choice, because fastavro trusts these. A count of values
-that take no bytes is not followed. All other values take at least a byte each, so the size of the block limits the
-work.
+Values of such types have counts (of array items) or choices (of a union's branch), and fastavro trusts them. This
+module does not: it skips items that take no bytes without a loop. All other values take at least one byte each, so the
+size of the block limits the work.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +11,17 @@ from chalicelib.formats.avro_codecs import damaged
 from chalicelib.formats.avro_schemas import AvroType, Coding
 
 Value = int | str | None
-Read = Callable[[bytes, int], tuple[Value, int]]  # the value at a position of a block, and the position after it
-_DEEPEST = 64  # levels of one value
-_MOST_BITS = 63  # of the last byte of a varint
+# A function of a block and a position in it. It returns the value at this position, and the position after the value.
+Read = Callable[[bytes, int], tuple[Value, int]]
+_DEEPEST = 64  # the most levels of a value
+_MOST_BITS = 63  # the most bits before the last byte of a varint
 
 
 def rows(
     fields: Sequence[tuple[AvroType, int | None]], width: int, count: int, block: bytes
 ) -> Iterator[tuple[Value, ...]]:
     """Yield the `count` rows of a block. A row has a value for each of `width` columns. `fields` has the type and the
-    column of each field of the file, None for a field that is ignored.
+    index of the column for each field of the file. The index is None if the field is ignored.
 
     Raises LoadError if the rows do not end where the block ends.
     """
@@ -39,7 +40,7 @@ def rows(
 
 
 def reader(kind: AvroType) -> Read:
-    """Return the function that reads a value of a column: an integer, a text, nothing, or a union of these."""
+    """Return the function that reads a value of a column: an integer, a text, null, or a union of these."""
     if kind.coding is Coding.UNION:
         return _union_reader([reader(branch) for branch in kind.parts])
     if kind.coding is Coding.VARINT:
@@ -120,8 +121,8 @@ def skip(kind: AvroType, block: bytes, at: int, depth: int = 0) -> int:
 
 
 def _skip_array(item: AvroType, block: bytes, at: int, depth: int) -> int:
-    """Return the position after an array: blocks of items, which an empty block ends. A negative count is followed by
-    the size of its block."""
+    """Return the position after an array. An array is a list of blocks, and an empty block ends it. A block begins with
+    the number of its items. If this number is negative, the size of the block in bytes follows it."""
     while True:
         count, at = varint(block, at)
         if not count:

@@ -1,4 +1,4 @@
-"""What the first bytes of a file say that it is, whatever its name is."""
+"""Recognises the type of a file by its first bytes. The name of the file does not matter."""
 
 import codecs
 import re
@@ -8,7 +8,7 @@ from enum import Enum
 from chalicelib.core.errors import LoadError
 from chalicelib.formats.gzip_stream import invalid_gzip
 
-HEAD = 64 * 1024  # bytes of a file's beginning, packed or not, from which it is understood
+HEAD = 64 * 1024  # a file is understood from this many bytes at its beginning, before and after decompression
 
 
 class Container(Enum):
@@ -20,12 +20,13 @@ class Container(Enum):
     AVRO = "avro"
 
 
-# Files that Hireflow does not read, by the bytes at their beginning. What to do instead follows the name.
+# Types of files that Hireflow does not read, by the bytes at their beginning. The text names the type, and says what to
+# do instead.
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "a Parquet file: export it as CSV or Avro"),
     (b"%PDF-", "a PDF file: export the table as CSV or XLSX"),
     (
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",  # Excel wraps a workbook with a password in the format of its older files
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",  # a workbook with a password has the format of old Excel files, too
         "an old Excel file (XLS) or one with a password: save it as XLSX without a password, or as CSV UTF-8",
     ),
     (b"BZh", "packed by bzip2: pack it by gzip, or send it as it is"),
@@ -61,7 +62,8 @@ _OF_XLSX = (b"xl/", b"[Content_Types].xml")
 
 
 def container_of(head: bytes) -> Container:
-    """Tell a file's container by its first bytes. Raises LoadError, which names the kind, for one that is not read."""
+    """Return the container of a file by its first bytes. Raises LoadError for a type of file that Hireflow does not
+    read. The error names the type."""
     if head.startswith(_GZIP):
         return Container.GZIP
     if head.startswith(b"Obj\x01"):
@@ -79,7 +81,7 @@ def container_of(head: bytes) -> Container:
 
 
 def refuse_markup(text: bytes) -> None:
-    """Raise LoadError if the beginning of a text file, in UTF-8, is that of HTML, XML or JSON."""
+    """Raise LoadError if `text`, the beginning of a text file in UTF-8, looks like HTML, XML or JSON."""
     for kind, pattern in (("an HTML page", _HTML), ("an XML file", _XML)):
         if pattern.match(text):
             raise LoadError(f"the file is {kind}: export the table as CSV or XLSX")
@@ -88,9 +90,9 @@ def refuse_markup(text: bytes) -> None:
 
 
 def unpacked(head: bytes) -> tuple[bytes, bool]:
-    """The beginning of what a gzip file holds, at most HEAD bytes, and whether that is all of what `head` packs.
+    """Decompress the beginning of a gzip file. Returns at most HEAD bytes, and whether they are all that `head` holds.
 
-    Raises LoadError if it is not valid gzip.
+    Raises LoadError if the file is not valid gzip.
     """
     parts, size = [], 0
     try:
@@ -116,6 +118,7 @@ def _zipped(head: bytes) -> Container:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether the first line is printable ASCII: a magic of letters may begin a file of text as well."""
+    """Return whether a file is text although its first bytes are those of another type. A CSV file may begin with, for
+    example, `ORC,`. Such a file has a first line of printable ASCII with a comma."""
     line = head.split(b"\n", 1)[0][:200]
     return head[:3].isalpha() and b"," in line and all(32 <= byte < 127 or byte in b"\t\r" for byte in line)

@@ -1,7 +1,7 @@
 """Converts rows to CSV that is safe to open in a spreadsheet.
 
-If a spreadsheet would treat a text as a formula, the text begins with an apostrophe (`formulas`). Every text is quoted,
-because some spreadsheets also split cells at semicolons or tabs.
+If a spreadsheet would treat a text as a formula, an apostrophe is put before the text (see `formulas`). Every text is
+quoted, because some spreadsheets also split cells at semicolons or tabs.
 """
 
 import csv

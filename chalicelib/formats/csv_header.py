@@ -1,7 +1,7 @@
-"""Headers: their names say which column stands where.
+"""Reads headers. The names in a header say which column each field holds.
 
-A name counts whatever its case is, and whatever spaces, hyphens, underscores, quotes and invisible characters stand in
-it. A column may have other names, too (`Column.aliases`).
+Names are compared without their case, spaces, hyphens, underscores, quotes and invisible characters. A column may have
+other names, too (`Column.aliases`).
 """
 
 import re
@@ -16,16 +16,18 @@ from chalicelib.core.texts import INVISIBLE
 from chalicelib.formats.csv_layout import CsvLayout
 
 MOST_SHOWN = 20  # an error message quotes at most this many names of a header
-# A row of Postgres must fit into a page of 8 KiB, and each text of an ignored column may take 18 bytes there.
+# A file may have at most this many columns. A row of Postgres must fit into a page of 8 KiB, and each text of an
+# ignored column may take 18 bytes of this page.
 MAX_COLUMNS = 400
 LONGEST_SHOWN = 40  # an error message quotes at most this many characters of a name
-_LONGEST_LINE = 4096  # bytes; a longer line is not taken for a header below the first record
+_LONGEST_LINE = 4096  # bytes; below the first record, a longer line is not considered to be a header
 _DELIMITERS, _LINE_ENDS = re.compile(rb"[,;|\t]"), re.compile(rb"[\r\n]")
 _OTHER_ORDER = (
     ", in another order than the rows above it: put the header in the first line, or send the rows below it as another"
     " file"
 )
-# What programs write around names: quotes of any kind, brackets, backslashes. To be used in a character class.
+# Characters that programs write around names: quotes of any kind, brackets, backslashes. The text is a part of a
+# character class in a regular expression.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
 _ASIDE = re.compile(rf"[\s_{_QUOTES}{INVISIBLE}-]+")
 _UNSEEN = re.compile(rf"[\s{_QUOTES}{INVISIBLE}]+")
@@ -35,8 +37,8 @@ _NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{INVISIBLE}]+")
 
 @dataclass(frozen=True)
 class Header:
-    """What a header says: its `names`, the column that each field holds, None for the `ignored` ones, whose names are
-    given."""
+    """The content of a header. `positions` has an item for each field: the index of its column, or None if the field is
+    ignored. `ignored` has the names of the ignored fields, and `names` has all names."""
 
     positions: tuple[int | None, ...]
     ignored: tuple[str, ...]
@@ -44,10 +46,10 @@ class Header:
 
 
 def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
-    """Read a file's first record as a header; None if it is not one.
+    """Read a file's first record as a header. Return None if the record is not a header.
 
-    A record is a header if one of its fields names a column of any dataset and none of them is a whole number.
-    Raises LoadError for a header that lacks a column of `dataset`, names one twice, or has more than MAX_COLUMNS.
+    A record is a header if one of its fields names a column of any dataset, and no field is a whole number. Raises
+    LoadError for a header that lacks a column of `dataset`, names a column twice, or has more than MAX_COLUMNS names.
     """
     texts = _texts(_without_empty_end(fields))
     names = [_bare(text) for text in texts]
@@ -61,50 +63,52 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     twice = sorted(dataset.columns[position].name for position, count in times.items() if count > 1)
     if missing or twice:
         faults = [f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
-        faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} there twice"] if twice else []
+        faults += [f"{' and '.join(twice)} {'is' if len(twice) == 1 else 'are'} named twice"] if twice else []
         raise _refused(dataset, texts, f": {', and '.join(faults)}")
     ignored = tuple(_shown(text) for text, at in zip(texts, positions, strict=True) if at is None)
     return Header(positions, ignored, tuple(text.replace("\0", "\ufffd") for text in texts))  # Postgres stores no NUL
 
 
 def column_at(dataset: Dataset, name: str) -> int | None:
-    """The index of the column that a name stands for, by its own name or an alias."""
+    """Return the index of the column with this name or alias, or None if there is no such column."""
     return _columns(dataset).get(_bare(name))
 
 
 def shown_name(name: str) -> str:
-    """A name from a file as messages show it: short, and without characters that cannot be seen or stored."""
+    """Return a name from a file in the form for messages: short, and without characters that are invisible or that
+    Postgres cannot store."""
     return _shown(name.encode("utf-8", "replace").decode())
 
 
 def is_header(texts: Sequence[str]) -> bool:
-    """Whether a record names a column of any dataset and holds no whole number."""
+    """Return whether a record names a column of any dataset and has no whole number."""
     return not _all_names().isdisjoint(map(_bare, texts)) and not any(map(is_whole_number, texts))
 
 
 def is_whole_number(text: str) -> bool:
-    """Whether a field holds a whole number, also one written as `12.0`."""
+    """Return whether a field is a whole number such as 12 or 12.0."""
     return bool(_WHOLE_NUMBER.fullmatch(_UNSEEN.sub("", text)))
 
 
 def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
-    """Whether a record below the first one names the columns that the layout has. It has no `fields` if it breaks the
-    rules of quoting.
+    """Return whether a record below the first one is a header with the columns of the layout. `fields` is empty if the
+    record breaks the rules of quoting.
 
-    Raises LoadError if it names other columns or another order: the rows below it would be stored in the wrong columns.
-    At least two of its fields must name columns, since any file may have a row in which a single word looks like a
-    column's name. The record's first line is split at every character that may be a delimiter, without regard to
-    quotes: a program that writes a space before a quote makes a header that cannot be split by the rules.
+    Raises LoadError if the record is a header with other columns or another order, because the rows below it would be
+    stored in the wrong columns. A record is a header only if at least two of its fields name columns, because in any
+    file a single word of a row may equal the name of a column. The first line of the record is split at every character
+    that may be a delimiter, and quotes are ignored. The reason: some programs write a space before a quote, and such a
+    header cannot be split by the rules of quoting.
     """
     if len(fields) >= len(layout.positions):
         if is_whole_number(fields[layout.positions.index(0)].decode("utf-8", "replace")):
-            return False  # it may be a row
+            return False  # the field of the id is a whole number, so the record may be a row
         all_names = [_bare(text) for text in _texts(_without_empty_end(fields))]
         if tuple(map(_columns(dataset).get, all_names)) == layout.positions:
             return True
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
-        return False  # it begins with an id, as most records do
+        return False  # the record is not a header: it begins with an id, as most records do, or it is too long
     texts = _texts(_without_empty_end(_DELIMITERS.split(line)))
     if len(texts) != len(layout.positions) or any(map(is_whole_number, texts)):
         return False
@@ -114,12 +118,12 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
         return False
     if any(named != at for named, at in known):
         raise _refused(dataset, [text.strip(" \"'") for text in texts], _OTHER_ORDER)
-    is_whole = len(line) == len(raw.rstrip(b"\r\n"))  # otherwise rows follow it in the same record
+    is_whole = len(line) == len(raw.rstrip(b"\r\n"))  # otherwise, rows follow the header in the same record
     return is_whole and {named for named, _ in known} >= {at for at in layout.positions if at is not None}
 
 
 def refused_below(dataset: Dataset, fields: Sequence[bytes]) -> LoadError:
-    """The error for a header that stands too far from the beginning of the file to be known as one."""
+    """Return the error for a header that does not end within the first 64 KiB, so that `describe` could not read it."""
     return _refused(dataset, _texts(fields), ", and does not end within the first 64 KiB of the file")
 
 
@@ -143,7 +147,7 @@ def _texts(fields: Sequence[bytes]) -> list[str]:
 
 @cache
 def _columns(dataset: Dataset) -> dict[str, int]:
-    """The index of the column that a bare name stands for."""
+    """Return the indexes of the columns by their names and aliases, in the form that `_bare` returns."""
     return {_bare(name): at for at, column in enumerate(dataset.columns) for name in (column.name, *column.aliases)}
 
 

@@ -15,7 +15,8 @@ from chalicelib.formats.csv_layout import CsvLayout
 _DAY = rb"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 _TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
 _OFFSET = rb"(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)?"
-# What the rules drop at both ends of a value beyond ASCII, as UTF-8: such a sequence must neither start nor end a text.
+# The characters beyond ASCII, in UTF-8, that the rules remove at both ends of a value. A clean text must not begin or
+# end with one of them.
 _DROPPED = (
     rb" ",
     rb"\xc2[\x85\xa0\xad]",
@@ -25,24 +26,26 @@ _DROPPED = (
     rb"\xe3\x80\x80",
     rb"\xef\xbb\xbf",
 )
-# The slow path judges what Excel writes for an error (#REF!), and counts the words that mean "nothing" elsewhere.
+# These texts go to the slow path. It rejects the errors of Excel (#REF!), and counts the words that mean "no value" in
+# other programs.
 _SUSPICIOUS = rb"#|(?i:null|none|nan|n/a)[\"\r\n%s]"
-# Nearly every text begins and ends with an ordinary character, which one look at a byte tells.
+# Nearly every text begins and ends with an ordinary character. The first alternative finds this quickly, with one byte.
 _BEGINS_WELL = rb"(?:(?=[!$-MO-mo-~])|(?!" + rb"|".join((_SUSPICIOUS, *_DROPPED)) + rb"))"
 _ENDS_WELL = rb"(?:(?<=[!-~])|" + b"".join(rb"(?<!" + dropped + rb")" for dropped in _DROPPED) + rb")"
 _ID = rb"[1-9]\d{0,8}"
-_DECIMALS = rb"(?:\.00?)?"  # pandas and Excel write whole numbers like this
+_DECIMALS = rb"(?:\.00?)?"  # pandas and Excel write whole numbers with such decimals
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """How records look that are separated by one delimiter.
+    """The patterns of records whose fields are separated by one delimiter.
 
-    `record` is a well-formed record, `field` one of its fields. `any_record` is a record that may break the rules of
-    quoting: a field that begins with a quote includes its closing quote. The others are the parts of such a record:
-    `fields` whole fields with their delimiters, `spaces` before a quoted field, `ended` a quoted field, `rest_of_field`
-    what follows its closing quote. `quoted` is a field up to the next quote that may close it: `ended` does not match
-    where this quote opens another field instead.
+    `record` matches a well-formed record, and `field` matches one of its fields. `any_record` matches also a record
+    that breaks the rules of quoting. In it, a field that begins with a quote goes on at least to its closing quote. The
+    other patterns match parts of such a record. `fields` matches whole fields with their delimiters. `spaces` matches
+    the spaces before a quoted field, `ended` matches a quoted field, and `rest_of_field` matches the characters after
+    its closing quote. `quoted` matches a field up to the next quote that may close it. `ended` does not match if this
+    quote opens another field instead.
     """
 
     blank_lines: re.Pattern[bytes]
@@ -62,7 +65,7 @@ _QUOTED = rb'"(?:[^"]++|"")*+"'
 
 @cache
 def patterns(delimiter: bytes) -> Patterns:
-    """The patterns for one of the delimiters, a single byte."""
+    """Return the patterns for a delimiter, which is one byte."""
     d = re.escape(delimiter)
     bare = rb'[^"' + d + rb"\n]*+"
     rest = rb"[^" + d + rb"\n]*+"
@@ -91,12 +94,13 @@ def patterns(delimiter: bytes) -> Patterns:
 
 
 def without_terminator(record: bytes) -> bytes:
-    """A record without its line end, which may be CR, CR, LF: Python's csv module writes that on Windows."""
+    """Return a record without its line end. The line end may be CR, CR, LF: Python's csv module writes this on Windows
+    if the file was opened without `newline=""`."""
     return record[:-1].removesuffix(b"\r").removesuffix(b"\r")
 
 
 def split(record: bytes, delimiter: bytes) -> list[bytes]:
-    """The fields of a well-formed record without its line end, without their quotes."""
+    """Return the fields of a well-formed record, without their quotes. `record` has no line end."""
     return [_unquoted(field) for field in patterns(delimiter).field.findall(record + b"\n")]
 
 
@@ -106,18 +110,20 @@ def _unquoted(field: bytes) -> bytes:
 
 @cache
 def clean_lines(dataset: Dataset, layout: CsvLayout) -> re.Pattern[bytes]:
-    """The longest run of lines of this layout that are clean, each field bare or wholly in quotes."""
+    """Return the pattern of the longest run of clean lines of this layout. Each field has no quotes, or is wholly in
+    quotes."""
     d = re.escape(layout.delimiter)
     fields = [_clean_field(dataset, position, d) for position in layout.positions]
     line = d.join(rb"(?:" + field + rb"|\"" + field + rb"\")" for field in fields)
-    # The atomic group is for early Pythons 3.11 (CPython issue 106052): after a failed repetition they leave a
-    # possessive repeat inside the line that did not match.
+    # The atomic group avoids a bug of early releases of Python 3.11 (CPython issue 106052): a possessive repeat of
+    # lines may end in the middle of a line that does not match.
     return re.compile(rb"(?:(?>" + line + rb"\r{0,2}\n))*+")
 
 
 @cache
 def decimal_ids(dataset: Dataset, layout: CsvLayout) -> tuple[re.Pattern[bytes], bytes]:
-    """A pattern of clean lines without quotes, and its replacement: the same lines with `12` in place of `12.0`."""
+    """Return the pattern of a clean line without quotes, and the replacement that removes the decimals of ids: `12.0`
+    becomes `12`."""
     d = re.escape(layout.delimiter)
     parts = [
         rb"(" + (d if at else b"") + (_ID + rb")" + _DECIMALS if _is_id(dataset, position) else rb"[^" + d + rb"\n]*+)")

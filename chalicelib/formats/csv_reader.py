@@ -6,16 +6,17 @@ parsing. The slow path splits every other record by RFC 4180.
 These rules say where a record ends. They apply to valid records and to rejected records:
 - A quote opens a quoted field only at the beginning of a field. It may follow spaces there, but then the
   record is rejected. The field runs to its closing quote, across line breaks and doubled quotes.
-- Any other quote is an ordinary character, and so is everything after a closing quote up to the next comma
+- Any other quote is an ordinary character, and so is everything after a closing quote up to the next delimiter
   or line break. A record with such a quote or such text is rejected.
 - A record ends at the first line break outside a quoted field, however long the record is.
 - A quote counts as never closed in three cases: no quote closes it within 1 MiB, no quote closes it before the
   end of the file, or the next quote begins a quoted field that begins and ends on a later line. Then the record
   ends with the line of the open quote, so that the record does not include the rows below.
 
-A layout says by what fields are separated, which column each of them holds, and whether the first record is a header.
-The header is skipped. So is the same header further below, as two files in one have it. A header that names other
-columns or another order is an error, because the rows below it would be stored in the wrong columns.
+A layout says which delimiter separates the fields, which column each field holds, and whether the first record is a
+header. The reader skips the header. It also skips the same header below rows, because a file that was joined from two
+files has such a header. A header with other columns or another order is an error, because the rows below it would be
+stored in the wrong columns.
 """
 
 import re
@@ -39,7 +40,7 @@ CHUNK = 256 * 1024  # bytes read from the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
 BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
-_LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would end them at CR as well
+_LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would also end a line at CR
 
 TOO_LONG, NEVER_CLOSED = reasons.RECORD_TOO_LONG.of(), reasons.NEVER_CLOSED.of()
 
@@ -48,7 +49,7 @@ TOO_LONG, NEVER_CLOSED = reasons.RECORD_TOO_LONG.of(), reasons.NEVER_CLOSED.of()
 class Checkpoint:
     """A position between two records, from which another reader can continue.
 
-    `offset` and `lines` are the bytes and physical lines before it. `records` is whether any record stands before it.
+    `offset` and `lines` are the bytes and physical lines before it. `records` is true if there is a record before it.
     """
 
     offset: int = 0
@@ -61,7 +62,8 @@ BEGINNING = Checkpoint()
 
 @dataclass(frozen=True)
 class Clean:
-    """A run of valid lines; `line` is the number of the first, from 1. `decimals` removes the decimals of ids."""
+    """A run of clean lines. `line` is the number of the first line, from 1. `decimals` is the pattern and the
+    replacement that remove the decimals of ids."""
 
     line: int
     data: bytes
@@ -69,7 +71,7 @@ class Clean:
     decimals: tuple[re.Pattern[bytes], bytes]
 
     def for_copy(self) -> bytes:
-        """The run in COPY's text format, with the delimiter and the columns of the file."""
+        """Return the run in COPY's text format, with the delimiter and the columns of the file."""
         data = self.data.replace(b'"', b"") if b'"' in self.data else self.data
         data = data.replace(b"\r", b"") if b"\r" in data else data
         return self.decimals[0].sub(self.decimals[1], data) if b"." in data and b".0" in data else data
@@ -136,7 +138,7 @@ class Reader:
         self._dataset, self._stream = dataset, stream
         self._layout = layout or CsvLayout.by_position(dataset)
         self._patterns = patterns(self._layout.delimiter)
-        is_clean_possible = fast and not self._layout.is_corrected  # there, a clean line may have apostrophes to remove
+        is_clean_possible = fast and not self._layout.is_corrected  # a line of corrected rejects may have apostrophes
         self._clean = clean_lines(dataset, self._layout) if is_clean_possible else None
         self._decimals = decimal_ids(dataset, self._layout)
         self._buffer = b""
@@ -144,8 +146,9 @@ class Reader:
         self._position = 0
         self._line = start.lines + 1
         self._ended = False
-        # A reader that goes on below blank lines cannot tell whether it is below a header, too: a header is then found
-        # to be repeated.
+        # A reader may continue after lines without any record. Then it does not know whether the header is one of these
+        # lines or follows them. If the layout has a header, the reader looks for a repeated header. This finds the
+        # header, too.
         self._is_first = not start.lines or not (start.records or self._layout.has_header)
         self._empty = b" \t\r\n\x0b\x0c" + self._layout.delimiter
 
@@ -248,13 +251,14 @@ class Reader:
         return Record(line, lines, raw, self._layout.values(sent))
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
-        """Whether a record is the header of the layout. Raises LoadError if it is another header."""
+        """Return whether a record is the header of the layout. Raises LoadError if it is another header."""
         if not self._is_first:
             return repeats_header(self._dataset, self._layout, raw, fields)
         self._is_first = False
         if self._layout.has_header:
             return True
-        # The format knows all records that end within HEAD bytes; UTF-16 has half as many characters.
+        # The format was found from the first HEAD bytes, so it knows a header that ends there. In UTF-16, these bytes
+        # have half as many characters.
         if self.offset > HEAD // 2 and is_header([field.decode("utf-8", "replace") for field in fields]):
             raise refused_below(self._dataset, fields)
         return repeats_header(self._dataset, self._layout, raw, fields)
@@ -302,7 +306,7 @@ class Reader:
         if self.offset - start > len(kept) or len(raw) > MAX_RECORD:
             self._is_first = False
             return Record(line, self._line - line, raw[:MAX_RECORD], problem=TOO_LONG)
-        self._is_header(raw)  # raises LoadError if it is another header; an equal one is rejected for its quote
+        self._is_header(raw)  # raises LoadError for another header; the layout's own header is rejected for its quote
         problem = bad_quoting(raw, self._layout.delimiter) if closed else NEVER_CLOSED
         return Record(line, self._line - line, raw, problem=problem)
 

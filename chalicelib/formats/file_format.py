@@ -1,7 +1,7 @@
-"""How a file is read: understood from its first bytes and from what was declared about it, before any row is loaded.
+"""Finds the format of a file from its first bytes and its declarations, before any row is loaded.
 
-`describe` is a pure function: equal bytes and declarations always give the same format, so that a load that goes on in
-another invocation, a second reading and a check cannot disagree.
+`describe` is a pure function: equal bytes and declarations always give the same format. Therefore a check, every
+invocation of a load, and the second reading use the same format.
 """
 
 import re
@@ -34,14 +34,15 @@ BY_POSITION = (
 
 @dataclass(frozen=True)
 class Coding:
-    """How the bytes of a file become text in UTF-8. `has_bare_cr` is whether CR alone ends its lines."""
+    """How the bytes of a file become text in UTF-8. `has_bare_cr` is true if the lines of the file end with CR, without
+    LF."""
 
     is_gzipped: bool = False
     encoding: str = "utf-8"
     has_bare_cr: bool = False
 
     def decoded(self, stream: Readable) -> Readable:
-        """Return the stream of the text, whose lines end with LF, of the stream of the bytes."""
+        """Convert the stream of the file's bytes into a stream of UTF-8. Its lines end with LF or CR, LF."""
         if self.is_gzipped:
             stream = Unzipped(stream)
         if self.encoding != "utf-8":
@@ -54,7 +55,7 @@ PLAIN = Coding()
 
 @dataclass(frozen=True)
 class Format:
-    """How the bytes of a file become records. `notices` are sentences about what was understood but looks odd."""
+    """How the bytes of a file become records. `notices` are sentences about what looks odd in the file."""
 
     container: Container
     layout: CsvLayout
@@ -65,7 +66,8 @@ class Format:
 
     @property
     def has_ranges(self) -> bool:
-        """Whether reading can begin in the middle. Packed and transcoded files are read from their beginning."""
+        """Whether reading can begin in the middle of the file. Compressed files, and text that is not UTF-8, must be
+        read from the beginning."""
         return self.container is Container.TEXT and not self.coding.is_gzipped and self.coding.encoding == "utf-8"
 
     @property
@@ -74,11 +76,11 @@ class Format:
         return self.coding.encoding if self.container is Container.TEXT else None
 
     def text(self, stream: Readable) -> Readable:
-        """Return the stream of the file's text in UTF-8, of the stream of its bytes."""
+        """Convert the stream of the file's bytes into a stream of its text in UTF-8."""
         return self.coding.decoded(stream)
 
     def shown(self) -> dict[str, Any]:
-        """{"type", "delimiter", "encoding", "header", "ignored_columns"}, for the history of loads."""
+        """Return {"type", "delimiter", "encoding", "header", "ignored_columns"} for the history of loads."""
         is_text = self.container is Container.TEXT
         return {
             "type": self.container.value,
@@ -90,10 +92,11 @@ class Format:
 
 
 def describe(dataset: Dataset, head: bytes, *, complete: bool, declared: Declarations = UNDECLARED) -> Format:
-    """Understand a file of `dataset` by `head`, its first bytes (HEAD of them, or all if `complete`).
+    """Return the format of a file of `dataset`. `head` is the first HEAD bytes of the file, or all of its bytes if
+    `complete`.
 
-    Raises LoadError for a file that is not read, or whose header lacks a column. The header and the columns of Avro and
-    XLSX files are not known from here: their readers tell.
+    Raises LoadError for a file that Hireflow does not read, or whose header lacks a column. The header and the columns
+    of Avro and XLSX files are not yet in the format: `describe_avro` and `describe_sheet` add them.
     """
     head, complete = head[:HEAD], complete and len(head) <= HEAD
     container, is_gzipped = container_of(head), False
@@ -108,7 +111,8 @@ def describe(dataset: Dataset, head: bytes, *, complete: bool, declared: Declara
 
 
 def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete: bool) -> Format:
-    """The format of a text file, of which container and declarations are known."""
+    """Complete the format of a text file. `file_format` has its container and its declarations. `head` is the beginning
+    of the text, after decompression."""
     declared = file_format.declared
     marked = byte_order_mark(head)
     encoding = endian(declared.encoding, head) if declared.encoding else marked[1] if marked else "utf-8"
@@ -152,7 +156,8 @@ def _layout(dataset: Dataset, header: Header | None, delimiter: bytes, *, has_se
 
 
 def _delimiter(dataset: Dataset, text: bytes, complete: bool) -> bytes:
-    """The delimiter by which records fit: a comma if any does, else the one by which most do, else a comma."""
+    """Return the delimiter of a text. A record fits a delimiter as `_fits` says. The comma wins if at least one record
+    fits it. Otherwise, the delimiter that most records fit wins. If no record fits any delimiter, it is the comma."""
     comma, *others = (name.encode() for name in DELIMITERS.values())
     if any(_fits(dataset, text, comma, complete)):
         return comma
@@ -162,7 +167,8 @@ def _delimiter(dataset: Dataset, text: bytes, complete: bool) -> bytes:
 
 
 def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> Iterator[bool]:
-    """Whether each record has as many fields as it should and a whole number as its id. A header fits by its names."""
+    """Yield for each record whether it fits the delimiter. A record fits if it has enough fields, nothing beyond the
+    last column, and a whole number as its id. A header fits if it names a column of any dataset."""
     width, id_at = len(dataset.columns), 0
     for number, fields in enumerate(_records(text, delimiter, complete)):
         if fields is None:
@@ -171,18 +177,18 @@ def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> It
         texts = [field.decode("utf-8", "replace") for field in fields]
         if not number and len(fields) > 1 and is_header(texts):
             yield True
-            with suppress(LoadError):  # it is raised when the delimiter has been chosen
+            with suppress(LoadError):  # after the delimiter was chosen, the header is read again and the error raised
                 header = read_header(dataset, fields)
                 width, id_at = (len(header.positions), header.positions.index(0)) if header else (width, id_at)
         else:
             has_columns = len(fields) >= width and all(map(is_blank, texts[width:]))
-            # A tab beside the number belongs to a file that is separated by tabs.
+            # If there is a tab beside the number, the delimiter of the file is the tab.
             yield has_columns and "\t" not in texts[id_at] and is_whole_number(texts[id_at])
 
 
 def _records(text: bytes, delimiter: bytes, complete: bool) -> Iterator[list[bytes] | None]:
-    """The fields of each record, blank lines aside; None for a record that breaks the rules of quoting. The last record
-    is left out if it is cut off, which no record of a `complete` text is."""
+    """Yield the fields of each record, or None for a record that breaks the rules of quoting. Blank lines are skipped.
+    The last record is left out if it is cut off. In a `complete` text, no record is cut off."""
     shapes, position = patterns(delimiter), 0
     while True:
         if blank := shapes.blank_lines.match(text, position):
@@ -199,10 +205,10 @@ def _records(text: bytes, delimiter: bytes, complete: bool) -> Iterator[list[byt
 
 
 def _end_of_malformed(shapes: Patterns, text: bytes, position: int, complete: bool) -> int | None:
-    """Where a record ends that breaks the rules of quoting; None if it is cut off.
+    """Return the position after a record that breaks the rules of quoting, or None if the record is cut off.
 
-    A record with a quote that is never closed ends with the line of that quote. If the text is not complete, another
-    quote may follow.
+    A record with a quote that is never closed ends with the line of that quote. If the text is not complete, the
+    closing quote may follow after its end, so the end of the record is unknown.
     """
     if record := shapes.any_record.match(text, position):
         return record.end()
@@ -215,9 +221,9 @@ def _end_of_malformed(shapes: Patterns, text: bytes, position: int, complete: bo
 
 
 def notices_of(dataset: Dataset, first: Sequence[bytes], dates: Dates = "iso") -> tuple[str, ...]:
-    """Return what is odd about a file whose first record, with these fields, is not a header.
+    """Return the notices for a file whose first record is not a header. `first` has the fields of this record.
 
-    The record cannot be a row if no field of it holds a whole number or a date.
+    If no field is a whole number or a date, the record cannot be a row either, and the result is one notice.
     """
     texts = [field.decode("utf-8", "replace") for field in first]
     if any(is_whole_number(text) or is_instant(text, dates) for text in texts):

@@ -1,18 +1,19 @@
-"""What the encoding of text that is not UTF-8 looks like. Nothing is read by such a guess: it is a hint for people."""
+"""Guesses the encoding of text that is not UTF-8. The guess is only a hint for people. No file is read with it."""
 
 import re
 from typing import Final
 
 _SINGLE_BYTE: Final = ("windows-1252", "ibm850", "macintosh")  # the most likely one first
 _OTHER_SCRIPT = re.compile(rb"[\x80-\xff]{4}")  # no language in Latin letters has so many accents in a row
-_LEAST_NULS = 0.3  # of the bytes; nearly half of the bytes of Latin text in UTF-16 are NUL
-_FLORIN = "ƒ"  # to Unicode it is a letter, but no word has it
+_LEAST_NULS = 0.3  # the least share of NULs in UTF-16; in Latin text, nearly half of the bytes are NUL
+_FLORIN = "ƒ"  # Unicode counts it as a letter, but no word contains it
 _PUNCTUATION = frozenset("€‚„…‘’“”•–—™ ¡«°»¿")
 
 
 def likely_encoding(raw: bytes, *, is_first: bool = False) -> str:
-    """Return the likely encoding of a record that is not UTF-8, by its name in ENCODINGS. "" if it is in another script
-    than the Latin one. `is_first` is whether the record begins the file: only then the order of bytes can be seen."""
+    """Return the likely encoding of a record that is not UTF-8, as one of ENCODINGS. Return "" if the script of the
+    record does not seem to be Latin. `is_first` is true if the record is at the beginning of the file. Only this record
+    shows the byte order of UTF-16: all later records begin with NUL, because lines are split after the byte of LF."""
     if is_wide(raw):
         return "utf-16be" if is_first and raw.startswith(b"\0") else "utf-16le"
     if _OTHER_SCRIPT.search(raw):
@@ -21,12 +22,13 @@ def likely_encoding(raw: bytes, *, is_first: bool = False) -> str:
 
 
 def is_wide(raw: bytes) -> bool:
-    """Whether a record has as many NULs as text in UTF-16."""
+    """Return whether a record has as many NULs as text in UTF-16 usually has."""
     return len(raw) > 1 and raw.count(0) >= _LEAST_NULS * len(raw)
 
 
 def _plausibility(text: str) -> int:
-    """How much a text looks like words: small letters after small letters, capitals at the beginning of words."""
+    """Return points for how much the letters beyond ASCII look like those of words. Small letters, and capitals that do
+    not follow a small letter, give points. Unusual signs lose points."""
     points = 0
     for before, character in zip(" " + text, text, strict=False):
         if character.isascii():

@@ -20,9 +20,10 @@ _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 @dataclass(frozen=True)
 class CopyFormat:
-    """A format of COPY: its options, the bytes at the beginning and end of every COPY, and a row of NULLs by its width.
+    """A format of COPY: its options, the bytes at the beginning and end of every COPY, and a function that returns a
+    row of NULLs of a given width.
 
-    `layout` says which fields a row has. If it is None, a row has the columns of the dataset in their order.
+    `layout` says which fields a row has. If `layout` is None, a row has the columns of the dataset in their order.
     """
 
     options: str
@@ -34,14 +35,14 @@ class CopyFormat:
 
 @cache
 def text_format(layout: CsvLayout) -> CopyFormat:
-    """COPY's text format, with the delimiter and the fields of a file."""
+    """Return COPY's text format, with the delimiter and the fields of a file."""
     line = LineFormat(layout)
     delimiter = layout.delimiter.decode()
     return CopyFormat(f"FORMAT text, DELIMITER '{delimiter}'", b"", b"", line.null_row, layout)
 
 
 class LineFormat:
-    """Rows in COPY's text format, with the delimiter and the fields of a file."""
+    """Writes rows in COPY's text format, with the delimiter and the fields of a file."""
 
     def __init__(self, layout: CsvLayout) -> None:
         self._layout, self._delimiter = layout, layout.delimiter.decode()

@@ -1,4 +1,4 @@
-"""Text in any encoding, with any line ends, as a stream of UTF-8 with LF."""
+"""Converts text of other encodings and line ends: the streams of this module return UTF-8, and LF instead of CR."""
 
 import codecs
 from typing import Final
@@ -8,7 +8,8 @@ from chalicelib.core.streams import Readable
 CHUNK: Final = 256 * 1024  # bytes read at a time
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16le"), (codecs.BOM_UTF16_BE, "utf-16be"))
 _INVALID = "hireflow.invalid"
-# What stands for bytes that mean nothing in their encoding: no valid UTF-8, so that their record alone is rejected.
+# This replaces bytes that are not valid in their encoding. It becomes a byte that is not valid UTF-8. Therefore the
+# rules reject the record with such bytes, and no other record.
 _STAND_IN = "\udcff"
 
 
@@ -21,26 +22,30 @@ codecs.register_error(_INVALID, _replace)
 
 
 def byte_order_mark(head: bytes) -> tuple[bytes, str] | None:
-    """The mark at a file's beginning and the encoding that it stands for, if there is one."""
+    """Return the byte order mark at a file's beginning and the encoding that it stands for. Return None if there is no
+    mark."""
     return next(((mark, name) for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
 
 
 def endian(encoding: str, head: bytes) -> str:
-    """The encoding with its byte order: `utf-16` goes by the mark at the beginning, and is little-endian without."""
+    """Return the encoding with its byte order. For `utf-16`, the byte order mark decides. Without a mark, the text is
+    little-endian."""
     if encoding != "utf-16":
         return encoding
     return "utf-16be" if head.startswith(codecs.BOM_UTF16_BE) else "utf-16le"
 
 
 def as_utf8(data: bytes, encoding: str, *, final: bool) -> bytes:
-    """The beginning of a file in UTF-8, without a byte order mark, and without a character that its end cuts off."""
+    """Convert the beginning of a file to UTF-8. The byte order mark is removed. A character that is cut off at the end
+    is removed, too, unless the data is `final`."""
     return _decoded(codecs.getincrementaldecoder(encoding)(errors=_INVALID), data, final).removeprefix(codecs.BOM_UTF8)
 
 
 class Transcoded:
-    """A stream in UTF-8 of one in another encoding. Bytes that mean nothing there become bytes that are not UTF-8.
+    """Converts a stream in another encoding to UTF-8. Bytes that are not valid in this encoding become bytes that are
+    not valid UTF-8.
 
-    A byte order mark stays: who reads the text drops it, as in a file in UTF-8.
+    A byte order mark is kept. The CSV reader removes it, as it does for a file in UTF-8.
     """
 
     def __init__(self, stream: Readable, encoding: str) -> None:
@@ -49,7 +54,7 @@ class Transcoded:
         self._buffer, self._ended = b"", False
 
     def read(self, size: int, /) -> bytes:
-        """`size` bytes, fewer at the end only."""
+        """Return `size` bytes. Only at the end of the stream, there may be fewer."""
         while len(self._buffer) < size and not self._ended:
             data = self._stream.read(CHUNK)
             self._ended = not data
@@ -59,7 +64,7 @@ class Transcoded:
 
 
 class LineFeeds:
-    """A stream in which every CR has become LF, for files that end their lines with CR alone."""
+    """Replaces every CR in a stream by LF, for files whose lines end with CR."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream

@@ -1,6 +1,7 @@
-"""The first sheet of an XLSX workbook, as rows of texts. python-calamine reads it, at the speed of Rust, into memory.
+"""Reads the first sheet of an XLSX workbook as rows of texts, with the Rust library python-calamine.
 
-Before that, the workbook is measured: `xlsx_parts` and `xlsx_sheet_size` bound what it takes.
+python-calamine reads the whole sheet into memory. Therefore `xlsx_parts` and `xlsx_sheet_size` measure the workbook
+first, and refuse a workbook that would take too much memory.
 """
 
 import io
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 20 * MIB  # bytes of the file
 MAX_COLUMNS = 200
-_EXACT = 10**15  # Excel shows 15 digits of a number
+_EXACT = 10**15  # Excel keeps 15 digits of a number
 
 
 class Sheet:
-    """The rows of a sheet, from its first column that holds something. They can be read several times."""
+    """The rows of a sheet. Each row begins at the first column that is not empty in the whole sheet. The rows can be
+    read several times."""
 
     def __init__(self, cells: "CalamineSheet", errors: Errors) -> None:
         self._cells, self._errors = cells, errors
@@ -30,7 +32,7 @@ class Sheet:
 
     @classmethod
     def of(cls, data: bytes) -> "Sheet":
-        """Read a workbook. Raises LoadError for a file that is not one, or that is beyond a limit."""
+        """Read a workbook. Raises LoadError if the file is not a valid workbook, or exceeds a limit."""
         from python_calamine import CalamineError, CalamineWorkbook
 
         if len(data) > MAX_SIZE:
@@ -51,7 +53,7 @@ class Sheet:
         return cls(cells, errors)
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number of each row in the sheet, from 1, with the texts of its cells. Dates are ISO 8601."""
+        """Yield the number and the texts of each row. Numbers begin with 1, and dates are in ISO 8601."""
         for number, cells in enumerate(self._cells.iter_rows(), 1):
             texts = [cell if isinstance(cell, str) else _text(cell) for cell in cells]
             for column, error in self._errors.get(number, {}).items() if self._errors else ():
@@ -60,7 +62,7 @@ class Sheet:
 
 
 def too_large() -> LoadError:
-    """The error for a workbook of more than MAX_SIZE."""
+    """Return the error for a file that is larger than MAX_SIZE."""
     return LoadError(f"the XLSX file has more than {MAX_SIZE // MIB} MB: save it as CSV UTF-8")
 
 
@@ -70,7 +72,7 @@ def _text(cell: object) -> str:
     if isinstance(cell, float):
         is_whole = cell.is_integer() and abs(cell) >= _EXACT
         return str(int(cell)) if is_whole else f"{cell:.15g}"
-    if isinstance(cell, datetime):  # Excel counts days, so seconds may lack a microsecond
+    if isinstance(cell, datetime):  # Excel stores days as a float, so microseconds are not exact
         return cell.isoformat(timespec="milliseconds" if cell.microsecond else "seconds")
     if isinstance(cell, date):
         return cell.isoformat()

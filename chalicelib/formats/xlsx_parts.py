@@ -1,7 +1,7 @@
-"""The parts of an XLSX workbook, decompressed to measure them, and the part that holds the first sheet.
+"""Decompresses the parts of an XLSX workbook to measure them, and finds the part with the first sheet.
 
-A workbook is a zip archive. What its directory says about sizes is not believed. A directory that programs may read in
-different ways is refused, so that no other program finds parts that were not measured.
+A workbook is a zip archive. The sizes in its directory are not trusted. A directory that two programs may read in
+different ways is refused, so that the library that reads the sheet cannot find parts that were not measured.
 """
 
 import io
@@ -16,27 +16,28 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import MIB
 
-MAX_INFLATED = 256 * MIB  # bytes of all parts
+MAX_INFLATED = 256 * MIB  # bytes of all parts after decompression
 MAX_PARTS = 2_000
 STRINGS = "xl/sharedStrings.xml"
 _WORKBOOK, _RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
 _MAX_INDEX = 4 * MIB  # bytes of the two parts that list the sheets
-_OTHER_KINDS = {"mimetype", "content.xml", "xl/workbook.bin"}  # by these names a library would read other formats
-_END = struct.Struct("<4s4H2LH")  # the last bytes of an archive, whose comment is empty
+_OTHER_KINDS = {"mimetype", "content.xml", "xl/workbook.bin"}  # with these parts, the library would read another format
+_END = struct.Struct("<4s4H2LH")  # the last bytes of an archive without a comment
 _CHUNK = MIB
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # as byte order marks
 
 
 @dataclass(frozen=True)
 class FirstSheet:
-    """The sheet to read: its number in the workbook from 0, and its part, None if the workbook leaves it in doubt."""
+    """The sheet to read: its number in the workbook, from 0, and the name of its part. `part` is None if the workbook
+    does not say clearly which part has the sheet."""
 
     number: int
     part: str | None
 
 
 class Parts:
-    """The parts of a workbook. Raises LoadError, in all methods, for a file that is damaged or beyond a limit."""
+    """The parts of a workbook. All methods raise LoadError if the file is damaged or exceeds a limit."""
 
     def __init__(self, data: bytes) -> None:
         try:
@@ -57,12 +58,12 @@ class Parts:
         if _WORKBOOK not in self.names or not _OTHER_KINDS.isdisjoint(name.casefold() for name in self.names):
             raise invalid("it is a file of another kind")
         self._left = MAX_INFLATED
-        self._counted: dict[str, int] = {}  # bytes by part, since a part may be read twice
+        self._counted: dict[str, int] = {}  # the bytes of each part that were counted, because a part may be read twice
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the content of a part. All parts together have at most MAX_INFLATED bytes."""
         entry = copy(self._archive.getinfo(name))
-        stated, entry.file_size, size = entry.file_size, MAX_INFLATED + 1, 0  # read on beyond the stated size
+        stated, entry.file_size, size = entry.file_size, MAX_INFLATED + 1, 0  # else reading stops there
         try:
             with self._archive.open(entry) as part:
                 while chunk := part.read(_CHUNK):
@@ -82,7 +83,7 @@ class Parts:
             raise invalid("the size of a part differs from the size in its directory")
 
     def first_sheet(self) -> FirstSheet:
-        """Find the first sheet that is visible and holds cells; a hidden one if all are hidden."""
+        """Find the first visible sheet with cells. If all sheets with cells are hidden, find the first of them."""
         sheets = [found for name, found in self._elements(_WORKBOOK) if name == "sheet"]
         targets: dict[str, str] = {}
         is_clear = _RELATIONS in self.names
@@ -100,7 +101,7 @@ class Parts:
         return FirstSheet(number, path if is_clear and path in self.names else None)
 
     def _elements(self, name: str) -> list[tuple[str, dict[str, str]]]:
-        """The elements of a small part: their names without prefixes, and their attributes."""
+        """Return the name, without prefix, and the attributes of each element in a small part."""
         found: list[tuple[str, dict[str, str]]] = []
         size = 0
         parser = XmlParser()
@@ -115,7 +116,8 @@ class Parts:
 
 
 class XmlParser:
-    """A parser of XML without document types, and so without entities that expand to more than they say."""
+    """A parser of XML that refuses document types. Only a document type can declare entities, which could expand to a
+    huge text."""
 
     def __init__(self) -> None:
         self.expat = expat.ParserCreate()
@@ -123,7 +125,7 @@ class XmlParser:
         self.expat.StartDoctypeDeclHandler = _refuse_document_type
 
     def feed(self, chunk: bytes, *, is_final: bool = False) -> None:
-        """Parse more of a document. Raises LoadError."""
+        """Parse the next bytes of a document. Raises LoadError if they are not valid XML."""
         try:
             self.expat.Parse(chunk, is_final)
         except expat.ExpatError as error:
@@ -131,7 +133,7 @@ class XmlParser:
 
 
 def invalid(why: object) -> LoadError:
-    """The error for a file that is no sound workbook."""
+    """Return the error for a file that is not a valid workbook."""
     remedy = "open it in Excel and save it again, as XLSX or CSV UTF-8"
     return LoadError(f"the file is not a valid XLSX workbook: {str(why)[:200]}; {remedy}")
 

@@ -1,7 +1,8 @@
-"""The fast way to measure a sheet: by patterns, at the speed of C, if it is written as nearly all programs write it.
+"""Measures a sheet fast, with regular expressions, if the sheet has the form that nearly all programs write.
 
-The rows must match a strict pattern as a whole: each row and cell names its place, and a text holds no markup. So what
-is found in them is all that a library can find there. Any other sheet is left to the XML parser of `xlsx_sheet_size`.
+All rows must match a strict pattern: each row and each cell has its position, and no text contains markup. Therefore
+the patterns find everything that a library can find in these rows. The XML parser in `xlsx_sheet_size` measures all
+other sheets.
 """
 
 import re
@@ -9,14 +10,14 @@ from collections.abc import Iterable, Sequence
 
 from chalicelib.core.streams import MIB
 
-_MAX_REST = 4 * MIB  # bytes of a row, and of what stands before and after the rows
+_MAX_REST = 4 * MIB  # the most bytes of a row, and of the parts of the document before and after the rows
 _ATTRIBUTES = rb'(?: [\w:.]++="[^"<>]*+")*+'
 _FORMULA = rb"(?:<f" + _ATTRIBUTES + rb"(?:/>|>[^<]*+</f>))?+"
 _INLINE = rb"<is><t" + _ATTRIBUTES + rb"(?:/>|>[^<]*+</t>)</is>"
 _CONTENT = _FORMULA + rb"(?:<v>[^<]*+</v>|<v/>|" + _INLINE + rb")?+"
 _CELL = rb'<c r="[A-Z]{1,3}+\1"' + _ATTRIBUTES + rb"(?:/>|>" + _CONTENT + rb"</c>)"
 _ROW = rb'<row r="(\d{1,7}+)"' + _ATTRIBUTES + rb"(?:/>|>(?:(?>" + _CELL + rb"))*+</row>)"
-_ROWS = re.compile(rb"(?:(?>" + _ROW + rb"))*+")  # atomic for early Pythons 3.11, as in `csv_patterns`
+_ROWS = re.compile(rb"(?:(?>" + _ROW + rb"))*+")  # atomic because of a bug in Python 3.11; see `csv_patterns`
 _NUMBER_OF_ROW = re.compile(rb'<row r="(\d++)"')
 _FILLED = re.compile(rb'<c r="([A-Z]++)(\d++)"' + _ATTRIBUTES + rb">")
 _SHARED_MARK, _ERROR_MARK = b't="s"', b't="e"'
@@ -29,8 +30,8 @@ _OF_ROWS = re.compile(rb"<(?:[^\s<>/]*:)?(?:c|row|sheetData)[\s/>]|<!")
 
 
 class PlainRows:
-    """What the rows of a sheet hold: the letters of their columns, the number of the last row, the bytes of their
-    shared texts, and the errors of Excel as (letters, row, text)."""
+    """Measures the rows of a sheet: the letters of their columns, the number of the last row with a value, the size of
+    their shared texts in bytes, and the errors of Excel as (letters, row, text)."""
 
     def __init__(self, shared: Sequence[int]) -> None:
         self.columns: set[bytes] = set()
@@ -39,7 +40,7 @@ class PlainRows:
         self._shared, self._row = shared, 0
 
     def read(self, chunks: Iterable[bytes]) -> bool:
-        """Read a sheet. Returns False, and what was found says nothing, if it is not written in the plain way."""
+        """Read a sheet. Returns False if the sheet does not have the usual form. The results are then not valid."""
         unread, is_inside, is_after = b"", False, False
         for chunk in chunks:
             unread += chunk
@@ -58,7 +59,7 @@ class PlainRows:
         return is_after and not _OF_ROWS.search(unread)
 
     def _take(self, rows: bytes) -> bool:
-        """Note what some rows hold. Returns False if a pattern does not find all of it."""
+        """Measure some rows. Returns False if a pattern does not find all values in them."""
         numbers = [self._row, *map(int, _NUMBER_OF_ROW.findall(rows))]
         if numbers != sorted(numbers):
             return False

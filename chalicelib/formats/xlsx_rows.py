@@ -1,6 +1,6 @@
-"""The first sheet of an XLSX workbook as the records of a file. `line` is the number of the row in the sheet.
+"""Reads the first sheet of an XLSX workbook as the records of a file. `line` is the number of a row in the sheet.
 
-A row becomes the CSV record that it would be. So runs of rows that keep the rules take the fast path of CSV files.
+Each row is converted to a CSV record. Therefore runs of valid rows take the fast path of CSV files.
 """
 
 import re
@@ -17,13 +17,13 @@ from chalicelib.formats.file_format import Format, notices_of
 from chalicelib.formats.xlsx import MAX_SIZE, Sheet, too_large
 
 Rows = Iterable[tuple[int, list[str]]]
-_RUN = 256 * 1024  # characters of the rows that are matched at once
+_RUN = 256 * 1024  # about this many characters of rows are matched at once
 _QUOTE = '"'
 _SPECIAL, _QUOTED = re.compile(r'["\r\n]'), re.compile(r'[",\r\n]')
 
 
 def read_sheet(stream: Readable) -> Sheet:
-    """Read the first sheet of a workbook, which has to be in memory. Raises LoadError."""
+    """Read a workbook into memory, and return its first sheet. Raises LoadError."""
     parts, size = [], 0
     while data := stream.read(MIB):
         size += len(data)
@@ -34,7 +34,8 @@ def read_sheet(stream: Readable) -> Sheet:
 
 
 def describe_sheet(dataset: Dataset, file_format: Format, sheet: Rows) -> Format:
-    """Complete the format of an XLSX file by its first row that is not empty. Raises LoadError."""
+    """Complete the format of an XLSX file with the header, if the first row that is not empty is a header. Raises
+    LoadError."""
     first = next((texts for _, texts in sheet if not _is_empty(texts)), None)
     if first is None:
         return file_format
@@ -48,7 +49,7 @@ def describe_sheet(dataset: Dataset, file_format: Format, sheet: Rows) -> Format
 
 @dataclass
 class _Run:
-    """Rows one below the other, and the CSV record of each."""
+    """Consecutive rows, and the CSV record of each row. `first` is the line of the first row."""
 
     first: int = 0
     rows: list[Sequence[str]] = field(default_factory=list)
@@ -64,7 +65,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class XlsxRows:
-    """The rows of a sheet, read once, without the first `skipped` ones."""
+    """Yields the rows of a sheet as tokens, without the first `skipped` rows."""
 
     dataset: Dataset
     sheet: Rows
@@ -73,7 +74,7 @@ class XlsxRows:
 
     @property
     def offset(self) -> int:
-        """Always 0: a workbook is read from its beginning."""
+        """The offset is always 0, because every invocation reads a workbook from its beginning."""
         return 0
 
     def __iter__(self) -> Iterator[Token]:
@@ -95,7 +96,7 @@ class XlsxRows:
         yield from self._tokens(run)
 
     def _tokens(self, run: _Run) -> Iterator[Token]:
-        """Split a run into the lines that are clean, and the records that the rules have to check."""
+        """Split a run into clean lines, and records that the rules must check."""
         clean, decimals = clean_lines(self.dataset, self.layout), decimal_ids(self.dataset, self.layout)
         data = "".join(f"{record}\n" for record in run.records).encode()
         at = position = 0
@@ -123,7 +124,7 @@ class XlsxRows:
 
 
 class XlsxSeeker:
-    """The second reading of a sheet, for its rows on given lines in ascending order."""
+    """The second reading of a sheet. The caller must ask for lines in ascending order."""
 
     def __init__(self, rows: XlsxRows) -> None:
         self._rows, self._sheet = rows, iter(rows.sheet)
@@ -136,7 +137,7 @@ class XlsxSeeker:
 
 
 def as_csv(texts: Sequence[str]) -> str:
-    """Return a row as the CSV record that it would be."""
+    """Convert a row to a CSV record with commas."""
     record = ",".join(texts)
     if not _SPECIAL.search(record) and record.count(",") == len(texts) - 1:
         return record

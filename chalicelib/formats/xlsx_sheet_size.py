@@ -1,7 +1,7 @@
-"""The size that a sheet of an XLSX workbook will have in memory, measured before a library reads it.
+"""Measures the memory that a sheet of an XLSX workbook will take, before a library reads the sheet.
 
-A library holds the rectangle of cells that a sheet spans, with a copy of a shared text for each cell that refers to it.
-So a file of some kilobytes could fill any memory. Measuring takes little memory, whatever the file holds.
+The library keeps all cells of the rectangle that a sheet spans. Each cell that refers to a shared text gets a copy of
+the text. Therefore a file of some kilobytes could fill the memory. Measuring takes little memory for every file.
 """
 
 from array import array
@@ -12,10 +12,10 @@ from chalicelib.core.streams import MIB
 from chalicelib.formats.xlsx_parts import STRINGS, FirstSheet, Parts, XmlParser, invalid
 from chalicelib.formats.xlsx_plain_rows import PlainRows
 
-MAX_CELLS = 4_000_000  # of the rectangle that the sheet spans
-MAX_TEXT = 96 * MIB  # bytes of the shared texts, and of their copies in the cells
+MAX_CELLS = 4_000_000  # cells of the rectangle that the sheet spans
+MAX_TEXT = 96 * MIB  # the most bytes of the shared texts, and the most bytes of their copies in the cells
 MAX_ERRORS = 200_000  # cells that hold an error of Excel
-MAX_ELEMENTS = 16_000_000  # of a part; parsing them takes some seconds
+MAX_ELEMENTS = 16_000_000  # the most elements of a part; parsing this many takes some seconds
 _MAX_DEPTH = 64
 _DIGITS = "0123456789"
 
@@ -23,7 +23,8 @@ Errors = dict[int, dict[int, str]]
 
 
 class _Elements:
-    """Counts the elements of a part. Subclasses look at their names, attributes and texts."""
+    """Parses a part, and limits its number of elements. Subclasses handle the names, attributes and texts of the
+    elements."""
 
     def __init__(self) -> None:
         self._count = self._depth = 0
@@ -54,7 +55,7 @@ class _Elements:
 
 
 class SharedTexts(_Elements):
-    """The sizes in bytes of the texts that cells share, by their index."""
+    """Measures the shared texts. `sizes` has the size of each text in bytes, by the index of the text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +73,8 @@ class SharedTexts(_Elements):
 
 
 class SheetSize(_Elements):
-    """Where the cells of a sheet lie that hold something, and its errors: {row: {column: text}}, from 1."""
+    """Measures the rectangle of a sheet's cells that have a value, and collects the errors of Excel in them:
+    {row: {column: text}}. Rows and columns are numbered from 1."""
 
     def __init__(self, shared: Sequence[int]) -> None:
         super().__init__()
@@ -82,7 +84,7 @@ class SheetSize(_Elements):
         self._first_column = 2**63
         self._row_digits = self._kind = ""
         self._is_value = False
-        self._numbers: dict[str, int] = {}  # of columns, by their letters
+        self._numbers: dict[str, int] = {}  # the numbers of columns, by their letters
 
     def _opened(self, name: str, attributes: dict[str, str], /) -> None:
         self._is_value = name == "v"
@@ -101,7 +103,7 @@ class SheetSize(_Elements):
             self._go_to(int(attributes["r"]) if attributes.get("r", "").isdecimal() else self._row + 1)
 
     def _move(self, reference: str) -> None:
-        """Go to a cell such as C12."""
+        """Set the current cell from a reference such as C12."""
         letters = reference.rstrip(_DIGITS)
         if letters not in self._numbers:
             self._numbers[letters] = column_number(letters)
@@ -109,7 +111,7 @@ class SheetSize(_Elements):
         digits = reference[len(letters) :]
         if digits != self._row_digits:
             if not 0 < len(digits) < 8:
-                raise invalid("a cell has no number of a row")
+                raise invalid("the reference of a cell has no valid row")
             self._row_digits = digits
             self._go_to(int(digits))
 
@@ -139,9 +141,9 @@ class SheetSize(_Elements):
 
 
 def measured(parts: Parts, first: FirstSheet) -> Errors:
-    """Return the errors of Excel in the first sheet, after all parts were measured. Raises LoadError.
+    """Measure all parts, and return the errors of Excel in the first sheet. Raises LoadError if a limit is exceeded.
 
-    If it is in doubt which part holds the first sheet, all parts that may hold it are measured.
+    If it is not clear which part has the first sheet, all parts that may have it are measured as sheets.
     """
     shared = SharedTexts()
     for name in parts.names:
@@ -161,7 +163,8 @@ def measured(parts: Parts, first: FirstSheet) -> Errors:
 
 
 def _measured_sheet(parts: Parts, name: str, shared: Sequence[int]) -> Errors:
-    """Return the errors of Excel in a sheet. What is beyond a limit is left to the parser, which names it."""
+    """Measure a sheet, and return its errors of Excel. If the patterns find that a limit is exceeded, the parser
+    measures the sheet again, and raises the error for this limit."""
     plain = PlainRows(shared)
     if plain.read(parts.chunks(name)):
         columns = [column_number(letters.decode()) for letters in plain.columns] or [1]
@@ -186,6 +189,6 @@ def column_number(letters: str) -> int:
     number = 0
     for letter in letters.upper():
         if not "A" <= letter <= "Z" or number > MAX_CELLS:
-            raise invalid("a cell is in no column")
+            raise invalid("the reference of a cell has no valid column")
         number = 26 * number + ord(letter) - ord("A") + 1
     return number

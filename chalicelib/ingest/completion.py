@@ -52,7 +52,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a load ended: its status, what became of its rows, and why its file was refused."""
+    """The result of a load: its status, its counts, and the verdict if its file was refused."""
 
     status: str
     counts: Counts = field(default_factory=Counts)
@@ -78,7 +78,7 @@ class Completion:
                 orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, self.staged.table))
             error = self._verdict(orphan_count)
             if (orphan_count or error) and is_stale(self.attempt):
-                return self._skip()  # which saves the second reading; whether it is not is decided below
+                return self._skip()  # no second reading is needed; `_merge` checks again, with the table locked
             if error:
                 return self._refuse(error)
             if orphan_count:
@@ -87,7 +87,8 @@ class Completion:
             return _retried(session, lambda: self._merge(orphan_count))
 
     def _verdict(self, orphan_count: int) -> str | None:
-        """Why the file fails as a whole. A restore never does: rows that cannot come back keep no other row away."""
+        """Return why the file fails as a whole, or None if it does not. The file of a restore never fails as a whole:
+        rows that cannot be restored must not prevent the restore of the other rows."""
         reading = self.staged.reading
         if reading.is_own_backup:
             return None
@@ -95,7 +96,7 @@ class Completion:
         return verdict(reading.file_format, counts, self.rejects.reasons.counted(), self.staged.oddities)
 
     def _refuse(self, error: str) -> Outcome:
-        """Fail the load, and keep its reject file."""
+        """Mark the load as failed, and keep its reject file."""
         counts = Counts(received=self.staged.received, rejected=self.staged.rejected)
         claims.refuse(self.attempt.session, self.attempt.claim, counts, error, self._findings())
         self.rejects.tracked.record(self.attempt.session)
@@ -120,13 +121,14 @@ class Completion:
         return Outcome("succeeded", counts)
 
     def _findings(self) -> Findings:
-        """Store the reject file, and return what the load has found in its file."""
+        """Store the reject file. Return its key, the counted reasons and the notices."""
         reading, oddities = self.staged.reading, self.staged.oddities
         notices = [] if reading.is_own_backup else oddities.notices(reading.file_format.encoding)
         return Findings(self.rejects.complete(), self.rejects.reasons.counted(), notices)
 
     def _resolve(self) -> None:
-        """Resolve the rejects of earlier loads that this file corrects."""
+        """Resolve the rejects whose rows this load has merged: rejects with the same ids, and the rejects that the file
+        is declared to correct."""
         session, staged = self.attempt.session, self.staged
         open_rejects.resolve(session, self.attempt.dataset, staged.table)
         declared, layout = staged.reading.file_format.declared, staged.reading.file_format.layout

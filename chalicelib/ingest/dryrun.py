@@ -29,9 +29,10 @@ _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ; {}; SET TRANSACTION READ ONLY"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end that the load would have: its status, why the verdict on the file fails it, its counts, how many of the
-    rejected rows would wait for a parent, how the file was understood and what looks odd about it, the reasons of its
-    rejects (most frequent first), and its first rejects ({"line", "reasons", "fields", "raw", "row"})."""
+    """The result that a load would have. `error` is the verdict, if the file would fail as a whole. `waiting` is the
+    number of rejected rows that would wait for a parent. `format` is the format as `Format.shown` returns it, and
+    `notices` say what looks odd in the file. `reasons` are the counted reasons of the rejects, the most frequent first.
+    `rejects` are the first rejects, as `Reject.shown` returns them with the place "line"."""
 
     status: str
     error: str | None
@@ -52,10 +53,10 @@ def dry_run(
     declared: Declarations = UNDECLARED,
     is_called_avro: bool = False,
 ) -> Outcome:
-    """Check the bytes of a file as a load would do now. Shows at most `limit` rejects. `is_called_avro` is whether the
-    sender calls the file an Avro file.
+    """Check a file as a load would do now. `body` has the bytes of the file. The result has at most `limit` rejects.
+    `is_called_avro` is whether the sender calls the file an Avro file.
 
-    Raises OutOfTime, DatabaseUnavailable, or LoadError if a load of the file would fail before its rows are counted.
+    Raises OutOfTime and DatabaseUnavailable. Raises LoadError if a load would fail before it has counted the rows.
     """
     reading = FileReading.of_file(dataset, Peekable(io.BytesIO(body)), declared, is_called_avro=is_called_avro)
     table = StagingTable(dataset, reading.copy_format)
@@ -131,7 +132,8 @@ class _Orphans:
         return int(session.scalar(f"SELECT count(*) FROM {self.rows}"))
 
     def waiting(self, session: Session) -> int:
-        """How many of the rows would wait: all rows of an id, unless the last valid row of this id is further down."""
+        """Return how many of the rows would wait for a parent. All orphans with the same id wait, unless a row with
+        this id and existing parents stands below the last of them."""
         valid_below = f"SELECT FROM {self.others} WHERE valid.id = s.id AND valid.seq > s.seq"
         kept = f"SELECT s.id FROM {self.rows} AND NOT EXISTS ({valid_below})"
         return int(session.scalar(f"SELECT count(*) FROM {self.rows} AND s.id IN ({kept})"))

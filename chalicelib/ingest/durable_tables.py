@@ -21,8 +21,8 @@ from chalicelib.loads.outcomes import IS_UNFINISHED
 class Progress:
     """The committed progress of a load: bytes and lines of the object, counts, and seconds of work.
 
-    `reasons` is the result of `Reasons.kept`, and `oddities` that of `Oddities.kept`. `complete` is true if the
-    object was read to its end and verified.
+    `reasons` is the result of `Reasons.kept`, and `oddities` is the result of `Oddities.kept`. `complete` is true if
+    the object was read to its end and verified.
     """
 
     bytes: int = 0
@@ -40,8 +40,8 @@ class Progress:
 
 
 class DurableTables:
-    """The tables of one load, for the session that holds its claim. `ignored` is how many columns of the file are
-    staged as text that is never merged."""
+    """The tables of one load, for the session that holds its claim. `ignored` is the number of the file's columns that
+    are ignored: they are staged as text, and never merged."""
 
     def __init__(self, session: Session, load_id: int, ignored: int = 0) -> None:
         self._session, self._load_id, self._ignored = session, load_id, ignored

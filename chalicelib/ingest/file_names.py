@@ -1,4 +1,4 @@
-"""What the name of an object says that it holds. Its content decides how it is read (`formats.file_format`)."""
+"""Finds the dataset of an object by its name. How the object is read depends on its content (`formats.file_format`)."""
 
 import re
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ _SEPARATORS = re.compile(r"[\d\s._()+-]*")
 
 @dataclass(frozen=True)
 class FileName:
-    """The dataset that a name tells, and its ending in lower case."""
+    """The dataset of an object by its name, and the ending of this name in lower case."""
 
     dataset: Dataset
     ending: str
 
     @classmethod
     def of(cls, key: str) -> "FileName | None":
-        """Read the key of an object; None if Hireflow does not load objects of this name."""
+        """Read the key of an object. Return None if Hireflow does not load objects with such a name."""
         *folders, base_name = key.split("/")
         name = base_name.casefold()
         ending = max((ending for ending in ENDINGS if name.endswith(ending)), key=len, default=None)
@@ -31,15 +31,16 @@ class FileName:
 
     @property
     def kind(self) -> str:
-        """What a load of it is in the history, as far as the name tells."""
+        """The kind of the load in the history, until the object has been read. The content may have another kind."""
         return self.ending[1:] if self.ending in (".avro", ".xlsx") else "csv"
 
 
 def dataset_of(base_name: str) -> Dataset | None:
-    """The dataset whose name the base name of a file begins with, whatever its case; the longest such name wins.
+    """Return the dataset with whose name the base name of a file begins, or None. Case is ignored. If several datasets
+    match, the longest name wins.
 
-    A dataset's singular counts, too, if nothing but digits and separators follow it: `department-2021.csv`, but not
-    `job_applications.csv`.
+    The singular of a dataset's name counts, too, if only digits and separators follow it: `department-2021.csv` is a
+    file of departments, but `job_applications.csv` is not a file of jobs.
     """
     name = base_name.casefold()
     beginning = [dataset for dataset in DATASETS.values() if name.startswith(dataset.name)]
@@ -55,14 +56,14 @@ def dataset_of(base_name: str) -> Dataset | None:
 
 
 def _of_folder(folders: list[str]) -> Dataset | None:
-    """The dataset that the nearest folder with exactly its name tells."""
+    """Return the dataset with exactly the name of a folder, or None. If several folders match, the innermost wins."""
     return next((DATASETS[folder] for folder in reversed(folders) if folder in DATASETS), None)
 
 
 def unrecognised(key: str) -> LoadError:
-    """The error for an object whose name tells no dataset or no known ending."""
+    """Return the error for an object whose name has no dataset or no known ending."""
     names = ", ".join(DATASETS)
     return LoadError(
         f"{key.rsplit('/', 1)[-1]!r} is not a file that Hireflow loads: its name must begin with one of {names}, or it"
-        f" must lie in a folder of that name, and it must end in one of {', '.join(ENDINGS)}"
+        f" must be in a folder of that name, and it must end in one of {', '.join(ENDINGS)}"
     )

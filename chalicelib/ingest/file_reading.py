@@ -1,4 +1,4 @@
-"""How an object is read: its records in order, and some of them again."""
+"""Reads objects of all formats: all records in order, and in the second reading some of them again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from chalicelib.formats.xlsx import Sheet
 
 
-NOT_AVRO = "the file is not an Avro file, although its name ends in .avro: a CSV file has to end in .csv"
+NOT_AVRO = "the file is not an Avro file, although its name ends in .avro: the name of a CSV file must end in .csv"
 
 
 class Tokens(Protocol):
-    """The records of an object, which can be read once. `offset` is the byte at which the last record ended, for a
-    Checkpoint."""
+    """The records of an object. They can be read only once. `offset` is the position in bytes after the last record
+    that was read. A Checkpoint stores it."""
 
     @property
     def offset(self) -> int: ...
@@ -34,8 +34,8 @@ class Tokens(Protocol):
 
 
 class RecordSeeker(Protocol):
-    """The second reading of an object. It returns the records on some lines; the caller asks for these in ascending
-    order."""
+    """The second reading of an object. `record` returns the record on a line. The caller must ask for lines in
+    ascending order."""
 
     def record(self, line: int) -> Record: ...
 
@@ -44,8 +44,9 @@ class RecordSeeker(Protocol):
 class FileReading:
     """The way to read a file of `dataset`, after its format was understood.
 
-    `is_own_backup` does not follow from the format. It is true if Hireflow copied the object from one of its restore
-    points, for a restore. `sheet` is that of an XLSX file, which is read as a whole to understand it.
+    `is_own_backup` is true if Hireflow itself copied the object from one of its restore points, for a restore. The
+    format does not show this. `sheet` is the first sheet of an XLSX file. Such a file is read as a whole to find its
+    format, so the sheet is kept.
     """
 
     dataset: Dataset
@@ -61,10 +62,12 @@ class FileReading:
     def of_file(
         cls, dataset: Dataset, stream: Peekable, declared: Declarations = UNDECLARED, *, is_called_avro: bool = False
     ) -> "FileReading":
-        """Understand a file by its beginning, which stays in the stream; an XLSX file is read as a whole.
+        """Find the format of a file by its beginning. The beginning is only peeked at, so it can still be read from the
+        stream. An XLSX file is read as a whole.
 
-        Raises LoadError if the file is not read. A file that its sender calls Avro, by its name or its media type, is
-        not read if it is plain text: a damaged Avro file looks like text without a valid row, or like an empty file.
+        Raises LoadError if Hireflow does not read the file. If its sender calls a plain text an Avro file, by its name
+        or its media type, the text is not read: a damaged Avro file looks like text without valid rows, or like an
+        empty file.
         """
         head = stream.peek(HEAD + 1)
         file_format = describe(dataset, head, complete=len(head) <= HEAD, declared=declared)
@@ -86,13 +89,14 @@ class FileReading:
 
     @property
     def has_ranges(self) -> bool:
-        """Whether reading can start in the middle of the object. Compressed files must be read from their beginning."""
+        """Whether reading can start in the middle of the object (see `Format.has_ranges`)."""
         return self.file_format.has_ranges
 
     def tokens(self, stream: Readable, start: Checkpoint = BEGINNING) -> Tokens:
-        """Return the records of the object from `start` on. `stream` begins there if the object has ranges.
+        """Return the records of the object from `start` on. `stream` begins at `start` if the object has ranges, and
+        otherwise at the beginning of the object.
 
-        Raises LoadError, here or while the records are read, if the object is not what it seemed at its beginning.
+        Raises LoadError, here or while the records are read, if the object does not have the format of its beginning.
         """
         if self._is_avro:
             return AvroRows(self.dataset, stream, start.lines, is_trusted=self.is_own_backup)
@@ -106,7 +110,7 @@ class FileReading:
         return Reader(self.dataset, stream, self.file_format.layout, start=start)
 
     def seeker(self, stream: Readable) -> RecordSeeker:
-        """Return the second reading of the object. `stream` is at its beginning."""
+        """Return the second reading of the object. `stream` begins at the beginning of the object."""
         if self._is_avro:
             return AvroSeeker(AvroRows(self.dataset, stream, is_trusted=self.is_own_backup))
         if self.sheet is not None:

@@ -69,8 +69,8 @@ def upsert(session: Session, dataset: Dataset, relation: str, *, resolves: bool 
     same id, only the last of them is merged.
 
     This is one statement, for the few rows of a request. The statement also deletes the orphans that have the same ids
-    as the merged rows, because the merged rows are newer. It resolves the open rejects with these ids, unless
-    `resolves` is false. The caller must have locked the parents of all rows.
+    as the merged rows, because the merged rows are newer. The statement also resolves the open rejects with these ids,
+    unless `resolves` is false. The caller must have locked the parents of all rows.
     """
     names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
     forgotten = (

@@ -149,13 +149,13 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
 
 
 def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
-    """How the object is to be read. Raises LoadError if it cannot be."""
+    """Find the format of the object, and return the way to read it. Raises LoadError if the object cannot be loaded."""
     if attempt.claim.is_own_backup:
         return FileReading.of_own_backup(attempt.dataset)
     try:
         declared = Declarations.of(body.metadata)
     except UnknownValue as error:
-        raise LoadError(f"the object's metadata declare what is not known: {error}") from error
+        raise LoadError(f"a declaration in the object's metadata is invalid: {error}") from error
     if declared.corrects is not None:
         open_rejects.require_load(attempt.session, attempt.dataset, declared.corrects)
     is_called_avro = attempt.created.key.casefold().endswith(".avro")

@@ -1,4 +1,4 @@
-"""What was read from a file although it looks odd, counted for the notices of its load."""
+"""Counts oddities: contents of a file that look odd, but were read. The notices of the load report them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,15 +8,16 @@ from chalicelib.core.reasons import Problem
 from chalicelib.core.rules import Value, is_undecodable
 from chalicelib.formats.likely_encoding import is_wide, likely_encoding
 
-# Words that programs write for a value that is missing, by their form in lower case. They are also names of people.
+# Words that programs write instead of a missing value, by their form in lower case. They are read as text, because they
+# may also be names of people.
 WORDS = {"null": "NULL", "none": "None", "nan": "NaN", "n/a": "N/A"}
 _LONGEST = max(map(len, WORDS))
-_MOST_GUESSES = 1000  # so many undecodable records are enough to tell their encoding
+_MOST_GUESSES = 1000  # the encoding is guessed from at most this many undecodable records
 
 
 class Oddities:
-    """Counts the texts that may mean "nothing", and the records whose bytes are no text in the file's encoding, by the
-    encoding that they look like."""
+    """Counts the texts that may mean "no value", and the undecodable records. A record is undecodable if its bytes are
+    not valid in the file's encoding. These records are counted by their likely encoding."""
 
     def __init__(self) -> None:
         self._words: Counter[str] = Counter()
@@ -34,14 +35,14 @@ class Oddities:
                 self._words[word] += 1
 
     def add_reject(self, line: int, raw: bytes, problems: Sequence[Problem]) -> None:
-        """Count a rejected record, if its bytes are no text."""
+        """Count a rejected record, if it is undecodable."""
         if any(map(is_undecodable, problems)) or is_wide(raw):
             is_known = self.undecodable >= _MOST_GUESSES
             encoding = self._likely() if is_known else likely_encoding(raw, is_first=line == 1)
             self._encodings[encoding] += 1
 
     def kept(self) -> dict[str, Any]:
-        """Return all counts as JSON, from which `of` makes an equal object."""
+        """Return all counts as a dictionary that can be stored as JSON. `of` makes an equal object from it."""
         return {"words": dict(self._words), "encodings": dict(self._encodings)}
 
     @classmethod
@@ -52,8 +53,8 @@ class Oddities:
         return oddities
 
     def notices(self, encoding: str | None) -> list[str]:
-        """Return a sentence for each kind of oddity of a file that was read in this encoding. None is that of a file
-        that is not text."""
+        """Return a sentence for each kind of oddity in the file. `encoding` is the encoding in which it was read, or
+        None for a file that is not text."""
         found = []
         if rows := self.undecodable:
             those = "1 row holds" if rows == 1 else f"{rows} rows hold"
@@ -64,17 +65,18 @@ class Oddities:
         return found
 
     def advice(self, encoding: str | None) -> str:
-        """Say what to do about the undecodable records of a file that was read in this encoding."""
+        """Return what a user can do about the undecodable records. `encoding` is the encoding in which the file was
+        read, or None for a file that is not text."""
         if encoding is None:  # only text files can be in another encoding
             return "write its texts in UTF-8"
         likely = self._likely()
         if encoding != "utf-8":
             return "declare the encoding in which the file was saved, or save it as CSV UTF-8"
         if not likely:
-            return "declare its encoding, such as windows-1251 or shift_jis, or save the file as CSV UTF-8"
-        return f"it looks like {likely}: declare encoding={likely} or save the file as CSV UTF-8"
+            return "declare the encoding of the file, such as windows-1251 or shift_jis, or save the file as CSV UTF-8"
+        return f"the file looks like {likely}: declare encoding={likely} or save the file as CSV UTF-8"
 
     def _likely(self) -> str:
-        if "utf-16be" in self._encodings:  # only the first record can show it
+        if "utf-16be" in self._encodings:  # one record is enough: only the first record shows the byte order
             return "utf-16be"
         return max(self._encodings, key=self._encodings.__getitem__, default="")

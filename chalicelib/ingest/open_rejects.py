@@ -1,13 +1,14 @@
-"""Open rejects: the rejected rows that no later load has brought in.
+"""Keeps track of open rejects. A reject is open until a later load has loaded its row.
 
-The rejects themselves are in the reject files. The table `open_rejects` has only their places and ids, so that each
-merge can delete those that it resolves:
-- A later load brings a valid row with the id of the reject.
-- A later file corrects the load, and has a valid row whose column `line` names the reject.
+The rejects themselves are in the reject files. The table `open_rejects` has only their places and ids. A merge deletes
+the rejects that it resolves from the table. A reject is resolved in one of three ways:
+- A later load has a valid row with the id of the reject.
+- A later file is declared to correct the load, and has a valid row whose column `line` has the line of the reject.
 - The row waited for its parents, and was healed.
 
-What is deleted is counted as `resolved` in the load of the reject. All of this happens in the transaction that writes
-the rows, so the two cannot disagree. The table has the first 100,000 rejects of a load. Further ones stay open.
+Deleted rejects are counted as `resolved` in the load that rejected them. The transaction that writes the rows also
+deletes and counts the rejects, so the counts always agree with the rows. Only the first 100,000 rejects of a load are
+tracked in the table. All other rejects stay open.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,11 +19,11 @@ from chalicelib.core.errors import LoadError
 from chalicelib.core.reasons import UNKNOWN_PARENT
 from chalicelib.core.rules import readable_id
 
-MOST = 100_000  # rejects of a load in the table
+MOST = 100_000  # at most this many rejects of a load are tracked
 
 
 class Tracked:
-    """The first rejects of a load, as rows for the table. `count` is their number."""
+    """Collects the tracked rejects of a load, as rows for the table. `count` is their number."""
 
     def __init__(self, dataset: Dataset, load_id: int, *, may_wait: bool) -> None:
         self.count = 0
@@ -30,7 +31,7 @@ class Tracked:
         self._rows = bytearray()
 
     def add(self, place: int, row: Mapping[str, str | None] | None, codes: Collection[str]) -> None:
-        """Add a reject by its line, or by its index in a request. `row` has the values that were sent."""
+        """Add a reject. `place` is its line in a file, or its index in a request. `row` has the values as sent."""
         if self.count >= MOST:
             return
         self.count += 1
@@ -40,7 +41,7 @@ class Tracked:
         self._rows += f"{self._load_id}\t{place}\t{self._dataset.name}\t{shown_id}\t{waits}\n".encode()
 
     def record(self, session: Session) -> None:
-        """Store the rows, in the transaction that completes the load."""
+        """Store the rows. The caller must be in the transaction that completes the load."""
         if self.count:
             session.copy_in("COPY open_rejects (load_id, place, dataset, id, waits) FROM STDIN", [bytes(self._rows)])
             session.run(
@@ -51,13 +52,15 @@ class Tracked:
 
 
 def resolve(session: Session, dataset: Dataset, table: str) -> None:
-    """Resolve the rejects whose ids the valid rows of `table` have. Runs in the transaction that merges them."""
+    """Resolve the rejects that have the same ids as valid rows in `table`. The caller must be in the transaction that
+    merges these rows."""
     if session.scalar("SELECT EXISTS (SELECT FROM open_rejects WHERE dataset = :dataset)", dataset=dataset.name):
         session.run(f"WITH {resolving(dataset, table)} SELECT")
 
 
 def resolving(dataset: Dataset, relation: str) -> str:
-    """Return the part of a WITH clause that does what `resolve` does. `relation` is a table, or another part."""
+    """Return the part of a WITH clause that does the work of `resolve`. `relation` is a table, or another part of the
+    clause."""
     return (
         f"corrected AS (DELETE FROM open_rejects o USING {relation} s"
         f" WHERE o.dataset = '{dataset.name}' AND o.id = s.id RETURNING o.load_id), {_counting('corrected')}"
@@ -65,7 +68,7 @@ def resolving(dataset: Dataset, relation: str) -> str:
 
 
 def correct(session: Session, load_id: int, table: str, column: str) -> None:
-    """Resolve the rejects of a load whose lines stand in this column of valid rows."""
+    """Resolve the rejects of a load whose lines are in `column` of the valid rows in `table`."""
     are_lines = f"{column} ~ '^ *[0-9]{{1,18}} *$'"
     lines = f"SELECT CAST({column} AS bigint) AS line FROM {table} WHERE id IS NOT NULL AND {are_lines}"
     session.run(
@@ -76,8 +79,8 @@ def correct(session: Session, load_id: int, table: str, column: str) -> None:
 
 
 def heal(session: Session, dataset: Dataset, table: str) -> None:
-    """Resolve the rejects that the healed rows of `table` bring in: those of earlier loads, and the waiting ones of
-    their own load. A healed row that is not tracked is counted as well."""
+    """Resolve the rejects that have the same ids as the healed rows in `table`: the rejects of earlier loads, and the
+    waiting rejects of the load of the healed row. A healed row that is not tracked is counted as resolved, too."""
     session.run(
         f"WITH healed AS (DELETE FROM open_rejects o USING {table} h WHERE o.dataset = '{dataset.name}' AND o.id = h.id"
         " AND (o.load_id < h.load_id OR (o.load_id = h.load_id AND o.waits)) RETURNING o.load_id, o.id),"
@@ -88,9 +91,8 @@ def heal(session: Session, dataset: Dataset, table: str) -> None:
 
 
 def of_load(session: Session, load_id: int, grace: str) -> dict[int, bool]:
-    """Return the places of the tracked rejects of a load that are open, and whether each still waits for a parent.
-
-    `grace` is how long rows wait, as an interval of Postgres.
+    """Return the places of the open tracked rejects of a load. The value of a place says whether the row still waits
+    for a parent. `grace` is the grace period, as an interval of Postgres.
     """
     rows = session.run(
         "SELECT o.place, o.waits AND EXISTS (SELECT FROM orphans w WHERE w.dataset = o.dataset AND w.id = o.id"
@@ -102,14 +104,15 @@ def of_load(session: Session, load_id: int, grace: str) -> dict[int, bool]:
 
 
 def require_load(session: Session, dataset: Dataset, load_id: int) -> None:
-    """Raise LoadError unless this is a load of the dataset, whose rejects a file can correct."""
+    """Raise LoadError unless `load_id` is a load of the dataset."""
     datasets = session.run("SELECT dataset FROM loads WHERE id = :load_id", load_id=load_id)
     if datasets != [[dataset.name]]:
-        raise LoadError(f"the file is declared to correct load {load_id}, but that is no load of {dataset.name}")
+        raise LoadError(f"the file is declared to correct load {load_id}, but this is not a load of {dataset.name}")
 
 
 def _counting(part: str) -> str:
-    """Return the part of a WITH clause that counts the rows of another part as resolved in their loads."""
+    """Return the part of a WITH clause that adds the number of deleted rejects to `resolved` of their loads. `part` is
+    the part of the clause that returns the load of each deleted reject."""
     return (
         f"counted AS (UPDATE loads l SET resolved = l.resolved + g.rejects FROM (SELECT load_id, count(*) AS rejects"
         f" FROM {part} GROUP BY load_id) g WHERE l.id = g.load_id)"

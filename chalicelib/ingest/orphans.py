@@ -125,7 +125,7 @@ def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
         "ANALYZE healing"
     )
     set_apart(session, dataset, "healing")
-    # This also deletes the orphans with the ids of these rows.
+    # The merge also deletes the orphans with the ids of these rows.
     merged = upsert(session, dataset, "healing", resolves=False)
     if merged.distinct:
         open_rejects.heal(session, dataset, "healing")

@@ -1,8 +1,8 @@
-"""Rejects as a CSV file that can be corrected and sent again.
+"""Writes rejects as a CSV file. A user can correct the rows in this file, and upload the file.
 
-The file has the line of each reject, the columns of the rejected file under its own names, and the reasons. A record
-that could not be split stands as a whole in the column `raw`. The reader ignores the columns `line`, `reasons` and
-`raw` of the corrected file, and takes away the apostrophes that guard against formulas.
+The file has the line of each reject, the columns of the original file with their original names, and the reasons. If a
+record could not be split into fields, the column `raw` has the whole record. When the corrected file is loaded, the
+columns `line`, `reasons` and `raw` are not merged, and the apostrophes that protect from formulas are removed.
 """
 
 import csv
@@ -23,7 +23,8 @@ _ENDINGS = (".gz", ".csv", ".tsv", ".txt", ".xlsx", ".avro")
 
 
 def text_of(dataset: Dataset, file: RejectedFile, rejects: Iterable[Mapping[str, Any]]) -> str:
-    """Return the rejects of a file, in its delimiter. `rejects` are lines of its reject file."""
+    """Return the CSV file of rejects. It has the delimiter of the original file. `rejects` are lines of the reject
+    file, with `waiting`."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=file.delimiter)
     names = file.file_columns or dataset.column_names
@@ -39,7 +40,8 @@ def text_of(dataset: Dataset, file: RejectedFile, rejects: Iterable[Mapping[str,
 
 
 def file_name(dataset: Dataset, file: RejectedFile, load_id: int) -> str:
-    """Return the name of the CSV file: that of the rejected file, from which its dataset can still be told."""
+    """Return the name of the CSV file. It is the name of the original file with `-rejects` at its end. `dataset_of`
+    finds the dataset in it."""
     name = file.source.rpartition("/")[2] if file.source.startswith("s3://") else f"load-{load_id}"
     for ending in _ENDINGS:
         name = name[: -len(ending)] if name.casefold().endswith(ending) else name
@@ -52,7 +54,7 @@ def _is_corrected(names: Sequence[str]) -> bool:
 
 
 def _own_fields(file: RejectedFile, names: Sequence[str], reject: Mapping[str, Any]) -> list[str] | None:
-    """Return the fields of a record in the order of its file, None if it could not be split."""
+    """Return the fields of a record in the order of its file, or None if the record could not be split."""
     row = reject["row"]
     if row is None:
         return None

@@ -66,7 +66,7 @@ def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime
 
 class RejectFile:
     """Streams the rejects of one load to the errored bucket, and counts them in `reasons`. A load without rejects has
-    no reject file. `tracked` has those rejects that are followed until their rows are loaded.
+    no reject file. `tracked` collects the tracked rejects.
 
     `place` is the name of the JSON member that says where the reject was: "line" in a file, or "index" in a request. At
     most one part of the upload is in memory.
@@ -132,8 +132,8 @@ class RejectFile:
 
 
 class FirstRecords:
-    """The first `limit` records of a reject file, or fewer if a response of Lambda has no room for more. Without a
-    limit, all for which there is room."""
+    """Collects the first records of a reject file, at most `limit` if it is given. Fewer are collected if a response of
+    Lambda has no room for more."""
 
     def __init__(self, limit: int | None) -> None:
         self.records: list[Mapping[str, object]] = []
@@ -159,8 +159,8 @@ class FirstRecords:
 
 
 def records(bucket: Bucket, key: str, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the records of a reject file, with their numbers from 1, after the first `after` ones. Raises NotFound,
-    StorageUnavailable."""
+    """Yield the records of a reject file with their numbers, which begin with 1. The first `after` records are skipped.
+    Raises NotFound, StorageUnavailable."""
     number, rest = 0, b""
     with closing(bucket.open(key, most=READ)) as stream:
         while data := stream.read(_CHUNK):

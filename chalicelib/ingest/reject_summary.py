@@ -20,8 +20,9 @@ URL_SECONDS = 15 * 60  # how long the URL of a reject file is valid
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which rejects to show: at most `limit` (None: all for which a response has room), after the first `after` ones of
-    the reject file. Without `resolved`, only open ones. With a `code`, only those with this reason."""
+    """Which rejects to show. `limit` is their number at most; None means all for which a response has room. The first
+    `after` records of the reject file are skipped. Resolved rejects are shown only if `resolved` is true. If `code` is
+    given, only rejects with this code are shown."""
 
     limit: int | None
     _: KW_ONLY
@@ -35,10 +36,10 @@ class RejectSummary:
     """The summary in the form that the API shows.
 
     `waiting` is the number of rows that still wait for their parents. `rejects` are records of the reject file. Each
-    also has `waiting`, and `resolved`: whether a later load has loaded its row. `truncated` is true if some of the
-    requested records are left out, because a response has no room for them. `next_cursor` is None if there are no more
-    records. `url` is the URL of the whole file, and is valid until `expires_at`. `url` and `expires_at` are None if
-    there is no reject file, or if S3 has already deleted it.
+    record also has `waiting` and `resolved`, which say whether its row still waits and whether a later load has loaded
+    it. `truncated` is true if some of the requested records are left out because a response has no room for them.
+    `next_cursor` is None if there are no more records. `url` is the URL of the whole file, and is valid until
+    `expires_at`. `url` and `expires_at` are None if there is no reject file, or if S3 has already deleted it.
     """
 
     load_id: int
@@ -54,8 +55,8 @@ class RejectSummary:
 
 
 def of_load(session: Session, errored: Bucket, load_id: int, wanted: Wanted, grace: timedelta) -> RejectSummary:
-    """Return the summary of a load, with the rejects that are wanted. Rows wait for their parents for the time `grace`.
-    Raises NotFound if there is no such load."""
+    """Return the summary of a load, with the rejects that `wanted` describes. `grace` is the grace period. Raises
+    NotFound if there is no such load."""
     row = history.reject_counts(session, load_id)
     if row is None:
         raise NotFound(f"there is no load {load_id}")
@@ -70,8 +71,8 @@ def of_load(session: Session, errored: Bucket, load_id: int, wanted: Wanted, gra
 
 @dataclass(frozen=True)
 class _State:
-    """Which rejects of a load are open: of the first `tracked` ones, the places in `waits`, which says of each whether
-    it waits for a parent. All further ones are open."""
+    """Which rejects of a load are open. `tracked` is the number of tracked rejects. Those of them that are open have
+    their places in `waits`, with whether the row waits for a parent. Rejects that are not tracked are always open."""
 
     waits: Mapping[int, bool]
     tracked: int
@@ -93,7 +94,7 @@ def _with_file(summary: RejectSummary, bucket: Bucket, key: str, wanted: Wanted,
                 break
             first.add(record)
             if first.is_cut:
-                following = last if first.records else number  # a record that is too large even alone is left out
+                following = last if first.records else number  # skip a record that does not fit alone
                 break
             last = number
     except NotFound:

@@ -41,11 +41,11 @@ class Reject:
 
     @property
     def codes(self) -> list[str]:
-        """The codes of the reasons, in the same order."""
+        """The codes of the reasons, in the order of `reasons`."""
         return [problem.code for problem in self.problems]
 
     def shown(self, place: str) -> dict[str, Any]:
-        """Return {`place`, "reasons", "fields", "codes", "raw", "row"}. Every JSON parser accepts the strings."""
+        """Return {`place`, "reasons", "fields", "codes", "raw", "row"}. The strings are valid for every JSON parser."""
         return {
             place: self.place,
             "reasons": [_loadable(reason) for reason in self.reasons],
@@ -90,7 +90,7 @@ class Reasons:
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "Reasons":
         reasons = cls()
-        rows = zip_longest(kept.get("rows", ()), kept.get("codes", ()))  # the release before keeps no codes
+        rows = zip_longest(kept.get("rows", ()), kept.get("codes", ()))  # the previous release stores no codes
         reasons._rows = {(field, code, reason): rows for (field, reason, rows), code in rows}
         reasons._others = kept.get("others", 0)
         return reasons

@@ -36,10 +36,10 @@ class Stager:
     """Feeds tokens to COPY in portions, counts the rows, and reports rejects.
 
     `lines` counts the physical lines that this stager has read, `received` the records, and `rejected` the rejects.
-    `oddities` also counts those of earlier stagers. `exhausted` is true if there are no more tokens. `dates` is the
-    declared order of day and month in dates. A row that breaks a rule is also checked for missing parents, so that its
-    reject has all reasons. The parents can be looked up only when the current COPY has ended. Until then, the stager
-    keeps the rejects in memory.
+    `oddities` also has the counts of earlier stagers of the load. `exhausted` is true if there are no more tokens.
+    `dates` is the declared order of day and month. A row that breaks a rule is also checked for missing parents, so
+    that its reject has all reasons. The parents can be looked up only when the current COPY has ended. Until then, the
+    stager keeps the rejects in memory.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class StagingTable:
 
     @property
     def layout(self) -> CsvLayout:
-        """Which columns a row has, in which order."""
+        """The columns of a row, and their order."""
         return self.copy_format.layout or CsvLayout.by_position(self.dataset)
 
     @property
@@ -58,8 +58,8 @@ def creation(table: StagingTable, on_commit: str = "PRESERVE ROWS") -> str:
 
 
 def _columns(dataset: Dataset, layout: CsvLayout) -> Iterator[tuple[str, str]]:
-    """Name and type of the columns that a row has, in the order of the file. What it ignores is text that is never
-    merged: COPY then takes a file's lines as they are."""
+    """Yield the name and type of each column of a row, in the order of the file. An ignored field gets a column of type
+    text, which is never merged. Therefore COPY can take the lines of a file unchanged."""
     ignored = count(1)
     for position in layout.positions:
         if position is None:

@@ -35,8 +35,8 @@ Fault = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Order:
-    """A valid request for an upload form: a file of at most `size` bytes, whose name names `dataset`, and the
-    declarations about the file."""
+    """A valid request for an upload form. The file has at most `size` bytes. `base_name` is its name in the bucket, in
+    which `dataset_of` finds `dataset`. `declared` has the declarations about the file."""
 
     dataset: Dataset
     base_name: str
@@ -85,7 +85,7 @@ def order_upload(
 
 
 def _require_corrected(session: Session, order: Order) -> None:
-    """Raise Unprocessable unless the load exists that the file corrects."""
+    """Raise Unprocessable if the file is declared to correct a load that does not exist or has another dataset."""
     if order.declared.corrects is not None:
         try:
             open_rejects.require_load(session, order.dataset, order.declared.corrects)
@@ -146,7 +146,8 @@ def checked(body: object) -> Order:
 
 
 def _declared(body: Mapping[str, Any]) -> tuple[Declarations, list[Fault]]:
-    """Return the declarations of an order, and their faults. A count of rows and the id of a load may be numbers."""
+    """Return the valid declarations in the body, and the faults of the others. `max-rejected` and `corrects` may be
+    numbers, all others must be strings."""
     given, faults = dict[str, str](), list[Fault]()
     for name in (name for name in NAMES if name in body):
         value = _whole(body[name]) if name in _NUMBERS else body[name]
@@ -177,13 +178,14 @@ def fault_of_name(name: object) -> str | None:
 
 
 def named_for(dataset: Dataset, name: str) -> str:
-    """Return a base name from which `dataset_of` gets this dataset. It is `name` itself, or `name` after the name of
-    the dataset and a hyphen."""
+    """Return a base name in which `dataset_of` finds this dataset. The result is `name` itself, or the name of the
+    dataset, a hyphen and `name`."""
     return name if dataset_of(name) is dataset else f"{dataset.name}-{name}"
 
 
 def _whole(value: object) -> object:
-    """Return a number such as `12.0` as an integer, as JSON Schema reads it, and any other value unchanged."""
+    """Return a number such as 12.0 as an integer, because it is an integer for JSON Schema. Return any other value
+    unchanged."""
     return int(value) if type(value) is float and value.is_integer() else value
 
 

@@ -1,4 +1,4 @@
-"""The verdict on a whole file: it fails although it could be read, because too little of it could be loaded."""
+"""Decides whether a file fails as a whole although it could be read, because too few of its rows could be loaded."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _OTHER_COLUMNS = re.compile(r"id is not a whole number|expected \d+ fields, foun
 
 @dataclass(frozen=True)
 class FileCounts:
-    """How many records a file has, how many of them break a rule, and how many wait for a parent."""
+    """The number of records in a file, of rejected records that break a rule, and of rows that wait for a parent."""
 
     received: int
     rejected: int
@@ -31,7 +31,8 @@ class FileCounts:
 def verdict(
     file_format: Format, counts: FileCounts, reasons: Sequence[CountedReason], oddities: Oddities
 ) -> str | None:
-    """Why a file fails as a whole, None if it does not. `reasons` are those of its rejects, the commonest first."""
+    """Return why a file fails as a whole, or None if it does not fail. `reasons` are the counted reasons of its
+    rejects, the most frequent first."""
     most = file_format.declared.max_rejected
     if counts.rejected and not counts.accepted and not counts.waiting:
         verdict = "no row could be loaded"
@@ -56,7 +57,8 @@ def _counted(counts: FileCounts, first: CountedReason) -> str:
 
 
 def _advice(file_format: Format, counts: FileCounts, reason: str, oddities: Oddities) -> str:
-    """Say what to do about most of the rejects, beyond what their commonest reason says. "" if that says all."""
+    """Return what a user can do about most of the rejects, in addition to what their most frequent reason says. Return
+    "" if there is nothing to add."""
     if 2 * oddities.undecodable >= counts.rejected:
         return oddities.advice(file_format.encoding)
     layout = file_format.layout

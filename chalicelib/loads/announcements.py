@@ -41,7 +41,7 @@ def queue_upload(
     correlation_id: str | None = None,
     kind: str = "csv",
 ) -> tuple[int, str]:
-    """Announce a file before a client sends it. `base_name` has to begin with the dataset's name.
+    """Announce a file before a client sends it. `file_names.dataset_of` must find the dataset in `base_name`.
 
     Returns the load's id and the object's key.
     """

@@ -57,15 +57,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a load has found in its file: the key of its reject file, the counted reasons of its rejects, and notices to
-    be added to those about the file's format."""
+    """The results of reading a file: the key of its reject file, the counts of the reasons of its rejects, and notices.
+    The load already has notices about the file's format. These notices are added to them."""
 
     errored_key: str | None
     reasons: Sequence[CountedReason]
     notices: Sequence[str] = ()
 
     def columns(self) -> dict[str, str | None]:
-        """The values of the columns, as parameters of a statement."""
+        """Return the values for the columns of the load, as parameters of `_FOUND`."""
         return {
             "errored_key": self.errored_key,
             "reasons": json.dumps(self.reasons),
@@ -153,7 +153,7 @@ def progress(session: Session, claim: Claim, received: int) -> None:
 def describe(
     session: Session, claim: Claim, kind: str, file_format: Mapping[str, object], notices: Sequence[str]
 ) -> None:
-    """Note how the load's file was understood, and what looks odd about it. Raises ClaimLost."""
+    """Store the format of the load's file, and the notices about this format. Raises ClaimLost."""
     _update_mine(
         session,
         claim,
@@ -165,13 +165,13 @@ def describe(
 
 
 def name_columns(session: Session, claim: Claim, columns: Sequence[str]) -> None:
-    """Note the columns that the header of the load's file names, if it has one. Raises ClaimLost."""
+    """Store the names in the header of the load's file, if the file has a header. Raises ClaimLost."""
     if columns:
         _update_mine(session, claim, "file_columns = CAST(:columns AS jsonb)", columns=json.dumps(columns))
 
 
 def refuse(session: Session, claim: Claim, counts: Counts, error: str, found: Findings) -> None:
-    """Fail a load by the verdict on its file. The load keeps its reject file. Raises ClaimLost."""
+    """Mark a load as failed because of the verdict on its file. The reject file is kept. Raises ClaimLost."""
     _update_mine(
         session,
         claim,

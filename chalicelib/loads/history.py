@@ -13,9 +13,9 @@ from chalicelib.loads.outcomes import CountedReason
 class Load:
     """A load in the form that the API shows. The fields have the names of columns of the table `loads`.
 
-    `waiting` is not a column: it is the number of rejected rows that wait for their parents now. `format` says how a
-    file was understood. It is None for other loads, and until the file has been understood. `notices` are sentences
-    about what looks odd.
+    Only `waiting` is not a column. It is the number of rejected rows that still wait for their parents. `format` says
+    how a file was understood. `format` is None for requests and restores, and until the file has been understood.
+    `notices` are sentences about what looks odd in the file.
     """
 
     id: int
@@ -59,8 +59,9 @@ class RejectCounts:
 
 @dataclass(frozen=True)
 class RejectedFile:
-    """Where the rejects of a load come from. `file_columns` are the names in the header of the file, None without one.
-    The first `tracked_rejects` lines of the reject file are in the table `open_rejects` while they are open."""
+    """The file or request from which the rejects of a load come. `file_columns` are the names in the header of the
+    file, or None if it has no header. `tracked_rejects` is the number of tracked rejects. They are the first lines of
+    the reject file, and the table `open_rejects` has those of them that are open."""
 
     dataset: str | None
     source: str
@@ -90,7 +91,7 @@ def listed(
     `filters` has the wanted values of columns. `source` is a part of the source, in any case. `with_rejects` is "true"
     for loads that rejected rows, and "false" for all others.
 
-    Rows wait for their parents for the time `grace`. None counts all rows that are kept, also those whose time is over.
+    `grace` is the grace period. Older waiting rows are not counted. If `grace` is None, all waiting rows are counted.
     """
     conditions = [_CONDITIONS.get(name, f"{name} = :{name}") for name in filters]
     values = {name: value.replace("\0", "") for name, value in filters.items()}  # Postgres stores no NUL in a text
@@ -106,13 +107,13 @@ def listed(
 
 
 def get(session: Session, load_id: int, grace: timedelta | None = None) -> Load | None:
-    """Return a load, with its waiting rows as in `listed`. None if there is no such load."""
+    """Return a load, or None if there is no such load. Its waiting rows are counted as in `listed`."""
     rows = session.run(f"SELECT {_columns(grace)} FROM loads l WHERE id = :id", id=load_id)
     return Load(*rows[0]) if rows else None
 
 
 def _columns(grace: timedelta | None) -> str:
-    """Return the columns of Load as SQL."""
+    """Return the list of columns that selects the fields of Load, as SQL."""
     return _LOAD.format(waiting=_waiting_rows("l.id", grace))
 
 
@@ -122,10 +123,12 @@ def waiting(session: Session, load_id: int, grace: timedelta) -> int:
 
 
 def _waiting_rows(load_id: str, grace: timedelta | None) -> str:
-    """Return the query that counts the rejected rows of a load that wait for their parents. `load_id` is SQL.
+    """Return the query that counts the rejected rows of a load that wait for their parents. `load_id` is the id of the
+    load, as SQL.
 
-    Only the last row of an id is kept as an orphan, but all rows of this id wait: healing resolves all of them. A load
-    of the previous release, and a load with very many rejects, has orphans without open rejects.
+    Only the last row of an id is stored as an orphan. But all rows of this id wait, and healing resolves all of them.
+    Some orphans have no open reject: those of a load of the previous release, and those beyond the first 100,000
+    rejects of a load.
     """
     in_time = f" AND w.rejected_at > now() - interval '{grace.total_seconds()} seconds'" if grace is not None else ""
     rows = "SELECT count(*) FROM open_rejects o WHERE o.dataset = w.dataset AND o.id = w.id"
@@ -134,7 +137,7 @@ def _waiting_rows(load_id: str, grace: timedelta | None) -> str:
 
 
 def rejected_file(session: Session, load_id: int) -> RejectedFile:
-    """Return the origin of the rejects of a load that exists."""
+    """Return the origin of the rejects of a load. The load must exist."""
     [row] = session.run(
         "SELECT dataset, source, coalesce(format->>'delimiter', ','), file_columns, tracked_rejects FROM loads"
         " WHERE id = :id",

@@ -13,7 +13,7 @@ from chalicelib.core.datasets import Dataset
 
 class CountedReason(TypedDict):
     """A reason to reject records, and how many records were rejected for this reason. The database and the responses
-    use this form. The loads of version 1.0 have reasons without a code."""
+    use this form. In loads of version 1.0, the code is None."""
 
     reason: str
     code: str | None

@@ -103,10 +103,10 @@ loads = Table(
         server_default=text("false"),
     ),
     Column("reasons", JSONB, nullable=False, server_default=text("'[]'")),  # [{"reason", "count"}] of the rejects
-    Column("format", JSONB),  # how the file was understood
-    Column("file_columns", JSONB),  # the names in its header
-    Column("tracked_rejects", BigInteger, nullable=False, server_default=text("0")),  # how many the table below had
-    Column("notices", JSONB, nullable=False, server_default=text("'[]'")),  # what was loaded, but looks odd
+    Column("format", JSONB),  # the format of the file, as `Format.shown` returns it
+    Column("file_columns", JSONB),  # the names in the header of the file
+    Column("tracked_rejects", BigInteger, nullable=False, server_default=text("0")),  # the load's tracked rejects
+    Column("notices", JSONB, nullable=False, server_default=text("'[]'")),  # sentences about the file
     Column("correlation_id", Text),  # of the request that caused the load
     _instant("created_at", default=True),
     _instant("queued_at", default=True),  # later than created_at if the load was queued again, for example by a redrive
@@ -128,14 +128,14 @@ orphans = Table(
     Index("orphans_load_id_idx", "load_id"),
 )
 
-open_rejects = Table(  # the first rejects of a load, until their rows are loaded
+open_rejects = Table(  # the tracked rejects that are open
     "open_rejects",
     metadata,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("place", BigInteger, primary_key=True, autoincrement=False),  # the line in the file, the index in a request
+    Column("place", BigInteger, primary_key=True, autoincrement=False),  # the line in a file, or the index in a request
     Column("dataset", Text, nullable=False),
-    Column("id", Integer),  # NULL if it cannot be read
-    Column("waits", Boolean, nullable=False),  # only its parents are missing
+    Column("id", Integer),  # the id of the row, or NULL if it is not valid
+    Column("waits", Boolean, nullable=False),  # whether missing parents are the only reason
     Index("open_rejects_dataset_id_idx", "dataset", "id"),
 )
 

@@ -61,12 +61,12 @@ def test_every_name_of_a_column_is_described() -> None:
 
 
 def pattern(text: str) -> str:
-    """A regular expression of the texts that a reason makes."""
+    """Return a regular expression that matches the texts of a reason, with any values."""
     return re.sub(r"\\\{\w+\\\}", ".+", re.escape(text))
 
 
 def described_reasons() -> list[tuple[str, str, str]]:
-    """Text, code and advice of each reason in the documentation."""
+    """Return the text, the code and the advice of each reason in the documentation."""
     rows = pages.table(FILES, "reason", "code", "about")
     return [(pages.names(reason)[0], pages.names(code)[0], advice) for reason, code, _, advice in rows]
 

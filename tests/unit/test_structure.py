@@ -275,7 +275,7 @@ def test_a_cold_start_of_the_api_loads_only_what_it_needs() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_load_of_a_csv_file_does_not_load_what_reads_workbooks() -> None:
+def test_a_load_of_a_csv_file_does_not_import_the_reader_of_workbooks() -> None:
     code = "import sys, chalicelib.ingest.objects, chalicelib.ingest.dryrun\nprint([n for n in {} if n in sys.modules])"
     absent = [
         "python_calamine",

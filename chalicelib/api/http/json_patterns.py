@@ -47,6 +47,6 @@ TEXT = rf"^[^\0]*[^\0{_WHITE_CHARACTERS}][^\0]*$"
 
 
 def file_name(endings: Iterable[str]) -> str:
-    """Return a pattern for the names of files that end in one of these ASCII endings, in any case."""
+    """Return a pattern for file names that end with one of `endings`. The endings are ASCII; their case is ignored."""
     any_case = ("".join(f"[{c}{c.upper()}]" if c.isalpha() else rf"\{c}" for c in ending) for ending in endings)
     return rf"^[^\x00-\x1f\x7f-\x9f/\\]+(?:{'|'.join(any_case)})$"

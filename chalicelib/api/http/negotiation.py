@@ -30,9 +30,10 @@ class TextResponse(Response):
 
 
 class BytesResponse(TextResponse):
-    """A response of bytes, whatever the request accepts. Chalice would refuse a request that accepts any type.
+    """A response whose body is bytes. It does not depend on the types that the request accepts.
 
-    API Gateway sends the bytes if the request has an Accept, because all types are binary to it (`requests.ANY`).
+    Chalice's own response would refuse a request with `Accept: */*`. The body leaves Lambda in base64. API Gateway
+    decodes it if the request has an Accept, because all types are binary types of the API (`requests.ANY`).
     """
 
     def __init__(self, body: bytes, headers: dict[str, str | list[str]]) -> None:

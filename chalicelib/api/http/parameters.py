@@ -89,7 +89,7 @@ class Text(Parameter):
 
 @dataclass(frozen=True)
 class Declaration(Parameter):
-    """A declaration about a file, one of `declarations.NAMES`."""
+    """A parameter that declares something about a file. Its name is one of `declarations.NAMES`."""
 
     def read(self, text: str) -> str:
         try:

@@ -53,9 +53,9 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     """Return the JSON value in the body, which may be compressed with gzip. Return None if the body is `optional` and
     empty.
 
-    Raises UnsupportedMedia for another media type or coding, TooLarge for a body that is too large after it was
-    unpacked, and MalformedRequest for a body that is not JSON. NaN and Infinity are malformed, too. Python's parser
-    accepts these values, but JSON does not allow them.
+    Raises UnsupportedMedia for another media type or content coding, TooLarge for a body that is too large after
+    decompression, and MalformedRequest for a body that is not JSON. NaN and Infinity are malformed, too. Python's
+    parser accepts these values, but JSON does not allow them.
     """
     raw = raw_body(request)
     if optional and not raw.strip():
@@ -77,16 +77,17 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
 
 
 def _unpacked(request: Request, raw: bytes) -> bytes:
-    """Unpack a body that was sent with `Content-Encoding: gzip`, up to MAX_BODY bytes.
+    """Decompress a body that was sent with `Content-Encoding: gzip`. Return any other body unchanged.
 
-    Raises UnsupportedMedia for any other coding, MalformedRequest, TooLarge.
+    Raises UnsupportedMedia for another content coding, MalformedRequest for damaged gzip, and TooLarge if the
+    decompressed body has more than MAX_BODY bytes.
     """
     coding = str(request.headers.get("content-encoding", "")).strip().lower()
     if coding in ("", "identity"):
         return raw
     if coding not in ("gzip", "x-gzip"):
         raise UnsupportedMedia(f"the body may be packed by gzip, not by {coding[:_SHOWN]}")
-    import gzip  # here, since few bodies are packed
+    import gzip  # here, because only few bodies are compressed
     import io
     import zlib
 

@@ -36,10 +36,10 @@ def loads() -> Iterator[Operation]:
         "loads",
         "Show why a load rejected rows",
         about=(
-            "The response has the number of rejected rows for each reason, the first rejected rows that are open, and"
-            " the URL of the reject file. The file has all rejected rows, one JSON object per line. After the file has"
-            " expired, the response still has the numbers. With `Accept: text/csv`, the response is a CSV file of the"
-            " rejected rows, which can be corrected and sent again."
+            "The response has the number of rejected rows for each reason, the first open rejects, and the URL of the"
+            " reject file. The reject file has all rejected rows, one JSON object per line. After the reject file has"
+            " expired, the response still has the numbers. With `Accept: text/csv`, the response is a CSV file with the"
+            " rejected rows. You can correct the rows in this file, and upload the file."
         ),
         parameters=(load_routes.LOAD_ID, *load_routes.OF_REJECTS),
         media=(JSON, CSV),

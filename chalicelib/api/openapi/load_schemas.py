@@ -63,20 +63,20 @@ FORMAT: Json = closed(
         "type": {"type": "string", "enum": ["csv", "avro", "xlsx"]},
         "delimiter": or_null({"type": "string", "enum": [*DELIMITERS.values()]}, examples=[","]),
         "encoding": or_null(text("utf-8")),
-        "header": {"type": "boolean", "description": "whether columns were taken by their names", "examples": [False]},
+        "header": {"type": "boolean", "description": "whether columns were found by their names", "examples": [False]},
         "ignored_columns": {
             "type": "array",
             "items": text("note"),
-            "description": "names of columns that are not ours",
+            "description": "the names of columns that the dataset does not have; a load ignores them",
         },
     },
-    description="how a file was understood; `delimiter` and `encoding` are null if it is not text",
+    description="how a file was understood; `delimiter` and `encoding` are null for an Avro or XLSX file",
     examples=[upload_examples.FORMAT],
 )
 NOTICES: Json = {
     "type": "array",
     "items": text("these words were read as text: 2 × NULL; leave a field empty if its value is missing"),
-    "description": "what looks odd about the file, in sentences",
+    "description": "sentences about what looks odd in the file",
     "examples": [[]],
 }
 LOAD = closed(
@@ -90,9 +90,9 @@ LOAD = closed(
         "kind": {"type": "string", "enum": [*KINDS], "examples": ["api"]},
         "status": {"type": "string", "enum": list(STATUSES), "examples": ["succeeded"]},
         **{name: count(example=example) for name, example in _COUNTS.items()},
-        "waiting": count(about="rejected rows that wait for their parents now, and are loaded when these arrive"),
-        "resolved": count(about="rejected rows that a later load has brought in"),
-        "format": or_null(FORMAT, description="how the file was understood; null for other loads", examples=[None]),
+        "waiting": count(about="rejected rows that still wait for their parents; they are loaded when these exist"),
+        "resolved": count(about="rejected rows that a later load has loaded"),
+        "format": or_null(FORMAT, description="how the file was understood; null without a file", examples=[None]),
         "notices": NOTICES,
         "attempts": count(example=1),
         "errored_key": or_null(
@@ -126,7 +126,7 @@ REASONS: Json = {
             "reason": text("job is missing"),
             "code": {
                 "enum": [*CODES, OTHER_CODE, None],
-                "description": "a stable name of the reason; null in loads of version 1.0",
+                "description": "the stable name of the reason; null in loads of version 1.0",
                 "examples": ["missing"],
             },
             "count": {**count(example=1), "minimum": 1},
@@ -168,8 +168,8 @@ CHECK = closed(
         "truncated": _TRUNCATED,
     },
     description=(
-        "What a load would report. received = inserted + updated + unchanged + superseded + rejected. This does not"
-        " hold if the load would fail, because it would store nothing."
+        "What a load would report. received = inserted + updated + unchanged + superseded + rejected, unless the load"
+        " would fail. A failed load stores no rows, so it counts only received and rejected rows."
     ),
 )
 REJECT = closed(
@@ -182,21 +182,21 @@ REJECT = closed(
         **_REJECT,
         "rejected_at": A_TIME,
         "raw_base64": text("Miz/", description="the bytes that were sent, if `raw` cannot show all of them"),
-        "resolved": {"type": "boolean", "description": "whether a later load has brought the row in"},
+        "resolved": {"type": "boolean", "description": "whether a later load has loaded the row"},
         "waiting": {"type": "boolean", "description": "whether the row still waits for its department or job"},
     },
     optional=("line", "index", "raw_base64", "codes"),  # version 1.0 wrote no codes
-    description="A line of the reject file, with what has become of it.",
+    description="A line of the reject file. `resolved` and `waiting` say what has happened to the row since the load.",
     examples=[_REJECT_EXAMPLE],
 )
 REJECTS = closed(
     {
         "load_id": LOAD_ID,
         "rejected": count(example=1),
-        "resolved": count(about="rejected rows that a later load has brought in"),
+        "resolved": count(about="rejected rows that a later load has loaded"),
         "waiting": count(about="rejected rows that still wait for their department or job"),
         "reasons": REASONS,
-        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first rejects that were asked for"},
+        "rejects": {"type": "array", "items": ref("Reject"), "description": "the first rejects that match the request"},
         "truncated": _TRUNCATED,
         "next_cursor": or_null(
             text("20", pattern="^(0|[1-9][0-9]*)$"), description="null if there are no more", examples=[None]

@@ -49,7 +49,7 @@ class Operation:
     refused: Mapping[int, Json] = field(default_factory=dict)
     examples: Mapping[int, Json] = field(default_factory=dict)
     media: tuple[str, ...] = (JSON,)
-    csv_example: str = ""  # made from the JSON if it is empty
+    csv_example: str = ""  # if it is empty, the example in CSV is made from the example in JSON
     headers: tuple[str, ...] = ()
     leads_to_load: bool = False  # whether the response has the `load_id` of a load
     tells_more: bool = False  # whether a caller with a token sees more than other callers

@@ -47,7 +47,7 @@ OWN_HEADERS: dict[str, Json] = {
         "required": False,
     },
     "Link": {
-        **_header("the next part, if the CSV has more rows", '</loads/7/rejects?cursor=50000>; rel="next"'),
+        **_header("the path of the next part, if more rejects follow", '</loads/7/rejects?cursor=50000>; rel="next"'),
         "required": False,
     },
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),

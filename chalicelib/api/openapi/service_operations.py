@@ -60,7 +60,7 @@ def service() -> Iterator[Operation]:
         "/health",
         "head_health",
         "service",
-        "Check whether the platform works, by the status alone",
+        "Check whether the platform works; the response has a status and no body",
         responses={200: ("the database and all buckets can be reached", None)},
     )
     yield Operation(

@@ -71,8 +71,8 @@ def templates(dataset: Dataset) -> Iterator[Operation]:
             f"/{dataset.route}/template.{ending}",
             f"template_{dataset.route}_{ending}",
             "uploads",
-            f"Get a {ending.upper()} file of {dataset.name} to begin with: a header and an example row",
-            about=f"The file loads as it is. These other names may stand in a header, too: {names}.",
+            f"Get a template of {dataset.name} as {ending.upper()}: a header and an example row",
+            about=f"A load accepts the template unchanged. A header may also use other names of a column: {names}.",
             responses={200: ("the file", {"type": "string", "examples": [shown]})},
             media=(media,),
             headers=("Content-Disposition", "X-Content-Type-Options"),
@@ -97,8 +97,9 @@ def upload_file() -> Operation:
             "Send the form directly to S3, as multipart/form-data: first the `fields`, then the file as the field"
             " `file`. The load at `status_url` waits for the file, and fails if no file arrives. The key of the file in"
             " the bucket is `uploads/<load id>/<name>`. If the name of the file does not begin with the name of the"
-            " dataset, `<name>` is the dataset, a hyphen and the name. The declarations about the file are fixed in the"
-            " form. They take precedence over what Hireflow finds in the file."
+            " dataset, `<name>` is the dataset, a hyphen and the name. The form contains the declarations about the"
+            " file. S3 refuses a form in which they were changed. Declarations take precedence over what Hireflow"
+            " finds in the file."
         ),
         body=Body(
             ref("UploadOrder"),
@@ -145,7 +146,7 @@ def check() -> Operation:
             "The check applies the rules of a load, and compares the file with the current rows. It writes nothing, not"
             " even an entry in the history of loads. The body is the file: text as `text/csv`, a gzip file as"
             f" `application/gzip`, an XLSX workbook as `{check_routes.XLSX}`, an Avro file as `{check_routes.AVRO}`,"
-            " any file as `application/octet-stream`."
+            " and any file as `application/octet-stream`."
             f" The body has at most {requests.MAX_BODY / 1e6} MB. `status` and `error` say how the load would end."
         ),
         parameters=(check_routes.DATASET, load_routes.LIMIT, *check_routes.DECLARED),

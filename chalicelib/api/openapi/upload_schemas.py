@@ -34,7 +34,7 @@ def example_value(column: Column) -> int | str:
 
 
 def _id(column: Column) -> Json:
-    about = f"{column.about}: a whole number from 1 to {MAX_ID}, also written as `12.0`, or a text of its digits"
+    about = f"{column.about}: a whole number from 1 to {MAX_ID} such as 12 or 12.0, as a number or a string"
     digits = {"type": "string", "pattern": json_patterns.surrounded(json_patterns.up_to(MAX_ID) + r"(?:\.0+)?")}
     number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
     allowed = [number, digits]
@@ -81,12 +81,12 @@ def uploaded(*outcomes: str) -> Json:
     return closed({"id": row_id, "outcome": {"type": "string", "enum": list(outcomes)}, "load_id": LOAD_ID})
 
 
-CODE: Json = {"type": "string", "enum": list(CODES), "description": "a stable name of the reason"}
+CODE: Json = {"type": "string", "enum": list(CODES), "description": "the stable name of the reason"}
 CODES_OF_REASONS: Json = {
     "type": "array",
     "items": CODE,
     "minItems": 1,
-    "description": "the code of each reason, in the same order",
+    "description": "the code of each reason, in the order of `reasons`",
     "examples": [["not_an_id"]],
 }
 REJECTED: Json = closed(
@@ -136,14 +136,16 @@ DECLARED: dict[str, Json] = {
         "description": "the encoding of the file, if it is not UTF-8 or UTF-16",
         "examples": ["windows-1252"],
     },
-    "delimiter": {"type": "string", "enum": [*DELIMITERS], "description": "what stands between two fields"},
+    "delimiter": {"type": "string", "enum": [*DELIMITERS], "description": "the character between two fields"},
     "dates": {
         "type": "string",
         "enum": [*DATES],
-        "description": "the order in dates such as 27/07/2021 (dmy) or 07/27/2021 (mdy); ISO 8601 is always valid",
+        "description": "the order of day and month in dates: 27/07/2021 (dmy) or 07/27/2021 (mdy); dates in ISO 8601"
+        " are always valid",
     },
     "max-rejected": {
-        "description": "how many rows a load may reject before all of it fails: a count, or a share such as `5%`",
+        "description": "the most rows that may be rejected: a count, or a share such as `5%`; if more rows are"
+        " rejected, the load fails and stores no rows",
         "anyOf": [
             {"type": "string", "pattern": json_patterns.MAX_REJECTED},
             {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
@@ -151,7 +153,7 @@ DECLARED: dict[str, Json] = {
         "examples": ["5%"],
     },
     "corrects": {
-        "description": "the id of the load whose rejects the file has, after they were corrected",
+        "description": "the id of the load whose corrected rejects are in the file",
         "anyOf": [
             {"type": "string", "pattern": json_patterns.surrounded("0*[1-9][0-9]{0,17}")},
             {"type": "integer", "minimum": 1, "maximum": 10**18 - 1},

@@ -201,7 +201,8 @@
     choosable();
   }
 
-  // The dataset whose name begins the file's name, or whose singular does with only digits and separators after it.
+  // Return the dataset of a file, or "". The file's name begins with the dataset's name, or it is the singular of this
+  // name, followed only by digits and separators.
   function datasetOf(fileName, options) {
     const stem = fileName.toLowerCase().replace(/\.(?:(?:csv|tsv|txt)(?:\.gz)?|xlsx|avro)$/, "");
     const isSingular = (name) => stem.startsWith(name) && /^[\d\s._()+-]*$/.test(stem.slice(name.length));

@@ -1,7 +1,8 @@
-"""Loads say how their files were understood, and files may have columns that are ignored.
+"""Store the formats of files in the history of loads, and allow files with columns that a load ignores.
 
-A file's lines go to COPY as they are, so the staging table of a large file has a column for each field, also for those
-that are ignored. The release before goes on for some minutes after this migration; it asks for a table without any.
+The lines of a file go to COPY unchanged. Therefore the staging table of a large file needs a column for each field,
+also for each ignored field. The previous release still runs for some minutes after this migration. It calls the old
+function `staged.prepare`, which creates a table without such columns.
 """
 
 from alembic import op

@@ -1,7 +1,7 @@
-"""Rejects are open until a later load brings their rows in.
+"""Track which rejects are open. A reject is open until a later load has loaded its row.
 
-The release before goes on for some minutes after this migration. The rejects of its loads are not tracked: they count
-as open.
+The previous release still runs for some minutes after this migration. The rejects of its loads are not tracked, so they
+always count as open.
 """
 
 from alembic import op

@@ -253,7 +253,7 @@ def test_a_file_that_corrects_no_load_of_its_dataset_fails(api: Api, landing: La
         load = landing.upload("jobs.csv", "1,Clerk\n", corrects=wrong)
         assert (load["status"], load["error"]) == (
             "failed",
-            f"the file is declared to correct load {wrong}, but that is no load of jobs",
+            f"the file is declared to correct load {wrong}, but this is not a load of jobs",
         )
         order = {"dataset": "jobs", "filename": "jobs.csv", "size": 9, "corrects": int(wrong)}
         assert api.post("/uploads", order).status == 422

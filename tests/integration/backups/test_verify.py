@@ -174,7 +174,7 @@ def test_a_file_of_another_table_is_a_fault(storage: Storage, point: str) -> Non
     body = storage.backup.get(manifest.key(point, "jobs"))
     storage.backup.put(manifest.key(point, "departments"), body, avro.CONTENT_TYPE)
     assert faults(verify_point(storage.backup))[0] == (
-        "departments: the Avro schema is not that of departments: department is missing: it has to be string;"
+        "departments: the Avro schema is not that of departments: department is missing: it must be string;"
         " its fields are id, job"
     )
 

@@ -336,7 +336,7 @@ def test_a_load_is_shown_with_the_format_the_notices_and_the_waiting_rows(api: F
 
 
 def test_if_a_whole_file_fails_the_command_fails_and_shows_the_advice(api: FakeApi, run: Run) -> None:
-    error = "no row could be loaded: job is not valid UTF-8 (each row); it looks like windows-1252: declare it"
+    error = "no row could be loaded: job is not valid UTF-8 (each row); the file looks like windows-1252: declare it"
     expect_upload(api, 7, load(7, "failed", error=error, rejected=3, inserted=0, updated=0))
     api.on("POST", "/uploads/check", {**CHECKED, "status": "failed", "error": error, "format": FORMAT, "notices": []})
     done = run("upload", write("jobs.csv"))

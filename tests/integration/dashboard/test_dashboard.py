@@ -157,7 +157,7 @@ def test_the_open_rejects_of_a_load_can_be_chosen_by_code_and_downloaded(landing
     html = api.get(f"/dashboard/load?id={load['id']}&code=not_an_id").body
     assert re.findall(r'<tr><td class="n">(\d+)</td>', html) == ["3"]
     assert f'href="loads/{load["id"]}/rejects?code=not_an_id" data-download="departments-rejects.csv"' in html
-    assert "No row of this kind" in api.get(f"/dashboard/load?id={load['id']}&code=nul").body
+    assert "No rows are left to be corrected" in api.get(f"/dashboard/load?id={load['id']}&code=nul").body
 
 
 def test_a_large_table_is_not_counted_row_by_row(filled: Api, database: Database, postgres: Postgres) -> None:

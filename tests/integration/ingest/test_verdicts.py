@@ -188,7 +188,7 @@ def test_a_load_says_how_its_file_was_understood(landing: Landing, api: Api, by_
 def test_undecodable_rows_get_a_notice_that_names_the_likely_encoding(landing: Landing, by_relay: bool) -> None:
     load, _ = loaded(landing, "jobs.csv", LATIN, by_relay=by_relay)
     assert (load["status"], load["received"], load["rejected"]) == ("succeeded", 3, 2)
-    assert load["notices"] == [f"2 rows hold bytes that are not valid UTF-8; it looks like windows-1252: {SAVE}"]
+    assert load["notices"] == [f"2 rows hold bytes that are not valid UTF-8; the file looks like windows-1252: {SAVE}"]
     declared, _ = loaded(landing, "jobs-2.csv", LATIN, by_relay=by_relay, encoding="windows-1252")
     assert (declared["rejected"], declared["notices"]) == (0, [])
 
@@ -196,7 +196,7 @@ def test_undecodable_rows_get_a_notice_that_names_the_likely_encoding(landing: L
 def test_a_file_whose_rows_are_all_undecodable_fails_and_names_the_likely_encoding(landing: Landing) -> None:
     load = landing.upload("jobs.csv", LATIN.split(b"\n", 1)[1])
     assert load["error"] == (
-        f"no row could be loaded: job is not valid UTF-8 (each row); it looks like windows-1252: {SAVE}"
+        f"no row could be loaded: job is not valid UTF-8 (each row); the file looks like windows-1252: {SAVE}"
     )
 
 
@@ -253,7 +253,7 @@ def test_without_a_declaration_local_dates_are_rejected_with_advice(landing: Lan
 def test_an_unknown_declaration_fails_the_load(landing: Landing) -> None:
     load = landing.upload("jobs.csv", "1,Clerk\n", dates="ymd")
     assert (load["status"], load["attempts"]) == ("failed", 1)
-    assert load["error"].startswith("the object's metadata declare what is not known: dates 'ymd' is not known")
+    assert load["error"].startswith("a declaration in the object's metadata is invalid: dates 'ymd' is not known")
 
 
 # --- the check

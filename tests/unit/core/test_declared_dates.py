@@ -1,4 +1,4 @@
-"""Dates such as 27/07/2021 in files whose sender declares the order of their parts."""
+"""Tests dates such as 27/07/2021 in files whose sender declares the order of day and month."""
 
 from datetime import datetime
 
@@ -49,12 +49,12 @@ def test_a_day_that_does_not_exist_is_refused_with_the_wanted_form(text: str) ->
 @pytest.mark.parametrize(
     "text", ["27/07.2021", "27/07/21", "27/07/2021 16", "27/07/2021Z", "27/07/2021  16:02", "٢٧/٠٧/٢٠٢١"]
 )
-def test_other_forms_are_no_declared_dates(text: str) -> None:
+def test_other_forms_are_not_valid_dates(text: str) -> None:
     assert read(text, "iso") == (None, [str(NOT_A_DATETIME)])
     for order in ("dmy", "mdy"):
         assert read(text, order) == (None, [str(local_dates.WRONG[order])])
 
 
-def test_a_request_is_not_told_to_declare_anything() -> None:
+def test_the_error_of_a_request_does_not_advise_to_declare_dates() -> None:
     row = {"id": 1, "name": "Ann", "datetime": "27/07/2021", "department_id": 1, "job_id": 1}
     assert [problem.reason for problem in check_object(EMPLOYEES, row).problems] == [str(NOT_A_DATETIME)]

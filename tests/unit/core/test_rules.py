@@ -210,7 +210,7 @@ def test_whole_columns_are_valid_if_and_only_if_all_their_rows_are(rows: list[tu
 
 
 @pytest.mark.parametrize("text", ["\u200bx", "x\ufeff", "#REF!"])
-def test_what_an_earlier_release_has_stored_stays_valid_in_our_own_backups(text: str) -> None:
+def test_texts_that_an_earlier_release_has_stored_stay_valid_in_our_own_backups(text: str) -> None:
     columns = ((1, 2), ("a", text))
     assert all_stored_are_valid(DEPARTMENTS, columns, is_trusted=True)
     assert not all_stored_are_valid(DEPARTMENTS, columns)

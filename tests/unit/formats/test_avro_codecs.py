@@ -1,4 +1,5 @@
-"""The codecs of Avro blocks: what others packed is unpacked, and never into more than a block may have."""
+"""Tests the codecs of Avro blocks. Blocks of other programs are decompressed, and never to more than the largest size
+of a block."""
 
 import bz2
 import tracemalloc
@@ -24,7 +25,7 @@ def snappy(data: bytes) -> bytes:
 
 
 def without_size(data: bytes) -> bytes:
-    """Pack by Zstandard as a stream does, which does not know the size of the data."""
+    """Compress with Zstandard as a stream. The result does not state the size of the data."""
     return zstandard.ZstdCompressor(write_content_size=False).compress(data)
 
 
@@ -38,7 +39,7 @@ PACK: dict[bytes, Callable[[bytes], bytes]] = {
 
 
 @given(st.binary(max_size=5000), st.integers(1, 200), st.sampled_from(sorted(PACK)))
-def test_what_was_packed_is_unpacked(data: bytes, times: int, name: bytes) -> None:
+def test_a_compressed_block_is_decompressed(data: bytes, times: int, name: bytes) -> None:
     assert codec(name)(PACK[name](data * times)) == data * times
 
 

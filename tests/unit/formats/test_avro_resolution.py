@@ -1,4 +1,4 @@
-"""Avro files of other programs: their fields become columns by Avro's schema resolution."""
+"""Tests Avro files of other programs. Avro's schema resolution finds the column of each field."""
 
 import io
 import json
@@ -73,7 +73,7 @@ IGNORED: list[tuple[Any, Any]] = [
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]], Rows]:
-    """Return a writer's schema, its records, and the rows that have to be read."""
+    """Return the schema of a writer, its records, and the rows that the reader must return."""
     unit_type, unit = INSTANTS[draw(st.sampled_from(sorted(INSTANTS)))]
     bounds = (-62_135_596_800_000_000 // unit, 253_402_300_799_999_999 // unit)
     types: dict[Kind, Any] = {
@@ -109,7 +109,7 @@ def files(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]], Rows]:
 
 
 def written(schema: Any, records: list[dict[str, Any]], codec: str = "null") -> bytes:
-    """Write a file by fastavro, in blocks of few records."""
+    """Write a file with fastavro. Its blocks have only a few records."""
     file = io.BytesIO()
     fastavro.writer(file, schema, records, sync_interval=100)
     return repacked(file.getvalue(), codec)
@@ -135,7 +135,7 @@ def test_the_same_rows_are_read_from_every_schema_and_codec(
 
 
 @pytest.mark.parametrize("codec", ["null", "deflate", "bzip2", "zstandard"])
-def test_the_official_writer_writes_what_is_read(codec: str) -> None:
+def test_files_of_the_official_writer_are_read(codec: str) -> None:
     schema = schema_of(
         ("job_id", ["null", "long"]),
         ("notes", {"type": "map", "values": {"type": "array", "items": "string"}}),
@@ -188,8 +188,8 @@ def test_nanoseconds_are_cut_to_microseconds(name: str) -> None:
         ([("name", {"type": "array", "items": "string"})], "name is array: declare it as string"),
         ([("name", schema_of(("x", "string")) | {"name": "X"})], "name is record: declare it as string"),
         ([("name", {"type": "bytes", "logicalType": "decimal", "precision": 4})], "name is bytes decimal: declare it"),
-        ([("title", "string")], "name is missing: it has to be string; its fields are title, "),
-        ([("emp_name", "string"), ("full_name", "string")], "name is there 2 times, as emp_name, full_name"),
+        ([("title", "string")], "name is missing: it must be string; its fields are title, "),
+        ([("emp_name", "string"), ("full_name", "string")], "name is named 2 times, as emp_name, full_name"),
     ],
 )
 def test_a_field_that_cannot_be_read_is_named_with_its_type_and_what_is_wanted(
@@ -210,9 +210,9 @@ def test_all_faults_of_a_schema_are_named_together() -> None:
         read(header(schema_of(("id", "double"), ("datetime", "long"))))
     assert refused.value.detail == "the Avro schema is not that of hired_employees: " + "; ".join(
         [
-            "name is missing: it has to be string",
-            "department_id is missing: it has to be int or long",
-            "job_id is missing: it has to be int or long",
+            "name is missing: it must be string",
+            "department_id is missing: it must be int or long",
+            "job_id is missing: it must be int or long",
             "its fields are id, datetime",
             "id is double: declare it as int or long",
             "datetime is long: declare it as timestamp-micros or timestamp-millis",
@@ -226,7 +226,7 @@ def test_a_field_with_exactly_the_name_of_a_column_wins_over_an_alias() -> None:
 
 
 def header(schema: Any, codec: bytes = b"null") -> bytes:
-    """Return the beginning of a file with any schema, which no writer would check."""
+    """Return the beginning of a file with this schema. The schema is not checked, so it may be invalid."""
     text = schema if isinstance(schema, bytes) else json.dumps(schema).encode()
     entries = packed_text(b"avro.schema") + packed_text(text) + packed_text(b"avro.codec") + packed_text(codec)
     return b"Obj\x01" + zigzag(2) + entries + zigzag(0) + SYNC
@@ -316,7 +316,8 @@ def nested(levels: int) -> Any:
 
 
 def doubling(levels: int) -> list[tuple[str, Any]]:
-    """Records, each of which holds the one before it twice."""
+    """Return fields whose types are records. Each record has two fields of the type of the previous record, so the size
+    of a value doubles with every level."""
     fields: list[tuple[str, Any]] = [("r0", schema_of(("a", "null")) | {"name": "R0"})]
     for n in range(1, levels):
         before = f"R{n - 1}"
@@ -375,7 +376,7 @@ def test_a_large_schema_is_read_in_bounded_time_and_memory(schema: Any, data: by
     ],
 )
 def test_json_that_is_no_schema_of_a_record_fails_the_file(schema: Any) -> None:
-    with pytest.raises(LoadError, match="schema is not that of jobs: it is no valid schema of a record"):
+    with pytest.raises(LoadError, match="schema is not that of jobs: it is not a valid schema of a record"):
         read(header(schema), JOBS)
 
 
@@ -464,6 +465,6 @@ def test_an_instant_outside_the_years_of_a_date_rejects_only_its_row(unit: str, 
     data = written(schema, [usual | {"datetime": 0}, usual | {"datetime": value}])
     tokens = list(reading_of(data, EMPLOYEES).tokens(io.BytesIO(data)))
     rejects = [token for token in tokens if isinstance(token, Record) and token.checked]
-    is_possible = unit == "timestamp-nanos"  # 292 years around 1970
+    is_possible = unit == "timestamp-nanos"  # nanoseconds reach only 292 years before and after 1970
     assert [record.line for record in rejects] == ([] if is_possible else [2])
     assert sum(token.lines for token in tokens) == 2

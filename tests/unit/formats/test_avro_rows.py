@@ -1,4 +1,4 @@
-"""The rows of Avro files under the rules: those of others, and those of our own restore points."""
+"""Tests the check of rows of Avro files: files of other programs, and files of our own restore points."""
 
 import io
 

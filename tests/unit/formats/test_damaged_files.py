@@ -1,4 +1,5 @@
-"""Files that are damaged, mixed or hostile: no bad record costs a good one, or decides how the others are read."""
+"""Tests files that are damaged, mixed or hostile. A bad record must not cause the loss of a good record, and must not
+change how other records are read."""
 
 import io
 import time
@@ -23,7 +24,7 @@ PATHS = pytest.mark.parametrize("fast", [True, False])
 
 @PATHS
 def test_a_line_that_is_not_utf8_does_not_break_lines_that_end_with_two_crs(fast: bool) -> None:
-    """An empty line between them would be an empty row for COPY, which fails the load."""
+    """If an empty line remained between the lines, COPY would treat it as an empty row and fail the load."""
     found, [reasons] = loaded(DEPARTMENTS, b"1,A\r\r\n2,\xff\r\r\n3,C\r\r\n", fast=fast)
     assert (found, reasons) == ([("1", "A"), ("3", "C")], ["department is not valid UTF-8"])
 
@@ -64,7 +65,7 @@ def test_a_quote_that_is_never_closed_does_not_hide_the_delimiter(fast: bool) ->
     assert loaded(DEPARTMENTS, b'"x\n"y"\n1|A\n', fast=fast)[0] == [("1", "A")]
 
 
-def test_a_quote_that_may_be_closed_beyond_the_first_bytes_ends_what_is_known() -> None:
+def test_a_quote_that_may_be_closed_after_the_first_bytes_ends_the_known_records() -> None:
     assert described(DEPARTMENTS, b'"x\n1;A\n' + b"y" * HEAD + b'"\n').layout.delimiter == b","
     assert described(DEPARTMENTS, b'"x\n"y"\n1;A\n' + b"y" * HEAD).layout.delimiter == b";"
 
@@ -77,7 +78,7 @@ def test_a_header_whose_quote_is_never_closed_fails_the_file(fast: bool) -> None
 
 @PATHS
 def test_rows_in_the_same_record_as_a_header_are_not_skipped_with_it(fast: bool) -> None:
-    """CR ends no line in a file that has LF."""
+    """In a file that has LF, CR does not end a line. So the rows are in the same record as the header."""
     found, reasons = loaded(DEPARTMENTS, b"id,department\n1,A\nid,department\r2,B\r3,C\n", fast=fast)
     assert (found, reasons) == ([("1", "A")], ["expected 2 fields, found 4"])
 
@@ -111,7 +112,7 @@ def test_a_header_with_more_columns_than_a_row_of_postgres_holds_fails_the_file(
 
 
 def _stopped(dataset: Dataset, layout: CsvLayout, data: bytes) -> list[Token]:
-    """The tokens of readers of which each stops after one token, and another one goes on."""
+    """Return the tokens of a file. A new reader continues after each token."""
     tokens: list[Token] = []
     start = Checkpoint()
     while True:
@@ -154,14 +155,15 @@ def test_a_reader_that_goes_on_above_the_first_row_refuses_a_header_below_the_fi
     ],
 )
 def test_any_beginning_is_understood_in_linear_time(unit: bytes) -> None:
-    """Sixteen times the bytes take sixteen times as long; 256 times if the time were quadratic."""
+    """16 times as many bytes take about 16 times as long. If the time were quadratic, they would take 256 times as
+    long."""
     for complete in (True, False):
         short, long = (_seconds(unit, size, complete) for size in (HEAD // 16, HEAD))
         assert long < 0.02 or long < 64 * short, f"{short * 1000:.1f} ms, and {long * 1000:.1f} ms for 16 times as much"
 
 
 def _seconds(unit: bytes, size: int, complete: bool) -> float:
-    """Seconds of this process, the least of three trials, to describe so many bytes."""
+    """Return the CPU seconds that `describe` takes for this many bytes: the least of three trials."""
     head = (unit * (size // len(unit) + 1))[:size]
     took = []
     for _ in range(3):

@@ -1,4 +1,5 @@
-"""A file is understood from its beginning: the same rows in any dialect are the same rows."""
+"""Tests that the format of a file is found from its beginning. The same rows are read from files of any dialect: with
+any delimiter, encoding, line end and header."""
 
 import gzip
 import io
@@ -29,7 +30,7 @@ def described(dataset: Dataset, data: bytes, declared: Declarations = UNDECLARED
 
 
 def loaded(dataset: Dataset, data: bytes, declared: Declarations = UNDECLARED, *, fast: bool = True) -> Any:
-    """(valid rows as they go to COPY, by column; reasons of the rejected ones)."""
+    """Return the valid rows in the form for COPY, and the reasons of the rejects."""
     file_format = described(dataset, data, declared)
     lines, reasons = LineFormat(file_format.layout), []
     copied = b""
@@ -48,7 +49,7 @@ def loaded(dataset: Dataset, data: bytes, declared: Declarations = UNDECLARED, *
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
-    """The fields of a line in COPY's text format."""
+    """Return the fields of a line in COPY's text format."""
     fields, escaped = [""], False
     for character in line:
         if escaped:
@@ -113,7 +114,7 @@ def test_a_comma_that_fits_once_wins_over_other_delimiters() -> None:
 
 def test_a_record_that_the_first_bytes_cut_off_does_not_count() -> None:
     text = b'1;"' + b"x" * (HEAD - 6) + b"\n2,Sales\n"
-    assert described(DEPARTMENTS, text + b'"\n3;Legal\n').layout.delimiter == b","  # nothing fits: no record is whole
+    assert described(DEPARTMENTS, text + b'"\n3;Legal\n').layout.delimiter == b","  # no record is complete
     assert described(DEPARTMENTS, b"1;Sales\n2,L" + b"x" * HEAD).layout.delimiter == b";"
 
 
@@ -139,9 +140,9 @@ def test_columns_are_taken_by_name() -> None:
             "id,job",
             "the header names id, job: department is missing; this file must have id, department",
         ),
-        ("departments", "id,ID,department", "the header names id, ID, department: id is there twice"),
+        ("departments", "id,ID,department", "the header names id, ID, department: id is named twice"),
         ("hired_employees", "id,name,job_id", "datetime and department_id are missing"),
-        ("departments", "id,name,datetime,department_id,job_id", "department is missing, and id is there twice"),
+        ("departments", "id,name,datetime,department_id,job_id", "department is missing, and id is named twice"),
     ],
 )
 def test_a_header_that_lacks_a_column_or_has_it_twice_fails_the_file(dataset: str, header: str, fault: str) -> None:
@@ -202,7 +203,7 @@ def test_cr_ends_no_line_if_lf_stands_outside_quotes(data: bytes) -> None:
     assert not describe(DEPARTMENTS, data, complete=False).coding.has_bare_cr
 
 
-def test_what_is_declared_wins() -> None:
+def test_declarations_take_precedence_over_the_file() -> None:
     declared = Declarations.of({"delimiter": "pipe", "encoding": "windows-1252"})
     assert loaded(DEPARTMENTS, "1|Café;x,y\n".encode("cp1252"), declared)[0] == [("1", "Café;x,y")]
     assert loaded(DEPARTMENTS, b"1,A\n", declared)[0] == []

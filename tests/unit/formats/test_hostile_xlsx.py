@@ -1,4 +1,5 @@
-"""Workbooks that are damaged, or made to fill the memory: each fails with a sentence, in bounded memory."""
+"""Tests workbooks that are damaged, or that were made to fill the memory. Each must fail with a clear error, and must
+take a limited amount of memory."""
 
 import io
 import struct
@@ -40,7 +41,7 @@ def error(data: bytes) -> str:
 
 
 def entry_of(data: bytes, name: str) -> int:
-    """Where the directory's entry of a part begins."""
+    """Return the position of a part's entry in the directory of the archive."""
     return data.rindex(b"PK\x01\x02", 0, data.rindex(name.encode()))
 
 
@@ -70,7 +71,8 @@ def test_any_damage_ends_in_an_error_or_in_rows() -> None:
 
 
 def test_damaged_xml_ends_in_an_error_or_in_rows() -> None:
-    """As above, with sound checksums: the damage reaches the parsers."""
+    """The test above damages the archive. This test damages the XML inside it, and keeps the checksums valid. So the
+    damage reaches the XML parsers."""
     random = Random(8)
     whole = parts(table([["id", "job"], *([n, f"Job {n % 3}"] for n in range(20))]))
     endings = {True: 0, False: 0}
@@ -99,7 +101,7 @@ def test_an_encrypted_part_is_refused() -> None:
 
 
 def test_a_workbook_with_a_password_says_so() -> None:
-    """Excel wraps an encrypted workbook in the format of its older files."""
+    """Excel puts an encrypted workbook into a container that old Excel files use, too."""
     assert "with a password: save it as XLSX without" in error(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 2000)
 
 
@@ -123,14 +125,14 @@ def test_a_part_in_utf_16_is_refused_because_the_library_finds_no_cells_in_it(pa
 
 
 def test_a_directory_that_lies_about_sizes_is_refused() -> None:
-    """A part is smaller by the directory than it is, and the checksum is that of its beginning."""
+    """The directory says that a part is smaller than it is. The checksum is that of the beginning of the part."""
     sheet = parts(SMALL)[SHEET]
     data = bytearray(packed(parts(SMALL)))
     at = entry_of(bytes(data), SHEET)
     struct.pack_into("<L", data, at + 16, zlib.crc32(sheet[:200]))
     struct.pack_into("<L", data, at + 24, 200)
     with ZipFile(io.BytesIO(data)) as archive:
-        assert len(archive.read(SHEET)) == 200  # what the directory says is believed elsewhere
+        assert len(archive.read(SHEET)) == 200  # zipfile itself trusts the directory
     assert "not a valid XLSX workbook" in error(bytes(data))
 
 
@@ -170,7 +172,7 @@ def test_a_sheet_has_at_most_200_columns() -> None:
     read(table([["id", "job", *(f"column {n}" for n in range(198))], [1, "Clerk"]]))
     wide = table([["id", "job", *(f"column {n}" for n in range(199))], [1, "Clerk"]])
     assert "more than 200 columns" in error(wide)
-    read(table([["id", "job"], [1, "Clerk"]], at=(0, 300)))  # it is its width that counts
+    read(table([["id", "job"], [1, "Clerk"]], at=(0, 300)))  # only the width of the cells counts
 
 
 @pytest.mark.parametrize(
@@ -292,7 +294,7 @@ print(int(peak) // 1024)
 @pytest.mark.parametrize(
     ("rows", "most"),
     [
-        ("'<row>' + '<c/>' * 1_000_000 + '</row>'", 60),  # cells that hold nothing take nothing
+        ("'<row>' + '<c/>' * 1_000_000 + '</row>'", 60),  # empty cells take no memory
         ("'<row><c><v>1</v></c><c t=\"str\"><v>a</v></c></row>' * 200_000", 100),
     ],
 )
@@ -302,7 +304,7 @@ def test_a_sheet_takes_memory_by_the_cells_that_hold_something(rows: str, most: 
     )
     said, peak = done.stdout.splitlines()
     assert said == "read"
-    assert int(peak) < most  # MB, of which the interpreter takes some 35
+    assert int(peak) < most  # MB; the interpreter itself takes about 35
 
 
 def test_too_many_elements_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

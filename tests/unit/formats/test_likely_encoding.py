@@ -1,4 +1,4 @@
-"""What undecodable records look like."""
+"""Tests the guess of the encoding of undecodable records."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""The values of files as programs write them: the fast path, the slow path and requests agree on every one."""
+"""Tests values in the forms that programs write. The fast path, the slow path and requests must treat each value in the
+same way."""
 
 import io
 from typing import Any
@@ -16,11 +17,13 @@ from tests.fuzz.staged import staged
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 HIDDEN = [chr(c) for c in (0xAD, 0x200B, 0x200F, 0x202A, 0x202E, 0x2060, 0x2064, 0x2066, 0x2069, 0xFEFF)]
-SEEN = [chr(c) for c in (0x200A, 0x2010, 0x2029, 0x202F, 0x205F, 0x2065, 0x206A, 0xFEFE, 0xAE)]  # their neighbours
+SEEN = [
+    chr(c) for c in (0x200A, 0x2010, 0x2029, 0x202F, 0x205F, 0x2065, 0x206A, 0xFEFE, 0xAE)
+]  # not hidden, but beside hidden characters in Unicode
 
 
 def loaded(data: bytes, *, fast: bool = True, dataset: str = "departments") -> tuple[list[Any], list[str]]:
-    """The rows and the codes of the rejects of a file."""
+    """Return the rows of a file, and the codes of its rejects."""
     declared = DATASETS[dataset]
     found = describe(declared, data, complete=True)
     tokens = Reader(declared, found.text(io.BytesIO(data)), found.layout, fast=fast)
@@ -64,7 +67,7 @@ def test_files_as_programs_write_them(data: str, rows: int) -> None:
         ("x" * 10_001, "too_long"),
     ],
 )
-def test_a_value_that_is_none_is_rejected_in_files_and_requests(value: str, code: str) -> None:
+def test_an_invalid_value_is_rejected_in_files_and_requests(value: str, code: str) -> None:
     for fast in (True, False):
         assert loaded(f"1,{value}\n2,B\n".encode(), fast=fast) == ([(2, "B")], [code])
     row = {"id": 1, "department": value}

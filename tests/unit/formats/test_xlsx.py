@@ -1,4 +1,4 @@
-"""The rows of XLSX workbooks: what cells become, which line they are on, and which columns they fill."""
+"""Tests how the rows of XLSX workbooks are read: the values of cells, the lines of rows, and the columns of cells."""
 
 import io
 from datetime import date, datetime
@@ -25,11 +25,12 @@ def reading(dataset: Dataset, data: bytes) -> FileReading:
 
 
 def found(dataset: Dataset, data: bytes) -> dict[int, Any]:
-    """Each row that is not skipped by its line: the values of a valid row as texts, or the reasons of a reject."""
+    """Return the rows by their lines, without the skipped rows. A valid row is given by its values as texts, and a
+    reject by its reasons."""
     of_file, rows = reading(dataset, data), dict[int, Any]()
     lines = 0
     for token in of_file.tokens(io.BytesIO()):
-        assert token.line == lines + 1  # the tokens cover all rows of the sheet
+        assert token.line == lines + 1  # the tokens cover all rows of the sheet without gaps
         lines += token.lines
         if isinstance(token, Clean):
             for at, record in enumerate(token.for_copy().decode().splitlines()):
@@ -50,7 +51,7 @@ def found(dataset: Dataset, data: bytes) -> dict[int, Any]:
 
 
 def job(cell: Any, row: Any = None) -> Any:
-    """What a job becomes whose name is this cell."""
+    """Return the values or the reasons of a job whose name is in this cell."""
     return found(JOBS, table([["id", "job"], [1, cell], *([row] if row else [])])).get(2)
 
 
@@ -250,7 +251,7 @@ def test_rows_do_not_depend_on_where_a_reading_begins() -> None:
 
 
 def test_the_fast_path_does_not_change_what_a_row_is() -> None:
-    """A row that is valid goes the fast way among valid rows, and the slow way among others."""
+    """The same row takes the fast path if the rows around it are clean, and the slow path otherwise."""
     texts = [
         "Clerk",
         "a,b",

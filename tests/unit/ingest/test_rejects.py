@@ -129,7 +129,7 @@ def test_a_row_counts_under_each_of_its_reasons_once() -> None:
     ]
 
 
-def test_counts_go_on_in_another_invocation_also_in_one_of_the_release_before() -> None:
+def test_counts_go_on_in_another_invocation_also_of_the_previous_release() -> None:
     reasons = Reasons()
     reasons.add((MISSING.of("id"), NOT_TEXT.of("job")))
     kept = json.loads(json.dumps(reasons.kept()))

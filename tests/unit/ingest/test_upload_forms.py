@@ -163,7 +163,7 @@ def test_the_schema_accepts_the_same_orders_as_the_code(body: dict[str, Any]) ->
     assert bool(refused(body)) == bool(described().faults(ref("UploadOrder"), body))
 
 
-def test_what_is_declared_is_read_and_fixed_in_the_form() -> None:
+def test_declarations_are_read_and_fixed_in_the_form() -> None:
     body = {"dataset": "jobs", "filename": "x.txt", "size": 1, "encoding": "cp1252", "delimiter": "tab", "dates": "dmy"}
     expected = {"encoding": "windows-1252", "delimiter": "tab", "dates": "dmy"}
     assert checked(body).declared.given() == expected
