@@ -245,7 +245,7 @@ FILES = [
     ("departments_excel.csv", "sep=;\r\nID;Department\r\n9101;Vertrieb, Nord\r\n".encode("utf-16"), {}),
     ("Department-2021.TXT", b"department\tid\nSales\t9102\n", {}),
     ("departments/export.csv", "9103|Caf\xe9\n".encode("windows-1252"), {"encoding": "windows-1252"}),
-    ("departments_numbers.csv.gz", gzip.compress(b"dept_id,note,Dept Name\r9104.0,x,Ops\r"), {}),
+    ("departments_numbers.csv.gz", gzip.compress(b"dept_id,note,Dept Name\r9104.0,x,Ops\r", mtime=0), {}),
 ]
 
 
