@@ -103,7 +103,7 @@ def check_csv(
             _refused(dataset, data, declared, way, drip, str(refusal))
         return 0
     reading = FileReading.of_file(dataset, Peekable(Drip(data, drip)), declared)
-    same("format", _shown(reading.file_format), _expected_format(dataset, expected))
+    same("format", _shown(reading.file_format), _expected_format(expected, declared.dates))
     rows, rejects = _expected(dataset, expected, declared.dates)
     reasons = []
     for way in _ways(data):
@@ -144,10 +144,10 @@ def _shown(file_format: Format) -> tuple[object, ...]:
     return (*shown.values(), file_format.layout.positions, file_format.layout.has_sep_line, is_by_position)
 
 
-def _expected_format(dataset: Dataset, expected: Understood) -> tuple[object, ...]:
+def _expected_format(expected: Understood, dates: Dates) -> tuple[object, ...]:
     """The same as `_shown` returns. A first record without a number and a date is told by a notice."""
     texts = [text.decode("utf-8", "replace") for text in expected.first or ()]
-    is_odd = bool(texts) and not any(is_whole(text) or is_instant(text) for text in texts)
+    is_odd = bool(texts) and not any(is_whole(text) or is_instant(text, dates) for text in texts)
     shown = ("csv", expected.delimiter.decode(), expected.encoding, expected.has_header, list(expected.ignored))
     return (*shown, expected.positions, expected.has_sep_line, is_odd)
 

@@ -217,7 +217,7 @@ def test_the_panel_of_a_load_shows_how_its_file_was_read_and_what_waits(api: Api
     assert "CSV, separated by semicolons, in UTF-8, with a header, ignored columns: Note" in texts
     assert load["notices"][0] in texts
     assert (
-        "1 of these rows wait for their department or job, and are loaded when it arrives. 1 must be corrected."
+        "1 of these rows wait for their department or job. A row is loaded when these exist. Rows to be corrected: 1."
         in texts
     )
     assert "1 waiting" in panel(api, "loads?kind=csv").texts
