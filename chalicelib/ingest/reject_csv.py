@@ -33,8 +33,9 @@ def text_of(dataset: Dataset, file: RejectedFile, rejects: Iterable[Mapping[str,
     writer.writerow(map(guarded, (LINE, *own_names, REASONS, RAW)))
     for reject in rejects:
         fields = _own_fields(file, names, reject)
-        own = [fields[at] for at in kept] if fields else [""] * len(kept)
-        raw = "" if fields else reject["raw"]
+        sent = [fields[at] for at in kept] if fields else [""] * len(kept)
+        own = ["" if _is_damaged(reject, field) else field for field in sent]
+        raw = "" if fields and own == sent else reject["raw"]
         writer.writerow(map(guarded, (str(_place(reject)), *own, _reasons(reject), raw)))
     return out.getvalue()
 
@@ -64,6 +65,12 @@ def _own_fields(file: RejectedFile, names: Sequence[str], reject: Mapping[str, A
     if _is_corrected(names):
         fields = list(map(unguarded, fields))
     return [field.decode() for field in fields] if len(fields) == len(names) else None
+
+
+def _is_damaged(reject: Mapping[str, Any], field: str) -> bool:
+    """Return whether a field had bytes that are not valid. U+FFFD stands for them. The CSV file leaves such a field
+    empty: otherwise, U+FFFD would be stored if somebody sent the file again without a correction."""
+    return "raw_base64" in reject and "\ufffd" in field
 
 
 def _place(reject: Mapping[str, Any]) -> int:

@@ -174,6 +174,15 @@ def test_the_csv_of_a_file_without_a_header_has_the_columns_of_the_dataset(api: 
     )
 
 
+def test_a_text_that_could_not_be_decoded_is_empty_in_the_csv_and_is_never_stored(api: Api, landing: Landing) -> None:
+    load = landing.upload("jobs.csv", b"1,Clerk\n2,K\xf6chin\n")
+    text, _ = as_csv(api, load)
+    assert cells(text)[1] == ["2", "2", "", "job is not valid UTF-8", "2,K\ufffdchin"]
+    again = landing.upload("jobs-rejects.csv", text, corrects=str(load["id"]))
+    assert (again["status"], again["error"]) == ("failed", "no row could be loaded: job is missing")
+    assert lines(api, load) == [2]
+
+
 def test_the_csv_says_which_rows_still_wait(api: Api, landing: Landing) -> None:
     text, _ = as_csv(api, landing.upload("hired_employees.csv", NOBODY))
     assert cells(text)[1][6] == "department_id 1 does not exist; job_id 1 does not exist (the row still waits for it)"
