@@ -37,58 +37,34 @@ def _one_of(*names: str) -> Callable[[str | None], str | None]:
     return checked
 
 
-_ENCODING = Annotated[
-    str | None,
-    typer.Option(
-        callback=_encoding,
-        metavar="NAME",
+def _option(
+    check: Callable[[str | None], str | None], help_text: str, metavar: str, names: tuple[str, ...] = ()
+) -> Any:
+    """Return an option with a text as its value. Shells complete the value to one of `names`."""
+    return typer.Option(
+        callback=check,
+        metavar=metavar,
         show_default=False,
-        autocompletion=lambda incomplete: beginning(incomplete, declarations.ENCODINGS),
-        help="The encoding of the files, if it is neither UTF-8 nor UTF-16: for example windows-1252.",
-    ),
-]
-_DELIMITER = Annotated[
-    str | None,
-    typer.Option(
-        callback=_one_of(*declarations.DELIMITERS),
-        metavar="NAME",
-        show_default=False,
-        autocompletion=lambda incomplete: beginning(incomplete, declarations.DELIMITERS),
-        help=f"The delimiter of the fields: {', '.join(declarations.DELIMITERS)}. Most files do not need this option.",
-    ),
-]
-_DATES = Annotated[
-    str | None,
-    typer.Option(
-        callback=_one_of(*declarations.DATES),
-        metavar="ORDER",
-        show_default=False,
-        autocompletion=lambda incomplete: beginning(incomplete, declarations.DATES),
-        help="The order of day and month in dates: dmy for 27/07/2021, mdy for 07/27/2021.",
-    ),
-]
-_MAX_REJECTED = Annotated[
-    str | None,
-    typer.Option(
-        callback=_max_rejected,
-        metavar="N",
-        show_default=False,
-        help="Let the load fail if more rows than this are rejected: a count of rows, or a share such as 5%.",
-    ),
-]
-_CORRECTS = Annotated[
-    int | None,
-    typer.Option(
-        min=1, metavar="LOAD", show_default=False, help="The id of the load whose rejects this file corrects."
-    ),
-]
+        autocompletion=(lambda incomplete: beginning(incomplete, names)) if names else None,
+        help=help_text,
+    )
+
+
+_ENCODING_HELP = "The encoding of the files, if it is neither UTF-8 nor UTF-16: for example windows-1252."
+_DELIMITER_HELP = (
+    f"The delimiter of the fields: {', '.join(declarations.DELIMITERS)}. Most files do not need this option."
+)
+_DATES_HELP = "The order of day and month in dates: dmy for 27/07/2021, mdy for 07/27/2021."
+_MAX_REJECTED_HELP = "Let the load fail if more rows than this are rejected: a count of rows, or a share such as 5%."
+_CORRECTS_HELP = "The id of the load whose rejects this file corrects."
+_CHECK_DELIMITER, _CHECK_DATES = _one_of(*declarations.DELIMITERS), _one_of(*declarations.DATES)
 # The options by the names that the API uses.
 OPTIONS = {
-    "encoding": _ENCODING,
-    "delimiter": _DELIMITER,
-    "dates": _DATES,
-    "max-rejected": _MAX_REJECTED,
-    "corrects": _CORRECTS,
+    "encoding": Annotated[str | None, _option(_encoding, _ENCODING_HELP, "NAME", declarations.ENCODINGS)],
+    "delimiter": Annotated[str | None, _option(_CHECK_DELIMITER, _DELIMITER_HELP, "NAME", declarations.DELIMITERS)],
+    "dates": Annotated[str | None, _option(_CHECK_DATES, _DATES_HELP, "ORDER", declarations.DATES)],
+    "max-rejected": Annotated[str | None, _option(_max_rejected, _MAX_REJECTED_HELP, "N")],
+    "corrects": Annotated[int | None, typer.Option(min=1, metavar="LOAD", show_default=False, help=_CORRECTS_HELP)],
 }
 
 

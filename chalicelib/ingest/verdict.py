@@ -65,9 +65,8 @@ def _advice(file_format: Format, counts: FileCounts, reason: str, oddities: Oddi
     if counts.accepted or counts.waiting:
         return ""  # delimiter and columns are right: other rows could be read
     if _TOO_FEW.match(reason) and file_format.container is Container.TEXT:
-        named = {mark: name for name, mark in DELIMITERS.items()}
-        others = ", ".join(name for name in DELIMITERS if name != named[layout.delimiter.decode()])
-        found = named[layout.delimiter.decode()]
+        found = next(name for name, mark in DELIMITERS.items() if mark == layout.delimiter.decode())
+        others = ", ".join(name for name in DELIMITERS if name != found)
         return f"fields were separated by {found}: declare delimiter= one of {others}, or save the file with {found}s"
     if _OTHER_COLUMNS.search(reason) and not layout.has_header:
         return "the file has no header, so columns were taken by their position: add a header with their names"
