@@ -124,7 +124,8 @@ class Completion:
         """Store the reject file. Return its key, the counted reasons and the notices."""
         reading, oddities = self.staged.reading, self.staged.oddities
         notices = [] if reading.is_own_backup else oddities.notices(reading.file_format.encoding)
-        return Findings(self.rejects.complete(), self.rejects.reasons.counted(), notices)
+        key, reasons = self.rejects.complete(), self.rejects.reasons.counted()
+        return Findings(key, reasons, self.rejects.tracked.count, notices)
 
     def _resolve(self) -> None:
         """Resolve the rejects whose rows this load has merged: rejects with the same ids, and the rejects that the file

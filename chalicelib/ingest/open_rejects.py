@@ -41,14 +41,10 @@ class Tracked:
         self._rows += f"{self._load_id}\t{place}\t{self._dataset.name}\t{shown_id}\t{waits}\n".encode()
 
     def record(self, session: Session) -> None:
-        """Store the rows. The caller must be in the transaction that completes the load."""
+        """Store the rows. The caller must be in the transaction that completes the load, and stores `count` there as
+        the load's `tracked_rejects`."""
         if self.count:
             session.copy_in("COPY open_rejects (load_id, place, dataset, id, waits) FROM STDIN", [bytes(self._rows)])
-            session.run(
-                "UPDATE loads SET tracked_rejects = :count WHERE id = :load_id",
-                count=self.count,
-                load_id=self._load_id,
-            )
 
 
 def resolve(session: Session, dataset: Dataset, table: str) -> None:

@@ -244,7 +244,8 @@ class _Request:
             file = RejectFile(self.storage.errored, load, place="index")
             for reject in result.rejects:
                 file.add(reject)
-            outcomes.record_rejects(self.session, load_id, file.complete() or "", file.reasons.counted())
+            key, reasons, tracked = file.complete() or "", file.reasons.counted(), file.tracked.count
+            outcomes.record_rejects(self.session, load_id, key, reasons, tracked=tracked)
             file.tracked.record(self.session)
         return load_id
 

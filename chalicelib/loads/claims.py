@@ -24,7 +24,10 @@ from chalicelib.loads.object_versions import ObjectCreated
 from chalicelib.loads.outcomes import IS_UNFINISHED, CountedReason, Counts
 
 BUSY_WAIT = 60.0  # seconds that a second worker on a load waits until the first one ends
-_FOUND = "errored_key = :errored_key, reasons = CAST(:reasons AS jsonb), notices = notices || CAST(:notices AS jsonb)"
+_FOUND = (
+    "errored_key = :errored_key, reasons = CAST(:reasons AS jsonb), tracked_rejects = :tracked,"
+    " notices = notices || CAST(:notices AS jsonb)"
+)
 _NOT_DONE = f"({IS_UNFINISHED} OR given_up)"
 
 
@@ -57,18 +60,21 @@ class Claim:
 
 @dataclass(frozen=True)
 class Findings:
-    """The results of reading a file: the key of its reject file, the counts of the reasons of its rejects, and notices.
-    The load already has notices about the file's format. These notices are added to them."""
+    """The results of reading a file: the key of its reject file, the counts of the reasons of its rejects, the number
+    of its tracked rejects, and notices. The load already has notices about the file's format. These notices are added
+    to them."""
 
     errored_key: str | None
     reasons: Sequence[CountedReason]
+    tracked: int
     notices: Sequence[str] = ()
 
-    def columns(self) -> dict[str, str | None]:
+    def columns(self) -> dict[str, str | int | None]:
         """Return the values for the columns of the load, as parameters of `_FOUND`."""
         return {
             "errored_key": self.errored_key,
             "reasons": json.dumps(self.reasons),
+            "tracked": self.tracked,
             "notices": json.dumps(self.notices),
         }
 

@@ -71,11 +71,14 @@ def record_request(
     return load_id, at
 
 
-def record_rejects(session: Session, load_id: int, key: str, reasons: Sequence[CountedReason]) -> None:
-    """Record the key of the reject file of an API request and its counted reasons, in the request's transaction."""
+def record_rejects(session: Session, load_id: int, key: str, reasons: Sequence[CountedReason], *, tracked: int) -> None:
+    """Record the key of the reject file of an API request, its counted reasons, and the number of its tracked rejects,
+    in the request's transaction."""
     session.run(
-        "UPDATE loads SET errored_key = :key, reasons = CAST(:reasons AS jsonb) WHERE id = :id",
+        "UPDATE loads SET errored_key = :key, reasons = CAST(:reasons AS jsonb), tracked_rejects = :tracked"
+        " WHERE id = :id",
         id=load_id,
         key=key,
         reasons=json.dumps(reasons),
+        tracked=tracked,
     )
