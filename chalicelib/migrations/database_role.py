@@ -16,6 +16,7 @@ GRANTS = {
     "loads": "SELECT, INSERT, UPDATE",
     "orphans": "SELECT, INSERT, UPDATE, DELETE",
     "open_rejects": "SELECT, INSERT, DELETE",
+    "database_identity": "SELECT",
     "dataset_state": "SELECT, UPDATE",
     "quarterly_hires": "SELECT, INSERT, UPDATE",
     "tokens": "SELECT, INSERT, UPDATE",

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Uuid,
     func,
     text,
 )
@@ -179,6 +180,12 @@ tokens = Table(
     Column("digest", LargeBinary, nullable=False),  # SHA-256 of the secret
     _instant("created_at", default=True),
     _instant("revoked_at"),
+)
+
+database_identity = Table(  # has one row
+    "database_identity",
+    metadata,
+    Column("id", Uuid, primary_key=True),
 )
 
 dataset_state = Table(
